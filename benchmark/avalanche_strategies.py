@@ -1,0 +1,125 @@
+"""Avalanche's own strategies, by name and with their arguments, as it ships them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import avalanche.training.supervised as shipped
+from avalanche.training.templates import SupervisedTemplate
+from torch import nn
+
+from benchmark.errors import UserError, nearest
+from benchmark.suite import AVALANCHE
+from benchmark.training import EVALUATION_BATCH, silent_evaluator
+
+_OURS = {
+    "self",
+    "model",
+    "optimizer",
+    "criterion",
+    "train_mb_size",
+    "train_epochs",
+    "eval_mb_size",
+    "device",
+    "plugins",
+    "evaluator",
+    "eval_every",
+    "peval_mode",
+}
+"""Constructor arguments that the scenario decides."""
+
+
+def find(kind: str) -> type[Any]:
+    """Return a strategy class of Avalanche's.
+
+    Args:
+        kind: ``avalanche:`` and the class's name.
+
+    Raises:
+        UserError: There is no such class; the message names the nearest.
+    """
+    name = kind.removeprefix(AVALANCHE)
+    classes = {
+        n: value
+        for n, value in vars(shipped).items()
+        if isinstance(value, type) and issubclass(value, SupervisedTemplate)
+    }
+    if name not in classes:
+        raise UserError(f"Avalanche has no supervised strategy {name!r}; {nearest(name, classes)}")
+    return classes[name]
+
+
+def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that the class does not have, and missing ones.
+
+    Args:
+        kind: ``avalanche:`` and the class's name.
+        arguments: As the suite gives them.
+
+    Raises:
+        UserError: Names the argument and the nearest valid one.
+    """
+    parameters = _parameters(find(kind))
+    own = {n: p for n, p in parameters.items() if n not in _OURS and p.kind is not p.VAR_KEYWORD}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for name in arguments:
+        if name in _OURS:
+            raise UserError(f"{kind}: argument {name!r} is decided by the scenario; remove it")
+        if name not in own and not takes_any:
+            hint = nearest(name, own) if own else "it takes none"
+            raise UserError(f"{kind}: unknown argument {name!r}; {hint}")
+    missing = [n for n, p in own.items() if p.default is p.empty and n not in arguments]
+    if missing:
+        raise UserError(
+            f"{kind}: missing under arguments: {', '.join(missing)} (see Avalanche's "
+            f"documentation of {kind.removeprefix(AVALANCHE)})"
+        )
+
+
+def trains_at_once(kind: str) -> bool:
+    """Whether the class trains on the whole stream in one call."""
+    return issubclass(find(kind), shipped.JointTraining)
+
+
+def make(
+    kind: str,
+    arguments: Mapping[str, Any],
+    *,
+    model: nn.Module,
+    optimizer: Any,
+    batch_size: int,
+    most_epochs: int,
+    device: str,
+    plugins: Sequence[Any],
+) -> Any:
+    """Build a strategy of Avalanche's, with its own data loading and its own losses.
+
+    Args:
+        kind: ``avalanche:`` and the class's name.
+        arguments: As the suite gives them.
+        model: The bank.
+        optimizer: Over all its parameters.
+        batch_size: Samples of a training batch.
+        most_epochs: More than any model needs; a ``StepLimit`` among the plugins ends it.
+        device: Where model and data are.
+        plugins: Whatever watches the training.
+    """
+    return find(kind)(
+        model=model,
+        optimizer=optimizer,
+        criterion=nn.CrossEntropyLoss(),
+        train_mb_size=batch_size,
+        train_epochs=most_epochs,
+        eval_mb_size=EVALUATION_BATCH,
+        device=device,
+        plugins=list(plugins),
+        evaluator=silent_evaluator,
+        **arguments,
+    )
+
+
+def _parameters(found: type[Any]) -> Mapping[str, inspect.Parameter]:
+    # Avalanche wraps every constructor; the class's own signature is underneath.
+    return inspect.signature(inspect.unwrap(found.__init__)).parameters

@@ -1,0 +1,160 @@
+"""The commands and their options; what they do is imported when they are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="palimpsest",
+    help="Compare methods against forgetting in networks whose models share parameters.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+list_app = typer.Typer(help="List what there is.", no_args_is_help=True)
+show_app = typer.Typer(help="Show one thing in full.", no_args_is_help=True)
+app.add_typer(list_app, name="list")
+app.add_typer(show_app, name="show")
+
+StoreOption = Annotated[Path, typer.Option("--store", help="The results database.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+DEFAULT_STORE = Path("palimpsest.db")
+
+
+def _version(value: bool) -> None:
+    if value:
+        import benchmark
+
+        typer.echo(f"palimpsest {benchmark.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    suite: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped suite.")],
+    store: StoreOption = DEFAULT_STORE,
+    seeds: Annotated[
+        str | None, typer.Option(help="How many (5), or which (3,5,8), in place of the suite's.")
+    ] = None,
+    strategies: Annotated[
+        str | None, typer.Option(help="Only these of the suite's strategies: a,b.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of the suite."),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Worker processes; default: one a core.")
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Where the data sets are; default: $PALIMPSEST_DATA, else the cache."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the runs and an estimate of the time.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Carry out the runs of a suite that the store does not have yet."""
+    from benchmark.cli.run import RunOptions, run_suite
+
+    options = RunOptions(
+        suite=suite,
+        store=store,
+        seeds=seeds,
+        strategies=None if strategies is None else strategies.split(","),
+        settings=settings or [],
+        workers=workers,
+        data_root=data_root,
+        device=device,
+        dry_run=dry_run,
+        quiet=quiet,
+        as_json=as_json,
+    )
+    code = run_suite(options)
+    raise typer.Exit(code)
+
+
+@app.command()
+def report(
+    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Results databases.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")] = Path(
+        "report.html"
+    ),
+) -> None:
+    """Turn stores into one self-contained HTML file."""
+    from benchmark.cli.report import make_report
+
+    make_report(stores, output)
+
+
+@list_app.command("strategies")
+def list_strategies(as_json: JsonOption = False) -> None:
+    """The strategies that a suite can name."""
+    from benchmark.cli.listings import strategies
+
+    strategies(as_json)
+
+
+@list_app.command("scenarios")
+def list_scenarios(as_json: JsonOption = False) -> None:
+    """The scenario families that a suite can name."""
+    from benchmark.cli.listings import scenarios
+
+    scenarios(as_json)
+
+
+@list_app.command("suites")
+def list_suites(as_json: JsonOption = False) -> None:
+    """The suites that come with Palimpsest."""
+    from benchmark.cli.listings import suites
+
+    suites(as_json)
+
+
+@list_app.command("runs")
+def list_runs(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """The runs in a store."""
+    from benchmark.cli.listings import runs
+
+    runs(store, as_json)
+
+
+@show_app.command("strategy")
+def show_strategy(name: str) -> None:
+    """A strategy's purpose, source and settings."""
+    from benchmark.cli.listings import strategy
+
+    strategy(name)
+
+
+@show_app.command("scenario")
+def show_scenario(name: str) -> None:
+    """A scenario family's purpose and settings."""
+    from benchmark.cli.listings import scenario
+
+    scenario(name)
+
+
+@show_app.command("suite")
+def show_suite(name: str) -> None:
+    """The file of a suite that comes with Palimpsest."""
+    from benchmark.cli.listings import suite
+
+    suite(name)

@@ -1,0 +1,178 @@
+"""``palimpsest list`` and ``palimpsest show``."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.errors import UserError, nearest
+from benchmark.scenarios import FAMILIES
+from benchmark.store import Record, Store
+from benchmark.suite_file import shipped_suites
+from strategies.registry import STRATEGIES
+
+
+def strategies(as_json: bool) -> None:
+    """Print the strategies that a suite can name."""
+    rows = [
+        {"name": e.name, "summary": e.summary, "source": e.source} for e in STRATEGIES.values()
+    ]
+    rows.append(
+        {
+            "name": "avalanche:CLASS",
+            "summary": "any supervised strategy class of Avalanche, with its arguments",
+            "source": "avalanche.training.supervised",
+        }
+    )
+    _print(rows, as_json)
+
+
+def scenarios(as_json: bool) -> None:
+    """Print the scenario families that a suite can name."""
+    _print([{"name": n, "summary": _summary(f)} for n, f in FAMILIES.items()], as_json)
+
+
+def suites(as_json: bool) -> None:
+    """Print the suites that come with Palimpsest."""
+    rows = []
+    for name, text in shipped_suites().items():
+        description = yaml.safe_load(text).get("description", "")
+        rows.append({"name": name, "summary": " ".join(description.split())})
+    _print(rows, as_json)
+
+
+def runs(store: Path, as_json: bool) -> None:
+    """Print the runs in a store."""
+    with Store(store) as opened:
+        records = opened.records()
+    if as_json:
+        print(runs_json(records))
+        return
+    shown = ("stability", "learning_accuracy", "forgetting", "plasticity")
+    _print(
+        [
+            {
+                "key": r.key,
+                "scenario": r.scenario,
+                "strategy": r.strategy,
+                "strength": "" if r.strength is None else f"{r.strength:g}",
+                "seed": r.seed,
+                "status": r.status,
+                **{name: _per_cent(r.metrics[name]) for name in shown},
+                "seconds": f"{r.seconds:.1f}",
+                "error": r.error or "",
+            }
+            for r in records
+        ],
+        as_json=False,
+    )
+
+
+def runs_json(records: list[Record]) -> str:
+    """Return runs as a JSON array: the contract that scripts rely on."""
+    fields = (
+        "key",
+        "scenario",
+        "strategy",
+        "strength",
+        "seed",
+        "status",
+        "error",
+        "metrics",
+        "accuracy_matrix",
+        "spec",
+    )
+    return json.dumps([{f: getattr(r, f) for f in fields} for r in records], indent=1)
+
+
+def strategy(name: str) -> None:
+    """Print a strategy's purpose, source and settings."""
+    if name not in STRATEGIES:
+        raise UserError(f"unknown strategy {name!r}; {nearest(name, STRATEGIES)}")
+    entry = STRATEGIES[name]
+    print(f"{entry.name}: {entry.summary}")
+    print(f"Source: {entry.source}")
+    print(f"In Python: from strategies import {entry.class_name}\n")
+    _print_settings(entry.settings)
+    if entry.has_strength:
+        print("  strengths")
+        print("      In a suite, in place of strength: a list to sweep over.")
+
+
+def scenario(name: str) -> None:
+    """Print a scenario family's purpose and settings."""
+    if name not in FAMILIES:
+        raise UserError(f"unknown scenario family {name!r}; {nearest(name, FAMILIES)}")
+    family = FAMILIES[name]
+    print(f"{name}: {inspect.getdoc(family)}\n")
+    _print_settings(family)
+
+
+def suite(name: str) -> None:
+    """Print the file of a suite that comes with Palimpsest."""
+    shipped = shipped_suites()
+    if name not in shipped:
+        raise UserError(f"no shipped suite {name!r}; {nearest(name, shipped)}")
+    print(shipped[name], end="")
+
+
+def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, indent=1))
+        return
+    if not rows:
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    Console(soft_wrap=True).print(table, markup=False, highlight=False)
+
+
+def _summary(documented: type[Any]) -> str:
+    return (inspect.getdoc(documented) or "").splitlines()[0]
+
+
+def _per_cent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f}"
+
+
+def _print_settings(model: type[BaseModel]) -> None:
+    if not model.model_fields:
+        print("It has no settings.")
+        return
+    print("Settings:")
+    for name, field in model.model_fields.items():
+        if name != "family":
+            print(f"  {name} = {_default(field)}   ({_type(field)})")
+            if field.description:
+                print(f"      {field.description}")
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True)
+    if isinstance(value, BaseModel):
+        return yaml.safe_dump(value.model_dump(mode="json"), default_flow_style=True).strip()
+    return json.dumps(value)
+
+
+def _type(field: FieldInfo) -> str:
+    import typing
+
+    text = str(field.annotation)
+    if isinstance(field.annotation, type):
+        text = field.annotation.__name__
+    for noise in ("typing.", "annotated_types.", "benchmark.scenarios.settings."):
+        text = text.replace(noise, "")
+    if typing.get_origin(field.annotation) is typing.Literal:
+        return " | ".join(str(a) for a in typing.get_args(field.annotation))
+    return text

@@ -1,0 +1,199 @@
+"""``palimpsest run``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.cli.listings import runs_json
+from benchmark.cli.progress import Display, make_display
+from benchmark.data.catalog import data_root, require
+from benchmark.errors import UserError
+from benchmark.estimate import estimate
+from benchmark.store import Record, Store
+from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite, load_suite
+
+if TYPE_CHECKING:
+    from reports.statistics import Interval
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """The options of ``palimpsest run``, as the user gave them."""
+
+    suite: str
+    store: Path
+    seeds: str | None
+    strategies: list[str] | None
+    settings: list[str]
+    workers: int | None
+    data_root: Path | None
+    device: str
+    dry_run: bool
+    quiet: bool
+    as_json: bool
+
+
+def run_suite(options: RunOptions) -> int:
+    """Carry out what the store does not have yet, and print the result.
+
+    Args:
+        options: As the user gave them.
+
+    Returns:
+        The exit code: 1 if a run of the suite failed, else 0.
+
+    Raises:
+        UserError: Anything the user has to mend; nothing was written then.
+    """
+    suite = load_suite(
+        options.suite,
+        seeds=options.seeds,
+        strategies=options.strategies,
+        settings=options.settings,
+    )
+    root = data_root(options.data_root).resolve()
+    _check_device(options.device)
+    _check_avalanche(suite)
+    for name in suite.data_sets():
+        require(name, root)
+    runs = suite.runs(options.device, root)
+    finished = _finished(options.store)
+    todo = [run for run in runs if finished.get(run.key) != "done"]
+    workers = options.workers or min(os.cpu_count() or 1, max(1, len(todo)))
+    if options.dry_run:
+        _print_plan(runs, todo, workers, options)
+        return 0
+    if not options.store.parent.is_dir():
+        raise UserError(f"--store {options.store}: the folder {options.store.parent} is not there")
+    with Store(options.store, create=True) as store:
+        if todo:
+            display = make_display(len(runs), len(runs) - len(todo), quiet=_silent(options))
+            with display:
+                for record in _execute(todo, root, workers, display):
+                    store.put(record)
+                    display.finished(record)
+        records = store.records([run.key for run in runs])
+    return _conclude(records, len(todo), options)
+
+
+def _silent(options: RunOptions) -> bool:
+    return options.quiet or options.as_json
+
+
+def _execute(
+    todo: Sequence[Run], root: Path, workers: int, display: Display
+) -> Iterator[Record]:
+    report: Callable[[Run, float], None] = display.under_way
+    if workers == 1:
+        from benchmark.executors.in_process import run_in_process
+
+        return run_in_process(todo, root, report)
+    from benchmark.executors.workers import run_in_workers
+
+    return run_in_workers(todo, root, workers, report)
+
+
+def _finished(path: Path) -> dict[str, str]:
+    if not path.exists():
+        return {}
+    with Store(path) as store:
+        return store.statuses()
+
+
+def _check_device(device: str) -> None:
+    kind, _, index = device.partition(":")
+    if kind not in {"cpu", "cuda", "mps"} or (index and not index.isdigit()):
+        raise UserError(f"--device {device}: expected cpu, cuda, cuda:NUMBER or mps")
+    if kind == "cpu":
+        return
+    import torch
+
+    count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
+    if int(index or 0) >= count:
+        raise UserError(f"--device {device}: torch finds no such device here; use --device cpu")
+
+
+def _check_avalanche(suite: Suite) -> None:
+    """Importing Avalanche takes seconds, so only where the suite names a class of it."""
+    for strategy in suite.strategies.values():
+        if strategy.kind.startswith(AVALANCHE):
+            from benchmark.avalanche_strategies import check_arguments
+
+            assert isinstance(strategy.settings, AvalancheSettings)
+            try:
+                check_arguments(strategy.kind, strategy.settings.arguments)
+            except UserError as error:
+                raise UserError(f"suite {suite.name!r}: strategies.{strategy.name}: {error}") from None
+
+
+def _print_plan(runs: list[Run], todo: list[Run], workers: int, options: RunOptions) -> None:
+    if options.as_json:
+        import json
+
+        fields = ("key", "scenario", "strategy", "strength", "seed", "spec")
+        print(json.dumps([{f: getattr(r, f) for f in fields} for r in todo], indent=1))
+        return
+    for run in todo:
+        print(f"{run.key}  {describe(run)}")
+    known: list[Record] = []
+    if options.store.exists():
+        with Store(options.store) as store:
+            known = store.records()
+    print(
+        f"{len(todo)} of {len(runs)} runs to do, {estimate(todo, known, workers)} with "
+        f"{workers} worker(s)"
+    )
+
+
+def describe(run: Run | Record) -> str:
+    """Return a run in words: scenario, strategy, strength, seed."""
+    strength = "" if run.strength is None else f" {run.strength:g}"
+    return f"{run.scenario} {run.strategy}{strength} seed {run.seed}"
+
+
+def _conclude(records: list[Record], new: int, options: RunOptions) -> int:
+    failed = [record for record in records if record.status == "failed"]
+    if options.as_json:
+        print(runs_json(records))
+    elif not options.quiet:
+        _print_table(records)
+        if not new:
+            print(f"Nothing to do: all {len(records)} runs were in {options.store} already.")
+        print(f"Results: {options.store}   Report: palimpsest report {options.store}")
+    for record in failed:
+        print(f"palimpsest: failed: {describe(record)}: {record.error}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def _print_table(records: list[Record]) -> None:
+    from reports.terminal import SUMMARY_METRICS, summary_rows
+
+    console = Console(soft_wrap=True)
+    rows = summary_rows(records)
+    for scenario in dict.fromkeys(row.scenario for row in rows):
+        console.print(f"\n{scenario}: per cent, mean ± half of the 95 % interval over seeds")
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("strategy")
+        for title in (*SUMMARY_METRICS, "seeds"):
+            table.add_column(title.replace("_", " "), justify="right")
+        for row in rows:
+            if row.scenario == scenario:
+                cells = [_interval(row.metrics[name]) for name in SUMMARY_METRICS]
+                failed = f" ({row.failed} failed)" if row.failed else ""
+                table.add_row(row.variant, *cells, f"{row.seeds}{failed}")
+        console.print(table, markup=False, highlight=False)
+
+
+def _interval(value: Interval) -> str:
+    if value.mean is None:
+        return "-"
+    half = "" if value.half is None else f" ± {100 * value.half:.1f}"
+    return f"{100 * value.mean:.1f}{half}"

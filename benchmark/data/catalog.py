@@ -1,0 +1,160 @@
+"""The data sets by name: where they lie and whether they are there, without importing torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from benchmark.data.listing import list_images
+from benchmark.errors import UserError, nearest
+
+FOLDER_PREFIX = "folder:"
+
+
+def _mnist_layouts(folder: str) -> tuple[tuple[str, ...], ...]:
+    raw = tuple(
+        f"{folder}/raw/{part}-{content}-ubyte"
+        for part in ("train", "t10k")
+        for content in ("images-idx3", "labels-idx1")
+    )
+    # Older versions of torchvision wrote the tensors themselves, and the present one reads them.
+    processed = (f"{folder}/processed/training.pt", f"{folder}/processed/test.pt")
+    return raw, processed
+
+
+_CIFAR10_FILES = (
+    *(f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)),
+    "cifar-10-batches-py/test_batch",
+    "cifar-10-batches-py/batches.meta",
+)
+
+# The sets that torchvision reads: each with the layouts, relative to the root, that it accepts.
+_TORCHVISION_LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "mnist": _mnist_layouts("MNIST"),
+    "fashion_mnist": _mnist_layouts("FashionMNIST"),
+    "kmnist": _mnist_layouts("KMNIST"),
+    "cifar10": (_CIFAR10_FILES,),
+    "cifar100": (tuple(f"cifar-100-python/{file}" for file in ("train", "test", "meta")),),
+}
+
+NAMES: tuple[str, ...] = ("digits", *_TORCHVISION_LAYOUTS)
+"""The data sets with a name of their own; ``folder:PATH`` adds any folder or zip of images."""
+
+
+def data_root(given: Path | None) -> Path:
+    """Return the folder that holds the data sets.
+
+    Args:
+        given: What the user asked for on the command line, or None.
+
+    Returns:
+        ``given``, else ``$PALIMPSEST_DATA``, else the user's cache folder. It need not exist.
+    """
+    if given is not None:
+        return given.expanduser()
+    if from_environment := os.environ.get("PALIMPSEST_DATA"):
+        return Path(from_environment).expanduser()
+    return user_cache_path("palimpsest")
+
+
+def check_name(name: str) -> None:
+    """Refuse a word that names no data set. The disk is not looked at.
+
+    Args:
+        name: One of `NAMES`, or ``folder:PATH`` with the path of a folder or of a zip file.
+
+    Raises:
+        UserError: If ``name`` is neither.
+    """
+    if name.startswith(FOLDER_PREFIX):
+        if not name.removeprefix(FOLDER_PREFIX).strip():
+            raise UserError(
+                f"data set {name!r} has no path: write folder:PATH with the path of a folder or of "
+                "a zip file of class folders"
+            )
+    elif name not in NAMES:
+        raise UserError(f"unknown data set {name!r}: {nearest(name, [*NAMES, 'folder:PATH'])}")
+
+
+def folder_path(name: str, root: Path) -> Path:
+    """Return the folder or zip file that ``folder:PATH`` stands for.
+
+    Args:
+        name: ``folder:PATH``. A relative path is looked for in the working directory, then under
+            ``root``, so that a suite file can name a folder without saying where it lies.
+        root: The folder that holds the data sets.
+
+    Returns:
+        The path of something that exists.
+
+    Raises:
+        UserError: If neither place has it.
+    """
+    given = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+    candidates = (given.absolute(), (root / given).absolute())
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    places = " or ".join(dict.fromkeys(map(str, candidates)))
+    raise UserError(
+        f"data set {name!r} is not there: looked for a folder or a zip file at {places}; correct "
+        "the path, or give the folder that holds it with --data-root DIR or PALIMPSEST_DATA"
+    )
+
+
+def require(name: str, root: Path) -> None:
+    """Make sure that a data set is on disk, downloading it where that is possible.
+
+    Args:
+        name: The data set, as `check_name` accepts it.
+        root: The folder that holds the data sets.
+
+    Raises:
+        UserError: If the name is wrong, or the data are neither there nor to be had; one sentence
+            says where they were looked for and what to do.
+    """
+    check_name(name)
+    if name.startswith(FOLDER_PREFIX):
+        list_images(folder_path(name, root))
+        return
+    layouts = _TORCHVISION_LAYOUTS.get(name)
+    if layouts is None or any(all((root / file).is_file() for file in files) for files in layouts):
+        return
+
+    from benchmark.data import torchvision_sets  # noqa: PLC0415 - imports torch
+
+    try:
+        torchvision_sets.download(name, root)
+    except torchvision_sets.DOWNLOAD_ERRORS as error:
+        lines = str(error).split("\n")
+        reason = next((line.strip() for line in reversed(lines) if line.strip()), repr(error))
+        raise UserError(
+            f"data set {name!r} is not under {root} and could not be downloaded ({reason}): give "
+            f"the folder DIR that holds DIR/{layouts[0][0]} with --data-root DIR or "
+            "PALIMPSEST_DATA, or run once on a machine with a network"
+        ) from error
+
+
+def fingerprint(name: str, root: Path) -> str:
+    """Return a short text that changes when the images of a data set change.
+
+    No image is decoded, but a folder is walked each time: call it once per data set, not per run.
+
+    Args:
+        name: The data set, as `check_name` accepts it.
+        root: The folder that holds the data sets.
+
+    Returns:
+        The name itself, for the named sets, which never change. For ``folder:PATH``, a hash of
+        the names, sizes and modification times of its images, or of their names, sizes and CRCs
+        in a zip file; it does not depend on where the folder or the zip file lies.
+
+    Raises:
+        UserError: If the name is wrong, or the folder is missing or has no images to learn from.
+    """
+    check_name(name)
+    if not name.startswith(FOLDER_PREFIX):
+        return name
+    return FOLDER_PREFIX + list_images(folder_path(name, root)).fingerprint()

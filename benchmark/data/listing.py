@@ -1,0 +1,176 @@
+"""The images in a folder or a zip file, found without decoding them and without torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zipfile
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import UserError
+
+EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image of a listing.
+
+    Attributes:
+        member: The path inside the folder or the zip file, with ``/`` on every system.
+        label: The index of the image's class.
+        stamp: What changes when the image does: size and CRC, or size and modification time.
+    """
+
+    member: str
+    label: int
+    stamp: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The images of a folder or a zip file, sorted.
+
+    Attributes:
+        path: The folder or the zip file.
+        classes: The names of the classes, sorted.
+        train: The images to train on, or all where the source makes no difference.
+        test: The images of ``test/``; empty where the source makes no difference.
+    """
+
+    path: Path
+    classes: tuple[str, ...]
+    train: tuple[ImageFile, ...]
+    test: tuple[ImageFile, ...]
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that change with any image's path or stamp."""
+        digest = hashlib.sha256()
+        for file in (*self.train, *self.test):
+            digest.update(f"{file.member}\0{file.stamp}\n".encode("utf-8", "surrogateescape"))
+        return digest.hexdigest()[:16]
+
+
+# An image's path inside its source, split at "/", and its stamp. `parts` loses the leading folders
+# that carry no class while `member` keeps them.
+@dataclass(frozen=True)
+class _Found:
+    member: str
+    parts: tuple[str, ...]
+    stamp: str
+
+    def below_top(self) -> _Found:
+        return _Found(self.member, self.parts[1:], self.stamp)
+
+
+def list_images(path: Path) -> Listing:
+    """Find the images of a folder or a zip file and their classes.
+
+    ``train/CLASS/...`` and ``test/CLASS/...`` are told apart where both folders are there;
+    otherwise each top folder is a class. One folder around everything, as archivers add it, is
+    looked through. Hidden files, ``__MACOSX``, other files than images and images outside a class
+    folder are passed over.
+
+    Args:
+        path: A folder, or a zip file with the same content.
+
+    Returns:
+        The images in the order of their paths, with their classes.
+
+    Raises:
+        UserError: If there is no folder and no zip file, no image, fewer than two classes, a class
+            with too few images, or a class that is only in one of ``train`` and ``test``.
+    """
+    found = sorted(_found(path), key=lambda file: file.parts)
+    while len({file.parts[0] for file in found}) == 1 and min(len(f.parts) for f in found) > 2:
+        found = [file.below_top() for file in found]
+
+    if {"train", "test"} <= {file.parts[0] for file in found}:
+        train = _in_classes(path, [file.below_top() for file in found if file.parts[0] == "train"])
+        test = _in_classes(path, [file.below_top() for file in found if file.parts[0] == "test"])
+    else:
+        train, test = _in_classes(path, found), []
+    classes = _checked_classes(path, train, test)
+    return Listing(path, classes, _labelled(train, classes), _labelled(test, classes))
+
+
+def _found(path: Path) -> Iterator[_Found]:
+    if path.is_dir():
+        stamped = _in_folder(path)
+    elif path.is_file():
+        stamped = _in_zip(path)
+    else:
+        raise UserError(f"{path} is not there: expected a folder or a zip file of class folders")
+    for member, stamp in stamped:
+        yield _Found(member, tuple(member.split("/")), stamp)
+
+
+def _is_image(member: str) -> bool:
+    *folders, name = member.split("/")
+    ignored = name.startswith(".") or any(
+        folder.startswith(".") or folder == "__MACOSX" for folder in folders
+    )
+    return not ignored and name.lower().endswith(EXTENSIONS)
+
+
+def _in_folder(path: Path) -> Iterator[tuple[str, str]]:
+    for folder, _, names in os.walk(path, followlinks=True):
+        inside = Path(folder).relative_to(path)
+        for name in names:
+            member = (inside / name).as_posix()
+            if _is_image(member):
+                status = Path(folder, name).stat()
+                yield member, f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _in_zip(path: Path) -> Iterator[tuple[str, str]]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
+    except zipfile.BadZipFile as error:
+        raise UserError(
+            f"{path} cannot be read as a zip file ({error}): expected a folder or a zip file of "
+            "class folders"
+        ) from error
+    for member in members:
+        if _is_image(member.filename):
+            yield member.filename, f"{member.file_size} {member.CRC}"
+
+
+def _in_classes(path: Path, found: list[_Found]) -> list[_Found]:
+    inside = [file for file in found if len(file.parts) > 1]
+    if not inside:
+        raise UserError(
+            f"no images in class folders under {path}: expected CLASS/IMAGE, or train/CLASS/IMAGE "
+            f"and test/CLASS/IMAGE, with images of the types {', '.join(EXTENSIONS)}"
+        )
+    return inside
+
+
+def _checked_classes(path: Path, train: list[_Found], test: list[_Found]) -> tuple[str, ...]:
+    in_train = Counter(file.parts[0] for file in train)
+    in_test = Counter(file.parts[0] for file in test)
+    if test and (apart := sorted(in_train.keys() ^ in_test.keys())):
+        has, lacks = ("test", "train") if apart[0] in in_test else ("train", "test")
+        raise UserError(
+            f"class {apart[0]!r} of {path} has images in {has}/ and none in {lacks}/: both need "
+            "the same class folders"
+        )
+    if len(in_train) < 2:
+        raise UserError(
+            f"{path} has one class folder only ({next(iter(in_train))!r}): expected at least two"
+        )
+    if not test and (alone := sorted(name for name, count in in_train.items() if count < 2)):
+        raise UserError(
+            f"class {alone[0]!r} of {path} has a single image: expected at least two, one to train "
+            "on and one to test on"
+        )
+    return tuple(sorted(in_train))
+
+
+def _labelled(found: list[_Found], classes: tuple[str, ...]) -> tuple[ImageFile, ...]:
+    label = {name: index for index, name in enumerate(classes)}
+    return tuple(ImageFile(file.member, label[file.parts[0]], file.stamp) for file in found)

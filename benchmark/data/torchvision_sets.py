@@ -1,0 +1,104 @@
+"""The data sets that torchvision downloads and reads."""
+
+from __future__ import annotations
+
+import http.client
+import pickle
+import socket
+import tarfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchvision import datasets
+
+from benchmark.data.raw import RawImages
+from benchmark.errors import UserError
+
+_CLASSES: dict[str, Any] = {
+    "mnist": datasets.MNIST,
+    "fashion_mnist": datasets.FashionMNIST,
+    "kmnist": datasets.KMNIST,
+    "cifar10": datasets.CIFAR10,
+    "cifar100": datasets.CIFAR100,
+}
+_SILENCE_LIMIT_SECONDS = 15.0
+
+DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    http.client.HTTPException,
+    tarfile.TarError,
+    zlib.error,
+)
+"""What `download` raises where there is no network, no space or a damaged archive."""
+
+_DAMAGE = (
+    AssertionError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    pickle.UnpicklingError,
+)
+
+
+def download(name: str, root: Path) -> None:
+    """Download a data set with a progress bar, or unpack it where its archive is there already.
+
+    Args:
+        name: One of torchvision's sets in the catalog.
+        root: The folder to put it in, made if need be.
+    """
+    # torchvision sets no time limit of its own: behind a firewall that drops packets it would wait
+    # for minutes.
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(_SILENCE_LIMIT_SECONDS)
+    try:
+        _CLASSES[name](root, download=True)
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def read(name: str, root: Path) -> RawImages:
+    """Read a data set that is on disk.
+
+    Args:
+        name: One of torchvision's sets in the catalog.
+        root: The folder that holds it.
+
+    Returns:
+        torchvision's own training and test sets.
+
+    Raises:
+        UserError: If the files are damaged.
+    """
+    try:
+        train = _CLASSES[name](root, train=True)
+        test = _CLASSES[name](root, train=False)
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"the files of data set {name!r} under {root} cannot be read ({reason}): delete them, "
+            "so that they are downloaded anew, or put whole ones in their place"
+        ) from error
+    return RawImages(
+        _channels_first(train.data),
+        torch.as_tensor(train.targets, dtype=torch.int64),
+        _channels_first(test.data),
+        torch.as_tensor(test.targets, dtype=torch.int64),
+        tuple(train.classes),
+    )
+
+
+def _channels_first(data: Any) -> Tensor:
+    """Return (N, C, H, W) from MNIST's (N, H, W) tensor or CIFAR's (N, H, W, 3) array."""
+    pixels = torch.as_tensor(data)
+    if pixels.ndim == 3:
+        return pixels.unsqueeze(1)
+    return pixels.permute(0, 3, 1, 2).contiguous()

@@ -1,0 +1,57 @@
+"""Whole data sets turned into others: rotated images and permuted pixels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# Interpolation copies its input with a mask, so that all of CIFAR at once would take gigabytes.
+_IMAGES_AT_ONCE = 10_000
+
+
+def rotate(x: Tensor, degrees: float) -> Tensor:
+    """Rotate images counter-clockwise about their centre and keep their shape.
+
+    Multiples of 90 degrees that keep the shape move pixels exactly; every other angle
+    interpolates bilinearly and fills the corners with the background, which is taken to be the
+    smallest value of each channel over all of ``x``.
+
+    Args:
+        x: Images, shape (N, C, H, W).
+        degrees: The angle, in degrees; any sign and size.
+
+    Returns:
+        The rotated images, shape (N, C, H, W).
+    """
+    height, width = x.shape[-2:]
+    quarters, rest = divmod(degrees, 90)
+    if rest == 0 and (height == width or quarters % 2 == 0):
+        return torch.rot90(x, int(quarters), dims=(-2, -1))
+
+    from torchvision.transforms import InterpolationMode  # noqa: PLC0415 - takes seconds
+    from torchvision.transforms.v2 import functional  # noqa: PLC0415
+
+    background = x.amin(dim=(0, 2, 3)).tolist()
+    return torch.cat(
+        [
+            functional.rotate(
+                part, degrees, interpolation=InterpolationMode.BILINEAR, fill=background
+            )
+            for part in torch.split(x, _IMAGES_AT_ONCE)
+        ]
+    )
+
+
+def permute_pixels(x: Tensor, permutation: Tensor) -> Tensor:
+    """Move the pixels of every image to other places, the same in each image and channel.
+
+    The pixel at position p of the result (rows first) is the one at ``permutation[p]`` of ``x``.
+
+    Args:
+        x: Images, shape (N, C, H, W).
+        permutation: A permutation of 0 .. H * W - 1, int64, shape (H * W,).
+
+    Returns:
+        The permuted images, shape (N, C, H, W).
+    """
+    return x.flatten(start_dim=2)[..., permutation].reshape(x.shape)

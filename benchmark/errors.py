@@ -1,0 +1,31 @@
+"""The errors a user can cause; everything else is a bug and keeps its traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class UserError(Exception):
+    """Something the user wrote cannot work.
+
+    The message says what was wrong, where, what was expected and what to do. The command
+    line prints it without a traceback and exits with code 2.
+    """
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """Return a hint that names the valid word closest to ``name``, or lists them all.
+
+    Args:
+        name: The word the user wrote.
+        valid: The words that would have been right.
+
+    Returns:
+        ``"did you mean 'wpl'?"``, or ``"expected one of: a, b, c"`` where none is close.
+    """
+    words = sorted(valid)
+    close = get_close_matches(name.lower(), words, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return f"expected one of: {', '.join(words)}"

@@ -1,0 +1,136 @@
+"""Accuracies, measured through Avalanche's evaluation loop so that every plugin takes part.
+
+Evaluation draws no random numbers that training would miss, and leaves mode and state of
+strategy and model as they were.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from avalanche.training.plugins import SupervisedPlugin
+
+from benchmark.first_model import FirstModel
+from benchmark.scenarios.settings import Curve
+
+
+class AccuracyMeter(SupervisedPlugin):  # type: ignore[misc]
+    """Counts what is classified rightly in each experience that is evaluated."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.accuracies: list[float] = []
+        self._right: torch.Tensor | int = 0
+        self._total = 0
+
+    def before_eval(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Forget earlier evaluations."""
+        self.accuracies = []
+
+    def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Start to count."""
+        self._right, self._total = 0, 0
+
+    def after_eval_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Count a batch."""
+        self._right = self._right + (strategy.mb_output.argmax(dim=1) == strategy.mb_y).sum()
+        self._total += len(strategy.mb_y)
+
+    def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note the experience's accuracy."""
+        self.accuracies.append(int(self._right) / self._total)
+
+
+def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> list[float]:
+    """Return the accuracy of each experience's model, as a fraction.
+
+    Args:
+        strategy: An Avalanche strategy that has an ``AccuracyMeter`` among its plugins.
+        experiences: Avalanche experiences of one stream.
+        **arguments: For Avalanche's data loader.
+    """
+    meter = next(p for p in strategy.plugins if isinstance(p, AccuracyMeter))
+    with torch.random.fork_rng():  # stock loaders draw a seed from the global generator
+        strategy.eval(list(experiences), **arguments)
+    return list(meter.accuracies)
+
+
+class CurveRecorder(SupervisedPlugin):  # type: ignore[misc]
+    """Measures the test accuracy of every model so far while one trains.
+
+    Args:
+        schedule: After which steps; always before the first and after the last one, too.
+        test: The test experiences.
+        **arguments: For Avalanche's data loader.
+
+    Attributes:
+        curves: One a model trained, as the store keeps them.
+    """
+
+    def __init__(self, schedule: Curve, test: Sequence[Any], **arguments: Any) -> None:
+        super().__init__()
+        self._schedule = schedule
+        self._test = test
+        self._arguments = arguments
+        self._step = 0
+        self.curves: list[dict[str, Any]] = []
+
+    def before_training_exp(
+        self, strategy: Any, *_: Any, first_model: FirstModel | None = None, **__: Any
+    ) -> None:
+        """Begin the curve of a model, or take it over."""
+        if first_model is not None and first_model.curve is not None:
+            self.curves.append(first_model.curve)
+            self._step = first_model.curve["steps"][-1]
+            return
+        self._step = 0
+        model = strategy.experience.current_experience
+        self.curves.append({"model": model, "steps": [], "accuracy": [[] for _ in range(model + 1)]})
+        self._measure(strategy)
+
+    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Measure when it is time."""
+        self._step += 1
+        if self._step <= self._schedule.first or self._step % self._schedule.every == 0:
+            self._measure(strategy)
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Measure the end."""
+        if self.curves[-1]["steps"][-1] != self._step:
+            self._measure(strategy)
+
+    def _measure(self, strategy: Any) -> None:
+        curve = self.curves[-1]
+        curve["steps"].append(self._step)
+        accuracies = evaluate(strategy, self._test[: curve["model"] + 1], **self._arguments)
+        for values, accuracy in zip(curve["accuracy"], accuracies, strict=True):
+            values.append(accuracy)
+
+
+class StopAtTarget(SupervisedPlugin):  # type: ignore[misc]
+    """Ends a model's training once it reaches an accuracy on the validation split.
+
+    Args:
+        targets: The accuracy for each model, or ``None`` to train all its steps.
+        validation: The validation experiences.
+        **arguments: For Avalanche's data loader.
+    """
+
+    def __init__(
+        self, targets: Sequence[float | None], validation: Sequence[Any], **arguments: Any
+    ) -> None:
+        super().__init__()
+        self._targets = targets
+        self._validation = validation
+        self._arguments = arguments
+
+    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Measure after every step of a model that has a target."""
+        model = strategy.experience.current_experience
+        target = self._targets[model]
+        if target is not None:
+            reached = evaluate(strategy, [self._validation[model]], **self._arguments)[0]
+            if reached >= target:
+                strategy.stop_training()

@@ -1,0 +1,142 @@
+"""Runs spread over worker processes, which start, import and load data once.
+
+A worker tells how far it is through a file of its own, so that no message can block when a
+process is ended.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from benchmark.provenance import versions
+from benchmark.store import Record
+from benchmark.suite import Run
+
+_POLL_SECONDS = 0.2
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def run_in_workers(
+    runs: Sequence[Run], root: Path, workers: int, report: Callable[[Run, float], None]
+) -> Iterator[Record]:
+    """Carry out runs in worker processes with one thread each, and return each as it ends.
+
+    Where a process dies (out of memory, most often), the runs that were under way are tried
+    again one at a time; the one that kills its process again is recorded as failed.
+
+    Args:
+        runs: Started in this order.
+        root: The folder that holds the data sets.
+        workers: How many processes.
+        report: Told the fraction done of every run under way, a few times a second.
+
+    Yields:
+        The finished runs, in the order in which they end.
+    """
+    with tempfile.TemporaryDirectory(prefix="palimpsest-") as folder:
+        scratch = Path(folder)
+        left = {run.key: run for run in runs}
+        for record in _until_broken(list(runs), root, workers, scratch, report):
+            del left[record.key]
+            yield record
+        while left:  # a process died
+            suspects = [left.pop(key) for key in _under_way(scratch) if key in left]
+            suspects = suspects or [left.pop(next(iter(left)))]
+            for run in suspects:
+                records = list(_until_broken([run], root, 1, scratch, report))
+                yield records[0] if records else _died(run)
+            for record in _until_broken(list(left.values()), root, workers, scratch, report):
+                del left[record.key]
+                yield record
+
+
+def _until_broken(
+    runs: list[Run],
+    root: Path,
+    workers: int,
+    scratch: Path,
+    report: Callable[[Run, float], None],
+) -> Iterator[Record]:
+    """Yield finished runs; end early, without an exception, when a process dies."""
+    if not runs:
+        return
+    for file in scratch.glob("*.progress"):
+        file.unlink()
+    by_key = {run.key: run for run in runs}
+    pool = ProcessPoolExecutor(
+        min(workers, len(runs)),
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start_worker,
+    )
+    try:
+        open_futures: set[Future[Record]] = {
+            pool.submit(_execute, run, root, scratch) for run in runs
+        }
+        while open_futures:
+            done, open_futures = wait(open_futures, _POLL_SECONDS, FIRST_COMPLETED)
+            for future in done:
+                yield future.result()
+            for key, fraction in _under_way(scratch).items():
+                report(by_key[key], fraction)
+    except BrokenProcessPool:
+        return
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for process in multiprocessing.active_children():
+            process.terminate()
+
+
+def _start_worker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = "1"
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _execute(run: Run, root: Path, scratch: Path) -> Record:
+    from benchmark.runner import execute
+
+    file = scratch / f"{os.getpid()}.progress"
+
+    def progress(fraction: float) -> None:
+        file.write_text(f"{run.key} {fraction}")
+
+    progress(0.0)
+    record = execute(run, root, scratch, progress)
+    file.unlink()
+    return record
+
+
+def _under_way(scratch: Path) -> dict[str, float]:
+    """The fraction done of the runs that workers have in hand, by key."""
+    found = {}
+    for file in scratch.glob("*.progress"):
+        with contextlib.suppress(OSError, ValueError):  # just being written or removed
+            key, fraction = file.read_text().split()
+            found[key] = float(fraction)
+    return found
+
+
+def _died(run: Run) -> Record:
+    return Record(
+        key=run.key,
+        suite=run.suite,
+        scenario=run.scenario,
+        strategy=run.strategy,
+        strength=run.strength,
+        seed=run.seed,
+        status="failed",
+        error="its worker process was killed, most likely for want of memory; try fewer --workers",
+        spec=run.spec,
+        versions=versions(),
+    )

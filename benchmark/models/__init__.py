@@ -1,0 +1,1 @@
+"""Networks: building blocks and the model bank."""

@@ -1,0 +1,50 @@
+"""The model bank: several models in one module, sharing some of their blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from avalanche.models import MultiTaskModule
+from torch import Tensor, nn
+
+
+class ModelBank(MultiTaskModule):
+    """Models that share blocks; model i answers to task label i.
+
+    To Avalanche it is a multi-task module, so that its own strategies and metrics work
+    unchanged. All parameters exist from the start: adapting to an experience allocates
+    nothing, so evaluation cannot change the model.
+
+    Args:
+        blocks: The modules by name (without dots).
+        paths: For each model the names of its blocks, in the order they are applied.
+        n_classes: Columns of the largest output.
+    """
+
+    def __init__(
+        self, blocks: Mapping[str, nn.Module], paths: Sequence[Sequence[str]], n_classes: int
+    ) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleDict(blocks)
+        self.paths = tuple(tuple(path) for path in paths)
+        self.max_class_label = n_classes
+        self.known_train_tasks_labels = set(range(len(self.paths)))
+
+    def forward_single_task(self, x: Tensor, task_label: int) -> Tensor:
+        """Run model ``task_label`` on inputs (N, C, H, W); returns logits (N, classes)."""
+        for name in self.paths[task_label]:
+            x = self.blocks[name](x)
+        return x
+
+    def adaptation(self, experience: object) -> None:
+        """Do nothing: nothing grows."""
+
+    def parameters_of(self, model: int) -> dict[str, nn.Parameter]:
+        """Return the parameters that a model uses, by their name in the bank."""
+        prefixes = tuple(f"blocks.{name}." for name in self.paths[model])
+        return {name: p for name, p in self.named_parameters() if name.startswith(prefixes)}
+
+    def shared_parameters_of(self, model: int) -> dict[str, nn.Parameter]:
+        """Return the parameters that a model uses and some earlier model used, too."""
+        earlier = {name for i in range(model) for name in self.parameters_of(i)}
+        return {name: p for name, p in self.parameters_of(model).items() if name in earlier}

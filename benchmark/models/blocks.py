@@ -1,0 +1,52 @@
+"""Building blocks: a network is a list of hidden blocks and a head."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+BlockKind = Literal["mlp", "cnn"]
+Activation = Literal["relu", "tanh"]
+
+_POOLED_BLOCKS = 2
+_HEAD_GRID = 2
+
+
+def hidden_blocks(
+    kind: BlockKind, input_shape: tuple[int, int, int], depth: int, width: int, activation: Activation
+) -> list[nn.Module]:
+    """Build the hidden blocks of one network, initialised from torch's global generator.
+
+    Args:
+        kind: ``mlp``: fully connected layers. ``cnn``: 3x3 convolutions, the first two
+            followed by 2x2 max pooling.
+        input_shape: Channels, height and width of the images.
+        depth: How many blocks.
+        width: Units of a layer, or channels of a convolution.
+        activation: The non-linearity after each layer.
+
+    Returns:
+        Blocks in order; block i takes what block i-1 returns, the first one images (N, C, H, W).
+    """
+    act: type[nn.Module] = {"relu": nn.ReLU, "tanh": nn.Tanh}[activation]
+    channels, height, columns = input_shape
+    blocks: list[nn.Module] = []
+    for i in range(depth):
+        if kind == "mlp":
+            size = channels * height * columns if i == 0 else width
+            flatten = [nn.Flatten()] if i == 0 else []
+            blocks.append(nn.Sequential(*flatten, nn.Linear(size, width), act()))
+        else:
+            pool = [nn.MaxPool2d(2)] if i < _POOLED_BLOCKS else []
+            size = channels if i == 0 else width
+            blocks.append(nn.Sequential(nn.Conv2d(size, width, 3, padding=1), act(), *pool))
+    return blocks
+
+
+def head(kind: BlockKind, width: int, n_classes: int) -> nn.Module:
+    """Build the output layer that follows the hidden blocks; returns logits (N, n_classes)."""
+    if kind == "mlp":
+        return nn.Linear(width, n_classes)
+    pooled = nn.AdaptiveAvgPool2d(_HEAD_GRID)
+    return nn.Sequential(pooled, nn.Flatten(), nn.Linear(width * _HEAD_GRID**2, n_classes))

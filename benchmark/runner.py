@@ -1,0 +1,199 @@
+"""One run, start to finish: build, train, evaluate, return what the store keeps."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmark import avalanche_strategies, first_model
+from benchmark.evaluation import AccuracyMeter, CurveRecorder, StopAtTarget, evaluate
+from benchmark.metrics import own_metrics
+from benchmark.provenance import versions
+from benchmark.scenarios import FAMILIES
+from benchmark.scenarios.scenario import Scenario
+from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.seeding import derive
+from benchmark.store import Record
+from benchmark.suite import AVALANCHE, Run
+from benchmark.training import InMemoryTraining, StepLimit, Warmup, Watch, make_optimizer
+from strategies.registry import STRATEGIES
+
+Progress = Callable[[float], None]
+"""Called with the fraction of the training that is done."""
+
+
+def execute(
+    run: Run, root: Path, scratch: Path | None = None, progress: Progress = lambda done: None
+) -> Record:
+    """Carry out a run; whatever goes wrong in it ends up in the record.
+
+    Args:
+        run: What to do.
+        root: The folder that holds the data sets.
+        scratch: A folder through which runs share their first model, or ``None``.
+        progress: Told how far the training is.
+
+    Returns:
+        The finished run, ``done`` or ``failed``.
+    """
+    started, clock = datetime.now(UTC), time.perf_counter()
+    outcome: dict[str, Any] = {"status": "done", "error": None}
+    try:
+        outcome |= _train_and_evaluate(run, root, scratch, progress)
+    except Exception as error:  # a failed run must not end the suite
+        outcome |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+    return Record(
+        key=run.key,
+        suite=run.suite,
+        scenario=run.scenario,
+        strategy=run.strategy,
+        strength=run.strength,
+        seed=run.seed,
+        spec=run.spec,
+        started=started.isoformat(timespec="seconds"),
+        seconds=time.perf_counter() - clock,
+        peak_memory=_peak_memory(run.spec["device"]),
+        versions=versions(),
+        **outcome,
+    )
+
+
+def _train_and_evaluate(
+    run: Run, root: Path, scratch: Path | None, progress: Progress
+) -> dict[str, Any]:
+    settings = scenario_settings(run.spec)
+    device: str = run.spec["device"]
+    torch.manual_seed(derive(run.seed, "global"))
+    scenario = settings.build(run.seed, root, device)
+    scenario.model.to(device)
+    loader = {"pin_memory": False}  # the data are where they are needed already
+    recorder = CurveRecorder(settings.curve, scenario.test, **loader)
+    watchers: list[Any] = [AccuracyMeter(), Watch(progress, scenario.steps)]
+    if settings.warmup:
+        watchers.append(Warmup(settings.warmup))
+    at_once = _trains_at_once(run)
+    if not at_once and any(scenario.targets):
+        watchers.append(StopAtTarget(scenario.targets, scenario.validation, **loader))
+    if not at_once and settings.curve.every:
+        watchers.append(recorder)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # Avalanche's own
+        strategy = _make_strategy(run, settings, scenario, watchers, at_once)
+        initial = evaluate(strategy, scenario.test, **loader)
+        shared = first_model.path_for(run, scratch) if scratch and _ends_only(run) else None
+        matrix, validation_matrix = _fill_matrices(strategy, scenario, at_once, shared, loader)
+    return {
+        "metrics": own_metrics(matrix, initial, recorder.curves),
+        "accuracy_matrix": matrix,
+        "validation_matrix": validation_matrix,
+        "initial_accuracy": list(initial),
+        "curves": recorder.curves,
+    }
+
+
+def scenario_settings(spec: dict[str, Any]) -> ScenarioSettings:
+    """Return the checked settings of the scenario that a run's spec describes."""
+    values = {k: v for k, v in spec["scenario"].items() if k not in {"name", "fingerprints"}}
+    return FAMILIES[values["family"]].model_validate(values)
+
+
+_Matrix = list[list[float | None]]
+
+
+def _fill_matrices(
+    strategy: Any, scenario: Scenario, at_once: bool, shared: Path | None, loader: dict[str, Any]
+) -> tuple[_Matrix, _Matrix]:
+    """Train the models in order and evaluate all of them after each."""
+    count = len(scenario.train)
+    test: _Matrix = [[None] * count for _ in range(count)]
+    validation: _Matrix = [[None] * count for _ in range(count)]
+    options = {"eval_streams": [], "reset_optimizer_state": True, **loader}
+    for i, experience in enumerate(scenario.train):
+        if at_once and i < count - 1:
+            continue
+        if i == 0 and shared is not None:
+            _train_first(strategy, experience, shared, options)
+        else:
+            strategy.train(scenario.train if at_once else experience, **options)
+        test[i] = list(evaluate(strategy, scenario.test, **loader))
+        if len(scenario.validation[0].dataset):
+            validation[i] = list(evaluate(strategy, scenario.validation, **loader))
+    return test, validation
+
+
+def _train_first(strategy: Any, experience: Any, shared: Path, options: dict[str, Any]) -> None:
+    """Train the first model, or take it over from a run that has trained the same."""
+    known = first_model.load(shared)
+    strategy.train(experience, first_model=known, **options)
+    if known is None:
+        recorder = next((p for p in strategy.plugins if isinstance(p, CurveRecorder)), None)
+        first_model.save(
+            first_model.FirstModel(
+                state=strategy.model.state_dict(),
+                trained=[n for n, p in strategy.model.named_parameters() if p.grad is not None],
+                curve=recorder.curves[0] if recorder else None,
+            ),
+            shared,
+        )
+
+
+def _ends_only(run: Run) -> bool:
+    """Whether all that the strategy takes from a model's training is its end."""
+    kind: str = run.spec["strategy"]["strategy"]
+    return kind in STRATEGIES and STRATEGIES[kind].ends_only
+
+
+def _trains_at_once(run: Run) -> bool:
+    kind: str = run.spec["strategy"]["strategy"]
+    if kind.startswith(AVALANCHE):
+        return avalanche_strategies.trains_at_once(kind)
+    return kind == "joint"
+
+
+def _make_strategy(
+    run: Run, settings: ScenarioSettings, scenario: Scenario, watchers: list[Any], at_once: bool
+) -> Any:
+    kind: str = run.spec["strategy"]["strategy"]
+    chosen: dict[str, Any] = run.spec["strategy"]["settings"]
+    optimizer = make_optimizer(settings.optimizer, scenario.model)
+    steps = scenario.steps
+    if at_once:
+        steps = [sum(steps), *(0 for _ in steps[1:])]
+    if kind.startswith(AVALANCHE):
+        return avalanche_strategies.make(
+            kind,
+            chosen["arguments"],
+            model=scenario.model,
+            optimizer=optimizer,
+            batch_size=settings.batch_size,
+            most_epochs=max(steps),
+            device=run.spec["device"],
+            plugins=[*watchers, StepLimit(steps)],
+        )
+    entry = STRATEGIES[kind]
+    if entry.has_strength:
+        chosen = chosen | {"strength": run.strength, "seed": derive(run.seed, "importance")}
+    return InMemoryTraining(
+        model=scenario.model,
+        optimizer=optimizer,
+        batch_size=settings.batch_size,
+        steps=steps,
+        order_seeds=[derive(run.seed, "order", i) for i in range(len(steps))],
+        device=run.spec["device"],
+        plugins=[entry.load()(**chosen), *watchers],
+    )
+
+
+def _peak_memory(device: str) -> int:
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,19 @@
+"""What is learned, in which order: one file a family of scenarios.
+
+Each family is a settings class, checked without torch, whose ``build`` makes the scenario.
+"""
+
+from benchmark.scenarios.model_sequence import ModelSequence
+from benchmark.scenarios.permuted import Permuted
+from benchmark.scenarios.rotated import Rotated
+from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.scenarios.split import Split
+from benchmark.scenarios.two_models import TwoModels
+
+FAMILIES: dict[str, type[ScenarioSettings]] = {
+    "two_models": TwoModels,
+    "model_sequence": ModelSequence,
+    "split": Split,
+    "permuted": Permuted,
+    "rotated": Rotated,
+}

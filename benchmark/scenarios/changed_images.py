@@ -1,0 +1,46 @@
+"""What permuted and rotated have in common: one data set, changed for each experience."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from benchmark.scenarios.settings import Count, Curve, ScenarioSettings
+
+if TYPE_CHECKING:
+    from benchmark.scenarios.scenario import Scenario
+
+
+class ChangedImages(ScenarioSettings):
+    """Experiences that all have the same images, each but the first changed in its own way."""
+
+    change: ClassVar[str]
+
+    experiences: int = Field(5, ge=2, description="How many, the unchanged one included.")
+    incremental: Literal["task", "domain"] = Field(
+        "domain", description="task: a head for each experience. domain: one head for all."
+    )
+    hidden_layers: Count = Field(2, description="Depth of the trunk that all models share.")
+    epochs: Count | None = 1
+    curve: Curve = Curve(every=50)
+
+    def degrees(self, experience: int) -> float:
+        """Return how far an experience's images are turned."""
+        return 0.0
+
+    def build(self, seed: int, root: Path, device: str) -> Scenario:
+        """Make the scenario; the seed decides the weights and the permutations."""
+        from benchmark.scenarios.scenario import assemble, source
+        from benchmark.scenarios.transformed import changed
+        from benchmark.scenarios.trunk import trunk_bank
+
+        base = source(self, root, device)
+        heads = self.experiences if self.incremental == "task" else 1
+        bank = trunk_bank(self, self.hidden_layers, base, [base.n_classes] * heads, seed)
+        parts = [
+            changed(base, self.change if i else "same", seed, i, self.degrees(i))
+            for i in range(self.experiences)
+        ]
+        return assemble(self, bank, parts, [i % heads for i in range(self.experiences)])

@@ -1,0 +1,185 @@
+"""A scenario that is ready to run: Avalanche experiences and the bank of models that learn them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
+from avalanche.benchmarks.utils import (
+    ConstantSequence,
+    DataAttribute,
+    TaskAwareSupervisedClassificationDataset,
+)
+from torch import Tensor
+from torch.utils.data import TensorDataset
+
+from benchmark.data.images import load
+from benchmark.data.splits import validation_split
+from benchmark.models.bank import ModelBank
+from benchmark.scenarios.settings import ScenarioSettings
+
+Samples = tuple[Tensor, Tensor]
+"""Inputs (N, C, H, W) and targets (N,)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The data of one experience, in three disjoint splits."""
+
+    train: Samples
+    validation: Samples
+    test: Samples
+
+    def map_inputs(self, function: Any) -> Part:
+        """Return the same data with every split's inputs transformed."""
+        splits = (self.train, self.validation, self.test)
+        return Part(*((function(x), y) for x, y in splits))
+
+    def with_classes(self, classes: Sequence[int], labels: Sequence[int]) -> Part:
+        """Return the samples of some classes, relabelled ``classes[i] -> labels[i]``."""
+        splits = []
+        for x, y in (self.train, self.validation, self.test):
+            new = torch.full_like(y, -1)
+            for old_label, label in zip(classes, labels, strict=True):
+                new[y == old_label] = label
+            splits.append((x[new >= 0], new[new >= 0]))
+        return Part(*splits)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set as a scenario finds it: its splits, image shape and number of classes."""
+
+    part: Part
+    input_shape: tuple[int, int, int]
+    n_classes: int
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """Experiences in order, and how long each model trains on its own.
+
+    Attributes:
+        model: The bank; model i learns experience i.
+        train: Avalanche experiences with the training data.
+        validation: The held-out part of the training data, for choosing settings and stopping.
+        test: For the reported numbers only.
+        steps: Optimizer steps of each model, at most.
+        targets: Validation accuracy at which a model's training ends early, or ``None``.
+    """
+
+    model: ModelBank
+    train: list[Any]
+    validation: list[Any]
+    test: list[Any]
+    steps: list[int]
+    targets: list[float | None]
+
+
+class InMemoryDataset(TaskAwareSupervisedClassificationDataset):  # type: ignore[misc]
+    """An Avalanche dataset that still has the tensors it was made from.
+
+    Attributes:
+        tensors: Inputs, targets and the task label (or one a sample); ``None`` for what
+            Avalanche derives from it, such as subsets.
+    """
+
+    tensors: tuple[Tensor, Tensor, int | Tensor] | None = None
+
+    @classmethod
+    def of(cls, x: Tensor, y: Tensor, task: int | Tensor) -> Self:
+        """Wrap tensors; ``task`` is the task label of all samples, or one for each (N,)."""
+        labels = ConstantSequence(task, len(x)) if isinstance(task, int) else task.tolist()
+        attributes = [
+            DataAttribute(y.tolist(), "targets"),
+            DataAttribute(labels, "targets_task_labels", use_in_getitem=True),
+        ]
+        dataset = cls([TensorDataset(x, y)], data_attributes=attributes)
+        dataset.tensors = (x, y, task)
+        return dataset
+
+    def concat(self, other: Any) -> Any:
+        """Return the union of two datasets, in memory if both are."""
+        if self.tensors is None or getattr(other, "tensors", None) is None:
+            return super().concat(other)
+        joined = [
+            torch.cat([_per_sample(own, len(self)), _per_sample(theirs, len(other))])
+            for own, theirs in zip(self.tensors, other.tensors, strict=True)
+        ]
+        return self.of(*joined)
+
+
+def _per_sample(values: int | Tensor, count: int) -> Tensor:
+    return torch.full((count,), values) if isinstance(values, int) else values
+
+
+@lru_cache(maxsize=4)
+def _source(
+    name: str, root: Path, samples: int | None, validation: float, device: str
+) -> Source:
+    images = load(name, root)
+    x, y = images.train_x, images.train_y
+    if samples is not None and samples < len(x):
+        chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:samples]
+        x, y = x[chosen], y[chosen]
+    train, held_out = validation_split(y, validation)
+    part = Part(
+        train=(x[train].to(device), y[train].to(device)),
+        validation=(x[held_out].to(device), y[held_out].to(device)),
+        test=(images.test_x.to(device), images.test_y.to(device)),
+    )
+    return Source(part, images.input_shape, images.n_classes)
+
+
+def source(settings: ScenarioSettings, root: Path, device: str, name: str | None = None) -> Source:
+    """Load the scenario's data set, once per process, onto the device.
+
+    Args:
+        settings: Its ``data``, ``samples`` and ``validation``.
+        root: The folder that holds the data sets.
+        device: Where the tensors are to be.
+        name: Another data set in place of ``settings.data``.
+    """
+    chosen = settings.data if name is None else name
+    return _source(chosen, root, settings.samples, settings.validation, device)
+
+
+def assemble(
+    settings: ScenarioSettings,
+    model: ModelBank,
+    parts: Sequence[Part],
+    labels: Sequence[int],
+    targets: Sequence[float | None] | None = None,
+) -> Scenario:
+    """Make a scenario of a bank and the data of each experience.
+
+    Args:
+        settings: For the steps or epochs.
+        model: The bank.
+        parts: The data of each experience.
+        labels: The task label of each experience: which model of the bank learns it.
+        targets: See ``Scenario.targets``.
+    """
+    streams = benchmark_from_datasets(
+        **{
+            split: [
+                InMemoryDataset.of(*getattr(part, split), label)
+                for part, label in zip(parts, labels, strict=True)
+            ]
+            for split in ("train", "validation", "test")
+        }
+    )
+    streams = with_task_labels(with_classes_timeline(streams)).streams
+    return Scenario(
+        model=model,
+        train=list(streams["train"]),
+        validation=list(streams["validation"]),
+        test=list(streams["test"]),
+        steps=[settings.steps_for(len(part.train[0])) for part in parts],
+        targets=list(targets) if targets else [None] * len(parts),
+    )

@@ -1,0 +1,137 @@
+"""What the settings of all scenario families have in common; importing this needs no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+if TYPE_CHECKING:
+    from benchmark.scenarios.scenario import Scenario
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Settings(BaseModel):
+    """Settings that refuse unknown names."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SGD(Settings):
+    """Stochastic gradient descent."""
+
+    name: Literal["sgd"] = "sgd"
+    learning_rate: Positive = 0.05
+    momentum: Fraction = 0.0
+    nesterov: bool = False
+    weight_decay: NonNegative = 0.0
+
+
+class Adam(Settings):
+    """Adam, or AdamW with decoupled weight decay."""
+
+    name: Literal["adam", "adamw"] = "adam"
+    learning_rate: Positive = 0.001
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    eps: Positive = 1e-8
+    weight_decay: NonNegative = 0.0
+
+
+class RMSprop(Settings):
+    """RMSprop, without bias correction: its first steps are up to ten times its usual ones."""
+
+    name: Literal["rmsprop"] = "rmsprop"
+    learning_rate: Positive = 0.01
+    alpha: Fraction = 0.99
+    eps: Positive = 1e-8
+    momentum: Fraction = 0.0
+    centered: bool = False
+    weight_decay: NonNegative = 0.0
+
+
+Optimizer = Annotated[SGD | Adam | RMSprop, Field(discriminator="name")]
+
+
+class Curve(Settings):
+    """When the test accuracy of every model so far is measured while one trains."""
+
+    every: int = Field(50, ge=0, description="Every so many steps; 0 measures no curve.")
+    first: int = Field(0, ge=0, description="And after each of the first so many steps.")
+
+
+class ScenarioSettings(Settings):
+    """What every scenario has: data, network, training and how it is watched."""
+
+    family: str
+    data: str = Field(
+        "digits",
+        description="digits, mnist, fashion_mnist, kmnist, cifar10, cifar100 or folder:PATH.",
+    )
+    samples: Count | None = Field(
+        None, description="Training samples used, a fixed random choice; null: all."
+    )
+    validation: Fraction = Field(
+        0.1, description="Share of the training samples held out for choosing settings."
+    )
+    network: Literal["mlp", "cnn"] = Field("mlp", description="What the hidden layers are.")
+    width: Count = Field(100, description="Units of a hidden layer, or channels.")
+    activation: Literal["relu", "tanh"] = "relu"
+    optimizer: Optimizer = Field(default_factory=SGD, description="Fresh for every model.")
+    warmup: int = Field(
+        0, ge=0, description="Steps over which each model's learning rate rises linearly."
+    )
+    batch_size: Count = 64
+    steps: Count | None = Field(None, description="Optimizer steps a model; or give epochs.")
+    epochs: Count | None = Field(None, description="Passes over its data a model; or give steps.")
+    curve: Curve = Curve()
+
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _complete_optimizer(cls, value: Any) -> Any:
+        """Where only some settings of the default optimizer are given, keep the others."""
+        default = cls.model_fields["optimizer"].get_default(call_default_factory=True)
+        if isinstance(value, dict) and value.get("name", default.name) == default.name:
+            return default.model_dump() | value
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _epochs_replace_default_steps(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("epochs") is not None:
+            return {"steps": None} | values
+        return values
+
+    @model_validator(mode="after")
+    def _steps_or_epochs(self) -> Self:
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give exactly one of steps and epochs, and null for the other")
+        return self
+
+    def data_sets(self) -> set[str]:
+        """Return the names of all data sets that the scenario reads."""
+        return {self.data}
+
+    def build(self, seed: int, root: Path, device: str) -> Scenario:
+        """Make the scenario that these settings describe; families implement it.
+
+        Args:
+            seed: The run's seed; decides the initial weights and all that is random.
+            root: The folder that holds the data sets.
+            device: Where the data are to be, as torch spells it.
+
+        Raises:
+            UserError: The settings do not fit the data.
+        """
+        raise NotImplementedError
+
+    def steps_for(self, n_samples: int) -> int:
+        """Return the optimizer steps that a model trains on so many samples."""
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None
+        return self.epochs * -(-n_samples // self.batch_size)

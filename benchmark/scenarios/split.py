@@ -1,0 +1,67 @@
+"""The classes of a data set, a few at a time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from benchmark.scenarios.settings import Count, Curve, ScenarioSettings
+from benchmark.seeding import derive
+
+if TYPE_CHECKING:
+    from benchmark.scenarios.scenario import Scenario
+
+
+class Split(ScenarioSettings):
+    """Each experience brings new classes of one data set (Split MNIST and its like).
+
+    Source: Zenke et al., ICML 2017; task- and class-incremental as in van de Ven & Tolias,
+    Three scenarios for continual learning, 2019.
+    """
+
+    family: Literal["split"] = "split"
+    experiences: int = Field(5, ge=2, description="How many; the classes are divided evenly.")
+    incremental: Literal["task", "class"] = Field(
+        "task",
+        description="task: a head for each experience, known at test time. class: one head for "
+        "all classes, no task label at test time.",
+    )
+    shuffle_classes: bool = Field(False, description="Let the seed decide the order of classes.")
+    hidden_layers: Count = Field(2, description="Depth of the trunk that all models share.")
+    epochs: Count | None = 1
+    curve: Curve = Curve(every=50)
+
+    def build(self, seed: int, root: Path, device: str) -> Scenario:
+        """Make the scenario; the seed decides the weights and, where asked, the classes' order."""
+        import torch
+
+        from benchmark.errors import UserError
+        from benchmark.scenarios.scenario import assemble, source
+        from benchmark.scenarios.trunk import trunk_bank
+
+        base = source(self, root, device)
+        size, left_over = divmod(base.n_classes, self.experiences)
+        if left_over or size == 0:
+            raise UserError(
+                f"{self.data!r} has {base.n_classes} classes, which {self.experiences} "
+                "experiences cannot divide evenly: change experiences"
+            )
+        classes = list(range(base.n_classes))
+        if self.shuffle_classes:
+            generator = torch.Generator().manual_seed(derive(seed, "scenario"))
+            classes = torch.randperm(base.n_classes, generator=generator).tolist()
+        groups = [classes[i : i + size] for i in range(0, base.n_classes, size)]
+        if self.incremental == "task":
+            labels = list(range(self.experiences))
+            bank = trunk_bank(self, self.hidden_layers, base, [size] * self.experiences, seed)
+            parts = [base.part.with_classes(group, range(size)) for group in groups]
+        else:
+            labels = [0] * self.experiences
+            bank = trunk_bank(self, self.hidden_layers, base, [base.n_classes], seed)
+            parts = [
+                base.part.with_classes(group, range(i * size, (i + 1) * size))
+                for i, group in enumerate(groups)
+            ]
+        return assemble(self, bank, parts, labels)

@@ -1,0 +1,40 @@
+"""The classic task sequence: one trunk that every model shares, with a head each or one for all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from benchmark.models.bank import ModelBank
+from benchmark.models.blocks import head, hidden_blocks
+from benchmark.scenarios.scenario import Source
+from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.seeding import derive
+
+
+def trunk_bank(
+    settings: ScenarioSettings,
+    hidden_layers: int,
+    base: Source,
+    head_sizes: Sequence[int],
+    seed: int,
+) -> ModelBank:
+    """Build a bank in which all models share the hidden layers.
+
+    Args:
+        settings: Network kind, width and activation.
+        hidden_layers: Depth of the trunk.
+        base: For the shape of the images.
+        head_sizes: Classes of each model's head; with one entry there is one model only.
+        seed: The run's seed, for the initial weights.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, "weights"))
+        blocks = hidden_blocks(
+            settings.network, base.input_shape, hidden_layers, settings.width, settings.activation
+        )
+        heads = [head(settings.network, settings.width, size) for size in head_sizes]
+    trunk = {f"trunk_{i}": block for i, block in enumerate(blocks)}
+    own = {f"head_{i}": module for i, module in enumerate(heads)}
+    return ModelBank(trunk | own, [[*trunk, name] for name in own], max(head_sizes))

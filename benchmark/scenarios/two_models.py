@@ -1,0 +1,116 @@
+"""The weight-plasticity paper's experiment: model B is trained after A and shares its first layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from benchmark.scenarios.settings import (
+    Count,
+    Curve,
+    Fraction,
+    Optimizer,
+    RMSprop,
+    ScenarioSettings,
+)
+from benchmark.seeding import derive
+
+if TYPE_CHECKING:
+    from benchmark.scenarios.scenario import Part, Scenario
+
+
+class TwoModels(ScenarioSettings):
+    """Model A, then model B, which shares A's first hidden layers; a head for each.
+
+    The defaults are the cold start: RMSprop without bias correction takes up to ten times its
+    usual step at the start of B, and A's accuracy falls within a few steps. Source: Benyahia,
+    Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, section 4.1 (the optimizer is not
+    named there).
+    """
+
+    family: Literal["two_models"] = "two_models"
+    data: str = Field("mnist", description="Model A's data set.")
+    second_data: str = Field(
+        "same",
+        description="Model B's data: same, rotated or permuted (A's, transformed), or the name "
+        "of another data set with images of the same shape.",
+    )
+    rotation: float = Field(180.0, description="Degrees, for second_data: rotated.")
+    hidden_layers: tuple[Count, Count] = Field((4, 6), description="Of A and of B.")
+    shared_layers: int = Field(3, ge=0, description="How many of the first layers B shares with A.")
+    width: Count = 50
+    optimizer: Optimizer = RMSprop()
+    steps: Count | None = 1500
+    target_accuracy: Fraction | None = Field(
+        None,
+        gt=0,
+        description="Validation accuracy at which A's training stops; steps is the limit.",
+    )
+    curve: Curve = Curve(every=50, first=0)
+
+    @model_validator(mode="after")
+    def _can_share(self) -> Self:
+        if self.shared_layers > min(self.hidden_layers):
+            raise ValueError(
+                f"shared_layers is {self.shared_layers}, but a model has only "
+                f"{min(self.hidden_layers)} hidden layers"
+            )
+        if self.target_accuracy is not None and self.validation == 0:
+            raise ValueError("target_accuracy needs a validation split: validation > 0")
+        return self
+
+    def data_sets(self) -> set[str]:
+        """Return the names of all data sets the scenario reads."""
+        derived = {"same", "rotated", "permuted"}
+        return {self.data} | ({self.second_data} - derived)
+
+    def build(self, seed: int, root: Path, device: str) -> Scenario:
+        """Make the scenario; the seed decides the initial weights and a permutation."""
+        import torch
+
+        from benchmark.errors import UserError
+        from benchmark.models.bank import ModelBank
+        from benchmark.models.blocks import head, hidden_blocks
+        from benchmark.scenarios.scenario import assemble, source
+
+        first = source(self, root, device)
+        second = self._second_part(seed, root, device)
+        if second.input_shape != first.input_shape:
+            raise UserError(
+                f"second_data {self.second_data!r} has images of shape {second.input_shape}, "
+                f"{self.data!r} of {first.input_shape}: two models that share layers need the "
+                "same shape"
+            )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "weights"))
+            a, b = (
+                hidden_blocks(
+                    self.network, first.input_shape, depth, self.width, self.activation
+                )
+                for depth in self.hidden_layers
+            )
+            heads = [head(self.network, self.width, s.n_classes) for s in (first, second)]
+        k = self.shared_layers
+        shared = {f"shared_{i}": block for i, block in enumerate(a[:k])}
+        own_a = {f"a_{i}": block for i, block in enumerate(a[k:], start=k)} | {"a_head": heads[0]}
+        own_b = {f"b_{i}": block for i, block in enumerate(b[k:], start=k)} | {"b_head": heads[1]}
+        bank = ModelBank(
+            shared | own_a | own_b,
+            [[*shared, *own_a], [*shared, *own_b]],
+            max(first.n_classes, second.n_classes),
+        )
+        parts = [first.part, second.part]
+        return assemble(self, bank, parts, [0, 1], [self.target_accuracy, None])
+
+    def _second_part(self, seed: int, root: Path, device: str) -> Any:
+        from dataclasses import replace
+
+        from benchmark.scenarios.scenario import source
+        from benchmark.scenarios.transformed import changed
+
+        if self.second_data not in {"same", "rotated", "permuted"}:
+            return source(self, root, device, self.second_data)
+        same = source(self, root, device)
+        return replace(same, part=changed(same, self.second_data, seed, 1, self.rotation))

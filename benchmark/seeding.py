@@ -1,0 +1,29 @@
+"""All randomness of a run, from one seed.
+
+Every use has a stream of its own, so that strategies are compared on the same initial
+weights and the same batches, and one that draws more numbers disturbs no other use.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from numpy.random import SeedSequence
+
+Stream = Literal["weights", "scenario", "order", "importance", "global"]
+_STREAMS = get_args(Stream)
+
+
+def derive(seed: int, stream: Stream, index: int = 0) -> int:
+    """Return the seed of one stream of a run, a number below 2^63.
+
+    Args:
+        seed: The run's seed.
+        stream: What it is for: initial weights, the scenario's own choices (permutations,
+            paths), the order of the batches, samples for importance, or everything that
+            draws from torch's global generator (dropout, Avalanche's own loaders).
+        index: Which of several, e.g. the model whose batches are ordered.
+    """
+    sequence = SeedSequence(seed, spawn_key=(_STREAMS.index(stream), index))
+    high, low = (int(word) for word in sequence.generate_state(2))
+    return ((high << 32) | low) >> 1

@@ -1,0 +1,232 @@
+"""The results database: one SQLite file, one row a run.
+
+A run is written once, in one transaction, when it has ended (done or failed), so that an
+interruption at any moment loses nothing that was finished.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from benchmark.errors import UserError
+from benchmark.metrics import METRICS, NEEDS_REFERENCE, paired_metrics
+
+SCHEMA_VERSION = 1
+
+_SCHEMA = """
+CREATE TABLE runs (
+    key               TEXT PRIMARY KEY,
+    suite             TEXT NOT NULL,
+    scenario          TEXT NOT NULL,
+    strategy          TEXT NOT NULL,
+    strength          REAL,
+    seed              INTEGER NOT NULL,
+    status            TEXT NOT NULL CHECK (status IN ('done', 'failed')),
+    error             TEXT,
+    spec              TEXT NOT NULL,
+    metrics           TEXT NOT NULL,
+    accuracy_matrix   TEXT NOT NULL,
+    validation_matrix TEXT NOT NULL,
+    initial_accuracy  TEXT NOT NULL,
+    curves            TEXT NOT NULL,
+    started           TEXT NOT NULL,
+    seconds           REAL NOT NULL,
+    peak_memory       INTEGER NOT NULL,
+    versions          TEXT NOT NULL
+);
+CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
+"""
+
+_JSON = {
+    "spec",
+    "metrics",
+    "accuracy_matrix",
+    "validation_matrix",
+    "initial_accuracy",
+    "curves",
+    "versions",
+}
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run that has ended, as it stands in the store.
+
+    Attributes:
+        key: Hash of everything that decides the result.
+        suite: Name of the suite that first asked for it.
+        scenario: The scenario's name in the suite.
+        strategy: The strategy's name in the suite.
+        strength: The strategy's dial, ``None`` where it has none.
+        seed: The run's seed.
+        status: ``done`` or ``failed``.
+        error: Why it failed, else ``None``.
+        spec: All settings, defaults filled in; ``spec["strategy"]["strategy"]`` is the kind
+            of strategy (``wpl``), ``spec["scenario"]["family"]`` the kind of scenario.
+        metrics: By name, fractions; see ``benchmark/metrics.py``. Read through
+            ``Store.records`` it holds those that need a reference run, too.
+        accuracy_matrix: ``R[i][j]``, test accuracy of model j after model i.
+        validation_matrix: The same on the validation split, for choosing settings.
+        initial_accuracy: Test accuracy of each model before anything was trained.
+        curves: One dict a model i that was trained: ``model`` (i), ``steps`` (n,) optimizer
+            steps done, and ``accuracy``, for each model j = 0..i its test accuracy at these
+            steps, (i+1, n).
+        started: UTC time, ISO 8601.
+        seconds: Wall-clock time of the run.
+        peak_memory: Bytes, the process's peak resident set so far (device: peak allocated).
+        versions: Of Python, torch, Avalanche, this project, and the machine.
+    """
+
+    key: str
+    suite: str
+    scenario: str
+    strategy: str
+    strength: float | None
+    seed: int
+    status: Literal["done", "failed"]
+    error: str | None
+    spec: dict[str, Any]
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    accuracy_matrix: list[list[float | None]] = field(default_factory=list)
+    validation_matrix: list[list[float | None]] = field(default_factory=list)
+    initial_accuracy: list[float | None] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    started: str = ""
+    seconds: float = 0.0
+    peak_memory: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+_COLUMNS = tuple(column.name for column in fields(Record))
+
+
+class Store:
+    """Finished runs in one SQLite file (write-ahead log, so readers never block the writer).
+
+    Args:
+        path: The database file.
+        create: Make the file where there is none.
+
+    Raises:
+        UserError: The file is missing, is no store, or belongs to a newer version.
+    """
+
+    def __init__(self, path: Path | str, *, create: bool = False) -> None:
+        self.path = Path(path)
+        if not create and not self.path.is_file():
+            raise UserError(
+                f"{self.path}: there is no store here; 'palimpsest run SUITE --store {self.path}' "
+                "makes one"
+            )
+        try:
+            self._connection = sqlite3.connect(self.path, timeout=30)
+            self._prepare()
+        except sqlite3.DatabaseError as error:
+            raise UserError(
+                f"{self.path}: not a Palimpsest store that can be opened ({error}); "
+                "name another file with --store"
+            ) from error
+
+    def _prepare(self) -> None:
+        version = self._connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > SCHEMA_VERSION:
+            raise UserError(
+                f"{self.path}: written by a newer Palimpsest (store format {version}, this one "
+                f"reads {SCHEMA_VERSION}); upgrade palimpsest-bench"
+            )
+        if version == SCHEMA_VERSION:
+            return
+        if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+            raise UserError(
+                f"{self.path}: a database, but not a Palimpsest store; name another file with "
+                "--store"
+            )
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        with self._connection:
+            self._connection.executescript(f"{_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION};")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def put(self, record: Record) -> None:
+        """Write a run; one with the same key is replaced (a failed run that was tried again)."""
+        row = [getattr(record, column) for column in _COLUMNS]
+        row = [
+            json.dumps(value, allow_nan=False) if column in _JSON else value
+            for column, value in zip(_COLUMNS, row, strict=True)
+        ]
+        marks = ", ".join("?" * len(_COLUMNS))
+        with self._connection:
+            self._connection.execute(
+                f"INSERT OR REPLACE INTO runs ({', '.join(_COLUMNS)}) VALUES ({marks})", row
+            )
+
+    def statuses(self) -> dict[str, str]:
+        """Return the status of every stored run by its key."""
+        return dict(self._connection.execute("SELECT key, status FROM runs"))
+
+    def records(self, keys: Sequence[str] | None = None) -> list[Record]:
+        """Return the runs in a stable order, their metrics complete.
+
+        Metrics that compare a run with a reference (``NEEDS_REFERENCE``) are computed here,
+        from what the whole store holds of the same scenario and seed.
+
+        Args:
+            keys: Only these runs; all where ``None``.
+        """
+        records = list(self._read())
+        references = _references(records)
+        wanted = None if keys is None else set(keys)
+        return [
+            _completed(record, references.get(_pairing(record), {}))
+            for record in records
+            if wanted is None or record.key in wanted
+        ]
+
+    def _read(self) -> Iterator[Record]:
+        rows = self._connection.execute(
+            f"SELECT {', '.join(_COLUMNS)} FROM runs ORDER BY scenario, strategy, strength, seed, key"
+        )
+        for row in rows:
+            values = dict(zip(_COLUMNS, row, strict=True))
+            yield Record(**{k: json.loads(v) if k in _JSON else v for k, v in values.items()})
+
+
+def _pairing(record: Record) -> str:
+    """What two runs must have in common to be compared seed by seed."""
+    common = {k: record.spec.get(k) for k in ("scenario", "seed", "device")}
+    return json.dumps(common, sort_keys=True)
+
+
+def _references(records: Sequence[Record]) -> dict[str, dict[str, list[list[float | None]]]]:
+    found: dict[str, dict[str, list[list[float | None]]]] = {}
+    for record in records:
+        kind = record.spec["strategy"]["strategy"]
+        if record.status == "done" and kind in NEEDS_REFERENCE.values():
+            found.setdefault(_pairing(record), {})[kind] = record.accuracy_matrix
+    return found
+
+
+def _completed(record: Record, references: dict[str, list[list[float | None]]]) -> Record:
+    metrics: dict[str, float | None] = dict.fromkeys(METRICS)
+    if record.status == "done":
+        metrics |= record.metrics | paired_metrics(record.accuracy_matrix, references)
+    return Record(**{f.name: getattr(record, f.name) for f in fields(record)} | {"metrics": metrics})

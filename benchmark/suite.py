@@ -1,0 +1,317 @@
+"""From a suite file to the runs it asks for.
+
+A suite is scenarios x strategies x strengths x seeds. Everything is checked here, with the
+file and line in the message, before anything trains; importing this needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from benchmark.data.catalog import check_name, fingerprint
+from benchmark.errors import UserError, nearest
+from benchmark.scenarios import FAMILIES
+from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.suite_file import Source, read_source
+from strategies.registry import STRATEGIES
+from strategies.settings import StrategySettings
+
+RESULTS_VERSION = 1
+"""Part of every run's key; raised when a change of the code changes results."""
+
+AVALANCHE = "avalanche:"
+"""Prefix of a strategy that is a class of Avalanche's."""
+
+_M = TypeVar("_M", bound=BaseModel)
+_Seed = Annotated[int, Field(ge=0, lt=2**63)]
+_Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class AvalancheSettings(StrategySettings):
+    """A strategy class of Avalanche, used as it is shipped."""
+
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments of the class's constructor."
+    )
+
+
+class _SuiteFile(BaseModel):
+    """The top level of a suite file; scenarios and strategies are checked one by one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    suite: str = Field(min_length=1)
+    description: str = ""
+    seeds: int | list[_Seed] = Field(5, description="How many (0, 1, ...), or which.")
+    scenarios: dict[str, dict[str, Any] | None] = Field(min_length=1)
+    strategies: dict[str, dict[str, Any] | None] = Field(min_length=1)
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """A strategy of a suite: its kind, its settings and the strengths to sweep.
+
+    Attributes:
+        name: What the suite calls it.
+        kind: A name of the registry, or ``avalanche:`` and a class.
+        settings: Checked; without strength and seed.
+        strengths: ``(None,)`` where it has no such dial.
+    """
+
+    name: str
+    kind: str
+    settings: StrategySettings
+    strengths: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One cell of a suite.
+
+    Attributes:
+        key: Hash of ``spec``.
+        suite: Name of the suite.
+        scenario: Name of the scenario in the suite.
+        strategy: Name of the strategy in the suite.
+        strength: The strategy's dial, ``None`` where it has none.
+        seed: The run's seed.
+        spec: Everything that decides the result, as plain data.
+    """
+
+    key: str
+    suite: str
+    scenario: str
+    strategy: str
+    strength: float | None
+    seed: int
+    spec: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite that has been checked.
+
+    Attributes:
+        name: Its name.
+        description: One sentence or more.
+        seeds: The seeds of its runs.
+        scenarios: By name.
+        strategies: By name.
+    """
+
+    name: str
+    description: str
+    seeds: tuple[int, ...]
+    scenarios: Mapping[str, ScenarioSettings]
+    strategies: Mapping[str, Strategy]
+
+    def data_sets(self) -> list[str]:
+        """Return the names of all data sets that the suite reads."""
+        return sorted({name for s in self.scenarios.values() for name in s.data_sets()})
+
+    def runs(self, device: str, root: Path) -> list[Run]:
+        """Return every run: all scenarios, seed by seed, so that early results are paired.
+
+        Args:
+            device: As torch spells it; part of a run's key.
+            root: The folder that holds the data sets.
+        """
+        prints = {name: fingerprint(name, root) for name in self.data_sets()}
+        return [
+            self._run(label, scenario, strategy, strength, seed, device, prints)
+            for label, scenario in self.scenarios.items()
+            for seed in self.seeds
+            for strategy in self.strategies.values()
+            for strength in strategy.strengths
+        ]
+
+    def _run(
+        self,
+        label: str,
+        scenario: ScenarioSettings,
+        strategy: Strategy,
+        strength: float | None,
+        seed: int,
+        device: str,
+        prints: Mapping[str, str],
+    ) -> Run:
+        spec = {
+            "scenario": {
+                "name": label,
+                **scenario.model_dump(mode="json"),
+                "fingerprints": {name: prints[name] for name in sorted(scenario.data_sets())},
+            },
+            "strategy": {
+                "name": strategy.name,
+                "strategy": strategy.kind,
+                "settings": strategy.settings.model_dump(
+                    mode="json", exclude={"strength", "seed"}
+                ),
+            },
+            "strength": strength,
+            "seed": seed,
+            "device": device,
+            "results_version": RESULTS_VERSION,
+        }
+        canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+        key = hashlib.sha256(canonical.encode()).hexdigest()[:16]
+        return Run(key, self.name, label, strategy.name, strength, seed, spec)
+
+
+def load_suite(
+    suite: str,
+    *,
+    seeds: str | None = None,
+    strategies: Sequence[str] | None = None,
+    settings: Iterable[str] = (),
+) -> Suite:
+    """Read and check a suite.
+
+    Args:
+        suite: A YAML file, or the name of a suite that comes with Palimpsest.
+        seeds: In place of the suite's: a number, or numbers separated by commas.
+        strategies: Only these, by their names in the suite.
+        settings: ``PATH=VALUE`` each, dotted path and YAML value, in place of the file's.
+
+    Raises:
+        UserError: With the file, the line or key, what was expected and the nearest name.
+    """
+    source = read_source(suite)
+    for assignment in settings:
+        source.assign(assignment)
+    file = _validated(_SuiteFile, source.content, source, ())
+    if seeds is not None:
+        file.seeds = _parse_seeds(seeds)
+    checked = Suite(
+        name=file.suite,
+        description=file.description,
+        seeds=_seeds(file.seeds, source),
+        scenarios={n: _scenario(n, entry or {}, source) for n, entry in file.scenarios.items()},
+        strategies={n: _strategy(n, entry or {}, source) for n, entry in file.strategies.items()},
+    )
+    if strategies is None:
+        return checked
+    for name in strategies:
+        if name not in checked.strategies:
+            raise UserError(
+                f"--strategies: suite {checked.name!r} has no strategy {name!r}; "
+                f"{nearest(name, checked.strategies)}"
+            )
+    chosen = {name: s for name, s in checked.strategies.items() if name in strategies}
+    return Suite(checked.name, checked.description, checked.seeds, checked.scenarios, chosen)
+
+
+def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSettings:
+    path = ("scenarios", name)
+    family = entry.get("family", name)
+    if family not in FAMILIES:
+        where = (*path, "family") if "family" in entry else path
+        raise source.error(
+            where, f"unknown scenario family {family!r}; {nearest(str(family), FAMILIES)}"
+        )
+    settings = _validated(FAMILIES[family], entry | {"family": family}, source, path)
+    for data in sorted(settings.data_sets()):
+        try:
+            check_name(data)
+        except UserError as error:
+            key = next((k for k in ("data", "second_data") if getattr(settings, k, "") == data))
+            raise source.error((*path, key), str(error)) from None
+    return settings
+
+
+def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
+    path = ("strategies", name)
+    settings = dict(entry)
+    kind = settings.pop("strategy", name)
+    if isinstance(kind, str) and kind.startswith(AVALANCHE):
+        checked = _validated(AvalancheSettings, settings, source, path)
+        return Strategy(name, kind, checked, (None,))
+    if kind not in STRATEGIES:
+        where = (*path, "strategy") if "strategy" in entry else path
+        known = [*STRATEGIES, f"{AVALANCHE}CLASS"]
+        raise source.error(where, f"unknown strategy {kind!r}; {nearest(str(kind), known)}")
+    chosen = STRATEGIES[kind]
+    if not chosen.has_strength:
+        return Strategy(name, kind, _validated(chosen.settings, settings, source, path), (None,))
+    if "seed" in settings:
+        raise source.error((*path, "seed"), "the suite's seeds decide it; remove this line")
+    if "strength" in settings and "strengths" in settings:
+        raise source.error((*path, "strengths"), "give strength or strengths, not both")
+    sweep = _validated(_Sweep, {"strengths": settings.pop("strengths", None)}, source, path)
+    checked_settings = _validated(chosen.settings, settings, source, path)
+    strengths = sweep.strengths or [checked_settings.strength]  # type: ignore[attr-defined]
+    if len(set(strengths)) < len(strengths):
+        raise source.error((*path, "strengths"), f"a strength is listed twice: {strengths}")
+    return Strategy(name, kind, checked_settings, tuple(strengths))
+
+
+class _Sweep(BaseModel):
+    strengths: list[_Strength] | None = Field(min_length=1)
+
+
+def _seeds(seeds: int | list[int], source: Source) -> tuple[int, ...]:
+    if isinstance(seeds, int):
+        if seeds < 1:
+            raise source.error(("seeds",), f"at least one seed is needed, not {seeds}")
+        return tuple(range(seeds))
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise source.error(("seeds",), f"expected different seeds, got {seeds}")
+    return tuple(seeds)
+
+
+def _parse_seeds(text: str) -> int | list[int]:
+    try:
+        numbers = [int(word) for word in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise UserError(
+            f"--seeds {text}: expected how many seeds (--seeds 5) or different seeds separated "
+            "by commas (--seeds 3,5,8)"
+        )
+    return numbers[0] if len(numbers) == 1 and "," not in text else numbers
+
+
+def _validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...]) -> _M:
+    """Check values against a model; the first thing wrong becomes a message with its line."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        tags = {"sgd", "adam", "adamw", "rmsprop", "int", "float", "constrained-int"}
+        inner = tuple(p for p in problem["loc"] if p not in tags and not str(p).startswith("list["))
+        raise source.error((*path, *inner), _explain(problem, model, inner)) from None
+
+
+def _explain(problem: Any, model: type[BaseModel], inner: tuple[Any, ...]) -> str:
+    kind, given = problem["type"], problem.get("input")
+    if kind == "extra_forbidden":
+        return f"unknown key {inner[-1]!r}; {nearest(str(inner[-1]), _keys(model, inner[:-1]))}"
+    if kind == "missing":
+        return "this key is missing"
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    return message if kind == "value_error" else f"{message}, got {given!r}"
+
+
+def _keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
+    """The valid keys at a path inside a model."""
+    found: Any = model
+    for part in path:
+        annotation = found.model_fields[str(part)].annotation
+        options = getattr(annotation, "__args__", (annotation,))
+        models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        if not models:
+            return []
+        if len(models) > 1:
+            return sorted({name for m in models for name in m.model_fields})
+        found = models[0]
+    extra = {"strategy", "strengths"} if issubclass(found, StrategySettings) else set()
+    return sorted(set(found.model_fields) | extra)

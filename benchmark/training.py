@@ -1,0 +1,274 @@
+"""The Avalanche template that trains on tensors in memory, and the plugins that steer it.
+
+Stock Avalanche spends most of its time fetching samples one by one. This template takes the
+tensors of an ``InMemoryDataset`` a batch at a time, shuffles with a generator of its own (so
+that evaluation cannot change the order), and counts steps, not epochs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from avalanche.training.plugins import EvaluationPlugin, SupervisedPlugin
+from avalanche.training.templates import SupervisedTemplate
+from avalanche.training.templates.base_sgd import PeriodicEval
+from torch import Tensor, nn
+
+from benchmark.first_model import FirstModel
+from benchmark.scenarios.settings import SGD, Adam, Optimizer, RMSprop
+
+EVALUATION_BATCH = 2048
+
+
+class Diverged(Exception):
+    """The loss or a parameter is no longer a finite number."""
+
+
+class Batches:
+    """Mini-batches of tensors: a given number of them, or one pass in order.
+
+    Args:
+        tensors: Inputs (N, ...), targets (N,) and the task label, or one a sample (N,).
+        batch_size: Samples of a batch; the last one of a pass may have fewer.
+        steps: How many batches to draw, shuffled anew for every pass; ``None``: one pass in order.
+        seed: Seeds the shuffling.
+    """
+
+    def __init__(
+        self,
+        tensors: tuple[Tensor, Tensor, int | Tensor],
+        batch_size: int,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.tensors = tensors
+        self.batch_size = batch_size
+        self.steps = steps
+        self.seed = seed
+
+    def __len__(self) -> int:
+        passes = -(-len(self.tensors[0]) // self.batch_size)
+        return passes if self.steps is None else self.steps
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        x, y, task = self.tensors
+        if self.steps is None:
+            for start in range(0, len(x), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                yield [x[part], y[part], task if isinstance(task, int) else task[part]]
+            return
+        for chosen in self._shuffled(self.steps, x.device):
+            yield [x[chosen], y[chosen], task if isinstance(task, int) else task[chosen]]
+
+    def _shuffled(self, steps: int, device: torch.device) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(self.seed)
+        done = 0
+        while done < steps:
+            order = torch.randperm(len(self.tensors[0]), generator=generator).to(device)
+            for chosen in order.split(self.batch_size)[: steps - done]:
+                yield chosen
+                done += 1
+
+
+class InMemoryTraining(SupervisedTemplate):  # type: ignore[misc]
+    """Avalanche's supervised training over tensors in memory.
+
+    Args:
+        model: A model bank.
+        optimizer: Its state is cleared where ``train`` is told ``reset_optimizer_state=True``.
+        batch_size: Samples of a training batch.
+        steps: Optimizer steps of each experience.
+        order_seeds: Seeds the order of each experience's batches.
+        device: Where model and data are.
+        plugins: The strategy under test and whatever watches it.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batch_size: int,
+        steps: Sequence[int],
+        order_seeds: Sequence[int],
+        device: str,
+        plugins: Sequence[Any],
+    ) -> None:
+        super().__init__(
+            model=model,
+            optimizer=optimizer,
+            criterion=nn.CrossEntropyLoss(),
+            train_mb_size=batch_size,
+            eval_mb_size=EVALUATION_BATCH,
+            device=device,
+            plugins=plugins,
+            evaluator=silent_evaluator,
+        )
+        # They do nothing here, at eight calls a step.
+        self.plugins = [p for p in self.plugins if not isinstance(p, EvaluationPlugin | PeriodicEval)]
+        self._steps = list(steps)
+        self._order_seeds = list(order_seeds)
+
+    def make_train_dataloader(self, **_: Any) -> None:
+        """Draw the experience's batches."""
+        i = self.experience.current_experience
+        tensors = self.adapted_dataset.tensors
+        self.dataloader = Batches(tensors, self.train_mb_size, self._steps[i], self._order_seeds[i])
+
+    def make_eval_dataloader(self, **_: Any) -> None:
+        """Go through the samples once, in order."""
+        self.dataloader = Batches(self.adapted_dataset.tensors, self.eval_mb_size)
+
+    def _train_exp(
+        self,
+        experience: Any,
+        eval_streams: Any = None,
+        first_model: FirstModel | None = None,
+        **arguments: Any,
+    ) -> None:
+        """Train on an experience, or take its model over from a run that trained the same.
+
+        In the latter case the plugins see one step in which the parameters that were trained
+        have a gradient of zero, and nothing moves.
+        """
+        if first_model is None:
+            super()._train_exp(experience, eval_streams, **arguments)
+            return
+        self.model.load_state_dict(first_model.state)
+        for name, parameter in self.model.named_parameters():
+            parameter.grad = torch.zeros_like(parameter) if name in first_model.trained else None
+        self._after_backward(**arguments)
+
+    def _unpack_minibatch(self) -> None:
+        """Nothing to unpack: a batch is a list of tensors that are on the device already."""
+
+
+def silent_evaluator() -> EvaluationPlugin:
+    """Return Avalanche's evaluation plugin with nothing in it, and without its warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return EvaluationPlugin()
+
+
+def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+    """Build the optimizer that a scenario asks for, over all parameters of a model."""
+    options = settings.model_dump(exclude={"name", "learning_rate"})
+    classes: dict[type[Any], type[torch.optim.Optimizer]] = {
+        SGD: torch.optim.SGD,
+        Adam: torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam,
+        RMSprop: torch.optim.RMSprop,
+    }
+    return classes[type(settings)](model.parameters(), lr=settings.learning_rate, **options)
+
+
+class Warmup(SupervisedPlugin):  # type: ignore[misc]
+    """Raise the learning rate linearly over the first steps of each model.
+
+    ``lr * (step + 1) / warmup`` for step < warmup, counted from 0; then lr.
+
+    Args:
+        steps: Length of the warm-up.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self._length = steps
+        self._step = 0
+        self._full: list[float] = []
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Start again."""
+        self._step = 0
+        self._full = self._full or [group["lr"] for group in strategy.optimizer.param_groups]
+
+    def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Set the step's learning rate."""
+        factor = min(1.0, (self._step + 1) / self._length)
+        for group, full in zip(strategy.optimizer.param_groups, self._full, strict=True):
+            group["lr"] = full * factor
+        self._step += 1
+
+
+class StepLimit(SupervisedPlugin):  # type: ignore[misc]
+    """Stop an Avalanche strategy, which counts epochs, after a number of steps.
+
+    Args:
+        steps: Optimizer steps of each call of ``train``.
+    """
+
+    def __init__(self, steps: Sequence[int]) -> None:
+        super().__init__()
+        self._limits = list(steps)
+        self._trained = 0
+        self._step = 0
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Start to count."""
+        self._step = 0
+
+    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Count, and stop at the limit."""
+        self._step += 1
+        if self._step >= self._limits[self._trained]:
+            strategy.stop_training()
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Go on to the next model's limit."""
+        self._trained += 1
+
+
+class Watch(SupervisedPlugin):  # type: ignore[misc]
+    """Report progress, and end a run whose numbers are no longer finite.
+
+    Args:
+        progress: Called with the fraction done of the training of all models.
+        steps: Optimizer steps of each model.
+        every: Steps between two reports (each waits for the device).
+    """
+
+    def __init__(
+        self, progress: Callable[[float], None], steps: Sequence[int], every: int = 50
+    ) -> None:
+        super().__init__()
+        self._progress = progress
+        self._steps = list(steps)
+        self._every = every
+        self._step = 0
+        self._loss: Tensor | None = None
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Start to sum the losses of a model."""
+        self._step = 0
+        self._loss = torch.zeros(1, device=strategy.device)
+
+    def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Sum the loss, on the device."""
+        self._loss += strategy.loss.detach()
+
+    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Look at the sum now and then."""
+        self._step += 1
+        if self._step % self._every == 0:
+            self._check_loss(strategy)
+            done = sum(self._steps[: strategy.experience.current_experience]) + self._step
+            self._progress(min(1.0, done / sum(self._steps)))
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Look at the sum and at the parameters."""
+        self._check_loss(strategy)
+        for name, parameter in strategy.model.named_parameters():
+            if not parameter.isfinite().all():
+                raise Diverged(f"parameter {name} is NaN or infinite after {self._where(strategy)}")
+
+    def _check_loss(self, strategy: Any) -> None:
+        if self._loss is not None and not self._loss.isfinite().all():
+            raise Diverged(
+                f"the loss became NaN or infinite by {self._where(strategy)}; a smaller learning "
+                "rate or strength, or application: proximal, may help"
+            )
+
+    def _where(self, strategy: Any) -> str:
+        return f"step {self._step} of model {strategy.experience.current_experience + 1}"

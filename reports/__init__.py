@@ -1,0 +1,1 @@
+"""From a store to tables, figures and one HTML file. Never imports torch or Avalanche."""

@@ -1,0 +1,93 @@
+"""From runs to tidy pandas frames. Accuracies and metrics are fractions throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.metrics import METRICS
+from benchmark.store import Record
+from reports.cells import Cell
+
+CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "position", "accuracy")
+
+
+def runs_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a run, with one column a metric (NaN where it is not defined).
+
+    Columns: key, scenario, variant (its label), strategy, kind, strength, seed, status,
+    counted (finished and not replaced by a newer run with the same seed), seconds, metrics.
+    """
+    rows = [
+        {
+            "key": record.key,
+            "scenario": cell.scenario,
+            "variant": cell.variant.label,
+            "strategy": cell.variant.strategy,
+            "kind": cell.variant.kind,
+            "strength": cell.variant.strength,
+            "seed": record.seed,
+            "status": record.status,
+            "counted": any(record is counted for counted in cell.done),
+            "seconds": record.seconds,
+            **{metric: record.metrics.get(metric) for metric in METRICS},
+        }
+        for cell in cells
+        for record in cell.runs
+    ]
+    frame = pd.DataFrame(rows)
+    return frame.astype(dict.fromkeys(("strength", *METRICS), float)) if rows else frame
+
+
+def summary_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a scenario, variant and metric.
+
+    Columns: scenario, variant, metric, n (seeds with a value), mean, low, high (95 %
+    interval, NaN below two seeds) and minimum (the worst seed).
+    """
+    rows = []
+    for cell in cells:
+        for metric in METRICS:
+            found = cell.interval(metric)
+            values = (found.n, found.mean, found.low, found.high, found.minimum)
+            rows.append((cell.scenario, cell.variant.label, metric, *values))
+    columns = ["scenario", "variant", "metric", "n", "mean", "low", "high", "minimum"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype(dict.fromkeys(("mean", "low", "high", "minimum"), float))
+
+
+def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a measured accuracy.
+
+    Columns: scenario, variant (its label), seed, trained (the model in training), model (the
+    one that was measured), step (of that training, 0 before its first), position (steps
+    since the second model began: negative while the first trained) and accuracy.
+    """
+    rows = [
+        (cell.scenario, cell.variant.label, record.seed, *point)
+        for cell in cells
+        for record in cell.done
+        for point in _points(record)
+    ]
+    return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
+
+
+def mean_matrix(cell: Cell) -> NDArray[np.float64]:
+    """Return the mean accuracy matrix over seeds, (T, T), NaN where a seed has no value."""
+    matrices: list[Any] = [record.accuracy_matrix for record in cell.done]
+    return np.asarray(np.array(matrices, dtype=float).mean(axis=0), dtype=float)
+
+
+def _points(record: Record) -> Iterator[tuple[int, int, int, int, float]]:
+    lengths = {curve["model"]: max(curve["steps"], default=0) for curve in record.curves}
+    first = lengths.get(0, 0) if len(record.accuracy_matrix) > 1 else 0
+    for curve in record.curves:
+        trained = curve["model"]
+        began = sum(steps for model, steps in lengths.items() if model < trained) - first
+        for model, accuracies in enumerate(curve["accuracy"]):
+            for step, accuracy in zip(curve["steps"], accuracies, strict=True):
+                yield trained, model, step, began + step, accuracy

@@ -1,0 +1,127 @@
+"""What the figure of curves shows: its panels, for two models or for many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from reports.statistics import half_width
+
+START = 50
+"""Steps after the switch to a new model that have a panel of their own."""
+
+MANY = 4
+"""From more models than this on, earlier models are averaged."""
+
+_POINTS = 240  # of a line: more cannot be seen, and would make the page heavy
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One column of the figure.
+
+    Attributes:
+        title: What is measured.
+        axis: What the steps count.
+        frame: Columns variant, seed, phase (lines break between phases), x and accuracy.
+        group: Panels of the same group share their accuracy axis.
+        width: Relative width.
+        starts: Where to mark that the next model begins.
+        shaded: End of the part that another panel enlarges, 0 for none.
+    """
+
+    title: str
+    axis: str
+    frame: pd.DataFrame
+    group: str
+    width: float = 1.0
+    starts: tuple[float, ...] = ()
+    shaded: float = 0.0
+
+
+def panels(frame: pd.DataFrame) -> list[Panel]:
+    """Choose the panels for one scenario's curves (see ``aggregate.curves_frame``)."""
+    last = int(frame["trained"].max())
+    if last == 0:
+        alone = _lines(frame, "step")
+        return [Panel("model 0", "steps", alone, "new")]
+    later = frame[frame["trained"] > 0]
+    earlier = later[later["model"] < later["trained"]]
+    begin = list(_start(earlier, last))
+    if last == 1:
+        new = later[later["model"] == later["trained"]]
+        shaded = START if begin else 0
+        return [
+            *begin,
+            Panel(
+                "model 0 while model 1 trains",
+                "steps of model 1",
+                _lines(earlier, "position"),
+                "earlier",
+                shaded=shaded,
+            ),
+            Panel("model 1", "steps of model 1", _lines(new, "position"), "new"),
+        ]
+    starts = tuple(later.groupby("trained")["position"].min())
+    axis = "steps since model 1 began"
+    if last >= MANY:
+        new = later[later["model"] == later["trained"]]
+        return [
+            *begin,
+            Panel(
+                "earlier models, mean", axis, _lines(earlier, "position"), "earlier", starts=starts
+            ),
+            Panel("the model in training", axis, _lines(new, "position"), "new", starts=starts),
+        ]
+    each = [
+        Panel(f"model {model}", axis, _lines(part, "position"), "each", starts=starts)
+        for model, part in later.groupby("model")
+    ]
+    return [*begin, *each]
+
+
+def average(frame: pd.DataFrame) -> pd.DataFrame:
+    """Average a panel's lines over seeds, in per cent, thinned to what can be seen.
+
+    Returns:
+        Columns variant, phase, x, mean, low and high (95 % interval, the mean itself where
+        there is one seed), ordered along each line.
+    """
+    grouped = frame.groupby(["variant", "phase", "x"])["accuracy"]
+    found = grouped.agg(["mean", "std", "count"]).reset_index()
+    half = np.nan_to_num(half_width(found["std"], found["count"]))
+    found["low"] = 100 * (found["mean"] - half)
+    found["high"] = 100 * (found["mean"] + half)
+    found["mean"] *= 100
+    lines = [_thinned(line) for _, line in found.groupby(["variant", "phase"])]
+    return pd.concat(lines)[["variant", "phase", "x", "mean", "low", "high"]]
+
+
+def _start(earlier: pd.DataFrame, last: int) -> Iterator[Panel]:
+    """The first steps after a switch, where they were measured closely enough."""
+    close = earlier[earlier["step"] <= START]
+    if close["step"].nunique() < START // 4:
+        return
+    per_seed = close.groupby(["variant", "seed", "step"], as_index=False)["accuracy"].mean()
+    lines = per_seed.assign(phase=0, x=per_seed["step"])
+    if last == 1:
+        title, axis = f"model 0, first {START} steps", "steps of model 1"
+    else:
+        title, axis = f"earlier models, first {START} steps", "steps since a new model began"
+    yield Panel(title, axis, lines, "earlier", width=0.9)
+
+
+def _lines(frame: pd.DataFrame, x: str) -> pd.DataFrame:
+    """One value a variant, seed and step: the mean over the models in ``frame``."""
+    keys = ["variant", "seed", "trained", x]
+    lines = frame.groupby(keys, as_index=False)["accuracy"].mean()
+    return lines.rename(columns={"trained": "phase", x: "x"})
+
+
+def _thinned(line: pd.DataFrame) -> pd.DataFrame:
+    if len(line) <= _POINTS:
+        return line
+    return line.iloc[np.unique(np.linspace(0, len(line) - 1, _POINTS).round().astype(int))]

@@ -1,0 +1,214 @@
+"""The report's figures, each an ``<svg>`` element. They show per cent, and never pyplot's state."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+from reports.cells import FINETUNE, JOINT, Cell, Variant, strength_text
+from reports.curves import Panel, average, panels
+from reports.style import INK, PALE, Style, figure_settings, to_svg, wrapped
+
+ROW = 6
+"""Most variants that one row of a figure holds."""
+
+
+def rows_of(cells: Sequence[Cell]) -> list[list[Cell]]:
+    """Lay variants out: a row for each strategy with several strengths, the others together."""
+    alone: list[Cell] = []
+    rows: list[list[Cell]] = []
+    for _, members in groupby(cells, key=lambda cell: cell.variant.strategy):
+        row = list(members)
+        if len(row) == 1:
+            alone += row
+        else:
+            rows += _chunks(row)
+    if len(alone) + sum(map(len, rows)) <= ROW:
+        return [list(cells)]
+    return [*_chunks(alone), *rows]
+
+
+def curves_svg(
+    cells: Sequence[Cell], frame: pd.DataFrame, style: Mapping[Variant, Style], name: str
+) -> str | None:
+    """Draw accuracy over the steps of training: mean and 95 % interval over seeds.
+
+    A row for each strategy with several strengths, fine-tuning in each for comparison. The
+    strategy ``joint`` is left out: it has no order of models.
+
+    Args:
+        cells: One scenario's cells with finished runs.
+        frame: What ``aggregate.curves_frame`` made of them.
+        style: How each variant is drawn.
+        name: Unique in the page.
+
+    Returns:
+        The element, or ``None`` where no run has curves.
+    """
+    known = set(frame["variant"])
+    shown = [c for c in cells if c.variant.label in known and c.variant.kind != JOINT]
+    if not shown:
+        return None
+    columns = panels(frame[frame["variant"].isin([c.variant.label for c in shown])])
+    means = [average(column.frame) for column in columns]
+    rows = rows_of(shown)
+    plain = [c for c in shown if c.variant.kind == FINETUNE]
+    with figure_settings():
+        figure = Figure(figsize=(10.6, 0.5 + 1.95 * len(rows)), layout="constrained")
+        grid = figure.subplots(
+            len(rows),
+            len(columns),
+            squeeze=False,
+            sharex="col",
+            gridspec_kw={"width_ratios": [column.width for column in columns]},
+        )
+        for row, members in enumerate(rows):
+            compared = plain if len(rows) > 1 and not set(plain) & set(members) else []
+            for ax, panel, mean in zip(grid[row], columns, means, strict=True):
+                _draw_curves(ax, [*compared, *members], mean, style)
+                _frame_curves(ax, panel, first=row == 0, last=row == len(rows) - 1)
+            _curves_legend(grid[row][-1], members, compared, style)
+        for group in dict.fromkeys(panel.group for panel in columns):
+            _share_limits(grid[:, [panel.group == group for panel in columns]].ravel())
+        figure.supylabel("accuracy, %", fontsize=8.5)
+        description = f"Accuracy over training steps in {cells[0].scenario}, mean over seeds"
+        return to_svg(figure, name, description)
+
+
+def heatmaps_svg(
+    cells: Sequence[Cell], matrices: Mapping[Variant, NDArray[np.float64]], name: str
+) -> str:
+    """Draw mean accuracy matrices: row i after model i was trained, column j model j.
+
+    Numbers above the diagonal, of models not yet trained, stand without colour.
+
+    Args:
+        cells: One scenario's cells with finished runs.
+        matrices: Mean accuracy matrix of each variant, (T, T), NaN where undefined.
+        name: Unique in the page.
+    """
+    rows = rows_of(cells)
+    width = max(len(row) for row in rows)
+    with figure_settings():
+        figure = Figure(figsize=(1.1 + 1.55 * width, 0.3 + 1.85 * len(rows)), layout="constrained")
+        grid = figure.subplots(len(rows), width, squeeze=False)
+        for i, line in enumerate(rows):
+            for j, ax in enumerate(grid[i]):
+                if j >= len(line):
+                    ax.set_axis_off()
+                    continue
+                image = _draw_matrix(ax, 100 * matrices[line[j].variant])
+                ax.set_title(wrapped(line[j].variant.label, 22), fontsize=8)
+                if j == 0:
+                    ax.set_ylabel("after model")
+                if i == len(rows) - 1 or j >= len(rows[i + 1]):
+                    ax.set_xlabel("accuracy of model")
+        bar = figure.colorbar(image, ax=grid, shrink=min(1.0, 1.8 / len(rows)), aspect=16)
+        bar.set_label("accuracy, %")
+        bar.ax.tick_params(length=0)
+        bar.ax.spines[:].set_visible(False)
+        return to_svg(figure, name, f"Mean accuracy matrices in {cells[0].scenario}")
+
+
+def _draw_matrix(ax: Axes, matrix: NDArray[np.float64]) -> QuadMesh:
+    size = len(matrix)
+    learned = np.where(np.tri(size, dtype=bool), matrix, np.nan)
+    image = ax.pcolormesh(
+        np.ma.masked_invalid(learned),
+        cmap="Blues",
+        vmin=0,
+        vmax=100,
+        edgecolor="white",
+        linewidth=1,
+    )
+    ax.set(aspect="equal", xlim=(0, size), ylim=(size, 0))
+    every = max(1, size // 5)
+    places = np.arange(0, size, every)
+    ax.set_xticks(places + 0.5, [str(place) for place in places])
+    ax.set_yticks(places + 0.5, [str(place) for place in places])
+    ax.tick_params(length=0, pad=2)
+    ax.spines[:].set_visible(False)
+    if size <= 6:
+        digits = 1 if size <= 3 else 0
+        for (i, j), value in np.ndenumerate(matrix):
+            if np.isnan(value):
+                continue
+            color = "#8a8a8a" if j > i else "white" if value > 55 else INK
+            ax.text(j + 0.5, i + 0.5, f"{value:.{digits}f}", color=color, ha="center", va="center")
+    return image
+
+
+def _draw_curves(
+    ax: Axes, cells: Sequence[Cell], mean: pd.DataFrame, style: Mapping[Variant, Style]
+) -> None:
+    for cell in cells:
+        look = style[cell.variant]
+        own = mean[mean["variant"] == cell.variant.label]
+        for _, phase in own.groupby("phase"):
+            ax.fill_between(
+                phase["x"], phase["low"], phase["high"], color=look.color, alpha=0.13, linewidth=0
+            )
+            ax.plot(phase["x"], phase["mean"], color=look.color, linestyle=look.linestyle)
+
+
+def _frame_curves(ax: Axes, panel: Panel, *, first: bool, last: bool) -> None:
+    for start in panel.starts:
+        ax.axvline(start, color=PALE, linewidth=0.6, zorder=0)
+    if panel.shaded:
+        ax.axvspan(0, panel.shaded, color="#eeeeee", linewidth=0, zorder=0)
+    ax.margins(x=0.015)
+    ax.locator_params(axis="both", nbins=5)
+    ax.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+    if first:
+        ax.set_title(panel.title, loc="left")
+    if last:
+        ax.set_xlabel(panel.axis)
+
+
+def _curves_legend(
+    ax: Axes, row: Sequence[Cell], compared: Sequence[Cell], style: Mapping[Variant, Style]
+) -> None:
+    """Name the lines; a strategy that has the row to itself is the title over its strengths."""
+    own = [cell.variant for cell in row]
+    title, labels = None, [wrapped(variant.label, 26) for variant in own]
+    if len(own) > 1 and len({variant.strategy for variant in own}) == 1:
+        title = wrapped(own[0].strategy, 26)
+        labels = [
+            variant.strategy
+            if variant.strength is None
+            else f"strength {strength_text(variant.strength)}"
+            for variant in own
+        ]
+    others = [cell.variant for cell in compared]
+    labels += [wrapped(variant.label, 26) for variant in others]
+    handles = [
+        Line2D([], [], color=style[variant].color, linestyle=style[variant].linestyle)
+        for variant in (*own, *others)
+    ]
+    ax.legend(
+        handles, labels, title=title, loc="upper left", bbox_to_anchor=(1.02, 1.05),
+        borderaxespad=0, alignment="left",
+    )  # fmt: skip
+
+
+def _share_limits(axes: Iterable[Axes]) -> None:
+    """Give panels that will be compared one accuracy axis, and never less than 5 points of it."""
+    axes = list(axes)
+    low = min(ax.dataLim.y0 for ax in axes)
+    high = max(ax.dataLim.y1 for ax in axes)
+    missing = max(0.0, 5 - (high - low)) / 2
+    margin = 0.04 * (high - low) + missing
+    for ax in axes:
+        ax.set_ylim(max(-1.5, low - margin), min(101.5, high + margin))
+
+
+def _chunks(cells: Sequence[Cell]) -> list[list[Cell]]:
+    return [list(cells[start : start + ROW]) for start in range(0, len(cells), ROW)]

@@ -1,0 +1,154 @@
+"""How figures look, and how they become part of a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import StringIO
+from itertools import groupby
+from textwrap import fill
+from typing import Any
+from xml.sax.saxutils import escape, quoteattr
+
+import matplotlib as mpl
+import seaborn as sns
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from reports.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, Variant
+
+INK, PALE = "#333333", "#b8b8b8"
+
+# References are grey, so that colour is left for what is compared.
+_GREYS = {
+    FINETUNE: ("#222222", (0, ()), "s"),
+    FREEZE: ("#7a7a7a", (0, (4, 2)), "D"),
+    INDEPENDENT: ("#555555", (0, (1, 1.5)), "^"),
+    JOINT: ("#999999", (0, (5, 1.5, 1, 1.5)), "v"),
+}
+# The most different first; without grey (for references) and yellow (vanishes on white).
+_ORDER = (0, 3, 2, 4, 1, 5, 9, 6)
+_MARKERS = "oPXphd*8"
+_SETTINGS: dict[str, Any] = {
+    "font.family": "DejaVu Sans",  # measures the layout; the page sets its own, narrower font
+    "font.size": 8.5,
+    "axes.titlesize": 9,
+    "axes.labelsize": 8.5,
+    "axes.edgecolor": "#777777",
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8.5,
+    "legend.title_fontsize": 8.5,
+    "legend.frameon": False,
+    "lines.linewidth": 1.4,
+    "svg.fonttype": "none",
+    "text.color": INK,
+    "text.parse_math": False,  # a name may hold a dollar sign
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a variant is drawn in every figure of a report.
+
+    Attributes:
+        color: Its own: the strategy's, lighter for weak and darker for strong strengths.
+        linestyle: Of its curves.
+        marker: Of its points, the strategy's.
+        base: The strategy's colour.
+    """
+
+    color: str
+    linestyle: Any
+    marker: str
+    base: str
+
+
+def styles(variants: Sequence[Variant]) -> dict[Variant, Style]:
+    """Give every strategy one colour and marker, and every strength of it one lightness.
+
+    Args:
+        variants: All of a report, each once, in their order.
+    """
+    safe = sns.color_palette("colorblind")
+    palette = [safe[place] for place in _ORDER]
+    colored = []
+    found: dict[Variant, Style] = {}
+    greys = dict(_GREYS)
+    for _, group in groupby(variants, key=lambda variant: variant.strategy):
+        members = list(group)
+        kind = members[0].kind
+        if kind in greys and len(members) == 1:
+            grey, linestyle, marker = greys.pop(kind)
+            found[members[0]] = Style(grey, linestyle, marker, base=grey)
+        else:
+            colored.append(members)
+    if len(colored) > len(palette):
+        palette = sns.husl_palette(len(colored), l=0.55)
+    for place, members in enumerate(colored):
+        base, marker = to_hex(palette[place]), _MARKERS[place % len(_MARKERS)]
+        for variant, color in zip(members, _ramp(base, len(members)), strict=True):
+            found[variant] = Style(to_hex(color), "-", marker, base)
+    return found
+
+
+def wrapped(label: str, width: int = 30) -> str:
+    """Break a label into lines that fit beside a figure."""
+    text = fill(label, width)
+    # Matplotlib leaves labels with a leading underscore out of legends.
+    return f"\u200b{text}" if text.startswith("_") else text
+
+
+@contextmanager
+def figure_settings() -> Iterator[None]:
+    """Draw in the report's style, and leave nothing of it behind."""
+    settings: dict[Any, Any] = {**sns.axes_style("ticks"), **_SETTINGS}
+    with mpl.rc_context(settings):
+        yield
+
+
+def to_svg(figure: Figure, name: str, description: str) -> str:
+    """Return a figure as an ``<svg>`` element that can share a page with others.
+
+    The same figure gives the same text, and no identifier occurs in two figures.
+
+    Args:
+        figure: What to draw.
+        name: Unique in the page, made of letters, digits and hyphens.
+        description: What it shows, for those who cannot see it.
+    """
+    buffer = StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'(<[^>]*?\sid=")', rf"\g<1>{name}-", svg)
+    svg = re.sub(r'(xlink:href="|url\()#', rf"\g<1>#{name}-", svg)
+    svg = re.sub(r'\bd="[^"<]*"', _rounded, svg)
+    label = f'<svg role="img" aria-label={quoteattr(description)}'
+    svg = svg.replace("<svg", label, 1)
+    return svg.replace(">", f"><title>{escape(description)}</title>", 1)
+
+
+def _rounded(path: re.Match[str]) -> str:
+    """Keep a hundredth of a point: six decimals would double the size of the page."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", path.group())
+
+
+def _ramp(color: str, n: int) -> list[Any]:
+    """Shades of a colour from the weakest strength (light) to the strongest (dark)."""
+    if n == 1:
+        return [color]
+    light = sns.blend_palette(["white", color], 11)[5]
+    dark = sns.blend_palette([color, "black"], 11)[5]
+    return list(sns.blend_palette([light, color, dark], n))

@@ -1,0 +1,37 @@
+"""Methods against forgetting, as Avalanche plugins.
+
+Each works in any Avalanche program, without the harness::
+
+    from strategies import WPL
+    Naive(model=model, optimizer=optimizer, plugins=[WPL(strength=1e6)])
+
+The classes are imported when first asked for, so that their names and settings can be
+listed without importing torch.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from strategies.registry import STRATEGIES
+
+if TYPE_CHECKING:
+    from strategies.ewc import EWC
+    from strategies.finetune import Finetune
+    from strategies.freeze import Freeze
+    from strategies.independent import Independent
+    from strategies.joint import Joint
+    from strategies.regularizer import Regularizer
+    from strategies.si import SI
+    from strategies.wpl import WPL
+
+__all__ = ["EWC", "SI", "WPL", "Finetune", "Freeze", "Independent", "Joint", "Regularizer"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Regularizer":
+        from strategies.regularizer import Regularizer
+
+        return Regularizer
+    for entry in STRATEGIES.values():
+        if entry.class_name == name:
+            return entry.load()
+    raise AttributeError(f"module 'strategies' has no attribute {name!r}")

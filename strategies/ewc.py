@@ -1,0 +1,45 @@
+"""Elastic weight consolidation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Parameter
+
+from strategies.fisher import fisher_of_training
+from strategies.quadratic import merge
+from strategies.regularizer import Regularizer
+from strategies.settings import EWCSettings
+
+
+class EWC(Regularizer):
+    """Protect what the earlier models learned by its Fisher information (EWC).
+
+    Per model (the default), with one Fisher information and one anchor for each earlier
+    model k: ``strength/2 * sum_k sum_i F_ki (theta_i - theta*_ki)^2``. The quadratics are merged
+    into one, which is exact, so that memory and time do not grow with the number of models.
+    Source: Kirkpatrick et al., Overcoming catastrophic forgetting, PNAS 2017, equation 3.
+
+    Online: ``strength/2 * sum_i F_i (theta_i - theta*_i)^2`` with ``F <- decay * F + F_new`` and
+    the anchor at the latest weights. Source: Schwarz et al., Progress & Compress, ICML 2018,
+    equations 8 and 9. A parameter that a model does not use keeps its sum and anchor.
+
+    All parameters of the earlier models have importance, their private ones included; the
+    penalty acts on those that the current model trains.
+    """
+
+    Settings = EWCSettings
+    settings: EWCSettings
+
+    def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
+        """Return the diagonal Fisher information of the model just trained."""
+        return fisher_of_training(strategy, parameters, self.settings, self.models_seen)
+
+    def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the new quadratic to the old ones."""
+        if name not in self.importances:
+            return importance, value
+        if self.settings.form == "online":
+            return self.settings.decay * self.importances[name] + importance, value
+        return merge(self.importances[name], self.anchors[name], importance, value)

@@ -1,0 +1,32 @@
+"""Joint training: all models at once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from avalanche.benchmarks.utils import concat_datasets
+from avalanche.models.utils import avalanche_model_adaptation
+from avalanche.training.plugins import SupervisedPlugin
+
+
+class Joint(SupervisedPlugin):
+    """Train all models at once: each mini-batch is drawn from the data of all of them.
+
+    Everything happens in the first experience, on the union of the stream that it belongs
+    to; the later ones train nothing. The reference for intransigence.
+    """
+
+    def after_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Replace the first experience's data by those of the whole stream."""
+        first = strategy.experience
+        if first.current_experience > 0:
+            return
+        stream = list(first.origin_stream)
+        for experience in stream:  # heads for all classes, where the model grows them
+            avalanche_model_adaptation(strategy.model, experience)
+        strategy.adapted_dataset = concat_datasets([e.dataset for e in stream]).train()
+
+    def before_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Train nothing after the first experience."""
+        if strategy.experience.current_experience > 0:
+            strategy.stop_training()

@@ -1,0 +1,122 @@
+"""Which strategies there are: a name, its settings and where its class lives.
+
+Reading this list imports no torch; ``load`` does, when something trains.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from strategies.settings import (
+    EWCSettings,
+    FinetuneSettings,
+    FreezeSettings,
+    IndependentSettings,
+    JointSettings,
+    SISettings,
+    StrategySettings,
+    WPLSettings,
+)
+
+
+@dataclass(frozen=True)
+class StrategyEntry:
+    """One strategy that can be named in a suite.
+
+    Attributes:
+        name: What a suite calls it.
+        class_name: Its class, importable from ``strategies``.
+        module: The module that defines the class.
+        settings: The model that checks its settings.
+        summary: One line for listings.
+        source: Where it is from.
+        ends_only: It protects nothing while the first model trains and looks only at the end
+            of that training, so that runs can share it.
+    """
+
+    name: str
+    class_name: str
+    module: str
+    settings: type[StrategySettings]
+    summary: str
+    source: str
+    ends_only: bool = False
+
+    @property
+    def has_strength(self) -> bool:
+        """Whether it has the dial that a suite sweeps over."""
+        return "strength" in self.settings.model_fields
+
+    def load(self) -> type[Any]:
+        """Import and return the strategy's class."""
+        found: type[Any] = getattr(import_module(self.module), self.class_name)
+        return found
+
+
+_ENTRIES = (
+    StrategyEntry(
+        "finetune",
+        "Finetune",
+        "strategies.finetune",
+        FinetuneSettings,
+        "train each model on, protect nothing",
+        "the lower reference",
+        ends_only=True,
+    ),
+    StrategyEntry(
+        "freeze",
+        "Freeze",
+        "strategies.freeze",
+        FreezeSettings,
+        "shared parameters stay as their first model left them",
+        "the limit of every penalty",
+        ends_only=True,
+    ),
+    StrategyEntry(
+        "independent",
+        "Independent",
+        "strategies.independent",
+        IndependentSettings,
+        "share nothing: each model trained alone from the same initial weights",
+        "the upper reference",
+        ends_only=True,
+    ),
+    StrategyEntry(
+        "joint",
+        "Joint",
+        "strategies.joint",
+        JointSettings,
+        "train all models at once, on the data of all",
+        "the reference of intransigence",
+    ),
+    StrategyEntry(
+        "ewc",
+        "EWC",
+        "strategies.ewc",
+        EWCSettings,
+        "elastic weight consolidation: Fisher information of each earlier model",
+        "Kirkpatrick et al., PNAS 2017; online form: Schwarz et al., ICML 2018",
+        ends_only=True,
+    ),
+    StrategyEntry(
+        "si",
+        "SI",
+        "strategies.si",
+        SISettings,
+        "synaptic intelligence: path integral of the loss over training",
+        "Zenke, Poole & Ganguli, ICML 2017",
+    ),
+    StrategyEntry(
+        "wpl",
+        "WPL",
+        "strategies.wpl",
+        WPLSettings,
+        "weight plasticity loss: Fisher information on shared parameters, moving anchor",
+        "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019",
+        ends_only=True,
+    ),
+)
+
+STRATEGIES = {entry.name: entry for entry in _ENTRIES}

@@ -1,0 +1,118 @@
+"""The settings of every strategy, with what each means.
+
+They stand apart from the strategies so that a suite file can be checked, and
+``palimpsest show strategy wpl`` answered, without importing torch.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Estimator = Literal["exact", "monte_carlo", "empirical"]
+Application = Literal["proximal", "gradient"]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class StrategySettings(BaseModel):
+    """Settings of a strategy; unknown names are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class RegularizerSettings(StrategySettings):
+    """What every importance-weighted penalty has."""
+
+    strength: NonNegative = Field(
+        1.0,
+        description="Weight of the penalty, strength/2 * sum_i I_i (theta_i - anchor_i)^2. "
+        "0 is fine-tuning, infinity is freezing what has importance.",
+    )
+    application: Application = Field(
+        "proximal",
+        description="How the penalty acts. 'proximal': exactly minimised after each optimizer "
+        "step, stable at every strength. 'gradient': added to the gradient, as in the papers; "
+        "diverges when learning rate * strength * importance exceeds about 2.",
+    )
+    seed: int = Field(
+        0, ge=0, description="Seeds the samples drawn to estimate importance. A suite sets it."
+    )
+
+
+class FisherSettings(RegularizerSettings):
+    """What every penalty has whose importance is the diagonal Fisher information."""
+
+    fisher: Estimator = Field(
+        "exact",
+        description="'exact': expectation over all classes under the model. 'monte_carlo': one "
+        "label a sample, drawn from the model. 'empirical': the true labels.",
+    )
+    samples: int = Field(
+        1000, ge=1, description="Training samples that the Fisher information is averaged over."
+    )
+
+
+class FinetuneSettings(StrategySettings):
+    """Fine-tuning has no settings."""
+
+
+class FreezeSettings(StrategySettings):
+    """Freezing has no settings."""
+
+
+class IndependentSettings(StrategySettings):
+    """Independent training has no settings."""
+
+
+class JointSettings(StrategySettings):
+    """Joint training has no settings."""
+
+
+class EWCSettings(FisherSettings):
+    """Settings of elastic weight consolidation."""
+
+    form: Literal["per_model", "online"] = Field(
+        "per_model",
+        description="'per_model': one Fisher information and anchor a model (Kirkpatrick et al. "
+        "2017). 'online': one running sum, anchored at the latest weights (Schwarz et al. 2018).",
+    )
+    decay: float = Field(
+        1.0,
+        ge=0,
+        le=1,
+        description="gamma of the online form: what is left of the old sum when a model is added.",
+    )
+
+
+class SISettings(RegularizerSettings):
+    """Settings of synaptic intelligence."""
+
+    damping: float = Field(
+        0.1,
+        gt=0,
+        description="xi, added to the squared movement that the path integral is divided by.",
+    )
+
+
+class WPLSettings(FisherSettings):
+    """Settings of the weight plasticity loss."""
+
+    momentum: float = Field(
+        0.5,
+        ge=0,
+        lt=1,
+        description="m of the running average F <- m F + (1-m) F_new over models. Without effect "
+        "for two models.",
+    )
+    clip: float | None = Field(
+        None,
+        gt=0,
+        description="Largest Euclidean norm of a tensor's Fisher information; larger ones are "
+        "scaled down to it. null: no clipping.",
+    )
+    weight_decay: NonNegative = Field(
+        0.0,
+        description="The paper's Gaussian priors on shared and private weights: weight_decay/2 * "
+        "theta^2 for each parameter that the new model trains.",
+    )

@@ -1,0 +1,104 @@
+"""Synaptic intelligence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from strategies.regularizer import Regularizer
+from strategies.settings import SISettings
+
+
+@dataclass
+class _Step:
+    """The parameters of the current step, what they were before it and their gradients."""
+
+    with_gradient: list[bool]
+    parameters: list[Parameter]
+    paths: list[Tensor]
+    before: list[Tensor]
+    gradients: list[Tensor]
+
+
+class SI(Regularizer):
+    """Protect parameters by how much they contributed to the fall of the loss (SI).
+
+    While a model trains, ``omega_i -= g_i * (theta_i after the step - theta_i before it)`` sums
+    the loss's gradient g, without the penalty, over the real movement, whatever the optimizer
+    (and the proximal step) made of it. Afterwards ``I_i <- max(0, I_i + omega_i / (Delta_i^2 +
+    damping))`` with ``Delta_i`` the movement over the whole training, and the anchor is at the
+    latest weights. The paper's surrogate loss is ``c * sum I (theta - theta*)^2``: its c is half
+    our strength.
+
+    Source: Zenke, Poole & Ganguli, Continual Learning Through Synaptic Intelligence, ICML
+    2017, equations 3 to 5; the bound at 0 is in the authors' code.
+    """
+
+    Settings = SISettings
+    settings: SISettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._path: dict[str, Tensor] = {}
+        self._start: dict[str, Tensor] = {}
+        self._step: _Step | None = None
+
+    def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Start the path integral of a new model."""
+        super().before_training_exp(strategy, *arguments, **keywords)
+        self._path, self._step = {}, None
+        self._start = {name: p.detach().clone() for name, p in self._parameters.items()}
+
+    @torch.no_grad()
+    def after_backward(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Keep the loss's gradient and the parameters as they are before the step."""
+        self._note_gradients()
+        step = self._step
+        if step is None or step.with_gradient is not self._with_gradient:
+            step = self._step = self._new_step()
+        gradients = [p.grad for p in step.parameters if p.grad is not None]
+        torch._foreach_copy_(step.before, step.parameters)
+        if self.settings.application == "gradient":  # the penalty is about to be added to them
+            torch._foreach_copy_(step.gradients, gradients)
+        else:
+            step.gradients = gradients
+        super().after_backward(strategy, *arguments, **keywords)
+
+    @torch.no_grad()
+    def after_update(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Add the step's movement times the gradient to the path integral."""
+        super().after_update(strategy, *arguments, **keywords)
+        step = self._step
+        if step is not None and step.parameters:
+            torch._foreach_sub_(step.before, step.parameters)  # minus the movement
+            torch._foreach_addcmul_(step.paths, step.before, step.gradients)
+
+    def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
+        """Return ``omega_i / (Delta_i^2 + damping)`` of the training that just ended."""
+        return {
+            name: self._path[name]
+            / ((parameter.detach() - self._start[name]).square() + self.settings.damping)
+            for name, parameter in parameters.items()
+        }
+
+    def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the new importance, bounded at 0, and move the anchor to the new weights."""
+        if name in self.importances:
+            importance = self.importances[name] + importance
+        return importance.clamp_min(0), value
+
+    def _new_step(self) -> _Step:
+        used = {name: p for name, p in self._parameters.items() if p.grad is not None}
+        for name, parameter in used.items():
+            self._path.setdefault(name, torch.zeros_like(parameter))
+        return _Step(
+            with_gradient=self._with_gradient,
+            parameters=list(used.values()),
+            paths=[self._path[name] for name in used],
+            before=[torch.empty_like(p) for p in used.values()],
+            gradients=[torch.empty_like(p) for p in used.values()],
+        )

@@ -1,0 +1,58 @@
+"""The weight plasticity loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from strategies.fisher import fisher_of_training
+from strategies.regularizer import Regularizer
+from strategies.settings import WPLSettings
+
+
+class WPL(Regularizer):
+    """Protect the parameters that models share by the earlier models' Fisher information (WPL).
+
+    The loss of the new model is ``L(theta_private, theta_shared) + strength/2 * sum_{i shared}
+    F_i (theta_i - theta*_i)^2``, with the anchor ``theta*`` at the latest weights; private
+    parameters move freely. With more than two models F is a running average over the models
+    that used a parameter, ``F <- momentum * F + (1 - momentum) * F_new`` (the first one as it
+    is), each tensor's norm clipped where ``clip`` is set. The strength is never multiplied into
+    the stored F, unlike in the authors' code, where it compounds. With ``weight_decay`` the
+    paper's Gaussian priors on the shared and private weights are added while a later model
+    trains: ``weight_decay/2 * theta_i^2``.
+
+    With two models this is EWC with the same Fisher information: the second model never
+    touches what is private to the first. They part from the third model on.
+
+    Source: Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equation 8 with
+    the diagonal approximation of section 3.2.
+    """
+
+    Settings = WPLSettings
+    settings: WPLSettings
+
+    @torch.no_grad()
+    def after_backward(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Add the gradient of the priors, then what every regularizer adds."""
+        if self.settings.weight_decay > 0 and self.models_seen > 0:
+            trained = [p for p in self._parameters.values() if p.grad is not None]
+            gradients = [p.grad for p in trained if p.grad is not None]
+            torch._foreach_add_(gradients, trained, alpha=self.settings.weight_decay)
+        super().after_backward(strategy, *arguments, **keywords)
+
+    def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
+        """Return the diagonal Fisher information of the model just trained."""
+        return fisher_of_training(strategy, parameters, self.settings, self.models_seen)
+
+    def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Average the Fisher information over models and move the anchor to the new weights."""
+        if name in self.importances:
+            importance = torch.lerp(importance, self.importances[name], self.settings.momentum)
+        if self.settings.clip is not None:
+            norm = importance.norm().clamp_min(torch.finfo(importance.dtype).tiny)
+            importance = importance * (self.settings.clip / norm).clamp_max(1)
+        return importance, value

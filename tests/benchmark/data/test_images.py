@@ -1,0 +1,143 @@
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmark.data import images, listing
+from benchmark.errors import UserError
+
+REPO = Path(__file__).resolve().parents[3]
+SHARED = REPO.parent / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def forget_loaded_data():
+    yield
+    images.load.cache_clear()
+
+
+def assert_normalised(x: torch.Tensor) -> None:
+    pixels = x.double()
+    zero = torch.zeros(x.shape[1], dtype=torch.float64)
+    torch.testing.assert_close(pixels.mean((0, 2, 3)), zero, atol=1e-5, rtol=0)
+    deviation = pixels.std((0, 2, 3), unbiased=False)
+    torch.testing.assert_close(deviation, zero + 1, atol=1e-5, rtol=0)
+
+
+def test_digits(tmp_path):
+    data = images.load("digits", tmp_path)
+    assert data.name == "digits"
+    assert data.input_shape == (1, 8, 8)
+    assert data.n_classes == 10
+    assert data.classes == tuple("0123456789")
+    assert len(data.train_y) + len(data.test_y) == 1797
+    assert data.train_x.dtype == data.test_x.dtype == torch.float32
+    assert data.train_y.dtype == data.test_y.dtype == torch.int64
+    total = (data.train_y.bincount() + data.test_y.bincount()).double()
+    torch.testing.assert_close(data.test_y.bincount() / total, total * 0 + 0.2, atol=3e-3, rtol=0)
+    assert_normalised(data.train_x)
+
+
+def test_no_digit_is_in_both_parts(tmp_path):
+    data = images.load("digits", tmp_path)
+    sklearn_datasets = pytest.importorskip("sklearn.datasets")
+    known = {image.tobytes() for image in sklearn_datasets.load_digits().images.astype(np.uint8)}
+    shown = torch.cat([data.train_x, data.test_x])
+    assert len({image.numpy().tobytes() for image in shown}) == len(known)
+
+
+def test_digits_are_the_same_bits_in_another_process_with_other_seeds_and_threads(tmp_path):
+    program = (
+        "import hashlib, pathlib, torch, numpy, random\n"
+        "torch.set_num_threads(2); torch.manual_seed(5); numpy.random.seed(5); random.seed(5)\n"
+        "from benchmark.data import images\n"
+        "data = images.load('digits', pathlib.Path('.'))\n"
+        "parts = (data.train_x, data.train_y, data.test_x, data.test_y)\n"
+        "print(hashlib.sha256(b''.join(p.numpy().tobytes() for p in parts)).hexdigest())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(REPO)}
+    arguments = [sys.executable, "-c", program]
+    result = subprocess.run(arguments, check=True, env=environment, capture_output=True, text=True)
+    data = images.load("digits", tmp_path)
+    parts = (data.train_x, data.train_y, data.test_x, data.test_y)
+    here = hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
+    assert result.stdout.strip() == here
+
+
+def test_a_data_set_is_loaded_once(tmp_path):
+    assert images.load("digits", tmp_path) is images.load("digits", tmp_path)
+
+
+def test_test_images_are_normalised_with_the_statistics_of_the_training_images(
+    tmp_path, write_image
+):
+    pixels = {}
+    for part in ("train", "test"):
+        files = [tmp_path / part / name / "0.png" for name in "ab"]
+        seeds = (1, 2) if part == "train" else (3, 4)
+        arrays = [write_image(file, seed) for file, seed in zip(files, seeds, strict=True)]
+        pixels[part] = np.stack(arrays).astype(np.float64)
+    data = images.load(f"folder:{tmp_path}", tmp_path)
+    assert data.input_shape == (3, 4, 6)
+    assert_normalised(data.train_x)
+    mean, std = pixels["train"].mean((0, 1, 2)), pixels["train"].std((0, 1, 2))
+    expected = ((pixels["test"] - mean) / std).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(data.test_x.numpy(), expected, atol=1e-5)
+
+
+def test_a_channel_of_one_value_stays_finite(tmp_path, write_image):
+    Image = pytest.importorskip("PIL.Image")
+    for name in "ab":
+        for index in range(3):
+            file = tmp_path / name / f"{index}.png"
+            pixels = write_image(file, seed=index)
+            pixels[..., 1] = 77
+            Image.fromarray(pixels).save(file)
+    data = images.load(f"folder:{tmp_path}", tmp_path)
+    assert data.train_x[:, 1].abs().max() == 0
+    assert data.train_x.isfinite().all()
+
+
+def test_loading_checks_the_name_and_the_disk(tmp_path):
+    with pytest.raises(UserError, match="did you mean 'digits'"):
+        images.load("digit", tmp_path)
+    with pytest.raises(UserError, match="looked for a folder or a zip file"):
+        images.load("folder:nowhere", tmp_path)
+
+
+@pytest.mark.skipif(not (SHARED / "MNIST").is_dir(), reason="no MNIST beside the repository")
+def test_the_real_mnist():
+    data = images.load("mnist", SHARED)
+    assert data.train_x.shape == (60_000, 1, 28, 28)
+    assert data.test_x.shape == (10_000, 1, 28, 28)
+    assert data.n_classes == 10
+    assert data.train_y[:5].tolist() == [5, 0, 4, 1, 9]
+    assert_normalised(data.train_x)
+
+
+CIFAR_ZIP = SHARED / "cifar10-images.zip"
+
+
+@pytest.mark.skipif(not CIFAR_ZIP.is_file(), reason="no CIFAR-10 images beside the repository")
+def test_the_real_cifar_images():
+    data = images.load("folder:cifar10-images.zip", SHARED)
+    assert data.train_x.shape == (50_000, 3, 32, 32)
+    assert data.test_x.shape == (10_000, 3, 32, 32)
+    assert data.classes[:3] == ("airplane", "automobile", "bird")
+    assert data.train_y.bincount().tolist() == [5000] * 10
+    assert data.test_y.bincount().tolist() == [1000] * 10
+    assert_normalised(data.train_x)
+
+
+@pytest.mark.skipif(not CIFAR_ZIP.is_file(), reason="no CIFAR-10 images beside the repository")
+def test_the_real_cifar_zip_is_listed_in_training_order():
+    found = listing.list_images(CIFAR_ZIP)
+    assert [len(found.train), len(found.test)] == [50_000, 10_000]
+    assert found.train[0].member == "train/airplane/0000.jpg"
