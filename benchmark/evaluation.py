@@ -16,7 +16,7 @@ from benchmark.first_model import FirstModel
 from benchmark.scenarios.settings import Curve
 
 
-class AccuracyMeter(SupervisedPlugin):  # type: ignore[misc]
+class AccuracyMeter(SupervisedPlugin):
     """Counts what is classified rightly in each experience that is evaluated."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> lis
     return list(meter.accuracies)
 
 
-class CurveRecorder(SupervisedPlugin):  # type: ignore[misc]
+class CurveRecorder(SupervisedPlugin):
     """Measures the test accuracy of every model so far while one trains.
 
     Args:
@@ -87,7 +87,9 @@ class CurveRecorder(SupervisedPlugin):  # type: ignore[misc]
             return
         self._step = 0
         model = strategy.experience.current_experience
-        self.curves.append({"model": model, "steps": [], "accuracy": [[] for _ in range(model + 1)]})
+        self.curves.append(
+            {"model": model, "steps": [], "accuracy": [[] for _ in range(model + 1)]}
+        )
         self._measure(strategy)
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -109,7 +111,7 @@ class CurveRecorder(SupervisedPlugin):  # type: ignore[misc]
             values.append(accuracy)
 
 
-class StopAtTarget(SupervisedPlugin):  # type: ignore[misc]
+class StopAtTarget(SupervisedPlugin):
     """Ends a model's training once it reaches an accuracy on the validation split.
 
     Args:

@@ -13,7 +13,7 @@ No function here needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -170,7 +170,7 @@ def own_metrics(
     }
 
 
-def paired_metrics(matrix: Matrix, references: dict[str, Matrix]) -> dict[str, float | None]:
+def paired_metrics(matrix: Matrix, references: Mapping[str, Matrix]) -> dict[str, float | None]:
     """Return every metric that needs a reference run, ``None`` where it is missing.
 
     Args:

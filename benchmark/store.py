@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -202,9 +202,9 @@ class Store:
         ]
 
     def _read(self) -> Iterator[Record]:
-        rows = self._connection.execute(
-            f"SELECT {', '.join(_COLUMNS)} FROM runs ORDER BY scenario, strategy, strength, seed, key"
-        )
+        columns = ", ".join(_COLUMNS)
+        order = "scenario, strategy, strength, seed, key"
+        rows = self._connection.execute(f"SELECT {columns} FROM runs ORDER BY {order}")
         for row in rows:
             values = dict(zip(_COLUMNS, row, strict=True))
             yield Record(**{k: json.loads(v) if k in _JSON else v for k, v in values.items()})
@@ -229,4 +229,4 @@ def _completed(record: Record, references: dict[str, list[list[float | None]]]) 
     metrics: dict[str, float | None] = dict.fromkeys(METRICS)
     if record.status == "done":
         metrics |= record.metrics | paired_metrics(record.accuracy_matrix, references)
-    return Record(**{f.name: getattr(record, f.name) for f in fields(record)} | {"metrics": metrics})
+    return replace(record, metrics=metrics)

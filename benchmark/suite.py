@@ -151,9 +151,7 @@ class Suite:
             "strategy": {
                 "name": strategy.name,
                 "strategy": strategy.kind,
-                "settings": strategy.settings.model_dump(
-                    mode="json", exclude={"strength", "seed"}
-                ),
+                "settings": strategy.settings.model_dump(mode="json", exclude={"strength", "seed"}),
             },
             "strength": strength,
             "seed": seed,
@@ -221,7 +219,7 @@ def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSetti
         try:
             check_name(data)
         except UserError as error:
-            key = next((k for k in ("data", "second_data") if getattr(settings, k, "") == data))
+            key = next(k for k in ("data", "second_data") if getattr(settings, k, "") == data)
             raise source.error((*path, key), str(error)) from None
     return settings
 

@@ -22,8 +22,19 @@ from benchmark.scenarios.settings import SGD, Adam, Optimizer, RMSprop
 
 EVALUATION_BATCH = 2048
 
+_STEP_EVENTS = (
+    "before_training_iteration",
+    "before_forward",
+    "after_forward",
+    "before_backward",
+    "after_backward",
+    "before_update",
+    "after_update",
+    "after_training_iteration",
+)
 
-class Diverged(Exception):
+
+class DivergedError(Exception):
     """The loss or a parameter is no longer a finite number."""
 
 
@@ -68,12 +79,12 @@ class Batches:
         done = 0
         while done < steps:
             order = torch.randperm(len(self.tensors[0]), generator=generator).to(device)
-            for chosen in order.split(self.batch_size)[: steps - done]:
+            for chosen in torch.split(order, self.batch_size)[: steps - done]:
                 yield chosen
                 done += 1
 
 
-class InMemoryTraining(SupervisedTemplate):  # type: ignore[misc]
+class InMemoryTraining(SupervisedTemplate):
     """Avalanche's supervised training over tensors in memory.
 
     Args:
@@ -107,10 +118,44 @@ class InMemoryTraining(SupervisedTemplate):  # type: ignore[misc]
             plugins=plugins,
             evaluator=silent_evaluator,
         )
-        # They do nothing here, at eight calls a step.
-        self.plugins = [p for p in self.plugins if not isinstance(p, EvaluationPlugin | PeriodicEval)]
+        idle = (EvaluationPlugin, PeriodicEval)  # nothing to do here, at eight calls a step
+        self.plugins: list[Any] = [p for p in self.plugins if not isinstance(p, idle)]
         self._steps = list(steps)
         self._order_seeds = list(order_seeds)
+
+    def training_epoch(self, **arguments: Any) -> None:
+        """Train on the batches: Avalanche's loop, calling only what a plugin implements."""
+        call = {event: self._implementations(event) for event in _STEP_EVENTS}
+
+        def tell(event: str) -> None:
+            for plugin_method in call[event]:
+                plugin_method(self, **arguments)
+
+        for batch in self.dataloader:
+            if self._stop_training:
+                break
+            self.mbatch = batch
+            tell("before_training_iteration")
+            self.optimizer.zero_grad()
+            tell("before_forward")
+            self.mb_output = self.forward()
+            tell("after_forward")
+            self.loss = self.criterion()
+            tell("before_backward")
+            self.backward()
+            tell("after_backward")
+            tell("before_update")
+            self.optimizer_step()
+            tell("after_update")
+            tell("after_training_iteration")
+
+    def _implementations(self, event: str) -> list[Callable[..., None]]:
+        empty = getattr(SupervisedPlugin, event)
+        return [
+            getattr(plugin, event)
+            for plugin in self.plugins
+            if getattr(type(plugin), event, empty) is not empty
+        ]
 
     def make_train_dataloader(self, **_: Any) -> None:
         """Draw the experience's batches."""
@@ -154,9 +199,12 @@ def silent_evaluator() -> EvaluationPlugin:
 
 
 def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
-    """Build the optimizer that a scenario asks for, over all parameters of a model."""
-    options = settings.model_dump(exclude={"name", "learning_rate"})
-    classes: dict[type[Any], type[torch.optim.Optimizer]] = {
+    """Build the optimizer that a scenario asks for, over all parameters of a model.
+
+    It works on lists of tensors (``foreach``): the same numbers bit for bit, with fewer calls.
+    """
+    options = settings.model_dump(exclude={"name", "learning_rate"}) | {"foreach": True}
+    classes: dict[type[Any], Callable[..., torch.optim.Optimizer]] = {
         SGD: torch.optim.SGD,
         Adam: torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam,
         RMSprop: torch.optim.RMSprop,
@@ -164,7 +212,7 @@ def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimiz
     return classes[type(settings)](model.parameters(), lr=settings.learning_rate, **options)
 
 
-class Warmup(SupervisedPlugin):  # type: ignore[misc]
+class Warmup(SupervisedPlugin):
     """Raise the learning rate linearly over the first steps of each model.
 
     ``lr * (step + 1) / warmup`` for step < warmup, counted from 0; then lr.
@@ -192,7 +240,7 @@ class Warmup(SupervisedPlugin):  # type: ignore[misc]
         self._step += 1
 
 
-class StepLimit(SupervisedPlugin):  # type: ignore[misc]
+class StepLimit(SupervisedPlugin):
     """Stop an Avalanche strategy, which counts epochs, after a number of steps.
 
     Args:
@@ -220,7 +268,7 @@ class StepLimit(SupervisedPlugin):  # type: ignore[misc]
         self._trained += 1
 
 
-class Watch(SupervisedPlugin):  # type: ignore[misc]
+class Watch(SupervisedPlugin):
     """Report progress, and end a run whose numbers are no longer finite.
 
     Args:
@@ -261,11 +309,13 @@ class Watch(SupervisedPlugin):  # type: ignore[misc]
         self._check_loss(strategy)
         for name, parameter in strategy.model.named_parameters():
             if not parameter.isfinite().all():
-                raise Diverged(f"parameter {name} is NaN or infinite after {self._where(strategy)}")
+                raise DivergedError(
+                    f"parameter {name} is NaN or infinite after {self._where(strategy)}"
+                )
 
     def _check_loss(self, strategy: Any) -> None:
         if self._loss is not None and not self._loss.isfinite().all():
-            raise Diverged(
+            raise DivergedError(
                 f"the loss became NaN or infinite by {self._where(strategy)}; a smaller learning "
                 "rate or strength, or application: proximal, may help"
             )

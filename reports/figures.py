@@ -141,7 +141,7 @@ def _draw_matrix(ax: Axes, matrix: NDArray[np.float64]) -> QuadMesh:
         for (i, j), value in np.ndenumerate(matrix):
             if np.isnan(value):
                 continue
-            color = "#8a8a8a" if j > i else "white" if value > 55 else INK
+            color = "#6b6b6b" if j > i else "white" if value > 55 else INK
             ax.text(j + 0.5, i + 0.5, f"{value:.{digits}f}", color=color, ha="center", va="center")
     return image
 
@@ -163,10 +163,10 @@ def _frame_curves(ax: Axes, panel: Panel, *, first: bool, last: bool) -> None:
     for start in panel.starts:
         ax.axvline(start, color=PALE, linewidth=0.6, zorder=0)
     if panel.shaded:
-        ax.axvspan(0, panel.shaded, color="#eeeeee", linewidth=0, zorder=0)
+        ax.axvspan(0, panel.shaded, color="black", alpha=0.07, linewidth=0, zorder=0)
     ax.margins(x=0.015)
     ax.locator_params(axis="both", nbins=5)
-    ax.grid(axis="y", color="#e6e6e6", linewidth=0.6)
+    ax.grid(axis="y", color="black", alpha=0.1, linewidth=0.6)
     if first:
         ax.set_title(panel.title, loc="left")
     if last:

@@ -18,7 +18,7 @@ from benchmark import __version__
 from benchmark.errors import UserError
 from benchmark.store import Record
 from reports.aggregate import curves_frame, mean_matrix, summary_frame
-from reports.cells import Cell, Variant, by_scenario, group, strength_text
+from reports.cells import JOINT, Cell, Variant, by_scenario, group, strength_text
 from reports.figures import curves_svg, heatmaps_svg
 from reports.findings import caveats, findings
 from reports.formatting import duration, percent, several
@@ -134,14 +134,15 @@ def write_report(
     temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(page, encoding="utf-8")
-        temporary.replace(output)
+        try:
+            temporary.write_text(page, encoding="utf-8")
+            temporary.replace(output)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(
             f"{output}: the report cannot be written here ({error.strerror}); name another file"
         ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _page(records: Sequence[Record], *, sources: Sequence[str], command: str) -> str:
@@ -194,6 +195,7 @@ def _scenario(
         "name": name,
         "settings": _settings(cells[0]),
         "strategies": [list(g) for _, g in groupby(cells, key=lambda c: c.variant.strategy)],
+        "joint": any(cell.variant.kind == JOINT for cell in done),
         "plane": None,
         "curves": None,
         "heatmaps": None,

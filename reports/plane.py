@@ -53,12 +53,12 @@ def plane_svg(
         ax = figure.subplots()
         points: list[_Point] = []
         handles: list[tuple[Line2D, str]] = []
-        coloured = 0
+        colored = 0
         for strategy, group in groupby(cells, key=lambda cell: cell.variant.strategy):
             members = [cell.variant for cell in group]
             # Strategies that coincide stay visible: each later one is a little smaller.
-            size = 7.0 if members[0].kind in REFERENCES else max(5.0, 8.5 - coloured)
-            coloured += members[0].kind not in REFERENCES
+            size = 7.0 if members[0].kind in REFERENCES else max(5.0, 8.5 - colored)
+            colored += members[0].kind not in REFERENCES
             own = []
             for variant in members:
                 x, y = places[variant]
@@ -73,7 +73,7 @@ def plane_svg(
         _limits(ax)
         ax.set(xlabel="plasticity: learning accuracy of the new models, %")
         ax.set_ylabel("stability: final accuracy of the earlier models, %")
-        ax.grid(color="#ececec", linewidth=0.6)
+        ax.grid(color="black", alpha=0.08, linewidth=0.6)
         lines, labels = zip(*handles, strict=True)
         ax.legend(
             lines, [wrapped(label, 24) for label in labels], loc="upper left",
@@ -147,7 +147,7 @@ def _label(ax: Axes, points: Sequence[_Point], style: Mapping[Variant, Style]) -
         taken.append(box)
         ax.annotate(
             text, (point.x, point.y), xytext=(dx, dy), textcoords="offset points", ha="center",
-            va="center", color=style[point.variant].base, fontsize=8,
+            va="center", color=style[point.variant].ink, fontsize=8,
         )  # fmt: skip
 
 

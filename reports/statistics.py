@@ -52,7 +52,7 @@ def half_width(deviation: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
     Returns:
         Of the same shape and unit; NaN where ``n`` is below two.
     """
-    from scipy.special import stdtrit  # noqa: PLC0415 - a second that most commands do not need
+    from scipy.special import stdtrit
 
     s, count = np.asarray(deviation, dtype=float), np.asarray(n, dtype=float)
     enough = np.where(count > 1, count, np.nan)

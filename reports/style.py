@@ -72,6 +72,11 @@ class Style:
     marker: str
     base: str
 
+    @property
+    def ink(self) -> str:
+        """The strategy's colour, dark enough for text."""
+        return str(to_hex(sns.blend_palette([self.base, "black"], 11)[4]))
+
 
 def styles(variants: Sequence[Variant]) -> dict[Variant, Style]:
     """Give every strategy one colour and marker, and every strength of it one lightness.

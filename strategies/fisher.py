@@ -222,7 +222,7 @@ def _add_by_vmap(
         return logits.log_softmax(dim=-1)
 
     def expected_square(sample: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        _, backward = vjp(lambda theta: log_p(theta, sample), values)
+        backward: Callable[[Tensor], Any] = vjp(lambda theta: log_p(theta, sample), values)[1]
         (scores,) = vmap(backward)(torch.eye(len(weight), dtype=weight.dtype, device=x.device))
         return {n: torch.tensordot(weight, s.square(), dims=1) for n, s in scores.items()}
 

@@ -7,16 +7,14 @@ equal shapes; none knows of models, plugins or Avalanche.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
 
 def penalty(
-    parameters: Sequence[Tensor],
-    anchors: Sequence[Tensor],
-    importances: Sequence[Tensor],
+    parameters: list[Tensor],
+    anchors: list[Tensor],
+    importances: list[Tensor],
     strength: float,
 ) -> Tensor:
     """Return ``strength/2 * sum_i I_i (theta_i - a_i)^2`` as a scalar that autograd can follow."""
@@ -29,10 +27,10 @@ def penalty(
 
 @torch.no_grad()
 def add_gradient_(
-    gradients: Sequence[Tensor],
-    parameters: Sequence[Tensor],
-    anchors: Sequence[Tensor],
-    importances: Sequence[Tensor],
+    gradients: list[Tensor],
+    parameters: list[Tensor],
+    anchors: list[Tensor],
+    importances: list[Tensor],
     strength: float,
 ) -> None:
     """Add the penalty's gradient, ``strength * I_i (theta_i - a_i)``, to ``gradients`` in place.
@@ -62,9 +60,7 @@ def pull(importance: Tensor, scale: float) -> Tensor:
 
 
 @torch.no_grad()
-def proximal_step_(
-    parameters: Sequence[Tensor], anchors: Sequence[Tensor], pulls: Sequence[Tensor]
-) -> None:
+def proximal_step_(parameters: list[Tensor], anchors: list[Tensor], pulls: list[Tensor]) -> None:
     """Move every parameter to the minimiser of the penalty plus the step just taken.
 
     ``theta <- (theta + c a) / (1 + c) = theta + w (a - theta)`` in place, which minimises

@@ -29,7 +29,7 @@ class _Penalised:
     """What the penalty acts on while the same parameters have gradients."""
 
     with_gradient: list[bool]
-    parameters: list[Parameter]
+    parameters: list[Tensor]
     anchors: list[Tensor]
     importances: list[Tensor]
     learning_rates: list[float]
@@ -75,9 +75,7 @@ class Regularizer(SupervisedPlugin, ABC):
         """
 
     @abstractmethod
-    def consolidate(
-        self, name: str, importance: Tensor, value: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Join a parameter's new importance with what is known of it.
 
         Args:
@@ -150,7 +148,7 @@ class Regularizer(SupervisedPlugin, ABC):
             for group in strategy.optimizer.param_groups
             for parameter in group["params"]
         }
-        parameters = [self._parameters[name] for name in shared]
+        parameters: list[Tensor] = [self._parameters[name] for name in shared]
         importances = [self.importances[name] for name in shared]
         self._penalised = _Penalised(
             with_gradient=self._with_gradient,

@@ -18,7 +18,7 @@ class _Step:
     """The parameters of the current step, what they were before it and their gradients."""
 
     with_gradient: list[bool]
-    parameters: list[Parameter]
+    parameters: list[Tensor]
     paths: list[Tensor]
     before: list[Tensor]
     gradients: list[Tensor]

@@ -39,7 +39,7 @@ class WPL(Regularizer):
     def after_backward(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Add the gradient of the priors, then what every regularizer adds."""
         if self.settings.weight_decay > 0 and self.models_seen > 0:
-            trained = [p for p in self._parameters.values() if p.grad is not None]
+            trained: list[Tensor] = [p for p in self._parameters.values() if p.grad is not None]
             gradients = [p.grad for p in trained if p.grad is not None]
             torch._foreach_add_(gradients, trained, alpha=self.settings.weight_decay)
         super().after_backward(strategy, *arguments, **keywords)

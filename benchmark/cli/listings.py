@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -22,9 +22,7 @@ from strategies.registry import STRATEGIES
 
 def strategies(as_json: bool) -> None:
     """Print the strategies that a suite can name."""
-    rows = [
-        {"name": e.name, "summary": e.summary, "source": e.source} for e in STRATEGIES.values()
-    ]
+    rows = [{"name": e.name, "summary": e.summary, "source": e.source} for e in STRATEGIES.values()]
     rows.append(
         {
             "name": "avalanche:CLASS",
@@ -161,18 +159,16 @@ def _print_settings(model: type[BaseModel]) -> None:
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
-        return yaml.safe_dump(value.model_dump(mode="json"), default_flow_style=True).strip()
+        return str(yaml.safe_dump(value.model_dump(mode="json"), default_flow_style=True)).strip()
     return json.dumps(value)
 
 
 def _type(field: FieldInfo) -> str:
-    import typing
-
     text = str(field.annotation)
     if isinstance(field.annotation, type):
         text = field.annotation.__name__
     for noise in ("typing.", "annotated_types.", "benchmark.scenarios.settings."):
         text = text.replace(noise, "")
-    if typing.get_origin(field.annotation) is typing.Literal:
-        return " | ".join(str(a) for a in typing.get_args(field.annotation))
+    if get_origin(field.annotation) is Literal:
+        return " | ".join(str(a) for a in get_args(field.annotation))
     return text

@@ -88,9 +88,7 @@ def _silent(options: RunOptions) -> bool:
     return options.quiet or options.as_json
 
 
-def _execute(
-    todo: Sequence[Run], root: Path, workers: int, display: Display
-) -> Iterator[Record]:
+def _execute(todo: Sequence[Run], root: Path, workers: int, display: Display) -> Iterator[Record]:
     report: Callable[[Run, float], None] = display.under_way
     if workers == 1:
         from benchmark.executors.in_process import run_in_process
@@ -131,7 +129,9 @@ def _check_avalanche(suite: Suite) -> None:
             try:
                 check_arguments(strategy.kind, strategy.settings.arguments)
             except UserError as error:
-                raise UserError(f"suite {suite.name!r}: strategies.{strategy.name}: {error}") from None
+                raise UserError(
+                    f"suite {suite.name!r}: strategies.{strategy.name}: {error}"
+                ) from None
 
 
 def _print_plan(runs: list[Run], todo: list[Run], workers: int, options: RunOptions) -> None:

@@ -123,7 +123,7 @@ def require(name: str, root: Path) -> None:
     if layouts is None or any(all((root / file).is_file() for file in files) for files in layouts):
         return
 
-    from benchmark.data import torchvision_sets  # noqa: PLC0415 - imports torch
+    from benchmark.data import torchvision_sets
 
     try:
         torchvision_sets.download(name, root)

@@ -78,14 +78,14 @@ def load(name: str, root: Path) -> ImageData:
 def _read(name: str, root: Path) -> RawImages:
     # scikit-learn and torchvision take seconds to import: only the source at hand pays.
     if name.startswith(FOLDER_PREFIX):
-        from benchmark.data import folder  # noqa: PLC0415
+        from benchmark.data import folder
 
         return folder.read(folder_path(name, root))
     if name == "digits":
-        from benchmark.data import digits  # noqa: PLC0415
+        from benchmark.data import digits
 
         return digits.read()
-    from benchmark.data import torchvision_sets  # noqa: PLC0415
+    from benchmark.data import torchvision_sets
 
     return torchvision_sets.read(name, root)
 

@@ -28,8 +28,8 @@ def rotate(x: Tensor, degrees: float) -> Tensor:
     if rest == 0 and (height == width or quarters % 2 == 0):
         return torch.rot90(x, int(quarters), dims=(-2, -1))
 
-    from torchvision.transforms import InterpolationMode  # noqa: PLC0415 - takes seconds
-    from torchvision.transforms.v2 import functional  # noqa: PLC0415
+    from torchvision.transforms import InterpolationMode
+    from torchvision.transforms.v2 import functional
 
     background = x.amin(dim=(0, 2, 3)).tolist()
     return torch.cat(

@@ -14,7 +14,11 @@ _HEAD_GRID = 2
 
 
 def hidden_blocks(
-    kind: BlockKind, input_shape: tuple[int, int, int], depth: int, width: int, activation: Activation
+    kind: BlockKind,
+    input_shape: tuple[int, int, int],
+    depth: int,
+    width: int,
+    activation: Activation,
 ) -> list[nn.Module]:
     """Build the hidden blocks of one network, initialised from torch's global generator.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -35,7 +35,7 @@ class Part:
     validation: Samples
     test: Samples
 
-    def map_inputs(self, function: Any) -> Part:
+    def map_inputs(self, function: Callable[[Tensor], Tensor]) -> Part:
         """Return the same data with every split's inputs transformed."""
         splits = (self.train, self.validation, self.test)
         return Part(*((function(x), y) for x, y in splits))
@@ -81,7 +81,15 @@ class Scenario:
     targets: list[float | None]
 
 
-class InMemoryDataset(TaskAwareSupervisedClassificationDataset):  # type: ignore[misc]
+class _Labels(DataAttribute):
+    """Class labels that know their different values; Avalanche would look one by one."""
+
+    def __init__(self, labels: list[int], name: str) -> None:
+        super().__init__(labels, name)
+        self._uniques = set(labels)
+
+
+class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
     """An Avalanche dataset that still has the tensors it was made from.
 
     Attributes:
@@ -96,7 +104,7 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):  # type: ignore
         """Wrap tensors; ``task`` is the task label of all samples, or one for each (N,)."""
         labels = ConstantSequence(task, len(x)) if isinstance(task, int) else task.tolist()
         attributes = [
-            DataAttribute(y.tolist(), "targets"),
+            _Labels(y.tolist(), "targets"),
             DataAttribute(labels, "targets_task_labels", use_in_getitem=True),
         ]
         dataset = cls([TensorDataset(x, y)], data_attributes=attributes)
@@ -107,11 +115,11 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):  # type: ignore
         """Return the union of two datasets, in memory if both are."""
         if self.tensors is None or getattr(other, "tensors", None) is None:
             return super().concat(other)
-        joined = [
+        x, y, task = (
             torch.cat([_per_sample(own, len(self)), _per_sample(theirs, len(other))])
             for own, theirs in zip(self.tensors, other.tensors, strict=True)
-        ]
-        return self.of(*joined)
+        )
+        return self.of(x, y, task)
 
 
 def _per_sample(values: int | Tensor, count: int) -> Tensor:
@@ -119,9 +127,7 @@ def _per_sample(values: int | Tensor, count: int) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _source(
-    name: str, root: Path, samples: int | None, validation: float, device: str
-) -> Source:
+def _source(name: str, root: Path, samples: int | None, validation: float, device: str) -> Source:
     images = load(name, root)
     x, y = images.train_x, images.train_y
     if samples is not None and samples < len(x):
@@ -165,14 +171,17 @@ def assemble(
         labels: The task label of each experience: which model of the bank learns it.
         targets: See ``Scenario.targets``.
     """
+
+    def datasets(split: Callable[[Part], Samples]) -> list[InMemoryDataset]:
+        return [
+            InMemoryDataset.of(*split(part), label)
+            for part, label in zip(parts, labels, strict=True)
+        ]
+
     streams = benchmark_from_datasets(
-        **{
-            split: [
-                InMemoryDataset.of(*getattr(part, split), label)
-                for part, label in zip(parts, labels, strict=True)
-            ]
-            for split in ("train", "validation", "test")
-        }
+        train=datasets(lambda part: part.train),
+        validation=datasets(lambda part: part.validation),
+        test=datasets(lambda part: part.test),
     )
     streams = with_task_labels(with_classes_timeline(streams)).streams
     return Scenario(

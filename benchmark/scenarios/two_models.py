@@ -1,9 +1,9 @@
-"""The weight-plasticity paper's experiment: model B is trained after A and shares its first layers."""
+"""The weight-plasticity paper's experiment: B is trained after A and shares its first layers."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -18,7 +18,7 @@ from benchmark.scenarios.settings import (
 from benchmark.seeding import derive
 
 if TYPE_CHECKING:
-    from benchmark.scenarios.scenario import Part, Scenario
+    from benchmark.scenarios.scenario import Scenario, Source
 
 
 class TwoModels(ScenarioSettings):
@@ -86,9 +86,7 @@ class TwoModels(ScenarioSettings):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))
             a, b = (
-                hidden_blocks(
-                    self.network, first.input_shape, depth, self.width, self.activation
-                )
+                hidden_blocks(self.network, first.input_shape, depth, self.width, self.activation)
                 for depth in self.hidden_layers
             )
             heads = [head(self.network, self.width, s.n_classes) for s in (first, second)]
@@ -104,7 +102,7 @@ class TwoModels(ScenarioSettings):
         parts = [first.part, second.part]
         return assemble(self, bank, parts, [0, 1], [self.target_accuracy, None])
 
-    def _second_part(self, seed: int, root: Path, device: str) -> Any:
+    def _second_part(self, seed: int, root: Path, device: str) -> Source:
         from dataclasses import replace
 
         from benchmark.scenarios.scenario import source

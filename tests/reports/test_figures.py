@@ -1,0 +1,157 @@
+import re
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import pytest
+
+from reports.aggregate import curves_frame, mean_matrix, summary_frame
+from reports.cells import group
+from reports.curves import average, panels
+from reports.figures import curves_svg, heatmaps_svg, rows_of
+from reports.plane import plane_svg
+from reports.style import styles
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def cells(store):
+    return [cell for cell in group(store) if cell.scenario == "same data"]
+
+
+def look(cells):
+    return styles([cell.variant for cell in cells])
+
+
+def draw(cells, name="f"):
+    frame, summary = curves_frame(cells), summary_frame(cells)
+    matrices = {cell.variant: mean_matrix(cell) for cell in cells}
+    return (
+        curves_svg(cells, frame, look(cells), f"{name}-curves"),
+        heatmaps_svg(cells, matrices, f"{name}-heatmaps"),
+        plane_svg(cells, summary, look(cells), f"{name}-plane"),
+    )
+
+
+@pytest.fixture(scope="module")
+def drawn(cells):
+    return draw(cells)
+
+
+def words(svg):
+    return [text.text for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_figures_are_deterministic_named_and_leave_no_state(cells, drawn):
+    before = dict(mpl.rcParams)
+    first = draw(cells)
+    assert first == drawn
+    assert dict(mpl.rcParams) == before
+    assert mpl._pylab_helpers.Gcf.get_all_fig_managers() == []
+    for svg in first:
+        root = ElementTree.fromstring(svg)
+        assert root.get("role") == "img"
+        assert root.get("aria-label") == root.find(f"{SVG}title").text
+        assert "<metadata" not in svg
+        assert re.search(r"20\d\d-\d\d-\d\d", svg) is None
+
+
+def test_identifiers_are_unique_across_figures_and_resolve(cells, drawn):
+    figures = [*drawn, *draw(cells[:2], "other")]
+    known = [name for svg in figures for name in re.findall(r'\sid="([^"]+)"', svg)]
+    assert len(known) == len(set(known))
+    used = [n for svg in figures for n in re.findall(r'(?:url\(#|xlink:href="#)([^)"]+)', svg)]
+    assert used
+    assert set(used) <= set(known)
+
+
+def test_every_strength_is_labelled_and_every_strategy_is_named(drawn):
+    curves, heatmaps, plane = map(words, drawn)
+    assert [plane.count(text) for text in ("1e2", "1e4", "1e6")] == [2, 2, 2]
+    assert {"finetune", "freeze", "independent", "joint", "ewc", "wpl"} <= set(plane)
+    assert {"model 0, first 50 steps", "model 0 while model 1 trains", "model 1"} <= set(curves)
+    assert "joint" not in curves
+    assert "wpl, strength 1e4" in heatmaps
+
+
+def test_undefined_cells_stay_blank(cells):
+    (joint,) = (cell for cell in cells if cell.variant.label == "joint")
+    found = words(heatmaps_svg([joint], {joint.variant: mean_matrix(joint)}, "joint"))
+    numbers = [text for text in found if re.fullmatch(r"\d+\.\d", text)]
+    assert len(numbers) == 2
+
+
+def test_many_models_average_the_earlier_ones(store):
+    split = [cell for cell in group(store) if cell.scenario == "split"]
+    curves, heatmaps, plane = map(words, draw(split))
+    assert {"earlier models, mean", "the model in training"} <= set(curves)
+    assert not any("first 50" in text for text in curves)
+    assert "joint" in plane  # a line: no learning accuracy
+    assert heatmaps.count("after model") == 3
+
+
+def test_three_models_have_a_panel_each(record):
+    curves = [{"model": i, "steps": [0, 5], "accuracy": [[0.5, 0.5]] * (i + 1)} for i in range(3)]
+    frame = curves_frame(group([record([[0.5] * 3] * 3, curves=curves)]))
+    titles = [panel.title for panel in panels(frame)]
+    assert titles == ["model 0", "model 1", "model 2"]
+
+
+def test_average_over_seeds_by_hand(record):
+    def one(seed, value):
+        curves = [{"model": 0, "steps": [0], "accuracy": [[value]]}]
+        return record([[value]], seed=seed, curves=curves)
+
+    (panel,) = panels(curves_frame(group([one(0, 0.4), one(1, 0.6)])))
+    (row,) = average(panel.frame).to_dict("records")
+    assert row["mean"] == pytest.approx(50)
+    assert row["high"] == pytest.approx(50 + 127.06, abs=0.01)
+
+
+def test_dense_curves_are_thinned_but_keep_their_ends(record):
+    steps = list(range(3000))
+    curves = [{"model": 0, "steps": steps, "accuracy": [[0.5] * 3000]}]
+    (panel,) = panels(curves_frame(group([record([[0.5]], curves=curves)])))
+    found = average(panel.frame)
+    assert len(found) <= 240
+    assert (found["x"].min(), found["x"].max()) == (0, 2999)
+
+
+def test_a_single_run_and_a_single_model(record):
+    (cell,) = group([record([[0.9]])])
+    curves, heatmaps, plane = draw([cell])
+    assert curves is None
+    assert plane is None
+    assert "90.0" in words(heatmaps)
+
+
+def test_strategies_keep_one_colour_and_strengths_differ(cells):
+    style = look(cells)
+    of = {name: [s for v, s in style.items() if v.strategy == name] for name in ("wpl", "ewc")}
+    assert len({s.base for s in of["wpl"]}) == 1
+    assert len({s.color for s in of["wpl"]}) == 3
+    assert of["wpl"][0].base != of["ewc"][0].base
+    assert of["wpl"][0].marker != of["ewc"][0].marker
+
+
+def test_more_strategies_than_the_palette_holds_stay_apart(record):
+    cells = group([record([[0.5]], strategy=f"s{i}", kind="l2") for i in range(12)])
+    assert len({s.color for s in look(cells).values()}) == 12
+
+
+def test_rows_hold_a_strategy_each_and_never_too_many(cells, record):
+    labels = [[cell.variant.label for cell in row] for row in rows_of(cells)]
+    assert labels[0] == ["finetune", "freeze", "independent", "joint"]
+    assert all(label.startswith("wpl") for label in labels[2])
+    many = group([record([[0.5]], strategy="wpl", strength=float(s)) for s in range(1, 15)])
+    assert [len(row) for row in rows_of(many)] == [6, 6, 2]
+
+
+def test_names_are_shown_as_they_are_written(record):
+    name = "_a <b> & $x_1$"
+    svg = heatmaps_svg(
+        group([record([[0.9]], strategy=name)]),
+        {cell.variant: mean_matrix(cell) for cell in group([record([[0.9]], strategy=name)])},
+        "odd",
+    )
+    assert name in "".join(words(svg))

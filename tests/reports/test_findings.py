@@ -1,0 +1,118 @@
+from benchmark.metrics import METRICS
+from reports.cells import group
+from reports.findings import caveats, findings
+from reports.formatting import bracketed, duration, percent
+from reports.statistics import Interval
+
+LOST = [[0.9, 0.1], [0.5, 0.9]]
+KEPT = [[0.9, 0.1], [0.8, 0.8]]
+ALONE = [[0.9, 0.1], [0.9, 0.9]]
+REFERENCES = {"finetune": LOST, "independent": ALONE}
+
+
+def runs(record, seeds=5):
+    made = []
+    for seed in range(seeds):
+        common = {"seed": seed, "references": REFERENCES}
+        made += [
+            record(LOST, **common),
+            record(ALONE, strategy="independent", **common),
+            record(KEPT, strategy="wpl", strength=1e4, **common),
+            record(ALONE, strategy="wpl", strength=1e6, **common),
+        ]
+    return made
+
+
+def test_summary_says_what_was_forgotten_avoided_and_paid(record):
+    (finding,) = findings(group(runs(record)))
+    text = finding.references.replace("\xa0", " ")
+    assert "With finetune, earlier models forget 40.0 points [40.0, 40.0]" in text
+    assert "Trained alone (independent), new models reach 90.0 %" in text
+    (wpl,) = finding.strategies
+    wpl = wpl.replace("\xa0", " ")
+    assert "avoids between 75.0 % [75.0, 75.0] at 1e4 and 100.0 % [100.0, 100.0] at 1e6" in wpl
+    assert "plasticity between −10.0 points [−10.0, −10.0] at 1e4 and 0.0 points" in wpl
+    assert "5 seeds each" in wpl
+    assert "best" not in wpl
+
+
+def test_nothing_forgotten_is_said(record):
+    (finding,) = findings(group([record([[0.8, 0.1], [0.9, 0.9]])]))
+    assert "forget nothing" in finding.references
+
+
+def test_without_references_the_summary_falls_back(record):
+    (finding,) = findings(group([record(KEPT, strategy="wpl", strength=10.0)]))
+    assert "was not measured" in finding.references
+    assert finding.strategies == [
+        "wpl, strength 10: stability 80.0\xa0%; learning accuracy 80.0\xa0% (1 seed)."
+    ]
+
+
+def test_one_model_has_nothing_to_forget(record):
+    (finding,) = findings(group([record([[0.9]])]))
+    assert finding.strategies == []
+
+
+def test_complete_runs_need_no_caveat_but_the_missing_reference(record):
+    (caveat,) = caveats(group(runs(record)))
+    assert caveat == (
+        "same: no intransigence, which needs a reference: add the strategy joint to the suite."
+    )
+
+
+def test_few_seeds_failures_and_missing_references(record):
+    found = caveats(group([
+        record(KEPT, strategy="wpl", strength=1.0),
+        record(KEPT, strategy="wpl", strength=1.0, seed=1),
+        record(strategy="wpl", strength=1.0, seed=2, error="out of memory"),
+        record(LOST, strategy="finetune"),
+    ]))  # fmt: skip
+    text = "\n".join(found)
+    assert "1 of 4 runs failed" in text
+    assert "fewer than 5 seeds (as few as 1) for all variants" in text
+    assert "add the strategy independent to the suite" in text
+    assert "forgetting reduction lacks seed 1, for which no run of finetune finished" in text
+
+
+def test_equal_caveats_of_several_scenarios_are_one(record):
+    found = caveats(group([record([[0.9]], scenario=name) for name in ("a", "b")]))
+    assert found == [
+        "a; b: fewer than 5 seeds (as few as 1) for all variants; one seed has no interval."
+    ]
+
+
+def test_unstable_training_names_the_worst_seed(record):
+    learned = [0.9, 0.9, 0.9, 0.9, 0.3]
+    found = caveats(group([record([[0.9, 0.1], [0.5, b]], seed=i) for i, b in enumerate(learned)]))
+    assert any("looks unstable" in text and "30.0 % with seed 4" in text for text in found)
+
+
+def test_weak_forgetting_and_mixed_versions(record):
+    after = [0.8, 0.95, 0.7, 0.95, 0.85]
+    made = [record([[0.9, 0.1], [a, 0.9]], seed=i) for i, a in enumerate(after)]
+    made[0] = record(
+        [[0.9, 0.1], [0.8, 0.9]], versions={"torch": "2.4"}, started="2026-02-01T00:00:00+00:00"
+    )
+    text = "\n".join(caveats(group(made)))
+    assert "reaches down to zero" in text
+    assert "forgot nothing with 2 seeds of 5" in text
+    assert "more than one torch" in text
+
+
+def test_replaced_runs_are_mentioned(record):
+    made = [record(LOST, started=f"2026-0{month}-01T00:00:00+00:00") for month in (1, 2)]
+    assert "1 run with the same settings" in caveats(group(made))[0]
+
+
+def test_numbers():
+    assert percent(None) == "–"
+    assert percent(0.9156) == "91.6"
+    assert percent(-0.0001) == "0.0"
+    assert percent(-0.0001, signed=True) == "0.0"
+    assert percent(-0.021, signed=True) == "−2.1"
+    assert percent(0.021, signed=True) == "+2.1"
+    assert bracketed(Interval(1, 0.5, None, 0.5), "%") == "50.0\xa0%"
+    assert bracketed(Interval(3, 0.5, 0.1, 0.4), "%") == "50.0\xa0% [40.0,\xa060.0]"
+    assert [duration(s) for s in (4.21, 200, 18720)] == ["4.2 s", "3 min 20 s", "5 h 12 min"]
+    assert len(METRICS) == 10

@@ -1,0 +1,26 @@
+import pytest
+
+from reports.terminal import SUMMARY_METRICS, summary_rows
+
+
+def test_rows_by_hand(record):
+    lost = [[0.9, 0.1], [0.5, 0.9]]
+    made = [
+        record(lost, references={"finetune": lost}),
+        record([[0.9, 0.1], [0.7, 0.9]], seed=1, references={"finetune": lost}),
+        record(seed=2, error="no"),
+    ]
+    (row,) = summary_rows(made)
+    assert (row.scenario, row.variant, row.seeds, row.failed) == ("same", "finetune", 2, 1)
+    assert row.metrics["stability"].mean == pytest.approx(0.6)
+    assert row.metrics["stability"].half == pytest.approx(1.2706, abs=1e-4)
+    assert row.metrics["forgetting_reduction"].mean == pytest.approx(0.25)
+    assert row.metrics["plasticity"].mean is None
+    assert tuple(row.metrics) == SUMMARY_METRICS
+
+
+def test_one_row_a_scenario_and_variant(store):
+    rows = summary_rows(store)
+    assert len(rows) == 3 * 10 + 1
+    assert (rows[-1].seeds, rows[-1].failed) == (5, 0)
+    assert summary_rows([]) == []

@@ -1,0 +1,163 @@
+"""Synaptic intelligence against a loop that records pure gradients and real movements."""
+
+import copy
+
+import pytest
+import torch
+from programs import (
+    OPTIMIZERS,
+    THREE,
+    Quadratics,
+    Tape,
+    assert_close,
+    distance,
+    make_bank,
+    make_data,
+    make_ordinary,
+    replay,
+    same,
+    snapshot,
+    train,
+)
+
+from strategies import SI
+
+STRENGTH, DAMPING = 5.0, 0.1
+
+
+class SlowSI:
+    """The definition, with dictionaries and nothing else."""
+
+    def __init__(self, model, application, rate):
+        self.quadratics = Quadratics(STRENGTH)
+        self.importances = {}
+        self.start = snapshot(model)
+        self.path = {}
+        self.gradients = {}
+        self.application = application
+        self.rate = rate
+
+    def on_gradients(self, _, used):
+        self.gradients = {name: p.grad.clone() for name, p in used.items()}
+
+    def extra_loss(self, i, used):
+        return self.quadratics.loss(i, used) if self.application == "gradient" else None
+
+    def after_step(self, i, used, before):
+        if self.application == "proximal":
+            self.quadratics.proximal(self.rate)(i, used, before)
+        for name, p in used.items():
+            movement = p.detach() - before[name]
+            self.path[name] = self.path.get(name, 0) - self.gradients[name] * movement
+
+    def after_model(self, _, model, used):
+        for name, p in used.items():
+            whole = (p.detach() - self.start[name]) ** 2 + DAMPING
+            total = self.importances.get(name, 0) + self.path[name] / whole
+            self.importances[name] = total.clamp(min=0)
+            self.quadratics.terms[name] = [(self.importances[name], p.detach().clone())]
+        self.path, self.start = {}, snapshot(model)
+
+
+MORE_OPTIMIZERS = OPTIMIZERS | {
+    # torch's default on a GPU; it changes the gradients in place
+    "nesterov": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, nesterov=True, foreach=True),
+}
+
+
+@pytest.mark.parametrize("application", ["proximal", "gradient"])
+@pytest.mark.parametrize("optimizer", MORE_OPTIMIZERS)
+@pytest.mark.parametrize("kind", ["ordinary", "bank"])
+def test_equals_the_path_integral_of_a_plain_loop(application, optimizer, kind):
+    initial = make_ordinary() if kind == "ordinary" else make_bank(THREE)
+    parts, tape = make_data(2 if kind == "ordinary" else 3), Tape()
+    make = MORE_OPTIMIZERS[optimizer]
+    plugin = SI(strength=STRENGTH, damping=DAMPING, application=application)
+    trained = train(initial, [plugin, tape], parts=parts, optimizer=make, program="in_memory")
+    rate = make(initial.parameters()).param_groups[0]["lr"]
+    slow = SlowSI(initial, application, rate)
+    expected = replay(
+        initial,
+        tape.batches,
+        optimizer=make,
+        on_gradients=slow.on_gradients,
+        extra_loss=slow.extra_loss,
+        after_step=slow.after_step,
+        after_model=slow.after_model,
+    )
+    assert_close(trained, expected, rtol=1e-4, atol=1e-5)
+    assert plugin.importances.keys() == slow.importances.keys()
+    for name, importance in slow.importances.items():
+        torch.testing.assert_close(
+            plugin.importances[name], importance, rtol=1e-3, atol=1e-5, msg=name
+        )
+        torch.testing.assert_close(
+            plugin.anchors[name], slow.quadratics.terms[name][0][1], rtol=1e-4, atol=1e-5
+        )
+
+
+def test_protects_something():
+    plain = train(make_ordinary(), program="in_memory")
+    assert distance(train(make_ordinary(), [SI(strength=50.0)], program="in_memory"), plain) > 1e-3
+
+
+def test_the_path_integral_is_the_fall_of_the_loss_where_steps_are_small():
+    # Gradient flow: the sum of all path integrals is what the loss fell by.
+    x, y = make_data(1)[0]
+    model, plugin, losses = make_ordinary(), SI(damping=1.0), []
+    loss = torch.nn.CrossEntropyLoss()
+
+    def note(_, trained):
+        losses.append(loss(trained(x), y).item())
+
+    start = loss(model(x), y).item()
+    trained = train(
+        model,
+        [plugin],
+        parts=[(x, y)],
+        batch_size=len(x),
+        epochs=60,
+        optimizer=lambda p: torch.optim.SGD(p, lr=0.01),
+        program="in_memory",
+        after_each=note,
+    )
+    moved = {n: p.detach() - model.get_parameter(n) for n, p in trained.named_parameters()}
+    paths = [plugin.importances[n] * (moved[n] ** 2 + 1.0) for n in moved]
+    assert sum(p.sum().item() for p in paths) == pytest.approx(start - losses[0], rel=0.02)
+
+
+@pytest.mark.parametrize("old", [None, 1.0])
+def test_importance_is_bounded_at_zero(old):
+    plugin = SI()
+    if old is not None:
+        plugin.importances["w"] = torch.full((3,), old)
+    importance, _ = plugin.consolidate("w", torch.tensor([-2.0, -0.5, 3.0]), torch.zeros(3))
+    expected = [0.0, 0.0, 3.0] if old is None else [0.0, 0.5, 4.0]
+    assert importance.tolist() == expected
+
+
+def test_the_anchor_is_at_the_latest_weights_of_the_models_that_used_it():
+    plugin, states = SI(strength=1.0), []
+    train(
+        make_bank(THREE),
+        [plugin],
+        parts=make_data(3),
+        program="in_memory",
+        after_each=lambda _, m: states.append(snapshot(m)),
+    )
+    assert torch.equal(plugin.anchors["blocks.z.0.weight"], states[1]["blocks.z.0.weight"])
+    assert torch.equal(plugin.anchors["blocks.y.0.weight"], states[2]["blocks.y.0.weight"])
+
+
+def test_the_strength_never_enters_the_importance_of_the_first_model():
+    def first(strength):
+        plugin, kept = SI(strength=strength), []
+        train(
+            make_bank(),
+            [plugin],
+            program="in_memory",
+            after_each=lambda *_: kept.append(copy.deepcopy(plugin.importances)),
+        )
+        return kept[0]
+
+    assert same(first(0.0), first(1e5))
