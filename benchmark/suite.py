@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -283,33 +283,50 @@ def _validated(model: type[_M], values: Any, source: Source, path: tuple[str, ..
         return model.model_validate(values)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        tags = {"sgd", "adam", "adamw", "rmsprop", "int", "float", "constrained-int"}
-        inner = tuple(p for p in problem["loc"] if p not in tags and not str(p).startswith("list["))
-        raise source.error((*path, *inner), _explain(problem, model, inner)) from None
+        inner, valid = _follow(model, problem["loc"])
+        raise source.error((*path, *inner), _explain(problem, inner, valid)) from None
 
 
-def _explain(problem: Any, model: type[BaseModel], inner: tuple[Any, ...]) -> str:
+def _follow(model: type[BaseModel], location: Sequence[Any]) -> tuple[tuple[Any, ...], set[str]]:
+    """Return pydantic's location as a path in the file, and the keys valid where it ends.
+
+    Pydantic's location also names the member of a union that was tried, which no file has.
+    """
+    path: list[Any] = []
+    options: list[Any] = [model]
+    valid: set[str] = set()
+    for part in location:
+        models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
+        tagged = [m for m in models if part in get_args(_annotation(m, "name"))]
+        if len(models) > 1 and tagged:
+            options = tagged
+            continue
+        if path and not models and isinstance(part, str):
+            continue  # 'int' or 'list[...]': the type that was tried
+        valid = {name for m in models for name in m.model_fields}
+        if any(issubclass(m, StrategySettings) for m in models):
+            valid |= {"strategy", "strengths"} if "strength" in valid else {"strategy"}
+            valid -= {"seed"}
+        path.append(part)
+        options = [o for m in models for o in _members(_annotation(m, part))]
+    return tuple(path), valid
+
+
+def _annotation(model: type[BaseModel], name: Any) -> Any:
+    field = model.model_fields.get(str(name))
+    return None if field is None else field.annotation
+
+
+def _members(annotation: Any) -> list[Any]:
+    return list(get_args(annotation)) or [annotation]
+
+
+def _explain(problem: Any, path: tuple[Any, ...], valid: set[str]) -> str:
     kind, given = problem["type"], problem.get("input")
     if kind == "extra_forbidden":
-        return f"unknown key {inner[-1]!r}; {nearest(str(inner[-1]), _keys(model, inner[:-1]))}"
+        return f"unknown key {path[-1]!r}; {nearest(str(path[-1]), valid)}"
     if kind == "missing":
         return "this key is missing"
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
     return message if kind == "value_error" else f"{message}, got {given!r}"
-
-
-def _keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
-    """The valid keys at a path inside a model."""
-    found: Any = model
-    for part in path:
-        annotation = found.model_fields[str(part)].annotation
-        options = getattr(annotation, "__args__", (annotation,))
-        models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-        if not models:
-            return []
-        if len(models) > 1:
-            return sorted({name for m in models for name in m.model_fields})
-        found = models[0]
-    extra = {"strategy", "strengths"} if issubclass(found, StrategySettings) else set()
-    return sorted(set(found.model_fields) | extra)

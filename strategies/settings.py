@@ -49,7 +49,10 @@ class FisherSettings(RegularizerSettings):
         "label a sample, drawn from the model. 'empirical': the true labels.",
     )
     samples: int = Field(
-        1000, ge=1, description="Training samples that the Fisher information is averaged over."
+        1000,
+        ge=1,
+        strict=True,
+        description="Training samples that the Fisher information is averaged over.",
     )
 
 

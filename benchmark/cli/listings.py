@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -151,7 +152,7 @@ def _print_settings(model: type[BaseModel]) -> None:
     print("Settings:")
     for name, field in model.model_fields.items():
         if name != "family":
-            print(f"  {name} = {_default(field)}   ({_type(field)})")
+            print(f"  {name} = {_default(field)}   ({_type(field.annotation)})")
             if field.description:
                 print(f"      {field.description}")
 
@@ -159,16 +160,22 @@ def _print_settings(model: type[BaseModel]) -> None:
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
-        return str(yaml.safe_dump(value.model_dump(mode="json"), default_flow_style=True)).strip()
+        content = value.model_dump(mode="json")
+        return str(yaml.safe_dump(content, default_flow_style=True, width=10_000)).strip()
     return json.dumps(value)
 
 
-def _type(field: FieldInfo) -> str:
-    text = str(field.annotation)
-    if isinstance(field.annotation, type):
-        text = field.annotation.__name__
-    for noise in ("typing.", "annotated_types.", "benchmark.scenarios.settings."):
-        text = text.replace(noise, "")
-    if get_origin(field.annotation) is Literal:
-        return " | ".join(str(a) for a in get_args(field.annotation))
-    return text
+def _type(annotation: Any) -> str:
+    """A type as a user would say it."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is type(None):
+        return "null"
+    if origin is Literal:
+        return " | ".join(str(value) for value in arguments)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin in {Union, UnionType}:
+        return " | ".join(_type(part) for part in arguments)
+    if arguments:
+        return f"{origin.__name__} of {', '.join(dict.fromkeys(_type(p) for p in arguments))}"
+    return str(annotation.__name__)

@@ -23,6 +23,9 @@ from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite, load_suite
 if TYPE_CHECKING:
     from reports.statistics import Interval
 
+INTERRUPTED = 130
+_WIDTH_IN_FILES = 120
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -48,7 +51,7 @@ def run_suite(options: RunOptions) -> int:
         options: As the user gave them.
 
     Returns:
-        The exit code: 1 if a run of the suite failed, else 0.
+        The exit code: 130 if interrupted, 1 if a run of the suite failed, else 0.
 
     Raises:
         UserError: Anything the user has to mend; nothing was written then.
@@ -62,8 +65,9 @@ def run_suite(options: RunOptions) -> int:
     root = data_root(options.data_root).resolve()
     _check_device(options.device)
     _check_avalanche(suite)
-    for name in suite.data_sets():
-        require(name, root)
+    if not options.dry_run:
+        for name in suite.data_sets():
+            require(name, root)
     runs = suite.runs(options.device, root)
     finished = _finished(options.store)
     todo = [run for run in runs if finished.get(run.key) != "done"]
@@ -76,10 +80,19 @@ def run_suite(options: RunOptions) -> int:
     with Store(options.store, create=True) as store:
         if todo:
             display = make_display(len(runs), len(runs) - len(todo), quiet=_silent(options))
-            with display:
-                for record in _execute(todo, root, workers, display):
-                    store.put(record)
-                    display.finished(record)
+            try:
+                with display:
+                    for record in _execute(todo, root, workers, display):
+                        store.put(record)
+                        display.finished(record)
+            except KeyboardInterrupt:
+                done = len(store.statuses().keys() & {run.key for run in runs})
+                print(
+                    f"palimpsest: interrupted; {done} of {len(runs)} runs are in {options.store}, "
+                    "the same command goes on from there",
+                    file=sys.stderr,
+                )
+                return INTERRUPTED
         records = store.records([run.key for run in runs])
     return _conclude(records, len(todo), options)
 
@@ -129,9 +142,8 @@ def _check_avalanche(suite: Suite) -> None:
             try:
                 check_arguments(strategy.kind, strategy.settings.arguments)
             except UserError as error:
-                raise UserError(
-                    f"suite {suite.name!r}: strategies.{strategy.name}: {error}"
-                ) from None
+                place = f"suite {suite.name!r}: strategies.{strategy.name}"
+                raise UserError(f"{place}: {error}") from None
 
 
 def _print_plan(runs: list[Run], todo: list[Run], workers: int, options: RunOptions) -> None:
@@ -176,20 +188,23 @@ def _conclude(records: list[Record], new: int, options: RunOptions) -> int:
 def _print_table(records: list[Record]) -> None:
     from reports.terminal import SUMMARY_METRICS, summary_rows
 
-    console = Console(soft_wrap=True)
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH_IN_FILES
     rows = summary_rows(records)
     for scenario in dict.fromkeys(row.scenario for row in rows):
         console.print(f"\n{scenario}: per cent, mean ± half of the 95 % interval over seeds")
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("strategy")
+        table.add_column("strategy", no_wrap=True)
         for title in (*SUMMARY_METRICS, "seeds"):
-            table.add_column(title.replace("_", " "), justify="right")
+            table.add_column(title.replace("_", "\n"), justify="right", no_wrap=True)
         for row in rows:
             if row.scenario == scenario:
                 cells = [_interval(row.metrics[name]) for name in SUMMARY_METRICS]
                 failed = f" ({row.failed} failed)" if row.failed else ""
                 table.add_row(row.variant, *cells, f"{row.seeds}{failed}")
         console.print(table, markup=False, highlight=False)
+    console.print()
 
 
 def _interval(value: Interval) -> str:

@@ -18,7 +18,7 @@ class ChangedImages(ScenarioSettings):
 
     change: ClassVar[str]
 
-    experiences: int = Field(5, ge=2, description="How many, the unchanged one included.")
+    experiences: Count = Field(5, ge=2, description="How many, the unchanged one included.")
     incremental: Literal["task", "domain"] = Field(
         "domain", description="task: a head for each experience. domain: one head for all."
     )

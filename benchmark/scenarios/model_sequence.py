@@ -24,7 +24,7 @@ class ModelSequence(ScenarioSettings):
     """
 
     family: Literal["model_sequence"] = "model_sequence"
-    models: int = Field(5, ge=2, description="How many models.")
+    models: Count = Field(5, ge=2, description="How many models.")
     hidden_layers: Count = Field(4, description="Hidden layers of each model.")
     pool: Count = Field(2, description="Candidates for each hidden layer; 1: all are shared.")
     change: Literal["same", "rotated", "permuted"] = Field(

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, strict=True)]
+CountFromZero = Annotated[int, Field(ge=0, strict=True)]
 
 
 class Settings(BaseModel):
@@ -60,8 +61,8 @@ Optimizer = Annotated[SGD | Adam | RMSprop, Field(discriminator="name")]
 class Curve(Settings):
     """When the test accuracy of every model so far is measured while one trains."""
 
-    every: int = Field(50, ge=0, description="Every so many steps; 0 measures no curve.")
-    first: int = Field(0, ge=0, description="And after each of the first so many steps.")
+    every: CountFromZero = Field(50, description="Every so many steps; 0 measures no curve.")
+    first: CountFromZero = Field(0, description="And after each of the first so many steps.")
 
 
 class ScenarioSettings(Settings):
@@ -82,8 +83,8 @@ class ScenarioSettings(Settings):
     width: Count = Field(100, description="Units of a hidden layer, or channels.")
     activation: Literal["relu", "tanh"] = "relu"
     optimizer: Optimizer = Field(default_factory=SGD, description="Fresh for every model.")
-    warmup: int = Field(
-        0, ge=0, description="Steps over which each model's learning rate rises linearly."
+    warmup: CountFromZero = Field(
+        0, description="Steps over which each model's learning rate rises linearly."
     )
     batch_size: Count = 64
     steps: Count | None = Field(None, description="Optimizer steps a model; or give epochs.")

@@ -22,7 +22,7 @@ class Split(ScenarioSettings):
     """
 
     family: Literal["split"] = "split"
-    experiences: int = Field(5, ge=2, description="How many; the classes are divided evenly.")
+    experiences: Count = Field(5, ge=2, description="How many; the classes are divided evenly.")
     incremental: Literal["task", "class"] = Field(
         "task",
         description="task: a head for each experience, known at test time. class: one head for "

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from benchmark.scenarios.settings import (
     Count,
+    CountFromZero,
     Curve,
     Fraction,
     Optimizer,
@@ -39,7 +40,9 @@ class TwoModels(ScenarioSettings):
     )
     rotation: float = Field(180.0, description="Degrees, for second_data: rotated.")
     hidden_layers: tuple[Count, Count] = Field((4, 6), description="Of A and of B.")
-    shared_layers: int = Field(3, ge=0, description="How many of the first layers B shares with A.")
+    shared_layers: CountFromZero = Field(
+        3, description="How many of the first layers B shares with A."
+    )
     width: Count = 50
     optimizer: Optimizer = RMSprop()
     steps: Count | None = 1500

@@ -1,0 +1,399 @@
+"""One run, start to finish."""
+
+import copy
+from dataclasses import asdict
+from functools import cache
+
+import pytest
+import yaml
+
+from benchmark.runner import execute
+from benchmark.suite import load_suite
+
+TWO = {
+    "data": "digits",
+    "steps": 25,
+    "hidden_layers": [2, 3],
+    "shared_layers": 2,
+    "width": 12,
+    "batch_size": 32,
+    "samples": 300,
+    "curve": {"every": 10, "first": 3},
+}
+THREE = {
+    "family": "model_sequence",
+    "models": 3,
+    "hidden_layers": 2,
+    "pool": 2,
+    "width": 12,
+    "steps": 15,
+    "samples": 300,
+}
+STRATEGIES = {
+    "finetune": {},
+    "freeze": {},
+    "independent": {},
+    "joint": {},
+    "ewc": {"strengths": [0, 1e4], "samples": 50},
+    "si": {"strengths": [0, 10]},
+    "wpl": {"strengths": [0, 1e4], "samples": 50},
+}
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    return tmp_path_factory.mktemp("runner")
+
+
+@pytest.fixture(scope="module")
+def make_runs(root):
+    def make(strategies, scenario=TWO, seeds=(0,)):
+        suite = {
+            "suite": "test",
+            "seeds": list(seeds),
+            "scenarios": {"two_models" if scenario.get("family") is None else "it": scenario},
+            "strategies": strategies,
+        }
+        path = root / "suite.yaml"
+        path.write_text(yaml.safe_dump(suite))
+        return load_suite(str(path)).runs("cpu", root)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def run_all(make_runs, root):
+    """Runs of one seed of all strategies, by strategy and strength; each is done once."""
+
+    @cache
+    def run(seed, three):
+        runs = make_runs(STRATEGIES, THREE if three else TWO, [seed])
+        return {(r.strategy, r.strength): execute(r, root) for r in runs}
+
+    return lambda seed=0, three=False: run(seed, three)
+
+
+def numbers(record):
+    """Return all that must not depend on when and where a run was done."""
+    values = asdict(record)
+    for name in ("started", "seconds", "peak_memory"):
+        del values[name]
+    return values
+
+
+def test_all_strategies_run(run_all):
+    for three in (False, True):
+        for cell, record in run_all(three=three).items():
+            assert (record.status, record.error) == ("done", None), cell
+
+
+@pytest.mark.parametrize(
+    "strategies",
+    [{"finetune": {}}, {"ewc": {"strengths": [100.0], "fisher": "monte_carlo"}}, {"joint": {}}],
+    ids=["finetune", "ewc", "joint"],
+)
+def test_the_same_run_gives_the_same_numbers(make_runs, root, strategies):
+    (run,) = make_runs(strategies)
+    assert numbers(execute(run, root)) == numbers(execute(run, root))
+
+
+def test_another_seed_gives_other_numbers(run_all):
+    one, two = (run_all(seed)["finetune", None] for seed in (0, 1))
+    assert one.initial_accuracy != two.initial_accuracy
+    assert one.accuracy_matrix != two.accuracy_matrix
+    assert one.key != two.key
+
+
+@pytest.mark.parametrize("three", [False, True])
+def test_runs_of_one_seed_start_from_the_same_accuracies(run_all, three):
+    initial = [record.initial_accuracy for record in run_all(three=three).values()]
+    assert all(row == initial[0] for row in initial)
+
+
+@pytest.mark.parametrize("three", [False, True])
+def test_strategies_that_leave_the_first_model_alone_share_its_row(run_all, three):
+    done = run_all(three=three)
+    plain = done["finetune", None].accuracy_matrix[0]
+    for (strategy, strength), record in done.items():
+        if strategy in {"freeze", "ewc", "wpl", "si"}:
+            assert record.accuracy_matrix[0] == plain, (strategy, strength)
+    # independent evaluates later models with the initial weights
+    independent = done["independent", None]
+    assert independent.accuracy_matrix[0][0] == plain[0]
+    assert independent.accuracy_matrix[0][1:] == independent.initial_accuracy[1:]
+
+
+@pytest.mark.parametrize("three", [False, True])
+@pytest.mark.parametrize("strategy", ["ewc", "si", "wpl"])
+def test_strength_zero_gives_the_numbers_of_fine_tuning(run_all, three, strategy):
+    done = run_all(three=three)
+    for field in ("accuracy_matrix", "validation_matrix", "curves", "metrics"):
+        assert getattr(done[strategy, 0], field) == getattr(done["finetune", None], field)
+
+
+@pytest.mark.parametrize("strategy", ["ewc", "wpl"])
+def test_a_strong_penalty_gives_other_numbers(run_all, strategy):
+    done = run_all()
+    assert done[strategy, 1e4].accuracy_matrix != done[strategy, 0].accuracy_matrix
+
+
+def test_frozen_and_independent_models_forget_nothing(run_all):
+    done = run_all(three=True)
+    assert done["independent", None].metrics["forgetting"] == 0
+    assert done["freeze", None].metrics["forgetting"] == 0
+
+
+def test_joint_training_fills_the_last_row_only(run_all):
+    record = run_all(three=True)["joint", None]
+    assert record.accuracy_matrix[:-1] == [[None] * 3] * 2
+    assert None not in record.accuracy_matrix[-1]
+    assert record.accuracy_matrix[-1] != record.initial_accuracy
+
+
+def test_matrices_have_the_accuracy_of_every_model_after_every_model(run_all):
+    record = run_all(three=True)["finetune", None]
+    for matrix in (record.accuracy_matrix, record.validation_matrix):
+        assert [len(row) for row in matrix] == [3, 3, 3]
+        assert all(0 <= value <= 1 for row in matrix for value in row)
+    assert record.accuracy_matrix != record.validation_matrix
+
+
+def test_without_a_validation_split_its_matrix_is_empty(make_runs, root):
+    (run,) = make_runs({"finetune": {}}, TWO | {"validation": 0})
+    record = execute(run, root)
+    assert record.status == "done", record.error
+    assert record.validation_matrix == [[None, None]] * 2
+
+
+def test_curves_are_measured_at_the_steps_asked_for(run_all):
+    first, second = run_all()["wpl", 1e4].curves
+    assert first["steps"] == second["steps"] == [0, 1, 2, 3, 10, 20, 25]
+    assert (first["model"], second["model"]) == (0, 1)
+    assert [len(values) for values in second["accuracy"]] == [7, 7]
+
+
+def test_curves_agree_with_the_matrix(run_all):
+    for cell, record in run_all(three=True).items():
+        if cell[0] == "joint":
+            assert record.curves == []
+            continue
+        for curve in record.curves:
+            ends = [values[-1] for values in curve["accuracy"]]
+            assert ends == record.accuracy_matrix[curve["model"]][: curve["model"] + 1], cell
+
+
+def test_the_first_curve_starts_at_the_initial_accuracy(run_all):
+    record = run_all()["finetune", None]
+    assert record.curves[0]["accuracy"][0][0] == record.initial_accuracy[0]
+
+
+def test_curves_can_be_switched_off(make_runs, root, run_all):
+    (run,) = make_runs({"finetune": {}}, TWO | {"curve": {"every": 0}})
+    record = execute(run, root)
+    assert record.curves == []
+    assert record.accuracy_matrix == run_all()["finetune", None].accuracy_matrix
+
+
+def test_minimum_accuracy_is_the_lowest_point_since_a_model_had_learned(run_all):
+    record = run_all(three=True)["finetune", None]
+    lowest = []
+    for j in (0, 1):
+        seen = [row[j] for row in record.accuracy_matrix[j:]]
+        for curve in record.curves[j + 1 :]:
+            seen += curve["accuracy"][j]
+        lowest.append(min(seen))
+    assert record.metrics["minimum_accuracy"] == pytest.approx(sum(lowest) / 2)
+
+
+def test_the_record_says_what_was_run(make_runs, root):
+    (run,) = make_runs({"ewc": {"strengths": [3.0]}}, seeds=[4])
+    record = execute(run, root)
+    assert (record.key, record.suite, record.scenario) == (run.key, "test", "two_models")
+    assert (record.strategy, record.strength, record.seed) == ("ewc", 3.0, 4)
+    assert record.spec == run.spec
+    assert record.seconds > 0
+    assert record.peak_memory > 0
+    assert record.started
+    assert record.versions["torch"]
+
+
+def test_progress_is_reported(make_runs, root):
+    (run,) = make_runs({"finetune": {}}, TWO | {"steps": 100, "curve": {"every": 0}})
+    seen = []
+    execute(run, root, progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
+# The first model, trained once
+
+
+@pytest.fixture(scope="module")
+def scratch_records(make_runs, root, tmp_path_factory):
+    """All strategies in two orders, sharing the first model through a folder."""
+    forwards = make_runs(STRATEGIES)
+    results = []
+    for runs in (forwards, forwards[::-1]):
+        scratch = tmp_path_factory.mktemp("scratch")
+        results.append({(r.strategy, r.strength): execute(r, root, scratch) for r in runs})
+    return results
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_runs_that_take_the_first_model_over_are_bit_identical(scratch_records, run_all, order):
+    for cell, record in scratch_records[order].items():
+        assert numbers(record) == numbers(run_all()[cell]), cell
+
+
+def test_three_models_with_a_shared_first_one_are_bit_identical(
+    make_runs, root, run_all, tmp_path
+):
+    for run in make_runs(STRATEGIES, THREE):
+        record = execute(run, root, tmp_path)
+        assert numbers(record) == numbers(run_all(three=True)[run.strategy, run.strength])
+
+
+def test_the_first_model_is_kept_once_for_each_seed(make_runs, root, tmp_path):
+    for run in make_runs({"finetune": {}, "freeze": {}, "ewc": {}, "si": {}}, seeds=[0, 1]):
+        execute(run, root, tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_another_scenario_takes_nothing_over(make_runs, root, tmp_path):
+    (one,) = make_runs({"finetune": {}})
+    (two,) = make_runs({"finetune": {}}, TWO | {"steps": 26})
+    execute(one, root, tmp_path)
+    assert numbers(execute(two, root, tmp_path)) == numbers(execute(two, root))
+
+
+# What goes wrong
+
+
+def test_a_run_that_diverges_fails_with_step_and_model(make_runs, root):
+    wild = TWO | {
+        "optimizer": {"name": "sgd", "learning_rate": 1e6},
+        "steps": 60,
+        "hidden_layers": [3, 3],
+    }
+    (run,) = make_runs({"finetune": {}}, wild)
+    record = execute(run, root)
+    assert record.status == "failed"
+    assert "Diverged" in record.error
+    assert "step " in record.error
+    assert "of model " in record.error
+    assert record.accuracy_matrix == []
+
+
+def test_an_exception_in_a_strategy_is_recorded(make_runs, root, monkeypatch):
+    from strategies import WPL
+
+    def broken(self, strategy, parameters):
+        raise ValueError("no importance today")
+
+    monkeypatch.setattr(WPL, "estimate", broken)
+    (run,) = make_runs({"wpl": {"strengths": [1.0]}})
+    record = execute(run, root)
+    assert (record.status, record.error) == ("failed", "ValueError: no importance today")
+    assert record.key == run.key
+    assert record.metrics == {}
+
+
+def test_a_failed_run_leaves_no_first_model_behind(make_runs, root, tmp_path):
+    wild = TWO | {"optimizer": {"name": "sgd", "learning_rate": 1e6}, "steps": 60}
+    (run,) = make_runs({"finetune": {}}, wild)
+    assert execute(run, root, tmp_path).status == "failed"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_no_exception_of_the_run_is_passed_on(make_runs, root):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    (run,) = make_runs({"finetune": {}}, TWO | {"steps": 60, "curve": {"every": 0}})
+    with pytest.raises(KeyboardInterrupt):
+        execute(run, root, progress=interrupt)
+
+
+# Avalanche's own strategies
+
+AVALANCHE = {
+    "Naive": {},
+    "LwF": {"alpha": 1.0, "temperature": 2.0},
+    "Replay": {"mem_size": 50},
+    "JointTraining": {},
+    "EWC": {"ewc_lambda": 1.0},
+}
+
+
+@pytest.mark.parametrize("kind", AVALANCHE)
+def test_avalanches_strategies_run_for_the_same_number_of_steps(make_runs, root, kind):
+    entry = {"strategy": f"avalanche:{kind}", "arguments": AVALANCHE[kind]}
+    (run,) = make_runs({"it": entry})
+    record = execute(run, root)
+    assert record.status == "done", record.error
+    assert all(value > 0.15 for value in record.accuracy_matrix[-1])
+    if kind != "JointTraining":
+        assert [curve["steps"][-1] for curve in record.curves] == [25, 25]
+
+
+def test_avalanches_strategies_start_where_ours_do(make_runs, root, run_all):
+    (run,) = make_runs({"it": {"strategy": "avalanche:Naive"}})
+    record = execute(run, root)
+    assert record.initial_accuracy == run_all()["finetune", None].initial_accuracy
+    assert numbers(record) == numbers(execute(copy.deepcopy(run), root))
+
+
+# Settings of the scenario
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"optimizer": {"name": "adam"}},
+        {"optimizer": {"name": "adamw", "weight_decay": 0.1}},
+        {"optimizer": {"name": "sgd", "momentum": 0.9, "nesterov": True}},
+        {"warmup": 10},
+        {"activation": "tanh"},
+        {"network": "cnn", "width": 4},
+        {"second_data": "rotated"},
+        {"second_data": "permuted"},
+        {"shared_layers": 0},
+        {"steps": None, "epochs": 1},
+        {"batch_size": 400},
+    ],
+    ids=str,
+)
+def test_settings_of_the_scenario_have_an_effect(make_runs, root, run_all, change):
+    (run,) = make_runs({"finetune": {}}, TWO | change)
+    record = execute(run, root)
+    assert record.status == "done", record.error
+    plain = run_all()["finetune", None]
+    assert record.accuracy_matrix != plain.accuracy_matrix
+    assert record.key != plain.key
+
+
+@pytest.mark.parametrize("family", ["split", "permuted", "rotated"])
+@pytest.mark.parametrize("strategy", ["finetune", "ewc", "si", "wpl", "independent", "joint"])
+def test_task_sequences_run(make_runs, root, family, strategy):
+    scenario = {
+        "family": family,
+        "experiences": 2,
+        "incremental": {"split": "class"}.get(family, "domain"),
+        "samples": 300,
+        "width": 12,
+        "epochs": 1,
+        "curve": {"every": 4},
+    }
+    (run,) = make_runs({strategy: {}}, scenario)
+    record = execute(run, root)
+    assert record.status == "done", record.error
+
+
+def test_a_target_accuracy_stops_the_first_model_early(make_runs, root):
+    scenario = TWO | {"steps": 80, "target_accuracy": 0.4, "curve": {"every": 1}}
+    (run,) = make_runs({"finetune": {}}, scenario)
+    record = execute(run, root)
+    stopped, full = (curve["steps"][-1] for curve in record.curves)
+    assert 0 < stopped < 80
+    assert full == 80
+    assert record.validation_matrix[0][0] >= 0.4

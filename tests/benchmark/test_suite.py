@@ -1,0 +1,259 @@
+"""Suite files: what they expand to, and what every mistake in one is told."""
+
+import re
+
+import pytest
+import yaml
+
+from benchmark.errors import UserError
+from benchmark.suite import load_suite
+from benchmark.suite_file import shipped_suites
+
+SUITE = """\
+suite: example
+seeds: 2
+scenarios:
+  two_models:
+    data: digits
+    steps: 30
+  turned:
+    family: two_models
+    data: digits
+    second_data: rotated
+    steps: 30
+strategies:
+  finetune: {}
+  wpl:
+    strengths: [1, 1e4]
+  mine:
+    strategy: ewc
+    form: online
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_suite(text=SUITE, **changes):
+        path = tmp_path / "suite.yaml"
+        for old, new in changes.items():
+            assert old in text
+            text = text.replace(old, new)
+        path.write_text(text)
+        return str(path)
+
+    return write_suite
+
+
+def runs(path, tmp_path, **options):
+    return load_suite(path, **options).runs("cpu", tmp_path)
+
+
+def keys(found):
+    return {run.key for run in found}
+
+
+def test_a_suite_is_scenarios_times_strategies_times_strengths_times_seeds(write, tmp_path):
+    found = runs(write(), tmp_path)
+    assert len(found) == len(keys(found)) == 2 * (1 + 2 + 1) * 2
+    cells = {(r.scenario, r.strategy, r.strength, r.seed) for r in found}
+    assert ("turned", "wpl", 1e4, 1) in cells
+    assert ("two_models", "finetune", None, 0) in cells
+    assert ("two_models", "mine", 1.0, 0) in cells  # the strategy's default strength
+
+
+def test_the_spec_holds_every_setting_with_its_default(write, tmp_path):
+    run = runs(write(), tmp_path)[-1]
+    assert run.spec["strategy"] == {
+        "name": "mine",
+        "strategy": "ewc",
+        "settings": {
+            "application": "proximal",
+            "fisher": "exact",
+            "samples": 1000,
+            "form": "online",
+            "decay": 1.0,
+        },
+    }
+    assert run.spec["scenario"]["optimizer"]["name"] == "rmsprop"
+    assert run.spec["scenario"]["second_data"] == "rotated"
+
+
+def test_keys_do_not_change_from_one_reading_to_the_next(write, tmp_path):
+    path = write()
+    assert keys(runs(path, tmp_path)) == keys(runs(path, tmp_path))
+
+
+def test_a_default_written_out_is_the_same_run(write, tmp_path):
+    plain = keys(runs(write(), tmp_path))
+    written = SUITE.replace("    form: online", "    form: online\n    samples: 1000")
+    assert keys(runs(write(written), tmp_path)) == plain
+
+
+def test_changing_one_strategy_changes_its_runs_only(write, tmp_path):
+    before = runs(write(), tmp_path)
+    after = keys(runs(write(), tmp_path, settings=["strategies.wpl.samples=10"]))
+    for run in before:
+        assert (run.key in after) == (run.strategy != "wpl")
+
+
+def test_changing_one_scenario_changes_its_runs_only(write, tmp_path):
+    before = runs(write(), tmp_path)
+    after = keys(runs(write(), tmp_path, settings=["scenarios.turned.width=20"]))
+    for run in before:
+        assert (run.key in after) == (run.scenario != "turned")
+
+
+def test_the_device_is_part_of_the_key(write, tmp_path):
+    suite = load_suite(write())
+    assert not keys(suite.runs("cpu", tmp_path)) & keys(suite.runs("cuda", tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("3", (0, 1, 2)), ("3,5,8", (3, 5, 8)), ("7,", None)]
+)
+def test_seeds_are_a_number_or_a_list(write, text, expected):
+    if expected is None:
+        with pytest.raises(UserError, match="--seeds 7,"):
+            load_suite(write(), seeds=text)
+    else:
+        assert load_suite(write(), seeds=text).seeds == expected
+
+
+def test_seeds_can_be_listed_in_the_file(write):
+    assert load_suite(write(**{"seeds: 2": "seeds: [4, 9]"})).seeds == (4, 9)
+
+
+def test_strategies_can_be_chosen(write):
+    assert list(load_suite(write(), strategies=["wpl"]).strategies) == ["wpl"]
+
+
+def test_part_of_the_optimizer_keeps_the_rest_of_its_default(write):
+    suite = load_suite(write(), settings=["scenarios.turned.optimizer.learning_rate=0.5"])
+    assert suite.scenarios["turned"].optimizer.name == "rmsprop"
+    assert suite.scenarios["turned"].optimizer.learning_rate == 0.5
+    assert suite.scenarios["two_models"].optimizer.learning_rate == 0.01
+
+
+def test_another_optimizer_starts_from_its_own_defaults(write):
+    suite = load_suite(write(), settings=["scenarios.turned.optimizer={name: adam}"])
+    assert suite.scenarios["turned"].optimizer.learning_rate == 0.001
+
+
+def test_epochs_replace_default_steps(write):
+    text = SUITE.replace("    second_data: rotated\n    steps: 30", "    epochs: 2")
+    suite = load_suite(write(text))
+    assert suite.scenarios["turned"].steps is None
+    assert suite.scenarios["turned"].steps_for(100) == 4
+
+
+@pytest.mark.parametrize("name", sorted(shipped_suites()))
+def test_every_shipped_suite_is_valid_and_says_what_it_is(name, tmp_path):
+    suite = load_suite(name)
+    assert suite.name == name.split("/")[-1]
+    assert suite.description
+    assert suite.runs("cpu", tmp_path)
+
+
+MISTAKES = [
+    ({"  wpl:\n": "  wlp:\n"}, 14, "strategies.wlp: unknown strategy 'wlp'; did you mean 'wpl'?"),
+    ({"strategy: ewc": "strategy: ecw"}, 17, "did you mean 'ewc'?"),
+    ({"family: two_models": "family: two_model"}, 8, "did you mean 'two_models'?"),
+    ({"  turned:\n    family: two_models\n": "  turned:\n"}, 7, "unknown scenario family 'turned'"),
+    ({"second_data: rotated": "second_dta: rotated"}, 10, "did you mean 'second_data'?"),
+    ({"second_data: rotated": "second_data: rotatd"}, 10, "rotatd"),
+    ({"form: online": "from: online"}, 18, "unknown key 'from'; did you mean 'form'?"),
+    ({"form: online": "form: offline"}, 18, "'per_model' or 'online'"),
+    ({"form: online": "samples: many"}, 18, "got 'many'"),
+    ({"form: online": "samples: 0"}, 18, "greater than or equal to 1"),
+    ({"form: online": "seed: 3"}, 18, "the suite's seeds decide it"),
+    ({"strengths: [1, 1e4]": "strengths: [1, -1]"}, 15, "greater than or equal to 0"),
+    ({"strengths: [1, 1e4]": "strengths: [1, 1]"}, 15, "listed twice"),
+    ({"strengths: [1, 1e4]": "strengths: 5"}, 15, "valid list"),
+    ({"finetune: {}": "finetune: {strength: 1}"}, 13, "unknown key 'strength'"),
+    ({"suite: example": "sweet: example"}, None, "this key is missing"),
+    ({"seeds: 2": "seeds: 0"}, 2, "at least one seed"),
+    ({"seeds: 2": "seeds: [1, 1]"}, 2, "different seeds"),
+    ({"seeds: 2": "seeds: few"}, 2, "few"),
+    (
+        {"data: digits\n    steps: 30\n  turned": "data: digit\n    steps: 30\n  turned"},
+        5,
+        "digits",
+    ),
+    ({"steps: 30\nstrategies": "steps: 0\nstrategies"}, 11, "greater than or equal to 1"),
+    ({"second_data: rotated": "shared_layers: 9"}, None, "only 4 hidden layers"),
+    ({"second_data: rotated": "epochs: 3"}, None, "exactly one of steps and epochs"),
+    ({"second_data: rotated": "optimizer: {name: adamm}"}, 10, "adam"),
+    (
+        {"second_data: rotated": "optimizer: {name: sgd, lr: 1}"},
+        10,
+        "unknown key 'lr'; expected one of: learning_rate, momentum, name, n",
+    ),
+    ({"second_data: rotated": "optimizer: {momentum: 2}"}, 10, "less than 1"),
+    ({"second_data: rotated": "width: true"}, 10, "valid integer, got True"),
+    ({"second_data: rotated": "curve: {evry: 3}"}, 10, "unknown key 'evry'; did you mean 'every'?"),
+    ({"finetune: {}": "'avalanche:LwF': {strengths: [1]}"}, 13, "expected one of: arguments"),
+    ({"second_data: rotated": "data: mnist"}, 10, "stands here twice"),
+    ({"finetune: {}": "finetune: {"}, None, "not valid YAML"),
+]
+
+
+@pytest.mark.parametrize(("changes", "line", "message"), MISTAKES, ids=[m[2] for m in MISTAKES])
+def test_a_mistake_is_told_with_file_line_and_remedy(write, changes, line, message):
+    path = write(**changes)
+    with pytest.raises(UserError) as caught:
+        load_suite(path)
+    told = str(caught.value)
+    assert path in told
+    assert message in told
+    assert "\n" not in told
+    if line is not None:
+        assert f"line {line}:" in told
+
+
+def test_a_suite_must_be_a_mapping(write):
+    with pytest.raises(UserError, match="expected a mapping"):
+        load_suite(write("- a\n- b\n"))
+
+
+def test_an_unknown_suite_names_the_nearest(write):
+    with pytest.raises(UserError, match=re.escape("did you mean 'quick'?")):
+        load_suite("quik")
+
+
+def test_a_missing_file_is_told_as_one():
+    with pytest.raises(UserError, match="no such suite file"):
+        load_suite("nowhere.yaml")
+
+
+SET_MISTAKES = [
+    ("scenarios.turnd.width=3", "did you mean 'turned'?"),
+    ("scenarios.turned.widht=3", "did you mean 'width'?"),
+    ("scenarios.turned.width=wide", "got 'wide'"),
+    ("scenarios.turned.width", "expected PATH=VALUE"),
+    ("scenarios.turned.width=[1", "not a YAML value"),
+    ("seedz=3", "did you mean 'seeds'?"),
+    ("scenarios.turned.data.name=3", "no settings inside"),
+]
+
+
+@pytest.mark.parametrize(("assignment", "message"), SET_MISTAKES)
+def test_a_mistake_in_set_names_the_option(write, assignment, message):
+    with pytest.raises(UserError) as caught:
+        load_suite(write(), settings=[assignment])
+    assert "--set" in str(caught.value)
+    assert message in str(caught.value)
+
+
+def test_a_strategy_that_the_suite_does_not_have_is_told(write):
+    with pytest.raises(UserError, match="did you mean 'wpl'"):
+        load_suite(write(), strategies=["wlp"])
+
+
+def test_yaml_cannot_build_objects(write):
+    with pytest.raises(UserError, match="not valid YAML"):
+        load_suite(write("suite: !!python/object/apply:os.getcwd []\n"))
+
+
+def test_shipped_suites_are_plain_yaml():
+    for text in shipped_suites().values():
+        assert isinstance(yaml.safe_load(text), dict)
