@@ -245,9 +245,7 @@ def test_runs_that_take_the_first_model_over_are_bit_identical(scratch_records, 
         assert numbers(record) == numbers(run_all()[cell]), cell
 
 
-def test_three_models_with_a_shared_first_one_are_bit_identical(
-    make_runs, root, run_all, tmp_path
-):
+def test_three_models_with_a_shared_first_one_are_bit_identical(make_runs, root, run_all, tmp_path):
     for run in make_runs(STRATEGIES, THREE):
         record = execute(run, root, tmp_path)
         assert numbers(record) == numbers(run_all(three=True)[run.strategy, run.strength])

@@ -7,7 +7,12 @@ import warnings
 from collections import defaultdict
 
 import torch
-from avalanche.benchmarks import tensors_benchmark
+from avalanche.benchmarks import (
+    benchmark_from_datasets,
+    tensors_benchmark,
+    with_classes_timeline,
+    with_task_labels,
+)
 from avalanche.models.utils import avalanche_forward
 from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.supervised import Naive
@@ -94,12 +99,6 @@ def stock_streams(parts, labels):
 
 def in_memory_streams(parts, labels):
     """Return train and test experiences with the harness's datasets."""
-    from avalanche.benchmarks import (  # noqa: PLC0415
-        benchmark_from_datasets,
-        with_classes_timeline,
-        with_task_labels,
-    )
-
     datasets = [InMemoryDataset.of(x, y, t) for (x, y), t in zip(parts, labels, strict=True)]
     streams = benchmark_from_datasets(train=datasets, test=datasets)
     streams = with_task_labels(with_classes_timeline(streams)).streams

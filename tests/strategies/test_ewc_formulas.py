@@ -100,9 +100,7 @@ def test_online_form_decays_the_old_sum_and_moves_the_anchor():
     )
     first, second, third = plugin.estimates
     y = "blocks.y.0.weight"  # used by all models
-    torch.testing.assert_close(
-        plugin.importances[y], 0.7 * (0.7 * first[y] + second[y]) + third[y]
-    )
+    torch.testing.assert_close(plugin.importances[y], 0.7 * (0.7 * first[y] + second[y]) + third[y])
     assert torch.equal(plugin.anchors[y], states[2][y])
     x = "blocks.x.0.weight"  # not used by the second: one decay only
     torch.testing.assert_close(plugin.importances[x], 0.7 * first[x] + third[x])

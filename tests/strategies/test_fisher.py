@@ -6,6 +6,7 @@ import pytest
 import torch
 from avalanche.benchmarks.utils import as_classification_dataset
 from avalanche.models import IncrementalClassifier, MTSimpleMLP, SimpleMLP
+from avalanche.models.utils import avalanche_forward
 from programs import CLASSES, FEATURES, THREE, make_bank, make_data, slow_fisher, stock_streams
 from torch import nn
 from torch.nn import functional
@@ -242,8 +243,6 @@ def generator(seed=3):
 
 def drawn_labels(model, x, label):
     """The labels that the Monte-Carlo estimate draws with ``generator()``."""
-    from avalanche.models.utils import avalanche_forward  # noqa: PLC0415
-
     with torch.no_grad():
         p = avalanche_forward(copy.deepcopy(model).eval(), x, label).softmax(dim=-1)
     return torch.multinomial(p, 1, generator=generator())[:, 0]
@@ -312,9 +311,9 @@ def test_monte_carlo_converges_to_exact():
     y = torch.zeros(len(many)).long()
     wanted = {"weight": model.weight}
     exact = diagonal_fisher(model, wanted, many, y)["weight"]
-    drawn = diagonal_fisher(
-        model, wanted, many, y, estimator="monte_carlo", generator=generator()
-    )["weight"]
+    drawn = diagonal_fisher(model, wanted, many, y, estimator="monte_carlo", generator=generator())[
+        "weight"
+    ]
     deviations = (drawn - exact) / variance.sqrt()
     assert deviations.abs().max() < 4.5
     assert deviations.abs().max() > 0.01  # it was drawn, not calculated
@@ -357,9 +356,7 @@ def test_chunks_do_not_change_the_labels_drawn(monkeypatch):
     y = torch.zeros(SAMPLES).long()
 
     def estimate():
-        return diagonal_fisher(
-            model, wanted, x, y, estimator="monte_carlo", generator=generator()
-        )
+        return diagonal_fisher(model, wanted, x, y, estimator="monte_carlo", generator=generator())
 
     whole = estimate()
     monkeypatch.setattr(fisher, "_CHUNK_ELEMENTS", 1)

@@ -134,9 +134,7 @@ def test_evaluation_before_any_training_is_possible():
     initial, spy = make_bank(), Spy()
     experiences, tests = in_memory_streams(make_data(2), [0, 1])
     optimizer = torch.optim.SGD(initial.parameters(), lr=0.1)
-    strategy = make_program(
-        "in_memory", initial, optimizer, [Independent(), spy, AccuracyMeter()]
-    )
+    strategy = make_program("in_memory", initial, optimizer, [Independent(), spy, AccuracyMeter()])
     before = copy.deepcopy(initial.state_dict())
     evaluate(strategy, tests)
     assert same(spy.states[0], before)

@@ -5,6 +5,8 @@ import torch
 from avalanche.training.plugins import SupervisedPlugin
 from programs import (
     BATCH,
+    CLASSES,
+    FEATURES,
     MODELS,
     OPTIMIZERS,
     SAMPLES,
@@ -19,6 +21,7 @@ from programs import (
     same,
     train,
 )
+from torch import nn
 
 from benchmark.training import Warmup
 from strategies import Regularizer
@@ -38,10 +41,7 @@ class Given(Regularizer):
 
 def importances(model, parameters):
     generator = torch.Generator().manual_seed(model)
-    return {
-        name: torch.rand(p.shape, generator=generator)
-        for name, p in parameters.items()
-    }
+    return {name: torch.rand(p.shape, generator=generator) for name, p in parameters.items()}
 
 
 def note_quadratics(quadratics):
@@ -187,6 +187,42 @@ def test_proximal_step_uses_the_learning_rate_of_the_parameters_group():
         after_step=after_step,
         after_model=note_quadratics(quadratics),
     )
+    assert_close(trained, expected)
+
+
+class Alternating(nn.Module):
+    """Uses one branch in even training steps and the other in odd ones."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.even, self.odd = nn.Linear(FEATURES, CLASSES), nn.Linear(FEATURES, CLASSES)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return (self.odd if self.calls % 2 else self.even)(x)
+
+
+def test_only_parameters_that_the_step_uses_are_pulled():
+    trained, batches = train_with("proximal", Alternating(), "momentum")
+    quadratics, everything = Quadratics(STRENGTH), {}
+
+    def after_step(i, used, before):
+        everything.update(used)
+        quadratics.proximal(0.05)(i, used, before)
+
+    def after_model(i, model, _):
+        note_quadratics(quadratics)(i, model, dict(model.named_parameters()))
+
+    expected = replay(
+        Alternating(),
+        batches,
+        optimizer="momentum",
+        after_step=after_step,
+        after_model=after_model,
+    )
+    assert len(everything) == 4
     assert_close(trained, expected)
 
 

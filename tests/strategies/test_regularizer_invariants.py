@@ -248,9 +248,7 @@ def test_evaluation_during_training_does_not_change_it(penalty, application, mod
 
     def trained(*watchers):
         plugin = PENALTIES[penalty](strength=10.0, application=application)
-        result = train(
-            MODELS[model](), [plugin, *watchers], program=program, optimizer="momentum"
-        )
+        result = train(MODELS[model](), [plugin, *watchers], program=program, optimizer="momentum")
         return result, plugin
 
     plain, without = trained()
@@ -404,5 +402,3 @@ def test_wrong_settings_are_refused():
     for wrong in ({"strength": -1}, {"strength": float("inf")}, {"lambda_": 1}, {"fisher": "no"}):
         with pytest.raises(ValueError, match="validation error"):
             EWC(**wrong)
-
-

@@ -5,6 +5,8 @@ import copy
 import pytest
 import torch
 from programs import (
+    CLASSES,
+    FEATURES,
     OPTIMIZERS,
     THREE,
     Quadratics,
@@ -19,6 +21,7 @@ from programs import (
     snapshot,
     train,
 )
+from torch import nn
 
 from strategies import SI
 
@@ -161,3 +164,36 @@ def test_the_strength_never_enters_the_importance_of_the_first_model():
         return kept[0]
 
     assert same(first(0.0), first(1e5))
+
+
+class Alternating(nn.Module):
+    """Uses one branch in even training steps and the other in odd ones."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.even, self.odd = nn.Linear(FEATURES, CLASSES), nn.Linear(FEATURES, CLASSES)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return (self.odd if self.calls % 2 else self.even)(x)
+
+
+@pytest.mark.parametrize("application", ["proximal", "gradient"])
+def test_the_path_goes_on_where_steps_use_different_parameters(application):
+    plugin, tape = SI(strength=STRENGTH, damping=DAMPING, application=application), Tape()
+    parts = make_data(2)
+    train(Alternating(), [plugin, tape], parts=parts, program="in_memory")
+    slow = SlowSI(Alternating(), application, 0.1)
+    replay(
+        Alternating(),
+        tape.batches,
+        on_gradients=slow.on_gradients,
+        extra_loss=slow.extra_loss,
+        after_step=slow.after_step,
+        after_model=lambda i, model, _: slow.after_model(i, model, dict(model.named_parameters())),
+    )
+    assert len(slow.importances) == 4
+    for name, importance in slow.importances.items():
+        torch.testing.assert_close(plugin.importances[name], importance, rtol=1e-3, atol=1e-5)

@@ -1,0 +1,331 @@
+"""The command line as a user meets it: output, exit codes, and nothing written by mistake."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+from benchmark.cli import main
+from benchmark.metrics import METRICS
+
+SUITE = """\
+suite: small
+seeds: 2
+scenarios:
+  two_models: {data: digits, steps: 30, width: 20, curve: {every: 10}}
+strategies:
+  finetune: {}
+  wpl: {strengths: [1e6], samples: 50}
+"""
+
+CONTRACT = {
+    "key",
+    "scenario",
+    "strategy",
+    "strength",
+    "seed",
+    "status",
+    "error",
+    "metrics",
+    "accuracy_matrix",
+    "spec",
+}
+
+
+def command(*arguments):
+    """The exit code of the command line, run in this process."""
+    with pytest.raises(SystemExit) as left:
+        main([str(a) for a in arguments])
+    return left.value.code
+
+
+def process(*arguments, **options):
+    code = "from benchmark.cli import main; main()"
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+@pytest.fixture
+def suite(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "small.yaml"
+    path.write_text(SUITE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A suite that was run once, in this process: its folder."""
+    folder = tmp_path_factory.mktemp("done")
+    (folder / "small.yaml").write_text(SUITE)
+    code = command("run", folder / "small.yaml", "--store", folder / "r.db", "--workers", 1)
+    assert code == 0
+    return folder
+
+
+def listed(store, capsys):
+    capsys.readouterr()
+    assert command("list", "runs", "--store", store, "--json") == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_runs_are_listed_as_the_contract_says(done, capsys):
+    runs = listed(done / "r.db", capsys)
+    assert len(runs) == 4
+    for run in runs:
+        assert set(run) == CONTRACT
+        assert set(run["metrics"]) == set(METRICS)
+        assert run["status"] == "done"
+        assert run["error"] is None
+        assert len(run["accuracy_matrix"]) == 2
+    wpl = next(run for run in runs if run["strategy"] == "wpl")
+    assert wpl["strength"] == 1e6
+    assert 0 <= wpl["metrics"]["average_accuracy"] <= 1
+    assert wpl["spec"]["strategy"]["settings"]["samples"] == 50
+
+
+def test_strategies_are_paired(done, capsys):
+    runs = listed(done / "r.db", capsys)
+    first_rows = {(r["seed"], tuple(r["accuracy_matrix"][0])) for r in runs}
+    assert len(first_rows) == 2  # one a seed: the same weights, the same batches
+
+
+def test_running_again_runs_nothing(done, capsys):
+    before = (done / "r.db").read_bytes()
+    assert command("run", done / "small.yaml", "--store", done / "r.db") == 0
+    assert "Nothing to do: all 4 runs" in capsys.readouterr().out
+    assert (done / "r.db").read_bytes() == before
+
+
+def test_only_what_changed_would_run(done, capsys):
+    options = ("--store", done / "r.db", "--dry-run", "--set", "strategies.wpl.samples=51")
+    assert command("run", done / "small.yaml", *options) == 0
+    out = capsys.readouterr().out
+    assert "2 of 4 runs to do" in out
+    assert "finetune" not in out
+
+
+def test_the_same_run_again_gives_the_same_numbers(done, tmp_path, capsys):
+    again = tmp_path / "again.db"
+    assert command("run", done / "small.yaml", "--store", again, "--workers", 1, "--quiet") == 0
+    assert listed(again, capsys) == listed(done / "r.db", capsys)
+
+
+def test_worker_processes_give_the_same_numbers(done, tmp_path, capsys):
+    other = tmp_path / "workers.db"
+    running = process("run", done / "small.yaml", "--store", other, "--workers", 2)
+    _, err = running.communicate(timeout=300)
+    assert running.returncode == 0, err
+    assert "[4/4]" in err
+    assert listed(other, capsys) == listed(done / "r.db", capsys)
+
+
+def test_a_run_prints_a_table_and_where_the_results_are(done, capsys):
+    assert command("run", done / "small.yaml", "--store", done / "r.db") == 0
+    out = capsys.readouterr().out
+    assert "wpl, strength 1e6" in out
+    assert "±" in out
+    assert f"palimpsest report {done / 'r.db'}" in out
+
+
+def test_run_prints_json_and_nothing_else(done, capsys):
+    capsys.readouterr()
+    assert command("run", done / "small.yaml", "--store", done / "r.db", "--json") == 0
+    captured = capsys.readouterr()
+    assert len(json.loads(captured.out)) == 4
+    assert captured.err == ""
+
+
+def test_quiet_prints_nothing(done, capsys):
+    capsys.readouterr()
+    assert command("run", done / "small.yaml", "--store", done / "r.db", "--quiet") == 0
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_report_writes_one_file_and_prints_its_path(done, tmp_path, capsys):
+    assert command("report", done / "r.db", "--output", tmp_path / "r.html") == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "r.html")
+    assert "wpl" in (tmp_path / "r.html").read_text()
+
+
+def test_several_stores_make_one_report(done, tmp_path):
+    suite = tmp_path / "small.yaml"
+    suite.write_text(SUITE)
+    more = tmp_path / "more.db"
+    only = ("--strategies", "finetune", "--seeds", "9,", "--quiet", "--workers", 1)
+    assert command("run", suite, "--store", more, *only) == 2  # '9,' is no list
+    only = ("--strategies", "finetune", "--seeds", "8,9", "--quiet", "--workers", 1)
+    assert command("run", suite, "--store", more, *only) == 0
+    assert command("report", done / "r.db", more, "-o", tmp_path / "both.html") == 0
+    assert "0, 1, 8, 9" in (tmp_path / "both.html").read_text()
+
+
+def test_a_failed_run_is_recorded_and_the_others_go_on(suite, tmp_path, capsys):
+    options = ("--store", "f.db", "--workers", 1, "--seeds", 1)
+    suite.write_text(
+        SUITE.replace(
+            "finetune: {}",
+            "finetune: {}\n  broken: {strategy: 'avalanche:GDumb', arguments: {mem_size: -5}}",
+        )
+    )
+    assert command("run", suite, *options) == 1
+    err = capsys.readouterr().err
+    assert "failed: two_models broken seed 0" in err
+    statuses = {run["strategy"]: run["status"] for run in listed("f.db", capsys)}
+    assert statuses == {"finetune": "done", "broken": "failed", "wpl": "done"}
+
+
+def test_a_diverging_run_says_so(suite, capsys):
+    setting = "scenarios.two_models.optimizer={name: sgd, learning_rate: 1e20}"
+    options = ("--store", "d.db", "--workers", 1, "--seeds", 1, "--strategies", "finetune")
+    assert command("run", suite, *options, "--set", setting) == 1
+    assert "the loss became NaN or infinite by step" in capsys.readouterr().err
+    (run,) = listed("d.db", capsys)
+    assert run["status"] == "failed"
+    assert "DivergedError" in run["error"]
+
+
+def test_a_failed_run_is_tried_again(suite, capsys):
+    setting = "scenarios.two_models.optimizer={name: sgd, learning_rate: 1e20}"
+    options = ("--store", "d.db", "--workers", 1, "--seeds", 1, "--strategies", "finetune")
+    assert command("run", suite, *options, "--set", setting) == 1
+    capsys.readouterr()
+    assert command("run", suite, *options, "--set", setting, "--dry-run") == 0
+    assert "1 of 1 runs to do" in capsys.readouterr().out
+
+
+MISTAKES = [
+    (["run", "quik"], "did you mean 'quick'?"),
+    (["run", "small.yaml", "--set", "scenarios.two_models.widht=3"], "did you mean 'width'?"),
+    (["run", "small.yaml", "--set", "scenarios.two_models.data=mnits"], "did you mean 'mnist'?"),
+    (["run", "small.yaml", "--set", "scenarios.two_models.data=folder:no"], "no"),
+    (["run", "small.yaml", "--strategies", "wlp"], "did you mean 'wpl'?"),
+    (["run", "small.yaml", "--seeds", "many"], "--seeds many"),
+    (["run", "small.yaml", "--device", "tpu"], "expected cpu, cuda"),
+    (["run", "small.yaml", "--device", "cuda:99"], "--device cpu"),
+    (["run", "small.yaml", "--store", "no/folder/r.db"], "is not there"),
+    (["run", "small.yaml", "--store", "small.yaml"], "not a Palimpsest store"),
+    (["run", "small.yaml", "--workers", "0"], "--workers"),
+    (["run", "avalanche.yaml"], "Avalanche has no supervised strategy 'LwG'"),
+    (["run"], "Missing argument"),
+    (["bogus"], "No such command"),
+    (["report", "nothing.db"], "there is no store here"),
+    (["list", "runs", "--store", "nothing.db"], "there is no store here"),
+    (["show", "strategy", "wlp"], "did you mean 'wpl'?"),
+    (["show", "scenario", "spilt"], "did you mean 'split'?"),
+    (["show", "suite", "quik"], "did you mean 'quick'?"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES])
+def test_a_mistake_exits_with_2_and_writes_nothing(suite, tmp_path, capsys, arguments, message):
+    (tmp_path / "avalanche.yaml").write_text(SUITE.replace("finetune:", "'avalanche:LwG':"))
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert command(*arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_missing_data_is_told_before_anything_trains(suite, tmp_path, capsys, monkeypatch):
+    def no_network(*_):
+        raise OSError("no network")
+
+    monkeypatch.setattr("benchmark.data.torchvision_sets.download", no_network)
+    options = ("--set", "scenarios.two_models.data=mnist", "--data-root", tmp_path / "empty")
+    assert command("run", suite, *options) == 2
+    err = capsys.readouterr().err
+    assert "mnist" in err
+    assert "--data-root" in err
+    assert not (tmp_path / "palimpsest.db").exists()
+
+
+def test_an_interrupt_keeps_what_was_finished(suite, tmp_path):
+    suite.write_text(SUITE.replace("seeds: 2", "seeds: 500"))
+    running = process(
+        "run", suite, "--store", tmp_path / "i.db", "--workers", 2, start_new_session=True
+    )
+    try:
+        for line in running.stderr:
+            if line.startswith("[3/"):
+                break
+        os.killpg(running.pid, signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    finally:
+        running.kill()
+    assert running.returncode == 130
+    assert "interrupted" in err
+    assert "Traceback" not in err
+    with sqlite3.connect(tmp_path / "i.db") as connection:
+        assert connection.execute("SELECT count(*) FROM runs").fetchone()[0] >= 3
+
+
+def test_listings_name_everything(capsys):
+    for what, names in {
+        "strategies": ["finetune", "freeze", "independent", "joint", "ewc", "si", "wpl"],
+        "scenarios": ["two_models", "model_sequence", "split", "permuted", "rotated"],
+        "suites": ["quick", "two_models"],
+    }.items():
+        capsys.readouterr()
+        assert command("list", what, "--json") == 0
+        rows = {row["name"] for row in json.loads(capsys.readouterr().out)}
+        assert rows >= set(names)
+
+
+def test_a_strategy_is_shown_with_its_settings(capsys):
+    assert command("show", "strategy", "wpl") == 0
+    out = capsys.readouterr().out
+    for word in ("Benyahia", "strength", "fisher", "momentum", "clip", "proximal | gradient"):
+        assert word in out
+
+
+def test_a_shipped_suite_is_shown_as_it_is(capsys):
+    assert command("show", "suite", "quick") == 0
+    assert capsys.readouterr().out.startswith("# The demonstration")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list", "strategies"],
+        ["list", "suites"],
+        ["report", "--help"],
+        ["run", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_answers_need_neither_torch_nor_avalanche(arguments):
+    code = (
+        "import sys; from benchmark.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as left: assert not left.code, left.code\n"
+        "heavy = {'torch', 'avalanche', 'pandas', 'matplotlib', 'scipy', 'sklearn'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr
+
+
+def test_the_version_is_printed(capsys):
+    assert command("--version") == 0
+    assert capsys.readouterr().out.startswith("palimpsest ")
+
+
+def test_progress_is_a_line_a_run_where_there_is_no_terminal(suite, capsys):
+    assert command("run", suite, "--store", "p.db", "--workers", 1, "--seeds", 1) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("[")]
+    assert [line.split()[0] for line in lines] == ["[1/2]", "[2/2]"]

@@ -1,0 +1,128 @@
+"""The model bank and its building blocks."""
+
+import copy
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from benchmark.models.bank import ModelBank
+from benchmark.models.blocks import head, hidden_blocks
+
+PATHS = (("x", "y", "a"), ("z", "y", "b"), ("x", "y", "c"))
+
+
+@pytest.fixture
+def bank():
+    """Models 1 and 3 share block x, all share y; their heads have 2, 3 and 4 classes."""
+    torch.manual_seed(0)
+    blocks = {name: nn.Linear(5, 5) for name in ("x", "y", "z")}
+    heads = {"a": nn.Linear(5, 2), "b": nn.Linear(5, 3), "c": nn.Linear(5, 4)}
+    return ModelBank(blocks | heads, PATHS, 4)
+
+
+def names(*blocks):
+    return {f"blocks.{block}.{kind}" for block in blocks for kind in ("weight", "bias")}
+
+
+@pytest.mark.parametrize("model", range(3))
+def test_a_model_applies_its_blocks_in_order(bank, model):
+    x = torch.randn(7, 5)
+    expected = x
+    for name in PATHS[model]:
+        expected = bank.blocks[name](expected)
+    assert torch.equal(bank(x, model), expected)
+
+
+def test_a_batch_may_mix_the_models(bank):
+    x, task = torch.randn(6, 5), torch.tensor([2, 0, 1, 0, 2, 1])
+    mixed = bank(x, task)
+    assert mixed.shape == (6, 4)
+    for row, (sample, label) in enumerate(zip(x, task.tolist(), strict=True)):
+        own = bank(sample[None], label)[0]
+        torch.testing.assert_close(mixed[row, : len(own)], own)
+        assert (mixed[row, len(own) :] == 0).all()
+
+
+def test_mixed_batches_send_gradients_to_the_models_in_it_only(bank):
+    bank(torch.randn(4, 5), torch.tensor([0, 0, 2, 2])).sum().backward()
+    with_gradient = {name for name, p in bank.named_parameters() if p.grad is not None}
+    assert with_gradient == names("x", "y", "a", "c")
+
+
+def test_without_labels_all_models_answer(bank):
+    x = torch.randn(3, 5)
+    outputs = bank(x, None)
+    assert set(outputs) == {0, 1, 2}
+    assert all(torch.equal(outputs[i], bank(x, i)) for i in range(3))
+
+
+def test_an_unknown_model_is_an_error(bank):
+    with pytest.raises(IndexError):
+        bank(torch.randn(3, 5), 3)
+
+
+@pytest.mark.parametrize("model", range(3))
+def test_parameters_of_a_model(bank, model):
+    assert set(bank.parameters_of(model)) == names(*PATHS[model])
+
+
+def test_parameters_are_those_of_the_bank(bank):
+    own = dict(bank.named_parameters())
+    assert all(p is own[name] for name, p in bank.parameters_of(1).items())
+
+
+@pytest.mark.parametrize(("model", "shared"), [(0, ()), (1, ("y",)), (2, ("x", "y"))])
+def test_shared_are_parameters_that_some_earlier_model_used(bank, model, shared):
+    assert set(bank.shared_parameters_of(model)) == names(*shared)
+
+
+def test_names_that_begin_alike_are_told_apart():
+    bank = ModelBank({n: nn.Linear(2, 2) for n in ("a", "a_1", "a_10")}, [["a"], ["a_1"]], 2)
+    assert set(bank.parameters_of(0)) == names("a")
+    assert set(bank.parameters_of(1)) == names("a_1")
+
+
+def test_adaptation_allocates_nothing(bank):
+    before = copy.deepcopy(bank.state_dict())
+    known = set(bank.known_train_tasks_labels)
+    for training in (True, False):
+        bank.train(training)
+        bank.adaptation(SimpleNamespace(classes_in_this_experience=[99], task_labels=[7]))
+    assert bank.state_dict().keys() == before.keys()
+    assert all(torch.equal(value, before[name]) for name, value in bank.state_dict().items())
+    assert (bank.max_class_label, bank.known_train_tasks_labels) == (4, known)
+
+
+@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 9, 11)])
+@pytest.mark.parametrize("depth", [1, 2, 4])
+def test_blocks_and_head_make_a_network(kind, shape, depth):
+    blocks = hidden_blocks(kind, shape, depth, 6, "relu")
+    assert len(blocks) == depth
+    network = nn.Sequential(*blocks, head(kind, 6, 3))
+    assert network(torch.randn(5, *shape)).shape == (5, 3)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("relu", nn.ReLU), ("tanh", nn.Tanh)])
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_every_block_has_the_activation(network, name, kind):
+    for block in hidden_blocks(network, (1, 8, 8), 3, 6, name):
+        assert sum(isinstance(module, kind) for module in block) == 1
+
+
+def test_size_of_a_fully_connected_network():
+    blocks = hidden_blocks("mlp", (2, 4, 4), 3, 10, "relu")
+    counts = [sum(p.numel() for p in block.parameters()) for block in blocks]
+    assert counts == [32 * 10 + 10, 110, 110]
+    assert sum(p.numel() for p in head("mlp", 10, 7).parameters()) == 77
+
+
+def test_blocks_are_initialised_from_the_global_generator():
+    def first_weight(seed):
+        torch.manual_seed(seed)
+        return hidden_blocks("mlp", (1, 4, 4), 1, 6, "relu")[0][1].weight
+
+    assert torch.equal(first_weight(1), first_weight(1))
+    assert not torch.equal(first_weight(1), first_weight(2))

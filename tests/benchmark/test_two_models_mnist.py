@@ -1,0 +1,63 @@
+"""The shipped suite ``two_models`` on real MNIST: what the project promises of it, in small."""
+
+import json
+import os
+from pathlib import Path
+from statistics import mean
+
+import pytest
+
+from benchmark.cli import main
+
+_PLACES = [Path(__file__).parents[3] / "shared" / "data", os.environ.get("PALIMPSEST_DATA")]
+ROOT = next((Path(p) for p in _PLACES if p and (Path(p) / "MNIST").is_dir()), None)
+
+pytestmark = pytest.mark.skipif(ROOT is None, reason="MNIST is not here")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    store = tmp_path_factory.mktemp("mnist") / "results.db"
+    options = ["--store", str(store), "--data-root", str(ROOT), "--seeds", "2", "--workers", "2"]
+    options += ["--strategies", "finetune,wpl", "--set", "strategies.wpl.strengths=[1000,1000000]"]
+    with pytest.raises(SystemExit) as left:
+        main(["run", "two_models", "--quiet", *options])
+    assert left.value.code == 0
+    with pytest.MonkeyPatch.context() as patch:
+        lines = []
+        patch.setattr("builtins.print", lambda text, **_: lines.append(text))
+        with pytest.raises(SystemExit):
+            main(["list", "runs", "--store", str(store), "--json"])
+    return json.loads(lines[0])
+
+
+def metric(runs, scenario, strategy, name, strength=None):
+    found = [
+        run["metrics"][name]
+        for run in runs
+        if (run["scenario"], run["strategy"], run["strength"]) == (scenario, strategy, strength)
+    ]
+    assert len(found) == 2
+    return mean(found)
+
+
+@pytest.mark.parametrize("scenario", ["cold_start", "turned_digits"])
+def test_fine_tuning_forgets(runs, scenario):
+    assert metric(runs, scenario, "finetune", "forgetting") >= 0.12
+
+
+def test_wpl_forgets_nothing_in_the_cold_start_and_it_costs_b_nothing(runs):
+    assert metric(runs, "cold_start", "wpl", "forgetting", 1e6) < 0.01
+    plain = metric(runs, "cold_start", "finetune", "learning_accuracy")
+    assert metric(runs, "cold_start", "wpl", "learning_accuracy", 1e6) > plain - 0.01
+
+
+def test_wpl_forgets_little_when_b_learns_other_data_and_it_costs_b_something(runs):
+    assert metric(runs, "turned_digits", "wpl", "forgetting", 1e6) < 0.025
+    plain = metric(runs, "turned_digits", "finetune", "learning_accuracy")
+    assert metric(runs, "turned_digits", "wpl", "learning_accuracy", 1e3) < plain - 0.02
+
+
+def test_the_cold_start_does_its_damage_in_the_first_steps(runs):
+    run = next(r for r in runs if r["scenario"] == "cold_start" and r["strategy"] == "finetune")
+    assert run["metrics"]["minimum_accuracy"] < run["metrics"]["stability"] - 0.05
