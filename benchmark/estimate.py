@@ -10,7 +10,8 @@ from benchmark.suite import Run
 
 _SECONDS_A_STEP = 0.003
 """A small network on one core; what other machines and networks need differs by factors."""
-_SAMPLES_UNKNOWN = 50_000
+_TRAINING_SAMPLES = {"digits": 1_300, "mnist": 54_000, "fashion_mnist": 54_000, "kmnist": 54_000}
+_OTHER_SAMPLES = 45_000
 
 
 def estimate(todo: Sequence[Run], known: Sequence[Record], workers: int) -> str:
@@ -38,5 +39,8 @@ def estimate(todo: Sequence[Run], known: Sequence[Record], workers: int) -> str:
 def _guess(run: Run) -> float:
     scenario = run.spec["scenario"]
     models = scenario.get("models") or scenario.get("experiences") or 2
-    steps = scenario["steps"] or scenario["epochs"] * _SAMPLES_UNKNOWN / scenario["batch_size"]
-    return float(models * steps * _SECONDS_A_STEP)
+    samples = scenario["samples"] or _TRAINING_SAMPLES.get(scenario["data"], _OTHER_SAMPLES)
+    passes = 1 if scenario["family"] == "split" else models
+    steps = models * (scenario["steps"] or 0)
+    steps += passes * (scenario["epochs"] or 0) * samples / scenario["batch_size"]
+    return float(steps * _SECONDS_A_STEP)

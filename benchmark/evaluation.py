@@ -52,7 +52,7 @@ def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> lis
         **arguments: For Avalanche's data loader.
     """
     meter = next(p for p in strategy.plugins if isinstance(p, AccuracyMeter))
-    with torch.random.fork_rng():  # stock loaders draw a seed from the global generator
+    with torch.random.fork_rng(devices=[]):  # stock loaders draw a seed from the global generator
         strategy.eval(list(experiences), **arguments)
     return list(meter.accuracies)
 

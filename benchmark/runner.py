@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import sys
 import time
-import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -84,12 +83,10 @@ def _train_and_evaluate(
         watchers.append(StopAtTarget(scenario.targets, scenario.validation, **loader))
     if not at_once and settings.curve.every:
         watchers.append(recorder)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)  # Avalanche's own
-        strategy = _make_strategy(run, settings, scenario, watchers, at_once)
-        initial = evaluate(strategy, scenario.test, **loader)
-        shared = first_model.path_for(run, scratch) if scratch and _ends_only(run) else None
-        matrix, validation_matrix = _fill_matrices(strategy, scenario, at_once, shared, loader)
+    strategy = _make_strategy(run, settings, scenario, watchers, at_once)
+    initial = evaluate(strategy, scenario.test, **loader)
+    shared = first_model.path_for(run, scratch) if scratch and _ends_only(run) else None
+    matrix, validation_matrix = _fill_matrices(strategy, scenario, at_once, shared, loader)
     return {
         "metrics": own_metrics(matrix, initial, recorder.curves),
         "accuracy_matrix": matrix,

@@ -11,15 +11,16 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, get_args
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.data.catalog import check_name, fingerprint
 from benchmark.errors import UserError, nearest
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.suite_file import Source, read_source
+from benchmark.validation import validated
 from strategies.registry import STRATEGIES
 from strategies.settings import StrategySettings
 
@@ -29,7 +30,6 @@ RESULTS_VERSION = 1
 AVALANCHE = "avalanche:"
 """Prefix of a strategy that is a class of Avalanche's."""
 
-_M = TypeVar("_M", bound=BaseModel)
 _Seed = Annotated[int, Field(ge=0, lt=2**63)]
 _Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
@@ -184,7 +184,7 @@ def load_suite(
     source = read_source(suite)
     for assignment in settings:
         source.assign(assignment)
-    file = _validated(_SuiteFile, source.content, source, ())
+    file = validated(_SuiteFile, source.content, source, ())
     if seeds is not None:
         file.seeds = _parse_seeds(seeds)
     checked = Suite(
@@ -214,7 +214,7 @@ def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSetti
         raise source.error(
             where, f"unknown scenario family {family!r}; {nearest(str(family), FAMILIES)}"
         )
-    settings = _validated(FAMILIES[family], entry | {"family": family}, source, path)
+    settings = validated(FAMILIES[family], entry | {"family": family}, source, path)
     for data in sorted(settings.data_sets()):
         try:
             check_name(data)
@@ -229,7 +229,7 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
     settings = dict(entry)
     kind = settings.pop("strategy", name)
     if isinstance(kind, str) and kind.startswith(AVALANCHE):
-        checked = _validated(AvalancheSettings, settings, source, path)
+        checked = validated(AvalancheSettings, settings, source, path)
         return Strategy(name, kind, checked, (None,))
     if kind not in STRATEGIES:
         where = (*path, "strategy") if "strategy" in entry else path
@@ -237,13 +237,13 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
         raise source.error(where, f"unknown strategy {kind!r}; {nearest(str(kind), known)}")
     chosen = STRATEGIES[kind]
     if not chosen.has_strength:
-        return Strategy(name, kind, _validated(chosen.settings, settings, source, path), (None,))
+        return Strategy(name, kind, validated(chosen.settings, settings, source, path), (None,))
     if "seed" in settings:
         raise source.error((*path, "seed"), "the suite's seeds decide it; remove this line")
     if "strength" in settings and "strengths" in settings:
         raise source.error((*path, "strengths"), "give strength or strengths, not both")
-    sweep = _validated(_Sweep, {"strengths": settings.pop("strengths", None)}, source, path)
-    checked_settings = _validated(chosen.settings, settings, source, path)
+    sweep = validated(_Sweep, {"strengths": settings.pop("strengths", None)}, source, path)
+    checked_settings = validated(chosen.settings, settings, source, path)
     strengths = sweep.strengths or [checked_settings.strength]  # type: ignore[attr-defined]
     if len(set(strengths)) < len(strengths):
         raise source.error((*path, "strengths"), f"a strength is listed twice: {strengths}")
@@ -275,58 +275,3 @@ def _parse_seeds(text: str) -> int | list[int]:
             "by commas (--seeds 3,5,8)"
         )
     return numbers[0] if len(numbers) == 1 and "," not in text else numbers
-
-
-def _validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...]) -> _M:
-    """Check values against a model; the first thing wrong becomes a message with its line."""
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        inner, valid = _follow(model, problem["loc"])
-        raise source.error((*path, *inner), _explain(problem, inner, valid)) from None
-
-
-def _follow(model: type[BaseModel], location: Sequence[Any]) -> tuple[tuple[Any, ...], set[str]]:
-    """Return pydantic's location as a path in the file, and the keys valid where it ends.
-
-    Pydantic's location also names the member of a union that was tried, which no file has.
-    """
-    path: list[Any] = []
-    options: list[Any] = [model]
-    valid: set[str] = set()
-    for part in location:
-        models = [o for o in options if isinstance(o, type) and issubclass(o, BaseModel)]
-        tagged = [m for m in models if part in get_args(_annotation(m, "name"))]
-        if len(models) > 1 and tagged:
-            options = tagged
-            continue
-        if path and not models and isinstance(part, str):
-            continue  # 'int' or 'list[...]': the type that was tried
-        valid = {name for m in models for name in m.model_fields}
-        if any(issubclass(m, StrategySettings) for m in models):
-            valid |= {"strategy", "strengths"} if "strength" in valid else {"strategy"}
-            valid -= {"seed"}
-        path.append(part)
-        options = [o for m in models for o in _members(_annotation(m, part))]
-    return tuple(path), valid
-
-
-def _annotation(model: type[BaseModel], name: Any) -> Any:
-    field = model.model_fields.get(str(name))
-    return None if field is None else field.annotation
-
-
-def _members(annotation: Any) -> list[Any]:
-    return list(get_args(annotation)) or [annotation]
-
-
-def _explain(problem: Any, path: tuple[Any, ...], valid: set[str]) -> str:
-    kind, given = problem["type"], problem.get("input")
-    if kind == "extra_forbidden":
-        return f"unknown key {path[-1]!r}; {nearest(str(path[-1]), valid)}"
-    if kind == "missing":
-        return "this key is missing"
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    return message if kind == "value_error" else f"{message}, got {given!r}"

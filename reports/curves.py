@@ -11,7 +11,9 @@ import pandas as pd
 from reports.statistics import half_width
 
 START = 50
-"""Steps after the switch to a new model that have a panel of their own."""
+"""The first steps after the switch to a new model have a panel of their own, at most so many."""
+
+_ENOUGH = 10  # of them, measured one by one, make a panel worth while
 
 MANY = 4
 """From more models than this on, earlier models are averaged."""
@@ -50,10 +52,10 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
         return [Panel("model 0", "steps", alone, "new")]
     later = frame[frame["trained"] > 0]
     earlier = later[later["model"] < later["trained"]]
-    begin = list(_start(earlier, last))
+    close = _measured_closely(earlier)
+    begin = list(_start(earlier, close, last))
     if last == 1:
         new = later[later["model"] == later["trained"]]
-        shaded = START if begin else 0
         return [
             *begin,
             Panel(
@@ -61,7 +63,7 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
                 "steps of model 1",
                 _lines(earlier, "position"),
                 "earlier",
-                shaded=shaded,
+                shaded=close,
             ),
             Panel("model 1", "steps of model 1", _lines(new, "position"), "new"),
         ]
@@ -100,17 +102,24 @@ def average(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(lines)[["variant", "phase", "x", "mean", "low", "high"]]
 
 
-def _start(earlier: pd.DataFrame, last: int) -> Iterator[Panel]:
+def _measured_closely(earlier: pd.DataFrame) -> int:
+    """How many of the first steps after a switch were measured one by one, 0 if only a few."""
+    steps = set(earlier["step"])
+    closely = next(step for step in range(START + 1) if step == START or step + 1 not in steps)
+    return closely if closely >= _ENOUGH else 0
+
+
+def _start(earlier: pd.DataFrame, close: int, last: int) -> Iterator[Panel]:
     """The first steps after a switch, where they were measured closely enough."""
-    close = earlier[earlier["step"] <= START]
-    if close["step"].nunique() < START // 4:
+    if not close:
         return
-    per_seed = close.groupby(["variant", "seed", "step"], as_index=False)["accuracy"].mean()
+    first = earlier[earlier["step"] <= close]
+    per_seed = first.groupby(["variant", "seed", "step"], as_index=False)["accuracy"].mean()
     lines = per_seed.assign(phase=0, x=per_seed["step"])
     if last == 1:
-        title, axis = f"model 0, first {START} steps", "steps of model 1"
+        title, axis = f"model 0, first {close} steps", "steps of model 1"
     else:
-        title, axis = f"earlier models, first {START} steps", "steps since a new model began"
+        title, axis = f"earlier models, first {close} steps", "steps since a new model began"
     yield Panel(title, axis, lines, "earlier", width=0.9)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -121,14 +122,13 @@ def _finished(path: Path) -> dict[str, str]:
 
 def _check_device(device: str) -> None:
     kind, _, index = device.partition(":")
-    if kind not in {"cpu", "cuda", "mps"} or (index and not index.isdigit()):
-        raise UserError(f"--device {device}: expected cpu, cuda, cuda:NUMBER or mps")
+    if kind not in {"cpu", "cuda"} or (index and not index.isdigit()):
+        raise UserError(f"--device {device}: expected cpu, cuda or cuda:NUMBER")
     if kind == "cpu":
         return
     import torch
 
-    count = torch.cuda.device_count() if kind == "cuda" else int(torch.backends.mps.is_available())
-    if int(index or 0) >= count:
+    if int(index or 0) >= torch.cuda.device_count():
         raise UserError(f"--device {device}: torch finds no such device here; use --device cpu")
 
 
@@ -136,6 +136,7 @@ def _check_avalanche(suite: Suite) -> None:
     """Importing Avalanche takes seconds, so only where the suite names a class of it."""
     for strategy in suite.strategies.values():
         if strategy.kind.startswith(AVALANCHE):
+            logging.captureWarnings(capture=True)  # of Avalanche's imports
             from benchmark.avalanche_strategies import check_arguments
 
             assert isinstance(strategy.settings, AvalancheSettings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ def run_in_process(
     Yields:
         The finished runs.
     """
+    logging.captureWarnings(capture=True)  # Avalanche's, several a run
     import torch
 
     from benchmark.runner import execute

@@ -7,6 +7,7 @@ process is ended.
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import signal
@@ -98,6 +99,7 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     for variable in _THREAD_VARIABLES:
         os.environ[variable] = "1"
+    logging.captureWarnings(capture=True)  # Avalanche's, several a run
     import torch
 
     torch.set_num_threads(1)

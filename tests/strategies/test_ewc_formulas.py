@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 from programs import (
     THREE,
     Quadratics,
@@ -11,6 +12,7 @@ from programs import (
     make_bank,
     make_data,
     make_ordinary,
+    make_program,
     replay,
     same,
     slow_fisher,
@@ -18,6 +20,7 @@ from programs import (
     train,
 )
 
+from benchmark.scenarios.scenario import InMemoryDataset
 from strategies import EWC, WPL
 
 INITIAL = {"bank": lambda: make_bank(THREE), "ordinary": make_ordinary}
@@ -131,3 +134,27 @@ def test_three_models_part_ewc_from_wpl():
     ewc = train(bank, [EWC(strength=40.0)], parts=parts, program="in_memory")
     wpl = train(bank, [WPL(strength=40.0)], parts=parts, program="in_memory")
     assert distance(ewc, wpl) > 1e-5
+
+
+@pytest.mark.parametrize("program", ["naive", "in_memory"])
+def test_samples_of_a_mixed_experience_count_for_their_own_model(program):
+    (x, y), (z, w) = make_data()
+    mixed = InMemoryDataset.of(
+        torch.cat([x, z]), torch.cat([y, w]), torch.tensor([0] * len(x) + [1] * len(z))
+    )
+    made = with_classes_timeline(benchmark_from_datasets(train=[mixed]))
+    (experience,) = with_task_labels(made).streams["train"]
+    bank, plugin = make_bank(), EWC()
+    optimizer = torch.optim.SGD(bank.parameters(), lr=0.1)
+    strategy = make_program(program, bank, optimizer, [plugin], count=1)
+    strategy.train(experience, eval_streams=[])
+    own = (
+        slow_fisher(bank, list(bank.parameters_of(i)), *part, label=i)
+        for i, part in enumerate([(x, y), (z, w)])
+    )
+    for fisher in own:
+        for name, importance in fisher.items():
+            if "shared" not in name:  # half of the samples are the other model's
+                torch.testing.assert_close(
+                    plugin.importances[name], importance / 2, rtol=1e-4, atol=1e-7, msg=name
+                )
