@@ -1,6 +1,6 @@
 # The two commands of a new user, and what a developer adds to them.
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = build/demo

@@ -109,30 +109,3 @@ class CurveRecorder(SupervisedPlugin):
         accuracies = evaluate(strategy, self._test[: curve["model"] + 1], **self._arguments)
         for values, accuracy in zip(curve["accuracy"], accuracies, strict=True):
             values.append(accuracy)
-
-
-class StopAtTarget(SupervisedPlugin):
-    """Ends a model's training once it reaches an accuracy on the validation split.
-
-    Args:
-        targets: The accuracy for each model, or ``None`` to train all its steps.
-        validation: The validation experiences.
-        **arguments: For Avalanche's data loader.
-    """
-
-    def __init__(
-        self, targets: Sequence[float | None], validation: Sequence[Any], **arguments: Any
-    ) -> None:
-        super().__init__()
-        self._targets = targets
-        self._validation = validation
-        self._arguments = arguments
-
-    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Measure after every step of a model that has a target."""
-        model = strategy.experience.current_experience
-        target = self._targets[model]
-        if target is not None:
-            reached = evaluate(strategy, [self._validation[model]], **self._arguments)[0]
-            if reached >= target:
-                strategy.stop_training()

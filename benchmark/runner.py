@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from benchmark import avalanche_strategies, first_model
-from benchmark.evaluation import AccuracyMeter, CurveRecorder, StopAtTarget, evaluate
+from benchmark.control import StepLimit, StopAtTarget, Warmup, Watch
+from benchmark.evaluation import AccuracyMeter, CurveRecorder, evaluate
 from benchmark.metrics import own_metrics
 from benchmark.provenance import versions
 from benchmark.scenarios import FAMILIES
@@ -22,7 +23,7 @@ from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.seeding import derive
 from benchmark.store import Record
 from benchmark.suite import AVALANCHE, Run
-from benchmark.training import InMemoryTraining, StepLimit, Warmup, Watch, make_optimizer
+from benchmark.training import InMemoryTraining, make_optimizer
 from strategies.registry import STRATEGIES
 
 Progress = Callable[[float], None]

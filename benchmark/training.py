@@ -1,4 +1,4 @@
-"""The Avalanche template that trains on tensors in memory, and the plugins that steer it.
+"""The Avalanche template that trains on tensors in memory.
 
 Stock Avalanche spends most of its time fetching samples one by one. This template takes the
 tensors of an ``InMemoryDataset`` a batch at a time, shuffles with a generator of its own (so
@@ -32,10 +32,6 @@ _STEP_EVENTS = (
     "after_update",
     "after_training_iteration",
 )
-
-
-class DivergedError(Exception):
-    """The loss or a parameter is no longer a finite number."""
 
 
 class Batches:
@@ -210,115 +206,3 @@ def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimiz
         RMSprop: torch.optim.RMSprop,
     }
     return classes[type(settings)](model.parameters(), lr=settings.learning_rate, **options)
-
-
-class Warmup(SupervisedPlugin):
-    """Raise the learning rate linearly over the first steps of each model.
-
-    ``lr * (step + 1) / warmup`` for step < warmup, counted from 0; then lr.
-
-    Args:
-        steps: Length of the warm-up.
-    """
-
-    def __init__(self, steps: int) -> None:
-        super().__init__()
-        self._length = steps
-        self._step = 0
-        self._full: list[float] = []
-
-    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Start again."""
-        self._step = 0
-        self._full = self._full or [group["lr"] for group in strategy.optimizer.param_groups]
-
-    def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Set the step's learning rate."""
-        factor = min(1.0, (self._step + 1) / self._length)
-        for group, full in zip(strategy.optimizer.param_groups, self._full, strict=True):
-            group["lr"] = full * factor
-        self._step += 1
-
-
-class StepLimit(SupervisedPlugin):
-    """Stop an Avalanche strategy, which counts epochs, after a number of steps.
-
-    Args:
-        steps: Optimizer steps of each call of ``train``.
-    """
-
-    def __init__(self, steps: Sequence[int]) -> None:
-        super().__init__()
-        self._limits = list(steps)
-        self._trained = 0
-        self._step = 0
-
-    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Start to count."""
-        self._step = 0
-
-    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Count, and stop at the limit."""
-        self._step += 1
-        if self._step >= self._limits[self._trained]:
-            strategy.stop_training()
-
-    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Go on to the next model's limit."""
-        self._trained += 1
-
-
-class Watch(SupervisedPlugin):
-    """Report progress, and end a run whose numbers are no longer finite.
-
-    Args:
-        progress: Called with the fraction done of the training of all models.
-        steps: Optimizer steps of each model.
-        every: Steps between two reports (each waits for the device).
-    """
-
-    def __init__(
-        self, progress: Callable[[float], None], steps: Sequence[int], every: int = 50
-    ) -> None:
-        super().__init__()
-        self._progress = progress
-        self._steps = list(steps)
-        self._every = every
-        self._step = 0
-        self._loss: Tensor | None = None
-
-    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Start to sum the losses of a model."""
-        self._step = 0
-        self._loss = torch.zeros(1, device=strategy.device)
-
-    def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Sum the loss, on the device."""
-        self._loss += strategy.loss.detach()
-
-    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Look at the sum now and then."""
-        self._step += 1
-        if self._step % self._every == 0:
-            self._check_loss(strategy)
-            done = sum(self._steps[: strategy.experience.current_experience]) + self._step
-            self._progress(min(1.0, done / sum(self._steps)))
-
-    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Look at the sum and at the parameters."""
-        self._check_loss(strategy)
-        for name, parameter in strategy.model.named_parameters():
-            if not parameter.isfinite().all():
-                raise DivergedError(
-                    f"parameter {name} is NaN or infinite after {self._where(strategy)}"
-                )
-
-    def _check_loss(self, strategy: Any) -> None:
-        if self._loss is not None and not self._loss.isfinite().all():
-            raise DivergedError(
-                f"the loss became NaN or infinite by {self._where(strategy)}; a smaller learning "
-                "rate or strength, or application: proximal, may help"
-            )
-
-    def _where(self, strategy: Any) -> str:
-        return f"step {self._step} of model {strategy.experience.current_experience + 1}"

@@ -214,15 +214,26 @@ def _scenario(
 
 
 def _settings(cell: Cell) -> list[tuple[str, str]]:
-    """The settings of a scenario that fit on a line; all of them stand under Provenance."""
+    """The settings of a scenario, in brief; they stand in full under Provenance."""
     record = next(cell.runs)
     settings = {**record.spec["scenario"], "device": record.spec.get("device")}
-    texts = [
-        (key.replace("_", " "), value if isinstance(value, str) else json.dumps(value))
+    return [
+        (key.replace("_", " "), _in_words(value))
         for key, value in settings.items()
-        if key != "name" and value is not None and not isinstance(value, dict)
+        if key not in {"name", "fingerprints"} and value is not None
     ]
-    return [(key, text) for key, text in texts if len(text) <= 40]
+
+
+def _in_words(value: Any) -> str:
+    """A setting on one line: ``rmsprop, learning rate 0.01``, without what is switched off."""
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else json.dumps(value)
+    parts = [
+        _in_words(part) if key == "name" else f"{key.replace('_', ' ')} {_in_words(part)}"
+        for key, part in sorted(value.items(), key=lambda item: item[0] != "name")
+        if part or key == "name"
+    ]
+    return ", ".join(parts)
 
 
 def _failures(cells: Sequence[Cell]) -> list[tuple[str, list[str]]]:

@@ -64,8 +64,8 @@ def diagonal_fisher(
     Returns:
         Non-negative tensors of the parameters' shapes, by name.
     """
-    totals = {name: torch.zeros_like(value) for name, value in parameters.items()}
-    with _evaluation_mode(model):
+    totals = {name: torch.zeros_like(value.detach()) for name, value in parameters.items()}
+    with _evaluation_mode(model), torch.enable_grad():
         for start in range(0, len(x), _BATCH):
             samples, labels = x[start : start + _BATCH], y[start : start + _BATCH]
             weights = _class_weights(model, samples, labels, estimator, task_label, generator)
@@ -73,7 +73,7 @@ def diagonal_fisher(
             rest = {n: value.detach() for n, value in parameters.items() if n not in done}
             if rest:
                 one_label = estimator != "exact"
-                _add_by_vmap(totals, model, rest, samples, weights, task_label, one_label)
+                _add_others(totals, model, rest, samples, weights, task_label, one_label)
     return {name: total / len(x) for name, total in totals.items()}
 
 
@@ -92,38 +92,50 @@ def fisher_of_training(
         Non-negative tensors of the parameters' shapes, by name.
     """
     generator = torch.Generator().manual_seed(settings.seed + model_index)
-    x, y = draw(strategy.adapted_dataset, settings.samples, generator)
-    return diagonal_fisher(
-        strategy.model,
-        parameters,
-        x.to(strategy.device),
-        y.to(strategy.device),
-        estimator=settings.fisher,
-        task_label=getattr(strategy.experience, "task_label", 0),
-        generator=generator,
-    )
+    x, y, labels = draw(strategy.adapted_dataset, settings.samples, generator)
+    total = {name: torch.zeros_like(value.detach()) for name, value in parameters.items()}
+    for label in sorted(set(labels.tolist())):
+        own = labels == label
+        part = diagonal_fisher(
+            strategy.model,
+            parameters,
+            x[own].to(strategy.device),
+            y[own].to(strategy.device),
+            estimator=settings.fisher,
+            task_label=label,
+            generator=generator,
+        )
+        for name, value in part.items():
+            total[name].add_(value, alpha=int(own.sum()) / len(x))
+    return total
 
 
-def draw(dataset: Any, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def draw(dataset: Any, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
     """Draw samples without replacement.
 
     Args:
         dataset: An Avalanche dataset, used with its evaluation transforms (no augmentation).
-            Where it has ``tensors`` (inputs, targets, ...) they are indexed at once.
+            Where it has ``tensors`` (inputs, targets, task labels) they are indexed at once.
         count: How many; all where the dataset has fewer.
         generator: The only source of randomness, on the CPU.
 
     Returns:
-        Inputs (n, ...) and targets (n,).
+        Inputs (n, ...), targets (n,) and task labels (n,), 0 where the dataset has none.
     """
     chosen = torch.randperm(len(dataset), generator=generator)[:count]
     tensors = getattr(dataset, "tensors", None)
     if tensors is not None:
-        x, y = tensors[:2]
-        return x[chosen.to(x.device)], y[chosen.to(y.device)]
+        x, y, task = tensors
+        chosen = chosen.to(x.device)
+        labels = torch.full_like(chosen, task) if isinstance(task, int) else task[chosen]
+        return x[chosen], y[chosen], labels
     dataset = dataset.eval()
     items = [dataset[int(i)] for i in chosen]
-    return torch.stack([item[0] for item in items]), torch.tensor([int(item[1]) for item in items])
+    return (
+        torch.stack([item[0] for item in items]),
+        torch.tensor([int(item[1]) for item in items]),
+        torch.tensor([int(item[2]) if len(item) > 2 else 0 for item in items]),
+    )
 
 
 @torch.no_grad()
@@ -153,31 +165,43 @@ def _add_linear_layers(
     outputs: dict[str, Tensor] = {}
     calls: Counter[str] = Counter()
 
-    def watch(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
+    def watch(name: str, layer: nn.Linear) -> Callable[..., Tensor]:
         def hook(_: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
             calls[name] += 1
             inputs[name] = arguments[0].detach()
             outputs[name] = torch.zeros_like(output, requires_grad=True)
-            return output + outputs[name]
+            # The weights stay out of the graph, so that any other use of them shows.
+            bias = None if layer.bias is None else layer.bias.detach()
+            fixed = nn.functional.linear(arguments[0], layer.weight.detach(), bias)
+            return fixed + outputs[name]
 
         return hook
 
-    handles = [layer.register_forward_hook(watch(name)) for name, layer in layers.items()]
+    handles = [layer.register_forward_hook(watch(name, layer)) for name, layer in layers.items()]
     try:
-        with torch.enable_grad():
-            log_p = avalanche_forward(model, x, task_label).log_softmax(dim=-1)
+        log_p = avalanche_forward(model, x, task_label).log_softmax(dim=-1)
     finally:
         for handle in handles:
             handle.remove()
-    # A layer that saw sequences or was called twice adds gradients before they are squared.
-    names = [n for n in layers if calls[n] == 1 and inputs[n].ndim == 2]
+    # One that saw sequences, or was used twice, adds up gradients before they are squared.
+    names = [
+        name
+        for name, layer in layers.items()
+        if calls[name] == 1
+        and inputs[name].ndim == 2
+        and len(inputs[name]) == len(x)
+        and not _reaches(layer, log_p)
+    ]
     if not names:
         return set()
     squares = {name: torch.zeros_like(outputs[name]) for name in names}
     classes = weights.any(dim=0).nonzero()[:, 0].tolist()
     for c in classes:
         gradients = torch.autograd.grad(
-            log_p[:, c].sum(), [outputs[n] for n in names], retain_graph=c != classes[-1]
+            log_p[:, c].sum(),
+            [outputs[name] for name in names],
+            retain_graph=c != classes[-1],
+            materialize_grads=True,
         )
         for name, gradient in zip(names, gradients, strict=True):
             squares[name].addcmul_(gradient.square(), weights[:, c, None])
@@ -193,6 +217,15 @@ def _add_linear_layers(
     return covered
 
 
+def _reaches(layer: nn.Linear, log_p: Tensor) -> bool:
+    """Whether a layer's parameters are in the graph of ``log_p``; free where they are not."""
+    parameters = [p for p in layer.parameters() if p.requires_grad]
+    if not parameters or not log_p.requires_grad:
+        return False
+    found = torch.autograd.grad(log_p.sum(), parameters, retain_graph=True, allow_unused=True)
+    return any(gradient is not None for gradient in found)
+
+
 def _own_linear_layers(model: nn.Module, wanted: Mapping[str, Any]) -> dict[str, nn.Linear]:
     """Linear layers with wanted parameters that no other module shares."""
     owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
@@ -205,7 +238,7 @@ def _own_linear_layers(model: nn.Module, wanted: Mapping[str, Any]) -> dict[str,
     }
 
 
-def _add_by_vmap(
+def _add_others(
     totals: dict[str, Tensor],
     model: nn.Module,
     values: dict[str, Tensor],
@@ -230,12 +263,24 @@ def _add_by_vmap(
         scores = grad(lambda theta: (log_p(theta, sample) * weight).sum())(values)
         return {n: s.square() for n, s in scores.items()}
 
+    def squares_in_turn(samples: Tensor, weights: Tensor) -> dict[str, Tensor]:
+        found = {n: torch.zeros_like(value)[None] for n, value in values.items()}
+        for sample, weight in zip(samples, weights, strict=True):
+            for c in weight.nonzero()[:, 0]:
+                scores = grad(lambda theta, c=c, sample=sample: log_p(theta, sample)[c])(values)
+                for n, s in scores.items():
+                    found[n].addcmul_(s, s, value=float(weight[c]))
+        return found
+
+    compute: Callable[[Tensor, Tensor], dict[str, Tensor]]
+    compute = vmap(square if one_label else expected_square)
+    if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+        compute = squares_in_turn  # torch cannot batch over them
     copies = 1 if one_label else weights.shape[1]
     chunk = max(1, _CHUNK_ELEMENTS // (copies * sum(v.numel() for v in values.values())))
     for start in range(0, len(x), chunk):
         part = slice(start, start + chunk)
-        squares = vmap(square if one_label else expected_square)(x[part], weights[part])
-        for name, value in squares.items():
+        for name, value in compute(x[part], weights[part]).items():
             totals[name] += value.sum(dim=0)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from avalanche.training.plugins import SupervisedPlugin
-from torch import nn
+from torch import Tensor, nn
 
 
 class Freeze(SupervisedPlugin):
@@ -13,22 +14,25 @@ class Freeze(SupervisedPlugin):
 
     Frozen are the parameters that had a gradient while an earlier model trained. Their
     gradients are removed before each step, so that no optimizer state or weight decay moves
-    them either; normalisation layers that are frozen keep their running statistics, too.
+    them either. The running statistics of a normalisation layer are frozen likewise, once an
+    earlier model has changed them.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._frozen: set[str] = set()
         self._used: set[str] = set()
+        self._still: set[str] = set()
         self._parameters: dict[str, nn.Parameter] = {}
+        self._buffers: dict[str, Tensor] = {}
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Stop the running statistics of the layers that are frozen."""
         self._parameters = dict(strategy.model.named_parameters())
-        for prefix, module in strategy.model.named_modules():
-            own = {f"{prefix}.{name}" for name, _ in module.named_parameters(recurse=False)}
-            if own and own <= self._frozen:
-                module.eval()
+        self._buffers = {name: b.clone() for name, b in strategy.model.named_buffers()}
+        for name, module in strategy.model.named_modules():
+            if name in self._still:
+                module.training = False
 
     def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Remove the gradients of what is frozen; note what this model uses."""
@@ -41,3 +45,6 @@ class Freeze(SupervisedPlugin):
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Freeze what the model used."""
         self._frozen |= self._used
+        for name, buffer in strategy.model.named_buffers():
+            if name not in self._buffers or not torch.equal(buffer, self._buffers[name]):
+                self._still.add(name.rpartition(".")[0])

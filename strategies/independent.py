@@ -29,8 +29,8 @@ class Independent(SupervisedPlugin):
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Go back to the initial weights."""
-        self._initial = _copy(strategy.model) | self._initial
         _load(strategy.model, self._initial)
+        self._initial = _copy(strategy.model)  # with what has grown since
         strategy.optimizer.state = defaultdict(dict)
         self._in_training = strategy.experience.current_experience
 
@@ -58,7 +58,8 @@ def _copy(model: nn.Module) -> _State:
 
 @torch.no_grad()
 def _load(model: nn.Module, state: _State) -> None:
-    """Load what still fits: Avalanche's heads grow when they meet new classes."""
+    """Load a state; of heads that have grown since, as Avalanche's do, the part that was there."""
     for name, value in model.state_dict().items():
-        if name in state and state[name].shape == value.shape:
-            value.copy_(state[name])
+        if name in state:
+            known = tuple(slice(0, size) for size in state[name].shape)
+            value[known] = state[name]

@@ -55,7 +55,7 @@ def pull(importance: Tensor, scale: float) -> Tensor:
     Returns:
         ``w``, of the shape and type of ``importance``.
     """
-    c = importance.double().mul_(scale).clamp_(max=1e300)
+    c = (importance.double() * scale).clamp_(max=1e300)
     return (c / (1 + c)).to(importance.dtype)
 
 

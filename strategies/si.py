@@ -62,10 +62,8 @@ class SI(Regularizer):
             step = self._step = self._new_step()
         gradients = [p.grad for p in step.parameters if p.grad is not None]
         torch._foreach_copy_(step.before, step.parameters)
-        if self.settings.application == "gradient":  # the penalty is about to be added to them
-            torch._foreach_copy_(step.gradients, gradients)
-        else:
-            step.gradients = gradients
+        # Copied: the penalty, clipping or the optimizer (Nesterov) may change them in place.
+        torch._foreach_copy_(step.gradients, gradients)
         super().after_backward(strategy, *arguments, **keywords)
 
     @torch.no_grad()

@@ -31,6 +31,8 @@ def rotate(x: Tensor, degrees: float) -> Tensor:
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
 
+    if len(x) == 0:
+        return x
     background = x.amin(dim=(0, 2, 3)).tolist()
     return torch.cat(
         [

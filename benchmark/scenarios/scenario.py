@@ -82,10 +82,10 @@ class Scenario:
 
 
 class _Labels(DataAttribute):
-    """Class labels that know their different values; Avalanche would look one by one."""
+    """Labels that know their different values; Avalanche would look one by one, or at the first."""
 
-    def __init__(self, labels: list[int], name: str) -> None:
-        super().__init__(labels, name)
+    def __init__(self, labels: Sequence[int], name: str, **options: Any) -> None:
+        super().__init__(labels, name, **options)
         self._uniques = set(labels)
 
 
@@ -105,7 +105,7 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
         labels = ConstantSequence(task, len(x)) if isinstance(task, int) else task.tolist()
         attributes = [
             _Labels(y.tolist(), "targets"),
-            DataAttribute(labels, "targets_task_labels", use_in_getitem=True),
+            _Labels(labels, "targets_task_labels", use_in_getitem=True),
         ]
         dataset = cls([TensorDataset(x, y)], data_attributes=attributes)
         dataset.tensors = (x, y, task)

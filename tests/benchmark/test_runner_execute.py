@@ -7,6 +7,7 @@ from functools import cache
 import pytest
 import yaml
 
+from benchmark import runner
 from benchmark.runner import execute
 from benchmark.suite import load_suite
 
@@ -215,6 +216,21 @@ def test_the_record_says_what_was_run(make_runs, root):
     assert record.peak_memory > 0
     assert record.started
     assert record.versions["torch"]
+
+
+def test_each_model_has_its_own_order_and_all_strategies_the_same(make_runs, root, monkeypatch):
+    seeds = []
+
+    class Spy(runner.InMemoryTraining):
+        def __init__(self, **arguments):
+            seeds.append(list(arguments["order_seeds"]))
+            super().__init__(**arguments)
+
+    monkeypatch.setattr(runner, "InMemoryTraining", Spy)
+    for run in make_runs({"finetune": {}, "independent": {}, "si": {}}, THREE):
+        execute(run, root)
+    assert len(set(seeds[0])) == 3
+    assert seeds[0] == seeds[1] == seeds[2]
 
 
 def test_progress_is_reported(make_runs, root):

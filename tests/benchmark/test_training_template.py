@@ -9,19 +9,12 @@ from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.supervised import JointTraining, Naive
 from torch import nn
 
-from benchmark.evaluation import AccuracyMeter, CurveRecorder, StopAtTarget, evaluate
+from benchmark.control import DivergedError, StepLimit, StopAtTarget, Warmup, Watch
+from benchmark.evaluation import AccuracyMeter, CurveRecorder, evaluate
 from benchmark.models.bank import ModelBank
 from benchmark.scenarios.scenario import InMemoryDataset
 from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
-from benchmark.training import (
-    DivergedError,
-    InMemoryTraining,
-    StepLimit,
-    Warmup,
-    Watch,
-    make_optimizer,
-    silent_evaluator,
-)
+from benchmark.training import InMemoryTraining, make_optimizer, silent_evaluator
 from strategies import EWC, SI, WPL, Freeze, Independent
 
 FEATURES, CLASSES, SAMPLES, BATCH = 6, 4, 43, 10

@@ -457,19 +457,19 @@ def test_works_inside_no_grad():
 
 def test_draw_takes_each_sample_at_most_once():
     dataset = stock_streams(make_data(1), [0])[0][0].dataset
-    x, y = draw(dataset, 25, generator())
+    x, y, _ = draw(dataset, 25, generator())
     assert len(x.unique(dim=0)) == len(x) == len(y) == 25
 
 
 def test_draw_takes_all_where_there_are_fewer():
     part = make_data(1)[0]
-    x, _ = draw(stock_streams([part], [0])[0][0].dataset, 1000, generator())
+    x, _, _ = draw(stock_streams([part], [0])[0][0].dataset, 1000, generator())
     assert torch.equal(x.sort(dim=0).values, part[0].sort(dim=0).values)
 
 
 def test_draw_keeps_inputs_and_targets_together():
     x, y = make_data(1)[0]
-    some_x, some_y = draw(stock_streams([(x, y)], [0])[0][0].dataset, 9, generator())
+    some_x, some_y, _ = draw(stock_streams([(x, y)], [0])[0][0].dataset, 9, generator())
     for sample, target in zip(some_x, some_y, strict=True):
         assert y[(x == sample).all(dim=1)].tolist() == [int(target)]
 

@@ -23,7 +23,7 @@ from programs import (
 )
 from torch import nn
 
-from benchmark.training import Warmup
+from benchmark.control import Warmup
 from strategies import Regularizer
 
 STRENGTH = 8.0
