@@ -51,13 +51,7 @@ def execute(
     except Exception as error:  # a failed run must not end the suite
         outcome |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
     return Record(
-        key=run.key,
-        suite=run.suite,
-        scenario=run.scenario,
-        strategy=run.strategy,
-        strength=run.strength,
-        seed=run.seed,
-        spec=run.spec,
+        **run.cell(),
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - clock,
         peak_memory=_peak_memory(run.spec["device"]),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,6 +92,10 @@ class Run:
     strength: float | None
     seed: int
     spec: dict[str, Any]
+
+    def cell(self) -> dict[str, Any]:
+        """Return the fields that a record of this run takes over."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
 
 @dataclass(frozen=True)

@@ -100,8 +100,7 @@ class _Bars(_Nothing):
 
     def under_way(self, run: Run, fraction: float) -> None:
         if run.key not in self._runs:
-            name = f"  {run.scenario} {run.strategy} seed {run.seed}"
-            self._runs[run.key] = self._progress.add_task(name, total=100)
+            self._runs[run.key] = self._progress.add_task(f"  {describe(run)}", total=100)
         self._progress.update(self._runs[run.key], completed=round(100 * fraction))
 
     def finished(self, record: Record) -> None:
@@ -112,15 +111,19 @@ class _Bars(_Nothing):
         self._progress.advance(self._suite)
 
 
+def describe(run: Run | Record) -> str:
+    """Return a run in words: scenario, strategy, strength, seed."""
+    strength = "" if run.strength is None else f" {run.strength:g}"
+    return f"{run.scenario} {run.strategy}{strength} seed {run.seed}"
+
+
 def outcome(record: Record) -> str:
     """Return a finished run in a line: what it was, what came out, how long it took."""
-    strength = "" if record.strength is None else f" {record.strength:g}"
-    what = f"{record.scenario} {record.strategy}{strength} seed {record.seed}"
     if record.status == "failed":
-        return f"failed {what}: {record.error}"
+        return f"failed {describe(record)}: {record.error}"
     shown = []
     for name in ("average_accuracy", "forgetting"):
         value = record.metrics.get(name)
         if value is not None:
             shown.append(f"{name.replace('_', ' ')} {100 * value:.1f} %")
-    return f"done {what}: {', '.join(shown)} ({record.seconds:.1f} s)"
+    return f"done {describe(record)}: {', '.join(shown)} ({record.seconds:.1f} s)"

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.cli.listings import runs_json
-from benchmark.cli.progress import Display, make_display
+from benchmark.cli.progress import Display, describe, make_display
 from benchmark.data.catalog import data_root, require
 from benchmark.errors import UserError
 from benchmark.estimate import estimate
@@ -110,7 +110,24 @@ def _execute(todo: Sequence[Run], root: Path, workers: int, display: Display) ->
         return run_in_process(todo, root, report)
     from benchmark.executors.workers import run_in_workers
 
-    return run_in_workers(todo, root, workers, report)
+    return run_in_workers(_ordered(todo, workers), root, workers, report)
+
+
+def _ordered(todo: Sequence[Run], workers: int) -> list[Run]:
+    """Start a scenario and seed with one run, well before its others.
+
+    They take over its first model (see ``benchmark/first_model.py``), which several workers
+    would otherwise train at the same time.
+    """
+    groups: dict[tuple[str, int], list[Run]] = {}
+    for run in todo:
+        groups.setdefault((run.scenario, run.seed), []).append(run)
+    firsts = [group[0] for group in groups.values()]
+    ordered, ahead = firsts[:workers], iter(firsts[workers:])
+    for group in groups.values():
+        ordered += group[1:]
+        ordered += [run for run in [next(ahead, None)] if run]
+    return ordered
 
 
 def _finished(path: Path) -> dict[str, str]:
@@ -164,12 +181,6 @@ def _print_plan(runs: list[Run], todo: list[Run], workers: int, options: RunOpti
         f"{len(todo)} of {len(runs)} runs to do, {estimate(todo, known, workers)} with "
         f"{workers} worker(s)"
     )
-
-
-def describe(run: Run | Record) -> str:
-    """Return a run in words: scenario, strategy, strength, seed."""
-    strength = "" if run.strength is None else f" {run.strength:g}"
-    return f"{run.scenario} {run.strategy}{strength} seed {run.seed}"
 
 
 def _conclude(records: list[Record], new: int, options: RunOptions) -> int:

@@ -131,14 +131,8 @@ def _under_way(scratch: Path) -> dict[str, float]:
 
 def _died(run: Run) -> Record:
     return Record(
-        key=run.key,
-        suite=run.suite,
-        scenario=run.scenario,
-        strategy=run.strategy,
-        strength=run.strength,
-        seed=run.seed,
+        **run.cell(),
         status="failed",
         error="its worker process was killed, most likely for want of memory; try fewer --workers",
-        spec=run.spec,
         versions=versions(),
     )

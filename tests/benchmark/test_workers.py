@@ -2,10 +2,12 @@
 
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from benchmark.cli.run import _ordered
 from benchmark.executors import workers
 from benchmark.store import Record
 from benchmark.suite import Run
@@ -27,17 +29,7 @@ def pretend(run: Run, root: Path, scratch: Path) -> Record:
         (scratch / run.key).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     (scratch / f"{os.getpid()}.progress").unlink()
-    return Record(
-        key=run.key,
-        suite=run.suite,
-        scenario=run.scenario,
-        strategy=run.strategy,
-        strength=None,
-        seed=0,
-        status="done",
-        error=None,
-        spec=run.spec,
-    )
+    return Record(**run.cell(), status="done", error=None)
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +69,10 @@ def test_several_deadly_runs_do_not_stop_the_suite():
     records = outcome("deadly-1", "good-1", "deadly-2", "good-2", "deadly-3", "good-3")
     assert {r.status for k, r in records.items() if k.startswith("good")} == {"done"}
     assert {r.status for k, r in records.items() if k.startswith("deadly")} == {"failed"}
+
+
+def test_the_first_run_of_a_scenario_and_seed_starts_well_before_the_others():
+    names = [f"{seed}{letter}" for seed in range(4) for letter in "abc"]
+    runs = [replace(a_run(name), seed=int(name[0])) for name in names]
+    ordered = [run.key for run in _ordered(runs, workers=2)]
+    assert ordered == ["0a", "1a", "0b", "0c", "2a", "1b", "1c", "3a", "2b", "2c", "3b", "3c"]
