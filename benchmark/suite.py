@@ -120,6 +120,21 @@ class Suite:
         """Return the names of all data sets that the suite reads."""
         return sorted({name for s in self.scenarios.values() for name in s.data_sets()})
 
+    def check_data(self, root: Path) -> None:
+        """Refuse scenarios that their data cannot fit.
+
+        Args:
+            root: The folder that holds the data sets, which are there.
+
+        Raises:
+            UserError: Names the scenario.
+        """
+        for name, scenario in self.scenarios.items():
+            try:
+                scenario.check_data(root)
+            except UserError as error:
+                raise UserError(f"suite {self.name!r}: scenarios.{name}: {error}") from None
+
     def runs(self, device: str, root: Path) -> list[Run]:
         """Return every run: all scenarios, seed by seed, so that early results are paired.
 

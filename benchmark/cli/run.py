@@ -69,6 +69,7 @@ def run_suite(options: RunOptions) -> int:
     if not options.dry_run:
         for name in suite.data_sets():
             require(name, root)
+    suite.check_data(root)
     runs = suite.runs(options.device, root)
     finished = _finished(options.store)
     todo = [run for run in runs if finished.get(run.key) != "done"]

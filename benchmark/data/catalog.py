@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -102,6 +103,45 @@ def folder_path(name: str, root: Path) -> Path:
         f"data set {name!r} is not there: looked for a folder or a zip file at {places}; correct "
         "the path, or give the folder that holds it with --data-root DIR or PALIMPSEST_DATA"
     )
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a data set before it is loaded.
+
+    Attributes:
+        input_shape: Channels, height and width; ``None`` where an image would have to be opened.
+        n_classes: How many classes it has.
+    """
+
+    input_shape: tuple[int, int, int] | None
+    n_classes: int
+
+
+_OUTLINES = {
+    "digits": Outline((1, 8, 8), 10),
+    "mnist": Outline((1, 28, 28), 10),
+    "fashion_mnist": Outline((1, 28, 28), 10),
+    "kmnist": Outline((1, 28, 28), 10),
+    "cifar10": Outline((3, 32, 32), 10),
+    "cifar100": Outline((3, 32, 32), 100),
+}
+
+
+def outline(name: str, root: Path) -> Outline:
+    """Return a data set's image shape and number of classes without loading it.
+
+    Args:
+        name: The data set, as `check_name` accepts it.
+        root: The folder that holds the data sets.
+
+    Raises:
+        UserError: If the name is wrong, or the folder is missing or has no images to learn from.
+    """
+    check_name(name)
+    if name.startswith(FOLDER_PREFIX):
+        return Outline(None, len(list_images(folder_path(name, root)).classes))
+    return _OUTLINES[name]
 
 
 def require(name: str, root: Path) -> None:

@@ -117,6 +117,16 @@ class ScenarioSettings(Settings):
         """Return the names of all data sets that the scenario reads."""
         return {self.data}
 
+    def check_data(self, root: Path) -> None:
+        """Refuse data that cannot fit these settings, before any are loaded.
+
+        Args:
+            root: The folder that holds the data sets, which are there.
+
+        Raises:
+            UserError: The settings do not fit the data.
+        """
+
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario that these settings describe; families implement it.
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from benchmark.data.catalog import outline
+from benchmark.errors import UserError
 from benchmark.scenarios.settings import Count, Curve, ScenarioSettings
 from benchmark.seeding import derive
 
@@ -33,21 +35,19 @@ class Split(ScenarioSettings):
     epochs: Count | None = 1
     curve: Curve = Curve(every=50)
 
+    def check_data(self, root: Path) -> None:
+        """Refuse classes that the experiences cannot divide evenly."""
+        self._classes_each(outline(self.data, root).n_classes)
+
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the weights and, where asked, the classes' order."""
         import torch
 
-        from benchmark.errors import UserError
         from benchmark.scenarios.scenario import assemble, source
         from benchmark.scenarios.trunk import trunk_bank
 
         base = source(self, root, device)
-        size, left_over = divmod(base.n_classes, self.experiences)
-        if left_over or size == 0:
-            raise UserError(
-                f"{self.data!r} has {base.n_classes} classes, which {self.experiences} "
-                "experiences cannot divide evenly: change experiences"
-            )
+        size = self._classes_each(base.n_classes)
         classes = list(range(base.n_classes))
         if self.shuffle_classes:
             generator = torch.Generator().manual_seed(derive(seed, "scenario"))
@@ -65,3 +65,12 @@ class Split(ScenarioSettings):
                 for i, group in enumerate(groups)
             ]
         return assemble(self, bank, parts, labels)
+
+    def _classes_each(self, n_classes: int) -> int:
+        size, left_over = divmod(n_classes, self.experiences)
+        if left_over or size == 0:
+            raise UserError(
+                f"{self.data!r} has {n_classes} classes, which {self.experiences} "
+                "experiences cannot divide evenly: change experiences"
+            )
+        return size

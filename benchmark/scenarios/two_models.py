@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import Field, model_validator
 
+from benchmark.data.catalog import outline
+from benchmark.errors import UserError
 from benchmark.scenarios.settings import (
     Count,
     CountFromZero,
@@ -20,6 +22,8 @@ from benchmark.seeding import derive
 
 if TYPE_CHECKING:
     from benchmark.scenarios.scenario import Scenario, Source
+
+Shape = tuple[int, int, int] | None
 
 
 class TwoModels(ScenarioSettings):
@@ -69,23 +73,24 @@ class TwoModels(ScenarioSettings):
         derived = {"same", "rotated", "permuted"}
         return {self.data} | ({self.second_data} - derived)
 
+    def check_data(self, root: Path) -> None:
+        """Refuse data of B whose images have another shape than A's."""
+        if self.data_sets() != {self.data}:
+            shapes = [outline(name, root).input_shape for name in (self.data, self.second_data)]
+            if None not in shapes:
+                self._check_shapes(*shapes)
+
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the initial weights and a permutation."""
         import torch
 
-        from benchmark.errors import UserError
         from benchmark.models.bank import ModelBank
         from benchmark.models.blocks import head, hidden_blocks
         from benchmark.scenarios.scenario import assemble, source
 
         first = source(self, root, device)
         second = self._second_part(seed, root, device)
-        if second.input_shape != first.input_shape:
-            raise UserError(
-                f"second_data {self.second_data!r} has images of shape {second.input_shape}, "
-                f"{self.data!r} of {first.input_shape}: two models that share layers need the "
-                "same shape"
-            )
+        self._check_shapes(first.input_shape, second.input_shape)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))
             a, b = (
@@ -115,3 +120,10 @@ class TwoModels(ScenarioSettings):
             return source(self, root, device, self.second_data)
         same = source(self, root, device)
         return replace(same, part=changed(same, self.second_data, seed, 1, self.rotation))
+
+    def _check_shapes(self, first: Shape, second: Shape) -> None:
+        if first != second:
+            raise UserError(
+                f"second_data {self.second_data!r} has images of shape {second}, {self.data!r} of "
+                f"{first}: two models that share layers need the same shape"
+            )

@@ -209,6 +209,11 @@ MISTAKES = [
     (["run", "small.yaml", "--set", "scenarios.two_models.widht=3"], "did you mean 'width'?"),
     (["run", "small.yaml", "--set", "scenarios.two_models.data=mnits"], "did you mean 'mnist'?"),
     (["run", "small.yaml", "--set", "scenarios.two_models.data=folder:no"], "no"),
+    (["run", "small.yaml", "--set", "scenarios.two_models.second_data=cifar10"], "the same shape"),
+    (
+        ["run", "small.yaml", "--set", "scenarios.two_models={family: split, experiences: 3}"],
+        "cannot divide evenly",
+    ),
     (["run", "small.yaml", "--strategies", "wlp"], "did you mean 'wpl'?"),
     (["run", "small.yaml", "--seeds", "many"], "--seeds many"),
     (["run", "small.yaml", "--device", "tpu"], "expected cpu, cuda"),
@@ -228,7 +233,10 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES])
-def test_a_mistake_exits_with_2_and_writes_nothing(suite, tmp_path, capsys, arguments, message):
+def test_a_mistake_exits_with_2_and_writes_nothing(
+    suite, tmp_path, capsys, monkeypatch, arguments, message
+):
+    monkeypatch.setattr("benchmark.cli.run.require", lambda name, root: None)
     (tmp_path / "avalanche.yaml").write_text(SUITE.replace("finetune:", "'avalanche:LwG':"))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert command(*arguments) == 2

@@ -196,3 +196,14 @@ def test_the_fingerprint_of_a_zip_follows_its_images_and_not_its_place(
     write_image(two_classes / "cat" / "0.png", seed=7)
     archive = zip_of(two_classes)
     assert catalog.fingerprint(f"folder:{archive}", tmp_path) != before
+
+
+def test_the_outline_is_what_is_loaded(tmp_path):
+    from benchmark.data.images import load
+
+    loaded, told = load("digits", tmp_path), catalog.outline("digits", tmp_path)
+    assert told == catalog.Outline(loaded.input_shape, loaded.n_classes)
+
+
+def test_every_name_has_an_outline(tmp_path):
+    assert all(catalog.outline(name, tmp_path).n_classes >= 10 for name in catalog.NAMES)
