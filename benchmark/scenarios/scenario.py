@@ -116,14 +116,17 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
         if self.tensors is None or getattr(other, "tensors", None) is None:
             return super().concat(other)
         x, y, task = (
-            torch.cat([_per_sample(own, len(self)), _per_sample(theirs, len(other))])
+            torch.cat([_per_sample(own, self), _per_sample(theirs, other)])
             for own, theirs in zip(self.tensors, other.tensors, strict=True)
         )
         return self.of(x, y, task)
 
 
-def _per_sample(values: int | Tensor, count: int) -> Tensor:
-    return torch.full((count,), values) if isinstance(values, int) else values
+def _per_sample(values: int | Tensor, dataset: InMemoryDataset) -> Tensor:
+    if isinstance(values, Tensor):
+        return values
+    assert dataset.tensors is not None
+    return torch.full((len(dataset),), values, device=dataset.tensors[0].device)
 
 
 @lru_cache(maxsize=4)

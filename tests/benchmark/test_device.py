@@ -1,0 +1,33 @@
+"""A run on an accelerator, where there is one."""
+
+import pytest
+import torch
+
+from benchmark.runner import execute
+from benchmark.suite import load_suite
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+
+SUITE = """\
+suite: device
+seeds: 1
+scenarios:
+  two_models: {data: digits, second_data: permuted, steps: 20, width: 20}
+strategies:
+  finetune: {}
+  joint: {}
+  independent: {}
+  freeze: {}
+  wpl: {strengths: [1000], fisher: monte_carlo}
+  si: {strengths: [1]}
+  lwf: {strategy: "avalanche:LwF", arguments: {alpha: 1.0, temperature: 2.0}}
+"""
+
+
+def test_every_strategy_runs_there(tmp_path):
+    path = tmp_path / "suite.yaml"
+    path.write_text(SUITE)
+    for run in load_suite(str(path)).runs("cuda", tmp_path):
+        record = execute(run, tmp_path, tmp_path)
+        assert record.status == "done", (run.strategy, record.error)
+        assert record.peak_memory > 0
