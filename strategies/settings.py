@@ -12,13 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Estimator = Literal["exact", "monte_carlo", "empirical"]
 Application = Literal["proximal", "gradient"]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NonNegative = Annotated[float, Field(ge=0)]
 
 
 class StrategySettings(BaseModel):
     """Settings of a strategy; unknown names are refused."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class RegularizerSettings(StrategySettings):

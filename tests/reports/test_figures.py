@@ -90,6 +90,23 @@ def test_many_models_average_the_earlier_ones(store):
     assert heatmaps.count("after model") == 3
 
 
+@pytest.mark.parametrize(
+    ("steps", "title"),
+    [
+        ([*range(11), 150, 300], "model 0, first 10 steps"),
+        ([*range(51), 150, 300], "model 0, first 50 steps"),
+        ([*range(81), 150, 300], "model 0, first 50 steps"),
+        ([*range(5), 150, 300], "model 0 while model 1 trains"),
+    ],
+)
+def test_the_first_panel_goes_as_far_as_was_measured_step_by_step(record, steps, title):
+    curves = [
+        {"model": i, "steps": steps, "accuracy": [[0.5] * len(steps)] * (i + 1)} for i in range(2)
+    ]
+    frame = curves_frame(group([record([[0.5] * 2] * 2, curves=curves)]))
+    assert panels(frame)[0].title == title
+
+
 def test_three_models_have_a_panel_each(record):
     curves = [{"model": i, "steps": [0, 5], "accuracy": [[0.5, 0.5]] * (i + 1)} for i in range(3)]
     frame = curves_frame(group([record([[0.5] * 3] * 3, curves=curves)]))
