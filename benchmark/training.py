@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from benchmark.first_model import FirstModel
 from benchmark.scenarios.settings import SGD, Adam, Optimizer, RMSprop
 
-EVALUATION_BATCH = 2048
+EVALUATION_BATCH = 512
 
 _STEP_EVENTS = (
     "before_training_iteration",

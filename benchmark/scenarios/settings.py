@@ -102,9 +102,11 @@ class ScenarioSettings(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _epochs_replace_default_steps(cls, values: Any) -> Any:
-        if isinstance(values, dict) and values.get("epochs") is not None:
-            return {"steps": None} | values
+    def _given_length_replaces_the_default(cls, values: Any) -> Any:
+        """Whoever gives steps does not want the default epochs as well, and the reverse."""
+        for given, other in (("steps", "epochs"), ("epochs", "steps")):
+            if isinstance(values, dict) and values.get(given) is not None:
+                values = {other: None} | values
         return values
 
     @model_validator(mode="after")

@@ -146,6 +146,15 @@ def test_epochs_replace_default_steps(write):
     assert suite.scenarios["turned"].steps_for(100) == 4
 
 
+def test_steps_replace_default_epochs(write):
+    text = SUITE.replace("family: two_models", "family: split").replace(
+        "    second_data: rotated\n", ""
+    )
+    suite = load_suite(write(text))
+    assert suite.scenarios["turned"].epochs is None
+    assert suite.scenarios["turned"].steps_for(100) == 30
+
+
 @pytest.mark.parametrize("name", sorted(shipped_suites()))
 def test_every_shipped_suite_is_valid_and_says_what_it_is(name, tmp_path):
     suite = load_suite(name)
