@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -127,7 +128,7 @@ def _ordered(todo: Sequence[Run], workers: int) -> list[Run]:
     ordered, ahead = firsts[:workers], iter(firsts[workers:])
     for group in groups.values():
         ordered += group[1:]
-        ordered += [run for run in [next(ahead, None)] if run]
+        ordered += islice(ahead, 1)
     return ordered
 
 

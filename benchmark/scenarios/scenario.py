@@ -84,9 +84,11 @@ class Scenario:
 class _Labels(DataAttribute):
     """Labels that know their different values; Avalanche would look one by one, or at the first."""
 
-    def __init__(self, labels: Sequence[int], name: str, **options: Any) -> None:
+    def __init__(
+        self, labels: Sequence[int], name: str, different: set[int], **options: Any
+    ) -> None:
         super().__init__(labels, name, **options)
-        self._uniques = set(labels)
+        self._uniques = different
 
 
 class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
@@ -102,10 +104,15 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
     @classmethod
     def of(cls, x: Tensor, y: Tensor, task: int | Tensor) -> Self:
         """Wrap tensors; ``task`` is the task label of all samples, or one for each (N,)."""
-        labels = ConstantSequence(task, len(x)) if isinstance(task, int) else task.tolist()
+        targets = y.tolist()
+        if isinstance(task, int):
+            labels, tasks = ConstantSequence(task, len(x)), {task} if len(x) else set()
+        else:
+            labels = task.tolist()
+            tasks = set(labels)
         attributes = [
-            _Labels(y.tolist(), "targets"),
-            _Labels(labels, "targets_task_labels", use_in_getitem=True),
+            _Labels(targets, "targets", set(targets)),
+            _Labels(labels, "targets_task_labels", tasks, use_in_getitem=True),
         ]
         dataset = cls([TensorDataset(x, y)], data_attributes=attributes)
         dataset.tensors = (x, y, task)

@@ -292,3 +292,17 @@ class Quadratics:
                     parameter.copy_((parameter + c * anchor) / (1 + c))
 
         return step
+
+
+class Alternating(nn.Module):
+    """Uses one branch in even training steps and the other in odd ones."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.even, self.odd = nn.Linear(FEATURES, CLASSES), nn.Linear(FEATURES, CLASSES)
+        self.calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return (self.odd if self.calls % 2 else self.even)(x)

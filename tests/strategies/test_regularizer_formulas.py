@@ -5,11 +5,10 @@ import torch
 from avalanche.training.plugins import SupervisedPlugin
 from programs import (
     BATCH,
-    CLASSES,
-    FEATURES,
     MODELS,
     OPTIMIZERS,
     SAMPLES,
+    Alternating,
     Quadratics,
     Tape,
     assert_close,
@@ -21,7 +20,6 @@ from programs import (
     same,
     train,
 )
-from torch import nn
 
 from benchmark.control import Warmup
 from strategies import Regularizer
@@ -188,20 +186,6 @@ def test_proximal_step_uses_the_learning_rate_of_the_parameters_group():
         after_model=note_quadratics(quadratics),
     )
     assert_close(trained, expected)
-
-
-class Alternating(nn.Module):
-    """Uses one branch in even training steps and the other in odd ones."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.even, self.odd = nn.Linear(FEATURES, CLASSES), nn.Linear(FEATURES, CLASSES)
-        self.calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        return (self.odd if self.calls % 2 else self.even)(x)
 
 
 def test_only_parameters_that_the_step_uses_are_pulled():

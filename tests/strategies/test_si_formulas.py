@@ -5,10 +5,9 @@ import copy
 import pytest
 import torch
 from programs import (
-    CLASSES,
-    FEATURES,
     OPTIMIZERS,
     THREE,
+    Alternating,
     Quadratics,
     Tape,
     assert_close,
@@ -21,7 +20,6 @@ from programs import (
     snapshot,
     train,
 )
-from torch import nn
 
 from strategies import SI
 
@@ -164,20 +162,6 @@ def test_the_strength_never_enters_the_importance_of_the_first_model():
         return kept[0]
 
     assert same(first(0.0), first(1e5))
-
-
-class Alternating(nn.Module):
-    """Uses one branch in even training steps and the other in odd ones."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.even, self.odd = nn.Linear(FEATURES, CLASSES), nn.Linear(FEATURES, CLASSES)
-        self.calls = 0
-
-    def forward(self, x):
-        self.calls += 1
-        return (self.odd if self.calls % 2 else self.even)(x)
 
 
 @pytest.mark.parametrize("application", ["proximal", "gradient"])
