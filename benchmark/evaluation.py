@@ -62,7 +62,7 @@ class CurveRecorder(SupervisedPlugin):
 
     Args:
         schedule: After which steps; always before the first and after the last one, too.
-        test: The test experiences.
+        test: The test experiences to measure on.
         **arguments: For Avalanche's data loader.
 
     Attributes:

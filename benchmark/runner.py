@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -60,34 +61,73 @@ def execute(
     )
 
 
-def _train_and_evaluate(
-    run: Run, root: Path, scratch: Path | None, progress: Progress
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to train.
+
+    Attributes:
+        scenario: Its experiences and the bank.
+        strategy: The Avalanche strategy that trains them.
+        recorder: What measures its curves; it takes part where curves are asked for.
+        at_once: Whether the strategy trains on all experiences in one call.
+    """
+
+    scenario: Scenario
+    strategy: Any
+    recorder: CurveRecorder
+    at_once: bool
+
+
+LOADER = {"pin_memory": False}
+"""For Avalanche's data loaders: the data are where they are needed already."""
+
+TRAINING = {"eval_streams": [], "reset_optimizer_state": True, **LOADER}
+"""How an experience is trained: nothing evaluated on the way, a fresh optimizer."""
+
+
+def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Prepared:
+    """Build the scenario and the strategy of a run.
+
+    Args:
+        run: What to do.
+        root: The folder that holds the data sets.
+        progress: Told how far the training is.
+
+    Raises:
+        UserError: The settings do not fit the data.
+    """
     settings = scenario_settings(run.spec)
     device: str = run.spec["device"]
     torch.manual_seed(derive(run.seed, "global"))
     scenario = settings.build(run.seed, root, device)
     scenario.model.to(device)
-    loader = {"pin_memory": False}  # the data are where they are needed already
-    recorder = CurveRecorder(settings.curve, scenario.test, **loader)
+    recorder = CurveRecorder(settings.curve, scenario.curve_test, **LOADER)
     watchers: list[Any] = [AccuracyMeter(), Watch(progress, scenario.steps)]
     if settings.warmup:
         watchers.append(Warmup(settings.warmup))
     at_once = _trains_at_once(run)
     if not at_once and any(scenario.targets):
-        watchers.append(StopAtTarget(scenario.targets, scenario.validation, **loader))
+        watchers.append(StopAtTarget(scenario.targets, scenario.validation, **LOADER))
     if not at_once and settings.curve.every:
         watchers.append(recorder)
     strategy = _make_strategy(run, settings, scenario, watchers, at_once)
-    initial = evaluate(strategy, scenario.test, **loader)
+    return Prepared(scenario, strategy, recorder, at_once)
+
+
+def _train_and_evaluate(
+    run: Run, root: Path, scratch: Path | None, progress: Progress
+) -> dict[str, Any]:
+    ready = prepare(run, root, progress)
+    initial = evaluate(ready.strategy, ready.scenario.test, **LOADER)
     shared = first_model.path_for(run, scratch) if scratch and _ends_only(run) else None
-    matrix, validation_matrix = _fill_matrices(strategy, scenario, at_once, shared, loader)
+    matrix, validation_matrix = _fill_matrices(ready, shared)
+    curves = ready.recorder.curves
     return {
-        "metrics": own_metrics(matrix, initial, recorder.curves),
+        "metrics": own_metrics(matrix, initial, curves),
         "accuracy_matrix": matrix,
         "validation_matrix": validation_matrix,
         "initial_accuracy": list(initial),
-        "curves": recorder.curves,
+        "curves": curves,
     }
 
 
@@ -100,38 +140,36 @@ def scenario_settings(spec: dict[str, Any]) -> ScenarioSettings:
 _Matrix = list[list[float | None]]
 
 
-def _fill_matrices(
-    strategy: Any, scenario: Scenario, at_once: bool, shared: Path | None, loader: dict[str, Any]
-) -> tuple[_Matrix, _Matrix]:
+def _fill_matrices(ready: Prepared, shared: Path | None) -> tuple[_Matrix, _Matrix]:
     """Train the models in order and evaluate all of them after each."""
+    strategy, scenario = ready.strategy, ready.scenario
     count = len(scenario.train)
     test: _Matrix = [[None] * count for _ in range(count)]
     validation: _Matrix = [[None] * count for _ in range(count)]
-    options = {"eval_streams": [], "reset_optimizer_state": True, **loader}
     for i, experience in enumerate(scenario.train):
-        if at_once and i < count - 1:
+        if ready.at_once and i < count - 1:
             continue
         if i == 0 and shared is not None:
-            _train_first(strategy, experience, shared, options)
+            _train_first(ready, experience, shared)
         else:
-            strategy.train(scenario.train if at_once else experience, **options)
-        test[i] = list(evaluate(strategy, scenario.test, **loader))
+            strategy.train(scenario.train if ready.at_once else experience, **TRAINING)
+        test[i] = list(evaluate(strategy, scenario.test, **LOADER))
         if len(scenario.validation[0].dataset):
-            validation[i] = list(evaluate(strategy, scenario.validation, **loader))
+            validation[i] = list(evaluate(strategy, scenario.validation, **LOADER))
     return test, validation
 
 
-def _train_first(strategy: Any, experience: Any, shared: Path, options: dict[str, Any]) -> None:
+def _train_first(ready: Prepared, experience: Any, shared: Path) -> None:
     """Train the first model, or take it over from a run that has trained the same."""
     known = first_model.load(shared)
-    strategy.train(experience, first_model=known, **options)
+    ready.strategy.train(experience, first_model=known, **TRAINING)
     if known is None:
-        recorder = next((p for p in strategy.plugins if isinstance(p, CurveRecorder)), None)
+        model, curves = ready.scenario.model, ready.recorder.curves
         first_model.save(
             first_model.FirstModel(
-                state=strategy.model.state_dict(),
-                trained=[n for n, p in strategy.model.named_parameters() if p.grad is not None],
-                curve=recorder.curves[0] if recorder else None,
+                state=model.state_dict(),
+                trained=[n for n, p in model.named_parameters() if p.grad is not None],
+                curve=curves[0] if curves else None,
             ),
             shared,
         )

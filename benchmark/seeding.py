@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-from numpy.random import SeedSequence
-
 Stream = Literal["weights", "scenario", "order", "importance", "global"]
 _STREAMS = get_args(Stream)
 
@@ -24,6 +22,8 @@ def derive(seed: int, stream: Stream, index: int = 0) -> int:
             draws from torch's global generator (dropout, Avalanche's own loaders).
         index: Which of several, e.g. the model whose batches are ordered.
     """
+    from numpy.random import SeedSequence  # the settings of scenarios import this module
+
     sequence = SeedSequence(seed, spawn_key=(_STREAMS.index(stream), index))
     high, low = (int(word) for word in sequence.generate_state(2))
     return ((high << 32) | low) >> 1

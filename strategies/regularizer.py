@@ -87,6 +87,9 @@ class Regularizer(SupervisedPlugin, ABC):
             The importance and the anchor from now on.
         """
 
+    def observe_gradients(self) -> None:
+        """See a step's gradients of the loss before the penalty's is added; nothing by default."""
+
     # Avalanche's callbacks, in the order in which they come.
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -102,6 +105,7 @@ class Regularizer(SupervisedPlugin, ABC):
     def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add the penalty's gradient, where the penalty is applied as one."""
         self._note_gradients()
+        self.observe_gradients()
         if self.settings.application == "gradient" and self.settings.strength > 0:
             at = self._penalised_now(strategy)
             if at.parameters:

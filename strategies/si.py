@@ -53,10 +53,8 @@ class SI(Regularizer):
         self._path, self._step = {}, None
         self._start = {name: p.detach().clone() for name, p in self._parameters.items()}
 
-    @torch.no_grad()
-    def after_backward(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+    def observe_gradients(self) -> None:
         """Keep the loss's gradient and the parameters as they are before the step."""
-        self._note_gradients()
         step = self._step
         if step is None or step.with_gradient is not self._with_gradient:
             step = self._step = self._new_step()
@@ -64,7 +62,6 @@ class SI(Regularizer):
         torch._foreach_copy_(step.before, step.parameters)
         # Copied: the penalty, clipping or the optimizer (Nesterov) may change them in place.
         torch._foreach_copy_(step.gradients, gradients)
-        super().after_backward(strategy, *arguments, **keywords)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:

@@ -104,6 +104,26 @@ def report(
     make_report(stores, output)
 
 
+@app.command()
+def speed(
+    repeats: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of the suite speed."),
+    ] = None,
+    data_root: Annotated[
+        Path | None,
+        typer.Option(help="Where MNIST is, as for run; where it is not, digits are used."),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure speed beside a hand-written loop and stock Avalanche."""
+    from benchmark.cli.speed import SpeedOptions, measure_speed
+
+    measure_speed(SpeedOptions(repeats, settings or [], data_root, device, as_json))
+
+
 @list_app.command("strategies")
 def list_strategies(as_json: JsonOption = False) -> None:
     """The strategies that a suite can name."""

@@ -6,7 +6,7 @@ import inspect
 import json
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -16,9 +16,11 @@ from rich.table import Table
 
 from benchmark.errors import UserError, nearest
 from benchmark.scenarios import FAMILIES
-from benchmark.store import Record, Store
 from benchmark.suite_file import shipped_suites
 from strategies.registry import STRATEGIES
+
+if TYPE_CHECKING:
+    from benchmark.store import Record
 
 
 def strategies(as_json: bool) -> None:
@@ -50,6 +52,8 @@ def suites(as_json: bool) -> None:
 
 def runs(store: Path, as_json: bool) -> None:
     """Print the runs in a store."""
+    from benchmark.store import Store
+
     with Store(store) as opened:
         records = opened.records()
     if as_json:

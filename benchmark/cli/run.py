@@ -65,7 +65,7 @@ def run_suite(options: RunOptions) -> int:
         settings=options.settings,
     )
     root = data_root(options.data_root).resolve()
-    _check_device(options.device)
+    check_device(options.device)
     _check_avalanche(suite)
     if not options.dry_run:
         for name in suite.data_sets():
@@ -139,7 +139,12 @@ def _finished(path: Path) -> dict[str, str]:
         return store.statuses()
 
 
-def _check_device(device: str) -> None:
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not find.
+
+    Raises:
+        UserError: Says what was expected.
+    """
     kind, _, index = device.partition(":")
     if kind not in {"cpu", "cuda"} or (index and not index.isdigit()):
         raise UserError(f"--device {device}: expected cpu, cuda or cuda:NUMBER")

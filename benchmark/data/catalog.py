@@ -159,8 +159,7 @@ def require(name: str, root: Path) -> None:
     if name.startswith(FOLDER_PREFIX):
         list_images(folder_path(name, root))
         return
-    layouts = _TORCHVISION_LAYOUTS.get(name)
-    if layouts is None or any(all((root / file).is_file() for file in files) for files in layouts):
+    if is_there(name, root):
         return
 
     from benchmark.data import torchvision_sets
@@ -170,11 +169,25 @@ def require(name: str, root: Path) -> None:
     except torchvision_sets.DOWNLOAD_ERRORS as error:
         lines = str(error).split("\n")
         reason = next((line.strip() for line in reversed(lines) if line.strip()), repr(error))
+        file = _TORCHVISION_LAYOUTS[name][0][0]
         raise UserError(
             f"data set {name!r} is not under {root} and could not be downloaded ({reason}): give "
-            f"the folder DIR that holds DIR/{layouts[0][0]} with --data-root DIR or "
+            f"the folder DIR that holds DIR/{file} with --data-root DIR or "
             "PALIMPSEST_DATA, or run once on a machine with a network"
         ) from error
+
+
+def is_there(name: str, root: Path) -> bool:
+    """Return whether a named data set can be read without a network.
+
+    Args:
+        name: One of `NAMES`.
+        root: The folder that holds the data sets.
+    """
+    layouts = _TORCHVISION_LAYOUTS.get(name)
+    return layouts is None or any(
+        all((root / file).is_file() for file in files) for files in layouts
+    )
 
 
 def fingerprint(name: str, root: Path) -> str:

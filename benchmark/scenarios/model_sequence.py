@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
 from pydantic import Field
 
 from benchmark.scenarios.settings import Count, Curve, ScenarioSettings
@@ -38,6 +37,7 @@ class ModelSequence(ScenarioSettings):
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides weights, paths and permutations."""
+        import numpy as np
         import torch
 
         from benchmark.models.bank import ModelBank

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from benchmark.data.images import load
+from benchmark.data.sharing import shared
 from benchmark.data.splits import validation_split
 from benchmark.models.bank import ModelBank
 from benchmark.scenarios.settings import ScenarioSettings
@@ -69,6 +70,7 @@ class Scenario:
         train: Avalanche experiences with the training data.
         validation: The held-out part of the training data, for choosing settings and stopping.
         test: For the reported numbers only.
+        curve_test: The test experiences that curves are measured on, with fewer samples.
         steps: Optimizer steps of each model, at most.
         targets: Validation accuracy at which a model's training ends early, or ``None``.
     """
@@ -77,6 +79,7 @@ class Scenario:
     train: list[Any]
     validation: list[Any]
     test: list[Any]
+    curve_test: list[Any]
     steps: list[int]
     targets: list[float | None]
 
@@ -138,22 +141,29 @@ def _per_sample(values: int | Tensor, dataset: InMemoryDataset) -> Tensor:
 
 @lru_cache(maxsize=4)
 def _source(name: str, root: Path, samples: int | None, validation: float, device: str) -> Source:
+    splits, input_shape, n_classes = shared(
+        (name, root, samples, validation), lambda: _splits(name, root, samples, validation)
+    )
+    part = Part(*((x.to(device), y.to(device)) for x, y in splits))
+    return Source(part, input_shape, n_classes)
+
+
+def _splits(
+    name: str, root: Path, samples: int | None, validation: float
+) -> tuple[list[Samples], tuple[int, int, int], int]:
+    """Return a data set's splits, on the CPU, its image shape and its number of classes."""
     images = load(name, root)
     x, y = images.train_x, images.train_y
     if samples is not None and samples < len(x):
         chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:samples]
         x, y = x[chosen], y[chosen]
     train, held_out = validation_split(y, validation)
-    part = Part(
-        train=(x[train].to(device), y[train].to(device)),
-        validation=(x[held_out].to(device), y[held_out].to(device)),
-        test=(images.test_x.to(device), images.test_y.to(device)),
-    )
-    return Source(part, images.input_shape, images.n_classes)
+    splits = [(x[train], y[train]), (x[held_out], y[held_out]), (images.test_x, images.test_y)]
+    return splits, images.input_shape, images.n_classes
 
 
 def source(settings: ScenarioSettings, root: Path, device: str, name: str | None = None) -> Source:
-    """Load the scenario's data set, once per process, onto the device.
+    """Load the scenario's data set onto the device; on the CPU, once for all processes that share.
 
     Args:
         settings: Its ``data``, ``samples`` and ``validation``.
@@ -175,7 +185,7 @@ def assemble(
     """Make a scenario of a bank and the data of each experience.
 
     Args:
-        settings: For the steps or epochs.
+        settings: For the steps or epochs, and the samples of curves.
         model: The bank.
         parts: The data of each experience.
         labels: The task label of each experience: which model of the bank learns it.
@@ -192,6 +202,7 @@ def assemble(
         train=datasets(lambda part: part.train),
         validation=datasets(lambda part: part.validation),
         test=datasets(lambda part: part.test),
+        curve_test=datasets(lambda part: _choose(part.test, settings.curve.samples)),
     )
     streams = with_task_labels(with_classes_timeline(streams)).streams
     return Scenario(
@@ -199,6 +210,16 @@ def assemble(
         train=list(streams["train"]),
         validation=list(streams["validation"]),
         test=list(streams["test"]),
+        curve_test=list(streams["curve_test"]),
         steps=[settings.steps_for(len(part.train[0])) for part in parts],
         targets=list(targets) if targets else [None] * len(parts),
     )
+
+
+def _choose(samples: Samples, count: int | None) -> Samples:
+    """Return so many samples at most, the same random choice for all data of one size."""
+    x, y = samples
+    if count is None or count >= len(x):
+        return samples
+    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:count]
+    return x[chosen], y[chosen]

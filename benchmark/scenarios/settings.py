@@ -63,6 +63,11 @@ class Curve(Settings):
 
     every: CountFromZero = Field(50, description="Every so many steps; 0 measures no curve.")
     first: CountFromZero = Field(0, description="And after each of the first so many steps.")
+    samples: Count | None = Field(
+        2000,
+        description="Test samples of each model it is measured on, a fixed random choice; null: "
+        "all. Accuracies before and after a training always take all.",
+    )
 
 
 class ScenarioSettings(Settings):

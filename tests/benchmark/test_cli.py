@@ -309,8 +309,10 @@ def test_a_shipped_suite_is_shown_as_it_is(capsys):
         ["--help"],
         ["list", "strategies"],
         ["list", "suites"],
+        ["list", "scenarios"],
         ["report", "--help"],
         ["run", "--help"],
+        ["speed", "--help"],
     ],
     ids=" ".join,
 )
@@ -319,7 +321,7 @@ def test_answers_need_neither_torch_nor_avalanche(arguments):
         "import sys; from benchmark.cli import main\n"
         "try: main()\n"
         "except SystemExit as left: assert not left.code, left.code\n"
-        "heavy = {'torch', 'avalanche', 'pandas', 'matplotlib', 'scipy', 'sklearn'}\n"
+        "heavy = {'torch', 'avalanche', 'numpy', 'pandas', 'matplotlib', 'scipy', 'sklearn'}\n"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     answer = subprocess.run(

@@ -8,6 +8,7 @@ from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline,
 from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.supervised import JointTraining, Naive
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmark.control import DivergedError, StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.evaluation import AccuracyMeter, CurveRecorder, evaluate
@@ -222,6 +223,35 @@ def test_the_optimizer_is_torchs_bit_for_bit(name):
 )
 def test_the_optimizer_is_the_one_that_was_asked_for(name, kind):
     assert type(make_optimizer(OPTIMIZERS[name], nn.Linear(2, 2))) is kind
+
+
+class Waits(TorchDispatchMode):
+    """Counts how often the program waits for a number that a device has computed."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.count += function in {
+            torch.ops.aten._local_scalar_dense.default,
+            torch.ops.aten.nonzero.default,
+            torch.ops.aten.equal.default,
+        }
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("plugin", [None, EWC, SI, WPL, Freeze, Independent])
+def test_a_step_waits_for_no_number(streams, plugin):
+    def waits(steps):
+        plugins = [plugin()] if plugin else []
+        watch = Watch(lambda fraction: None, [steps, steps])
+        strategy = in_memory(make_model(), [*plugins, watch], steps=[steps, steps])
+        with Waits() as counter:
+            train(strategy, streams["train"])
+        return counter.count
+
+    assert waits(4) == waits(40)
 
 
 # Evaluation

@@ -1,0 +1,48 @@
+"""One model's training after one earlier model and after fifty, in a bank of the same size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from benchmark.runner import TRAINING, Prepared, prepare
+from benchmark.speed.measure import Case, Stopwatch
+from benchmark.suite import Run
+
+FEW, MANY = 1, 50
+"""Earlier models in the first repeat; each repeat trains one more."""
+
+
+def case(run: Run, root: Path) -> Case:
+    """Return the case; its two phases train the next model of two banks.
+
+    Args:
+        run: Of the suite ``speed``, with more than ``MANY`` models.
+        root: The folder that holds the data sets.
+    """
+    method: str = run.spec["strategy"]["strategy"]
+    banks: dict[str, tuple[Prepared, list[int]]] = {}
+    phases = {"after 1 model": FEW, f"after {MANY} models": MANY}
+
+    def train() -> Mapping[str, float]:
+        seconds = {}
+        for phase, earlier in phases.items():
+            if phase not in banks:
+                banks[phase] = _trained(run, root, earlier)
+            ready, left = banks[phase]
+            watch = Stopwatch(run.spec["device"])
+            ready.strategy.train(ready.scenario.train[left.pop(0)], **TRAINING)
+            seconds[phase] = watch.seconds()
+        return seconds
+
+    scenario = prepare(run, root).scenario
+    samples = len(scenario.train[0].dataset) * run.spec["scenario"]["epochs"]
+    return Case(run.scenario, method, "palimpsest", dict.fromkeys(phases, samples), train)
+
+
+def _trained(run: Run, root: Path, models: int) -> tuple[Prepared, list[int]]:
+    """A bank whose first models are trained, and the experiences that are left."""
+    ready = prepare(run, root)
+    for experience in ready.scenario.train[:models]:
+        ready.strategy.train(experience, **TRAINING)
+    return ready, list(range(models, len(ready.scenario.train)))

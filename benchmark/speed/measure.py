@@ -1,0 +1,125 @@
+"""Interleaved measurements, and the ratios between implementations.
+
+Machines are shared and their speed drifts, so that only what was measured in the same
+minute may be compared: every repeat measures all cases once, ratios are taken within a
+repeat, and medians are reported.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Literal
+
+import torch
+
+Implementation = Literal["loop", "avalanche", "palimpsest"]
+"""A hand-written PyTorch loop, Avalanche as it ships, or this harness."""
+
+PLAIN = "finetune"
+"""The method without a penalty, whose loop the others are compared with."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Something to time.
+
+    Attributes:
+        workload: What is trained, evaluated or estimated.
+        method: A strategy's or an estimator's name.
+        implementation: Whose code does it.
+        samples: For each phase how many samples it goes through.
+        run: Does it once and returns each phase's seconds; what it prepares is not counted.
+    """
+
+    workload: str
+    method: str
+    implementation: Implementation
+    samples: Mapping[str, int]
+    run: Callable[[], Mapping[str, float]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One phase of a case, as ``palimpsest speed`` prints it.
+
+    Attributes:
+        workload: As in the case.
+        method: As in the case.
+        phase: One of the case's.
+        implementation: As in the case.
+        samples_per_second: Median over the repeats.
+        ratio_to_loop: To the loop's rate in the same repeat, median over the repeats; the loop
+            of the same method, or the plain one where it has none. ``None``: there is no loop.
+        ratio_to_avalanche: Likewise; ``None`` where Avalanche has no such method.
+    """
+
+    workload: str
+    method: str
+    phase: str
+    implementation: Implementation
+    samples_per_second: float
+    ratio_to_loop: float | None
+    ratio_to_avalanche: float | None
+
+
+class Stopwatch:
+    """Seconds of work: of the processor's time on a CPU, waiting for the device elsewhere.
+
+    Processor time, because what other programs do on a shared machine then counts less; the
+    work is done by one thread.
+
+    Args:
+        device: As torch spells it.
+    """
+
+    def __init__(self, device: str) -> None:
+        self._cpu = device == "cpu"
+        self._start = self._now()
+
+    def seconds(self) -> float:
+        """Return the time since the watch was made or last read."""
+        now = self._now()
+        passed, self._start = now - self._start, now
+        return max(passed, 1e-9)
+
+    def _now(self) -> float:
+        if self._cpu:
+            return time.process_time()
+        torch.cuda.synchronize()
+        return time.perf_counter()
+
+
+def measure(
+    cases: Sequence[Case], repeats: int, tell: Callable[[str], None] = lambda line: None
+) -> list[Row]:
+    """Time all cases in turn, several times over.
+
+    Args:
+        cases: Of one or several workloads.
+        repeats: How often.
+        tell: Told what is being measured.
+    """
+    rates: dict[tuple[str, str, str, Implementation], list[float]] = {}
+    for _ in range(repeats):
+        for case in cases:
+            tell(f"{case.workload}: {case.method}, {case.implementation}")
+            for phase, seconds in case.run().items():
+                key = (case.workload, case.method, phase, case.implementation)
+                rates.setdefault(key, []).append(case.samples[phase] / seconds)
+
+    def ratio(key: tuple[str, str, str, Implementation], to: Implementation) -> float | None:
+        workload, method, phase, _ = key
+        own = rates.get((workload, method, phase, to))
+        plain = rates.get((workload, PLAIN, phase, to)) if to == "loop" else None
+        others = own or plain
+        if others is None:
+            return None
+        return median(a / b for a, b in zip(rates[key], others, strict=True))
+
+    return [
+        Row(*key, median(found), ratio(key, "loop"), ratio(key, "avalanche"))
+        for key, found in rates.items()
+    ]

@@ -1,0 +1,204 @@
+"""The same training three times: a hand-written loop, stock Avalanche and this harness.
+
+All three start from the same weights and see the same batches in the same order, so that
+fine-tuning ends with the same weights. Each method's importance pass is counted in, with
+its own defaults: ours takes the exact Fisher information of 1,000 samples, Avalanche's EWC
+the squared gradients of all its batches.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from avalanche.benchmarks import (
+    benchmark_from_datasets,
+    task_incremental_benchmark,
+    with_classes_timeline,
+)
+from avalanche.benchmarks.utils import as_classification_dataset
+from avalanche.evaluation.metrics import accuracy_metrics
+from avalanche.training import EWC, Naive, SynapticIntelligence
+from avalanche.training.plugins import EvaluationPlugin
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+from torchvision.datasets import MNIST
+from torchvision.transforms import Compose, Normalize, ToTensor
+
+from benchmark.evaluation import evaluate
+from benchmark.runner import TRAINING, Prepared, prepare, scenario_settings
+from benchmark.scenarios.settings import RMSprop, ScenarioSettings
+from benchmark.seeding import derive
+from benchmark.speed.measure import PLAIN, Case, Implementation, Stopwatch
+from benchmark.suite import Run
+from benchmark.training import EVALUATION_BATCH
+
+Trained = tuple[dict[str, float], nn.Module]
+"""Seconds of each phase, and the model that came out."""
+
+_STOCK: dict[str, tuple[type[Any], dict[str, float]]] = {
+    PLAIN: (Naive, {}),
+    "ewc": (EWC, {"ewc_lambda": 1.0}),
+    "si": (SynapticIntelligence, {"si_lambda": 1.0}),
+}
+
+
+def cases(
+    run: Run, root: Path, implementations: Sequence[Implementation] = get_args(Implementation)
+) -> list[Case]:
+    """Return a run as it is to be timed by every implementation that has its method.
+
+    Args:
+        run: Of the suite ``speed``.
+        root: The folder that holds the data sets.
+        implementations: Of these only.
+    """
+    method: str = run.spec["strategy"]["strategy"]
+    trainings: dict[Implementation, Callable[[Run, Path], Trained]] = {}
+    if method == PLAIN and "loop" in implementations:
+        trainings["loop"] = train_by_loop
+    if method in _STOCK and "avalanche" in implementations:
+        trainings["avalanche"] = train_by_avalanche
+    trainings["palimpsest"] = train_by_harness
+    scenario = prepare(run, root).scenario
+    samples = {
+        "train": sum(len(experience.dataset) for experience in scenario.train),
+        "evaluate": sum(len(experience.dataset) for experience in scenario.test),
+    }
+    return [
+        Case(run.scenario, method, name, samples, lambda train=train: train(run, root)[0])  # type: ignore[misc]
+        for name, train in trainings.items()
+    ]
+
+
+def train_by_harness(run: Run, root: Path) -> Trained:
+    """Train and evaluate as ``palimpsest run`` does."""
+    ready = prepare(run, root)
+    watch = Stopwatch(run.spec["device"])
+    for experience in ready.scenario.train:
+        ready.strategy.train(experience, **TRAINING)
+    training = watch.seconds()
+    evaluate(ready.strategy, ready.scenario.test)
+    return {"train": training, "evaluate": watch.seconds()}, ready.scenario.model
+
+
+def train_by_loop(run: Run, root: Path) -> Trained:
+    """Train and evaluate as one would write it for the occasion, without a penalty."""
+    settings, ready = scenario_settings(run.spec), prepare(run, root)
+    bank = ready.scenario.model
+    models = [nn.Sequential(*(bank.blocks[name] for name in path)) for path in bank.paths]
+    criterion = nn.CrossEntropyLoss()
+    watch = Stopwatch(run.spec["device"])
+    for i, (x, y, task) in enumerate(_tensors(ready.scenario.train)):
+        model = models[task]
+        optimizer = _optimizer(settings, model)
+        order = _order(run, i, len(x)).to(x.device)
+        for chosen in torch.split(order, settings.batch_size):
+            optimizer.zero_grad()
+            loss = criterion(model(x[chosen]), y[chosen])
+            loss.backward()
+            optimizer.step()
+    training = watch.seconds()
+    with torch.no_grad():
+        for x, y, task in _tensors(ready.scenario.test):
+            right = torch.zeros((), device=x.device)
+            split = (torch.split(tensor, EVALUATION_BATCH) for tensor in (x, y))
+            for images, labels in zip(*split, strict=True):
+                right += (models[task](images).argmax(dim=1) == labels).sum()
+            float(right / len(x))
+    return {"train": training, "evaluate": watch.seconds()}, bank
+
+
+def train_by_avalanche(run: Run, root: Path) -> Trained:
+    """Train and evaluate with Avalanche's own strategy, loader and metrics.
+
+    A bank with one model is replaced by that model, which spares Avalanche its dispatch on
+    task labels.
+    """
+    settings, ready = scenario_settings(run.spec), prepare(run, root)
+    bank = ready.scenario.model
+    alone = len(bank.paths) == 1
+    model = nn.Sequential(*(bank.blocks[name] for name in bank.paths[0])) if alone else bank
+    streams = _stock_streams(run, ready, root)
+    strategy_class, arguments = _STOCK[run.spec["strategy"]["strategy"]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that nothing is logged
+        metrics = EvaluationPlugin(accuracy_metrics(experience=True), loggers=[])
+    strategy = strategy_class(
+        model=model,
+        optimizer=_optimizer(settings, model),
+        criterion=nn.CrossEntropyLoss(),
+        train_mb_size=settings.batch_size,
+        train_epochs=1,
+        eval_mb_size=EVALUATION_BATCH,
+        device=run.spec["device"],
+        evaluator=metrics,
+        **arguments,
+    )
+    watch = Stopwatch(run.spec["device"])
+    for experience in streams["train"]:
+        strategy.train(experience, shuffle=False, reset_optimizer_state=True)
+    training = watch.seconds()
+    strategy.eval(streams["test"])
+    return {"train": training, "evaluate": watch.seconds()}, bank
+
+
+def _optimizer(settings: ScenarioSettings, model: nn.Module) -> torch.optim.Optimizer:
+    """The optimizers of the suite ``speed``, with torch's defaults."""
+    kind = torch.optim.RMSprop if isinstance(settings.optimizer, RMSprop) else torch.optim.SGD
+    return kind(model.parameters(), lr=settings.optimizer.learning_rate)
+
+
+def _order(run: Run, experience: int, count: int) -> Tensor:
+    """The order in which the harness visits the samples of an experience in its first pass."""
+    generator = torch.Generator().manual_seed(derive(run.seed, "order", experience))
+    return torch.randperm(count, generator=generator)
+
+
+def _tensors(experiences: list[Any]) -> Iterator[tuple[Tensor, Tensor, int]]:
+    for experience in experiences:
+        yield experience.dataset.tensors
+
+
+def _stock_streams(run: Run, ready: Prepared, root: Path) -> Any:
+    """The scenario's samples as a user of Avalanche would have them, in the harness's order."""
+
+    def datasets(experiences: list[Any], shuffled: bool) -> list[Any]:
+        made = []
+        for i, (x, y, _) in enumerate(_tensors(experiences)):
+            order = _order(run, i, len(x)) if shuffled else torch.arange(len(x))
+            made.append(_stock_dataset(x[order].cpu(), y[order].cpu(), run, root))
+        return made
+
+    benchmark = benchmark_from_datasets(
+        train=datasets(ready.scenario.train, shuffled=True),
+        test=datasets(ready.scenario.test, shuffled=False),
+    )
+    if len(ready.scenario.model.paths) > 1:
+        benchmark = task_incremental_benchmark(benchmark)
+    return with_classes_timeline(benchmark).streams
+
+
+def _stock_dataset(x: Tensor, y: Tensor, run: Run, root: Path) -> Any:
+    """MNIST as torchvision has it, transformed image by image; other data as tensors."""
+    if run.spec["scenario"]["data"] != "mnist":
+        data: Any = TensorDataset(x, y)
+        data.targets = y.tolist()
+        return as_classification_dataset(data)
+    mean, std = _statistics(root)
+    data = MNIST(root)
+    data.data, data.targets = (x[:, 0] * std + mean).round().to(torch.uint8), y
+    transform = Compose([ToTensor(), Normalize((mean / 255,), (std / 255,))])
+    groups = {"train": (transform, None), "eval": (transform, None)}
+    return as_classification_dataset(data, transform_groups=groups)
+
+
+@cache
+def _statistics(root: Path) -> tuple[float, float]:
+    """Mean and standard deviation of MNIST's training pixels, 0 to 255."""
+    pixels = MNIST(root).data.double()
+    return float(pixels.mean()), float(pixels.std(correction=0))
