@@ -82,6 +82,20 @@ def mean_matrix(cell: Cell) -> NDArray[np.float64]:
     return np.asarray(np.array(matrices, dtype=float).mean(axis=0), dtype=float)
 
 
+def matrices_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row an entry of a mean accuracy matrix.
+
+    Columns: scenario, variant (its label), trained (the last model trained), model (the one
+    that was measured) and accuracy.
+    """
+    rows = [
+        (cell.scenario, cell.variant.label, i, j, accuracy)
+        for cell in cells
+        for (i, j), accuracy in np.ndenumerate(mean_matrix(cell))
+    ]
+    return pd.DataFrame(rows, columns=["scenario", "variant", "trained", "model", "accuracy"])
+
+
 def _points(record: Record) -> Iterator[tuple[int, int, int, int, float]]:
     lengths = {curve["model"]: max(curve["steps"], default=0) for curve in record.curves}
     first = lengths.get(0, 0) if len(record.accuracy_matrix) > 1 else 0

@@ -1,4 +1,4 @@
-"""The report's figures, each an ``<svg>`` element. They show per cent, and never pyplot's state."""
+"""Curves and accuracy matrices. Figures show per cent, and never touch pyplot's state."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from reports.aggregate import curves_frame, matrices_frame, mean_matrix
 from reports.cells import FINETUNE, JOINT, Cell, Variant, strength_text
 from reports.curves import Panel, average, panels
-from reports.style import INK, PALE, Style, figure_settings, to_svg, wrapped
+from reports.plot import Plot
+from reports.style import INK, PALE, Style, wrapped
 
 ROW = 6
 """Most variants that one row of a figure holds."""
@@ -36,23 +38,21 @@ def rows_of(cells: Sequence[Cell]) -> list[list[Cell]]:
     return [*_chunks(alone), *rows]
 
 
-def curves_svg(
-    cells: Sequence[Cell], frame: pd.DataFrame, style: Mapping[Variant, Style], name: str
-) -> str | None:
-    """Draw accuracy over the steps of training: mean and 95 % interval over seeds.
+def curves_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str) -> Plot | None:
+    """Show accuracy over the steps of training: mean and 95 % interval over seeds.
 
     A row for each strategy with several strengths, fine-tuning in each for comparison. The
     strategy ``joint`` is left out: it has no order of models.
 
     Args:
         cells: One scenario's cells with finished runs.
-        frame: What ``aggregate.curves_frame`` made of them.
         style: How each variant is drawn.
-        name: Unique in the page.
+        name: Unique in the report.
 
     Returns:
-        The element, or ``None`` where no run has curves.
+        The plot, or ``None`` where no run has curves.
     """
+    frame = curves_frame(cells)
     known = set(frame["variant"])
     shown = [c for c in cells if c.variant.label in known and c.variant.kind != JOINT]
     if not shown:
@@ -61,7 +61,8 @@ def curves_svg(
     means = [average(column.frame) for column in columns]
     rows = rows_of(shown)
     plain = [c for c in shown if c.variant.kind == FINETUNE]
-    with figure_settings():
+
+    def draw() -> Figure:
         figure = Figure(figsize=(10.6, 0.5 + 1.95 * len(rows)), layout="constrained")
         grid = figure.subplots(
             len(rows),
@@ -79,25 +80,35 @@ def curves_svg(
         for group in dict.fromkeys(panel.group for panel in columns):
             _share_limits(grid[:, [panel.group == group for panel in columns]].ravel())
         figure.supylabel("accuracy, %", fontsize=8.5)
-        description = f"Accuracy over training steps in {cells[0].scenario}, mean over seeds"
-        return to_svg(figure, name, description)
+        return figure
+
+    joint = len(shown) < len(cells) and any(c.variant.kind == JOINT for c in cells)
+    return Plot(
+        name,
+        "Curves",
+        "Test accuracy during training: mean and 95 % interval over seeds. Strengths run from "
+        "light (weak) to dark (strong)."
+        + (" Joint training has no order of models, and no curve here." if joint else ""),
+        f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",
+        frame,
+        draw,
+    )
 
 
-def heatmaps_svg(
-    cells: Sequence[Cell], matrices: Mapping[Variant, NDArray[np.float64]], name: str
-) -> str:
-    """Draw mean accuracy matrices: row i after model i was trained, column j model j.
+def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot:
+    """Show mean accuracy matrices: row i after model i was trained, column j model j.
 
     Numbers above the diagonal, of models not yet trained, stand without colour.
 
     Args:
         cells: One scenario's cells with finished runs.
-        matrices: Mean accuracy matrix of each variant, (T, T), NaN where undefined.
-        name: Unique in the page.
+        name: Unique in the report.
     """
+    matrices = {cell.variant: mean_matrix(cell) for cell in cells}
     rows = rows_of(cells)
     width = max(len(row) for row in rows)
-    with figure_settings():
+
+    def draw() -> Figure:
         figure = Figure(figsize=(1.1 + 1.55 * width, 0.3 + 1.85 * len(rows)), layout="constrained")
         grid = figure.subplots(len(rows), width, squeeze=False)
         for i, line in enumerate(rows):
@@ -115,7 +126,17 @@ def heatmaps_svg(
         bar.set_label("accuracy, %")
         bar.ax.tick_params(length=0)
         bar.ax.spines[:].set_visible(False)
-        return to_svg(figure, name, f"Mean accuracy matrices in {cells[0].scenario}")
+        return figure
+
+    return Plot(
+        name,
+        "Accuracy matrices",
+        "Test accuracy of each model (column) after each model was trained (row), mean over seeds. "
+        "Numbers without colour are of models not yet trained.",
+        f"Mean accuracy matrices in {cells[0].scenario}",
+        matrices_frame(cells),
+        draw,
+    )
 
 
 def _draw_matrix(ax: Axes, matrix: NDArray[np.float64]) -> QuadMesh:

@@ -17,12 +17,10 @@ from markupsafe import Markup
 from benchmark import __version__
 from benchmark.errors import UserError
 from benchmark.store import Record
-from reports.aggregate import curves_frame, mean_matrix, summary_frame
-from reports.cells import JOINT, Cell, Variant, by_scenario, group, strength_text
-from reports.figures import curves_svg, heatmaps_svg
+from reports.cells import Cell, Variant, by_scenario, group, strength_text
 from reports.findings import caveats, findings
 from reports.formatting import duration, percent, several
-from reports.plane import plane_svg
+from reports.plots import scenario_plots
 from reports.style import Style, styles
 
 
@@ -190,27 +188,13 @@ def _scenario(
 ) -> dict[str, Any]:
     """Collect what the template shows of one scenario."""
     done = [cell for cell in cells if cell.done]
-    found: dict[str, Any] = {
+    return {
         "id": prefix,
         "name": name,
         "settings": _settings(cells[0]),
         "strategies": [list(g) for _, g in groupby(cells, key=lambda c: c.variant.strategy)],
-        "joint": any(cell.variant.kind == JOINT for cell in done),
-        "plane": None,
-        "curves": None,
-        "heatmaps": None,
+        "plots": [(plot, Markup(plot.svg())) for plot in scenario_plots(done, style, prefix)],
     }
-    if done:
-        matrices = {cell.variant: mean_matrix(cell) for cell in done}
-        plane = plane_svg(done, summary_frame(done), style, f"{prefix}-plane")
-        curves = curves_svg(done, curves_frame(done), style, f"{prefix}-curves")
-        heatmaps = heatmaps_svg(done, matrices, f"{prefix}-heatmaps")
-        found |= {
-            "plane": plane and Markup(plane),
-            "curves": curves and Markup(curves),
-            "heatmaps": Markup(heatmaps),
-        }
-    return found
 
 
 def _settings(cell: Cell) -> list[tuple[str, str]]:

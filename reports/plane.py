@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
+from reports.aggregate import summary_frame
 from reports.cells import REFERENCES, Cell, Variant, strength_text
-from reports.style import Style, figure_settings, to_svg, wrapped
+from reports.plot import Plot
+from reports.style import Style, wrapped
 
 X, Y = "learning_accuracy", "stability"
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
@@ -27,28 +29,27 @@ class _Point:
     variant: Variant
 
 
-def plane_svg(
-    cells: Sequence[Cell], summary: pd.DataFrame, style: Mapping[Variant, Style], name: str
-) -> str | None:
-    """Draw each variant's mean with its 95 % intervals, a strategy's strengths joined in order.
+def plane_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str) -> Plot | None:
+    """Show each variant's mean with its 95 % intervals, a strategy's strengths joined in order.
 
     A variant with a stability but no learning accuracy (``joint`` with more than two models)
     is a horizontal line.
 
     Args:
         cells: One scenario's cells with finished runs.
-        summary: What ``aggregate.summary_frame`` made of them.
         style: How each variant is drawn.
-        name: Unique in the page.
+        name: Unique in the report.
 
     Returns:
-        The element, or ``None`` where there is nothing to place (one model).
+        The plot, or ``None`` where there is nothing to place (one model).
     """
+    summary = summary_frame(cells)
     table = summary.set_index(["variant", "metric"])[["mean", "low", "high"]] * 100
     places = {cell.variant: (_value(table, cell, X), _value(table, cell, Y)) for cell in cells}
     if not any(x is not None and y is not None for x, y in places.values()):
         return None
-    with figure_settings():
+
+    def draw() -> Figure:
         figure = Figure(figsize=(7.4, 4.6), layout="constrained")
         ax = figure.subplots()
         points: list[_Point] = []
@@ -81,7 +82,18 @@ def plane_svg(
         )  # fmt: skip
         figure.draw_without_rendering()
         _label(ax, points, style)
-        return to_svg(figure, name, f"Stability-plasticity plane of {cells[0].scenario}")
+        return figure
+
+    return Plot(
+        name,
+        "Stability and plasticity",
+        "Each strategy’s frontier over its strengths, light (weak) to dark (strong) and labelled; "
+        "up and to the right is better. Crosses are 95 % intervals over seeds. Grey marks the "
+        "references.",
+        f"Stability-plasticity plane of {cells[0].scenario}",
+        summary[summary["metric"].isin([X, Y])],
+        draw,
+    )
 
 
 def _value(table: pd.DataFrame, cell: Cell, metric: str) -> Any:

@@ -4,11 +4,11 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 
-from reports.aggregate import curves_frame, mean_matrix, summary_frame
+from reports.aggregate import curves_frame
 from reports.cells import group
 from reports.curves import average, panels
-from reports.figures import curves_svg, heatmaps_svg, rows_of
-from reports.plane import plane_svg
+from reports.figures import curves_plot, heatmaps_plot, rows_of
+from reports.plane import plane_plot
 from reports.style import styles
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -24,13 +24,12 @@ def look(cells):
 
 
 def draw(cells, name="f"):
-    frame, summary = curves_frame(cells), summary_frame(cells)
-    matrices = {cell.variant: mean_matrix(cell) for cell in cells}
-    return (
-        curves_svg(cells, frame, look(cells), f"{name}-curves"),
-        heatmaps_svg(cells, matrices, f"{name}-heatmaps"),
-        plane_svg(cells, summary, look(cells), f"{name}-plane"),
+    plots = (
+        curves_plot(cells, look(cells), f"{name}-curves"),
+        heatmaps_plot(cells, f"{name}-heatmaps"),
+        plane_plot(cells, look(cells), f"{name}-plane"),
     )
+    return tuple(plot and plot.svg() for plot in plots)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +75,7 @@ def test_every_strength_is_labelled_and_every_strategy_is_named(drawn):
 
 def test_undefined_cells_stay_blank(cells):
     (joint,) = (cell for cell in cells if cell.variant.label == "joint")
-    found = words(heatmaps_svg([joint], {joint.variant: mean_matrix(joint)}, "joint"))
+    found = words(heatmaps_plot([joint], "joint").svg())
     numbers = [text for text in found if re.fullmatch(r"\d+\.\d", text)]
     assert len(numbers) == 2
 
@@ -166,9 +165,5 @@ def test_rows_hold_a_strategy_each_and_never_too_many(cells, record):
 
 def test_names_are_shown_as_they_are_written(record):
     name = "_a <b> & $x_1$"
-    svg = heatmaps_svg(
-        group([record([[0.9]], strategy=name)]),
-        {cell.variant: mean_matrix(cell) for cell in group([record([[0.9]], strategy=name)])},
-        "odd",
-    )
-    assert name in "".join(words(svg))
+    plot = heatmaps_plot(group([record([[0.9]], strategy=name)]), "odd")
+    assert name in "".join(words(plot.svg()))
