@@ -13,6 +13,8 @@ from benchmark.metrics import METRICS
 from benchmark.store import Record
 from reports.cells import Cell
 
+_Numbers = NDArray[Any]
+
 CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "position", "accuracy")
 
 
@@ -67,13 +69,20 @@ def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     one that was measured), step (of that training, 0 before its first), position (steps
     since the second model began: negative while the first trained) and accuracy.
     """
-    rows = [
-        (cell.scenario, cell.variant.label, record.seed, *point)
-        for cell in cells
+    parts = [
+        (cell.scenario, label, record.seed, *lines)
+        for cell, label in ((cell, cell.variant.label) for cell in cells)
         for record in cell.done
-        for point in _points(record)
+        for lines in _lines(record)
     ]
-    return pd.DataFrame(rows, columns=list(CURVE_COLUMNS))
+    lengths = [len(part[-1]) for part in parts]
+    columns = {
+        name: np.concatenate(values)
+        if isinstance(values[0], np.ndarray)
+        else np.repeat(values, lengths)
+        for name, values in zip(CURVE_COLUMNS, zip(*parts, strict=True), strict=False)
+    }
+    return pd.DataFrame(columns, columns=list(CURVE_COLUMNS))
 
 
 def mean_matrix(cell: Cell) -> NDArray[np.float64]:
@@ -96,12 +105,13 @@ def matrices_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["scenario", "variant", "trained", "model", "accuracy"])
 
 
-def _points(record: Record) -> Iterator[tuple[int, int, int, int, float]]:
+def _lines(record: Record) -> Iterator[tuple[int, int, _Numbers, _Numbers, _Numbers]]:
+    """Trained model, measured model, and along the line steps, positions and accuracies."""
     lengths = {curve["model"]: max(curve["steps"], default=0) for curve in record.curves}
     first = lengths.get(0, 0) if len(record.accuracy_matrix) > 1 else 0
     for curve in record.curves:
         trained = curve["model"]
         began = sum(steps for model, steps in lengths.items() if model < trained) - first
+        steps = np.array(curve["steps"], dtype=int)
         for model, accuracies in enumerate(curve["accuracy"]):
-            for step, accuracy in zip(curve["steps"], accuracies, strict=True):
-                yield trained, model, step, began + step, accuracy
+            yield trained, model, steps, began + steps, np.array(accuracies, dtype=float)

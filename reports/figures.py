@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
+from matplotlib.collections import LineCollection, PolyCollection, QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
@@ -21,6 +22,10 @@ from reports.style import INK, PALE, Style, wrapped
 
 ROW = 6
 """Most variants that one row of a figure holds."""
+
+# Inches.
+_WIDTH, _LEGEND = 10.6, 2.0
+_SLOT, _SIDE = 1.5, 1.2
 
 
 def rows_of(cells: Sequence[Cell]) -> list[list[Cell]]:
@@ -63,13 +68,23 @@ def curves_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str
     plain = [c for c in shown if c.variant.kind == FINETUNE]
 
     def draw() -> Figure:
-        figure = Figure(figsize=(10.6, 0.5 + 1.95 * len(rows)), layout="constrained")
+        height = 0.8 + 1.95 * len(rows)
+        figure = Figure(figsize=(_WIDTH, height))
+        # Placed by hand: a layout engine would draw everything twice.
         grid = figure.subplots(
             len(rows),
             len(columns),
             squeeze=False,
             sharex="col",
-            gridspec_kw={"width_ratios": [column.width for column in columns]},
+            gridspec_kw={
+                "width_ratios": [column.width for column in columns],
+                "left": 0.62 / _WIDTH,
+                "right": 1 - _LEGEND / _WIDTH,
+                "bottom": 0.48 / height,
+                "top": 1 - 0.28 / height,
+                "hspace": 0.16,
+                "wspace": 0.14,
+            },
         )
         for row, members in enumerate(rows):
             compared = plain if len(rows) > 1 and not set(plain) & set(members) else []
@@ -79,7 +94,7 @@ def curves_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str
             _curves_legend(grid[row][-1], members, compared, style)
         for group in dict.fromkeys(panel.group for panel in columns):
             _share_limits(grid[:, [panel.group == group for panel in columns]].ravel())
-        figure.supylabel("accuracy, %", fontsize=8.5)
+        figure.supylabel("accuracy, %", fontsize=8.5, x=0.08 / _WIDTH, ha="left")
         return figure
 
     joint = len(shown) < len(cells) and any(c.variant.kind == JOINT for c in cells)
@@ -109,20 +124,27 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot:
     width = max(len(row) for row in rows)
 
     def draw() -> Figure:
-        figure = Figure(figsize=(1.1 + 1.55 * width, 0.3 + 1.85 * len(rows)), layout="constrained")
-        grid = figure.subplots(len(rows), width, squeeze=False)
+        across, down = 0.5 + _SLOT * width + 0.6, 0.3 + (_SLOT + 0.3) * len(rows)
+        figure = Figure(figsize=(across, down))
+        # One pair of axes in inches: one for each matrix would take seconds to draw.
+        ax = figure.add_axes((0, 0, 1, 1))
+        ax.set(xlim=(0, across), ylim=(down, 0))
+        ax.set_axis_off()
         for i, line in enumerate(rows):
-            for j, ax in enumerate(grid[i]):
-                if j >= len(line):
-                    ax.set_axis_off()
-                    continue
-                image = _draw_matrix(ax, 100 * matrices[line[j].variant])
-                ax.set_title(wrapped(line[j].variant.label, 22), fontsize=8)
+            for j, cell in enumerate(line):
+                left, top = 0.5 + _SLOT * j, 0.45 + (_SLOT + 0.3) * i
+                image = _draw_matrix(ax, 100 * matrices[cell.variant], left, top)
+                ax.text(left, top - 0.06, wrapped(cell.variant.label, 22), fontsize=8, va="bottom")
                 if j == 0:
-                    ax.set_ylabel("after model")
+                    ax.text(
+                        left - 0.26, top + _SIDE / 2, "after model", rotation=90,
+                        ha="right", va="center",
+                    )  # fmt: skip
                 if i == len(rows) - 1 or j >= len(rows[i + 1]):
-                    ax.set_xlabel("accuracy of model")
-        bar = figure.colorbar(image, ax=grid, shrink=min(1.0, 1.8 / len(rows)), aspect=16)
+                    ax.text(left + _SIDE / 2, top + _SIDE + 0.2, "of model", ha="center", va="top")
+        high = min(0.8 * down, 1.6)
+        place = (1 - 0.62 / across, 0.5 - high / down / 2, 0.09 / across, high / down)
+        bar = figure.colorbar(image, cax=figure.add_axes(place))
         bar.set_label("accuracy, %")
         bar.ax.tick_params(length=0)
         bar.ax.spines[:].set_visible(False)
@@ -139,10 +161,14 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot:
     )
 
 
-def _draw_matrix(ax: Axes, matrix: NDArray[np.float64]) -> QuadMesh:
+def _draw_matrix(ax: Axes, matrix: NDArray[np.float64], left: float, top: float) -> QuadMesh:
     size = len(matrix)
     learned = np.where(np.tri(size, dtype=bool), matrix, np.nan)
+    unit = _SIDE / size
+    edges = np.arange(size + 1) * unit
     image = ax.pcolormesh(
+        left + edges,
+        top + edges,
         np.ma.masked_invalid(learned),
         cmap="Blues",
         vmin=0,
@@ -150,34 +176,44 @@ def _draw_matrix(ax: Axes, matrix: NDArray[np.float64]) -> QuadMesh:
         edgecolor="white",
         linewidth=1,
     )
-    ax.set(aspect="equal", xlim=(0, size), ylim=(size, 0))
-    every = max(1, size // 5)
-    places = np.arange(0, size, every)
-    ax.set_xticks(places + 0.5, [str(place) for place in places])
-    ax.set_yticks(places + 0.5, [str(place) for place in places])
-    ax.tick_params(length=0, pad=2)
-    ax.spines[:].set_visible(False)
+    for place in range(0, size, max(1, size // 5)):
+        middle = (place + 0.5) * unit
+        ax.text(left - 0.06, top + middle, str(place), ha="right", va="center", fontsize=8)
+        ax.text(left + middle, top + _SIDE + 0.05, str(place), ha="center", va="top", fontsize=8)
     if size <= 6:
         digits = 1 if size <= 3 else 0
         for (i, j), value in np.ndenumerate(matrix):
             if np.isnan(value):
                 continue
             color = "#6b6b6b" if j > i else "white" if value > 55 else INK
-            ax.text(j + 0.5, i + 0.5, f"{value:.{digits}f}", color=color, ha="center", va="center")
+            ax.text(
+                left + (j + 0.5) * unit, top + (i + 0.5) * unit, f"{value:.{digits}f}",
+                color=color, ha="center", va="center",
+            )  # fmt: skip
     return image
 
 
 def _draw_curves(
     ax: Axes, cells: Sequence[Cell], mean: pd.DataFrame, style: Mapping[Variant, Style]
 ) -> None:
+    lines, bands, looks = [], [], []
     for cell in cells:
-        look = style[cell.variant]
         own = mean[mean["variant"] == cell.variant.label]
         for _, phase in own.groupby("phase"):
-            ax.fill_between(
-                phase["x"], phase["low"], phase["high"], color=look.color, alpha=0.13, linewidth=0
-            )
-            ax.plot(phase["x"], phase["mean"], color=look.color, linestyle=look.linestyle)
+            x, low, high = (phase[column].to_numpy() for column in ("x", "low", "high"))
+            lines.append(np.column_stack([x, phase["mean"]]))
+            bands.append(np.column_stack([[*x, *x[::-1]], [*low, *high[::-1]]]))
+            looks.append(style[cell.variant])
+    colors = [look.color for look in looks]
+    # Two collections, because an artist for each line would take most of the report's time.
+    ax.add_collection(PolyCollection(bands, facecolors=colors, alpha=0.13, linewidths=0))
+    ax.add_collection(
+        LineCollection(
+            lines, colors=colors, linestyles=[look.linestyle for look in looks],
+            linewidths=mpl.rcParams["lines.linewidth"], capstyle="projecting", joinstyle="round",
+        )
+    )  # fmt: skip
+    ax.autoscale_view()
 
 
 def _frame_curves(ax: Axes, panel: Panel, *, first: bool, last: bool) -> None:
