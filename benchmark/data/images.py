@@ -1,4 +1,4 @@
-"""Image data sets as normalised tensors, loaded once per process."""
+"""Image data sets as normalised tensors, read and decoded once."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from torch import Tensor
 
 from benchmark.data.catalog import FOLDER_PREFIX, folder_path, require
 from benchmark.data.raw import RawImages
+from benchmark.data.sharing import shared
 
 
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    """A data set in memory. Its tensors are shared by all who load it: never write to them.
+    """A data set in memory. Others may hold the same tensors: never write to them.
 
     Attributes:
         name: The data set, as the catalog knows it.
@@ -48,9 +49,11 @@ class ImageData:
         return len(self.classes)
 
 
-@cache
 def load(name: str, root: Path) -> ImageData:
-    """Load a data set, downloading it where it is missing; the second call returns the first's.
+    """Load a data set, downloading it where it is missing.
+
+    Its files are read and decoded once; from then on the pixels as they are stored are kept, a
+    quarter of the size of what this returns.
 
     Args:
         name: The data set: one of ``catalog.NAMES``, or ``folder:PATH``.
@@ -62,8 +65,7 @@ def load(name: str, root: Path) -> ImageData:
     Raises:
         UserError: If the name is wrong, or the data are missing, damaged or of no use.
     """
-    require(name, root)
-    raw = _read(name, root)
+    raw = _raw(name, root)
     mean, std = _statistics(raw.train_x)
     return ImageData(
         name=name,
@@ -73,6 +75,12 @@ def load(name: str, root: Path) -> ImageData:
         test_y=raw.test_y,
         classes=raw.classes,
     )
+
+
+@cache
+def _raw(name: str, root: Path) -> RawImages:
+    require(name, root)
+    return RawImages(**shared((name, root), lambda: vars(_read(name, root))))
 
 
 def _read(name: str, root: Path) -> RawImages:

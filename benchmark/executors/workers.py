@@ -1,20 +1,23 @@
-"""Runs spread over worker processes, which start, import and load data once.
+"""Runs spread over worker processes, which import once, load data once and are reused.
 
-A worker tells how far it is through a file of its own, so that no message can block when a
-process is ended.
+On Linux a fork server does the imports for all workers; data sets are shared through files in a
+scratch folder. A worker tells how far it is through a file of its own there, so that no message
+can block when a process is ended.
 """
 
 from __future__ import annotations
 
 import contextlib
-import logging
+import importlib
 import multiprocessing
 import os
-import signal
+import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
 from pathlib import Path
 
 from benchmark.provenance import versions
@@ -22,7 +25,7 @@ from benchmark.store import Record
 from benchmark.suite import Run
 
 _POLL_SECONDS = 0.2
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_PREPARATION = "benchmark.executors.worker_process"
 
 
 def run_in_workers(
@@ -74,8 +77,9 @@ def _until_broken(
     by_key = {run.key: run for run in runs}
     pool = ProcessPoolExecutor(
         min(workers, len(runs)),
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=_context(),
         initializer=_start_worker,
+        initargs=(scratch,),
     )
     try:
         open_futures: set[Future[Record]] = {
@@ -95,14 +99,31 @@ def _until_broken(
             process.terminate()
 
 
-def _start_worker() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
-    for variable in _THREAD_VARIABLES:
-        os.environ[variable] = "1"
-    logging.captureWarnings(capture=True)  # Avalanche's, several a run
-    import torch
+def _context() -> BaseContext:
+    if sys.platform != "linux":  # elsewhere, what torch loads may not survive a fork
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_PREPARATION])
+    # A process that does nothing, for which the imports are waited: an interrupt meanwhile leaves
+    # no worker half started.
+    context.Process(target=os.getpid).start()
+    return context
 
-    torch.set_num_threads(1)
+
+def _start_worker(scratch: Path) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    importlib.import_module(_PREPARATION)  # no work where the fork server has done it
+    from benchmark.data.sharing import share_through
+
+    share_through(scratch)
+
+
+def _end_with_parent() -> None:
+    """Nobody takes the results of a worker whose parent was killed, and nobody else ends it."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _execute(run: Run, root: Path, scratch: Path) -> Record:

@@ -1,7 +1,11 @@
-"""Worker processes: what happens when one of them dies."""
+"""Worker processes: how they start, and what happens when one of them dies."""
 
 import os
 import signal
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,10 +36,22 @@ def pretend(run: Run, root: Path, scratch: Path) -> Record:
     return Record(**run.cell(), status="done", error=None)
 
 
+def start(scratch: Path) -> None:
+    """Stands in for the start of a worker, without the imports."""
+    threading.Thread(target=workers._end_with_parent, daemon=True).start()
+
+
+def busy(run: Run, root: Path, scratch: Path) -> None:
+    """Stands in for a long run."""
+    (root / str(os.getpid())).touch()
+    time.sleep(120)
+
+
 @pytest.fixture(autouse=True)
 def without_torch(monkeypatch):
     monkeypatch.setattr(workers, "_execute", pretend)
-    monkeypatch.setattr(workers, "_start_worker", os.getpid)
+    monkeypatch.setattr(workers, "_start_worker", start)
+    monkeypatch.setattr(workers, "_PREPARATION", "os")
 
 
 def outcome(*names):
@@ -76,3 +92,51 @@ def test_the_first_run_of_a_scenario_and_seed_starts_well_before_the_others():
     runs = [replace(a_run(name), seed=int(name[0])) for name in names]
     ordered = [run.key for run in _ordered(runs, workers=2)]
     assert ordered == ["0a", "1a", "0b", "0c", "2a", "1b", "1c", "3a", "2b", "2c", "3b", "3c"]
+
+
+def test_the_preparation_leaves_a_process_that_may_be_forked():
+    program = (
+        "import benchmark.executors.worker_process, os, signal, sys, torch\n"
+        "tasks = len(os.listdir('/proc/self/task')) if sys.platform == 'linux' else 1\n"
+        "ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN\n"
+        "print(tasks, torch.get_num_threads(), torch.cuda.is_initialized(), ignored)\n"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "OMP_NUM_THREADS"}
+    told = subprocess.run(
+        [sys.executable, "-c", program], env=environment, check=True, capture_output=True, text=True
+    )
+    assert told.stdout.split() == ["1", "1", "False", "True"]
+
+
+def is_there(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def wait_until(condition) -> None:
+    limit = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+def test_no_worker_outlives_its_parent(tmp_path, how):
+    program = (
+        "from test_workers import Path, a_run, busy, start, workers\n"
+        "workers._execute, workers._start_worker, workers._PREPARATION = busy, start, 'os'\n"
+        f"runs, root = [a_run('a'), a_run('b')], Path({str(tmp_path)!r})\n"
+        "list(workers.run_in_workers(runs, root, 2, lambda *_: None))\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=Path(__file__).parent, stderr=subprocess.DEVNULL
+    )
+    try:
+        wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    finally:
+        parent.send_signal(how)
+        parent.wait()
+    wait_until(lambda: not any(is_there(int(file.name)) for file in tmp_path.iterdir()))

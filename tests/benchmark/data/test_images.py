@@ -20,7 +20,7 @@ SHARED = REPO.parent / "shared" / "data"
 @pytest.fixture(autouse=True)
 def forget_loaded_data():
     yield
-    images.load.cache_clear()
+    images._raw.cache_clear()
 
 
 def assert_normalised(x: torch.Tensor) -> None:
@@ -71,8 +71,12 @@ def test_digits_are_the_same_bits_in_another_process_with_other_seeds_and_thread
     assert result.stdout.strip() == here
 
 
-def test_a_data_set_is_loaded_once(tmp_path):
-    assert images.load("digits", tmp_path) is images.load("digits", tmp_path)
+def test_the_files_of_a_data_set_are_read_once(tmp_path, monkeypatch):
+    calls, read = [], images._read
+    monkeypatch.setattr(images, "_read", lambda *which: calls.append(which) or read(*which))
+    first, second = images.load("digits", tmp_path), images.load("digits", tmp_path)
+    assert calls == [("digits", tmp_path)]
+    assert torch.equal(first.train_x, second.train_x)
 
 
 def test_test_images_are_normalised_with_the_statistics_of_the_training_images(

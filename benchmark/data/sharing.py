@@ -1,0 +1,78 @@
+"""Tensors that exist once for all processes of a run, in files that each of them maps."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import torch
+
+_Values = TypeVar("_Values")
+
+_FAILURES = (OSError, RuntimeError)  # torch reports a full disk or a damaged file as the latter
+
+_folder: Path | None = None
+
+
+def share_through(folder: Path | None) -> None:
+    """Let `shared` keep its files in a folder from now on, or keep none.
+
+    Args:
+        folder: One that all processes which share have in common, and that outlives their calls
+            of `shared`; once a file is mapped it may go. ``None`` for a process on its own.
+    """
+    global _folder  # noqa: PLW0603  # told once, when the process starts
+    _folder = folder
+
+
+def shared(key: object, make: Callable[[], _Values]) -> _Values:
+    """Return what the first process to ask has made; the others map the same memory.
+
+    Where nothing is shared, or the folder is full or cannot be used, this is ``make()``.
+
+    Args:
+        key: What is wanted; its ``repr`` is the same in every process.
+        make: Makes it, the same in every process: tensors on the CPU in tuples, lists and
+            dictionaries, and numbers and text. Whatever it raises is passed on.
+    """
+    if _folder is None:
+        return make()
+    digest = hashlib.sha256(repr(key).encode()).hexdigest()
+    file = _folder / f"{digest[:16]}.tensors"
+    with _one_at_a_time(file.with_suffix(".lock")):
+        with contextlib.suppress(*_FAILURES):
+            return cast(_Values, _map(file))
+        values = make()
+        with contextlib.suppress(*_FAILURES):
+            _write(values, file)
+            values = _map(file)
+    return values
+
+
+@contextlib.contextmanager
+def _one_at_a_time(lock: Path) -> Iterator[None]:
+    """Wait for the process that holds the lock, which its end releases, however it ends."""
+    with contextlib.ExitStack() as stack:
+        with contextlib.suppress(OSError):  # no lock: the same is made twice, and nothing is wrong
+            fcntl.flock(stack.enter_context(lock.open("w")), fcntl.LOCK_EX)
+        yield
+
+
+def _write(values: object, file: Path) -> None:
+    """Write a file all at once, so that other processes see it whole or not at all."""
+    temporary = file.with_suffix(f".{os.getpid()}")
+    try:
+        torch.save(values, temporary)
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _map(file: Path) -> Any:
+    """Read a file without copying it; whoever wrote to the tensors would write to copies."""
+    return torch.load(file, mmap=True, weights_only=True)
