@@ -10,31 +10,26 @@ The square of a batch's mean gradient is none of these: it shrinks with the batc
 Sources: Martens, New insights and perspectives on the natural gradient method, JMLR 2020,
 section 5; Kunstner et al., Limitations of the empirical Fisher, NeurIPS 2019.
 
-Linear layers take a short cut: with input a_n and gradient d_nc by the layer's output, the
-gradient by the weight is the outer product d_nc a_n^T, so its square sums to
-``(sum_c p_c d_c^2)^T (a^2)`` and no gradient of a weight is ever formed. All other parameters
-go through ``torch.func``, in chunks.
+Here is what the others compute together:
+
+* ``fisher_factors.py`` has the vectors to go back from, few for each sample;
+* ``fisher_hooks.py`` watches a batch go through the layers of known kinds, for which
+  ``fisher_layers.py`` has all samples' gradients in closed form (``fisher_recurrent.py`` helps);
+* ``fisher_general.py`` differentiates sample by sample by all other parameters.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-from avalanche.models.utils import avalanche_forward, is_multi_task_module
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vjp, vmap
 
+from strategies import fisher_general, fisher_hooks
+from strategies.fisher_factors import draw_classes, factors
 from strategies.settings import Estimator, FisherSettings
-
-_BATCH = 256
-"""Samples that one forward pass takes."""
-
-_CHUNK_ELEMENTS = 2**22
-"""Elements of per-sample gradients held at once; more leaves the processor's cache."""
 
 
 def diagonal_fisher(
@@ -65,15 +60,28 @@ def diagonal_fisher(
         Non-negative tensors of the parameters' shapes, by name.
     """
     totals = {name: torch.zeros_like(value.detach()) for name, value in parameters.items()}
-    with _evaluation_mode(model), torch.enable_grad():
-        for start in range(0, len(x), _BATCH):
-            samples, labels = x[start : start + _BATCH], y[start : start + _BATCH]
-            weights = _class_weights(model, samples, labels, estimator, task_label, generator)
-            done = _add_linear_layers(totals, model, samples, weights, task_label)
-            rest = {n: value.detach() for n, value in parameters.items() if n not in done}
+    every = dict(model.named_parameters(remove_duplicate=False))
+    wanted = {name: every[name] for name in parameters}
+    # Drawn at once, so that the labels do not depend on the batches.
+    drawn = estimator == "monte_carlo"
+    uniform = torch.rand(len(x) if drawn else 0, generator=generator)
+    with _evaluation_mode(model), _requiring_gradients(model), torch.enable_grad():
+        plan = fisher_hooks.plan(model, wanted.values(), x, task_label)
+        for start in range(0, len(x), plan.batch):
+            part = slice(start, start + plan.batch)
+            logits, uses = fisher_hooks.forward(model, x[part], task_label, plan.layers)
+            p = logits.detach().softmax(dim=-1)
+            labels = draw_classes(p, uniform[part]) if drawn else y[part]
+            known = None if estimator == "exact" else labels
+            sums = fisher_hooks.squared_gradients(logits, uses, plan.axes, factors(p, known))
+            found = {name: sums[own] for name, own in wanted.items() if own in sums}
+            rest = {name: parameters[name] for name in fisher_hooks.in_graph(logits, wanted)}
             if rest:
-                one_label = estimator != "exact"
-                _add_others(totals, model, rest, samples, weights, task_label, one_label)
+                found |= fisher_general.squared_gradients(
+                    model, rest, x[part], p, known, task_label
+                )
+            for name, value in found.items():
+                totals[name] += value
     return {name: total / len(x) for name, total in totals.items()}
 
 
@@ -138,152 +146,6 @@ def draw(dataset: Any, count: int, generator: torch.Generator) -> tuple[Tensor, 
     )
 
 
-@torch.no_grad()
-def _class_weights(
-    model: nn.Module,
-    x: Tensor,
-    y: Tensor,
-    estimator: Estimator,
-    task_label: int,
-    generator: torch.Generator | None,
-) -> Tensor:
-    """Weight (N, C) of each class's squared score: its probability, or one-hot for one label."""
-    probabilities: Tensor = avalanche_forward(model, x, task_label).softmax(dim=-1)
-    if estimator == "exact":
-        return probabilities
-    if estimator == "monte_carlo":
-        y = torch.multinomial(probabilities.cpu(), 1, generator=generator)[:, 0].to(x.device)
-    return nn.functional.one_hot(y, probabilities.shape[-1]).to(probabilities.dtype)
-
-
-def _add_linear_layers(
-    totals: dict[str, Tensor], model: nn.Module, x: Tensor, weights: Tensor, task_label: int
-) -> set[str]:
-    """Add the sum over samples for all linear layers; return the names that this covers."""
-    layers = _own_linear_layers(model, totals)
-    inputs: dict[str, Tensor] = {}
-    outputs: dict[str, Tensor] = {}
-    calls: Counter[str] = Counter()
-
-    def watch(name: str, layer: nn.Linear) -> Callable[..., Tensor]:
-        def hook(_: nn.Module, arguments: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            calls[name] += 1
-            inputs[name] = arguments[0].detach()
-            outputs[name] = torch.zeros_like(output, requires_grad=True)
-            # The weights stay out of the graph, so that any other use of them shows.
-            bias = None if layer.bias is None else layer.bias.detach()
-            fixed = nn.functional.linear(arguments[0], layer.weight.detach(), bias)
-            return fixed + outputs[name]
-
-        return hook
-
-    handles = [layer.register_forward_hook(watch(name, layer)) for name, layer in layers.items()]
-    try:
-        log_p = avalanche_forward(model, x, task_label).log_softmax(dim=-1)
-    finally:
-        for handle in handles:
-            handle.remove()
-    # One that saw sequences, or was used twice, adds up gradients before they are squared.
-    names = [
-        name
-        for name, layer in layers.items()
-        if calls[name] == 1
-        and inputs[name].ndim == 2
-        and len(inputs[name]) == len(x)
-        and not _reaches(layer, log_p)
-    ]
-    if not names:
-        return set()
-    squares = {name: torch.zeros_like(outputs[name]) for name in names}
-    classes = weights.any(dim=0).nonzero()[:, 0].tolist()
-    for c in classes:
-        gradients = torch.autograd.grad(
-            log_p[:, c].sum(),
-            [outputs[name] for name in names],
-            retain_graph=c != classes[-1],
-            materialize_grads=True,
-        )
-        for name, gradient in zip(names, gradients, strict=True):
-            squares[name].addcmul_(gradient.square(), weights[:, c, None])
-    covered = set()
-    for name in names:
-        for parameter, value in (
-            (f"{name}.weight", squares[name].T @ inputs[name].square()),
-            (f"{name}.bias", squares[name].sum(dim=0)),
-        ):
-            if parameter in totals:
-                totals[parameter] += value
-                covered.add(parameter)
-    return covered
-
-
-def _reaches(layer: nn.Linear, log_p: Tensor) -> bool:
-    """Whether a layer's parameters are in the graph of ``log_p``; free where they are not."""
-    parameters = [p for p in layer.parameters() if p.requires_grad]
-    if not parameters or not log_p.requires_grad:
-        return False
-    found = torch.autograd.grad(log_p.sum(), parameters, retain_graph=True, allow_unused=True)
-    return any(gradient is not None for gradient in found)
-
-
-def _own_linear_layers(model: nn.Module, wanted: Mapping[str, Any]) -> dict[str, nn.Linear]:
-    """Linear layers with wanted parameters that no other module shares."""
-    owners = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
-    return {
-        name: module
-        for name, module in model.named_modules()
-        if type(module) is nn.Linear
-        and any(f"{name}.{p}" in wanted for p, _ in module.named_parameters())
-        and all(owners[id(p)] == 1 for p in module.parameters())
-    }
-
-
-def _add_others(
-    totals: dict[str, Tensor],
-    model: nn.Module,
-    values: dict[str, Tensor],
-    x: Tensor,
-    weights: Tensor,
-    task_label: int,
-    one_label: bool,
-) -> None:
-    """Add the sum over samples of the weighted squared scores, one gradient a sample and class."""
-    label = (task_label,) if is_multi_task_module(model) else ()
-
-    def log_p(theta: dict[str, Tensor], sample: Tensor) -> Tensor:
-        logits: Tensor = functional_call(model, theta, (sample[None], *label))[0]
-        return logits.log_softmax(dim=-1)
-
-    def expected_square(sample: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        backward: Callable[[Tensor], Any] = vjp(lambda theta: log_p(theta, sample), values)[1]
-        (scores,) = vmap(backward)(torch.eye(len(weight), dtype=weight.dtype, device=x.device))
-        return {n: torch.tensordot(weight, s.square(), dims=1) for n, s in scores.items()}
-
-    def square(sample: Tensor, weight: Tensor) -> dict[str, Tensor]:
-        scores = grad(lambda theta: (log_p(theta, sample) * weight).sum())(values)
-        return {n: s.square() for n, s in scores.items()}
-
-    def squares_in_turn(samples: Tensor, weights: Tensor) -> dict[str, Tensor]:
-        found = {n: torch.zeros_like(value)[None] for n, value in values.items()}
-        for sample, weight in zip(samples, weights, strict=True):
-            for c in weight.nonzero()[:, 0]:
-                scores = grad(lambda theta, c=c, sample=sample: log_p(theta, sample)[c])(values)
-                for n, s in scores.items():
-                    found[n].addcmul_(s, s, value=float(weight[c]))
-        return found
-
-    compute: Callable[[Tensor, Tensor], dict[str, Tensor]]
-    compute = vmap(square if one_label else expected_square)
-    if any(isinstance(module, nn.RNNBase) for module in model.modules()):
-        compute = squares_in_turn  # torch cannot batch over them
-    copies = 1 if one_label else weights.shape[1]
-    chunk = max(1, _CHUNK_ELEMENTS // (copies * sum(v.numel() for v in values.values())))
-    for start in range(0, len(x), chunk):
-        part = slice(start, start + chunk)
-        for name, value in compute(x[part], weights[part]).items():
-            totals[name] += value.sum(dim=0)
-
-
 @contextmanager
 def _evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, each module's own mode restored afterwards."""
@@ -294,3 +156,16 @@ def _evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+@contextmanager
+def _requiring_gradients(model: nn.Module) -> Iterator[None]:
+    """All parameters require gradients, so that every use of one shows in the autograd graph."""
+    before = {p: p.requires_grad for p in model.parameters() if p.is_floating_point()}
+    for parameter in before:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter, required in before.items():
+            parameter.requires_grad_(required)

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from strategies import fisher
+from strategies import fisher_general, fisher_hooks, fisher_layers
 from strategies.fisher import diagonal_fisher, draw
 
 SAMPLES = 7
@@ -245,7 +245,13 @@ def drawn_labels(model, x, label):
     """The labels that the Monte-Carlo estimate draws with ``generator()``."""
     with torch.no_grad():
         p = avalanche_forward(copy.deepcopy(model).eval(), x, label).softmax(dim=-1)
-    return torch.multinomial(p, 1, generator=generator())[:, 0]
+    uniform = torch.rand(SAMPLES, generator=generator()).tolist()
+    return torch.tensor(
+        [
+            next((c for c in range(len(row)) if float(row[: c + 1].sum()) > u), len(row) - 1)
+            for row, u in zip(p, uniform, strict=True)
+        ]
+    )
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
@@ -331,7 +337,9 @@ def test_empirical_uses_the_true_labels():
 
 
 @pytest.mark.parametrize("estimator", ["exact", "empirical"])
-@pytest.mark.parametrize("name", ["mlp", "convolutions", "bank", "linear_twice"])
+@pytest.mark.parametrize(
+    "name", ["mlp", "convolutions", "gru", "linear_on_sequences", "bank", "linear_twice"]
+)
 def test_does_not_depend_on_batches_and_chunks(monkeypatch, name, estimator):
     torch.manual_seed(0)
     model, x, label = CASES[name]()
@@ -343,13 +351,17 @@ def test_does_not_depend_on_batches_and_chunks(monkeypatch, name, estimator):
         return diagonal_fisher(model, wanted, x, y, estimator=estimator, task_label=label)
 
     whole = estimate()
-    monkeypatch.setattr(fisher, "_BATCH", 3)
-    monkeypatch.setattr(fisher, "_CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(fisher_hooks, "_BATCH", 3)
+    for module in (fisher_general, fisher_layers):
+        monkeypatch.setattr(module, "_CHUNK_ELEMENTS", 1)
+    for key, value in estimate().items():
+        torch.testing.assert_close(value, whole[key], rtol=1e-10, atol=1e-14, msg=key)
+    monkeypatch.setattr(fisher_hooks, "_BATCH_ELEMENTS", 1)
     for key, value in estimate().items():
         torch.testing.assert_close(value, whole[key], rtol=1e-10, atol=1e-14, msg=key)
 
 
-def test_chunks_do_not_change_the_labels_drawn(monkeypatch):
+def test_batches_do_not_change_the_labels_drawn(monkeypatch):
     torch.manual_seed(0)
     model, x = conv().double(), vectors(1, 8, 8).double()
     wanted = dict(model.named_parameters())
@@ -359,7 +371,7 @@ def test_chunks_do_not_change_the_labels_drawn(monkeypatch):
         return diagonal_fisher(model, wanted, x, y, estimator="monte_carlo", generator=generator())
 
     whole = estimate()
-    monkeypatch.setattr(fisher, "_CHUNK_ELEMENTS", 1)
+    monkeypatch.setattr(fisher_hooks, "_BATCH", 2)
     for key, value in estimate().items():
         torch.testing.assert_close(value, whole[key], rtol=1e-10, atol=1e-14, msg=key)
 
