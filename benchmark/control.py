@@ -79,6 +79,9 @@ class Watch(SupervisedPlugin):
         progress: Called with the fraction done of the training of all models.
         steps: Optimizer steps of each model.
         every: Steps between two reports (each waits for the device).
+
+    Attributes:
+        step: How many steps the model in training has done.
     """
 
     def __init__(
@@ -88,12 +91,12 @@ class Watch(SupervisedPlugin):
         self._progress = progress
         self._steps = list(steps)
         self._every = every
-        self._step = 0
+        self.step = 0
         self._loss: Tensor | None = None
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Start to sum the losses of a model."""
-        self._step = 0
+        self.step = 0
         self._loss = torch.zeros(1, device=strategy.device)
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -102,10 +105,10 @@ class Watch(SupervisedPlugin):
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look at the sum now and then."""
-        self._step += 1
-        if self._step % self._every == 0:
+        self.step += 1
+        if self.step % self._every == 0:
             self._check_loss(strategy)
-            done = sum(self._steps[: strategy.experience.current_experience]) + self._step
+            done = sum(self._steps[: strategy.experience.current_experience]) + self.step
             self._progress(min(1.0, done / sum(self._steps)))
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -125,7 +128,7 @@ class Watch(SupervisedPlugin):
             )
 
     def _where(self, strategy: Any) -> str:
-        return f"step {self._step} of model {strategy.experience.current_experience + 1}"
+        return f"step {self.step} of model {strategy.experience.current_experience + 1}"
 
 
 class StopAtTarget(SupervisedPlugin):

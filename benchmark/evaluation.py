@@ -6,6 +6,7 @@ strategy and model as they were.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,13 +16,22 @@ from avalanche.training.plugins import SupervisedPlugin
 from benchmark.first_model import FirstModel
 from benchmark.scenarios.settings import Curve
 
+LOADER = {"pin_memory": False}
+"""For Avalanche's data loaders: the data are where they are needed already."""
+
 
 class AccuracyMeter(SupervisedPlugin):
-    """Counts what is classified rightly in each experience that is evaluated."""
+    """Counts what is classified rightly in each experience that is evaluated.
+
+    Attributes:
+        accuracies: Of the last evaluation, one an experience.
+        seconds: Spent in all evaluations so far.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.accuracies: list[float] = []
+        self.seconds = 0.0
         self._right: torch.Tensor | int = 0
         self._total = 0
 
@@ -52,9 +62,23 @@ def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> lis
         **arguments: For Avalanche's data loader.
     """
     meter = next(p for p in strategy.plugins if isinstance(p, AccuracyMeter))
+    start = now(strategy.device)
     with torch.random.fork_rng(devices=[]):  # stock loaders draw a seed from the global generator
         strategy.eval(list(experiences), **arguments)
+    meter.seconds += now(strategy.device) - start
     return list(meter.accuracies)
+
+
+def now(device: torch.device) -> float:
+    """Return the time in seconds, once the device has done what it was asked to.
+
+    On a CPU it is the time that the processor worked for this process, which what else runs on
+    the machine changes little.
+    """
+    if device.type != "cuda":
+        return time.process_time()
+    torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 class CurveRecorder(SupervisedPlugin):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,8 +13,10 @@ import torch
 
 from benchmark import avalanche_strategies, first_model
 from benchmark.control import StepLimit, StopAtTarget, Warmup, Watch
-from benchmark.evaluation import AccuracyMeter, CurveRecorder, evaluate
+from benchmark.cost import Costs, peak_memory, reset_peak_memory
+from benchmark.evaluation import LOADER, AccuracyMeter, CurveRecorder, evaluate
 from benchmark.metrics import own_metrics
+from benchmark.probes.probe import Probe, Subject, attach
 from benchmark.provenance import versions
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.scenario import Scenario
@@ -46,6 +46,7 @@ def execute(
         The finished run, ``done`` or ``failed``.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
+    reset_peak_memory(run.spec["device"])
     outcome: dict[str, Any] = {"status": "done", "error": None}
     try:
         outcome |= _train_and_evaluate(run, root, scratch, progress)
@@ -55,7 +56,7 @@ def execute(
         **run.cell(),
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - clock,
-        peak_memory=_peak_memory(run.spec["device"]),
+        peak_memory=peak_memory(run.spec["device"]),
         versions=versions(),
         **outcome,
     )
@@ -68,18 +69,21 @@ class Prepared:
     Attributes:
         scenario: Its experiences and the bank.
         strategy: The Avalanche strategy that trains them.
+        plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
         recorder: What measures its curves; it takes part where curves are asked for.
+        costs: What times it.
+        probes: What looks inside, by name.
         at_once: Whether the strategy trains on all experiences in one call.
     """
 
     scenario: Scenario
     strategy: Any
+    plugin: Any
     recorder: CurveRecorder
+    costs: Costs
+    probes: dict[str, Probe]
     at_once: bool
 
-
-LOADER = {"pin_memory": False}
-"""For Avalanche's data loaders: the data are where they are needed already."""
 
 TRAINING = {"eval_streams": [], "reset_optimizer_state": True, **LOADER}
 """How an experience is trained: nothing evaluated on the way, a fresh optimizer."""
@@ -102,7 +106,8 @@ def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Pre
     scenario = settings.build(run.seed, root, device)
     scenario.model.to(device)
     recorder = CurveRecorder(settings.curve, scenario.curve_test, **LOADER)
-    watchers: list[Any] = [AccuracyMeter(), Watch(progress, scenario.steps)]
+    meter, watch = AccuracyMeter(), Watch(progress, scenario.steps)
+    watchers: list[Any] = [meter, watch]
     if settings.warmup:
         watchers.append(Warmup(settings.warmup))
     at_once = _trains_at_once(run)
@@ -110,8 +115,13 @@ def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Pre
         watchers.append(StopAtTarget(scenario.targets, scenario.validation, **LOADER))
     if not at_once and settings.curve.every:
         watchers.append(recorder)
-    strategy = _make_strategy(run, settings, scenario, watchers, at_once)
-    return Prepared(scenario, strategy, recorder, at_once)
+    plugin = _make_plugin(run)
+    strategy = _make_strategy(run, settings, scenario, plugin, watchers, at_once)
+    costs = Costs(len(scenario.train), at_once, watch, meter)
+    strategy.plugins.append(costs)
+    subject = Subject(scenario, run.spec["strategy"]["strategy"], plugin, at_once, run.seed)
+    probes = attach(run.spec.get("probes", ()), subject, strategy)
+    return Prepared(scenario, strategy, plugin, recorder, costs, probes, at_once)
 
 
 def _train_and_evaluate(
@@ -128,6 +138,8 @@ def _train_and_evaluate(
         "validation_matrix": validation_matrix,
         "initial_accuracy": list(initial),
         "curves": curves,
+        "cost": ready.costs.result(ready.plugin, ready.scenario.model),
+        "probes": {name: probe.result(ready.strategy) for name, probe in ready.probes.items()},
     }
 
 
@@ -188,19 +200,34 @@ def _trains_at_once(run: Run) -> bool:
     return kind == "joint"
 
 
-def _make_strategy(
-    run: Run, settings: ScenarioSettings, scenario: Scenario, watchers: list[Any], at_once: bool
-) -> Any:
+def _make_plugin(run: Run) -> Any:
+    """Build the strategy under test; a class of Avalanche's is no plugin."""
     kind: str = run.spec["strategy"]["strategy"]
+    if kind.startswith(AVALANCHE):
+        return None
+    entry = STRATEGIES[kind]
     chosen: dict[str, Any] = run.spec["strategy"]["settings"]
+    if entry.has_strength:
+        chosen = chosen | {"strength": run.strength, "seed": derive(run.seed, "importance")}
+    return entry.load()(**chosen)
+
+
+def _make_strategy(
+    run: Run,
+    settings: ScenarioSettings,
+    scenario: Scenario,
+    plugin: Any,
+    watchers: list[Any],
+    at_once: bool,
+) -> Any:
     optimizer = make_optimizer(settings.optimizer, scenario.model)
     steps = scenario.steps
     if at_once:
         steps = [sum(steps), *(0 for _ in steps[1:])]
-    if kind.startswith(AVALANCHE):
+    if plugin is None:
         return avalanche_strategies.make(
-            kind,
-            chosen["arguments"],
+            run.spec["strategy"]["strategy"],
+            run.spec["strategy"]["settings"]["arguments"],
             model=scenario.model,
             optimizer=optimizer,
             batch_size=settings.batch_size,
@@ -208,9 +235,6 @@ def _make_strategy(
             device=run.spec["device"],
             plugins=[*watchers, StepLimit(steps)],
         )
-    entry = STRATEGIES[kind]
-    if entry.has_strength:
-        chosen = chosen | {"strength": run.strength, "seed": derive(run.seed, "importance")}
     return InMemoryTraining(
         model=scenario.model,
         optimizer=optimizer,
@@ -218,12 +242,5 @@ def _make_strategy(
         steps=steps,
         order_seeds=[derive(run.seed, "order", i) for i in range(len(steps))],
         device=run.spec["device"],
-        plugins=[entry.load()(**chosen), *watchers],
+        plugins=[plugin, *watchers],
     )
-
-
-def _peak_memory(device: str) -> int:
-    if device.startswith("cuda"):
-        return torch.cuda.max_memory_allocated(device)
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

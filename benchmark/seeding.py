@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Stream = Literal["weights", "scenario", "order", "importance", "global"]
+Stream = Literal["weights", "scenario", "order", "importance", "global", "refit"]
 _STREAMS = get_args(Stream)
 
 
@@ -18,8 +18,9 @@ def derive(seed: int, stream: Stream, index: int = 0) -> int:
     Args:
         seed: The run's seed.
         stream: What it is for: initial weights, the scenario's own choices (permutations,
-            paths), the order of the batches, samples for importance, or everything that
-            draws from torch's global generator (dropout, Avalanche's own loaders).
+            paths), the order of the batches, samples for importance, everything that draws
+            from torch's global generator (dropout, Avalanche's own loaders), or the order of
+            the batches of the probe ``refit``.
         index: Which of several, e.g. the model whose batches are ordered.
     """
     from numpy.random import SeedSequence  # the settings of scenarios import this module

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.data.catalog import check_name, fingerprint
 from benchmark.errors import UserError, nearest
+from benchmark.probes import in_order
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.suite_file import Source, read_source
@@ -24,7 +25,7 @@ from benchmark.validation import validated
 from strategies.registry import STRATEGIES
 from strategies.settings import StrategySettings
 
-RESULTS_VERSION = 1
+RESULTS_VERSION = 2
 """Part of every run's key; raised when a change of the code changes results."""
 
 AVALANCHE = "avalanche:"
@@ -52,6 +53,7 @@ class _SuiteFile(BaseModel):
     seeds: int | list[_Seed] = Field(5, description="How many (0, 1, ...), or which.")
     scenarios: dict[str, dict[str, Any] | None] = Field(min_length=1)
     strategies: dict[str, dict[str, Any] | None] = Field(min_length=1)
+    probes: list[str] = Field([], description="What to record of the inside of every run.")
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,7 @@ class Suite:
         seeds: The seeds of its runs.
         scenarios: By name.
         strategies: By name.
+        probes: What its runs record of their inside, names of ``PROBES``.
     """
 
     name: str
@@ -115,6 +118,7 @@ class Suite:
     seeds: tuple[int, ...]
     scenarios: Mapping[str, ScenarioSettings]
     strategies: Mapping[str, Strategy]
+    probes: tuple[str, ...] = ()
 
     def data_sets(self) -> list[str]:
         """Return the names of all data sets that the suite reads."""
@@ -176,6 +180,7 @@ class Suite:
             "seed": seed,
             "device": device,
             "results_version": RESULTS_VERSION,
+            **({"probes": list(self.probes)} if self.probes else {}),
         }
         canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
         key = hashlib.sha256(canonical.encode()).hexdigest()[:16]
@@ -212,6 +217,7 @@ def load_suite(
         seeds=_seeds(file.seeds, source),
         scenarios={n: _scenario(n, entry or {}, source) for n, entry in file.scenarios.items()},
         strategies={n: _strategy(n, entry or {}, source) for n, entry in file.strategies.items()},
+        probes=in_order(file.probes, source),
     )
     if strategies is None:
         return checked
@@ -222,7 +228,7 @@ def load_suite(
                 f"{nearest(name, checked.strategies)}"
             )
     chosen = {name: s for name, s in checked.strategies.items() if name in strategies}
-    return Suite(checked.name, checked.description, checked.seeds, checked.scenarios, chosen)
+    return replace(checked, strategies=chosen)
 
 
 def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSettings:

@@ -19,6 +19,9 @@ FINETUNE, FREEZE, INDEPENDENT, JOINT = "finetune", "freeze", "independent", "joi
 REFERENCES = (FINETUNE, FREEZE, INDEPENDENT, JOINT)
 """Kinds of strategies that mark the ends of what is possible, as ``spec`` names them."""
 
+_OWN = {"strategy", "strength", "seed", "results_version", "probes"}
+"""What a run's spec holds of the run itself, not of the scenario that it shares with others."""
+
 _PLACE = {FINETUNE: 0, FREEZE: 2, INDEPENDENT: 3, JOINT: 4}
 
 
@@ -89,7 +92,7 @@ def strength_text(strength: float) -> str:
 def group(records: Sequence[Record]) -> list[Cell]:
     """Sort runs into cells, ordered by scenario and variant."""
     scenario_of = _complete(records, lambda r: r.scenario, _scenario_settings)
-    strategy_of = _complete(records, lambda r: r.strategy, lambda r: dict(r.spec["strategy"]))
+    strategy_of = _complete(records, lambda r: r.strategy, _strategy_settings)
     members: dict[tuple[str, Variant], list[Record]] = {}
     for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
         variant = Variant(strategy, record.spec["strategy"]["strategy"], record.strength)
@@ -121,8 +124,14 @@ def _cell(scenario: str, variant: Variant, runs: Sequence[Record]) -> Cell:
 
 def _scenario_settings(record: Record) -> dict[str, Any]:
     """Everything a run shares with those it is compared with, such as the device."""
-    rest = {k: v for k, v in record.spec.items() if k not in {"strategy", "strength", "seed"}}
+    rest = {k: v for k, v in record.spec.items() if k not in _OWN}
     return {**rest.pop("scenario", {}), **rest}
+
+
+def _strategy_settings(record: Record) -> dict[str, Any]:
+    """Old and new results of one strategy stand side by side in one scenario."""
+    version = record.spec.get("results_version")
+    return {**record.spec["strategy"], "results_version": version}
 
 
 def _complete(

@@ -2,110 +2,33 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections import Counter
+from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from hashlib import sha256
+from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmark import __version__
 from benchmark.errors import UserError
 from benchmark.store import Record
-from reports.cells import Cell, Variant, by_scenario, group, strength_text
-from reports.findings import caveats, findings
-from reports.formatting import duration, percent, several
-from reports.plots import scenario_plots
-from reports.style import Style, styles
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table: a metric, or its worst seed.
-
-    Attributes:
-        metric: Its name in ``benchmark/metrics.py``.
-        title: Its heading.
-        unit: Per cent, or percentage points for differences.
-        meaning: What it says, for the reader who has not met it.
-        worst: Show the smallest value over seeds instead of the mean.
-    """
-
-    metric: str
-    title: str
-    unit: str
-    meaning: str
-    worst: bool = False
-
-
-COLUMNS = (
-    Column("stability", "stability", "%", "accuracy of the earlier models at the end"),
-    Column(
-        "plasticity",
-        "plasticity",
-        "points",
-        "accuracy of each new model when it has just learned, minus that of the same model trained "
-        "alone: 0 is as good as alone, negative is what sharing and protection cost",
-    ),
-    Column(
-        "forgetting_reduction",
-        "forgetting reduction",
-        "%",
-        "share of fine-tuning's forgetting that is avoided, seed by seed",
-    ),
-    Column("average_accuracy", "average accuracy", "%", "accuracy of all models at the end"),
-    Column(
-        "forgetting",
-        "forgetting",
-        "points",
-        "loss from an earlier model's best accuracy to its last one; negative where it gained",
-    ),
-    Column(
-        "learning_accuracy",
-        "learning accuracy",
-        "%",
-        "accuracy of each new model when it has just learned",
-    ),
-    Column(
-        "learning_accuracy",
-        "learning accuracy, worst seed",
-        "%",
-        "the same for the worst seed; far below the mean, training was unstable",
-        worst=True,
-    ),
-    Column(
-        "minimum_accuracy",
-        "minimum accuracy",
-        "%",
-        "an earlier model's worst accuracy at any measured step since it had learned",
-    ),
+from reports.cells import Cell, by_scenario, group
+from reports.downloads import download
+from reports.formatting import several
+from reports.plot import Plot
+from reports.provenance import (
+    WPL_PAPER,
+    citation,
+    exact_settings,
+    failures,
+    origin,
+    seeds,
 )
-MORE_COLUMNS = (
-    Column(
-        "backward_transfer",
-        "backward transfer",
-        "points",
-        "change of an earlier model from when it had just learned to the end",
-    ),
-    Column(
-        "forward_transfer",
-        "forward transfer",
-        "points",
-        "gain of a model, before its own training, from what was trained before it",
-    ),
-    Column(
-        "intransigence",
-        "intransigence",
-        "points",
-        "accuracy of each new model under joint training minus that in sequence; lower is better",
-    ),
-)
-RUN_COLUMNS = tuple(column for column in COLUMNS if not column.worst)
+from reports.runs import run_columns, runs_data
+from reports.sections import Facts, Words, sections
+from reports.table import Table
 
 
 def write_report(
@@ -145,12 +68,29 @@ def write_report(
 
 def _page(records: Sequence[Record], *, sources: Sequence[str], command: str) -> str:
     cells = group(records)
-    variants = sorted({cell.variant for cell in cells}, key=lambda variant: variant.order)
-    style = styles(variants)
-    scenarios = [
-        _scenario(name, members, style, f"scenario-{place}")
-        for place, (name, members) in enumerate(by_scenario(cells).items(), 1)
-    ]
+    answers = sections(cells)
+    plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
+    script = "".join(_template(name) for name in ("downloads.js", "runs.js"))
+    return _environment().get_template("report.html.j2").render(
+        title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
+        lead=_lead(records, cells),
+        sections=answers,
+        drawings={plot.name: Markup(plot.svg()) for plot in plots},
+        run_columns=[column for column in run_columns() if column.title],
+        runs=runs_data(cells),
+        failures=failures(cells),
+        origin=Facts(origin(records, sources)),
+        citations=f"{citation()}\n\n{WPL_PAPER}",
+        settings=exact_settings(cells),
+        command=command,
+        style=Markup(_template("report.css")),
+        script=Markup(script),
+        # The only script that may run: the page's policy names its hash.
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,
@@ -158,95 +98,22 @@ def _page(records: Sequence[Record], *, sources: Sequence[str], command: str) ->
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "percent": percent,
-        "several": several,
-        "duration": duration,
-        "strength": strength_text,
-    }
-    return environment.get_template("report.html.j2").render(
-        title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
-        cells=cells,
-        strategies=list(dict.fromkeys(variant.strategy for variant in variants)),
-        findings=findings(cells),
-        caveats=caveats(cells),
-        scenarios=scenarios,
-        columns=COLUMNS,
-        more_columns=MORE_COLUMNS,
-        run_columns=RUN_COLUMNS,
-        runs=[(cell, record) for cell in cells for record in cell.runs],
-        failures=_failures(cells),
-        provenance=_provenance(records, cells),
-        sources=sources,
-        command=command,
-        version=__version__,
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    environment.filters |= {"several": several, "download": download}
+    for kind in (Words, Facts, Table, Plot):
+        environment.tests[kind.__name__.lower()] = lambda part, kind=kind: isinstance(part, kind)
+    return environment
+
+
+def _template(name: str) -> str:
+    return files("reports").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _lead(records: Sequence[Record], cells: Sequence[Cell]) -> str:
+    variants = sorted({cell.variant for cell in cells}, key=lambda variant: variant.order)
+    names = list(dict.fromkeys(variant.strategy for variant in variants))
+    return (
+        f"{several(len(records), 'run')}: {len(names)} "
+        f"{'strategy' if len(names) == 1 else 'strategies'} ({', '.join(names)}) in "
+        f"{several(len(by_scenario(cells)), 'scenario')}, seeds {seeds(records)}."
     )
-
-
-def _scenario(
-    name: str, cells: Sequence[Cell], style: dict[Variant, Style], prefix: str
-) -> dict[str, Any]:
-    """Collect what the template shows of one scenario."""
-    done = [cell for cell in cells if cell.done]
-    return {
-        "id": prefix,
-        "name": name,
-        "settings": _settings(cells[0]),
-        "strategies": [list(g) for _, g in groupby(cells, key=lambda c: c.variant.strategy)],
-        "plots": [(plot, Markup(plot.svg())) for plot in scenario_plots(done, style, prefix)],
-    }
-
-
-def _settings(cell: Cell) -> list[tuple[str, str]]:
-    """The settings of a scenario, in brief; they stand in full under Provenance."""
-    record = next(cell.runs)
-    settings = {**record.spec["scenario"], "device": record.spec.get("device")}
-    return [
-        (key.replace("_", " "), _in_words(value))
-        for key, value in settings.items()
-        if key not in {"name", "fingerprints"} and value is not None
-    ]
-
-
-def _in_words(value: Any) -> str:
-    """A setting on one line: ``rmsprop, learning rate 0.01``, without what is switched off."""
-    if not isinstance(value, dict):
-        return value if isinstance(value, str) else json.dumps(value)
-    parts = [
-        _in_words(part) if key == "name" else f"{key.replace('_', ' ')} {_in_words(part)}"
-        for key, part in sorted(value.items(), key=lambda item: item[0] != "name")
-        if part or key == "name"
-    ]
-    return ", ".join(parts)
-
-
-def _failures(cells: Sequence[Cell]) -> list[tuple[str, list[str]]]:
-    """Every message once, with the runs that ended with it."""
-    found: dict[str, list[str]] = {}
-    for cell in cells:
-        for record in cell.failed:
-            run = f"{cell.scenario}, {cell.variant.label}, seed {record.seed}"
-            found.setdefault(record.error or "no message", []).append(run)
-    return list(found.items())
-
-
-def _provenance(records: Sequence[Record], cells: Sequence[Cell]) -> dict[str, Any]:
-    names = dict.fromkeys(name for record in records for name in record.versions)
-    started = sorted(record.started for record in records if record.started)
-    scenarios = {cell.scenario: next(cell.runs).spec["scenario"] for cell in cells}
-    strategies = {cell.variant.strategy: next(cell.runs).spec["strategy"] for cell in cells}
-    return {
-        "versions": [
-            (name, Counter(record.versions.get(name, "unknown") for record in records))
-            for name in names
-        ],
-        "started": started,
-        "seconds": sum(record.seconds for record in records),
-        "memory": max(record.peak_memory for record in records) / 2**20,
-        "seeds": ", ".join(str(seed) for seed in sorted({record.seed for record in records})),
-        "settings": [
-            (f"{kind} {name}", json.dumps(settings, indent=2, ensure_ascii=False))
-            for kind, group in (("scenario", scenarios), ("strategy", strategies))
-            for name, settings in group.items()
-        ],
-    }

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 import pandas as pd
@@ -13,121 +11,143 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from reports.aggregate import summary_frame
-from reports.cells import REFERENCES, Cell, Variant, strength_text
+from reports.bootstrap import Estimate
+from reports.cells import Variant, strength_text
+from reports.formatting import percent
+from reports.frontier import Frontier, Frontiers, Point
 from reports.plot import Plot
-from reports.style import Style, wrapped
+from reports.style import PALE, Style, wrapped
 
-X, Y = "learning_accuracy", "stability"
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
+_END_SIZE = 7.0
 
 
-@dataclass(frozen=True)
-class _Point:
-    x: float
-    y: float
-    variant: Variant
-
-
-def plane_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str) -> Plot | None:
+def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> Plot | None:
     """Show each variant's mean with its 95 % intervals, a strategy's strengths joined in order.
 
     A variant with a stability but no learning accuracy (``joint`` with more than two models)
     is a horizontal line.
 
     Args:
-        cells: One scenario's cells with finished runs.
+        found: One scenario's variants in the plane.
         style: How each variant is drawn.
         name: Unique in the report.
 
     Returns:
         The plot, or ``None`` where there is nothing to place (one model).
     """
-    summary = summary_frame(cells)
-    table = summary.set_index(["variant", "metric"])[["mean", "low", "high"]] * 100
-    places = {cell.variant: (_value(table, cell, X), _value(table, cell, Y)) for cell in cells}
-    if not any(x is not None and y is not None for x, y in places.values()):
+    lines = [(frontier.strategy, frontier.points) for frontier in found.frontiers]
+    lines += [(end.variant.strategy, (end,)) for end in found.ends]
+    if not any(_placed(point) for _, points in lines for point in points):
         return None
 
     def draw() -> Figure:
-        figure = Figure(figsize=(7.4, 4.6), layout="constrained")
+        figure = Figure(figsize=(8.2, 4.6), layout="constrained")
         ax = figure.subplots()
-        points: list[_Point] = []
-        handles: list[tuple[Line2D, str]] = []
-        colored = 0
-        for strategy, group in groupby(cells, key=lambda cell: cell.variant.strategy):
-            members = [cell.variant for cell in group]
+        handles = []
+        for place, frontier in enumerate(found.frontiers):
             # Strategies that coincide stay visible: each later one is a little smaller.
-            size = 7.0 if members[0].kind in REFERENCES else max(5.0, 8.5 - colored)
-            colored += members[0].kind not in REFERENCES
-            own = []
-            for variant in members:
-                x, y = places[variant]
-                if y is not None and x is None:
-                    ax.axhline(y["mean"], color=style[variant].color, linestyle="--", linewidth=1)
-                elif x is not None and y is not None:
-                    _cross(ax, x, y, style[variant].color)
-                    own.append(_Point(x["mean"], y["mean"], variant))
-            _frontier(ax, own, style, size)
-            handles.append((_handle(style[members[0]], len(members), size if own else 0), strategy))
-            points += own
+            size = max(5.0, 8.5 - place)
+            _draw(ax, frontier.points, style, size)
+            handles.append((_handle(style, frontier.points, size), _legend(frontier)))
+        for end in found.ends:
+            _draw(ax, (end,), style, _END_SIZE)
+            handles.append((_handle(style, (end,), _END_SIZE), end.variant.strategy))
         _limits(ax)
         ax.set(xlabel="plasticity: learning accuracy of the new models, %")
         ax.set_ylabel("stability: final accuracy of the earlier models, %")
         ax.grid(color="black", alpha=0.08, linewidth=0.6)
-        lines, labels = zip(*handles, strict=True)
+        keys, labels = zip(*handles, strict=True)
         ax.legend(
-            lines, [wrapped(label, 24) for label in labels], loc="upper left",
-            bbox_to_anchor=(1.02, 1), borderaxespad=0,
+            keys, [wrapped(label, 30) for label in labels], loc="upper left",
+            bbox_to_anchor=(1.02, 1), borderaxespad=0, labelspacing=0.7,
         )  # fmt: skip
         figure.draw_without_rendering()
-        _label(ax, points, style)
+        _label(ax, [p for _, points in lines for p in points if _placed(p)], style)
         return figure
 
     return Plot(
         name,
         "Stability and plasticity",
         "Each strategy’s frontier over its strengths, light (weak) to dark (strong) and labelled; "
-        "up and to the right is better. Crosses are 95 % intervals over seeds. Grey marks the "
-        "references.",
-        f"Stability-plasticity plane of {cells[0].scenario}",
-        summary[summary["metric"].isin([X, Y])],
+        "up and to the right is better. Crosses are 95 % intervals over seeds. Hollow points are "
+        "dominated: another variant is at least as good in both. Grey marks the references; "
+        "fine-tuning and freezing are the free ends of every frontier, independent and joint "
+        "training share nothing or see all data at once.",
+        f"Stability-plasticity plane of {found.scenario}",
+        _frame(found.scenario, [point for _, points in lines for point in points]),
         draw,
     )
 
 
-def _value(table: pd.DataFrame, cell: Cell, metric: str) -> Any:
-    row = table.loc[(cell.variant.label, metric)]
-    return None if pd.isna(row["mean"]) else row
+def _placed(point: Point) -> bool:
+    return point.x.value is not None and point.y.value is not None
 
 
-def _cross(ax: Axes, x: Any, y: Any, color: str) -> None:
-    line: dict[str, Any] = {"color": color, "alpha": 0.45, "linewidth": 1, "zorder": 1}
-    if not pd.isna(x["low"]):
-        ax.plot([x["low"], x["high"]], [y["mean"]] * 2, **line)
-    if not pd.isna(y["low"]):
-        ax.plot([x["mean"]] * 2, [y["low"], y["high"]], **line)
+def _frame(scenario: str, points: Sequence[Point]) -> pd.DataFrame:
+    rows = [
+        (scenario, p.variant.label, p.x.value, p.x.low, p.x.high, p.y.value, p.y.low, p.y.high,
+         p.dominated)
+        for p in points
+    ]  # fmt: skip
+    x, y = ([name, f"{name}_low", f"{name}_high"] for name in ("learning_accuracy", "stability"))
+    return pd.DataFrame(rows, columns=["scenario", "variant", *x, *y, "dominated"])
 
 
-def _frontier(
-    ax: Axes, points: Sequence[_Point], style: Mapping[Variant, Style], size: float
-) -> None:
-    if points:
-        color = style[points[0].variant].base
-        ax.plot([p.x for p in points], [p.y for p in points], color=color, linewidth=1.2)
+def _legend(frontier: Frontier) -> str:
+    area = frontier.hypervolume
+    if area.value is None:
+        return frontier.strategy
+    return f"{frontier.strategy} (fills {percent(area.value)} %)"
+
+
+def _draw(ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style], size: float) -> None:
+    """Draw a strategy's points and what joins them."""
+    placed = [point for point in points if _placed(point)]
+    if len(placed) > 1:
+        places = [_place(point) for point in placed]
+        base = style[placed[0].variant].base
+        ax.plot(*zip(*places, strict=True), color=base, linewidth=1.2)
     for point in points:
         look = style[point.variant]
+        if point.x.value is None and point.y.value is not None:
+            ax.axhline(100 * point.y.value, color=look.color, linestyle="--", linewidth=1)
+    for point in placed:
+        look = style[point.variant]
+        x, y = _place(point)
+        _cross(ax, x, y, point, PALE if point.dominated else look.color)
         ax.plot(
-            point.x, point.y, look.marker, color=look.color, markersize=size, zorder=3,
-            markeredgecolor="white", markeredgewidth=0.6,
+            x, y, look.marker, color="white" if point.dominated else look.color, markersize=size,
+            zorder=3, markeredgecolor=look.base if point.dominated else "white",
+            markeredgewidth=1.0 if point.dominated else 0.6,
         )  # fmt: skip
 
 
-def _handle(look: Style, strengths: int, size: float) -> Line2D:
-    """A legend's key; without a size, of the line that stands for a point."""
+def _place(point: Point) -> tuple[float, float]:
+    return 100 * (point.x.value or 0.0), 100 * (point.y.value or 0.0)
+
+
+def _cross(ax: Axes, x: float, y: float, point: Point, color: str) -> None:
+    line: dict[str, Any] = {"color": color, "alpha": 0.45, "linewidth": 1, "zorder": 1}
+
+    def ends(found: Estimate) -> list[float] | None:
+        known = found.low is not None and found.high is not None
+        return [100 * (found.low or 0.0), 100 * (found.high or 0.0)] if known else None
+
+    across, up = ends(point.x), ends(point.y)
+    if across:
+        ax.plot(across, [y, y], **line)
+    if up:
+        ax.plot([x, x], up, **line)
+
+
+def _handle(style: Mapping[Variant, Style], points: Sequence[Point], size: float) -> Line2D:
+    """A legend's key; without a marker, of the line that stands for a point."""
+    look = style[points[0].variant]
+    marked = any(_placed(point) for point in points)
     return Line2D(
-        [], [], color=look.base, marker=look.marker if size else "", markersize=size,
-        linestyle="-" if strengths > 1 else "" if size else "--", linewidth=1.2,
+        [], [], color=look.base, marker=look.marker if marked else "", markersize=size,
+        linestyle="-" if len(points) > 1 else "" if marked else "--", linewidth=1.2,
     )  # fmt: skip
 
 
@@ -141,10 +161,10 @@ def _limits(ax: Axes) -> None:
     ax.locator_params(nbins=7)
 
 
-def _label(ax: Axes, points: Sequence[_Point], style: Mapping[Variant, Style]) -> None:
+def _label(ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style]) -> None:
     """Write each strength beside its point, at the first place where nothing else stands."""
     scale = ax.figure.dpi / 72
-    spots = ax.transData.transform([(point.x, point.y) for point in points]) / scale
+    spots = ax.transData.transform([_place(point) for point in points]) / scale
     taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in spots]
     for (x, y), point in zip(spots, points, strict=True):
         if point.variant.strength is None:
@@ -158,7 +178,7 @@ def _label(ax: Axes, points: Sequence[_Point], style: Mapping[Variant, Style]) -
                 break
         taken.append(box)
         ax.annotate(
-            text, (point.x, point.y), xytext=(dx, dy), textcoords="offset points", ha="center",
+            text, _place(point), xytext=(dx, dy), textcoords="offset points", ha="center",
             va="center", color=style[point.variant].ink, fontsize=8,
         )  # fmt: skip
 

@@ -107,8 +107,8 @@ def styles(variants: Sequence[Variant]) -> dict[Variant, Style]:
 
 
 def wrapped(label: str, width: int = 30) -> str:
-    """Break a label into lines that fit beside a figure."""
-    text = fill(label, width)
+    """Break a label into lines that fit beside a figure, three at most."""
+    text = fill(label, width, max_lines=3, placeholder=" …")
     # Matplotlib leaves labels with a leading underscore out of legends.
     return f"\u200b{text}" if text.startswith("_") else text
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -24,6 +25,12 @@ StoreOption = Annotated[Path, typer.Option("--store", help="The results database
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_STORE = Path("palimpsest.db")
+
+
+class FailOn(StrEnum):
+    """What makes ``palimpsest compare`` exit with 1."""
+
+    REGRESSION = "regression"
 
 
 def _version(value: bool) -> None:
@@ -97,11 +104,45 @@ def report(
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")] = Path(
         "report.html"
     ),
+    tables: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORMAT,...", help="Tables as files, too: csv, parquet, latex."),
+    ] = None,
+    figures: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FORMAT,...", help="Figures as files, too: svg, pdf, png."),
+    ] = None,
+    files: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where these go; default: NAME_files for NAME.html."),
+    ] = None,
 ) -> None:
-    """Turn stores into one self-contained HTML file."""
-    from benchmark.cli.report import make_report
+    """Turn stores into one self-contained HTML file, and its tables and figures into files.
 
-    make_report(stores, output)
+    A run that is in several stores counts once. Where stores disagree about a run, its strategy
+    carries the name of the store.
+    """
+    from benchmark.cli.report import ReportOptions, make_report
+
+    make_report(ReportOptions(stores, output, tables or [], figures or [], files))
+
+
+@app.command()
+def compare(
+    store_a: Annotated[Path, typer.Argument(metavar="STORE_A", help="The results before.")],
+    store_b: Annotated[Path, typer.Argument(metavar="STORE_B", help="The results after.")],
+    fail_on: Annotated[
+        FailOn | None,
+        typer.Option(help="Exit with 1 if a metric got worse beyond noise or a run now fails."),
+    ] = None,
+    metrics: Annotated[str | None, typer.Option(help="Only these, of all: a,b.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say which metrics changed between two stores beyond noise."""
+    from benchmark.cli.compare import CompareOptions, compare
+
+    code = compare(CompareOptions(store_a, store_b, metrics, fail_on is not None, as_json))
+    raise typer.Exit(code)
 
 
 @app.command()

@@ -4,34 +4,70 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.store import Record, Store
+from benchmark.store import Record
+from reports.merge import merge, read_stores
 
 
-def make_report(stores: Sequence[Path], output: Path) -> None:
-    """Write one HTML file about the runs of all stores and print its path.
+@dataclass(frozen=True)
+class ReportOptions:
+    """The options of ``palimpsest report``, as the user gave them."""
+
+    stores: Sequence[Path]
+    output: Path
+    tables: Sequence[str]
+    figures: Sequence[str]
+    files: Path | None
+
+
+def make_report(options: ReportOptions) -> None:
+    """Write one HTML file about the runs of all stores, files beside it, and print where.
 
     Args:
-        stores: Results databases; a run that is in several counts once.
-        output: The HTML file.
+        options: As the user gave them.
 
     Raises:
-        UserError: A store is missing or empty, or the file cannot be written.
+        UserError: A store is missing, named twice or empty, a format is unknown, or something
+            cannot be written.
     """
+    from reports.export import FIGURES, TABLES, check_formats
     from reports.html import write_report
 
+    output = options.output
+    tables = check_formats("--tables", options.tables, TABLES)
+    figures = check_formats("--figures", options.figures, FIGURES)
+    exporting = bool(tables or figures)
+    if options.files and not exporting:
+        raise UserError(f"--files {options.files}: say which, with --tables or --figures")
     if output.is_dir():
         raise UserError(f"--output {output}: this is a folder; name an HTML file")
-    records: dict[str, Record] = {}
-    for path in stores:
-        with Store(path) as store:
-            records |= {record.key: record for record in store.records()}
-    names = [str(path) for path in stores]
-    command = shlex.join(["palimpsest", "report", *names, "-o", str(output)])
-    try:
-        write_report(list(records.values()), output, sources=names, command=command)
-    except OSError as error:
-        raise UserError(f"--output {output}: cannot be written: {error.strerror}") from None
+    merged = merge(read_stores(options.stores))
+    command = shlex.join(["palimpsest", "report", *map(str, options.stores), "-o", str(output)])
+    write_report(merged.records, output, sources=[merged.origin], command=command)
     print(output.resolve())
+    if exporting:
+        folder = options.files or output.with_name(f"{output.stem}_files")
+        _export(merged.records, folder, tables, figures)
+        print(folder.resolve())
+
+
+def _export(
+    records: Sequence[Record], folder: Path, tables: Sequence[str], figures: Sequence[str]
+) -> None:
+    from reports.cells import group
+    from reports.export import export
+    from reports.plot import Plot
+    from reports.sections import sections
+    from reports.table import Table
+
+    parts = [
+        replace(part, title=f"{part.title}: {answers.title}")
+        for section in sections(group(records))
+        for answers in section.groups
+        for part in answers.parts
+        if isinstance(part, Plot | Table)
+    ]
+    export(parts, folder, tables, figures)

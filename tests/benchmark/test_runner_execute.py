@@ -1,6 +1,7 @@
 """One run, start to finish."""
 
 import copy
+import time
 from dataclasses import asdict
 from functools import cache
 
@@ -8,6 +9,7 @@ import pytest
 import yaml
 
 from benchmark import runner
+from benchmark.evaluation import AccuracyMeter
 from benchmark.runner import execute
 from benchmark.suite import load_suite
 
@@ -77,7 +79,7 @@ def run_all(make_runs, root):
 def numbers(record):
     """Return all that must not depend on when and where a run was done."""
     values = asdict(record)
-    for name in ("started", "seconds", "peak_memory"):
+    for name in ("started", "seconds", "peak_memory", "cost"):
         del values[name]
     return values
 
@@ -241,6 +243,67 @@ def test_progress_is_reported(make_runs, root):
     assert seen[-1] == 1.0
 
 
+# What it takes
+
+
+def test_every_model_is_timed(run_all):
+    for cell, record in run_all(three=True).items():
+        cost = record.cost
+        if cell[0] == "joint":
+            assert cost["steps"] == [None, None, 45]
+            assert cost["training_seconds"][:2] == [None, None]
+            continue
+        assert cost["steps"] == [15, 15, 15]
+        for name in ("training_seconds", "consolidation_seconds"):
+            assert all(0 < seconds < record.seconds for seconds in cost[name]), (cell, name)
+
+
+def test_evaluating_is_not_counted_as_training(make_runs, root, monkeypatch):
+    begin = AccuracyMeter.before_eval_exp
+
+    def slow(self, strategy, *arguments, **keywords):
+        begin(self, strategy, *arguments, **keywords)
+        until = time.process_time() + 0.02
+        while time.process_time() < until:
+            pass
+
+    monkeypatch.setattr(AccuracyMeter, "before_eval_exp", slow)
+    (run,) = make_runs({"finetune": {}}, TWO | {"curve": {"every": 1}})
+    cost = execute(run, root).cost
+    assert cost["training_seconds"][1] < 0.5  # the curve's 25 points take twice as much
+    assert cost["consolidation_seconds"][1] < 0.02
+
+
+def test_a_first_model_that_was_taken_over_has_no_times(make_runs, root, tmp_path):
+    first, second = make_runs({"finetune": {}, "wpl": {"samples": 50}})
+    costs = [execute(run, root, tmp_path).cost for run in (first, second)]
+    assert costs[0]["steps"] == [25, 25]
+    assert costs[1]["steps"] == [None, 25]
+    assert costs[1]["training_seconds"][0] is None
+    assert costs[1]["consolidation_seconds"][0] is None
+
+
+def test_a_model_stopped_at_its_target_counts_the_steps_it_did(make_runs, root):
+    scenario = TWO | {"steps": 80, "target_accuracy": 0.4, "curve": {"every": 1}}
+    (run,) = make_runs({"finetune": {}}, scenario)
+    record = execute(run, root)
+    assert record.cost["steps"] == [curve["steps"][-1] for curve in record.curves]
+
+
+def test_the_strategys_state_is_counted(run_all):
+    held = {cell: record.cost["state_bytes"] for cell, record in run_all().items()}
+    assert held["finetune", None] == held["freeze", None] == held["joint", None] == 0
+    assert held["wpl", 1e4] > held["wpl", 0] > 0  # at strength 0 no pulls are kept
+    assert held["si", 0] > held["wpl", 0]
+
+
+def test_a_run_that_failed_has_neither_cost_nor_probes(make_runs, root):
+    wild = TWO | {"optimizer": {"name": "sgd", "learning_rate": 1e6}}
+    (run,) = make_runs({"finetune": {}}, wild)
+    record = execute(run, root)
+    assert (record.status, record.cost, record.probes) == ("failed", {}, {})
+
+
 # The first model, trained once
 
 
@@ -346,8 +409,12 @@ def test_avalanches_strategies_run_for_the_same_number_of_steps(make_runs, root,
     record = execute(run, root)
     assert record.status == "done", record.error
     assert all(value > 0.15 for value in record.accuracy_matrix[-1])
-    if kind != "JointTraining":
+    assert record.cost["state_bytes"] is None
+    if kind == "JointTraining":
+        assert record.cost["steps"] == [None, 50]
+    else:
         assert [curve["steps"][-1] for curve in record.curves] == [25, 25]
+        assert record.cost["steps"] == [25, 25]
 
 
 def test_avalanches_strategies_start_where_ours_do(make_runs, root, run_all):

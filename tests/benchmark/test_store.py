@@ -1,12 +1,14 @@
 """The results database: nothing is lost, nothing is mixed up."""
 
 import sqlite3
+import threading
+import time
 
 import pytest
 
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS
-from benchmark.store import Record, Store
+from benchmark.store import _UPGRADES, SCHEMA_VERSION, Record, Store
 
 
 def record(key="k", strategy="finetune", seed=0, matrix=((0.9, 0.1), (0.5, 0.8)), **changes):
@@ -55,6 +57,17 @@ def test_a_run_comes_back_as_it_was_put(store):
         assert getattr(got, name) == getattr(put, name)
     assert got.peak_memory == 2**33
     assert got.accuracy_matrix == put.accuracy_matrix
+
+
+def test_cost_and_probes_come_back_as_they_were_put(store):
+    cost = {"steps": [None, 30], "training_seconds": [None, 0.5], "state_bytes": 0}
+    probes = {
+        "distance": {"rows": [{"model": 1, "block": None, "moved": 0.1}]},
+        "importance": {"absent": "finetune has none"},
+    }
+    store.put(record(cost=cost, probes=probes))
+    (got,) = store.records()
+    assert (got.cost, got.probes) == (cost, probes)
 
 
 def test_results_outlive_the_process(tmp_path):
@@ -149,3 +162,129 @@ def test_a_store_of_a_newer_version_is_refused(tmp_path):
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(UserError, match="upgrade palimpsest-bench"):
         Store(path)
+
+
+# Stores of version 1
+
+VERSION_1 = """
+CREATE TABLE runs (
+    key               TEXT PRIMARY KEY,
+    suite             TEXT NOT NULL,
+    scenario          TEXT NOT NULL,
+    strategy          TEXT NOT NULL,
+    strength          REAL,
+    seed              INTEGER NOT NULL,
+    status            TEXT NOT NULL CHECK (status IN ('done', 'failed')),
+    error             TEXT,
+    spec              TEXT NOT NULL,
+    metrics           TEXT NOT NULL,
+    accuracy_matrix   TEXT NOT NULL,
+    validation_matrix TEXT NOT NULL,
+    initial_accuracy  TEXT NOT NULL,
+    curves            TEXT NOT NULL,
+    started           TEXT NOT NULL,
+    seconds           REAL NOT NULL,
+    peak_memory       INTEGER NOT NULL,
+    versions          TEXT NOT NULL
+);
+CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
+INSERT INTO runs VALUES (
+    'old', 'paper', 's', 'wpl', 10.0, 3, 'done', NULL,
+    '{"scenario": {"name": "s"}, "strategy": {"strategy": "wpl"}, "seed": 3, "device": "cpu"}',
+    '{"forgetting": 0.25}', '[[0.9, 0.1], [0.65, 0.8]]', '[[0.9, null], [0.6, 0.8]]', '[0.1, 0.2]',
+    '[{"model": 0, "steps": [0], "accuracy": [[0.1]]}]',
+    '2026-01-01T00:00:00+00:00', 4.5, 123456, '{"python": "3.11"}'
+);
+INSERT INTO runs VALUES (
+    'broken', 'paper', 's', 'finetune', NULL, 3, 'failed', 'no memory',
+    '{"scenario": {"name": "s"}, "strategy": {"strategy": "finetune"}, "seed": 3}',
+    '{}', '[]', '[]', '[]', '[]', '2026-01-01T00:00:00+00:00', 0.5, 99, '{}'
+);
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.fixture
+def old(tmp_path):
+    path = tmp_path / "old.db"
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(VERSION_1)
+    connection.close()
+    return path
+
+
+def raw(path, columns="*"):
+    connection = sqlite3.connect(path)
+    rows = connection.execute(f"SELECT {columns} FROM runs ORDER BY key").fetchall()
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    connection.close()
+    return version, rows
+
+
+def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
+    _, before = raw(old)
+    with Store(old) as opened:
+        broken, run = opened.records()
+    version, after = raw(old)
+    assert version == SCHEMA_VERSION == 2
+    assert after == [(*row, "{}", "{}") for row in before]
+    assert (run.key, run.strength, run.seed, run.seconds) == ("old", 10.0, 3, 4.5)
+    assert run.accuracy_matrix == [[0.9, 0.1], [0.65, 0.8]]
+    assert run.validation_matrix == [[0.9, None], [0.6, 0.8]]
+    assert run.curves == [{"model": 0, "steps": [0], "accuracy": [[0.1]]}]
+    assert run.metrics["forgetting"] == 0.25
+    assert (run.cost, run.probes) == ({}, {})
+    assert broken.error == "no memory"
+
+
+def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
+    for key in ("new", "newer"):
+        with Store(old) as opened:
+            opened.put(record(key, cost={"state_bytes": 8}))
+    with Store(old) as opened:
+        assert set(opened.statuses()) == {"old", "broken", "new", "newer"}
+        assert {r.key: r.cost for r in opened.records()}["newer"] == {"state_bytes": 8}
+
+
+def test_an_updated_store_has_the_columns_of_a_new_one(old, store):
+    with Store(old):
+        pass
+    assert columns(old) == columns(store.path)
+
+
+def columns(path):
+    connection = sqlite3.connect(path)
+    found = connection.execute("PRAGMA table_info(runs)").fetchall()
+    connection.close()
+    return found
+
+
+def test_an_update_that_is_interrupted_changes_nothing(old, monkeypatch):
+    before = raw(old)
+    first = _UPGRADES[1].split(";")[0]
+    monkeypatch.setitem(_UPGRADES, 1, f"{first}; ALTER TABLE nothing ADD COLUMN x")
+    with pytest.raises(UserError, match="nothing"):
+        Store(old)
+    assert raw(old) == before
+
+
+def test_two_processes_may_update_a_store_at_once(old):
+    other = sqlite3.connect(old, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for statement in _UPGRADES[1].split(";"):
+        other.execute(statement)
+    other.execute("PRAGMA user_version = 2")
+    opened = []
+    waiting = threading.Thread(target=lambda: opened.append(_keys(old)))
+    waiting.start()
+    time.sleep(0.2)
+    other.execute("COMMIT")
+    waiting.join()
+    other.close()
+    assert opened == [{"old", "broken"}]
+
+
+def _keys(path):
+    with Store(path) as store:
+        return set(store.statuses())

@@ -1,5 +1,7 @@
 """Suite files: what they expand to, and what every mistake in one is told."""
 
+import hashlib
+import json
 import re
 
 import pytest
@@ -108,6 +110,31 @@ def test_the_device_is_part_of_the_key(write, tmp_path):
     assert not keys(suite.runs("cpu", tmp_path)) & keys(suite.runs("cuda", tmp_path))
 
 
+def test_a_key_stays_what_it_is(write, tmp_path):
+    # Stores depend on it: finished runs are found by their keys. Data have a fingerprint of
+    # their own, which may differ between versions of scikit-learn.
+    (run, *_) = runs(write(), tmp_path)
+    spec = run.spec | {"scenario": run.spec["scenario"] | {"fingerprints": {}}}
+    canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
+    assert hashlib.sha256(canonical.encode()).hexdigest()[:16] == "bb01c258646f84ed"
+
+
+def test_probes_are_part_of_a_key_only_where_there_are_any(write, tmp_path):
+    plain = runs(write(), tmp_path)
+    probed = runs(write(**{"seeds: 2": "seeds: 2\nprobes: [refit, distance]"}), tmp_path)
+    for one, two in zip(plain, probed, strict=True):
+        assert one.key != two.key
+        assert two.spec == one.spec | {"probes": ["distance", "refit"]}
+    none = runs(write(**{"seeds: 2": "seeds: 2\nprobes: []"}), tmp_path)
+    assert keys(none) == keys(plain)
+
+
+def test_the_order_of_probes_is_no_matter(write, tmp_path):
+    texts = ("[refit, distance]", "[distance, refit, distance]")
+    one, two = (runs(write(), tmp_path, settings=[f"probes={text}"]) for text in texts)
+    assert keys(one) == keys(two)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"), [("3", (0, 1, 2)), ("3,5,8", (3, 5, 8)), ("7,", None)]
 )
@@ -206,6 +233,9 @@ MISTAKES = [
     ({"finetune: {}": "'avalanche:LwF': {strengths: [1]}"}, 13, "expected one of: arguments"),
     ({"second_data: rotated": "data: mnist"}, 10, "stands here twice"),
     ({"finetune: {}": "finetune: {"}, None, "not valid YAML"),
+    ({"seeds: 2": "probes: [refit, distanse]"}, 2, "probes.1: unknown probe 'distanse'; did you m"),
+    ({"seeds: 2": "probes: refit"}, 2, "valid list"),
+    ({"seeds: 2": "probes: [1]"}, 2, "valid string"),
 ]
 
 

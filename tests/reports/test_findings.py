@@ -1,6 +1,8 @@
 from benchmark.metrics import METRICS
+from reports import caveats as caveats_module
 from reports.cells import group
-from reports.findings import caveats, findings
+from reports.choice import choose
+from reports.findings import findings
 from reports.formatting import bracketed, duration, percent
 from reports.statistics import Interval
 
@@ -23,26 +25,51 @@ def runs(record, seeds=5):
     return made
 
 
+def summary(records):
+    cells = group(records)
+    return findings(cells, choose(cells))
+
+
+def caveats(cells):
+    return caveats_module.caveats(cells, choose(cells))
+
+
 def test_summary_says_what_was_forgotten_avoided_and_paid(record):
-    (finding,) = findings(group(runs(record)))
+    (finding,) = summary(runs(record))
     text = finding.references.replace("\xa0", " ")
     assert "With finetune, earlier models forget 40.0 points [40.0, 40.0]" in text
     assert "Trained alone (independent), new models reach 90.0 %" in text
     (wpl,) = finding.strategies
-    wpl = wpl.replace("\xa0", " ")
-    assert "avoids between 75.0 % [75.0, 75.0] at 1e4 and 100.0 % [100.0, 100.0] at 1e6" in wpl
-    assert "plasticity between −10.0 points [−10.0, −10.0] at 1e4 and 0.0 points" in wpl
-    assert "5 seeds each" in wpl
-    assert "best" not in wpl
+    assert wpl.replace("\xa0", " ") == (
+        "wpl, strength 1e6 (chosen among 2) avoids 100.0 % [100.0, 100.0] of fine-tuning's "
+        "forgetting at a cost of 0.0 points [0.0, 0.0] of the new models' accuracy, over 5 seeds."
+    )
+
+
+def test_the_price_is_paired_with_fine_tuning(record):
+    made = []
+    for seed, (plain, ours) in enumerate([(0.9, 0.8), (0.7, 0.65), (0.8, 0.74)]):
+        lost, kept = [[0.9, 0.1], [0.5, plain]], [[0.9, 0.1], [0.8, ours]]
+        made += [record(lost, seed=seed), record(kept, strategy="wpl", strength=1.0, seed=seed,
+                                                references={"finetune": lost})]  # fmt: skip
+    (finding,) = summary(made)
+    assert "at a cost of 7.0\xa0points [0.4,\xa013.6] of" in finding.strategies[0]
+
+
+def test_a_gain_of_new_models_is_said(record):
+    kept = [[0.9, 0.1], [0.8, 0.95]]
+    made = [record(LOST), record(kept, strategy="wpl", strength=1.0, references=REFERENCES)]
+    (finding,) = summary(made)
+    assert ", and new models gain 5.0\xa0points, over 1 seed." in finding.strategies[0]
 
 
 def test_nothing_forgotten_is_said(record):
-    (finding,) = findings(group([record([[0.8, 0.1], [0.9, 0.9]])]))
+    (finding,) = summary([record([[0.8, 0.1], [0.9, 0.9]])])
     assert "forget nothing" in finding.references
 
 
 def test_without_references_the_summary_falls_back(record):
-    (finding,) = findings(group([record(KEPT, strategy="wpl", strength=10.0)]))
+    (finding,) = summary([record(KEPT, strategy="wpl", strength=10.0)])
     assert "was not measured" in finding.references
     assert finding.strategies == [
         "wpl, strength 10: stability 80.0\xa0%; learning accuracy 80.0\xa0% (1 seed)."
@@ -50,15 +77,35 @@ def test_without_references_the_summary_falls_back(record):
 
 
 def test_one_model_has_nothing_to_forget(record):
-    (finding,) = findings(group([record([[0.9]])]))
+    (finding,) = summary([record([[0.9]])])
     assert finding.strategies == []
 
 
-def test_complete_runs_need_no_caveat_but_the_missing_reference(record):
-    (caveat,) = caveats(group(runs(record)))
-    assert caveat == (
+def test_complete_runs_need_few_caveats(record):
+    missing, end, tests = caveats(group(runs(record)))
+    assert missing == (
         "same: no intransigence, which needs a reference: add the strategy joint to the suite."
     )
+    assert "the chosen strength of wpl, 1e6, is the strongest that was tried" in end
+    assert "with 5 seeds no paired test can reach 5 % (the smallest p-value is 0.062)" in tests
+
+
+def test_strategies_that_coincide_are_named(record):
+    made = [
+        record(KEPT, strategy=name, strength=1.0, seed=seed)
+        for name in ("ewc", "wpl", "si")
+        for seed in range(2)
+    ]
+    made[-1] = record(ALONE, strategy="si", strength=1.0, seed=1)
+    text = "\n".join(caveats(group(made)))
+    assert "same: ewc, wpl coincide: their accuracies are identical in every run." in text
+
+
+def test_unequal_budgets_are_named(record):
+    made = [record(KEPT, strategy="wpl", strength=float(s)) for s in (1, 2, 3)]
+    made += [record(KEPT, strategy="ewc", strength=float(s)) for s in (1, 2)]
+    text = "\n".join(caveats(group(made)))
+    assert "different numbers of strengths to choose from: ewc 2, wpl 3" in text
 
 
 def test_few_seeds_failures_and_missing_references(record):

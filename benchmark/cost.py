@@ -1,0 +1,155 @@
+"""What a run takes: time of each model, memory of the strategy's state, peak memory.
+
+Nothing here does anything at a training step.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import resource
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.control import Watch
+from benchmark.evaluation import AccuracyMeter, now
+
+
+class Costs:
+    """Times each model's training, the last of the plugins of an Avalanche strategy.
+
+    The clock starts when a model's first step does and leaves out every evaluation on the way.
+
+    Args:
+        models: How many there are.
+        at_once: Whether all are trained at once; that training is then the last model's.
+        watch: Counts the steps.
+        meter: Times the evaluations.
+    """
+
+    def __init__(self, models: int, at_once: bool, watch: Watch, meter: AccuracyMeter) -> None:
+        self._training: list[float | None] = [None] * models
+        self._steps: list[int | None] = [None] * models
+        self._consolidation: list[float | None] = [None] * models
+        self._at_once = at_once
+        self._watch = watch
+        self._meter = meter
+        self._first_step: float | None = None
+        self._last_step: float | None = None
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Set the clock back."""
+        self._first_step = self._last_step = None
+
+    def before_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Start the clock with the first epoch."""
+        if self._first_step is None:
+            self._first_step = self._now(strategy)
+
+    def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note the time: this may have been the last epoch."""
+        if self._first_step is not None:
+            model = self._model(strategy)
+            self._last_step = self._now(strategy)
+            self._training[model] = self._last_step - self._first_step
+            self._steps[model] = self._watch.step
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note what came after the last step."""
+        if self._last_step is not None:
+            self._consolidation[self._model(strategy)] = self._now(strategy) - self._last_step
+            self._last_step = None
+
+    def result(self, plugin: Any, model: nn.Module) -> dict[str, Any]:
+        """Return what the store keeps as ``cost``.
+
+        Args:
+            plugin: The strategy under test, or ``None`` for a class of Avalanche's, which may
+                keep its state in many places.
+            model: The bank.
+
+        Returns:
+            ``training_seconds``, ``steps`` and ``consolidation_seconds`` (what comes after the
+            last step, such as estimating importances), one a model: ``None`` for a model that
+            was taken over from another run, and for all but the last where all are trained at
+            once. ``state_bytes``: of the tensors that the strategy holds in the end, or
+            ``None``. On a CPU, seconds are those of the process on all its cores, so that
+            waiting for other programs does not count; elsewhere they are of the clock.
+        """
+        return {
+            "training_seconds": self._training,
+            "steps": self._steps,
+            "consolidation_seconds": self._consolidation,
+            "state_bytes": None if plugin is None else state_bytes(plugin, model),
+        }
+
+    def _now(self, strategy: Any) -> float:
+        return now(strategy.device) - self._meter.seconds
+
+    def _model(self, strategy: Any) -> int:
+        if self._at_once:
+            return len(self._steps) - 1
+        return int(strategy.experience.current_experience)
+
+
+def state_bytes(plugin: Any, model: nn.Module) -> int:
+    """Return the bytes of all tensors that a strategy's plugin holds.
+
+    Counted is what its attributes hold, in containers, dataclasses and modules, each storage
+    once and whole; parameters, gradients and buffers of the model are not the strategy's.
+
+    Args:
+        plugin: The strategy.
+        model: The model that it trains.
+    """
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    own = [*model.parameters(), *model.buffers(), *gradients]
+    others = {tensor.untyped_storage().data_ptr() for tensor in own}
+    storages = [tensor.untyped_storage() for tensor in _tensors(vars(plugin))]
+    sizes = {storage.data_ptr(): storage.nbytes() for storage in storages}
+    return sum(size for place, size in sizes.items() if place not in others)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, nn.Module):
+        yield from (*value.parameters(), *value.buffers())
+    elif isinstance(value, Mapping):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, list | tuple | set):
+        for part in value:
+            yield from _tensors(part)
+    elif is_dataclass(value):
+        yield from _tensors(vars(value))
+
+
+def reset_peak_memory(device: str) -> None:
+    """Start to measure the peak anew; a worker process carries out many runs.
+
+    Args:
+        device: As torch spells it.
+    """
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+    with contextlib.suppress(OSError):  # Linux only: 5 resets the peak resident set
+        Path("/proc/self/clear_refs").write_text("5", "ascii")
+
+
+def peak_memory(device: str) -> int:
+    """Return the bytes of the most memory held since ``reset_peak_memory``.
+
+    On a CPU it is the resident set of the process, on a device what torch has allocated there.
+
+    Args:
+        device: As torch spells it.
+    """
+    if device.startswith("cuda"):
+        return torch.cuda.max_memory_allocated(device)
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

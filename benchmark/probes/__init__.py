@@ -1,0 +1,65 @@
+"""What happened inside a run: one file a probe, named by a suite's ``probes``.
+
+A probe looks into the bank while a run goes on and changes nothing of it. To add one, write a
+``Probe`` (see ``probe.py``) in a file with its name, and list it here. Importing this list
+needs no torch; ``load`` does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from benchmark.errors import nearest
+from benchmark.suite_file import Source
+
+
+@dataclass(frozen=True)
+class ProbeEntry:
+    """One probe that a suite can ask for.
+
+    Attributes:
+        name: What a suite calls it, and its file in this folder.
+        class_name: Its class in that file.
+        summary: One line for listings.
+    """
+
+    name: str
+    class_name: str
+    summary: str
+
+    def load(self) -> type[Any]:
+        """Import and return the probe's class."""
+        found: type[Any] = getattr(import_module(f"{__name__}.{self.name}"), self.class_name)
+        return found
+
+
+_ENTRIES = (
+    ProbeEntry(
+        "distance", "Distance", "how far the shared parameters move, and from their anchors"
+    ),
+    ProbeEntry("importance", "Importance", "how a regularizer's importances are distributed"),
+    ProbeEntry(
+        "similarity", "Similarity", "linear CKA of shared blocks' outputs, just learned and later"
+    ),
+    ProbeEntry(
+        "refit", "Refit", "accuracy with the private parts fitted anew to the final shared blocks"
+    ),
+)
+
+PROBES = {entry.name: entry for entry in _ENTRIES}
+
+
+def in_order(names: Sequence[str], source: Source) -> tuple[str, ...]:
+    """Return the probes that a suite names, each once and in the order of ``PROBES``.
+
+    Raises:
+        UserError: With the line of an unknown name, and the nearest known one.
+    """
+    for place, name in enumerate(names):
+        if name not in PROBES:
+            hint = nearest(name, PROBES)
+            raise source.error(("probes", place), f"unknown probe {name!r}; {hint}")
+    return tuple(name for name in PROBES if name in names)

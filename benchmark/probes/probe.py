@@ -1,0 +1,151 @@
+"""What every probe is: a plugin that looks, and what it is told about the run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
+from torch import nn
+
+from benchmark.evaluation import LOADER, evaluate
+from benchmark.models.bank import ModelBank
+from benchmark.probes import PROBES
+from benchmark.scenarios.scenario import InMemoryDataset, Scenario
+from strategies.regularizer import Regularizer
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The run that probes look into. *Model i* is the one that learns experience i.
+
+    Attributes:
+        scenario: Its experiences and the bank.
+        kind: The kind of strategy, such as ``wpl``.
+        plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
+        at_once: Whether all models are trained at once, so that there is no earlier and later.
+        seed: The run's seed.
+    """
+
+    scenario: Scenario
+    kind: str
+    plugin: Any
+    at_once: bool
+    seed: int
+
+    @property
+    def regularizer(self) -> Regularizer | None:
+        """The strategy, if it has importances and anchors."""
+        return self.plugin if isinstance(self.plugin, Regularizer) else None
+
+    @cached_property
+    def paths(self) -> list[tuple[str, ...]]:
+        """The blocks of each model, in the order in which they are applied."""
+        bank = self.scenario.model
+        return [bank.paths[experience.task_label] for experience in self.scenario.train]
+
+    def inherited(self, model: int) -> list[str]:
+        """Return the blocks of a model that an earlier one uses, too."""
+        earlier = {block for path in self.paths[:model] for block in path}
+        return [block for block in self.paths[model] if block in earlier]
+
+    def shared(self, model: int) -> list[str]:
+        """Return the blocks of a model that any other one uses, too."""
+        others = {block for i, path in enumerate(self.paths) if i != model for block in path}
+        return [block for block in self.paths[model] if block in others]
+
+    def look(self, strategy: Any, models: Iterable[int], see: Callable[[int, Any], None]) -> None:
+        """Show models as they are evaluated: in evaluation mode, without gradients.
+
+        Some strategies keep weights of their own for a model and put them in while it is
+        evaluated. Therefore each model is shown in the middle of an evaluation, of one sample.
+
+        Args:
+            strategy: The Avalanche strategy.
+            models: Which models.
+            see: Called with the model's number and the bank.
+        """
+        visitor = _Visitor(see)
+        strategy.plugins.append(visitor)
+        try:
+            evaluate(strategy, [self._glances[model] for model in models], **LOADER)
+        finally:
+            strategy.plugins.remove(visitor)
+
+    @cached_property
+    def _glances(self) -> list[Any]:
+        """An experience with one test sample for each model."""
+        tensors = [experience.dataset.tensors for experience in self.scenario.test]
+        datasets = [InMemoryDataset.of(x[:1], y[:1], task) for x, y, task in tensors]
+        streams = with_task_labels(with_classes_timeline(benchmark_from_datasets(glance=datasets)))
+        return list(streams.streams["glance"])
+
+
+class _Visitor:
+    """The part of an Avalanche plugin that is needed to see a model while it is evaluated."""
+
+    def __init__(self, see: Callable[[int, Any], None]) -> None:
+        self._see = see
+
+    def before_eval_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Show the model."""
+        self._see(strategy.experience.current_experience, strategy.model)
+
+
+class Probe:
+    """Measures something of the bank while a run goes on, and changes nothing.
+
+    It comes last among the Avalanche strategy's plugins and may implement
+    ``before_training_exp`` and ``after_training_exp``, which see a model's training when all
+    others have prepared or finished it. It draws no random numbers while models train.
+
+    Args:
+        subject: The run.
+
+    Attributes:
+        rows: What was measured, in flat rows of names and values.
+    """
+
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.rows: list[dict[str, Any]] = []
+
+    def absent(self) -> str | None:
+        """Return why there is nothing to measure in this run; ``None`` where there is."""
+        return None
+
+    def finish(self, strategy: Any) -> None:
+        """Measure what is to be measured after the last model; nothing by default."""
+
+    def result(self, strategy: Any) -> dict[str, Any]:
+        """Return ``{"rows": [...]}`` or ``{"absent": reason}``, as the store keeps it."""
+        reason = self.absent()
+        if reason is not None:
+            return {"absent": reason}
+        self.finish(strategy)
+        return {"rows": [{k: _storable(v) for k, v in row.items()} for row in self.rows]}
+
+
+def attach(names: Iterable[str], subject: Subject, strategy: Any) -> dict[str, Probe]:
+    """Make probes, and add those that have something to measure to a strategy's plugins.
+
+    Args:
+        names: Of ``PROBES``.
+        subject: The run.
+        strategy: The Avalanche strategy, complete but for these plugins.
+    """
+    probes: dict[str, Probe] = {name: PROBES[name].load()(subject) for name in names}
+    strategy.plugins += [probe for probe in probes.values() if probe.absent() is None]
+    return probes
+
+
+def parameters_of(bank: ModelBank, block: str) -> dict[str, nn.Parameter]:
+    """Return the parameters of a block by their names in the bank."""
+    return {f"blocks.{block}.{name}": p for name, p in bank.blocks[block].named_parameters()}
+
+
+def _storable(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,91 @@
+"""What an earlier model could still do if its private parts kept up with the shared ones."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from itertools import takewhile
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmark.models.bank import ModelBank
+from benchmark.probes.probe import Probe
+from benchmark.seeding import derive
+from benchmark.training import EVALUATION_BATCH, Batches
+
+STEPS, BATCH, LEARNING_RATE, SAMPLES = 500, 128, 1e-3, 10_000
+"""The budget, the same for every run: Adam's steps, batch size and learning rate, and how many
+of a model's training samples are used at most (a fixed random choice)."""
+
+
+class Refit(Probe):
+    """At the end, each earlier model with its private parts fitted anew to the shared ones.
+
+    The private parts start from their present values and are trained on the model's own
+    training data, its shared blocks frozen as they are at the end. A row a ``model``: test
+    accuracy ``before`` and ``after``. Where ``after`` is far above ``before``, the shared blocks
+    still carry what the model needs and only its private parts are outdated; where it stays low,
+    the representation is lost.
+    """
+
+    def absent(self) -> str | None:
+        """Give a reason where no earlier model has private parts."""
+        earlier = range(len(self.subject.paths) - 1)
+        if not any(self._private(i) for i in earlier):
+            return "no earlier model has private parts: all that it uses is shared"
+        return None
+
+    def finish(self, strategy: Any) -> None:
+        """Refit copies of the earlier models."""
+        models = [i for i in range(len(self.subject.paths) - 1) if self._private(i)]
+        copies: dict[int, nn.ModuleDict] = {}
+
+        def see(model: int, bank: ModelBank) -> None:
+            path = self.subject.paths[model]
+            copies[model] = nn.ModuleDict({name: deepcopy(bank.blocks[name]) for name in path})
+
+        self.subject.look(strategy, models, see)
+        for model in models:
+            test = self.subject.scenario.test[model].dataset.tensors[:2]
+            network = copies.pop(model)
+            before = _accuracy(network, *test)
+            self._fit(model, network)
+            self.rows.append({"model": model, "before": before, "after": _accuracy(network, *test)})
+
+    def _private(self, model: int) -> set[str]:
+        return set(self.subject.paths[model]) - set(self.subject.shared(model))
+
+    def _fit(self, model: int, network: nn.ModuleDict) -> None:
+        """Train the private blocks; what frozen blocks make of the data is computed once."""
+        private = self._private(model)
+        leading = list(takewhile(lambda name: name not in private, network))
+        frozen = nn.Sequential(*(network[name] for name in leading))
+        rest = nn.Sequential(*(block for name, block in network.items() if name not in leading))
+        for name, block in network.items():
+            block.requires_grad_(name in private).train(name in private)
+        x, y, _ = self.subject.scenario.train[model].dataset.tensors
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+        chosen = order[:SAMPLES].to(x.device)
+        features = _outputs(frozen, x[chosen])
+        optimizer = torch.optim.Adam(
+            [p for p in network.parameters() if p.requires_grad], lr=LEARNING_RATE
+        )
+        seed = derive(self.subject.seed, "refit", model)
+        for inputs, targets, _ in Batches((features, y[chosen], 0), BATCH, STEPS, seed):
+            optimizer.zero_grad()
+            loss: Tensor = nn.functional.cross_entropy(rest(inputs), targets)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        network.eval()
+
+
+@torch.no_grad()
+def _outputs(network: nn.Module, x: Tensor) -> Tensor:
+    """Return a network's outputs, computed a batch at a time."""
+    return torch.cat([network(part) for part in torch.split(x, EVALUATION_BATCH)])
+
+
+def _accuracy(network: nn.ModuleDict, x: Tensor, y: Tensor) -> float:
+    outputs = _outputs(nn.Sequential(*network.values()), x)
+    return int((outputs.argmax(dim=1) == y).sum()) / len(y)

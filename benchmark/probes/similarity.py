@@ -1,0 +1,99 @@
+"""How alike a model's shared blocks answer when it has just been trained, and later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.models.bank import ModelBank
+from benchmark.probes.probe import Probe
+
+SAMPLES = 1000
+"""Test samples of each model that the blocks are compared on, at most."""
+
+
+class Similarity(Probe):
+    """Linear CKA of each shared block's output on an earlier model's test inputs.
+
+    Compared are the outputs right after model j was trained and at the end of each later
+    model's training, on the same inputs: at most ``SAMPLES``, a fixed random choice. A row for
+    each later model (``trained``), earlier ``model`` j and block: ``cka`` from 0 (nothing in
+    common) to 1 (the same up to a rotation and a scale). Blocks that another model uses, too,
+    count as shared, whether or not the later model does.
+    """
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._learned: dict[tuple[int, str], Tensor] = {}
+        self._inputs = [_choose(e.dataset.tensors[0]) for e in self.subject.scenario.test]
+
+    def absent(self) -> str | None:
+        """Give a reason where there is no earlier and later, or nothing shared."""
+        if self.subject.at_once:
+            return "all models are trained at once: there is no before and after"
+        if not any(self.subject.shared(i) for i in range(len(self.subject.paths) - 1)):
+            return "no model shares parameters with another"
+        return None
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Compare all models so far with what they were when they had just learned."""
+        trained = strategy.experience.current_experience
+
+        def see(model: int, bank: ModelBank) -> None:
+            outputs = block_outputs(bank, self.subject.paths[model], self._inputs[model])
+            for block in self.subject.shared(model):
+                output = centred(outputs[block])
+                if model == trained:
+                    self._learned[model, block] = output
+                else:
+                    cka = linear_cka(self._learned[model, block], output)
+                    row = {"trained": trained, "model": model, "block": block, "cka": cka}
+                    self.rows.append(row)
+
+        self.subject.look(strategy, range(trained + 1), see)
+
+
+def linear_cka(x: Tensor, y: Tensor) -> float | None:
+    """Return linear centred kernel alignment, ``|Y'X|^2 / (|X'X| |Y'Y|)``, Frobenius norms.
+
+    Invariant to rotating or scaling X or Y. Where there are more features than samples the
+    same number comes from the kernel matrices: ``|Y'X|^2 = sum (XX' * YY')``.
+    Source: Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019,
+    section 3, with linear kernels.
+
+    Args:
+        x: Features (n, p), each with mean 0 over the n samples.
+        y: Features (n, q) of the same samples, likewise.
+
+    Returns:
+        From 0 to 1; ``None`` where x or y is constant.
+    """
+    x, y = (features / features.norm().clamp_min(1e-30) for features in (x, y))
+    if max(x.shape[1], y.shape[1]) > len(x):
+        x, y = x @ x.T, y @ y.T
+        common, scale = (x * y).sum(), x.norm() * y.norm()
+    else:
+        common, scale = (y.T @ x).square().sum(), (x.T @ x).norm() * (y.T @ y).norm()
+    return min(1.0, float(common / scale)) if float(scale) > 0 else None
+
+
+def centred(features: Tensor) -> Tensor:
+    """Return features (n, ...) as (n, p), each with mean 0 over the samples."""
+    flat = features.flatten(1)
+    return flat - flat.mean(dim=0)
+
+
+def block_outputs(bank: ModelBank, path: Sequence[str], x: Tensor) -> dict[str, Tensor]:
+    """Return the output of each block of a model, by name, for inputs (N, C, H, W)."""
+    outputs = {}
+    for name in path:
+        x = outputs[name] = bank.blocks[name](x)
+    return outputs
+
+
+def _choose(x: Tensor) -> Tensor:
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+    return x[order[:SAMPLES].to(x.device)]

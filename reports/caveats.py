@@ -1,0 +1,141 @@
+"""What to keep in mind: the weaknesses of exactly these runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmark.metrics import NEEDS_REFERENCE
+from reports.cells import FINETUNE, Cell, by_scenario, strength_text
+from reports.choice import Choice, budgets
+from reports.comparison import smallest_p
+from reports.formatting import percent, several
+from reports.ranking import coinciding
+from reports.statistics import CONFIDENCE
+
+ENOUGH_SEEDS = 5
+UNSTABLE = 0.1
+"""How far the worst seed may learn below the mean before the training is called unstable."""
+
+
+def caveats(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[str]:
+    """Say what weakens the conclusions of exactly these runs.
+
+    Args:
+        cells: All of a report.
+        choices: What ``choice.choose`` found for them.
+    """
+    found: dict[str, list[str]] = {}
+    for scenario, members in by_scenario(cells).items():
+        own = [choice for choice in choices if choice.scenario == scenario]
+        done = [cell for cell in members if cell.done]
+        for text in (*_scenario_caveats(done), *_choice_caveats(own)):
+            found.setdefault(text, []).append(scenario)
+    for scenario, groups in coinciding(cells).items():
+        for names in groups:
+            text = f"{', '.join(names)} coincide: their accuracies are identical in every run."
+            found.setdefault(text, []).append(scenario)
+    grouped = [f"{'; '.join(scenarios)}: {text}" for text, scenarios in found.items()]
+    return [*_run_caveats(cells), *grouped]
+
+
+def _run_caveats(cells: Sequence[Cell]) -> Iterator[str]:
+    failed = sum(len(cell.failed) for cell in cells)
+    total = failed + sum(len(cell.done) for cell in cells)
+    if failed:
+        yield (
+            f"{failed} of {several(total, 'run')} failed and count in no number here; "
+            "their messages stand under Failures."
+        )
+    repeated = sum(len(cell.repeated) for cell in cells)
+    if repeated:
+        yield (
+            f"{several(repeated, 'run')} with the same settings and seed as a newer one: only the "
+            "newest of each counts."
+        )
+    seen: dict[str, set[str]] = {}
+    for record in (record for cell in cells for record in cell.done):
+        for name, version in record.versions.items():
+            seen.setdefault(name, set()).add(version)
+    mixed = [name for name, versions in seen.items() if len(versions) > 1]
+    if mixed:
+        yield f"The runs were made with more than one {', '.join(mixed)}; see Provenance."
+
+
+def _scenario_caveats(done: Sequence[Cell]) -> Iterator[str]:
+    few = [cell for cell in done if len(cell.done) < ENOUGH_SEEDS]
+    if few:
+        least = min(len(cell.done) for cell in few)
+        which = "all variants" if len(few) == len(done) else _listed(c.variant.label for c in few)
+        effect = "one seed has no interval" if least == 1 else "such intervals are rough"
+        yield f"fewer than {ENOUGH_SEEDS} seeds (as few as {least}) for {which}; {effect}."
+    if done and len(done[0].done[0].accuracy_matrix) > 1:
+        yield from _missing_references(done)
+        yield from _little_forgetting(done)
+    for cell in done:
+        learned = cell.interval("learning_accuracy")
+        if learned.mean is None or learned.minimum is None:
+            continue
+        if learned.mean - learned.minimum > UNSTABLE:
+            worst = min(cell.done, key=lambda r: r.metrics["learning_accuracy"] or 0.0)
+            yield (
+                f"training with {cell.variant.label} looks unstable: new models reach "
+                f"{percent(learned.mean)} % on average, but {percent(learned.minimum)} % with seed "
+                f"{worst.seed}. What looks like forgetting may be divergence."
+            )
+
+
+def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
+    tried = budgets(choices)
+    if len(set(tried.values())) > 1:
+        counts = ", ".join(f"{name} {count}" for name, count in tried.items())
+        yield f"strategies were given different numbers of strengths to choose from: {counts}."
+    for choice in choices:
+        if choice.end is not None and choice.variant is not None:
+            text = strength_text(choice.variant.strength or 0.0)
+            yield (
+                f"the chosen strength of {choice.strategy}, {text}, is the {choice.end} that was "
+                "tried: a better one may lie beyond, widen the strengths."
+            )
+    pairs = [len(choice.cell.done) for choice in choices if choice.cell is not None]
+    if len(pairs) > 1 and max(pairs) > 1 and smallest_p(max(pairs)) > 1 - CONFIDENCE:
+        yield (
+            f"with {several(max(pairs), 'seed')} no paired test can reach 5 % (the smallest "
+            f"p-value is {smallest_p(max(pairs)):.2g}): read sizes and intervals, not p-values."
+        )
+
+
+def _missing_references(done: Sequence[Cell]) -> Iterator[str]:
+    seeds = {record.seed for cell in done for record in cell.done}
+    for metric, kind in NEEDS_REFERENCE.items():
+        name = metric.replace("_", " ")
+        have = {r.seed for cell in done if cell.variant.kind == kind for r in cell.done}
+        if not have:
+            yield f"no {name}, which needs a reference: add the strategy {kind} to the suite."
+        elif seeds - have:
+            missing = ", ".join(str(seed) for seed in sorted(seeds - have))
+            yield f"{name} lacks seed {missing}, for which no run of {kind} finished."
+
+
+def _little_forgetting(done: Sequence[Cell]) -> Iterator[str]:
+    for cell in done:
+        loss = cell.interval("forgetting")
+        if cell.variant.kind != FINETUNE or loss.mean is None or loss.low is None:
+            continue
+        if loss.mean > 0 >= loss.low:
+            yield (
+                f"the interval of the forgetting of {cell.variant.label} reaches down to zero: "
+                "shares of it (forgetting reduction) are rough."
+            )
+        spared = sum(1 for record in cell.done if (record.metrics["forgetting"] or 0.0) <= 0)
+        if 0 < spared < len(cell.done):
+            yield (
+                f"{cell.variant.label} forgot nothing with {several(spared, 'seed')} of "
+                f"{len(cell.done)}; forgetting reduction is not defined there and leaves them out."
+            )
+
+
+def _listed(names: Iterator[str]) -> str:
+    known = list(names)
+    if len(known) <= 4:
+        return ", ".join(known)
+    return f"{', '.join(known[:3])} and {len(known) - 3} more variants"

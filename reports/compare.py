@@ -1,0 +1,300 @@
+"""Which metrics changed between two stores beyond noise.
+
+Cells are matched by scenario, strategy and strength: by their settings, not by the keys of
+their runs, which hold the results version. P-values are corrected (Holm) over all tests of the
+comparison, so that of twenty comparisons where nothing changed, one says that something did.
+Numbers that are equal to the last bit need no test and do not count as one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+from benchmark.metrics import METRICS
+from benchmark.store import Record
+from reports.cells import group
+from reports.comparison import holm
+from reports.difference import Difference, difference
+from reports.statistics import CONFIDENCE
+
+LOWER_IS_BETTER = frozenset({"forgetting", "intransigence"})
+
+Side = Literal["a", "b"]
+
+
+class Verdict(StrEnum):
+    """What became of a number or a run, the most urgent first.
+
+    ``ONE_SEED``: it differs, but one seed cannot tell a change from noise, so it is neither a
+    regression nor an improvement.
+    """
+
+    REGRESSED = "regressed"
+    IMPROVED = "improved"
+    ONE_SEED = "changed (one seed)"
+    NOISE = "within noise"
+    EQUAL = "equal"
+
+
+@dataclass(frozen=True)
+class Change:
+    """A metric of a cell that both stores have.
+
+    Attributes:
+        scenario: The cell's scenario.
+        variant: The cell's strategy and strength.
+        metric: A name in ``benchmark/metrics.py``.
+        difference: Means and the interval of their difference, fractions; its p is corrected
+            over all tests of the comparison (Holm), its interval is not.
+        verdict: What to make of it.
+    """
+
+    scenario: str
+    variant: str
+    metric: str
+    difference: Difference
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class RunChange:
+    """A run that finished in one store and failed in the other.
+
+    Attributes:
+        scenario: Its scenario.
+        variant: Its strategy and strength.
+        seed: Its seed.
+        verdict: ``REGRESSED`` where it fails in B, ``IMPROVED`` where it failed in A.
+        error: What the failed one said.
+    """
+
+    scenario: str
+    variant: str
+    seed: int
+    verdict: Verdict
+    error: str
+
+
+@dataclass(frozen=True)
+class OneSided:
+    """What one store has and the other has not, so that there is nothing to compare it with.
+
+    Attributes:
+        side: Which store has it.
+        scenario: The cell's scenario.
+        variant: The cell's strategy and strength.
+        what: ``cell``; ``seeds`` of a cell that both have; or the name of a metric.
+        seeds: The seeds that only this side has.
+    """
+
+    side: Side
+    scenario: str
+    variant: str
+    what: str
+    seeds: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class StoreComparison:
+    """What changed from store A to store B.
+
+    Attributes:
+        cells: How many cells both have.
+        changes: Every number that both have, cell by cell.
+        runs: Every run that finished in one store and failed in the other.
+        one_sided: What only one of them has.
+    """
+
+    cells: int
+    changes: tuple[Change, ...]
+    runs: tuple[RunChange, ...]
+    one_sided: tuple[OneSided, ...]
+
+    @property
+    def counts(self) -> Counter[Verdict]:
+        """How many numbers have which verdict."""
+        return Counter(change.verdict for change in self.changes)
+
+    @property
+    def regressed(self) -> bool:
+        """Whether a number got worse beyond noise, or a run fails that did not."""
+        found: Iterable[Change | RunChange] = (*self.changes, *self.runs)
+        return any(one.verdict is Verdict.REGRESSED for one in found)
+
+
+def compare_stores(
+    a: Sequence[Record], b: Sequence[Record], metrics: Sequence[str] = METRICS
+) -> StoreComparison:
+    """Compare the runs of two stores, metric by metric (see ``difference``).
+
+    Args:
+        a: Runs before, as ``Store.records`` returns them.
+        b: Runs after.
+        metrics: Which metrics.
+    """
+    places = _places(_matched(_cells(a), _cells(b)))
+    both = [(name, one, other) for name, one, other in places if one and other]
+    changes = [
+        (*name, metric, difference(values, others))
+        for name, one, other in both
+        for metric in metrics
+        if (values := one.values(metric)) and (others := other.values(metric))
+    ]
+    return StoreComparison(
+        cells=len(both),
+        changes=tuple(_judged(changes)),
+        runs=tuple(run for place in both for run in _run_changes(*place)),
+        one_sided=tuple(gap for place in places for gap in _one_sided(*place, metrics)),
+    )
+
+
+_Name = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """The runs of one scenario, strategy and strength in one store, by seed."""
+
+    first: Record
+    settings: dict[str, Any]
+    runs: dict[int, Record] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> set[int]:
+        return set(self.runs)
+
+    @property
+    def done(self) -> dict[int, Record]:
+        return {seed: record for seed, record in self.runs.items() if record.status == "done"}
+
+    @property
+    def failed(self) -> dict[int, Record]:
+        return {seed: record for seed, record in self.runs.items() if record.status == "failed"}
+
+    @property
+    def names(self) -> tuple[str, str, float | None]:
+        return self.first.scenario, self.first.strategy, self.first.strength
+
+    def values(self, metric: str) -> dict[int, float]:
+        found = {seed: record.metrics.get(metric) for seed, record in self.done.items()}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+
+_Pair = tuple[_Cell | None, _Cell | None]
+_Place = tuple[_Name, _Cell | None, _Cell | None]
+
+
+def _cells(records: Sequence[Record]) -> dict[str, _Cell]:
+    """Collect the runs of each cell by its settings; the newest of a seed counts."""
+    found: dict[str, _Cell] = {}
+    for record in sorted(records, key=lambda r: r.started):
+        settings = _settings(record)
+        cell = found.setdefault(json.dumps(settings, sort_keys=True), _Cell(record, settings))
+        cell.runs[record.seed] = record
+    return found
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    """What decides a cell's results but for the code, flat."""
+    spec = _decisive(record)
+    strategy = dict(spec["strategy"])
+    settings = strategy.pop("settings")
+    return {
+        **{name: value for name, value in spec.items() if name not in {"scenario", "strategy"}},
+        **{f"scenario.{name}": value for name, value in spec["scenario"].items()},
+        **{f"strategy.{name}": value for name, value in strategy.items()},
+        **{f"settings.{name}": value for name, value in settings.items()},
+    }
+
+
+def _decisive(record: Record) -> dict[str, Any]:
+    """The spec of a run's cell: without the seed, the code's version, and what only looks on."""
+    apart = {"seed", "results_version", "probes"}
+    return {name: value for name, value in record.spec.items() if name not in apart}
+
+
+def _matched(a: dict[str, _Cell], b: dict[str, _Cell]) -> list[_Pair]:
+    """Pair the cells of equal settings, and keep those that are left.
+
+    A newer version may know a setting that an older one did not: the only cells of a name that
+    are left on either side are a pair, too, where they agree on all settings that both know.
+    """
+    pairs: list[_Pair] = [(a[key], b[key]) for key in a if key in b]
+    left: dict[Any, tuple[list[_Cell], list[_Cell]]] = {}
+    for side, (own, others) in enumerate(((a, b), (b, a))):
+        for cell in (cell for key, cell in own.items() if key not in others):
+            left.setdefault(cell.names, ([], []))[side].append(cell)
+    for before, after in left.values():
+        if len(before) == len(after) == 1 and _agree(before[0].settings, after[0].settings):
+            pairs.append((before[0], after[0]))
+        else:
+            pairs += [*((cell, None) for cell in before), *((None, cell) for cell in after)]
+    return pairs
+
+
+def _agree(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return all(a[name] == b[name] for name in a.keys() & b.keys())
+
+
+def _places(pairs: Sequence[_Pair]) -> list[_Place]:
+    """Name the pairs as the report names cells, in its order: ambiguous names with settings."""
+    shown: dict[int, tuple[Record, _Pair]] = {}
+    for pair in pairs:
+        first = next(cell.first for cell in pair if cell)
+        record = replace(first, spec=_decisive(first))
+        shown[id(record)] = record, pair
+    return [
+        ((cell.scenario, cell.variant.label), *shown[id(record)][1])
+        for cell in group([record for record, _ in shown.values()])
+        for record in cell.runs
+    ]
+
+
+def _judged(found: Sequence[tuple[str, str, str, Difference]]) -> Iterator[Change]:
+    corrected = holm([raw.p for *_, raw in found])
+    for (scenario, variant, metric, raw), p in zip(found, corrected, strict=True):
+        judged = replace(raw, p=p)
+        yield Change(scenario, variant, metric, judged, _verdict(metric, judged))
+
+
+def _verdict(metric: str, found: Difference) -> Verdict:
+    if found.equal:
+        return Verdict.EQUAL
+    if found.half is None:
+        return Verdict.ONE_SEED
+    if found.p is None or found.p >= 1 - CONFIDENCE:
+        return Verdict.NOISE
+    better = (found.b < found.a) if metric in LOWER_IS_BETTER else (found.b > found.a)
+    return Verdict.IMPROVED if better else Verdict.REGRESSED
+
+
+def _run_changes(name: _Name, a: _Cell, b: _Cell) -> Iterator[RunChange]:
+    for verdict, done, failed in (
+        (Verdict.REGRESSED, a.done, b.failed),
+        (Verdict.IMPROVED, b.done, a.failed),
+    ):
+        for seed in sorted(done.keys() & failed.keys()):
+            yield RunChange(*name, seed, verdict, failed[seed].error or "no message")
+
+
+def _one_sided(
+    name: _Name, a: _Cell | None, b: _Cell | None, metrics: Sequence[str]
+) -> Iterator[OneSided]:
+    sides: tuple[tuple[Side, _Cell | None, _Cell | None], ...] = (("a", a, b), ("b", b, a))
+    for side, own, other in sides:
+        if own is None:
+            continue
+        if other is None:
+            yield OneSided(side, *name, "cell", tuple(sorted(own.seeds)))
+            continue
+        if seeds := own.seeds - other.seeds:
+            yield OneSided(side, *name, "seeds", tuple(sorted(seeds)))
+        for metric in metrics if other.done else ():
+            values = own.values(metric)
+            if values and not other.values(metric):
+                yield OneSided(side, *name, metric, tuple(sorted(values)))

@@ -1,0 +1,67 @@
+"""The numbers behind a figure or table, packed into a link of the page.
+
+The link is a ``data:`` address of a gzipped CSV file, which needs no script; with one,
+``templates/downloads.js`` unpacks it when it is clicked.
+"""
+
+from __future__ import annotations
+
+import gzip
+from base64 import b64encode
+from dataclasses import dataclass
+
+import pandas as pd
+
+from reports.plot import Plot
+from reports.statistics import half_width
+from reports.table import Table
+
+MANY = 2000
+"""From more rows than this on, single seeds are averaged."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file inside the page.
+
+    Attributes:
+        file: Its name.
+        address: Where the link points.
+        note: What a reader should know of it; empty for the whole data.
+    """
+
+    file: str
+    address: str
+    note: str
+
+
+def download(part: Plot | Table) -> Download:
+    """Pack the data of a figure or table."""
+    data, note = part.data, ""
+    if "seed" in data and len(data) > MANY:
+        data, note = over_seeds(data), "mean and 95 % interval over seeds"
+    text = data.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    packed = gzip.compress(text.encode(), mtime=0)
+    return Download(
+        f"{part.name}.csv.gz",
+        f"data:application/gzip;base64,{b64encode(packed).decode()}",
+        note,
+    )
+
+
+def over_seeds(data: pd.DataFrame) -> pd.DataFrame:
+    """Replace the last column, which was measured, by its mean and interval over seeds.
+
+    Args:
+        data: A tidy frame with a column ``seed``.
+
+    Returns:
+        A row for each combination of the other columns, with n, mean, low and high (95 %
+        interval, NaN below two seeds).
+    """
+    measured = data.columns[-1]
+    keys = [column for column in data.columns if column not in {"seed", measured}]
+    grouped = data.groupby(keys, sort=False, dropna=False, observed=True)[measured]
+    found = grouped.agg(n="count", mean="mean", std="std").reset_index()
+    half = half_width(found.pop("std"), found["n"])
+    return found.assign(low=found["mean"] - half, high=found["mean"] + half)

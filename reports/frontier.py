@@ -1,0 +1,213 @@
+"""Frontiers in the stability-plasticity plane and the area below them.
+
+In the plane, x is the learning accuracy of the new models and y the stability. Strength 0 of
+a strategy is fine-tuning and infinite strength is freezing, so that both ends belong to every
+frontier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.bootstrap import Estimate, mean_estimate, seed_weights, student_estimate
+from reports.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, REFERENCES, Cell, Variant
+
+X, Y = "learning_accuracy", "stability"
+UPPER_BOUNDS = (INDEPENDENT, JOINT)
+"""Kinds that share no parameters or see all data at once: bounds, not competitors."""
+
+SMALLEST_SIDE = 0.01
+"""Ends closer than one point of accuracy leave no room between them to fill."""
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Point:
+    """A variant's place in the plane: means over its seeds.
+
+    Attributes:
+        variant: The strategy and its strength.
+        x: Learning accuracy of the new models; without a value for ``joint`` of many models.
+        y: Stability.
+        dominated: Some other variant that is no upper bound is at least as good in both and
+            better in one. Upper bounds are never marked.
+    """
+
+    variant: Variant
+    x: Estimate
+    y: Estimate
+    dominated: bool
+
+
+@dataclass(frozen=True)
+class Frontier:
+    """What one strategy reaches over its strengths.
+
+    Attributes:
+        strategy: Its name.
+        kind: Its kind.
+        points: From weak to strong.
+        hypervolume: Share of the ends' rectangle that it dominates (``hypervolume``), its
+            interval within 0 .. 1. ``n`` counts the seeds that all its strengths and both
+            ends have.
+        reason: Why there is no hypervolume, ``None`` where there is one.
+    """
+
+    strategy: str
+    kind: str
+    points: tuple[Point, ...]
+    hypervolume: Estimate
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Frontiers:
+    """The plane of one scenario.
+
+    Attributes:
+        scenario: Its name.
+        ends: The references: fine-tuning, freezing, independent, joint, as far as they ran.
+        frontiers: One a strategy.
+    """
+
+    scenario: str
+    ends: tuple[Point, ...]
+    frontiers: tuple[Frontier, ...]
+
+
+def frontiers(cells: Sequence[Cell]) -> Frontiers:
+    """Place one scenario's variants in the plane and measure their frontiers.
+
+    Args:
+        cells: One scenario's cells; those without finished runs are left out.
+    """
+    done = sorted((cell for cell in cells if cell.done), key=lambda cell: cell.variant.order)
+    points = dict(zip((cell.variant for cell in done), _points(done), strict=True))
+    finetune, freeze = (
+        next((cell for cell in done if cell.variant.kind == kind), None)
+        for kind in (FINETUNE, FREEZE)
+    )
+    found = []
+    compared = [cell for cell in done if cell.variant.kind not in REFERENCES]
+    for strategy, group in groupby(compared, key=lambda cell: cell.variant.strategy):
+        members = list(group)
+        area, reason = _area(members, finetune, freeze)
+        own = tuple(points[cell.variant] for cell in members)
+        found.append(Frontier(strategy, members[0].variant.kind, own, area, reason))
+    ends = tuple(point for variant, point in points.items() if variant.kind in REFERENCES)
+    return Frontiers(cells[0].scenario, ends, tuple(found))
+
+
+def dominated(points: Array) -> NDArray[np.bool_]:
+    """Tell which points another is at least as good as in both and better in one.
+
+    Equal points do not dominate each other; undefined (NaN) ones neither do nor are.
+
+    Args:
+        points: x and y of each, (P, 2); more is better.
+
+    Returns:
+        (P,).
+    """
+    other, own = points[:, None, :], points[None, :, :]
+    better = (other >= own).all(axis=2) & (other > own).any(axis=2)
+    return np.asarray(better.any(axis=0), dtype=bool)
+
+
+def hypervolume(x: Array, y: Array, finetune: Array, freeze: Array) -> Array:
+    """Return the share of the ends' rectangle that a frontier dominates, 0 .. 1.
+
+    The rectangle spans from the reference point (the plasticity of freezing, the stability of
+    fine-tuning) to the ideal one (the plasticity of fine-tuning, the stability of freezing).
+    A point dominates everything that is worse in both. 0: no better than the ends, which are
+    free. 1: one strength keeps what freezing keeps and learns what fine-tuning learns. What
+    lies beyond the rectangle counts as if on its edge, so that a little noise past an end that
+    is close to the other cannot outweigh everything.
+    Source: the hypervolume of Zitzler & Thiele, IEEE Trans. Evolutionary Computation 3 (1999),
+    scaled to the reference and ideal point.
+
+    Args:
+        x: Learning accuracy of each strength, (..., P).
+        y: Stability of each strength, (..., P).
+        finetune: x and y of fine-tuning, (..., 2).
+        freeze: x and y of freezing, (..., 2).
+
+    Returns:
+        (...).
+    """
+    # A resample may swap ends that are close together; the floor keeps shares within 0 .. 1.
+    width = np.maximum(finetune[..., :1] - freeze[..., :1], 1e-9)
+    height = np.maximum(freeze[..., 1:] - finetune[..., 1:], 1e-9)
+    u = np.clip((x - freeze[..., :1]) / width, 0, 1)
+    v = np.clip((y - finetune[..., 1:]) / height, 0, 1)
+    order = np.argsort(-u, axis=-1, kind="stable")
+    u, v = (np.take_along_axis(values, order, axis=-1) for values in (u, v))
+    steps = -np.diff(u, axis=-1, append=0)
+    area: Array = (steps * np.maximum.accumulate(v, axis=-1)).sum(axis=-1)
+    return area
+
+
+_NONE = Estimate(None, None, None, 0)
+
+
+def _points(done: Sequence[Cell]) -> list[Point]:
+    places = [
+        [mean_estimate({"": [r.metrics.get(metric) for r in cell.done]}) for metric in (X, Y)]
+        for cell in done
+    ]
+    compared = [
+        [np.nan if cell.variant.kind in UPPER_BOUNDS else place.value for place in pair]
+        for cell, pair in zip(done, places, strict=True)
+    ]
+    marks = dominated(np.array(compared, dtype=float).reshape(-1, 2))
+    return [
+        Point(cell.variant, x, y, bool(mark))
+        for cell, (x, y), mark in zip(done, places, marks, strict=True)
+    ]
+
+
+def _area(
+    members: Sequence[Cell], finetune: Cell | None, freeze: Cell | None
+) -> tuple[Estimate, str | None]:
+    """The hypervolume with its interval: seeds are resampled jointly for strengths and ends."""
+    if finetune is None or freeze is None:
+        return _NONE, "needs the ends of the frontier: finetune and freeze"
+    values = [_by_seed(cell) for cell in (*members, finetune, freeze)]
+    seeds = sorted(set.intersection(*(set(found) for found in values)))
+    if not seeds:
+        return _NONE, "no seed that all strengths, finetune and freeze have"
+    table = np.array([[found[seed] for found in values] for seed in seeds])  # (S, P + 2, 2)
+    n, mean = len(seeds), table.mean(axis=0)
+    if min(mean[-2, 0] - mean[-1, 0], mean[-1, 1] - mean[-2, 1]) < SMALLEST_SIDE:
+        return Estimate(None, None, None, n), (
+            "fine-tuning does not learn at least one point more than freezing and keep one less"
+        )
+    resampled = np.tensordot(seed_weights(n), table, axes=1)  # (R, P + 2, 2)
+    value, replicates = (
+        hypervolume(each[..., :-2, 0], each[..., :-2, 1], each[..., -2, :], each[..., -1, :])
+        for each in (mean, resampled)
+    )
+    if n == 1:
+        return Estimate(float(value), None, None, n), None
+    error = float(replicates.std()) * sqrt(n / (n - 1))
+    found = student_estimate(float(value), error, n - 1, n)
+    low, high = (
+        None if end is None else min(1.0, max(0.0, end)) for end in (found.low, found.high)
+    )
+    return replace(found, low=low, high=high), None
+
+
+def _by_seed(cell: Cell) -> dict[int, tuple[float, float]]:
+    found = {}
+    for record in cell.done:
+        x, y = record.metrics.get(X), record.metrics.get(Y)
+        if x is not None and y is not None:
+            found[record.seed] = (x, y)
+    return found

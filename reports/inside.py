@@ -1,0 +1,186 @@
+"""What the probes saw inside the runs, as tidy frames and plots (see ``benchmark/probes``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from reports.cells import Cell, Variant
+from reports.inside_figures import Series, accuracy_points, points_by_block, ranges_by_block
+from reports.plot import Plot
+from reports.style import Style
+
+WHOLE = "all shared blocks"
+"""Stands for the blocks together."""
+
+_RUN = ("scenario", "variant", "seed")
+
+
+def distance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a run, new model and shared block, and one for all its shared blocks.
+
+    Columns: scenario, variant (its label), seed, model, block, moved, relative, from_anchor and
+    weighted, as ``benchmark/probes/distance.py`` defines them; NaN where there is no anchor.
+    """
+    values = ("moved", "relative", "from_anchor", "weighted")
+    frame = _frame(cells, "distance", ("model", "block"), values)
+    return frame.fillna({"block": WHOLE})
+
+
+def importance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a run, model just trained and block that it uses.
+
+    Columns: scenario, variant (its label), seed, model, block, mean, zero (share that is exactly
+    0) and the quantiles q0, q0.01, q0.05, q0.25, q0.5, q0.75, q0.95, q0.99 and q1.
+    """
+    quantiles = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
+    return _frame(cells, "importance", ("model", "block"), ("mean", "zero", *quantiles))
+
+
+def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a run, later model (``trained``), earlier model and shared block.
+
+    Columns: scenario, variant (its label), seed, trained, model, block and cka: linear CKA of the
+    block's output on the earlier model's test inputs, between when that model had just been
+    trained and the end of the later one's training.
+    """
+    return _frame(cells, "similarity", ("trained", "model", "block"), ("cka",))
+
+
+def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a run and earlier model.
+
+    Columns: scenario, variant (its label), seed, model, and its test accuracy when it had just
+    been trained (learned; NaN where all models are trained at once), at the end (before) and
+    with its private parts fitted anew (after).
+    """
+    frame = _frame(cells, "refit", ("model",), ("before", "after"))
+    matrices = {
+        (cell.scenario, cell.variant.label, record.seed): record.accuracy_matrix
+        for cell in cells
+        for record in cell.done
+    }
+    learned = [
+        matrices[scenario, variant, seed][model][model]
+        for scenario, variant, seed, model in zip(
+            *(frame[column] for column in (*_RUN, "model")), strict=True
+        )
+    ]
+    frame.insert(len(_RUN) + 1, "learned", pd.Series(learned, index=frame.index, dtype=float))
+    return frame
+
+
+def inside_plots(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str) -> list[Plot]:
+    """Return a plot for each probe that looked into runs of a scenario.
+
+    Args:
+        cells: One scenario's cells with finished runs.
+        style: How each variant is drawn.
+        name: Unique in the report; the plots' names begin with it.
+    """
+    frames = {
+        "distance": distance_frame(cells),
+        "importance": importance_frame(cells),
+        "similarity": similarity_frame(cells),
+        "refit": refit_frame(cells),
+    }
+    makers = {
+        "distance": _distance_plot,
+        "importance": _importance_plot,
+        "similarity": _similarity_plot,
+        "refit": _refit_plot,
+    }
+    plots: list[Plot | None] = []
+    for probe, frame in frames.items():
+        seen = set(frame["variant"])
+        series = [
+            Series(cell.variant, style[cell.variant])
+            for cell in cells
+            if cell.variant.label in seen
+        ]
+        if series:
+            plots.append(makers[probe](series, frame, f"{name}-{probe}", cells[0].scenario))
+    return [plot for plot in plots if plot is not None]
+
+
+def _distance_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, scenario: str) -> Plot:
+    return Plot(
+        name,
+        "How far shared parameters moved",
+        "Distance between the shared parameters before and after a new model’s training, relative "
+        "to their norm before: mean over the new models, with 95 % intervals over seeds. "
+        "Independent models each start from the initial weights, and move freely.",
+        f"Relative movement of each shared block in {scenario}, by strategy",
+        frame,
+        lambda: points_by_block(
+            frame, "relative", series, "relative distance, %", scale=100, low=0, high=None
+        ),
+    )
+
+
+def _importance_plot(
+    series: Sequence[Series], frame: pd.DataFrame, name: str, scenario: str
+) -> Plot | None:
+    users = frame.groupby([*_RUN, "block"])["model"].transform("nunique")
+    met = frame[(users > 1) & (frame["model"] < frame["model"].max())]
+    if met.empty:
+        return None
+    return Plot(
+        name,
+        "Importances",
+        "How the importances of each shared block’s parameters are distributed before the last "
+        "model trains, mean over models and seeds of: the median (dot), the middle half (thick) "
+        "and the middle 90 % (thin). Numbers on the right: how many are exactly 0, which nothing "
+        "protects; what reaches into these begins at the left edge. Strategies estimate importance "
+        "in units of their own.",
+        f"Quantiles of the importances of each shared block in {scenario}, by strategy",
+        frame,
+        lambda: ranges_by_block(met, series, "importance"),
+    )
+
+
+def _similarity_plot(
+    series: Sequence[Series], frame: pd.DataFrame, name: str, scenario: str
+) -> Plot:
+    last = frame[frame["trained"] == frame["trained"].max()]
+    return Plot(
+        name,
+        "Representations, before and after",
+        "Likeness (linear CKA) of each shared block’s output on an earlier model’s test images, "
+        "between when that model had just been trained and the end: 1 is the same up to rotation "
+        "and scale. Mean over the earlier models, with 95 % intervals over seeds.",
+        f"Linear CKA of each shared block before and after later models in {scenario}",
+        frame,
+        lambda: points_by_block(last, "cka", series, "linear CKA", scale=1, low=0, high=1),
+    )
+
+
+def _refit_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, scenario: str) -> Plot:
+    return Plot(
+        name,
+        "Lost, or only out of date?",
+        "Test accuracy of the earlier models when they had just been trained, at the end, and "
+        "with their private parts fitted anew to the final shared blocks, which stay as they are. "
+        "What fitting wins back was never lost: only the private parts were out of date. It trains "
+        "them longer, too, so that compare with freezing, whose shared blocks never changed. "
+        "Means over the earlier models, with 95 % intervals over seeds.",
+        f"Accuracy of the earlier models when learned, at the end and refitted, in {scenario}",
+        frame,
+        lambda: accuracy_points(frame, series),
+    )
+
+
+def _frame(
+    cells: Sequence[Cell], probe: str, keys: Sequence[str], values: Sequence[str]
+) -> pd.DataFrame:
+    """Collect a probe's rows of all finished runs; they know what they are about themselves."""
+    rows: list[dict[str, Any]] = [
+        {"scenario": cell.scenario, "variant": cell.variant.label, "seed": record.seed, **row}
+        for cell in cells
+        for record in cell.done
+        for row in record.probes.get(probe, {}).get("rows", [])
+    ]
+    frame = pd.DataFrame(rows, columns=[*_RUN, *keys, *values])
+    return frame.astype(dict.fromkeys(values, float))

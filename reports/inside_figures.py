@@ -1,0 +1,201 @@
+"""Drawing what probes saw: a line for each variant, and side by side the blocks of the bank."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from reports.cells import Variant, strength_text
+from reports.statistics import half_width
+from reports.style import INK, PALE, Style, wrapped
+
+_ACROSS = 5
+"""Most blocks side by side."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """A variant and how it is drawn."""
+
+    variant: Variant
+    style: Style
+
+
+def points_by_block(
+    frame: pd.DataFrame,
+    value: str,
+    series: Sequence[Series],
+    label: str,
+    *,
+    scale: float,
+    low: float,
+    high: float | None,
+) -> Figure:
+    """Draw a point with its interval for each variant and block.
+
+    Args:
+        frame: Columns variant, seed, block and the value.
+        value: The column to draw; averaged over models within a seed, then over seeds.
+        series: The variants, from top to bottom.
+        label: Of the axis.
+        scale: What values are multiplied by.
+        low: The least that is possible, in the axis's unit.
+        high: The most, or ``None``.
+    """
+    found = over_seeds(frame, ["block", "variant"], value)
+    figure, axes = _panels(series, sorted(set(frame["block"]), key=_order), label)
+    for block, ax in axes.items():
+        _points(ax, found[found["block"] == block], series, scale)
+    ends = [scale * (found["mean"] - found["half"]).min(), scale * found["mean"].max()]
+    top = scale * (found["mean"] + found["half"]).max()
+    left, right = max(low, ends[0]), min(top, high if high is not None else 1.5 * ends[1])
+    margin = 0.05 * (right - left) or 0.05
+    for ax in axes.values():
+        ax.set_xlim(left - margin, right + margin)
+    return figure
+
+
+def ranges_by_block(frame: pd.DataFrame, series: Sequence[Series], label: str) -> Figure:
+    """Draw median, middle half and middle 90 % for each variant and block, on a log axis.
+
+    Args:
+        frame: Columns variant, block, zero and the quantiles, such as ``q0.05``.
+        series: The variants, from top to bottom.
+        label: Of the axis.
+    """
+    names = ["q0.05", "q0.25", "q0.5", "q0.75", "q0.95"]
+    found = frame.groupby(["block", "variant"], sort=False)[[*names, "zero"]].mean()
+    drawn = found[names].to_numpy()
+    positive = drawn[drawn > 0]
+    right = positive.max(initial=1e-30)
+    left = max(positive.min(initial=right), right * 1e-8) / 2
+    figure, axes = _panels(series, sorted(set(frame["block"]), key=_order), label)
+    for block, ax in axes.items():
+        ax.set(xscale="log", xlim=(left, right * (right / left) ** 0.35))  # room for the numbers
+        ax.xaxis.set_major_locator(LogLocator(numticks=4))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: strength_text(x)))
+        ax.xaxis.set_minor_locator(NullLocator())
+        for y, one in enumerate(series):
+            if (block, one.variant.label) not in found.index:
+                continue
+            row = found.loc[(block, one.variant.label)]
+            far_low, near_low, median, near_high, far_high = np.maximum(row[names], left)
+            ax.plot([far_low, far_high], [y, y], color=one.style.color, linewidth=1)
+            ax.plot([near_low, near_high], [y, y], color=one.style.color, linewidth=3.5)
+            if row["q0.5"] > 0:
+                ax.plot(median, y, "o", color="white", markeredgecolor=one.style.color)
+            if row["zero"] > 0:
+                ax.annotate(
+                    f"{100 * row['zero']:.0f} %", (0.99, y), xycoords=("axes fraction", "data"),
+                    ha="right", va="center", fontsize=7,
+                )  # fmt: skip
+    return figure
+
+
+def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
+    """Draw three accuracies for each variant: when learned, at the end and refitted.
+
+    Args:
+        frame: Columns variant, seed, learned, before and after; fractions.
+        series: The variants, from top to bottom.
+    """
+    looks = {"learned": ("o", "when learned"), "before": ("X", "at the end"),
+             "after": (">", "refitted")}  # fmt: skip
+    height = 0.9 + 0.3 * len(series)
+    figure = Figure(figsize=(8.4, height), layout="constrained")
+    ax = figure.subplots()
+    _rows(ax, series)
+    for place, (value, (marker, _)) in enumerate(looks.items()):
+        found = over_seeds(frame, ["variant"], value).set_index("variant")
+        for y, one in enumerate(series):
+            mean, half = (100 * found.loc[one.variant.label, name] for name in ("mean", "half"))
+            at = y + 0.22 * (place - 1)
+            color = one.style.color
+            ax.plot([mean - half, mean + half], [at, at], color=color, linewidth=1)
+            face = "white" if value == "learned" else color
+            ax.plot(mean, at, marker, color=face, markeredgecolor=color, markersize=5.5)
+    low, high = ax.get_xlim()
+    ax.set_xlim(max(low, -1.5), min(high, 101.5))
+    ax.set_xlabel("accuracy of the earlier models, %")
+    handles = [
+        Line2D([], [], linestyle="", marker=marker, markersize=5.5, markeredgecolor=INK,
+               color="white" if value == "learned" else INK, label=label)
+        for value, (marker, label) in looks.items()
+    ]  # fmt: skip
+    ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
+    return figure
+
+
+def over_seeds(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
+    """Average a value over models within each seed, then over seeds.
+
+    Returns:
+        One row a group, in order of appearance: ``by``, mean and half (of the 95 % interval, 0
+        where there is one seed).
+    """
+    per_seed = frame.groupby([*by, "seed"], sort=False)[value].mean()
+    found = per_seed.groupby(level=by, sort=False).agg(["mean", "std", "count"]).reset_index()
+    found["half"] = np.nan_to_num(half_width(found["std"], found["count"]))
+    return found[[*by, "mean", "half"]]
+
+
+def _panels(
+    series: Sequence[Series], blocks: Sequence[str], label: str
+) -> tuple[Figure, dict[str, Axes]]:
+    """Lay out an axes for each block, the variants' names at the left of each line of them."""
+    across = min(len(blocks), _ACROSS)
+    down = -(-len(blocks) // across)
+    size = (2.2 + 1.68 * across, down * (0.75 + 0.19 * len(series)))
+    figure = Figure(figsize=size, layout="constrained")
+    grid = figure.subplots(down, across, squeeze=False, sharey=True)
+    for ax in grid.ravel()[len(blocks) :]:
+        ax.set_axis_off()
+    axes = dict(zip(blocks, grid.ravel(), strict=False))
+    for block, ax in axes.items():
+        _rows(ax, series)
+        ax.set_title(wrapped(block.replace("_", " "), 20), loc="left")
+        ax.locator_params(axis="x", nbins=4)
+        ax.label_outer()
+    for ax in list(axes.values())[-across:]:
+        ax.tick_params(axis="x", labelbottom=True)
+    figure.supxlabel(label, fontsize=8.5)
+    return figure, axes
+
+
+def _order(block: str) -> tuple[bool, bool, list[Any]]:
+    """Sort key: numbers by their size, heads behind the layers, and what is no block last."""
+    words: list[Any] = re.split(r"(\d+)", block)
+    words[1::2] = map(int, words[1::2])
+    return " " in block, "head" in block, words
+
+
+def _rows(ax: Axes, series: Sequence[Series]) -> None:
+    """Name the variants from top to bottom, with a line between strategies."""
+    ax.set_yticks(range(len(series)), [wrapped(one.variant.label, 34) for one in series])
+    ax.set_ylim(len(series) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.spines["left"].set_visible(False)
+    ax.grid(axis="x", color="black", alpha=0.1, linewidth=0.6)
+    for y in range(1, len(series)):
+        if series[y].variant.strategy != series[y - 1].variant.strategy:
+            ax.axhline(y - 0.5, color=PALE, linewidth=0.5)
+
+
+def _points(ax: Axes, found: pd.DataFrame, series: Sequence[Series], scale: float) -> None:
+    rows = found.set_index("variant")
+    known = [(y, one) for y, one in enumerate(series) if one.variant.label in rows.index]
+    places = [y for y, _ in known]
+    colors = [one.style.color for _, one in known]
+    table = scale * rows.loc[[one.variant.label for _, one in known], ["mean", "half"]]
+    mean, half = table["mean"].to_numpy(), table["half"].to_numpy()
+    ax.hlines(places, mean - half, mean + half, colors=colors, linewidth=1)
+    ax.scatter(mean, places, color=colors, s=18, zorder=3)

@@ -1,0 +1,199 @@
+"""The ranking, the choice of strengths and the frontiers, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+
+from reports.cells import Cell, strength_text
+from reports.choice import Choice, sensitivity
+from reports.comparison import Comparison
+from reports.formatting import percent
+from reports.frontier import Frontiers
+from reports.ranking import Row as Place
+from reports.ranking import Standing, ranking_frame
+from reports.table import Column, Noted, Row, Table, Value
+
+_UNITS = {"plasticity": "points"}
+_DIFFERENCE = partial(percent, signed=True)
+_EFFECT = (
+    "difference in standard deviations of the paired differences, with Hedges’ correction for few "
+    "pairs; none where they do not vary"
+)
+_TEST = (
+    "that a difference like that to fine-tuning comes about by chance: exact sign-flip test, from "
+    "13 pairs on Wilcoxon’s signed-rank test; two-sided, corrected for the strategies in the table"
+)
+_CHANCE = 0.001
+"""Below it p-values are not told apart."""
+
+
+def ranking_table(standing: Standing, name: str) -> Table:
+    """Show one metric: values, and what sets each strategy apart from fine-tuning and the best.
+
+    Args:
+        standing: The strategies by one metric.
+        name: Unique in the report.
+    """
+    metric = standing.metric.replace("_", " ")
+    unit = _UNITS.get(standing.metric, "%")
+    write = partial(percent, signed=unit == "points")
+    several = len(standing.scenarios) > 1
+    columns = [
+        Column("strategy, strength" if not several else "strategy", words=True),
+        *([Column("rank", "", "average rank over scenarios, 1 is best", _decimals)] * several),
+        Column("mean", unit, "over seeds, of each scenario; in brackets its interval", write),
+        Column("IQM", unit, "interquartile mean: mean of the middle half of all runs", write),
+        Column("median", unit, "over all runs", write),
+    ]
+    columns += [
+        Column("to fine-tuning", "points", "paired difference, seed by seed", _DIFFERENCE),
+        Column("effect", "d_z", _EFFECT, _signed),
+        Column("wins", "% of pairs", "better than fine-tuning; ties counted half", _whole),
+        Column("p", "Holm", _TEST, _p),
+        Column("to the best", "points", "paired difference, seed by seed", _DIFFERENCE),
+        Column("effect to best", "d_z", "likewise", _signed),
+        Column("p to best", "Holm", "likewise", _p),
+    ]
+    rows = [Row(_cells(place, standing, several=several)) for place in standing.rows]
+    where = ", ".join(standing.scenarios)
+    best = f" The best: {standing.best}." if standing.best else ""
+    return Table(
+        name,
+        metric,
+        f"By {metric}, {where}.{best}",
+        columns,
+        rows,
+        ranking_frame([standing]),
+    )
+
+
+def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
+    """Show which strength stands for each strategy, and among how many it was chosen.
+
+    Args:
+        choices: Of one scenario.
+        name: Unique in the report.
+
+    Returns:
+        The table, or ``None`` where no strategy has strengths to choose from.
+    """
+    swept = [choice for choice in choices if choice.budget > 1]
+    if not swept:
+        return None
+    columns = [
+        Column("strategy", words=True),
+        Column("strengths tried"),
+        Column("chosen"),
+        Column("its score", "%", "average validation accuracy of all models at the end", percent),
+        Column("weaker neighbour", "%", "", percent),
+        Column("stronger neighbour", "%", "", percent),
+    ]
+    frames = [sensitivity(choice).assign(strategy=choice.strategy) for choice in swept]
+    return Table(
+        name,
+        "The strength that was chosen",
+        f"By the validation split only: {swept[0].reason}" if swept[0].cell else swept[0].reason,
+        columns,
+        [_choice_row(choice) for choice in swept],
+        pd.concat(frames, ignore_index=True),
+    )
+
+
+def frontier_table(found: Frontiers, name: str) -> Table | None:
+    """Show how much of the room between fine-tuning and freezing each frontier fills.
+
+    Args:
+        found: One scenario's frontiers.
+        name: Unique in the report.
+
+    Returns:
+        The table, or ``None`` where nothing is compared.
+    """
+    if not found.frontiers:
+        return None
+    columns = [
+        Column("strategy", words=True),
+        Column("strengths"),
+        Column("not dominated"),
+        Column(
+            "hypervolume",
+            "%",
+            "share of the rectangle between fine-tuning and freezing that the frontier dominates: "
+            "0 is no better than these two, 100 keeps what freezing keeps and learns what "
+            "fine-tuning learns",
+            percent,
+        ),
+    ]
+    rows, data = [], []
+    for frontier in found.frontiers:
+        area = frontier.hypervolume
+        kept = sum(not point.dominated for point in frontier.points)
+        value: Value | Noted = Noted(area, frontier.reason) if frontier.reason else area
+        rows.append(Row([frontier.strategy, len(frontier.points), kept, value]))
+        data.append((found.scenario, frontier.strategy, len(frontier.points), kept, area.value,
+                     area.low, area.high, area.n))  # fmt: skip
+    names = ["scenario", "strategy", "strengths", "not_dominated", "hypervolume", "low", "high"]
+    return Table(
+        name,
+        "Frontiers",
+        "Area under each frontier, with its 95 % interval; seeds are resampled jointly.",
+        columns,
+        rows,
+        pd.DataFrame(data, columns=[*names, "seeds"]),
+    )
+
+
+def _cells(place: Place, standing: Standing, *, several: bool) -> list[Value | Noted]:
+    variants = set(place.variants.values())
+    label = variants.pop().label if len(variants) == 1 else place.strategy
+    cells: list[Value | Noted] = [label if place.competes else Noted(label, "a bound")]
+    if several:
+        cells.append(place.rank)
+    cells += [place.mean, place.iqm.value, place.median.value]
+    plain, best = place.against_finetune, place.against_best
+    cells += [None] * 4 if plain is None else [
+        plain.difference, plain.effect, plain.improvement.value, _tested(plain),
+    ]  # fmt: skip
+    cells += [None] * 3 if best is None else [best.difference, best.effect, _tested(best)]
+    return cells
+
+
+def _tested(found: Comparison) -> float | None:
+    return found.p if found.p_holm is None else found.p_holm
+
+
+def _choice_row(choice: Choice) -> Row:
+    tried = list(choice.tried)
+    place = next((i for i, one in enumerate(tried) if one.cell is choice.cell), None)
+    if place is None:
+        return Row([choice.strategy, choice.budget, choice.reason, None, None, None])
+    chosen = _strength(tried[place].cell)
+    beside = [tried[i].validation if 0 <= i < len(tried) else None for i in (place - 1, place + 1)]
+    note = f"the {choice.end} tried" if choice.end else ""
+    return Row([
+        choice.strategy, choice.budget, Noted(chosen, note) if note else chosen,
+        tried[place].validation, *beside,
+    ])  # fmt: skip
+
+
+def _strength(cell: Cell) -> str:
+    return "" if cell.variant.strength is None else strength_text(cell.variant.strength)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _decimals(value: float) -> str:
+    return f"{value:.2f}"
+
+
+def _whole(value: float) -> str:
+    return f"{100 * value:.0f}"
+
+
+def _p(value: float) -> str:
+    return f"<{_CHANCE}" if value < _CHANCE else f"{value:.3f}"

@@ -1,0 +1,104 @@
+"""How much hangs on the strength: the choice and its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.cells import Variant, strength_text
+from reports.choice import RULE, VALIDATION, Choice, sensitivity
+from reports.plot import Plot
+from reports.style import INK, Style, wrapped
+
+_COLUMNS = 3
+_LINES = {
+    VALIDATION: ("validation, all models (the rule)", "-", "o"),
+    "stability": ("test, earlier models", (0, (4, 2)), "s"),
+    "learning_accuracy": ("test, new models", (0, (1, 1.5)), "^"),
+}
+"""For each score its name, line and marker."""
+
+
+def sensitivity_plot(
+    choices: Sequence[Choice], style: Mapping[Variant, Style], name: str
+) -> Plot | None:
+    """Show scores over strengths, a panel for each strategy that has several.
+
+    Args:
+        choices: Of one scenario.
+        style: How each variant is drawn.
+        name: Unique in the report.
+
+    Returns:
+        The plot, or ``None`` where no strategy has several strengths.
+    """
+    swept = [choice for choice in choices if choice.budget > 1]
+    if not swept:
+        return None
+    frames = [sensitivity(choice).assign(strategy=choice.strategy) for choice in swept]
+    rows = -(-len(swept) // _COLUMNS)
+    across = min(len(swept), _COLUMNS)
+
+    def draw() -> Figure:
+        width, height = 0.8 + 2.75 * across + 2.1, 0.55 + 2.0 * rows
+        figure = Figure(figsize=(width, height))
+        axes = figure.subplots(
+            rows, across, squeeze=False, sharey=True,
+            gridspec_kw={
+                "left": 0.62 / width, "right": 1 - 2.1 / width, "bottom": 0.45 / height,
+                "top": 1 - 0.3 / height, "hspace": 0.45, "wspace": 0.1,
+            },
+        ).ravel()  # fmt: skip
+        for ax, choice, frame in zip(axes, swept, frames, strict=False):
+            _draw_scores(ax, choice, frame, style)
+        for ax in axes[len(swept) :]:
+            ax.set_axis_off()
+        figure.supylabel("accuracy, %", fontsize=8.5, x=0.08 / width, ha="left")
+        axes[across - 1].legend(loc="upper left", bbox_to_anchor=(1.03, 1.03), borderaxespad=0)
+        return figure
+
+    return Plot(
+        name,
+        "How much hangs on the strength",
+        f"The vertical line marks the choice: {RULE}. Test accuracies are shown for what the "
+        "neighbours would have given; they took no part in the choice. Mean and 95 % interval "
+        "over seeds.",
+        f"Validation and test accuracy over strengths in {choices[0].scenario}, for "
+        f"{', '.join(choice.strategy for choice in swept)}",
+        pd.concat(frames, ignore_index=True),
+        draw,
+    )
+
+
+def _draw_scores(
+    ax: Axes, choice: Choice, frame: pd.DataFrame, style: Mapping[Variant, Style]
+) -> None:
+    variants = [tried.cell.variant for tried in choice.tried]
+    color = style[variants[0]].base
+    strengths = [variant.strength or 0.0 for variant in variants]
+    place = dict(zip(strengths, range(len(strengths)), strict=True))
+    for metric, (label, line, marker) in _LINES.items():
+        own = frame[(frame["metric"] == metric) & frame["mean"].notna()]
+        if own.empty:
+            continue
+        x = [place[strength] for strength in own["strength"]]
+        shade = color if metric == VALIDATION else INK
+        ax.plot(
+            x, 100 * own["mean"], color=shade, linestyle=line, marker=marker, markersize=4,
+            label=wrapped(label, 24), linewidth=1.4 if metric == VALIDATION else 1.0,
+        )  # fmt: skip
+        known = own["low"].notna().to_numpy()
+        ax.vlines(
+            np.array(x)[known], 100 * own["low"][known], 100 * own["high"][known],
+            color=shade, alpha=0.35, linewidth=1.6,
+        )  # fmt: skip
+    if choice.variant is not None and choice.variant.strength is not None:
+        ax.axvline(place[choice.variant.strength], color=color, alpha=0.25, linewidth=7, zorder=0)
+    ax.set_xticks(range(len(strengths)), [strength_text(strength) for strength in strengths])
+    ax.set_title(wrapped(choice.strategy, 30), loc="left")
+    ax.set_xlabel("strength")
+    ax.grid(axis="y", color="black", alpha=0.1, linewidth=0.6)

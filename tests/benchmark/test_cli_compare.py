@@ -1,0 +1,247 @@
+"""``palimpsest compare``, and ``palimpsest report`` on several stores and into files."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from benchmark.cli import main
+from benchmark.metrics import METRICS, own_metrics
+from benchmark.store import Record, Store
+
+MATRIX = [[0.9, 0.1], [0.7, 0.8]]
+
+
+def make(strategy="finetune", strength=None, seed=0, *, drop=0.0, key=None, error=None):
+    matrix = [[value - drop + 0.001 * seed for value in row] for row in MATRIX]
+    return Record(
+        key=key or f"{strategy}-{strength}-{seed}",
+        suite="small",
+        scenario="split",
+        strategy=strategy,
+        strength=strength,
+        seed=seed,
+        status="failed" if error else "done",
+        error=error,
+        spec={
+            "scenario": {"name": "split", "family": "split"},
+            "strategy": {"name": strategy, "strategy": strategy, "settings": {}},
+            "strength": strength,
+            "seed": seed,
+            "device": "cpu",
+            "results_version": 1,
+        },
+        metrics={} if error else own_metrics(matrix, [0.1, 0.1], []),
+        accuracy_matrix=[] if error else matrix,
+        initial_accuracy=[0.1, 0.1],
+        started="2026-03-01T10:00:00+00:00",
+    )
+
+
+BASE = [make(seed=s) for s in range(3)] + [make("wpl", 1e4, seed=s) for s in range(3)]
+
+
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes stores into the current, empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def put(name, records):
+        with Store(tmp_path / name, create=True) as store:
+            for record in records:
+                store.put(record)
+
+    put("a.db", BASE)
+    return put
+
+
+def command(capsys, *arguments):
+    """The exit code and what was printed."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main([str(a) for a in arguments])
+    return left.value.code, *capsys.readouterr()
+
+
+def worse(*, drop=0.05):
+    return [*BASE[:3], *(make("wpl", 1e4, seed=s, drop=drop) for s in range(3))]
+
+
+def test_equal_stores(write, capsys):
+    write("b.db", BASE)
+    code, out, err = command(capsys, "compare", "a.db", "b.db", "--fail-on", "regression")
+    assert (code, err) == (0, "")
+    assert out == "2 cells compared, 16 numbers: 16 equal\n"
+
+
+def test_a_regression_is_shown_and_fails_only_where_asked(write, capsys):
+    write("b.db", worse())
+    code, out, _ = command(capsys, "compare", "a.db", "b.db")
+    assert code == 0
+    header, first = out.splitlines()[1:3]
+    assert "A: a.db" in header
+    assert "B: b.db" in header
+    assert first.split() == [
+        "split", "wpl,", "strength", "1e4", "average", "accuracy", "75.10", "70.10",
+        "-5.00", "±", "0.00", "3", "paired", "0", "regressed",
+    ]  # fmt: skip
+    assert "numbers: " in out.splitlines()[-1]
+    assert "regressed" in out.splitlines()[-1]
+    assert command(capsys, "compare", "a.db", "b.db", "--fail-on", "regression")[0] == 1
+    assert command(capsys, "compare", "b.db", "a.db", "--fail-on", "regression")[0] == 0
+
+
+def test_metrics_can_be_chosen(write, capsys):
+    write("b.db", worse())
+    options = ("--metrics", "forgetting,backward_transfer", "--fail-on", "regression")
+    code, out, _ = command(capsys, "compare", "a.db", "b.db", *options)
+    assert code == 0  # all accuracies fell alike, so nothing more was forgotten
+    assert "2 cells compared, 4 numbers: " in out
+
+
+def test_a_run_that_fails_now(write, capsys):
+    write("b.db", [*BASE[:4], *(make("wpl", 1e4, seed=s, error="boom") for s in (1, 2))])
+    code, out, _ = command(capsys, "compare", "a.db", "b.db", "--fail-on", "regression")
+    assert code == 1
+    assert "regressed: split: wpl, strength 1e4: fails only in b.db, seed 1, 2: boom\n" in out
+    assert out.endswith("; 2 runs regressed\n")
+
+
+def test_one_seed_is_no_regression_and_says_why(write, capsys):
+    write("one.db", BASE[:1])
+    write("other.db", [make(drop=0.3)])
+    code, out, _ = command(capsys, "compare", "one.db", "other.db", "--fail-on", "regression")
+    assert code == 0
+    assert "One seed cannot tell a change from noise" in out
+    assert "changed (one seed)" in out.splitlines()[-1]
+
+
+def test_what_only_one_store_has(write, capsys):
+    extra = [make("freeze", seed=0), make("freeze", seed=1), make(seed=7), make("independent")]
+    write("b.db", [*BASE, *extra])
+    code, out, _ = command(capsys, "compare", "a.db", "b.db")
+    assert code == 0
+    assert "only in b.db: split: freeze; independent\n" in out
+    assert "only in b.db: 1 run of cells that both have\n" in out
+    assert "only in b.db: plasticity of 2 cells\n" in out
+
+
+def test_much_noise_is_cut_short(write, capsys):
+    records = [make("wpl", float(s), seed) for s in range(9) for seed in range(3)]
+    write("c.db", records)
+    write("d.db", [make("wpl", r.strength, r.seed, drop=0.001 * (-1) ** r.seed) for r in records])
+    _, out, _ = command(capsys, "compare", "c.db", "d.db", "--metrics", "stability,forgetting")
+    assert "more within noise (--json prints all)" not in out  # 9 rows
+    _, out, _ = command(capsys, "compare", "c.db", "d.db")
+    assert out.count(" within noise\n") + out.count("within noise  \n") <= 12
+    assert "more within noise (--json prints all)" in out
+
+
+def test_json_has_every_number_and_nothing_else_is_printed(write, capsys):
+    write("b.db", worse())
+    code, out, err = command(capsys, "compare", "a.db", "b.db", "--json")
+    found = json.loads(out)
+    assert (code, err) == (0, "")
+    assert found["stores"] == {"a": "a.db", "b": "b.db"}
+    assert found["cells"] == 2
+    assert sum(found["counts"].values()) == len(found["numbers"]) == 16
+    assert found["regressed"] is True
+    (number,) = (
+        n
+        for n in found["numbers"]
+        if (n["variant"], n["metric"]) == ("wpl, strength 1e4", "stability")
+    )
+    assert number["b"] - number["a"] == pytest.approx(-0.05)
+    assert (number["paired"], number["verdict"]) == (True, "regressed")
+
+
+MISTAKES = [
+    (["compare", "a.db", "no.db"], "no.db: there is no store here"),
+    (["compare", "a.db", "a.db"], "a.db: this store is named twice"),
+    (["compare", "a.db", "./a.db"], "this store is named twice"),
+    (["compare", "a.db"], "Missing argument"),
+    (["compare", "a.db", "empty.db"], "empty.db: this store has no runs yet"),
+    (["compare", "a.db", "far.db"], "there is nothing to compare"),
+    (["compare", "a.db", "text.txt"], "not a Palimpsest store"),
+    (["compare", "a.db", "far.db", "--metrics", "stabilty"], "did you mean 'stability'?"),
+    (["compare", "a.db", "far.db", "--metrics", ""], "--metrics: unknown metric ''"),
+    (["compare", "a.db", "far.db", "--fail-on", "noise"], "--fail-on"),
+    (["report", "a.db", "a.db"], "this store is named twice"),
+    (["report", "empty.db"], "no finished runs"),
+    (["report", "a.db", "--tables", "cvs"], "did you mean 'csv'?"),
+    (["report", "a.db", "--figures", "svg,gif"], "--figures: unknown format 'gif'"),
+    (["report", "a.db", "--files", "x"], "--files x: say which, with --tables or --figures"),
+    (["report", "a.db", "-o", "."], "this is a folder"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), MISTAKES, ids=[" ".join(m[0]) for m in MISTAKES])
+def test_a_mistake_exits_with_2_and_writes_nothing(write, tmp_path, capsys, arguments, message):
+    write("empty.db", [])
+    write("far.db", [make("freeze")])
+    (tmp_path / "text.txt").write_text("This is a text and no database. " * 50)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    code, out, err = command(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "Traceback" not in err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_reports_of_stores_that_disagree_put_them_side_by_side(write, tmp_path, capsys):
+    write("b.db", worse())
+    code, out, _ = command(capsys, "report", "a.db", "b.db", "-o", "both.html")
+    assert (code, out) == (0, f"{tmp_path / 'both.html'}\n")
+    page = (tmp_path / "both.html").read_text()
+    assert "wpl [a.db]" in page
+    assert "wpl [b.db]" in page
+    assert "finetune [" not in page
+    assert "a.db and b.db; a run that is in several of them counts once, but where" in page
+
+
+def test_a_report_as_files(write, tmp_path, capsys):
+    options = ("-o", "r.html", "--tables", "csv", "--tables", "latex", "--figures", "svg")
+    code, out, _ = command(capsys, "report", "a.db", *options)
+    assert code == 0
+    assert out.splitlines() == [str(tmp_path / "r.html"), str(tmp_path / "r_files")]
+    suffixes = {path.suffix for path in (tmp_path / "r_files").iterdir()}
+    assert suffixes == {".csv", ".tex", ".svg"}
+    assert ": split," in (tmp_path / "r_files" / "index.csv").read_text()  # which scenario
+    assert command(capsys, "report", "a.db", *options, "--files", "here")[0] == 0
+    assert {p.name: p.read_bytes() for p in (tmp_path / "here").iterdir()} == {
+        p.name: p.read_bytes() for p in (tmp_path / "r_files").iterdir()
+    }
+
+
+def test_files_that_cannot_be_written_are_a_mistake(write, tmp_path, capsys):
+    (tmp_path / "taken").write_text("")
+    code, _, err = command(capsys, "report", "a.db", "--tables", "csv", "--files", "taken")
+    assert code == 2
+    assert "--files taken: cannot be written" in err
+
+
+def test_a_failed_run_that_the_other_store_finished_is_not_reported(write, tmp_path, capsys):
+    write("f.db", [replace(make(seed=0), status="failed", error="boom", metrics={})])
+    assert command(capsys, "report", "f.db", "a.db")[0] == 0
+    assert "boom" not in (tmp_path / "report.html").read_text()
+
+
+def test_every_metric_can_be_named(write, capsys):
+    write("b.db", BASE)
+    assert command(capsys, "compare", "a.db", "b.db", "--metrics", ",".join(METRICS))[0] == 0
+
+
+def test_help_is_light():
+    code = (
+        "import sys; from benchmark.cli import main\n"
+        "try: main(['compare', '--help'])\n"
+        "except SystemExit as left: assert not left.code, left.code\n"
+        "heavy = {'torch', 'avalanche', 'numpy', 'pandas', 'matplotlib', 'scipy', 'rich.table'}\n"
+        "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 0, answer.stderr

@@ -1,0 +1,222 @@
+"""Tables and figures as files: exact, escaped, the same for the same runs."""
+
+import csv
+import re
+import struct
+from datetime import datetime
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from benchmark.errors import UserError
+from reports import export as module
+from reports.bootstrap import Estimate
+from reports.export import FIGURES, TABLES, check_formats, export
+from reports.formatting import percent
+from reports.latex import escape, latex
+from reports.plot import Plot
+from reports.statistics import Interval
+from reports.table import Column, Noted, Row, Table
+
+NASTY = "50% of $x_1$ & {y} #3 ~ ^ \\ <a> | − ± – \N{NARROW NO-BREAK SPACE}[b.db] *"
+
+
+def draw():
+    figure = Figure(figsize=(3, 2), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0.5, 1 / 3], label="wpl $1")
+    axes.set_xlabel("steps")
+    axes.legend()
+    return figure
+
+
+DATA = pd.DataFrame({"variant": ["é, strength 1e4", "b"], "mean": [1 / 3, np.nan], "n": [5, 0]})
+TABLE = Table(
+    "scenario-1-metrics",
+    "Every variant",
+    "Mean ± half, 95 %",
+    (
+        Column("strategy, strength", words=True),
+        Column("forgetting reduction", "%", write=percent),
+        Column("seeds"),
+    ),
+    [
+        Row(["wpl [a.db]", Interval(5, -0.5, 0.034, 0.1), 5], group="wpl"),
+        Row(["wpl_2", Noted(Interval(1, 0.25), "(1)"), Noted(5, "+ 1 failed")], group="wpl"),
+        Row(["freeze", None, 5], group="freeze"),
+        Row(["si", Estimate(0.5, -0.015, 0.61, 9), 5], group="freeze"),
+    ],
+    DATA,
+)
+PLOT = Plot("scenario-1-plane", "Plane", "A caption, with a comma.", "What it shows.", DATA, draw)
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_each_part_in_each_format_and_an_index(tmp_path):
+    export([PLOT, TABLE], tmp_path / "new" / "folder", ["csv", "latex"], ["svg", "pdf", "png"])
+    found = files(tmp_path / "new" / "folder")
+    assert set(found) == {
+        "index.csv",
+        "scenario-1-metrics.csv",
+        "scenario-1-metrics.tex",
+        *(f"scenario-1-plane.{suffix}" for suffix in ("pdf", "png", "svg")),
+    }
+    rows = list(csv.DictReader(found["index.csv"].decode().splitlines()))
+    assert rows[0] == {
+        "name": "scenario-1-plane",
+        "kind": "figure",
+        "files": "scenario-1-plane.svg scenario-1-plane.pdf scenario-1-plane.png",
+        "title": "Plane",
+        "caption": "A caption, with a comma.",
+    }
+    assert (rows[1]["kind"], rows[1]["title"]) == ("table", "Every variant")
+
+
+def test_only_what_was_asked_for(tmp_path):
+    export([PLOT, TABLE], tmp_path, [], ["png"])
+    assert set(files(tmp_path)) == {"index.csv", "scenario-1-plane.png"}
+    assert b"Every variant" not in files(tmp_path)["index.csv"]
+
+
+def test_csv_keeps_every_bit(tmp_path):
+    export([TABLE], tmp_path, ["csv"], [])
+    back = pd.read_csv(tmp_path / "scenario-1-metrics.csv", encoding="utf-8")
+    pd.testing.assert_frame_equal(back, DATA, check_exact=True)
+
+
+def test_parquet_keeps_every_bit(tmp_path):
+    pytest.importorskip("pyarrow")
+    export([TABLE], tmp_path, ["parquet"], [])
+    back = pd.read_parquet(tmp_path / "scenario-1-metrics.parquet")
+    pd.testing.assert_frame_equal(back, DATA, check_exact=True)
+
+
+def test_parquet_without_pyarrow_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"pip install 'palimpsest-bench\[parquet\]'"):
+        check_formats("--tables", ["csv,parquet"], TABLES)
+
+
+def test_latex_says_what_the_page_says():
+    assert latex(TABLE).splitlines() == [
+        r"% Needs \usepackage{booktabs} in the preamble.",
+        r"\begin{table}[htbp]",
+        r"\centering",
+        r"\caption{Every variant. Mean $\pm$ half, 95 \%.}",
+        r"\label{tab:scenario-1-metrics}",
+        r"\begin{tabular}{lrr}",
+        r"\toprule",
+        r"strategy, strength & \shortstack[r]{forgetting \\ reduction \\ (\%)} & seeds \\",
+        r"\midrule",
+        r"wpl {[}a.db] & $-50.0 \pm 3.4$ & $5$ \\",
+        r"wpl\_2 & $25.0$ (1) & $5$ + 1 failed \\",
+        r"\midrule",
+        r"freeze & -- & $5$ \\",
+        r"si & $50.0 \ [-1.5, 61.0]$ & $5$ \\",
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+    ]
+
+
+def test_latex_is_well_formed_whatever_the_names(store):
+    row = [NASTY, None, 5]
+    text = latex(Table("t", NASTY, NASTY, TABLE.columns, [Row(row, group="x")], DATA))
+    code = "".join(line for line in text.splitlines() if not line.startswith("%"))
+    bare = re.sub(r"\\[a-zA-Z]+|\\.", "", code)  # without commands and escaped characters
+    assert bare.count("{") == bare.count("}")
+    assert bare.count("$") % 2 == 0
+    assert not set(bare) & set("%#_~^<>|±−–") - {"~"}
+    assert text.count(" & ") == 2 * text.count(" \\\\\n")
+    environments = re.findall(r"\\(begin|end)\{(\w+)\}", text)
+    assert environments == [
+        ("begin", "table"), ("begin", "tabular"), ("end", "tabular"), ("end", "table"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "escaped"),
+    [
+        ("50 %", r"50 \%"),
+        ("a_b & c", r"a\_b \& c"),
+        ("\\", r"\textbackslash{}"),
+        ("{~^}", r"\{\textasciitilde{}\textasciicircum{}\}"),
+        ("−0.5–1 ±", r"$-$0.5--1 $\pm$"),
+        ("1\N{NO-BREAK SPACE}%", r"1~\%"),
+        ("[x", "{[}x"),
+    ],
+)
+def test_text_is_escaped(text, escaped):
+    assert escape(text) == escaped
+
+
+def test_pdf_holds_truetype_fonts_and_no_date(tmp_path):
+    export([PLOT], tmp_path, [], ["pdf"])
+    content = (tmp_path / "scenario-1-plane.pdf").read_bytes()
+    assert content.startswith(b"%PDF")
+    assert b"/FontFile2" in content
+    assert b"/Type3" not in content
+    assert b"Date" not in content
+
+
+def test_png_is_sharp_and_white(tmp_path):
+    from matplotlib.image import imread
+
+    export([PLOT], tmp_path, [], ["png"])
+    content = (tmp_path / "scenario-1-plane.png").read_bytes()
+    assert struct.unpack(">II", content[16:24]) == (600, 400)
+    corner = imread(tmp_path / "scenario-1-plane.png")[0, 0]
+    assert list(corner) == [1, 1, 1, 1]
+
+
+def test_svg_stands_alone(tmp_path):
+    export([PLOT], tmp_path, [], ["svg"])
+    root = ElementTree.parse(tmp_path / "scenario-1-plane.svg").getroot()
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert root.attrib["aria-label"] == "What it shows."
+
+
+def test_the_same_runs_give_the_same_files_on_another_day(tmp_path, monkeypatch):
+    formats = [name for name in TABLES if name != "parquet"]
+    export([PLOT, TABLE], tmp_path / "a", formats, list(FIGURES))
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", str(int(datetime(2030, 1, 1).timestamp())))
+    export([PLOT, TABLE], tmp_path / "b", formats, list(FIGURES))
+    assert files(tmp_path / "a") == files(tmp_path / "b")
+
+
+def test_formats_come_repeated_or_with_commas():
+    assert check_formats("--figures", ["svg,pdf", "png", "svg"], FIGURES) == ["svg", "pdf", "png"]
+    assert check_formats("--figures", [], FIGURES) == []
+
+
+@pytest.mark.parametrize("text", ["pfd", "pdf,", "svg,pfd"])
+def test_an_unknown_format_is_a_mistake(text):
+    with pytest.raises(UserError, match="--figures: unknown format"):
+        check_formats("--figures", [text], FIGURES)
+
+
+def test_a_folder_that_cannot_be_written_is_a_mistake(tmp_path):
+    (tmp_path / "taken").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        export([TABLE], tmp_path / "taken", ["csv"], [])
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    export([TABLE], tmp_path, ["csv"], [])
+    before = files(tmp_path)
+
+    def full(self, content):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        export([TABLE], tmp_path, ["csv"], [])
+    assert files(tmp_path) == before
