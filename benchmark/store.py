@@ -250,7 +250,7 @@ class Store:
 
 def _pairing(spec: dict[str, Any]) -> str:
     """What two runs must have in common to be compared seed by seed."""
-    common = {k: spec.get(k) for k in ("scenario", "seed", "device")}
+    common = {k: spec.get(k) for k in ("scenario", "seed", "device", "results_version")}
     return json.dumps(common, sort_keys=True)
 
 

@@ -58,7 +58,7 @@ def curves_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str
         The plot, or ``None`` where no run has curves.
     """
     frame = curves_frame(cells)
-    known = set(frame["variant"])
+    known = set(frame["variant"].unique())
     shown = [c for c in cells if c.variant.label in known and c.variant.kind != JOINT]
     if not shown:
         return None
@@ -110,15 +110,20 @@ def curves_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str
     )
 
 
-def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot:
+def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
     """Show mean accuracy matrices: row i after model i was trained, column j model j.
 
     Numbers above the diagonal, of models not yet trained, stand without colour.
 
     Args:
-        cells: One scenario's cells with finished runs.
+        cells: Of one scenario, with finished runs.
         name: Unique in the report.
+
+    Returns:
+        The plot, or ``None`` where there are no cells.
     """
+    if not cells:
+        return None
     matrices = {cell.variant: mean_matrix(cell) for cell in cells}
     rows = rows_of(cells)
     width = max(len(row) for row in rows)
@@ -153,8 +158,8 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot:
     return Plot(
         name,
         "Accuracy matrices",
-        "Test accuracy of each model (column) after each model was trained (row), mean over seeds. "
-        "Numbers without colour are of models not yet trained.",
+        "Test accuracy of each model (column) after each model was trained (row), mean over seeds, "
+        "at the strength that was chosen. Numbers without colour are of models not yet trained.",
         f"Mean accuracy matrices in {cells[0].scenario}",
         matrices_frame(cells),
         draw,

@@ -42,8 +42,9 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         return None
 
     def draw() -> Figure:
-        figure = Figure(figsize=(8.2, 4.6), layout="constrained")
-        ax = figure.subplots()
+        figure = Figure(figsize=(8.2, 4.6))
+        # Placed by hand: a layout engine would draw everything twice.
+        ax = figure.add_axes((0.075, 0.11, 0.625, 0.86))
         handles = []
         for place, frontier in enumerate(found.frontiers):
             # Strategies that coincide stay visible: each later one is a little smaller.
@@ -62,7 +63,6 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
             keys, [wrapped(label, 30) for label in labels], loc="upper left",
             bbox_to_anchor=(1.02, 1), borderaxespad=0, labelspacing=0.7,
         )  # fmt: skip
-        figure.draw_without_rendering()
         _label(ax, [p for _, points in lines for p in points if _placed(p)], style)
         return figure
 

@@ -7,8 +7,9 @@ from functools import partial
 
 import pandas as pd
 
+from reports.bootstrap import Estimate
 from reports.cells import Cell, strength_text
-from reports.choice import Choice, sensitivity
+from reports.choice import Choice
 from reports.comparison import Comparison
 from reports.formatting import percent
 from reports.frontier import Frontiers
@@ -91,14 +92,20 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
         Column("weaker neighbour", "%", "", percent),
         Column("stronger neighbour", "%", "", percent),
     ]
-    frames = [sensitivity(choice).assign(strategy=choice.strategy) for choice in swept]
+    scores = [
+        (choice.strategy, tried.cell.variant.strength, *_ends(tried.validation), tried.validation.n,
+         tried.cell is choice.cell)
+        for choice in swept
+        for tried in choice.tried
+    ]  # fmt: skip
+    names = ["strategy", "strength", "validation_accuracy", "low", "high", "seeds", "chosen"]
     return Table(
         name,
         "The strength that was chosen",
         f"By the validation split only: {swept[0].reason}" if swept[0].cell else swept[0].reason,
         columns,
         [_choice_row(choice) for choice in swept],
-        pd.concat(frames, ignore_index=True),
+        pd.DataFrame(scores, columns=names),
     )
 
 
@@ -133,8 +140,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         kept = sum(not point.dominated for point in frontier.points)
         value: Value | Noted = Noted(area, frontier.reason) if frontier.reason else area
         rows.append(Row([frontier.strategy, len(frontier.points), kept, value]))
-        data.append((found.scenario, frontier.strategy, len(frontier.points), kept, area.value,
-                     area.low, area.high, area.n))  # fmt: skip
+        counts = len(frontier.points), kept
+        data.append((found.scenario, frontier.strategy, *counts, *_ends(area), area.n))
     names = ["scenario", "strategy", "strengths", "not_dominated", "hypervolume", "low", "high"]
     return Table(
         name,
@@ -177,6 +184,10 @@ def _choice_row(choice: Choice) -> Row:
         choice.strategy, choice.budget, Noted(chosen, note) if note else chosen,
         tried[place].validation, *beside,
     ])  # fmt: skip
+
+
+def _ends(found: Estimate) -> tuple[float | None, float | None, float | None]:
+    return found.value, found.low, found.high
 
 
 def _strength(cell: Cell) -> str:

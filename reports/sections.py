@@ -77,6 +77,11 @@ class Scenario:
     choices: Sequence[Choice]
     frontiers: Frontiers
 
+    @property
+    def chosen(self) -> list[Cell]:
+        """Of each strategy the runs at the strength that stands for it."""
+        return [choice.cell for choice in self.choices if choice.cell is not None]
+
 
 @dataclass(frozen=True)
 class Group:
@@ -185,7 +190,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
                 scenarios,
                 lambda s: [
                     metrics_table(s.cells, f"{s.id}-metrics"),
-                    heatmaps_plot(s.done, f"{s.id}-matrices"),
+                    heatmaps_plot(s.chosen, f"{s.id}-matrices"),
                     transfer_table(s.cells, f"{s.id}-transfer"),
                 ],
             ),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from reports.cells import Variant, strength_text
@@ -81,6 +81,8 @@ def _draw_scores(
     color = style[variants[0]].base
     strengths = [variant.strength or 0.0 for variant in variants]
     place = dict(zip(strengths, range(len(strengths)), strict=True))
+    bars: list[list[tuple[float, float]]] = []
+    shades: list[str] = []
     for metric, (label, line, marker) in _LINES.items():
         own = frame[(frame["metric"] == metric) & frame["mean"].notna()]
         if own.empty:
@@ -91,11 +93,13 @@ def _draw_scores(
             x, 100 * own["mean"], color=shade, linestyle=line, marker=marker, markersize=4,
             label=wrapped(label, 24), linewidth=1.4 if metric == VALIDATION else 1.0,
         )  # fmt: skip
-        known = own["low"].notna().to_numpy()
-        ax.vlines(
-            np.array(x)[known], 100 * own["low"][known], 100 * own["high"][known],
-            color=shade, alpha=0.35, linewidth=1.6,
-        )  # fmt: skip
+        known = own[own["low"].notna()]
+        bars += [
+            [(place[at], 100 * low), (place[at], 100 * high)]
+            for at, low, high in zip(known["strength"], known["low"], known["high"], strict=True)
+        ]
+        shades += [shade] * len(known)
+    ax.add_collection(LineCollection(bars, colors=shades, alpha=0.35, linewidths=1.6))
     if choice.variant is not None and choice.variant.strength is not None:
         ax.axvline(place[choice.variant.strength], color=color, alpha=0.25, linewidth=7, zorder=0)
     ax.set_xticks(range(len(strengths)), [strength_text(strength) for strength in strengths])
