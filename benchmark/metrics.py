@@ -92,7 +92,7 @@ def forward_transfer(matrix: Matrix, initial: Sequence[float | None]) -> float |
     Source: Lopez-Paz & Ranzato, NeurIPS 2017, equation 4.
     """
     r = _array(matrix)
-    b = np.array([np.nan if value is None else value for value in initial], dtype=float)
+    b = np.array(initial, dtype=float)
     return _mean(np.diag(r, k=1) - b[1:])
 
 
@@ -192,9 +192,7 @@ def paired_metrics(matrix: Matrix, references: Mapping[str, Matrix]) -> dict[str
 
 
 def _array(matrix: Matrix) -> NDArray[np.float64]:
-    return np.array(
-        [[np.nan if value is None else value for value in row] for row in matrix], dtype=float
-    )
+    return np.array(matrix, dtype=float)  # None becomes NaN
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

@@ -92,13 +92,13 @@ def average(frame: pd.DataFrame) -> pd.DataFrame:
         Columns variant, phase, x, mean, low and high (95 % interval, the mean itself where
         there is one seed), ordered along each line.
     """
-    grouped = frame.groupby(["variant", "phase", "x"])["accuracy"]
+    grouped = frame.groupby(["variant", "phase", "x"], observed=True)["accuracy"]
     found = grouped.agg(["mean", "std", "count"]).reset_index()
     half = np.nan_to_num(half_width(found["std"], found["count"]))
     found["low"] = 100 * (found["mean"] - half)
     found["high"] = 100 * (found["mean"] + half)
     found["mean"] *= 100
-    lines = [_thinned(line) for _, line in found.groupby(["variant", "phase"])]
+    lines = [_thinned(line) for _, line in found.groupby(["variant", "phase"], observed=True)]
     return pd.concat(lines)[["variant", "phase", "x", "mean", "low", "high"]]
 
 
@@ -114,7 +114,8 @@ def _start(earlier: pd.DataFrame, close: int, last: int) -> Iterator[Panel]:
     if not close:
         return
     first = earlier[earlier["step"] <= close]
-    per_seed = first.groupby(["variant", "seed", "step"], as_index=False)["accuracy"].mean()
+    keys = ["variant", "seed", "step"]
+    per_seed = first.groupby(keys, as_index=False, observed=True)["accuracy"].mean()
     lines = per_seed.assign(phase=0, x=per_seed["step"])
     if last == 1:
         title, axis = f"model 0, first {close} steps", "steps of model 1"
@@ -126,7 +127,7 @@ def _start(earlier: pd.DataFrame, close: int, last: int) -> Iterator[Panel]:
 def _lines(frame: pd.DataFrame, x: str) -> pd.DataFrame:
     """One value a variant, seed and step: the mean over the models in ``frame``."""
     keys = ["variant", "seed", "trained", x]
-    lines = frame.groupby(keys, as_index=False)["accuracy"].mean()
+    lines = frame.groupby(keys, as_index=False, observed=True)["accuracy"].mean()
     return lines.rename(columns={"trained": "phase", x: "x"})
 
 

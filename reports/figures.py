@@ -211,14 +211,15 @@ def _draw_curves(
             looks.append(style[cell.variant])
     colors = [look.color for look in looks]
     # Two collections, because an artist for each line would take most of the report's time.
-    ax.add_collection(PolyCollection(bands, facecolors=colors, alpha=0.13, linewidths=0))
+    ax.add_collection(PolyCollection(bands, facecolors=colors, alpha=0.13, linewidths=0), False)
     ax.add_collection(
         LineCollection(
             lines, colors=colors, linestyles=[look.linestyle for look in looks],
             linewidths=mpl.rcParams["lines.linewidth"], capstyle="projecting", joinstyle="round",
-        )
+        ),
+        False,
     )  # fmt: skip
-    ax.autoscale_view()
+    ax.dataLim.update_from_data_xy(np.concatenate(bands))
 
 
 def _frame_curves(ax: Axes, panel: Panel, *, first: bool, last: bool) -> None:

@@ -16,6 +16,7 @@ from benchmark.errors import UserError
 from benchmark.store import Record
 from reports.cells import Cell, by_scenario, group
 from reports.downloads import download
+from reports.drawing import svgs
 from reports.formatting import several
 from reports.plot import Plot
 from reports.provenance import (
@@ -75,7 +76,7 @@ def _page(records: Sequence[Record], *, sources: Sequence[str], command: str) ->
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
         lead=_lead(records, cells),
         sections=answers,
-        drawings={plot.name: Markup(plot.svg()) for plot in plots},
+        drawings={name: Markup(svg) for name, svg in svgs(plots).items()},
         run_columns=[column for column in run_columns() if column.title],
         runs=runs_data(cells),
         failures=failures(cells),
