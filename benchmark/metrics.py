@@ -33,6 +33,7 @@ METRICS = (
     "plasticity",
     "intransigence",
     "minimum_accuracy",
+    "worst_case_accuracy",
 )
 
 NEEDS_REFERENCE = {
@@ -111,6 +112,19 @@ def minimum_accuracy(matrix: Matrix, curves: Curves) -> float | None:
     return _mean(lowest)
 
 
+def worst_case_accuracy(matrix: Matrix, curves: Curves) -> float | None:
+    """What can be relied on at any time: the last model's accuracy and the others' minimum.
+
+    ``1/T R[T-1][T-1] + (1 - 1/T) minimum_accuracy``. Source: WC-ACC of De Lange et al., ICLR
+    2023.
+    """
+    r = _array(matrix)
+    lowest, share = minimum_accuracy(matrix, curves), 1 / len(r)
+    if lowest is None or np.isnan(r[-1, -1]):
+        return None
+    return float(share * r[-1, -1] + (1 - share) * lowest)
+
+
 def forgetting_reduction(matrix: Matrix, finetuned: Matrix) -> float | None:
     """Share of fine-tuning's forgetting that a strategy avoids: ``1 - F / F_finetune``.
 
@@ -167,6 +181,7 @@ def own_metrics(
         "backward_transfer": backward_transfer(matrix),
         "forward_transfer": forward_transfer(matrix, initial),
         "minimum_accuracy": minimum_accuracy(matrix, curves),
+        "worst_case_accuracy": worst_case_accuracy(matrix, curves),
     }
 
 

@@ -29,6 +29,7 @@ from reports.provenance import (
 )
 from reports.runs import run_columns, runs_data
 from reports.sections import Facts, Words, sections
+from reports.suite_text import suite_files
 from reports.table import Table
 
 
@@ -82,6 +83,7 @@ def _page(records: Sequence[Record], *, sources: Sequence[str], command: str) ->
         failures=failures(cells),
         origin=Facts(origin(records, sources)),
         citations=f"{citation()}\n\n{WPL_PAPER}",
+        suites=suite_files(records),
         settings=exact_settings(cells),
         command=command,
         style=Markup(_template("report.css")),

@@ -69,6 +69,12 @@ MAIN = (
 )
 TRANSFER = (
     Metric(
+        "worst_case_accuracy",
+        "%",
+        "the last model's accuracy with the minimum accuracies of the others: what can be relied "
+        "on at any time",
+    ),
+    Metric(
         "backward_transfer",
         "points",
         "change of an earlier model from when it had just learned to the end",
@@ -109,7 +115,7 @@ def transfer_table(cells: Sequence[Cell], name: str) -> Table:
         cells: One scenario's cells.
         name: Unique in the report.
     """
-    return _table(cells, name, "Transfer and intransigence", TRANSFER)
+    return _table(cells, name, "Worst case, transfer and intransigence", TRANSFER)
 
 
 def _table(cells: Sequence[Cell], name: str, title: str, metrics: Sequence[Metric]) -> Table:

@@ -16,6 +16,7 @@ from reports.choice import Choice, choose
 from reports.cost_table import cost_table
 from reports.figures import curves_plot, heatmaps_plot
 from reports.findings import findings
+from reports.forgetting import forgetting_table
 from reports.frontier import Frontiers, frontiers
 from reports.inside import inside_plots
 from reports.metrics_tables import metrics_table, transfer_table
@@ -190,6 +191,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
                 scenarios,
                 lambda s: [
                     metrics_table(s.cells, f"{s.id}-metrics"),
+                    forgetting_table(s.chosen, f"{s.id}-forgetting"),
                     heatmaps_plot(s.chosen, f"{s.id}-matrices"),
                     transfer_table(s.cells, f"{s.id}-transfer"),
                 ],

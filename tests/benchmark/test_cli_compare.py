@@ -73,7 +73,7 @@ def test_equal_stores(write, capsys):
     write("b.db", BASE)
     code, out, err = command(capsys, "compare", "a.db", "b.db", "--fail-on", "regression")
     assert (code, err) == (0, "")
-    assert out == "2 cells compared, 16 numbers: 16 equal\n"
+    assert out == "2 cells compared, 18 numbers: 18 equal\n"
 
 
 def test_a_regression_is_shown_and_fails_only_where_asked(write, capsys):
@@ -146,7 +146,7 @@ def test_json_has_every_number_and_nothing_else_is_printed(write, capsys):
     assert (code, err) == (0, "")
     assert found["stores"] == {"a": "a.db", "b": "b.db"}
     assert found["cells"] == 2
-    assert sum(found["counts"].values()) == len(found["numbers"]) == 16
+    assert sum(found["counts"].values()) == len(found["numbers"]) == 18
     assert found["regressed"] is True
     (number,) = (
         n

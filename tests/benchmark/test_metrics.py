@@ -67,6 +67,14 @@ def test_minimum_accuracy_looks_at_the_curves_while_later_models_train():
     assert metrics.minimum_accuracy(R, curves) == pytest.approx((0.2 + 0.3) / 2)
 
 
+def test_the_worst_case_is_the_last_model_with_the_minima_of_the_others():
+    curves = [{"model": 1, "steps": [0, 1], "accuracy": [[0.5, 0.2], [0.1, 0.8]]}]
+    lowest = [min(0.2, *(R[i][0] for i in range(3))), min(R[i][1] for i in range(1, 3))]
+    expected = (R[2][2] + sum(lowest)) / 3
+    assert metrics.worst_case_accuracy(R, curves) == pytest.approx(expected)
+    assert metrics.worst_case_accuracy([[0.5]], []) is None
+
+
 def test_minimum_accuracy_without_curves_looks_at_the_matrix():
     assert metrics.minimum_accuracy(R, []) == pytest.approx((0.6 + 0.7) / 2)
 

@@ -1,4 +1,3 @@
-from benchmark.metrics import METRICS
 from reports import caveats as caveats_module
 from reports.cells import group
 from reports.choice import choose
@@ -162,4 +161,3 @@ def test_numbers():
     assert bracketed(Interval(1, 0.5, None, 0.5), "%") == "50.0\xa0%"
     assert bracketed(Interval(3, 0.5, 0.1, 0.4), "%") == "50.0\xa0% [40.0,\xa060.0]"
     assert [duration(s) for s in (4.21, 200, 18720)] == ["4.2 s", "3 min 20 s", "5 h 12 min"]
-    assert len(METRICS) == 10

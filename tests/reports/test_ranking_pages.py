@@ -7,6 +7,7 @@ import pytest
 from reports.cells import by_scenario, group
 from reports.choice import choose
 from reports.cost_table import cost_table
+from reports.forgetting import forgetting_table
 from reports.frontier import frontiers
 from reports.plane import plane_plot
 from reports.ranking import ranking
@@ -178,6 +179,20 @@ def test_the_table_of_frontiers_says_why_there_is_no_area(record, cells):
     row = written(frontier_table(frontiers(alone), "f"))["wpl"]
     assert row["hypervolume"].text == "–"
     assert "freeze" in row["hypervolume"].note
+
+
+def test_forgetting_model_by_model(record):
+    matrices = [
+        [[0.9, 0.1, 0.1], [0.7, 0.8, 0.1], [0.6, 0.85, 0.9]],
+        [[0.9, 0.1, 0.1], [0.95, 0.8, 0.1], [0.55, 0.6, 0.9]],
+    ]
+    cells = group([record(matrix, seed=seed) for seed, matrix in enumerate(matrices)])
+    row = written(forgetting_table(cells, "f"))["finetune"]
+    assert row["model 0"].text == "+35.0"  # 0.9 - 0.6 and 0.95 - 0.55
+    assert row["model 1"].text == "+7.5"  # 0.8 - 0.85 and 0.8 - 0.6
+    assert row["model 0"].interval
+    two = group([record([[0.9, 0.1], [0.5, 0.9]])])
+    assert forgetting_table(two, "f") is None
 
 
 def test_runs_that_recorded_no_cost_make_no_table(cells):

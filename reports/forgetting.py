@@ -1,0 +1,64 @@
+"""Forgetting of each model by itself, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from reports.cells import Cell
+from reports.formatting import percent
+from reports.statistics import mean_interval
+from reports.table import Column, Row, Table
+
+MOST = 12
+"""Models that the page has columns for; the data have all."""
+
+
+def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
+    """Show how much of its best accuracy each earlier model has lost at the end.
+
+    ``max_{j <= i < T-1} R[i][j] - R[T-1][j]`` for model j, as in ``metrics.forgetting``.
+
+    Args:
+        cells: Of one scenario, with finished runs.
+        name: Unique in the report.
+
+    Returns:
+        The table, or ``None`` where there are fewer than two earlier models, whose mean says it.
+    """
+    models = max((len(cell.done[0].accuracy_matrix) for cell in cells), default=0)
+    if models < 3:
+        return None
+    rows, data = [], []
+    for cell in cells:
+        matrices = np.array([record.accuracy_matrix for record in cell.done], dtype=float)
+        lost = [
+            mean_interval(
+                None if np.isnan(value) else float(value)
+                for value in matrices[:, j:-1, j].max(axis=1) - matrices[:, -1, j]
+            )
+            for j in range(models - 1)
+        ]
+        rows.append(Row([cell.variant.label, *lost[:MOST]]))
+        data += [
+            (cell.scenario, cell.variant.label, j, found.n, found.mean, found.low, found.high)
+            for j, found in enumerate(lost)
+        ]
+    shown = min(models - 1, MOST)
+    write = partial(percent, signed=True)
+    columns = [Column(f"model {j}", "points", write=write) for j in range(shown)]
+    return Table(
+        name,
+        "Forgetting, model by model",
+        "Loss of each earlier model from its best accuracy to its last one, at the strength that "
+        "was chosen; mean ± half the 95 % interval over seeds; negative where it gained."
+        + (f" The first {shown} of {models - 1}; the data have all." * (shown < models - 1)),
+        [Column("strategy, strength", words=True), *columns],
+        rows,
+        pd.DataFrame(
+            data, columns=["scenario", "variant", "model", "seeds", "forgetting", "low", "high"]
+        ),
+    )

@@ -1,0 +1,61 @@
+"""The suite file that makes the runs of a report again, whatever file or options made them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+from benchmark.store import Record
+
+
+def suite_files(records: Sequence[Record]) -> dict[str, str]:
+    """Write one suite file for each suite, all settings with their values, defaults included.
+
+    ``palimpsest run`` gives its runs the keys of the records. A suite in which one name stands
+    for different settings (it was edited in between) has none: its settings stand by themselves.
+
+    Args:
+        records: Runs of one or several suites.
+
+    Returns:
+        YAML by the name of the suite.
+    """
+    by_suite: dict[str, list[Record]] = {}
+    for record in records:
+        by_suite.setdefault(record.suite, []).append(record)
+    contents = {name: _content(name, members) for name, members in by_suite.items()}
+    return {
+        name: yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
+        for name, content in contents.items()
+        if content is not None
+    }
+
+
+def _content(suite: str, records: Sequence[Record]) -> dict[str, Any] | None:
+    scenarios: dict[str, Any] = {}
+    strategies: dict[str, Any] = {}
+    strengths: dict[str, set[float]] = {}
+    probes = records[0].spec.get("probes", [])
+    for record in records:
+        settings, strategy = record.spec["scenario"], record.spec["strategy"]
+        scenario = {k: v for k, v in settings.items() if k not in {"name", "fingerprints"}}
+        entry = {"strategy": strategy["strategy"], **strategy["settings"]}
+        if (
+            scenarios.setdefault(record.scenario, scenario) != scenario
+            or strategies.setdefault(record.strategy, entry) != entry
+            or record.spec.get("probes", []) != probes
+        ):
+            return None
+        if record.strength is not None:
+            strengths.setdefault(record.strategy, set()).add(record.strength)
+    for name, found in strengths.items():
+        strategies[name] = strategies[name] | {"strengths": sorted(found)}
+    return {
+        "suite": suite,
+        "seeds": sorted({record.seed for record in records}),
+        **({"probes": list(probes)} if probes else {}),
+        "scenarios": scenarios,
+        "strategies": strategies,
+    }
