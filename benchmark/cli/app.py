@@ -181,6 +181,14 @@ def list_scenarios(as_json: JsonOption = False) -> None:
     scenarios(as_json)
 
 
+@list_app.command("probes")
+def list_probes(as_json: JsonOption = False) -> None:
+    """What a suite can ask to record of the inside of runs."""
+    from benchmark.cli.listings import probes
+
+    probes(as_json)
+
+
 @list_app.command("suites")
 def list_suites(as_json: JsonOption = False) -> None:
     """The suites that come with Palimpsest."""

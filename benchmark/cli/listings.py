@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.errors import UserError, nearest
+from benchmark.probes import PROBES
 from benchmark.scenarios import FAMILIES
 from benchmark.suite_file import shipped_suites
 from strategies.registry import STRATEGIES
@@ -39,6 +40,11 @@ def strategies(as_json: bool) -> None:
 def scenarios(as_json: bool) -> None:
     """Print the scenario families that a suite can name."""
     _print([{"name": n, "summary": _summary(f)} for n, f in FAMILIES.items()], as_json)
+
+
+def probes(as_json: bool) -> None:
+    """Print the probes that a suite can name."""
+    _print([{"name": e.name, "summary": e.summary} for e in PROBES.values()], as_json)
 
 
 def suites(as_json: bool) -> None:

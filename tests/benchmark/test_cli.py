@@ -283,7 +283,8 @@ def test_listings_name_everything(capsys):
     for what, names in {
         "strategies": ["finetune", "freeze", "independent", "joint", "ewc", "si", "wpl"],
         "scenarios": ["two_models", "model_sequence", "split", "permuted", "rotated"],
-        "suites": ["quick", "two_models"],
+        "suites": ["quick", "two_models", "speed"],
+        "probes": ["distance", "importance", "similarity", "refit"],
     }.items():
         capsys.readouterr()
         assert command("list", what, "--json") == 0

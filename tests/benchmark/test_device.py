@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from benchmark.runner import execute
+from benchmark.speed import importance, training
 from benchmark.suite import load_suite
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
@@ -11,6 +12,7 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 SUITE = """\
 suite: device
 seeds: 1
+probes: [distance, importance, similarity, refit]
 scenarios:
   two_models: {data: digits, second_data: permuted, steps: 20, width: 20}
 strategies:
@@ -31,3 +33,19 @@ def test_every_strategy_runs_there(tmp_path):
         record = execute(run, tmp_path, tmp_path)
         assert record.status == "done", (run.strategy, record.error)
         assert record.peak_memory > 0
+
+
+@pytest.mark.parametrize(
+    "train", [training.train_by_loop, training.train_by_avalanche, training.train_by_harness]
+)
+def test_speed_is_measured_there(tmp_path, train):
+    settings = ["scenarios.split.data=digits", "scenarios.split.samples=150"]
+    run = load_suite("speed", settings=settings).runs("cuda", tmp_path)[0]
+    seconds, model = train(run, tmp_path)
+    assert min(seconds.values()) > 0
+    assert next(model.parameters()).is_cuda
+
+
+def test_importance_is_estimated_there():
+    for case in importance.cases("cuda", 4):
+        assert case.run()["importance"] > 0
