@@ -19,11 +19,12 @@ if TYPE_CHECKING:
     from strategies.freeze import Freeze
     from strategies.independent import Independent
     from strategies.joint import Joint
+    from strategies.l2 import L2
     from strategies.regularizer import Regularizer
     from strategies.si import SI
     from strategies.wpl import WPL
 
-__all__ = ["EWC", "SI", "WPL", "Finetune", "Freeze", "Independent", "Joint", "Regularizer"]
+__all__ = ["EWC", "L2", "SI", "WPL", "Finetune", "Freeze", "Independent", "Joint", "Regularizer"]
 
 
 def __getattr__(name: str) -> Any:

@@ -15,6 +15,7 @@ from strategies.settings import (
     FreezeSettings,
     IndependentSettings,
     JointSettings,
+    L2Settings,
     SISettings,
     StrategySettings,
     WPLSettings,
@@ -90,6 +91,15 @@ _ENTRIES = (
         JointSettings,
         "train all models at once, on the data of all",
         "the reference of intransigence",
+    ),
+    StrategyEntry(
+        "l2",
+        "L2",
+        "strategies.l2",
+        L2Settings,
+        "plain L2 anchor: all parameters of earlier models alike, the control for importances",
+        "Kirkpatrick et al., PNAS 2017, figure 2A",
+        ends_only=True,
     ),
     StrategyEntry(
         "ewc",

@@ -88,6 +88,10 @@ class EWCSettings(FisherSettings):
     )
 
 
+class L2Settings(RegularizerSettings):
+    """Settings of the plain L2 anchor."""
+
+
 class SISettings(RegularizerSettings):
     """Settings of synaptic intelligence."""
 

@@ -7,13 +7,14 @@ repeat, and medians are reported.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Literal
 
 import torch
+
+from benchmark.evaluation import now
 
 Implementation = Literal["loop", "avalanche", "palimpsest"]
 """A hand-written PyTorch loop, Avalanche as it ships, or this harness."""
@@ -76,20 +77,14 @@ class Stopwatch:
     """
 
     def __init__(self, device: str) -> None:
-        self._cpu = device == "cpu"
-        self._start = self._now()
+        self._device = torch.device(device)
+        self._start = now(self._device)
 
     def seconds(self) -> float:
         """Return the time since the watch was made or last read."""
-        now = self._now()
-        passed, self._start = now - self._start, now
+        read = now(self._device)
+        passed, self._start = read - self._start, read
         return max(passed, 1e-9)
-
-    def _now(self) -> float:
-        if self._cpu:
-            return time.process_time()
-        torch.cuda.synchronize()
-        return time.perf_counter()
 
 
 def measure(

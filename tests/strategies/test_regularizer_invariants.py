@@ -29,13 +29,14 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmark.evaluation import AccuracyMeter, evaluate
-from strategies import EWC, SI, WPL, Regularizer
+from strategies import EWC, L2, SI, WPL, Regularizer
 
 PENALTIES = {
     "wpl": WPL,
     "ewc": EWC,
     "ewc_online": partial(EWC, form="online", decay=0.9),
     "si": SI,
+    "l2": L2,
 }
 PROGRAMS = ["naive", "in_memory"]
 APPLICATIONS = ["proximal", "gradient"]
@@ -338,7 +339,7 @@ def test_a_plugin_can_be_copied_before_it_is_used(penalty):
 def test_double_precision_trains_as_single_precision_does(penalty, application):
     def weights(dtype):
         parts = [(x.to(dtype), y) for x, y in make_data()]
-        plugin = PENALTIES[penalty](strength=20.0, application=application, **all_samples(penalty))
+        plugin = PENALTIES[penalty](strength=10.0, application=application, **all_samples(penalty))
         return train(make_bank().to(dtype), [plugin], parts=parts, program="in_memory")
 
     single, double = weights(torch.float32), weights(torch.float64)
@@ -348,7 +349,7 @@ def test_double_precision_trains_as_single_precision_does(penalty, application):
 
 
 def all_samples(penalty):
-    return {} if penalty == "si" else {"samples": 1000}
+    return {} if penalty in {"si", "l2"} else {"samples": 1000}
 
 
 @every_penalty

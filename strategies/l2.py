@@ -1,0 +1,35 @@
+"""The plain L2 anchor."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from strategies.regularizer import Regularizer
+from strategies.settings import L2Settings
+
+
+class L2(Regularizer):
+    """Protect all parameters of the earlier models alike, by an anchor without importances (L2).
+
+    ``strength/2 * sum_i (theta_i - theta*_i)^2`` with the anchor ``theta*`` at the latest
+    weights of each parameter that some earlier model used. It is the control for every
+    importance: what EWC, SI or WPL gain over it is what their importances know.
+
+    Source: the L2 penalty that Kirkpatrick et al., Overcoming catastrophic forgetting, PNAS
+    2017, figure 2A, compare with.
+    """
+
+    Settings = L2Settings
+    settings: L2Settings
+
+    def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
+        """Return ones: every parameter that the model used is as important as any other."""
+        return {name: torch.ones_like(value.detach()) for name, value in parameters.items()}
+
+    def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Move the anchor to the new weights."""
+        return importance, value
