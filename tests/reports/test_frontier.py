@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from reports.bootstrap import seed_weights, student_estimate
 from reports.cells import by_scenario, group
 from reports.frontier import dominated, frontiers, hypervolume
 
@@ -203,3 +204,23 @@ def test_every_scenario_of_a_store_has_a_plane(store):
         for frontier in found.frontiers:
             assert 0 < frontier.hypervolume.value < 1
             assert len(frontier.points) == 3  # not the strength that failed
+
+
+@pytest.mark.parametrize("n", [5, 10])
+def test_the_interval_of_the_hypervolume_covers_the_truth(n):
+    """Three strengths and the two ends, with noise that a seed's runs have partly in common."""
+    rng = np.random.default_rng(0)
+    truth = np.array([[0.92, 0.80], [0.90, 0.86], [0.87, 0.90], [0.95, 0.70], [0.84, 0.93]])
+
+    def share(table):
+        x, y = table[..., :-2, 0], table[..., :-2, 1]
+        return hypervolume(x, y, table[..., -2, :], table[..., -1, :])
+
+    covered = 0
+    for _ in range(2000):
+        table = truth + rng.normal(0, 0.02, (n, 1, 2)) + rng.normal(0, 0.02, (n, 5, 2))
+        resampled = share(np.tensordot(seed_weights(n), table, axes=1))
+        error = float(resampled.std()) * np.sqrt(n / (n - 1))
+        found = student_estimate(float(share(table.mean(axis=0))), error, n - 1, n)
+        covered += max(0.0, found.low) <= share(truth) <= min(1.0, found.high)
+    assert 0.92 <= covered / 2000 <= 0.97
