@@ -72,9 +72,14 @@ def forgetting(matrix: Matrix) -> float | None:
     ``mean_{j<T-1} ( max_{j<=i<T-1} R[i][j] - R[T-1][j] )``; negative where later models helped.
     Source: Chaudhry et al., Riemannian Walk, ECCV 2018, equation 3.
     """
+    return _mean(forgetting_by_model(matrix))
+
+
+def forgetting_by_model(matrix: Matrix) -> NDArray[np.float64]:
+    """What ``forgetting`` is the mean of: one value for each earlier model, NaN if undefined."""
     r = _array(matrix)
     last = len(r) - 1
-    return _mean(np.array([r[j:last, j].max() - r[last, j] for j in range(last)]))
+    return np.array([r[j:last, j].max() - r[last, j] for j in range(last)])
 
 
 def backward_transfer(matrix: Matrix) -> float | None:

@@ -225,7 +225,7 @@ class Store:
             keys: Only these runs; all where ``None``.
         """
         runs = list(self._read())
-        pairings = [_pairing(run["spec"]) for run in runs]
+        pairings = [pairing(run["spec"]) for run in runs]
         references = _references(runs, pairings)
         wanted = None if keys is None else set(keys)
         return [
@@ -248,8 +248,12 @@ class Store:
             yield dict(zip(names, (*values, *json.loads(text)), strict=True))
 
 
-def _pairing(spec: dict[str, Any]) -> str:
-    """What two runs must have in common to be compared seed by seed."""
+def pairing(spec: dict[str, Any]) -> str:
+    """Return what a run has in common with those that it is compared with seed by seed.
+
+    Args:
+        spec: Of the run's record.
+    """
     common = {k: spec.get(k) for k in ("scenario", "seed", "device", "results_version")}
     return json.dumps(common, sort_keys=True)
 

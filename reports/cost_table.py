@@ -9,6 +9,7 @@ import pandas as pd
 from reports.bootstrap import Estimate
 from reports.cells import Cell
 from reports.cost import CAPTION, cost_frame
+from reports.formatting import decimals
 from reports.table import Column, Row, Table
 
 _MEBI = 2**20
@@ -30,8 +31,8 @@ def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
     columns = [
         Column("strategy, strength", words=True),
         Column("time a step", "ms", "while new models train, without evaluation", _milliseconds),
-        Column("to fine-tuning", "ratio", "paired by seed", _decimals),
-        Column("after a model", "s", "such as estimating importances, for each model", _decimals),
+        Column("to fine-tuning", "ratio", "paired by seed", decimals),
+        Column("after a model", "s", "such as estimating importances, for each model", decimals),
         Column("state", "MiB", "tensors that the strategy keeps beside the model", _mebibytes),
         Column("peak memory", "MiB", "of the whole process, or allocated on a device", _rounded),
     ]
@@ -57,10 +58,6 @@ def _known(value: float) -> float | None:
 
 def _milliseconds(value: float) -> str:
     return f"{1000 * value:.2f}"
-
-
-def _decimals(value: float) -> str:
-    return f"{value:.2f}"
 
 
 def _mebibytes(value: float) -> str:

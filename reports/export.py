@@ -7,7 +7,6 @@ same files, byte for byte, with the same versions of Matplotlib, pandas and pyar
 from __future__ import annotations
 
 import csv
-import os
 from collections.abc import Callable, Collection, Iterable, Sequence
 from importlib.util import find_spec
 from io import BytesIO, StringIO
@@ -18,6 +17,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmark.errors import UserError, nearest
+from reports.files import write_whole
 from reports.latex import latex
 from reports.plot import Plot
 from reports.style import figure_settings
@@ -117,11 +117,11 @@ def export(
         for part in parts:
             files = _files(part, tables, figures)
             for name, content in files.items():
-                _write(folder / name, content)
+                write_whole(folder / name, content)
             if files:
                 kind = "table" if isinstance(part, Table) else "figure"
                 index.append((part.name, kind, " ".join(files), part.title, part.caption))
-        _write(folder / "index.csv", _lines(index))
+        write_whole(folder / "index.csv", _lines(index))
     except OSError as error:
         raise UserError(
             f"--files {folder}: cannot be written ({error.strerror}); name another folder"
@@ -138,12 +138,3 @@ def _lines(rows: Iterable[Sequence[str]]) -> bytes:
     buffer = StringIO()
     csv.writer(buffer, lineterminator="\n").writerows(rows)
     return buffer.getvalue().encode()
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

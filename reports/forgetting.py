@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
+from benchmark.metrics import forgetting_by_model
 from reports.cells import Cell
 from reports.formatting import percent
 from reports.statistics import mean_interval
@@ -20,7 +21,7 @@ MOST = 12
 def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     """Show how much of its best accuracy each earlier model has lost at the end.
 
-    ``max_{j <= i < T-1} R[i][j] - R[T-1][j]`` for model j, as in ``metrics.forgetting``.
+    See ``metrics.forgetting_by_model``.
 
     Args:
         cells: Of one scenario, with finished runs.
@@ -34,13 +35,10 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
         return None
     rows, data = [], []
     for cell in cells:
-        matrices = np.array([record.accuracy_matrix for record in cell.done], dtype=float)
+        by_seed = [forgetting_by_model(record.accuracy_matrix) for record in cell.done]
         lost = [
-            mean_interval(
-                None if np.isnan(value) else float(value)
-                for value in matrices[:, j:-1, j].max(axis=1) - matrices[:, -1, j]
-            )
-            for j in range(models - 1)
+            mean_interval(None if np.isnan(value) else float(value) for value in values)
+            for values in np.transpose(by_seed)
         ]
         rows.append(Row([cell.variant.label, *lost[:MOST]]))
         data += [

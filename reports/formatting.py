@@ -16,6 +16,11 @@ def percent(value: float | None, *, signed: bool = False) -> str:
     return text.removeprefix("+" if text == "+0.0" else "").replace("-", "\N{MINUS SIGN}")
 
 
+def decimals(value: float) -> str:
+    """Write a number with two decimals."""
+    return f"{value:.2f}"
+
+
 def bracketed(found: Interval, unit: str, *, signed: bool = False) -> str:
     """Write a mean and its interval: ``45.1 % [40.0, 50.2]``."""
     text = f"{percent(found.mean, signed=signed)}{_SPACE}{unit}"

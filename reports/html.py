@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from base64 import b64encode
 from collections.abc import Sequence
 from hashlib import sha256
@@ -17,6 +16,7 @@ from benchmark.store import Record
 from reports.cells import Cell, by_scenario, group
 from reports.downloads import download
 from reports.drawing import svgs
+from reports.files import write_whole
 from reports.formatting import several
 from reports.plot import Plot
 from reports.provenance import (
@@ -28,14 +28,14 @@ from reports.provenance import (
     seeds,
 )
 from reports.runs import run_columns, runs_data
-from reports.sections import Facts, Words, sections
+from reports.sections import Facts, Section, Words, sections
 from reports.suite_text import suite_files
 from reports.table import Table
 
 
 def write_report(
     records: Sequence[Record], output: Path, *, sources: Sequence[str], command: str
-) -> None:
+) -> list[Section]:
     """Write the report of some runs; the file appears whole or not at all.
 
     The same runs give the same file.
@@ -46,6 +46,9 @@ def write_report(
         sources: Where the runs come from, such as the store's path.
         command: What to type to make this report again.
 
+    Returns:
+        What the page says, for those who want files of it, too.
+
     Raises:
         UserError: There are no runs, or the file cannot be written.
     """
@@ -53,24 +56,27 @@ def write_report(
         raise UserError(
             "the store has no finished runs to report; 'palimpsest run SUITE' makes some"
         )
-    page = _page(records, sources=sources, command=command)
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    cells = group(records)
+    answers = sections(cells)
+    page = _page(records, cells, answers, sources=sources, command=command)
     try:
         output.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_text(page, encoding="utf-8")
-            temporary.replace(output)
-        finally:
-            temporary.unlink(missing_ok=True)
+        write_whole(output, page.encode())
     except OSError as error:
         raise UserError(
             f"{output}: the report cannot be written here ({error.strerror}); name another file"
         ) from error
+    return answers
 
 
-def _page(records: Sequence[Record], *, sources: Sequence[str], command: str) -> str:
-    cells = group(records)
-    answers = sections(cells)
+def _page(
+    records: Sequence[Record],
+    cells: Sequence[Cell],
+    answers: Sequence[Section],
+    *,
+    sources: Sequence[str],
+    command: str,
+) -> str:
     plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
     script = "".join(_template(name) for name in ("downloads.js", "runs.js"))
     return _environment().get_template("report.html.j2").render(

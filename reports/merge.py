@@ -8,14 +8,13 @@ has one name but different settings is told apart by ``reports/cells.py``.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import UserError
 from benchmark.metrics import NEEDS_REFERENCE, Matrix, paired_metrics
-from benchmark.store import Record, Store
+from benchmark.store import Record, Store, pairing
 
 _MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves")
 
@@ -139,15 +138,9 @@ def _references(stores: Mapping[str, Sequence[Record]]) -> _References:
         for record in _finished([records]):
             kind = record.spec["strategy"]["strategy"]
             if kind in NEEDS_REFERENCE.values():
-                kinds = found.setdefault(_pairing(record), {})
+                kinds = found.setdefault(pairing(record.spec), {})
                 kinds.setdefault(kind, {})[name] = record.accuracy_matrix
     return found
-
-
-def _pairing(record: Record) -> str:
-    """What a run and its reference have in common."""
-    names = ("scenario", "seed", "device", "results_version")
-    return json.dumps({name: record.spec.get(name) for name in names}, sort_keys=True)
 
 
 def _completed(record: Record, store: str, references: _References) -> Record:
@@ -155,7 +148,7 @@ def _completed(record: Record, store: str, references: _References) -> Record:
     if record.status == "failed" or not missing:
         return record
     usable: dict[str, Matrix] = {}
-    for kind, by_store in references.get(_pairing(record), {}).items():
+    for kind, by_store in references.get(pairing(record.spec), {}).items():
         candidates = list(by_store.values())
         if store not in by_store and all(matrix == candidates[0] for matrix in candidates):
             usable[kind] = candidates[0]

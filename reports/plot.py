@@ -35,11 +35,6 @@ class Plot:
     data: pd.DataFrame
     draw: Callable[[], Figure]
 
-    def figure(self) -> Figure:
-        """Draw it in the report's style."""
-        with figure_settings():
-            return self.draw()
-
     def svg(self) -> str:
         """Draw it as an ``<svg>`` element for the page."""
         with figure_settings():

@@ -10,8 +10,7 @@ import pandas as pd
 from reports.bootstrap import Estimate
 from reports.cells import Cell, strength_text
 from reports.choice import Choice
-from reports.comparison import Comparison
-from reports.formatting import percent
+from reports.formatting import decimals, percent
 from reports.frontier import Frontiers
 from reports.ranking import Row as Place
 from reports.ranking import Standing, ranking_frame
@@ -44,7 +43,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
     several = len(standing.scenarios) > 1
     columns = [
         Column("strategy, strength" if not several else "strategy", words=True),
-        *([Column("rank", "", "average rank over scenarios, 1 is best", _decimals)] * several),
+        *([Column("rank", "", "average rank over scenarios, 1 is best", decimals)] * several),
         Column("mean", unit, "over seeds, of each scenario; in brackets its interval", write),
         Column("IQM", unit, "interquartile mean: mean of the middle half of all runs", write),
         Column("median", unit, "over all runs", write),
@@ -162,27 +161,24 @@ def _cells(place: Place, standing: Standing, *, several: bool) -> list[Value | N
     cells += [place.mean, place.iqm.value, place.median.value]
     plain, best = place.against_finetune, place.against_best
     cells += [None] * 4 if plain is None else [
-        plain.difference, plain.effect, plain.improvement.value, _tested(plain),
+        plain.difference, plain.effect, plain.improvement.value, plain.p_holm,
     ]  # fmt: skip
-    cells += [None] * 3 if best is None else [best.difference, best.effect, _tested(best)]
+    cells += [None] * 3 if best is None else [best.difference, best.effect, best.p_holm]
     return cells
 
 
-def _tested(found: Comparison) -> float | None:
-    return found.p if found.p_holm is None else found.p_holm
-
-
 def _choice_row(choice: Choice) -> Row:
-    tried = list(choice.tried)
-    place = next((i for i, one in enumerate(tried) if one.cell is choice.cell), None)
-    if place is None:
+    if choice.cell is None:
         return Row([choice.strategy, choice.budget, choice.reason, None, None, None])
-    chosen = _strength(tried[place].cell)
-    beside = [tried[i].validation if 0 <= i < len(tried) else None for i in (place - 1, place + 1)]
+    chosen = _strength(choice.cell)
+    score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
+    beside = [tried.validation for tried in choice.neighbours]
+    weaker = None if choice.end == "weakest" else beside[0]
+    stronger = None if choice.end == "strongest" else beside[-1]
     note = f"the {choice.end} tried" if choice.end else ""
     return Row([
-        choice.strategy, choice.budget, Noted(chosen, note) if note else chosen,
-        tried[place].validation, *beside,
+        choice.strategy, choice.budget, Noted(chosen, note) if note else chosen, score, weaker,
+        stronger,
     ])  # fmt: skip
 
 
@@ -196,10 +192,6 @@ def _strength(cell: Cell) -> str:
 
 def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
-
-
-def _decimals(value: float) -> str:
-    return f"{value:.2f}"
 
 
 def _whole(value: float) -> str:

@@ -7,10 +7,13 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
-from benchmark.store import Record
 from reports.merge import merge, read_stores
+
+if TYPE_CHECKING:
+    from reports.sections import Section
 
 
 @dataclass(frozen=True)
@@ -48,26 +51,24 @@ def make_report(options: ReportOptions) -> None:
     merged = merge(read_stores(options.stores))
     gc.freeze()  # else every collection goes through all runs again: a quarter of the time
     command = shlex.join(["palimpsest", "report", *map(str, options.stores), "-o", str(output)])
-    write_report(merged.records, output, sources=[merged.origin], command=command)
+    sections = write_report(merged.records, output, sources=[merged.origin], command=command)
     print(output.resolve())
     if exporting:
         folder = options.files or output.with_name(f"{output.stem}_files")
-        _export(merged.records, folder, tables, figures)
+        _export(sections, folder, tables, figures)
         print(folder.resolve())
 
 
 def _export(
-    records: Sequence[Record], folder: Path, tables: Sequence[str], figures: Sequence[str]
+    sections: Sequence[Section], folder: Path, tables: Sequence[str], figures: Sequence[str]
 ) -> None:
-    from reports.cells import group
     from reports.export import export
     from reports.plot import Plot
-    from reports.sections import sections
     from reports.table import Table
 
     parts = [
         replace(part, title=f"{part.title}: {answers.title}")
-        for section in sections(group(records))
+        for section in sections
         for answers in section.groups
         for part in answers.parts
         if isinstance(part, Plot | Table)

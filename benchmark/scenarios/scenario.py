@@ -153,10 +153,7 @@ def _splits(
 ) -> tuple[list[Samples], tuple[int, int, int], int]:
     """Return a data set's splits, on the CPU, its image shape and its number of classes."""
     images = load(name, root)
-    x, y = images.train_x, images.train_y
-    if samples is not None and samples < len(x):
-        chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:samples]
-        x, y = x[chosen], y[chosen]
+    x, y = _choose((images.train_x, images.train_y), samples)
     train, held_out = validation_split(y, validation)
     splits = [(x[train], y[train]), (x[held_out], y[held_out]), (images.test_x, images.test_y)]
     return splits, images.input_shape, images.n_classes
