@@ -22,26 +22,35 @@ class Warmup(SupervisedPlugin):
     ``lr * (step + 1) / warmup`` for step < warmup, counted from 0; then lr.
 
     Args:
-        steps: Length of the warm-up.
+        steps: Length of each model's warm-up; 0 for none.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: Sequence[int]) -> None:
         super().__init__()
-        self._length = steps
+        self._lengths = list(steps)
+        self._length = 0
         self._step = 0
         self._full: list[float] = []
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Start again."""
         self._step = 0
-        self._full = self._full or [group["lr"] for group in strategy.optimizer.param_groups]
+        self._length = self._lengths[strategy.experience.current_experience]
+        self._full = [group["lr"] for group in strategy.optimizer.param_groups]
 
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Set the step's learning rate."""
-        factor = min(1.0, (self._step + 1) / self._length)
+        if self._step < self._length:
+            self._scale(strategy, (self._step + 1) / self._length)
+        self._step += 1
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Leave the full rate, also where the training ended before the warm-up did."""
+        self._scale(strategy, 1.0)
+
+    def _scale(self, strategy: Any, factor: float) -> None:
         for group, full in zip(strategy.optimizer.param_groups, self._full, strict=True):
             group["lr"] = full * factor
-        self._step += 1
 
 
 class StepLimit(SupervisedPlugin):

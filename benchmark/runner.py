@@ -16,6 +16,7 @@ from benchmark.control import StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.cost import Costs, peak_memory, reset_peak_memory
 from benchmark.evaluation import LOADER, AccuracyMeter, CurveRecorder, evaluate
 from benchmark.metrics import own_metrics
+from benchmark.optimizers import EachOptimizer, make_optimizer
 from benchmark.probes.probe import Probe, Subject, attach
 from benchmark.provenance import versions
 from benchmark.scenarios import FAMILIES
@@ -24,7 +25,7 @@ from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.seeding import derive
 from benchmark.store import Record
 from benchmark.suite import AVALANCHE, Run
-from benchmark.training import InMemoryTraining, make_optimizer
+from benchmark.training import InMemoryTraining
 from strategies.registry import STRATEGIES
 
 Progress = Callable[[float], None]
@@ -105,11 +106,17 @@ def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Pre
     torch.manual_seed(derive(run.seed, "global"))
     scenario = settings.build(run.seed, root, device)
     scenario.model.to(device)
-    recorder = CurveRecorder(settings.curve, scenario.curve_test, **LOADER)
+    recorder = CurveRecorder(settings.curve, scenario.curve_data, **LOADER)
     meter, watch = AccuracyMeter(), Watch(progress, scenario.steps)
     watchers: list[Any] = [meter, watch]
-    if settings.warmup:
-        watchers.append(Warmup(settings.warmup))
+    models = range(len(scenario.train))
+    warmups = [settings.warmup_of(i) for i in models]
+    if any(warmups):
+        watchers.append(Warmup(warmups))
+    optimizers = [settings.optimizer_of(i) for i in models]
+    keep = settings.optimizer_state == "kept"
+    if keep or any(optimizer != optimizers[0] for optimizer in optimizers):
+        watchers.insert(0, EachOptimizer(optimizers, keep=keep))
     at_once = _trains_at_once(run)
     if not at_once and any(scenario.targets):
         watchers.append(StopAtTarget(scenario.targets, scenario.validation, **LOADER))
@@ -129,7 +136,9 @@ def _train_and_evaluate(
 ) -> dict[str, Any]:
     ready = prepare(run, root, progress)
     initial = evaluate(ready.strategy, ready.scenario.test, **LOADER)
-    shared = first_model.path_for(run, scratch) if scratch and _ends_only(run) else None
+    shared = None
+    if scratch and _ends_only(run):
+        shared = first_model.path_for(run, scenario_settings(run.spec), scratch)
     matrix, validation_matrix = _fill_matrices(ready, shared)
     curves = ready.recorder.curves
     return {
@@ -177,10 +186,13 @@ def _train_first(ready: Prepared, experience: Any, shared: Path) -> None:
     ready.strategy.train(experience, first_model=known, **TRAINING)
     if known is None:
         model, curves = ready.scenario.model, ready.recorder.curves
+        trained = [n for n, p in model.named_parameters() if p.grad is not None]
+        kept = {*trained, *(n for n, _ in model.named_buffers())}
         first_model.save(
             first_model.FirstModel(
-                state=model.state_dict(),
-                trained=[n for n, p in model.named_parameters() if p.grad is not None],
+                state={n: v for n, v in model.state_dict().items() if n in kept},
+                trained=trained,
+                optimizer=ready.strategy.optimizer.state_dict(),
                 curve=curves[0] if curves else None,
             ),
             shared,

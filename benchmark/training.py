@@ -18,7 +18,6 @@ from avalanche.training.templates.base_sgd import PeriodicEval
 from torch import Tensor, nn
 
 from benchmark.first_model import FirstModel
-from benchmark.scenarios.settings import SGD, Adam, Optimizer, RMSprop
 
 EVALUATION_BATCH = 512
 
@@ -178,7 +177,9 @@ class InMemoryTraining(SupervisedTemplate):
         if first_model is None:
             super()._train_exp(experience, eval_streams, **arguments)
             return
-        self.model.load_state_dict(first_model.state)
+        # Only what was trained: later models' private parts are as this run made them.
+        self.model.load_state_dict(first_model.state, strict=False)
+        self.optimizer.load_state_dict(first_model.optimizer)
         for name, parameter in self.model.named_parameters():
             parameter.grad = torch.zeros_like(parameter) if name in first_model.trained else None
         self._after_backward(**arguments)
@@ -192,17 +193,3 @@ def silent_evaluator() -> EvaluationPlugin:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return EvaluationPlugin()
-
-
-def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
-    """Build the optimizer that a scenario asks for, over all parameters of a model.
-
-    It works on lists of tensors (``foreach``): the same numbers bit for bit, with fewer calls.
-    """
-    options = settings.model_dump(exclude={"name", "learning_rate"}) | {"foreach": True}
-    classes: dict[type[Any], Callable[..., torch.optim.Optimizer]] = {
-        SGD: torch.optim.SGD,
-        Adam: torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam,
-        RMSprop: torch.optim.RMSprop,
-    }
-    return classes[type(settings)](model.parameters(), lr=settings.learning_rate, **options)

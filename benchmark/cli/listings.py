@@ -170,7 +170,7 @@ def _print_settings(model: type[BaseModel]) -> None:
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
-        content = value.model_dump(mode="json")
+        content = json.loads(json.dumps(dict(value)))  # all of it; a dump leaves some out
         return str(yaml.safe_dump(content, default_flow_style=True, width=10_000)).strip()
     return json.dumps(value)
 

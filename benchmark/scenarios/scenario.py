@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,7 +71,7 @@ class Scenario:
         train: Avalanche experiences with the training data.
         validation: The held-out part of the training data, for choosing settings and stopping.
         test: For the reported numbers only.
-        curve_test: The test experiences that curves are measured on, with fewer samples.
+        curve_data: What curves are measured on: test experiences with fewer samples, say.
         steps: Optimizer steps of each model, at most.
         targets: Validation accuracy at which a model's training ends early, or ``None``.
     """
@@ -79,7 +80,7 @@ class Scenario:
     train: list[Any]
     validation: list[Any]
     test: list[Any]
-    curve_test: list[Any]
+    curve_data: list[Any]
     steps: list[int]
     targets: list[float | None]
 
@@ -195,11 +196,12 @@ def assemble(
             for part, label in zip(parts, labels, strict=True)
         ]
 
+    watched = attrgetter(settings.curve.split)
     streams = benchmark_from_datasets(
         train=datasets(lambda part: part.train),
         validation=datasets(lambda part: part.validation),
         test=datasets(lambda part: part.test),
-        curve_test=datasets(lambda part: _choose(part.test, settings.curve.samples)),
+        curve_data=datasets(lambda part: _choose(watched(part), settings.curve.samples)),
     )
     streams = with_task_labels(with_classes_timeline(streams)).streams
     return Scenario(
@@ -207,7 +209,7 @@ def assemble(
         train=list(streams["train"]),
         validation=list(streams["validation"]),
         test=list(streams["test"]),
-        curve_test=list(streams["curve_test"]),
+        curve_data=list(streams["curve_data"]),
         steps=[settings.steps_for(len(part.train[0])) for part in parts],
         targets=list(targets) if targets else [None] * len(parts),
     )

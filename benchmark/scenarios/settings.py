@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -59,14 +59,19 @@ Optimizer = Annotated[SGD | Adam | RMSprop, Field(discriminator="name")]
 
 
 class Curve(Settings):
-    """When the test accuracy of every model so far is measured while one trains."""
+    """When the accuracy of every model so far is measured while one trains."""
 
     every: CountFromZero = Field(50, description="Every so many steps; 0 measures no curve.")
     first: CountFromZero = Field(0, description="And after each of the first so many steps.")
     samples: Count | None = Field(
         2000,
-        description="Test samples of each model it is measured on, a fixed random choice; null: "
-        "all. Accuracies before and after a training always take all.",
+        description="Samples of each model it is measured on, a fixed random choice; null: all. "
+        "Accuracies before and after a training always take all.",
+    )
+    split: Literal["test", "validation"] = Field(
+        "test",
+        description="Where they are from; validation, to choose settings by a curve.",
+        exclude_if=lambda split: bool(split == "test"),  # keeps the keys of earlier results
     )
 
 
@@ -87,7 +92,15 @@ class ScenarioSettings(Settings):
     network: Literal["mlp", "cnn"] = Field("mlp", description="What the hidden layers are.")
     width: Count = Field(100, description="Units of a hidden layer, or channels.")
     activation: Literal["relu", "tanh"] = "relu"
-    optimizer: Optimizer = Field(default_factory=SGD, description="Fresh for every model.")
+    optimizer: Optimizer = Field(
+        default_factory=SGD, description="Of every model; by default each starts it fresh."
+    )
+    optimizer_state: Literal["fresh", "kept"] = Field(
+        "fresh",
+        description="What a model's optimizer knows at its start. 'kept': the momentum and second "
+        "moments of parameters that an earlier model trained.",
+        exclude_if=lambda state: bool(state == "fresh"),  # keeps the keys of earlier results
+    )
     warmup: CountFromZero = Field(
         0, description="Steps over which each model's learning rate rises linearly."
     )
@@ -119,6 +132,17 @@ class ScenarioSettings(Settings):
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give exactly one of steps and epochs, and null for the other")
         return self
+
+    later_models_only: ClassVar[set[str]] = set()
+    """Settings without influence on the first model's training."""
+
+    def optimizer_of(self, model: int) -> Optimizer:
+        """Return the settings of a model's optimizer."""
+        return self.optimizer
+
+    def warmup_of(self, model: int) -> int:
+        """Return the steps of a model's warm-up."""
+        return self.warmup
 
     def data_sets(self) -> set[str]:
         """Return the names of all data sets that the scenario reads."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,11 @@ from benchmark.seeding import derive
 
 if TYPE_CHECKING:
     from benchmark.scenarios.scenario import Scenario, Source
+
+
+def _is_none(value: object) -> bool:
+    return value is None  # left out of a run's key, which so stays that of earlier results
+
 
 Shape = tuple[int, int, int] | None
 
@@ -49,6 +54,14 @@ class TwoModels(ScenarioSettings):
     )
     width: Count = 50
     optimizer: Optimizer = RMSprop()
+    second_optimizer: Optimizer | None = Field(
+        None, description="Model B's optimizer; null: the same as A's.", exclude_if=_is_none
+    )
+    second_warmup: CountFromZero | None = Field(
+        None,
+        description="Steps of model B's warm-up; null: as many as A's.",
+        exclude_if=_is_none,
+    )
     steps: Count | None = 1500
     target_accuracy: Fraction | None = Field(
         None,
@@ -64,9 +77,31 @@ class TwoModels(ScenarioSettings):
                 f"shared_layers is {self.shared_layers}, but a model has only "
                 f"{min(self.hidden_layers)} hidden layers"
             )
+        second = self.optimizer_of(1).name
+        if self.optimizer_state == "kept" and second != self.optimizer.name:
+            raise ValueError(
+                f"optimizer_state: kept needs one kind of optimizer, but A has "
+                f"{self.optimizer.name} and B {second}"
+            )
         if self.target_accuracy is not None and self.validation == 0:
             raise ValueError("target_accuracy needs a validation split: validation > 0")
         return self
+
+    later_models_only: ClassVar[set[str]] = {
+        "second_data",
+        "rotation",
+        "second_optimizer",
+        "second_warmup",
+        "optimizer_state",
+    }
+
+    def optimizer_of(self, model: int) -> Optimizer:
+        """Return A's or B's optimizer."""
+        return (model and self.second_optimizer) or self.optimizer
+
+    def warmup_of(self, model: int) -> int:
+        """Return the steps of A's or B's warm-up."""
+        return self.second_warmup if model and self.second_warmup is not None else self.warmup
 
     def data_sets(self) -> set[str]:
         """Return the names of all data sets the scenario reads."""

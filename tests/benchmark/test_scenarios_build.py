@@ -88,7 +88,7 @@ def test_the_bank_answers_for_every_experience(case):
 
 def test_curves_are_measured_on_the_whole_test_set_where_it_is_small(case):
     _, _, scenario = case
-    for test, curve in zip(scenario.test, scenario.curve_test, strict=True):
+    for test, curve in zip(scenario.test, scenario.curve_data, strict=True):
         assert curve.current_experience == test.current_experience
         assert curve.task_label == test.task_label
         assert curve.dataset.tensors[0] is test.dataset.tensors[0]
@@ -98,14 +98,23 @@ def test_curves_can_be_measured_on_fewer_samples(root):
     settings = TwoModels(data="digits", width=8, steps=5, curve=Curve(samples=20))
     first, second = settings.build(0, root, "cpu"), settings.build(1, root, "cpu")
     for i in range(2):
-        x, y, label = tensors(first, "curve_test", i)
+        x, y, label = tensors(first, "curve_data", i)
         everything, labels, _ = tensors(first, "test", i)
         assert len(x) == len(y) == len(rows(x)) == 20
         assert label == i
         found = (everything[None] == x[:, None]).flatten(2).all(dim=2).nonzero()[:, 1]
         assert torch.equal(labels[found], y)
-        assert torch.equal(tensors(second, "curve_test", i)[0], x)
-    assert torch.equal(tensors(first, "curve_test", 0)[0], tensors(first, "curve_test", 1)[0])
+        assert torch.equal(tensors(second, "curve_data", i)[0], x)
+    assert torch.equal(tensors(first, "curve_data", 0)[0], tensors(first, "curve_data", 1)[0])
+
+
+def test_curves_can_be_measured_on_the_validation_split(root):
+    settings = TwoModels(data="digits", width=8, steps=5, curve=Curve(split="validation"))
+    scenario = settings.build(0, root, "cpu")
+    for i in range(2):
+        assert torch.equal(
+            tensors(scenario, "curve_data", i)[0], tensors(scenario, "validation", i)[0]
+        )
 
 
 def test_splits_are_disjoint_and_together_all_samples(case, root):

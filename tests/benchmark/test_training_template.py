@@ -13,9 +13,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from benchmark.control import DivergedError, StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.evaluation import AccuracyMeter, CurveRecorder, evaluate
 from benchmark.models.bank import ModelBank
+from benchmark.optimizers import make_optimizer
 from benchmark.scenarios.scenario import InMemoryDataset
 from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
-from benchmark.training import InMemoryTraining, make_optimizer, silent_evaluator
+from benchmark.training import InMemoryTraining, silent_evaluator
 from strategies import EWC, SI, WPL, Freeze, Independent
 
 FEATURES, CLASSES, SAMPLES, BATCH = 6, 4, 43, 10
@@ -357,7 +358,7 @@ def test_warm_up_raises_every_groups_learning_rate_linearly_for_every_model(stre
     model, rates = make_model(), Rates()
     parameters = list(model.parameters())
     groups = [{"params": parameters[:3], "lr": 0.4}, {"params": parameters[3:], "lr": 0.04}]
-    strategy = in_memory(model, [Warmup(4), rates], [6, 6], torch.optim.SGD(groups, lr=1.0))
+    strategy = in_memory(model, [Warmup([4, 4]), rates], [6, 6], torch.optim.SGD(groups, lr=1.0))
     train(strategy, streams["train"])
     factors = [0.25, 0.5, 0.75, 1.0, 1.0, 1.0] * 2
     for place, full in enumerate((0.4, 0.04)):
@@ -366,7 +367,7 @@ def test_warm_up_raises_every_groups_learning_rate_linearly_for_every_model(stre
 
 
 def test_warm_up_of_one_step_changes_nothing(streams):
-    warmed = train(in_memory(make_model(), [Warmup(1)]), streams["train"])
+    warmed = train(in_memory(make_model(), [Warmup([1, 1])]), streams["train"])
     assert same(warmed, train(in_memory(make_model()), streams["train"]))
 
 

@@ -105,7 +105,7 @@ def test_both_applications_agree_where_steps_are_small(applications):
 
 def test_proximal_step_follows_a_warm_up_of_the_learning_rate():
     initial, length = make_ordinary(), 6
-    trained, batches = train_with("proximal", initial, "sgd", Warmup(length))
+    trained, batches = train_with("proximal", initial, "sgd", Warmup([length, length]))
     quadratics, steps, optimizers = Quadratics(STRENGTH), [0, 0], []
 
     def make(parameters):
