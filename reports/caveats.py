@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchmark.metrics import NEEDS_REFERENCE
+from reports.breakdown import breakdown_sentences
 from reports.cells import FINETUNE, Cell, by_scenario, strength_text
 from reports.choice import Choice, budgets
+from reports.coincidence import coincidence_sentences
 from reports.comparison import smallest_p
-from reports.formatting import percent, several
-from reports.ranking import coinciding
+from reports.formatting import several
+from reports.instability import instability_sentences
 from reports.statistics import CONFIDENCE
 
 ENOUGH_SEEDS = 5
-UNSTABLE = 0.1
-"""How far the worst seed may learn below the mean before the training is called unstable."""
 
 
 def caveats(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[str]:
@@ -28,11 +28,13 @@ def caveats(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[str]:
     for scenario, members in by_scenario(cells).items():
         own = [choice for choice in choices if choice.scenario == scenario]
         done = [cell for cell in members if cell.done]
-        for text in (*_scenario_caveats(done), *_choice_caveats(own)):
-            found.setdefault(text, []).append(scenario)
-    for scenario, groups in coinciding(cells).items():
-        for names in groups:
-            text = f"{', '.join(names)} coincide: their accuracies are identical in every run."
+        for text in (
+            *breakdown_sentences(members),
+            *instability_sentences(done),
+            *_scenario_caveats(done),
+            *_choice_caveats(own),
+            *coincidence_sentences(members),
+        ):
             found.setdefault(text, []).append(scenario)
     grouped = [f"{'; '.join(scenarios)}: {text}" for text, scenarios in found.items()]
     return [*_run_caveats(cells), *grouped]
@@ -71,17 +73,6 @@ def _scenario_caveats(done: Sequence[Cell]) -> Iterator[str]:
     if done and len(done[0].done[0].accuracy_matrix) > 1:
         yield from _missing_references(done)
         yield from _little_forgetting(done)
-    for cell in done:
-        learned = cell.interval("learning_accuracy")
-        if learned.mean is None or learned.minimum is None:
-            continue
-        if learned.mean - learned.minimum > UNSTABLE:
-            worst = min(cell.done, key=lambda r: r.metrics["learning_accuracy"] or 0.0)
-            yield (
-                f"training with {cell.variant.label} looks unstable: new models reach "
-                f"{percent(learned.mean)} % on average, but {percent(learned.minimum)} % with seed "
-                f"{worst.seed}. What looks like forgetting may be divergence."
-            )
 
 
 def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.bootstrap import Estimate, mean_estimate, seed_weights, student_estimate
+from reports.breakdown import Breakdown, breakdowns
 from reports.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, REFERENCES, Cell, Variant
 
 X, Y = "learning_accuracy", "stability"
@@ -75,20 +76,26 @@ class Frontiers:
         scenario: Its name.
         ends: The references: fine-tuning, freezing, independent, joint, as far as they ran.
         frontiers: One a strategy.
+        breakdowns: The variants that diverged or broke down. They have no point, since the
+            seeds that are left would flatter them; references have one all the same.
     """
 
     scenario: str
     ends: tuple[Point, ...]
     frontiers: tuple[Frontier, ...]
+    breakdowns: tuple[Breakdown, ...]
 
 
 def frontiers(cells: Sequence[Cell]) -> Frontiers:
     """Place one scenario's variants in the plane and measure their frontiers.
 
     Args:
-        cells: One scenario's cells; those without finished runs are left out.
+        cells: All cells of one scenario; those without finished runs are left out.
     """
-    done = sorted((cell for cell in cells if cell.done), key=lambda cell: cell.variant.order)
+    losses = breakdowns(cells)
+    lost = {loss.variant for loss in losses if loss.variant.kind not in REFERENCES}
+    sound = (cell for cell in cells if cell.done and cell.variant not in lost)
+    done = sorted(sound, key=lambda cell: cell.variant.order)
     points = dict(zip((cell.variant for cell in done), _points(done), strict=True))
     finetune, freeze = (
         next((cell for cell in done if cell.variant.kind == kind), None)
@@ -102,7 +109,7 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
         own = tuple(points[cell.variant] for cell in members)
         found.append(Frontier(strategy, members[0].variant.kind, own, area, reason))
     ends = tuple(point for variant, point in points.items() if variant.kind in REFERENCES)
-    return Frontiers(cells[0].scenario, ends, tuple(found))
+    return Frontiers(cells[0].scenario, ends, tuple(found), tuple(losses))
 
 
 def dominated(points: Array) -> NDArray[np.bool_]:

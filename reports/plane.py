@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
 from reports.bootstrap import Estimate
+from reports.breakdown_marks import MARKED, draw_margin
 from reports.cells import Variant, strength_text
 from reports.formatting import percent
 from reports.frontier import Frontier, Frontiers, Point
@@ -20,6 +21,7 @@ from reports.style import PALE, Style, wrapped
 
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
 _END_SIZE = 7.0
+_HEIGHT = 4.6  # inches, without the margin for what was lost
 
 
 def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> Plot | None:
@@ -41,10 +43,19 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
     if not any(_placed(point) for _, points in lines for point in points):
         return None
 
+    rows = len({loss.variant.strategy for loss in found.breakdowns})
+
     def draw() -> Figure:
-        figure = Figure(figsize=(8.2, 4.6))
         # Placed by hand: a layout engine would draw everything twice.
-        ax = figure.add_axes((0.075, 0.11, 0.625, 0.86))
+        margin = 0.45 + 0.3 * rows if rows else 0.0
+        height = _HEIGHT + margin
+        figure = Figure(figsize=(8.2, height))
+        ax = figure.add_axes(
+            (0.075, (0.11 * _HEIGHT + margin) / height, 0.625, 0.86 * _HEIGHT / height)
+        )
+        if rows:
+            below = figure.add_axes((0.075, 0.42 / height, 0.625, 0.3 * rows / height))
+            draw_margin(below, found.breakdowns, style, 30)
         handles = []
         for place, frontier in enumerate(found.frontiers):
             # Strategies that coincide stay visible: each later one is a little smaller.
@@ -70,12 +81,13 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         name,
         "Stability and plasticity",
         "Each strategy’s frontier over its strengths, light (weak) to dark (strong) and labelled; "
-        "up and to the right is better. Crosses are 95 % intervals over seeds. Hollow points are "
-        "dominated: another variant is at least as good in both. Grey marks the references; "
+        "up and to the right is better. Thin lines are 95 % intervals over seeds. Hollow points "
+        "are dominated: another variant is at least as good in both. Grey marks the references; "
         "fine-tuning and freezing are the free ends of every frontier, independent and joint "
-        "training share nothing or see all data at once.",
+        f"training share nothing or see all data at once."
+        f"{f' {MARKED} A strategy has no point at such a strength.' if rows else ''}",
         f"Stability-plasticity plane of {found.scenario}",
-        _frame(found.scenario, [point for _, points in lines for point in points]),
+        _frame(found, [point for _, points in lines for point in points]),
         draw,
     )
 
@@ -84,14 +96,20 @@ def _placed(point: Point) -> bool:
     return point.x.value is not None and point.y.value is not None
 
 
-def _frame(scenario: str, points: Sequence[Point]) -> pd.DataFrame:
-    rows = [
-        (scenario, p.variant.label, p.x.value, p.x.low, p.x.high, p.y.value, p.y.low, p.y.high,
-         p.dominated)
+def _frame(found: Frontiers, points: Sequence[Point]) -> pd.DataFrame:
+    """One row a variant: its place, or without one how many seeds it lost."""
+    lost = {loss.variant: (len(loss.diverged), len(loss.broken)) for loss in found.breakdowns}
+    rows: list[tuple[object, ...]] = [
+        (p.variant.label, p.x.value, p.x.low, p.x.high, p.y.value, p.y.low, p.y.high, p.dominated,
+         *lost.pop(p.variant, (0, 0)))
         for p in points
     ]  # fmt: skip
+    rows += [(variant.label, *[None] * 6, False, *counts) for variant, counts in lost.items()]
     x, y = ([name, f"{name}_low", f"{name}_high"] for name in ("learning_accuracy", "stability"))
-    return pd.DataFrame(rows, columns=["scenario", "variant", *x, *y, "dominated"])
+    columns = ["variant", *x, *y, "dominated", "diverged", "broke_down"]
+    frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys((*x, *y), float))
+    frame.insert(0, "scenario", found.scenario)
+    return frame
 
 
 def _legend(frontier: Frontier) -> str:

@@ -8,11 +8,13 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.store import Record
 from reports.bootstrap import Estimate, iqm_and_median, mean_estimate
 from reports.cells import FINETUNE, Cell, Variant, by_scenario
 from reports.choice import Choice
 from reports.comparison import Comparison, Runs, compare, holm
 from reports.frontier import UPPER_BOUNDS
+from reports.merge import same_results
 from reports.ranks import Ranks, rank
 
 METRICS = ("stability", "plasticity", "average_accuracy", "forgetting_reduction")
@@ -93,16 +95,17 @@ def ranking(choices: Sequence[Choice]) -> list[Standing]:
 
 
 def coinciding(cells: Sequence[Cell]) -> dict[str, list[tuple[str, ...]]]:
-    """Return by scenario the strategies whose accuracies are identical in every run.
+    """Return by scenario the strategies that measured the same in every run, to the last bit.
 
-    Compared are runs of the same strength and seed, wherever both strategies have one.
+    Compared are runs of the same strength and seed, wherever both strategies have one: test and
+    validation accuracies, curves and metrics.
     """
     found: dict[str, list[tuple[str, ...]]] = {}
     for scenario, members in by_scenario(cells).items():
-        runs: dict[str, dict[tuple[float | None, int], object]] = {}
+        runs: dict[str, dict[tuple[float | None, int], Record]] = {}
         for cell in members:
             own = runs.setdefault(cell.variant.strategy, {})
-            own |= {(cell.variant.strength, r.seed): r.accuracy_matrix for r in cell.done}
+            own |= {(cell.variant.strength, r.seed): r for r in cell.done}
         groups: list[list[str]] = []
         for name, own in runs.items():
             for group in groups:
@@ -216,9 +219,9 @@ def _place(row: Row) -> tuple[bool, bool, float, str]:
     return not row.competes, value is None, -(value or 0.0), row.strategy
 
 
-def _same(own: Mapping[Any, object], other: Mapping[Any, object]) -> bool:
+def _same(own: Mapping[Any, Record], other: Mapping[Any, Record]) -> bool:
     shared = own.keys() & other.keys()
-    return bool(shared) and all(own[key] == other[key] for key in shared)
+    return bool(shared) and all(same_results(own[key], other[key]) for key in shared)
 
 
 def _fields(standing: Standing, row: Row) -> Iterator[tuple[str, object]]:

@@ -9,6 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from reports.breakdown import Breakdown, breakdowns
+from reports.breakdown_marks import MARKED, mark_loss
 from reports.cells import Variant, strength_text
 from reports.choice import RULE, VALIDATION, Choice, sensitivity
 from reports.plot import Plot
@@ -39,7 +41,8 @@ def sensitivity_plot(
     swept = [choice for choice in choices if choice.budget > 1]
     if not swept:
         return None
-    frames = [sensitivity(choice).assign(strategy=choice.strategy) for choice in swept]
+    losses = _losses(choices)
+    frames = [_frame(choice, losses) for choice in swept]
     rows = -(-len(swept) // _COLUMNS)
     across = min(len(swept), _COLUMNS)
 
@@ -55,6 +58,10 @@ def sensitivity_plot(
         ).ravel()  # fmt: skip
         for ax, choice, frame in zip(axes, swept, frames, strict=False):
             _draw_scores(ax, choice, frame, style)
+        if losses:
+            _leave_margin(axes[0])
+        for ax, choice in zip(axes, swept, strict=False):
+            _draw_losses(ax, choice, losses)
         for ax in axes[len(swept) :]:
             ax.set_axis_off()
         figure.supylabel("accuracy, %", fontsize=8.5, x=0.08 / width, ha="left")
@@ -66,12 +73,42 @@ def sensitivity_plot(
         "How much hangs on the strength",
         f"The vertical line marks the choice: {RULE}. Test accuracies are shown for what the "
         "neighbours would have given; they took no part in the choice. Mean and 95 % interval "
-        "over seeds.",
+        f"over seeds.{f' {MARKED}' if losses else ''}",
         f"Validation and test accuracy over strengths in {choices[0].scenario}, for "
         f"{', '.join(choice.strategy for choice in swept)}",
         pd.concat(frames, ignore_index=True),
         draw,
     )
+
+
+def _losses(choices: Sequence[Choice]) -> dict[Variant, Breakdown]:
+    cells = [tried.cell for choice in choices for tried in choice.tried]
+    return {loss.variant: loss for loss in breakdowns(cells)}
+
+
+def _frame(choice: Choice, losses: Mapping[Variant, Breakdown]) -> pd.DataFrame:
+    """The scores, with the seeds that each strength lost."""
+    by_strength = {
+        variant.strength: (len(loss.diverged), len(loss.broken))
+        for variant, loss in losses.items()
+        if variant.strategy == choice.strategy
+    }
+    frame = sensitivity(choice).assign(strategy=choice.strategy)
+    counts = [by_strength.get(strength, (0, 0)) for strength in frame["strength"]]
+    return frame.assign(diverged=[a for a, _ in counts], broke_down=[b for _, b in counts])
+
+
+def _leave_margin(ax: Axes) -> None:
+    """Leave the bottom of all panels, which share their y axis, to the crosses."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.18 * (high - low), high)
+
+
+def _draw_losses(ax: Axes, choice: Choice, losses: Mapping[Variant, Breakdown]) -> None:
+    for place, tried in enumerate(choice.tried):
+        loss = losses.get(tried.cell.variant)
+        if loss is not None:
+            mark_loss(ax, place, 0.0, loss, ax.get_xaxis_transform())
 
 
 def _draw_scores(
@@ -95,7 +132,7 @@ def _draw_scores(
         )  # fmt: skip
         known = own[own["low"].notna()]
         bars += [
-            [(place[at], 100 * low), (place[at], 100 * high)]
+            [(place[at], 100 * max(0.0, low)), (place[at], 100 * min(1.0, high))]
             for at, low, high in zip(known["strength"], known["low"], known["high"], strict=True)
         ]
         shades += [shade] * len(known)

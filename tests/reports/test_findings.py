@@ -89,17 +89,6 @@ def test_complete_runs_need_few_caveats(record):
     assert "with 5 seeds no paired test can reach 5 % (the smallest p-value is 0.062)" in tests
 
 
-def test_strategies_that_coincide_are_named(record):
-    made = [
-        record(KEPT, strategy=name, strength=1.0, seed=seed)
-        for name in ("ewc", "wpl", "si")
-        for seed in range(2)
-    ]
-    made[-1] = record(ALONE, strategy="si", strength=1.0, seed=1)
-    text = "\n".join(caveats(group(made)))
-    assert "same: ewc, wpl coincide: their accuracies are identical in every run." in text
-
-
 def test_unequal_budgets_are_named(record):
     made = [record(KEPT, strategy="wpl", strength=float(s)) for s in (1, 2, 3)]
     made += [record(KEPT, strategy="ewc", strength=float(s)) for s in (1, 2)]
@@ -126,12 +115,6 @@ def test_equal_caveats_of_several_scenarios_are_one(record):
     assert found == [
         "a; b: fewer than 5 seeds (as few as 1) for all variants; one seed has no interval."
     ]
-
-
-def test_unstable_training_names_the_worst_seed(record):
-    learned = [0.9, 0.9, 0.9, 0.9, 0.3]
-    found = caveats(group([record([[0.9, 0.1], [0.5, b]], seed=i) for i, b in enumerate(learned)]))
-    assert any("looks unstable" in text and "30.0 % with seed 4" in text for text in found)
 
 
 def test_weak_forgetting_and_mixed_versions(record):
