@@ -23,8 +23,20 @@ if TYPE_CHECKING:
     from strategies.regularizer import Regularizer
     from strategies.si import SI
     from strategies.wpl import WPL
+    from strategies.wpl_schur import WPLSchur
 
-__all__ = ["EWC", "L2", "SI", "WPL", "Finetune", "Freeze", "Independent", "Joint", "Regularizer"]
+__all__ = [
+    "EWC",
+    "L2",
+    "SI",
+    "WPL",
+    "Finetune",
+    "Freeze",
+    "Independent",
+    "Joint",
+    "Regularizer",
+    "WPLSchur",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -65,7 +65,7 @@ def diagonal_fisher(
     # Drawn at once, so that the labels do not depend on the batches.
     drawn = estimator == "monte_carlo"
     uniform = torch.rand(len(x) if drawn else 0, generator=generator)
-    with _evaluation_mode(model), _requiring_gradients(model), torch.enable_grad():
+    with evaluation_mode(model), _requiring_gradients(model), torch.enable_grad():
         plan = fisher_hooks.plan(model, wanted.values(), x, task_label)
         for start in range(0, len(x), plan.batch):
             part = slice(start, start + plan.batch)
@@ -147,7 +147,7 @@ def draw(dataset: Any, count: int, generator: torch.Generator) -> tuple[Tensor, 
 
 
 @contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation mode, each module's own mode restored afterwards."""
     modes = {module: module.training for module in model.modules()}
     model.eval()

@@ -18,6 +18,7 @@ from strategies.settings import (
     L2Settings,
     SISettings,
     StrategySettings,
+    WPLSchurSettings,
     WPLSettings,
 )
 
@@ -125,6 +126,15 @@ _ENTRIES = (
         WPLSettings,
         "weight plasticity loss: Fisher information on shared parameters, moving anchor",
         "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019",
+        ends_only=True,
+    ),
+    StrategyEntry(
+        "wpl_schur",
+        "WPLSchur",
+        "strategies.wpl_schur",
+        WPLSchurSettings,
+        "weight plasticity loss as derived: the full quadratic on all shared parameters at once",
+        "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equations 6 to 8",
         ends_only=True,
     ),
 )

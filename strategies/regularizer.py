@@ -11,17 +11,16 @@ their intersection is what the models share. A parameter without a gradient is n
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor
 from torch.nn import Parameter
 
 from strategies.quadratic import add_gradient_, proximal_step_, pull
-from strategies.settings import RegularizerSettings
+from strategies.sharing import SharedParameterPenalty, learning_rates
 
 
 @dataclass
@@ -36,7 +35,7 @@ class _Penalised:
     pulls: list[Tensor]
 
 
-class Regularizer(SupervisedPlugin, ABC):
+class Regularizer(SharedParameterPenalty):
     """A quadratic penalty on the parameters that the current model shares with earlier ones.
 
     ``strength/2 * sum_i I_i (theta_i - anchor_i)^2``. Subclasses implement ``estimate`` and,
@@ -51,17 +50,10 @@ class Regularizer(SupervisedPlugin, ABC):
         anchors: The values they are pulled to, by parameter name.
     """
 
-    Settings: ClassVar[type[RegularizerSettings]] = RegularizerSettings
-
     def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
+        super().__init__(**settings)
         self.importances: dict[str, Tensor] = {}
         self.anchors: dict[str, Tensor] = {}
-        self.models_seen = 0
-        self._parameters: dict[str, Parameter] = {}
-        self._used: set[str] = set()
-        self._with_gradient: list[bool] = []
         self._penalised: _Penalised | None = None
 
     @abstractmethod
@@ -94,9 +86,7 @@ class Regularizer(SupervisedPlugin, ABC):
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the model's parameters, which may have grown since the last model."""
-        self._parameters = dict(strategy.model.named_parameters())
-        self._used = set()
-        self._with_gradient = []
+        super().before_training_exp(strategy)
         self._penalised = None
         for name in self.importances:
             self._fit_to_grown(name)
@@ -121,20 +111,11 @@ class Regularizer(SupervisedPlugin, ABC):
             if at.parameters:
                 proximal_step_(at.parameters, at.anchors, at.pulls)
 
-    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+    def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
         """Estimate the importance for the model that was trained, and join it to the others."""
-        used = {name: self._parameters[name] for name in self._parameters if name in self._used}
         for name, importance in self.estimate(strategy, used).items():
             value = used[name].detach().clone()
             self.importances[name], self.anchors[name] = self.consolidate(name, importance, value)
-        self.models_seen += 1
-
-    def _note_gradients(self) -> None:
-        now = [p.grad is not None for p in self._parameters.values()]
-        if now != self._with_gradient:
-            self._with_gradient = now
-            names = zip(self._parameters, now, strict=True)
-            self._used |= {name for name, has_gradient in names if has_gradient}
 
     def _penalised_now(self, strategy: Any) -> _Penalised:
         """Return the shared parameters of this step; built anew only when something changed."""
@@ -147,11 +128,7 @@ class Regularizer(SupervisedPlugin, ABC):
             for name, parameter in self._parameters.items()
             if parameter.grad is not None and name in self.importances
         ]
-        rate = {
-            id(parameter): group["lr"]
-            for group in strategy.optimizer.param_groups
-            for parameter in group["params"]
-        }
+        rate = learning_rates(strategy.optimizer)
         parameters: list[Tensor] = [self._parameters[name] for name in shared]
         importances = [self.importances[name] for name in shared]
         self._penalised = _Penalised(

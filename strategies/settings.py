@@ -123,3 +123,33 @@ class WPLSettings(FisherSettings):
         description="The paper's Gaussian priors on shared and private weights: weight_decay/2 * "
         "theta^2 for each parameter that the new model trains.",
     )
+
+
+class WPLSchurSettings(RegularizerSettings):
+    """Settings of the weight plasticity loss with the Schur complement."""
+
+    strength: NonNegative = Field(
+        1.0,
+        description="Weight of the penalty, strength/2 * v^T Omega v, v the distance of the "
+        "shared parameters from the anchor. 0 is fine-tuning; in the limit the earlier outputs on "
+        "the samples are held, and what does not change them stays free.",
+    )
+    private: Literal["follows", "fixed"] = Field(
+        "follows",
+        description="What is assumed of an earlier model's private parameters. 'follows': they "
+        "are fitted again, Omega = H_ss - H_s1 H_11^-1 H_1s (the paper's). 'fixed': they stay, "
+        "Omega = H_ss (what is measured).",
+    )
+    damping: float = Field(
+        0.01,
+        gt=0,
+        description="Added to the diagonal of H_11, which is singular. The smaller, the more the "
+        "private parameters can make up for. Without effect where they are fixed.",
+    )
+    samples: int = Field(
+        200,
+        ge=1,
+        strict=True,
+        description="Training samples of each earlier model; more protect more. With K = models * "
+        "samples * (classes - 1), memory grows with K^2 and the time before a model with K^3.",
+    )

@@ -29,7 +29,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmark.evaluation import AccuracyMeter, evaluate
-from strategies import EWC, L2, SI, WPL, Regularizer
+from strategies import EWC, L2, SI, WPL, Regularizer, WPLSchur
 
 PENALTIES = {
     "wpl": WPL,
@@ -38,10 +38,14 @@ PENALTIES = {
     "si": SI,
     "l2": L2,
 }
+ALL_PENALTIES = PENALTIES | {"wpl_schur": WPLSchur}
+"""With those that have no importances of single parameters."""
+
 PROGRAMS = ["naive", "in_memory"]
 APPLICATIONS = ["proximal", "gradient"]
 
 every_penalty = pytest.mark.parametrize("penalty", PENALTIES)
+really_every_penalty = pytest.mark.parametrize("penalty", ALL_PENALTIES)
 every_program = pytest.mark.parametrize("program", PROGRAMS)
 every_application = pytest.mark.parametrize("application", APPLICATIONS)
 every_model = pytest.mark.parametrize("model", MODELS)
@@ -52,24 +56,24 @@ def finetuned(model, program, optimizer, epochs=2):
     return train(MODELS[model](), program=program, optimizer=optimizer, epochs=epochs)
 
 
-@every_penalty
+@really_every_penalty
 @every_application
 @every_model
 @every_program
 @pytest.mark.parametrize("optimizer", ["momentum", "adam", "rmsprop"])
 def test_strength_zero_is_fine_tuning(penalty, application, model, program, optimizer):
-    plugin = PENALTIES[penalty](strength=0, application=application)
+    plugin = ALL_PENALTIES[penalty](strength=0, application=application)
     trained = train(MODELS[model](), [plugin], program=program, optimizer=optimizer)
     assert same(trained, finetuned(model, program, optimizer))
 
 
-@every_penalty
+@really_every_penalty
 @every_model
 @every_program
 @pytest.mark.parametrize("strength", [0, 1, 1e6, 1e12])
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
 def test_proximal_weights_are_finite(penalty, model, program, strength, optimizer):
-    plugin = PENALTIES[penalty](strength=strength)
+    plugin = ALL_PENALTIES[penalty](strength=strength)
     trained = train(MODELS[model](), [plugin], program=program, optimizer=optimizer)
     assert all(p.isfinite().all() for p in trained.parameters())
 
@@ -142,7 +146,7 @@ def test_everything_with_importance_is_held_and_the_rest_moves(model, program, o
     assert moved > 5
 
 
-@every_penalty
+@really_every_penalty
 @every_model
 def test_a_strong_penalty_forgets_less_than_fine_tuning(penalty, model):
     x, y = make_data()[0]
@@ -151,7 +155,7 @@ def test_a_strong_penalty_forgets_less_than_fine_tuning(penalty, model):
         with torch.no_grad():
             return cross_entropy(avalanche_forward(trained, x, 0), y).item()
 
-    plugin = PENALTIES[penalty](strength=1e4)
+    plugin = ALL_PENALTIES[penalty](strength=1e4)
     protected = train(
         MODELS[model](), [plugin], epochs=15, program="in_memory", optimizer="momentum"
     )
@@ -160,7 +164,7 @@ def test_a_strong_penalty_forgets_less_than_fine_tuning(penalty, model):
     assert loss(protected) < loss(plain) - 0.1
 
 
-@every_penalty
+@really_every_penalty
 @every_application
 @every_program
 @pytest.mark.parametrize("optimizer", ["momentum", "adam"])
@@ -172,7 +176,7 @@ def test_parameters_that_the_model_does_not_use_never_move(
     states = []
     train(
         bank,
-        [PENALTIES[penalty](strength=1.0, application=application)],
+        [ALL_PENALTIES[penalty](strength=1.0, application=application)],
         parts=make_data(3),
         program=program,
         optimizer=optimizer,
@@ -328,18 +332,20 @@ def test_a_copied_plugin_goes_on_as_the_original(penalty, application, duplicate
     assert again.settings == original.settings
 
 
-@every_penalty
+@really_every_penalty
 def test_a_plugin_can_be_copied_before_it_is_used(penalty):
-    plugin = PENALTIES[penalty](strength=3.0)
+    plugin = ALL_PENALTIES[penalty](strength=3.0)
     assert pickle.loads(pickle.dumps(plugin)).settings.strength == 3.0
 
 
-@every_penalty
+@really_every_penalty
 @every_application
 def test_double_precision_trains_as_single_precision_does(penalty, application):
     def weights(dtype):
         parts = [(x.to(dtype), y) for x, y in make_data()]
-        plugin = PENALTIES[penalty](strength=10.0, application=application, **all_samples(penalty))
+        plugin = ALL_PENALTIES[penalty](
+            strength=10.0, application=application, **all_samples(penalty)
+        )
         return train(make_bank().to(dtype), [plugin], parts=parts, program="in_memory")
 
     single, double = weights(torch.float32), weights(torch.float64)

@@ -1,0 +1,178 @@
+"""The penalty of several models on what they share, solved in the space of their outputs.
+
+Let G_a = [S_a, W_a] be the root of model a's Gauss-Newton matrix (``gauss_newton.py``), divided
+into columns of shared and of private parameters. The least that a step v of the shared ones
+costs while the private ones w follow is the Schur complement::
+
+    v^T Omega_a v = min_w |S_a v + W_a w|^2 + damping |w|^2
+    Omega_a = S_a^T M_a^-1 S_a,    M_a = 1 + W_a W_a^T / damping
+
+by the matrix inversion lemma; M_a = 1 where the private parameters stay as they are. Stack S of
+all models' S_a and M of their M_a, and let D be the diagonal matrix of learning rates. The
+minimiser of ``1/2 (theta - theta')^T D^-1 (theta - theta') + strength/2 sum_a v_a^T Omega_a
+v_a``, with v_a the distance of theta from the anchor of model a, is::
+
+    theta = theta' - D S^T (M / strength + S D S^T)^-1 r,    r = stack_a S_a v_a(theta')
+
+and one basis solves it for all strengths and scales of D, Q with ``Q^T M Q = 1`` and ``Q^T S D
+S^T Q = diag(lambda)`` (Golub & Van Loan, Matrix Computations, section 8.7). With the
+eigenvectors of ``S D S^T = V Lambda V^T`` that are not of 0::
+
+    V^T M^-1 V = L L^T,    L^T Lambda L = U diag(lambda) U^T,    Q = M^-1 V L^-T U
+    theta = theta' - D S^T Q diag(1 / (1 / strength + lambda)) Q^T r
+
+A step is a product with S, two with Q and one with S^T, at every strength, and no iteration.
+
+Conjugate gradients on the parameters would need no K x K matrix, but iterations: of 200 samples
+of MNIST some 20 a step at strength 1e2, 150 at 1e4 and more than 400 at 1e6, for two digits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from strategies.gauss_newton import GaussNewtonRoot
+
+
+@dataclass
+class ModelTerm:
+    """One earlier model's part of the penalty.
+
+    Attributes:
+        positions: Which of the parameters it shares, by their place in a list of all.
+        anchors: Their values when the model was trained; a parameter may have grown since.
+        shared: S_a, the root's columns of these parameters.
+        private: W_a, or ``None`` where the private parameters stay or there are none.
+    """
+
+    positions: list[int]
+    anchors: list[Tensor]
+    shared: GaussNewtonRoot
+    private: GaussNewtonRoot | None
+
+    def product(self, directions: Sequence[Tensor]) -> Tensor:
+        """Return S_a v, given v for all parameters in the shapes they have now."""
+        own = zip(self.positions, self.anchors, strict=True)
+        return self.shared.product([_fit(directions[i], anchor.shape) for i, anchor in own])
+
+    def residual(self, parameters: Sequence[Tensor]) -> Tensor:
+        """Return S_a v with v the distance of all parameters from their anchors."""
+        own = zip(self.positions, self.anchors, strict=True)
+        away = [_fit(parameters[i], anchor.shape) - anchor for i, anchor in own]
+        return self.shared.product(away)
+
+    def add_transposed_product_(self, totals: Sequence[Tensor], vector: Tensor) -> None:
+        """Add S_a^T u to what there is for all parameters."""
+        gradients = self.shared.transposed_product(vector)
+        for i, gradient in zip(self.positions, gradients, strict=True):
+            totals[i].add_(_fit(gradient, totals[i].shape))
+
+
+@dataclass
+class SchurPenalty:
+    """``1/2 sum_a v_a^T Omega_a v_a`` over a list of parameters.
+
+    Attributes:
+        parameters: What is penalised. Their values may change, their shapes may not.
+        terms: One for each earlier model, each with at least one parameter.
+        rates: D up to scale, one for each parameter.
+        damping: Added to the diagonal of the private parameters' block, positive.
+        basis: Q of shape (K, rank).
+        values: lambda (rank,), in double precision.
+    """
+
+    parameters: list[Tensor]
+    terms: list[ModelTerm]
+    rates: list[float]
+    damping: float
+    basis: Tensor = field(init=False)
+    values: Tensor = field(init=False)
+
+    @torch.no_grad()
+    def __post_init__(self) -> None:
+        """Find the basis."""
+        gram = self._gram()
+        values, vectors = torch.linalg.eigh(_symmetric(gram))
+        kept = values > _rounding(gram)  # the others change outputs by no more than rounding does
+        values, vectors = values[kept], vectors[:, kept]
+        parts = torch.split(vectors, [term.shared.rows for term in self.terms])
+        pairs = zip(self.terms, parts, strict=True)
+        solved = torch.cat([_solve(term, self.damping, part) for term, part in pairs])
+        root = torch.linalg.cholesky(vectors.T @ solved)
+        self.values, turned = torch.linalg.eigh(root.T @ (values[:, None] * root))
+        self.basis = (solved @ torch.linalg.solve_triangular(root.T, turned, upper=True)).to(gram)
+
+    @torch.no_grad()
+    def gradient(self) -> list[Tensor]:
+        """Return ``sum_a Omega_a v_a`` for each parameter."""
+        return self._transposed(self.basis @ (self.basis.T @ self._residual()))
+
+    @torch.no_grad()
+    def proximal_step_(self, strength: float, scale: float) -> None:
+        """Move the parameters to the minimiser of the penalty plus the step just taken.
+
+        Args:
+            strength: Positive.
+            scale: What D is to be multiplied by, positive.
+        """
+        weights = (1 / (1 / strength + scale * self.values)).to(self.basis)
+        moves = self._transposed(self.basis @ (weights * (self.basis.T @ self._residual())))
+        for parameter, rate, move in zip(self.parameters, self.rates, moves, strict=True):
+            parameter.sub_(move, alpha=scale * rate)
+
+    def _residual(self) -> Tensor:
+        """Return r (K,)."""
+        return torch.cat([term.residual(self.parameters) for term in self.terms])
+
+    def _transposed(self, vector: Tensor) -> list[Tensor]:
+        """Return S^T u of the parameters' shapes."""
+        totals = [torch.zeros_like(parameter) for parameter in self.parameters]
+        parts = torch.split(vector, [term.shared.rows for term in self.terms])
+        for term, part in zip(self.terms, parts, strict=True):
+            term.add_transposed_product_(totals, part)
+        return totals
+
+    def _gram(self) -> Tensor:
+        """Return S D S^T (K, K), a row at a time: it takes no more memory than its result."""
+        rows = []
+        for term in self.terms:
+            for unit in torch.eye(term.shared.rows).to(term.anchors[0]):
+                row = [torch.zeros_like(parameter) for parameter in self.parameters]
+                term.add_transposed_product_(row, unit)
+                scaled = [part * rate for part, rate in zip(row, self.rates, strict=True)]
+                rows.append(torch.cat([other.product(scaled) for other in self.terms]))
+        return torch.stack(rows)
+
+
+def _solve(term: ModelTerm, damping: float, right: Tensor) -> Tensor:
+    """Return ``M_a^-1 right``, in double precision."""
+    private = term.private
+    if private is None:
+        return right
+    units = torch.eye(private.rows).to(term.anchors[0])
+    gram = torch.stack([private.product(private.transposed_product(unit)) for unit in units])
+    matrix = units.double() + _symmetric(gram) / max(damping, _rounding(gram))
+    return torch.cholesky_solve(right, torch.linalg.cholesky(matrix))
+
+
+def _rounding(gram: Tensor) -> float:
+    """Return what the precision of a Gram matrix cannot tell from 0."""
+    return 10 * torch.finfo(gram.dtype).eps * float(gram.norm())
+
+
+def _symmetric(matrix: Tensor) -> Tensor:
+    exact = matrix.double()
+    return (exact + exact.T) / 2
+
+
+def _fit(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """Cut a tensor to a shape, or fill it up with zeros."""
+    if tensor.shape == shape:
+        return tensor
+    growth = [new - old for new, old in zip(shape, tensor.shape, strict=True)]
+    return pad(tensor, [side for size in reversed(growth) for side in (0, size)])

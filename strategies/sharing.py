@@ -1,0 +1,73 @@
+"""What every penalty on shared parameters needs to know: which parameters a model uses.
+
+It follows from the gradients. Parameters that have one in the current step are used by the
+current model; those that had one while an earlier model trained were used by that one; their
+intersection is what the models share.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+from avalanche.training.plugins import SupervisedPlugin
+from torch.nn import Parameter
+
+from strategies.settings import RegularizerSettings
+
+
+class SharedParameterPenalty(SupervisedPlugin, ABC):
+    """An Avalanche plugin that notes which parameters have gradients while a model trains.
+
+    Args:
+        **settings: See the class's ``Settings``; ``strength`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+        models_seen: How many models have been trained.
+    """
+
+    Settings: ClassVar[type[RegularizerSettings]] = RegularizerSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = self.Settings(**settings)
+        self.models_seen = 0
+        self._parameters: dict[str, Parameter] = {}
+        self._used: set[str] = set()
+        self._with_gradient: list[bool] = []
+
+    @abstractmethod
+    def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
+        """Keep what later penalties need to know of the model that was just trained.
+
+        Args:
+            strategy: The Avalanche strategy; its model, ``experience`` and
+                ``adapted_dataset`` are those of the training that just ended.
+            used: The parameters that had a gradient in this training, by name.
+        """
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Look up the model's parameters, which may have grown since the last model."""
+        self._parameters = dict(strategy.model.named_parameters())
+        self._used = set()
+        self._with_gradient = []
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Keep what is to be known of the model that was trained."""
+        used = {name: self._parameters[name] for name in self._parameters if name in self._used}
+        self.keep(strategy, used)
+        self.models_seen += 1
+
+    def _note_gradients(self) -> None:
+        """Note which parameters have gradients; the list is replaced only when that changes."""
+        now = [p.grad is not None for p in self._parameters.values()]
+        if now != self._with_gradient:
+            self._with_gradient = now
+            names = zip(self._parameters, now, strict=True)
+            self._used |= {name for name, has_gradient in names if has_gradient}
+
+
+def learning_rates(optimizer: Any) -> dict[int, float]:
+    """Return each parameter's learning rate by the parameter's ``id``."""
+    return {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
