@@ -84,7 +84,7 @@ def _row(cell: Cell, reference: Mapping[int, float | None]) -> dict[str, Any]:
         "ratio": _exp(ratios.mean),
         "ratio_low": _exp(ratios.low),
         "ratio_high": _exp(ratios.high),
-        "consolidation_seconds": _median(known, _consolidation),
+        "consolidation_seconds": _median(known, consolidation_seconds),
         "state_bytes": _median(known, lambda record: record.cost["state_bytes"]),
         "peak_memory": _median(known, lambda record: record.peak_memory),
     }
@@ -95,7 +95,8 @@ def _log_ratio(record: Record, reference: Mapping[int, float | None]) -> float |
     return math.log(own / plain) if own and plain else None
 
 
-def _consolidation(record: Record) -> float | None:
+def consolidation_seconds(record: Record) -> float | None:
+    """Return the mean seconds after the last step of a new model, ``None`` where unknown."""
     seconds = _of_new_models(record, "consolidation_seconds")
     return mean(seconds) if seconds else None
 

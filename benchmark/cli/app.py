@@ -128,6 +128,24 @@ def report(
 
 
 @app.command()
+def page(
+    template: Annotated[Path, typer.Argument(help="Markdown with Jinja2, such as page.md.j2.")],
+    stores: Annotated[
+        list[Path], typer.Option("--store", help="A results database; may be given again.")
+    ],
+    output: Annotated[Path, typer.Option("--output", "--out", "-o", help="The Markdown file.")],
+) -> None:
+    """Write a page of Markdown whose numbers, tables and figures come from stores.
+
+    Figures go into a folder of the page's name beside it. In the template, suite("NAME") gives
+    the runs of a suite: {{ suite("NAME").value("SCENARIO", "wpl@1e4", "second") }}.
+    """
+    from benchmark.cli.page import PageOptions, make_page
+
+    make_page(PageOptions(template, stores, output))
+
+
+@app.command()
 def compare(
     store_a: Annotated[Path, typer.Argument(metavar="STORE_A", help="The results before.")],
     store_b: Annotated[Path, typer.Argument(metavar="STORE_B", help="The results after.")],

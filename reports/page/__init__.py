@@ -1,0 +1,1 @@
+"""Written pages whose every number, table and figure comes from the store."""

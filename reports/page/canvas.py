@@ -1,0 +1,179 @@
+"""What the figures of a page have in common: size, paper, panels and legend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
+from matplotlib.transforms import Bbox, ScaledTranslation
+
+from reports.page.looks import Look
+from reports.statistics import Interval
+
+WIDTH = 800 / 96
+"""Inches: 800 pixels of a browser, which is what a page of Markdown is wide."""
+
+BAND = 0.15
+"""How opaque the band of a 95 % interval is."""
+
+MARKER = 6.0
+"""Points: the size of a marker."""
+
+Key = tuple[Any, str]
+"""A handle and its label in a legend."""
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Inches around and between the panels."""
+
+    left: float = 0.62
+    right: float = 0.2
+    top: float = 0.32
+    bottom: float = 0.48
+    across: float = 0.3
+    down: float = 0.34
+
+
+def canvas(
+    rows: int,
+    columns: int,
+    row_height: float,
+    keys: Sequence[Key],
+    margins: Margins = Margins(),
+    **options: Any,
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure with a grid of panels, its legend below them.
+
+    Args:
+        rows: Of panels.
+        columns: Of panels.
+        row_height: Inches of a panel.
+        keys: Of the legend.
+        margins: Around and between panels.
+        options: For ``Figure.subplots``.
+    """
+    across = _across(keys, WIDTH - margins.left - margins.right)
+    legend = 0.08 + 0.2 * ceil(len(keys) / across) if keys else 0.0
+    inner = rows * row_height + (rows - 1) * margins.down
+    height = margins.top + inner + margins.bottom + legend
+    figure = Figure(figsize=(WIDTH, height))
+    # Readers may look at the page on black; the ink of the figures is dark.
+    figure.add_artist(
+        Rectangle((0, 0), 1, 1, transform=figure.transFigure, facecolor="white", zorder=-9)
+    )
+    panel = (WIDTH - margins.left - margins.right - (columns - 1) * margins.across) / columns
+    grid = figure.subplots(
+        rows,
+        columns,
+        squeeze=False,
+        gridspec_kw={
+            "left": margins.left / WIDTH,
+            "right": 1 - margins.right / WIDTH,
+            "bottom": (margins.bottom + legend) / height,
+            "top": 1 - margins.top / height,
+            "wspace": margins.across / panel,
+            "hspace": margins.down / row_height,
+        },
+        **options,
+    )
+    if keys:
+        handles, labels = zip(*_by_row(keys, across), strict=True)
+        figure.legend(
+            handles, labels, loc="lower left", ncols=across, borderaxespad=0, handlelength=2.8,
+            bbox_to_anchor=Bbox.from_bounds(margins.left / WIDTH, 0.05 / height, 0.5, 0.1),
+            columnspacing=1.6, labelspacing=0.35, borderpad=0,
+        )  # fmt: skip
+    for ax in grid.ravel():
+        ax.grid(color="black", alpha=0.09, linewidth=0.6)
+    return figure, [list(row) for row in grid]
+
+
+def line_keys(looks: Mapping[str, Look], names: Mapping[str, str], marked: bool) -> list[Key]:
+    """Return the legend's keys of lines.
+
+    Args:
+        looks: By line.
+        names: What the lines are called.
+        marked: Whether they have markers.
+    """
+    return [
+        (
+            Line2D([], [], color=look.color, linestyle=look.linestyle, linewidth=1.6,
+                   marker=look.marker if marked else "", markersize=MARKER, markeredgecolor="white",
+                   markeredgewidth=0.4),
+            names[line],
+        )
+        for line, look in looks.items()
+    ]  # fmt: skip
+
+
+def read_off_key() -> Key:
+    """The legend's key of points that were read off another's figure."""
+    handle = Line2D(
+        [], [], color="#333333", linestyle="", marker="o", markersize=5, markerfacecolor="white"
+    )
+    return handle, "read off the paper’s figure"
+
+
+def draw_intervals(
+    ax: Axes,
+    x: Sequence[float],
+    found: Sequence[Interval],
+    scale: float,
+    look: Look,
+    width: float,
+    aside: float,
+) -> None:
+    """Draw means with their 95 % intervals, joined by a line; those that are not defined break it.
+
+    Args:
+        ax: Where.
+        x: Places.
+        found: At each.
+        scale: What values are multiplied with.
+        look: Of the line.
+        width: Of the line; lines that coincide stay visible where later ones are thinner.
+        aside: Points to the right, so that intervals at one place do not hide each other.
+    """
+    known = [
+        (p, i.mean, i.half or 0.0) for p, i in zip(x, found, strict=True) if i.mean is not None
+    ]
+    if not known:
+        return
+    places, means, halves = zip(*known, strict=True)
+    # A shifted artist does not count for the limits of the axes.
+    ax.update_datalim([(p, scale * (m + s * h)) for p, m, h in known for s in (-1, 1)])
+    shift = ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans)
+    ax.errorbar(
+        places, [scale * m for m in means], [scale * h for h in halves], color=look.color,
+        linestyle=look.linestyle, marker=look.marker, markersize=MARKER, markeredgecolor="white",
+        markeredgewidth=0.4, linewidth=width, elinewidth=1.0, capsize=0,
+        transform=ax.transData + shift,
+    )  # fmt: skip
+    ax.autoscale_view()
+
+
+def widths(lines: Sequence[str]) -> dict[str, float]:
+    """Return line widths from thick to thin, so that lines that coincide stay visible."""
+    return {line: max(1.2, 2.0 - 0.2 * place) for place, line in enumerate(lines)}
+
+
+def _across(keys: Sequence[Key], width: float) -> int:
+    """How many columns of a legend fit beside each other."""
+    for columns in range(len(keys), 1, -1):
+        longest = [max(len(text) for _, text in keys[place::columns]) for place in range(columns)]
+        if sum(0.63 + 0.064 * length for length in longest) <= width:
+            return columns
+    return 1
+
+
+def _by_row(keys: Sequence[Key], across: int) -> Iterable[Key]:
+    """Order keys so that a legend, which fills its columns one by one, reads row by row."""
+    return [key for column in range(across) for key in keys[column::across]]

@@ -1,0 +1,231 @@
+"""Accuracy over the steps of training: scenarios side by side, A above B."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from benchmark.errors import UserError, nearest
+from reports.aggregate import curves_frame
+from reports.cells import Cell
+from reports.curves import average
+from reports.formatting import several
+from reports.page.canvas import BAND, Margins, canvas, line_keys, read_off_key, widths
+from reports.page.looks import Look
+from reports.plot import Plot
+from reports.statistics import mean_interval
+from reports.style import PALE
+
+MODELS = ("A", "B")
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A curve that was read off another's figure.
+
+    Attributes:
+        model: 0 (A) or 1 (B).
+        variant: The variant of the figure that it belongs to, as it is written.
+        steps: Steps of B.
+        accuracy: In per cent.
+    """
+
+    model: int
+    variant: str
+    steps: Sequence[float]
+    accuracy: Sequence[float]
+
+    @classmethod
+    def read(cls, place: str, given: Mapping[str, object], variants: Sequence[str]) -> Reference:
+        """Check a reference as a page gives it.
+
+        Args:
+            place: Where it stands, for the message.
+            given: Its attributes.
+            variants: Those of the figure.
+
+        Raises:
+            UserError: Something is missing, or has no match.
+        """
+        fields = ("model", "variant", "steps", "accuracy")
+        wrong = sorted(given.keys() ^ set(fields))
+        if wrong:
+            raise UserError(f"{place}: has or lacks {wrong[0]!r}; give {', '.join(fields)}")
+        model, variant = given["model"], given["variant"]
+        steps, accuracy = given["steps"], given["accuracy"]
+        if model not in {0, 1}:
+            raise UserError(f"{place}: model is {model!r}; write 0 for A or 1 for B")
+        if variant not in variants:
+            raise UserError(
+                f"{place}: its variant is not in the figure; {nearest(str(variant), variants)}"
+            )
+        if not isinstance(steps, list) or not isinstance(accuracy, list):
+            raise UserError(f"{place}: steps and accuracy must be lists of numbers")
+        if len(steps) != len(accuracy):
+            raise UserError(
+                f"{place}: {len(steps)} steps, but {len(accuracy)} accuracies; give one each"
+            )
+        return cls(int(str(model)), str(variant), steps, accuracy)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One scenario of the figure.
+
+    Attributes:
+        title: Its name for the reader.
+        cells: Its runs by variant as it is written.
+        references: Curves to compare with.
+    """
+
+    title: str
+    cells: Mapping[str, Cell]
+    references: Sequence[Reference]
+
+
+def curves_plot(
+    columns: Sequence[Column],
+    looks: Mapping[str, Look],
+    names: Mapping[str, str],
+    first: int,
+    name: str,
+    caption: str,
+) -> Plot:
+    """Make the figure: A while B trains, B, and A over B's first steps.
+
+    Args:
+        columns: The scenarios, of two models.
+        looks: Of each variant.
+        names: Of each variant, for the reader.
+        first: How many of the first steps have a row of their own; 0 for none.
+        name: Of the file.
+        caption: What the page says of it.
+
+    Raises:
+        UserError: A scenario has not two models, or its runs have no curves.
+    """
+    frames = [_frame(column) for column in columns]
+    means = [{model: average(_lines(frame, model)) for model in (0, 1)} for frame in frames]
+    rows: list[tuple[str, int, int | None]] = [("A, while B trains", 0, None), ("B", 1, None)]
+    if first:
+        rows.append((f"A, first {first} steps", 0, first))
+    width = widths(list(looks))
+
+    def draw() -> Figure:
+        keys = line_keys(looks, names, marked=False)
+        if any(column.references for column in columns):
+            keys.append(read_off_key())
+        figure, grid = canvas(len(rows), len(columns), 1.55, keys, Margins(across=0.3, down=0.36))
+        for axes, (title, model, end) in zip(grid, rows, strict=True):
+            for place, (ax, column, mean) in enumerate(zip(axes, columns, means, strict=True)):
+                shown = (
+                    _thinned(mean[model]) if end is None else mean[model][mean[model]["x"] <= end]
+                )
+                _draw(ax, shown, column, looks, width)
+                ax.grid(visible=False, axis="x")
+                last = shown["x"].max()
+                if model == 0:
+                    _level(ax, column)
+                _mark(ax, model, column.references, looks, last)
+                ax.set(xlim=(-0.015 * last, 1.015 * last), ylim=(0, 101), yticks=range(0, 101, 25))
+                ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
+                if place:
+                    ax.tick_params(labelleft=False)
+                else:
+                    ax.set_ylabel(f"{title}, %")
+        for ax, column in zip(grid[0], columns, strict=True):
+            ax.set_title(column.title, loc="left")
+        for ax in grid[-1]:
+            ax.set_xlabel("steps of B")
+        return figure
+
+    seeds = sorted({len(cell.done) for column in columns for cell in column.cells.values()})
+    how = (
+        f"Test accuracy, mean and 95 % interval over {' to '.join(map(str, seeds))} seeds; the "
+        "thin grey line is A’s accuracy before B."
+    )
+    return Plot(
+        name,
+        "",
+        f"{caption} {how}".strip(),
+        f"Accuracy of A and of B over the steps of B’s training in "
+        f"{several(len(columns), 'panel')}: {', '.join(column.title for column in columns)}",
+        pd.concat(frames),
+        draw,
+    )
+
+
+def _frame(column: Column) -> pd.DataFrame:
+    for written, cell in column.cells.items():
+        models = {len(record.accuracy_matrix) for record in cell.done}
+        if not any(record.curves for record in cell.done):
+            raise UserError(f"{cell.scenario!r}, {written}: no finished run has curves")
+        if models != {2}:
+            raise UserError(f"{cell.scenario!r}: curves are for scenarios of two models")
+    # A strength and the chosen one may be the same cell.
+    return curves_frame(list(dict.fromkeys(column.cells.values())))
+
+
+def _thinned(mean: pd.DataFrame) -> pd.DataFrame:
+    """Leave out places that cannot be told apart, but not the first steps: A may fall in one."""
+    apart = mean["x"].max() / 100
+    kept: list[float] = []
+    for x in sorted(set(mean["x"])):
+        if x <= 2 or x - kept[-1] >= apart:
+            kept.append(x)
+    return mean[mean["x"].isin(kept)]
+
+
+def _lines(frame: pd.DataFrame, model: int) -> pd.DataFrame:
+    """One model's accuracy while B trains, as ``curves.average`` takes it."""
+    shown = frame[(frame["trained"] == 1) & (frame["model"] == model)]
+    return shown.assign(phase=0, x=shown["step"])
+
+
+def _draw(
+    ax: Axes,
+    mean: pd.DataFrame,
+    column: Column,
+    looks: Mapping[str, Look],
+    width: Mapping[str, float],
+) -> None:
+    for written, cell in column.cells.items():
+        line = mean[mean["variant"] == cell.variant.label]
+        look = looks[written]
+        ax.fill_between(
+            line["x"], line["low"], line["high"], color=look.color, alpha=BAND, linewidth=0
+        )
+        ax.plot(
+            line["x"], line["mean"], color=look.color, linestyle=look.linestyle,
+            linewidth=width[written],
+        )  # fmt: skip
+
+
+def _level(ax: Axes, column: Column) -> None:
+    """Where A was before B: the same for all variants, which share A's training."""
+    cell = next(iter(column.cells.values()))
+    level = mean_interval(record.accuracy_matrix[0][0] for record in cell.done)
+    if level.mean is not None:
+        ax.axhline(100 * level.mean, color=PALE, linewidth=0.9, zorder=0)
+
+
+def _mark(
+    ax: Axes, model: int, references: Sequence[Reference], looks: Mapping[str, Look], last: float
+) -> None:
+    for reference in references:
+        if reference.model == model:
+            near = [
+                (x, y)
+                for x, y in zip(reference.steps, reference.accuracy, strict=True)
+                if x <= last
+            ]
+            ax.plot(
+                *zip(*near, strict=True), linestyle="", marker="o", markersize=4.6, clip_on=False,
+                markerfacecolor="white", markeredgewidth=1.2, zorder=4,
+                markeredgecolor=looks[reference.variant].color,
+            )  # fmt: skip

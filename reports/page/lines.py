@@ -1,0 +1,172 @@
+"""Quantities over a number that scenarios or settings differ in, such as layers or samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator
+
+from reports.cells import Cell
+from reports.formatting import percent
+from reports.page.canvas import (
+    BAND,
+    Margins,
+    canvas,
+    draw_intervals,
+    line_keys,
+    read_off_key,
+    widths,
+)
+from reports.page.looks import Look
+from reports.page.quantities import REMOVED, Quantity, interval
+from reports.plot import Plot
+
+_SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
+_ASIDE = 2.4  # points between the intervals of neighbouring lines
+_LOG = 30
+"""An axis whose largest number is so many times its smallest is logarithmic."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line: the runs at each place of the x axis.
+
+    Attributes:
+        cells: By x.
+        look: Of the line.
+    """
+
+    cells: Mapping[float, Cell]
+    look: Look
+
+
+@dataclass(frozen=True)
+class Levels:
+    """What is compared with, at every x.
+
+    Attributes:
+        cells: By label, a horizontal line each.
+        looks: By label.
+        points: By quantity and label of a line, x and value as printed, read off another's figure.
+    """
+
+    cells: Mapping[str, Cell] = field(default_factory=dict)
+    looks: Mapping[str, Look] = field(default_factory=dict)
+    points: Mapping[str, Mapping[str, Mapping[float, float]]] = field(default_factory=dict)
+
+
+def lines_plot(
+    lines: Mapping[str, Line],
+    quantities: Sequence[tuple[Quantity, str]],
+    plain: Callable[[str], Cell | None],
+    beside: Levels,
+    axis: str,
+    name: str,
+    caption: str,
+) -> Plot:
+    """Make the figure: a panel for each quantity.
+
+    Args:
+        lines: By label.
+        quantities: Each with its name for the reader.
+        plain: Fine-tuning's runs in a scenario.
+        beside: What is compared with.
+        axis: What x counts.
+        name: Of the file.
+        caption: What the page says of it.
+    """
+    places = sorted({x for line in lines.values() for x in line.cells})
+    logarithmic = places[0] > 0 and places[-1] >= _LOG * places[0]
+    across = 2 if len(quantities) == 4 else min(len(quantities), 3)
+    looks = {label: line.look for label, line in lines.items()}
+    width = widths(list(lines))
+
+    def draw() -> Figure:
+        keys = line_keys(looks, {label: label for label in looks}, marked=True)
+        keys += line_keys(beside.looks, {label: label for label in beside.looks}, marked=False)
+        if beside.points:
+            keys.append(read_off_key())
+        down = -(-len(quantities) // across)
+        figure, grid = canvas(down, across, 2.2, keys, Margins(across=0.55, down=0.75))
+        axes = [ax for row in grid for ax in row]
+        for ax, (quantity, title) in zip(axes, quantities, strict=False):
+            for label, cell in beside.cells.items():
+                _level(ax, cell, quantity, plain, beside.looks[label])
+            for place, (label, line) in enumerate(lines.items()):
+                xs = sorted(line.cells)
+                cells = [line.cells[x] for x in xs]
+                found = [interval(quantity, cell, plain(cell.scenario)) for cell in cells]
+                aside = _ASIDE * (place - (len(lines) - 1) / 2)
+                draw_intervals(ax, xs, found, quantity.scale, line.look, width[label], aside)
+            for label, points in beside.points.get(quantity.name, {}).items():
+                ax.plot(
+                    list(points), list(points.values()), linestyle="", marker="o", markersize=5,
+                    markerfacecolor="white", markeredgecolor=looks[label].color,
+                    markeredgewidth=1.2, zorder=4,
+                )  # fmt: skip
+            ax.set_title(f"{title}, {quantity.unit}", loc="left")
+            ax.set_xlabel(axis)
+            if logarithmic:
+                ax.set_xscale("log")
+            if len(places) <= 8:
+                ax.set_xticks(places)
+                ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
+                ax.xaxis.set_minor_locator(NullLocator())
+            ax.margins(x=0.08)
+            _limits(ax, quantity)
+        for ax in axes[len(quantities) :]:
+            ax.remove()
+        return figure
+
+    return Plot(
+        name,
+        "",
+        f"{caption} Means and 95 % intervals over seeds.".strip(),
+        f"{', '.join(title for _, title in quantities)} over {axis}, a line each for "
+        f"{', '.join(lines)}",
+        _frame(lines, quantities, plain),
+        draw,
+    )
+
+
+def _limits(ax: Axes, quantity: Quantity) -> None:
+    """Show neither less than some points nor what no accuracy can be."""
+    if quantity.write is not percent:
+        return
+    low, high = ax.get_ylim()
+    margin = max(0.0, _SPAN - (high - low)) / 2
+    low, high = low - margin, high + margin
+    if quantity.unit == "%" and quantity is not REMOVED:
+        low, high = max(-2.0, low), min(102.0, high)
+    ax.set_ylim(low, high)
+
+
+def _level(
+    ax: Axes, cell: Cell, quantity: Quantity, plain: Callable[[str], Cell | None], look: Look
+) -> None:
+    found = interval(quantity, cell, plain(cell.scenario))
+    if found.mean is None:
+        return
+    scale = quantity.scale
+    ax.axhline(scale * found.mean, color=look.color, linestyle=look.linestyle, linewidth=1.3)
+    if found.low is not None and found.high is not None:
+        ax.axhspan(scale * found.low, scale * found.high, color=look.color, alpha=BAND, linewidth=0)
+
+
+def _frame(
+    lines: Mapping[str, Line],
+    quantities: Sequence[tuple[Quantity, str]],
+    plain: Callable[[str], Cell | None],
+) -> pd.DataFrame:
+    rows = [
+        (label, x, quantity.name, found.mean, found.low, found.high, found.n)
+        for label, line in lines.items()
+        for x, cell in sorted(line.cells.items())
+        for quantity, _ in quantities
+        for found in (interval(quantity, cell, plain(cell.scenario)),)
+    ]
+    return pd.DataFrame(rows, columns=["line", "x", "quantity", "mean", "low", "high", "n"])

@@ -1,0 +1,100 @@
+"""A number as a page prints it: with its interval, in the unit that a reader expects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.bootstrap import Estimate
+from reports.page.markdown import unbroken
+from reports.page.quantities import Quantity
+from reports.statistics import Interval
+from reports.table import Column, Entry
+
+
+@dataclass(frozen=True)
+class Number:
+    """What a quantity is over the seeds; printed as ``90.7 ± 0.6``.
+
+    Its attributes are in the unit that is printed (per cent for accuracies), so that a template
+    can compare them: ``{% if s.value("k3", "wpl@1e4", "first_after").mean > 90 %}``.
+
+    Attributes:
+        found: Mean or estimate with its 95 % interval, in the quantity's own unit (fractions).
+        quantity: What it is of.
+        p: Of a paired difference: the p-value of the test that it is no difference, not corrected.
+        test: Which test that is.
+    """
+
+    found: Interval | Estimate
+    quantity: Quantity
+    p: float | None = None
+    test: str | None = None
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over seeds (of ``removed`` and hypervolumes: the estimate)."""
+        return self._scaled(self._middle)
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the 95 % interval, ``None`` below two seeds."""
+        return self._scaled(self.found.low)
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the 95 % interval, ``None`` below two seeds."""
+        return self._scaled(self.found.high)
+
+    @property
+    def minimum(self) -> float | None:
+        """The smallest value of a seed, ``None`` where seeds have no value of their own."""
+        return self._scaled(getattr(self.found, "minimum", None))
+
+    @property
+    def n(self) -> int:
+        """How many seeds (or pairs of them) it rests on."""
+        return self.found.n
+
+    @property
+    def bare(self) -> str:
+        """The mean alone, written: ``90.7``."""
+        return self._entry.text
+
+    @property
+    def worst(self) -> str:
+        """The smallest value of a seed, written: ``88.9``."""
+        return self._column.entry(getattr(self.found, "minimum", None)).text
+
+    @property
+    def certain(self) -> bool:
+        """Whether the 95 % interval leaves out zero."""
+        low, high = self.found.low, self.found.high
+        return low is not None and high is not None and not low <= 0 <= high
+
+    @property
+    def p_text(self) -> str:
+        """``p = 0.002``, ``p < 0.001``, or nothing where there is no test."""
+        if self.p is None:
+            return ""
+        return "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
+
+    def __str__(self) -> str:
+        return unbroken(self._entry, self.quantity.suffix)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    @property
+    def _middle(self) -> float | None:
+        return self.found.mean if isinstance(self.found, Interval) else self.found.value
+
+    @property
+    def _column(self) -> Column:
+        return Column("", write=self.quantity.write)
+
+    @property
+    def _entry(self) -> Entry:
+        return self._column.entry(self.found)
+
+    def _scaled(self, value: float | None) -> float | None:
+        return None if value is None else self.quantity.scale * value

@@ -1,0 +1,184 @@
+"""Frontiers in the plane of A and B: what a strategy keeps against what B reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.bootstrap import Estimate
+from reports.cells import Cell, strength_text
+from reports.frontier import Point, frontiers
+from reports.page.canvas import MARKER, Key, Margins, canvas, line_keys, widths
+from reports.page.looks import Look
+from reports.plot import Plot
+
+_SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One panel.
+
+    Attributes:
+        title: The scenario's name for the reader.
+        strategies: Each strategy's cells from weak to strong, by its name.
+        ends: Fine-tuning and freezing, by name, as far as they ran.
+    """
+
+    title: str
+    strategies: Mapping[str, Sequence[Cell]]
+    ends: Mapping[str, Cell]
+
+
+def planes_plot(
+    planes: Sequence[Plane],
+    looks: Mapping[str, Look],
+    names: Mapping[str, str],
+    name: str,
+    caption: str,
+) -> Plot:
+    """Make the figure: a panel for each scenario.
+
+    Args:
+        planes: The scenarios.
+        looks: Of each strategy and end.
+        names: Of the same, for the reader.
+        name: Of the file.
+        caption: What the page says of it.
+    """
+    placed = [_points(plane) for plane in planes]
+    lost = [_failures(plane, names) for plane in planes]
+    across = min(len(planes), 2)
+    width = widths(list(looks))
+
+    def draw() -> Figure:
+        keys: list[Key] = line_keys(looks, names, marked=True)
+        down = -(-len(planes) // across)
+        figure, grid = canvas(down, across, 2.9, keys, Margins(across=0.55, down=0.75))
+        axes = [ax for row in grid for ax in row]
+        for ax, plane, points in zip(axes, planes, placed, strict=False):
+            for strategy, cells in {**plane.strategies, **_alone(plane.ends)}.items():
+                own = [points[cell] for cell in cells if cell in points]
+                _draw(ax, own, looks[strategy], width[strategy])
+            _limits(ax)
+            _crosses(ax, plane, looks)
+            ax.set_title(plane.title, loc="left")
+            ax.set(xlabel="B, %")
+        for place, ax in enumerate(axes[: len(planes)]):
+            if place % across == 0:
+                ax.set_ylabel("A at the end, %")
+        for ax in axes[len(planes) :]:
+            ax.remove()
+        return figure
+
+    how = (
+        "Each line goes through the strengths of a strategy, from weak (near fine-tuning) to "
+        "strong; crosses are 95 % intervals over seeds, hollow points are dominated: another "
+        "variant of the panel is at least as good in both."
+    )
+    failed = [text for text in lost if text]
+    if failed:
+        how += f" An × at the margin stands for strengths with failed runs: {'; '.join(failed)}."
+    return Plot(
+        name,
+        "",
+        f"{caption} {how}".strip(),
+        "Accuracy of A at the end over accuracy of B for "
+        f"{', '.join(names.values())} in {', '.join(plane.title for plane in planes)}",
+        _frame(planes, placed),
+        draw,
+    )
+
+
+def _alone(ends: Mapping[str, Cell]) -> dict[str, list[Cell]]:
+    return {name: [cell] for name, cell in ends.items()}
+
+
+def _points(plane: Plane) -> dict[Cell, Point]:
+    """The place of every cell with finished runs; what dominates is what the panel shows."""
+    cells = [cell for group in plane.strategies.values() for cell in group]
+    every = list(dict.fromkeys([*cells, *plane.ends.values()]))
+    found = frontiers(every)
+    points = [*found.ends, *(p for frontier in found.frontiers for p in frontier.points)]
+    by_variant = {point.variant: point for point in points}
+    return {cell: by_variant[cell.variant] for cell in every if cell.variant in by_variant}
+
+
+def _failures(plane: Plane, names: Mapping[str, str]) -> str:
+    """Which strengths had failed runs, in words."""
+    parts = []
+    for strategy, cells in plane.strategies.items():
+        strengths = [_failed(cell) for cell in cells if cell.failed]
+        if strengths:
+            parts.append(f"{names[strategy]} at {', '.join(strengths)}")
+    return f"{plane.title}: {', '.join(parts)}" if parts else ""
+
+
+def _failed(cell: Cell) -> str:
+    failed = len({record.seed for record in cell.failed} - {r.seed for r in cell.done})
+    strength = "one" if cell.variant.strength is None else strength_text(cell.variant.strength)
+    return f"{strength} ({failed} of {failed + len(cell.done)})"
+
+
+def _crosses(ax: Axes, plane: Plane, looks: Mapping[str, Look]) -> None:
+    """Mark strengths with failed runs along the lower edge, a strategy after the other."""
+    place = 0
+    for strategy, cells in plane.strategies.items():
+        for cell in cells:
+            if cell.failed:
+                look: dict[str, Any] = {"color": looks[strategy].color, "clip_on": False}
+                ax.plot(
+                    0.03 + 0.035 * place, 0.035, "x", transform=ax.transAxes, markersize=6,
+                    markeredgewidth=1.6, **look,
+                )  # fmt: skip
+                place += 1
+
+
+def _draw(ax: Axes, points: Sequence[Point], look: Look, width: float) -> None:
+    places = [(p, 100 * p.x.value, 100 * p.y.value) for p in points
+              if p.x.value is not None and p.y.value is not None]  # fmt: skip
+    ax.plot(
+        [x for _, x, _ in places], [y for _, _, y in places], color=look.color, linewidth=width,
+        linestyle=look.linestyle, zorder=2,
+    )  # fmt: skip
+    for point, x, y in places:
+        for low, high, vertical in ((*_ends(point.x), False), (*_ends(point.y), True)):
+            if low is None or high is None:
+                continue
+            line = ([x, x], [low, high]) if vertical else ([low, high], [y, y])
+            ax.plot(*line, color=look.color, alpha=0.35, linewidth=0.9, zorder=1)
+        ax.plot(
+            x, y, look.marker, markersize=MARKER, zorder=3,
+            color="white" if point.dominated else look.color,
+            markeredgecolor=look.color if point.dominated else "white",
+            markeredgewidth=1.0 if point.dominated else 0.4,
+        )  # fmt: skip
+
+
+def _ends(found: Estimate) -> tuple[float | None, float | None]:
+    if found.low is None or found.high is None:
+        return None, None
+    return 100 * found.low, 100 * found.high
+
+
+def _limits(ax: Axes) -> None:
+    """Leave room around the points, and show neither less than some points nor the impossible."""
+    for get, put in ((ax.get_xlim, ax.set_xlim), (ax.get_ylim, ax.set_ylim)):
+        low, high = get()
+        margin = max(0.0, _SPAN - (high - low)) / 2 + 0.03 * (high - low)
+        put(max(-2.0, low - margin), min(102.0, high + margin))
+    ax.locator_params(nbins=6)
+
+
+def _frame(planes: Sequence[Plane], placed: Sequence[Mapping[Cell, Point]]) -> pd.DataFrame:
+    rows = [
+        (plane.title, cell.variant.label, point.x.value, point.y.value, point.dominated)
+        for plane, points in zip(planes, placed, strict=True)
+        for cell, point in points.items()
+    ]
+    return pd.DataFrame(rows, columns=["scenario", "variant", "second", "first", "dominated"])

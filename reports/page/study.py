@@ -1,0 +1,254 @@
+"""What a template knows of one suite, in numbers: facts, values and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from benchmark.errors import UserError
+from benchmark.store import Record
+from reports.cells import FINETUNE, FREEZE, Cell, strength_text
+from reports.comparison import compare
+from reports.formatting import duration
+from reports.frontier import frontiers
+from reports.page import shape
+from reports.page.clock import elapsed, most_at_once
+from reports.page.equal_stability import at_equal_stability
+from reports.page.markdown import markdown
+from reports.page.number import Number
+from reports.page.quantities import REMOVED, Quantity, interval, per_seed, quantity_named
+from reports.page.results_table import STRENGTH, results_table
+from reports.page.variants import Catalog, spellings
+from reports.provenance import seeds
+from reports.statistics import mean_interval
+
+Labels = Mapping[str, str]
+HYPERVOLUME = Quantity("hypervolume", "hypervolume", lambda _, __: None)
+ACCURACY = Quantity("accuracy", "accuracy", lambda _, __: None)
+
+
+class StabilityLevel(NamedTuple):
+    """What two strategies learn where they protect as much, see ``equal_stability.Level``."""
+
+    share: float
+    own: Number
+    other: Number
+    difference: Number
+
+
+class Study:
+    """The runs of one suite, as a template sees them.
+
+    Scenarios and strategies have the names of the suite. A variant is written ``finetune``
+    (no strength), ``wpl@1e4`` (one strength) or ``wpl@chosen`` (the strength that was chosen on
+    the validation split, see ``reports/choice.py``). ``labels`` renames scenarios, variants,
+    strategies and quantities for the reader.
+
+    Args:
+        records: The suite's runs.
+        catalog: The same, as cells.
+    """
+
+    def __init__(self, records: Sequence[Record], catalog: Catalog) -> None:
+        self._records = records
+        self._catalog = catalog
+
+    @property
+    def runs(self) -> int:
+        """How many runs the suite has in the store, failed ones included."""
+        return len(self._records)
+
+    @property
+    def failed(self) -> int:
+        """How many of them failed."""
+        return sum(record.status == "failed" for record in self._records)
+
+    @property
+    def seeds(self) -> int:
+        """With how many seeds every variant was run in every scenario, at least."""
+        return min(len({record.seed for record in cell.runs}) for cell in self._catalog.cells)
+
+    @property
+    def seed_names(self) -> str:
+        """The seeds: ``0 to 9``."""
+        return seeds(self._records)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds in which runs of the suite were going on, see ``clock.elapsed``."""
+        return elapsed(self._records)
+
+    @property
+    def time(self) -> str:
+        """The same in words: ``6 min 12 s``."""
+        return duration(self.seconds)
+
+    @property
+    def workers(self) -> int:
+        """How many runs were going on at once, at most."""
+        return most_at_once(self._records)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of Python, torch, Avalanche, this project, and the machine; several with commas."""
+        names = dict.fromkeys(name for record in self._records for name in record.versions)
+        return {
+            name: ", ".join(sorted({record.versions.get(name, "?") for record in self._records}))
+            for name in names
+        }
+
+    @property
+    def scenarios(self) -> list[str]:
+        """The names of the scenarios."""
+        return list(self._catalog.scenarios)
+
+    def variants(self, scenario: str) -> list[str]:
+        """Return the variants of a scenario as they are written, from weak to strong."""
+        return spellings(self._catalog.scenario(scenario))
+
+    def strengths(self, scenario: str, strategy: str) -> list[str]:
+        """Return the strengths of a strategy as they are written, from weak to strong."""
+        cells = self._catalog.strategy(scenario, strategy)
+        return [strength_text(c.variant.strength) for c in cells if c.variant.strength is not None]
+
+    def strength(self, scenario: str, variant: str) -> str:
+        """Return the strength of a variant as it is written; of ``wpl@chosen`` the chosen one."""
+        found = self._catalog.cell(scenario, variant).variant.strength
+        return "none" if found is None else strength_text(found)
+
+    def value(self, scenario: str, variant: str, quantity: str) -> Number:
+        """Return a quantity's mean over seeds with its 95 % interval.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            quantity: One of ``quantities.QUANTITIES``.
+        """
+        asked = quantity_named(quantity)
+        cell = self._catalog.cell(scenario, variant)
+        return Number(interval(asked, cell, self._plain(scenario, asked)), asked)
+
+    def difference(self, scenario: str, variant: str, other: str, quantity: str) -> Number:
+        """Return how much more one variant has of a quantity than another, seed by seed.
+
+        With the 95 % interval of the mean difference (Student's), and the p-value of
+        ``comparison.compare`` in ``p``.
+        """
+        asked = quantity_named(quantity)
+        if asked is REMOVED:
+            raise UserError(
+                "'removed' is a ratio of means and has no difference seed by seed; ask for the "
+                "difference of 'lost'"
+            )
+        plain = self._plain(scenario, asked)
+        ours, theirs = (
+            per_seed(asked, self._catalog.cell(scenario, name), plain) for name in (variant, other)
+        )
+        pairs = [
+            None if own is None or (beside := theirs.get(seed)) is None else own - beside
+            for seed, own in ours.items()
+        ]
+        tested = compare({scenario: ours}, {scenario: theirs})
+        return Number(mean_interval(pairs), asked.difference(), tested.p, tested.test)
+
+    def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
+        """Return a model's accuracy at a step of the last model's training, from its curve."""
+        values = shape.at_step(self._catalog.cell(scenario, variant), model, step)
+        return Number(mean_interval(values.values()), ACCURACY)
+
+    def lowest(self, scenario: str, variant: str, model: int, first: int) -> Number:
+        """Return a model's lowest accuracy after any of so many first steps, seed by seed."""
+        values = shape.lowest(self._catalog.cell(scenario, variant), model, first)
+        return Number(mean_interval(values.values()), ACCURACY)
+
+    def distance(
+        self, scenario: str, variant: str, steps: Sequence[int], curves: shape.Shape
+    ) -> float:
+        """Return how far mean curves are from given ones, in points (see ``shape.distance``).
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            steps: Where they are compared.
+            curves: Accuracies in per cent by model, one for each step.
+        """
+        return shape.distance(self._catalog.cell(scenario, variant), steps, curves)
+
+    def equal_stability(
+        self, scenario: str, strategy: str, other: str, shares: Sequence[float]
+    ) -> list[StabilityLevel]:
+        """Compare what two strategies of two models learn where they protect as much.
+
+        Args:
+            scenario: Its name.
+            strategy: A strategy with strengths, without one.
+            other: Another.
+            shares: Levels: the shares of fine-tuning's loss that are removed.
+        """
+        members = self._catalog.scenario(scenario)
+        ends = {cell.variant.kind: cell for cell in members if cell.variant.strength is None}
+        first = [ends[FINETUNE]] if FINETUNE in ends else []
+        last = [ends[FREEZE]] if FREEZE in ends else []
+        own, others = (
+            [*first, *self._catalog.strategy(scenario, name), *last] for name in (strategy, other)
+        )
+        if not first:
+            raise UserError(
+                f"a comparison at equal stability starts at fine-tuning, which {scenario!r} has "
+                "no runs of; add finetune to the suite"
+            )
+        return [
+            StabilityLevel(
+                level.share,
+                Number(level.own, ACCURACY),
+                Number(level.other, ACCURACY),
+                Number(level.difference, ACCURACY.difference()),
+            )
+            for level in at_equal_stability(own, others, shares)
+        ]
+
+    def hypervolume(self, scenario: str, strategy: str) -> Number:
+        """Return the hypervolume of a strategy's frontier (see ``reports/frontier.py``)."""
+        self._catalog.strategy(scenario, strategy)
+        found = frontiers(self._catalog.scenario(scenario)).frontiers
+        for frontier in found:
+            if frontier.strategy == strategy:
+                return Number(frontier.hypervolume, HYPERVOLUME)
+        raise UserError(f"{strategy!r} in {scenario!r} has no frontier: it has no finished runs")
+
+    def table(
+        self,
+        scenarios: Sequence[str] | None = None,
+        variants: Sequence[str] | None = None,
+        quantities: Sequence[str] = ("first_before", "first_after", "second", "removed"),
+        labels: Labels | None = None,
+    ) -> str:
+        """Return a table with a row for each scenario and variant.
+
+        Args:
+            scenarios: Their names; all where ``None``.
+            variants: As they are written; all that each scenario has where ``None``.
+            quantities: Its columns: of ``quantities.QUANTITIES``, or ``strength``.
+            labels: Other names for scenarios, variants, strategies and quantities.
+        """
+        rows = [
+            (scenario, written, self._catalog.cell(scenario, written))
+            for scenario in scenarios or self.scenarios
+            for written in variants or self.variants(scenario)
+        ]
+        columns = [name if name == STRENGTH else quantity_named(name) for name in quantities]
+        return markdown(results_table(rows, columns, self._finetune, labels or {}))
+
+    def _finetune(self, scenario: str) -> Cell | None:
+        """Fine-tuning's runs, with which others are compared."""
+        members = self._catalog.scenario(scenario)
+        return next((cell for cell in members if cell.variant.kind == FINETUNE), None)
+
+    def _plain(self, scenario: str, quantity: Quantity) -> Cell | None:
+        found = self._finetune(scenario)
+        if found is None and (quantity.paired or quantity is REMOVED):
+            raise UserError(
+                f"{quantity.name!r} compares with fine-tuning, which {scenario!r} has no runs of; "
+                "add finetune to the suite"
+            )
+        return found

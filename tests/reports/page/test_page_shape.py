@@ -1,0 +1,56 @@
+"""What is read off curves, against plain arithmetic."""
+
+import pytest
+
+from benchmark.errors import UserError
+from reports.cells import group
+from reports.page.shape import at_step, distance, lowest
+
+STEPS = [0, 1, 2, 50, 100]
+A = [[0.9, 0.4, 0.3, 0.2, 0.6], [0.8, 0.7, 0.6, 0.1, 0.5]]
+B = [[0.1, 0.2, 0.3, 0.8, 0.9], [0.1, 0.2, 0.3, 0.6, 0.7]]
+
+
+@pytest.fixture
+def cell(record):
+    """Two seeds' runs with the curves A and B."""
+    records = [
+        record(
+            [[0.9, 0.1], [0.5, 0.9]],
+            seed=seed,
+            curves=[
+                {"model": 0, "steps": [0, 10], "accuracy": [[0.1, 0.9]]},
+                {"model": 1, "steps": STEPS, "accuracy": [A[seed], B[seed]]},
+            ],
+        )
+        for seed in range(2)
+    ]
+    return group(records)[0]
+
+
+def test_values_at_a_step_are_of_the_last_training(cell):
+    assert at_step(cell, 0, 1) == {0: 0.4, 1: 0.7}
+    assert at_step(cell, 1, 100) == {0: 0.9, 1: 0.7}
+
+
+def test_the_lowest_point_leaves_out_step_0_and_what_comes_later(cell):
+    assert lowest(cell, 0, 2) == {0: 0.3, 1: 0.6}
+    assert lowest(cell, 0, 50) == {0: 0.2, 1: 0.1}
+    assert lowest(cell, 1, 2) == {0: 0.2, 1: 0.2}
+
+
+def test_the_distance_is_the_root_of_the_mean_square_in_points(cell):
+    shape = {0: [0, 20, 50], 1: [0, 75, 80]}  # at steps 0, 50, 100; the means: 15, 55; 70, 80
+    expected = ((5**2 + 5**2 + 5**2 + 0) / 4) ** 0.5
+    assert distance(cell, [0, 50, 100], shape) == pytest.approx(expected)
+
+
+def test_a_step_that_was_not_measured_is_an_error(cell):
+    with pytest.raises(UserError, match="not measured at step 3; they were at 0, 1, 2"):
+        at_step(cell, 0, 3)
+
+
+def test_runs_without_curves_are_an_error(record):
+    plain = group([record([[0.9, 0.1], [0.5, 0.9]])])[0]
+    with pytest.raises(UserError, match="has no curves"):
+        lowest(plain, 0, 50)
