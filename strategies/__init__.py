@@ -20,7 +20,10 @@ if TYPE_CHECKING:
     from strategies.independent import Independent
     from strategies.joint import Joint
     from strategies.l2 import L2
+    from strategies.lwf import LwF
+    from strategies.mas import MAS
     from strategies.regularizer import Regularizer
+    from strategies.rwalk import RWalk
     from strategies.si import SI
     from strategies.wpl import WPL
     from strategies.wpl_schur import WPLSchur
@@ -28,12 +31,15 @@ if TYPE_CHECKING:
 __all__ = [
     "EWC",
     "L2",
+    "MAS",
     "SI",
     "WPL",
     "Finetune",
     "Freeze",
     "Independent",
     "Joint",
+    "LwF",
+    "RWalk",
     "Regularizer",
     "WPLSchur",
 ]

@@ -65,7 +65,7 @@ def diagonal_fisher(
     # Drawn at once, so that the labels do not depend on the batches.
     drawn = estimator == "monte_carlo"
     uniform = torch.rand(len(x) if drawn else 0, generator=generator)
-    with evaluation_mode(model), _requiring_gradients(model), torch.enable_grad():
+    with evaluation_mode(model), requiring_gradients(model), torch.enable_grad():
         plan = fisher_hooks.plan(model, wanted.values(), x, task_label)
         for start in range(0, len(x), plan.batch):
             part = slice(start, start + plan.batch)
@@ -159,7 +159,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def _requiring_gradients(model: nn.Module) -> Iterator[None]:
+def requiring_gradients(model: nn.Module) -> Iterator[None]:
     """All parameters require gradients, so that every use of one shows in the autograd graph."""
     before = {p: p.requires_grad for p in model.parameters() if p.is_floating_point()}
     for parameter in before:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
 from strategies.settings import (
     EWCSettings,
@@ -16,11 +16,16 @@ from strategies.settings import (
     IndependentSettings,
     JointSettings,
     L2Settings,
+    LwFSettings,
+    MASSettings,
+    RWalkSettings,
     SISettings,
     StrategySettings,
     WPLSchurSettings,
     WPLSettings,
 )
+
+Memory = Literal["constant", "linear"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,8 @@ class StrategyEntry:
         settings: The model that checks its settings.
         summary: One line for listings.
         source: Where it is from.
+        memory: How the memory of its state grows with the number of models, at most.
+        moves_unused: It moves parameters that the current model does not use, by design.
         ends_only: It protects nothing while the first model trains and looks only at the end
             of that training, so that runs can share it.
     """
@@ -44,6 +51,8 @@ class StrategyEntry:
     settings: type[StrategySettings]
     summary: str
     source: str
+    memory: Memory = "constant"
+    moves_unused: bool = False
     ends_only: bool = False
 
     @property
@@ -83,6 +92,8 @@ _ENTRIES = (
         IndependentSettings,
         "share nothing: each model trained alone from the same initial weights",
         "the upper reference",
+        memory="linear",
+        moves_unused=True,
         ends_only=True,
     ),
     StrategyEntry(
@@ -92,6 +103,7 @@ _ENTRIES = (
         JointSettings,
         "train all models at once, on the data of all",
         "the reference of intransigence",
+        moves_unused=True,
     ),
     StrategyEntry(
         "l2",
@@ -120,6 +132,32 @@ _ENTRIES = (
         "Zenke, Poole & Ganguli, ICML 2017",
     ),
     StrategyEntry(
+        "mas",
+        "MAS",
+        "strategies.mas",
+        MASSettings,
+        "memory aware synapses: sensitivity of each earlier model's outputs, without labels",
+        "Aljundi et al., ECCV 2018",
+        ends_only=True,
+    ),
+    StrategyEntry(
+        "rwalk",
+        "RWalk",
+        "strategies.rwalk",
+        RWalkSettings,
+        "Riemannian walk: running Fisher information, and path integral per divergence",
+        "Chaudhry et al., ECCV 2018",
+    ),
+    StrategyEntry(
+        "lwf",
+        "LwF",
+        "strategies.lwf",
+        LwFSettings,
+        "learning without forgetting: hold earlier models' outputs on the new data",
+        "Li & Hoiem, ECCV 2016, TPAMI 2018",
+        ends_only=True,
+    ),
+    StrategyEntry(
         "wpl",
         "WPL",
         "strategies.wpl",
@@ -135,6 +173,7 @@ _ENTRIES = (
         WPLSchurSettings,
         "weight plasticity loss as derived: the full quadratic on all shared parameters at once",
         "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equations 6 to 8",
+        memory="linear",
         ends_only=True,
     ),
 )

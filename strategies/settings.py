@@ -102,6 +102,57 @@ class SISettings(RegularizerSettings):
     )
 
 
+class MASSettings(RegularizerSettings):
+    """Settings of memory aware synapses."""
+
+    samples: int = Field(
+        1000,
+        ge=1,
+        strict=True,
+        description="Training samples that the sensitivity of the outputs is averaged over.",
+    )
+
+
+class RWalkSettings(SISettings):
+    """Settings of Riemannian walk."""
+
+    every: int = Field(
+        10,
+        ge=1,
+        strict=True,
+        description="Delta t: steps of a segment. At its end the running Fisher information and "
+        "the scores are updated. The paper takes 10 on MNIST and 50 on CIFAR.",
+    )
+    alpha: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Weight of the latest batch in the running Fisher information, "
+        "F <- alpha F_batch + (1-alpha) F. The smaller, the longer it averages.",
+    )
+    damping: float = Field(
+        1e-3,
+        gt=0,
+        description="epsilon, added to the divergence that the fall of the loss is divided by.",
+    )
+
+
+class LwFSettings(StrategySettings):
+    """Settings of learning without forgetting."""
+
+    strength: NonNegative = Field(
+        1.0,
+        description="lambda_o: weight of the distillation loss of each earlier model. 0 is "
+        "fine-tuning; infinity holds the earlier models' outputs on the new data, not weights.",
+    )
+    temperature: float = Field(
+        2.0,
+        gt=0,
+        description="T: outputs are divided by it before the softmax; the larger, the more the "
+        "small probabilities count.",
+    )
+
+
 class WPLSettings(FisherSettings):
     """Settings of the weight plasticity loss."""
 

@@ -29,7 +29,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmark.evaluation import AccuracyMeter, evaluate
-from strategies import EWC, L2, SI, WPL, Regularizer, WPLSchur
+from strategies import EWC, L2, MAS, SI, WPL, Regularizer, RWalk, WPLSchur
 
 PENALTIES = {
     "wpl": WPL,
@@ -37,6 +37,8 @@ PENALTIES = {
     "ewc_online": partial(EWC, form="online", decay=0.9),
     "si": SI,
     "l2": L2,
+    "mas": MAS,
+    "rwalk": RWalk,
 }
 ALL_PENALTIES = PENALTIES | {"wpl_schur": WPLSchur}
 """With those that have no importances of single parameters."""
@@ -355,7 +357,7 @@ def test_double_precision_trains_as_single_precision_does(penalty, application):
 
 
 def all_samples(penalty):
-    return {} if penalty in {"si", "l2"} else {"samples": 1000}
+    return {} if penalty in {"si", "l2", "rwalk"} else {"samples": 1000}
 
 
 @every_penalty

@@ -1,0 +1,120 @@
+"""Learning without forgetting."""
+
+from __future__ import annotations
+
+import copy
+from collections import defaultdict
+from contextlib import nullcontext
+from itertools import repeat
+from typing import Any, ClassVar
+
+import torch
+from avalanche.models.utils import avalanche_forward, is_multi_task_module
+from avalanche.training.plugins import SupervisedPlugin
+from torch import Tensor, nn
+from torch.nn import functional
+
+from strategies.fisher import evaluation_mode
+from strategies.settings import LwFSettings
+
+
+class LwF(SupervisedPlugin):
+    """Hold what the earlier models say about the new model's data, by distillation (LwF).
+
+    Before a new model trains, the network is copied as it is. While it trains, each earlier
+    model k adds a term to the loss, over the N inputs of the present batch::
+
+        strength * 1/N sum_n cross_entropy(softmax(f_k*(x_n) / T), softmax(f_k(x_n) / T))
+
+    with the logits f_k* of the copy and f_k of the network as it is now. Each task label of a
+    ``MultiTaskModule`` is a model; any other network is one, its own earlier self. The logits are
+    those of the classes that the earlier model was trained on: in a single head that has, or
+    grows, outputs for later classes, those stay free.
+
+    The earlier models' private parameters are trained along, as in the paper, so they do move.
+    Both sides are in evaluation mode: what is held is the function that will be evaluated, and
+    the earlier models' running statistics and dropout take no part. The loss has no factor T^2,
+    and the new head is not warmed up, which the paper found not to matter much to this method.
+
+    All models must take the same kind of inputs. Memory is one copy of the network, whatever the
+    number of models; a step takes two more forward passes and a backward pass for each of them.
+
+    Source: Li and Hoiem, Learning without Forgetting, ECCV 2016, figure 3 and equation 2.
+
+    Args:
+        **settings: See ``LwFSettings``; ``strength`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+    """
+
+    Settings: ClassVar[type[LwFSettings]] = LwFSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = self.Settings(**settings)
+        self._classes: dict[int, list[int]] = {}
+        self._before: nn.Module | None = None
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Copy the network as the earlier models left it."""
+        self._before = None  # first, so that there are never two copies
+        if self._classes and self.settings.strength > 0:
+            self._before = copy.deepcopy(strategy.model).eval().requires_grad_(False)
+            self._before.zero_grad()
+
+    def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Add the distillation losses.
+
+        Raises:
+            ValueError: An earlier model cannot take the new model's inputs.
+        """
+        if self._before is not None:
+            loss = self._distillation(self._before, strategy.model, strategy.mb_x)
+            strategy.loss = strategy.loss + self.settings.strength * loss
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note which models there are, and the classes that each was trained on."""
+        if self.settings.strength > 0:
+            for label, classes in _classes(strategy).items():
+                self._classes[label] = sorted(classes.union(self._classes.get(label, ())))
+
+    def _distillation(self, before: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
+        """Return the sum over earlier models."""
+        recurrent = x.is_cuda and any(isinstance(m, nn.RNNBase) for m in model.modules())
+        # cuDNN cannot go back through recurrent layers in evaluation mode.
+        kernels = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
+        losses = []
+        with evaluation_mode(model), kernels:
+            for label, classes in self._classes.items():
+                wanted = _answers(before, x, label)[:, classes] / self.settings.temperature
+                found = avalanche_forward(model, x, label)[:, classes] / self.settings.temperature
+                losses.append(functional.cross_entropy(found, wanted.softmax(dim=1)))
+        return torch.stack(losses).sum()
+
+
+@torch.no_grad()
+def _answers(before: nn.Module, x: Tensor, label: int) -> Tensor:
+    """Return an earlier model's logits, or say that it cannot take these inputs."""
+    try:
+        logits: Tensor = avalanche_forward(before, x, label)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise ValueError(
+            f"learning without forgetting asks earlier models about the data of the present one, "
+            f"but the model of task label {label} cannot take samples of shape "
+            f"{tuple(x.shape[1:])} and type {x.dtype} ({error}); give all models inputs of one "
+            "kind, or take a strategy that needs no outputs, such as ewc or wpl"
+        ) from error
+    return logits
+
+
+def _classes(strategy: Any) -> dict[int, set[int]]:
+    """Return the classes that were just trained on, by task label; 0 where the model has none."""
+    data = strategy.adapted_dataset
+    labels = data.targets_task_labels if is_multi_task_module(strategy.model) else repeat(0)
+    found = defaultdict(set)
+    for label, target in set(zip(map(int, labels), map(int, data.targets), strict=False)):
+        found[label].add(target)
+    return found

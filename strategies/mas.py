@@ -1,0 +1,52 @@
+"""Memory aware synapses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from strategies.fisher import draw
+from strategies.regularizer import Regularizer
+from strategies.sensitivity import output_sensitivity
+from strategies.settings import MASSettings
+
+
+class MAS(Regularizer):
+    """Protect parameters by how much the earlier models' outputs hang on them (MAS).
+
+    The importance of a parameter for one model, with logits f and N samples of its training
+    data, is ``Omega_i = 1/N sum_n |d ||f(x_n)||^2 / d theta_i|``. It asks for no labels. The
+    absolute value is that of each sample's gradient, as in the paper, where the authors' code
+    takes that of a batch's, which shrinks as batches grow.
+
+    The importances of all models that used a parameter are summed, and the anchor is at the
+    latest weights. The paper's term is ``lambda * sum_i Omega_i (theta_i - theta*_i)^2``: its
+    lambda is half our strength.
+
+    Source: Aljundi et al., Memory Aware Synapses: Learning what (not) to forget, ECCV 2018,
+    section 4, in the form with the outputs' squared norm; the sum is in the authors' code.
+    """
+
+    Settings = MASSettings
+    settings: MASSettings
+
+    def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
+        """Return the sensitivity of the outputs of the model just trained."""
+        generator = torch.Generator().manual_seed(self.settings.seed + self.models_seen)
+        x, _, labels = draw(strategy.adapted_dataset, self.settings.samples, generator)
+        total = {name: torch.zeros_like(value.detach()) for name, value in parameters.items()}
+        for label in sorted(set(labels.tolist())):
+            own = x[labels == label].to(strategy.device)
+            part = output_sensitivity(strategy.model, parameters, own, task_label=label)
+            for name, value in part.items():
+                total[name].add_(value, alpha=len(own) / len(x))
+        return total
+
+    def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Add the new importance and move the anchor to the new weights."""
+        if name in self.importances:
+            importance = self.importances[name] + importance
+        return importance, value

@@ -1,0 +1,146 @@
+"""Riemannian walk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from avalanche.models.utils import is_multi_task_module
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from strategies.fisher import diagonal_fisher
+from strategies.settings import RWalkSettings
+from strategies.si import SI
+
+
+class RWalk(SI):
+    """Protect parameters by Fisher information and by the fall of the loss per divergence (RWalk).
+
+    While a model trains, the path integral of ``SI`` is cut into segments of ``every`` steps. At
+    the end of each, with ``omega_i`` its path integral and ``Delta_i`` its movement::
+
+        F_i <- alpha F_batch,i + (1 - alpha) F_i
+        s_i <- s_i + max(0, omega_i) / (1/2 F_i Delta_i^2 + damping)
+
+    ``F_batch`` is the empirical Fisher information of the last batch: the mean over its samples
+    of their squared gradients, in evaluation mode. So its expectation does not depend on the
+    batch size, where the paper squares the mean gradient, which shrinks as batches grow. F goes
+    on from model to model; the first batch starts it. What is left of the steps is a last,
+    shorter segment.
+
+    Afterwards the model's scores are averaged with those of the models before, ``s_i <-
+    1/2 (s_i + s_new,i)``, where there were any, and ``I_i = F_i / max F + s_i / max s``, with
+    the largest of all parameters that the model trained. (The authors' code also subtracts the
+    smallest, which is next to 0.) A parameter that a model does not use keeps all of this, and
+    its anchor, which else is at the latest weights. The paper's term is ``lambda * sum_i I_i
+    (theta_i - theta*_i)^2``: its lambda is half our strength.
+
+    Source: Chaudhry et al., Riemannian Walk for Incremental Learning, ECCV 2018, equations 6
+    to 8; alpha and the steps of a segment from its supplement, the damping from the code.
+
+    Args:
+        **settings: See ``RWalkSettings``; ``strength`` is the dial.
+
+    Attributes:
+        fisher: The running Fisher information F by parameter name.
+        scores: The scores s of all models so far, by parameter name.
+    """
+
+    Settings = RWalkSettings
+    settings: RWalkSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.fisher: dict[str, Tensor] = {}
+        self.scores: dict[str, Tensor] = {}
+        self._new_scores: dict[str, Tensor] = {}
+        self._batch: tuple[Tensor, Tensor, Tensor] | None = None
+        self._steps = 0
+
+    def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Start the scores of a new model."""
+        super().before_training_exp(strategy, *arguments, **keywords)
+        self._new_scores, self._steps = {}, 0
+        for known in (self.fisher, self.scores):
+            for name in known.keys() & self._parameters.keys():
+                known[name] = _extended(known[name], self._parameters[name])
+
+    @torch.no_grad()
+    def after_update(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Go on with the path, and end a segment when it is due."""
+        super().after_update(strategy, *arguments, **keywords)
+        # Kept, because an evaluation after the last step leaves its own batch behind.
+        self._batch = _samples(strategy)
+        self._steps += 1
+        if self._steps == self.settings.every:
+            self._end_segment(strategy.model)
+
+    @torch.no_grad()
+    def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
+        """Return the sum of Fisher information and scores, each scaled to at most 1."""
+        if self._steps > 0:
+            self._end_segment(strategy.model)
+        for name in parameters:
+            new = self._new_scores[name]
+            self.scores[name] = (self.scores.get(name, new) + new) / 2
+        self._new_scores, self._batch = {}, None
+        fisher = _scaled({name: self.fisher[name] for name in parameters})
+        scores = _scaled({name: self.scores[name] for name in parameters})
+        return {name: fisher[name] + scores[name] for name in parameters}
+
+    def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Move the anchor to the new weights; the earlier models are in the importance."""
+        return importance, value
+
+    def _end_segment(self, model: nn.Module) -> None:
+        """Update Fisher information and scores of what this model trains; start a new segment."""
+        parameters = {name: self._parameters[name] for name in self._path}
+        for name, of_batch in self._fisher_of_batch(model, parameters).items():
+            parameter, start, path = parameters[name], self._start[name], self._path[name]
+            fisher = torch.lerp(self.fisher.get(name, of_batch), of_batch, self.settings.alpha)
+            divergence = fisher * (parameter - start).square() / 2
+            score = path.clamp_min(0) / (divergence + self.settings.damping)
+            self.fisher[name] = fisher
+            self._new_scores[name] = self._new_scores.get(name, 0) + score
+            start.copy_(parameter)
+            path.zero_()
+        self._steps = 0
+
+    def _fisher_of_batch(
+        self, model: nn.Module, parameters: Mapping[str, Parameter]
+    ) -> dict[str, Tensor]:
+        assert self._batch is not None  # there was a step
+        x, y, labels = self._batch
+        total = {name: torch.zeros_like(p) for name, p in parameters.items()}
+        for label in sorted(set(labels.tolist())):
+            own = labels == label
+            part = diagonal_fisher(
+                model, parameters, x[own], y[own], estimator="empirical", task_label=label
+            )
+            for name, value in part.items():
+                total[name].add_(value, alpha=int(own.sum()) / len(x))
+        return total
+
+
+def _samples(strategy: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """Return inputs, targets and task labels of the present batch; 0 where the model has none."""
+    x, y = strategy.mb_x, strategy.mb_y
+    label = strategy.mb_task_id if is_multi_task_module(strategy.model) else 0
+    return x, y, label if isinstance(label, Tensor) else torch.full_like(y, label)
+
+
+def _scaled(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Divide all by the largest element of any; leave them where that is 0."""
+    largest = max((value.max().item() for value in values.values()), default=0.0) or 1.0
+    return {name: value / largest for name, value in values.items()}
+
+
+def _extended(value: Tensor, parameter: Tensor) -> Tensor:
+    """Extend by 0 to the shape of a parameter that grew, as Avalanche's heads do."""
+    if value.shape == parameter.shape:
+        return value
+    extended = torch.zeros_like(parameter.detach())
+    extended[tuple(slice(0, size) for size in value.shape)] = value
+    return extended

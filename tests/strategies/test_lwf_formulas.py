@@ -1,0 +1,301 @@
+"""Learning without forgetting against a plain loop, Avalanche's own, and its promises."""
+
+import copy
+import pickle
+from itertools import pairwise
+
+import pytest
+import torch
+from avalanche.models import IncrementalClassifier, MTSimpleMLP
+from avalanche.models.utils import avalanche_forward
+from avalanche.training.plugins import LwFPlugin, SupervisedPlugin
+from programs import (
+    CLASSES,
+    FEATURES,
+    MODELS,
+    OPTIMIZERS,
+    THREE,
+    Tape,
+    assert_close,
+    distance,
+    in_memory_streams,
+    make_bank,
+    make_data,
+    make_ordinary,
+    make_program,
+    same,
+    snapshot,
+    stock_streams,
+    train,
+)
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from benchmark.cost import state_bytes
+from benchmark.evaluation import AccuracyMeter, evaluate
+from benchmark.models.bank import ModelBank
+from strategies import LwF
+
+STRENGTH, TEMPERATURE = 5.0, 1.5
+
+every_program = pytest.mark.parametrize("program", ["naive", "in_memory"])
+every_model = pytest.mark.parametrize("model", MODELS)
+
+
+def with_modes(paths=(("shared", "a"), ("shared", "b"))):
+    """Return a bank whose models have batch norm and dropout, shared and private."""
+    torch.manual_seed(0)
+
+    def head():
+        return nn.Sequential(nn.BatchNorm1d(8), nn.Linear(8, CLASSES))
+
+    blocks = {path[-1]: head() for path in paths}
+    blocks["shared"] = nn.Sequential(
+        nn.BatchNorm1d(FEATURES), nn.Linear(FEATURES, 8), nn.Tanh(), nn.Dropout(0.3)
+    )
+    return ModelBank(blocks, paths, CLASSES)
+
+
+def replay_by_hand(model, batches, labels, optimizer):
+    """Train a copy of a model by the definition, sample by sample; return the copy."""
+    model, classes = copy.deepcopy(model), {}
+    for i, recorded in enumerate(batches):
+        before, step = copy.deepcopy(model).eval(), OPTIMIZERS[optimizer](model.parameters())
+        torch.manual_seed(100 + i)
+        for x, y in recorded:
+            step.zero_grad()
+            loss = cross_entropy(avalanche_forward(model.train(), x, labels[i]), y)
+            model.eval()
+            for label, known in classes.items():
+                known = sorted(known)
+                for sample in x:
+                    old = avalanche_forward(before, sample[None], label)[0, known].detach()
+                    new = avalanche_forward(model, sample[None], label)[0, known]
+                    q, p = (old / TEMPERATURE).exp(), (new / TEMPERATURE).exp()
+                    q, p = q / q.sum(), p / p.sum()
+                    loss = loss - STRENGTH / len(x) * (q * p.log()).sum()
+            model.train()
+            loss.backward()
+            step.step()
+        seen = {int(c) for _, y in recorded for c in y}
+        classes.setdefault(labels[i], set()).update(seen)
+    return model
+
+
+def two_classes_each(models=2):
+    return [(x, y % 2 + 2 * (i % 2)) for i, (x, y) in enumerate(make_data(models))]
+
+
+CASES = {
+    "bank": (make_bank, make_data(2), [0, 1]),
+    "three models": (lambda: make_bank(THREE), make_data(3), [0, 1, 2]),
+    "batch norm and dropout": (with_modes, make_data(2), [0, 1]),
+    "one head": (make_ordinary, make_data(2), [0, 0]),
+    "one head, new classes": (make_ordinary, two_classes_each(), [0, 0]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_trains_as_the_definition_says(case, optimizer):
+    make, parts, labels = CASES[case]
+    tape, plugin = Tape(), LwF(strength=STRENGTH, temperature=TEMPERATURE)
+    options = {"parts": parts, "labels": labels, "program": "in_memory", "optimizer": optimizer}
+    trained = train(make(), [plugin, tape], **options)
+    assert_close(trained, replay_by_hand(make(), tape.batches, labels, optimizer), 1e-4, 1e-5)
+    assert distance(trained, train(make(), **options)) > 1e-3
+
+
+@pytest.mark.parametrize("case", ["bank", "three models", "one head", "one head, new classes"])
+def test_without_batch_norm_and_dropout_it_is_what_avalanche_ships(case):
+    make, parts, labels = CASES[case]
+    theirs = train(make(), [LwFPlugin(STRENGTH, TEMPERATURE)], parts=parts, labels=labels)
+    plugin = LwF(strength=STRENGTH, temperature=TEMPERATURE)
+    assert_close(train(make(), [plugin], parts=parts, labels=labels), theirs, 1e-4, 1e-5)
+
+
+@every_model
+@every_program
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_strength_zero_is_fine_tuning_and_holds_nothing(model, program, optimizer):
+    plugin, options = LwF(strength=0), {"program": program, "optimizer": optimizer}
+    trained = train(MODELS[model](), [plugin], **options)
+    assert same(trained, train(MODELS[model](), **options))
+    assert state_bytes(plugin, trained) == 0
+    assert same(train(with_modes(), [LwF(strength=0)]), train(with_modes()))
+
+
+@every_model
+def test_a_strong_one_holds_the_outputs_and_forgets_less(model):
+    (x, y), (new_x, _) = make_data()
+    kept = []
+
+    def answers(trained):
+        with torch.no_grad():
+            return avalanche_forward(trained, new_x, 0).softmax(dim=1)
+
+    def change_and_loss(plugins):
+        kept.clear()
+        trained = train(
+            MODELS[model](),
+            plugins,
+            epochs=15,
+            program="in_memory",
+            optimizer="momentum",
+            after_each=lambda _, m: kept.append(answers(m)),
+        )
+        with torch.no_grad():
+            loss = cross_entropy(avalanche_forward(trained, x, 0), y).item()
+        return (kept[1] - kept[0]).abs().mean().item(), loss
+
+    changed, loss = change_and_loss([LwF(strength=20.0)])
+    plain_change, plain_loss = change_and_loss([])
+    assert changed < plain_change / 3
+    assert loss < plain_loss - 0.1
+
+
+@every_program
+def test_earlier_private_parameters_are_trained_along_and_later_ones_are_not(program):
+    bank, states = make_bank(THREE), []
+    train(
+        bank,
+        [LwF()],
+        parts=make_data(3),
+        program=program,
+        after_each=lambda _, m: states.append(snapshot(m)),
+    )
+    moved = [{n for n in a if not torch.equal(a[n], b[n])} for a, b in pairwise(states)]
+    first, second, third = (set(bank.parameters_of(i)) for i in range(3))
+    assert moved == [first | second, first | second | third]
+
+
+@every_program
+def test_running_statistics_are_those_of_the_models_own_training(program):
+    def states(*plugins):
+        kept = []
+        train(
+            with_modes(),
+            plugins,
+            program=program,
+            after_each=lambda _, m: kept.append(copy.deepcopy(m.state_dict())),
+        )
+        return kept
+
+    (first, second), plain = states(LwF()), states()
+    own = [n for n in first if n.startswith("blocks.a.0.running") or "blocks.a.0.num" in n]
+    of_inputs = [n for n in first if "blocks.shared.0.running" in n or "shared.0.num" in n]
+    assert len(own) == len(of_inputs) == 3
+    assert all(torch.equal(first[name], second[name]) for name in own)
+    assert all(torch.equal(second[name], plain[1][name]) for name in of_inputs)
+    assert not torch.equal(first["blocks.a.0.weight"], second["blocks.a.0.weight"])
+
+
+@pytest.mark.parametrize("models", [2, 3])
+def test_it_holds_one_copy_whatever_the_number_of_models(models):
+    paths = tuple(("shared", name) for name in "abc")
+    plugin = LwF()
+    trained = train(with_modes(paths), [plugin], parts=make_data(models), labels=range(models))
+    tensors = [*trained.parameters(), *trained.buffers()]
+    assert state_bytes(plugin, trained) == sum(t.numel() * t.element_size() for t in tensors)
+
+
+def test_the_first_model_is_trained_as_if_alone():
+    kept = []
+    for plugins in ([LwF(strength=100.0)], []):
+        train(make_bank(), plugins, after_each=lambda i, m: kept.append(snapshot(m)))
+    assert same(kept[0], kept[2])
+    assert not same(kept[1], kept[3])
+
+
+class Evaluates(SupervisedPlugin):
+    """Evaluates all models before, every third step of, and after training."""
+
+    def __init__(self, test):
+        super().__init__()
+        self.test, self.step = test, 0
+
+    def before_training_exp(self, strategy, *_, **__):
+        evaluate(strategy, self.test)
+
+    def after_training_iteration(self, strategy, *_, **__):
+        self.step += 1
+        if self.step % 3 == 0:
+            evaluate(strategy, self.test)
+
+    after_training_exp = before_training_exp
+
+
+@every_program
+def test_evaluation_during_training_does_not_change_it(program):
+    streams = stock_streams if program == "naive" else in_memory_streams
+    test = streams(make_data(), [0, 1])[1]
+    plain = train(with_modes(), [LwF()], program=program)
+    watched = train(with_modes(), [LwF(), AccuracyMeter(), Evaluates(test)], program=program)
+    assert same(plain, watched)
+
+
+def test_a_grown_head_keeps_its_old_outputs_and_frees_the_new():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), IncrementalClassifier(8, 2))
+    kept = []
+    trained = train(
+        model,
+        [LwF(strength=50.0)],
+        parts=two_classes_each(),
+        epochs=10,
+        after_each=lambda _, m: kept.append(copy.deepcopy(m)),
+    )
+    x = make_data()[1][0]
+    with torch.no_grad():
+        old, new = (m(x)[:, :2].softmax(dim=1) for m in kept)
+        assert (trained(x).argmax(dim=1) >= 2).double().mean() > 0.9
+    assert (old - new).abs().mean() < 0.05
+
+
+def test_works_with_the_multi_head_models_of_avalanche():
+    model, kept = MTSimpleMLP(input_size=FEATURES, hidden_size=8), []
+
+    def keep(_, trained):
+        with torch.no_grad():  # evaluated as a copy, because the model has dropout
+            logits = copy.deepcopy(trained).eval()(make_data()[1][0], 0)
+            kept.append(logits[:, :CLASSES].softmax(dim=1))
+
+    def change(plugins):
+        kept.clear()
+        train(model, plugins, labels=[0, 1], after_each=keep, epochs=30)
+        return (kept[0] - kept[1]).abs().mean().item()
+
+    assert change([LwF(strength=20.0)]) < change([]) / 2
+
+
+@every_program
+def test_inputs_that_an_earlier_model_cannot_take_are_refused_in_words(program):
+    blocks = {"a": nn.Linear(FEATURES, CLASSES), "b": nn.Linear(FEATURES + 3, CLASSES)}
+    (x, y), (z, w) = make_data()
+    parts = [(x, y), (torch.cat([z, z[:, :3]], dim=1), w)]
+    with pytest.raises(ValueError, match=r"task label 0 cannot take samples of shape \(9,\)"):
+        train(ModelBank(blocks, (("a",), ("b",)), CLASSES), [LwF()], parts=parts, program=program)
+
+
+@pytest.mark.parametrize(
+    "duplicate", [copy.deepcopy, lambda p: pickle.loads(pickle.dumps(p))], ids=["copy", "pickle"]
+)
+def test_a_copied_plugin_goes_on_as_the_original(duplicate):
+    experiences, _ = in_memory_streams(make_data(), [0, 1])
+
+    def second_model(copied):
+        model, plugin = make_bank(), LwF()
+        for i, experience in enumerate(experiences):
+            if i == 1 and copied:
+                plugin = duplicate(plugin)
+            optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+            make_program("in_memory", model, optimizer, [plugin]).train(experience, eval_streams=[])
+        return model
+
+    assert same(second_model(False), second_model(True))
+
+
+def test_wrong_settings_are_refused():
+    for wrong in ({"strength": -1}, {"temperature": 0}, {"alpha": 1}):
+        with pytest.raises(ValueError, match="validation error"):
+            LwF(**wrong)
