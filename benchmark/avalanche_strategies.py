@@ -61,13 +61,11 @@ def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
     Raises:
         UserError: Names the argument and the nearest valid one.
     """
-    parameters = _parameters(find(kind))
-    own = {n: p for n, p in parameters.items() if n not in _OURS and p.kind is not p.VAR_KEYWORD}
-    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    own = {n: p for n, p in _parameters(find(kind)).items() if n not in _OURS}
     for name in arguments:
         if name in _OURS:
             raise UserError(f"{kind}: argument {name!r} is decided by the scenario; remove it")
-        if name not in own and not takes_any:
+        if name not in own:
             hint = nearest(name, own) if own else "it takes none"
             raise UserError(f"{kind}: unknown argument {name!r}; {hint}")
     missing = [n for n, p in own.items() if p.default is p.empty and n not in arguments]
@@ -84,7 +82,7 @@ def trains_at_once(kind: str) -> bool:
 
 
 def make(
-    kind: str,
+    template: type[Any],
     arguments: Mapping[str, Any],
     *,
     model: nn.Module,
@@ -94,11 +92,11 @@ def make(
     device: str,
     plugins: Sequence[Any],
 ) -> Any:
-    """Build a strategy of Avalanche's, with its own data loading and its own losses.
+    """Build a strategy that is an Avalanche template, with its own data loading and losses.
 
     Args:
-        kind: ``avalanche:`` and the class's name.
-        arguments: As the suite gives them.
+        template: The class, Avalanche's or one derived from it.
+        arguments: Of its constructor, what the scenario does not decide.
         model: The bank.
         optimizer: Over all its parameters.
         batch_size: Samples of a training batch.
@@ -106,7 +104,7 @@ def make(
         device: Where model and data are.
         plugins: Whatever watches the training.
     """
-    return find(kind)(
+    return template(
         model=model,
         optimizer=optimizer,
         criterion=nn.CrossEntropyLoss(),
@@ -120,6 +118,11 @@ def make(
     )
 
 
-def _parameters(found: type[Any]) -> Mapping[str, inspect.Parameter]:
+def _parameters(found: type[Any]) -> dict[str, inspect.Parameter]:
+    """Return the named arguments of a class, with those that it passes on to its base."""
     # Avalanche wraps every constructor; the class's own signature is underneath.
-    return inspect.signature(inspect.unwrap(found.__init__)).parameters
+    parameters = inspect.signature(inspect.unwrap(found.__init__)).parameters
+    named = {n: p for n, p in parameters.items() if p.kind not in {p.VAR_KEYWORD, p.VAR_POSITIONAL}}
+    if len(named) < len(parameters) and found.__base__ is not None:
+        return _parameters(found.__base__) | named
+    return named

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from avalanche.training.templates import SupervisedTemplate
 
 from benchmark import avalanche_strategies, first_model
 from benchmark.control import StepLimit, StopAtTarget, Warmup, Watch
@@ -152,9 +153,13 @@ def _train_and_evaluate(
     }
 
 
+_NO_SETTINGS = {"name", "fingerprints", "plugin"}
+"""What a spec holds of a scenario beside its settings."""
+
+
 def scenario_settings(spec: dict[str, Any]) -> ScenarioSettings:
     """Return the checked settings of the scenario that a run's spec describes."""
-    values = {k: v for k, v in spec["scenario"].items() if k not in {"name", "fingerprints"}}
+    values = {k: v for k, v in spec["scenario"].items() if k not in _NO_SETTINGS}
     return FAMILIES[values["family"]].model_validate(values)
 
 
@@ -212,16 +217,22 @@ def _trains_at_once(run: Run) -> bool:
     return kind == "joint"
 
 
-def _make_plugin(run: Run) -> Any:
-    """Build the strategy under test; a class of Avalanche's is no plugin."""
+def _strategy_class(run: Run) -> tuple[type[Any], dict[str, Any]]:
+    """Return the class of the strategy under test, and its arguments."""
     kind: str = run.spec["strategy"]["strategy"]
+    settings: dict[str, Any] = run.spec["strategy"]["settings"]
     if kind.startswith(AVALANCHE):
-        return None
+        return avalanche_strategies.find(kind), settings["arguments"]
     entry = STRATEGIES[kind]
-    chosen: dict[str, Any] = run.spec["strategy"]["settings"]
-    if entry.has_strength:
-        chosen = chosen | {"strength": run.strength, "seed": derive(run.seed, "importance")}
-    return entry.load()(**chosen)
+    own = {"strength": run.strength, "seed": derive(run.seed, "importance")}
+    decided = {n: own[n] for n in own if entry.has_strength and n in entry.settings.model_fields}
+    return entry.load(), settings | decided
+
+
+def _make_plugin(run: Run) -> Any:
+    """Build the strategy under test, where it is a plugin and no template of Avalanche's."""
+    found, arguments = _strategy_class(run)
+    return None if issubclass(found, SupervisedTemplate) else found(**arguments)
 
 
 def _make_strategy(
@@ -238,8 +249,7 @@ def _make_strategy(
         steps = [sum(steps), *(0 for _ in steps[1:])]
     if plugin is None:
         return avalanche_strategies.make(
-            run.spec["strategy"]["strategy"],
-            run.spec["strategy"]["settings"]["arguments"],
+            *_strategy_class(run),
             model=scenario.model,
             optimizer=optimizer,
             batch_size=settings.batch_size,

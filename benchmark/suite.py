@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from benchmark.data.catalog import check_name, fingerprint
 from benchmark.errors import UserError, nearest
+from benchmark.plugins import digest_of, load_packages
 from benchmark.probes import in_order
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
@@ -170,11 +171,13 @@ class Suite:
                 "name": label,
                 **scenario.model_dump(mode="json"),
                 "fingerprints": {name: prints[name] for name in sorted(scenario.data_sets())},
+                **_plugin("scenario", scenario.family),
             },
             "strategy": {
                 "name": strategy.name,
                 "strategy": strategy.kind,
                 "settings": strategy.settings.model_dump(mode="json", exclude={"strength", "seed"}),
+                **_plugin("strategy", strategy.kind),
             },
             "strength": strength,
             "seed": seed,
@@ -235,6 +238,8 @@ def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSetti
     path = ("scenarios", name)
     family = entry.get("family", name)
     if family not in FAMILIES:
+        load_packages()
+    if family not in FAMILIES:
         where = (*path, "family") if "family" in entry else path
         raise source.error(
             where, f"unknown scenario family {family!r}; {nearest(str(family), FAMILIES)}"
@@ -257,6 +262,8 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
         checked = validated(AvalancheSettings, settings, source, path)
         return Strategy(name, kind, checked, (None,))
     if kind not in STRATEGIES:
+        load_packages()
+    if kind not in STRATEGIES:
         where = (*path, "strategy") if "strategy" in entry else path
         known = [*STRATEGIES, f"{AVALANCHE}CLASS"]
         raise source.error(where, f"unknown strategy {kind!r}; {nearest(str(kind), known)}")
@@ -273,6 +280,12 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
     if len(set(strengths)) < len(strengths):
         raise source.error((*path, "strengths"), f"a strength is listed twice: {strengths}")
     return Strategy(name, kind, checked_settings, tuple(strengths))
+
+
+def _plugin(kind: str, name: str) -> dict[str, str]:
+    """What stands in a run's spec of the plugin that adds its strategy or scenario, if one does."""
+    digest = digest_of(kind, name)
+    return {} if digest is None else {"plugin": digest}
 
 
 class _Sweep(BaseModel):

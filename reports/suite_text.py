@@ -40,7 +40,9 @@ def _content(suite: str, records: Sequence[Record]) -> dict[str, Any] | None:
     probes = records[0].spec.get("probes", [])
     for record in records:
         settings, strategy = record.spec["scenario"], record.spec["strategy"]
-        scenario = {k: v for k, v in settings.items() if k not in {"name", "fingerprints"}}
+        scenario = {
+            k: v for k, v in settings.items() if k not in {"name", "fingerprints", "plugin"}
+        }
         entry = {"strategy": strategy["strategy"], **strategy["settings"]}
         if (
             scenarios.setdefault(record.scenario, scenario) != scenario

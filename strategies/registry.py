@@ -41,6 +41,8 @@ class StrategyEntry:
         source: Where it is from.
         memory: How the memory of its state grows with the number of models, at most.
         moves_unused: It moves parameters that the current model does not use, by design.
+        online: Its importance is gathered from the batches of training, whichever these are, and
+            not from the data when the training has ended.
         ends_only: It protects nothing while the first model trains and looks only at the end
             of that training, so that runs can share it.
     """
@@ -53,6 +55,7 @@ class StrategyEntry:
     source: str
     memory: Memory = "constant"
     moves_unused: bool = False
+    online: bool = False
     ends_only: bool = False
 
     @property
@@ -130,6 +133,7 @@ _ENTRIES = (
         SISettings,
         "synaptic intelligence: path integral of the loss over training",
         "Zenke, Poole & Ganguli, ICML 2017",
+        online=True,
     ),
     StrategyEntry(
         "mas",
@@ -147,6 +151,7 @@ _ENTRIES = (
         RWalkSettings,
         "Riemannian walk: running Fisher information, and path integral per divergence",
         "Chaudhry et al., ECCV 2018",
+        online=True,
     ),
     StrategyEntry(
         "lwf",
@@ -155,6 +160,7 @@ _ENTRIES = (
         LwFSettings,
         "learning without forgetting: hold earlier models' outputs on the new data",
         "Li & Hoiem, ECCV 2016, TPAMI 2018",
+        moves_unused=True,
         ends_only=True,
     ),
     StrategyEntry(

@@ -18,10 +18,18 @@ app = typer.Typer(
 )
 list_app = typer.Typer(help="List what there is.", no_args_is_help=True)
 show_app = typer.Typer(help="Show one thing in full.", no_args_is_help=True)
+new_app = typer.Typer(help="Write what there is to start from.", no_args_is_help=True)
 app.add_typer(list_app, name="list")
 app.add_typer(show_app, name="show")
+app.add_typer(new_app, name="new")
 
 StoreOption = Annotated[Path, typer.Option("--store", help="The results database.")]
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", metavar="FILE.py", help="Adds strategies and scenarios; may be given again."
+    ),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_STORE = Path("palimpsest.db")
@@ -39,6 +47,13 @@ def _version(value: bool) -> None:
 
         typer.echo(f"palimpsest {benchmark.__version__}")
         raise typer.Exit
+
+
+def _load(plugins: list[Path] | None) -> None:
+    if plugins:
+        from benchmark.plugins import load_files
+
+        load_files(plugins)
 
 
 @app.callback()
@@ -72,6 +87,7 @@ def run(
         typer.Option(help="Where the data sets are; default: $PALIMPSEST_DATA, else the cache."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
+    plugin: PluginOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the runs and an estimate of the time.")
     ] = False,
@@ -81,6 +97,7 @@ def run(
     """Carry out the runs of a suite that the store does not have yet."""
     from benchmark.cli.run import RunOptions, run_suite
 
+    _load(plugin)
     options = RunOptions(
         suite=suite,
         store=store,
@@ -164,6 +181,26 @@ def compare(
 
 
 @app.command()
+def check(
+    target: Annotated[
+        str,
+        typer.Argument(help="A plugin file, a strategy's name, or avalanche:CLASS."),
+    ],
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="A setting of the strategy."),
+    ] = None,
+    plugin: PluginOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check the properties that every strategy must have; exit with 1 where one fails."""
+    from benchmark.cli.check import check_strategies
+
+    _load(plugin)
+    raise typer.Exit(check_strategies(target, settings or [], as_json))
+
+
+@app.command()
 def speed(
     repeats: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
     settings: Annotated[
@@ -183,19 +220,29 @@ def speed(
     measure_speed(SpeedOptions(repeats, settings or [], data_root, device, as_json))
 
 
+@new_app.command("strategy")
+def new_strategy(name: str) -> None:
+    """A strategy of your own that works at once, its test and a suite, in this folder."""
+    from benchmark.cli.new import new_strategy
+
+    new_strategy(name)
+
+
 @list_app.command("strategies")
-def list_strategies(as_json: JsonOption = False) -> None:
+def list_strategies(plugin: PluginOption = None, as_json: JsonOption = False) -> None:
     """The strategies that a suite can name."""
     from benchmark.cli.listings import strategies
 
+    _load(plugin)
     strategies(as_json)
 
 
 @list_app.command("scenarios")
-def list_scenarios(as_json: JsonOption = False) -> None:
+def list_scenarios(plugin: PluginOption = None, as_json: JsonOption = False) -> None:
     """The scenario families that a suite can name."""
     from benchmark.cli.listings import scenarios
 
+    _load(plugin)
     scenarios(as_json)
 
 
@@ -224,18 +271,20 @@ def list_runs(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -
 
 
 @show_app.command("strategy")
-def show_strategy(name: str) -> None:
+def show_strategy(name: str, plugin: PluginOption = None) -> None:
     """A strategy's purpose, source and settings."""
     from benchmark.cli.listings import strategy
 
+    _load(plugin)
     strategy(name)
 
 
 @show_app.command("scenario")
-def show_scenario(name: str) -> None:
+def show_scenario(name: str, plugin: PluginOption = None) -> None:
     """A scenario family's purpose and settings."""
     from benchmark.cli.listings import scenario
 
+    _load(plugin)
     scenario(name)
 
 

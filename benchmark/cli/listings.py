@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmark.errors import UserError, nearest
+from benchmark.plugins import load_packages
+from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.probes import PROBES
 from benchmark.scenarios import FAMILIES
 from benchmark.suite_file import shipped_suites
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 def strategies(as_json: bool) -> None:
     """Print the strategies that a suite can name."""
+    load_packages()
     rows = [{"name": e.name, "summary": e.summary, "source": e.source} for e in STRATEGIES.values()]
     rows.append(
         {
@@ -39,6 +42,7 @@ def strategies(as_json: bool) -> None:
 
 def scenarios(as_json: bool) -> None:
     """Print the scenario families that a suite can name."""
+    load_packages()
     _print([{"name": n, "summary": _summary(f)} for n, f in FAMILIES.items()], as_json)
 
 
@@ -105,11 +109,15 @@ def runs_json(records: list[Record]) -> str:
 def strategy(name: str) -> None:
     """Print a strategy's purpose, source and settings."""
     if name not in STRATEGIES:
+        load_packages()
+    if name not in STRATEGIES:
         raise UserError(f"unknown strategy {name!r}; {nearest(name, STRATEGIES)}")
     entry = STRATEGIES[name]
     print(f"{entry.name}: {entry.summary}")
     print(f"Source: {entry.source}")
-    print(f"In Python: from strategies import {entry.class_name}\n")
+    place = entry.module.removeprefix(MODULE_PREFIX)
+    place = "strategies" if place.startswith("strategies.") else place
+    print(f"In Python: from {place} import {entry.class_name}\n")
     _print_settings(entry.settings)
     if entry.has_strength:
         print("  strengths")
@@ -118,6 +126,8 @@ def strategy(name: str) -> None:
 
 def scenario(name: str) -> None:
     """Print a scenario family's purpose and settings."""
+    if name not in FAMILIES:
+        load_packages()
     if name not in FAMILIES:
         raise UserError(f"unknown scenario family {name!r}; {nearest(name, FAMILIES)}")
     family = FAMILIES[name]

@@ -20,6 +20,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from pathlib import Path
 
+from benchmark import plugins
 from benchmark.provenance import versions
 from benchmark.store import Record
 from benchmark.suite import Run
@@ -79,7 +80,7 @@ def _until_broken(
         min(workers, len(runs)),
         mp_context=_context(),
         initializer=_start_worker,
-        initargs=(scratch,),
+        initargs=(scratch, plugins.loaded()),
     )
     try:
         open_futures: set[Future[Record]] = {
@@ -110,12 +111,13 @@ def _context() -> BaseContext:
     return context
 
 
-def _start_worker(scratch: Path) -> None:
+def _start_worker(scratch: Path, known: plugins.Loaded) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     importlib.import_module(_PREPARATION)  # no work where the fork server has done it
     from benchmark.data.sharing import share_through
 
     share_through(scratch)
+    plugins.load_again(known)
 
 
 def _end_with_parent() -> None:

@@ -209,7 +209,7 @@ def test_every_optimizer_can_be_made(settings, kind):
 
 
 def test_stock_avalanche_is_given_each_models_optimizer(make_run, tmp_path):
-    from benchmark.avalanche_strategies import make
+    from benchmark.avalanche_strategies import find, make
 
     run = make_run(second_optimizer=SECOND["sgd"])
     ready = prepare(run, tmp_path)
@@ -224,7 +224,7 @@ def test_stock_avalanche_is_given_each_models_optimizer(make_run, tmp_path):
     both = [RMSprop(), SGD(learning_rate=0.1)]
     model = ready.scenario.model
     strategy = make(
-        "avalanche:Naive",
+        find("avalanche:Naive"),
         {},
         model=model,
         optimizer=make_optimizer(both[0], model),

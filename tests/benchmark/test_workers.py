@@ -13,6 +13,7 @@ import pytest
 
 from benchmark.cli.run import _ordered
 from benchmark.executors import workers
+from benchmark.plugins import Loaded
 from benchmark.store import Record
 from benchmark.suite import Run
 
@@ -36,7 +37,7 @@ def pretend(run: Run, root: Path, scratch: Path) -> Record:
     return Record(**run.cell(), status="done", error=None)
 
 
-def start(scratch: Path) -> None:
+def start(scratch: Path, known: Loaded) -> None:
     """Stands in for the start of a worker, without the imports."""
     threading.Thread(target=workers._end_with_parent, daemon=True).start()
 

@@ -1,0 +1,84 @@
+"""``palimpsest check``."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from benchmark.kit.property import Verdict
+
+_WIDTH_IN_FILES = 120
+
+
+def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> int:
+    """Check the properties of the strategies that a target names, and print the verdicts.
+
+    Args:
+        target: A plugin file, a strategy's name, or ``avalanche:CLASS``.
+        assignments: ``NAME=VALUE`` each, in place of default settings.
+        as_json: Print JSON in place of a table.
+
+    Returns:
+        The exit code: 1 if a property fails, else 0.
+
+    Raises:
+        UserError: There is no such strategy or setting.
+    """
+    settings = dict(_setting(assignment) for assignment in assignments)
+    logging.captureWarnings(capture=True)  # of Avalanche's imports
+    from benchmark.kit.candidate import candidates
+    from benchmark.kit.check import check
+
+    found = {each.name: list(check(each)) for each in candidates(target, settings)}
+    if as_json:
+        rows = [{"strategy": name, **asdict(v)} for name, own in found.items() for v in own]
+        print(json.dumps(rows, indent=1))
+    else:
+        for name, verdicts in found.items():
+            _print(name, verdicts)
+    return int(any(v.outcome == "fail" for own in found.values() for v in own))
+
+
+def _setting(assignment: str) -> tuple[str, Any]:
+    name, equals, text = assignment.partition("=")
+    if not equals or not name:
+        raise UserError(f"--set {assignment}: expected NAME=VALUE, for example form=online")
+    try:
+        return name, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {assignment}: {text!r} is not a YAML value") from None
+
+
+def _print(name: str, verdicts: list[Verdict]) -> None:
+    console = Console()
+    if not console.is_terminal:
+        console.width = _WIDTH_IN_FILES
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(name, no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("what was seen")
+    for verdict in verdicts:
+        shown = verdict.outcome.upper() if verdict.outcome == "fail" else verdict.outcome
+        table.add_row(verdict.property, shown, verdict.detail)
+    console.print(table, markup=False, highlight=False)
+    failed = [verdict for verdict in verdicts if verdict.outcome == "fail"]
+    for verdict in failed:
+        text = f"\n{verdict.property}: {verdict.meaning}\nUsual cause: {verdict.cause}"
+        console.print(text, markup=False, highlight=False)
+    held = sum(verdict.outcome == "pass" for verdict in verdicts)
+    apart = len(verdicts) - held - len(failed)
+    console.print(
+        f"\n{name}: {held} hold, {len(failed)} fail, {apart} do not apply\n",
+        markup=False,
+        highlight=False,
+    )

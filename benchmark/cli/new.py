@@ -1,0 +1,52 @@
+"""``palimpsest new``."""
+
+from __future__ import annotations
+
+import keyword
+from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
+
+from benchmark.errors import UserError
+from benchmark.plugins.additions import NAME
+from strategies.registry import STRATEGIES
+
+_NAME, _CLASS = "my_reg", "MyReg"
+_FILES = (f"{_NAME}.py", f"test_{_NAME}.py", f"{_NAME}.yaml")
+
+
+def new_strategy(name: str) -> None:
+    """Write a strategy that works at once, its test and a suite, and print what to do next.
+
+    Args:
+        name: What suites will call it; the files carry it, too.
+
+    Raises:
+        UserError: The name cannot be one, or a file of that name is there.
+    """
+    paths = [Path(file.replace(_NAME, name)) for file in _FILES]
+    _check(name, paths)
+    class_name = "".join(word.capitalize() for word in name.split("_"))
+    for file, path in zip(_FILES, paths, strict=True):
+        text = resources.files("benchmark.templates").joinpath(file).read_text("utf-8")
+        path.write_text(text.replace(_NAME, name).replace(_CLASS, class_name), "utf-8")
+    strategy, test, suite = paths
+    print(f"Written: {strategy}, {test} and {suite}. Next:")
+    print(f"  palimpsest check {strategy}")
+    print(f"  python -m pytest {test}")
+    print(f"  palimpsest run {suite} --plugin {strategy}")
+
+
+def _check(name: str, paths: list[Path]) -> None:
+    if not NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise UserError(
+            f"{name!r} is no name for a strategy; expected lower-case letters, digits and "
+            "underscores, such as my_reg"
+        )
+    if name in STRATEGIES:
+        raise UserError(f"Palimpsest has a strategy {name!r} already; choose another name")
+    for path in paths:
+        if path.exists():
+            raise UserError(f"{path} is there already; choose another name, or move it away")
+    if find_spec(name) is not None:
+        raise UserError(f"{name}.py would hide Python's module {name!r}; choose another name")

@@ -1,0 +1,143 @@
+"""A strategy under test, found by name, and how to build it at any strength."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import avalanche.training.plugins as avalanche_plugins
+from avalanche.training.supervised import Naive
+from avalanche.training.templates import SupervisedTemplate
+
+from benchmark.avalanche_strategies import check_arguments, find
+from benchmark.errors import UserError, nearest
+from benchmark.plugins import load_files, load_packages, strategies_of
+from benchmark.suite import AVALANCHE
+from benchmark.suite_file import Source
+from benchmark.validation import validated
+from strategies.registry import STRATEGIES, Memory
+
+_AVALANCHE_DIALS = {
+    "EWC": "ewc_lambda",
+    "SynapticIntelligence": "si_lambda",
+    "MAS": "lambda_reg",
+    "RWalk": "ewc_lambda",
+    "LwF": "alpha",
+    "LFL": "lambda_e",
+}
+_AVALANCHE_ARGUMENTS: dict[str, dict[str, Any]] = {"LwF": {"temperature": 2.0}}
+_MOVES_UNUSED = {
+    *("LwF", "LFL"),  # distillation
+    *("Cumulative", "DER", "GDumb", "MIR", "RAR", "Replay"),  # earlier models' samples
+    "FromScratchTraining",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A strategy under test.
+
+    Attributes:
+        name: As the user named it.
+        plugin: Its class, where it is a plugin.
+        template: The Avalanche template that trains it; ``None``: the harness's own.
+        arguments: Of the plugin's constructor, or else of the template's.
+        dial: The argument that is its strength, or ``None``.
+        memory: How its state grows with models, as declared; ``None``: nothing is declared.
+        moves_unused: It moves parameters that the current model does not use, by design.
+        online: Its importance is gathered from the batches of training, as declared.
+        protects: Whether it is there to protect; fine-tuning is not.
+    """
+
+    name: str
+    plugin: type[Any] | None
+    template: type[Any] | None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    dial: str | None = None
+    memory: Memory | None = None
+    moves_unused: bool = False
+    online: bool = False
+    protects: bool = True
+
+    def arguments_at(self, strength: float | None) -> dict[str, Any]:
+        """Return the constructor's arguments at a strength; ``None``: at the default one."""
+        own = {self.dial: strength} if self.dial and strength is not None else {}
+        return {**self.arguments, **own}
+
+    def make_plugin(self, strength: float | None) -> Any:
+        """Return a new plugin; ``None`` where the template is the strategy."""
+        return None if self.plugin is None else self.plugin(**self.arguments_at(strength))
+
+
+def candidates(target: str, settings: Mapping[str, Any]) -> list[Candidate]:
+    """Return the strategies that a target names.
+
+    Args:
+        target: A plugin file (all its strategies), a name as suites use it, or ``avalanche:`` and
+            a class of Avalanche's strategies or the name of a plugin of its, as in
+            ``avalanche:RWalk``.
+        settings: Some of their settings, or arguments of Avalanche's class.
+
+    Raises:
+        UserError: There is no such strategy or setting.
+    """
+    if target.endswith(".py"):
+        load_files([Path(target)])
+        names = strategies_of(Path(target))
+        if not names:
+            raise UserError(f"{target}: it adds no strategy to check; list it in STRATEGIES")
+        return [_registered(name, settings) for name in names]
+    if target.startswith(AVALANCHE):
+        return [_of_avalanche(target, settings)]
+    if target not in STRATEGIES:
+        load_packages()
+    if target not in STRATEGIES:
+        hint = nearest(target, [*STRATEGIES, f"{AVALANCHE}CLASS"])
+        raise UserError(f"unknown strategy {target!r}; {hint}")
+    return [_registered(target, settings)]
+
+
+def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
+    entry = STRATEGIES[name]
+    source = Source("--set", dict(settings))
+    checked = validated(entry.settings, dict(settings), source, ()).model_dump()
+    found = entry.load()
+    is_template = issubclass(found, SupervisedTemplate)
+    return Candidate(
+        name=name,
+        plugin=None if is_template else found,
+        template=found if is_template else None,
+        arguments=checked,
+        dial="strength" if entry.has_strength else None,
+        memory=entry.memory,
+        moves_unused=entry.moves_unused,
+        online=entry.online,
+        protects=name != "finetune",
+    )
+
+
+def _of_avalanche(target: str, settings: Mapping[str, Any]) -> Candidate:
+    name = target.removeprefix(AVALANCHE).removesuffix("Plugin")
+    plugin = getattr(avalanche_plugins, f"{name}Plugin", None)
+    dial = _AVALANCHE_DIALS.get(name)
+    arguments = {**({dial: 1.0} if dial else {}), **_AVALANCHE_ARGUMENTS.get(name, {}), **settings}
+    try:
+        template = find(AVALANCHE + name)
+    except UserError:
+        if plugin is None:
+            raise
+        template = Naive
+    else:
+        plugin = None
+        check_arguments(AVALANCHE + name, arguments)
+    return Candidate(
+        name=target,
+        plugin=plugin,
+        template=template,
+        arguments=arguments,
+        dial=dial,
+        moves_unused=name in _MOVES_UNUSED,
+        protects=name != "Naive",
+    )

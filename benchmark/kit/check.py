@@ -1,0 +1,62 @@
+"""All properties, one verdict each."""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Iterator
+
+from benchmark.kit.candidate import Candidate
+from benchmark.kit.properties import (
+    importance,
+    parameters,
+    state,
+    strength,
+    surroundings,
+    training,
+)
+from benchmark.kit.property import (
+    BrokenError,
+    NotApplicableError,
+    Outcome,
+    Property,
+    Verdict,
+)
+
+PROPERTIES: tuple[Property, ...] = (
+    *strength.PROPERTIES,
+    *parameters.PROPERTIES,
+    *importance.PROPERTIES,
+    *training.PROPERTIES,
+    *state.PROPERTIES,
+    *surroundings.PROPERTIES,
+)
+
+
+def check(candidate: Candidate) -> Iterator[Verdict]:
+    """Check every property; what a strategy raises is a failure of that property."""
+    for each in PROPERTIES:
+        yield verdict(each, candidate)
+
+
+def verdict(wanted: Property, candidate: Candidate) -> Verdict:
+    """Check one property.
+
+    Args:
+        wanted: The property.
+        candidate: The strategy.
+    """
+    outcome: Outcome = "fail"
+    try:
+        with warnings.catch_warnings(record=True):  # Avalanche's, dozens a training
+            detail, outcome = wanted.check(candidate), "pass"
+    except NotApplicableError as reason:
+        detail, outcome = str(reason), "not applicable"
+    except BrokenError as reason:
+        detail = str(reason)
+    except Exception as error:
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        place = f"{frame.filename}, line {frame.lineno}"
+        detail = f"it raised {type(error).__name__}: {error} ({place})"
+    cause = wanted.cause if outcome == "fail" else ""
+    return Verdict(wanted.name, outcome, detail, wanted.meaning, cause)

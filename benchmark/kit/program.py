@@ -1,0 +1,212 @@
+"""The tiny trainings of a candidate that the properties compare."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
+from avalanche.training.supervised import Naive
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from benchmark.avalanche_strategies import make
+from benchmark.evaluation import LOADER
+from benchmark.kit.candidate import Candidate
+from benchmark.kit.models import SAMPLES, data
+from benchmark.kit.property import BrokenError
+from benchmark.models.bank import ModelBank
+from benchmark.scenarios.scenario import InMemoryDataset
+from benchmark.training import InMemoryTraining
+
+BATCH = 10
+
+MakeOptimizer = Callable[[Any], torch.optim.Optimizer]
+OPTIMIZERS: dict[str, MakeOptimizer] = {
+    "SGD": lambda p: torch.optim.SGD(p, lr=0.3),
+    "SGD with momentum and weight decay": lambda p: torch.optim.SGD(
+        p, lr=0.03, momentum=0.9, weight_decay=0.01
+    ),
+    "Adam with weight decay": lambda p: torch.optim.Adam(p, lr=0.02, weight_decay=0.01),
+}
+WITH_MOMENTS = [name for name in OPTIMIZERS if name != "SGD"]
+"""Those that move a parameter whose gradient is zero."""
+
+State = dict[str, Tensor]
+
+
+@dataclass
+class Program:
+    """A candidate with a model to train.
+
+    Attributes:
+        strategy: The Avalanche strategy.
+        plugin: The candidate's plugin; ``None`` where there is none.
+        train: The experiences.
+        test: The same data, to evaluate.
+    """
+
+    strategy: Any
+    plugin: Any
+    train: list[Any]
+    test: list[Any]
+
+    @property
+    def model(self) -> nn.Module:
+        """The model as it is now."""
+        model: nn.Module = self.strategy.model
+        return model
+
+    def run(
+        self,
+        models: Sequence[int] | None = None,
+        *,
+        reset: bool = True,
+        reseed: bool = True,
+        after_each: Callable[[int], None] = lambda model: None,
+    ) -> State:
+        """Train models in turn.
+
+        Args:
+            models: Which; all where not given.
+            reset: Whether each starts with a fresh optimizer.
+            reseed: Whether each starts with a global generator of its own seed. Else they go on
+                from the last one's, as in an ordinary program.
+            after_each: Called with the model just trained.
+
+        Returns:
+            A copy of the weights and buffers.
+
+        Raises:
+            BrokenError: They are not finite.
+        """
+        if not reseed:
+            torch.manual_seed(100)
+        for i in range(len(self.train)) if models is None else models:
+            if reseed:
+                torch.manual_seed(100 + i)
+            if i > 0:
+                self.strategy.train_mb_size = BATCH
+            self.strategy.train(
+                self.train[i], eval_streams=[], reset_optimizer_state=reset, **LOADER
+            )
+            if not finite(state(self.model)):
+                raise BrokenError(
+                    f"weights are NaN or infinite when model {i + 1} has been trained"
+                )
+            after_each(i)
+        return state(self.model)
+
+    def losses(self) -> list[float]:
+        """Evaluate every model by the strategy; return their mean cross-entropies."""
+        meter = _Losses()
+        self.strategy.plugins.append(meter)
+        try:
+            self.strategy.eval(self.test, **LOADER)
+        finally:
+            self.strategy.plugins.remove(meter)
+        return meter.losses
+
+
+class _Losses:
+    """The part of an Avalanche plugin that measures the loss of each experience evaluated."""
+
+    def __init__(self) -> None:
+        self.losses: list[float] = []
+        self._batches: list[Tensor] = []
+
+    def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        self._batches = []
+
+    def after_eval_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        self._batches.append(cross_entropy(strategy.mb_output, strategy.mb_y, reduction="none"))
+
+    def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        self.losses.append(torch.cat(self._batches).mean().item())
+
+
+def program(
+    candidate: Candidate,
+    model: nn.Module,
+    *,
+    strength: float | None = None,
+    fine_tuning: bool = False,
+    optimizer: str = "SGD",
+    first_batch: int = BATCH,
+    epochs: int = 4,
+    models: int = 3,
+    watchers: Sequence[Any] = (),
+    device: str = "cpu",
+) -> Program:
+    """Set up a training of a candidate.
+
+    Args:
+        candidate: It trains in its own template, or as a plugin in the harness's.
+        model: What to train, from these weights.
+        strength: The candidate's dial; its default where not given.
+        fine_tuning: The same without the candidate.
+        optimizer: A name of ``OPTIMIZERS``.
+        first_batch: Samples of a training batch of the first model; the others take ``BATCH``.
+        epochs: Passes over each model's data.
+        models: How many experiences there are.
+        watchers: Plugins that come after the candidate's.
+        device: Where to train.
+    """
+    parts = [(x.to(device), y.to(device)) for x, y in data(models)]
+    labels = range(models) if isinstance(model, ModelBank) else [0] * models
+    datasets = [InMemoryDataset.of(x, y, t) for (x, y), t in zip(parts, labels, strict=True)]
+    streams = benchmark_from_datasets(train=datasets, test=datasets)
+    streams = with_task_labels(with_classes_timeline(streams)).streams
+    plugin = None if fine_tuning else candidate.make_plugin(strength)
+    plugins = [*([] if plugin is None else [plugin]), *watchers]
+    model = model.to(device)
+    made = OPTIMIZERS[optimizer](model.parameters())
+    batches = [first_batch, *[BATCH] * (models - 1)]
+    strategy: Any
+    if candidate.template is None:
+        strategy = InMemoryTraining(
+            model=model,
+            optimizer=made,
+            batch_size=first_batch,
+            steps=[epochs * math.ceil(SAMPLES / size) for size in batches],
+            order_seeds=range(models),
+            device=device,
+            plugins=plugins,
+        )
+    else:
+        itself = not fine_tuning and candidate.plugin is None
+        strategy = make(
+            candidate.template if itself else Naive,
+            candidate.arguments_at(strength) if itself else {},
+            model=model,
+            optimizer=made,
+            batch_size=first_batch,
+            most_epochs=epochs,
+            device=device,
+            plugins=plugins,
+        )
+    return Program(strategy, plugin, list(streams["train"]), list(streams["test"]))
+
+
+def state(model: nn.Module) -> State:
+    """Return a copy of a model's weights and buffers, on the CPU."""
+    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}
+
+
+def same(a: State, b: State) -> bool:
+    """Whether two states are equal bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def distance(a: State, b: State) -> float:
+    """Return the largest difference of any number of two states."""
+    gaps = [(a[n].double() - b[n].double()).abs().max() for n in a if a[n].shape == b[n].shape]
+    return torch.stack(gaps).max().item()
+
+
+def finite(values: State) -> bool:
+    """Whether all numbers are finite."""
+    return all(bool(value.isfinite().all()) for value in values.values())

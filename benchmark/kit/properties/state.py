@@ -1,0 +1,99 @@
+"""What a strategy keeps: that it survives a checkpoint, and how it grows."""
+
+from __future__ import annotations
+
+import pickle
+
+from benchmark.kit.candidate import Candidate
+from benchmark.kit.models import bank, ordinary
+from benchmark.kit.program import WITH_MOMENTS, Program, State, distance, program, same
+from benchmark.kit.properties.strength import strength_or_default
+from benchmark.kit.property import BrokenError, NotApplicableError, Property
+
+_MODELS = (2, 4, 8)
+_SLACK = 0.5
+
+
+def _start(candidate: Candidate) -> Program:
+    strength = strength_or_default(candidate)
+    return program(candidate, bank(), strength=strength, optimizer=WITH_MOMENTS[0])
+
+
+def _compare(resumed: State, whole: State) -> str:
+    if not same(resumed, whole):
+        raise BrokenError(
+            f"the resumed training differs from the uninterrupted one by up to "
+            f"{distance(resumed, whole):.2g}"
+        )
+    return "resumed after the first model, the same weights bit for bit"
+
+
+def _checkpoint(candidate: Candidate) -> str:
+    trained = _start(candidate)
+    trained.run([0], reset=False)
+    try:
+        trained.strategy, trained.plugin = pickle.loads(
+            pickle.dumps((trained.strategy, trained.plugin))
+        )
+    except (pickle.PicklingError, TypeError, AttributeError) as error:
+        raise BrokenError(f"it cannot be pickled: {error}") from error
+    return _compare(trained.run([1, 2], reset=False), _start(candidate).run(reset=False))
+
+
+def _state_dict(candidate: Candidate) -> str:
+    if not (
+        hasattr(candidate.plugin, "state_dict") and hasattr(candidate.plugin, "load_state_dict")
+    ):
+        raise NotApplicableError("it has no state_dict; a checkpoint takes it whole")
+    before, resumed = _start(candidate), _start(candidate)
+    before.run([0])
+    for old, new in ((before.plugin, resumed.plugin), (before.model, resumed.model)):
+        new.load_state_dict(pickle.loads(pickle.dumps(old.state_dict())))
+    return _compare(resumed.run([1, 2]), _start(candidate).run())
+
+
+def _memory(candidate: Candidate) -> str:
+    model = ordinary()
+    strength = strength_or_default(candidate)
+    trained = program(candidate, model, strength=strength, epochs=3, models=_MODELS[-1])
+    sizes: dict[int, int] = {}
+
+    def weigh(last: int) -> None:
+        if last + 1 in _MODELS:
+            kept = trained.strategy.plugins if trained.plugin is None else trained.plugin
+            sizes[last + 1] = len(pickle.dumps(kept))
+
+    trained.run(after_each=weigh)
+    unit = sum(p.numel() * p.element_size() for p in model.parameters())
+    early, late = ((sizes[b] - sizes[a]) / unit for a, b in ((2, 4), (4, 8)))
+    told = f"from 2 to 4 models {early:+.2f}, from 4 to 8 {late:+.2f} times the parameters' size"
+    grows = "constant" if early + late < _SLACK else "linear"
+    grows = grows if late <= 2 * early + _SLACK else "faster than linear"
+    if candidate.memory is None:
+        raise NotApplicableError(f"it declares nothing; measured: {grows}, {told}")
+    if grows not in {candidate.memory, "constant"}:
+        raise BrokenError(f"declared {candidate.memory}, but {told}")
+    return f"declared {candidate.memory}; {told}"
+
+
+PROPERTIES = (
+    Property(
+        "a checkpoint keeps everything",
+        "Pickled after a model and loaded again, the training goes on bit for bit.",
+        "State is kept by id(parameter), in a closure or in a lambda, or refers to the old model.",
+        _checkpoint,
+    ),
+    Property(
+        "the state dict holds everything",
+        "A new plugin that loads the state dict of the old one goes on bit for bit.",
+        "An attribute is missing in state_dict, most often an anchor or a counter.",
+        _state_dict,
+    ),
+    Property(
+        "memory grows as declared",
+        "With the number of models the state grows no faster than the strategy declares.",
+        "One importance and anchor is kept for each model, where one quadratic can hold the sum "
+        "(strategies.quadratic.merge).",
+        _memory,
+    ),
+)

@@ -1,0 +1,99 @@
+"""Where a strategy works: on an accelerator, and in Avalanche without this harness."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from avalanche.benchmarks import class_incremental_benchmark
+from avalanche.benchmarks.utils import as_classification_dataset
+from avalanche.models import IncrementalClassifier
+from avalanche.training.supervised import Naive
+from torch import Tensor, nn
+from torch.utils.data import TensorDataset
+
+from benchmark.avalanche_strategies import make
+from benchmark.evaluation import LOADER
+from benchmark.kit.candidate import Candidate
+from benchmark.kit.models import FEATURES, HIDDEN, bank, data
+from benchmark.kit.program import BATCH, distance, finite, program, state
+from benchmark.kit.properties.strength import strength_or_default
+from benchmark.kit.property import BrokenError, NotApplicableError, Property
+
+_CLOSE = 1e-2
+_EPOCHS = 6
+
+
+class _Growing(nn.Module):
+    """A network whose head grows with the classes, as Avalanche's examples have it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.hidden = nn.Sequential(nn.Linear(FEATURES, HIDDEN), nn.Tanh())
+        self.head = IncrementalClassifier(HIDDEN, initial_out_features=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.hidden(x))
+        return logits
+
+
+def _plain_avalanche(candidate: Candidate) -> str:
+    ((x, y),) = data(1)
+    samples = TensorDataset(x, y)
+    samples.targets = y.tolist()  # type: ignore[attr-defined]
+    whole = as_classification_dataset(samples)
+    benchmark = class_incremental_benchmark({"train": whole, "test": whole}, num_experiences=2)
+    strength = strength_or_default(candidate)
+    plugin = candidate.make_plugin(strength)
+    itself = plugin is None
+    template = candidate.template if itself and candidate.template else Naive
+    model = _Growing()
+    strategy = make(
+        template,
+        candidate.arguments_at(strength) if itself else {},
+        model=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.05),
+        batch_size=BATCH,
+        most_epochs=_EPOCHS,
+        device="cpu",
+        plugins=[] if plugin is None else [plugin],
+    )
+    for experience in benchmark.train_stream:
+        strategy.train(experience, eval_streams=[], **LOADER)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of metrics that nobody asked for
+            strategy.eval(benchmark.test_stream, **LOADER)
+    if not finite(state(model)):
+        raise BrokenError("weights are NaN or infinite")
+    return "two experiences with new classes each and a head that grows, evaluated in between"
+
+
+def _accelerator(candidate: Candidate) -> str:
+    if not torch.cuda.is_available():
+        raise NotApplicableError("there is no GPU here")
+    strength = strength_or_default(candidate)
+    here, there = (
+        program(candidate, bank(), strength=strength, device=device).run()
+        for device in ("cpu", "cuda")
+    )
+    gap = distance(here, there)
+    if gap > _CLOSE:
+        raise BrokenError(f"weights differ by up to {gap:.2g} from those on the CPU")
+    return f"weights differ by at most {gap:.2g} from those on the CPU"
+
+
+PROPERTIES = (
+    Property(
+        "works in plain Avalanche",
+        "It trains a network with a growing head on Avalanche's own data, without the harness.",
+        "It expects a model bank, data in memory, or parameters that never change their shape.",
+        _plain_avalanche,
+    ),
+    Property(
+        "works on a GPU",
+        "On a GPU the weights are those on the CPU, up to rounding.",
+        "Tensors are made on the CPU, or moved there.",
+        _accelerator,
+    ),
+)

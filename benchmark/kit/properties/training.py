@@ -1,0 +1,126 @@
+"""What must not leak into training: evaluation, modes, chance."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from benchmark.kit.candidate import Candidate
+from benchmark.kit.models import bank, normalised
+from benchmark.kit.program import Program, State, distance, program, same
+from benchmark.kit.properties.strength import strength_or_default
+from benchmark.kit.property import BrokenError, Property
+
+
+def _with_and_without_evaluation(candidate: Candidate, **options: Any) -> tuple[State, State]:
+    results = []
+    for evaluates in (True, False):
+        strength = strength_or_default(candidate)
+        trained: Program = program(candidate, normalised(), strength=strength, **options)
+        look = trained.losses if evaluates else list
+        results.append(trained.run(reseed=False, after_each=lambda model, look=look: look()))  # type: ignore[misc]
+    return results[0], results[1]
+
+
+def _evaluation(candidate: Candidate) -> str:
+    seen, unseen = _with_and_without_evaluation(candidate)
+    if not same(seen, unseen):
+        plain = same(*_with_and_without_evaluation(candidate, fine_tuning=True))
+        also = "" if plain else "; so do fine-tuning's in the same template"
+        raise BrokenError(
+            f"weights differ by up to {distance(seen, unseen):.2g} when all models are evaluated "
+            f"after each{also}"
+        )
+    return "the same weights, whether models are evaluated in between or not"
+
+
+class _Modes:
+    """The part of an Avalanche plugin that watches modes and running statistics."""
+
+    def __init__(self) -> None:
+        self.trained_in_evaluation_mode = 0
+        self.forwards = 0
+        self.modes: dict[str, bool] = {}
+        self.buffers: State = {}
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Set one layer to evaluation mode, as one does to keep its dropout out."""
+        for module in strategy.model.modules():
+            if isinstance(module, torch.nn.Dropout):
+                module.eval()
+
+    def before_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        self.forwards += 1
+        self.trained_in_evaluation_mode += not strategy.model.training
+
+    def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
+        self.modes = {name: m.training for name, m in strategy.model.named_modules()}
+        self.buffers = {name: value.clone() for name, value in strategy.model.named_buffers()}
+
+
+def _mode(training: bool) -> str:
+    return "training" if training else "evaluation"
+
+
+def _left_as_found(candidate: Candidate) -> str:
+    watch = _Modes()
+    strength = strength_or_default(candidate)
+    trained = program(candidate, normalised(), strength=strength, watchers=[watch])
+    wrong: list[str] = []
+    for i in range(len(trained.train)):
+        trained.run([i])
+        wrong += [
+            f"{type(module).__name__} {name} is left in {_mode(module.training)} mode, not in "
+            f"{_mode(watch.modes[name])} mode"
+            for name, module in trained.model.named_modules()
+            if module.training != watch.modes[name]
+        ]
+        wrong += [
+            f"{name} changes after the last step"
+            for name, value in trained.model.named_buffers()
+            if not torch.equal(value, watch.buffers[name])
+        ]
+    if watch.trained_in_evaluation_mode:
+        wrong.append(
+            f"{watch.trained_in_evaluation_mode} of {watch.forwards} training passes are in "
+            "evaluation mode, without dropout and with running statistics that stand still"
+        )
+    if wrong:
+        raise BrokenError("; ".join(dict.fromkeys(wrong)))
+    return "training mode in training, each layer's own mode and all running statistics kept"
+
+
+def _deterministic(candidate: Candidate) -> str:
+    strength = strength_or_default(candidate)
+    first, second = (program(candidate, bank(), strength=strength).run() for _ in range(2))
+    if not same(first, second):
+        raise BrokenError(
+            f"two trainings from the same seeds differ by up to {distance(first, second):.2g}"
+        )
+    return "the same weights twice, bit for bit"
+
+
+PROPERTIES = (
+    Property(
+        "evaluation changes nothing",
+        "Training gives the same weights whether the models are evaluated in between or not.",
+        "Evaluation draws from the generator that training draws from, as Avalanche's data "
+        "loaders do, or a plugin keeps state in its evaluation callbacks.",
+        _evaluation,
+    ),
+    Property(
+        "modes are left as found",
+        "The model trains in training mode, and estimating importances changes neither the mode "
+        "of a layer nor the statistics of batch normalisation.",
+        "model.eval() or model.train() without putting back each module's own mode, or an "
+        "importance pass in training mode.",
+        _left_as_found,
+    ),
+    Property(
+        "deterministic",
+        "The same seeds give the same weights, bit for bit.",
+        "A generator without a seed, or the order of a set.",
+        _deterministic,
+    ),
+)

@@ -1,0 +1,55 @@
+"""What a property of a strategy is, and the verdict on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from benchmark.kit.candidate import Candidate
+
+Outcome = Literal["pass", "fail", "not applicable"]
+
+
+class BrokenError(Exception):
+    """The property does not hold; the message says what was seen."""
+
+
+class NotApplicableError(Exception):
+    """The property cannot be checked for this strategy; the message says why."""
+
+
+@dataclass(frozen=True)
+class Property:
+    """Something that must hold for every strategy.
+
+    Attributes:
+        name: What it is called.
+        meaning: One sentence: what holds, where it does.
+        cause: The usual cause where it does not.
+        check: Returns what was measured, or raises ``BrokenError`` or ``NotApplicableError``.
+    """
+
+    name: str
+    meaning: str
+    cause: str
+    check: Callable[[Candidate], str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of a property for one strategy.
+
+    Attributes:
+        property: Its name.
+        outcome: Whether it holds.
+        detail: What was seen, or why it does not apply.
+        meaning: See ``Property``.
+        cause: See ``Property``; empty where it holds.
+    """
+
+    property: str
+    outcome: Outcome
+    detail: str
+    meaning: str
+    cause: str

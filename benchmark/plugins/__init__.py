@@ -1,0 +1,145 @@
+"""Strategies and scenarios of the user's own, from a Python file or from installed packages.
+
+A plugin file lists what it adds::
+
+    STRATEGIES = [StrategyEntry("my_reg", "MyReg", __name__, MyRegSettings, "...", "...")]
+    SCENARIOS = [MyScenario]
+
+A package announces the same by entry points, one for each: in the group
+``palimpsest.strategies`` a ``StrategyEntry``, in ``palimpsest.scenarios`` a class of
+``ScenarioSettings``. They are looked at where a name is not known otherwise, and in listings.
+
+What a plugin adds stands in ``STRATEGIES`` and ``FAMILIES`` beside what ships. A hash of its
+code is part of the keys of the runs that use it, and worker processes are sent the text that
+was hashed: a file that is edited meanwhile mixes up nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from benchmark.errors import UserError
+from benchmark.plugins.additions import Addition
+from benchmark.plugins.packages import announced
+from benchmark.plugins.source import PluginSource, additions_of
+from benchmark.scenarios import FAMILIES
+from strategies.registry import STRATEGIES
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """The plugins of a process, for another one to load the same.
+
+    Attributes:
+        sources: The files, with their text.
+        packages: Whether those that packages announce were loaded.
+    """
+
+    sources: tuple[PluginSource, ...] = ()
+    packages: bool = False
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """Where an addition is from: the file or package, and the hash of its code."""
+
+    place: str
+    digest: str
+
+
+_origins: dict[tuple[str, str], _Origin] = {}
+_sources: dict[str, PluginSource] = {}
+
+
+def load_files(paths: Iterable[Path]) -> None:
+    """Load plugin files, each once; one that was edited since is loaded anew.
+
+    Args:
+        paths: The Python files.
+
+    Raises:
+        UserError: With the file and, where there is one, the line.
+    """
+    for path in paths:
+        _load(PluginSource.read(path))
+
+
+@cache
+def load_packages() -> None:
+    """Load what installed packages announce.
+
+    Raises:
+        UserError: Names the package and the entry point.
+    """
+    for addition, digest in announced():
+        _register(addition, _Origin(addition.place, digest))
+
+
+def loaded() -> Loaded:
+    """Return what was loaded in this process."""
+    return Loaded(tuple(_sources.values()), load_packages.cache_info().currsize > 0)
+
+
+def load_again(plugins: Loaded) -> None:
+    """Load what another process has loaded."""
+    for source in plugins.sources:
+        _load(source)
+    if plugins.packages:
+        load_packages()
+
+
+def strategies_of(path: Path) -> list[str]:
+    """Return the names of the strategies that a loaded plugin file adds."""
+    place = str(path.resolve())
+    return [
+        name
+        for (kind, name), origin in _origins.items()
+        if kind == "strategy" and origin.place == place
+    ]
+
+
+def digest_of(kind: str, name: str) -> str | None:
+    """Return the hash of the code that adds a strategy or scenario; ``None`` for what ships.
+
+    Args:
+        kind: ``strategy`` or ``scenario``.
+        name: As suites name it.
+    """
+    origin = _origins.get((kind, name))
+    return None if origin is None else origin.digest
+
+
+def _load(source: PluginSource) -> None:
+    if _sources.get(source.path) == source:
+        return
+    _forget(source.path)
+    digest = hashlib.sha256(source.text.encode()).hexdigest()[:16]
+    for addition in additions_of(source):
+        _register(addition, _Origin(source.path, digest))
+    _sources[source.path] = source
+
+
+def _register(addition: Addition, origin: _Origin) -> None:
+    kind, name = addition.kind, addition.name
+    known: dict[str, object] = STRATEGIES if kind == "strategy" else FAMILIES  # type: ignore[assignment]
+    if name in known:
+        other = _origins.get((kind, name))
+        holder = "Palimpsest has" if other is None else f"{other.place} adds"
+        raise UserError(
+            f"{addition.place}: {holder} a {kind} {name!r} already; choose another name"
+        )
+    known[name] = addition.value
+    _origins[kind, name] = origin
+
+
+def _forget(place: str) -> None:
+    """Take back what an earlier version of a file has added."""
+    for (kind, name), origin in list(_origins.items()):
+        if origin.place == place:
+            del _origins[kind, name]
+            del (STRATEGIES if kind == "strategy" else FAMILIES)[name]
+    _sources.pop(place, None)

@@ -1,0 +1,133 @@
+"""Checking one strategy or scenario that a plugin adds."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+import textwrap
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+from pydantic import create_model
+from pydantic.dataclasses import dataclass as validated_dataclass
+
+from benchmark.errors import UserError
+from benchmark.scenarios.settings import ScenarioSettings
+from strategies.registry import StrategyEntry
+from strategies.settings import StrategySettings
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Addition:
+    """One strategy or scenario, checked.
+
+    Attributes:
+        kind: Which of the two.
+        name: What suites call it.
+        value: What stands in ``STRATEGIES`` or ``FAMILIES``.
+        place: The file and line, or the package, for messages.
+    """
+
+    kind: Literal["strategy", "scenario"]
+    name: str
+    value: StrategyEntry | type[ScenarioSettings]
+    place: str
+
+
+def strategy_of(value: Any, place: str) -> Addition:
+    """Check a strategy's entry; settings that are a dataclass become a pydantic model.
+
+    Args:
+        value: What the plugin lists.
+        place: Where it stands.
+
+    Raises:
+        UserError: What is wrong with it.
+    """
+    if not isinstance(value, StrategyEntry):
+        raise UserError(
+            f"{place}: expected a StrategyEntry (from strategies.registry import StrategyEntry), "
+            f"got {_told(value)}"
+        )
+    _check_name(value.name, place)
+    entry = dataclasses.replace(value, settings=_settings_model(value.settings, place))
+    return Addition("strategy", entry.name, entry, place)
+
+
+def scenario_of(value: Any, place: str) -> Addition:
+    """Check a scenario family.
+
+    Args:
+        value: What the plugin lists.
+        place: Where it stands.
+
+    Raises:
+        UserError: What is wrong with it.
+    """
+    if not (isinstance(value, type) and issubclass(value, ScenarioSettings)):
+        raise UserError(
+            f"{place}: expected a class derived from benchmark.scenarios.settings."
+            f"ScenarioSettings, got {_told(value)}"
+        )
+    name = value.model_fields["family"].default
+    if not isinstance(name, str):
+        raise UserError(
+            f"{place}: {value.__name__} does not say its name; add a field such as "
+            "family: Literal['my_scenario'] = 'my_scenario'"
+        )
+    _check_name(name, place)
+    if value.build is ScenarioSettings.build:
+        raise UserError(f"{place}: {value.__name__} has no method build(self, seed, root, device)")
+    return Addition("scenario", name, value, place)
+
+
+def _check_name(name: str, place: str) -> None:
+    if not NAME.fullmatch(name):
+        raise UserError(
+            f"{place}: {name!r} is no name for a suite; expected lower-case letters, digits and "
+            "underscores, such as my_reg"
+        )
+
+
+def _settings_model(settings: Any, place: str) -> type[StrategySettings]:
+    if isinstance(settings, type) and issubclass(settings, StrategySettings):
+        return settings
+    if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
+        raise UserError(
+            f"{place}: its settings are {_told(settings)}, expected a dataclass or a class "
+            "derived from strategies.settings.StrategySettings"
+        )
+    described = _attribute_docstrings(settings)
+    checked: Any = validated_dataclass(settings)
+    fields: dict[str, Any] = {}
+    for name, field in checked.__pydantic_fields__.items():
+        field.description = field.description or described.get(name)
+        fields[name] = (field.annotation, field)
+    return create_model(
+        settings.__name__, __base__=StrategySettings, __doc__=settings.__doc__, **fields
+    )
+
+
+def _attribute_docstrings(documented: type[Any]) -> dict[str, str]:
+    """Return the docstrings that follow a class's fields, by field."""
+    try:
+        (body,) = ast.parse(textwrap.dedent(inspect.getsource(documented))).body
+    except (OSError, TypeError):  # no source, as in an interactive session
+        return {}
+    assert isinstance(body, ast.ClassDef)
+    found = {}
+    for field, text in pairwise(body.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            value = text.value if isinstance(text, ast.Expr) else None
+            if isinstance(value, ast.Constant) and isinstance(value.value, str):
+                found[field.target.id] = inspect.cleandoc(value.value)
+    return found
+
+
+def _told(value: Any) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else f"{value!r}"

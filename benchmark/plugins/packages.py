@@ -1,0 +1,48 @@
+"""What installed packages announce by entry points."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.plugins.additions import Addition, scenario_of, strategy_of
+
+GROUPS: dict[str, Callable[[Any, str], Addition]] = {
+    "palimpsest.strategies": strategy_of,
+    "palimpsest.scenarios": scenario_of,
+}
+
+
+def announced() -> Iterator[tuple[Addition, str]]:
+    """Load every entry point of the groups; yield what it adds and the hash of its package.
+
+    Raises:
+        UserError: Names the package and the entry point.
+    """
+    for group, check in GROUPS.items():
+        for point in entry_points(group=group):
+            package = "a package" if point.dist is None else f"package {point.dist.name}"
+            place = f"{package}, entry point {group}:{point.name} = {point.value}"
+            try:
+                value = point.load()
+            except Exception as error:
+                raise UserError(f"{place}: {type(error).__name__}: {error}") from error
+            yield check(value, place), _digest(point)
+
+
+def _digest(point: EntryPoint) -> str:
+    """Hash all Python files of the package that an entry point is in, names and content."""
+    spec = find_spec(point.module.partition(".")[0])
+    folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or []]
+    files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
+    if spec and spec.origin and not files:
+        files = [Path(spec.origin)]
+    total = hashlib.sha256()
+    for file in files:
+        total.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return total.hexdigest()[:16]

@@ -1,0 +1,148 @@
+"""A plugin file: reading it, running it, and the line of what is wrong with it."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Self
+
+from benchmark.errors import UserError
+from benchmark.plugins.additions import Addition, scenario_of, strategy_of
+from strategies.registry import StrategyEntry
+
+MODULE_PREFIX = "palimpsest_plugin_"
+"""So that a file called like a module hides none."""
+
+_LISTS: dict[str, Callable[[Any, str], Addition]] = {
+    "STRATEGIES": strategy_of,
+    "SCENARIOS": scenario_of,
+}
+
+
+@dataclass(frozen=True)
+class PluginSource:
+    """A plugin file as it was read.
+
+    Attributes:
+        path: The file.
+        text: Its content.
+    """
+
+    path: str
+    text: str
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file.
+
+        Raises:
+            UserError: It cannot be read, or is no Python file.
+        """
+        if path.suffix != ".py":
+            raise UserError(f"{path}: a plugin is a Python file, NAME.py")
+        if not path.is_file():
+            raise UserError(f"{path}: there is no such plugin file")
+        try:
+            return cls(str(path.resolve()), path.read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"{path}: cannot be read as text: {error}") from None
+
+    @property
+    def module(self) -> str:
+        """The name of the module that it becomes."""
+        return MODULE_PREFIX + Path(self.path).stem
+
+
+def additions_of(source: PluginSource) -> list[Addition]:
+    """Run a plugin file and check what it lists.
+
+    Raises:
+        UserError: With the file and the line.
+    """
+    module = _run(source)
+    lists = {name: vars(module)[name] for name in _LISTS if name in vars(module)}
+    if not lists:
+        raise UserError(
+            f"{source.path}: lists nothing to add; expected STRATEGIES = [StrategyEntry(...)] or "
+            "SCENARIOS = [...] (palimpsest new strategy NAME writes an example)"
+        )
+    return [
+        addition
+        for name, values in lists.items()
+        for addition in _checked(source, module, name, values)
+    ]
+
+
+def _checked(
+    source: PluginSource, module: ModuleType, variable: str, values: Any
+) -> Iterator[Addition]:
+    if not isinstance(values, list | tuple):
+        raise UserError(f"{_place(source, variable)}: {variable} is {values!r}, expected a list")
+    for value in values:
+        place = _place(source, variable, getattr(value, "name", None))
+        addition = _LISTS[variable](value, place)
+        entry = addition.value
+        if isinstance(entry, StrategyEntry):
+            _check_class(entry, module, place)
+        yield addition
+
+
+def _check_class(entry: StrategyEntry, module: ModuleType, place: str) -> None:
+    own = entry.module == module.__name__  # that of another module is imported when it trains
+    if own and not isinstance(vars(module).get(entry.class_name), type):
+        raise UserError(f"{place}: the file has no class {entry.class_name!r}")
+
+
+def _run(source: PluginSource) -> ModuleType:
+    name = source.module
+    earlier = sys.modules.get(name)
+    if earlier is not None and earlier.__file__ != source.path:
+        raise UserError(
+            f"{source.path}: {earlier.__file__} is a plugin of that file name, too; rename one"
+        )
+    try:
+        code = compile(source.text, source.path, "exec")
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        place = f"{source.path}, line {line}" if line else source.path
+        raise UserError(f"{place}: not valid Python: {getattr(error, 'msg', error)}") from None
+    module = ModuleType(name)
+    module.__file__ = source.path
+    # As it was read, for tracebacks and inspect; the file may be edited meanwhile.
+    content = source.text.splitlines(keepends=True)
+    linecache.cache[source.path] = (len(source.text), None, content, source.path)
+    sys.modules[name] = module  # where classes of the file are pickled from, and entries load them
+    try:
+        exec(code, vars(module))
+    except Exception as error:
+        del sys.modules[name]
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == source.path]
+        place = f"{source.path}, line {lines[-1]}" if lines else source.path
+        raise UserError(f"{place}: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _place(source: PluginSource, variable: str, word: Any = None) -> str:
+    """Return the file and the line where a word stands in a list, or else the list."""
+    lines = [
+        statement.lineno
+        for statement in ast.parse(source.text).body
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Name) and node.id == variable and isinstance(node.ctx, ast.Store)
+    ]
+    words = [
+        node.lineno
+        for statement in ast.parse(source.text).body
+        if lines and statement.lineno == lines[-1]
+        for node in ast.walk(statement)
+        if isinstance(node, ast.Constant) and node.value == word and word is not None
+    ]
+    line = next(iter([*words, *lines[-1:]]), None)
+    return f"{source.path}, line {line}" if line else source.path

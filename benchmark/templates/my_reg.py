@@ -1,0 +1,83 @@
+"""A strategy of my own: a quadratic penalty whose importance is made up.
+
+Change the importance in ``estimate``, how several models' are joined in ``consolidate``, the
+settings and, at the bottom, what listings say. Then::
+
+    palimpsest check my_reg.py                       # the properties every strategy must have
+    python -m pytest test_my_reg.py                  # the same as tests
+    palimpsest run my_reg.yaml --plugin my_reg.py    # beside fine-tuning, EWC, SI and WPL
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+from torch import Tensor
+from torch.nn import Parameter
+
+from strategies.registry import StrategyEntry
+from strategies.regularizer import Regularizer
+from strategies.settings import RegularizerSettings
+
+
+class MyRegSettings(RegularizerSettings):
+    """The settings beside those of every regularizer (strength, application, seed).
+
+    A suite names them under the strategy, and ``palimpsest show strategy my_reg --plugin
+    my_reg.py`` explains them.
+    """
+
+    power: float = Field(1.0, ge=0, description="Exponent of the importance.")
+
+
+class MyReg(Regularizer):
+    """Protect large parameters: ``strength/2 * sum_i |theta*_i|^power (theta_i - theta*_i)^2``.
+
+    The base class applies the penalty to what models share, keeps importances and anchors, and
+    never touches a parameter that the current model does not use.
+    """
+
+    Settings = MyRegSettings
+    settings: MyRegSettings
+
+    def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
+        """Return the importance of the model just trained: made up, for you to replace.
+
+        Args:
+            strategy: The Avalanche strategy: ``strategy.model``, ``strategy.experience``, and
+                ``strategy.adapted_dataset``, whose samples ``strategies.fisher.draw`` draws.
+            parameters: What the model trained, by name.
+
+        Returns:
+            Tensors >= 0 of the parameters' shapes, by name.
+        """
+        return {name: p.detach().abs() ** self.settings.power for name, p in parameters.items()}
+
+    def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """Join a parameter's new importance with what earlier models left: here, their sum.
+
+        Args:
+            name: The parameter.
+            importance: What ``estimate`` returned for it.
+            value: Its value now.
+
+        Returns:
+            Importance and anchor from now on.
+        """
+        if name in self.importances:
+            importance = self.importances[name] + importance
+        return importance, value
+
+
+# What this file adds to Palimpsest, where it is given as --plugin my_reg.py.
+STRATEGIES = [
+    StrategyEntry(
+        name="my_reg",
+        class_name="MyReg",
+        module=__name__,
+        settings=MyRegSettings,
+        summary="a quadratic penalty whose importance is made up",
+        source="my own",
+    )
+]

@@ -1,0 +1,137 @@
+"""From ``palimpsest new`` over ``check`` to a run: the way of a strategy of one's own."""
+
+import json
+import subprocess
+import sys
+from unittest import mock
+
+import pytest
+import yaml
+
+from benchmark import plugins
+from benchmark.cli import main
+from benchmark.kit.check import PROPERTIES
+from benchmark.plugins.source import MODULE_PREFIX
+from benchmark.suite import load_suite
+from strategies.registry import STRATEGIES
+
+
+@pytest.fixture(autouse=True)
+def as_shipped(tmp_path, monkeypatch):
+    """Every test is in an empty folder, and starts and ends with what ships."""
+    monkeypatch.chdir(tmp_path)
+    with (
+        mock.patch.dict(STRATEGIES),
+        mock.patch.dict(plugins._origins),
+        mock.patch.dict(plugins._sources),
+    ):
+        yield
+    for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
+        del sys.modules[name]
+
+
+def command(*arguments):
+    with pytest.raises(SystemExit) as left:
+        main([str(a) for a in arguments])
+    return left.value.code
+
+
+def test_what_new_writes_is_sound(tmp_path, capsys):
+    assert command("new", "strategy", "far_pull") == 0
+    assert "palimpsest check far_pull.py" in capsys.readouterr().out
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "far_pull.py",
+        "test_far_pull.py",
+        "far_pull.yaml",
+    }
+    for path in tmp_path.iterdir():
+        assert "my_reg" not in path.read_text()
+        assert "MyReg" not in path.read_text()
+    assert command("check", "far_pull.py", "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["property"] for row in rows] == [each.name for each in PROPERTIES]
+    assert {row["strategy"] for row in rows} == {"far_pull"}
+    assert sum(row["outcome"] == "pass" for row in rows) >= 10
+
+
+def test_the_test_that_new_writes_passes(tmp_path):
+    assert command("new", "strategy", "far_pull") == 0
+    options = ["-q", "-p", "no:cacheprovider", "test_far_pull.py"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "pytest", *options], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout
+    assert " passed" in ran.stdout
+
+
+def test_the_suite_that_new_writes_runs(tmp_path, capsys):
+    assert command("new", "strategy", "far_pull") == 0
+    content = yaml.safe_load((tmp_path / "far_pull.yaml").read_text())
+    assert {"finetune", "ewc", "si", "wpl", "far_pull"} <= set(content["strategies"])
+    short = ("--set", "scenarios.turned_digits.steps=20", "--seeds", 1, "--workers", 1)
+    only = ("--strategies", "finetune,far_pull", "--plugin", "far_pull.py")
+    capsys.readouterr()
+    assert command("run", "far_pull.yaml", *only, *short, "--json") == 0
+    runs = json.loads(capsys.readouterr().out)
+    assert {run["status"] for run in runs} == {"done"}
+    stability = {run["strength"]: run["metrics"]["stability"] for run in runs}
+    assert len(set(stability.values())) > 2  # the strengths differ, and from fine-tuning
+
+
+def test_the_suite_needs_the_plugin():
+    assert command("new", "strategy", "far_pull") == 0
+    with pytest.raises(Exception, match="unknown strategy 'far_pull'"):
+        load_suite("far_pull.yaml")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Far", "is no name for a strategy"),
+        ("far-pull", "is no name for a strategy"),
+        ("../far", "is no name for a strategy"),
+        ("class", "is no name for a strategy"),
+        ("wpl", "has a strategy 'wpl' already"),
+        ("torch", "would hide Python's module 'torch'"),
+        ("taken", "test_taken.py is there already"),
+    ],
+)
+def test_new_refuses(tmp_path, capsys, name, message):
+    (tmp_path / "test_taken.py").write_text("mine")
+    assert command("new", "strategy", name) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["test_taken.py"]
+    assert (tmp_path / "test_taken.py").read_text() == "mine"
+
+
+def test_a_property_that_fails_is_told_with_its_cause(capsys):
+    assert command("check", "avalanche:SynapticIntelligence") == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "a large strength protects FAIL strength 1e+08 gives the weights of fine-tuning" in out
+    assert "Usual cause: Anchors or importances are views of the live weights" in out
+
+
+def test_settings_are_checked_too(capsys):
+    assert command("check", "ewc", "--set", "form=online", "--set", "decay=0.5") == 0
+    assert "0 fail" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["wlp"], "did you mean 'wpl'?"),
+        (["avalanche:LwG"], "Avalanche has no supervised strategy 'LwG'"),
+        (["no.py"], "there is no such plugin file"),
+        (["wpl", "--set", "momentun=1"], "--set: momentun: unknown key 'momentun'; did you mean"),
+        (["wpl", "--set", "momentum=7"], "--set: momentum: input should be less than 1"),
+        (["wpl", "--set", "momentum"], "expected NAME=VALUE"),
+        (["avalanche:EWC", "--set", "mod=online"], "did you mean 'mode'?"),
+        (["avalanche:GEM"], "missing under arguments: patterns_per_exp"),
+    ],
+    ids=str,
+)
+def test_a_mistake_exits_with_2(capsys, arguments, message):
+    assert command("check", *arguments) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err

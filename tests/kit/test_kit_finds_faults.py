@@ -1,0 +1,229 @@
+"""The kit finds every fault that was planted, and none where there is none."""
+
+import os
+from dataclasses import replace
+from typing import ClassVar
+
+import pytest
+import torch
+from avalanche.models.utils import avalanche_forward
+
+from benchmark.kit.candidate import Candidate, candidates
+from benchmark.kit.check import PROPERTIES, check, verdict
+from benchmark.kit.testing import StrategyProperties
+from strategies import L2
+from strategies.registry import STRATEGIES
+
+
+class Sound(L2):
+    """The plain anchor: every fault is planted in it."""
+
+
+class AnchorsAreViews(L2):
+    def keep(self, strategy, used):
+        super().keep(strategy, used)
+        self.anchors |= {name: parameter.detach() for name, parameter in used.items()}
+
+
+class ActsAtZero(L2):
+    @torch.no_grad()
+    def after_update(self, strategy, *_, **__):
+        super().after_update(strategy)
+        for parameter in self._parameters.values():
+            if parameter.grad is not None:
+                parameter.mul_(1 - 0.01 * strategy.optimizer.param_groups[0]["lr"])
+
+
+class ZeroGradients(L2):
+    def after_backward(self, strategy, *_, **__):
+        super().after_backward(strategy)
+        for parameter in self._parameters.values():
+            if parameter.grad is None and parameter.requires_grad:
+                parameter.grad = torch.zeros_like(parameter)
+
+
+class AsksForGradients(L2):
+    def before_update(self, strategy, *_, **__):
+        if isinstance(getattr(strategy.model, "frozen", None), torch.nn.Module):
+            for parameter in self._parameters.values():
+                parameter.grad.detach()
+
+
+class SquaresTheMean(L2):
+    def estimate(self, strategy, parameters):
+        importance = super().estimate(strategy, parameters)
+        return {name: value / strategy.train_mb_size for name, value in importance.items()}
+
+
+class DrawsInEvaluation(L2):
+    def before_eval_exp(self, strategy, *_, **__):
+        torch.rand(1)
+
+
+class LeavesTrainingMode(L2):
+    def estimate(self, strategy, parameters):
+        strategy.model.eval()
+        strategy.model.train()
+        return super().estimate(strategy, parameters)
+
+
+class TrainsInEvaluationMode(L2):
+    def before_training_iteration(self, strategy, *_, **__):
+        strategy.model.eval()
+
+
+class MovesStatistics(L2):
+    def estimate(self, strategy, parameters):
+        with torch.no_grad():
+            avalanche_forward(strategy.model, strategy.mb_x, 0)
+        return super().estimate(strategy, parameters)
+
+
+class NeverTheSame(L2):
+    def estimate(self, strategy, parameters):
+        torch.manual_seed(int.from_bytes(os.urandom(4)))
+        return {name: torch.rand_like(value) for name, value in parameters.items()}
+
+
+class ForgetsItsAnchors(L2):
+    def __getstate__(self):
+        return {**vars(self), "importances": {}, "anchors": {}}
+
+
+class KeepsEveryModel(L2):
+    def keep(self, strategy, used):
+        super().keep(strategy, used)
+        self.all = [*getattr(self, "all", []), {n: p.detach().clone() for n, p in used.items()}]
+
+
+class NeedsTensors(L2):
+    def estimate(self, strategy, parameters):
+        assert len(strategy.adapted_dataset.tensors) == 3
+        return super().estimate(strategy, parameters)
+
+
+class WithStateDict(L2):
+    def state_dict(self):
+        return {"importances": self.importances, "anchors": self.anchors, "seen": self.models_seen}
+
+    def load_state_dict(self, state):
+        self.importances, self.anchors = state["importances"], state["anchors"]
+        self.models_seen = state["seen"]
+
+
+class WithHalfAStateDict(WithStateDict):
+    def load_state_dict(self, state):
+        super().load_state_dict({**state, "importances": {}})
+
+
+FAULTS = {
+    # A checkpoint copies what should have been copied before: the resumed training differs.
+    AnchorsAreViews: {"a large strength protects", "a checkpoint keeps everything"},
+    ActsAtZero: {"strength 0 is fine-tuning"},
+    ZeroGradients: {
+        "strength 0 is fine-tuning",
+        "unused parameters stay",
+        "no gradient is handled",
+    },
+    AsksForGradients: {"no gradient is handled"},
+    SquaresTheMean: {"importance ignores the batch size"},
+    DrawsInEvaluation: {"evaluation changes nothing"},
+    LeavesTrainingMode: {"modes are left as found"},
+    TrainsInEvaluationMode: {"modes are left as found"},
+    MovesStatistics: {"modes are left as found"},
+    NeverTheSame: {
+        "deterministic",
+        "importance ignores the batch size",
+        "evaluation changes nothing",
+        "a checkpoint keeps everything",
+    },
+    ForgetsItsAnchors: {"a checkpoint keeps everything"},
+    KeepsEveryModel: {"memory grows as declared"},
+    NeedsTensors: {"works in plain Avalanche"},
+    WithHalfAStateDict: {"the state dict holds everything"},
+}
+
+
+def planted(plugin, **changes):
+    candidate = Candidate(plugin.__name__, plugin, None, dial="strength", memory="constant")
+    return replace(candidate, **changes)
+
+
+def failures(candidate):
+    return {v.property: v for v in check(candidate) if v.outcome == "fail"}
+
+
+@pytest.mark.parametrize("plugin", FAULTS, ids=lambda plugin: plugin.__name__)
+def test_a_planted_fault_is_found(plugin):
+    found = failures(planted(plugin))
+    assert found.keys() == FAULTS[plugin], {name: v.detail for name, v in found.items()}
+    assert all(v.detail and v.cause and v.meaning for v in found.values())
+
+
+@pytest.mark.parametrize("plugin", [Sound, WithStateDict])
+def test_nothing_is_found_where_nothing_is_wrong(plugin):
+    assert not failures(planted(plugin))
+
+
+def test_every_property_but_the_gpus_holds_somewhere():
+    outcomes = {v.property: v.outcome for v in check(planted(WithStateDict))}
+    outcomes.pop("works on a GPU")
+    assert set(outcomes.values()) == {"pass"}
+
+
+def test_every_property_but_the_gpus_was_seen_to_fail():
+    seen = set().union(*FAULTS.values())
+    assert seen == {each.name for each in PROPERTIES} - {"works on a GPU"}
+
+
+def test_memory_is_held_against_what_is_declared():
+    assert not failures(planted(KeepsEveryModel, memory="linear"))
+    (memory,) = (p for p in PROPERTIES if p.name == "memory grows as declared")
+    found = verdict(memory, planted(KeepsEveryModel, memory=None))
+    assert found.outcome == "not applicable"
+    assert "linear" in found.detail
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_every_strategy_that_ships_is_sound(name):
+    (candidate,) = candidates(name, {})
+    found = list(check(candidate))
+    assert not {v.property: v.detail for v in found if v.outcome == "fail"}
+    assert sum(v.outcome == "pass" for v in found) >= 6
+
+
+SEEN_IN_AVALANCHE = {
+    "EWC": {"unused parameters stay": "moved by", "importance ignores the batch size": "differs"},
+    "SynapticIntelligence": {
+        "a large strength protects": "the weights of fine-tuning, bit for bit",
+        "unused parameters stay": "moved by",
+    },
+    "MAS": {"unused parameters stay": "moved by", "modes are left as found": "running_mean"},
+    "RWalk": {
+        "unused parameters stay": "moved by",
+        "modes are left as found": "48 of 48 training passes are in evaluation mode",
+    },
+    "LwF": {"evaluation changes nothing": "so do fine-tuning's"},
+}
+
+
+@pytest.mark.parametrize("name", SEEN_IN_AVALANCHE)
+def test_what_is_wrong_in_avalanche_is_found(name):
+    (candidate,) = candidates(f"avalanche:{name}", {})
+    found = failures(candidate)
+    for wanted, words in SEEN_IN_AVALANCHE[name].items():
+        assert words in found[wanted].detail
+
+
+class TestSettings(StrategyProperties):
+    target = "ewc"
+    settings: ClassVar = {"form": "online", "decay": 0.9}
+
+
+def test_the_class_for_pytest_fails_with_the_cause():
+    class Broken(StrategyProperties):
+        target = "avalanche:SynapticIntelligence"
+
+    (wanted,) = (p for p in PROPERTIES if p.name == "a large strength protects")
+    with pytest.raises(AssertionError, match="Cause: Anchors or importances are views"):
+        Broken().test_property(wanted)
