@@ -8,6 +8,7 @@ can block when a process is ended.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import multiprocessing
 import os
@@ -139,6 +140,9 @@ def _execute(run: Run, root: Path, scratch: Path) -> Record:
     progress(0.0)
     record = execute(run, root, scratch, progress)
     file.unlink()
+    # Scenario and strategy refer to each other: left to chance, the tensors of several runs would
+    # stay, which are gigabytes where every model has data of its own.
+    gc.collect()
     return record
 
 

@@ -1,11 +1,13 @@
 """Worker processes: how they start, and what happens when one of them dies."""
 
+import gc
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -141,3 +143,26 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
         parent.send_signal(how)
         parent.wait()
     wait_until(lambda: not any(is_there(int(file.name)) for file in tmp_path.iterdir()))
+
+
+def test_nothing_of_a_run_stays_in_its_worker(monkeypatch, tmp_path):
+    class Scenario:
+        """As a real one, it is referred to by what it refers to."""
+
+        def __init__(self):
+            self.itself = self
+
+    left = []
+
+    def execute(run, root, scratch, progress):
+        left.append(weakref.ref(Scenario()))
+        return Record(**run.cell(), status="done", error=None)
+
+    monkeypatch.undo()
+    monkeypatch.setattr("benchmark.runner.execute", execute)
+    gc.disable()
+    try:
+        workers._execute(a_run("one"), ROOT, tmp_path)
+    finally:
+        gc.enable()
+    assert left[0]() is None
