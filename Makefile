@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = build/demo
 
-.PHONY: demo test lint check wheel clean
+.PHONY: demo test lint check docs wheel clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(DEMO)
@@ -22,11 +22,14 @@ lint: $(VENV)/.installed-dev
 
 check: lint test
 
+docs: $(VENV)/.installed-dev
+	$(BIN)/python -m sphinx -E -W --keep-going -q docs docs/_build/html
+
 wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel --outdir dist
 
 clean:
-	rm -rf $(VENV) build dist
+	rm -rf $(VENV) build dist docs/_build
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

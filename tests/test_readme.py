@@ -1,57 +1,138 @@
-"""What the README shows is what works."""
+"""What the README and the pages of docs/ show is what works."""
 
 import re
 import shlex
+import sys
 from pathlib import Path
+from unittest import mock
 
 import pytest
+import yaml
 
+from benchmark import plugins
 from benchmark.cli import main
+from benchmark.plugins import load_files
+from benchmark.plugins.source import MODULE_PREFIX
+from benchmark.scenarios import FAMILIES
 from benchmark.suite import load_suite
+from reports.provenance import WPL_PAPER, citation
+from strategies.registry import STRATEGIES
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+AT_ONCE = {"run", "report", "new", "list", "show"}
+"""Commands that are carried out; of the others, which train, the names and options are checked."""
 
 
-def blocks(language):
-    found = re.findall(r"```(\w*)\n(.*?)```", README.read_text(), flags=re.DOTALL)
-    return [text for name, text in found if name == language]
+def fences(page):
+    """Language and text of every block of code."""
+    return re.findall(r"^```([^\n]*)\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def blocks(page, language):
+    return [text for name, text in fences(page) if name == language]
+
+
+def write_files(page):
+    """Write what a page shows as a file: suites, and Python whose first line is ``# NAME.py``."""
+    for text in blocks(page, "yaml"):
+        Path(f"{yaml.safe_load(text)['suite']}.yaml").write_text(text)
+    for text in blocks(page, "python"):
+        named = re.match(r"# (\w+\.py)\n", text)
+        if named:
+            Path(named[1]).write_text(text)
+
+
+def commands(page):
+    lines = "".join(text for _, text in fences(page)).splitlines()
+    shown = [
+        line.removeprefix("$ palimpsest ") for line in lines if line.startswith("$ palimpsest")
+    ]
+    return [shlex.split(line, comments=True) for line in shown]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A user's folder, without anything that another test has made known."""
+    monkeypatch.chdir(tmp_path)
+    with (
+        mock.patch.dict(STRATEGIES),
+        mock.patch.dict(FAMILIES),
+        mock.patch.dict(plugins._origins),
+        mock.patch.dict(plugins._sources),
+    ):
+        yield tmp_path
+    for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
+        del sys.modules[name]
+
+
+def pages_with(content):
+    pages = [page for page in PAGES if content(page)]
+    return pytest.mark.parametrize("page", pages, ids=lambda page: page.name)
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("code", blocks("python"))
-def test_python_runs(code):
-    exec(compile(code, "README.md", "exec"), {})
+@pages_with(lambda page: blocks(page, "python"))
+def test_python_runs(page, folder):
+    for code in blocks(page, "python"):
+        exec(compile(code, page.name, "exec"), {"__name__": "page"})
 
 
-@pytest.mark.parametrize("text", blocks("yaml"))
-def test_suites_are_valid(text, tmp_path):
-    (tmp_path / "suite.yaml").write_text(text)
-    assert load_suite(str(tmp_path / "suite.yaml")).runs("cpu", tmp_path)
+@pages_with(lambda page: blocks(page, "yaml"))
+def test_suites_are_valid(page, folder):
+    write_files(page)
+    load_files(folder.glob("*.py"))
+    for text in blocks(page, "yaml"):
+        suite = load_suite(f"{yaml.safe_load(text)['suite']}.yaml")
+        assert suite.runs("cpu", folder)
 
 
-COMMANDS = [
-    shlex.split(line.removeprefix("$ palimpsest"), comments=True)
-    for block in blocks("console")
-    for line in block.splitlines()
-    if line.startswith("$ palimpsest")
-]
+@pages_with(commands)
+def test_commands_are_understood(page, folder, capsys):
+    """One after another, so that each finds what those before it wrote."""
+    write_files(page)
+    for arguments in commands(page):
+        carried_out = arguments[0] in AT_ONCE
+        options = ["--dry-run"] * (arguments[0] == "run") if carried_out else ["--help"]
+        with pytest.raises(SystemExit) as left:
+            main([*arguments, *options])
+        err = capsys.readouterr().err
+        assert left.value.code == 0 or "there is no store here" in err, (arguments, err)
 
 
-@pytest.mark.parametrize("arguments", COMMANDS, ids=" ".join)
-def test_commands_are_understood(arguments, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-    if arguments[0] == "run":
-        arguments = [*arguments, "--dry-run"]
+def test_the_own_scenario_trains(folder, capsys):
+    write_files(README)
+    short = ["--seeds", "1", "--workers", "1", "--set", "scenarios.negatives.epochs=1"]
     with pytest.raises(SystemExit) as left:
-        main(arguments)
-    err = capsys.readouterr().err
-    assert left.value.code == 0 or "there is no store here" in err
+        main(["run", "negatives.yaml", "--plugin", "negatives.py", *short])
+    assert left.value.code == 0, capsys.readouterr().err
+
+
+def test_a_command_that_is_not_there_would_be_found(folder, capsys):
+    for wrong in (["chekc", "my_reg.py"], ["check", "my_reg.py", "--sett", "a=1"]):
+        with pytest.raises(SystemExit) as left:
+            main([*wrong, "--help"])
+        assert left.value.code == 2
+
+
+def test_there_is_something_to_check():
+    assert {"README.md", "strategies.md", "own-strategy.md"} <= {page.name for page in PAGES}
+    assert blocks(README, "python")
+    assert blocks(README, "yaml")
+    assert commands(README)
+    assert ["check", "my_reg.py"] in commands(README)
+    assert ["check", "avalanche:RWalk"] in commands(ROOT / "docs" / "avalanche-findings.md")
+
+
+def test_it_is_cited_as_reports_say():
+    assert blocks(README, "bibtex") == [f"{citation()}\n\n{WPL_PAPER}\n"]
 
 
 def test_every_module_it_names_exists():
-    (tree,) = blocks("")
-    root, folder = README.parent, ""
+    (tree,) = blocks(README, "")
+    folder = ""
     for line in tree.splitlines():
         name = line.split()[0]
         folder = name if not line.startswith(" ") else folder
-        assert (root / (name if name == folder else folder + name)).exists(), name
+        assert (ROOT / (name if name == folder else folder + name)).exists(), name

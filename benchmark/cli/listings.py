@@ -172,12 +172,13 @@ def _print_settings(model: type[BaseModel]) -> None:
     print("Settings:")
     for name, field in model.model_fields.items():
         if name != "family":
-            print(f"  {name} = {_default(field)}   ({_type(field.annotation)})")
+            print(f"  {name} = {default_text(field)}   ({type_text(field.annotation)})")
             if field.description:
                 print(f"      {field.description}")
 
 
-def _default(field: FieldInfo) -> str:
+def default_text(field: FieldInfo) -> str:
+    """Write a setting's default as a suite file would."""
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
         content = json.loads(json.dumps(dict(value)))  # all of it; a dump leaves some out
@@ -185,17 +186,17 @@ def _default(field: FieldInfo) -> str:
     return json.dumps(value)
 
 
-def _type(annotation: Any) -> str:
-    """A type as a user would say it."""
+def type_text(annotation: Any) -> str:
+    """Write a type as a user would say it."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if annotation is type(None):
         return "null"
     if origin is Literal:
         return " | ".join(str(value) for value in arguments)
     if origin is Annotated:
-        return _type(arguments[0])
+        return type_text(arguments[0])
     if origin in {Union, UnionType}:
-        return " | ".join(_type(part) for part in arguments)
+        return " | ".join(type_text(part) for part in arguments)
     if arguments:
-        return f"{origin.__name__} of {', '.join(dict.fromkeys(_type(p) for p in arguments))}"
+        return f"{origin.__name__} of {', '.join(dict.fromkeys(type_text(p) for p in arguments))}"
     return str(annotation.__name__)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import traceback
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.properties import (
@@ -55,8 +57,15 @@ def verdict(wanted: Property, candidate: Candidate) -> Verdict:
     except BrokenError as reason:
         detail = str(reason)
     except Exception as error:
-        frame = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{frame.filename}, line {frame.lineno}"
-        detail = f"it raised {type(error).__name__}: {error} ({place})"
+        detail = f"it raised {type(error).__name__}: {error} ({_place(error)})"
     cause = wanted.cause if outcome == "fail" else ""
     return Verdict(wanted.name, outcome, detail, wanted.meaning, cause)
+
+
+def _place(error: Exception) -> str:
+    """Return the line where it was raised, and the file as the path for modules has it."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    file = Path(frame.filename)
+    folders = [folder for folder in sys.path if folder and file.is_relative_to(folder)]
+    names = [frame.filename, *(str(file.relative_to(folder)) for folder in folders)]
+    return f"{min(names, key=len)}, line {frame.lineno}"

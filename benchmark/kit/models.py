@@ -39,14 +39,18 @@ def shared_bank() -> ModelBank:
     return ModelBank(blocks | heads, [("x", "y", "a"), ("x", "y", "b")], CLASSES)
 
 
-def ordinary() -> nn.Module:
-    """Return a model that is no bank: every experience trains all of it."""
+def ordinary(width: int = HIDDEN) -> nn.Module:
+    """Return a model that is no bank: every experience trains all of it.
+
+    Args:
+        width: Hidden units.
+    """
     torch.manual_seed(0)
-    return nn.Sequential(_hidden(FEATURES), nn.Linear(HIDDEN, CLASSES))
+    return nn.Sequential(_hidden(FEATURES, width), nn.Linear(width, CLASSES))
 
 
-def _hidden(size: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(size, HIDDEN), nn.Tanh())
+def _hidden(size: int, width: int = HIDDEN) -> nn.Module:
+    return nn.Sequential(nn.Linear(size, width), nn.Tanh())
 
 
 def data(models: int) -> list[tuple[Tensor, Tensor]]:

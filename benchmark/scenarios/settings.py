@@ -91,7 +91,7 @@ class ScenarioSettings(Settings):
     )
     network: Literal["mlp", "cnn"] = Field("mlp", description="What the hidden layers are.")
     width: Count = Field(100, description="Units of a hidden layer, or channels.")
-    activation: Literal["relu", "tanh"] = "relu"
+    activation: Literal["relu", "tanh"] = Field("relu", description="After each hidden layer.")
     optimizer: Optimizer = Field(
         default_factory=SGD, description="Of every model; by default each starts it fresh."
     )
@@ -104,10 +104,10 @@ class ScenarioSettings(Settings):
     warmup: CountFromZero = Field(
         0, description="Steps over which each model's learning rate rises linearly."
     )
-    batch_size: Count = 64
+    batch_size: Count = Field(64, description="Samples of an optimizer step.")
     steps: Count | None = Field(None, description="Optimizer steps a model; or give epochs.")
     epochs: Count | None = Field(None, description="Passes over its data a model; or give steps.")
-    curve: Curve = Curve()
+    curve: Curve = Field(Curve(), description="How models are watched while one trains.")
 
     @field_validator("optimizer", mode="before")
     @classmethod

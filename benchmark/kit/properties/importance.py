@@ -32,8 +32,8 @@ def _independent_of_batch_size(candidate: Candidate) -> str:
     if candidate.online:
         raise NotApplicableError("it is gathered from the batches of training, as declared")
     strength = telling_strength(candidate)
-    none = _second_model(candidate, 0.0, BATCH)
     try:
+        none = _second_model(candidate, 0.0, BATCH)
         single = _second_model(candidate, strength, 1)
         halves = _second_model(candidate, strength, SAMPLES // 2)
     except BrokenError as reason:

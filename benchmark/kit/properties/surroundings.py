@@ -87,7 +87,8 @@ PROPERTIES = (
     Property(
         "works in plain Avalanche",
         "It trains a network with a growing head on Avalanche's own data, without the harness.",
-        "It expects a model bank, data in memory, or parameters that never change their shape.",
+        "It expects a model bank, task labels, data in memory, or parameters that never change "
+        "their shape.",
         _plain_avalanche,
     ),
     Property(

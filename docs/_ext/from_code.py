@@ -1,0 +1,177 @@
+"""Parts of pages that are written from the code, and so say what it does.
+
+Each directive is a function from its argument to Markdown: ``{strategy} wpl``, say.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import Any
+
+import yaml
+from docutils import nodes
+from pydantic import BaseModel
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+from benchmark.cli.listings import default_text, type_text
+from benchmark.kit.check import PROPERTIES
+from benchmark.metrics import METRICS, NEEDS_REFERENCE
+from benchmark.probes import PROBES
+from benchmark.scenarios import FAMILIES
+from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.suite_file import shipped_suites
+from strategies.registry import STRATEGIES
+
+
+def plain(text: str) -> str:
+    """Return Markdown that shows a text as it is."""
+    return re.sub(r"([\\`*_{}\[\]<>|#~$])", r"\\\1", " ".join(text.split()))
+
+
+def code(text: str) -> str:
+    """Return a text as code, in a table, too."""
+    return f"`{text.replace('|', chr(92) + '|')}`"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table of cells that are Markdown."""
+    head = list(head)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def restructured(text: str) -> str:
+    """Return Markdown that holds a docstring or a directive of reStructuredText."""
+    return f"````{{eval-rst}}\n{text}\n````\n"
+
+
+def settings(model: type[BaseModel], names: Iterable[str] | None = None) -> str:
+    """Return the table of a model's settings, or of those named."""
+    chosen = model.model_fields if names is None else names
+    fields = [(name, model.model_fields[name]) for name in chosen if name != "family"]
+    if not fields:
+        return "It has no settings.\n"
+    rows = [
+        (code(name), code(default_text(field)), _values(field.annotation), _meaning(model, name))
+        for name, field in fields
+    ]
+    columns = 4 if any(row[3] for row in rows) else 3  # without a column that is empty
+    head = ("setting", "default", "values", "meaning")
+    return table(head[:columns], (row[:columns] for row in rows))
+
+
+def strategy(name: str) -> str:
+    """What a strategy is, by its docstring, and its settings."""
+    entry = STRATEGIES[name]
+    dial = "Swept over `strengths`. " if entry.has_strength else ""
+    facts = f"{dial}The memory of its state is {entry.memory} in the number of models."
+    documented = restructured(f".. autoclass:: strategies.{entry.class_name}")
+    return "\n\n".join([documented, facts, settings(entry.settings)])
+
+
+def strategies() -> str:
+    """All strategies, a line each."""
+    rows = (
+        (f"[{name}](#{name.replace('_', '-')})", plain(entry.summary), plain(entry.source))
+        for name, entry in STRATEGIES.items()
+    )
+    return table(("strategy", "what it does", "source"), rows)
+
+
+def scenario(name: str) -> str:
+    """What a family is, by its docstring, and the settings that are its own."""
+    family, common = FAMILIES[name], ScenarioSettings.model_fields
+    own = [
+        field
+        for field, info in family.model_fields.items()
+        if field not in common
+        or (field != "family" and default_text(info) != default_text(common[field]))
+    ]
+    return "\n\n".join([restructured(_docstring(family)), settings(family, own)])
+
+
+def settings_of(place: str) -> str:
+    """The settings of any model, ``module.Class``."""
+    module, _, name = place.rpartition(".")
+    return settings(getattr(import_module(module), name))
+
+
+def metrics() -> str:
+    """Every metric by its docstring, and the reference that it needs."""
+    parts = []
+    for name in METRICS:
+        parts.append(f"## {name}\n\n{restructured(f'.. autofunction:: benchmark.metrics.{name}')}")
+        if name in NEEDS_REFERENCE:
+            needed = NEEDS_REFERENCE[name]
+            parts.append(f"Needs a run of `{needed}` with the same scenario and seed.")
+    return "\n\n".join(parts)
+
+
+def probes() -> str:
+    """Every probe by its docstring."""
+    return "\n\n".join(
+        f"## {name}\n\n{restructured(_docstring(entry.load()))}" for name, entry in PROBES.items()
+    )
+
+
+def properties() -> str:
+    """Every property of the kit."""
+    rows = ((plain(p.name), plain(p.meaning), plain(p.cause)) for p in PROPERTIES)
+    return table(("property", "what holds", "usual cause where it does not"), rows)
+
+
+def suites() -> str:
+    """The suites that ship, by their descriptions."""
+    described = {
+        name: yaml.safe_load(text).get("description", "") for name, text in shipped_suites().items()
+    }
+    return table(("suite", "what it is"), ((code(n), plain(d)) for n, d in described.items()))
+
+
+WRITERS: dict[str, Callable[..., str]] = {
+    "strategy": strategy,
+    "strategies": strategies,
+    "scenario": scenario,
+    "settings": settings_of,
+    "metrics": metrics,
+    "probes": probes,
+    "properties": properties,
+    "suites": suites,
+}
+
+
+class FromCode(SphinxDirective):
+    """A part of a page, written by the function that ``WRITERS`` has for the directive."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Return the part, parsed as a part of this page."""
+        text = WRITERS[self.name](*self.arguments)
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
+
+
+def _docstring(documented: type[Any]) -> str:
+    return inspect.getdoc(documented) or ""
+
+
+def _values(annotation: Any) -> str:
+    return " or ".join(code(value) for value in type_text(annotation).split(" | "))
+
+
+def _meaning(model: type[BaseModel], name: str) -> str:
+    """A setting's description, or that of the base whose default a model has changed."""
+    bases = (base.model_fields for base in model.__mro__ if issubclass(base, BaseModel))
+    found = (fields[name].description for fields in bases if name in fields)
+    return plain(next(filter(None, found), ""))
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Add the directives."""
+    for name in WRITERS:
+        app.add_directive(name, FromCode)
+    return {"parallel_read_safe": True}

@@ -1,0 +1,149 @@
+"""The documentation is built from the code, and says everything that there is."""
+
+import html
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmark.kit.check import PROPERTIES
+from benchmark.metrics import METRICS
+from benchmark.probes import PROBES
+from benchmark.scenarios import FAMILIES
+from strategies.registry import STRATEGIES
+
+for needed in ("sphinx", "myst_parser", "furo"):
+    pytest.importorskip(needed)
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The site, built as ``make docs`` does: a warning is an error."""
+    folder = tmp_path_factory.mktemp("site")
+    sphinx = [sys.executable, "-m", "sphinx", "-E", "-W", "--keep-going", "-q"]
+    built = subprocess.run(
+        [*sphinx, str(DOCS), str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+@pytest.fixture
+def readme(monkeypatch):
+    monkeypatch.syspath_prepend(DOCS / "_ext")
+    import readme
+
+    return readme
+
+
+def sections(page):
+    """The text of each section, by its anchor."""
+    parts = re.split(r'<section id="([^"]+)">', page.read_text())
+    texts = (" ".join(html.unescape(re.sub(r"<[^>]+>", " ", p)).split()) for p in parts[2::2])
+    return dict(zip(parts[1::2], texts, strict=True))
+
+
+def words(text):
+    return re.sub(r"\W+", " ", text).strip()
+
+
+def anchor(name):
+    return name.replace("_", "-")
+
+
+def test_every_strategy_has_its_formula_settings_and_limits(site):
+    found = sections(site / "strategies.html")
+    for name, entry in STRATEGIES.items():
+        text = found[anchor(name)]
+        first_line = entry.load().__doc__.splitlines()[0]
+        assert words(first_line) in words(text), name
+        assert "Known limits." in text, name
+        for setting, field in entry.settings.model_fields.items():
+            assert setting in text.split(), (name, setting)
+            assert words(field.description) in words(text), (name, setting)
+        assert words(entry.summary) in words(found["strategies"]), name
+
+
+def test_every_scenario_family_has_its_settings(site):
+    found = sections(site / "scenarios.html")
+    for name, family in FAMILIES.items():
+        text, common = found[anchor(name)], found["what-all-families-have"]
+        assert words(family.__doc__.splitlines()[0]) in words(text), name
+        for setting, field in family.model_fields.items():
+            if setting != "family":
+                shown = [part for part in (text, common) if setting in part.split()]
+                assert any(words(field.description or "") in words(part) for part in shown), setting
+
+
+def test_every_metric_and_probe_has_its_entry(site):
+    from benchmark import metrics
+
+    found = sections(site / "metrics.html")
+    for name in METRICS:
+        first_line = getattr(metrics, name).__doc__.splitlines()[0]
+        assert words(first_line) in words(found[anchor(name)]), name
+    found = sections(site / "probes.html")
+    for name, entry in PROBES.items():
+        assert words(entry.load().__doc__.splitlines()[0]) in words(found[name]), name
+
+
+def test_every_property_of_the_kit_is_explained(site):
+    text = words(sections(site / "own-strategy.html")["the-kit"])
+    for each in PROPERTIES:
+        assert words(each.name) in text
+        assert words(each.meaning) in text
+
+
+def test_pages_ask_for_nothing_from_outside(site):
+    pages = list(site.glob("*.html"))
+    assert len(pages) > 10
+    for page in pages:
+        loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*", page.read_text())
+        assert loaded
+        assert not [tag for tag in loaded if re.search(r'(?:src|href)="(?:https?:)?//', tag)]
+
+
+TEXT = """# Name
+
+Intro with a [paper] and [its text][paper], and [a page](docs/page.md#there).
+
+## One
+
+```yaml
+# no heading
+## nor this
+```
+
+### Inner
+
+End.
+
+## Two
+
+More.
+
+[paper]: https://example.org/paper
+"""
+
+
+def test_a_section_of_the_readme_is_at_home_in_the_docs(readme):
+    assert readme.section(TEXT, "Name").strip() == (
+        "Intro with a [paper](https://example.org/paper) and "
+        "[its text](https://example.org/paper), and [a page](page.md#there)."
+    )
+    assert readme.section(TEXT, "One").strip() == (
+        "```yaml\n# no heading\n## nor this\n```\n\n## Inner\n\nEnd."
+    )
+    assert readme.section(TEXT, "Two").strip() == "More."
+
+
+def test_a_section_that_is_not_there_is_named_with_those_that_are(readme):
+    with pytest.raises(LookupError, match=r"no section 'Three'; it has 'Name', 'One', 'Two'"):
+        readme.section(TEXT, "Three")
