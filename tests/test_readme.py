@@ -45,7 +45,8 @@ def write_files(page):
 
 
 def commands(page):
-    lines = "".join(text for _, text in fences(page)).splitlines()
+    whole = re.sub(r"\\\n>\s*", "", "".join(text for _, text in fences(page)))  # continued lines
+    lines = whole.splitlines()
     shown = [
         line.removeprefix("$ palimpsest ") for line in lines if line.startswith("$ palimpsest")
     ]
