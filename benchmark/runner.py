@@ -69,6 +69,7 @@ class Prepared:
     """A run that is ready to train.
 
     Attributes:
+        settings: Of its scenario.
         scenario: Its experiences and the bank.
         strategy: The Avalanche strategy that trains them.
         plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
@@ -78,6 +79,7 @@ class Prepared:
         at_once: Whether the strategy trains on all experiences in one call.
     """
 
+    settings: ScenarioSettings
     scenario: Scenario
     strategy: Any
     plugin: Any
@@ -129,7 +131,7 @@ def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Pre
     strategy.plugins.append(costs)
     subject = Subject(scenario, run.spec["strategy"]["strategy"], plugin, at_once, run.seed)
     probes = attach(run.spec.get("probes", ()), subject, strategy)
-    return Prepared(scenario, strategy, plugin, recorder, costs, probes, at_once)
+    return Prepared(settings, scenario, strategy, plugin, recorder, costs, probes, at_once)
 
 
 def _train_and_evaluate(
@@ -139,7 +141,7 @@ def _train_and_evaluate(
     initial = evaluate(ready.strategy, ready.scenario.test, **LOADER)
     shared = None
     if scratch and _ends_only(run):
-        shared = first_model.path_for(run, scenario_settings(run.spec), scratch)
+        shared = first_model.path_for(run, ready.settings, scratch)
     matrix, validation_matrix = _fill_matrices(ready, shared)
     curves = ready.recorder.curves
     return {

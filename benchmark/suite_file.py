@@ -52,16 +52,8 @@ class Source:
         Raises:
             UserError: No equals sign, no such scenario or strategy, or no valid YAML value.
         """
-        dotted, equals, text = assignment.partition("=")
-        if not equals or not dotted:
-            raise UserError(
-                f"--set {assignment}: expected PATH=VALUE, for example "
-                "scenarios.cold_start.width=100"
-            )
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UserError(f"--set {assignment}: {text!r} is not a YAML value") from None
+        expected = "PATH=VALUE, for example scenarios.cold_start.width=100"
+        dotted, value = parse_assignment(assignment, expected)
         path = tuple(dotted.split("."))
         self._check_label(path, assignment)
         inside: Any = self.content
@@ -82,6 +74,25 @@ class Source:
             if label not in group:
                 hint = nearest(label, group)
                 raise UserError(f"--set {assignment}: no {label!r} in {path[0]}; {hint}")
+
+
+def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
+    """Return what a ``--set`` option assigns to, and the value.
+
+    Args:
+        assignment: Name, equals sign, value in YAML.
+        expected: What a mistaken user is told to write.
+
+    Raises:
+        UserError: No name or equals sign, or no valid YAML value.
+    """
+    name, equals, text = assignment.partition("=")
+    if not equals or not name:
+        raise UserError(f"--set {assignment}: expected {expected}")
+    try:
+        return name, yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise UserError(f"--set {assignment}: {text!r} is not a YAML value") from None
 
 
 def shipped_suites() -> dict[str, str]:

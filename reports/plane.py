@@ -65,7 +65,7 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         for end in found.ends:
             _draw(ax, (end,), style, _END_SIZE)
             handles.append((_handle(style, (end,), _END_SIZE), end.variant.strategy))
-        _limits(ax)
+        limit(ax, ticks=7)
         ax.set(xlabel="plasticity: learning accuracy of the new models, %")
         ax.set_ylabel("stability: final accuracy of the earlier models, %")
         ax.grid(color="black", alpha=0.08, linewidth=0.6)
@@ -169,14 +169,19 @@ def _handle(style: Mapping[Variant, Style], points: Sequence[Point], size: float
     )  # fmt: skip
 
 
-def _limits(ax: Axes) -> None:
-    """Leave room around the points, and show neither less than some points nor the impossible."""
+def limit(ax: Axes, ticks: int) -> None:
+    """Leave room around the points, and show neither less than some points nor the impossible.
+
+    Args:
+        ax: Accuracies in per cent, on both axes.
+        ticks: At most so many intervals between ticks.
+    """
     for get, put in ((ax.get_xlim, ax.set_xlim), (ax.get_ylim, ax.set_ylim)):
         low, high = get()
         missing = max(0.0, _SPAN - (high - low)) / 2
         margin = missing + 0.03 * (high - low)
         put(max(-2.0, low - margin), min(102.0, high + margin))
-    ax.locator_params(nbins=7)
+    ax.locator_params(nbins=ticks)
 
 
 def _label(ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style]) -> None:

@@ -20,7 +20,7 @@ Here is what the others compute together:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -101,10 +101,9 @@ def fisher_of_training(
     """
     generator = torch.Generator().manual_seed(settings.seed + model_index)
     x, y, labels = draw(strategy.adapted_dataset, settings.samples, generator)
-    total = {name: torch.zeros_like(value.detach()) for name, value in parameters.items()}
-    for label in sorted(set(labels.tolist())):
-        own = labels == label
-        part = diagonal_fisher(
+
+    def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
+        return diagonal_fisher(
             strategy.model,
             parameters,
             x[own].to(strategy.device),
@@ -113,8 +112,30 @@ def fisher_of_training(
             task_label=label,
             generator=generator,
         )
-        for name, value in part.items():
-            total[name].add_(value, alpha=int(own.sum()) / len(x))
+
+    return mean_over_labels(parameters, labels, of_label)
+
+
+def mean_over_labels(
+    parameters: Mapping[str, Tensor],
+    labels: Tensor,
+    of_label: Callable[[int, Tensor], Mapping[str, Tensor]],
+) -> dict[str, Tensor]:
+    """Join what is a mean over the samples of one task label to the mean over all samples.
+
+    Args:
+        parameters: What there are values for, by name.
+        labels: The task label of each sample (N,).
+        of_label: Given a label and which samples have it (N,), the mean over those, by name.
+
+    Returns:
+        Tensors of the parameters' shapes, by name.
+    """
+    total = {name: torch.zeros_like(value.detach()) for name, value in parameters.items()}
+    for label in sorted(set(labels.tolist())):
+        own = labels == label
+        for name, value in of_label(label, own).items():
+            total[name].add_(value, alpha=int(own.sum()) / len(labels))
     return total
 
 

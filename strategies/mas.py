@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from strategies.fisher import draw
+from strategies.fisher import draw, mean_over_labels
 from strategies.regularizer import Regularizer
 from strategies.sensitivity import output_sensitivity
 from strategies.settings import MASSettings
@@ -37,13 +37,12 @@ class MAS(Regularizer):
         """Return the sensitivity of the outputs of the model just trained."""
         generator = torch.Generator().manual_seed(self.settings.seed + self.models_seen)
         x, _, labels = draw(strategy.adapted_dataset, self.settings.samples, generator)
-        total = {name: torch.zeros_like(value.detach()) for name, value in parameters.items()}
-        for label in sorted(set(labels.tolist())):
-            own = x[labels == label].to(strategy.device)
-            part = output_sensitivity(strategy.model, parameters, own, task_label=label)
-            for name, value in part.items():
-                total[name].add_(value, alpha=len(own) / len(x))
-        return total
+
+        def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
+            inputs = x[own].to(strategy.device)
+            return output_sensitivity(strategy.model, parameters, inputs, task_label=label)
+
+        return mean_over_labels(parameters, labels, of_label)
 
     def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add the new importance and move the anchor to the new weights."""

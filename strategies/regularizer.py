@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from strategies.quadratic import add_gradient_, proximal_step_, pull
-from strategies.sharing import SharedParameterPenalty, learning_rates
+from strategies.sharing import SharedParameterPenalty, fitted, learning_rates
 
 
 @dataclass
@@ -149,7 +149,7 @@ class Regularizer(SharedParameterPenalty):
         parameter = self._parameters.get(name)
         if parameter is None or parameter.shape == self.importances[name].shape:
             return
-        known = tuple(slice(0, size) for size in self.importances[name].shape)
-        importance, anchor = torch.zeros_like(parameter), parameter.detach().clone()
-        importance[known], anchor[known] = self.importances[name], self.anchors[name]
-        self.importances[name], self.anchors[name] = importance.detach(), anchor
+        anchor = parameter.detach().clone()
+        anchor[tuple(slice(0, size) for size in self.anchors[name].shape)] = self.anchors[name]
+        self.anchors[name] = anchor
+        self.importances[name] = fitted(self.importances[name], parameter.shape)

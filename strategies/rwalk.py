@@ -10,8 +10,9 @@ from avalanche.models.utils import is_multi_task_module
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies.fisher import diagonal_fisher
+from strategies.fisher import diagonal_fisher, mean_over_labels
 from strategies.settings import RWalkSettings
+from strategies.sharing import fitted
 from strategies.si import SI
 
 
@@ -65,7 +66,7 @@ class RWalk(SI):
         self._new_scores, self._steps = {}, 0
         for known in (self.fisher, self.scores):
             for name in known.keys() & self._parameters.keys():
-                known[name] = _extended(known[name], self._parameters[name])
+                known[name] = fitted(known[name], self._parameters[name].shape)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
@@ -113,15 +114,13 @@ class RWalk(SI):
     ) -> dict[str, Tensor]:
         assert self._batch is not None  # there was a step
         x, y, labels = self._batch
-        total = {name: torch.zeros_like(p) for name, p in parameters.items()}
-        for label in sorted(set(labels.tolist())):
-            own = labels == label
-            part = diagonal_fisher(
+
+        def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
+            return diagonal_fisher(
                 model, parameters, x[own], y[own], estimator="empirical", task_label=label
             )
-            for name, value in part.items():
-                total[name].add_(value, alpha=int(own.sum()) / len(x))
-        return total
+
+        return mean_over_labels(parameters, labels, of_label)
 
 
 def _samples(strategy: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,12 +134,3 @@ def _scaled(values: dict[str, Tensor]) -> dict[str, Tensor]:
     """Divide all by the largest element of any; leave them where that is 0."""
     largest = max((value.max().item() for value in values.values()), default=0.0) or 1.0
     return {name: value / largest for name, value in values.items()}
-
-
-def _extended(value: Tensor, parameter: Tensor) -> Tensor:
-    """Extend by 0 to the shape of a parameter that grew, as Avalanche's heads do."""
-    if value.shape == parameter.shape:
-        return value
-    extended = torch.zeros_like(parameter.detach())
-    extended[tuple(slice(0, size) for size in value.shape)] = value
-    return extended

@@ -34,9 +34,9 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from strategies.gauss_newton import GaussNewtonRoot
+from strategies.sharing import fitted
 
 
 @dataclass
@@ -58,19 +58,19 @@ class ModelTerm:
     def product(self, directions: Sequence[Tensor]) -> Tensor:
         """Return S_a v, given v for all parameters in the shapes they have now."""
         own = zip(self.positions, self.anchors, strict=True)
-        return self.shared.product([_fit(directions[i], anchor.shape) for i, anchor in own])
+        return self.shared.product([fitted(directions[i], anchor.shape) for i, anchor in own])
 
     def residual(self, parameters: Sequence[Tensor]) -> Tensor:
         """Return S_a v with v the distance of all parameters from their anchors."""
         own = zip(self.positions, self.anchors, strict=True)
-        away = [_fit(parameters[i], anchor.shape) - anchor for i, anchor in own]
+        away = [fitted(parameters[i], anchor.shape) - anchor for i, anchor in own]
         return self.shared.product(away)
 
     def add_transposed_product_(self, totals: Sequence[Tensor], vector: Tensor) -> None:
         """Add S_a^T u to what there is for all parameters."""
         gradients = self.shared.transposed_product(vector)
         for i, gradient in zip(self.positions, gradients, strict=True):
-            totals[i].add_(_fit(gradient, totals[i].shape))
+            totals[i].add_(fitted(gradient, totals[i].shape))
 
 
 @dataclass
@@ -168,11 +168,3 @@ def _rounding(gram: Tensor) -> float:
 def _symmetric(matrix: Tensor) -> Tensor:
     exact = matrix.double()
     return (exact + exact.T) / 2
-
-
-def _fit(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """Cut a tensor to a shape, or fill it up with zeros."""
-    if tensor.shape == shape:
-        return tensor
-    growth = [new - old for new, old in zip(shape, tensor.shape, strict=True)]
-    return pad(tensor, [side for size in reversed(growth) for side in (0, size)])

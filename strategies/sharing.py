@@ -10,8 +10,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
+import torch
 from avalanche.training.plugins import SupervisedPlugin
+from torch import Tensor
 from torch.nn import Parameter
+from torch.nn.functional import pad
 
 from strategies.settings import RegularizerSettings
 
@@ -71,3 +74,11 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
 def learning_rates(optimizer: Any) -> dict[int, float]:
     """Return each parameter's learning rate by the parameter's ``id``."""
     return {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+
+
+def fitted(tensor: Tensor, shape: torch.Size) -> Tensor:
+    """Return a tensor cut to a shape, or filled up with zeros: heads of Avalanche's grow."""
+    if tensor.shape == shape:
+        return tensor
+    growth = [new - old for new, old in zip(shape, tensor.shape, strict=True)]
+    return pad(tensor, [side for size in reversed(growth) for side in (0, size)])

@@ -6,13 +6,12 @@ import json
 import logging
 from collections.abc import Iterable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
-from benchmark.errors import UserError
+from benchmark.suite_file import parse_assignment
 
 if TYPE_CHECKING:
     from benchmark.kit.property import Verdict
@@ -34,7 +33,8 @@ def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> 
     Raises:
         UserError: There is no such strategy or setting.
     """
-    settings = dict(_setting(assignment) for assignment in assignments)
+    expected = "NAME=VALUE, for example form=online"
+    settings = dict(parse_assignment(assignment, expected) for assignment in assignments)
     logging.captureWarnings(capture=True)  # of Avalanche's imports
     from benchmark.kit.candidate import candidates
     from benchmark.kit.check import check
@@ -47,16 +47,6 @@ def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> 
         for name, verdicts in found.items():
             _print(name, verdicts)
     return int(any(v.outcome == "fail" for own in found.values() for v in own))
-
-
-def _setting(assignment: str) -> tuple[str, Any]:
-    name, equals, text = assignment.partition("=")
-    if not equals or not name:
-        raise UserError(f"--set {assignment}: expected NAME=VALUE, for example form=online")
-    try:
-        return name, yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise UserError(f"--set {assignment}: {text!r} is not a YAML value") from None
 
 
 def _print(name: str, verdicts: list[Verdict]) -> None:

@@ -15,9 +15,8 @@ from reports.cells import Cell, strength_text
 from reports.frontier import Point, frontiers
 from reports.page.canvas import MARKER, Key, Margins, canvas, line_keys, widths
 from reports.page.looks import Look
+from reports.plane import limit
 from reports.plot import Plot
-
-_SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def planes_plot(
             for strategy, cells in {**plane.strategies, **_alone(plane.ends)}.items():
                 own = [points[cell] for cell in cells if cell in points]
                 _draw(ax, own, looks[strategy], width[strategy])
-            _limits(ax)
+            limit(ax, ticks=6)
             _crosses(ax, plane, looks)
             ax.set_title(plane.title, loc="left")
             ax.set(xlabel="B, %")
@@ -164,15 +163,6 @@ def _ends(found: Estimate) -> tuple[float | None, float | None]:
     if found.low is None or found.high is None:
         return None, None
     return 100 * found.low, 100 * found.high
-
-
-def _limits(ax: Axes) -> None:
-    """Leave room around the points, and show neither less than some points nor the impossible."""
-    for get, put in ((ax.get_xlim, ax.set_xlim), (ax.get_ylim, ax.set_ylim)):
-        low, high = get()
-        margin = max(0.0, _SPAN - (high - low)) / 2 + 0.03 * (high - low)
-        put(max(-2.0, low - margin), min(102.0, high + margin))
-    ax.locator_params(nbins=6)
 
 
 def _frame(planes: Sequence[Plane], placed: Sequence[Mapping[Cell, Point]]) -> pd.DataFrame:
