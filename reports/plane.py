@@ -5,23 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.transforms import Bbox
 
 from reports.bootstrap import Estimate
 from reports.breakdown_marks import MARKED, draw_margin
 from reports.cells import Variant, strength_text
 from reports.formatting import percent
 from reports.frontier import Frontier, Frontiers, Point
+from reports.labels import Label, write_labels
 from reports.plot import Plot
-from reports.style import PALE, Style, wrapped
+from reports.style import PALE, Style, lines_of, wrapped
 
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
-_END_SIZE = 7.0
-_HEIGHT = 4.6  # inches, without the margin for what was lost
+_SIZE = 6.5  # points: of a marker
+_NEAR = 3.0  # points: markers so close hide each other, and are drawn inside one another
+_LARGER = 3.0  # points: by how much the outer one is larger
+_NAME = 30  # letters of a name in the legend, in a line
+
+# Inches: the plane itself, what is below and above it, a row of the margin for what was lost.
+_HEIGHT, _BELOW, _ABOVE, _ROW = 3.95, 0.51, 0.14, 0.3
 
 
 def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> Plot | None:
@@ -43,38 +49,41 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
     if not any(_placed(point) for _, points in lines for point in points):
         return None
 
-    rows = len({loss.variant.strategy for loss in found.breakdowns})
+    names = list(dict.fromkeys(loss.variant.strategy for loss in found.breakdowns))
+    row = max(_ROW, 0.16 * lines_of(names))
+    keys = [_legend(frontier) for frontier in found.frontiers]
+    keys = [wrapped(key, _NAME) for key in [*keys, *(end.variant.strategy for end in found.ends)]]
 
     def draw() -> Figure:
         # Placed by hand: a layout engine would draw everything twice.
-        margin = 0.45 + 0.3 * rows if rows else 0.0
-        height = _HEIGHT + margin
+        margin = 0.45 + row * len(names) if names else 0.0
+        tall = max(_HEIGHT, sum(0.1 + 0.15 * (key.count("\n") + 1) for key in keys))
+        height = _ABOVE + tall + _BELOW + margin
         figure = Figure(figsize=(8.2, height))
-        ax = figure.add_axes(
-            (0.075, (0.11 * _HEIGHT + margin) / height, 0.625, 0.86 * _HEIGHT / height)
-        )
-        if rows:
-            below = figure.add_axes((0.075, 0.42 / height, 0.625, 0.3 * rows / height))
-            draw_margin(below, found.breakdowns, style, 30)
-        handles = []
-        for place, frontier in enumerate(found.frontiers):
-            # Strategies that coincide stay visible: each later one is a little smaller.
-            size = max(5.0, 8.5 - place)
-            _draw(ax, frontier.points, style, size)
-            handles.append((_handle(style, frontier.points, size), _legend(frontier)))
-        for end in found.ends:
-            _draw(ax, (end,), style, _END_SIZE)
-            handles.append((_handle(style, (end,), _END_SIZE), end.variant.strategy))
+        ax = figure.add_axes((0.075, (_BELOW + margin) / height, 0.625, tall / height))
+        if names:
+            below = figure.add_axes((0.075, 0.42 / height, 0.625, row * len(names) / height))
+            draw_margin(below, found.breakdowns, style, _NAME)
+        drawn = [mark for _, points in lines for mark in _draw(ax, points, style)]
         limit(ax, ticks=7)
+        sizes = _resize(ax, [line for _, line in drawn])
         ax.set(xlabel="plasticity: learning accuracy of the new models, %")
         ax.set_ylabel("stability: final accuracy of the earlier models, %")
         ax.grid(color="black", alpha=0.08, linewidth=0.6)
-        keys, labels = zip(*handles, strict=True)
         ax.legend(
-            keys, [wrapped(label, 30) for label in labels], loc="upper left",
+            [_handle(style, points) for _, points in lines], keys, loc="upper left",
             bbox_to_anchor=(1.02, 1), borderaxespad=0, labelspacing=0.7,
         )  # fmt: skip
-        _label(ax, [p for _, points in lines for p in points if _placed(p)], style)
+        write_labels(
+            ax,
+            [
+                Label(strength_text(p.variant.strength), *_place(p), style[p.variant].ink)
+                for p, _ in drawn
+                if p.variant.strength is not None
+            ],
+            [(*_place(point), size) for (point, _), size in zip(drawn, sizes, strict=True)],
+            [[_place(p) for p in points if _placed(p)] for _, points in lines],
+        )
         return figure
 
     return Plot(
@@ -85,7 +94,7 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         "are dominated: another variant is at least as good in both. Grey marks the references; "
         "fine-tuning and freezing are the free ends of every frontier, independent and joint "
         f"training share nothing or see all data at once."
-        f"{f' {MARKED} A strategy has no point at such a strength.' if rows else ''}",
+        f"{f' {MARKED} A strategy has no point at such a strength.' if names else ''}",
         f"Stability-plasticity plane of {found.scenario}",
         _frame(found, [point for _, points in lines for point in points]),
         draw,
@@ -119,8 +128,10 @@ def _legend(frontier: Frontier) -> str:
     return f"{frontier.strategy} (fills {percent(area.value)} %)"
 
 
-def _draw(ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style], size: float) -> None:
-    """Draw a strategy's points and what joins them."""
+def _draw(
+    ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style]
+) -> list[tuple[Point, Line2D]]:
+    """Draw a strategy's points and what joins them; return those with a place and their marker."""
     placed = [point for point in points if _placed(point)]
     if len(placed) > 1:
         places = [_place(point) for point in placed]
@@ -130,15 +141,31 @@ def _draw(ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style], siz
         look = style[point.variant]
         if point.x.value is None and point.y.value is not None:
             ax.axhline(100 * point.y.value, color=look.color, linestyle="--", linewidth=1)
+    drawn = []
     for point in placed:
         look = style[point.variant]
         x, y = _place(point)
         _cross(ax, x, y, point, PALE if point.dominated else look.color)
-        ax.plot(
-            x, y, look.marker, color="white" if point.dominated else look.color, markersize=size,
+        (mark,) = ax.plot(
+            x, y, look.marker, color="white" if point.dominated else look.color, markersize=_SIZE,
             zorder=3, markeredgecolor=look.base if point.dominated else "white",
             markeredgewidth=1.0 if point.dominated else 0.6,
         )  # fmt: skip
+        drawn.append((point, mark))
+    return drawn
+
+
+def _resize(ax: Axes, marks: Sequence[Line2D]) -> list[float]:
+    """Make markers larger that later ones would hide; return the diameters in points."""
+    if not marks:
+        return []
+    spots = ax.transData.transform([mark.get_xydata()[0] for mark in marks]) * 72 / ax.figure.dpi
+    close = np.hypot(*(spots[:, None] - spots[None]).T) < _NEAR
+    hidden = np.tril(close, -1).sum(axis=0)
+    sizes = _SIZE + min(_LARGER, 9.0 / max(1, hidden.max())) * hidden
+    for mark, size in zip(marks, sizes, strict=True):
+        mark.set_markersize(size)
+    return [float(size) for size in sizes]
 
 
 def _place(point: Point) -> tuple[float, float]:
@@ -148,10 +175,6 @@ def _place(point: Point) -> tuple[float, float]:
 def _cross(ax: Axes, x: float, y: float, point: Point, color: str) -> None:
     line: dict[str, Any] = {"color": color, "alpha": 0.45, "linewidth": 1, "zorder": 1}
 
-    def ends(found: Estimate) -> list[float] | None:
-        known = found.low is not None and found.high is not None
-        return [100 * (found.low or 0.0), 100 * (found.high or 0.0)] if known else None
-
     across, up = ends(point.x), ends(point.y)
     if across:
         ax.plot(across, [y, y], **line)
@@ -159,12 +182,19 @@ def _cross(ax: Axes, x: float, y: float, point: Point, color: str) -> None:
         ax.plot([x, x], up, **line)
 
 
-def _handle(style: Mapping[Variant, Style], points: Sequence[Point], size: float) -> Line2D:
+def ends(found: Estimate) -> tuple[float, float] | None:
+    """Return an interval of accuracies in per cent, within what accuracies can be."""
+    if found.low is None or found.high is None:
+        return None
+    return 100 * max(0.0, found.low), 100 * min(1.0, found.high)
+
+
+def _handle(style: Mapping[Variant, Style], points: Sequence[Point]) -> Line2D:
     """A legend's key; without a marker, of the line that stands for a point."""
     look = style[points[0].variant]
     marked = any(_placed(point) for point in points)
     return Line2D(
-        [], [], color=look.base, marker=look.marker if marked else "", markersize=size,
+        [], [], color=look.base, marker=look.marker if marked else "", markersize=_SIZE,
         linestyle="-" if len(points) > 1 else "" if marked else "--", linewidth=1.2,
     )  # fmt: skip
 
@@ -182,32 +212,3 @@ def limit(ax: Axes, ticks: int) -> None:
         margin = missing + 0.03 * (high - low)
         put(max(-2.0, low - margin), min(102.0, high + margin))
     ax.locator_params(nbins=ticks)
-
-
-def _label(ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style]) -> None:
-    """Write each strength beside its point, at the first place where nothing else stands."""
-    scale = ax.figure.dpi / 72
-    spots = ax.transData.transform([_place(point) for point in points]) / scale
-    taken = [Bbox.from_bounds(x - 4, y - 4, 8, 8) for x, y in spots]
-    for (x, y), point in zip(spots, points, strict=True):
-        if point.variant.strength is None:
-            continue
-        text = strength_text(point.variant.strength)
-        width, height = 5.4 * len(text), 9
-        for right, up in _OFFSETS:
-            dx, dy = right * (6 + width / 2), up * (5 + height / 2)
-            box = Bbox.from_bounds(x + dx - width / 2, y + dy - height / 2, width, height)
-            if not any(box.overlaps(other) for other in taken):
-                break
-        taken.append(box)
-        ax.annotate(
-            text, _place(point), xytext=(dx, dy), textcoords="offset points", ha="center",
-            va="center", color=style[point.variant].ink, fontsize=8,
-        )  # fmt: skip
-
-
-_OFFSETS = (
-    *((1.0, 1.0), (-1.0, 1.0), (1.0, -1.0), (-1.0, -1.0)),
-    *((0.0, 1.4), (0.0, -1.4), (1.2, 0.0), (-1.2, 0.0)),
-    *((1.0, 2.6), (-1.0, 2.6), (1.0, -2.6), (-1.0, -2.6), (2.6, 0.0), (-2.6, 0.0)),
-)

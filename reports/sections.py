@@ -14,11 +14,12 @@ from reports.caveats import caveats
 from reports.cells import Cell, Variant, by_scenario
 from reports.choice import Choice, choose
 from reports.cost_table import cost_table
-from reports.figures import curves_plot, heatmaps_plot
+from reports.figures import curves_plot
 from reports.findings import findings
 from reports.forgetting import forgetting_table
 from reports.frontier import Frontiers, frontiers
 from reports.inside import inside_plots
+from reports.matrices import heatmaps_plot
 from reports.metrics_tables import metrics_table, transfer_table
 from reports.plane import plane_plot
 from reports.plot import Plot

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
@@ -13,9 +14,11 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 import matplotlib as mpl
+import numpy as np
 import seaborn as sns
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from reports.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, Variant
 
@@ -107,10 +110,53 @@ def styles(variants: Sequence[Variant]) -> dict[Variant, Style]:
 
 
 def wrapped(label: str, width: int = 30) -> str:
-    """Break a label into lines that fit beside a figure, three at most."""
-    text = fill(label, width, max_lines=3, placeholder=" …")
+    """Break a label into lines that fit beside a figure, three at most.
+
+    What is too long loses its middle: names that begin alike differ at their ends, and a
+    strength stands there.
+    """
+    text, kept = fill(label, width), len(label)
+    while text.count("\n") > 2:
+        kept -= 1
+        head = (kept + 1) // 2
+        text = fill(f"{label[:head].rstrip()} … {label[head - kept :].lstrip()}", width)
     # Matplotlib leaves labels with a leading underscore out of legends.
     return f"\u200b{text}" if text.startswith("_") else text
+
+
+def lines_of(labels: Iterable[str], width: int = 30) -> int:
+    """Return how many lines the longest of some labels takes when it is wrapped, at least 1."""
+    return max((wrapped(label, width).count("\n") + 1 for label in labels), default=1)
+
+
+def layers(shapes: Sequence[ArrayLike]) -> list[int]:
+    """Count for each of several shapes how many later ones are the same and would hide it.
+
+    Drawn wider by its count, each stays visible below those that coincide with it.
+
+    Args:
+        shapes: What is drawn, in this order; numbers that agree to nine digits are the same.
+    """
+    seen: Counter[bytes] = Counter()
+    found = []
+    for shape in reversed(shapes):
+        # The sum makes a positive zero of a negative one.
+        key = (np.asarray(shape, dtype=float).round(9) + 0.0).tobytes()
+        found.append(seen[key])
+        seen[key] += 1
+    return found[::-1]
+
+
+def nested(shapes: Sequence[ArrayLike], width: float) -> list[float]:
+    """Return widths of lines in points: ``width``, and more for what others lie on.
+
+    Args:
+        shapes: The lines, in the order in which they are drawn (see ``layers``).
+        width: Of a line that nothing hides.
+    """
+    counts = layers(shapes)
+    step = min(1.8, 6.0 / max([1, *counts]))
+    return [width + step * count for count in counts]
 
 
 @contextmanager

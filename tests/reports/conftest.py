@@ -157,7 +157,7 @@ def store() -> list[Record]:
     return [*records, failed]
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def record() -> Callable[..., Record]:
     """The factory of single records."""
     return make_record

@@ -7,8 +7,9 @@ import pytest
 from reports.aggregate import curves_frame
 from reports.cells import group
 from reports.curves import average, panels
-from reports.figures import curves_plot, heatmaps_plot, rows_of
+from reports.figures import curves_plot, rows_of
 from reports.frontier import frontiers
+from reports.matrices import heatmaps_plot
 from reports.plane import plane_plot
 from reports.style import styles
 

@@ -1,0 +1,120 @@
+"""Words beside points, at the places where they hide least."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+_Array = NDArray[np.float64]
+
+_LETTER, _HEIGHT = 5.4, 9.0  # points: of a letter of 8 points, of a line of them
+_GAPS = (3.0, 7.0, 13.0, 20.0, 28.0, 38.0, 50.0, 64.0)  # points from a marker to its words
+_FAR = 10.0  # points from which on a line leads from the words to their marker
+_STEP = 3.0  # points between the places of a line that count as hidden
+
+# What a place costs, in points of distance.
+_OUTSIDE, _ON_WORDS, _ON_MARKER, _ON_LINE = 1e4, 200.0, 60.0, 4.0
+
+
+@dataclass(frozen=True)
+class Label:
+    """Words at a point.
+
+    Attributes:
+        text: What they say.
+        x: Of the point, in units of the axes.
+        y: Likewise.
+        color: Of the words.
+    """
+
+    text: str
+    x: float
+    y: float
+    color: str
+
+
+def write_labels(
+    ax: Axes,
+    labels: Sequence[Label],
+    markers: Sequence[tuple[float, float, float]],
+    lines: Sequence[Sequence[tuple[float, float]]],
+) -> None:
+    """Write labels beside their points, one after the other: inside the axes, near, on nothing.
+
+    Args:
+        ax: With its final limits and place.
+        labels: What to write.
+        markers: Everything that should not be hidden: x, y and diameter in points.
+        lines: Lines that are better not crossed, each a list of points.
+    """
+    if not labels:
+        return
+    scale = 72 / ax.figure.dpi
+
+    def spots(points: Any) -> _Array:
+        return np.asarray(ax.transData.transform(np.asarray(points, dtype=float)) * scale)
+
+    centres = spots([marker[:2] for marker in markers])
+    half = np.array([[marker[2] / 2] * 2 for marker in markers])
+    blocks = np.hstack([centres - half, centres + half])
+    ways = [_along(spots(line)) for line in lines if len(line) > 1]
+    way = np.concatenate(ways) if ways else np.empty((0, 2))
+    frame = ax.bbox.extents * scale
+    taken = np.empty((0, 4))
+    for label, spot in zip(labels, spots([(one.x, one.y) for one in labels]), strict=True):
+        size = np.array([_LETTER * len(label.text), _HEIGHT])
+        at, gap = _candidates(size)
+        boxes = np.hstack([spot + at - size / 2, spot + at + size / 2])
+        outside = (boxes[:, :2] < frame[:2]) | (boxes[:, 2:] > frame[2:])
+        cost = (
+            gap
+            + _OUTSIDE * outside.any(axis=1)
+            + _ON_WORDS * _overlaps(boxes, taken)
+            + _ON_MARKER * _overlaps(boxes, blocks)
+            + _ON_LINE * _overlaps(boxes, np.hstack([way, way]))
+        )
+        best = int(cost.argmin())
+        taken = np.vstack([taken, boxes[best]])
+        leader = {"arrowstyle": "-", "color": label.color, "linewidth": 0.5, "shrinkA": 1,
+                  "shrinkB": 3, "alpha": 0.7}  # fmt: skip
+        ax.annotate(
+            label.text, (label.x, label.y), xytext=tuple(at[best]), textcoords="offset points",
+            ha="center", va="center", color=label.color, fontsize=8, zorder=4,
+            arrowprops=leader if gap[best] > _FAR else None,
+        )  # fmt: skip
+
+
+def _candidates(size: _Array) -> tuple[_Array, _Array]:
+    """Where the middle of words of a size may lie, and how far they then are from the point."""
+    angles = np.deg2rad([45, 135, -45, -135, 90, -90, 0, 180, 20, 160, -20, -160, 70, 110, -70])
+    turns = np.column_stack([np.cos(angles), np.sin(angles)])
+    gaps = np.repeat(_GAPS, len(turns))
+    # Words beside a point are wider than high: they stand off by their own half sizes.
+    reach = np.tile(np.clip(1.5 * turns, -1, 1), (len(_GAPS), 1)) * size / 2
+    found = reach + np.tile(turns, (len(_GAPS), 1)) * (gaps[:, None] + 2)
+    return found, gaps
+
+
+def _along(line: _Array) -> _Array:
+    """Places along a line of straight pieces."""
+    parts = []
+    for start, end in zip(line[:-1], line[1:], strict=True):
+        count = max(2, int(np.hypot(*(end - start)) / _STEP))
+        parts.append(start + np.linspace(0, 1, count)[:, None] * (end - start))
+    return np.concatenate(parts)
+
+
+def _overlaps(boxes: _Array, others: _Array) -> _Array:
+    """How many of the others each box overlaps; both (n, 4): left, bottom, right, top."""
+    apart = (
+        (boxes[:, None, 2] <= others[None, :, 0])
+        | (boxes[:, None, 0] >= others[None, :, 2])
+        | (boxes[:, None, 3] <= others[None, :, 1])
+        | (boxes[:, None, 1] >= others[None, :, 3])
+    )
+    return np.asarray((~apart).sum(axis=1), dtype=float)
