@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -100,8 +101,8 @@ def curves_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str
                 _frame_curves(ax, panel, first=row == 0, last=row == len(rows) - 1)
             _draw_legend(grid[row][-1], [*members, *others], legends[row], style)
         for group in dict.fromkeys(panel.group for panel in columns):
-            _share_accuracies(grid[:, [panel.group == group for panel in columns]].ravel())
-        _share_steps(grid[:, [bool(panel.starts) for panel in columns]].ravel())
+            _share_accuracies(_chosen(grid, [panel.group == group for panel in columns]))
+        _share_steps(_chosen(grid, [bool(panel.starts) for panel in columns]))
         figure.supylabel("accuracy, %", fontsize=8.5, x=0.08 / _WIDTH, ha="left")
         return figure
 
@@ -203,6 +204,11 @@ def _draw_legend(
         handles, legend.labels, title=legend.title, loc="upper left", bbox_to_anchor=(1.02, 1.05),
         borderaxespad=0, alignment="left",
     )  # fmt: skip
+
+
+def _chosen(grid: Any, columns: Sequence[bool]) -> list[Axes]:
+    """The panels of some columns."""
+    return [ax for row in grid for ax, chosen in zip(row, columns, strict=True) if chosen]
 
 
 def _share_accuracies(axes: Sequence[Axes]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from reports.cells import Variant, strength_text
 from reports.statistics import half_width
@@ -54,10 +55,9 @@ def points_by_block(
     found = over_seeds(frame, ["block", "variant"], value)
     figure, axes = _panels(series, sorted(set(frame["block"]), key=_order), label)
     for block, ax in axes.items():
-        _points(ax, found[found["block"] == block], series, scale)
-    ends = [scale * (found["mean"] - found["half"]).min(), scale * found["mean"].max()]
-    top = scale * (found["mean"] + found["half"]).max()
-    left, right = max(low, ends[0]), min(top, high if high is not None else 1.5 * ends[1])
+        _points(ax, found[found["block"] == block], series, scale, (low, high))
+    left = max(low, scale * (found["mean"] - found["half"]).min())
+    right = min(np.inf if high is None else high, scale * (found["mean"] + found["half"]).max())
     margin = 0.05 * (right - left) or 0.05
     for ax in axes.values():
         ax.set_xlim(left - margin, right + margin)
@@ -76,12 +76,12 @@ def ranges_by_block(frame: pd.DataFrame, series: Sequence[Series], label: str) -
     found = frame.groupby(["block", "variant"], sort=False)[[*names, "zero"]].mean()
     drawn = found[names].to_numpy()
     positive = drawn[drawn > 0]
-    right = positive.max(initial=1e-30)
+    right = positive.max() if positive.size else 1.0
     left = max(positive.min(initial=right), right * 1e-8) / 2
     figure, axes = _panels(series, sorted(set(frame["block"]), key=_order), label)
     for block, ax in axes.items():
         ax.set(xscale="log", xlim=(left, right * (right / left) ** 0.35))  # room for the numbers
-        ax.xaxis.set_major_locator(LogLocator(numticks=4))
+        ax.set_xticks(_powers(left, right))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: strength_text(x)))
         ax.xaxis.set_minor_locator(NullLocator())
         for y, one in enumerate(series):
@@ -101,6 +101,12 @@ def ranges_by_block(frame: pd.DataFrame, series: Sequence[Series], label: str) -
     return figure
 
 
+def _powers(left: float, right: float) -> list[float]:
+    """Three powers of ten at most, none of them in the room for the numbers."""
+    powers = range(ceil(log10(left)), floor(log10(right)) + 1)
+    return [10.0**power for power in powers[:: -(-len(powers) // 3) or 1]]
+
+
 def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
     """Draw three accuracies for each variant: when learned, at the end and refitted.
 
@@ -110,7 +116,7 @@ def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
     """
     looks = {"learned": ("o", "when learned"), "before": ("X", "at the end"),
              "after": (">", "refitted")}  # fmt: skip
-    height = 0.9 + 0.3 * len(series)
+    height = 0.9 + 0.36 * len(series)
     figure = Figure(figsize=(8.4, height), layout="constrained")
     ax = figure.subplots()
     _rows(ax, series)
@@ -118,9 +124,11 @@ def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
         found = over_seeds(frame, ["variant"], value).set_index("variant")
         for y, one in enumerate(series):
             mean, half = (100 * found.loc[one.variant.label, name] for name in ("mean", "half"))
-            at = y + 0.22 * (place - 1)
+            at = y + 0.27 * (place - 1)
             color = one.style.color
-            ax.plot([mean - half, mean + half], [at, at], color=color, linewidth=1)
+            # No accuracy lies beyond, however far an interval reaches.
+            ends = np.clip([mean - half, mean + half], 0, 100)
+            ax.plot(ends, [at, at], color=color, linewidth=1)
             face = "white" if value == "learned" else color
             ax.plot(mean, at, marker, color=face, markeredgecolor=color, markersize=5.5)
     low, high = ax.get_xlim()
@@ -190,12 +198,19 @@ def _rows(ax: Axes, series: Sequence[Series]) -> None:
             ax.axhline(y - 0.5, color=PALE, linewidth=0.5)
 
 
-def _points(ax: Axes, found: pd.DataFrame, series: Sequence[Series], scale: float) -> None:
+def _points(
+    ax: Axes,
+    found: pd.DataFrame,
+    series: Sequence[Series],
+    scale: float,
+    possible: tuple[float, float | None],
+) -> None:
     rows = found.set_index("variant")
     known = [(y, one) for y, one in enumerate(series) if one.variant.label in rows.index]
     places = [y for y, _ in known]
     colors = [one.style.color for _, one in known]
     table = scale * rows.loc[[one.variant.label for _, one in known], ["mean", "half"]]
     mean, half = table["mean"].to_numpy(), table["half"].to_numpy()
-    ax.hlines(places, mean - half, mean + half, colors=colors, linewidth=1)
+    left, right = (np.clip(ends, *possible) for ends in (mean - half, mean + half))
+    ax.hlines(places, left, right, colors=colors, linewidth=1)
     ax.scatter(mean, places, color=colors, s=18, zorder=3)

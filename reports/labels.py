@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ _FAR = 10.0  # points from which on a line leads from the words to their marker
 _STEP = 3.0  # points between the places of a line that count as hidden
 
 # What a place costs, in points of distance.
-_OUTSIDE, _ON_WORDS, _ON_MARKER, _ON_LINE = 1e4, 200.0, 60.0, 4.0
+_OUTSIDE, _ON_WORDS, _ON_MARKER, _ON_LINE, _NEARER = 1e4, 200.0, 60.0, 3.0, 25.0
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def write_labels(
     blocks = np.hstack([centres - half, centres + half])
     ways = [_along(spots(line)) for line in lines if len(line) > 1]
     way = np.concatenate(ways) if ways else np.empty((0, 2))
-    frame = ax.bbox.extents * scale
+    frame = np.asarray(ax.bbox.extents) * scale
     taken = np.empty((0, 4))
     for label, spot in zip(labels, spots([(one.x, one.y) for one in labels]), strict=True):
         size = np.array([_LETTER * len(label.text), _HEIGHT])
@@ -77,6 +78,7 @@ def write_labels(
             + _ON_WORDS * _overlaps(boxes, taken)
             + _ON_MARKER * _overlaps(boxes, blocks)
             + _ON_LINE * _overlaps(boxes, np.hstack([way, way]))
+            + _NEARER * _astray(boxes, spot, centres)
         )
         best = int(cost.argmin())
         taken = np.vstack([taken, boxes[best]])
@@ -103,10 +105,23 @@ def _candidates(size: _Array) -> tuple[_Array, _Array]:
 def _along(line: _Array) -> _Array:
     """Places along a line of straight pieces."""
     parts = []
-    for start, end in zip(line[:-1], line[1:], strict=True):
+    for start, end in pairwise(line):
         count = max(2, int(np.hypot(*(end - start)) / _STEP))
         parts.append(start + np.linspace(0, 1, count)[:, None] * (end - start))
     return np.concatenate(parts)
+
+
+def _astray(boxes: _Array, own: _Array, centres: _Array) -> _Array:
+    """Whether words lie nearer to another marker than to their own."""
+    others = centres[np.hypot(*(centres - own).T) > 3]
+    if not len(others):
+        return np.zeros(len(boxes))
+
+    def away(points: _Array) -> _Array:
+        low, high = boxes[:, None, :2] - points[None], points[None] - boxes[:, None, 2:]
+        return np.asarray(np.hypot(*np.maximum(0, np.maximum(low, high)).transpose(2, 0, 1)))
+
+    return np.asarray(away(others).min(axis=1) < away(own[None])[:, 0], dtype=float)
 
 
 def _overlaps(boxes: _Array, others: _Array) -> _Array:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -18,12 +17,14 @@ from reports.formatting import percent
 from reports.frontier import Frontier, Frontiers, Point
 from reports.labels import Label, write_labels
 from reports.plot import Plot
-from reports.style import PALE, Style, lines_of, wrapped
+from reports.style import PALE, Style, lines_of, nested, wrapped
 
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
 _SIZE = 6.5  # points: of a marker
 _NEAR = 3.0  # points: markers so close hide each other, and are drawn inside one another
-_LARGER = 3.0  # points: by how much the outer one is larger
+_LARGER = 4.0  # points: by how much the outer one is larger
+_FULL = {"*": 1.5, "d": 1.25}
+"""Markers that fill less of their size are drawn larger by so much."""
 _NAME = 30  # letters of a name in the legend, in a line
 
 # Inches: the plane itself, what is below and above it, a row of the margin for what was lost.
@@ -64,9 +65,15 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         if names:
             below = figure.add_axes((0.075, 0.42 / height, 0.625, row * len(names) / height))
             draw_margin(below, found.breakdowns, style, _NAME)
-        drawn = [mark for _, points in lines for mark in _draw(ax, points, style)]
+        ways = [[_place(point) for point in points if _placed(point)] for _, points in lines]
+        wide = nested(ways, 1.2)
+        drawn = [
+            mark
+            for (_, points), width in zip(lines, wide, strict=True)
+            for mark in _draw(ax, points, style, width)
+        ]
         limit(ax, ticks=7)
-        sizes = _resize(ax, [line for _, line in drawn])
+        sizes = keep_visible(ax, [line for _, line in drawn], _SIZE)
         ax.set(xlabel="plasticity: learning accuracy of the new models, %")
         ax.set_ylabel("stability: final accuracy of the earlier models, %")
         ax.grid(color="black", alpha=0.08, linewidth=0.6)
@@ -82,7 +89,7 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
                 if p.variant.strength is not None
             ],
             [(*_place(point), size) for (point, _), size in zip(drawn, sizes, strict=True)],
-            [[_place(p) for p in points if _placed(p)] for _, points in lines],
+            [*ways, *(bar for point, _ in drawn for bar in _bars(point))],
         )
         return figure
 
@@ -129,14 +136,14 @@ def _legend(frontier: Frontier) -> str:
 
 
 def _draw(
-    ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style]
+    ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style], width: float
 ) -> list[tuple[Point, Line2D]]:
     """Draw a strategy's points and what joins them; return those with a place and their marker."""
     placed = [point for point in points if _placed(point)]
     if len(placed) > 1:
         places = [_place(point) for point in placed]
         base = style[placed[0].variant].base
-        ax.plot(*zip(*places, strict=True), color=base, linewidth=1.2)
+        ax.plot(*zip(*places, strict=True), color=base, linewidth=width)
     for point in points:
         look = style[point.variant]
         if point.x.value is None and point.y.value is not None:
@@ -145,7 +152,11 @@ def _draw(
     for point in placed:
         look = style[point.variant]
         x, y = _place(point)
-        _cross(ax, x, y, point, PALE if point.dominated else look.color)
+        for bar in _bars(point):
+            ax.plot(
+                *zip(*bar, strict=True), color=PALE if point.dominated else look.color, alpha=0.45,
+                linewidth=1, zorder=1,
+            )  # fmt: skip
         (mark,) = ax.plot(
             x, y, look.marker, color="white" if point.dominated else look.color, markersize=_SIZE,
             zorder=3, markeredgecolor=look.base if point.dominated else "white",
@@ -155,31 +166,40 @@ def _draw(
     return drawn
 
 
-def _resize(ax: Axes, marks: Sequence[Line2D]) -> list[float]:
-    """Make markers larger that later ones would hide; return the diameters in points."""
-    if not marks:
-        return []
-    spots = ax.transData.transform([mark.get_xydata()[0] for mark in marks]) * 72 / ax.figure.dpi
-    close = np.hypot(*(spots[:, None] - spots[None]).T) < _NEAR
-    hidden = np.tril(close, -1).sum(axis=0)
-    sizes = _SIZE + min(_LARGER, 9.0 / max(1, hidden.max())) * hidden
-    for mark, size in zip(marks, sizes, strict=True):
-        mark.set_markersize(size)
-    return [float(size) for size in sizes]
-
-
 def _place(point: Point) -> tuple[float, float]:
     return 100 * (point.x.value or 0.0), 100 * (point.y.value or 0.0)
 
 
-def _cross(ax: Axes, x: float, y: float, point: Point, color: str) -> None:
-    line: dict[str, Any] = {"color": color, "alpha": 0.45, "linewidth": 1, "zorder": 1}
-
+def _bars(point: Point) -> list[list[tuple[float, float]]]:
+    """The intervals of a point as lines, as far as they are known."""
+    x, y = _place(point)
     across, up = ends(point.x), ends(point.y)
-    if across:
-        ax.plot(across, [y, y], **line)
-    if up:
-        ax.plot([x, x], up, **line)
+    found = [[(end, y) for end in across]] if across else []
+    return [*found, [(x, end) for end in up]] if up else found
+
+
+def keep_visible(ax: Axes, marks: Sequence[Line2D], size: float) -> list[float]:
+    """Make markers larger that later ones would hide.
+
+    Args:
+        ax: With its final limits and place.
+        marks: One point each, in the order in which they are drawn.
+        size: Diameter in points of a marker that none hides.
+
+    Returns:
+        The diameters in points.
+    """
+    if not marks:
+        return []
+    places = np.array([mark.get_xydata() for mark in marks], dtype=float)[:, 0]
+    spots = np.asarray(ax.transData.transform(places)) * 72 / ax.figure.dpi
+    close = np.hypot(*(spots[:, None] - spots[None]).T) < _NEAR
+    hidden = np.tril(close, -1).sum(axis=0)
+    full = np.array([_FULL.get(str(mark.get_marker()), 1.0) for mark in marks])
+    sizes = full * (size + min(_LARGER, 9.0 / max(1, hidden.max())) * hidden)
+    for mark, diameter in zip(marks, sizes, strict=True):
+        mark.set_markersize(diameter)
+    return [float(diameter) for diameter in sizes]
 
 
 def ends(found: Estimate) -> tuple[float, float] | None:

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from reports.cells import Variant
 from reports.plot import Plot
 from reports.ranking import Row, Standing, ranking_frame
-from reports.style import INK, Style, wrapped
+from reports.style import INK, Style, lines_of, wrapped
 
 _LABELS = 2.1  # inches beside the panels
-_ROW = 0.27
+_ROW, _LINE = 0.27, 0.15  # likewise of a row at least, and of a line of a label
+_NAME = 30  # letters of a label, in a line
 
 
 def ranking_plot(
@@ -33,9 +34,11 @@ def ranking_plot(
     if not standings or len(standings[0].rows) < 2:
         return None
     strategies = [row.strategy for row in standings[0].rows]
+    labels = [_label(standings[0], strategy) for strategy in strategies]
+    tall = max(_ROW, 0.06 + _LINE * lines_of(labels, _NAME)) * len(strategies)
 
     def draw() -> Figure:
-        width, height = _LABELS + 2.1 * len(standings), 0.75 + _ROW * len(strategies)
+        width, height = _LABELS + 2.1 * len(standings), 0.75 + tall
         figure = Figure(figsize=(width, height))
         axes = figure.subplots(
             1, len(standings), squeeze=False, sharey=True,
@@ -55,8 +58,7 @@ def ranking_plot(
             ax.spines["left"].set_visible(False)
             ax.locator_params(axis="x", nbins=4)
         axes[0].set_ylim(len(strategies) - 0.4, -0.6)
-        labels = [_label(standings[0], strategy) for strategy in strategies]
-        axes[0].set_yticks(range(len(strategies)), [wrapped(label, 32) for label in labels])
+        axes[0].set_yticks(range(len(labels)), [wrapped(label, _NAME) for label in labels])
         return figure
 
     return Plot(

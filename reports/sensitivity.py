@@ -8,13 +8,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
 
 from reports.breakdown import Breakdown, breakdowns
 from reports.breakdown_marks import MARKED, mark_loss
 from reports.cells import Variant, strength_text
 from reports.choice import RULE, VALIDATION, Choice, sensitivity
 from reports.plot import Plot
-from reports.style import INK, Style, wrapped
+from reports.style import INK, Style, lines_of, wrapped
 
 _COLUMNS = 3
 _LINES = {
@@ -23,6 +24,9 @@ _LINES = {
     "learning_accuracy": ("test, new models", (0, (1, 1.5)), "^"),
 }
 """For each score its name, line and marker."""
+
+_ASIDE = 3.0  # points between scores of one strength, whose intervals would hide each other
+_NAME = 30  # letters of a strategy's name over its panel, in a line
 
 
 def sensitivity_plot(
@@ -45,15 +49,17 @@ def sensitivity_plot(
     frames = [_frame(choice, losses) for choice in swept]
     rows = -(-len(swept) // _COLUMNS)
     across = min(len(swept), _COLUMNS)
+    head = 0.15 + 0.15 * lines_of((choice.strategy for choice in swept), _NAME)
 
     def draw() -> Figure:
-        width, height = 0.8 + 2.75 * across + 2.1, 0.55 + 2.0 * rows
+        between = 0.45 + head
+        width, height = 0.8 + 2.75 * across + 2.1, 1.4 * rows + between * (rows - 1) + head + 0.45
         figure = Figure(figsize=(width, height))
         axes = figure.subplots(
             rows, across, squeeze=False, sharey=True,
             gridspec_kw={
                 "left": 0.62 / width, "right": 1 - 2.1 / width, "bottom": 0.45 / height,
-                "top": 1 - 0.3 / height, "hspace": 0.45, "wspace": 0.1,
+                "top": 1 - head / height, "hspace": between / 1.4, "wspace": 0.1,
             },
         ).ravel()  # fmt: skip
         for ax, choice, frame in zip(axes, swept, frames, strict=False):
@@ -108,7 +114,7 @@ def _draw_losses(ax: Axes, choice: Choice, losses: Mapping[Variant, Breakdown]) 
     for place, tried in enumerate(choice.tried):
         loss = losses.get(tried.cell.variant)
         if loss is not None:
-            mark_loss(ax, place, 0.0, loss, ax.get_xaxis_transform())
+            mark_loss(ax, place, 0.05, loss, ax.get_xaxis_transform())
 
 
 def _draw_scores(
@@ -118,28 +124,37 @@ def _draw_scores(
     color = style[variants[0]].base
     strengths = [variant.strength or 0.0 for variant in variants]
     place = dict(zip(strengths, range(len(strengths)), strict=True))
-    bars: list[list[tuple[float, float]]] = []
-    shades: list[str] = []
-    for metric, (label, line, marker) in _LINES.items():
+    middle = (len(_LINES) - 1) / 2
+    for position, (metric, (label, line, marker)) in enumerate(_LINES.items()):
         own = frame[(frame["metric"] == metric) & frame["mean"].notna()]
         if own.empty:
             continue
         x = [place[strength] for strength in own["strength"]]
         shade = color if metric == VALIDATION else INK
+        aside = _ASIDE * (position - middle) / 72
+        moved = ax.transData + ScaledTranslation(aside, 0, ax.figure.dpi_scale_trans)
         ax.plot(
             x, 100 * own["mean"], color=shade, linestyle=line, marker=marker, markersize=4,
             label=wrapped(label, 24), linewidth=1.4 if metric == VALIDATION else 1.0,
+            transform=moved,
         )  # fmt: skip
         known = own[own["low"].notna()]
-        bars += [
+        bars = [
             [(place[at], 100 * max(0.0, low)), (place[at], 100 * min(1.0, high))]
             for at, low, high in zip(known["strength"], known["low"], known["high"], strict=True)
         ]
-        shades += [shade] * len(known)
-    ax.add_collection(LineCollection(bars, colors=shades, alpha=0.35, linewidths=1.6))
+        ax.add_collection(
+            LineCollection(bars, colors=shade, alpha=0.35, linewidths=1.6, transform=moved), False
+        )
+        # What is moved aside does not count for the limits of the axes.
+        ax.update_datalim(
+            [*zip(x, 100 * own["mean"], strict=True), *(end for b in bars for end in b)]
+        )
+    ax.autoscale_view()
     if choice.variant is not None and choice.variant.strength is not None:
         ax.axvline(place[choice.variant.strength], color=color, alpha=0.25, linewidth=7, zorder=0)
+    ax.set_xlim(-0.3, len(strengths) - 0.7)
     ax.set_xticks(range(len(strengths)), [strength_text(strength) for strength in strengths])
-    ax.set_title(wrapped(choice.strategy, 30), loc="left")
+    ax.set_title(wrapped(choice.strategy, _NAME), loc="left")
     ax.set_xlabel("strength")
     ax.grid(axis="y", color="black", alpha=0.1, linewidth=0.6)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 from itertools import groupby
+from math import gcd
 from textwrap import fill
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
@@ -101,7 +102,7 @@ def styles(variants: Sequence[Variant]) -> dict[Variant, Style]:
         else:
             colored.append(members)
     if len(colored) > len(palette):
-        palette = sns.husl_palette(len(colored), l=0.55)
+        palette = _apart(len(colored))
     for place, members in enumerate(colored):
         base, marker = to_hex(palette[place]), _MARKERS[place % len(_MARKERS)]
         for variant, color in zip(members, _ramp(base, len(members)), strict=True):
@@ -118,8 +119,10 @@ def wrapped(label: str, width: int = 30) -> str:
     text, kept = fill(label, width), len(label)
     while text.count("\n") > 2:
         kept -= 1
-        head = (kept + 1) // 2
-        text = fill(f"{label[:head].rstrip()} … {label[head - kept :].lstrip()}", width)
+        head, tail = label[: (kept + 1) // 2], label[(kept + 1) // 2 - kept :]
+        # Whole words where they are short.
+        head, tail = re.sub(r" \S{0,9}$", "", head), re.sub(r"^\S{0,9} ", "", tail)
+        text = fill(f"{head} … {tail}", width)
     # Matplotlib leaves labels with a leading underscore out of legends.
     return f"\u200b{text}" if text.startswith("_") else text
 
@@ -155,7 +158,7 @@ def nested(shapes: Sequence[ArrayLike], width: float) -> list[float]:
         width: Of a line that nothing hides.
     """
     counts = layers(shapes)
-    step = min(1.8, 6.0 / max([1, *counts]))
+    step = min(1.8, 4.5 / max([1, *counts]))
     return [width + step * count for count in counts]
 
 
@@ -189,6 +192,13 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
     label = f'<svg role="img" aria-label={quoteattr(description)}'
     svg = svg.replace("<svg", label, 1)
     return svg.replace(">", f"><title>{escape(description)}</title>", 1)
+
+
+def _apart(n: int) -> list[Any]:
+    """Many colours, of which neighbours in the list are far apart in hue."""
+    hues = sns.husl_palette(n, l=0.55)
+    step = next(step for step in range(round(0.38 * n), n) if gcd(step, n) == 1)
+    return [hues[place * step % n] for place in range(n)]
 
 
 def _rounded(path: re.Match[str]) -> str:

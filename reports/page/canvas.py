@@ -22,8 +22,8 @@ WIDTH = 800 / 96
 BAND = 0.15
 """How opaque the band of a 95 % interval is."""
 
-MARKER = 6.0
-"""Points: the size of a marker."""
+MARKER, LINE = 6.0, 1.6
+"""Points: the size of a marker, the width of a line."""
 
 Key = tuple[Any, str]
 """A handle and its label in a legend."""
@@ -105,7 +105,7 @@ def line_keys(looks: Mapping[str, Look], names: Mapping[str, str], marked: bool)
     """
     return [
         (
-            Line2D([], [], color=look.color, linestyle=look.linestyle, linewidth=1.6,
+            Line2D([], [], color=look.color, linestyle=look.linestyle, linewidth=LINE,
                    marker=look.marker if marked else "", markersize=MARKER, markeredgecolor="white",
                    markeredgewidth=0.4),
             names[line],
@@ -128,7 +128,6 @@ def draw_intervals(
     found: Sequence[Interval],
     scale: float,
     look: Look,
-    width: float,
     aside: float,
 ) -> None:
     """Draw means with their 95 % intervals, joined by a line; those that are not defined break it.
@@ -139,7 +138,6 @@ def draw_intervals(
         found: At each.
         scale: What values are multiplied with.
         look: Of the line.
-        width: Of the line; lines that coincide stay visible where later ones are thinner.
         aside: Points to the right, so that intervals at one place do not hide each other.
     """
     known = [
@@ -154,15 +152,10 @@ def draw_intervals(
     ax.errorbar(
         places, [scale * m for m in means], [scale * h for h in halves], color=look.color,
         linestyle=look.linestyle, marker=look.marker, markersize=MARKER, markeredgecolor="white",
-        markeredgewidth=0.4, linewidth=width, elinewidth=1.0, capsize=0,
+        markeredgewidth=0.4, linewidth=LINE, elinewidth=1.0, capsize=0,
         transform=ax.transData + shift,
     )  # fmt: skip
     ax.autoscale_view()
-
-
-def widths(lines: Sequence[str]) -> dict[str, float]:
-    """Return line widths from thick to thin, so that lines that coincide stay visible."""
-    return {line: max(1.2, 2.0 - 0.2 * place) for place, line in enumerate(lines)}
 
 
 def _across(keys: Sequence[Key], width: float) -> int:

@@ -15,11 +15,11 @@ from reports.aggregate import curves_frame
 from reports.cells import Cell
 from reports.curves import average
 from reports.formatting import several
-from reports.page.canvas import BAND, Margins, canvas, line_keys, read_off_key, widths
+from reports.page.canvas import BAND, LINE, Margins, canvas, line_keys, read_off_key
 from reports.page.looks import Look
 from reports.plot import Plot
 from reports.statistics import mean_interval
-from reports.style import PALE
+from reports.style import PALE, nested
 
 MODELS = ("A", "B")
 
@@ -114,7 +114,6 @@ def curves_plot(
     rows: list[tuple[str, int, int | None]] = [("A, while B trains", 0, None), ("B", 1, None)]
     if first:
         rows.append((f"A, first {first} steps", 0, first))
-    width = widths(list(looks))
 
     def draw() -> Figure:
         keys = line_keys(looks, names, marked=False)
@@ -123,15 +122,18 @@ def curves_plot(
         figure, grid = canvas(len(rows), len(columns), 1.55, keys, Margins(across=0.3, down=0.36))
         for axes, (title, model, end) in zip(grid, rows, strict=True):
             for place, (ax, column, mean) in enumerate(zip(axes, columns, means, strict=True)):
-                shown = (
-                    _thinned(mean[model]) if end is None else mean[model][mean[model]["x"] <= end]
-                )
-                _draw(ax, shown, column, looks, width)
+                points = [one for one in column.references if one.model == model]
+                if end is None:
+                    shown = _thinned(mean[model])
+                    last = max([shown["x"].max(), *(x for one in points for x in one.steps)])
+                else:
+                    shown = mean[model][mean[model]["x"] <= end]
+                    last = shown["x"].max()
+                _draw(ax, shown, column, looks)
                 ax.grid(visible=False, axis="x")
-                last = shown["x"].max()
                 if model == 0:
                     _level(ax, column)
-                _mark(ax, model, column.references, looks, last)
+                _mark(ax, points, looks, last)
                 ax.set(xlim=(-0.015 * last, 1.015 * last), ylim=(0, 101), yticks=range(0, 101, 25))
                 ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=[1, 2, 5, 10]))
                 if place:
@@ -172,12 +174,16 @@ def _frame(column: Column) -> pd.DataFrame:
 
 
 def _thinned(mean: pd.DataFrame) -> pd.DataFrame:
-    """Leave out places that cannot be told apart, but not the first steps: A may fall in one."""
-    apart = mean["x"].max() / 100
+    """Leave out places that cannot be told apart, but no end: A may fall in its first steps."""
+    places = sorted(set(mean["x"]))
+    apart = places[-1] / 100
     kept: list[float] = []
-    for x in sorted(set(mean["x"])):
+    for x in places:
         if x <= 2 or x - kept[-1] >= apart:
             kept.append(x)
+    if kept[-1] > 2:
+        kept.pop()
+    kept.append(places[-1])
     return mean[mean["x"].isin(kept)]
 
 
@@ -187,23 +193,17 @@ def _lines(frame: pd.DataFrame, model: int) -> pd.DataFrame:
     return shown.assign(phase=0, x=shown["step"])
 
 
-def _draw(
-    ax: Axes,
-    mean: pd.DataFrame,
-    column: Column,
-    looks: Mapping[str, Look],
-    width: Mapping[str, float],
-) -> None:
-    for written, cell in column.cells.items():
-        line = mean[mean["variant"] == cell.variant.label]
+def _draw(ax: Axes, mean: pd.DataFrame, column: Column, looks: Mapping[str, Look]) -> None:
+    own = [mean[mean["variant"] == cell.variant.label] for cell in column.cells.values()]
+    wide = nested([line[["x", "mean"]] for line in own], LINE)
+    for written, line, width in zip(column.cells, own, wide, strict=True):
         look = looks[written]
-        ax.fill_between(
-            line["x"], line["low"], line["high"], color=look.color, alpha=BAND, linewidth=0
-        )
+        # No accuracy lies beyond, however far an interval reaches.
+        low, high = (line[end].clip(0, 100) for end in ("low", "high"))
+        ax.fill_between(line["x"], low, high, color=look.color, alpha=BAND, linewidth=0)
         ax.plot(
-            line["x"], line["mean"], color=look.color, linestyle=look.linestyle,
-            linewidth=width[written],
-        )  # fmt: skip
+            line["x"], line["mean"], color=look.color, linestyle=look.linestyle, linewidth=width
+        )
 
 
 def _level(ax: Axes, column: Column) -> None:
@@ -215,17 +215,14 @@ def _level(ax: Axes, column: Column) -> None:
 
 
 def _mark(
-    ax: Axes, model: int, references: Sequence[Reference], looks: Mapping[str, Look], last: float
+    ax: Axes, references: Sequence[Reference], looks: Mapping[str, Look], last: float
 ) -> None:
     for reference in references:
-        if reference.model == model:
-            near = [
-                (x, y)
-                for x, y in zip(reference.steps, reference.accuracy, strict=True)
-                if x <= last
-            ]
-            ax.plot(
-                *zip(*near, strict=True), linestyle="", marker="o", markersize=4.6, clip_on=False,
-                markerfacecolor="white", markeredgewidth=1.2, zorder=4,
-                markeredgecolor=looks[reference.variant].color,
-            )  # fmt: skip
+        near = [
+            (x, y) for x, y in zip(reference.steps, reference.accuracy, strict=True) if x <= last
+        ]
+        ax.plot(
+            *zip(*near, strict=True), linestyle="", marker="o", markersize=4.6, clip_on=False,
+            markerfacecolor="white", markeredgewidth=1.2, zorder=4,
+            markeredgecolor=looks[reference.variant].color,
+        )  # fmt: skip

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from benchmark.errors import UserError
 from reports.cells import Cell
-from reports.page.canvas import BAND, Margins, canvas, line_keys, widths
+from reports.page.canvas import BAND, LINE, Margins, canvas, line_keys
 from reports.page.looks import Look
 from reports.plot import Plot
 from reports.statistics import mean_interval
+from reports.style import nested, wrapped
 
 PANELS = {
     "earlier": "earlier models, %",
@@ -51,7 +52,6 @@ def growth_plot(
         ],
         ignore_index=True,
     )
-    width = widths(list(looks))
 
     def draw() -> Figure:
         keys = line_keys(looks, names, marked=False)
@@ -60,9 +60,10 @@ def growth_plot(
         )
         for axes, (title, cells) in zip(grid, scenarios.items(), strict=True):
             for ax, (panel, heading) in zip(axes, PANELS.items(), strict=True):
-                for written in cells:
-                    mine = (frame["scenario"] == title) & (frame["variant"] == written)
-                    own = frame[mine & (frame["panel"] == panel)]
+                here = frame[(frame["scenario"] == title) & (frame["panel"] == panel)]
+                lines = [here[here["variant"] == written] for written in cells]
+                wide = nested([line[["models", "mean"]] for line in lines], LINE)
+                for written, own, width in zip(cells, lines, wide, strict=True):
                     look = looks[written]
                     ax.fill_between(
                         own["models"], own["low"], own["high"], color=look.color, alpha=BAND,
@@ -70,13 +71,13 @@ def growth_plot(
                     )  # fmt: skip
                     ax.plot(
                         own["models"], own["mean"], color=look.color, linestyle=look.linestyle,
-                        linewidth=width[written], marker=".", markersize=4,
+                        linewidth=width, marker=".", markersize=4,
                     )  # fmt: skip
                 if ax in grid[0]:
                     ax.set_title(heading, loc="left")
                 ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
                 ax.yaxis.set_major_locator(MaxNLocator(5))
-            axes[0].set_ylabel(title)
+            axes[0].set_ylabel(wrapped(title, 28))
         for ax in grid[-1]:
             ax.set_xlabel("models trained")
         return figure

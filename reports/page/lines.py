@@ -19,7 +19,6 @@ from reports.page.canvas import (
     draw_intervals,
     line_keys,
     read_off_key,
-    widths,
 )
 from reports.page.looks import Look
 from reports.page.quantities import REMOVED, Quantity, interval
@@ -83,7 +82,6 @@ def lines_plot(
     logarithmic = places[0] > 0 and places[-1] >= _LOG * places[0]
     across = 2 if len(quantities) == 4 else min(len(quantities), 3)
     looks = {label: line.look for label, line in lines.items()}
-    width = widths(list(lines))
 
     def draw() -> Figure:
         keys = line_keys(looks, {label: label for label in looks}, marked=True)
@@ -101,7 +99,7 @@ def lines_plot(
                 cells = [line.cells[x] for x in xs]
                 found = [interval(quantity, cell, plain(cell.scenario)) for cell in cells]
                 aside = _ASIDE * (place - (len(lines) - 1) / 2)
-                draw_intervals(ax, xs, found, quantity.scale, line.look, width[label], aside)
+                draw_intervals(ax, xs, found, quantity.scale, line.look, aside)
             for label, points in beside.points.get(quantity.name, {}).items():
                 ax.plot(
                     list(points), list(points.values()), linestyle="", marker="o", markersize=5,

@@ -9,14 +9,17 @@ from typing import Any
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from reports.bootstrap import Estimate
 from reports.cells import Cell, strength_text
 from reports.frontier import Point, frontiers
-from reports.page.canvas import MARKER, Key, Margins, canvas, line_keys, widths
+from reports.page.canvas import LINE, MARKER, Key, Margins, canvas, line_keys
 from reports.page.looks import Look
-from reports.plane import limit
+from reports.plane import ends, keep_visible, limit
 from reports.plot import Plot
+from reports.style import nested
+
+_CROSSES = 27  # in a row at the margin
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,6 @@ def planes_plot(
     placed = [_points(plane) for plane in planes]
     lost = [_failures(plane, names) for plane in planes]
     across = min(len(planes), 2)
-    width = widths(list(looks))
 
     def draw() -> Figure:
         keys: list[Key] = line_keys(looks, names, marked=True)
@@ -61,10 +63,19 @@ def planes_plot(
         figure, grid = canvas(down, across, 2.9, keys, Margins(across=0.55, down=0.75))
         axes = [ax for row in grid for ax in row]
         for ax, plane, points in zip(axes, planes, placed, strict=False):
-            for strategy, cells in {**plane.strategies, **_alone(plane.ends)}.items():
-                own = [points[cell] for cell in cells if cell in points]
-                _draw(ax, own, looks[strategy], width[strategy])
+            shown = {**plane.strategies, **_alone(plane.ends)}
+            drawn = {
+                strategy: [points[cell] for cell in cells if cell in points]
+                for strategy, cells in shown.items()
+            }
+            wide = nested([_places(own) for own in drawn.values()], LINE)
+            marks = [
+                mark
+                for (strategy, own), width in zip(drawn.items(), wide, strict=True)
+                for mark in _draw(ax, own, looks[strategy], width)
+            ]
             limit(ax, ticks=6)
+            keep_visible(ax, marks, MARKER)
             _crosses(ax, plane, looks)
             ax.set_title(plane.title, loc="left")
             ax.set(xlabel="B, %")
@@ -131,38 +142,44 @@ def _crosses(ax: Axes, plane: Plane, looks: Mapping[str, Look]) -> None:
         for cell in cells:
             if cell.failed:
                 look: dict[str, Any] = {"color": looks[strategy].color, "clip_on": False}
+                row, column = divmod(place, _CROSSES)
                 ax.plot(
-                    0.03 + 0.035 * place, 0.035, "x", transform=ax.transAxes, markersize=6,
-                    markeredgewidth=1.6, **look,
+                    0.03 + 0.035 * column, 0.035 + 0.05 * row, "x", transform=ax.transAxes,
+                    markersize=6, markeredgewidth=1.6, **look,
                 )  # fmt: skip
                 place += 1
 
 
-def _draw(ax: Axes, points: Sequence[Point], look: Look, width: float) -> None:
-    places = [(p, 100 * p.x.value, 100 * p.y.value) for p in points
-              if p.x.value is not None and p.y.value is not None]  # fmt: skip
+def _places(points: Sequence[Point]) -> list[tuple[float, float]]:
+    """The places of points in per cent, of those that have one."""
+    return [
+        (100 * p.x.value, 100 * p.y.value)
+        for p in points
+        if p.x.value is not None and p.y.value is not None
+    ]
+
+
+def _draw(ax: Axes, points: Sequence[Point], look: Look, width: float) -> list[Line2D]:
+    """Draw a strategy; return the markers."""
     ax.plot(
-        [x for _, x, _ in places], [y for _, _, y in places], color=look.color, linewidth=width,
-        linestyle=look.linestyle, zorder=2,
+        [x for x, _ in _places(points)], [y for _, y in _places(points)], color=look.color,
+        linewidth=width, linestyle=look.linestyle, zorder=2,
     )  # fmt: skip
-    for point, x, y in places:
-        for low, high, vertical in ((*_ends(point.x), False), (*_ends(point.y), True)):
-            if low is None or high is None:
-                continue
-            line = ([x, x], [low, high]) if vertical else ([low, high], [y, y])
-            ax.plot(*line, color=look.color, alpha=0.35, linewidth=0.9, zorder=1)
-        ax.plot(
-            x, y, look.marker, markersize=MARKER, zorder=3,
-            color="white" if point.dominated else look.color,
-            markeredgecolor=look.color if point.dominated else "white",
-            markeredgewidth=1.0 if point.dominated else 0.4,
-        )  # fmt: skip
-
-
-def _ends(found: Estimate) -> tuple[float | None, float | None]:
-    if found.low is None or found.high is None:
-        return None, None
-    return 100 * found.low, 100 * found.high
+    marks = []
+    for point in points:
+        for x, y in _places([point]):
+            across, up = ends(point.x), ends(point.y)
+            bars = [(across, (y, y))] if across else []
+            bars += [((x, x), up)] if up else []
+            for bar in bars:
+                ax.plot(*bar, color=look.color, alpha=0.35, linewidth=0.9, zorder=1)
+            marks += ax.plot(
+                x, y, look.marker, markersize=MARKER, zorder=3,
+                color="white" if point.dominated else look.color,
+                markeredgecolor=look.color if point.dominated else "white",
+                markeredgewidth=1.0 if point.dominated else 0.4,
+            )  # fmt: skip
+    return marks
 
 
 def _frame(planes: Sequence[Plane], placed: Sequence[Mapping[Cell, Point]]) -> pd.DataFrame:

@@ -14,10 +14,11 @@ from reports.style import styles
 
 QUANTILES = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
 LONG = "a strategy of quite some length whose name says all that it does"
+PULLED = f"{LONG} with a gradient"
 PLAIN = [(name, name, None) for name in ("finetune", "freeze", "independent", "joint")]
 EQUAL = [(name, name, strength) for name in ("ewc", "wpl") for strength in (1.0, 1e3, 1e6)]
 MANY = [("wpl", "wpl", s) for s in (0.0, 0.5, 1.0, 10.0, 1e2, 1e3, 2.5e3, 1e4, 1e8)]
-LOST = [("pulled", "wpl", strength) for strength in (1.0, 10.0, 1e2, 1e3)]
+LOST = [(PULLED, "wpl", strength) for strength in (1.0, 10.0, 1e2, 1e3)]
 
 
 def simulated(rng, steps, kind, strength, noise):
@@ -94,14 +95,14 @@ def cells(record):
                     seed=seed,
                     curves=None if error else curves,
                     error="DivergedError: not finite at step 3" if error else None,
-                    settings={"application": "gradient" if name == "pulled" else "proximal"},
+                    settings={"application": "gradient" if name == PULLED else "proximal"},
                 )
                 seen = probes(rng, len(steps), (name, kind, strength)) if looked else {}
                 made.append(replace(run, probes=seen))
 
     add("two", (310, 307), [*PLAIN, *EQUAL, ("si", "si", 1e3)], 3, 0.03, looked=True)
     add("five", (100, 60, 130, 7, 75), [*PLAIN, *EQUAL, *MANY], 2, 0.2)
-    lost = {("pulled", s, seed) for s in (1e2, 1e3) for seed in range(3)} | {("pulled", 10.0, 1)}
+    lost = {(PULLED, s, seed) for s in (1e2, 1e3) for seed in range(3)} | {(PULLED, 10.0, 1)}
     add("three", (80, 90, 100), [*PLAIN, *EQUAL, *LOST], 3, 0.05, failed=lost)
     names = [(f"{LONG} {place}", "l2", None) for place in range(12)]
     add("twenty", (30,) * 20, [*PLAIN, *names, (f"{LONG} with", "l2", 1.0),
