@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
@@ -15,6 +15,7 @@ from matplotlib.transforms import Bbox, ScaledTranslation
 
 from reports.page.looks import Look
 from reports.statistics import Interval
+from reports.style import lines_of, wrapped
 
 WIDTH = 800 / 96
 """Inches: 800 pixels of a browser, which is what a page of Markdown is wide."""
@@ -24,6 +25,9 @@ BAND = 0.15
 
 MARKER, LINE = 6.0, 1.6
 """Points: the size of a marker, the width of a line."""
+
+# Inches: of a letter and a line of a title.
+_LETTER, _LINE = 0.075, 0.15
 
 Key = tuple[Any, str]
 """A handle and its label in a legend."""
@@ -39,6 +43,24 @@ class Margins:
     bottom: float = 0.48
     across: float = 0.3
     down: float = 0.34
+
+
+def titled(titles: Sequence[str], columns: int, margins: Margins) -> tuple[Sequence[str], Margins]:
+    """Break titles of panels into lines that fit over them.
+
+    Args:
+        titles: Of the panels.
+        columns: How many panels stand side by side.
+        margins: Around and between panels.
+
+    Returns:
+        The titles, and margins that hold them above every row.
+    """
+    room = WIDTH - margins.left - margins.right - (columns - 1) * margins.across
+    letters = int(room / columns / _LETTER)
+    more = _LINE * (lines_of(titles, letters) - 1)
+    higher = replace(margins, top=margins.top + more, down=margins.down + more)
+    return [wrapped(title, letters) for title in titles], higher
 
 
 def canvas(

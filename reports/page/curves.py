@@ -15,7 +15,7 @@ from reports.aggregate import curves_frame
 from reports.cells import Cell
 from reports.curves import average
 from reports.formatting import several
-from reports.page.canvas import BAND, LINE, Margins, canvas, line_keys, read_off_key
+from reports.page.canvas import BAND, LINE, Margins, canvas, line_keys, read_off_key, titled
 from reports.page.looks import Look
 from reports.plot import Plot
 from reports.statistics import mean_interval
@@ -119,7 +119,9 @@ def curves_plot(
         keys = line_keys(looks, names, marked=False)
         if any(column.references for column in columns):
             keys.append(read_off_key())
-        figure, grid = canvas(len(rows), len(columns), 1.55, keys, Margins(across=0.3, down=0.36))
+        titles, margins = titled([c.title for c in columns], len(columns), Margins())
+        margins = Margins(top=margins.top, across=0.3, down=0.36)  # titles are above the first row
+        figure, grid = canvas(len(rows), len(columns), 1.55, keys, margins)
         for axes, (title, model, end) in zip(grid, rows, strict=True):
             for place, (ax, column, mean) in enumerate(zip(axes, columns, means, strict=True)):
                 points = [one for one in column.references if one.model == model]
@@ -140,8 +142,8 @@ def curves_plot(
                     ax.tick_params(labelleft=False)
                 else:
                     ax.set_ylabel(f"{title}, %")
-        for ax, column in zip(grid[0], columns, strict=True):
-            ax.set_title(column.title, loc="left")
+        for ax, heading in zip(grid[0], titles, strict=True):
+            ax.set_title(heading, loc="left")
         for ax in grid[-1]:
             ax.set_xlabel("steps of B")
         return figure

@@ -16,13 +16,15 @@ from reports.page.canvas import BAND, LINE, Margins, canvas, line_keys
 from reports.page.looks import Look
 from reports.plot import Plot
 from reports.statistics import mean_interval
-from reports.style import nested, wrapped
+from reports.style import lines_of, nested, wrapped
 
 PANELS = {
     "earlier": "earlier models, %",
     "forgotten": "lost by earlier models, points",
     "new": "the new model, %",
 }
+
+_NAME = 24  # letters of a scenario's name beside its row, in a line
 
 
 def growth_plot(
@@ -55,9 +57,9 @@ def growth_plot(
 
     def draw() -> Figure:
         keys = line_keys(looks, names, marked=False)
-        figure, grid = canvas(
-            len(scenarios), len(PANELS), 1.9, keys, Margins(across=0.42, down=0.36), sharex="row"
-        )
+        left = 0.5 + 0.15 * lines_of(scenarios, _NAME)
+        margins = Margins(left=left, across=0.42, down=0.36)
+        figure, grid = canvas(len(scenarios), len(PANELS), 1.9, keys, margins, sharex="row")
         for axes, (title, cells) in zip(grid, scenarios.items(), strict=True):
             for ax, (panel, heading) in zip(axes, PANELS.items(), strict=True):
                 here = frame[(frame["scenario"] == title) & (frame["panel"] == panel)]
@@ -77,7 +79,7 @@ def growth_plot(
                     ax.set_title(heading, loc="left")
                 ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
                 ax.yaxis.set_major_locator(MaxNLocator(5))
-            axes[0].set_ylabel(wrapped(title, 28))
+            axes[0].set_ylabel(wrapped(title, _NAME))
         for ax in grid[-1]:
             ax.set_xlabel("models trained")
         return figure

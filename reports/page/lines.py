@@ -8,20 +8,22 @@ from dataclasses import dataclass, field
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
-from reports.cells import Cell
+from reports.cells import Cell, strength_text
 from reports.formatting import percent
 from reports.page.canvas import (
     BAND,
+    MARKER,
     Margins,
     canvas,
     draw_intervals,
     line_keys,
     read_off_key,
+    titled,
 )
 from reports.page.looks import Look
-from reports.page.quantities import REMOVED, Quantity, interval
+from reports.page.quantities import Quantity, interval
 from reports.plot import Plot
 
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
@@ -79,7 +81,8 @@ def lines_plot(
         caption: What the page says of it.
     """
     places = sorted({x for line in lines.values() for x in line.cells})
-    logarithmic = places[0] > 0 and places[-1] >= _LOG * places[0]
+    smallest = min((x for x in places if x > 0), default=0.0)
+    logarithmic = places[0] >= 0 and smallest > 0 and places[-1] >= _LOG * smallest
     across = 2 if len(quantities) == 4 else min(len(quantities), 3)
     looks = {label: line.look for label, line in lines.items()}
 
@@ -89,12 +92,16 @@ def lines_plot(
         if beside.points:
             keys.append(read_off_key())
         down = -(-len(quantities) // across)
-        figure, grid = canvas(down, across, 2.2, keys, Margins(across=0.55, down=0.75))
+        titles, margins = titled(
+            [f"{title}, {quantity.unit}" for quantity, title in quantities], across,
+            Margins(across=0.55, down=0.75),
+        )  # fmt: skip
+        figure, grid = canvas(down, across, 2.2, keys, margins)
         axes = [ax for row in grid for ax in row]
-        for ax, (quantity, title) in zip(axes, quantities, strict=False):
+        for ax, (quantity, _), title in zip(axes, quantities, titles, strict=False):
             for label, cell in beside.cells.items():
                 _level(ax, cell, quantity, plain, beside.looks[label])
-            for place, (label, line) in enumerate(lines.items()):
+            for place, line in enumerate(lines.values()):
                 xs = sorted(line.cells)
                 cells = [line.cells[x] for x in xs]
                 found = [interval(quantity, cell, plain(cell.scenario)) for cell in cells]
@@ -106,16 +113,17 @@ def lines_plot(
                     markerfacecolor="white", markeredgecolor=looks[label].color,
                     markeredgewidth=1.2, zorder=4,
                 )  # fmt: skip
-            ax.set_title(f"{title}, {quantity.unit}", loc="left")
+            ax.set_title(title, loc="left")
             ax.set_xlabel(axis)
-            if logarithmic:
+            if logarithmic and places[0] == 0:
+                # Zero has a place beside the smallest number.
+                ax.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+            elif logarithmic:
                 ax.set_xscale("log")
-            if len(places) <= 8:
-                ax.set_xticks(places)
-                ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.10g}"))
-                ax.xaxis.set_minor_locator(NullLocator())
-            ax.margins(x=0.08)
+            shifted = (_ASIDE * (len(lines) - 1) / 2 + MARKER) / (ax.bbox.width * 72 / figure.dpi)
+            ax.margins(x=max(0.08, shifted / (1 - 2 * shifted)))
             _limits(ax, quantity)
+            _ticks(ax, places)
         for ax in axes[len(quantities) :]:
             ax.remove()
         return figure
@@ -132,15 +140,34 @@ def lines_plot(
 
 
 def _limits(ax: Axes, quantity: Quantity) -> None:
-    """Show neither less than some points nor what no accuracy can be."""
+    """Show no less than some points, and no room beyond 0 and 100 % where nothing lies there."""
     if quantity.write is not percent:
         return
     low, high = ax.get_ylim()
     margin = max(0.0, _SPAN - (high - low)) / 2
     low, high = low - margin, high + margin
-    if quantity.unit == "%" and quantity is not REMOVED:
+    if quantity.unit == "%" and ax.dataLim.y0 >= 0 and ax.dataLim.y1 <= 100:
         low, high = max(-2.0, low), min(102.0, high)
     ax.set_ylim(low, high)
+
+
+def _ticks(ax: Axes, places: Sequence[float]) -> None:
+    """Name the places, but none whose name would touch the one before."""
+    ax.set_xlim(ax.get_xlim())
+    spots = ax.transData.transform([(x, ax.get_ylim()[0]) for x in places])[:, 0]
+    kept: list[float] = []
+    end = float("-inf")
+    for x, spot in zip(places, spots * 72 / ax.figure.dpi, strict=True):
+        half = 2.7 * len(_number(x))
+        if spot - half > end + 3:
+            kept.append(x)
+            end = spot + half
+    ax.set_xticks(kept, [_number(x) for x in kept])
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def _number(x: float) -> str:
+    return f"{x:,.10g}" if x == 0 or 1e-4 <= abs(x) < 1e6 else strength_text(x)
 
 
 def _level(

@@ -10,10 +10,16 @@ from reports.cells import REFERENCES, Cell, Variant
 from reports.page.variants import CHOSEN
 from reports.style import styles
 
-_DASHES: tuple[Any, ...] = ("-", (0, (1, 1.3)), (0, (6, 1.5, 1, 1.5)))
+_DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (1, 1.3)),
+    (0, (6, 1.5, 1, 1.5)),
+    (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+    (0, (1, 3)),
+)
 """Of strategies of one kind; dashes are left for penalties that are applied as gradients."""
 
-_GRADIENT = (0, (4, 1.8))
+_GRADIENTS: tuple[Any, ...] = ((0, (4, 1.8)), (0, (8, 1.8)), (0, (4, 1.8, 8, 1.8)))
 
 
 @dataclass(frozen=True)
@@ -65,8 +71,8 @@ class Looks:
         shades = styles(
             [Variant(kind, kind, s) for kind in self._kinds for s in several.get(kind, [None])]
         )
-        found = {}
-        seen: dict[str, list[str]] = {}
+        found: dict[str, Look] = {}
+        seen: dict[tuple[str, bool], list[str]] = {}
         for written, cell in shown.items():
             variant = cell.variant
             dial = dials[written] if variant.kind in several else None
@@ -76,16 +82,18 @@ class Looks:
                 if shade.kind == variant.kind and (dial is None or shade.strength == dial)
             )
             color = style.base if dial is None else style.color
-            if applied_as_gradient(cell):
-                line: Any = _GRADIENT
-            else:
-                siblings = seen.setdefault(variant.kind, [])
-                if variant.strategy not in siblings:
-                    siblings.append(variant.strategy)
-                line = _DASHES[siblings.index(variant.strategy) % len(_DASHES)]
+            gradient = applied_as_gradient(cell)
+            siblings = seen.setdefault((variant.kind, gradient), [])
+            if variant.strategy not in siblings:
+                siblings.append(variant.strategy)
+            dashes = _GRADIENTS if gradient else _DASHES
+            wanted = dashes[siblings.index(variant.strategy) % len(dashes)]
             if variant.kind in REFERENCES:
-                line = style.linestyle
-            found[written] = Look(color, line, style.marker)
+                wanted = style.linestyle
+            # The chosen strength may have the shade of another: no two lines look the same.
+            taken = [look.linestyle for look in found.values() if look.color == color]
+            free = [line for line in (wanted, *dashes, *_DASHES) if line not in taken]
+            found[written] = Look(color, free[0] if free else wanted, style.marker)
         return found
 
 

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 
 from reports.cells import Cell, strength_text
 from reports.frontier import Point, frontiers
-from reports.page.canvas import LINE, MARKER, Key, Margins, canvas, line_keys
+from reports.page.canvas import LINE, MARKER, Key, Margins, canvas, line_keys, titled
 from reports.page.looks import Look
 from reports.plane import ends, keep_visible, limit
 from reports.plot import Plot
@@ -60,9 +60,12 @@ def planes_plot(
     def draw() -> Figure:
         keys: list[Key] = line_keys(looks, names, marked=True)
         down = -(-len(planes) // across)
-        figure, grid = canvas(down, across, 2.9, keys, Margins(across=0.55, down=0.75))
+        titles, margins = titled(
+            [plane.title for plane in planes], across, Margins(across=0.55, down=0.75)
+        )
+        figure, grid = canvas(down, across, 2.9, keys, margins)
         axes = [ax for row in grid for ax in row]
-        for ax, plane, points in zip(axes, planes, placed, strict=False):
+        for ax, plane, points, title in zip(axes, planes, placed, titles, strict=False):
             shown = {**plane.strategies, **_alone(plane.ends)}
             drawn = {
                 strategy: [points[cell] for cell in cells if cell in points]
@@ -77,7 +80,7 @@ def planes_plot(
             limit(ax, ticks=6)
             keep_visible(ax, marks, MARKER)
             _crosses(ax, plane, looks)
-            ax.set_title(plane.title, loc="left")
+            ax.set_title(title, loc="left")
             ax.set(xlabel="B, %")
         for place, ax in enumerate(axes[: len(planes)]):
             if place % across == 0:

@@ -24,6 +24,8 @@ UNSTABLE = 0.1
 
 _HEIGHT, _LEFT, _TOP, _BAR = 0.66, 1.35, 0.62, 0.75  # inches: of a cell and around the map
 
+_LETTER = 0.08  # of a letter of a title
+
 Place = tuple[str, str]
 """Row and column."""
 
@@ -67,6 +69,7 @@ def regimes_plot(
         ax = figure.add_axes(
             (_LEFT / WIDTH, 0.12 / height, 1 - _LEFT / WIDTH - right, 1 - (_TOP + 0.12) / height)
         )
+        above = max(4, int((WIDTH - _LEFT - _BAR) / len(columns) / _LETTER))
         colors, norm = mpl.colormaps["YlOrBr"], mpl.colors.Normalize(0, 1.15 * high)
         ax.set_facecolor("#f1f1f1")
         for (row, column), cell in cells.items():
@@ -100,15 +103,16 @@ def regimes_plot(
                 color=ink, linespacing=1.15,
             )  # fmt: skip
         ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
-        ax.set_xticks(np.arange(len(columns)) + 0.5, [_title(c, titles, 16) for c in columns])
-        ax.set_yticks(np.arange(len(rows)) + 0.5, [_title(r, titles, 20) for r in rows])
+        beside = int(_LEFT / _LETTER) - 1
+        ax.set_xticks(np.arange(len(columns)) + 0.5, [_title(c, titles, above) for c in columns])
+        ax.set_yticks(np.arange(len(rows)) + 0.5, [_title(r, titles, beside) for r in rows])
         ax.tick_params(length=0, labeltop=True, labelbottom=False, labelsize=8.5)
         ax.spines[:].set_visible(False)
         for edge in range(1, len(columns)):
             ax.axvline(edge, color="white", linewidth=1.5)
         for edge in range(1, len(rows)):
             ax.axhline(edge, color="white", linewidth=1.5)
-        _bar(figure, mpl.cm.ScalarMappable(norm, colors), high, height)
+        _bar(figure, mpl.cm.ScalarMappable(norm, colors), high, len(rows))
         return figure
 
     how = (
@@ -149,12 +153,14 @@ def _title(name: str, titles: Mapping[str, str], width: int) -> str:
     return wrapped(titles.get(name, name), width)
 
 
-def _bar(figure: Figure, colors: mpl.cm.ScalarMappable, high: float, height: float) -> None:
-    long = min(0.7 * height, 1.6)
+def _bar(figure: Figure, colors: mpl.cm.ScalarMappable, high: float, rows: int) -> None:
+    """Draw the scale beside the cells, its title below the names of the columns."""
+    height = figure.get_figheight()
+    long = min(max(0.3, _HEIGHT * rows - 0.5), 1.6)
     place = (1 - 0.55 / WIDTH, 0.12 / height, 0.1 / WIDTH, long / height)
     bar = figure.colorbar(colors, cax=figure.add_axes(place))
     bar.ax.set(ylim=(0, high))
-    bar.ax.set_title("A loses,\npoints", fontsize=8, loc="center", pad=5)
+    bar.ax.set_title("A loses,\npoints", fontsize=8, loc="center", pad=7)
     bar.ax.tick_params(length=0, labelsize=8)
     bar.ax.spines[:].set_visible(False)
     bar.outline.set_visible(False)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich_store import rich_store
 
 from benchmark.metrics import METRICS, NEEDS_REFERENCE, own_metrics, paired_metrics
 from benchmark.store import Record
@@ -155,6 +156,12 @@ def store() -> list[Record]:
         scenario="rotated", strategy="wpl", strength=1e8, seed=3, error="loss became NaN at step 12"
     )
     return [*records, failed]
+
+
+@pytest.fixture(scope="session")
+def rich() -> list[Record]:
+    """See ``rich_store``."""
+    return rich_store(make_record)
 
 
 @pytest.fixture(scope="session")

@@ -67,7 +67,8 @@ def _outside(ax: Axes) -> Iterator[str]:
     frame = ax.bbox
     name = ax.get_title(loc="left") or ax.get_label() or "axes"
     for artist in (*ax.lines, *ax.collections, *ax.patches):
-        if not artist.get_visible():
+        # A scale of colours may leave out the darkest ones.
+        if not artist.get_visible() or (hasattr(ax, "_colorbar") and isinstance(artist, QuadMesh)):
             continue
         points = _places(artist)
         points = points[np.isfinite(points).all(axis=1)]
