@@ -73,7 +73,7 @@ def growth_plot(
                     )  # fmt: skip
                     ax.plot(
                         own["models"], own["mean"], color=look.color, linestyle=look.linestyle,
-                        linewidth=width, marker=".", markersize=4,
+                        linewidth=width, marker=".", markersize=2.5 * width,
                     )  # fmt: skip
                 if ax in grid[0]:
                     ax.set_title(heading, loc="left")

@@ -25,6 +25,7 @@ from reports.page.canvas import (
 from reports.page.looks import Look
 from reports.page.quantities import Quantity, interval
 from reports.plot import Plot
+from reports.style import INK
 
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
 _ASIDE = 2.4  # points between the intervals of neighbouring lines
@@ -113,6 +114,10 @@ def lines_plot(
                     markerfacecolor="white", markeredgecolor=looks[label].color,
                     markeredgewidth=1.2, zorder=4,
                 )  # fmt: skip
+            if not ax.has_data():
+                ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=INK)
+                ax.set_yticks([])
+            ax.update_datalim([(x, 0.0) for x in places], updatey=False)
             ax.set_title(title, loc="left")
             ax.set_xlabel(axis)
             if logarithmic and places[0] == 0:

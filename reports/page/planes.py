@@ -164,10 +164,12 @@ def _places(points: Sequence[Point]) -> list[tuple[float, float]]:
 
 def _draw(ax: Axes, points: Sequence[Point], look: Look, width: float) -> list[Line2D]:
     """Draw a strategy; return the markers."""
-    ax.plot(
-        [x for x, _ in _places(points)], [y for _, y in _places(points)], color=look.color,
-        linewidth=width, linestyle=look.linestyle, zorder=2,
-    )  # fmt: skip
+    places = _places(points)
+    if len(places) > 1:
+        ax.plot(
+            *zip(*places, strict=True), color=look.color, linewidth=width,
+            linestyle=look.linestyle, zorder=2,
+        )  # fmt: skip
     marks = []
     for point in points:
         for x, y in _places([point]):

@@ -17,12 +17,12 @@ from reports.formatting import percent
 from reports.page.canvas import WIDTH
 from reports.page.quantities import LOST, QUANTITIES, interval, per_seed
 from reports.plot import Plot
-from reports.style import INK, wrapped
+from reports.style import INK, lines_of, wrapped
 
 UNSTABLE = 0.1
 """B's worst seed so far below its median: training is unstable, whatever A loses."""
 
-_HEIGHT, _LEFT, _TOP, _BAR = 0.66, 1.35, 0.62, 0.75  # inches: of a cell and around the map
+_HEIGHT, _LEFT, _BAR = 0.66, 1.35, 0.75  # inches: of a cell and around the map
 
 _LETTER = 0.08  # of a letter of a title
 
@@ -60,16 +60,18 @@ def regimes_plot(
     high = max(10.0, 10 * np.ceil(10 * most))
 
     def draw() -> Figure:
-        height = _TOP + _HEIGHT * len(rows) + 0.12
+        above = max(4, int((WIDTH - _LEFT - _BAR) / len(columns) / _LETTER))
+        beside = int(_LEFT / _LETTER) - 1
+        top = 0.17 + 0.15 * lines_of((titles.get(c, c) for c in columns), above)
+        height = top + _HEIGHT * len(rows) + 0.12
         figure = Figure(figsize=(WIDTH, height))
         figure.add_artist(
             Rectangle((0, 0), 1, 1, transform=figure.transFigure, facecolor="white", zorder=-9)
         )
         right = _BAR / WIDTH
         ax = figure.add_axes(
-            (_LEFT / WIDTH, 0.12 / height, 1 - _LEFT / WIDTH - right, 1 - (_TOP + 0.12) / height)
+            (_LEFT / WIDTH, 0.12 / height, 1 - _LEFT / WIDTH - right, 1 - (top + 0.12) / height)
         )
-        above = max(4, int((WIDTH - _LEFT - _BAR) / len(columns) / _LETTER))
         colors, norm = mpl.colormaps["YlOrBr"], mpl.colors.Normalize(0, 1.15 * high)
         ax.set_facecolor("#f1f1f1")
         for (row, column), cell in cells.items():
@@ -103,7 +105,6 @@ def regimes_plot(
                 color=ink, linespacing=1.15,
             )  # fmt: skip
         ax.set(xlim=(0, len(columns)), ylim=(len(rows), 0))
-        beside = int(_LEFT / _LETTER) - 1
         ax.set_xticks(np.arange(len(columns)) + 0.5, [_title(c, titles, above) for c in columns])
         ax.set_yticks(np.arange(len(rows)) + 0.5, [_title(r, titles, beside) for r in rows])
         ax.tick_params(length=0, labeltop=True, labelbottom=False, labelsize=8.5)

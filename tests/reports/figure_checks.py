@@ -1,7 +1,8 @@
 """What every figure must keep, whatever it shows.
 
-Everything that is drawn lies inside its axes, every text on the canvas and on no other text, and
-a legend's keys are unlike each other and like something that is drawn. Distances are pixels.
+Everything that is drawn lies inside its axes and is not hidden by its like, every text is on the
+canvas and on no other text, and a legend's keys are unlike each other and like something that is
+drawn. Distances are pixels.
 """
 
 from __future__ import annotations
@@ -40,32 +41,15 @@ def check(figure: Figure) -> list[str]:
     Args:
         figure: Laid out.
     """
-    found = [problem for ax in figure.axes for problem in _outside(ax)]
+    found = [
+        problem for ax in figure.axes for part in (_outside, _hidden) for problem in part(ax)
+    ]
     return [*found, *_words(figure), *_keys(figure)]
-
-
-def segments(collection: LineCollection) -> list[np.ndarray]:
-    """The drawn points of each line of a collection, (n, 2) each, in units of the axes."""
-    return [np.asarray(line, dtype=float) for line in collection.get_segments()]
-
-
-def marks(ax: Axes) -> np.ndarray:
-    """Where markers stand that are no line's, (n, 2), sorted."""
-    alone = [line for line in ax.lines if line.get_marker() not in {"", "None", None}]
-    points = [line.get_xydata() for line in alone if len(line.get_xdata()) == 1]
-    return ordered(np.concatenate(points)) if points else np.empty((0, 2))
-
-
-def ordered(points: np.ndarray) -> np.ndarray:
-    """Points sorted by x, then y."""
-    points = np.asarray(points, dtype=float).reshape(-1, 2)
-    return points[np.lexsort(points.round(9).T[::-1])]
 
 
 def _outside(ax: Axes) -> Iterator[str]:
     """What is drawn outside its axes: points and ends of lines, and markers that are cut."""
     frame = ax.bbox
-    name = ax.get_title(loc="left") or ax.get_label() or "axes"
     for artist in (*ax.lines, *ax.collections, *ax.patches):
         # A scale of colours may leave out the darkest ones.
         if not artist.get_visible() or (hasattr(ax, "_colorbar") and isinstance(artist, QuadMesh)):
@@ -81,9 +65,13 @@ def _outside(ax: Axes) -> Iterator[str]:
             limits = [[round(float(end), 3) for end in ends]
                       for ends in (ax.get_xlim(), ax.get_ylim())]  # fmt: skip
             yield (
-                f"{name}: {type(artist).__name__} has {bad.sum()} of {len(points)} points outside, "
+                f"{_name(ax)}: {type(artist).__name__} has {bad.sum()} of {len(points)} points outside, "
                 f"such as {where.round(3).tolist()} of {limits}"
             )
+
+
+def _name(ax: Axes) -> str:
+    return ax.get_title(loc="left") or ax.get_xlabel() or "axes"
 
 
 def _places(artist: Artist) -> np.ndarray:
@@ -111,6 +99,27 @@ def _size(artist: Artist) -> float:
     if isinstance(artist, PathCollection):
         return float(np.sqrt(artist.get_sizes().max(initial=0)))
     return 0.0
+
+
+def _hidden(ax: Axes) -> Iterator[str]:
+    """Lines and markers that lie under others of the same size; pale intervals may."""
+    seen: set[tuple[object, ...]] = set()
+    drawn: list[tuple[np.ndarray, float]] = []
+    for line in ax.lines:
+        if line.get_alpha() in {None, 1}:
+            wide = line.get_linewidth() if len(line.get_xdata()) > 1 else line.get_markersize()
+            drawn.append((_places(line), float(wide)))
+    for collection in ax.collections:
+        if isinstance(collection, LineCollection) and collection.get_alpha() in {None, 1}:
+            widths = np.resize(collection.get_linewidths(), len(collection.get_segments()))
+            spots = [collection.get_transform().transform(x) for x in collection.get_segments()]
+            drawn += zip(spots, widths.tolist(), strict=True)
+    for points, wide in drawn:
+        key = (points.round(4).tobytes(), round(wide, 3))
+        if len(points) and key in seen:
+            where = ax.transData.inverted().transform(points[:2])
+            yield f"{_name(ax)}: something is hidden at {where.round(3).tolist()}"
+        seen.add(key)
 
 
 def _words(figure: Figure) -> Iterator[str]:
