@@ -16,6 +16,7 @@ from reports.style import INK, Style, lines_of, wrapped
 _LABELS = 2.1  # inches beside the panels
 _ROW, _LINE = 0.27, 0.15  # likewise of a row at least, and of a line of a label
 _NAME = 30  # letters of a label, in a line
+_BESIDE = 20  # likewise beside ranks on a line
 
 
 def ranking_plot(
@@ -136,14 +137,25 @@ def _draw_row(ax: Axes, row: Row, place: int, style: Mapping[Variant, Style]) ->
     )  # fmt: skip
 
 
+def _pitch(standing: Standing) -> float:
+    """Inches from a name to the next."""
+    names = [_rank_text(name, average) for name, average in standing.ranks.average.items()]
+    return 0.05 + _LINE * lines_of(names, _BESIDE)
+
+
+def _rank_text(name: str, average: float, before: bool = False) -> str:
+    return f"{average:.2f}, {name}" if before else f"{name}, {average:.2f}"
+
+
 def _diagram_height(standing: Standing) -> float:
-    return 1.05 + 0.2 * ((len(standing.ranks.average) + 1) // 2) + 0.1 * len(standing.ranks.groups)
+    names = _pitch(standing) * ((len(standing.ranks.average) + 1) // 2)
+    return 1.05 + names + 0.1 * len(standing.ranks.groups)
 
 
 def _draw_diagram(ax: Axes, standing: Standing) -> None:
     """Ranks on a line, names below it to both sides, bars for what cannot be told apart."""
     ranks, count = standing.ranks, len(standing.ranks.average)
-    half = (count + 1) // 2
+    half, pitch = (count + 1) // 2, _pitch(standing)
     bars = 0.1 * len(ranks.groups) + 0.12
     height = _diagram_height(standing)
     margin = 0.42 * (count - 1)
@@ -167,9 +179,9 @@ def _draw_diagram(ax: Axes, standing: Standing) -> None:
         ax.plot([low - 0.03, high + 0.03], [y, y], color="black", linewidth=3)
     for place, (name, average) in enumerate(ranks.average.items()):
         left = place < half
-        y = bars + 0.2 * (place if left else count - 1 - place) + 0.1
+        y = bars + pitch * ((place if left else count - 1 - place) + 0.5)
         edge = 1 - 0.06 * margin if left else count + 0.06 * margin
         ax.plot([average, average, edge], [0, y, y], **line)
-        text = f"{name}, {average:.2f}" if left else f"{average:.2f}, {name}"
+        text = wrapped(_rank_text(name, average, before=not left), _BESIDE)
         beside, side = (-0.04, "right") if left else (0.04, "left")
         ax.text(edge + beside, y, text, fontsize=8.5, va="center", ha=side)

@@ -41,10 +41,29 @@ def check(figure: Figure) -> list[str]:
     Args:
         figure: Laid out.
     """
-    found = [
-        problem for ax in figure.axes for part in (_outside, _hidden) for problem in part(ax)
-    ]
+    found = [problem for ax in figure.axes for part in (_outside, _hidden) for problem in part(ax)]
     return [*found, *_words(figure), *_keys(figure)]
+
+
+def marks(ax: Axes) -> np.ndarray:
+    """Where means stand, (n, 2), ordered: markers of one point; not crosses, nor single seeds."""
+    alone = [line for line in ax.lines if line.get_marker() not in {"", "None", "x", "."}]
+    points = [line.get_xydata() for line in alone if len(line.get_xdata()) == 1]
+    found = ordered(np.concatenate(points)) if points else np.empty((0, 2))
+    return found[np.isfinite(found).all(axis=1)]
+
+
+def bars(ax: Axes) -> np.ndarray:
+    """The ends of pale intervals, (2 n, 2), ordered."""
+    pale = [line for line in ax.lines if line.get_alpha() == 0.45]
+    points = [line.get_xydata() for line in pale if len(line.get_xdata()) == 2]
+    return ordered(np.concatenate(points)) if points else np.empty((0, 2))
+
+
+def ordered(points: np.ndarray) -> np.ndarray:
+    """Points sorted by x, then y."""
+    points = np.asarray(points, dtype=float).reshape(-1, 2)
+    return points[np.lexsort(points.round(9).T[::-1])]
 
 
 def _outside(ax: Axes) -> Iterator[str]:

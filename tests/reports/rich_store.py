@@ -104,7 +104,7 @@ def rich_store(record: Callable[..., Record]) -> list[Record]:
     add("five", (100, 60, 130, 7, 75), [*PLAIN, *EQUAL, *MANY], 2, 0.2)
     lost = {(PULLED, s, seed) for s in (1e2, 1e3) for seed in range(3)} | {(PULLED, 10.0, 1)}
     add("three", (80, 90, 100), [*PLAIN, *EQUAL, *LOST], 3, 0.05, failed=lost)
-    names = [(f"{LONG} {place}", "l2", None) for place in range(12)]
+    names = [(f"{LONG} {place}", "l2", None) for place in range(7)]
     add("twenty", (30,) * 20, [*PLAIN, *names, (f"{LONG} with", "l2", 1.0),
                                (f"{LONG} with", "l2", 10.0)], 2, 0.05)  # fmt: skip
     add("one seed", (40, 41), [*PLAIN, *EQUAL], 1, 0.05, looked=True)
