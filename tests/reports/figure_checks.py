@@ -84,8 +84,8 @@ def _outside(ax: Axes) -> Iterator[str]:
             limits = [[round(float(end), 3) for end in ends]
                       for ends in (ax.get_xlim(), ax.get_ylim())]  # fmt: skip
             yield (
-                f"{_name(ax)}: {type(artist).__name__} has {bad.sum()} of {len(points)} points outside, "
-                f"such as {where.round(3).tolist()} of {limits}"
+                f"{_name(ax)}: {type(artist).__name__} has {bad.sum()} of {len(points)} points "
+                f"outside, such as {where.round(3).tolist()} of {limits}"
             )
 
 

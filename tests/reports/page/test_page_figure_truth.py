@@ -1,14 +1,19 @@
 """Every figure of a page shows what it claims: all of it, inside its axes, and legibly."""
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
+import numpy as np
 import pytest
-from figure_checks import check, laid_out
+from figure_checks import check, laid_out, marks, ordered
 from rich_store import LONG, PULLED
 
 from reports.cells import group
 from reports.page.album import Album
+from reports.page.growth import PANELS
 from reports.page.illustrated import IllustratedStudy
+from reports.page.looks import Looks
+from reports.page.quantities import QUANTITIES
 from reports.page.variants import Catalog
 
 SIX = ["finetune", "ewc@1", "wpl@1", "wpl@1e3", "freeze", "independent"]
@@ -54,9 +59,125 @@ def figures(album):
     return {plot.name: (plot, laid_out(plot)) for plot in album.plots}
 
 
-def test_all(figures):
-    for name, (plot, figure) in figures.items():
-        for p in dict.fromkeys(check(figure)):
-            print(name, p[:230])
-    print(len(figures))
-    assert 0
+def test_all_is_inside_and_legible(figures):
+    problems = {name: found for name, (_, figure) in figures.items() if (found := check(figure))}
+    assert problems == {}
+
+
+def lines_in(ax):
+    """The lines of variants: of several points, across no axes."""
+    drawn = [line for line in ax.lines if line.get_linestyle() != "None"]
+    return [x for x in drawn if len(x.get_xdata()) > 1 and x.get_transform() == ax.transData]
+
+
+@pytest.mark.parametrize(("name", "first"), [("curves", 10), ("narrow", None)])
+def test_curves_show_both_models_to_the_last_step(figures, name, first):
+    plot, figure = figures[name]
+    frame = plot.data[plot.data["trained"] == 1]
+    scenarios = {"curves": ["two", "one seed"],
+                 "narrow": ["two", "one seed", "steady", "two", "one seed"]}[name]  # fmt: skip
+    rows = [(0, None), (1, None)] + ([(0, first)] if first else [])
+    panels = [(model, end, scenario) for model, end in rows for scenario in scenarios]
+    assert len(panels) == len(figure.axes)
+    for ax, (model, end, scenario) in zip(figure.axes, panels, strict=True):
+        part = frame[(frame["scenario"] == scenario) & (frame["model"] == model)]
+        part = part if end is None else part[part["step"] <= end]
+        means = 100 * part.groupby(["variant", "step"], observed=True)["accuracy"].mean()
+        drawn = lines_in(ax)
+        assert len(drawn) >= means.index.get_level_values(0).nunique()
+        last = part["step"].max()
+        for line in drawn:
+            x, y = line.get_xydata().T
+            assert (x[0], x[-1]) == (0, last)
+            assert any(
+                list(y) == pytest.approx([means[label, step] for step in x])
+                for label in means.index.get_level_values(0).unique()
+            )
+        low, high = ax.get_xlim()
+        read_off = 400 if (scenario, model, name) == ("two", 1, "curves") else 0
+        assert low <= 0 and max(last, read_off) <= high <= 1.02 * max(last, read_off)
+
+
+def test_thinned_curves_keep_both_ends(study, fabricated):
+    """Steps that are no multiple of the distance between measurements, and many of them."""
+    steps = [*range(0, 1001, 3), 1003]
+    records = [
+        replace(run, curves=[{**curve, "steps": steps,
+                              "accuracy": [[0.5] * len(steps) for _ in curve["accuracy"]]}
+                             for curve in run.curves])
+        for run in fabricated("k1", 0.1)
+    ]  # fmt: skip
+    paper = study(records)
+    paper.curves("c", variants=["finetune"])
+    plot = paper._album.plots[-1]
+    for ax in laid_out(plot).axes:
+        (line,) = lines_in(ax)
+        x = line.get_xdata()
+        assert (x[0], x[-1]) == (0, 1003) and 50 < len(x) < 110
+
+
+@pytest.mark.parametrize("name", ["lines", "ranges", "series"])
+def test_lines_show_every_mean_at_its_place(figures, name):
+    plot, figure = figures[name]
+    for ax, (quantity, frame) in zip(
+        figure.axes, plot.data.groupby("quantity", sort=False), strict=True
+    ):
+        known = frame.dropna(subset=["mean"])
+        assert len(ax.containers) == known["line"].nunique()
+        scale = QUANTITIES[quantity].scale
+        for bars, (_, own) in zip(ax.containers, known.groupby("line", sort=False), strict=True):
+            assert bars.lines[0].get_xydata() == pytest.approx(
+                np.column_stack([own["x"], scale * own["mean"]])
+            )
+        low, high = ax.get_xlim()
+        assert low < plot.data["x"].min() and plot.data["x"].max() < high
+        if known.empty:
+            assert [text.get_text() for text in ax.texts] == ["no values"]
+    scales = {"lines": "log", "ranges": "log", "series": "symlog"}
+    assert {ax.get_xscale() for ax in figure.axes} == {scales[name]}
+
+
+def test_ticks_are_places_that_were_measured(figures):
+    for name in ("lines", "series"):
+        plot, figure = figures[name]
+        for ax in figure.axes:
+            assert set(ax.get_xticks()) <= set(plot.data["x"])
+            assert [float(t.get_text().replace(",", "")) for t in ax.get_xticklabels()] == \
+                list(ax.get_xticks())  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["frontier", "lost"])
+def test_frontiers_show_every_point(figures, name):
+    plot, figure = figures[name]
+    expected = 100 * plot.data[["second", "first"]].dropna()
+    assert marks(figure.axes[0]) == pytest.approx(ordered(expected))
+
+
+@pytest.mark.parametrize(("name", "scenarios"), [("growth", [LONG, "twenty"]), ("equal", ["two"])])
+def test_growth_shows_every_model(figures, name, scenarios):
+    plot, figure = figures[name]
+    for row, scenario in enumerate(scenarios):
+        for ax, panel in zip(figure.axes[3 * row : 3 * row + 3], PANELS, strict=True):
+            here = plot.data[(plot.data["scenario"] == scenario) & (plot.data["panel"] == panel)]
+            drawn = [line.get_xydata() for line in ax.lines if len(line.get_xdata())]
+            expected = [own[["models", "mean"]] for _, own in here.groupby("variant")]
+            assert len(drawn) == len(expected)
+            for own in expected:
+                assert any(
+                    len(one) == len(own) and one == pytest.approx(own.to_numpy()) for one in drawn
+                )
+
+
+def test_lines_of_a_figure_look_different(rich):
+    """Also the chosen strength beside the same one, and many strategies of one kind."""
+    own = {(c.variant.strategy, c.variant.strength): c for c in group(rich) if c.scenario == "two"}
+    shown = {f"wpl@{s:g}": own["wpl", s] for s in (1.0, 1e3, 1e6)}
+    shown |= {"wpl@chosen": own["wpl", 1e3]}
+    for copy in range(3):
+        runs = [replace(run, strategy=f"copy{copy}", spec={**run.spec, "strategy": {
+            **run.spec["strategy"], "name": f"copy{copy}"}})
+            for cell in shown.values() for run in cell.done]  # fmt: skip
+        shown |= {f"copy{copy}@chosen": group(runs)[0]}
+    looks = Looks(["wpl", "finetune"]).of(shown)
+    assert len({(look.color, look.linestyle) for look in looks.values()}) == len(shown)
+    assert looks["wpl@1"].linestyle == looks["wpl@1000"].linestyle == "-"
