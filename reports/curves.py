@@ -132,6 +132,11 @@ def _lines(frame: pd.DataFrame, x: str) -> pd.DataFrame:
 
 
 def _thinned(line: pd.DataFrame) -> pd.DataFrame:
+    """Keep both ends, and of each short stretch the lowest and the highest: no dip is lost."""
     if len(line) <= _POINTS:
         return line
-    return line.iloc[np.unique(np.linspace(0, len(line) - 1, _POINTS).round().astype(int))]
+    mean = line["mean"].fillna(0).to_numpy()
+    kept = {0, len(line) - 1}
+    for stretch in np.array_split(np.arange(len(line)), _POINTS // 2 - 1):
+        kept |= {int(stretch[mean[stretch].argmin()]), int(stretch[mean[stretch].argmax()])}
+    return line.iloc[sorted(kept)]

@@ -100,7 +100,8 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         "up and to the right is better. Thin lines are 95 % intervals over seeds. Hollow points "
         "are dominated: another variant is at least as good in both. Grey marks the references; "
         "fine-tuning and freezing are the free ends of every frontier, independent and joint "
-        f"training share nothing or see all data at once."
+        "training share nothing or see all data at once. Points that coincide are drawn inside one "
+        "another."
         f"{f' {MARKED} A strategy has no point at such a strength.' if names else ''}",
         f"Stability-plasticity plane of {found.scenario}",
         _frame(found, [point for _, points in lines for point in points]),

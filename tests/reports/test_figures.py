@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -11,7 +12,7 @@ from reports.figures import curves_plot, rows_of
 from reports.frontier import frontiers
 from reports.matrices import heatmaps_plot
 from reports.plane import plane_plot
-from reports.style import styles
+from reports.style import layers, lines_of, nested, styles, wrapped
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -128,13 +129,17 @@ def test_average_over_seeds_by_hand(record):
     assert row["high"] == pytest.approx(50 + 127.06, abs=0.01)
 
 
-def test_dense_curves_are_thinned_but_keep_their_ends(record):
+def test_dense_curves_are_thinned_but_keep_ends_and_dips(record):
     steps = list(range(3000))
-    curves = [{"model": 0, "steps": steps, "accuracy": [[0.5] * 3000]}]
+    values = [0.5 + 0.1 * (step % 2) for step in steps]
+    values[1234], values[2000] = 0.1, 0.9
+    curves = [{"model": 0, "steps": steps, "accuracy": [values]}]
     (panel,) = panels(curves_frame(group([record([[0.5]], curves=curves)])))
-    found = average(panel.frame)
+    found = average(panel.frame).set_index("x")["mean"]
     assert len(found) <= 240
-    assert (found["x"].min(), found["x"].max()) == (0, 2999)
+    assert (found.index.min(), found.index.max()) == (0, 2999)
+    assert (found[1234], found[2000]) == pytest.approx((10, 90))
+    assert list(found.index) == sorted(found.index)
 
 
 def test_a_single_run_and_a_single_model(record):
@@ -154,11 +159,6 @@ def test_strategies_keep_one_colour_and_strengths_differ(cells):
     assert of["wpl"][0].marker != of["ewc"][0].marker
 
 
-def test_more_strategies_than_the_palette_holds_stay_apart(record):
-    cells = group([record([[0.5]], strategy=f"s{i}", kind="l2") for i in range(12)])
-    assert len({s.color for s in look(cells).values()}) == 12
-
-
 def test_rows_hold_a_strategy_each_and_never_too_many(cells, record):
     labels = [[cell.variant.label for cell in row] for row in rows_of(cells)]
     assert labels[0] == ["finetune", "freeze", "independent", "joint"]
@@ -171,3 +171,33 @@ def test_names_are_shown_as_they_are_written(record):
     name = "_a <b> & $x_1$"
     plot = heatmaps_plot(group([record([[0.9]], strategy=name)]), "odd")
     assert name in "".join(words(plot.svg()))
+
+
+def test_long_names_keep_both_ends():
+    name = "a strategy of quite some length whose name says all that it does, strength 1e3"
+    text = wrapped(name, 20)
+    assert text.count("\n") == 2 and max(map(len, text.split("\n"))) <= 20
+    assert text.startswith("a strategy") and text.endswith("strength 1e3") and " … " in text
+    assert wrapped(name, 80) == name
+    assert wrapped("w" * 100, 10).count("\n") == 2
+    assert lines_of([name, "b"], 40) == 2 and lines_of([], 40) == 1
+
+
+def test_lines_that_coincide_are_wider_below():
+    one, other = [(0, 1.0), (1, 2.0)], [(0, 1.0), (1, 3.0)]
+    same = [(0, 1.0), (1, 2.0 + 1e-12)]
+    assert layers([one, other, same, one, []]) == [2, 0, 1, 0, 0]
+    assert layers([[(0, 0.0)], [(0, -0.0)]]) == [1, 0]
+    first, _, second, third, _ = nested([one, other, same, one, []], 1.4)
+    assert first > second + 1 > third + 2 and third == 1.4
+    assert max(nested([one] * 20, 1.4)) < 7
+
+
+@pytest.mark.parametrize("count", [9, 12, 20, 33])
+def test_neighbours_of_many_strategies_differ_most(record, count):
+    cells = group([record([[0.5]], strategy=f"s{i:02}", kind="l2") for i in range(count)])
+    colors = [style.color for style in look(cells).values()]
+    assert len(set(colors)) == count
+    hues = [mpl.colors.rgb_to_hsv(mpl.colors.to_rgb(color))[0] for color in colors]
+    apart = [min(abs(a - b), 1 - abs(a - b)) for a, b in pairwise(hues)]
+    assert min(apart) > 0.15
