@@ -8,10 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from figure_checks import laid_out
+from matplotlib.figure import Figure
 from rich_store import rich_store
 
 from benchmark.metrics import METRICS, NEEDS_REFERENCE, own_metrics, paired_metrics
 from benchmark.store import Record
+from reports.cells import group
+from reports.plot import Plot
+from reports.sections import sections
 
 STEPS = [*range(51), *range(100, 1501, 50)]
 REGULARIZERS = ("ewc", "wpl")
@@ -162,6 +167,13 @@ def store() -> list[Record]:
 def rich() -> list[Record]:
     """See ``rich_store``."""
     return rich_store(make_record)
+
+
+@pytest.fixture(scope="session")
+def figures(rich: list[Record]) -> dict[str, tuple[Plot, Figure]]:
+    """Every plot of the report of the rich store by name, with its figure laid out once."""
+    parts = [part for section in sections(group(rich)) for part in section.parts]
+    return {part.name: (part, laid_out(part)) for part in parts if isinstance(part, Plot)}
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,11 @@ drawn. Distances are pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection, LineCollection, PathCollection, QuadMesh
@@ -33,6 +34,19 @@ def laid_out(plot: Plot) -> Figure:
         figure = plot.draw()
         figure.draw_without_rendering()
     return figure
+
+
+def each(figures: Mapping[str, tuple[Plot, Figure]], ending: str) -> Iterator[tuple[Plot, Figure]]:
+    """The figures of one sort; there are some."""
+    found = [pair for name, pair in figures.items() if name.endswith(ending)]
+    assert found
+    yield from found
+
+
+def over_seeds(frame: pd.DataFrame, by: list[str], value: str) -> pd.Series:
+    """The mean over all but seeds, then over seeds, in the order of appearance."""
+    per_seed = frame.groupby([*by, "seed"], sort=False, observed=True)[value].mean()
+    return per_seed.groupby(level=by, sort=False, observed=True).mean()
 
 
 def check(figure: Figure) -> list[str]:
