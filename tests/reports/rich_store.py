@@ -107,7 +107,7 @@ def rich_store(record: Callable[..., Record]) -> list[Record]:
     names = [(f"{LONG} {place}", "l2", None) for place in range(7)]
     add("twenty", (30,) * 20, [*PLAIN, *names, (f"{LONG} with", "l2", 1.0),
                                (f"{LONG} with", "l2", 10.0)], 2, 0.05)  # fmt: skip
-    add("one seed", (40, 41), [*PLAIN, *EQUAL], 1, 0.05, looked=True)
+    add("one seed", (40, 41), [*PLAIN, *EQUAL], 1, 0.05)
     add("steady", (50, 50), [("finetune", "finetune", None), *EQUAL], 3, 0.0)
     add("one model", (35,), [("finetune", "finetune", None), *EQUAL[:2]], 2, 0.1)
     return made
