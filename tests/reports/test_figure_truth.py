@@ -17,7 +17,6 @@ from reports.cells import group
 from reports.choice import choose
 from reports.ranking import ranking
 from reports.ranking_plots import critical_difference_plot
-from reports.ranks import rank
 from reports.style import wrapped
 
 SCENARIOS = {
@@ -185,9 +184,14 @@ def test_refits_and_importances_show_every_variant(figures):
 
 @pytest.mark.parametrize("count", [3, 4, 13])
 def test_critical_differences_are_legible(rich, count):
-    rng = np.random.default_rng(count)
-    ranks = rank({f"{LONG} {name}": rng.random(4) for name in range(count)})
-    standing = replace(ranking(choose(group(rich)[:4]))[0], ranks=ranks)
+    names = [f"{LONG} {name}" for name in range(count)]
+    average = dict(zip(names, np.linspace(1.25, count - 0.5, count).tolist(), strict=True))
+    standing = ranking(choose(group(rich)[:4]))[0]
+    ranks = replace(
+        standing.ranks, average=average, scenarios=4, p=0.03,
+        critical_difference=4.7 * (count - 1) / 4, groups=(tuple(names[:2]), tuple(names[1:])),
+    )  # fmt: skip
+    standing = replace(standing, ranks=ranks)
     plot = critical_difference_plot([standing, standing], "ranks")
     figure = laid_out(plot)
     assert check(figure) == []
