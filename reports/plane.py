@@ -160,7 +160,7 @@ def _draw(
             )  # fmt: skip
         (mark,) = ax.plot(
             x, y, look.marker, color="white" if point.dominated else look.color, markersize=_SIZE,
-            zorder=3, markeredgecolor=look.base if point.dominated else "white",
+            zorder=3, clip_on=False, markeredgecolor=look.base if point.dominated else "white",
             markeredgewidth=1.0 if point.dominated else 0.6,
         )  # fmt: skip
         drawn.append((point, mark))

@@ -179,7 +179,7 @@ def _draw(ax: Axes, points: Sequence[Point], look: Look, width: float) -> list[L
             for bar in bars:
                 ax.plot(*bar, color=look.color, alpha=0.35, linewidth=0.9, zorder=1)
             marks += ax.plot(
-                x, y, look.marker, markersize=MARKER, zorder=3,
+                x, y, look.marker, markersize=MARKER, zorder=3, clip_on=False,
                 color="white" if point.dominated else look.color,
                 markeredgecolor=look.color if point.dominated else "white",
                 markeredgewidth=1.0 if point.dominated else 0.4,
