@@ -183,6 +183,7 @@ class InMemoryTraining(SupervisedTemplate):
         for name, parameter in self.model.named_parameters():
             parameter.grad = torch.zeros_like(parameter) if name in first_model.trained else None
         self._after_backward(**arguments)
+        self._before_update(**arguments)
 
     def _unpack_minibatch(self) -> None:
         """Nothing to unpack: a batch is a list of tensors that are on the device already."""
