@@ -26,7 +26,7 @@ from benchmark.validation import validated
 from strategies.registry import STRATEGIES
 from strategies.settings import StrategySettings
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Part of every run's key; raised when a change of the code changes results."""
 
 AVALANCHE = "avalanche:"

@@ -27,6 +27,7 @@ Sources: Yun, Lozano & Yang, Adaptive Proximal Gradient Methods for Structured N
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import inf, sqrt
 from typing import Any
 
@@ -52,29 +53,59 @@ def learning_rates(optimizer: Any) -> list[float]:
     return [float(group["lr"]) for group in optimizer.param_groups]
 
 
+@dataclass(frozen=True)
+class Denominators:
+    """``d = factor * root + offset`` of each of some parameters, not multiplied out.
+
+    Attributes:
+        roots: Of the parameters' shapes.
+        factors: One for each.
+        offsets: One for each.
+    """
+
+    roots: list[Tensor]
+    factors: list[float]
+    offsets: list[float]
+
+    def tensors(self) -> list[Tensor]:
+        """Return d."""
+        return self.plus(
+            [torch.full_like(r, e) for r, e in zip(self.roots, self.offsets, strict=True)]
+        )
+
+    def plus(self, others: Sequence[Tensor]) -> list[Tensor]:
+        """Return ``factor * root + other``, in as few passes over the memory as there can be."""
+        roots, factor = self.roots, self.factors[0]
+        if self.factors.count(factor) < len(self.factors):
+            roots, factor = list(torch._foreach_mul(roots, self.factors)), 1.0
+        return list(torch._foreach_add(list(others), roots, alpha=factor))
+
+
 @torch.no_grad()
-def denominators(optimizer: Any, group: int, parameters: Sequence[Tensor]) -> list[Tensor] | None:
-    """Return d of parameters, of their shapes; ``None`` where it is 1 for all.
+def denominators(optimizer: Any, group: int, parameters: Sequence[Tensor]) -> Denominators | None:
+    """Return d of parameters; ``None`` where it is 1 for all.
 
     A parameter that the optimizer has not moved yet has infinity: it is not to be moved.
 
     Args:
         optimizer: Of a kind that ``check`` lets pass.
         group: Which of its parameter groups the parameters are in.
-        parameters: Some of that group's.
+        parameters: Some of that group's, at least one.
     """
-    second_moment = _SECOND_MOMENTS[type(optimizer)]
-    if second_moment is None:
+    rule = _RULES[type(optimizer)]
+    if rule is None:
         return None
     options = optimizer.param_groups[group]
-    states = [optimizer.state.get(parameter) for parameter in parameters]
-    known = [state for state in states if state]
-    found = second_moment(options, known)
-    if len(known) == len(states):
-        return found
-    moved = iter(found)
-    pairs = zip(parameters, states, strict=True)
-    return [next(moved) if state else torch.full_like(p, inf) for p, state in pairs]
+    squares, factors, offsets = [], [], []
+    for parameter in parameters:
+        state = optimizer.state.get(parameter)
+        square, factor, offset = (
+            rule(options, state) if state else (torch.full_like(parameter, inf), 1.0, 0.0)
+        )
+        squares.append(square)
+        factors.append(factor)
+        offsets.append(offset)
+    return Denominators(list(torch._foreach_sqrt(squares)), factors, offsets)
 
 
 def check(optimizer: Any) -> None:
@@ -83,8 +114,8 @@ def check(optimizer: Any) -> None:
     Raises:
         ValueError: It says which are known and what to do.
     """
-    if type(optimizer) not in _SECOND_MOMENTS:
-        known = ", ".join(kind.__name__ for kind in _SECOND_MOMENTS)
+    if type(optimizer) not in _RULES:
+        known = ", ".join(kind.__name__ for kind in _RULES)
         raise ValueError(
             f"application 'proximal' solves the penalty in the metric of the optimizer, and that "
             f"of {type(optimizer).__name__} is not known (known: {known}); take application "
@@ -107,54 +138,39 @@ def _rate(group: Group) -> float:
     return float(group["lr"]) * (1 - dampening) / (1 - momentum)
 
 
-def _rmsprop(group: Group, states: Sequence[State]) -> list[Tensor]:
-    squares = [state["square_avg"] for state in states]
+_Terms = tuple[Tensor, float, float]
+"""v of a parameter, and factor and offset in ``d = factor * sqrt(v) + offset``."""
+
+
+def _rmsprop(group: Group, state: State) -> _Terms:
+    square = state["square_avg"]
     if group["centered"]:
-        squares = [
-            square.addcmul(state["grad_avg"], state["grad_avg"], value=-1).clamp_min_(0)
-            for square, state in zip(squares, states, strict=True)
-        ]
-    return _roots(squares, [1.0] * len(states), float(group["eps"]))
+        mean = state["grad_avg"]
+        square = square.addcmul(mean, mean, value=-1).clamp_min_(0)
+    return square, 1.0, float(group["eps"])
 
 
-def _adam(group: Group, states: Sequence[State]) -> list[Tensor]:
-    name = "max_exp_avg_sq" if group.get("amsgrad") else "exp_avg_sq"
-    return _roots([s[name] for s in states], _corrections(group, states), float(group["eps"]))
+def _adam(group: Group, state: State) -> _Terms:
+    square = state["max_exp_avg_sq" if group.get("amsgrad") else "exp_avg_sq"]
+    return square, _correction(group, state), float(group["eps"])
 
 
-def _sparse_adam(group: Group, states: Sequence[State]) -> list[Tensor]:
-    corrections, eps = _corrections(group, states), float(group["eps"])
-    # Its eps is added before the bias is corrected.
-    roots = _roots([state["exp_avg_sq"] for state in states], [1.0] * len(states), eps)
-    torch._foreach_mul_(roots, corrections)
-    return roots
+def _sparse_adam(group: Group, state: State) -> _Terms:
+    factor = _correction(group, state)
+    return state["exp_avg_sq"], factor, factor * float(group["eps"])  # corrected after eps
 
 
-def _adagrad(group: Group, states: Sequence[State]) -> list[Tensor]:
-    roots = _roots([s["sum"] for s in states], [1.0] * len(states), float(group["eps"]))
-    decay = float(group["lr_decay"])
-    torch._foreach_mul_(roots, [1 + (float(state["step"]) - 1) * decay for state in states])
-    return roots
+def _adagrad(group: Group, state: State) -> _Terms:
+    factor = 1 + (float(state["step"]) - 1) * float(group["lr_decay"])
+    return state["sum"], factor, factor * float(group["eps"])
 
 
-def _corrections(group: Group, states: Sequence[State]) -> list[float]:
-    """What the root of each second moment is multiplied by, as it started from 0."""
-    decay = float(group["betas"][1])
-    return [1 / sqrt(1 - decay ** float(state["step"])) for state in states]
+def _correction(group: Group, state: State) -> float:
+    """What the root of a second moment is multiplied by, since it started from 0."""
+    return 1 / sqrt(1 - float(group["betas"][1]) ** float(state["step"]))
 
 
-def _roots(squares: list[Tensor], factors: list[float], eps: float) -> list[Tensor]:
-    """Return ``factor * sqrt(square) + eps`` for each, as new tensors."""
-    if not squares:
-        return []
-    roots = torch._foreach_sqrt(squares)
-    if factors.count(1.0) < len(factors):
-        torch._foreach_mul_(roots, factors)
-    torch._foreach_add_(roots, eps)
-    return list(roots)
-
-
-_SECOND_MOMENTS: dict[type[Any], Callable[[Group, Sequence[State]], list[Tensor]] | None] = {
+_RULES: dict[type[Any], Callable[[Group, State], _Terms] | None] = {
     optim.SGD: None,
     optim.Adam: _adam,
     optim.AdamW: _adam,

@@ -76,18 +76,6 @@ def pull(importance: Tensor, scale: float) -> Tensor:
 
 
 @torch.no_grad()
-def pulls(stiffnesses: list[Tensor], denominators: list[Tensor]) -> list[Tensor]:
-    """Return ``w = k / (d + k)`` for each parameter: ``pull`` where the step is divided by d.
-
-    Args:
-        stiffnesses: k, see ``stiffness``.
-        denominators: d, positive, see ``optimizer_metric.denominators``; overwritten.
-    """
-    torch._foreach_add_(denominators, stiffnesses)
-    return list(torch._foreach_div(stiffnesses, denominators))
-
-
-@torch.no_grad()
 def proximal_step_(parameters: list[Tensor], anchors: list[Tensor], pulls: list[Tensor]) -> None:
     """Move every parameter to the minimiser of the penalty plus the step just taken.
 

@@ -20,7 +20,8 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies import optimizer_metric
-from strategies.quadratic import add_gradient_, penalty, proximal_step_, pull, pulls, stiffness
+from strategies.optimizer_metric import Denominators
+from strategies.quadratic import add_gradient_, penalty, proximal_step_, pull, stiffness
 from strategies.sharing import SharedParameterPenalty, fitted
 
 
@@ -34,8 +35,11 @@ class _Block:
         anchors: Where to.
         importances: How strongly.
         scale: Strength times the group's rate.
-        stiffnesses: Scale times importance; made when first asked for, like ``pulls``.
-        pulls: The share of the way, where the optimizer divides by nothing.
+        pulls: The share of the way, where the optimizer divides by nothing; made when first
+            asked for, as what follows is.
+        stiffnesses: k, scale times importance, where the optimizer divides by ``d = f r + e``.
+        offsets: e of the latest step.
+        shifted: k + e.
     """
 
     group: int
@@ -43,16 +47,24 @@ class _Block:
     anchors: list[Tensor]
     importances: list[Tensor]
     scale: float
-    stiffnesses: list[Tensor] = field(default_factory=list)
     pulls: list[Tensor] = field(default_factory=list)
+    stiffnesses: list[Tensor] = field(default_factory=list)
+    offsets: list[float] = field(default_factory=list)
+    shifted: list[Tensor] = field(default_factory=list)
 
-    def pulls_now(self, denominators: list[Tensor] | None) -> list[Tensor]:
-        """Return the share of the way to the anchor that each parameter takes in this step."""
-        if denominators is None:
+    def pulls_now(self, divided_by: Denominators | None) -> list[Tensor]:
+        """Return the share of the way to its anchor that each parameter takes in this step.
+
+        ``w = c / (1 + c)`` with ``c = scale * I / d``, as ``k / (d + k)``.
+        """
+        if divided_by is None:
             self.pulls = self.pulls or [pull(i, self.scale) for i in self.importances]
             return self.pulls
         self.stiffnesses = self.stiffnesses or [stiffness(i, self.scale) for i in self.importances]
-        return pulls(self.stiffnesses, denominators)
+        if self.offsets != divided_by.offsets:
+            self.offsets = divided_by.offsets
+            self.shifted = list(torch._foreach_add(self.stiffnesses, self.offsets))
+        return list(torch._foreach_div(self.stiffnesses, divided_by.plus(self.shifted)))
 
 
 @dataclass
@@ -159,6 +171,8 @@ class Regularizer(SharedParameterPenalty):
 
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
         """Estimate the importance for the model that was trained, and join it to the others."""
+        if not used:
+            return  # all of it is frozen
         for name, importance in self.estimate(strategy, used).items():
             value = used[name].detach().clone()
             self.importances[name], self.anchors[name] = self.consolidate(name, importance, value)

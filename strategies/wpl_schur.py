@@ -143,9 +143,11 @@ class WPLSchur(SharedParameterPenalty):
             return metric
         for group in range(len(rates)):
             own = [i for i, p in enumerate(parameters) if place.get(id(p)) == group]
-            found = optimizer_metric.denominators(optimizer, group, [parameters[i] for i in own])
-            for i, divided_by in zip(own, _bounded(found or []), strict=bool(found)):
-                metric[i] = metric[i] / divided_by
+            chosen = [parameters[i] for i in own]
+            found = optimizer_metric.denominators(optimizer, group, chosen) if own else None
+            if found:
+                for i, divided_by in zip(own, _bounded(found.tensors()), strict=True):
+                    metric[i] = metric[i] / divided_by
         return metric
 
     def _penalty(self, model: nn.Module, names: list[str], metric: Metric) -> SchurPenalty | None:
@@ -208,8 +210,6 @@ def _bounded(denominators: list[Tensor]) -> list[Tensor]:
     gradient is 0, whatever its place in the metric, and for the others the penalty's gradient is
     off by no more than this bound: ``sqrt(machine epsilon)`` of the root mean square.
     """
-    if not denominators:
-        return []
     total = sum(float(d.square().sum()) for d in denominators)
     typical = math.sqrt(total / sum(d.numel() for d in denominators))
     floor = typical * math.sqrt(torch.finfo(denominators[0].dtype).eps)
