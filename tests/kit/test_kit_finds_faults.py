@@ -45,6 +45,7 @@ class ZeroGradients(L2):
 
 class AsksForGradients(L2):
     def before_update(self, strategy, *_, **__):
+        super().before_update(strategy)
         if isinstance(getattr(strategy.model, "frozen", None), torch.nn.Module):
             for parameter in self._parameters.values():
                 parameter.grad.detach()
