@@ -6,9 +6,10 @@ import time
 
 import pytest
 
+from benchmark.database import _UPGRADES, SCHEMA_VERSION
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS
-from benchmark.store import _UPGRADES, SCHEMA_VERSION, Record, Store
+from benchmark.store import Record, Store
 
 
 def record(key="k", strategy="finetune", seed=0, matrix=((0.9, 0.1), (0.5, 0.8)), **changes):
@@ -224,7 +225,7 @@ def raw(path, columns="*"):
 
 def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
     _, before = raw(old)
-    with Store(old) as opened:
+    with Store(old, create=True) as opened:
         broken, run = opened.records()
     version, after = raw(old)
     assert version == SCHEMA_VERSION == 2
@@ -240,7 +241,7 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
 
 def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
     for key in ("new", "newer"):
-        with Store(old) as opened:
+        with Store(old, create=True) as opened:
             opened.put(record(key, cost={"state_bytes": 8}))
     with Store(old) as opened:
         assert set(opened.statuses()) == {"old", "broken", "new", "newer"}
@@ -248,7 +249,7 @@ def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
 
 
 def test_an_updated_store_has_the_columns_of_a_new_one(old, store):
-    with Store(old):
+    with Store(old, create=True):
         pass
     assert columns(old) == columns(store.path)
 
@@ -262,10 +263,9 @@ def columns(path):
 
 def test_an_update_that_is_interrupted_changes_nothing(old, monkeypatch):
     before = raw(old)
-    first = _UPGRADES[1].split(";")[0]
-    monkeypatch.setitem(_UPGRADES, 1, f"{first}; ALTER TABLE nothing ADD COLUMN x")
+    monkeypatch.setitem(_UPGRADES, 1, f"{_UPGRADES[1]}; ALTER TABLE nothing ADD COLUMN x")
     with pytest.raises(UserError, match="nothing"):
-        Store(old)
+        Store(old, create=True)
     assert raw(old) == before
 
 
@@ -286,5 +286,5 @@ def test_two_processes_may_update_a_store_at_once(old):
 
 
 def _keys(path):
-    with Store(path) as store:
+    with Store(path, create=True) as store:
         return set(store.statuses())

@@ -1,0 +1,211 @@
+"""The SQLite file of a store: its tables, and how it is opened.
+
+Only a file that is a store is written, and reading one leaves no trace.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from benchmark.errors import UserError
+
+SCHEMA_VERSION = 2
+
+_SCHEMA = """
+CREATE TABLE runs (
+    key               TEXT PRIMARY KEY,
+    suite             TEXT NOT NULL,
+    scenario          TEXT NOT NULL,
+    strategy          TEXT NOT NULL,
+    strength          REAL,
+    seed              INTEGER NOT NULL,
+    status            TEXT NOT NULL CHECK (status IN ('done', 'failed')),
+    error             TEXT,
+    spec              TEXT NOT NULL,
+    metrics           TEXT NOT NULL,
+    accuracy_matrix   TEXT NOT NULL,
+    validation_matrix TEXT NOT NULL,
+    initial_accuracy  TEXT NOT NULL,
+    curves            TEXT NOT NULL,
+    started           TEXT NOT NULL,
+    seconds           REAL NOT NULL,
+    peak_memory       INTEGER NOT NULL,
+    versions          TEXT NOT NULL,
+    cost              TEXT NOT NULL DEFAULT '{}',
+    probes            TEXT NOT NULL DEFAULT '{}'
+);
+CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
+"""
+
+_UPGRADES = {
+    1: """
+ALTER TABLE runs ADD COLUMN cost TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE runs ADD COLUMN probes TEXT NOT NULL DEFAULT '{}';
+""",
+}
+"""What turns a store of one version into one of the next; new columns begin as ``{}``."""
+
+DAMAGED = (
+    "the store is damaged",
+    "restore it from a copy, or move it away and run its suites again",
+)
+"""What is wrong and what to do, for `told`."""
+
+_HEADER = b"SQLite format 3\0"
+_WAIT_SECONDS = 30
+
+
+def open_database(
+    path: Path, columns: Collection[str], *, write: bool
+) -> tuple[sqlite3.Connection, set[str]]:
+    """Open a store's file.
+
+    A file that is opened for reading stays as it is, to the last byte; one of an earlier version,
+    too.
+
+    Args:
+        path: The file.
+        columns: Those of the table of runs in this version.
+        write: Open it for writing: make the file where there is none, and bring one of an
+            earlier version up to date.
+
+    Returns:
+        The connection, and the columns that are there: fewer in a file of an earlier version, none
+        in one that is still empty.
+
+    Raises:
+        UserError: The file is missing, is no store, is damaged, belongs to a newer version, or
+            cannot be written where that was asked for.
+    """
+    purpose = "written" if write else "read"
+    with told(path, f"the store cannot be {purpose}", "mend that, or name another one"):
+        connection = _connect(path, write=write)
+        try:
+            found = _check(connection, path, columns)
+            if write:
+                _prepare(connection)
+                found = set(columns)
+        except BaseException:
+            connection.close()
+            raise
+    return connection, found
+
+
+@contextmanager
+def told(path: Path, what: str, advice: str) -> Iterator[None]:
+    """Say in a sentence what SQLite reports of a file; errors in our own statements are ours."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise
+        raise UserError(f"{path}: {what} ({error}); {advice}") from error
+
+
+def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> set[str]:
+    """Refuse what is not a store, and return the columns of its runs."""
+    version = _version(connection)
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: written by a newer Palimpsest (store format {version}, this one reads "
+            f"{SCHEMA_VERSION}); upgrade palimpsest-bench"
+        )
+    found = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
+    if version:
+        later = "".join(_UPGRADES[v] for v in range(version, SCHEMA_VERSION))
+        ours = found >= set(columns) - set(re.findall(r"ADD COLUMN (\w+)", later))
+    else:  # a store whose tables are still to be made
+        ours = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not ours:
+        raise UserError(f"{path}: a database, but not a Palimpsest store; name another one")
+    return found
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make sure that runs can be written, before anything is trained for them."""
+    (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if state != "ok":
+        raise sqlite3.DatabaseError(state)
+    version = _version(connection)
+    if version == 0:
+        connection.execute("PRAGMA journal_mode = WAL")
+    if version < SCHEMA_VERSION:
+        _upgrade(connection)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.rollback()
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Make the tables, or bring them to this version: all at once or not at all."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        version = _version(connection)  # another process may have been here in the meantime
+        steps = [_UPGRADES[v] for v in range(version, SCHEMA_VERSION)] if version else [_SCHEMA]
+        for statement in ";".join(steps).split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    """Open a database; SQLite never sees a file that is anything else."""
+    empty = _is_empty(path, write=write)
+    if empty and not write:
+        return sqlite3.connect(":memory:")  # what an empty file holds
+    mode = "mode=rwc" if write else _reading(path)
+    # SQLite keeps FILE-wal beside the file itself, wherever links to it lie.
+    connection = sqlite3.connect(
+        f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=_WAIT_SECONDS
+    )
+    if not write:
+        connection.execute("PRAGMA query_only = ON")
+    return connection
+
+
+def _is_empty(path: Path, *, write: bool) -> bool:
+    """Whether there is nothing in the file yet; refuse one that is no database."""
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise UserError(f"{path}: this is a folder; name a results database, such as runs.db")
+        if not stat.S_ISREG(kind):
+            raise UserError(f"{path}: this is no ordinary file; name a results database")
+        with path.open("rb") as file:
+            start = file.read(len(_HEADER))
+    except FileNotFoundError:
+        if write:
+            return True
+        raise UserError(
+            f"{path}: there is no store here; 'palimpsest run SUITE --store {path}' makes one"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{path}: this store cannot be opened ({error.strerror}); mend that, or name another "
+            "one"
+        ) from error
+    if start and start != _HEADER:
+        raise UserError(f"{path}: not a Palimpsest store, and no SQLite database; name another one")
+    return not start
+
+
+def _reading(path: Path) -> str:
+    """Choose how SQLite may read.
+
+    With the permission to write it locks the file, and takes its helper files away in the end.
+    Without it, it would leave them behind, or fail where it cannot make them; then it must take
+    the file as it is, which is right as long as nobody else writes.
+    """
+    if os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK):
+        return "mode=rw"
+    beside = (Path(f"{path.resolve()}{suffix}") for suffix in ("-wal", "-journal"))
+    unfinished = any(file.is_file() and file.stat().st_size for file in beside)
+    return "mode=ro" if unfinished else "mode=ro&immutable=1"
