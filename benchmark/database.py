@@ -11,6 +11,7 @@ import sqlite3
 import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
@@ -59,11 +60,35 @@ DAMAGED = (
 
 _HEADER = b"SQLite format 3\0"
 _WAIT_SECONDS = 30
+_AS_IT_IS = "mode=ro&immutable=1"
 
 
-def open_database(
-    path: Path, columns: Collection[str], *, write: bool
-) -> tuple[sqlite3.Connection, set[str]]:
+@dataclass(frozen=True)
+class Database:
+    """An open file.
+
+    Attributes:
+        path: The file.
+        connection: To it.
+        columns: Of its table of runs: fewer in a file of an earlier version, none in one that is
+            still empty.
+        seen: The file's state when it was opened, if it is read without locks.
+    """
+
+    path: Path
+    connection: sqlite3.Connection
+    columns: set[str]
+    seen: _State | None
+
+    def is_current(self) -> bool:
+        """Whether what was read is right: no other process wrote in the meantime."""
+        try:
+            return self.seen is None or self.seen == _state(self.path)
+        except FileNotFoundError:
+            return True  # it was there, whole, as long as it was open
+
+
+def open_database(path: Path, columns: Collection[str], *, write: bool) -> Database:
     """Open a store's file.
 
     A file that is opened for reading stays as it is, to the last byte; one of an earlier version,
@@ -75,26 +100,29 @@ def open_database(
         write: Open it for writing: make the file where there is none, and bring one of an
             earlier version up to date.
 
-    Returns:
-        The connection, and the columns that are there: fewer in a file of an earlier version, none
-        in one that is still empty.
-
     Raises:
         UserError: The file is missing, is no store, is damaged, belongs to a newer version, or
             cannot be written where that was asked for.
     """
     purpose = "written" if write else "read"
     with told(path, f"the store cannot be {purpose}", "mend that, or name another one"):
-        connection = _connect(path, write=write)
+        _refuse_others(path, write=write)
+        mode = "mode=rwc" if write else _reading(path)
+        seen = _state(path) if mode == _AS_IT_IS else None
+        # SQLite keeps FILE-wal beside the file itself, wherever links to it lie.
+        name = f"{path.resolve().as_uri()}?{mode}"
+        connection = sqlite3.connect(name, uri=True, timeout=_WAIT_SECONDS)
         try:
             found = _check(connection, path, columns)
             if write:
                 _prepare(connection)
                 found = set(columns)
+            else:
+                connection.execute("PRAGMA query_only = ON")
         except BaseException:
             connection.close()
             raise
-    return connection, found
+    return Database(path, connection, found, seen)
 
 
 @contextmanager
@@ -137,7 +165,8 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
     if version < SCHEMA_VERSION:
         _upgrade(connection)
-    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("BEGIN IMMEDIATE")  # is granted where the file is read-only, too
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.rollback()
 
 
@@ -156,23 +185,8 @@ def _upgrade(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """Open a database; SQLite never sees a file that is anything else."""
-    empty = _is_empty(path, write=write)
-    if empty and not write:
-        return sqlite3.connect(":memory:")  # what an empty file holds
-    mode = "mode=rwc" if write else _reading(path)
-    # SQLite keeps FILE-wal beside the file itself, wherever links to it lie.
-    connection = sqlite3.connect(
-        f"{path.resolve().as_uri()}?{mode}", uri=True, timeout=_WAIT_SECONDS
-    )
-    if not write:
-        connection.execute("PRAGMA query_only = ON")
-    return connection
-
-
-def _is_empty(path: Path, *, write: bool) -> bool:
-    """Whether there is nothing in the file yet; refuse one that is no database."""
+def _refuse_others(path: Path, *, write: bool) -> None:
+    """Keep everything from SQLite that is no database, or empty."""
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
@@ -183,29 +197,44 @@ def _is_empty(path: Path, *, write: bool) -> bool:
             start = file.read(len(_HEADER))
     except FileNotFoundError:
         if write:
-            return True
+            return
         raise UserError(
             f"{path}: there is no store here; 'palimpsest run SUITE --store {path}' makes one"
         ) from None
     except OSError as error:
         raise UserError(
-            f"{path}: this store cannot be opened ({error.strerror}); mend that, or name another "
-            "one"
+            f"{path}: the store cannot be opened ({error.strerror}); mend that, or name another one"
         ) from error
     if start and start != _HEADER:
         raise UserError(f"{path}: not a Palimpsest store, and no SQLite database; name another one")
-    return not start
+    if write and not _is_writable(path):
+        raise UserError(f"{path}: the store is read-only; change that, or name another one")
 
 
 def _reading(path: Path) -> str:
     """Choose how SQLite may read.
 
-    With the permission to write it locks the file, and takes its helper files away in the end.
-    Without it, it would leave them behind, or fail where it cannot make them; then it must take
-    the file as it is, which is right as long as nobody else writes.
+    A file that nobody is writing is read as it is, without locks: they would need helper files
+    beside it, and so the permission and the space to write. While there is a log of writes beside
+    it, it has to be read together with them.
     """
-    if os.access(path, os.W_OK) and os.access(path.resolve().parent, os.W_OK):
+    log, journal = (Path(f"{path.resolve()}{suffix}") for suffix in ("-wal", "-journal"))
+    filled = any(file.exists() and file.stat().st_size for file in (log, journal))
+    if not (log.exists() or filled):
+        return _AS_IT_IS
+    if _is_writable(path) and _is_writable(path.resolve().parent):
         return "mode=rw"
-    beside = (Path(f"{path.resolve()}{suffix}") for suffix in ("-wal", "-journal"))
-    unfinished = any(file.is_file() and file.stat().st_size for file in beside)
-    return "mode=ro" if unfinished else "mode=ro&immutable=1"
+    return "mode=ro" if filled else _AS_IT_IS
+
+
+_State = tuple[int, int, int, bool]
+
+
+def _state(path: Path) -> _State:
+    """What changes when another process writes."""
+    found, log = path.stat(), Path(f"{path.resolve()}-wal")
+    return found.st_ino, found.st_mtime_ns, found.st_size, log.exists()
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)

@@ -7,15 +7,17 @@ interruption at any moment loses nothing that was finished.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
 from benchmark.database import DAMAGED, open_database, told
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS, NEEDS_REFERENCE, paired_metrics
+
+_Row = TypeVar("_Row")
 
 _JSON: dict[str, type] = {
     "spec": dict,
@@ -107,7 +109,8 @@ class Store:
 
     def __init__(self, path: Path | str, *, create: bool = False) -> None:
         self.path = Path(path)
-        self._connection, self._columns = open_database(self.path, _COLUMNS, write=create)
+        self._write = create
+        self._file = open_database(self.path, _COLUMNS, write=create)
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +125,7 @@ class Store:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._file.connection.close()
 
     def put(self, record: Record) -> None:
         """Write a run; one with the same key is replaced (a failed run that was tried again).
@@ -137,17 +140,14 @@ class Store:
         ]
         marks = ", ".join("?" * len(_COLUMNS))
         advice = "the runs before it are kept; mend that, and the same command goes on from there"
-        with told(self.path, "a run cannot be written", advice), self._connection:
-            self._connection.execute(
+        with told(self.path, "a run cannot be written", advice), self._file.connection:
+            self._file.connection.execute(
                 f"INSERT OR REPLACE INTO runs ({', '.join(_COLUMNS)}) VALUES ({marks})", row
             )
 
     def statuses(self) -> dict[str, str]:
         """Return the status of every stored run by its key."""
-        if not self._columns:
-            return {}
-        with told(self.path, *DAMAGED):
-            return dict(self._connection.execute("SELECT key, status FROM runs"))
+        return dict(self._fresh(lambda: self._rows("SELECT key, status FROM runs")))
 
     def records(self, keys: Sequence[str] | None = None) -> list[Record]:
         """Return the runs in a stable order, their metrics complete.
@@ -161,7 +161,7 @@ class Store:
         Raises:
             UserError: The file is damaged.
         """
-        runs = list(self._read())
+        runs = self._fresh(self._read)
         pairings = [pairing(run["spec"]) for run in runs]
         references = _references(runs, pairings)
         wanted = None if keys is None else set(keys)
@@ -171,24 +171,39 @@ class Store:
             if wanted is None or run["key"] in wanted
         ]
 
+    def _fresh(self, read: Callable[[], Iterator[_Row]]) -> list[_Row]:
+        """Read until no other process wrote meanwhile: reading takes no locks that prevent it."""
+        while True:
+            try:
+                found = list(read())
+            except UserError:
+                if self._file.is_current():
+                    raise
+            else:
+                if self._file.is_current():
+                    return found
+            self.close()
+            self._file = open_database(self.path, _COLUMNS, write=self._write)
+
+    def _rows(self, query: str) -> Iterator[Any]:
+        if self._file.columns:
+            with told(self.path, *DAMAGED):
+                yield from self._file.connection.execute(query)
+
     def _read(self) -> Iterator[dict[str, Any]]:
         """Read all rows; the JSON of a row is parsed in one go, which takes half the time."""
-        if not self._columns:
-            return
         plain = [column for column in _COLUMNS if column not in _JSON]
-        there = [column if column in self._columns else "'{}'" for column in _JSON]
+        there = [column if column in self._file.columns else "'{}'" for column in _JSON]
         together = " || ',' || ".join(there)
-        with told(self.path, *DAMAGED):
-            rows = self._connection.execute(
-                f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs "
-                "ORDER BY scenario, strategy, strength, seed, key"
-            )
-            for *values, text in rows:
-                run = dict(zip(plain, values, strict=True)) | _parsed(text)
-                if not _is_whole(run):
-                    what, advice = DAMAGED
-                    raise UserError(f"{self.path}: {what} (run {run['key']}); {advice}")
-                yield run
+        for *values, text in self._rows(
+            f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs "
+            "ORDER BY scenario, strategy, strength, seed, key"
+        ):
+            run = dict(zip(plain, values, strict=True)) | _parsed(text)
+            if not _is_whole(run):
+                what, advice = DAMAGED
+                raise UserError(f"{self.path}: {what} (run {run['key']}); {advice}")
+            yield run
 
 
 def _parsed(text: Any) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def check_output(path: Path, kind: Kind | None, inputs: Iterable[Path] = ()) -> 
                     f"{path}: there is a file that 'palimpsest {kind.command}' did not write; move "
                     "it away, or name another file"
                 )
-            if not os.access(target, os.W_OK):
+            if not os.access(target, os.W_OK, effective_ids=True):
                 raise UserError(f"{path}: this file is read-only; change that, or name another")
     return target
 

@@ -210,3 +210,45 @@ def test_a_folder_that_cannot_be_written_is_a_mistake(tmp_path):
     (tmp_path / "taken").write_text("")
     with pytest.raises(UserError, match="cannot be written"):
         export([TABLE], tmp_path / "taken", ["csv"], [])
+
+
+FOREIGN = {
+    "database": b"SQLite format 3\0" + bytes(100),
+    "binary": bytes(range(256)),
+    "suite": b"suite: mine\n",
+    "svg": b'<?xml version="1.0"?>\n<svg width="1"></svg>\n',
+    "tex": b"\\begin{table}\n\\end{table}\n",
+    "png": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "pdf": b"%PDF-1.4\n%\xac",
+}
+OF_ONE_KIND = {("png", "png"), ("pdf", "pdf"), ("csv", "suite"), ("csv", "svg"), ("csv", "tex"),
+               ("csv", "pdf")}  # fmt: skip
+FORMATS = {"csv": "csv", "tex": "latex", "parquet": "parquet", "svg": "svg", "pdf": "pdf",
+           "png": "png"}  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_of_another_is_not_replaced(tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    name = FORMATS[suffix]
+    exports = Exports(tmp_path, [name] * (name in TABLES), [name] * (name in FIGURES))
+    index, output = exports.outputs_of([TABLE if name in TABLES else PLOT])
+    for kind, content in FOREIGN.items():
+        output.path.write_bytes(content)
+        with pytest.raises(UserError, match="did not write"):
+            write_files([index, output])
+        assert files(tmp_path) == {output.path.name: content}
+        write_files([index])  # now it is a folder of ours
+        before = files(tmp_path)
+        if (suffix, kind) in OF_ONE_KIND:
+            assert output.kind.has(output.path)
+        else:
+            with pytest.raises(UserError, match="did not write"):
+                write_files([index, output])
+            assert files(tmp_path) == before
+        output.path.unlink()
+        for _ in range(2):
+            write_files([index, output])
+        assert files(tmp_path)[output.path.name] == output.content
+        index.path.unlink()
