@@ -133,7 +133,10 @@ def told(path: Path, what: str, advice: str) -> Iterator[None]:
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise
-        raise UserError(f"{path}: {what} ({error}); {advice}") from error
+        if not isinstance(error, sqlite3.OperationalError):  # the file's content, not its place
+            what, advice = DAMAGED
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: {what} ({reason}); {advice}") from error
 
 
 def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> set[str]:

@@ -202,7 +202,7 @@ class Store:
             run = dict(zip(plain, values, strict=True)) | _parsed(text)
             if not _is_whole(run):
                 what, advice = DAMAGED
-                raise UserError(f"{self.path}: {what} (run {run['key']}); {advice}")
+                raise UserError(f"{self.path}: {what} (run {run['key']!r}); {advice}")
             yield run
 
 

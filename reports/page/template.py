@@ -116,7 +116,7 @@ def _front_matter(text: str, template: Path) -> tuple[Mapping[str, Any], str]:
         return {}, text
     try:
         variables = yaml.safe_load(found[1])
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter: a date in month 13
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 2}" if mark else ""
         problem = getattr(error, "problem", None) or error

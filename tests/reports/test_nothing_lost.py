@@ -5,7 +5,7 @@ import resource
 import sqlite3
 import stat
 import tempfile
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -389,6 +389,22 @@ def test_a_store_that_cannot_be_written_can_be_read(unprivileged, arguments, wha
         unprivileged.chmod(0o755)
 
 
+@pytest.mark.parametrize("arguments", READING, ids=lambda arguments: arguments[0])
+def test_a_store_of_an_earlier_version_is_read_as_it_is(place, arguments):
+    with closing(sqlite3.connect("runs.db")) as connection:
+        connection.executescript(
+            "ALTER TABLE runs DROP COLUMN cost; ALTER TABLE runs DROP COLUMN probes;"
+            "PRAGMA user_version = 1"
+        )
+    Path("copy.db").write_bytes(Path("runs.db").read_bytes())
+    Path("out").mkdir()
+    before = contents(place)
+    assert command(*arguments) == 0
+    after = contents(place)
+    assert {name: after[name] for name in before} == before
+    assert all(name.startswith("out/") for name in after.keys() - before.keys())
+
+
 @pytest.mark.parametrize(
     ("forbid", "arguments", "message"),
     [
@@ -422,3 +438,48 @@ def test_what_is_forbidden_is_said(unprivileged, capsys, monkeypatch, forbid, ar
     assert contents(unprivileged) == before
     assert message in err
     assert err.count("\n") == 1
+
+
+# What is read is damaged
+
+DAMAGED = {
+    "empty": b"",
+    "binary": bytes(range(256)),
+    "latin-1": "suite: é\n---\n".encode("latin-1"),
+    "utf-16": SUITE.encode("utf-16"),
+    "cut": "suite: é".encode()[:-1],
+    "a date in month 13": b"---\na: 2026-13-45\n---\n",
+    "folder": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("runs.db", ("report", "runs.db")),
+        ("runs.db", ("page", "page.md.j2", "--store", "runs.db", "-o", "out.md")),
+        ("runs.db", ("compare", "runs.db", "other.db")),
+        ("page.md.j2", ("page", "page.md.j2", "--store", "runs.db", "-o", "out.md")),
+        ("small.yaml", ("run", "small.yaml")),
+        ("mine.py", ("run", "small.yaml", "--plugin", "mine.py")),
+        ("mine.py", ("list", "strategies", "--plugin", "mine.py")),
+    ],
+)
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_damaged_file_is_said_in_a_sentence(place, capsys, name, arguments, damage):
+    if (name, damage) == ("page.md.j2", "empty"):
+        return  # an empty template is a template
+    Path("other.db").write_bytes(Path("runs.db").read_bytes())
+    Path(name).unlink()
+    if damage == "folder":
+        Path(name).mkdir()
+    else:
+        Path(name).write_bytes(DAMAGED[damage])
+    refused(capsys, place, *arguments)
+
+
+@pytest.mark.parametrize("name", ["list", "run"])
+def test_a_damaged_store_is_said_by_commands_that_take_one(place, capsys, name):
+    Path("runs.db").write_bytes(Path("runs.db").read_bytes()[:6000])
+    arguments = {"list": ("list", "runs"), "run": ("run", "small.yaml")}[name]
+    assert "damaged" in refused(capsys, place, *arguments, "--store", "runs.db")
