@@ -221,13 +221,10 @@ def _reading(path: Path) -> str:
     beside it, and so the permission and the space to write. While there is a log of writes beside
     it, it has to be read together with them.
     """
-    log, journal = (Path(f"{path.resolve()}{suffix}") for suffix in ("-wal", "-journal"))
-    filled = any(file.exists() and file.stat().st_size for file in (log, journal))
-    if not (log.exists() or filled):
+    if not (_is_filled(path, "-wal") or _is_filled(path, "-journal")):
         return _AS_IT_IS
-    if _is_writable(path) and _is_writable(path.resolve().parent):
-        return "mode=rw"
-    return "mode=ro" if filled else _AS_IT_IS
+    writable = _is_writable(path) and _is_writable(path.resolve().parent)
+    return "mode=rw" if writable else "mode=ro"
 
 
 _State = tuple[int, int, int, bool]
@@ -235,8 +232,14 @@ _State = tuple[int, int, int, bool]
 
 def _state(path: Path) -> _State:
     """What changes when another process writes."""
-    found, log = path.stat(), Path(f"{path.resolve()}-wal")
-    return found.st_ino, found.st_mtime_ns, found.st_size, log.exists()
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size, _is_filled(path, "-wal")
+
+
+def _is_filled(path: Path, suffix: str) -> bool:
+    """Whether there is something in a file that SQLite keeps beside a database."""
+    beside = Path(f"{path.resolve()}{suffix}")
+    return beside.is_file() and beside.stat().st_size > 0
 
 
 def _is_writable(path: Path) -> bool:
