@@ -91,7 +91,7 @@ def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
         raise UserError(f"--set {assignment}: expected {expected}")
     try:
         return name, yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise UserError(f"--set {assignment}: {text!r} is not a YAML value") from None
 
 
@@ -137,15 +137,15 @@ def _parse(name: str, text: str) -> Source:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # a date in month 13; too deep
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
+        problem = getattr(error, "problem", None) or getattr(error, "reason", None) or error
         raise UserError(f"{name}{line}: not valid YAML: {problem}") from None
     if not isinstance(content, dict):
         raise UserError(
             f"{name}: expected a mapping with the keys suite, scenarios and strategies, got "
-            f"{type(content).__name__}"
+            f"{'an empty file' if content is None else type(content).__name__}"
         )
     source = Source(name, content)
     _note_lines(source, node, ())

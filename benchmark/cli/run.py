@@ -67,20 +67,18 @@ def run_suite(options: RunOptions) -> int:
     root = data_root(options.data_root).resolve()
     check_device(options.device)
     _check_avalanche(suite)
+    finished = _finished(options.store)
     if not options.dry_run:
         for name in suite.data_sets():
             require(name, root)
     suite.check_data(root)
     runs = suite.runs(options.device, root)
-    finished = _finished(options.store)
     todo = [run for run in runs if finished.get(run.key) != "done"]
     workers = options.workers or min(os.cpu_count() or 1, max(1, len(todo)))
     if options.dry_run:
         _print_plan(runs, todo, workers, options)
         return 0
-    if not options.store.parent.is_dir():
-        raise UserError(f"--store {options.store}: the folder {options.store.parent} is not there")
-    with Store(options.store, create=True) as store:
+    with Store(options.store, create=bool(todo)) as store:
         if todo:
             display = make_display(len(runs), len(runs) - len(todo), quiet=_silent(options))
             try:
@@ -133,6 +131,9 @@ def _ordered(todo: Sequence[Run], workers: int) -> list[Run]:
 
 
 def _finished(path: Path) -> dict[str, str]:
+    """The status of the runs that the store has, which need not be there yet."""
+    if not path.parent.is_dir():
+        raise UserError(f"--store {path}: the folder {path.parent} is not there; make it first")
     if not path.exists():
         return {}
     with Store(path) as store:

@@ -219,7 +219,7 @@ def test_files_that_cannot_be_written_are_a_mistake(write, tmp_path, capsys):
     (tmp_path / "taken").write_text("")
     code, _, err = command(capsys, "report", "a.db", "--tables", "csv", "--files", "taken")
     assert code == 2
-    assert "--files taken: cannot be written" in err
+    assert "taken/index.csv: cannot be written (Not a directory)" in err
 
 
 def test_a_failed_run_that_the_other_store_finished_is_not_reported(write, tmp_path, capsys):

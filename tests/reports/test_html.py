@@ -211,18 +211,6 @@ def test_a_place_that_cannot_be_written_is_the_users_error(record, tmp_path):
         write_report([record([[0.9]])], tmp_path / "file" / "r.html", sources=[], command="")
 
 
-def test_a_failed_write_keeps_the_old_report(record, tmp_path, monkeypatch):
-    path = tmp_path / "report.html"
-    path.write_text("old")
-    monkeypatch.setattr(
-        "pathlib.Path.replace", lambda *_: (_ for _ in ()).throw(OSError(28, "full"))
-    )
-    with pytest.raises(UserError, match="full"):
-        write_report([record([[0.9]])], path, sources=[], command="")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
-
-
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
