@@ -221,7 +221,16 @@ MISTAKES = [
     (["run", "small.yaml", "--store", "no/folder/r.db"], "is not there"),
     (["run", "small.yaml", "--store", "small.yaml"], "not a Palimpsest store"),
     (["run", "small.yaml", "--workers", "0"], "--workers"),
-    (["run", "avalanche.yaml"], "Avalanche has no supervised strategy 'LwG'"),
+    (
+        ["run", "avalanche.yaml"],
+        "avalanche.yaml, line 6: strategies.avalanche:LwG.strategy: Avalanche has no supervised "
+        "strategy 'LwG'; did you mean 'LwF'?",
+    ),
+    (
+        ["run", "arguments.yaml"],
+        "arguments.yaml, line 8: strategies.theirs.arguments.alhpa: avalanche:LwF: unknown "
+        "argument 'alhpa'; did you mean 'alpha'?",
+    ),
     (["run"], "Missing argument"),
     (["bogus"], "No such command"),
     (["report", "nothing.db"], "there is no store here"),
@@ -238,6 +247,8 @@ def test_a_mistake_exits_with_2_and_writes_nothing(
 ):
     monkeypatch.setattr("benchmark.cli.run.require", lambda name, root: None)
     (tmp_path / "avalanche.yaml").write_text(SUITE.replace("finetune:", "'avalanche:LwG':"))
+    theirs = "theirs:\n    strategy: avalanche:LwF\n    arguments: {alhpa: 1}"
+    (tmp_path / "arguments.yaml").write_text(SUITE.replace("finetune: {}", theirs))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert command(*arguments) == 2
     err = capsys.readouterr().err
