@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -10,7 +11,10 @@ import sys
 import pytest
 
 from benchmark.cli import main
+from benchmark.cli.listings import default_text
 from benchmark.metrics import METRICS
+from benchmark.scenarios import FAMILIES
+from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
 
 SUITE = """\
 suite: small
@@ -308,6 +312,33 @@ def test_a_strategy_is_shown_with_its_settings(capsys):
     out = capsys.readouterr().out
     for word in ("Benyahia", "strength", "fisher", "momentum", "clip", "proximal | gradient"):
         assert word in out
+
+
+def test_a_strategy_is_shown_with_what_a_suite_accepts(capsys):
+    assert command("show", "strategy", "ewc") == 0
+    out = capsys.readouterr().out
+    assert not re.search(r"^  seed\b", out, re.MULTILINE)
+    assert "In Python also: seed" in out
+    assert command("show", "strategy", "finetune") == 0
+    assert "seed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_scenario_is_shown_with_the_settings_inside_its_settings(capsys, name):
+    assert command("show", "scenario", name) == 0
+    out = capsys.readouterr().out
+    for model in (SGD, Adam, RMSprop, Curve):
+        for setting, field in model.model_fields.items():
+            if setting != "name":
+                shown = rf"^  {setting} = {re.escape(default_text(field))}   \("
+                assert re.search(shown, out, re.MULTILINE), setting
+    for words in (
+        "with name: sgd",
+        "with name: adam | adamw",
+        "with name: rmsprop",
+        "Inside curve",
+    ):
+        assert words in out
 
 
 def test_a_shipped_suite_is_shown_as_it_is(capsys):
