@@ -37,7 +37,8 @@ def new_strategy(name: str) -> None:
     strategy, test, suite = paths
     print(f"Written: {strategy}, {test} and {suite}. Next:")
     print(f"  palimpsest check {strategy}")
-    print(f"  python -m pytest {test}")
+    needs = "" if find_spec("pytest") else "   # pip install pytest, which is not here yet"
+    print(f"  python -m pytest {test}{needs}")
     print(f"  palimpsest run {suite} --plugin {strategy}")
 
 

@@ -162,14 +162,17 @@ def _check_avalanche(suite: Suite) -> None:
     for strategy in suite.strategies.values():
         if strategy.kind.startswith(AVALANCHE):
             logging.captureWarnings(capture=True)  # of Avalanche's imports
-            from benchmark.avalanche_strategies import check_arguments
+            from benchmark.avalanche_strategies import WrongArgumentError, check_arguments
 
             assert isinstance(strategy.settings, AvalancheSettings)
+            path = ("strategies", strategy.name)
             try:
                 check_arguments(strategy.kind, strategy.settings.arguments)
+            except WrongArgumentError as error:
+                place = (*path, "arguments", error.argument)
+                raise suite.source.error(place, str(error)) from None
             except UserError as error:
-                place = f"suite {suite.name!r}: strategies.{strategy.name}"
-                raise UserError(f"{place}: {error}") from None
+                raise suite.source.error((*path, "strategy"), str(error)) from None
 
 
 def _print_plan(runs: list[Run], todo: list[Run], workers: int, options: RunOptions) -> None:
