@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.metrics import METRICS
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.store import Record
 from reports.cells import Cell
+from reports.ratio import REDUCTION
 
 _Numbers = NDArray[Any]
+_VALUES = (*METRICS, FINETUNE_FORGETTING)
 
 CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "position", "accuracy")
 
@@ -22,7 +24,8 @@ def runs_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row a run, with one column a metric (NaN where it is not defined).
 
     Columns: key, scenario, variant (its label), strategy, kind, strength, seed, status,
-    counted (finished and not replaced by a newer run with the same seed), seconds, metrics.
+    counted (finished and not replaced by a newer run with the same seed), seconds, metrics, and
+    the forgetting of fine-tuning with the same seed, which forgetting reduction divides by.
     """
     rows = [
         {
@@ -36,28 +39,30 @@ def runs_frame(cells: Sequence[Cell]) -> pd.DataFrame:
             "status": record.status,
             "counted": any(record is counted for counted in cell.done),
             "seconds": record.seconds,
-            **{metric: record.metrics.get(metric) for metric in METRICS},
+            **{metric: record.metrics.get(metric) for metric in _VALUES},
         }
         for cell in cells
         for record in cell.runs
     ]
     frame = pd.DataFrame(rows)
-    return frame.astype(dict.fromkeys(("strength", *METRICS), float)) if rows else frame
+    return frame.astype(dict.fromkeys(("strength", *_VALUES), float)) if rows else frame
 
 
 def summary_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row a scenario, variant and metric.
 
     Columns: scenario, variant, metric, n (seeds with a value), mean, low, high (95 %
-    interval, NaN below two seeds) and minimum (the worst seed).
+    interval, NaN below two seeds), minimum (the worst seed) and reason (why forgetting
+    reduction has no value, where it has none).
     """
     rows = []
     for cell in cells:
         for metric in METRICS:
             found = cell.interval(metric)
-            values = (found.n, found.mean, found.low, found.high, found.minimum)
+            reason = cell.removed.reason if metric == REDUCTION else None
+            values = (found.n, found.mean, found.low, found.high, found.minimum, reason)
             rows.append((cell.scenario, cell.variant.label, metric, *values))
-    columns = ["scenario", "variant", "metric", "n", "mean", "low", "high", "minimum"]
+    columns = ["scenario", "variant", "metric", "n", "mean", "low", "high", "minimum", "reason"]
     frame = pd.DataFrame(rows, columns=columns)
     return frame.astype(dict.fromkeys(("mean", "low", "high", "minimum"), float))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmark.metrics import NEEDS_REFERENCE
+from benchmark.metrics import LEAST_FORGETTING, NEEDS_REFERENCE
 from reports.breakdown import breakdown_sentences
 from reports.cells import FINETUNE, Cell, by_scenario, strength_text
 from reports.choice import Choice, budgets
@@ -12,6 +12,7 @@ from reports.coincidence import coincidence_sentences
 from reports.comparison import smallest_p
 from reports.formatting import several
 from reports.instability import instability_sentences
+from reports.ratio import NOTHING
 from reports.statistics import CONFIDENCE
 
 ENOUGH_SEEDS = 5
@@ -87,7 +88,13 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
                 f"the chosen strength of {choice.strategy}, {text}, is the {choice.end} that was "
                 "tried: a better one may lie beyond, widen the strengths."
             )
-    pairs = [len(choice.cell.done) for choice in choices if choice.cell is not None]
+    alone = [choice.strategy for choice in choices if choice.flatters]
+    if alone:
+        yield (
+            f"the strength of {', '.join(alone)} was chosen on the seed on which it is reported: "
+            "one seed has no other half, and what is reported flatters."
+        )
+    pairs = [len(choice.reported.done) for choice in choices if choice.reported is not None]
     if len(pairs) > 1 and max(pairs) > 1 and smallest_p(max(pairs)) > 1 - CONFIDENCE:
         yield (
             f"with {several(max(pairs), 'seed')} no paired test can reach 5 % (the smallest "
@@ -109,20 +116,15 @@ def _missing_references(done: Sequence[Cell]) -> Iterator[str]:
 
 def _little_forgetting(done: Sequence[Cell]) -> Iterator[str]:
     for cell in done:
-        loss = cell.interval("forgetting")
-        if cell.variant.kind != FINETUNE or loss.mean is None or loss.low is None:
+        reason = cell.removed.reason
+        if cell.variant.kind != FINETUNE or reason is None:
             continue
-        if loss.mean > 0 >= loss.low:
-            yield (
-                f"the interval of the forgetting of {cell.variant.label} reaches down to zero: "
-                "shares of it (forgetting reduction) are rough."
-            )
-        spared = sum(1 for record in cell.done if (record.metrics["forgetting"] or 0.0) <= 0)
-        if 0 < spared < len(cell.done):
-            yield (
-                f"{cell.variant.label} forgot nothing with {several(spared, 'seed')} of "
-                f"{len(cell.done)}; forgetting reduction is not defined there and leaves them out."
-            )
+        if reason == NOTHING:
+            text = f"{cell.variant.label} forgets less than {100 * LEAST_FORGETTING:.0f} point"
+            yield f"{text} on average: {NOTHING}, and no share of it (forgetting reduction)."
+        else:
+            text = f"the forgetting of {cell.variant.label} is not clearly above zero"
+            yield f"{text}: shares of it (forgetting reduction) would say nothing and are left out."
 
 
 def _listed(names: Iterator[str]) -> str:

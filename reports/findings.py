@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reports.bootstrap import Estimate
 from reports.cells import FINETUNE, INDEPENDENT, REFERENCES, Cell, by_scenario
 from reports.choice import Choice
 from reports.formatting import bracketed, percent, several
+from reports.ratio import NOTHING, REDUCTION, UNCLEAR
 from reports.statistics import Interval, mean_interval
+
+_LITTLE = {NOTHING: "less than a point", UNCLEAR: "nothing that is clearly above zero"}
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Finding:
     Attributes:
         scenario: Its name.
         references: What fine-tuning forgets and what models reach alone.
-        strategies: For each strategy at the strength that was chosen, what it avoids and costs.
+        strategies: For each strategy at the strengths that stand for it, what it avoids and costs.
     """
 
     scenario: str
@@ -56,11 +60,12 @@ def _references(done: Sequence[Cell]) -> str:
         learned = bracketed(cell.interval("learning_accuracy"), "%")
         if cell.variant.kind == FINETUNE:
             loss = cell.interval("forgetting")
-            if loss.mean is not None and loss.mean <= 0:
+            if cell.removed.reason is not None:
                 gain = bracketed(loss, "points", signed=True)
+                forgotten = _LITTLE[cell.removed.reason]
                 sentences.append(
-                    f"With {name}, earlier models forget nothing (forgetting {gain}; {seeds}), so "
-                    f"there is nothing to remove; new models reach {learned}."
+                    f"With {name}, earlier models forget {forgotten} (forgetting {gain}; {seeds}), "
+                    f"so there is nothing to remove; new models reach {learned}."
                 )
             else:
                 sentences.append(
@@ -75,22 +80,28 @@ def _references(done: Sequence[Cell]) -> str:
 
 
 def _strategy(choice: Choice, plain: Cell | None) -> str:
-    """Say what it avoids at the strength that was chosen, and at what cost."""
-    cell = choice.cell
+    """Say what it avoids at the strengths that stand for it, and at what cost."""
+    cell = choice.reported
     if cell is None:
         return f"{choice.strategy}: no strength could be chosen ({choice.reason})."
     name, seeds = cell.variant.label, several(len(cell.done), "seed")
     if choice.budget > 1:
         name += f" (chosen among {choice.budget})"
-    removed = cell.interval("forgetting_reduction")
+    removed = cell.interval(REDUCTION)
     if removed.mean is None or plain is None:
         stable = bracketed(cell.interval("stability"), "%")
         learned = bracketed(cell.interval("learning_accuracy"), "%")
         return f"{name}: stability {stable}; learning accuracy {learned} ({seeds})."
-    avoided = bracketed(removed, "%")
+    avoided = _share(cell.removed.share)
     return (
         f"{name} avoids {avoided} of fine-tuning's forgetting{_price(cell, plain)}, over {seeds}."
     )
+
+
+def _share(found: Estimate) -> str:
+    space = "\N{NO-BREAK SPACE}"
+    ends = f",{space}".join(percent(end) for end in (found.low, found.high) if end is not None)
+    return f"{percent(found.value)}{space}%{f' [{ends}]' if ends else ''}"
 
 
 def _price(cell: Cell, plain: Cell) -> str:

@@ -24,7 +24,7 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     See ``metrics.forgetting_by_model``.
 
     Args:
-        cells: Of one scenario, with finished runs.
+        cells: Of one scenario, those that stand for the strategies, with finished runs.
         name: Unique in the report.
 
     Returns:
@@ -51,8 +51,8 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     return Table(
         name,
         "Forgetting, model by model",
-        "Loss of each earlier model from its best accuracy to its last one, at the strength that "
-        "was chosen; mean ± half the 95 % interval over seeds; negative where it gained."
+        "Loss of each earlier model from its best accuracy to its last one, at the strengths that "
+        "were chosen; mean ± half the 95 % interval over seeds; negative where it gained."
         + (f" The first {shown} of {models - 1}; the data have all." * (shown < models - 1)),
         [Column("strategy, strength", words=True), *columns],
         rows,

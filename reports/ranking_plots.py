@@ -62,8 +62,8 @@ def ranking_plot(
     return Plot(
         name,
         "Side by side",
-        "Mean over seeds with its 95 % interval, one strength a strategy, chosen on validation "
-        "data; ordered by "
+        "Mean over seeds with its 95 % interval, each strategy at the strengths that were chosen "
+        "for it on validation data; ordered by "
         f"{standings[0].metric.replace('_', ' ')}. The small bar is the interquartile mean: far "
         "from the mean, single seeds weigh heavily. Intervals that overlap do not show that two "
         "strategies are equal; the paired differences in the tables below do better.",
@@ -121,7 +121,8 @@ def _label(standing: Standing, strategy: str) -> str:
 def _draw_row(ax: Axes, row: Row, place: int, style: Mapping[Variant, Style]) -> None:
     if row.mean.value is None:
         return
-    look = style[next(iter(row.variants.values()))]
+    # A strategy's colour and marker are those of each of its strengths.
+    look = next(look for variant, look in style.items() if variant.strategy == row.strategy)
     if row.mean.low is not None and row.mean.high is not None:
         ends = [100 * row.mean.low, 100 * row.mean.high]
         ax.plot(ends, [place, place], color=look.base, linewidth=2.4, alpha=0.45)

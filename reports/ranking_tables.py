@@ -9,7 +9,7 @@ import pandas as pd
 
 from reports.bootstrap import Estimate
 from reports.cells import Cell, strength_text
-from reports.choice import Choice
+from reports.choice import CROSSED, RULE, Choice, stands_for
 from reports.formatting import decimals, percent
 from reports.frontier import Frontiers
 from reports.ranking import Row as Place
@@ -25,6 +25,14 @@ _EFFECT = (
 _TEST = (
     "that a difference like that to fine-tuning comes about by chance: exact sign-flip test, from "
     "13 pairs on Wilcoxon’s signed-rank test; two-sided, corrected for the strategies in the table"
+)
+_TO_BEST = (
+    "paired difference, seed by seed; the best was found by these very runs, which flatters it: "
+    "where all are equally good, by half a standard deviation over seeds or so"
+)
+_P_TO_BEST = (
+    "likewise, corrected for all pairs of strategies, since any could have been the best; of "
+    "several that are the best, the one that differs least surely"
 )
 _CHANCE = 0.001
 """Below it p-values are not told apart."""
@@ -53,13 +61,13 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("effect", "d_z", _EFFECT, _signed),
         Column("wins", "% of pairs", "better than fine-tuning; ties counted half", _whole),
         Column("p", "Holm", _TEST, _p),
-        Column("to the best", "points", "paired difference, seed by seed", _DIFFERENCE),
+        Column("to the best", "points", _TO_BEST, _DIFFERENCE),
         Column("effect to best", "d_z", "likewise", _signed),
-        Column("p to best", "Holm", "likewise", _p),
+        Column("p to best", "Holm, all pairs", _P_TO_BEST, _p),
     ]
     rows = [Row(_cells(place, standing, several=several)) for place in standing.rows]
     where = ", ".join(standing.scenarios)
-    best = f" The best: {standing.best}." if standing.best else ""
+    best = f" The best: {standing.best_text}." if standing.best else ""
     return Table(
         name,
         metric,
@@ -86,25 +94,28 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     columns = [
         Column("strategy", words=True),
         Column("strengths tried"),
-        Column("chosen"),
+        Column("reported at", "", "the strengths that stand for it in every comparison"),
+        Column("chosen on all seeds", "", "the one to use next time"),
         Column("its score", "%", "average validation accuracy of all models at the end", percent),
         Column("weaker neighbour", "%", "", percent),
         Column("stronger neighbour", "%", "", percent),
     ]
     scores = [
         (choice.strategy, tried.cell.variant.strength, *_ends(tried.validation), tried.validation.n,
-         tried.cell is choice.cell)
+         tried.cell is choice.cell, stands_for(choice, tried.cell))
         for choice in swept
         for tried in choice.tried
     ]  # fmt: skip
     names = ["strategy", "strength", "validation_accuracy", "low", "high", "seeds", "chosen"]
+    reasons = dict.fromkeys(choice.reason for choice in swept)
+    rule = "; ".join(f"{r}; {CROSSED}" if r == RULE else r for r in reasons)
     return Table(
         name,
         "The strength that was chosen",
-        f"By the validation split only: {swept[0].reason}" if swept[0].cell else swept[0].reason,
+        f"By the validation split only: {rule}",
         columns,
         [_choice_row(choice) for choice in swept],
-        pd.DataFrame(scores, columns=names),
+        pd.DataFrame(scores, columns=[*names, "reported"]),
     )
 
 
@@ -158,7 +169,8 @@ def _cells(place: Place, standing: Standing, *, several: bool) -> list[Value | N
     cells: list[Value | Noted] = [label if place.competes else Noted(label, "a bound")]
     if several:
         cells.append(place.rank)
-    cells += [place.mean, place.iqm.value, place.median.value]
+    mean: Value | Noted = Noted(place.mean, place.reason) if place.reason else place.mean
+    cells += [mean, place.iqm.value, place.median.value]
     plain, best = place.against_finetune, place.against_best
     cells += [None] * 4 if plain is None else [
         plain.difference, plain.effect, plain.improvement.value, plain.p_holm,
@@ -169,7 +181,7 @@ def _cells(place: Place, standing: Standing, *, several: bool) -> list[Value | N
 
 def _choice_row(choice: Choice) -> Row:
     if choice.cell is None:
-        return Row([choice.strategy, choice.budget, choice.reason, None, None, None])
+        return Row([choice.strategy, choice.budget, choice.reason, None, None, None, None])
     chosen = _strength(choice.cell)
     score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
     beside = [tried.validation for tried in choice.neighbours]
@@ -177,8 +189,8 @@ def _choice_row(choice: Choice) -> Row:
     stronger = None if choice.end == "strongest" else beside[-1]
     note = f"the {choice.end} tried" if choice.end else ""
     return Row([
-        choice.strategy, choice.budget, Noted(chosen, note) if note else chosen, score, weaker,
-        stronger,
+        choice.strategy, choice.budget, choice.strengths, Noted(chosen, note) if note else chosen,
+        score, weaker, stronger,
     ])  # fmt: skip
 
 

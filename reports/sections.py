@@ -80,8 +80,8 @@ class Scenario:
 
     @property
     def chosen(self) -> list[Cell]:
-        """Of each strategy the runs at the strength that stands for it."""
-        return [choice.cell for choice in self.choices if choice.cell is not None]
+        """Of each strategy the runs that stand for it."""
+        return [choice.reported for choice in self.choices if choice.reported is not None]
 
 
 @dataclass(frozen=True)
@@ -144,16 +144,18 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "What was compared, and what came out?",
             "Summary",
             "Means over seeds; in brackets Student’s 95 % interval for the mean. Where a strategy "
-            "has several strengths, the one that was chosen on validation data stands for it; the "
-            "numbers are of test data. Intervals of two strategies that overlap do not show that "
-            "the strategies are equal: runs with the same seed are paired.",
+            "has several strengths, each half of the seeds is reported at the one that was chosen "
+            "on validation data of the other half; the numbers are of test data. Intervals of two "
+            "strategies that overlap do not show that the strategies are equal: runs with the same "
+            "seed are paired.",
             list(_compared(scenarios, choices)),
         ),
         Section(
             "ranking",
             "Which strategy is best, and how sure is that?",
             "Ranking",
-            "One strength a strategy, chosen on validation data. In brackets 95 % intervals, by a "
+            "Each half of a strategy’s seeds at the strength that was chosen on validation data of "
+            "the other half, so that no run decides about itself. In brackets 95 % intervals, by a "
             "bootstrap over seeds within each scenario. Differences are paired by seed. A small p "
             "says that there is a difference, not that it matters: its size stands beside it.",
             list(_ranking(ranking(choices), look)),

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from benchmark.store import Record
 from reports.cells import group
+from reports.ratio import REDUCTION
 from reports.statistics import Interval
 
 SUMMARY_METRICS = (
@@ -14,7 +15,7 @@ SUMMARY_METRICS = (
     "learning_accuracy",
     "plasticity",
     "forgetting",
-    "forgetting_reduction",
+    REDUCTION,
 )
 
 
@@ -28,6 +29,7 @@ class SummaryRow:
         seeds: Number of finished runs that count, one a seed.
         failed: Number of runs that failed.
         metrics: By the names in ``SUMMARY_METRICS``, mean and half-width, fractions.
+        reason: Why there is no forgetting reduction, where there is none.
     """
 
     scenario: str
@@ -35,6 +37,7 @@ class SummaryRow:
     seeds: int
     failed: int
     metrics: dict[str, Interval]
+    reason: str | None
 
 
 def summary_rows(records: Sequence[Record]) -> list[SummaryRow]:
@@ -46,6 +49,7 @@ def summary_rows(records: Sequence[Record]) -> list[SummaryRow]:
             len(cell.done),
             len(cell.failed),
             {metric: cell.interval(metric) for metric in SUMMARY_METRICS},
+            cell.removed.reason,
         )
         for cell in group(records)
     ]

@@ -205,6 +205,7 @@ def _conclude(records: list[Record], new: int, options: RunOptions) -> int:
 
 
 def _print_table(records: list[Record]) -> None:
+    from reports.ratio import REDUCTION
     from reports.terminal import SUMMARY_METRICS, summary_rows
 
     console = Console()
@@ -220,9 +221,13 @@ def _print_table(records: list[Record]) -> None:
         for row in rows:
             if row.scenario == scenario:
                 cells = [_interval(row.metrics[name]) for name in SUMMARY_METRICS]
+                if row.reason:
+                    cells[SUMMARY_METRICS.index(REDUCTION)] = "*"
                 failed = f" ({row.failed} failed)" if row.failed else ""
                 table.add_row(row.variant, *cells, f"{row.seeds}{failed}")
         console.print(table, markup=False, highlight=False)
+        for reason in {row.reason: "" for row in rows if row.scenario == scenario and row.reason}:
+            console.print(f"* {reason}", markup=False, highlight=False)
     console.print()
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from reports.bootstrap import mean_estimate
 from reports.cells import group
-from reports.choice import RULE, VALIDATION, budgets, choose, sensitivity
+from reports.choice import RULE, budgets, choose
+from reports.sensitivity import VALIDATION, sensitivity
 
 
 def matrix(first, second):

@@ -64,7 +64,8 @@ def test_a_gain_of_new_models_is_said(record):
 
 def test_nothing_forgotten_is_said(record):
     (finding,) = summary([record([[0.8, 0.1], [0.9, 0.9]])])
-    assert "forget nothing" in finding.references
+    assert "forget less than a point" in finding.references
+    assert "there is nothing to remove" in finding.references
 
 
 def test_without_references_the_summary_falls_back(record):
@@ -124,8 +125,7 @@ def test_weak_forgetting_and_mixed_versions(record):
         [[0.9, 0.1], [0.8, 0.9]], versions={"torch": "2.4"}, started="2026-02-01T00:00:00+00:00"
     )
     text = "\n".join(caveats(group(made)))
-    assert "reaches down to zero" in text
-    assert "forgot nothing with 2 seeds of 5" in text
+    assert "the forgetting of finetune is not clearly above zero: shares of it" in text
     assert "more than one torch" in text
 
 

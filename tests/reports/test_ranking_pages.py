@@ -140,10 +140,11 @@ def test_the_choice_is_shown_with_its_neighbours(choices):
         if choice.strategy in rows:
             row = rows[choice.strategy]
             assert row["strengths tried"].text == "3"
-            assert row["chosen"].text in {"1e2", "1e4", "1e6"}
+            assert row["reported at"].text == choice.strengths
+            assert row["chosen on all seeds"].text in {"1e2", "1e4", "1e6"}
             beside = [row["weaker neighbour"].text, row["stronger neighbour"].text]
             assert beside.count("–") == (1 if choice.end else 0)
-            assert bool(choice.end) == bool(row["chosen"].note)
+            assert bool(choice.end) == bool(row["chosen on all seeds"].note)
 
 
 def test_without_strengths_nothing_is_chosen(record, look):
