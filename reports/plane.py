@@ -14,7 +14,7 @@ from matplotlib.transforms import Bbox
 from reports.bootstrap import Estimate
 from reports.breakdown_marks import MARKED, draw_margin
 from reports.cells import Variant, strength_text
-from reports.formatting import percent
+from reports.formatting import percent, several
 from reports.frontier import Frontier, Frontiers, Point
 from reports.plot import Plot
 from reports.style import PALE, Style, wrapped
@@ -44,6 +44,7 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         return None
 
     rows = len({loss.variant.strategy for loss in found.breakdowns})
+    unequal = len({frontier.budget for frontier in found.frontiers}) > 1
 
     def draw() -> Figure:
         # Placed by hand: a layout engine would draw everything twice.
@@ -61,7 +62,7 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
             # Strategies that coincide stay visible: each later one is a little smaller.
             size = max(5.0, 8.5 - place)
             _draw(ax, frontier.points, style, size)
-            handles.append((_handle(style, frontier.points, size), _legend(frontier)))
+            handles.append((_handle(style, frontier.points, size), _legend(frontier, unequal)))
         for end in found.ends:
             _draw(ax, (end,), style, _END_SIZE)
             handles.append((_handle(style, (end,), _END_SIZE), end.variant.strategy))
@@ -112,11 +113,12 @@ def _frame(found: Frontiers, points: Sequence[Point]) -> pd.DataFrame:
     return frame
 
 
-def _legend(frontier: Frontier) -> str:
+def _legend(frontier: Frontier, unequal: bool) -> str:
     area = frontier.hypervolume
     if area.value is None:
         return frontier.strategy
-    return f"{frontier.strategy} (fills {percent(area.value)} %)"
+    with_what = f" with {several(frontier.budget, 'strength')}" if unequal else ""
+    return f"{frontier.strategy} (fills {percent(area.value)} %{with_what})"
 
 
 def _draw(ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style], size: float) -> None:

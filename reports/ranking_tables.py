@@ -140,7 +140,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
             "%",
             "share of the rectangle between fine-tuning and freezing that the frontier dominates: "
             "0 is no better than these two, 100 keeps what freezing keeps and learns what "
-            "fine-tuning learns",
+            "fine-tuning learns; it grows with the number of strengths, so compare only where that "
+            "is equal",
             percent,
         ),
     ]
@@ -149,17 +150,20 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         area = frontier.hypervolume
         kept = sum(not point.dominated for point in frontier.points)
         value: Value | Noted = Noted(area, frontier.reason) if frontier.reason else area
-        rows.append(Row([frontier.strategy, len(frontier.points), kept, value]))
-        counts = len(frontier.points), kept
-        data.append((found.scenario, frontier.strategy, *counts, *_ends(area), area.n))
+        rows.append(Row([frontier.strategy, frontier.budget, kept, value]))
+        counts = frontier.budget, kept
+        data.append(
+            (found.scenario, frontier.strategy, *counts, *_ends(area), area.n, frontier.reason)
+        )
     names = ["scenario", "strategy", "strengths", "not_dominated", "hypervolume", "low", "high"]
     return Table(
         name,
         "Frontiers",
-        "Area under each frontier, with its 95 % interval; seeds are resampled jointly.",
+        "Area under each frontier, with its 95 % interval; seeds are resampled jointly. Only of "
+        "strategies that were given as many strengths as another: every further one adds to it.",
         columns,
         rows,
-        pd.DataFrame(data, columns=[*names, "seeds"]),
+        pd.DataFrame(data, columns=[*names, "seeds", "reason"]),
     )
 
 
