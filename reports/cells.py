@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.store import Record
+from reports.bootstrap import Estimate
 from reports.ratio import REDUCTION, Removed, forgetting_pairs, removed
 from reports.statistics import Interval, mean_interval
 
@@ -80,17 +81,20 @@ class Cell:
     def interval(self, metric: str) -> Interval:
         """Return a metric's mean over the seeds and its interval, fractions."""
         if metric == REDUCTION:
-            share = self.removed.share
-            ends = [
-                abs(end - (share.value or 0)) for end in (share.low, share.high) if end is not None
-            ]
-            return Interval(share.n, share.value, max(ends, default=None))
+            return as_interval(self.removed.share)
         return mean_interval(record.metrics.get(metric) for record in self.done)
 
     @property
     def removed(self) -> Removed:
         """The share of fine-tuning's forgetting that is avoided: a ratio of means over seeds."""
         return removed(forgetting_pairs(self.done))
+
+
+def as_interval(found: Estimate) -> Interval:
+    """Return an estimate with the longer arm of its interval on both sides."""
+    ends = [end for end in (found.low, found.high) if end is not None]
+    arms = [abs(end - found.value) for end in ends if found.value is not None]
+    return Interval(found.n, found.value, max(arms, default=None))
 
 
 def strength_text(strength: float) -> str:

@@ -22,7 +22,7 @@ from reports.page.canvas import (
     widths,
 )
 from reports.page.looks import Look
-from reports.page.quantities import REMOVED, Quantity, interval
+from reports.page.quantities import RATIOS, Quantity, interval
 from reports.plot import Plot
 
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
@@ -140,7 +140,7 @@ def _limits(ax: Axes, quantity: Quantity) -> None:
     low, high = ax.get_ylim()
     margin = max(0.0, _SPAN - (high - low)) / 2
     low, high = low - margin, high + margin
-    if quantity.unit == "%" and quantity is not REMOVED:
+    if quantity.unit == "%" and quantity.name not in RATIOS:
         low, high = max(-2.0, low), min(102.0, high)
     ax.set_ylim(low, high)
 

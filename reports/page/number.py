@@ -23,12 +23,14 @@ class Number:
         quantity: What it is of.
         p: Of a paired difference: the p-value of the test that it is no difference, not corrected.
         test: Which test that is.
+        reason: Why there is no value, printed in its place; ``None`` prints a dash.
     """
 
     found: Interval | Estimate
     quantity: Quantity
     p: float | None = None
     test: str | None = None
+    reason: str | None = None
 
     @property
     def mean(self) -> float | None:
@@ -79,6 +81,8 @@ class Number:
         return "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
 
     def __str__(self) -> str:
+        if self._middle is None and self.reason:
+            return self.reason
         return unbroken(self._entry, self.quantity.suffix)
 
     def __format__(self, spec: str) -> str:
