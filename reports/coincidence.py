@@ -7,6 +7,7 @@ from typing import Any
 
 from benchmark.store import Record
 from reports.cells import Cell, by_scenario
+from reports.formatting import joined
 from reports.merge import same_results
 
 _SAME_FOR_TWO_MODELS = {"ewc", "wpl"}
@@ -24,7 +25,7 @@ def coincidence_sentences(cells: Sequence[Cell]) -> Iterator[str]:
     models = {len(record.accuracy_matrix) for cell in cells for record in cell.done}
     for names in (names for groups in coinciding(cells).values() for names in groups):
         text = (
-            f"{', '.join(names[:-1])} and {names[-1]} give the same runs bit for bit, at every "
+            f"{joined(names)} give the same runs bit for bit, at every "
             "strength and seed that they have in common"
         )
         if models == {2} and {kinds[name] for name in names} == _SAME_FOR_TWO_MODELS:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from reports.statistics import Interval
 
 NOTHING = "–"
@@ -33,6 +35,11 @@ def bracketed(found: Interval, unit: str, *, signed: bool = False) -> str:
 def several(n: int, noun: str) -> str:
     """Write a count with its noun: ``1 run``, ``3 runs``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Write names in a row: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def duration(seconds: float) -> str:

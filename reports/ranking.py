@@ -1,4 +1,4 @@
-"""The ranking: strategies side by side at the strength that was chosen on validation data."""
+"""The ranking: strategies side by side at the strengths that were chosen on validation data."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from reports.cells import FINETUNE, Variant
 from reports.choice import Choice, strengths_text
 from reports.coincidence import twins
 from reports.comparison import Comparison, holm
+from reports.formatting import joined
 from reports.frontier import UPPER_BOUNDS
 from reports.measures import Measure, difference, measure
 from reports.ranks import Ranks, rank
@@ -69,7 +70,7 @@ class Standing:
         finetune: Name of the row that is fine-tuning.
         best: Names of the rows with the highest mean of those that compete: several where it is
             equal. They were found on the same runs as the comparisons with them, see ``_to_best``.
-        identical: Whether several are the best because their runs are the same, bit for bit.
+        identical: The names of those of the best whose runs are the same, bit for bit, together.
         ranks: Average ranks with Friedman's test, of those that compete.
         left_out: Strategies without a row, and why.
     """
@@ -79,17 +80,21 @@ class Standing:
     rows: tuple[Row, ...]
     finetune: str | None
     best: tuple[str, ...]
-    identical: bool
+    identical: tuple[tuple[str, ...], ...]
     ranks: Ranks
     left_out: dict[str, str]
 
     @property
     def best_text(self) -> str:
-        """``wpl``, ``ewc and wpl, identical``, ``ewc and wpl, equal in the mean``, or nothing."""
-        if len(self.best) < 2:
-            return "".join(self.best)
-        names = f"{', '.join(self.best[:-1])} and {self.best[-1]}"
-        return f"{names}, {'identical' if self.identical else 'equal in the mean'}"
+        """``wpl``; ``ewc and wpl, identical``; ``l2 and si, equal in the mean``; both, or nothing.
+
+        Both: ``ewc and wpl (identical) and si, equal in the mean``.
+        """
+        if len(self.identical) == 1:
+            (names,) = self.identical
+            return f"{joined(names)}, identical" if len(names) > 1 else names[0]
+        groups = [joined(names) + " (identical)" * (len(names) > 1) for names in self.identical]
+        return f"{joined(groups)}, equal in the mean" if groups else ""
 
 
 def ranking(choices: Sequence[Choice]) -> list[Standing]:
@@ -163,7 +168,8 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
         )
         for row in rows
     )
-    identical = len(best) > 1 and any(set(best) <= group for group in groups)
+    alike = [tuple(name for name in best if name in group) for group in groups]
+    identical = tuple(names for names in alike if names)
     return Standing(scenarios, metric, complete, finetune, best, identical, ranks, left_out)
 
 

@@ -197,6 +197,19 @@ def test_equal_means_are_told_together_whatever_their_order_and_rounding(record)
             assert plain.p_holm == min(1, 3 * plain.p)  # of three strategies there are three pairs
 
 
+def test_identical_ones_are_named_among_equal_ones(record):
+    runs = [(0.7, 0.8), (0.71, 0.8), (0.75, 0.8)]
+    made = small(record, strategies=("finetune",))
+    for name, values in (("ewc", runs), ("si", runs[::-1]), ("wpl", runs)):
+        made += [
+            record(matrix(*pair), scenario="one", strategy=name, seed=seed)
+            for seed, pair in enumerate(values)
+        ]
+    table = tables(made)[("one",), "stability"]
+    assert table.best == ("ewc", "si", "wpl")
+    assert table.best_text == "ewc and wpl (identical) and si, equal in the mean"
+
+
 def test_p_values_against_the_best_are_corrected_for_every_pair(record):
     """It was picked by the same runs: any pair could have been one that is compared."""
     rng = np.random.default_rng(3)
