@@ -20,6 +20,7 @@ from benchmark.store import Record
 from reports.cells import group
 from reports.comparison import holm
 from reports.difference import Difference, difference
+from reports.ratio import REDUCTION, forgetting_pairs, linearised
 from reports.statistics import CONFIDENCE
 
 LOWER_IS_BETTER = frozenset({"forgetting", "intransigence"})
@@ -181,6 +182,8 @@ class _Cell:
         return self.first.scenario, self.first.strategy, self.first.strength
 
     def values(self, metric: str) -> dict[int, float]:
+        if metric == REDUCTION:  # a ratio of means: not the ratios of single seeds
+            return linearised(forgetting_pairs(self.done.values()))
         found = {seed: record.metrics.get(metric) for seed, record in self.done.items()}
         return {seed: value for seed, value in found.items() if value is not None}
 

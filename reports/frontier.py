@@ -198,7 +198,7 @@ def _unequal(strategy: str, tried: Mapping[str, int]) -> str | None:
     own = tried[strategy]
     if budgets.count(own) > 1 or len(budgets) == 1:
         return None
-    return f"no other strategy has {several(own, 'strength')}; with more, any fills more"
+    return f"no other strategy has {several(own, 'strength')}, and more fill more"
 
 
 def _area(

@@ -80,11 +80,9 @@ class Shares:
         return mean_estimate({name: linearised(own).values() for name, own in self.pairs.items()})
 
     def middle(self) -> tuple[Estimate, Estimate]:
-        """Return the interquartile mean and the median over all runs.
-
-        Of what each avoids of fine-tuning's mean forgetting in its scenario, ``ratio.scaled``.
-        """
-        return iqm_and_median({name: scaled(own).values() for name, own in self.pairs.items()})
+        """Return neither interquartile mean nor median: a ratio of means has none over runs."""
+        runs = sum(len(own) for own in self.pairs.values())
+        return (Estimate(None, None, None, runs),) * 2
 
     def minus(self, other: Shares) -> Comparison:
         """Compare with another strategy over the seeds that both have.

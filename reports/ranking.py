@@ -36,8 +36,8 @@ class Row:
         mean: Mean over scenarios of the mean over seeds; of forgetting reduction the ratio of
             means (``reports/measures.py``).
         reason: Why there is no mean, where that is known.
-        iqm: Interquartile mean over all runs x scenarios.
-        median: Median over all runs x scenarios.
+        iqm: Interquartile mean over all runs x scenarios; none of a ratio of means.
+        median: Median over all runs x scenarios; likewise.
         rank: Average over scenarios of the rank by mean, 1 is best; ``None`` where the
             strategy does not compete or has no value in some scenario.
         against_finetune: This row minus fine-tuning, ``None`` where it is fine-tuning, does not

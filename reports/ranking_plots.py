@@ -14,7 +14,7 @@ from reports.ranking import Row, Standing, ranking_frame
 from reports.style import INK, Style, wrapped
 
 _LABELS = 2.1  # inches beside the panels
-_ROW = 0.27
+_ROW, _TALL_ROW = 0.27, 0.36  # inches: of one line, and where a label has more
 
 
 def ranking_plot(
@@ -33,9 +33,11 @@ def ranking_plot(
     if not standings or len(standings[0].rows) < 2:
         return None
     strategies = [row.strategy for row in standings[0].rows]
+    labels = [wrapped(_label(standings[0], strategy), 32) for strategy in strategies]
 
     def draw() -> Figure:
-        width, height = _LABELS + 2.1 * len(standings), 0.75 + _ROW * len(strategies)
+        row_height = _TALL_ROW if any("\n" in label for label in labels) else _ROW
+        width, height = _LABELS + 2.1 * len(standings), 0.75 + row_height * len(strategies)
         figure = Figure(figsize=(width, height))
         axes = figure.subplots(
             1, len(standings), squeeze=False, sharey=True,
@@ -55,8 +57,7 @@ def ranking_plot(
             ax.spines["left"].set_visible(False)
             ax.locator_params(axis="x", nbins=4)
         axes[0].set_ylim(len(strategies) - 0.4, -0.6)
-        labels = [_label(standings[0], strategy) for strategy in strategies]
-        axes[0].set_yticks(range(len(strategies)), [wrapped(label, 32) for label in labels])
+        axes[0].set_yticks(range(len(strategies)), labels)
         return figure
 
     return Plot(

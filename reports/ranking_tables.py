@@ -31,8 +31,12 @@ _TO_BEST = (
     "where all are equally good, by half a standard deviation over seeds or so"
 )
 _P_TO_BEST = (
-    "likewise, corrected for all pairs of strategies, since any could have been the best; of "
+    "likewise, but corrected for all pairs of strategies, since any could have been the best; of "
     "several that are the best, the one that differs least surely"
+)
+_IQM = (
+    "interquartile mean: mean of the middle half of all runs; a ratio of means, such as forgetting "
+    "reduction, has none, nor a median"
 )
 _CHANCE = 0.001
 """Below it p-values are not told apart."""
@@ -53,7 +57,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("strategy, strength" if not several else "strategy", words=True),
         *([Column("rank", "", "average rank over scenarios, 1 is best", decimals)] * several),
         Column("mean", unit, "over seeds, of each scenario; in brackets its interval", write),
-        Column("IQM", unit, "interquartile mean: mean of the middle half of all runs", write),
+        Column("IQM", unit, _IQM, write),
         Column("median", unit, "over all runs", write),
     ]
     columns += [
@@ -63,7 +67,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("p", "Holm", _TEST, _p),
         Column("to the best", "points", _TO_BEST, _DIFFERENCE),
         Column("effect to best", "d_z", "likewise", _signed),
-        Column("p to best", "Holm, all pairs", _P_TO_BEST, _p),
+        Column("p to best", "Holm", _P_TO_BEST, _p),
     ]
     rows = [Row(_cells(place, standing, several=several)) for place in standing.rows]
     where = ", ".join(standing.scenarios)

@@ -220,7 +220,7 @@ def test_more_strengths_are_no_better_frontier(record):
     ewc, wpl = frontiers(plane(record, more)).frontiers
     assert (ewc.budget, wpl.budget) == (3, 1)
     assert ewc.hypervolume.value is wpl.hypervolume.value is None
-    assert ewc.reason == "no other strategy has 3 strengths; with more, any fills more"
+    assert ewc.reason == "no other strategy has 3 strengths, and more fill more"
     # Given as many, they are compared, beside another pair; alone there is nothing to be unfair to.
     fair = more | {("wpl", d): more["ewc", d] for d in (1.0, 10.0)} | {("si", 1.0): (0.8, 0.7)}
     ewc, si, wpl = frontiers(plane(record, fair)).frontiers

@@ -8,6 +8,7 @@ from reports import caveats
 from reports.aggregate import runs_frame, summary_frame
 from reports.cells import group
 from reports.choice import choose
+from reports.compare import compare_stores
 from reports.findings import findings
 from reports.metrics_tables import metrics_table
 from reports.ranking import ranking, ranking_frame
@@ -193,6 +194,7 @@ def test_every_part_of_the_report_has_the_same_number(record):
     assert place.mean == share
     assert place.against_finetune.difference.value == pytest.approx(share.value)
     assert place.against_finetune.difference.low == pytest.approx(share.low)
+    assert place.iqm.value is place.median.value is None
     data = ranking_frame([standing]).set_index("strategy")
     assert data.loc["wpl", "mean"] == share.value
     # A single run has a share only where its own seed has something to remove.
@@ -219,6 +221,23 @@ def test_every_part_of_the_report_says_that_there_is_nothing_to_remove(record):
     assert any("forgets less than 1 point on average" in t for t in caveats.caveats(cells, choices))
     assert all(row.reason == NOTHING for row in summary_rows(records))
     assert not any(s.metric == "forgetting_reduction" for s in ranking(choices))
+
+
+def test_two_stores_are_compared_by_the_ratio(record):
+    """And not by the mean of single ratios, which one seed of 1.1 points decides."""
+    before = [(0.3, 0.09), (0.25, 0.07), (0.35, 0.11), (0.28, 0.08), (0.011, 0.05), (0.3, 0.1)]
+    after = [(plain, ours + 0.05) for plain, ours in before]
+    stores = [runs(record, losses) for losses in (before, after)]
+    (found,) = (
+        change
+        for change in compare_stores(*stores, ["forgetting_reduction"]).changes
+        if change.variant.startswith("wpl")
+    )
+    plain = sum(p for p, _ in before)
+    assert found.difference.a == pytest.approx(1 - sum(o for _, o in before) / plain)
+    assert found.difference.b == pytest.approx(1 - sum(o for _, o in after) / plain)
+    little = [runs(record, [(p / 100, o) for p, o in side]) for side in (before, after)]
+    assert not compare_stores(*little, ["forgetting_reduction"]).changes
 
 
 def test_rankings_compare_shares_by_forgetting(record):
