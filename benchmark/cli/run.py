@@ -227,7 +227,7 @@ def _print_table(records: list[Record]) -> None:
                 table.add_row(row.variant, *cells, f"{row.seeds}{failed}")
         console.print(table, markup=False, highlight=False)
         for reason in {row.reason: "" for row in rows if row.scenario == scenario and row.reason}:
-            console.print(f"* {reason}", markup=False, highlight=False)
+            console.print(f"* forgetting reduction: {reason}", markup=False, highlight=False)
     console.print()
 
 

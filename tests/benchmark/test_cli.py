@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from benchmark.cli import main
-from benchmark.metrics import METRICS
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 
 SUITE = """\
 suite: small
@@ -83,7 +83,7 @@ def test_runs_are_listed_as_the_contract_says(done, capsys):
     assert len(runs) == 4
     for run in runs:
         assert set(run) == CONTRACT
-        assert set(run["metrics"]) == set(METRICS)
+        assert set(run["metrics"]) == {*METRICS, FINETUNE_FORGETTING}
         assert run["status"] == "done"
         assert run["error"] is None
         assert len(run["accuracy_matrix"]) == 2

@@ -1,5 +1,6 @@
 import pytest
 
+from benchmark.cli.run import _print_table
 from reports.terminal import SUMMARY_METRICS, summary_rows
 
 
@@ -24,3 +25,15 @@ def test_one_row_a_scenario_and_variant(store):
     assert len(rows) == 3 * 10 + 1
     assert (rows[-1].seeds, rows[-1].failed) == (5, 0)
     assert summary_rows([]) == []
+
+
+def test_the_terminal_says_where_there_is_nothing_to_remove(record, capsys):
+    plain, ours = [[0.9, 0.1], [0.899, 0.9]], [[0.9, 0.1], [0.85, 0.9]]
+    references = {"finetune": plain}
+    _print_table([
+        record(plain, references=references),
+        record(ours, strategy="wpl", strength=1.0, references=references),
+    ])  # fmt: skip
+    *_, wpl, why = capsys.readouterr().out.rstrip().splitlines()
+    assert wpl.split()[-2:] == ["*", "1"]
+    assert why == "* forgetting reduction: nothing to remove"
