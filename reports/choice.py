@@ -182,6 +182,8 @@ class Choice:
 def choose(cells: Sequence[Cell]) -> list[Choice]:
     """Choose a strength for every strategy in every scenario, by ``RULE``.
 
+    Each half of the seeds is reported at the strength that was chosen on the other half.
+
     Args:
         cells: As ``cells.group`` orders them: by scenario and variant.
     """
