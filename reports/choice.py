@@ -17,6 +17,7 @@ from benchmark.store import Record
 from reports.bootstrap import Estimate, mean_estimate
 from reports.cells import Cell, Variant
 from reports.formatting import several
+from reports.statistics import ACCURACY, limits_of
 
 RULE = (
     "the strength with the highest average accuracy of all models at the end on the validation "
@@ -149,7 +150,7 @@ def _choice(cells: Sequence[Cell]) -> Choice:
     tried = []
     for cell, found, why in zip(cells, scores, excluded, strict=True):
         values = [score for seed, score in found.items() if why or seed in shared]
-        tried.append(Tried(cell, mean_estimate({"": values}), why))
+        tried.append(Tried(cell, mean_estimate({"": values}, ACCURACY), why))
     chosen, reason = _chosen(tried)
     variant = cells[0].variant
     kind = variant.kind
@@ -191,4 +192,4 @@ def _scores(tried: Tried) -> Iterator[tuple[str, Estimate]]:
     for metric in SHOWN:
         values = [record.metrics.get(metric) for record in done]
         if any(value is not None for value in values):
-            yield metric, mean_estimate({"": values})
+            yield metric, mean_estimate({"": values}, limits_of(metric))

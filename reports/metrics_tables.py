@@ -9,7 +9,7 @@ from functools import partial
 from reports.aggregate import summary_frame
 from reports.cells import Cell
 from reports.formatting import percent
-from reports.table import Column, Noted, Row, Table, Value
+from reports.table import SPREAD, Column, Noted, Row, Table, Value
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def _table(cells: Sequence[Cell], name: str, title: str, metrics: Sequence[Metri
     return Table(
         name,
         title,
-        f"Mean ± half the 95 % interval over seeds, scenario {cells[0].scenario}",
+        f"Means over seeds, scenario {cells[0].scenario}. {SPREAD}",
         (*columns, Column("seeds")),
         [_row(cell, metrics) for cell in cells],
         summary[summary["metric"].isin([metric.name for metric in metrics])],

@@ -16,6 +16,7 @@ from reports.comparison import Comparison, Runs, compare, holm
 from reports.frontier import UPPER_BOUNDS
 from reports.merge import same_results
 from reports.ranks import Ranks, rank
+from reports.statistics import Limits, limits_of, of_difference
 
 METRICS = ("stability", "plasticity", "average_accuracy", "forgetting_reduction")
 
@@ -126,8 +127,8 @@ def ranking_frame(standings: Sequence[Standing]) -> pd.DataFrame:
     Columns: scenario (names joined by ``; ``), metric, strategy, kind, strength (where the
     standing is of one scenario), rank, n; mean, iqm and median, each with ``_low`` and ``_high``;
     and for the comparisons with fine-tuning and the best, ``difference_finetune`` (with
-    ``_low`` and ``_high``), pairs, test, p, p_holm, effect, rank_biserial and improvement
-    (with ends), and the same with ``_best``. Empty where there is none.
+    ``_low`` and ``_high``), pairs, seeds (of these), test, p, p_holm, effect, rank_biserial and
+    improvement (with ends), and the same with ``_best``. Empty where there is none.
     """
     return pd.DataFrame(
         [dict(_fields(standing, row)) for standing in standings for row in standing.rows]
@@ -147,15 +148,16 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
         for name, own in by_name.items()
         if name not in left_out
     }
-    rows = [_row(name, by_name[name], scenarios, own) for name, own in runs.items()]
+    rows = [_row(name, by_name[name], scenarios, own, metric) for name, own in runs.items()]
     rows.sort(key=_place)
     names = [row.strategy for row in rows if row.competes and row.mean.value is not None]
     best = names[0] if names else None
     finetune = next((row.strategy for row in rows if row.kind == FINETUNE), None)
     ranks = rank({name: [_mean(runs[name][s]) for s in scenarios] for name in names})
     compared = [row.strategy for row in rows if row.competes]
-    against_finetune = _against(compared, finetune, runs)
-    against_best = _against(compared, best, runs)
+    limits = of_difference(limits_of(metric))
+    against_finetune = _against(compared, finetune, runs, limits)
+    against_best = _against(compared, best, runs, limits)
     complete = tuple(
         replace(
             row,
@@ -168,21 +170,23 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
     return Standing(scenarios, metric, complete, finetune, best, ranks, left_out)
 
 
-def _row(name: str, own: Mapping[str, Choice], scenarios: tuple[str, ...], runs: Runs) -> Row:
-    strata = {scenario: list(values.values()) for scenario, values in runs.items()}
+def _row(
+    name: str, own: Mapping[str, Choice], scenarios: tuple[str, ...], runs: Runs, metric: str
+) -> Row:
     variants = {s: variant for s in scenarios if (variant := own[s].variant) is not None}
     kind = own[scenarios[0]].kind
-    estimates = mean_estimate(strata), *iqm_and_median(strata)
+    limits = limits_of(metric)
+    estimates = mean_estimate(runs, limits), *iqm_and_median(runs, limits)
     return Row(name, kind, variants, kind not in UPPER_BOUNDS, *estimates, None, None, None)
 
 
 def _against(
-    names: Sequence[str], other: str | None, runs: Mapping[str, Runs]
+    names: Sequence[str], other: str | None, runs: Mapping[str, Runs], limits: Limits
 ) -> dict[str, Comparison]:
     """Compare with one row; its p-values are the family of Holm's correction."""
     if other is None:
         return {}
-    found = {name: compare(runs[name], runs[other]) for name in names if name != other}
+    found = {name: compare(runs[name], runs[other], limits) for name in names if name != other}
     corrected = holm([comparison.p for comparison in found.values()])
     return {
         name: replace(comparison, p_holm=p)
@@ -238,7 +242,7 @@ def _fields(standing: Standing, row: Row) -> Iterator[tuple[str, object]]:
     for name, found in (("finetune", row.against_finetune), ("best", row.against_best)):
         yield from _ends(f"difference_{name}", found.difference if found else None)
         yield f"pairs_{name}", found.difference.n if found else None
-        for field in ("test", "p", "p_holm", "effect", "rank_biserial"):
+        for field in ("seeds", "test", "p", "p_holm", "effect", "rank_biserial"):
             yield f"{field}_{name}", getattr(found, field, None)
         yield from _ends(f"improvement_{name}", found.improvement if found else None)
 

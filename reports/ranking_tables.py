@@ -10,11 +10,13 @@ import pandas as pd
 from reports.bootstrap import Estimate
 from reports.cells import Cell, strength_text
 from reports.choice import Choice
+from reports.comparison import Comparison
 from reports.formatting import decimals, percent
 from reports.frontier import Frontiers
 from reports.ranking import Row as Place
 from reports.ranking import Standing, ranking_frame
-from reports.table import Column, Noted, Row, Table, Value
+from reports.statistics import FEWEST_SEEDS
+from reports.table import SPREAD, Column, Noted, Row, Table, Value
 
 _UNITS = {"plasticity": "points"}
 _DIFFERENCE = partial(percent, signed=True)
@@ -23,8 +25,8 @@ _EFFECT = (
     "pairs; none where they do not vary"
 )
 _TEST = (
-    "that a difference like that to fine-tuning comes about by chance: exact sign-flip test, from "
-    "13 pairs on Wilcoxon’s signed-rank test; two-sided, corrected for the strategies in the table"
+    "that a mean difference like that to fine-tuning comes about by chance: sign-flip test, which "
+    "turns whole seeds round in all scenarios; two-sided, corrected for the strategies in the table"
 )
 _CHANCE = 0.001
 """Below it p-values are not told apart."""
@@ -44,7 +46,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
     columns = [
         Column("strategy, strength" if not several else "strategy", words=True),
         *([Column("rank", "", "average rank over scenarios, 1 is best", decimals)] * several),
-        Column("mean", unit, "over seeds, of each scenario; in brackets its interval", write),
+        Column("mean", unit, "over seeds, of each scenario", write),
         Column("IQM", unit, "interquartile mean: mean of the middle half of all runs", write),
         Column("median", unit, "over all runs", write),
     ]
@@ -56,6 +58,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("to the best", "points", "paired difference, seed by seed", _DIFFERENCE),
         Column("effect to best", "d_z", "likewise", _signed),
         Column("p to best", "Holm", "likewise", _p),
+        Column("runs"),
     ]
     rows = [Row(_cells(place, standing, several=several)) for place in standing.rows]
     where = ", ".join(standing.scenarios)
@@ -63,7 +66,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
     return Table(
         name,
         metric,
-        f"By {metric}, {where}.{best}",
+        f"By {metric}, {where}.{best} {SPREAD}",
         columns,
         rows,
         ranking_frame([standing]),
@@ -145,7 +148,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
     return Table(
         name,
         "Frontiers",
-        "Area under each frontier, with its 95 % interval; seeds are resampled jointly.",
+        f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
+        "resampled jointly.",
         columns,
         rows,
         pd.DataFrame(data, columns=[*names, "seeds"]),
@@ -161,10 +165,16 @@ def _cells(place: Place, standing: Standing, *, several: bool) -> list[Value | N
     cells += [place.mean, place.iqm.value, place.median.value]
     plain, best = place.against_finetune, place.against_best
     cells += [None] * 4 if plain is None else [
-        plain.difference, plain.effect, plain.improvement.value, plain.p_holm,
+        _counted(plain, place), plain.effect, plain.improvement.value, plain.p_holm,
     ]  # fmt: skip
-    cells += [None] * 3 if best is None else [best.difference, best.effect, best.p_holm]
-    return cells
+    cells += [None] * 3 if best is None else [_counted(best, place), best.effect, best.p_holm]
+    return [*cells, place.mean.n]
+
+
+def _counted(found: Comparison, place: Place) -> Value | Noted:
+    """A difference, with its number of pairs where not every run has one."""
+    pairs = found.difference.n
+    return found.difference if pairs == place.mean.n else Noted(found.difference, f"({pairs})")
 
 
 def _choice_row(choice: Choice) -> Row:

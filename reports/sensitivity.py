@@ -72,8 +72,8 @@ def sensitivity_plot(
         name,
         "How much hangs on the strength",
         f"The vertical line marks the choice: {RULE}. Test accuracies are shown for what the "
-        "neighbours would have given; they took no part in the choice. Mean and 95 % interval "
-        f"over seeds.{f' {MARKED}' if losses else ''}",
+        "neighbours would have given; they took no part in the choice. Means over seeds and 95 % "
+        f"intervals.{f' {MARKED}' if losses else ''}",
         f"Validation and test accuracy over strengths in {choices[0].scenario}, for "
         f"{', '.join(choice.strategy for choice in swept)}",
         pd.concat(frames, ignore_index=True),

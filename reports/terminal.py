@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.store import Record
+from reports.bootstrap import Estimate
 from reports.cells import group
-from reports.statistics import Interval
 
 SUMMARY_METRICS = (
     "stability",
@@ -27,14 +27,14 @@ class SummaryRow:
         variant: The strategy and its strength: ``wpl, strength 1e4``.
         seeds: Number of finished runs that count, one a seed.
         failed: Number of runs that failed.
-        metrics: By the names in ``SUMMARY_METRICS``, mean and half-width, fractions.
+        metrics: By the names in ``SUMMARY_METRICS``, mean and interval, fractions.
     """
 
     scenario: str
     variant: str
     seeds: int
     failed: int
-    metrics: dict[str, Interval]
+    metrics: dict[str, Estimate]
 
 
 def summary_rows(records: Sequence[Record]) -> list[SummaryRow]:

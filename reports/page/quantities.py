@@ -17,11 +17,11 @@ import numpy as np
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import METRICS
 from benchmark.store import Record
-from reports.bootstrap import seed_weights, student_estimate
+from reports.bootstrap import Estimate, mean_estimate, seed_weights, student_estimate
 from reports.cells import FINETUNE, Cell
 from reports.cost import consolidation_seconds, seconds_per_step
 from reports.formatting import percent
-from reports.statistics import Interval, mean_interval
+from reports.statistics import ACCURACY, CHANGE, UNLIMITED, Limits, limits_of, of_difference
 
 Values = dict[int, float | None]
 """One value a seed; ``None`` where it is not defined."""
@@ -41,6 +41,7 @@ class Quantity:
         write: Writes a value in that unit, without it.
         suffix: The unit again where a printed number needs it; per cent goes without.
         paired: Whether it needs fine-tuning's runs.
+        limits: What it can be, a fraction; ``None`` for what is no fraction.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Quantity:
     write: Callable[[float], str] = percent
     suffix: str = ""
     paired: bool = False
+    limits: Limits | None = ACCURACY
 
     @property
     def heading(self) -> str:
@@ -61,7 +63,8 @@ class Quantity:
         """Return what the difference of two values is written as: with its sign."""
         if self.write is not percent:
             return self
-        return Quantity(self.name, self.title, self.of, "points", write=_signed)
+        limits = self.limits and of_difference(self.limits)
+        return Quantity(self.name, self.title, self.of, "points", write=_signed, limits=limits)
 
 
 def per_seed(quantity: Quantity, cell: Cell, plain: Cell | None) -> Values:
@@ -81,8 +84,8 @@ def per_seed(quantity: Quantity, cell: Cell, plain: Cell | None) -> Values:
     }
 
 
-def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Interval:
-    """Return a quantity's mean over seeds and its 95 % interval (Student's; see ``removed``).
+def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Estimate:
+    """Return a quantity's mean over seeds and its 95 % interval (see ``removed``, too).
 
     Args:
         quantity: What is asked for.
@@ -90,15 +93,16 @@ def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Interval:
         plain: Fine-tuning's runs in the same scenario.
     """
     if quantity is not REMOVED:
-        found = mean_interval(per_seed(quantity, cell, plain).values())
+        found = mean_estimate({"": per_seed(quantity, cell, plain)}, quantity.limits)
         # Where every seed has the same by construction, such as bytes, there is nothing to doubt.
-        return replace(found, half=None) if found.half == 0 else found
+        sure = found.minimum == found.maximum
+        return replace(found, low=None, high=None, seeds=found.seeds[:1]) if sure else found
     if plain is None or cell.variant.kind == FINETUNE:
-        return Interval(0)
+        return Estimate(None, None, None, 0)
     return removed(per_seed(LOST, cell, None), per_seed(LOST, plain, None))
 
 
-def removed(lost: Mapping[int, float | None], plain: Mapping[int, float | None]) -> Interval:
+def removed(lost: Mapping[int, float | None], plain: Mapping[int, float | None]) -> Estimate:
     """Return the share of fine-tuning's loss that a variant avoids, with its 95 % interval.
 
     ``1 - mean_s lost[s] / mean_s plain[s]`` over the seeds s that both have: a ratio of means,
@@ -113,7 +117,7 @@ def removed(lost: Mapping[int, float | None], plain: Mapping[int, float | None])
 
     Returns:
         Without a mean where fine-tuning lost nothing on average: there is nothing to remove.
-        Without an interval where in some resample it did not.
+        Without an interval where in some resample it did not, and with fewer than four seeds.
     """
     pairs = [
         (own, other)
@@ -122,16 +126,15 @@ def removed(lost: Mapping[int, float | None], plain: Mapping[int, float | None])
     ]
     n = len(pairs)
     if not pairs or fmean(other for _, other in pairs) <= 0:
-        return Interval(n)
+        return Estimate(None, None, None, n)
     ours, theirs = np.array(pairs).T
     share = float(1 - ours.mean() / theirs.mean())
     weights = seed_weights(n)
     below = weights @ theirs
     if n < 2 or (below <= 0).any():
-        return Interval(n, share)
+        return Estimate(share, None, None, n)
     error = float((1 - weights @ ours / below).std()) * sqrt(n / (n - 1))
-    found = student_estimate(share, error, n - 1, n)
-    return Interval(n, share, (found.high or share) - share)
+    return student_estimate(share, error, n - 1, n)
 
 
 def _entry(i: int, j: int, record: Record, _: Record | None) -> float | None:
@@ -171,14 +174,14 @@ def _decimals(scale: float, digits: int, value: float) -> str:
     return f"{scale * value:,.{digits}f}"
 
 
-LOST = Quantity("lost", "lost by A", _lost, "points")
-REMOVED = Quantity("removed", "forgetting removed", lambda _, __: None)
+LOST = Quantity("lost", "lost by A", _lost, "points", limits=CHANGE)
+REMOVED = Quantity("removed", "forgetting removed", lambda _, __: None, limits=UNLIMITED)
 
 QUANTITIES = {
     quantity.name: quantity
     for quantity in (
         *(
-            Quantity(name, name.replace("_", " "), partial(_metric, name))
+            Quantity(name, name.replace("_", " "), partial(_metric, name), limits=limits_of(name))
             for name in METRICS
         ),
         Quantity("first_before", "A before", partial(_entry, 0, 0)),
@@ -186,20 +189,20 @@ QUANTITIES = {
         LOST,
         Quantity("second", "B", partial(_entry, -1, -1)),
         REMOVED,
-        Quantity("price", "price in B", _price, "points", paired=True),
+        Quantity("price", "price in B", _price, "points", paired=True, limits=CHANGE),
         Quantity("refit", "A fitted again", _refit),
         Quantity(
             "seconds_per_step", "time for a step", lambda record, _: seconds_per_step(record),
-            "ms", 1e3, partial(_decimals, 1e3, 2), "ms",
+            "ms", 1e3, partial(_decimals, 1e3, 2), "ms", limits=None,
         ),
         Quantity(
             "consolidation_seconds", "time after the last step",
             lambda record, _: consolidation_seconds(record), "ms", 1e3, partial(_decimals, 1e3, 0),
-            "ms",
+            "ms", limits=None,
         ),
         Quantity(
             "state_bytes", "state", _state_bytes, "KiB", 2.0**-10, partial(_decimals, 2.0**-10, 0),
-            "KiB",
+            "KiB", limits=None,
         ),
     )
 }  # fmt: skip
