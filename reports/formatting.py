@@ -60,7 +60,9 @@ def bracketed(found: Estimate, unit: str, *, signed: bool = False, seeds: int | 
         seeds: How many seeds the sentence speaks of: where the number has others, it says so.
     """
     write = partial(percent, signed=signed)
-    remarks = [f"{several(found.n, 'seed')}"] if found.n and seeds not in {None, found.n} else []
+    shown = found.low is None and len(found.seeds) > 1  # the seeds stand there themselves
+    counted = seeds is not None and found.n not in {0, seeds} and not shown
+    remarks = [several(found.n, "seed")] if counted else []
     remarks += [remark for remark in (apart(found, write),) if remark]
     parts = [f"{percent(found.value, signed=signed)}{_SPACE}{unit}", spread(found, write)]
     parts += [f"({'; '.join(remarks)})"] if remarks else []

@@ -39,7 +39,10 @@ def test_it_finds_collapses_and_not_much_else():
     values = np.where(collapsed, rng.normal(0.4, 0.1, (1000, 5)), plain + 0.1)
     found = [strays(row) for row in values[some]]
     assert np.mean([one is not None for one in found]) > 0.97
-    counted = [one is not None and one.count == n for one, n in zip(found, collapsed[some].sum(1), strict=True)]
+    counted = [
+        one is not None and one.count == n
+        for one, n in zip(found, collapsed[some].sum(1), strict=True)
+    ]
     assert np.mean(counted) > 0.9
 
 

@@ -148,7 +148,9 @@ def test_noise_alone_is_seldom_called_a_change(record, n):
     changed = 0
     for _ in range(20):
         a, b = np.round(rng.normal(0.8, 0.02, (2, n)), 2)  # of a hundred samples: ties, too
-        (change,) = compare_stores(runs(record, a), runs(record, b, first=99), ["stability"]).changes
+        (change,) = compare_stores(
+            runs(record, a), runs(record, b, first=99), ["stability"]
+        ).changes
         changed += change.verdict in {Verdict.REGRESSED, Verdict.IMPROVED}
     assert changed <= (0 if n < 4 else 4)
 

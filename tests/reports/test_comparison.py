@@ -14,7 +14,7 @@ from reports.comparison import (
     holm_of,
     rank_biserial,
 )
-from reports.permutation import EXACT_SEEDS, sign_flip, smallest_p
+from reports.permutation import EXACT_SEEDS, smallest_p
 from reports.statistics import CHANGE
 
 RNG = np.random.default_rng(4)

@@ -66,14 +66,14 @@ def test_cost_has_units(study, runs):
     paper = study(runs)
     step = paper.value("k3", "wpl@1e4", "seconds_per_step")
     check(step, [(2.0 + seed) / 1000 for seed in range(4)], scale=1000)
-    assert str(step) == "3.50 ± 2.05 ms".replace(" ", "\N{NO-BREAK SPACE}")
+    assert str(step) == "3.50 [1.45, 5.55] ms".replace(" ", "\N{NO-BREAK SPACE}")
     assert str(paper.value("k3", "wpl@1e4", "consolidation_seconds")) == "250\N{NO-BREAK SPACE}ms"
     assert str(paper.value("k3", "wpl@1e4", "state_bytes")) == "2\N{NO-BREAK SPACE}KiB"
 
 
 def test_numbers_print_as_the_report_does(study, runs):
     found = study(runs).value("k3", "finetune", "second")
-    assert str(found) == f"{found.mean:.1f} ± {found.high - found.mean:.1f}".replace(
+    assert str(found) == f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]".replace(
         " ", "\N{NO-BREAK SPACE}"
     )
     assert (found.bare, found.worst) == (f"{found.mean:.1f}", f"{found.minimum:.1f}")
@@ -100,8 +100,8 @@ def test_removed_pairs_seeds():
     plain = {seed: 0.1 + 0.05 * seed for seed in range(10)}
     lost = {seed: 0.2 * plain[seed] for seed in (3, 1, 9, 5, 2, 7)} | {11: 0.7, 12: None}
     found = removed(lost, plain)
-    assert (found.n, found.mean) == (6, pytest.approx(0.8))
-    assert found.half == pytest.approx(0, abs=1e-9)  # the same share in every seed
+    assert (found.n, found.value) == (6, pytest.approx(0.8))
+    assert found.low == found.high == pytest.approx(0.8)  # the same share in every seed
 
 
 def test_removed_is_as_uncertain_as_the_delta_method_says():
@@ -111,7 +111,7 @@ def test_removed_is_as_uncertain_as_the_delta_method_says():
     found = removed(dict(enumerate(lost)), dict(enumerate(plain)))
     ratio = lost.mean() / plain.mean()
     error = (lost - ratio * plain).std(ddof=1) / 400**0.5 / plain.mean()
-    assert found.half == pytest.approx(1.966 * error, rel=0.1)
+    assert found.high - found.value == pytest.approx(1.966 * error, rel=0.1)
 
 
 @pytest.mark.parametrize(
@@ -125,8 +125,8 @@ def test_removed_is_as_uncertain_as_the_delta_method_says():
 )
 def test_removed_claims_no_more_than_it_can(lost, plain, n, mean):
     found = removed(lost, plain)
-    assert (found.n, found.half) == (n, None)
-    assert found.mean == (None if mean is None else pytest.approx(mean))
+    assert (found.n, found.low) == (n, None)
+    assert found.value == (None if mean is None else pytest.approx(mean))
 
 
 def test_fine_tuning_is_not_compared_with_itself(study, runs):
