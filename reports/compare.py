@@ -7,8 +7,9 @@ Numbers that are equal to the last bit need no test and do not count as one, nor
 seeds that no test of them could reach 5 %, corrected or not: they are undetermined. So are those
 that cannot reach it beside the other tests, whatever they had shown.
 
-False alarms in 4,000 comparisons of stores that differ by noise alone (normal, 20 numbers of 20
-seeds each, one sample of 250 at least): @STORES@
+Of 1,000 comparisons of stores that differ by noise alone (10 numbers, normal, steps of one sample
+in 250), none calls a number changed with 2, 3 and 5 seeds, paired or not (all are undetermined);
+with 10 seeds 2.1 % do with the same seeds, and 5.0 % of 60 with other seeds.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _SPECIAL = {
     "\N{NARROW NO-BREAK SPACE}": r"\,",
 }
 _ESCAPES = str.maketrans(_SPECIAL)
-_NUMBERS = re.compile(r"([+−]?\d[\d.]*(?: \[[+−\d.,\s]+\])?)( \(seeds .*)?")
+_NUMBERS = re.compile(r"([+−]?\d[\d.]*(?: \[[+−\d.,\s]+\])?)( \(.*)?")
 _MATH = str.maketrans({"−": "-", "[": r"\ [", "\N{NO-BREAK SPACE}": " "})
 
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from reports.aggregate import summary_frame
 from reports.cells import Cell
-from reports.formatting import percent
+from reports.formatting import percent, several
 from reports.table import SPREAD, Column, Noted, Row, Table, Value
 
 
@@ -140,7 +140,7 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
     seeds = len(cell.done)
     for metric in metrics:
         found = cell.interval(metric.name)
-        values.append(Noted(found, f"({found.n})") if 0 < found.n < seeds else found)
+        values.append(Noted(found, several(found.n, "seed")) if 0 < found.n < seeds else found)
         if metric is LEARNING:
             values.append(found.minimum)
     failed = len(cell.failed)

@@ -175,7 +175,7 @@ def draw_seeds(ax: Axes, point: Point, color: str) -> None:
     """
     x, y = ([100 * value for value in place.seeds] for place in (point.x, point.y))
     if point.x.low is None and 1 < len(x) == len(y):
-        ax.plot(x, y, ".", color=color, alpha=0.6, markersize=4.5, markeredgewidth=0, zorder=2)
+        ax.plot(x, y, "o", color=color, alpha=0.6, markersize=3.2, markeredgewidth=0, zorder=2)
 
 
 def _handle(style: Mapping[Variant, Style], points: Sequence[Point], size: float) -> Line2D:

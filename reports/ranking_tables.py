@@ -12,6 +12,7 @@ from reports.cells import Cell, strength_text
 from reports.choice import Choice
 from reports.comparison import Comparison
 from reports.formatting import decimals, percent
+from reports.formatting import several as counted
 from reports.frontier import Frontiers
 from reports.ranking import Row as Place
 from reports.ranking import Standing, ranking_frame
@@ -174,7 +175,11 @@ def _cells(place: Place, standing: Standing, *, several: bool) -> list[Value | N
 def _counted(found: Comparison, place: Place) -> Value | Noted:
     """A difference, with its number of pairs where not every run has one."""
     pairs = found.difference.n
-    return found.difference if pairs == place.mean.n else Noted(found.difference, f"({pairs})")
+    return (
+        found.difference
+        if pairs == place.mean.n
+        else Noted(found.difference, counted(pairs, "pair"))
+    )
 
 
 def _choice_row(choice: Choice) -> Row:

@@ -165,7 +165,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "One strength a strategy, chosen on validation data. Differences are paired by seed, "
             "and so is their test: it flips the signs of whole seeds, over all scenarios. A small "
             "p says that there is a difference, not that it matters: its size stands beside it. "
-            "In parentheses the number of pairs, where not every run has one.",
+            "Where not every run has a partner, the number of pairs stands behind a difference.",
             list(_ranking(ranking(choices), look)),
         ),
         Section(
@@ -195,8 +195,8 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "models",
             "Which model loses how much?",
             "Model by model",
-            "Every strength, chosen or not. In brackets the number of seeds, where only some have "
-            "a value; a dash where there is none.",
+            "Every strength, chosen or not. Where only some seeds have a value, their number "
+            "stands behind it; a dash where none has.",
             _each(
                 scenarios,
                 lambda s: [

@@ -62,6 +62,7 @@ class Column:
         unit: Of its numbers, shown under the heading.
         meaning: What it says, for the reader who has not met it; nothing where it is plain.
         write: How a number is written, such as ``percent``.
+        seeds: What stands before single seeds, if no caption says it.
         words: It holds words, which stand to the left; numbers stand to the right.
     """
 
@@ -70,6 +71,7 @@ class Column:
     meaning: str = ""
     write: Callable[[float], str] = str
     words: bool = False
+    seeds: str = ""
 
     def entry(self, cell: Value | Noted) -> Entry:
         """Write one of its cells."""
@@ -78,7 +80,9 @@ class Column:
             return replace(entry, note="; ".join(filter(None, (cell.note, entry.note))))
         if isinstance(cell, Estimate):
             return Entry(
-                self._number(cell.value), spread(cell, self.write), apart(cell, self.write)
+                self._number(cell.value),
+                spread(cell, self.write, self.seeds),
+                apart(cell, self.write),
             )
         return Entry(cell if isinstance(cell, str) else self._number(cell))
 

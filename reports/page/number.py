@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reports.bootstrap import Estimate
 from reports.page.markdown import unbroken
-from reports.page.quantities import Quantity
+from reports.page.quantities import SEEDS, Quantity
 from reports.table import Column, Entry
 
 
@@ -90,7 +90,7 @@ class Number:
 
     @property
     def _column(self) -> Column:
-        return Column("", write=self.quantity.write)
+        return Column("", write=self.quantity.write, seeds=SEEDS)
 
     @property
     def _entry(self) -> Entry:

@@ -23,6 +23,9 @@ from reports.cost import consolidation_seconds, seconds_per_step
 from reports.formatting import percent
 from reports.statistics import ACCURACY, CHANGE, UNLIMITED, Limits, limits_of, of_difference
 
+SEEDS = "seeds "
+"""What stands before single seeds: a page has no captions that say it."""
+
 Values = dict[int, float | None]
 """One value a seed; ``None`` where it is not defined."""
 

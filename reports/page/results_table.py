@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from reports.cells import FINETUNE, Cell, strength_text
-from reports.page.quantities import Quantity, interval
+from reports.page.quantities import SEEDS, Quantity, interval
 from reports.page.variants import label
 from reports.table import Column, Noted, Row, Table, Value
 
@@ -52,7 +52,7 @@ def _column(quantity: Quantity | str, labels: Mapping[str, str]) -> Column:
     if isinstance(quantity, str):
         return Column(labels.get(quantity, quantity))
     title = labels.get(quantity.name, quantity.title)
-    return Column(title, quantity.unit, write=quantity.write)
+    return Column(title, quantity.unit, write=quantity.write, seeds=SEEDS)
 
 
 def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None) -> Value:

@@ -123,7 +123,7 @@ def test_latex_says_what_the_page_says():
         r"\midrule",
         r"freeze & -- & $5$ \\",
         r"si & $50.0 \ [-1.5, 61.0]$ & $5$ \\",
-        r"l2 & $-10.0$ (seeds $-$50.0,~30.0) & $2$ \\",
+        r"l2 & $-10.0$ ($-$50.0,~30.0) & $2$ \\",
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",

@@ -59,7 +59,7 @@ def test_two_groups_as_scipy_has_them(sizes):
     a, b = RNG.normal(0, 1, sizes[0]), RNG.normal(1, 1, sizes[1])
     expected = stats.permutation_test(
         (a, b),
-        lambda x, y, axis: np.abs(x.mean(axis=axis) - y.mean(axis=axis)),
+        lambda x, y, axis: np.abs(stats.ttest_ind(x, y, axis=axis, equal_var=False).statistic),
         vectorized=True,
         alternative="greater",
         n_resamples=np.inf,
@@ -67,6 +67,14 @@ def test_two_groups_as_scipy_has_them(sizes):
     assert two_groups(a, b) == pytest.approx(expected.pvalue, abs=1e-12)
     assert two_groups(b, a) == two_groups(a, b)
     assert two_groups(a, b) >= smallest_p_of_groups(*sizes)
+
+
+def test_of_groups_of_one_size_it_is_the_test_of_the_difference_of_means():
+    a, b = RNG.normal(0, 1, 5), RNG.normal(1, 3, 5)
+    expected = stats.permutation_test(
+        (a, b), lambda x, y: abs(np.mean(x) - np.mean(y)), alternative="greater", n_resamples=np.inf
+    )
+    assert two_groups(a, b) == pytest.approx(expected.pvalue, abs=1e-12)
 
 
 def test_drawn_deals_agree_with_all_of_them():

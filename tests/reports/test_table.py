@@ -25,7 +25,7 @@ APART = "1 of 5 seeds far above, median\xa00.0"
         (SIGNED, Estimate(-0.02, None, None, 1, (-0.02,)), Entry("−2.0")),
         (SIGNED, Estimate(None, None, None, 0), Entry("–")),
         (SIGNED, Estimate(0.02, -0.01, 0.05, 10), Entry("+2.0", "[−1.0,\xa0+5.0]")),
-        (SIGNED, Estimate(0.02, None, None, 2, (0.0, 0.04)), Entry("+2.0", "(seeds 0.0,\xa0+4.0)")),
+        (SIGNED, Estimate(0.02, None, None, 2, (0.0, 0.04)), Entry("+2.0", "(0.0,\xa0+4.0)")),
         (SIGNED, Estimate(0.02, None, None, 1), Entry("+2.0")),
         (SIGNED, Noted(Estimate(0.0, 0.0, 0.0, 4), "(4)"), Entry("0.0", "[0.0,\xa00.0]", "(4)")),
         (SIGNED, Noted(FAR, "(5)"), Entry("+5.0", "[−9.0,\xa0+19.0]", f"(5); {APART}")),
