@@ -11,11 +11,18 @@ from numpy.typing import NDArray
 
 from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.store import Record
+from reports.bootstrap import Estimate
 from reports.cells import Cell
 from reports.ratio import REDUCTION
+from reports.statistics import FEWEST_SEEDS, Limits, half_width
 
 _Numbers = NDArray[Any]
 _VALUES = (*METRICS, FINETUNE_FORGETTING)
+
+BANDS = (
+    f"95 % intervals over seeds, below {FEWEST_SEEDS} seeds from the lowest of them to the highest"
+)
+"""What a caption says of ``drawn`` bands and lines."""
 
 CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "position", "accuracy")
 
@@ -52,19 +59,53 @@ def summary_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row a scenario, variant and metric.
 
     Columns: scenario, variant, metric, n (seeds with a value), mean, low, high (95 %
-    interval, NaN below two seeds), minimum (the worst seed) and reason (why forgetting
-    reduction has no value, where it has none).
+    interval, NaN below ``FEWEST_SEEDS``), median, minimum and maximum over seeds, far_off
+    (how many seeds are far from all others, see ``reports/collapse.py``) and reason (why
+    forgetting reduction has no value, where it has none).
     """
     rows = []
     for cell in cells:
         for metric in METRICS:
             found = cell.interval(metric)
+            far = found.strays.count if found.strays else 0
             reason = cell.removed.reason if metric == REDUCTION else None
-            values = (found.n, found.mean, found.low, found.high, found.minimum, reason)
-            rows.append((cell.scenario, cell.variant.label, metric, *values))
-    columns = ["scenario", "variant", "metric", "n", "mean", "low", "high", "minimum", "reason"]
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.astype(dict.fromkeys(("mean", "low", "high", "minimum"), float))
+            values = [found.value, found.low, found.high, *_over_seeds(found)]
+            rows.append((cell.scenario, cell.variant.label, metric, found.n, *values, far, reason))
+    numbers = ["mean", "low", "high", "median", "minimum", "maximum"]
+    columns = ["scenario", "variant", "metric", "n", *numbers, "far_off", "reason"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
+
+
+def over_seeds(grouped: Any, limits: Limits | None) -> pd.DataFrame:
+    """Return mean and spread of a grouped column: the same interval as ``mean_estimate``.
+
+    Args:
+        grouped: A column, grouped by all but the seeds.
+        limits: What its values can be.
+
+    Returns:
+        A row a group: its keys, n, mean, low, high (95 % interval, NaN below
+        ``FEWEST_SEEDS``), minimum and maximum.
+    """
+    found = grouped.agg(n="count", mean="mean", std="std", minimum="min", maximum="max")
+    found = found.reset_index()
+    half = half_width(found.pop("std"), found["n"])
+    ends = found["mean"] - half, found["mean"] + half
+    low, high = (end if limits is None else end.clip(*limits) for end in ends)
+    found.insert(found.columns.get_loc("mean") + 1, "low", low)
+    found.insert(found.columns.get_loc("low") + 1, "high", high)
+    return found
+
+
+def drawn(found: pd.DataFrame) -> pd.DataFrame:
+    """Fill in what is drawn where there is no interval: from the lowest seed to the highest.
+
+    Args:
+        found: As ``over_seeds`` returns it.
+    """
+    return found.assign(
+        low=found["low"].fillna(found["minimum"]), high=found["high"].fillna(found["maximum"])
+    )
 
 
 def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -110,6 +151,10 @@ def matrices_frame(cells: Sequence[Cell]) -> pd.DataFrame:
         for (i, j), accuracy in np.ndenumerate(mean_matrix(cell))
     ]
     return pd.DataFrame(rows, columns=["scenario", "variant", "trained", "model", "accuracy"])
+
+
+def _over_seeds(found: Estimate) -> tuple[float | None, float | None, float | None]:
+    return found.median, found.minimum, found.maximum
 
 
 def _lines(record: Record) -> Iterator[tuple[int, int, _Numbers, _Numbers, _Numbers]]:

@@ -51,6 +51,7 @@ from benchmark.store import Record
 from reports.bootstrap import Estimate, mean_estimate
 from reports.cells import Cell, Variant, strength_text
 from reports.formatting import several
+from reports.statistics import ACCURACY
 
 RULE = (
     "the strength with the highest average accuracy of all models at the end on the validation "
@@ -227,7 +228,7 @@ def _choice(cells: Sequence[Cell]) -> Choice:
     tried = []
     for cell, found, why in zip(cells, scores, excluded, strict=True):
         values = [score for seed, score in found.items() if why or seed in shared]
-        tried.append(Tried(cell, mean_estimate({"": values}), why))
+        tried.append(Tried(cell, mean_estimate({"": values}, ACCURACY), why))
     chosen, reason = _chosen(tried)
     reported = chosen
     if chosen is not None and reason == RULE:

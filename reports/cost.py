@@ -15,8 +15,8 @@ from typing import Any
 import pandas as pd
 
 from benchmark.store import Record
+from reports.bootstrap import mean_estimate
 from reports.cells import FINETUNE, Cell, by_scenario
-from reports.statistics import mean_interval
 
 CAPTION = (
     "Time for an optimizer step while new models train, as the ratio to fine-tuning with the same "
@@ -74,14 +74,14 @@ def seconds_per_step(record: Record) -> float | None:
 
 
 def _row(cell: Cell, reference: Mapping[int, float | None]) -> dict[str, Any]:
-    ratios = mean_interval(_log_ratio(record, reference) for record in cell.done)
+    ratios = mean_estimate({"": [_log_ratio(record, reference) for record in cell.done]})
     known = [record for record in cell.done if record.cost]
     return {
         "scenario": cell.scenario,
         "variant": cell.variant.label,
         "n": sum(seconds_per_step(record) is not None for record in known),
         "seconds_per_step": _median(known, seconds_per_step),
-        "ratio": _exp(ratios.mean),
+        "ratio": _exp(ratios.value),
         "ratio_low": _exp(ratios.low),
         "ratio_high": _exp(ratios.high),
         "consolidation_seconds": _median(known, consolidation_seconds),

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from reports.bootstrap import Estimate
 from reports.cells import FINETUNE, INDEPENDENT, REFERENCES, Cell, by_scenario
 from reports.choice import Choice
+from reports.comparison import compare
 from reports.formatting import bracketed, percent, several
 from reports.ratio import NOTHING, REDUCTION, UNCLEAR
-from reports.statistics import Interval, mean_interval
+from reports.statistics import CHANGE
 
 _LITTLE = {NOTHING: "less than a point", UNCLEAR: "nothing that is clearly above zero"}
 
@@ -55,25 +56,28 @@ def findings(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Finding]:
 def _references(done: Sequence[Cell]) -> str:
     sentences = []
     for cell in done:
-        seeds = several(len(cell.done), "seed")
         name = cell.variant.label
-        learned = bracketed(cell.interval("learning_accuracy"), "%")
+        learned = cell.interval("learning_accuracy")
         if cell.variant.kind == FINETUNE:
             loss = cell.interval("forgetting")
+            seeds, alike = _seeds(loss, learned)
+            reached = bracketed(learned, "%", seeds=alike)
             if cell.removed.reason is not None:
-                gain = bracketed(loss, "points", signed=True)
+                gain = bracketed(loss, "points", signed=True, seeds=alike)
                 forgotten = _LITTLE[cell.removed.reason]
                 sentences.append(
-                    f"With {name}, earlier models forget {forgotten} (forgetting {gain}; {seeds}), "
-                    f"so there is nothing to remove; new models reach {learned}."
+                    f"With {name}, earlier models forget {forgotten} (forgetting {gain}), so there "
+                    f"is nothing to remove; new models reach {reached}{seeds}."
                 )
             else:
                 sentences.append(
-                    f"With {name}, earlier models forget {bracketed(loss, 'points')}, while new "
-                    f"models reach {learned} ({seeds})."
+                    f"With {name}, earlier models forget {bracketed(loss, 'points', seeds=alike)}, "
+                    f"while new models reach {reached}{seeds}."
                 )
         elif cell.variant.kind == INDEPENDENT:
-            sentences.append(f"Trained alone ({name}), new models reach {learned} ({seeds}).")
+            seeds, alike = _seeds(learned)
+            reached = bracketed(learned, "%", seeds=alike)
+            sentences.append(f"Trained alone ({name}), new models reach {reached}{seeds}.")
     if not any(cell.variant.kind == FINETUNE for cell in done):
         sentences.insert(0, "What would be forgotten without protection was not measured.")
     return " ".join(sentences)
@@ -84,37 +88,50 @@ def _strategy(choice: Choice, plain: Cell | None) -> str:
     cell = choice.reported
     if cell is None:
         return f"{choice.strategy}: no strength could be chosen ({choice.reason})."
-    name, seeds = cell.variant.label, several(len(cell.done), "seed")
+    name = cell.variant.label
     if choice.budget > 1:
         name += f" (chosen among {choice.budget})"
     removed = cell.interval(REDUCTION)
-    if removed.mean is None or plain is None:
-        stable = bracketed(cell.interval("stability"), "%")
-        learned = bracketed(cell.interval("learning_accuracy"), "%")
-        return f"{name}: stability {stable}; learning accuracy {learned} ({seeds})."
-    avoided = _share(cell.removed.share)
-    return (
-        f"{name} avoids {avoided} of fine-tuning's forgetting{_price(cell, plain)}, over {seeds}."
+    if removed.value is None or plain is None:
+        stable, learned = cell.interval("stability"), cell.interval("learning_accuracy")
+        seeds, alike = _seeds(stable, learned)
+        return (
+            f"{name}: stability {bracketed(stable, '%', seeds=alike)}; learning accuracy "
+            f"{bracketed(learned, '%', seeds=alike)}{seeds}."
+        )
+    lost = _lost(cell, plain)
+    seeds, alike = _seeds(removed, lost)
+    avoided = bracketed(removed, "%", seeds=alike)
+    return f"{name} avoids {avoided} of fine-tuning's forgetting{_price(lost, alike)}{seeds}."
+
+
+def _seeds(*found: Estimate) -> tuple[str, int]:
+    """Say how many seeds the numbers of a sentence are of, once, if they all are of as many.
+
+    Returns:
+        What ends the sentence, and the number of seeds that its numbers need not name; none where
+        each has to name its own.
+    """
+    counts = {one.n for one in found if one.value is not None}
+    if len(counts) != 1:
+        return "", 0
+    (n,) = counts
+    return f" ({several(n, 'seed')})", n
+
+
+def _lost(cell: Cell, plain: Cell) -> Estimate:
+    """What new models lose in accuracy against fine-tuning, seed by seed."""
+    ours, theirs = (
+        {record.seed: record.metrics.get("learning_accuracy") for record in one.done}
+        for one in (cell, plain)
     )
+    return compare({"": theirs}, {"": ours}, CHANGE).difference
 
 
-def _share(found: Estimate) -> str:
-    space = "\N{NO-BREAK SPACE}"
-    ends = f",{space}".join(percent(end) for end in (found.low, found.high) if end is not None)
-    return f"{percent(found.value)}{space}%{f' [{ends}]' if ends else ''}"
-
-
-def _price(cell: Cell, plain: Cell) -> str:
-    """What new models lose or gain in accuracy against fine-tuning, seed by seed."""
-    theirs = {record.seed: record.metrics.get("learning_accuracy") for record in plain.done}
-    differences = []
-    for record in cell.done:
-        own, other = record.metrics.get("learning_accuracy"), theirs.get(record.seed)
-        differences.append(None if own is None or other is None else other - own)
-    lost = mean_interval(differences)
-    if lost.mean is None:
+def _price(lost: Estimate, seeds: int) -> str:
+    if lost.value is None:
         return ""
-    if percent(lost.mean) == percent(0.0) or lost.mean > 0:
-        return f" at a cost of {bracketed(lost, 'points')} of the new models' accuracy"
-    gained = Interval(lost.n, -lost.mean, lost.half)
-    return f", and new models gain {bracketed(gained, 'points')}"
+    if percent(lost.value) == percent(0.0) or lost.value > 0:
+        cost = bracketed(lost, "points", seeds=seeds)
+        return f" at a cost of {cost} of the new models' accuracy"
+    return f", and new models gain {bracketed(-lost, 'points', seeds=seeds)}"

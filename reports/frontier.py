@@ -16,7 +16,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.bootstrap import Estimate, mean_estimate, seed_weights, student_estimate
+from reports.bootstrap import Estimate, seed_weights, student_estimate
 from reports.breakdown import Breakdown, breakdowns
 from reports.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, REFERENCES, Cell, Variant
 from reports.formatting import several
@@ -177,10 +177,7 @@ _NONE = Estimate(None, None, None, 0)
 
 
 def _points(done: Sequence[Cell]) -> list[Point]:
-    places = [
-        [mean_estimate({"": [r.metrics.get(metric) for r in cell.done]}) for metric in (X, Y)]
-        for cell in done
-    ]
+    places = [[cell.interval(metric) for metric in (X, Y)] for cell in done]
     compared = [
         [np.nan if cell.variant.kind in UPPER_BOUNDS else place.value for place in pair]
         for cell, pair in zip(done, places, strict=True)

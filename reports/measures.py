@@ -23,6 +23,7 @@ from reports.ratio import (
     removed,
     scaled,
 )
+from reports.statistics import Limits, limits_of, of_difference
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,11 @@ class Means:
 
     Attributes:
         values: By scenario and seed; ``None`` where it is not defined.
+        limits: What it can be.
     """
 
     values: Mapping[str, Mapping[int, float | None]]
+    limits: Limits
 
     @property
     def reason(self) -> str | None:
@@ -42,15 +45,15 @@ class Means:
 
     def estimate(self) -> Estimate:
         """Return the mean over scenarios of the mean over seeds."""
-        return mean_estimate({name: own.values() for name, own in self.values.items()})
+        return mean_estimate(self.values, self.limits)
 
     def middle(self) -> tuple[Estimate, Estimate]:
         """Return the interquartile mean and the median over all runs."""
-        return iqm_and_median({name: own.values() for name, own in self.values.items()})
+        return iqm_and_median(self.values, self.limits)
 
     def minus(self, other: Means) -> Comparison:
         """Compare with another strategy, pair by pair."""
-        return compare(self.values, other.values)
+        return compare(self.values, other.values, of_difference(self.limits))
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Shares:
         """
         if len(self.pairs) == 1:
             return removed(next(iter(self.pairs.values()))).share
-        return mean_estimate({name: linearised(own).values() for name, own in self.pairs.items()})
+        return mean_estimate({name: linearised(own) for name, own in self.pairs.items()})
 
     def middle(self) -> tuple[Estimate, Estimate]:
         """Return neither interquartile mean nor median: a ratio of means has none over runs."""
@@ -97,7 +100,8 @@ class Shares:
             ours[name] = {seed: own[seed] for seed in both}
             # One denominator for both: fine-tuning with the same seed is the same run.
             theirs[name] = {seed: (beside[seed][0], own[seed][1]) for seed in both}
-        tested = compare(*({n: scaled(own) for n, own in side.items()} for side in (ours, theirs)))
+        left, right = ({n: scaled(own) for n, own in side.items()} for side in (ours, theirs))
+        tested = compare(left, right)
         return replace(tested, difference=_difference(ours, theirs))
 
 
@@ -114,9 +118,10 @@ def measure(cells: Mapping[str, Cell | None], metric: str) -> Measure:
     done = {name: () if cell is None else cell.done for name, cell in cells.items()}
     if metric == REDUCTION:
         return Shares({name: forgetting_pairs(runs) for name, runs in done.items()})
-    return Means(
-        {name: {r.seed: r.metrics.get(metric) for r in runs} for name, runs in done.items()}
-    )
+    values = {
+        name: {run.seed: run.metrics.get(metric) for run in runs} for name, runs in done.items()
+    }
+    return Means(values, limits_of(metric))
 
 
 def difference(ours: Measure, theirs: Measure) -> Comparison:
@@ -137,5 +142,5 @@ def _difference(ours: Mapping[str, Pairs], theirs: Mapping[str, Pairs]) -> Estim
     })  # fmt: skip
 
 
-def _paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> list[float]:
-    return [value - theirs[seed] for seed, value in ours.items()]
+def _paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> dict[int, float]:
+    return {seed: value - theirs[seed] for seed, value in ours.items()}

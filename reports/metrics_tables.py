@@ -9,10 +9,9 @@ from functools import partial
 from reports.aggregate import summary_frame
 from reports.bootstrap import Estimate
 from reports.cells import Cell
-from reports.formatting import percent
+from reports.formatting import percent, several
 from reports.ratio import REDUCTION
-from reports.statistics import Interval
-from reports.table import Column, Noted, Row, Table, Value
+from reports.table import SPREAD, Column, Noted, Row, Table, Value
 
 
 @dataclass(frozen=True)
@@ -133,7 +132,7 @@ def _table(cells: Sequence[Cell], name: str, title: str, metrics: Sequence[Metri
     return Table(
         name,
         title,
-        f"Mean ± half the 95 % interval over seeds, scenario {cells[0].scenario}",
+        f"Means over seeds, scenario {cells[0].scenario}. {SPREAD}",
         (*columns, Column("seeds")),
         [_row(cell, metrics) for cell in cells],
         summary[summary["metric"].isin([metric.name for metric in metrics])],
@@ -161,6 +160,6 @@ def _removed(cell: Cell) -> Value | Noted:
     return Noted(None, reason) if reason else _counted(share, len(cell.done))
 
 
-def _counted(found: Interval | Estimate, seeds: int) -> Value | Noted:
+def _counted(found: Estimate, seeds: int) -> Value | Noted:
     """Say of how many seeds a value is, where some have none."""
-    return Noted(found, f"({found.n})") if 0 < found.n < seeds else found
+    return Noted(found, several(found.n, "seed")) if 0 < found.n < seeds else found

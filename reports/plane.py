@@ -17,10 +17,15 @@ from reports.cells import Variant, strength_text
 from reports.formatting import percent, several
 from reports.frontier import Frontier, Frontiers, Point
 from reports.plot import Plot
+from reports.statistics import FEWEST_SEEDS
 from reports.style import PALE, Style, wrapped
 
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
 _END_SIZE = 7.0
+_SPREAD = (
+    "Thin lines are 95 % intervals over seeds; small points are single seeds, where fewer than "
+    f"{FEWEST_SEEDS} ran."
+)
 _HEIGHT = 4.6  # inches, without the margin for what was lost
 
 
@@ -82,7 +87,7 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         name,
         "Stability and plasticity",
         "Each strategy’s frontier over its strengths, light (weak) to dark (strong) and labelled; "
-        "up and to the right is better. Thin lines are 95 % intervals over seeds. Hollow points "
+        f"up and to the right is better. {_SPREAD} Hollow points "
         "are dominated: another variant is at least as good in both. Grey marks the references; "
         "fine-tuning and freezing are the free ends of every frontier, independent and joint "
         f"training share nothing or see all data at once."
@@ -155,10 +160,24 @@ def _cross(ax: Axes, x: float, y: float, point: Point, color: str) -> None:
         return [100 * (found.low or 0.0), 100 * (found.high or 0.0)] if known else None
 
     across, up = ends(point.x), ends(point.y)
+    draw_seeds(ax, point, color)
     if across:
         ax.plot(across, [y, y], **line)
     if up:
         ax.plot([x, x], up, **line)
+
+
+def draw_seeds(ax: Axes, point: Point, color: str) -> None:
+    """Draw the single seeds of a point that has too few of them for an interval.
+
+    Args:
+        ax: Accuracies in per cent, on both axes.
+        point: Whose.
+        color: Of the points.
+    """
+    x, y = ([100 * value for value in place.seeds] for place in (point.x, point.y))
+    if point.x.low is None and 1 < len(x) == len(y):
+        ax.plot(x, y, "o", color=color, alpha=0.6, markersize=3.2, markeredgewidth=0, zorder=2)
 
 
 def _handle(style: Mapping[Variant, Style], points: Sequence[Point], size: float) -> Line2D:

@@ -122,9 +122,9 @@ def ranking_frame(standings: Sequence[Standing]) -> pd.DataFrame:
     stands, in words: ``1e3 (3 of 5 seeds), 1e4 (2)``; of several scenarios joined by ``; ``),
     best (it is, or one of them), rank, n; mean, iqm and median, each with ``_low`` and ``_high``;
     reason (why there is no mean); and for the comparisons with fine-tuning and the best,
-    ``difference_finetune`` (with ``_low`` and ``_high``), pairs, test, p, p_holm, effect,
-    rank_biserial and improvement (with ends), and the same with ``_best``. Empty where there is
-    none.
+    ``difference_finetune`` (with ``_low`` and ``_high``), pairs, seeds (of these), test, p,
+    p_holm, effect, rank_biserial and improvement (with ends), and the same with ``_best``. Empty
+    where there is none.
     """
     return pd.DataFrame(
         [dict(_fields(standing, row)) for standing in standings for row in standing.rows]
@@ -278,7 +278,7 @@ def _fields(standing: Standing, row: Row) -> Iterator[tuple[str, object]]:
     for name, found in (("finetune", row.against_finetune), ("best", row.against_best)):
         yield from _ends(f"difference_{name}", found.difference if found else None)
         yield f"pairs_{name}", found.difference.n if found else None
-        for field in ("test", "p", "p_holm", "effect", "rank_biserial"):
+        for field in ("seeds", "test", "p", "p_holm", "effect", "rank_biserial"):
             yield f"{field}_{name}", getattr(found, field, None)
         yield from _ends(f"improvement_{name}", found.improvement if found else None)
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from reports.cells import Variant
 from reports.plot import Plot
 from reports.ranking import Row, Standing, ranking_frame
+from reports.statistics import FEWEST_SEEDS
 from reports.style import INK, Style, wrapped
 
 _LABELS = 2.1  # inches beside the panels
@@ -63,8 +64,9 @@ def ranking_plot(
     return Plot(
         name,
         "Side by side",
-        "Mean over seeds with its 95 % interval, each strategy at the strengths that were chosen "
-        "for it on validation data; ordered by "
+        "Mean over seeds with its 95 % interval (single seeds as small points, where fewer than "
+        f"{FEWEST_SEEDS} ran), each strategy at the strengths that were chosen for it on "
+        "validation data; ordered by "
         f"{standings[0].metric.replace('_', ' ')}. The small bar is the interquartile mean: far "
         "from the mean, single seeds weigh heavily. Intervals that overlap do not show that two "
         "strategies are equal; the paired differences in the tables below do better.",
@@ -127,6 +129,9 @@ def _draw_row(ax: Axes, row: Row, place: int, style: Mapping[Variant, Style]) ->
     if row.mean.low is not None and row.mean.high is not None:
         ends = [100 * row.mean.low, 100 * row.mean.high]
         ax.plot(ends, [place, place], color=look.base, linewidth=2.4, alpha=0.45)
+    elif len(row.mean.seeds) > 1:
+        seeds = [100 * value for value in row.mean.seeds]
+        ax.plot(seeds, [place] * len(seeds), ".", color=look.base, alpha=0.5, markersize=5)
     if row.iqm.value is not None:
         x = 100 * row.iqm.value
         ax.plot([x, x], [place - 0.22, place + 0.22], color=look.base, linewidth=1.2)

@@ -10,11 +10,14 @@ import pandas as pd
 from reports.bootstrap import Estimate
 from reports.cells import Cell, strength_text
 from reports.choice import CROSSED, RULE, Choice, stands_for
+from reports.comparison import Comparison
 from reports.formatting import decimals, percent
+from reports.formatting import several as counted
 from reports.frontier import Frontiers
 from reports.ranking import Row as Place
 from reports.ranking import Standing, ranking_frame
-from reports.table import Column, Noted, Row, Table, Value
+from reports.statistics import FEWEST_SEEDS
+from reports.table import SPREAD, Column, Noted, Row, Table, Value
 
 _UNITS = {"plasticity": "points"}
 _DIFFERENCE = partial(percent, signed=True)
@@ -23,8 +26,8 @@ _EFFECT = (
     "pairs; none where they do not vary"
 )
 _TEST = (
-    "that a difference like that to fine-tuning comes about by chance: exact sign-flip test, from "
-    "13 pairs on Wilcoxon’s signed-rank test; two-sided, corrected for the strategies in the table"
+    "that a mean difference like that to fine-tuning comes about by chance: sign-flip test, which "
+    "turns whole seeds round in all scenarios; two-sided, corrected for the strategies in the table"
 )
 _TO_BEST = (
     "paired difference, seed by seed; the best was found by these very runs, which flatters it: "
@@ -56,7 +59,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
     columns = [
         Column("strategy, strength" if not several else "strategy", words=True),
         *([Column("rank", "", "average rank over scenarios, 1 is best", decimals)] * several),
-        Column("mean", unit, "over seeds, of each scenario; in brackets its interval", write),
+        Column("mean", unit, "over seeds, of each scenario", write),
         Column("IQM", unit, _IQM, write),
         Column("median", unit, "over all runs", write),
     ]
@@ -68,6 +71,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("to the best", "points", _TO_BEST, _DIFFERENCE),
         Column("effect to best", "d_z", "likewise", _signed),
         Column("p to best", "Holm", _P_TO_BEST, _p),
+        Column("runs"),
     ]
     rows = [Row(_cells(place, standing, several=several)) for place in standing.rows]
     where = ", ".join(standing.scenarios)
@@ -75,7 +79,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
     return Table(
         name,
         metric,
-        f"By {metric}, {where}.{best}",
+        f"By {metric}, {where}.{best} {SPREAD}",
         columns,
         rows,
         ranking_frame([standing]),
@@ -163,8 +167,9 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
     return Table(
         name,
         "Frontiers",
-        "Area under each frontier, with its 95 % interval; seeds are resampled jointly. Only of "
-        "strategies that were given as many strengths as another: every further one adds to it.",
+        f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
+        "resampled jointly. Only of strategies that were given as many strengths as another: every "
+        "further one adds to it.",
         columns,
         rows,
         pd.DataFrame(data, columns=[*names, "seeds", "reason"]),
@@ -181,10 +186,20 @@ def _cells(place: Place, standing: Standing, *, several: bool) -> list[Value | N
     cells += [mean, place.iqm.value, place.median.value]
     plain, best = place.against_finetune, place.against_best
     cells += [None] * 4 if plain is None else [
-        plain.difference, plain.effect, plain.improvement.value, plain.p_holm,
+        _counted(plain, place), plain.effect, plain.improvement.value, plain.p_holm,
     ]  # fmt: skip
-    cells += [None] * 3 if best is None else [best.difference, best.effect, best.p_holm]
-    return cells
+    cells += [None] * 3 if best is None else [_counted(best, place), best.effect, best.p_holm]
+    return [*cells, place.mean.n]
+
+
+def _counted(found: Comparison, place: Place) -> Value | Noted:
+    """A difference, with its number of pairs where not every run has one."""
+    pairs = found.difference.n
+    return (
+        found.difference
+        if pairs == place.mean.n
+        else Noted(found.difference, counted(pairs, "pair"))
+    )
 
 
 def _choice_row(choice: Choice) -> Row:

@@ -46,16 +46,13 @@ from numpy.typing import NDArray
 from benchmark.metrics import FINETUNE_FORGETTING, LEAST_FORGETTING
 from benchmark.store import Record
 from reports.bootstrap import Estimate
-from reports.statistics import CONFIDENCE
+from reports.statistics import CONFIDENCE, FEWEST_SEEDS
 
 REDUCTION = "forgetting_reduction"
 """The metric that is a ratio of means over seeds."""
 
 NOTHING = "nothing to remove"
 UNCLEAR = "fine-tuning’s forgetting is not clearly above zero"
-
-FEW = 4
-"""Below so many seeds there is no interval, and none to tell what is clearly above zero."""
 
 Array = NDArray[np.float64]
 Pairs = Mapping[int, tuple[float, float]]
@@ -97,7 +94,7 @@ def removed(pairs: Pairs) -> Removed:
 
     There is none where fine-tuning forgets less than ``LEAST_FORGETTING`` on average, and none
     where its forgetting is not clearly above zero: where its 95 % interval reaches zero, or,
-    below ``FEW`` seeds, a seed forgets less than ``LEAST_FORGETTING``.
+    below ``FEWEST_SEEDS`` seeds, a seed forgets less than ``LEAST_FORGETTING``.
     """
     ours, plain = _columns(pairs)
     reason = _reason(plain)
@@ -105,7 +102,9 @@ def removed(pairs: Pairs) -> Removed:
         return Removed(Estimate(None, None, None, plain.size), reason)
     share = ratio_of_means(ours, plain)
     low, high = (None if end is None else 1 - end for end in (share.high, share.low))
-    return Removed(Estimate(1 - (share.value or 0.0), low, high, share.n), None)
+    # Where the seeds stand for an interval, none of them has next to nothing to divide by.
+    seeds = tuple(sorted((1 - ours / plain).tolist())) if share.n < FEWEST_SEEDS else ()
+    return Removed(Estimate(1 - (share.value or 0.0), low, high, share.n, seeds), None)
 
 
 def difference_of_shares(ours: Pairs, theirs: Pairs) -> Estimate:
@@ -135,14 +134,14 @@ def ratio_of_means(numerators: Array, denominators: Array) -> Estimate:
         denominators: b, of the same seeds; their mean is above zero.
 
     Returns:
-        Without an interval where it is not bounded (``mean(b)^2 <= q s_bb``), and below ``FEW``
-        seeds.
+        Without an interval where it is not bounded (``mean(b)^2 <= q s_bb``), and below
+        ``FEWEST_SEEDS`` seeds.
     """
     from scipy.special import stdtrit
 
     n = denominators.size
     a, b = float(numerators.mean()), float(denominators.mean())
-    if n < FEW:
+    if n < FEWEST_SEEDS:
         return Estimate(a / b, None, None, n)
     q = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) ** 2 / n
     (s_aa, s_ab), (_, s_bb) = np.cov(numerators, denominators)
@@ -198,6 +197,6 @@ def _reason(plain: Array) -> str | None:
         return None
     if plain.mean() < LEAST_FORGETTING:
         return NOTHING
-    if plain.size < FEW:
+    if plain.size < FEWEST_SEEDS:
         return UNCLEAR if plain.min() < LEAST_FORGETTING else None
     return UNCLEAR if ratio_of_means(plain, plain).low is None else None

@@ -16,6 +16,7 @@ from reports.cells import Variant, strength_text
 from reports.choice import CROSSED, RULE, Choice, Tried, stands_for
 from reports.plot import Plot
 from reports.ratio import REDUCTION
+from reports.statistics import limits_of
 from reports.style import INK, Style, wrapped
 
 VALIDATION = "validation_accuracy"
@@ -80,7 +81,7 @@ def sensitivity_plot(
         "The wide vertical lines mark the strengths that stand for the strategy in the other "
         f"parts, the darker for the more seeds: {CROSSED}, which is {RULE}. Test accuracies "
         "are shown for what the neighbours would have given; they took no part in the choice. "
-        f"Mean and 95 % interval over seeds.{f' {MARKED}' if losses else ''}",
+        f"Means over seeds and 95 % intervals.{f' {MARKED}' if losses else ''}",
         f"Validation and test accuracy over strengths in {choices[0].scenario}, for "
         f"{', '.join(choice.strategy for choice in swept)}",
         pd.concat(frames, ignore_index=True),
@@ -117,7 +118,7 @@ def _scores(tried: Tried) -> Iterator[tuple[str, Estimate]]:
             continue
         values = [record.metrics.get(metric) for record in done]
         if any(value is not None for value in values):
-            yield metric, mean_estimate({"": values})
+            yield metric, mean_estimate({"": values}, limits_of(metric))
 
 
 def _losses(choices: Sequence[Choice]) -> dict[Variant, Breakdown]:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.store import Record
+from reports.bootstrap import Estimate
 from reports.cells import group
 from reports.ratio import REDUCTION
-from reports.statistics import Interval
 
 SUMMARY_METRICS = (
     "stability",
@@ -28,7 +28,7 @@ class SummaryRow:
         variant: The strategy and its strength: ``wpl, strength 1e4``.
         seeds: Number of finished runs that count, one a seed.
         failed: Number of runs that failed.
-        metrics: By the names in ``SUMMARY_METRICS``, mean and half-width, fractions.
+        metrics: By the names in ``SUMMARY_METRICS``, mean and interval, fractions.
         reason: Why there is no forgetting reduction, where there is none.
     """
 
@@ -36,7 +36,7 @@ class SummaryRow:
     variant: str
     seeds: int
     failed: int
-    metrics: dict[str, Interval]
+    metrics: dict[str, Estimate]
     reason: str | None
 
 

@@ -14,11 +14,15 @@ from statistics import fmean
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import METRICS
 from benchmark.store import Record
-from reports.cells import FINETUNE, Cell, as_interval
+from reports.bootstrap import Estimate, mean_estimate
+from reports.cells import FINETUNE, Cell
 from reports.cost import consolidation_seconds, seconds_per_step
 from reports.formatting import percent
 from reports.ratio import REDUCTION, Removed, removed
-from reports.statistics import Interval, mean_interval
+from reports.statistics import ACCURACY, CHANGE, UNLIMITED, Limits, limits_of, of_difference
+
+SEEDS = "seeds "
+"""What stands before single seeds: a page has no captions that say it."""
 
 Values = dict[int, float | None]
 """One value a seed; ``None`` where it is not defined."""
@@ -38,6 +42,7 @@ class Quantity:
         write: Writes a value in that unit, without it.
         suffix: The unit again where a printed number needs it; per cent goes without.
         paired: Whether it needs fine-tuning's runs.
+        limits: What it can be, a fraction; ``None`` for what is no fraction.
     """
 
     name: str
@@ -48,6 +53,7 @@ class Quantity:
     write: Callable[[float], str] = percent
     suffix: str = ""
     paired: bool = False
+    limits: Limits | None = ACCURACY
 
     @property
     def heading(self) -> str:
@@ -58,7 +64,8 @@ class Quantity:
         """Return what the difference of two values is written as: with its sign."""
         if self.write is not percent:
             return self
-        return Quantity(self.name, self.title, self.of, "points", write=_signed)
+        limits = self.limits and of_difference(self.limits)
+        return Quantity(self.name, self.title, self.of, "points", write=_signed, limits=limits)
 
 
 def per_seed(quantity: Quantity, cell: Cell, plain: Cell | None) -> Values:
@@ -78,8 +85,8 @@ def per_seed(quantity: Quantity, cell: Cell, plain: Cell | None) -> Values:
     }
 
 
-def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Interval:
-    """Return a quantity's mean over seeds and its 95 % interval (Student's; see ``share_of``).
+def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Estimate:
+    """Return a quantity's mean over seeds and its 95 % interval (see ``share_of``, too).
 
     Args:
         quantity: What is asked for.
@@ -88,10 +95,11 @@ def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Interval:
     """
     share = share_of(quantity, cell, plain)
     if share is not None:
-        return as_interval(share.share)
-    found = mean_interval(per_seed(quantity, cell, plain).values())
+        return share.share
+    found = mean_estimate({"": per_seed(quantity, cell, plain)}, quantity.limits)
     # Where every seed has the same by construction, such as bytes, there is nothing to doubt.
-    return replace(found, half=None) if found.half == 0 else found
+    sure = found.minimum == found.maximum
+    return replace(found, low=None, high=None, seeds=found.seeds[:1]) if sure else found
 
 
 def share_of(quantity: Quantity, cell: Cell, plain: Cell | None) -> Removed | None:
@@ -156,8 +164,8 @@ def _decimals(scale: float, digits: int, value: float) -> str:
     return f"{scale * value:,.{digits}f}"
 
 
-LOST = Quantity("lost", "lost by A", _lost, "points")
-REMOVED = Quantity("removed", "forgetting removed", lambda _, __: None)
+LOST = Quantity("lost", "lost by A", _lost, "points", limits=CHANGE)
+REMOVED = Quantity("removed", "forgetting removed", lambda _, __: None, limits=UNLIMITED)
 RATIOS = {REMOVED.name: LOST.name, REDUCTION: "forgetting"}
 """Quantities that are ratios of means over seeds, each with what it is the ratio of."""
 
@@ -165,7 +173,7 @@ QUANTITIES = {
     quantity.name: quantity
     for quantity in (
         *(
-            Quantity(name, name.replace("_", " "), partial(_metric, name))
+            Quantity(name, name.replace("_", " "), partial(_metric, name), limits=limits_of(name))
             for name in METRICS
         ),
         Quantity("first_before", "A before", partial(_entry, 0, 0)),
@@ -173,20 +181,20 @@ QUANTITIES = {
         LOST,
         Quantity("second", "B", partial(_entry, -1, -1)),
         REMOVED,
-        Quantity("price", "price in B", _price, "points", paired=True),
+        Quantity("price", "price in B", _price, "points", paired=True, limits=CHANGE),
         Quantity("refit", "A fitted again", _refit),
         Quantity(
             "seconds_per_step", "time for a step", lambda record, _: seconds_per_step(record),
-            "ms", 1e3, partial(_decimals, 1e3, 2), "ms",
+            "ms", 1e3, partial(_decimals, 1e3, 2), "ms", limits=None,
         ),
         Quantity(
             "consolidation_seconds", "time after the last step",
             lambda record, _: consolidation_seconds(record), "ms", 1e3, partial(_decimals, 1e3, 0),
-            "ms",
+            "ms", limits=None,
         ),
         Quantity(
             "state_bytes", "state", _state_bytes, "KiB", 2.0**-10, partial(_decimals, 2.0**-10, 0),
-            "KiB",
+            "KiB", limits=None,
         ),
     )
 }  # fmt: skip

@@ -8,7 +8,7 @@ import pandas as pd
 
 from reports.cells import FINETUNE, Cell
 from reports.choice import strengths_text
-from reports.page.quantities import Quantity, interval, share_of
+from reports.page.quantities import SEEDS, Quantity, interval, share_of
 from reports.page.variants import label
 from reports.table import Column, Noted, Row, Table, Value
 
@@ -53,7 +53,7 @@ def _column(quantity: Quantity | str, labels: Mapping[str, str]) -> Column:
     if isinstance(quantity, str):
         return Column(labels.get(quantity, quantity))
     title = labels.get(quantity.name, quantity.title)
-    return Column(title, quantity.unit, write=quantity.write)
+    return Column(title, quantity.unit, write=quantity.write, seeds=SEEDS)
 
 
 def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None) -> Value:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from benchmark.errors import UserError
 from benchmark.store import Record
+from reports.bootstrap import mean_estimate
 from reports.cells import FINETUNE, FREEZE, Cell, strength_text
 from reports.choice import strengths_text
 from reports.comparison import compare
@@ -29,7 +30,6 @@ from reports.page.quantities import (
 from reports.page.results_table import STRENGTH, results_table
 from reports.page.variants import Catalog, spellings
 from reports.provenance import seeds
-from reports.statistics import mean_interval
 
 Labels = Mapping[str, str]
 HYPERVOLUME = Quantity("hypervolume", "hypervolume", lambda _, __: None)
@@ -147,8 +147,7 @@ class Study:
     def difference(self, scenario: str, variant: str, other: str, quantity: str) -> Number:
         """Return how much more one variant has of a quantity than another, seed by seed.
 
-        With the 95 % interval of the mean difference (Student's), and the p-value of
-        ``comparison.compare`` in ``p``.
+        With the interval and the p-value of ``comparison.compare``, the latter in ``p``.
         """
         asked = quantity_named(quantity)
         if asked.name in RATIOS:
@@ -160,22 +159,19 @@ class Study:
         ours, theirs = (
             per_seed(asked, self._catalog.cell(scenario, name), plain) for name in (variant, other)
         )
-        pairs = [
-            None if own is None or (beside := theirs.get(seed)) is None else own - beside
-            for seed, own in ours.items()
-        ]
-        tested = compare({scenario: ours}, {scenario: theirs})
-        return Number(mean_interval(pairs), asked.difference(), tested.p, tested.test)
+        shown = asked.difference()
+        found = compare({scenario: ours}, {scenario: theirs}, shown.limits)
+        return Number(found.difference, shown, found.p, found.test)
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""
         values = shape.at_step(self._catalog.cell(scenario, variant), model, step)
-        return Number(mean_interval(values.values()), ACCURACY)
+        return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
 
     def lowest(self, scenario: str, variant: str, model: int, first: int) -> Number:
         """Return a model's lowest accuracy after any of so many first steps, seed by seed."""
         values = shape.lowest(self._catalog.cell(scenario, variant), model, first)
-        return Number(mean_interval(values.values()), ACCURACY)
+        return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
 
     def distance(
         self, scenario: str, variant: str, steps: Sequence[int], curves: shape.Shape

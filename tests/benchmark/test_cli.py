@@ -133,7 +133,7 @@ def test_a_run_prints_a_table_and_where_the_results_are(done, capsys):
     assert command("run", done / "small.yaml", "--store", done / "r.db") == 0
     out = capsys.readouterr().out
     assert "wpl, strength 1e6" in out
-    assert "±" in out
+    assert "means over seeds; below [95 % interval], or (single seeds)" in out
     assert f"palimpsest report {done / 'r.db'}" in out
 
 

@@ -9,6 +9,7 @@ from reports.choice import choose, strengths_text
 from reports.coincidence import coinciding
 from reports.comparison import compare
 from reports.ranking import METRICS, ranking, ranking_frame
+from reports.statistics import ACCURACY
 
 
 def tables(records):
@@ -34,13 +35,13 @@ def test_one_table_a_scenario_and_metric_then_all_together(found):
 
 def test_estimates_are_those_of_the_chosen_runs(found, store):
     chosen = {c.scenario: c.reported for c in choose(group(store)) if c.strategy == "wpl"}
-    strata = {s: [r.metrics["stability"] for r in cell.done] for s, cell in chosen.items()}
+    strata = {s: {r.seed: r.metrics["stability"] for r in c.done} for s, c in chosen.items()}
     row = rows(found[ALL, "stability"])["wpl"]
-    assert row.mean == mean_estimate(strata)
-    assert (row.iqm, row.median) == iqm_and_median(strata)
+    assert row.mean == mean_estimate(strata, ACCURACY)
+    assert (row.iqm, row.median) == iqm_and_median(strata, ACCURACY)
     assert row.variants == {s: cell.variant for s, cell in chosen.items()}
     one = rows(found[("split",), "stability"])["wpl"]
-    assert one.mean == mean_estimate({"split": strata["split"]})
+    assert one.mean == mean_estimate({"split": strata["split"]}, ACCURACY)
 
 
 def test_comparisons_are_paired_and_corrected_within_the_column(found, store):

@@ -13,10 +13,11 @@ def test_rows_by_hand(record):
     ]
     (row,) = summary_rows(made)
     assert (row.scenario, row.variant, row.seeds, row.failed) == ("same", "finetune", 2, 1)
-    assert row.metrics["stability"].mean == pytest.approx(0.6)
-    assert row.metrics["stability"].half == pytest.approx(1.2706, abs=1e-4)
-    assert row.metrics["forgetting_reduction"].mean == pytest.approx(0.25)
-    assert row.metrics["plasticity"].mean is None
+    assert row.metrics["stability"].value == pytest.approx(0.6)
+    assert row.metrics["stability"].seeds == (0.5, 0.7)
+    assert row.metrics["stability"].low is None
+    assert row.metrics["forgetting_reduction"].value == pytest.approx(0.25)
+    assert row.metrics["plasticity"].value is None
     assert tuple(row.metrics) == SUMMARY_METRICS
 
 

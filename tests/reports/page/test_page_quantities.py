@@ -67,14 +67,14 @@ def test_cost_has_units(study, runs):
     paper = study(runs)
     step = paper.value("k3", "wpl@1e4", "seconds_per_step")
     check(step, [(2.0 + seed) / 1000 for seed in range(4)], scale=1000)
-    assert str(step) == "3.50 ± 2.05 ms".replace(" ", "\N{NO-BREAK SPACE}")
+    assert str(step) == "3.50 [1.45, 5.55] ms".replace(" ", "\N{NO-BREAK SPACE}")
     assert str(paper.value("k3", "wpl@1e4", "consolidation_seconds")) == "250\N{NO-BREAK SPACE}ms"
     assert str(paper.value("k3", "wpl@1e4", "state_bytes")) == "2\N{NO-BREAK SPACE}KiB"
 
 
 def test_numbers_print_as_the_report_does(study, runs):
     found = study(runs).value("k3", "finetune", "second")
-    assert str(found) == f"{found.mean:.1f} ± {found.high - found.mean:.1f}".replace(
+    assert str(found) == f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]".replace(
         " ", "\N{NO-BREAK SPACE}"
     )
     assert (found.bare, found.worst) == (f"{found.mean:.1f}", f"{found.minimum:.1f}")
