@@ -34,7 +34,7 @@ class Row:
         mean: Mean over scenarios of the mean over seeds.
         iqm: Interquartile mean over all runs x scenarios.
         median: Median over all runs x scenarios.
-        rank: Average over scenarios of the rank by mean, 1 is best; ``None`` where the
+        rank: Average over seeds and scenarios of the rank, 1 is best; ``None`` where the
             strategy does not compete or has no value in some scenario.
         against_finetune: This row minus fine-tuning, ``None`` where it is fine-tuning, does not
             compete, or there is no fine-tuning.
@@ -64,7 +64,7 @@ class Standing:
         finetune: Name of the row that is fine-tuning.
         best: Name of the row with the highest mean of those that compete. It was found on the
             same data as the comparisons with it, which therefore flatter it a little.
-        ranks: Average ranks with Friedman's test, of those that compete.
+        ranks: Average ranks and their test, of those that compete.
         left_out: Strategies without a row, and why.
     """
 
@@ -153,7 +153,7 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
     names = [row.strategy for row in rows if row.competes and row.mean.value is not None]
     best = names[0] if names else None
     finetune = next((row.strategy for row in rows if row.kind == FINETUNE), None)
-    ranks = rank({name: [_mean(runs[name][s]) for s in scenarios] for name in names})
+    ranks = rank({name: runs[name] for name in names})
     compared = [row.strategy for row in rows if row.competes]
     limits = of_difference(limits_of(metric))
     against_finetune = _against(compared, finetune, runs, limits)
@@ -206,11 +206,6 @@ def _missing(own: Mapping[str, Choice], scenarios: Sequence[str]) -> str | None:
 def _values(choice: Choice, metric: str) -> dict[int, float | None]:
     done = () if choice.cell is None else choice.cell.done
     return {record.seed: record.metrics.get(metric) for record in done}
-
-
-def _mean(values: Mapping[int, float | None]) -> float:
-    found = mean_estimate({"": values.values()}).value
-    return float("nan") if found is None else found
 
 
 def _has(choices: Sequence[Choice], scenario: str, metric: str) -> bool:

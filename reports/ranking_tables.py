@@ -46,7 +46,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
     several = len(standing.scenarios) > 1
     columns = [
         Column("strategy, strength" if not several else "strategy", words=True),
-        *([Column("rank", "", "average rank over scenarios, 1 is best", decimals)] * several),
+        *([Column("rank", "", "average over seeds and scenarios, 1 is best", decimals)] * several),
         Column("mean", unit, "over seeds, of each scenario", write),
         Column("IQM", unit, "interquartile mean: mean of the middle half of all runs", write),
         Column("median", unit, "over all runs", write),
