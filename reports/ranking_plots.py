@@ -103,7 +103,7 @@ def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot |
         name,
         "Ranks over scenarios",
         "Average rank over seeds and scenarios, 1 is best. A black bar joins strategies that "
-        "cannot be told apart at 5 %: their ranks differ by less than the critical difference (CD). "
+        "cannot be told apart at 5 %: their ranks differ by less than the critical difference, CD. "
         "First comes Friedman’s test of whether there is any difference at all. In both whole "
         "seeds are permuted, since scenarios share them: they are about other seeds, not about "
         "other scenarios.",

@@ -234,7 +234,7 @@ def stores():
 
 
 def ranks():
-    """False alarms of the test of ranks, ours and Friedman's over scenarios; of tests and of CDs."""
+    """False alarms of the tests of ranks and their CDs, ours and Friedman's over scenarios."""
     rng = np.random.default_rng(9)
     rows = {}
     for count in (3, 5, 10):
