@@ -11,17 +11,16 @@ False alarms at 5 %, per cent, of four equal strategies with five seeds (600 sim
 error 0.9; 2,000 of Friedman's): the test, and whether the critical difference tells any apart
 (``python tests/reports/simulations.py`` makes the numbers again):
 
-====================  ===========  ===========  ==============  ==============
-scenarios, their      ours, test   ours, any    Friedman, test  Friedman, any
-correlation
-====================  ===========  ===========  ==============  ==============
-3, 0.0                4.3          3.8          1.8             0.8
-3, 0.5                4.2          5.3          16.6            8.8
-3, 0.9                5.2          4.5          64.9            41.0
-10, 0.0               3.8          2.5          4.0             5.1
-10, 0.5               5.5          5.7          78.1            78.4
-10, 0.9               5.2          5.8          98.7            98.5
-====================  ===========  ===========  ==============  ==============
+======================  ==========  ==========  ==============  ==============
+scenarios, correlation  ours, test  ours, any   Friedman, test  Friedman, any
+======================  ==========  ==========  ==============  ==============
+3, 0.0                  6.2         3.5         1.4             0.5
+3, 0.5                  4.8         4.0         17.2            7.6
+3, 0.9                  4.2         4.0         66.6            41.5
+10, 0.0                 4.0         3.3         4.5             5.4
+10, 0.5                 5.7         4.7         79.0            79.2
+10, 0.9                 6.3         5.2         98.4            98.2
+======================  ==========  ==========  ==============  ==============
 """
 
 from __future__ import annotations
