@@ -113,7 +113,7 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
             smallest += f", after Holm’s correction for {tests} {corrected:.2g}"
         yield (
             f"with {several(max(pairs), 'seed')} no paired test can reach 5 % ({smallest}): read "
-            "sizes and intervals, not p-values; nothing found here means nothing."
+            "sizes and intervals, not p-values."
         )
 
 

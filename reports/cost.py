@@ -20,9 +20,10 @@ from reports.cells import FINETUNE, Cell, by_scenario
 
 CAPTION = (
     "Time for an optimizer step while new models train, as the ratio to fine-tuning with the same "
-    "seed (geometric mean and 95 % interval over seeds), and the time after the last step of each, "
-    "in which importances are estimated. State is what a strategy keeps beside the model. Runs "
-    "that shared a busy machine were not timed closely: a ratio of 1.1 may be chance."
+    "seed (geometric mean over seeds, from four on with its 95 % interval), and the time after the "
+    "last step of each, in which importances are estimated. State is what a strategy keeps beside "
+    "the model. Runs that shared a busy machine were not timed closely: a ratio of 1.1 may be "
+    "chance."
 )
 """What a reader has to know of a table of ``cost_frame``."""
 

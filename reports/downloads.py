@@ -43,7 +43,7 @@ def download(part: Plot | Table) -> Download:
     """Pack the data of a figure or table."""
     data, note = part.data, ""
     if "seed" in data and len(data) > MANY:
-        data, note = over_seeds(data), "mean and 95 % interval over seeds"
+        data, note = over_seeds(data), "mean, 95 % interval and range over seeds"
     text = data.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     packed = gzip.compress(text.encode(), mtime=0)
     return Download(

@@ -39,6 +39,11 @@ class Means:
     limits: Limits
 
     @property
+    def by_seed(self) -> Mapping[str, Mapping[int, float | None]]:
+        """By scenario and seed, what is ranked."""
+        return self.values
+
+    @property
     def reason(self) -> str | None:
         """Why there is no value, where that is known."""
         return None
@@ -65,6 +70,11 @@ class Shares:
     """
 
     pairs: Mapping[str, Pairs]
+
+    @property
+    def by_seed(self) -> Mapping[str, Mapping[int, float | None]]:
+        """By scenario and seed, what is ranked: forgetting, as a share of fine-tuning's mean."""
+        return {name: {**scaled(own)} for name, own in self.pairs.items()}
 
     @property
     def reason(self) -> str | None:

@@ -38,7 +38,7 @@ class Row:
         reason: Why there is no mean, where that is known.
         iqm: Interquartile mean over all runs x scenarios; none of a ratio of means.
         median: Median over all runs x scenarios; likewise.
-        rank: Average over scenarios of the rank by mean, 1 is best; ``None`` where the
+        rank: Average over seeds and scenarios of the rank, 1 is best; ``None`` where the
             strategy does not compete or has no value in some scenario.
         against_finetune: This row minus fine-tuning, ``None`` where it is fine-tuning, does not
             compete, or there is no fine-tuning.
@@ -71,7 +71,7 @@ class Standing:
         best: Names of the rows with the highest mean of those that compete: several where it is
             equal. They were found on the same runs as the comparisons with them, see ``_to_best``.
         identical: The names of those of the best whose runs are the same, bit for bit, together.
-        ranks: Average ranks with Friedman's test, of those that compete.
+        ranks: Average ranks and their test, of those that compete.
         left_out: Strategies without a row, and why.
     """
 
@@ -151,9 +151,7 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
     # Each of equal ones: neither a rounding error nor the alphabet makes one the best.
     best = tuple(row.strategy for row in placed if _rounded(row) == _rounded(placed[0]))
     finetune = next((row.strategy for row in rows if row.kind == FINETUNE), None)
-    ranks = rank({
-        name: [_mean(by_name[name][scenario], metric) for scenario in scenarios] for name in names
-    })  # fmt: skip
+    ranks = rank({name: found[name].by_seed for name in names})
     groups = twins({name: [by_name[name][s].reported for s in scenarios] for name in names})
     against_finetune = _to_finetune(
         {row.strategy: found[row.strategy] for row in rows if row.competes}, finetune
@@ -242,11 +240,6 @@ def _missing(own: Mapping[str, Choice], scenarios: Sequence[str]) -> str | None:
         if scenario not in own or own[scenario].cell is None:
             reasons.append(reason if len(scenarios) == 1 else f"{scenario}: {reason}")
     return "; ".join(reasons) or None
-
-
-def _mean(choice: Choice, metric: str) -> float:
-    found = measure({"": choice.reported}, metric).estimate().value
-    return float("nan") if found is None else found
 
 
 def _has(choices: Sequence[Choice], scenario: str, metric: str) -> bool:

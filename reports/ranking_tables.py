@@ -58,7 +58,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
     several = len(standing.scenarios) > 1
     columns = [
         Column("strategy, strength" if not several else "strategy", words=True),
-        *([Column("rank", "", "average rank over scenarios, 1 is best", decimals)] * several),
+        *([Column("rank", "", "average over seeds and scenarios, 1 is best", decimals)] * several),
         Column("mean", unit, "over seeds, of each scenario", write),
         Column("IQM", unit, _IQM, write),
         Column("median", unit, "over all runs", write),

@@ -16,6 +16,7 @@ from reports.bootstrap import iqm_and_median
 from reports.compare import Verdict, _judged
 from reports.comparison import compare
 from reports.difference import difference
+from reports.ranks import rank
 from reports.statistics import CHANGE
 
 RUNS = 20_000
@@ -232,6 +233,38 @@ def stores():
     table(["false alarms", *(f"n={n}" for n in (2, 3, 5, 10))], rows)
 
 
+def ranks():
+    """False alarms of the tests of ranks and their CDs, ours and Friedman's over scenarios."""
+    rng = np.random.default_rng(9)
+    rows = {}
+    for count in (3, 5, 10):
+        for correlation in (0.0, 0.5, 0.9):
+            common = rng.standard_normal((2000, 4, 1, 5))
+            own = rng.standard_normal((2000, 4, count, 5))
+            values = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own
+            found = [
+                rank({
+                    str(i): {str(k): dict(enumerate(row)) for k, row in enumerate(strategy)}
+                    for i, strategy in enumerate(one)
+                })
+                for one in values[:600]
+            ]  # fmt: skip
+            apart = [len(max(one.groups, key=len, default=())) < 4 for one in found]
+            average = stats.rankdata(-values.mean(axis=3), axis=1).mean(axis=2)
+            square = 12 * count / 20 * ((average - 2.5) ** 2).sum(axis=1)
+            nemenyi = stats.studentized_range.ppf(0.95, 4, np.inf) * np.sqrt(10 / 6 / count)
+            rows[f"{count} scenarios, {correlation}"] = [
+                f"{100 * np.mean(alarms):.1f}"
+                for alarms in (
+                    [one.p < 0.05 for one in found],
+                    apart,
+                    stats.chi2.sf(square, 3) < 0.05,
+                    np.ptp(average, axis=1) >= nemenyi,
+                )
+            ]
+    table(["", "ours", "CD", "Friedman", "CD"], rows)
+
+
 def table(titles, rows):
     """Print rows of text under titles."""
     width = max(len(name) for name in (titles[0], *rows))
@@ -244,7 +277,7 @@ def table(titles, rows):
 
 
 if __name__ == "__main__":
-    every = (intervals, order_statistics, scenarios, pairs, groups, example, stores)
+    every = (intervals, order_statistics, scenarios, pairs, groups, example, stores, ranks)
     for simulate in every:
         if len(sys.argv) < 2 or simulate.__name__ in sys.argv[1:]:
             print(simulate.__doc__)

@@ -189,7 +189,6 @@ def test_equal_means_are_told_together_whatever_their_order_and_rounding(record)
         for first, second in ((runs, other), (other, runs)):
             table = tied(record, first, second)
             assert table.best_text == "ewc and wpl, equal in the mean"
-            assert (rows(table)["ewc"].rank, rows(table)["wpl"].rank) == (1.5, 1.5)
             plain = rows(table)["finetune"].against_best
             p_values = {
                 rows(t)["finetune"].against_best.p for t in (table, tied(record, second, first))

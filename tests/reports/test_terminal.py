@@ -1,6 +1,8 @@
 import pytest
 
-from benchmark.cli.run import _print_table
+from benchmark.cli.run import _cell, _print_table
+from reports.bootstrap import mean_estimate
+from reports.statistics import ACCURACY
 from reports.terminal import SUMMARY_METRICS, summary_rows
 
 
@@ -26,6 +28,18 @@ def test_one_row_a_scenario_and_variant(store):
     assert len(rows) == 3 * 10 + 1
     assert (rows[-1].seeds, rows[-1].failed) == (5, 0)
     assert summary_rows([]) == []
+
+
+def test_a_cell_of_the_table_says_what_pins_it_down_and_of_how_many_seeds_it_is():
+    many = mean_estimate({"": [0.9, 0.91, 0.2, 0.92, 0.9]}, ACCURACY)
+    assert _cell(many, 5).splitlines() == [
+        "76.6", "[37.3,\xa0100.0]", "1 of 5 seeds far below", "median\xa090.0"
+    ]  # fmt: skip
+    assert _cell(mean_estimate({"": {0: 0.4, 1: 0.6}}, ACCURACY), 5).splitlines() == [
+        "50.0", "(40.0,\xa060.0)", "2 of 5 seeds"
+    ]  # fmt: skip
+    assert _cell(mean_estimate({"": [0.5]}), 1) == "50.0"
+    assert _cell(mean_estimate({"": [None]}), 1) == "-"
 
 
 def test_the_terminal_says_where_there_is_nothing_to_remove(record, capsys):
