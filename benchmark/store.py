@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, TypeVar
 
 from benchmark.database import DAMAGED, open_database, told
 from benchmark.errors import UserError
-from benchmark.metrics import METRICS, NEEDS_REFERENCE, paired_metrics
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS, NEEDS_REFERENCE, paired_metrics
 
 _Row = TypeVar("_Row")
 
@@ -253,7 +253,7 @@ def _references(runs: Sequence[dict[str, Any]], pairings: Sequence[str]) -> dict
 
 
 def _metrics(run: dict[str, Any], references: _References) -> dict[str, float | None]:
-    metrics: dict[str, float | None] = dict.fromkeys(METRICS)
+    metrics: dict[str, float | None] = dict.fromkeys((*METRICS, FINETUNE_FORGETTING))
     if run["status"] == "done":
         metrics |= run["metrics"] | paired_metrics(run["accuracy_matrix"], references)
     return metrics

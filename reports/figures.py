@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from reports.aggregate import curves_frame, matrices_frame, mean_matrix
+from reports.aggregate import BANDS, curves_frame, matrices_frame, mean_matrix
 from reports.cells import FINETUNE, JOINT, Cell, Variant, strength_text
 from reports.curves import Panel, average, panels
 from reports.plot import Plot
@@ -44,7 +44,7 @@ def rows_of(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def curves_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str) -> Plot | None:
-    """Show accuracy over the steps of training: mean and 95 % interval over seeds.
+    """Show accuracy over the steps of training: mean and band over seeds.
 
     A row for each strategy with several strengths, fine-tuning in each for comparison. The
     strategy ``joint`` is left out: it has no order of models.
@@ -101,7 +101,7 @@ def curves_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str
     return Plot(
         name,
         "Curves",
-        "Test accuracy during training: mean and 95 % interval over seeds. Strengths run from "
+        f"Test accuracy during training: means; bands are {BANDS}. Strengths run from "
         "light (weak) to dark (strong)."
         + (" Joint training has no order of models, and no curve here." if joint else ""),
         f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",
@@ -159,7 +159,7 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
         name,
         "Accuracy matrices",
         "Test accuracy of each model (column) after each model was trained (row), mean over seeds, "
-        "at the strength that was chosen. Numbers without colour are of models not yet trained.",
+        "at the strengths that were chosen. Numbers without colour are of models not yet trained.",
         f"Mean accuracy matrices in {cells[0].scenario}",
         matrices_frame(cells),
         draw,

@@ -14,13 +14,18 @@ from matplotlib.transforms import Bbox
 from reports.bootstrap import Estimate
 from reports.breakdown_marks import MARKED, draw_margin
 from reports.cells import Variant, strength_text
-from reports.formatting import percent
+from reports.formatting import percent, several
 from reports.frontier import Frontier, Frontiers, Point
 from reports.plot import Plot
+from reports.statistics import FEWEST_SEEDS
 from reports.style import PALE, Style, wrapped
 
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
 _END_SIZE = 7.0
+_SPREAD = (
+    "Thin lines are 95 % intervals over seeds; small points are single seeds, where fewer than "
+    f"{FEWEST_SEEDS} ran."
+)
 _HEIGHT = 4.6  # inches, without the margin for what was lost
 
 
@@ -44,6 +49,7 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         return None
 
     rows = len({loss.variant.strategy for loss in found.breakdowns})
+    unequal = len({frontier.budget for frontier in found.frontiers}) > 1
 
     def draw() -> Figure:
         # Placed by hand: a layout engine would draw everything twice.
@@ -61,7 +67,7 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
             # Strategies that coincide stay visible: each later one is a little smaller.
             size = max(5.0, 8.5 - place)
             _draw(ax, frontier.points, style, size)
-            handles.append((_handle(style, frontier.points, size), _legend(frontier)))
+            handles.append((_handle(style, frontier.points, size), _legend(frontier, unequal)))
         for end in found.ends:
             _draw(ax, (end,), style, _END_SIZE)
             handles.append((_handle(style, (end,), _END_SIZE), end.variant.strategy))
@@ -81,7 +87,7 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         name,
         "Stability and plasticity",
         "Each strategy’s frontier over its strengths, light (weak) to dark (strong) and labelled; "
-        "up and to the right is better. Thin lines are 95 % intervals over seeds. Hollow points "
+        f"up and to the right is better. {_SPREAD} Hollow points "
         "are dominated: another variant is at least as good in both. Grey marks the references; "
         "fine-tuning and freezing are the free ends of every frontier, independent and joint "
         f"training share nothing or see all data at once."
@@ -112,11 +118,12 @@ def _frame(found: Frontiers, points: Sequence[Point]) -> pd.DataFrame:
     return frame
 
 
-def _legend(frontier: Frontier) -> str:
+def _legend(frontier: Frontier, unequal: bool) -> str:
     area = frontier.hypervolume
     if area.value is None:
         return frontier.strategy
-    return f"{frontier.strategy} (fills {percent(area.value)} %)"
+    with_what = f" with {several(frontier.budget, 'strength')}" if unequal else ""
+    return f"{frontier.strategy} (fills {percent(area.value)} %{with_what})"
 
 
 def _draw(ax: Axes, points: Sequence[Point], style: Mapping[Variant, Style], size: float) -> None:
@@ -153,10 +160,24 @@ def _cross(ax: Axes, x: float, y: float, point: Point, color: str) -> None:
         return [100 * (found.low or 0.0), 100 * (found.high or 0.0)] if known else None
 
     across, up = ends(point.x), ends(point.y)
+    draw_seeds(ax, point, color)
     if across:
         ax.plot(across, [y, y], **line)
     if up:
         ax.plot([x, x], up, **line)
+
+
+def draw_seeds(ax: Axes, point: Point, color: str) -> None:
+    """Draw the single seeds of a point that has too few of them for an interval.
+
+    Args:
+        ax: Accuracies in per cent, on both axes.
+        point: Whose.
+        color: Of the points.
+    """
+    x, y = ([100 * value for value in place.seeds] for place in (point.x, point.y))
+    if point.x.low is None and 1 < len(x) == len(y):
+        ax.plot(x, y, "o", color=color, alpha=0.6, markersize=3.2, markeredgewidth=0, zorder=2)
 
 
 def _handle(style: Mapping[Variant, Style], points: Sequence[Point], size: float) -> Line2D:

@@ -11,10 +11,11 @@ from matplotlib.figure import Figure
 from reports.cells import Variant
 from reports.plot import Plot
 from reports.ranking import Row, Standing, ranking_frame
+from reports.statistics import FEWEST_SEEDS
 from reports.style import INK, Style, wrapped
 
 _LABELS = 2.1  # inches beside the panels
-_ROW = 0.27
+_ROW, _TALL_ROW = 0.27, 0.36  # inches: of one line, and where a label has more
 
 
 def ranking_plot(
@@ -33,9 +34,11 @@ def ranking_plot(
     if not standings or len(standings[0].rows) < 2:
         return None
     strategies = [row.strategy for row in standings[0].rows]
+    labels = [wrapped(_label(standings[0], strategy), 32) for strategy in strategies]
 
     def draw() -> Figure:
-        width, height = _LABELS + 2.1 * len(standings), 0.75 + _ROW * len(strategies)
+        row_height = _TALL_ROW if any("\n" in label for label in labels) else _ROW
+        width, height = _LABELS + 2.1 * len(standings), 0.75 + row_height * len(strategies)
         figure = Figure(figsize=(width, height))
         axes = figure.subplots(
             1, len(standings), squeeze=False, sharey=True,
@@ -55,15 +58,15 @@ def ranking_plot(
             ax.spines["left"].set_visible(False)
             ax.locator_params(axis="x", nbins=4)
         axes[0].set_ylim(len(strategies) - 0.4, -0.6)
-        labels = [_label(standings[0], strategy) for strategy in strategies]
-        axes[0].set_yticks(range(len(strategies)), [wrapped(label, 32) for label in labels])
+        axes[0].set_yticks(range(len(strategies)), labels)
         return figure
 
     return Plot(
         name,
         "Side by side",
-        "Mean over seeds with its 95 % interval, one strength a strategy, chosen on validation "
-        "data; ordered by "
+        "Mean over seeds with its 95 % interval (single seeds as small points, where fewer than "
+        f"{FEWEST_SEEDS} ran), each strategy at the strengths that were chosen for it on "
+        "validation data; ordered by "
         f"{standings[0].metric.replace('_', ' ')}. The small bar is the interquartile mean: far "
         "from the mean, single seeds weigh heavily. Intervals that overlap do not show that two "
         "strategies are equal; the paired differences in the tables below do better.",
@@ -101,10 +104,11 @@ def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot |
     return Plot(
         name,
         "Ranks over scenarios",
-        "Average rank over scenarios, 1 is best. A black bar joins strategies that Nemenyi’s test "
-        "cannot tell apart at 5 %: their ranks differ by less than the critical difference (CD). "
-        "Friedman’s test asks first whether there is any difference at all; it is rough below "
-        "about ten scenarios (Demšar, 2006).",
+        "Average rank over seeds and scenarios, 1 is best. A black bar joins strategies that "
+        "cannot be told apart at 5 %: their ranks differ by less than the critical difference, CD. "
+        "First comes Friedman’s test of whether there is any difference at all. In both whole "
+        "seeds are permuted, since scenarios share them: they are about other seeds, not about "
+        "other scenarios.",
         "Critical-difference diagrams of average ranks by "
         f"{', '.join(standing.metric.replace('_', ' ') for standing in known)}",
         ranking_frame(known),
@@ -121,10 +125,14 @@ def _label(standing: Standing, strategy: str) -> str:
 def _draw_row(ax: Axes, row: Row, place: int, style: Mapping[Variant, Style]) -> None:
     if row.mean.value is None:
         return
-    look = style[next(iter(row.variants.values()))]
+    # A strategy's colour and marker are those of each of its strengths.
+    look = next(look for variant, look in style.items() if variant.strategy == row.strategy)
     if row.mean.low is not None and row.mean.high is not None:
         ends = [100 * row.mean.low, 100 * row.mean.high]
         ax.plot(ends, [place, place], color=look.base, linewidth=2.4, alpha=0.45)
+    elif len(row.mean.seeds) > 1:
+        seeds = [100 * value for value in row.mean.seeds]
+        ax.plot(seeds, [place] * len(seeds), ".", color=look.base, alpha=0.5, markersize=5)
     if row.iqm.value is not None:
         x = 100 * row.iqm.value
         ax.plot([x, x], [place - 0.22, place + 0.22], color=look.base, linewidth=1.2)
@@ -154,7 +162,7 @@ def _draw_diagram(ax: Axes, standing: Standing) -> None:
         ax.text(rank, -0.1, str(rank), ha="center", va="bottom", fontsize=8)
     title = standing.metric.replace("_", " ")
     ax.text(1 - margin, -0.5, title, fontsize=9, va="center")
-    test = f"Friedman p = {ranks.p:.2g}, {ranks.scenarios} scenarios"
+    test = f"Friedman p = {ranks.p:.2g}, {ranks.seeds} seeds in {ranks.scenarios} scenarios"
     ax.text(count + margin, -0.5, test, fontsize=8, va="center", ha="right", color="#666666")
     difference = ranks.critical_difference or 0.0
     ax.plot([1, 1 + difference], [-0.33, -0.33], color=INK, linewidth=1.4)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
+from reports.bootstrap import Estimate, mean_estimate
 from reports.breakdown import Breakdown, breakdowns
 from reports.breakdown_marks import MARKED, mark_loss
 from reports.cells import Variant, strength_text
-from reports.choice import RULE, VALIDATION, Choice, sensitivity
+from reports.choice import CROSSED, RULE, Choice, Tried, stands_for
 from reports.plot import Plot
+from reports.ratio import REDUCTION
+from reports.statistics import limits_of
 from reports.style import INK, Style, wrapped
+
+VALIDATION = "validation_accuracy"
+SHOWN = ("average_accuracy", "stability", "learning_accuracy", REDUCTION)
+"""Test metrics that are shown beside the validation score."""
 
 _COLUMNS = 3
 _LINES = {
@@ -71,14 +78,47 @@ def sensitivity_plot(
     return Plot(
         name,
         "How much hangs on the strength",
-        f"The vertical line marks the choice: {RULE}. Test accuracies are shown for what the "
-        "neighbours would have given; they took no part in the choice. Mean and 95 % interval "
-        f"over seeds.{f' {MARKED}' if losses else ''}",
+        "The wide vertical lines mark the strengths that stand for the strategy in the other "
+        f"parts, the darker for the more seeds: {CROSSED}, which is {RULE}. Test accuracies "
+        "are shown for what the neighbours would have given; they took no part in the choice. "
+        f"Means over seeds and 95 % intervals.{f' {MARKED}' if losses else ''}",
         f"Validation and test accuracy over strengths in {choices[0].scenario}, for "
         f"{', '.join(choice.strategy for choice in swept)}",
         pd.concat(frames, ignore_index=True),
         draw,
     )
+
+
+def sensitivity(choice: Choice) -> pd.DataFrame:
+    """Return how scores depend on the strength: one row a strength and metric.
+
+    Columns: strength, metric (``VALIDATION`` or one of ``SHOWN`` that some run has), mean, low,
+    high, n, chosen (this strength was, on all seeds), reported (of how many seeds the runs at this
+    strength stand for the strategy), excluded (why it could not be chosen, else ``None``).
+    """
+    rows = [
+        (tried.cell.variant.strength, metric, found.value, found.low, found.high, found.n,
+         tried.cell is choice.cell, stands_for(choice, tried.cell), tried.excluded)
+        for tried in choice.tried
+        for metric, found in _scores(tried)
+    ]  # fmt: skip
+    columns = ["strength", "metric", "mean", "low", "high", "n", "chosen", "reported", "excluded"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype(dict.fromkeys(("strength", "mean", "low", "high"), float))
+
+
+def _scores(tried: Tried) -> Iterator[tuple[str, Estimate]]:
+    yield VALIDATION, tried.validation
+    done = tried.cell.done
+    for metric in SHOWN:
+        if metric == REDUCTION:
+            share = tried.cell.removed.share
+            if share.value is not None:
+                yield metric, share
+            continue
+        values = [record.metrics.get(metric) for record in done]
+        if any(value is not None for value in values):
+            yield metric, mean_estimate({"": values}, limits_of(metric))
 
 
 def _losses(choices: Sequence[Choice]) -> dict[Variant, Breakdown]:
@@ -137,8 +177,10 @@ def _draw_scores(
         ]
         shades += [shade] * len(known)
     ax.add_collection(LineCollection(bars, colors=shades, alpha=0.35, linewidths=1.6))
-    if choice.variant is not None and choice.variant.strength is not None:
-        ax.axvline(place[choice.variant.strength], color=color, alpha=0.25, linewidth=7, zorder=0)
+    counts = [stands_for(choice, tried.cell) for tried in choice.tried]
+    for spot, count in enumerate(counts):
+        if count:
+            ax.axvline(spot, color=color, alpha=0.25 * count / sum(counts), linewidth=7, zorder=0)
     ax.set_xticks(range(len(strengths)), [strength_text(strength) for strength in strengths])
     ax.set_title(wrapped(choice.strategy, 30), loc="left")
     ax.set_xlabel("strength")

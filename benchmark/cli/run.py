@@ -23,7 +23,7 @@ from benchmark.store import Record, Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite, load_suite
 
 if TYPE_CHECKING:
-    from reports.statistics import Interval
+    from reports.bootstrap import Estimate
 
 INTERRUPTED = 130
 _WIDTH_IN_FILES = 120
@@ -209,6 +209,7 @@ def _conclude(records: list[Record], new: int, options: RunOptions) -> int:
 
 
 def _print_table(records: list[Record]) -> None:
+    from reports.ratio import REDUCTION
     from reports.terminal import SUMMARY_METRICS, summary_rows
 
     console = Console()
@@ -216,22 +217,37 @@ def _print_table(records: list[Record]) -> None:
         console.width = _WIDTH_IN_FILES
     rows = summary_rows(records)
     for scenario in dict.fromkeys(row.scenario for row in rows):
-        console.print(f"\n{scenario}: per cent, mean ± half of the 95 % interval over seeds")
+        console.print(
+            f"\n{scenario}: per cent, means over seeds; below [95 % interval], or (single seeds)"
+        )
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("strategy", no_wrap=True)
         for title in (*SUMMARY_METRICS, "seeds"):
             table.add_column(title.replace("_", "\n"), justify="right", no_wrap=True)
         for row in rows:
             if row.scenario == scenario:
-                cells = [_interval(row.metrics[name]) for name in SUMMARY_METRICS]
+                cells = [_cell(row.metrics[name], row.seeds) for name in SUMMARY_METRICS]
+                if row.reason:
+                    cells[SUMMARY_METRICS.index(REDUCTION)] = "*"
                 failed = f" ({row.failed} failed)" if row.failed else ""
                 table.add_row(row.variant, *cells, f"{row.seeds}{failed}")
         console.print(table, markup=False, highlight=False)
+        for reason in {row.reason: "" for row in rows if row.scenario == scenario and row.reason}:
+            console.print(f"* forgetting reduction: {reason}", markup=False, highlight=False)
     console.print()
 
 
-def _interval(value: Interval) -> str:
-    if value.mean is None:
+def _cell(found: Estimate, seeds: int) -> str:
+    """A mean, below it how well the seeds pin it down, and how many they are if not all."""
+    from reports.formatting import apart, spread
+
+    if found.value is None:
         return "-"
-    half = "" if value.half is None else f" ± {100 * value.half:.1f}"
-    return f"{100 * value.mean:.1f}{half}"
+    lines = [_percent(found.value), spread(found, _percent, "")]
+    lines += [f"{found.n} of {seeds} seeds"] if found.n < seeds else []
+    lines += [apart(found, _percent).replace(", ", "\n")]
+    return "\n".join(line for line in lines if line)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"

@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.errors import UserError, nearest
-from reports.aggregate import curves_frame
+from reports.aggregate import BANDS, curves_frame
+from reports.bootstrap import mean_estimate
 from reports.cells import Cell
 from reports.curves import average
 from reports.formatting import several
 from reports.page.canvas import BAND, Margins, canvas, line_keys, read_off_key, widths
 from reports.page.looks import Look
 from reports.plot import Plot
-from reports.statistics import mean_interval
 from reports.style import PALE
 
 MODELS = ("A", "B")
@@ -146,7 +146,7 @@ def curves_plot(
 
     seeds = sorted({len(cell.done) for column in columns for cell in column.cells.values()})
     how = (
-        f"Test accuracy, mean and 95 % interval over {' to '.join(map(str, seeds))} seeds; the "
+        f"Test accuracy, means over {' to '.join(map(str, seeds))} seeds; bands are {BANDS}. The "
         "thin grey line is A’s accuracy before B."
     )
     return Plot(
@@ -209,9 +209,9 @@ def _draw(
 def _level(ax: Axes, column: Column) -> None:
     """Where A was before B: the same for all variants, which share A's training."""
     cell = next(iter(column.cells.values()))
-    level = mean_interval(record.accuracy_matrix[0][0] for record in cell.done)
-    if level.mean is not None:
-        ax.axhline(100 * level.mean, color=PALE, linewidth=0.9, zorder=0)
+    level = mean_estimate({"": [record.accuracy_matrix[0][0] for record in cell.done]})
+    if level.value is not None:
+        ax.axhline(100 * level.value, color=PALE, linewidth=0.9, zorder=0)
 
 
 def _mark(

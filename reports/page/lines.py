@@ -14,6 +14,7 @@ from reports.cells import Cell
 from reports.formatting import percent
 from reports.page.canvas import (
     BAND,
+    SPREAD,
     Margins,
     canvas,
     draw_intervals,
@@ -22,7 +23,7 @@ from reports.page.canvas import (
     widths,
 )
 from reports.page.looks import Look
-from reports.page.quantities import REMOVED, Quantity, interval
+from reports.page.quantities import RATIOS, Quantity, interval
 from reports.plot import Plot
 
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
@@ -125,7 +126,7 @@ def lines_plot(
     return Plot(
         name,
         "",
-        f"{caption} Means and 95 % intervals over seeds.".strip(),
+        f"{caption} {SPREAD}".strip(),
         f"{', '.join(title for _, title in quantities)} over {axis}, a line each for "
         f"{', '.join(lines)}",
         _frame(lines, quantities, plain),
@@ -140,7 +141,7 @@ def _limits(ax: Axes, quantity: Quantity) -> None:
     low, high = ax.get_ylim()
     margin = max(0.0, _SPAN - (high - low)) / 2
     low, high = low - margin, high + margin
-    if quantity.unit == "%" and quantity is not REMOVED:
+    if quantity.unit == "%" and quantity.name not in RATIOS:
         low, high = max(-2.0, low), min(102.0, high)
     ax.set_ylim(low, high)
 
@@ -149,10 +150,10 @@ def _level(
     ax: Axes, cell: Cell, quantity: Quantity, plain: Callable[[str], Cell | None], look: Look
 ) -> None:
     found = interval(quantity, cell, plain(cell.scenario))
-    if found.mean is None:
+    if found.value is None:
         return
     scale = quantity.scale
-    ax.axhline(scale * found.mean, color=look.color, linestyle=look.linestyle, linewidth=1.3)
+    ax.axhline(scale * found.value, color=look.color, linestyle=look.linestyle, linewidth=1.3)
     if found.low is not None and found.high is not None:
         ax.axhspan(scale * found.low, scale * found.high, color=look.color, alpha=BAND, linewidth=0)
 
@@ -163,7 +164,7 @@ def _frame(
     plain: Callable[[str], Cell | None],
 ) -> pd.DataFrame:
     rows = [
-        (label, x, quantity.name, found.mean, found.low, found.high, found.n)
+        (label, x, quantity.name, found.value, found.low, found.high, found.n)
         for label, line in lines.items()
         for x, cell in sorted(line.cells.items())
         for quantity, _ in quantities

@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from reports.bootstrap import Estimate
 from reports.cells import Cell, strength_text
 from reports.frontier import Point, frontiers
-from reports.page.canvas import MARKER, Key, Margins, canvas, line_keys, widths
+from reports.page.canvas import MARKER, SPREAD, Key, Margins, canvas, line_keys, widths
 from reports.page.looks import Look
-from reports.plane import limit
+from reports.plane import draw_seeds, limit
 from reports.plot import Plot
 
 
@@ -77,8 +77,8 @@ def planes_plot(
 
     how = (
         "Each line goes through the strengths of a strategy, from weak (near fine-tuning) to "
-        "strong; crosses are 95 % intervals over seeds, hollow points are dominated: another "
-        "variant of the panel is at least as good in both."
+        f"strong. {SPREAD} Hollow points are dominated: another variant of the panel is at least "
+        "as good in both."
     )
     failed = [text for text in lost if text]
     if failed:
@@ -146,6 +146,7 @@ def _draw(ax: Axes, points: Sequence[Point], look: Look, width: float) -> None:
         linestyle=look.linestyle, zorder=2,
     )  # fmt: skip
     for point, x, y in places:
+        draw_seeds(ax, point, look.color)
         for low, high, vertical in ((*_ends(point.x), False), (*_ends(point.y), True)):
             if low is None or high is None:
                 continue

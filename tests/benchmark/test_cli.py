@@ -12,7 +12,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.cli.listings import default_text
-from benchmark.metrics import METRICS
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
 
@@ -87,7 +87,7 @@ def test_runs_are_listed_as_the_contract_says(done, capsys):
     assert len(runs) == 4
     for run in runs:
         assert set(run) == CONTRACT
-        assert set(run["metrics"]) == set(METRICS)
+        assert set(run["metrics"]) == {*METRICS, FINETUNE_FORGETTING}
         assert run["status"] == "done"
         assert run["error"] is None
         assert len(run["accuracy_matrix"]) == 2
@@ -137,7 +137,7 @@ def test_a_run_prints_a_table_and_where_the_results_are(done, capsys):
     assert command("run", done / "small.yaml", "--store", done / "r.db") == 0
     out = capsys.readouterr().out
     assert "wpl, strength 1e6" in out
-    assert "±" in out
+    assert "means over seeds; below [95 % interval], or (single seeds)" in out
     assert f"palimpsest report {done / 'r.db'}" in out
 
 

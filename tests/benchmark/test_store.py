@@ -9,7 +9,7 @@ import pytest
 
 from benchmark.database import _UPGRADES, SCHEMA_VERSION
 from benchmark.errors import UserError
-from benchmark.metrics import METRICS
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.store import Record, Store
 
 
@@ -88,7 +88,7 @@ def test_a_run_that_failed_is_replaced_when_it_is_tried_again(store):
 def test_metrics_are_complete_when_read(store):
     store.put(record())
     (got,) = store.records()
-    assert set(got.metrics) == set(METRICS)
+    assert set(got.metrics) == {*METRICS, FINETUNE_FORGETTING}
 
 
 def test_metrics_against_references_pair_the_same_seed(store):

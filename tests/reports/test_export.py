@@ -19,7 +19,6 @@ from reports.files import write_files
 from reports.formatting import percent
 from reports.latex import escape, latex
 from reports.plot import Plot
-from reports.statistics import Interval
 from reports.table import Column, Noted, Row, Table
 
 NASTY = "50% of $x_1$ & {y} #3 ~ ^ \\ <a> | − ± – \N{NARROW NO-BREAK SPACE}[b.db] *"
@@ -45,10 +44,14 @@ TABLE = Table(
         Column("seeds"),
     ),
     [
-        Row(["wpl [a.db]", Interval(5, -0.5, 0.034, 0.1), 5], group="wpl"),
-        Row(["wpl_2", Noted(Interval(1, 0.25), "(1)"), Noted(5, "+ 1 failed")], group="wpl"),
+        Row(["wpl [a.db]", Estimate(-0.5, -0.534, -0.466, 5), 5], group="wpl"),
+        Row(
+            ["wpl_2", Noted(Estimate(0.25, None, None, 1), "(1)"), Noted(5, "+ 1 failed")],
+            group="wpl",
+        ),
         Row(["freeze", None, 5], group="freeze"),
         Row(["si", Estimate(0.5, -0.015, 0.61, 9), 5], group="freeze"),
+        Row(["l2", Estimate(-0.1, None, None, 2, (-0.5, 0.3)), 2], group="freeze"),
     ],
     DATA,
 )
@@ -119,11 +122,12 @@ def test_latex_says_what_the_page_says():
         r"\toprule",
         r"strategy, strength & \shortstack[r]{forgetting \\ reduction \\ (\%)} & seeds \\",
         r"\midrule",
-        r"wpl {[}a.db] & $-50.0 \pm 3.4$ & $5$ \\",
+        r"wpl {[}a.db] & $-50.0 \ [-53.4, -46.6]$ & $5$ \\",
         r"wpl\_2 & $25.0$ (1) & $5$ + 1 failed \\",
         r"\midrule",
         r"freeze & -- & $5$ \\",
         r"si & $50.0 \ [-1.5, 61.0]$ & $5$ \\",
+        r"l2 & $-10.0$ ($-$50.0,~30.0) & $2$ \\",
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
