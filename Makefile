@@ -4,6 +4,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN = $(VENV)/bin
 DEMO = build/demo
+# The versions that were tested; make CONSTRAINTS= ... takes whatever fits what is installed.
+CONSTRAINTS ?= -c constraints.txt
+PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(CONSTRAINTS)
 
 .PHONY: demo test lint check docs wheel clean
 
@@ -35,9 +38,11 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@echo "Installing into $(VENV). Where PyTorch has to be downloaded, this takes some minutes and up to"
+	@echo "7 GB, most of it for GPUs. README.md, section Start, says how to bring a smaller build."
+	$(PIP_INSTALL) -e .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(PIP_INSTALL) -e '.[dev]'
 	@touch $@

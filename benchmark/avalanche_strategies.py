@@ -51,6 +51,18 @@ def find(kind: str) -> type[Any]:
     return classes[name]
 
 
+class WrongArgumentError(UserError):
+    """An argument that a class of Avalanche's does not take.
+
+    Attributes:
+        argument: Its name.
+    """
+
+    def __init__(self, argument: str, message: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
 def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that the class does not have, and missing ones.
 
@@ -59,15 +71,17 @@ def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
         arguments: As the suite gives them.
 
     Raises:
-        UserError: Names the argument and the nearest valid one.
+        WrongArgumentError: Names the argument and the nearest valid one.
+        UserError: Names what is missing, or there is no such class.
     """
     own = {n: p for n, p in _parameters(find(kind)).items() if n not in _OURS}
     for name in arguments:
         if name in _OURS:
-            raise UserError(f"{kind}: argument {name!r} is decided by the scenario; remove it")
+            message = f"{kind}: argument {name!r} is decided by the scenario; remove it"
+            raise WrongArgumentError(name, message)
         if name not in own:
             hint = nearest(name, own) if own else "it takes none"
-            raise UserError(f"{kind}: unknown argument {name!r}; {hint}")
+            raise WrongArgumentError(name, f"{kind}: unknown argument {name!r}; {hint}")
     missing = [n for n, p in own.items() if p.default is p.empty and n not in arguments]
     if missing:
         raise UserError(

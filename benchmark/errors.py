@@ -25,7 +25,10 @@ def nearest(name: str, valid: Iterable[str]) -> str:
         ``"did you mean 'wpl'?"``, or ``"expected one of: a, b, c"`` where none is close.
     """
     words = sorted(valid)
-    close = get_close_matches(name.lower(), words, n=1, cutoff=0.6)
+    if not words:
+        return "there is none to choose from"
+    by_lower_case = {word.lower(): word for word in words}
+    close = get_close_matches(name.lower(), by_lower_case, n=1, cutoff=0.6)
     if close:
-        return f"did you mean {close[0]!r}?"
+        return f"did you mean {by_lower_case[close[0]]!r}?"
     return f"expected one of: {', '.join(words)}"

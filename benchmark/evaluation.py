@@ -1,7 +1,7 @@
 """Accuracies, measured through Avalanche's evaluation loop so that every plugin takes part.
 
-Evaluation draws no random numbers that training would miss, and leaves mode and state of
-strategy and model as they were.
+Evaluation draws no random numbers that training would miss (those of its own are the same each
+time), and leaves mode and state of strategy and model as they were.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from avalanche.training.plugins import SupervisedPlugin
 
 from benchmark.first_model import FirstModel
+from benchmark.generators import own_numbers
 from benchmark.scenarios.settings import Curve
 
 LOADER = {"pin_memory": False}
@@ -63,7 +64,7 @@ def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> lis
     """
     meter = next(p for p in strategy.plugins if isinstance(p, AccuracyMeter))
     start = now(strategy.device)
-    with torch.random.fork_rng(devices=[]):  # stock loaders draw a seed from the global generator
+    with own_numbers(strategy.device):  # for stock loaders, and networks that draw here, too
         strategy.eval(list(experiences), **arguments)
     meter.seconds += now(strategy.device) - start
     return list(meter.accuracies)
@@ -107,7 +108,7 @@ class CurveRecorder(SupervisedPlugin):
         """Begin the curve of a model, or take it over."""
         if first_model is not None and first_model.curve is not None:
             self.curves.append(first_model.curve)
-            self._step = first_model.curve["steps"][-1]
+            self._step = first_model.steps
             return
         self._step = 0
         model = strategy.experience.current_experience

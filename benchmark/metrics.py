@@ -43,6 +43,15 @@ NEEDS_REFERENCE = {
 }
 """Metrics that compare a run with another one of the same scenario and seed, and which."""
 
+FINETUNE_FORGETTING = "finetune_forgetting"
+"""Beside the metrics of a run: the forgetting of fine-tuning with the same scenario and seed.
+
+What ``forgetting_reduction`` divides by. Over several seeds the two means are divided, not their
+ratios averaged (see ``reports/ratio.py``)."""
+
+LEAST_FORGETTING = 0.01
+"""Where fine-tuning forgets less than one point of accuracy, there is nothing to remove."""
+
 
 def average_accuracy(matrix: Matrix) -> float | None:
     """Mean accuracy of all models at the end: ``mean_j R[T-1][j]``.
@@ -67,10 +76,13 @@ def learning_accuracy(matrix: Matrix) -> float | None:
 
 
 def forgetting(matrix: Matrix) -> float | None:
-    """Mean loss from a model's best accuracy to its last one.
+    """Mean loss from a model's best accuracy, since it had learned, to its last one.
 
     ``mean_{j<T-1} ( max_{j<=i<T-1} R[i][j] - R[T-1][j] )``; negative where later models helped.
-    Source: Chaudhry et al., Riemannian Walk, ECCV 2018, equation 3.
+    Source: Chaudhry et al., Riemannian Walk, ECCV 2018, equation 3, whose maximum is over all
+    i < T-1. Ours leaves out i < j, before model j was trained: what it could do by then is
+    transfer, and no loss of what it learned. The two differ only where a model was better before
+    its own training than at any time from then on until the last model; then theirs is larger.
     """
     return _mean(forgetting_by_model(matrix))
 
@@ -107,21 +119,23 @@ def minimum_accuracy(matrix: Matrix, curves: Curves) -> float | None:
 
     ``mean_{j<T-1} min ( R[j][j], R[i][j] for i > j, and every point of model j's curve while
     a later model trained )``. The more often the curve is measured, the lower it can be.
+    ``None`` where one of these values is not known; a curve without points adds none.
     Source: min-ACC of De Lange et al., Continual Evaluation for Lifelong Learning, ICLR 2023.
     """
     r = _array(matrix)
     lowest = np.array([r[j:, j].min() for j in range(len(r) - 1)])
     for curve in curves:
         for j, values in enumerate(curve["accuracy"][: curve["model"]]):
-            lowest[j] = min(lowest[j], *values)
+            # NumPy's minimum hands NaN on wherever it stands, Python's does not.
+            lowest[j] = np.min(_array(values), initial=lowest[j])
     return _mean(lowest)
 
 
 def worst_case_accuracy(matrix: Matrix, curves: Curves) -> float | None:
     """What can be relied on at any time: the last model's accuracy and the others' minimum.
 
-    ``1/T R[T-1][T-1] + (1 - 1/T) minimum_accuracy``. Source: WC-ACC of De Lange et al., ICLR
-    2023.
+    ``1/T R[T-1][T-1] + (1 - 1/T) minimum_accuracy``; ``None`` with one model, which no other can
+    harm. Source: WC-ACC of De Lange et al., ICLR 2023.
     """
     r = _array(matrix)
     lowest, share = minimum_accuracy(matrix, curves), 1 / len(r)
@@ -133,7 +147,10 @@ def worst_case_accuracy(matrix: Matrix, curves: Curves) -> float | None:
 def forgetting_reduction(matrix: Matrix, finetuned: Matrix) -> float | None:
     """Share of fine-tuning's forgetting that a strategy avoids: ``1 - F / F_finetune``.
 
-    ``None`` where fine-tuning with the same seed forgot nothing: there is nothing to reduce.
+    ``None`` where fine-tuning with the same seed forgot less than one point: there is nothing to
+    reduce, and a ratio to so little says nothing. Over seeds it is
+    ``1 - mean_s F(s) / mean_s F_finetune(s)``, the ratio of the means, with those seeds, too; it is
+    no mean of the values of single runs.
     Source: the percentages of Benyahia, Yu et al., ICML 2019, section 4.
 
     Args:
@@ -141,7 +158,7 @@ def forgetting_reduction(matrix: Matrix, finetuned: Matrix) -> float | None:
         finetuned: Accuracy matrix of fine-tuning with the same scenario and seed.
     """
     ours, plain = forgetting(matrix), forgetting(finetuned)
-    if ours is None or plain is None or plain <= 0:
+    if ours is None or plain is None or plain < LEAST_FORGETTING:
         return None
     return 1 - ours / plain
 
@@ -193,6 +210,8 @@ def own_metrics(
 def paired_metrics(matrix: Matrix, references: Mapping[str, Matrix]) -> dict[str, float | None]:
     """Return every metric that needs a reference run, ``None`` where it is missing.
 
+    And ``FINETUNE_FORGETTING``, what the ratio of means over seeds divides by.
+
     Args:
         matrix: Accuracy matrix of the run.
         references: Accuracy matrices of ``finetune``, ``independent`` and ``joint`` with the
@@ -203,16 +222,18 @@ def paired_metrics(matrix: Matrix, references: Mapping[str, Matrix]) -> dict[str
         "plasticity": plasticity,
         "intransigence": intransigence,
     }
-    return {
+    found = {
         name: function(matrix, references[NEEDS_REFERENCE[name]])
         if NEEDS_REFERENCE[name] in references
         else None
         for name, function in functions.items()
     }
+    plain = references.get("finetune")
+    return found | {FINETUNE_FORGETTING: None if plain is None else forgetting(plain)}
 
 
-def _array(matrix: Matrix) -> NDArray[np.float64]:
-    return np.array(matrix, dtype=float)  # None becomes NaN
+def _array(values: Matrix | Sequence[float | None]) -> NDArray[np.float64]:
+    return np.array(values, dtype=float)  # None becomes NaN
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:

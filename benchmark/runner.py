@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import torch
 from avalanche.training.templates import SupervisedTemplate
 
 from benchmark import avalanche_strategies, first_model
 from benchmark.control import StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.cost import Costs, peak_memory, reset_peak_memory
 from benchmark.evaluation import LOADER, AccuracyMeter, CurveRecorder, evaluate
+from benchmark.generators import seed_generators
 from benchmark.metrics import own_metrics
 from benchmark.optimizers import EachOptimizer, make_optimizer
 from benchmark.probes.probe import Probe, Subject, attach
@@ -106,7 +106,7 @@ def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Pre
     """
     settings = scenario_settings(run.spec)
     device: str = run.spec["device"]
-    torch.manual_seed(derive(run.seed, "global"))
+    seed_generators(derive(run.seed, "global"))
     scenario = settings.build(run.seed, root, device)
     scenario.model.to(device)
     recorder = CurveRecorder(settings.curve, scenario.curve_data, **LOADER)
@@ -189,21 +189,15 @@ def _fill_matrices(ready: Prepared, shared: Path | None) -> tuple[_Matrix, _Matr
 
 def _train_first(ready: Prepared, experience: Any, shared: Path) -> None:
     """Train the first model, or take it over from a run that has trained the same."""
-    known = first_model.load(shared)
-    ready.strategy.train(experience, first_model=known, **TRAINING)
-    if known is None:
-        model, curves = ready.scenario.model, ready.recorder.curves
-        trained = [n for n, p in model.named_parameters() if p.grad is not None]
-        kept = {*trained, *(n for n, _ in model.named_buffers())}
-        first_model.save(
-            first_model.FirstModel(
-                state={n: v for n, v in model.state_dict().items() if n in kept},
-                trained=trained,
-                optimizer=ready.strategy.optimizer.state_dict(),
-                curve=curves[0] if curves else None,
-            ),
-            shared,
-        )
+    strategy = ready.strategy
+    known = first_model.load(shared, strategy.model, strategy.optimizer)
+    if known is not None:
+        strategy.train(experience, first_model=known, **TRAINING)
+        return
+    keeper = first_model.Keeper(shared, ready.recorder.curves)
+    strategy.plugins.insert(0, keeper)
+    strategy.train(experience, **TRAINING)
+    strategy.plugins.remove(keeper)
 
 
 def _ends_only(run: Run) -> bool:
@@ -265,6 +259,10 @@ def _make_strategy(
         batch_size=settings.batch_size,
         steps=steps,
         order_seeds=[derive(run.seed, "order", i) for i in range(len(steps))],
+        noise_seeds=[
+            (derive(run.seed, "global", 2 * i + 1), derive(run.seed, "global", 2 * i + 2))
+            for i in range(len(steps))
+        ],
         device=run.spec["device"],
         plugins=[plugin, *watchers],
     )

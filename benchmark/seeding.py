@@ -19,9 +19,10 @@ def derive(seed: int, stream: Stream, index: int = 0) -> int:
         seed: The run's seed.
         stream: What it is for: initial weights, the scenario's own choices (permutations,
             paths), the order of the batches, samples for importance, everything that draws
-            from torch's global generator (dropout, Avalanche's own loaders), or the order of
-            the batches of the probe ``refit``.
-        index: Which of several, e.g. the model whose batches are ordered.
+            from generators which all share (torch's, numpy's, Python's own: dropout, Avalanche's
+            own loaders), or the order of the batches of the probe ``refit``.
+        index: Which of several, e.g. the model whose batches are ordered. Of ``global``: 0 while
+            the run is built, 2i + 1 while model i trains and 2i + 2 after that.
     """
     from numpy.random import SeedSequence  # the settings of scenarios import this module
 

@@ -7,62 +7,28 @@ interruption at any moment loses nothing that was finished.
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, TypeVar
 
+from benchmark.database import DAMAGED, open_database, told
 from benchmark.errors import UserError
-from benchmark.metrics import METRICS, NEEDS_REFERENCE, paired_metrics
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS, NEEDS_REFERENCE, paired_metrics
 
-SCHEMA_VERSION = 2
+_Row = TypeVar("_Row")
 
-_SCHEMA = """
-CREATE TABLE runs (
-    key               TEXT PRIMARY KEY,
-    suite             TEXT NOT NULL,
-    scenario          TEXT NOT NULL,
-    strategy          TEXT NOT NULL,
-    strength          REAL,
-    seed              INTEGER NOT NULL,
-    status            TEXT NOT NULL CHECK (status IN ('done', 'failed')),
-    error             TEXT,
-    spec              TEXT NOT NULL,
-    metrics           TEXT NOT NULL,
-    accuracy_matrix   TEXT NOT NULL,
-    validation_matrix TEXT NOT NULL,
-    initial_accuracy  TEXT NOT NULL,
-    curves            TEXT NOT NULL,
-    started           TEXT NOT NULL,
-    seconds           REAL NOT NULL,
-    peak_memory       INTEGER NOT NULL,
-    versions          TEXT NOT NULL,
-    cost              TEXT NOT NULL DEFAULT '{}',
-    probes            TEXT NOT NULL DEFAULT '{}'
-);
-CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
-"""
-
-_UPGRADES = {
-    1: """
-ALTER TABLE runs ADD COLUMN cost TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE runs ADD COLUMN probes TEXT NOT NULL DEFAULT '{}';
-""",
-}
-"""What turns a store of one version into one of the next."""
-
-_JSON = {
-    "spec",
-    "metrics",
-    "accuracy_matrix",
-    "validation_matrix",
-    "initial_accuracy",
-    "curves",
-    "versions",
-    "cost",
-    "probes",
+_JSON: dict[str, type] = {
+    "spec": dict,
+    "metrics": dict,
+    "accuracy_matrix": list,
+    "validation_matrix": list,
+    "initial_accuracy": list,
+    "curves": list,
+    "versions": dict,
+    "cost": dict,
+    "probes": dict,
 }
 
 
@@ -128,60 +94,23 @@ _COLUMNS = tuple(column.name for column in fields(Record))
 class Store:
     """Finished runs in one SQLite file (write-ahead log, so readers never block the writer).
 
+    A store that is opened for reading stays as it is, to the last byte; one of an earlier
+    version, too.
+
     Args:
         path: The database file.
-        create: Make the file where there is none.
+        create: Open it for writing: make the file where there is none, and bring one of an
+            earlier version up to date.
 
     Raises:
-        UserError: The file is missing, is no store, or belongs to a newer version.
+        UserError: The file is missing, is no store, is damaged, belongs to a newer version, or
+            cannot be written where that was asked for.
     """
 
     def __init__(self, path: Path | str, *, create: bool = False) -> None:
         self.path = Path(path)
-        if not create and not self.path.is_file():
-            raise UserError(
-                f"{self.path}: there is no store here; 'palimpsest run SUITE --store {self.path}' "
-                "makes one"
-            )
-        try:
-            self._connection = sqlite3.connect(self.path, timeout=30)
-            self._prepare()
-        except sqlite3.DatabaseError as error:
-            raise UserError(
-                f"{self.path}: not a Palimpsest store that can be opened ({error}); "
-                "name another file with --store"
-            ) from error
-
-    def _prepare(self) -> None:
-        version = self._version()
-        if version > SCHEMA_VERSION:
-            raise UserError(
-                f"{self.path}: written by a newer Palimpsest (store format {version}, this one "
-                f"reads {SCHEMA_VERSION}); upgrade palimpsest-bench"
-            )
-        if version == SCHEMA_VERSION:
-            return
-        if version == 0:
-            if self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-                raise UserError(
-                    f"{self.path}: a database, but not a Palimpsest store; name another file with "
-                    "--store"
-                )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-        self._upgrade()
-
-    def _version(self) -> int:
-        return int(self._connection.execute("PRAGMA user_version").fetchone()[0])
-
-    def _upgrade(self) -> None:
-        """Make the tables, or bring them to this version: all at once or not at all."""
-        with self._connection:
-            self._connection.execute("BEGIN IMMEDIATE")
-            version = self._version()  # another process may have been here in the meantime
-            steps = [_UPGRADES[v] for v in range(version, SCHEMA_VERSION)] if version else [_SCHEMA]
-            for statement in ";".join(steps).split(";"):
-                self._connection.execute(statement)
-            self._connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        self._write = create
+        self._file = open_database(self.path, _COLUMNS, write=create)
 
     def __enter__(self) -> Self:
         return self
@@ -196,24 +125,29 @@ class Store:
 
     def close(self) -> None:
         """Close the file."""
-        self._connection.close()
+        self._file.connection.close()
 
     def put(self, record: Record) -> None:
-        """Write a run; one with the same key is replaced (a failed run that was tried again)."""
+        """Write a run; one with the same key is replaced (a failed run that was tried again).
+
+        Raises:
+            UserError: It cannot be written (a full disk); the runs before it are kept.
+        """
         row = [getattr(record, column) for column in _COLUMNS]
         row = [
             json.dumps(value, allow_nan=False) if column in _JSON else value
             for column, value in zip(_COLUMNS, row, strict=True)
         ]
         marks = ", ".join("?" * len(_COLUMNS))
-        with self._connection:
-            self._connection.execute(
+        advice = "the runs before it are kept; mend that, and the same command goes on from there"
+        with told(self.path, "a run cannot be written", advice), self._file.connection:
+            self._file.connection.execute(
                 f"INSERT OR REPLACE INTO runs ({', '.join(_COLUMNS)}) VALUES ({marks})", row
             )
 
     def statuses(self) -> dict[str, str]:
         """Return the status of every stored run by its key."""
-        return dict(self._connection.execute("SELECT key, status FROM runs"))
+        return dict(self._fresh(lambda: self._rows("SELECT key, status FROM runs")))
 
     def records(self, keys: Sequence[str] | None = None) -> list[Record]:
         """Return the runs in a stable order, their metrics complete.
@@ -223,8 +157,11 @@ class Store:
 
         Args:
             keys: Only these runs; all where ``None``.
+
+        Raises:
+            UserError: The file is damaged.
         """
-        runs = list(self._read())
+        runs = self._fresh(self._read)
         pairings = [pairing(run["spec"]) for run in runs]
         references = _references(runs, pairings)
         wanted = None if keys is None else set(keys)
@@ -234,18 +171,62 @@ class Store:
             if wanted is None or run["key"] in wanted
         ]
 
+    def _fresh(self, read: Callable[[], Iterator[_Row]]) -> list[_Row]:
+        """Read until no other process wrote meanwhile: reading takes no locks that prevent it."""
+        while True:
+            try:
+                found = list(read())
+            except UserError:
+                if self._file.is_current():
+                    raise
+            else:
+                if self._file.is_current():
+                    return found
+            self.close()
+            self._file = open_database(self.path, _COLUMNS, write=self._write)
+
+    def _rows(self, query: str) -> Iterator[Any]:
+        if self._file.columns:
+            with told(self.path, *DAMAGED):
+                yield from self._file.connection.execute(query)
+
     def _read(self) -> Iterator[dict[str, Any]]:
         """Read all rows; the JSON of a row is parsed in one go, which takes half the time."""
         plain = [column for column in _COLUMNS if column not in _JSON]
-        coded = [column for column in _COLUMNS if column in _JSON]
-        together = " || ',' || ".join(coded)
-        rows = self._connection.execute(
+        there = [column if column in self._file.columns else "'{}'" for column in _JSON]
+        together = " || ',' || ".join(there)
+        for *values, text in self._rows(
             f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs "
             "ORDER BY scenario, strategy, strength, seed, key"
-        )
-        names = (*plain, *coded)
-        for *values, text in rows:
-            yield dict(zip(names, (*values, *json.loads(text)), strict=True))
+        ):
+            run = dict(zip(plain, values, strict=True)) | _parsed(text)
+            if not _is_whole(run):
+                what, advice = DAMAGED
+                raise UserError(f"{self.path}: {what} (run {run['key']!r}); {advice}")
+            yield run
+
+
+def _parsed(text: Any) -> dict[str, Any]:
+    """The columns that hold JSON, or none where it is broken."""
+    try:
+        return dict(zip(_JSON, json.loads(text), strict=True))
+    except (TypeError, ValueError):
+        return {}
+
+
+def _is_whole(run: dict[str, Any]) -> bool:
+    """Whether a row has the shape that `Store.put` gave it."""
+    if not all(isinstance(run.get(column), kind) for column, kind in _JSON.items()):
+        return False
+    scenario, strategy = (run["spec"].get(name) for name in ("scenario", "strategy"))
+    return (
+        isinstance(scenario, dict)
+        and isinstance(strategy, dict)
+        and isinstance(strategy.get("strategy"), str)
+        and all(isinstance(run[name], str) for name in ("key", "suite", "scenario", "strategy"))
+        and isinstance(run["seed"], int)
+        and run["status"] in {"done", "failed"}
+    )
 
 
 def pairing(spec: dict[str, Any]) -> str:
@@ -272,7 +253,7 @@ def _references(runs: Sequence[dict[str, Any]], pairings: Sequence[str]) -> dict
 
 
 def _metrics(run: dict[str, Any], references: _References) -> dict[str, float | None]:
-    metrics: dict[str, float | None] = dict.fromkeys(METRICS)
+    metrics: dict[str, float | None] = dict.fromkeys((*METRICS, FINETUNE_FORGETTING))
     if run["status"] == "done":
         metrics |= run["metrics"] | paired_metrics(run["accuracy_matrix"], references)
     return metrics

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,17 +22,17 @@ from benchmark.probes import in_order
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.suite_file import Source, read_source
-from benchmark.validation import validated
+from benchmark.validation import check_plain, shown, validated
 from strategies.registry import STRATEGIES
 from strategies.settings import StrategySettings
 
-RESULTS_VERSION = 2
+RESULTS_VERSION = 3
 """Part of every run's key; raised when a change of the code changes results."""
 
 AVALANCHE = "avalanche:"
 """Prefix of a strategy that is a class of Avalanche's."""
 
-_Seed = Annotated[int, Field(ge=0, lt=2**63)]
+_MOST_SEEDS = 10_000
 _Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -51,7 +51,7 @@ class _SuiteFile(BaseModel):
 
     suite: str = Field(min_length=1)
     description: str = ""
-    seeds: int | list[_Seed] = Field(5, description="How many (0, 1, ...), or which.")
+    seeds: Any = Field(5, description="How many (0, 1, ...), or which.")
     scenarios: dict[str, dict[str, Any] | None] = Field(min_length=1)
     strategies: dict[str, dict[str, Any] | None] = Field(min_length=1)
     probes: list[str] = Field([], description="What to record of the inside of every run.")
@@ -98,7 +98,7 @@ class Run:
 
     def cell(self) -> dict[str, Any]:
         """Return the fields that a record of this run takes over."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,7 @@ class Suite:
         scenarios: By name.
         strategies: By name.
         probes: What its runs record of their inside, names of ``PROBES``.
+        source: The file that it was read from, for messages.
     """
 
     name: str
@@ -119,7 +120,8 @@ class Suite:
     seeds: tuple[int, ...]
     scenarios: Mapping[str, ScenarioSettings]
     strategies: Mapping[str, Strategy]
-    probes: tuple[str, ...] = ()
+    probes: tuple[str, ...]
+    source: Source = field(repr=False, compare=False)
 
     def data_sets(self) -> list[str]:
         """Return the names of all data sets that the suite reads."""
@@ -132,13 +134,13 @@ class Suite:
             root: The folder that holds the data sets, which are there.
 
         Raises:
-            UserError: Names the scenario.
+            UserError: Names the scenario and its line.
         """
         for name, scenario in self.scenarios.items():
             try:
                 scenario.check_data(root)
             except UserError as error:
-                raise UserError(f"suite {self.name!r}: scenarios.{name}: {error}") from None
+                raise self.source.error(("scenarios", name), str(error)) from None
 
     def runs(self, device: str, root: Path) -> list[Run]:
         """Return every run: all scenarios, seed by seed, so that early results are paired.
@@ -211,9 +213,10 @@ def load_suite(
     source = read_source(suite)
     for assignment in settings:
         source.assign(assignment)
-    file = validated(_SuiteFile, source.content, source, ())
     if seeds is not None:
-        file.seeds = _parse_seeds(seeds)
+        source.content["seeds"] = _parse_seeds(seeds)
+        source.assigned["seeds",] = "--seeds"
+    file = validated(_SuiteFile, source.content, source, ())
     checked = Suite(
         name=file.suite,
         description=file.description,
@@ -221,6 +224,7 @@ def load_suite(
         scenarios={n: _scenario(n, entry or {}, source) for n, entry in file.scenarios.items()},
         strategies={n: _strategy(n, entry or {}, source) for n, entry in file.strategies.items()},
         probes=in_order(file.probes, source),
+        source=source,
     )
     if strategies is None:
         return checked
@@ -237,12 +241,14 @@ def load_suite(
 def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSettings:
     path = ("scenarios", name)
     family = entry.get("family", name)
+    where = (*path, "family") if "family" in entry else path
+    if not isinstance(family, str):
+        raise source.error(where, f"expected the name of a family, got {shown(family)}")
     if family not in FAMILIES:
         load_packages()
     if family not in FAMILIES:
-        where = (*path, "family") if "family" in entry else path
         raise source.error(
-            where, f"unknown scenario family {family!r}; {nearest(str(family), FAMILIES)}"
+            where, f"unknown scenario family {family!r}; {nearest(family, FAMILIES)}"
         )
     settings = validated(FAMILIES[family], entry | {"family": family}, source, path)
     for data in sorted(settings.data_sets()):
@@ -258,15 +264,18 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
     path = ("strategies", name)
     settings = dict(entry)
     kind = settings.pop("strategy", name)
-    if isinstance(kind, str) and kind.startswith(AVALANCHE):
+    where = (*path, "strategy") if "strategy" in entry else path
+    if not isinstance(kind, str):
+        raise source.error(where, f"expected the name of a strategy, got {shown(kind)}")
+    if kind.startswith(AVALANCHE):
         checked = validated(AvalancheSettings, settings, source, path)
+        check_plain(checked.arguments, source, (*path, "arguments"))
         return Strategy(name, kind, checked, (None,))
     if kind not in STRATEGIES:
         load_packages()
     if kind not in STRATEGIES:
-        where = (*path, "strategy") if "strategy" in entry else path
         known = [*STRATEGIES, f"{AVALANCHE}CLASS"]
-        raise source.error(where, f"unknown strategy {kind!r}; {nearest(str(kind), known)}")
+        raise source.error(where, f"unknown strategy {kind!r}; {nearest(kind, known)}")
     chosen = STRATEGIES[kind]
     if not chosen.has_strength:
         return Strategy(name, kind, validated(chosen.settings, settings, source, path), (None,))
@@ -274,7 +283,8 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
         raise source.error((*path, "seed"), "the suite's seeds decide it; remove this line")
     if "strength" in settings and "strengths" in settings:
         raise source.error((*path, "strengths"), "give strength or strengths, not both")
-    sweep = validated(_Sweep, {"strengths": settings.pop("strengths", None)}, source, path)
+    given = {name: settings.pop(name) for name in ["strengths"] if name in settings}
+    sweep = validated(_Sweep, given, source, path)
     checked_settings = validated(chosen.settings, settings, source, path)
     strengths = sweep.strengths or [checked_settings.strength]  # type: ignore[attr-defined]
     if len(set(strengths)) < len(strengths):
@@ -289,17 +299,33 @@ def _plugin(kind: str, name: str) -> dict[str, str]:
 
 
 class _Sweep(BaseModel):
-    strengths: list[_Strength] | None = Field(min_length=1)
+    strengths: list[_Strength] = Field([], min_length=1)
 
 
-def _seeds(seeds: int | list[int], source: Source) -> tuple[int, ...]:
-    if isinstance(seeds, int):
-        if seeds < 1:
-            raise source.error(("seeds",), f"at least one seed is needed, not {seeds}")
-        return tuple(range(seeds))
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise source.error(("seeds",), f"expected different seeds, got {seeds}")
-    return tuple(seeds)
+def _seeds(seeds: Any, source: Source) -> tuple[int, ...]:
+    if isinstance(seeds, list):
+        for place, seed in enumerate(seeds):
+            if not _whole(seed) or not 0 <= seed < 2**63:
+                message = f"a seed is a whole number from 0 to 2^63 - 1, got {shown(seed)}"
+                raise source.error(("seeds", place), message)
+            if seed in seeds[:place]:
+                raise source.error(("seeds", place), f"expected different seeds, got {seed} twice")
+        if not seeds:
+            raise source.error(("seeds",), "at least one seed is needed, got []")
+        return tuple(seeds)
+    if not _whole(seeds):
+        message = f"expected how many seeds (5) or a list of them ([3, 5, 8]), got {shown(seeds)}"
+        raise source.error(("seeds",), message)
+    if seeds < 1:
+        raise source.error(("seeds",), f"at least one seed is needed, not {seeds}")
+    if seeds > _MOST_SEEDS:
+        message = f"{shown(seeds)} seeds are too many; for the seed of that number write [{seeds}]"
+        raise source.error(("seeds",), message)
+    return tuple(range(seeds))
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _parse_seeds(text: str) -> int | list[int]:

@@ -22,21 +22,21 @@ class Source:
         name: The file, as messages name it.
         content: Plain data.
         lines: The line, counted from 1, of every path in it.
-        assigned: Paths that came from the command line.
+        assigned: Paths that came from the command line, with the option.
     """
 
     name: str
     content: dict[str, Any]
     lines: dict[_Path, int] = field(default_factory=dict)
-    assigned: set[_Path] = field(default_factory=set)
+    assigned: dict[_Path, str] = field(default_factory=dict)
 
     def error(self, path: _Path, message: str) -> UserError:
         """Return an error that says where in the file, or in which option, something is wrong."""
-        dotted = ".".join(str(part) for part in path)
+        dotted = ".".join(str(p) if str(p).isprintable() else repr(p) for p in path)
         place = self.name
         for end in range(len(path), -1, -1):
             if path[:end] in self.assigned:
-                place = "--set"
+                place = self.assigned[path[:end]]
                 break
             if path[:end] in self.lines:
                 place = f"{self.name}, line {self.lines[path[:end]]}"
@@ -64,15 +64,17 @@ class Source:
             if not isinstance(inside, dict):
                 raise UserError(f"--set {assignment}: {part!r} has no settings inside it")
         inside[path[-1]] = value
-        self.assigned.add(path)
+        self.assigned[path] = "--set"
 
     def _check_label(self, path: tuple[str, ...], assignment: str) -> None:
         """A mistyped scenario must not become a new one."""
         group = self.content.get(path[0])
         if path[0] in {"scenarios", "strategies"} and isinstance(group, dict):
-            label = path[1] if len(path) > 1 else ""
+            if len(path) < 2:
+                raise UserError(f"--set {assignment}: expected {path[0]}.NAME.KEY=VALUE")
+            label = path[1]
             if label not in group:
-                hint = nearest(label, group)
+                hint = nearest(label, map(str, group))
                 raise UserError(f"--set {assignment}: no {label!r} in {path[0]}; {hint}")
 
 
@@ -91,7 +93,7 @@ def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
         raise UserError(f"--set {assignment}: expected {expected}")
     try:
         return name, yaml.safe_load(text)
-    except yaml.YAMLError:
+    except (yaml.YAMLError, ValueError):
         raise UserError(f"--set {assignment}: {text!r} is not a YAML value") from None
 
 
@@ -121,10 +123,7 @@ def read_source(suite: str) -> Source:
     """
     path = Path(suite)
     if path.is_file():
-        try:
-            return _parse(suite, path.read_text("utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"{suite}: cannot be read as text: {error}") from None
+        return _parse(suite, _read(path))
     shipped = shipped_suites()
     if suite in shipped:
         return _parse(f"{suite} (shipped suite)", shipped[suite])
@@ -133,37 +132,115 @@ def read_source(suite: str) -> Source:
     raise UserError(f"{suite}: neither a file nor a shipped suite; {nearest(suite, shipped)}")
 
 
+def _read(path: Path) -> str:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}, line {line}: not text in UTF-8: the byte 0x{content[error.start]:02x}; save "
+            "the file in that encoding"
+        ) from None
+
+
 def _parse(name: str, text: str) -> Source:
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        source = Source(name, {})
+        if node is not None:
+            _Lines(source, loader).note(node, ())
+        content = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise UserError(f"{name}{line}: not valid YAML: {problem}") from None
-    if not isinstance(content, dict):
         raise UserError(
-            f"{name}: expected a mapping with the keys suite, scenarios and strategies, got "
-            f"{type(content).__name__}"
+            f"{name}{_line_of(error, text)}: not valid YAML: {_problem(error)}"
+        ) from None
+    except RecursionError:
+        raise UserError(f"{name}: not a suite: lists or mappings nested too deeply") from None
+    except ValueError as error:  # a date like 2020-99-99
+        raise UserError(f"{name}: not valid YAML: {error}") from None
+    if not isinstance(content, dict):
+        got = "an empty file" if content is None else type(content).__name__
+        raise UserError(
+            f"{name}: expected a mapping with the keys suite, scenarios and strategies, got {got}"
         )
-    source = Source(name, content)
-    _note_lines(source, node, ())
+    source.content = content
     return source
 
 
-def _note_lines(source: Source, node: Any, path: _Path) -> None:
-    if isinstance(node, yaml.MappingNode):
+def _line_of(error: yaml.YAMLError, text: str) -> str:
+    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+    if mark:
+        return f", line {mark.line + 1}"
+    if isinstance(error, yaml.reader.ReaderError):  # a control character
+        return f", line {text[: error.position].count(chr(10)) + 1}"
+    return ""
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.reader.ReaderError):
+        return f"the character {chr(int(error.character))!r} must not stand in it"
+    return str(getattr(error, "problem", None) or "it cannot be parsed")
+
+
+_MOST_LINES = 100_000
+_MERGE = "tag:yaml.org,2002:merge"
+
+
+class _Lines:
+    """Notes the line of every path in a YAML file, before merge keys (``<<``) are resolved."""
+
+    def __init__(self, source: Source, loader: yaml.SafeLoader) -> None:
+        self._source = source
+        self._loader = loader
+        self._inside: list[Any] = []
+
+    def note(self, node: Any, path: _Path) -> None:
+        """Note the lines of what a node holds.
+
+        Raises:
+            UserError: A key stands twice in it, or it refers to itself.
+        """
+        line = node.start_mark.line + 1
+        if node in self._inside:
+            raise UserError(f"{self._source.name}, line {line}: the anchor here refers to itself")
+        if len(self._source.lines) > _MOST_LINES:
+            raise UserError(f"{self._source.name}: too large: over {_MOST_LINES} keys and values")
+        self._inside.append(node)
+        if isinstance(node, yaml.MappingNode):
+            self._mapping(node, path)
+        elif isinstance(node, yaml.SequenceNode):
+            for index, value in enumerate(node.value):
+                self._source.lines[(*path, index)] = value.start_mark.line + 1
+                self.note(value, (*path, index))
+        self._inside.pop()
+
+    def _mapping(self, node: yaml.MappingNode, path: _Path) -> None:
+        merged = [value for key, value in node.value if key.tag == _MERGE]
+        own: dict[Any, int] = {}
         for key, value in node.value:
-            inner = (*path, key.value)
-            if inner in source.lines:
+            if key.tag == _MERGE or not isinstance(key, yaml.ScalarNode):
+                continue  # of the latter, the loader complains
+            name, line = self._loader.construct_object(key), key.start_mark.line + 1
+            if name in own:
                 raise UserError(
-                    f"{source.name}, line {key.start_mark.line + 1}: the key {key.value!r} stands "
-                    f"here twice (first in line {source.lines[inner]}); remove one"
+                    f"{self._source.name}, line {line}: the key {name!r} stands "
+                    f"here twice (first in line {own[name]}); remove one"
                 )
-            source.lines[inner] = key.start_mark.line + 1
-            _note_lines(source, value, inner)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            source.lines[(*path, index)] = value.start_mark.line + 1
-            _note_lines(source, value, (*path, index))
+            own[name] = self._source.lines[(*path, name)] = line
+            self.note(value, (*path, name))
+        if len(merged) > 1:
+            raise UserError(
+                f"{self._source.name}, line {merged[1].start_mark.line + 1}: the key '<<' stands "
+                "here twice; write one list, <<: [*a, *b]"
+            )
+        if merged:
+            known = dict(self._source.lines)
+            several = isinstance(merged[0], yaml.SequenceNode)
+            for part in reversed(merged[0].value) if several else merged:
+                self.note(part, path)  # the first of several counts, and what stands here itself
+            self._source.lines.update(known)

@@ -18,6 +18,7 @@ from avalanche.training.templates.base_sgd import PeriodicEval
 from torch import Tensor, nn
 
 from benchmark.first_model import FirstModel
+from benchmark.generators import seed_generators
 
 EVALUATION_BATCH = 512
 
@@ -88,6 +89,9 @@ class InMemoryTraining(SupervisedTemplate):
         batch_size: Samples of a training batch.
         steps: Optimizer steps of each experience.
         order_seeds: Seeds the order of each experience's batches.
+        noise_seeds: Two for each experience: the generators that the network may draw from
+            (dropout, say) are seeded with the one before its training and with the other after it,
+            so that what a strategy draws changes nothing there. Empty: they are left alone.
         device: Where model and data are.
         plugins: The strategy under test and whatever watches it.
     """
@@ -102,6 +106,7 @@ class InMemoryTraining(SupervisedTemplate):
         order_seeds: Sequence[int],
         device: str,
         plugins: Sequence[Any],
+        noise_seeds: Sequence[tuple[int, int]] = (),
     ) -> None:
         super().__init__(
             model=model,
@@ -117,6 +122,7 @@ class InMemoryTraining(SupervisedTemplate):
         self.plugins: list[Any] = [p for p in self.plugins if not isinstance(p, idle)]
         self._steps = list(steps)
         self._order_seeds = list(order_seeds)
+        self._noise_seeds = list(noise_seeds)
 
     def training_epoch(self, **arguments: Any) -> None:
         """Train on the batches: Avalanche's loop, calling only what a plugin implements."""
@@ -174,15 +180,18 @@ class InMemoryTraining(SupervisedTemplate):
         In the latter case the plugins see one step in which the parameters that were trained
         have a gradient of zero, and nothing moves.
         """
+        i = self.experience.current_experience
+        before, after = self._noise_seeds[i] if self._noise_seeds else (None, None)
+        if before is not None:
+            seed_generators(before)
         if first_model is None:
             super()._train_exp(experience, eval_streams, **arguments)
-            return
-        # Only what was trained: later models' private parts are as this run made them.
-        self.model.load_state_dict(first_model.state, strict=False)
-        self.optimizer.load_state_dict(first_model.optimizer)
-        for name, parameter in self.model.named_parameters():
-            parameter.grad = torch.zeros_like(parameter) if name in first_model.trained else None
-        self._after_backward(**arguments)
+        else:
+            first_model.put_into(self.model, self.optimizer)
+            self._after_backward(**arguments)
+            self._before_update(**arguments)
+        if after is not None:
+            seed_generators(after)
 
     def _unpack_minibatch(self) -> None:
         """Nothing to unpack: a batch is a list of tensors that are on the device already."""

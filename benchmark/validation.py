@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import isfinite
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +13,7 @@ from benchmark.suite_file import Source
 from strategies.settings import StrategySettings
 
 _M = TypeVar("_M", bound=BaseModel)
+_Path = tuple[Any, ...]
 
 
 def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...]) -> _M:
@@ -27,19 +29,97 @@ def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...
         UserError: Names the file, the line or key, what was expected and the nearest name.
     """
     try:
-        return model.model_validate(values)
+        checked = model.model_validate(values)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        inner, valid = _follow(model, problem["loc"])
-        raise source.error((*path, *inner), _explain(problem, inner, valid)) from None
+        inner = _place(values, problem)
+        raise source.error((*path, *inner), _explain(problem, model)) from None
+    for inner, value, given in _pairs(checked, values):
+        if isinstance(given, bool) and not isinstance(value, bool):
+            raise source.error((*path, *inner), f"expected a number, got {shown(given)}")
+    return checked
 
 
-def _follow(model: type[BaseModel], location: Sequence[Any]) -> tuple[tuple[Any, ...], set[str]]:
-    """Return pydantic's location as a path in the file, and the keys valid where it ends.
+def check_plain(value: Any, source: Source, path: _Path) -> None:
+    """Refuse what is no number, text, true, false, null, or list or mapping of such.
+
+    YAML has dates, sets and bytes, too, and numbers that are not finite; a store has not.
+
+    Args:
+        value: From the file.
+        source: The file, for the message.
+        path: Where in the file it stands.
+
+    Raises:
+        UserError: Says where.
+    """
+    if isinstance(value, dict):
+        for key, part in value.items():
+            if not isinstance(key, str):
+                message = f"expected a name, got {shown(key)}; write '{shown(key)}'"
+                raise source.error((*path, key), message)
+            check_plain(part, source, (*path, key))
+    elif isinstance(value, list):
+        for index, part in enumerate(value):
+            check_plain(part, source, (*path, index))
+    elif not isinstance(value, str | int | float | None) or (
+        isinstance(value, float) and not isfinite(value)
+    ):
+        expected = (
+            "expected a finite number, a text in quotes, true, false, null, or a list of such"
+        )
+        raise source.error(path, f"{expected}, got {shown(value)}")
+
+
+def shown(value: Any) -> str:
+    """Return a value of a suite file as it is quoted in a message."""
+    words = {None: "null", True: "true", False: "false"}
+    text = words[value] if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _pairs(value: Any, given: Any, path: _Path = ()) -> Iterator[tuple[_Path, Any, Any]]:
+    """Return what was made of each value that stands in the file."""
+    if isinstance(value, BaseModel) and isinstance(given, Mapping):
+        for key in given:
+            if key in type(value).model_fields:
+                yield from _pairs(getattr(value, key), given[key], (*path, key))
+    elif isinstance(value, list | tuple) and isinstance(given, list | tuple):
+        for index, (one, other) in enumerate(zip(value, given, strict=False)):
+            yield from _pairs(one, other, (*path, index))
+    else:
+        yield path, value, given
+
+
+def _place(values: Any, problem: Any) -> _Path:
+    """Return where in the values the problem is.
 
     Pydantic's location also names the member of a union that was tried, which no file has.
     """
-    path: list[Any] = []
+    path: _Path = ()
+    kind, location = problem["type"], problem["loc"]
+    if _is_about_key(problem):
+        location = (*location[: -2 if location[-1] == "[key]" else -1], problem["input"])
+    if kind == "value_error":  # of several keys together; the message begins with the one
+        location = (*location, problem["msg"].removeprefix("Value error, ").split()[0].strip(":"))
+    for part in location:
+        inside: Iterable[Any] = values if isinstance(values, dict) else ()
+        if part in (range(len(values)) if isinstance(values, list) else inside):
+            values = values[part]
+            path = (*path, part)
+    if kind == "missing" and isinstance(location[-1], str):
+        path = (*path, location[-1])
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        path = (*path, problem["ctx"]["discriminator"].strip("'"))
+    return path
+
+
+def _is_about_key(problem: Any) -> bool:
+    return bool(problem["loc"][-1:] == ("[key]",) or problem["type"] == "invalid_key")
+
+
+def _valid_keys(model: type[BaseModel], location: Sequence[Any]) -> set[str]:
+    """Return the keys that are valid where a location ends."""
     options: list[Any] = [model]
     valid: set[str] = set()
     for part in location:
@@ -47,16 +127,14 @@ def _follow(model: type[BaseModel], location: Sequence[Any]) -> tuple[tuple[Any,
         tagged = [m for m in models if part in get_args(_annotation(m, "name"))]
         if len(models) > 1 and tagged:
             options = tagged
-            continue
-        if path and not models and isinstance(part, str):
-            continue  # 'int' or 'list[...]': the type that was tried
+        if tagged or not models:
+            continue  # the type that was tried, which no file has
         valid = {name for m in models for name in m.model_fields}
         if any(issubclass(m, StrategySettings) for m in models):
             valid |= {"strategy", "strengths"} if "strength" in valid else {"strategy"}
             valid -= {"seed"}
-        path.append(part)
         options = [o for m in models for o in _members(_annotation(m, part))]
-    return tuple(path), valid
+    return valid
 
 
 def _annotation(model: type[BaseModel], name: Any) -> Any:
@@ -65,15 +143,48 @@ def _annotation(model: type[BaseModel], name: Any) -> Any:
 
 
 def _members(annotation: Any) -> list[Any]:
-    return list(get_args(annotation)) or [annotation]
+    parts = get_args(annotation)
+    return [member for part in parts for member in _members(part)] if parts else [annotation]
 
 
-def _explain(problem: Any, path: tuple[Any, ...], valid: set[str]) -> str:
-    kind, given = problem["type"], problem.get("input")
-    if kind == "extra_forbidden":
-        return f"unknown key {path[-1]!r}; {nearest(str(path[-1]), valid)}"
-    if kind == "missing":
-        return "this key is missing"
-    message = problem["msg"].removeprefix("Value error, ")
+_EXPECTED = {
+    "dict_type": "expected a mapping of names to values",
+    "model_type": "expected a mapping of names to values",
+    "model_attributes_type": "expected a mapping of names to values",
+    "tuple_type": "expected a list",
+    "too_short": "expected {min_length} or more entries",
+    "too_long": "expected {max_length} entries at most",
+}
+"""In place of pydantic's own words, where these speak of Python."""
+
+
+def _explain(problem: Any, model: type[BaseModel]) -> str:
+    kind, given, context = problem["type"], problem.get("input"), problem.get("ctx", {})
+    message: str = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
-    return message if kind == "value_error" else f"{message}, got {given!r}"
+    if kind == "extra_forbidden":
+        key = str(problem["loc"][-1])
+        valid = _valid_keys(model, problem["loc"])
+        message = f"unknown key {key!r}; {nearest(key, valid)}"
+    elif kind == "missing" and isinstance(problem["loc"][-1], int):
+        message = f"too few entries, got {shown(given)}"
+    elif kind in {"missing", "union_tag_not_found"}:
+        message = "this key is missing"
+    elif _is_about_key(problem):
+        message = f"expected a name, got {shown(given)}; write '{shown(given)}'"
+    elif kind == "union_tag_invalid":
+        known = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
+        message = f"unknown name {context['tag']!r}; {nearest(str(context['tag']), known)}"
+    elif kind != "value_error":
+        message = _EXPECTED.get(kind, message).format(**context)
+        message = f"{message}, got {shown(given)}{_as_number(kind, given)}"
+    return message
+
+
+def _as_number(kind: str, given: Any) -> str:
+    """YAML reads 1e3 as text."""
+    try:
+        whole = kind == "int_type" and isinstance(given, str) and float(given).is_integer()
+    except ValueError:
+        return ""
+    return f"; write {float(given):.0f}" if whole else ""

@@ -9,11 +9,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.metrics import METRICS
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.store import Record
+from reports.bootstrap import Estimate
 from reports.cells import Cell
+from reports.ratio import REDUCTION
+from reports.statistics import FEWEST_SEEDS, Limits, half_width
 
 _Numbers = NDArray[Any]
+_VALUES = (*METRICS, FINETUNE_FORGETTING)
+
+BANDS = (
+    f"95 % intervals over seeds, below {FEWEST_SEEDS} seeds from the lowest of them to the highest"
+)
+"""What a caption says of ``drawn`` bands and lines."""
+
+ALONE = f"small points are single seeds, where fewer than {FEWEST_SEEDS} ran"
+"""What a caption says of points in place of an interval."""
 
 CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "position", "accuracy")
 
@@ -22,7 +34,8 @@ def runs_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row a run, with one column a metric (NaN where it is not defined).
 
     Columns: key, scenario, variant (its label), strategy, kind, strength, seed, status,
-    counted (finished and not replaced by a newer run with the same seed), seconds, metrics.
+    counted (finished and not replaced by a newer run with the same seed), seconds, metrics, and
+    the forgetting of fine-tuning with the same seed, which forgetting reduction divides by.
     """
     rows = [
         {
@@ -36,30 +49,66 @@ def runs_frame(cells: Sequence[Cell]) -> pd.DataFrame:
             "status": record.status,
             "counted": any(record is counted for counted in cell.done),
             "seconds": record.seconds,
-            **{metric: record.metrics.get(metric) for metric in METRICS},
+            **{metric: record.metrics.get(metric) for metric in _VALUES},
         }
         for cell in cells
         for record in cell.runs
     ]
     frame = pd.DataFrame(rows)
-    return frame.astype(dict.fromkeys(("strength", *METRICS), float)) if rows else frame
+    return frame.astype(dict.fromkeys(("strength", *_VALUES), float)) if rows else frame
 
 
 def summary_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row a scenario, variant and metric.
 
     Columns: scenario, variant, metric, n (seeds with a value), mean, low, high (95 %
-    interval, NaN below two seeds) and minimum (the worst seed).
+    interval, NaN below ``FEWEST_SEEDS``), median, minimum and maximum over seeds, far_off
+    (how many seeds are far from all others, see ``reports/collapse.py``) and reason (why
+    forgetting reduction has no value, where it has none).
     """
     rows = []
     for cell in cells:
         for metric in METRICS:
             found = cell.interval(metric)
-            values = (found.n, found.mean, found.low, found.high, found.minimum)
-            rows.append((cell.scenario, cell.variant.label, metric, *values))
-    columns = ["scenario", "variant", "metric", "n", "mean", "low", "high", "minimum"]
-    frame = pd.DataFrame(rows, columns=columns)
-    return frame.astype(dict.fromkeys(("mean", "low", "high", "minimum"), float))
+            far = found.strays.count if found.strays else 0
+            reason = cell.removed.reason if metric == REDUCTION else None
+            values = [found.value, found.low, found.high, *_over_seeds(found)]
+            rows.append((cell.scenario, cell.variant.label, metric, found.n, *values, far, reason))
+    numbers = ["mean", "low", "high", "median", "minimum", "maximum"]
+    columns = ["scenario", "variant", "metric", "n", *numbers, "far_off", "reason"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
+
+
+def over_seeds(grouped: Any, limits: Limits | None) -> pd.DataFrame:
+    """Return mean and spread of a grouped column: the same interval as ``mean_estimate``.
+
+    Args:
+        grouped: A column, grouped by all but the seeds.
+        limits: What its values can be.
+
+    Returns:
+        A row a group: its keys, n, mean, low, high (95 % interval, NaN below
+        ``FEWEST_SEEDS``), minimum and maximum.
+    """
+    found = grouped.agg(n="count", mean="mean", std="std", minimum="min", maximum="max")
+    found = found.reset_index()
+    half = half_width(found.pop("std"), found["n"])
+    ends = found["mean"] - half, found["mean"] + half
+    low, high = (end if limits is None else end.clip(*limits) for end in ends)
+    found.insert(found.columns.get_loc("mean") + 1, "low", low)
+    found.insert(found.columns.get_loc("low") + 1, "high", high)
+    return found
+
+
+def drawn(found: pd.DataFrame) -> pd.DataFrame:
+    """Fill in what is drawn where there is no interval: from the lowest seed to the highest.
+
+    Args:
+        found: As ``over_seeds`` returns it.
+    """
+    return found.assign(
+        low=found["low"].fillna(found["minimum"]), high=found["high"].fillna(found["maximum"])
+    )
 
 
 def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -105,6 +154,10 @@ def matrices_frame(cells: Sequence[Cell]) -> pd.DataFrame:
         for (i, j), accuracy in np.ndenumerate(mean_matrix(cell))
     ]
     return pd.DataFrame(rows, columns=["scenario", "variant", "trained", "model", "accuracy"])
+
+
+def _over_seeds(found: Estimate) -> tuple[float | None, float | None, float | None]:
+    return found.median, found.minimum, found.maximum
 
 
 def _lines(record: Record) -> Iterator[tuple[int, int, _Numbers, _Numbers, _Numbers]]:

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark.store import Record
-from reports.statistics import Interval, mean_interval
+from reports.bootstrap import Estimate, mean_estimate
+from reports.ratio import REDUCTION, Removed, forgetting_pairs, removed
+from reports.statistics import limits_of
 
 FINETUNE, FREEZE, INDEPENDENT, JOINT = "finetune", "freeze", "independent", "joint"
 REFERENCES = (FINETUNE, FREEZE, INDEPENDENT, JOINT)
@@ -76,9 +78,17 @@ class Cell:
         """All runs of the cell."""
         yield from (*self.done, *self.failed, *self.repeated)
 
-    def interval(self, metric: str) -> Interval:
+    def interval(self, metric: str) -> Estimate:
         """Return a metric's mean over the seeds and its interval, fractions."""
-        return mean_interval(record.metrics.get(metric) for record in self.done)
+        if metric == REDUCTION:
+            return self.removed.share
+        values = {record.seed: record.metrics.get(metric) for record in self.done}
+        return mean_estimate({self.scenario: values}, limits_of(metric))
+
+    @property
+    def removed(self) -> Removed:
+        """The share of fine-tuning's forgetting that is avoided: a ratio of means over seeds."""
+        return removed(forgetting_pairs(self.done))
 
 
 def strength_text(strength: float) -> str:

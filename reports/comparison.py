@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import product
 from math import lgamma, sqrt
 from typing import Any
 
@@ -17,15 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.bootstrap import Estimate, mean_estimate
-from reports.statistics import CONFIDENCE
+from reports.permutation import EXACT_SEEDS, sign_flip, smallest_p
+from reports.statistics import CONFIDENCE, FEWEST_SEEDS, Limits
 
 Array = NDArray[np.float64]
 Runs = Mapping[str, Mapping[int, float | None]]
 """Values of a variant by scenario and seed; ``None`` where the metric is not defined."""
 
-SIGN_FLIP, WILCOXON = "exact sign-flip permutation test", "Wilcoxon signed-rank test"
-EXACT_PAIRS = 12
-"""Up to so many pairs every one of the 2^n ways to flip signs is gone through."""
+EXACT, DRAWN = "exact sign-flip test", "Monte Carlo sign-flip test"
 
 _DIGITS = 12  # differences are rounded to so many: what is left is rounding, not a difference
 
@@ -37,7 +34,8 @@ class Comparison:
     Attributes:
         difference: Mean over scenarios of the mean difference (ours minus theirs), with the
             interval of ``bootstrap.mean_estimate``; its ``n`` counts the pairs.
-        test: Which test ``p`` is of, ``None`` where there is none (below two pairs, or a
+        seeds: How many seeds these pairs are of; scenarios share them.
+        test: Which test ``p`` is of, ``None`` where there is none (below two seeds, or a
             scenario without pairs).
         p: Two-sided p-value, before any correction.
         p_holm: After Holm's correction, where a family was corrected.
@@ -47,6 +45,7 @@ class Comparison:
     """
 
     difference: Estimate
+    seeds: int
     test: str | None
     p: float | None
     p_holm: float | None
@@ -56,44 +55,37 @@ class Comparison:
 
     @property
     def smallest_p(self) -> float:
-        """The smallest p-value that so many pairs can give; see ``smallest_p``."""
-        return smallest_p(self.difference.n)
+        """The smallest p-value that so many seeds can give."""
+        return smallest_p(self.seeds)
 
 
-def compare(ours: Runs, theirs: Runs) -> Comparison:
+def compare(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Comparison:
     """Compare two variants over the scenarios and seeds which both have values of.
 
-    The test: up to ``EXACT_PAIRS`` pairs, the exact sign-flip permutation test of the mean
-    over scenarios (Fisher, The Design of Experiments, 1935), else the Wilcoxon signed-rank
-    test of all pairs without those that are equal. Both ask whether the differences are
-    symmetric around zero in every scenario.
+    The test is that of the mean difference which is shown: signs are flipped of whole seeds,
+    in all scenarios at once (``permutation.sign_flip``). A seed contributes
+    ``sum_k d_ks / (K n_k)`` to the mean over K scenarios, over those k in which it has a pair.
 
     Args:
         ours: Values of the variant in question.
         theirs: Values of the variant it is compared with.
+        limits: What the difference can be, see ``bootstrap.mean_estimate``.
     """
     pairs = {name: _differences(ours, theirs, name) for name in sorted({*ours, *theirs})}
-    difference = mean_estimate({name: list(values) for name, values in pairs.items()})
-    improvement = _improvement(pairs)
-    if difference.value is None or difference.n < 2:
-        return Comparison(difference, None, None, None, None, None, improvement)
-    values = np.concatenate(list(pairs.values()))
-    weights = np.concatenate([np.full(d.size, 1 / d.size) for d in pairs.values()])
-    exact = values.size <= EXACT_PAIRS
-    p = _sign_flip(values * weights) if exact else _wilcoxon(values)
-    test = SIGN_FLIP if exact else WILCOXON
+    difference = mean_estimate(pairs, limits)
+    seeds = sorted({seed for own in pairs.values() for seed in own})
+    improvement = _improvement(pairs, len(seeds))
+    if difference.value is None or len(seeds) < 2:
+        return Comparison(difference, len(seeds), None, None, None, None, None, improvement)
+    parts = np.array([
+        sum(own[seed] / len(own) for own in pairs.values() if seed in own) / len(pairs)
+        for seed in seeds
+    ])  # fmt: skip
+    test = EXACT if len(seeds) <= EXACT_SEEDS else DRAWN
+    values = np.sort(np.concatenate([list(own.values()) for own in pairs.values()]))
     effect, rank = effect_size(values), rank_biserial(values)
-    return Comparison(difference, test, p, None, effect, rank, improvement)
-
-
-def smallest_p(pairs: int) -> float:
-    """Return the smallest two-sided p-value that so many pairs can give: ``2^(1 - n)``.
-
-    Of all ``2^n`` ways to flip signs, two are as extreme as all pairs pointing one way. Below
-    six pairs it is above 0.05: no test can reach 5 %. (With normal differences a t-test could;
-    neither test here assumes that.)
-    """
-    return float(min(1.0, 2.0 ** (1 - pairs)))
+    p = sign_flip(parts)
+    return Comparison(difference, len(seeds), test, p, None, effect, rank, improvement)
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
@@ -111,12 +103,25 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
+def holm_of(least: float, p_values: Sequence[float]) -> float:
+    """Return what Holm's correction would make of ``least`` in place of one not below it.
+
+    Args:
+        least: A p-value.
+        p_values: The family, with the one that it takes the place of.
+    """
+    below = [p for p in p_values if p < least]
+    return max(p for p in holm([*below, *[least] * (len(p_values) - len(below))]) if p is not None)
+
+
 def effect_size(differences: Array) -> float | None:
     """Return Cohen's ``d_z = mean / s`` of differences, times Hedges' small-sample correction.
 
     ``J = G(f/2) / (sqrt(f/2) G((f - 1)/2))``, ``f = n - 1``, G the gamma function. Over several
     scenarios ``s`` holds the differences between them, too. Sources: Cohen, Statistical Power
     Analysis (1988), section 2.3.5; Hedges, J. Educational Statistics 6 (1981).
+
+    It has no interval, since pairs of several scenarios are not independent.
 
     Args:
         differences: One a pair, (n,).
@@ -157,54 +162,35 @@ def rank_biserial(differences: Array) -> float:
     return float((ranks * np.sign(known)).sum() / ranks.sum())
 
 
-def _differences(ours: Runs, theirs: Runs, scenario: str) -> Array:
-    """Differences of the pairs of a scenario, sorted: the order of seeds must not matter."""
+def _differences(ours: Runs, theirs: Runs, scenario: str) -> dict[int, float]:
+    """Differences of the pairs of a scenario by seed, in the order of the seeds."""
     mine, other = ours.get(scenario, {}), theirs.get(scenario, {})
-    found = [
-        a - b
-        for seed, a in mine.items()
-        if a is not None and (b := other.get(seed)) is not None
-    ]  # fmt: skip
-    return np.sort(np.round(np.array(found, dtype=float), _DIGITS))
+    return {
+        seed: round(a - b, _DIGITS)
+        for seed in sorted(mine.keys() & other.keys())
+        if (a := mine[seed]) is not None and (b := other[seed]) is not None
+    }
 
 
-def _improvement(pairs: Mapping[str, Array]) -> Estimate:
+def _improvement(pairs: Mapping[str, Mapping[int, float]], seeds: int) -> Estimate:
     """Probability of improvement, P(ours > theirs) + P(equal) / 2, within pairs of one seed.
 
     The mean over scenarios, as in Agarwal et al., NeurIPS 2021, who compare every run with
     every other; here only runs of the same seed, since they are paired in everything else.
-    With Wilson's interval for a share of n pairs (J. Am. Statistical Association 22, 1927):
-    a bootstrap has none where all pairs point one way, which with few seeds is common.
+    With Wilson's interval for a share (J. Am. Statistical Association 22, 1927): a bootstrap has
+    none where all pairs point one way, which with few seeds is common. Its n is that of the
+    seeds, as if all scenarios of a seed said the same: were that not so, more would be known.
     """
     from scipy.special import ndtri
 
-    n = sum(d.size for d in pairs.values())
-    if not pairs or not all(d.size for d in pairs.values()):
+    n = sum(len(own) for own in pairs.values())
+    if not pairs or not all(pairs.values()):
         return Estimate(None, None, None, n)
-    share = float(np.mean([(np.sign(d).mean() + 1) / 2 for d in pairs.values()]))
-    if n < 2:
+    wins = [np.sign(list(own.values())).mean() for own in pairs.values()]
+    share = float(np.mean([(win + 1) / 2 for win in wins]))
+    if seeds < FEWEST_SEEDS:
         return Estimate(share, None, None, n)
-    square = float(ndtri((1 + CONFIDENCE) / 2)) ** 2 / n
+    square = float(ndtri((1 + CONFIDENCE) / 2)) ** 2 / seeds
     center = (share + square / 2) / (1 + square)
     half = sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
     return Estimate(share, max(0.0, center - half), min(1.0, center + half), n)
-
-
-def _sign_flip(weighted: Array) -> float:
-    """Share of all ways to flip signs whose sum is at least as far from zero."""
-    sums = np.abs(_signs(weighted.size) @ weighted)
-    # The slack is for sums that are equal but for rounding.
-    return float((sums >= abs(weighted.sum()) - 10.0**-_DIGITS).mean())
-
-
-@lru_cache
-def _signs(n: int) -> Array:
-    """Every way to give n values signs, (2^n, n)."""
-    return np.array(list(product((1.0, -1.0), repeat=n)))
-
-
-def _wilcoxon(values: Array) -> float:
-    from scipy.stats import wilcoxon
-
-    unequal = values[values != 0]
-    return float(wilcoxon(unequal).pvalue) if unequal.size else 1.0

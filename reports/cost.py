@@ -15,14 +15,15 @@ from typing import Any
 import pandas as pd
 
 from benchmark.store import Record
+from reports.bootstrap import mean_estimate
 from reports.cells import FINETUNE, Cell, by_scenario
-from reports.statistics import mean_interval
 
 CAPTION = (
     "Time for an optimizer step while new models train, as the ratio to fine-tuning with the same "
-    "seed (geometric mean and 95 % interval over seeds), and the time after the last step of each, "
-    "in which importances are estimated. State is what a strategy keeps beside the model. Runs "
-    "that shared a busy machine were not timed closely: a ratio of 1.1 may be chance."
+    "seed (geometric mean over seeds, from four on with its 95 % interval), and the time after the "
+    "last step of each, in which importances are estimated. State is what a strategy keeps beside "
+    "the model. Runs that shared a busy machine were not timed closely: a ratio of 1.1 may be "
+    "chance."
 )
 """What a reader has to know of a table of ``cost_frame``."""
 
@@ -74,14 +75,14 @@ def seconds_per_step(record: Record) -> float | None:
 
 
 def _row(cell: Cell, reference: Mapping[int, float | None]) -> dict[str, Any]:
-    ratios = mean_interval(_log_ratio(record, reference) for record in cell.done)
+    ratios = mean_estimate({"": [_log_ratio(record, reference) for record in cell.done]})
     known = [record for record in cell.done if record.cost]
     return {
         "scenario": cell.scenario,
         "variant": cell.variant.label,
         "n": sum(seconds_per_step(record) is not None for record in known),
         "seconds_per_step": _median(known, seconds_per_step),
-        "ratio": _exp(ratios.mean),
+        "ratio": _exp(ratios.value),
         "ratio_low": _exp(ratios.low),
         "ratio_high": _exp(ratios.high),
         "consolidation_seconds": _median(known, consolidation_seconds),

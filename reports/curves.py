@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from reports.statistics import half_width
+from reports.aggregate import drawn, over_seeds
+from reports.statistics import ACCURACY
 
 START = 50
 """The first steps after the switch to a new model have a panel of their own, at most so many."""
@@ -89,15 +90,12 @@ def average(frame: pd.DataFrame) -> pd.DataFrame:
     """Average a panel's lines over seeds, in per cent, thinned to what can be seen.
 
     Returns:
-        Columns variant, phase, x, mean, low and high (95 % interval, the mean itself where
-        there is one seed), ordered along each line.
+        Columns variant, phase, x, mean, low and high (what is drawn, see
+        ``aggregate.drawn``), ordered along each line.
     """
     grouped = frame.groupby(["variant", "phase", "x"], observed=True)["accuracy"]
-    found = grouped.agg(["mean", "std", "count"]).reset_index()
-    half = np.nan_to_num(half_width(found["std"], found["count"]))
-    found["low"] = 100 * (found["mean"] - half)
-    found["high"] = 100 * (found["mean"] + half)
-    found["mean"] *= 100
+    found = drawn(over_seeds(grouped, ACCURACY))
+    found[["mean", "low", "high"]] *= 100
     lines = [_thinned(line) for _, line in found.groupby(["variant", "phase"], observed=True)]
     return pd.concat(lines)[["variant", "phase", "x", "mean", "low", "high"]]
 

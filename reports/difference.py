@@ -6,12 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
-from scipy.special import stdtr, stdtrit
+import numpy as np
 
-from reports.statistics import CONFIDENCE
+from reports.bootstrap import Estimate, student_estimate
+from reports.comparison import compare
+from reports.permutation import smallest_p, smallest_p_of_groups, two_groups
+from reports.statistics import FEWEST_SEEDS, Limits
 
 ROUNDING = 1e-12
 """Differences of metrics below this come from rounding: accuracies are counts of samples."""
+
+_MOST = 1_000  # seeds: how many are thought of at most
 
 
 @dataclass(frozen=True)
@@ -24,10 +29,10 @@ class Difference:
         seeds_b: How many seeds of B count.
         a: Mean of A.
         b: Mean of B.
-        half: Half the width of the 95 % interval of ``b - a``, ``None`` where noise cannot be
-            judged.
-        p: Two-sided p-value of "no difference", ``None`` where nothing was tested: noise cannot
-            be judged, the values are equal, or they differ by rounding.
+        change: ``b - a`` with its interval.
+        p: Two-sided p-value of "no difference", ``None`` where nothing was tested: one seed, or
+            all values are equal, or they differ by rounding.
+        smallest_p: The smallest p-value that so many seeds can give.
         equal: Whether all values are equal to the last bit.
     """
 
@@ -36,49 +41,71 @@ class Difference:
     seeds_b: int
     a: float
     b: float
-    half: float | None
+    change: Estimate
     p: float | None
+    smallest_p: float
     equal: bool
 
+    def seeds_needed(self, level: float) -> int | None:
+        """Return how many seeds (of each side, if unpaired) can give a p-value below a level.
 
-def difference(a: Mapping[int, float], b: Mapping[int, float]) -> Difference:
+        Args:
+            level: Of the test, after the correction for others.
+
+        Returns:
+            ``None`` where no number of seeds can: the p-value of drawn permutations has an end.
+        """
+        least = smallest_p if self.paired else lambda n: smallest_p_of_groups(n, n)
+        return next((n for n in range(2, _MOST) if least(n) < level), None)
+
+
+def difference(
+    a: Mapping[int, float], b: Mapping[int, float], limits: Limits | None = None
+) -> Difference:
     """Compare the values of two groups of seeds.
 
-    Paired by seed where two seeds match at least, see ``paired_difference``; else unpaired, see
-    ``welch_difference``. With one seed on a side there is no noise to be seen: then the seed
-    that both have is compared, if there is one.
+    Paired by seed where at least half of the smaller group's seeds are in the other, see
+    ``paired_difference``; else all are compared with all, see ``unpaired_difference``.
 
     Args:
         a: Values before by seed, at least one.
         b: Values after by seed, at least one.
+        limits: What the difference can be, see ``bootstrap.mean_estimate``.
     """
     common = sorted(a.keys() & b.keys())
-    if len(common) >= 2 or (common and min(len(a), len(b)) < 2):
-        return paired_difference([a[seed] for seed in common], [b[seed] for seed in common])
-    return welch_difference([a[seed] for seed in sorted(a)], [b[seed] for seed in sorted(b)])
+    if common and 2 * len(common) >= min(len(a), len(b)):
+        before, after = ({seed: values[seed] for seed in common} for values in (a, b))
+        return paired_difference(before, after, limits)
+    one, other = ([values[seed] for seed in sorted(values)] for values in (a, b))
+    return unpaired_difference(one, other, limits)
 
 
-def paired_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """Compare values seed by seed: Student's t on ``d = b - a``.
-
-    ``t = mean(d) / (s_d / sqrt(n))`` with ``n - 1`` degrees of freedom. Where all differences
-    are the same and not zero, p is 0: what every seed shows alike is no noise.
-    Source: Student, The Probable Error of a Mean, Biometrika 6 (1908).
+def paired_difference(
+    a: Mapping[int, float], b: Mapping[int, float], limits: Limits | None = None
+) -> Difference:
+    """Compare values seed by seed: the sign-flip test and the interval of ``comparison.compare``.
 
     Args:
-        a: Values before, one a seed.
+        a: Values before by seed.
         b: Values after, of the same seeds.
+        limits: What the difference can be.
     """
+    found = compare({"": b}, {"": a}, limits)
     n = len(a)
-    d = [after - before for before, after in zip(a, b, strict=True)]
-    half, p = _test(_mean(d), _variance(d) / n, n - 1, d) if n > 1 else (None, None)
-    return Difference(True, n, n, _mean(a), _mean(b), half, p, not any(d))
+    moved = [after - before for before, after in zip(a.values(), b.values(), strict=True)]
+    same = max(map(abs, moved)) < ROUNDING
+    p = None if same else found.p
+    means = _mean(list(a.values())), _mean(list(b.values()))
+    return Difference(True, n, n, *means, found.difference, p, smallest_p(n), not any(moved))
 
 
-def welch_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
-    """Compare values of different seeds: Welch's t, which lets their variances differ.
+def unpaired_difference(
+    a: Sequence[float], b: Sequence[float], limits: Limits | None = None
+) -> Difference:
+    """Compare values of different seeds: the permutation test of the difference of their means.
 
-    ``t = (mean(b) - mean(a)) / sqrt(v_a + v_b)`` with ``v = s^2 / n`` and
+    See ``permutation.two_groups``. The interval is Student's with Welch's degrees of freedom, which
+    lets the variances differ: standard error ``sqrt(v_a + v_b)``, ``v = s^2 / n``, and
     ``(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))`` degrees of freedom.
     Source: Welch, The Generalization of Student's Problem when Several Different Population
     Variances are Involved, Biometrika 34 (1947).
@@ -86,29 +113,21 @@ def welch_difference(a: Sequence[float], b: Sequence[float]) -> Difference:
     Args:
         a: Values before, one a seed.
         b: Values after, of other seeds.
+        limits: What the difference can be.
     """
     sizes = len(a), len(b)
     change = _mean(b) - _mean(a)
-    half = p = None
-    if min(sizes) > 1:
-        v_a, v_b = _variance(a) / sizes[0], _variance(b) / sizes[1]
+    found = Estimate(change, None, None, sum(sizes))
+    if min(sizes) >= FEWEST_SEEDS:
+        v_a, v_b = (_variance(values) / len(values) for values in (a, b))
         spread = v_a**2 / (sizes[0] - 1) + v_b**2 / (sizes[1] - 1)
         freedom = (v_a + v_b) ** 2 / spread if spread else float(sum(sizes) - 2)
-        half, p = _test(change, v_a + v_b, freedom, [change])
-    return Difference(False, *sizes, _mean(a), _mean(b), half, p, len({*a, *b}) == 1)
-
-
-def _test(
-    change: float, variance: float, freedom: float, differences: Sequence[float]
-) -> tuple[float, float | None]:
-    """Half the width of the interval of a change with this squared standard error, and its p."""
-    error = sqrt(variance)
-    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
-    if max(map(abs, differences)) < ROUNDING:
-        return half, None
-    if error < ROUNDING:
-        return half, 0.0
-    return half, 2 * float(stdtr(freedom, -abs(change) / error))
+        found = student_estimate(change, sqrt(v_a + v_b), freedom, sum(sizes), limits)
+    values = {*a, *b}
+    same = max(values) - min(values) < ROUNDING
+    p = None if same or min(sizes) < 2 else two_groups(np.array(a), np.array(b))
+    least = smallest_p_of_groups(*sizes) if min(sizes) > 1 else 1.0
+    return Difference(False, *sizes, _mean(a), _mean(b), found, p, least, len(values) == 1)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -12,12 +12,16 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from reports import aggregate
 from reports.plot import Plot
-from reports.statistics import half_width
+from reports.statistics import ACCURACY
 from reports.table import Table
 
 MANY = 2000
 """From more rows than this on, single seeds are averaged."""
+
+_LIMITS = {"accuracy": ACCURACY}
+"""What averaged columns can be; others have no ends."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ def download(part: Plot | Table) -> Download:
     """Pack the data of a figure or table."""
     data, note = part.data, ""
     if "seed" in data and len(data) > MANY:
-        data, note = over_seeds(data), "mean and 95 % interval over seeds"
+        data, note = over_seeds(data), "mean, 95 % interval and range over seeds"
     text = data.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     packed = gzip.compress(text.encode(), mtime=0)
     return Download(
@@ -56,12 +60,9 @@ def over_seeds(data: pd.DataFrame) -> pd.DataFrame:
         data: A tidy frame with a column ``seed``.
 
     Returns:
-        A row for each combination of the other columns, with n, mean, low and high (95 %
-        interval, NaN below two seeds).
+        A row for each combination of the other columns, see ``aggregate.over_seeds``.
     """
     measured = data.columns[-1]
     keys = [column for column in data.columns if column not in {"seed", measured}]
     grouped = data.groupby(keys, sort=False, dropna=False, observed=True)[measured]
-    found = grouped.agg(n="count", mean="mean", std="std").reset_index()
-    half = half_width(found.pop("std"), found["n"])
-    return found.assign(low=found["mean"] - half, high=found["mean"] + half)
+    return aggregate.over_seeds(grouped, _LIMITS.get(str(measured)))

@@ -7,7 +7,9 @@ same files, byte for byte, with the same versions of Matplotlib, pandas and pyar
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -17,9 +19,10 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from benchmark.errors import UserError, nearest
-from reports.files import write_whole
+from reports.files import Kind, Output
 from reports.latex import latex
 from reports.plot import Plot
+from reports.sections import Section
 from reports.style import figure_settings
 from reports.table import Table
 
@@ -72,6 +75,23 @@ FIGURES: dict[str, Callable[[Plot], bytes]] = {"svg": _svg, "pdf": _pdf, "png": 
 
 _SUFFIXES = {"latex": "tex"}  # where it is not the format's name
 
+_INDEX = "index.csv"
+_INDEX_COLUMNS = ("name", "kind", "files", "title", "caption")
+_INDEX_KIND = Kind("report", re.compile(",".join(_INDEX_COLUMNS).encode() + b"\n"))
+
+SVG_START = re.compile(rb'<\?xml version="1.0" encoding="UTF-8"\?>\n<svg role="img" aria-label=')
+"""Of a figure of ours; other programs begin theirs otherwise."""
+
+_STARTS = {
+    "csv": re.compile(rb"[^\0]*\Z"),  # text
+    "parquet": re.compile(rb"PAR1"),
+    "tex": re.compile(rb"% Needs \\usepackage{booktabs} in the preamble\.\n"),
+    "svg": SVG_START,
+    "pdf": re.compile(rb"%PDF-"),
+    "png": re.compile(rb"\x89PNG\r\n"),
+}
+"""How a file begins, by suffix. Whose it is says the index beside it."""
+
 
 def check_formats(option: str, values: Sequence[str], valid: Collection[str]) -> list[str]:
     """Return the formats that a user named, each once, and refuse those that cannot work.
@@ -95,37 +115,45 @@ def check_formats(option: str, values: Sequence[str], valid: Collection[str]) ->
     return formats
 
 
-def export(
-    parts: Iterable[Plot | Table], folder: Path, tables: Sequence[str], figures: Sequence[str]
-) -> None:
-    """Write tables and figures into a folder, and ``index.csv`` beside them.
+@dataclass(frozen=True)
+class Exports:
+    """The tables and figures of a report as files in a folder, and ``index.csv`` beside them.
 
-    Each file appears whole or not at all; one of the same name is replaced, others are left.
+    Only files that an index of ours stands beside are replaced; other files are left.
 
-    Args:
-        parts: What a report shows, in its order.
+    Attributes:
         folder: Where to; made where it is missing.
         tables: Formats of tables, of those in ``TABLES``.
         figures: Formats of figures, of those in ``FIGURES``.
-
-    Raises:
-        UserError: The folder cannot be written.
     """
-    index = [("name", "kind", "files", "title", "caption")]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+
+    folder: Path
+    tables: Sequence[str]
+    figures: Sequence[str]
+
+    def outputs(self, sections: Iterable[Section]) -> list[Output]:
+        """Return the files of a report's sections."""
+        return self.outputs_of(
+            replace(part, title=f"{part.title}: {answers.title}")
+            for section in sections
+            for answers in section.groups
+            for part in answers.parts
+            if isinstance(part, Plot | Table)
+        )
+
+    def outputs_of(self, parts: Iterable[Plot | Table]) -> list[Output]:
+        """Return the files of tables and figures, in their order."""
+        index: list[Sequence[str]] = [_INDEX_COLUMNS]
+        outputs = []
         for part in parts:
-            files = _files(part, tables, figures)
+            files = _files(part, self.tables, self.figures)
             for name, content in files.items():
-                write_whole(folder / name, content)
+                kind = Kind("report", _STARTS[name.rpartition(".")[2]], (_INDEX, _INDEX_KIND))
+                outputs.append(Output(self.folder / name, content, kind))
             if files:
-                kind = "table" if isinstance(part, Table) else "figure"
-                index.append((part.name, kind, " ".join(files), part.title, part.caption))
-        write_whole(folder / "index.csv", _lines(index))
-    except OSError as error:
-        raise UserError(
-            f"--files {folder}: cannot be written ({error.strerror}); name another folder"
-        ) from error
+                shown = "table" if isinstance(part, Table) else "figure"
+                index.append((part.name, shown, " ".join(files), part.title, part.caption))
+        return [Output(self.folder / _INDEX, _lines(index), _INDEX_KIND), *outputs]
 
 
 def _files(part: Plot | Table, tables: Sequence[str], figures: Sequence[str]) -> dict[str, bytes]:

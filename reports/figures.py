@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.aggregate import curves_frame
+from reports.aggregate import BANDS, curves_frame
 from reports.cells import FINETUNE, JOINT, Cell, Variant, strength_text
 from reports.curves import Panel, average, panels
 from reports.plot import Plot
@@ -46,7 +46,7 @@ def rows_of(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def curves_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str) -> Plot | None:
-    """Show accuracy over the steps of training: mean and 95 % interval over seeds.
+    """Show accuracy over the steps of training: mean and band over seeds.
 
     A row for each strategy with several strengths, fine-tuning in each for comparison. The
     strategy ``joint`` is left out: it has no order of models.
@@ -110,7 +110,7 @@ def curves_plot(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str
     return Plot(
         name,
         "Curves",
-        "Test accuracy during training: mean and 95 % interval over seeds. Strengths run from "
+        f"Test accuracy during training: means; bands are {BANDS}. Strengths run from "
         "light (weak) to dark (strong). Lines that coincide lie on each other, wide below narrow."
         + (" Joint training has no order of models, and no curve here." if joint else ""),
         f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",
@@ -127,8 +127,7 @@ def _draw_curves(
         own = mean[mean["variant"] == cell.variant.label]
         for _, phase in own.groupby("phase"):
             x = phase["x"].to_numpy()
-            # No accuracy lies beyond, however far an interval reaches.
-            low, high = (phase[end].clip(0, 100).to_numpy() for end in ("low", "high"))
+            low, high = (phase[end].to_numpy() for end in ("low", "high"))
             lines.append(np.column_stack([x, phase["mean"]]))
             bands.append(np.column_stack([[*x, *x[::-1]], [*low, *high[::-1]]]))
             looks.append(style[cell.variant])

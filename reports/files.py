@@ -1,24 +1,196 @@
-"""Files that appear whole or not at all."""
+"""Files that a command writes: whole or not at all, and over nothing but its own earlier ones.
+
+Every command writes here, but for ``run``: a store has rules of its own (see
+``benchmark/database.py``).
+"""
 
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
+
+from benchmark.errors import UserError
+
+_START = 2048
+"""Bytes at the beginning of a file that tell its kind."""
+
+_BESIDE_A_DATABASE = ("-wal", "-shm", "-journal")
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file beside its place, then move it there; one of the same name is replaced.
+@dataclass(frozen=True)
+class Kind:
+    """Files of which a command may replace an earlier one.
+
+    Attributes:
+        command: What writes them, ``report`` for ``palimpsest report``.
+        start: Matches the beginning of such a file.
+        index: Where the beginning cannot tell whose a file is (a PNG is a PNG): the file beside it
+            that can, by name and kind.
+    """
+
+    command: str
+    start: re.Pattern[bytes]
+    index: tuple[str, Kind] | None = None
+
+    def has(self, path: Path) -> bool:
+        """Whether a file is of this kind, or has nothing in it that could be lost.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        with path.open("rb") as file:
+            start = file.read(_START)
+        if not start:
+            return True
+        if self.index:
+            name, kind = self.index
+            index = path.with_name(name)
+            if not index.is_file() or not kind.has(index):
+                return False
+        return self.start.match(start) is not None
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file to be written.
+
+    Attributes:
+        path: Where; its folder is made where it is missing.
+        content: What it holds.
+        kind: What may lie there already; ``None``: nothing.
+    """
+
+    path: Path
+    content: bytes
+    kind: Kind | None
+
+
+def check_output(path: Path, kind: Kind | None, inputs: Iterable[Path] = ()) -> Path:
+    """Refuse a place where writing would destroy something.
 
     Args:
-        path: The file, in a folder that exists.
-        content: What it holds.
+        path: Where a file is to be written.
+        kind: What may lie there already; ``None``: nothing.
+        inputs: The files that the command reads.
+
+    Returns:
+        The file itself, where ``path`` is a symbolic link.
 
     Raises:
-        OSError: It cannot be written; nothing is left behind.
+        UserError: There is one of the inputs (whatever it is called there), a file that the
+            command did not write, or what belongs to a database.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with _told(path):
+        for given in inputs:
+            if _same(path, given):
+                raise UserError(
+                    f"{path}: this would write over {given}, which the command reads; name another "
+                    "file"
+                )
+        target = path.resolve()
+        for place in (path, target):
+            _check_name(path, place)
+        if kind is None and (path.exists() or path.is_symlink()):
+            raise UserError(f"{path} is there already; choose another name, or move it away")
+        if target.is_dir():
+            raise UserError(f"{path}: this is a folder; name a file")
+        if kind and target.exists():
+            if not target.is_file() or not kind.has(target):
+                raise UserError(
+                    f"{path}: there is a file that 'palimpsest {kind.command}' did not write; move "
+                    "it away, or name another file"
+                )
+            if not os.access(target, os.W_OK, effective_ids=True):
+                raise UserError(f"{path}: this file is read-only; change that, or name another")
+    return target
+
+
+def write_files(outputs: Sequence[Output], inputs: Iterable[Path] = ()) -> None:
+    """Write files, each to another name beside its place, and then move all of them there.
+
+    Whatever fails, earlier files stay as they are and nothing is left behind. A file keeps its
+    mode, and a symbolic link stays one.
+
+    Args:
+        outputs: What to write.
+        inputs: The files that the command reads.
+
+    Raises:
+        UserError: As ``check_output``; or two of the files are one, or one cannot be written.
+    """
+    targets = [check_output(output.path, output.kind, inputs) for output in outputs]
+    for place, target in enumerate(targets):
+        if target in targets[:place]:
+            raise UserError(f"{outputs[place].path}: two files would be written here; name another")
+    folders: list[Path] = []
+    temporaries: list[Path] = []
+    done = False
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
+        for output, target in zip(outputs, targets, strict=True):
+            with _told(output.path):
+                _make_folder(target.parent, folders)
+                temporaries.append(target.with_name(f".palimpsest-{token_hex(8)}.tmp"))
+                _write(temporaries[-1], output.content)
+                if target.exists():
+                    temporaries[-1].chmod(target.stat().st_mode & 0o7777)
+        for output, target, temporary in zip(outputs, targets, temporaries, strict=True):
+            with _told(output.path):
+                temporary.replace(target)
+        done = True
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            with suppress(OSError):  # it was moved, or never made
+                temporary.unlink()
+        for folder in [] if done else reversed(folders):
+            with suppress(OSError):  # something is in it by now
+                folder.rmdir()
+
+
+def _same(path: Path, given: Path) -> bool:
+    """Whether two names mean one file, by links of any kind or by upper and lower case."""
+    return path.exists() and given.exists() and path.samefile(given)
+
+
+def _check_name(path: Path, place: Path) -> None:
+    """A name that SQLite uses is not free, even where it uses none at the moment."""
+    for suffix in _BESIDE_A_DATABASE:
+        base = place.name.lower().removesuffix(suffix)
+        if base != place.name.lower() and place.with_name(place.name[: len(base)]).exists():
+            raise UserError(
+                f"{path}: beside {place.name[: len(base)]} this name belongs to the database; name "
+                "another file"
+            )
+
+
+def _make_folder(folder: Path, made: list[Path]) -> None:
+    missing = []
+    while not folder.exists():
+        missing.append(folder)
+        folder = folder.parent
+    for each in reversed(missing):
+        each.mkdir(exist_ok=True)
+        made.append(each)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())  # some file systems tell only now that they are full
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    """Say in a sentence what the system reports of a file."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # the latter: a loop of links, before Python 3.13
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"{path}: cannot be written ({reason}); mend that, or name another file"
+        ) from error

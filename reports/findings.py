@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from reports.bootstrap import Estimate
 from reports.cells import FINETUNE, INDEPENDENT, REFERENCES, Cell, by_scenario
 from reports.choice import Choice
+from reports.comparison import compare
 from reports.formatting import bracketed, percent, several
-from reports.statistics import Interval, mean_interval
+from reports.ratio import NOTHING, REDUCTION, UNCLEAR
+from reports.statistics import CHANGE
+
+_LITTLE = {NOTHING: "less than a point", UNCLEAR: "nothing that is clearly above zero"}
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Finding:
     Attributes:
         scenario: Its name.
         references: What fine-tuning forgets and what models reach alone.
-        strategies: For each strategy at the strength that was chosen, what it avoids and costs.
+        strategies: For each strategy at the strengths that stand for it, what it avoids and costs.
     """
 
     scenario: str
@@ -51,59 +56,82 @@ def findings(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Finding]:
 def _references(done: Sequence[Cell]) -> str:
     sentences = []
     for cell in done:
-        seeds = several(len(cell.done), "seed")
         name = cell.variant.label
-        learned = bracketed(cell.interval("learning_accuracy"), "%")
+        learned = cell.interval("learning_accuracy")
         if cell.variant.kind == FINETUNE:
             loss = cell.interval("forgetting")
-            if loss.mean is not None and loss.mean <= 0:
-                gain = bracketed(loss, "points", signed=True)
+            seeds, alike = _seeds(loss, learned)
+            reached = bracketed(learned, "%", seeds=alike)
+            if cell.removed.reason is not None:
+                gain = bracketed(loss, "points", signed=True, seeds=alike)
+                forgotten = _LITTLE[cell.removed.reason]
                 sentences.append(
-                    f"With {name}, earlier models forget nothing (forgetting {gain}; {seeds}), so "
-                    f"there is nothing to remove; new models reach {learned}."
+                    f"With {name}, earlier models forget {forgotten} (forgetting {gain}), so there "
+                    f"is nothing to remove; new models reach {reached}{seeds}."
                 )
             else:
                 sentences.append(
-                    f"With {name}, earlier models forget {bracketed(loss, 'points')}, while new "
-                    f"models reach {learned} ({seeds})."
+                    f"With {name}, earlier models forget {bracketed(loss, 'points', seeds=alike)}, "
+                    f"while new models reach {reached}{seeds}."
                 )
         elif cell.variant.kind == INDEPENDENT:
-            sentences.append(f"Trained alone ({name}), new models reach {learned} ({seeds}).")
+            seeds, alike = _seeds(learned)
+            reached = bracketed(learned, "%", seeds=alike)
+            sentences.append(f"Trained alone ({name}), new models reach {reached}{seeds}.")
     if not any(cell.variant.kind == FINETUNE for cell in done):
         sentences.insert(0, "What would be forgotten without protection was not measured.")
     return " ".join(sentences)
 
 
 def _strategy(choice: Choice, plain: Cell | None) -> str:
-    """Say what it avoids at the strength that was chosen, and at what cost."""
-    cell = choice.cell
+    """Say what it avoids at the strengths that stand for it, and at what cost."""
+    cell = choice.reported
     if cell is None:
         return f"{choice.strategy}: no strength could be chosen ({choice.reason})."
-    name, seeds = cell.variant.label, several(len(cell.done), "seed")
+    name = cell.variant.label
     if choice.budget > 1:
         name += f" (chosen among {choice.budget})"
-    removed = cell.interval("forgetting_reduction")
-    if removed.mean is None or plain is None:
-        stable = bracketed(cell.interval("stability"), "%")
-        learned = bracketed(cell.interval("learning_accuracy"), "%")
-        return f"{name}: stability {stable}; learning accuracy {learned} ({seeds})."
-    avoided = bracketed(removed, "%")
-    return (
-        f"{name} avoids {avoided} of fine-tuning's forgetting{_price(cell, plain)}, over {seeds}."
+    removed = cell.interval(REDUCTION)
+    if removed.value is None or plain is None:
+        stable, learned = cell.interval("stability"), cell.interval("learning_accuracy")
+        seeds, alike = _seeds(stable, learned)
+        return (
+            f"{name}: stability {bracketed(stable, '%', seeds=alike)}; learning accuracy "
+            f"{bracketed(learned, '%', seeds=alike)}{seeds}."
+        )
+    lost = _lost(cell, plain)
+    seeds, alike = _seeds(removed, lost)
+    avoided = bracketed(removed, "%", seeds=alike)
+    return f"{name} avoids {avoided} of fine-tuning's forgetting{_price(lost, alike)}{seeds}."
+
+
+def _seeds(*found: Estimate) -> tuple[str, int]:
+    """Say how many seeds the numbers of a sentence are of, once, if they all are of as many.
+
+    Returns:
+        What ends the sentence, and the number of seeds that its numbers need not name; none where
+        each has to name its own.
+    """
+    counts = {one.n for one in found if one.value is not None}
+    if len(counts) != 1:
+        return "", 0
+    (n,) = counts
+    return f" ({several(n, 'seed')})", n
+
+
+def _lost(cell: Cell, plain: Cell) -> Estimate:
+    """What new models lose in accuracy against fine-tuning, seed by seed."""
+    ours, theirs = (
+        {record.seed: record.metrics.get("learning_accuracy") for record in one.done}
+        for one in (cell, plain)
     )
+    return compare({"": theirs}, {"": ours}, CHANGE).difference
 
 
-def _price(cell: Cell, plain: Cell) -> str:
-    """What new models lose or gain in accuracy against fine-tuning, seed by seed."""
-    theirs = {record.seed: record.metrics.get("learning_accuracy") for record in plain.done}
-    differences = []
-    for record in cell.done:
-        own, other = record.metrics.get("learning_accuracy"), theirs.get(record.seed)
-        differences.append(None if own is None or other is None else other - own)
-    lost = mean_interval(differences)
-    if lost.mean is None:
+def _price(lost: Estimate, seeds: int) -> str:
+    if lost.value is None:
         return ""
-    if percent(lost.mean) == percent(0.0) or lost.mean > 0:
-        return f" at a cost of {bracketed(lost, 'points')} of the new models' accuracy"
-    gained = Interval(lost.n, -lost.mean, lost.half)
-    return f", and new models gain {bracketed(gained, 'points')}"
+    if percent(lost.value) == percent(0.0) or lost.value > 0:
+        cost = bracketed(lost, "points", seeds=seeds)
+        return f" at a cost of {cost} of the new models' accuracy"
+    return f", and new models gain {bracketed(-lost, 'points', seeds=seeds)}"

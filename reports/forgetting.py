@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 
 import numpy as np
 import pandas as pd
 
 from benchmark.metrics import forgetting_by_model
+from reports.bootstrap import Estimate, mean_estimate
 from reports.cells import Cell
 from reports.formatting import percent
-from reports.statistics import mean_interval
-from reports.table import Column, Row, Table
+from reports.statistics import CHANGE
+from reports.table import SPREAD, Column, Row, Table
 
 MOST = 12
 """Models that the page has columns for; the data have all."""
@@ -24,7 +25,7 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     See ``metrics.forgetting_by_model``.
 
     Args:
-        cells: Of one scenario, with finished runs.
+        cells: Of one scenario, those that stand for the strategies, with finished runs.
         name: Unique in the report.
 
     Returns:
@@ -36,13 +37,10 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     rows, data = [], []
     for cell in cells:
         by_seed = [forgetting_by_model(record.accuracy_matrix) for record in cell.done]
-        lost = [
-            mean_interval(None if np.isnan(value) else float(value) for value in values)
-            for values in np.transpose(by_seed)
-        ]
+        lost = [_estimate(cell, values) for values in np.transpose(by_seed)]
         rows.append(Row([cell.variant.label, *lost[:MOST]]))
         data += [
-            (cell.scenario, cell.variant.label, j, found.n, found.mean, found.low, found.high)
+            (cell.scenario, cell.variant.label, j, found.n, found.value, found.low, found.high)
             for j, found in enumerate(lost)
         ]
     shown = min(models - 1, MOST)
@@ -51,8 +49,8 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     return Table(
         name,
         "Forgetting, model by model",
-        "Loss of each earlier model from its best accuracy to its last one, at the strength that "
-        "was chosen; mean ± half the 95 % interval over seeds; negative where it gained."
+        "Loss of each earlier model from its best accuracy to its last one, at the strengths that "
+        f"were chosen; negative where it gained. {SPREAD}"
         + (f" The first {shown} of {models - 1}; the data have all." * (shown < models - 1)),
         [Column("strategy, strength", words=True), *columns],
         rows,
@@ -60,3 +58,9 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
             data, columns=["scenario", "variant", "model", "seeds", "forgetting", "low", "high"]
         ),
     )
+
+
+def _estimate(cell: Cell, lost: Iterable[float]) -> Estimate:
+    by_seed = zip(cell.done, lost, strict=True)
+    values = {run.seed: None if np.isnan(value) else float(value) for run, value in by_seed}
+    return mean_estimate({cell.scenario: values}, CHANGE)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from reports.statistics import Interval
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from reports.bootstrap import Estimate
 
 NOTHING = "–"
 _SPACE = "\N{NO-BREAK SPACE}"
@@ -21,18 +24,59 @@ def decimals(value: float) -> str:
     return f"{value:.2f}"
 
 
-def bracketed(found: Interval, unit: str, *, signed: bool = False) -> str:
-    """Write a mean and its interval: ``45.1 % [40.0, 50.2]``."""
-    text = f"{percent(found.mean, signed=signed)}{_SPACE}{unit}"
-    if found.half is None:
-        return text
-    ends = (percent(end, signed=signed) for end in (found.low, found.high))
-    return f"{text} [{f',{_SPACE}'.join(ends)}]"
+def spread(found: Estimate, write: Callable[[float], str], label: str = "seeds ") -> str:
+    """Write how well seeds pin a number down: the one place that decides how.
+
+    Its 95 % interval, ``[40.0, 50.2]``; of two or three seeds their values, ``(seeds 41.3, 44.0)``;
+    nothing of one seed, or of what seeds have no value of their own of.
+
+    Args:
+        found: The number.
+        write: How one of its values is written.
+        label: What stands before the seeds; nothing where a heading says it.
+    """
+    if found.low is not None and found.high is not None:
+        return f"[{write(found.low)},{_SPACE}{write(found.high)}]"
+    if len(found.seeds) < 2:
+        return ""
+    return f"({label}{f',{_SPACE}'.join(write(value) for value in found.seeds)})"
+
+
+def apart(found: Estimate, write: Callable[[float], str]) -> str:
+    """Say that seeds are far from all others: ``1 of 5 seeds far below, median 91.2``."""
+    if found.strays is None or found.median is None:
+        return ""
+    of = f"{found.strays.count} of {several(len(found.seeds), 'seed')}"
+    return f"{of} {found.strays.where}, median{_SPACE}{write(found.median)}"
+
+
+def bracketed(found: Estimate, unit: str, *, signed: bool = False, seeds: int | None = None) -> str:
+    """Write a mean and its interval: ``45.1 % [40.0, 50.2]``.
+
+    Args:
+        found: The number.
+        unit: Of it.
+        signed: With its sign.
+        seeds: How many seeds the sentence speaks of: where the number has others, it says so.
+    """
+    write = partial(percent, signed=signed)
+    shown = found.low is None and len(found.seeds) > 1  # the seeds stand there themselves
+    counted = seeds is not None and found.n not in {0, seeds} and not shown
+    remarks = [several(found.n, "seed")] if counted else []
+    remarks += [remark for remark in (apart(found, write),) if remark]
+    parts = [f"{percent(found.value, signed=signed)}{_SPACE}{unit}", spread(found, write)]
+    parts += [f"({'; '.join(remarks)})"] if remarks else []
+    return " ".join(part for part in parts if part)
 
 
 def several(n: int, noun: str) -> str:
     """Write a count with its noun: ``1 run``, ``3 runs``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Write names in a row: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
 def duration(seconds: float) -> str:

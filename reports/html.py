@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +17,8 @@ from benchmark.store import Record
 from reports.cells import Cell, by_scenario, group
 from reports.downloads import download
 from reports.drawing import svgs
-from reports.files import write_whole
+from reports.export import Exports
+from reports.files import Kind, Output, write_files
 from reports.formatting import several
 from reports.plot import Plot
 from reports.provenance import (
@@ -32,25 +34,40 @@ from reports.sections import Facts, Section, Words, sections
 from reports.suite_text import suite_files
 from reports.table import Table
 
+REPORT = Kind(
+    "report",
+    re.compile(
+        rb'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        rb'(<meta name="generator" content="palimpsest">'
+        rb"|(<meta [^\n]*>\n){3}<title>Palimpsest report: )"  # as version 0.1.0 wrote them
+    ),
+)
+"""The page, as its template begins."""
+
 
 def write_report(
-    records: Sequence[Record], output: Path, *, sources: Sequence[str], command: str
-) -> list[Section]:
-    """Write the report of some runs; the file appears whole or not at all.
+    records: Sequence[Record],
+    output: Path,
+    *,
+    sources: Sequence[str],
+    command: str,
+    inputs: Iterable[Path] = (),
+    exports: Exports | None = None,
+) -> None:
+    """Write the report of some runs, whole or not at all.
 
-    The same runs give the same file.
+    The same runs give the same files.
 
     Args:
         records: Runs as ``Store.records`` returns them.
-        output: The HTML file; replaced where it exists.
+        output: The HTML file; an earlier report there is replaced, nothing else is.
         sources: Where the runs come from, such as the store's path.
         command: What to type to make this report again.
-
-    Returns:
-        What the page says, for those who want files of it, too.
+        inputs: Files that must not be written over.
+        exports: The tables and figures to write as files, too.
 
     Raises:
-        UserError: There are no runs, or the file cannot be written.
+        UserError: There are no runs, or a file cannot be written; then none is.
     """
     if not records:
         raise UserError(
@@ -59,14 +76,10 @@ def write_report(
     cells = group(records)
     answers = sections(cells)
     page = _page(records, cells, answers, sources=sources, command=command)
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(output, page.encode())
-    except OSError as error:
-        raise UserError(
-            f"{output}: the report cannot be written here ({error.strerror}); name another file"
-        ) from error
-    return answers
+    outputs = [Output(output, page.encode(), REPORT)]
+    if exports:
+        outputs += exports.outputs(answers)
+    write_files(outputs, inputs)
 
 
 def _page(

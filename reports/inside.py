@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import inf
 from typing import Any
 
 import pandas as pd
 
+from reports.aggregate import BANDS
 from reports.cells import Cell, Variant
 from reports.inside_figures import Series, accuracy_points, points_by_block, ranges_by_block
 from reports.plot import Plot
@@ -110,12 +112,12 @@ def _distance_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, sce
         name,
         "How far shared parameters moved",
         "Distance between the shared parameters before and after a new model’s training, relative "
-        "to their norm before: mean over the new models, with 95 % intervals over seeds. "
+        f"to their norm before: mean over the new models; lines are {BANDS}. "
         "Independent models each start from the initial weights, and move freely.",
         f"Relative movement of each shared block in {scenario}, by strategy",
         frame,
         lambda: points_by_block(
-            frame, "relative", series, "relative distance, %", scale=100, low=0, high=None
+            frame, "relative", series, "relative distance, %", scale=100, limits=(0.0, inf)
         ),
     )
 
@@ -150,10 +152,10 @@ def _similarity_plot(
         "Representations, before and after",
         "Likeness (linear CKA) of each shared block’s output on an earlier model’s test images, "
         "between when that model had just been trained and the end: 1 is the same up to rotation "
-        "and scale. Mean over the earlier models, with 95 % intervals over seeds.",
+        f"and scale. Mean over the earlier models; lines are {BANDS}.",
         f"Linear CKA of each shared block before and after later models in {scenario}",
         frame,
-        lambda: points_by_block(last, "cka", series, "linear CKA", scale=1, low=0, high=1),
+        lambda: points_by_block(last, "cka", series, "linear CKA", scale=1, limits=(0.0, 1.0)),
     )
 
 
@@ -165,7 +167,7 @@ def _refit_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, scenar
         "with their private parts fitted anew to the final shared blocks, which stay as they are. "
         "What fitting wins back was never lost: only the private parts were out of date. It trains "
         "them longer, too, so that compare with freezing, whose shared blocks never changed. "
-        "Means over the earlier models, with 95 % intervals over seeds.",
+        f"Means over the earlier models; lines are {BANDS}.",
         f"Accuracy of the earlier models when learned, at the end and refitted, in {scenario}",
         frame,
         lambda: accuracy_points(frame, series),

@@ -15,8 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from reports import aggregate
 from reports.cells import Variant, strength_text
-from reports.statistics import half_width
+from reports.statistics import ACCURACY, UNLIMITED, Limits
 from reports.style import INK, PALE, Style, wrapped
 
 _ACROSS = 5
@@ -38,8 +39,7 @@ def points_by_block(
     label: str,
     *,
     scale: float,
-    low: float,
-    high: float | None,
+    limits: Limits,
 ) -> Figure:
     """Draw a point with its interval for each variant and block.
 
@@ -49,15 +49,13 @@ def points_by_block(
         series: The variants, from top to bottom.
         label: Of the axis.
         scale: What values are multiplied by.
-        low: The least that is possible, in the axis's unit.
-        high: The most, or ``None``.
+        limits: The least and the most that is possible, of values before scaling.
     """
-    found = over_seeds(frame, ["block", "variant"], value)
+    found = over_seeds(frame, ["block", "variant"], value, limits)
     figure, axes = _panels(series, sorted(set(frame["block"]), key=_order), label)
     for block, ax in axes.items():
-        _points(ax, found[found["block"] == block], series, scale, (low, high))
-    left = max(low, scale * (found["mean"] - found["half"]).min())
-    right = min(np.inf if high is None else high, scale * (found["mean"] + found["half"]).max())
+        _points(ax, found[found["block"] == block], series, scale)
+    left, right = scale * found["low"].min(), scale * found["high"].max()
     margin = 0.05 * (right - left) or 0.05
     for ax in axes.values():
         ax.set_xlim(left - margin, right + margin)
@@ -121,16 +119,14 @@ def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
     ax = figure.subplots()
     _rows(ax, series)
     for place, (value, (marker, _)) in enumerate(looks.items()):
-        found = over_seeds(frame, ["variant"], value).set_index("variant")
+        found = over_seeds(frame, ["variant"], value, ACCURACY).set_index("variant")
         for y, one in enumerate(series):
-            mean, half = (100 * found.loc[one.variant.label, name] for name in ("mean", "half"))
+            row = 100 * found.loc[one.variant.label, ["mean", "low", "high"]]
             at = y + 0.27 * (place - 1)
             color = one.style.color
-            # No accuracy lies beyond, however far an interval reaches.
-            ends = np.clip([mean - half, mean + half], 0, 100)
-            ax.plot(ends, [at, at], color=color, linewidth=1)
+            ax.plot(row[["low", "high"]], [at, at], color=color, linewidth=1)
             face = "white" if value == "learned" else color
-            ax.plot(mean, at, marker, color=face, markeredgecolor=color, markersize=5.5)
+            ax.plot(row["mean"], at, marker, color=face, markeredgecolor=color, markersize=5.5)
     low, high = ax.get_xlim()
     ax.set_xlim(max(low, -1.5), min(high, 101.5))
     ax.set_xlabel("accuracy of the earlier models, %")
@@ -143,17 +139,18 @@ def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
     return figure
 
 
-def over_seeds(frame: pd.DataFrame, by: list[str], value: str) -> pd.DataFrame:
+def over_seeds(
+    frame: pd.DataFrame, by: list[str], value: str, limits: Limits = UNLIMITED
+) -> pd.DataFrame:
     """Average a value over models within each seed, then over seeds.
 
     Returns:
-        One row a group, in order of appearance: ``by``, mean and half (of the 95 % interval, 0
-        where there is one seed).
+        One row a group, in order of appearance: ``by``, mean, low and high (what is drawn, see
+        ``aggregate.drawn``).
     """
     per_seed = frame.groupby([*by, "seed"], sort=False)[value].mean()
-    found = per_seed.groupby(level=by, sort=False).agg(["mean", "std", "count"]).reset_index()
-    found["half"] = np.nan_to_num(half_width(found["std"], found["count"]))
-    return found[[*by, "mean", "half"]]
+    found = aggregate.over_seeds(per_seed.groupby(level=by, sort=False), limits)
+    return aggregate.drawn(found)[[*by, "mean", "low", "high"]]
 
 
 def _panels(
@@ -203,14 +200,11 @@ def _points(
     found: pd.DataFrame,
     series: Sequence[Series],
     scale: float,
-    possible: tuple[float, float | None],
 ) -> None:
     rows = found.set_index("variant")
     known = [(y, one) for y, one in enumerate(series) if one.variant.label in rows.index]
     places = [y for y, _ in known]
     colors = [one.style.color for _, one in known]
-    table = scale * rows.loc[[one.variant.label for _, one in known], ["mean", "half"]]
-    mean, half = table["mean"].to_numpy(), table["half"].to_numpy()
-    left, right = (np.clip(ends, *possible) for ends in (mean - half, mean + half))
-    ax.hlines(places, left, right, colors=colors, linewidth=1)
-    ax.scatter(mean, places, color=colors, s=18, zorder=3)
+    table = scale * rows.loc[[one.variant.label for _, one in known]]
+    ax.hlines(places, table["low"], table["high"], colors=colors, linewidth=1)
+    ax.scatter(table["mean"], places, color=colors, s=18, zorder=3)

@@ -1,7 +1,8 @@
-"""Training that does not hold: a seed of a new model that learns far less than the others.
+"""Training that does not hold: seeds of a new model that learn far less than the others.
 
 What an unstable training loses looks like forgetting, and whatever steadies it looks like
-protection. So the report names the worst seed of the new models, not of the earlier ones.
+protection. So the report names the worst seed of the new models, not of the earlier ones. What
+is far less is said in one place, ``reports/collapse.py``.
 """
 
 from __future__ import annotations
@@ -11,31 +12,33 @@ from dataclasses import dataclass
 from statistics import median
 
 from reports.cells import FINETUNE, Cell
-from reports.formatting import percent
-
-UNSTABLE = 0.2
-"""How far the worst seed of a new model may stay below the median one."""
+from reports.collapse import strays
+from reports.formatting import percent, several
 
 
 @dataclass(frozen=True)
 class Instability:
-    """A new model that one seed did not learn.
+    """A new model that some seeds did not learn.
 
     Attributes:
         model: Which model, counted from 0.
-        seed: The worst seed.
+        count: How many seeds are far below the others.
+        seeds: How many there are.
+        seed: The worst of them.
         worst: What the model reaches there when it has just learned, a fraction.
         median: What it reaches with the median seed.
     """
 
     model: int
+    count: int
+    seeds: int
     seed: int
     worst: float
     median: float
 
 
 def instability(cell: Cell) -> Instability | None:
-    """Return the new model whose worst seed is furthest below its median one.
+    """Return the new model with seeds far below the others whose worst one is furthest below.
 
     Compared is each new model's accuracy when it has just learned, ``R[i][i]`` for i >= 1.
 
@@ -43,19 +46,19 @@ def instability(cell: Cell) -> Instability | None:
         cell: The runs of one variant.
 
     Returns:
-        ``None`` where no worst seed is more than ``UNSTABLE`` below the median.
+        ``None`` where no seeds are far below the others, see ``collapse.strays``.
     """
     found = []
     for model in range(1, len(cell.done[0].accuracy_matrix) if cell.done else 0):
         reached = [(r.accuracy_matrix[model][model], r.seed) for r in cell.done]
         learned = [(accuracy, seed) for accuracy, seed in reached if accuracy is not None]
-        if learned:
-            (worst, seed), middle = min(learned), median(accuracy for accuracy, _ in learned)
-            found.append(Instability(model, seed, worst, middle))
-    widest = max(found, key=lambda one: one.median - one.worst, default=None)
-    if widest is None or widest.median - widest.worst <= UNSTABLE:
-        return None
-    return widest
+        accuracies = [accuracy for accuracy, _ in learned]
+        far = strays(accuracies)
+        if far is not None and far.below:
+            worst, seed = min(learned)
+            middle = median(accuracies)
+            found.append(Instability(model, far.count, len(learned), seed, worst, middle))
+    return max(found, key=lambda one: one.median - one.worst, default=None)
 
 
 def instability_sentences(done: Sequence[Cell]) -> Iterator[str]:
@@ -69,8 +72,9 @@ def instability_sentences(done: Sequence[Cell]) -> Iterator[str]:
         if found is None:
             continue
         seeds = (
-            f"worst seed of model {found.model}: {percent(found.worst)} % with seed {found.seed}, "
-            f"median {percent(found.median)} %"
+            f"{found.count} of {several(found.seeds, 'seed')} of model {found.model} far below the "
+            f"others, the worst at {percent(found.worst)} % with seed {found.seed}, median "
+            f"{percent(found.median)} %"
         )
         if cell.variant.kind == FINETUNE:
             yield (

@@ -30,8 +30,8 @@ _SPECIAL = {
     "\N{NARROW NO-BREAK SPACE}": r"\,",
 }
 _ESCAPES = str.maketrans(_SPECIAL)
-_NUMBERS = re.compile(r"[+−]?\d[\d.]*( ±\s[\d.]+| \[[+−\d., ]+\])?")
-_MATH = str.maketrans({"−": "-", "±": r"\pm", "[": r"\ [", "\N{NARROW NO-BREAK SPACE}": " "})
+_NUMBERS = re.compile(r"([+−]?\d[\d.]*(?: \[[+−\d.,\s]+\])?)( \(.*)?")
+_MATH = str.maketrans({"−": "-", "[": r"\ [", "\N{NO-BREAK SPACE}": " "})
 
 
 def latex(table: Table) -> str:
@@ -89,5 +89,7 @@ def _row(cells: Iterable[str]) -> str:
 def _cell(column: Column, entry: Entry) -> str:
     value = f"{entry.text} {entry.interval}".rstrip()
     numbers = not column.words and _NUMBERS.fullmatch(value)
-    text = f"${value.translate(_MATH)}$" if numbers else escape(value)
+    text = escape(value)
+    if numbers:
+        text = f"${numbers[1].translate(_MATH)}${escape(numbers[2] or '')}"
     return f"{text} {escape(entry.note)}" if entry.note else text

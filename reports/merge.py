@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import UserError
-from benchmark.metrics import NEEDS_REFERENCE, Matrix, paired_metrics
+from benchmark.metrics import FINETUNE_FORGETTING, NEEDS_REFERENCE, Matrix, paired_metrics
 from benchmark.store import Record, Store, pairing
 
 _MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves")
@@ -144,7 +144,8 @@ def _references(stores: Mapping[str, Sequence[Record]]) -> _References:
 
 
 def _completed(record: Record, store: str, references: _References) -> Record:
-    missing = [name for name in NEEDS_REFERENCE if record.metrics.get(name) is None]
+    paired = (*NEEDS_REFERENCE, FINETUNE_FORGETTING)
+    missing = [name for name in paired if record.metrics.get(name) is None]
     if record.status == "failed" or not missing:
         return record
     usable: dict[str, Matrix] = {}

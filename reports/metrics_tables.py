@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from functools import partial
 
 from reports.aggregate import summary_frame
+from reports.bootstrap import Estimate
 from reports.cells import Cell
-from reports.formatting import percent
-from reports.table import Column, Noted, Row, Table, Value
+from reports.formatting import percent, several
+from reports.ratio import REDUCTION
+from reports.table import SPREAD, Column, Noted, Row, Table, Value
 
 
 @dataclass(frozen=True)
@@ -50,15 +52,17 @@ MAIN = (
         signed=True,
     ),
     Metric(
-        "forgetting_reduction",
+        REDUCTION,
         "%",
-        "share of fine-tuning's forgetting that is avoided, seed by seed",
+        "share of fine-tuning’s mean forgetting that is avoided on average: a ratio of means, with "
+        "Fieller’s interval; fine-tuning that forgets less than one point leaves nothing to remove",
     ),
     Metric("average_accuracy", "%", "accuracy of all models at the end"),
     Metric(
         "forgetting",
         "points",
-        "loss from an earlier model's best accuracy to its last one; negative where it gained",
+        "loss from an earlier model's best accuracy, since it had learned, to its last one; "
+        "negative where it gained",
     ),
     LEARNING,
     Metric(
@@ -128,7 +132,7 @@ def _table(cells: Sequence[Cell], name: str, title: str, metrics: Sequence[Metri
     return Table(
         name,
         title,
-        f"Mean ± half the 95 % interval over seeds, scenario {cells[0].scenario}",
+        f"Means over seeds, scenario {cells[0].scenario}. {SPREAD}",
         (*columns, Column("seeds")),
         [_row(cell, metrics) for cell in cells],
         summary[summary["metric"].isin([metric.name for metric in metrics])],
@@ -139,10 +143,23 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
     values: list[Value | Noted] = [cell.variant.label]
     seeds = len(cell.done)
     for metric in metrics:
+        if metric.name == REDUCTION:
+            values.append(_removed(cell))
+            continue
         found = cell.interval(metric.name)
-        values.append(Noted(found, f"({found.n})") if 0 < found.n < seeds else found)
+        values.append(_counted(found, seeds))
         if metric is LEARNING:
             values.append(found.minimum)
     failed = len(cell.failed)
     values.append(Noted(seeds, f"+\N{NARROW NO-BREAK SPACE}{failed} failed") if failed else seeds)
     return Row(values, group=cell.variant.strategy)
+
+
+def _removed(cell: Cell) -> Value | Noted:
+    share, reason = cell.removed.share, cell.removed.reason
+    return Noted(None, reason) if reason else _counted(share, len(cell.done))
+
+
+def _counted(found: Estimate, seeds: int) -> Value | Noted:
+    """Say of how many seeds a value is, where some have none."""
+    return Noted(found, several(found.n, "seed")) if 0 < found.n < seeds else found

@@ -10,10 +10,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from reports.aggregate import ALONE
 from reports.bootstrap import Estimate
 from reports.breakdown_marks import MARKED, draw_margin
 from reports.cells import Variant, strength_text
-from reports.formatting import percent
+from reports.formatting import percent, several
 from reports.frontier import Frontier, Frontiers, Point
 from reports.labels import Label, write_labels
 from reports.plot import Plot
@@ -21,6 +22,7 @@ from reports.style import PALE, Style, lines_of, nested, wrapped
 
 _SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
 _SIZE = 6.5  # points: of a marker
+_SEED = 3.2  # likewise of a single seed
 _NEAR = 3.0  # points: markers so close hide each other, and are drawn inside one another
 _LARGER = 4.0  # points: by how much the outer one is larger
 _FULL = {"*": 1.5, "d": 1.25}
@@ -52,7 +54,8 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
 
     names = list(dict.fromkeys(loss.variant.strategy for loss in found.breakdowns))
     row = max(_ROW, 0.16 * lines_of(names))
-    keys = [_legend(frontier) for frontier in found.frontiers]
+    unequal = len({frontier.budget for frontier in found.frontiers}) > 1
+    keys = [_legend(frontier, unequal) for frontier in found.frontiers]
     keys = [wrapped(key, _NAME) for key in [*keys, *(end.variant.strategy for end in found.ends)]]
 
     def draw() -> Figure:
@@ -88,7 +91,10 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
                 for p, _ in drawn
                 if p.variant.strength is not None
             ],
-            [(*_place(point), size) for (point, _), size in zip(drawn, sizes, strict=True)],
+            [
+                *((*_place(point), size) for (point, _), size in zip(drawn, sizes, strict=True)),
+                *((*spot, _SEED) for point, _ in drawn for spot in _seeds(point)),
+            ],
             [*ways, *(bar for point, _ in drawn for bar in _bars(point))],
         )
         return figure
@@ -97,11 +103,11 @@ def plane_plot(found: Frontiers, style: Mapping[Variant, Style], name: str) -> P
         name,
         "Stability and plasticity",
         "Each strategy’s frontier over its strengths, light (weak) to dark (strong) and labelled; "
-        "up and to the right is better. Thin lines are 95 % intervals over seeds. Hollow points "
-        "are dominated: another variant is at least as good in both. Grey marks the references; "
-        "fine-tuning and freezing are the free ends of every frontier, independent and joint "
-        "training share nothing or see all data at once. Points that coincide are drawn inside one "
-        "another."
+        f"up and to the right is better. Thin lines are 95 % intervals over seeds; {ALONE}. "
+        "Hollow points are dominated: another variant is at least as good in both. Grey marks the "
+        "references; fine-tuning and freezing are the free ends of every frontier, independent and "
+        "joint training share nothing or see all data at once. Points that coincide are drawn "
+        "inside one another."
         f"{f' {MARKED} A strategy has no point at such a strength.' if names else ''}",
         f"Stability-plasticity plane of {found.scenario}",
         _frame(found, [point for _, points in lines for point in points]),
@@ -129,11 +135,12 @@ def _frame(found: Frontiers, points: Sequence[Point]) -> pd.DataFrame:
     return frame
 
 
-def _legend(frontier: Frontier) -> str:
+def _legend(frontier: Frontier, unequal: bool) -> str:
     area = frontier.hypervolume
     if area.value is None:
         return frontier.strategy
-    return f"{frontier.strategy} (fills {percent(area.value)} %)"
+    with_what = f" with {several(frontier.budget, 'strength')}" if unequal else ""
+    return f"{frontier.strategy} (fills {percent(area.value)} %{with_what})"
 
 
 def _draw(
@@ -153,6 +160,7 @@ def _draw(
     for point in placed:
         look = style[point.variant]
         x, y = _place(point)
+        draw_seeds(ax, point, PALE if point.dominated else look.color)
         for bar in _bars(point):
             ax.plot(
                 *zip(*bar, strict=True), color=PALE if point.dominated else look.color, alpha=0.45,
@@ -177,6 +185,29 @@ def _bars(point: Point) -> list[list[tuple[float, float]]]:
     across, up = ends(point.x), ends(point.y)
     found = [[(end, y) for end in across]] if across else []
     return [*found, [(x, end) for end in up]] if up else found
+
+
+def draw_seeds(ax: Axes, point: Point, color: str) -> None:
+    """Draw the single seeds of a point that has too few of them for an interval.
+
+    Args:
+        ax: Accuracies in per cent, on both axes.
+        point: Whose.
+        color: Of the points.
+    """
+    spots = _seeds(point)
+    if spots:
+        ax.plot(
+            *zip(*spots, strict=True), "o", color=color, alpha=0.6, markersize=_SEED,
+            markeredgewidth=0, zorder=2,
+        )  # fmt: skip
+
+
+def _seeds(point: Point) -> list[tuple[float, float]]:
+    """The single seeds of a point, in per cent, where they are drawn."""
+    x, y = ([100 * value for value in place.seeds] for place in (point.x, point.y))
+    alone = point.x.low is None and 1 < len(x) == len(y)
+    return list(zip(x, y, strict=True)) if alone else []
 
 
 def keep_visible(ax: Axes, marks: Sequence[Line2D], size: float) -> list[float]:
@@ -204,10 +235,10 @@ def keep_visible(ax: Axes, marks: Sequence[Line2D], size: float) -> list[float]:
 
 
 def ends(found: Estimate) -> tuple[float, float] | None:
-    """Return an interval of accuracies in per cent, within what accuracies can be."""
+    """Return an interval in per cent."""
     if found.low is None or found.high is None:
         return None
-    return 100 * max(0.0, found.low), 100 * min(1.0, found.high)
+    return 100 * found.low, 100 * found.high
 
 
 def _handle(style: Mapping[Variant, Style], points: Sequence[Point]) -> Line2D:

@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from reports.aggregate import ALONE
 from reports.cells import Variant
 from reports.plot import Plot
 from reports.ranking import Row, Standing, ranking_frame
@@ -65,8 +66,8 @@ def ranking_plot(
     return Plot(
         name,
         "Side by side",
-        "Mean over seeds with its 95 % interval, one strength a strategy, chosen on validation "
-        "data; ordered by "
+        f"Mean over seeds with its 95 % interval ({ALONE}), each strategy at the strengths that "
+        "were chosen for it on validation data; ordered by "
         f"{standings[0].metric.replace('_', ' ')}. The small bar is the interquartile mean: far "
         "from the mean, single seeds weigh heavily. Intervals that overlap do not show that two "
         "strategies are equal; the paired differences in the tables below do better.",
@@ -104,10 +105,11 @@ def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot |
     return Plot(
         name,
         "Ranks over scenarios",
-        "Average rank over scenarios, 1 is best. A black bar joins strategies that Nemenyi’s test "
-        "cannot tell apart at 5 %: their ranks differ by less than the critical difference (CD). "
-        "Friedman’s test asks first whether there is any difference at all; it is rough below "
-        "about ten scenarios (Demšar, 2006).",
+        "Average rank over seeds and scenarios, 1 is best. A black bar joins strategies that "
+        "cannot be told apart at 5 %: their ranks differ by less than the critical difference, CD. "
+        "First comes Friedman’s test of whether there is any difference at all. In both whole "
+        "seeds are permuted, since scenarios share them: they are about other seeds, not about "
+        "other scenarios.",
         "Critical-difference diagrams of average ranks by "
         f"{', '.join(standing.metric.replace('_', ' ') for standing in known)}",
         ranking_frame(known),
@@ -124,10 +126,14 @@ def _label(standing: Standing, strategy: str) -> str:
 def _draw_row(ax: Axes, row: Row, place: int, style: Mapping[Variant, Style]) -> None:
     if row.mean.value is None:
         return
-    look = style[next(iter(row.variants.values()))]
+    # A strategy's colour and marker are those of each of its strengths.
+    look = next(look for variant, look in style.items() if variant.strategy == row.strategy)
     if row.mean.low is not None and row.mean.high is not None:
         ends = [100 * row.mean.low, 100 * row.mean.high]
         ax.plot(ends, [place, place], color=look.base, linewidth=2.4, alpha=0.45)
+    elif len(row.mean.seeds) > 1:
+        seeds = [100 * value for value in row.mean.seeds]
+        ax.plot(seeds, [place] * len(seeds), ".", color=look.base, alpha=0.5, markersize=5)
     if row.iqm.value is not None:
         x = 100 * row.iqm.value
         ax.plot([x, x], [place - 0.22, place + 0.22], color=look.base, linewidth=1.2)
@@ -168,7 +174,7 @@ def _draw_diagram(ax: Axes, standing: Standing) -> None:
         ax.text(rank, -0.1, str(rank), ha="center", va="bottom", fontsize=8)
     title = standing.metric.replace("_", " ")
     ax.text(1 - margin, -0.5, title, fontsize=9, va="center")
-    test = f"Friedman p = {ranks.p:.2g}, {ranks.scenarios} scenarios"
+    test = f"Friedman p = {ranks.p:.2g}, {ranks.seeds} seeds in {ranks.scenarios} scenarios"
     ax.text(count + margin, -0.5, test, fontsize=8, va="center", ha="right", color="#666666")
     difference = ranks.critical_difference or 0.0
     ax.plot([1, 1 + difference], [-0.33, -0.33], color=INK, linewidth=1.4)

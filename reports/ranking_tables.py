@@ -9,12 +9,15 @@ import pandas as pd
 
 from reports.bootstrap import Estimate
 from reports.cells import Cell, strength_text
-from reports.choice import Choice
+from reports.choice import CROSSED, RULE, Choice, stands_for
+from reports.comparison import Comparison
 from reports.formatting import decimals, percent
+from reports.formatting import several as counted
 from reports.frontier import Frontiers
 from reports.ranking import Row as Place
 from reports.ranking import Standing, ranking_frame
-from reports.table import Column, Noted, Row, Table, Value
+from reports.statistics import FEWEST_SEEDS
+from reports.table import SPREAD, Column, Noted, Row, Table, Value
 
 _UNITS = {"plasticity": "points"}
 _DIFFERENCE = partial(percent, signed=True)
@@ -23,8 +26,20 @@ _EFFECT = (
     "pairs; none where they do not vary"
 )
 _TEST = (
-    "that a difference like that to fine-tuning comes about by chance: exact sign-flip test, from "
-    "13 pairs on Wilcoxon’s signed-rank test; two-sided, corrected for the strategies in the table"
+    "that a mean difference like that to fine-tuning comes about by chance: sign-flip test, which "
+    "turns whole seeds round in all scenarios; two-sided, corrected for the strategies in the table"
+)
+_TO_BEST = (
+    "paired difference, seed by seed; the best was found by these very runs, which flatters it: "
+    "where all are equally good, by half a standard deviation over seeds or so"
+)
+_P_TO_BEST = (
+    "likewise, but corrected for all pairs of strategies, since any could have been the best; of "
+    "several that are the best, the one that differs least surely"
+)
+_IQM = (
+    "interquartile mean: mean of the middle half of all runs; a ratio of means, such as forgetting "
+    "reduction, has none, nor a median"
 )
 _CHANCE = 0.001
 """Below it p-values are not told apart."""
@@ -43,9 +58,9 @@ def ranking_table(standing: Standing, name: str) -> Table:
     several = len(standing.scenarios) > 1
     columns = [
         Column("strategy, strength" if not several else "strategy", words=True),
-        *([Column("rank", "", "average rank over scenarios, 1 is best", decimals)] * several),
-        Column("mean", unit, "over seeds, of each scenario; in brackets its interval", write),
-        Column("IQM", unit, "interquartile mean: mean of the middle half of all runs", write),
+        *([Column("rank", "", "average over seeds and scenarios, 1 is best", decimals)] * several),
+        Column("mean", unit, "over seeds, of each scenario", write),
+        Column("IQM", unit, _IQM, write),
         Column("median", unit, "over all runs", write),
     ]
     columns += [
@@ -53,17 +68,18 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("effect", "d_z", _EFFECT, _signed),
         Column("wins", "% of pairs", "better than fine-tuning; ties counted half", _whole),
         Column("p", "Holm", _TEST, _p),
-        Column("to the best", "points", "paired difference, seed by seed", _DIFFERENCE),
+        Column("to the best", "points", _TO_BEST, _DIFFERENCE),
         Column("effect to best", "d_z", "likewise", _signed),
-        Column("p to best", "Holm", "likewise", _p),
+        Column("p to best", "Holm", _P_TO_BEST, _p),
+        Column("runs"),
     ]
     rows = [Row(_cells(place, standing, several=several)) for place in standing.rows]
     where = ", ".join(standing.scenarios)
-    best = f" The best: {standing.best}." if standing.best else ""
+    best = f" The best: {standing.best_text}." if standing.best else ""
     return Table(
         name,
         metric,
-        f"By {metric}, {where}.{best}",
+        f"By {metric}, {where}.{best} {SPREAD}",
         columns,
         rows,
         ranking_frame([standing]),
@@ -86,25 +102,28 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     columns = [
         Column("strategy", words=True),
         Column("strengths tried"),
-        Column("chosen"),
+        Column("reported at", "", "the strengths that stand for it in every comparison"),
+        Column("chosen on all seeds", "", "the one to use next time"),
         Column("its score", "%", "average validation accuracy of all models at the end", percent),
         Column("weaker neighbour", "%", "", percent),
         Column("stronger neighbour", "%", "", percent),
     ]
     scores = [
         (choice.strategy, tried.cell.variant.strength, *_ends(tried.validation), tried.validation.n,
-         tried.cell is choice.cell)
+         tried.cell is choice.cell, stands_for(choice, tried.cell))
         for choice in swept
         for tried in choice.tried
     ]  # fmt: skip
     names = ["strategy", "strength", "validation_accuracy", "low", "high", "seeds", "chosen"]
+    reasons = dict.fromkeys(choice.reason for choice in swept)
+    rule = "; ".join(f"{r}; {CROSSED}" if r == RULE else r for r in reasons)
     return Table(
         name,
         "The strength that was chosen",
-        f"By the validation split only: {swept[0].reason}" if swept[0].cell else swept[0].reason,
+        f"By the validation split only: {rule}",
         columns,
         [_choice_row(choice) for choice in swept],
-        pd.DataFrame(scores, columns=names),
+        pd.DataFrame(scores, columns=[*names, "reported"]),
     )
 
 
@@ -129,7 +148,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
             "%",
             "share of the rectangle between fine-tuning and freezing that the frontier dominates: "
             "0 is no better than these two, 100 keeps what freezing keeps and learns what "
-            "fine-tuning learns",
+            "fine-tuning learns; it grows with the number of strengths, so compare only where that "
+            "is equal",
             percent,
         ),
     ]
@@ -138,17 +158,21 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         area = frontier.hypervolume
         kept = sum(not point.dominated for point in frontier.points)
         value: Value | Noted = Noted(area, frontier.reason) if frontier.reason else area
-        rows.append(Row([frontier.strategy, len(frontier.points), kept, value]))
-        counts = len(frontier.points), kept
-        data.append((found.scenario, frontier.strategy, *counts, *_ends(area), area.n))
+        rows.append(Row([frontier.strategy, frontier.budget, kept, value]))
+        counts = frontier.budget, kept
+        data.append(
+            (found.scenario, frontier.strategy, *counts, *_ends(area), area.n, frontier.reason)
+        )
     names = ["scenario", "strategy", "strengths", "not_dominated", "hypervolume", "low", "high"]
     return Table(
         name,
         "Frontiers",
-        "Area under each frontier, with its 95 % interval; seeds are resampled jointly.",
+        f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
+        "resampled jointly. Only of strategies that were given as many strengths as another: every "
+        "further one adds to it.",
         columns,
         rows,
-        pd.DataFrame(data, columns=[*names, "seeds"]),
+        pd.DataFrame(data, columns=[*names, "seeds", "reason"]),
     )
 
 
@@ -158,18 +182,29 @@ def _cells(place: Place, standing: Standing, *, several: bool) -> list[Value | N
     cells: list[Value | Noted] = [label if place.competes else Noted(label, "a bound")]
     if several:
         cells.append(place.rank)
-    cells += [place.mean, place.iqm.value, place.median.value]
+    mean: Value | Noted = Noted(place.mean, place.reason) if place.reason else place.mean
+    cells += [mean, place.iqm.value, place.median.value]
     plain, best = place.against_finetune, place.against_best
     cells += [None] * 4 if plain is None else [
-        plain.difference, plain.effect, plain.improvement.value, plain.p_holm,
+        _counted(plain, place), plain.effect, plain.improvement.value, plain.p_holm,
     ]  # fmt: skip
-    cells += [None] * 3 if best is None else [best.difference, best.effect, best.p_holm]
-    return cells
+    cells += [None] * 3 if best is None else [_counted(best, place), best.effect, best.p_holm]
+    return [*cells, place.mean.n]
+
+
+def _counted(found: Comparison, place: Place) -> Value | Noted:
+    """A difference, with its number of pairs where not every run has one."""
+    pairs = found.difference.n
+    return (
+        found.difference
+        if pairs == place.mean.n
+        else Noted(found.difference, counted(pairs, "pair"))
+    )
 
 
 def _choice_row(choice: Choice) -> Row:
     if choice.cell is None:
-        return Row([choice.strategy, choice.budget, choice.reason, None, None, None])
+        return Row([choice.strategy, choice.budget, choice.reason, None, None, None, None])
     chosen = _strength(choice.cell)
     score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
     beside = [tried.validation for tried in choice.neighbours]
@@ -177,8 +212,8 @@ def _choice_row(choice: Choice) -> Row:
     stronger = None if choice.end == "strongest" else beside[-1]
     note = f"the {choice.end} tried" if choice.end else ""
     return Row([
-        choice.strategy, choice.budget, Noted(chosen, note) if note else chosen, score, weaker,
-        stronger,
+        choice.strategy, choice.budget, choice.strengths, Noted(chosen, note) if note else chosen,
+        score, weaker, stronger,
     ])  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmark.metrics import METRICS
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.store import Record
 from reports.cells import Cell, strength_text
 from reports.metrics_tables import MAIN, TRANSFER
@@ -48,6 +48,7 @@ def run_columns() -> list[RunColumn]:
         RunColumn("seed", "number", "seed"),
         RunColumn("status", "text", "status"),
         *metrics,
+        RunColumn(FINETUNE_FORGETTING, "fraction"),
         RunColumn("seconds", "number", "time", "s"),
         RunColumn("key", "text", "key"),
         RunColumn("suite", "text"),
@@ -94,7 +95,7 @@ def _values(cell: Cell, record: Record, *, replaced: bool) -> dict[str, Any]:
         "strength": record.strength,
         "seed": record.seed,
         "status": "replaced" if replaced else record.status,
-        **{name: _rounded(record.metrics.get(name)) for name in METRICS},
+        **{name: _rounded(record.metrics.get(name)) for name in (*METRICS, FINETUNE_FORGETTING)},
         "seconds": round(record.seconds, 2),
         "key": record.key,
         "suite": record.suite,

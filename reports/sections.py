@@ -28,6 +28,7 @@ from reports.ranking import Standing, ranking
 from reports.ranking_plots import critical_difference_plot, ranking_plot
 from reports.ranking_tables import choice_table, frontier_table, ranking_table
 from reports.sensitivity import sensitivity_plot
+from reports.statistics import FEWEST_SEEDS
 from reports.style import Style, styles
 from reports.table import Column, Table
 
@@ -56,6 +57,14 @@ class Facts:
     pairs: Sequence[tuple[str, str]]
 
 
+HOW = (
+    "Student’s everywhere, cut off at the ends of what the number can be; for means from the "
+    "spread of the seeds, for all else from a bootstrap over seeds. Where several scenarios share "
+    "seeds, what a seed does in all of them counts as one. With fewer than "
+    f"{FEWEST_SEEDS} seeds their own values stand in place of an interval."
+)
+"""Which interval the report has; in simulations it covers the truth as ``bootstrap.py`` says."""
+
 Part = Words | Facts | Table | Plot
 
 
@@ -81,8 +90,8 @@ class Scenario:
 
     @property
     def chosen(self) -> list[Cell]:
-        """Of each strategy the runs at the strength that stands for it."""
-        return [choice.cell for choice in self.choices if choice.cell is not None]
+        """Of each strategy the runs that stand for it."""
+        return [choice.reported for choice in self.choices if choice.reported is not None]
 
 
 @dataclass(frozen=True)
@@ -144,19 +153,22 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "compared",
             "What was compared, and what came out?",
             "Summary",
-            "Means over seeds; in brackets Student’s 95 % interval for the mean. Where a strategy "
-            "has several strengths, the one that was chosen on validation data stands for it; the "
-            "numbers are of test data. Intervals of two strategies that overlap do not show that "
-            "the strategies are equal: runs with the same seed are paired.",
+            f"Means over seeds; in brackets their 95 % intervals: {HOW} Where a strategy has "
+            "several strengths, each half of the seeds is reported at the one that was chosen on "
+            "validation data of the other half; the numbers are of test data. Intervals of two "
+            "strategies that overlap do not show that the strategies are equal: runs with the same "
+            "seed are paired.",
             list(_compared(scenarios, choices)),
         ),
         Section(
             "ranking",
             "Which strategy is best, and how sure is that?",
             "Ranking",
-            "One strength a strategy, chosen on validation data. In brackets 95 % intervals, by a "
-            "bootstrap over seeds within each scenario. Differences are paired by seed. A small p "
-            "says that there is a difference, not that it matters: its size stands beside it.",
+            "Each half of a strategy’s seeds at the strength that was chosen on validation data of "
+            "the other half, so that no run decides about itself. Differences are paired by seed, "
+            "and so is their test: it flips the signs of whole seeds, over all scenarios. A small "
+            "p says that there is a difference, not that it matters: its size stands beside it. "
+            "Where not every run has a partner, the number of pairs stands behind a difference.",
             list(_ranking(ranking(choices), look)),
         ),
         Section(
@@ -186,8 +198,8 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "models",
             "Which model loses how much?",
             "Model by model",
-            "Every strength, chosen or not. In brackets the number of seeds, where only some have "
-            "a value; a dash where there is none.",
+            "Every strength, chosen or not. Where only some seeds have a value, their number "
+            "stands behind it; a dash where none has.",
             _each(
                 scenarios,
                 lambda s: [

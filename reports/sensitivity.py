@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,12 +10,20 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.transforms import ScaledTranslation
 
+from reports.aggregate import ALONE
+from reports.bootstrap import Estimate, mean_estimate
 from reports.breakdown import Breakdown, breakdowns
 from reports.breakdown_marks import MARKED, mark_loss
 from reports.cells import Variant, strength_text
-from reports.choice import RULE, VALIDATION, Choice, sensitivity
+from reports.choice import CROSSED, RULE, Choice, Tried, stands_for
 from reports.plot import Plot
+from reports.ratio import REDUCTION
+from reports.statistics import limits_of
 from reports.style import INK, Style, lines_of, wrapped
+
+VALIDATION = "validation_accuracy"
+SHOWN = ("average_accuracy", "stability", "learning_accuracy", REDUCTION)
+"""Test metrics that are shown beside the validation score."""
 
 _COLUMNS = 3
 _LINES = {
@@ -62,8 +70,8 @@ def sensitivity_plot(
                 "top": 1 - head / height, "hspace": between / 1.4, "wspace": 0.1,
             },
         ).ravel()  # fmt: skip
-        for ax, choice, frame in zip(axes, swept, frames, strict=False):
-            _draw_scores(ax, choice, frame, style)
+        for ax, choice in zip(axes, swept, strict=False):
+            _draw_scores(ax, choice, style)
         if losses:
             _leave_margin(axes[0])
         for ax, choice in zip(axes, swept, strict=False):
@@ -77,14 +85,47 @@ def sensitivity_plot(
     return Plot(
         name,
         "How much hangs on the strength",
-        f"The vertical line marks the choice: {RULE}. Test accuracies are shown for what the "
-        "neighbours would have given; they took no part in the choice. Mean and 95 % interval "
-        f"over seeds.{f' {MARKED}' if losses else ''}",
+        "The wide vertical lines mark the strengths that stand for the strategy in the other "
+        f"parts, the darker for the more seeds: {CROSSED}, which is {RULE}. Test accuracies "
+        "are shown for what the neighbours would have given; they took no part in the choice. "
+        f"Means over seeds with 95 % intervals; {ALONE}.{f' {MARKED}' if losses else ''}",
         f"Validation and test accuracy over strengths in {choices[0].scenario}, for "
         f"{', '.join(choice.strategy for choice in swept)}",
         pd.concat(frames, ignore_index=True),
         draw,
     )
+
+
+def sensitivity(choice: Choice) -> pd.DataFrame:
+    """Return how scores depend on the strength: one row a strength and metric.
+
+    Columns: strength, metric (``VALIDATION`` or one of ``SHOWN`` that some run has), mean, low,
+    high, n, chosen (this strength was, on all seeds), reported (of how many seeds the runs at this
+    strength stand for the strategy), excluded (why it could not be chosen, else ``None``).
+    """
+    rows = [
+        (tried.cell.variant.strength, metric, found.value, found.low, found.high, found.n,
+         tried.cell is choice.cell, stands_for(choice, tried.cell), tried.excluded)
+        for tried in choice.tried
+        for metric, found in _scores(tried)
+    ]  # fmt: skip
+    columns = ["strength", "metric", "mean", "low", "high", "n", "chosen", "reported", "excluded"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype(dict.fromkeys(("strength", "mean", "low", "high"), float))
+
+
+def _scores(tried: Tried) -> Iterator[tuple[str, Estimate]]:
+    yield VALIDATION, tried.validation
+    done = tried.cell.done
+    for metric in SHOWN:
+        if metric == REDUCTION:
+            share = tried.cell.removed.share
+            if share.value is not None:
+                yield metric, share
+            continue
+        values = [record.metrics.get(metric) for record in done]
+        if any(value is not None for value in values):
+            yield metric, mean_estimate({"": values}, limits_of(metric))
 
 
 def _losses(choices: Sequence[Choice]) -> dict[Variant, Breakdown]:
@@ -117,44 +158,57 @@ def _draw_losses(ax: Axes, choice: Choice, losses: Mapping[Variant, Breakdown]) 
             mark_loss(ax, place, 0.05, loss, ax.get_xaxis_transform())
 
 
-def _draw_scores(
-    ax: Axes, choice: Choice, frame: pd.DataFrame, style: Mapping[Variant, Style]
-) -> None:
+def _draw_scores(ax: Axes, choice: Choice, style: Mapping[Variant, Style]) -> None:
     variants = [tried.cell.variant for tried in choice.tried]
     color = style[variants[0]].base
-    strengths = [variant.strength or 0.0 for variant in variants]
-    place = dict(zip(strengths, range(len(strengths)), strict=True))
+    scores = [
+        (spot, metric, found, 100 * found.value)
+        for spot, tried in enumerate(choice.tried)
+        for metric, found in _scores(tried)
+        if found.value is not None
+    ]
     middle = (len(_LINES) - 1) / 2
     for position, (metric, (label, line, marker)) in enumerate(_LINES.items()):
-        own = frame[(frame["metric"] == metric) & frame["mean"].notna()]
-        if own.empty:
+        own = [(spot, found, mean) for spot, name, found, mean in scores if name == metric]
+        if not own:
             continue
-        x = [place[strength] for strength in own["strength"]]
         shade = color if metric == VALIDATION else INK
         aside = _ASIDE * (position - middle) / 72
         moved = ax.transData + ScaledTranslation(aside, 0, ax.figure.dpi_scale_trans)
+        means = [(spot, mean) for spot, _, mean in own]
         ax.plot(
-            x, 100 * own["mean"], color=shade, linestyle=line, marker=marker, markersize=4,
+            *zip(*means, strict=True), color=shade, linestyle=line, marker=marker, markersize=4,
             label=wrapped(label, 24), linewidth=1.4 if metric == VALIDATION else 1.0,
             transform=moved,
         )  # fmt: skip
-        known = own[own["low"].notna()]
         bars = [
-            [(place[at], 100 * max(0.0, low)), (place[at], 100 * min(1.0, high))]
-            for at, low, high in zip(known["strength"], known["low"], known["high"], strict=True)
+            [(spot, 100 * found.low), (spot, 100 * found.high)]
+            for spot, found, _ in own
+            if found.low is not None and found.high is not None
         ]
         ax.add_collection(
             LineCollection(bars, colors=shade, alpha=0.35, linewidths=1.6, transform=moved), False
         )
+        alone = [
+            (spot, 100 * seed)
+            for spot, found, _ in own
+            if found.low is None
+            for seed in found.seeds
+        ]
+        if alone:
+            ax.plot(
+                *zip(*alone, strict=True), ".", color=shade, alpha=0.5, markersize=4,
+                markeredgewidth=0, transform=moved,
+            )  # fmt: skip
         # What is moved aside does not count for the limits of the axes.
-        ax.update_datalim(
-            [*zip(x, 100 * own["mean"], strict=True), *(end for b in bars for end in b)]
-        )
+        ax.update_datalim([*means, *alone, *(end for bar in bars for end in bar)])
     ax.autoscale_view()
-    if choice.variant is not None and choice.variant.strength is not None:
-        ax.axvline(place[choice.variant.strength], color=color, alpha=0.25, linewidth=7, zorder=0)
-    ax.set_xlim(-0.3, len(strengths) - 0.7)
-    ax.set_xticks(range(len(strengths)), [strength_text(strength) for strength in strengths])
+    counts = [stands_for(choice, tried.cell) for tried in choice.tried]
+    for spot, count in enumerate(counts):
+        if count:
+            ax.axvline(spot, color=color, alpha=0.25 * count / sum(counts), linewidth=7, zorder=0)
+    ax.set_xlim(-0.3, len(variants) - 0.7)
+    ax.set_xticks(range(len(variants)), [strength_text(v.strength or 0.0) for v in variants])
     ax.set_title(wrapped(choice.strategy, _NAME), loc="left")
     ax.set_xlabel("strength")
     ax.grid(axis="y", color="black", alpha=0.1, linewidth=0.6)

@@ -1,48 +1,54 @@
-"""Intervals over seeds: pure functions, light enough for the command line."""
+"""What every interval over seeds shares: pure functions, light enough for the command line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from benchmark.metrics import METRICS
+
 CONFIDENCE = 0.95
 
+FEWEST_SEEDS = 4
+"""Below so many seeds there is no interval: the values of the seeds say more than any would.
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean over seeds and how well they pin it down.
+Student's factor is 12.7 with two seeds and 4.3 with three, so that the interval of most
+accuracies reaches from one end of the scale to the other."""
 
-    Attributes:
-        n: How many seeds have a value.
-        mean: Their mean, ``None`` where there are none.
-        half: Half the width of the 95 % interval around it, ``None`` below two seeds.
-        minimum: The smallest value, ``None`` where there are none.
-    """
+Limits = tuple[float, float]
+"""The least and the greatest value that a number can have."""
 
-    n: int
-    mean: float | None = None
-    half: float | None = None
-    minimum: float | None = None
+ACCURACY: Limits = (0.0, 1.0)
+CHANGE: Limits = (-1.0, 1.0)
+"""Of the difference of two accuracies."""
+UNLIMITED: Limits = (-inf, inf)
+"""Of a fraction without ends, such as a share of what was forgotten, which may be a gain."""
 
-    @property
-    def low(self) -> float | None:
-        """Lower end of the interval."""
-        return None if self.mean is None or self.half is None else self.mean - self.half
+_OTHERS = {name: ACCURACY for name in METRICS if name.endswith("accuracy")}
+_LIMITS = {
+    **dict.fromkeys(METRICS, CHANGE),
+    **_OTHERS,
+    "stability": ACCURACY,
+    "forgetting_reduction": UNLIMITED,
+}
 
-    @property
-    def high(self) -> float | None:
-        """Upper end of the interval."""
-        return None if self.mean is None or self.half is None else self.mean + self.half
+
+def limits_of(metric: str) -> Limits:
+    """Return the least and the greatest value of a metric of ``benchmark/metrics.py``."""
+    return _LIMITS[metric]
+
+
+def of_difference(limits: Limits) -> Limits:
+    """Return the limits of the difference of two numbers with these limits."""
+    return limits[0] - limits[1], limits[1] - limits[0]
 
 
 def half_width(deviation: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
     """Half the width of Student's 95 % interval for a mean: ``t(0.975, n - 1) * s / sqrt(n)``.
 
-    Exact for normal values, and a fair approximation for others from about five seeds on.
     Source: Student, The Probable Error of a Mean, Biometrika 6 (1908).
 
     Args:
@@ -50,24 +56,11 @@ def half_width(deviation: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
         n: Number of values, of the same shape.
 
     Returns:
-        Of the same shape and unit; NaN where ``n`` is below two.
+        Of the same shape and unit; NaN where ``n`` is below ``FEWEST_SEEDS``.
     """
     from scipy.special import stdtrit
 
     s, count = np.asarray(deviation, dtype=float), np.asarray(n, dtype=float)
-    enough = np.where(count > 1, count, np.nan)
+    enough = np.where(count >= FEWEST_SEEDS, count, np.nan)
     quantile: Any = stdtrit(enough - 1, (1 + CONFIDENCE) / 2)
     return np.asarray(quantile * s / np.sqrt(enough), dtype=float)
-
-
-def mean_interval(values: Iterable[float | None]) -> Interval:
-    """Return the mean over seeds and its 95 % interval (see ``half_width``).
-
-    Args:
-        values: One a seed; ``None`` where the metric is not defined, which is left out.
-    """
-    known = np.array([value for value in values if value is not None], dtype=float)
-    if known.size == 0:
-        return Interval(0)
-    half = float(half_width(known.std(ddof=1), known.size)) if known.size > 1 else None
-    return Interval(known.size, float(known.mean()), half, float(known.min()))

@@ -12,11 +12,17 @@ from itertools import groupby
 import pandas as pd
 
 from reports.bootstrap import Estimate
-from reports.formatting import NOTHING
-from reports.statistics import Interval
+from reports.formatting import NOTHING, apart, spread
+from reports.statistics import FEWEST_SEEDS
 
-Value = Interval | Estimate | float | str | None
+Value = Estimate | float | str | None
 """What a cell holds: a number with or without its 95 % interval, words, or nothing."""
+
+SPREAD = (
+    "In brackets 95 % intervals over seeds; in parentheses single seeds, where fewer than "
+    f"{FEWEST_SEEDS} have a value."
+)
+"""What a caption says of the numbers of a table."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Entry:
 
     Attributes:
         text: The value; a dash for nothing.
-        interval: Its 95 % interval, as ``± 3.1`` or ``[90.3, 93.2]``; empty where there is none.
+        interval: Its 95 % interval or its seeds, see ``formatting.spread``; may be empty.
         note: A remark, mostly empty.
     """
 
@@ -56,6 +62,7 @@ class Column:
         unit: Of its numbers, shown under the heading.
         meaning: What it says, for the reader who has not met it; nothing where it is plain.
         write: How a number is written, such as ``percent``.
+        seeds: What stands before single seeds, if no caption says it.
         words: It holds words, which stand to the left; numbers stand to the right.
     """
 
@@ -64,17 +71,19 @@ class Column:
     meaning: str = ""
     write: Callable[[float], str] = str
     words: bool = False
+    seeds: str = ""
 
     def entry(self, cell: Value | Noted) -> Entry:
         """Write one of its cells."""
         if isinstance(cell, Noted):
-            return replace(self.entry(cell.value), note=cell.note)
-        if isinstance(cell, Interval):
-            half = "" if cell.half is None else self.write(cell.half).removeprefix("+")
-            return Entry(self._number(cell.mean), half and f"±\N{NARROW NO-BREAK SPACE}{half}")
+            entry = self.entry(cell.value)
+            return replace(entry, note="; ".join(filter(None, (cell.note, entry.note))))
         if isinstance(cell, Estimate):
-            ends = [self.write(end) for end in (cell.low, cell.high) if end is not None]
-            return Entry(self._number(cell.value), f"[{', '.join(ends)}]" if ends else "")
+            return Entry(
+                self._number(cell.value),
+                spread(cell, self.write, self.seeds),
+                apart(cell, self.write),
+            )
         return Entry(cell if isinstance(cell, str) else self._number(cell))
 
     def _number(self, value: float | None) -> str:

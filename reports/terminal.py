@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.store import Record
+from reports.bootstrap import Estimate
 from reports.cells import group
-from reports.statistics import Interval
+from reports.ratio import REDUCTION
 
 SUMMARY_METRICS = (
     "stability",
     "learning_accuracy",
     "plasticity",
     "forgetting",
-    "forgetting_reduction",
+    REDUCTION,
 )
 
 
@@ -27,14 +28,16 @@ class SummaryRow:
         variant: The strategy and its strength: ``wpl, strength 1e4``.
         seeds: Number of finished runs that count, one a seed.
         failed: Number of runs that failed.
-        metrics: By the names in ``SUMMARY_METRICS``, mean and half-width, fractions.
+        metrics: By the names in ``SUMMARY_METRICS``, mean and interval, fractions.
+        reason: Why there is no forgetting reduction, where there is none.
     """
 
     scenario: str
     variant: str
     seeds: int
     failed: int
-    metrics: dict[str, Interval]
+    metrics: dict[str, Estimate]
+    reason: str | None
 
 
 def summary_rows(records: Sequence[Record]) -> list[SummaryRow]:
@@ -46,6 +49,7 @@ def summary_rows(records: Sequence[Record]) -> list[SummaryRow]:
             len(cell.done),
             len(cell.failed),
             {metric: cell.interval(metric) for metric in SUMMARY_METRICS},
+            cell.removed.reason,
         )
         for cell in group(records)
     ]

@@ -42,6 +42,22 @@ def add_gradient_(
 
 
 @torch.no_grad()
+def stiffness(importance: Tensor, scale: float) -> Tensor:
+    """Return ``k = scale * I``, finite at every scale.
+
+    Args:
+        importance: ``I``, non-negative.
+        scale: Strength times the optimizer's rate, see ``optimizer_metric.py``.
+
+    Returns:
+        k, of the shape and type of ``importance``.
+    """
+    largest = torch.finfo(importance.dtype).max / 4  # so that sums of two are finite
+    k = (importance.double() * min(scale, 1e300)).clamp_(max=largest)
+    return k.to(importance.dtype)
+
+
+@torch.no_grad()
 def pull(importance: Tensor, scale: float) -> Tensor:
     """Return how far the proximal step moves a parameter towards its anchor.
 
@@ -50,7 +66,7 @@ def pull(importance: Tensor, scale: float) -> Tensor:
 
     Args:
         importance: ``I``, non-negative.
-        scale: Learning rate times strength.
+        scale: Strength times the optimizer's rate.
 
     Returns:
         ``w``, of the shape and type of ``importance``.
@@ -63,10 +79,10 @@ def pull(importance: Tensor, scale: float) -> Tensor:
 def proximal_step_(parameters: list[Tensor], anchors: list[Tensor], pulls: list[Tensor]) -> None:
     """Move every parameter to the minimiser of the penalty plus the step just taken.
 
-    ``theta <- (theta + c a) / (1 + c) = theta + w (a - theta)`` in place, which minimises
-    ``(theta' - theta)^2 / (2 lr) + P(theta')``: stable at every strength, the anchor itself in
-    the limit. Source: the proximal operator of a quadratic, Parikh & Boyd, Proximal
-    Algorithms, 2014, section 6.1.1.
+    ``theta <- (theta + c a) / (1 + c) = theta + w (a - theta)`` in place, ``c = s strength I``,
+    which minimises ``(theta' - theta)^2 / (2 s) + P(theta')`` with s the optimizer's step for a
+    unit of gradient: stable at every strength, the anchor itself in the limit. Source: the
+    proximal operator of a quadratic, Parikh & Boyd, Proximal Algorithms, 2014, section 6.1.1.
     """
     torch._foreach_lerp_(parameters, anchors, pulls)
 

@@ -12,27 +12,68 @@ their intersection is what the models share. A parameter without a gradient is n
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies.quadratic import add_gradient_, proximal_step_, pull
-from strategies.sharing import SharedParameterPenalty, fitted, learning_rates
+from strategies import optimizer_metric
+from strategies.optimizer_metric import Denominators
+from strategies.quadratic import add_gradient_, penalty, proximal_step_, pull, stiffness
+from strategies.sharing import SharedParameterPenalty, fitted
+
+
+@dataclass
+class _Block:
+    """The penalised parameters of one of the optimizer's groups.
+
+    Attributes:
+        group: Which group.
+        parameters: What is pulled.
+        anchors: Where to.
+        importances: How strongly.
+        scale: Strength times the group's rate.
+        pulls: The share of the way, where the optimizer divides by nothing; made when first
+            asked for, as what follows is.
+        stiffnesses: k, scale times importance, where the optimizer divides by ``d = f r + e``.
+        offsets: e of the latest step.
+        shifted: k + e.
+    """
+
+    group: int
+    parameters: list[Tensor]
+    anchors: list[Tensor]
+    importances: list[Tensor]
+    scale: float
+    pulls: list[Tensor] = field(default_factory=list)
+    stiffnesses: list[Tensor] = field(default_factory=list)
+    offsets: list[float] = field(default_factory=list)
+    shifted: list[Tensor] = field(default_factory=list)
+
+    def pulls_now(self, divided_by: Denominators | None) -> list[Tensor]:
+        """Return the share of the way to its anchor that each parameter takes in this step.
+
+        ``w = c / (1 + c)`` with ``c = scale * I / d``, as ``k / (d + k)``.
+        """
+        if divided_by is None:
+            self.pulls = self.pulls or [pull(i, self.scale) for i in self.importances]
+            return self.pulls
+        self.stiffnesses = self.stiffnesses or [stiffness(i, self.scale) for i in self.importances]
+        if self.offsets != divided_by.offsets:
+            self.offsets = divided_by.offsets
+            self.shifted = list(torch._foreach_add(self.stiffnesses, self.offsets))
+        return list(torch._foreach_div(self.stiffnesses, divided_by.plus(self.shifted)))
 
 
 @dataclass
 class _Penalised:
-    """What the penalty acts on while the same parameters have gradients."""
+    """What the penalty acts on while the same parameters have gradients, at the same rates."""
 
     with_gradient: list[bool]
-    parameters: list[Tensor]
-    anchors: list[Tensor]
-    importances: list[Tensor]
-    learning_rates: list[float]
-    pulls: list[Tensor]
+    rates: list[float]
+    blocks: list[_Block]
 
 
 class Regularizer(SharedParameterPenalty):
@@ -82,6 +123,15 @@ class Regularizer(SharedParameterPenalty):
     def observe_gradients(self) -> None:
         """See a step's gradients of the loss before the penalty's is added; nothing by default."""
 
+    def penalty(self, model: nn.Module) -> Tensor:
+        """Return the penalty at a network's present weights, see ``SharedParameterPenalty``."""
+        known = {n: p for n, p in model.named_parameters() if n in self.importances}
+        if not known:
+            return torch.zeros(())
+        anchors = [self.anchors[name] for name in known]
+        importances = [self.importances[name] for name in known]
+        return penalty(list(known.values()), anchors, importances, self.settings.strength)
+
     # Avalanche's callbacks, in the order in which they come.
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -93,56 +143,65 @@ class Regularizer(SharedParameterPenalty):
 
     @torch.no_grad()
     def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Look at the loss's gradients, to which no penalty has added anything yet."""
+        self.observe_gradients()
+
+    @torch.no_grad()
+    def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add the penalty's gradient, where the penalty is applied as one."""
         self._note_gradients()
-        self.observe_gradients()
         if self.settings.application == "gradient" and self.settings.strength > 0:
-            at = self._penalised_now(strategy)
-            if at.parameters:
-                gradients = [p.grad for p in at.parameters if p.grad is not None]
-                strength = self.settings.strength
-                add_gradient_(gradients, at.parameters, at.anchors, at.importances, strength)
+            for block in self._blocks_now(strategy.optimizer):
+                gradients = [p.grad for p in block.parameters if p.grad is not None]
+                own = (block.parameters, block.anchors, block.importances)
+                add_gradient_(gradients, *own, self.settings.strength)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Take the proximal step, where the penalty is applied as one."""
-        if self.settings.application == "proximal" and self.settings.strength > 0:
-            at = self._penalised_now(strategy)
-            if at.parameters:
-                proximal_step_(at.parameters, at.anchors, at.pulls)
+        application = self.settings.application
+        if application == "gradient" or self.settings.strength == 0:
+            return
+        for block in self._blocks_now(strategy.optimizer):
+            divided_by = None
+            if application == "proximal":
+                own = (block.group, block.parameters)
+                divided_by = optimizer_metric.denominators(strategy.optimizer, *own)
+            proximal_step_(block.parameters, block.anchors, block.pulls_now(divided_by))
 
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
         """Estimate the importance for the model that was trained, and join it to the others."""
+        if not used:
+            return  # all of it is frozen
         for name, importance in self.estimate(strategy, used).items():
             value = used[name].detach().clone()
             self.importances[name], self.anchors[name] = self.consolidate(name, importance, value)
 
-    def _penalised_now(self, strategy: Any) -> _Penalised:
+    def _blocks_now(self, optimizer: Any) -> list[_Block]:
         """Return the shared parameters of this step; built anew only when something changed."""
-        rates = [group["lr"] for group in strategy.optimizer.param_groups]
+        rates = self._rates(optimizer)
         at = self._penalised
-        if at and at.with_gradient is self._with_gradient and at.learning_rates == rates:
-            return at
-        shared = [
-            name
-            for name, parameter in self._parameters.items()
-            if parameter.grad is not None and name in self.importances
+        if at and at.with_gradient is self._with_gradient and at.rates == rates:
+            return at.blocks
+        groups: dict[int, list[str]] = {}
+        place = optimizer_metric.place(optimizer)
+        for name, parameter in self._parameters.items():
+            if parameter.grad is not None and name in self.importances:
+                group = place.get(id(parameter))
+                if group is not None:  # else the optimizer does not move it
+                    groups.setdefault(group, []).append(name)
+        blocks = [
+            _Block(
+                group=group,
+                parameters=[self._parameters[name] for name in names],
+                anchors=[self.anchors[name] for name in names],
+                importances=[self.importances[name] for name in names],
+                scale=rates[group] * self.settings.strength,
+            )
+            for group, names in groups.items()
         ]
-        rate = learning_rates(strategy.optimizer)
-        parameters: list[Tensor] = [self._parameters[name] for name in shared]
-        importances = [self.importances[name] for name in shared]
-        self._penalised = _Penalised(
-            with_gradient=self._with_gradient,
-            parameters=parameters,
-            anchors=[self.anchors[name] for name in shared],
-            importances=importances,
-            learning_rates=rates,
-            pulls=[
-                pull(importance, rate.get(id(parameter), 0.0) * self.settings.strength)
-                for parameter, importance in zip(parameters, importances, strict=True)
-            ],
-        )
-        return self._penalised
+        self._penalised = _Penalised(self._with_gradient, rates, blocks)
+        return blocks
 
     def _fit_to_grown(self, name: str) -> None:
         """Extend importance (by 0) and anchor to a parameter that grew, as Avalanche's heads do."""

@@ -70,10 +70,14 @@ class RWalk(SI):
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
-        """Go on with the path, and end a segment when it is due."""
+        """Keep the batch: an evaluation after the last step leaves its own behind."""
         super().after_update(strategy, *arguments, **keywords)
-        # Kept, because an evaluation after the last step leaves its own batch behind.
         self._batch = _samples(strategy)
+
+    @torch.no_grad()
+    def after_training_iteration(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Go on with the path, and end a segment when it is due."""
+        super().after_training_iteration(strategy, *arguments, **keywords)
         self._steps += 1
         if self._steps == self.settings.every:
             self._end_segment(strategy.model)

@@ -8,23 +8,33 @@ costs while the private ones w follow is the Schur complement::
     Omega_a = S_a^T M_a^-1 S_a,    M_a = 1 + W_a W_a^T / damping
 
 by the matrix inversion lemma; M_a = 1 where the private parameters stay as they are. Stack S of
-all models' S_a and M of their M_a, and let D be the diagonal matrix of learning rates. The
-minimiser of ``1/2 (theta - theta')^T D^-1 (theta - theta') + strength/2 sum_a v_a^T Omega_a
-v_a``, with v_a the distance of theta from the anchor of model a, is::
+all models' S_a and M of their M_a, and let D be the diagonal matrix of the optimizer's metric
+(``optimizer_metric.py``). The minimiser of ``1/2 (theta - theta')^T D^-1 (theta - theta') +
+strength/2 sum_a v_a^T Omega_a v_a``, with v_a the distance of theta from model a's anchor, is::
 
     theta = theta' - D S^T (M / strength + S D S^T)^-1 r,    r = stack_a S_a v_a(theta')
 
-and one basis solves it for all strengths and scales of D, Q with ``Q^T M Q = 1`` and ``Q^T S D
+and one basis solves it for all strengths and scales of D: Q with ``Q^T M Q = 1`` and ``Q^T S D
 S^T Q = diag(lambda)`` (Golub & Van Loan, Matrix Computations, section 8.7). With the
 eigenvectors of ``S D S^T = V Lambda V^T`` that are not of 0::
 
     V^T M^-1 V = L L^T,    L^T Lambda L = U diag(lambda) U^T,    Q = M^-1 V L^-T U
     theta = theta' - D S^T Q diag(1 / (1 / strength + lambda)) Q^T r
 
-A step is a product with S, two with Q and one with S^T, at every strength, and no iteration.
+Where D keeps its shape, as behind SGD, a step is a product with S, two with Q and one with S^T,
+at every strength, and no iteration.
 
-Conjugate gradients on the parameters would need no K x K matrix, but iterations: of 200 samples
-of MNIST some 20 a step at strength 1e2, 150 at 1e4 and more than 400 at 1e6, for two digits.
+Behind an adaptive optimizer D changes with every step. Its minimiser is of the same form, ``theta =
+theta' - D S^T Q z``, since the span of Q does not depend on D; conjugate gradients find z of::
+
+    (1 / strength + Q^T S D S^T Q) z = Q^T r
+
+from the last step's, with ``1 / strength + scale * lambda`` of the D that the basis was made for
+as preconditioner. When they have cost as much as a basis, it is made anew.
+
+Conjugate gradients on the parameters would need no K x K matrix, but more iterations: of 200
+samples of MNIST some 20 a step at strength 1e2, 150 at 1e4 and more than 400 at 1e6, for two
+digits, already where D is constant.
 """
 
 from __future__ import annotations
@@ -37,6 +47,12 @@ from torch import Tensor
 
 from strategies.gauss_newton import GaussNewtonRoot
 from strategies.sharing import fitted
+
+Metric = Sequence[Tensor | float]
+"""The diagonal of D, parameter by parameter."""
+
+_MOST = 4
+"""Iterations for each dimension; exact arithmetic would need one, rounding asks for more."""
 
 
 @dataclass
@@ -80,18 +96,21 @@ class SchurPenalty:
     Attributes:
         parameters: What is penalised. Their values may change, their shapes may not.
         terms: One for each earlier model, each with at least one parameter.
-        rates: D up to scale, one for each parameter.
+        metric: The D that the basis is for: for each parameter a number, or a tensor of its shape.
         damping: Added to the diagonal of the private parameters' block, positive.
         basis: Q of shape (K, rank).
         values: lambda (rank,), in double precision.
+        iterations: Conjugate gradients so far; each costs as much as a row of the basis.
     """
 
     parameters: list[Tensor]
     terms: list[ModelTerm]
-    rates: list[float]
+    metric: Metric
     damping: float
     basis: Tensor = field(init=False)
     values: Tensor = field(init=False)
+    iterations: int = field(init=False, default=0)
+    _last: Tensor | None = field(init=False, default=None)
 
     @torch.no_grad()
     def __post_init__(self) -> None:
@@ -107,23 +126,65 @@ class SchurPenalty:
         self.values, turned = torch.linalg.eigh(root.T @ (values[:, None] * root))
         self.basis = (solved @ torch.linalg.solve_triangular(root.T, turned, upper=True)).to(gram)
 
+    def value(self) -> Tensor:
+        """Return ``1/2 sum_a v_a^T Omega_a v_a``, a scalar that autograd can follow."""
+        return (self.basis.T @ self._residual()).square().sum() / 2
+
     @torch.no_grad()
     def gradient(self) -> list[Tensor]:
         """Return ``sum_a Omega_a v_a`` for each parameter."""
         return self._transposed(self.basis @ (self.basis.T @ self._residual()))
 
+    @property
+    def outdated(self) -> bool:
+        """Whether a basis for the present D would have cost less than what was iterated."""
+        return self.iterations > len(self.basis)
+
     @torch.no_grad()
-    def proximal_step_(self, strength: float, scale: float) -> None:
+    def proximal_step_(self, strength: float, metric: Metric) -> None:
         """Move the parameters to the minimiser of the penalty plus the step just taken.
 
         Args:
             strength: Positive.
-            scale: What D is to be multiplied by, positive.
+            metric: D. Numbers must be a multiple of those that the basis is for.
         """
-        weights = (1 / (1 / strength + scale * self.values)).to(self.basis)
-        moves = self._transposed(self.basis @ (weights * (self.basis.T @ self._residual())))
-        for parameter, rate, move in zip(self.parameters, self.rates, moves, strict=True):
-            parameter.sub_(move, alpha=scale * rate)
+        right = self.basis.T @ self._residual()
+        scale = _total(metric, self.parameters) / _total(self.metric, self.parameters)
+        inverse = (1 / (1 / strength + scale * self.values)).to(right)
+        solution = inverse * right
+        if any(isinstance(own, Tensor) for own in metric):
+            solution = self._iterate(strength, metric, right, inverse)
+        moves = self._transposed(self.basis @ solution)
+        for parameter, own, move in zip(self.parameters, metric, moves, strict=True):
+            parameter.sub_(own * move)
+
+    def _iterate(self, strength: float, metric: Metric, right: Tensor, inverse: Tensor) -> Tensor:
+        """Solve for z by preconditioned conjugate gradients (Golub & Van Loan, section 11.5)."""
+
+        def product(z: Tensor) -> Tensor:
+            moved = self._transposed(self.basis @ z)
+            scaled = [own * move for own, move in zip(metric, moved, strict=True)]
+            outputs = torch.cat([term.product(scaled) for term in self.terms])
+            return z / strength + self.basis.T @ outputs
+
+        z = torch.zeros_like(right) if self._last is None else self._last
+        left = right - product(z) if self._last is not None else right.clone()
+        enough = torch.finfo(right.dtype).eps * float(right @ (inverse * right)) / 25
+        direction = conditioned = inverse * left
+        size = float(left @ conditioned)
+        for _ in range(_MOST * len(right)):
+            if size <= enough:
+                break
+            applied = product(direction)
+            length = size / float(direction @ applied)
+            z = z + length * direction
+            left = left - length * applied
+            conditioned = inverse * left
+            before, size = size, float(left @ conditioned)
+            direction = conditioned + size / before * direction
+            self.iterations += 1
+        self._last = z
+        return z
 
     def _residual(self) -> Tensor:
         """Return r (K,)."""
@@ -144,7 +205,7 @@ class SchurPenalty:
             for unit in torch.eye(term.shared.rows).to(term.anchors[0]):
                 row = [torch.zeros_like(parameter) for parameter in self.parameters]
                 term.add_transposed_product_(row, unit)
-                scaled = [part * rate for part, rate in zip(row, self.rates, strict=True)]
+                scaled = [part * own for part, own in zip(row, self.metric, strict=True)]
                 rows.append(torch.cat([other.product(scaled) for other in self.terms]))
         return torch.stack(rows)
 
@@ -158,6 +219,12 @@ def _solve(term: ModelTerm, damping: float, right: Tensor) -> Tensor:
     gram = torch.stack([private.product(private.transposed_product(unit)) for unit in units])
     matrix = units.double() + _symmetric(gram) / max(damping, _rounding(gram))
     return torch.cholesky_solve(right, torch.linalg.cholesky(matrix))
+
+
+def _total(metric: Metric, parameters: Sequence[Tensor]) -> float:
+    """Return the trace of D."""
+    pairs = zip(metric, parameters, strict=True)
+    return sum(float(d.sum()) if isinstance(d, Tensor) else d * p.numel() for d, p in pairs)
 
 
 def _rounding(gram: Tensor) -> float:

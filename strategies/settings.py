@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 Estimator = Literal["exact", "monte_carlo", "empirical"]
-Application = Literal["proximal", "gradient"]
+Application = Literal["proximal", "decoupled", "gradient"]
 NonNegative = Annotated[float, Field(ge=0)]
 
 
@@ -32,8 +32,11 @@ class RegularizerSettings(StrategySettings):
     application: Application = Field(
         "proximal",
         description="How the penalty acts. 'proximal': exactly minimised after each optimizer "
-        "step, stable at every strength. 'gradient': added to the gradient, as in the papers; "
-        "diverges when learning rate * strength * importance exceeds about 2.",
+        "step, in the optimizer's own metric; stable at every strength, and at rest where loss + "
+        "penalty is smallest. 'decoupled': the same, scaled by the learning rate alone, as AdamW's "
+        "weight decay is; weaker behind momentum and adaptive optimizers. 'gradient': added to the "
+        "gradient, as in the papers; diverges when step size * strength * importance exceeds "
+        "about 2, and changes what an adaptive optimizer knows of the loss.",
     )
     seed: int = Field(
         0, ge=0, description="Seeds the samples drawn to estimate importance. A suite sets it."

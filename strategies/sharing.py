@@ -12,10 +12,11 @@ from typing import Any, ClassVar
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.functional import pad
 
+from strategies import optimizer_metric
 from strategies.settings import RegularizerSettings
 
 
@@ -50,8 +51,23 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
             used: The parameters that had a gradient in this training, by name.
         """
 
+    @abstractmethod
+    def penalty(self, model: nn.Module) -> Tensor:
+        """Return the penalty at a network's present weights, a scalar that autograd can follow.
+
+        Args:
+            model: Its parameters, by name, are those of the network that was trained. All that
+                some earlier model used count, also where the present one does not use them.
+        """
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Look up the model's parameters, which may have grown since the last model."""
+        """Look up the model's parameters, which may have grown since the last model.
+
+        Raises:
+            ValueError: The penalty is to be solved in the metric of an optimizer that has none.
+        """
+        if self.settings.application == "proximal" and self.settings.strength > 0:
+            optimizer_metric.check(strategy.optimizer)
         self._parameters = dict(strategy.model.named_parameters())
         self._used = set()
         self._with_gradient = []
@@ -62,6 +78,12 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
         self.keep(strategy, used)
         self.models_seen += 1
 
+    def _rates(self, optimizer: Any) -> list[float]:
+        """Return the steps that the penalty is scaled by, one for each parameter group."""
+        if self.settings.application == "proximal":
+            return optimizer_metric.rates(optimizer)
+        return optimizer_metric.learning_rates(optimizer)
+
     def _note_gradients(self) -> None:
         """Note which parameters have gradients; the list is replaced only when that changes."""
         now = [p.grad is not None for p in self._parameters.values()]
@@ -69,11 +91,6 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
             self._with_gradient = now
             names = zip(self._parameters, now, strict=True)
             self._used |= {name for name, has_gradient in names if has_gradient}
-
-
-def learning_rates(optimizer: Any) -> dict[int, float]:
-    """Return each parameter's learning rate by the parameter's ``id``."""
-    return {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
 
 
 def fitted(tensor: Tensor, shape: torch.Size) -> Tensor:

@@ -55,18 +55,18 @@ class SI(Regularizer):
 
     def observe_gradients(self) -> None:
         """Keep the loss's gradient and the parameters as they are before the step."""
+        now = [p.grad is not None for p in self._parameters.values()]
         step = self._step
-        if step is None or step.with_gradient is not self._with_gradient:
-            step = self._step = self._new_step()
+        if step is None or step.with_gradient != now:
+            step = self._step = self._new_step(now)
         gradients = [p.grad for p in step.parameters if p.grad is not None]
         torch._foreach_copy_(step.before, step.parameters)
         # Copied: the penalty, clipping or the optimizer (Nesterov) may change them in place.
         torch._foreach_copy_(step.gradients, gradients)
 
     @torch.no_grad()
-    def after_update(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
-        """Add the step's movement times the gradient to the path integral."""
-        super().after_update(strategy, *arguments, **keywords)
+    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Add the step's movement, all proximal steps in it, times the gradient to the path."""
         step = self._step
         if step is not None and step.parameters:
             torch._foreach_sub_(step.before, step.parameters)  # minus the movement
@@ -86,12 +86,12 @@ class SI(Regularizer):
             importance = self.importances[name] + importance
         return importance.clamp_min(0), value
 
-    def _new_step(self) -> _Step:
+    def _new_step(self, with_gradient: list[bool]) -> _Step:
         used = {name: p for name, p in self._parameters.items() if p.grad is not None}
         for name, parameter in used.items():
             self._path.setdefault(name, torch.zeros_like(parameter))
         return _Step(
-            with_gradient=self._with_gradient,
+            with_gradient=with_gradient,
             parameters=list(used.values()),
             paths=[self._path[name] for name in used],
             before=[torch.empty_like(p) for p in used.values()],

@@ -36,13 +36,13 @@ class WPL(Regularizer):
     settings: WPLSettings
 
     @torch.no_grad()
-    def after_backward(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+    def before_update(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Add the gradient of the priors, then what every regularizer adds."""
         if self.settings.weight_decay > 0 and self.models_seen > 0:
             trained: list[Tensor] = [p for p in self._parameters.values() if p.grad is not None]
             gradients = [p.grad for p in trained if p.grad is not None]
             torch._foreach_add_(gradients, trained, alpha=self.settings.weight_decay)
-        super().after_backward(strategy, *arguments, **keywords)
+        super().before_update(strategy, *arguments, **keywords)
 
     def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
         """Return the diagonal Fisher information of the model just trained."""

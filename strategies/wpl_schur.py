@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
+from strategies import optimizer_metric
 from strategies.fisher import draw
 from strategies.gauss_newton import GaussNewtonRoot
-from strategies.schur_complement import ModelTerm, SchurPenalty
+from strategies.schur_complement import Metric, ModelTerm, SchurPenalty
 from strategies.settings import WPLSchurSettings
-from strategies.sharing import SharedParameterPenalty, learning_rates
+from strategies.sharing import SharedParameterPenalty
 
 
 @dataclass
@@ -51,7 +53,7 @@ class WPLSchur(SharedParameterPenalty):
     memory grows linearly with models; the solution while a model trains takes the square of
     models * samples * (classes - 1) numbers, see ``schur_complement.py``. It is found anew for
     each set of parameters that have gradients, and where the ratio of learning rates between
-    parameter groups changes.
+    parameter groups changes. Behind an adaptive optimizer a step iterates and takes longer.
 
     Source: Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equations 6 to 8
     and appendix, before the diagonal approximation.
@@ -63,23 +65,36 @@ class WPLSchur(SharedParameterPenalty):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._earlier: list[_EarlierModel] = []
-        self._penalties: dict[tuple[bool, ...], SchurPenalty | None] = {}
+        self._penalties: dict[tuple[str, ...], SchurPenalty] = {}
+        self._valued: SchurPenalty | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         # Linearised models cannot be copied, and are made again where they are missing.
-        return {**vars(self), "_penalties": {}}
+        return {**vars(self), "_penalties": {}, "_valued": None}
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the model's parameters, which may have grown since the last model."""
         super().before_training_exp(strategy)
         self._penalties = {}
 
+    def penalty(self, model: nn.Module) -> Tensor:
+        """Return the penalty at a network's present weights, see ``SharedParameterPenalty``."""
+        earlier = {name for known in self._earlier for name in known.parameters}
+        own = {name: p for name, p in model.named_parameters() if name in earlier}
+        if not own:
+            return torch.zeros(())
+        known = self._valued.parameters if self._valued else []
+        if not self._valued or [id(p) for p in known] != [id(p) for p in own.values()]:
+            self._valued = self._build(model, own, [1.0] * len(own))
+        return self.settings.strength * self._valued.value()
+
     @torch.no_grad()
-    def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
+    def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add the penalty's gradient, where the penalty is applied as one."""
         self._note_gradients()
         if self.settings.application == "gradient" and self.settings.strength > 0:
-            penalty = self._penalty(strategy, dict.fromkeys(learning_rates(strategy.optimizer), 1))
+            names = self._penalised()
+            penalty = self._penalty(strategy.model, names, [1.0] * len(names))
             if penalty:
                 gradients = [p.grad for p in penalty.parameters if p.grad is not None]
                 torch._foreach_add_(gradients, penalty.gradient(), alpha=self.settings.strength)
@@ -87,17 +102,17 @@ class WPLSchur(SharedParameterPenalty):
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Take the proximal step, where the penalty is applied as one."""
-        if self.settings.application == "proximal" and self.settings.strength > 0:
-            rates = learning_rates(strategy.optimizer)
-            scale = max(rates.values())
-            if scale > 0:
-                relative = {key: rate / scale for key, rate in rates.items()}
-                penalty = self._penalty(strategy, relative)
+        if self.settings.application != "gradient" and self.settings.strength > 0:
+            names = self._penalised()
+            metric = self._metric(strategy.optimizer, [self._parameters[name] for name in names])
+            if any(isinstance(own, Tensor) or own > 0 for own in metric):
+                penalty = self._penalty(strategy.model, names, metric)
                 if penalty:
-                    penalty.proximal_step_(self.settings.strength, scale)
+                    penalty.proximal_step_(self.settings.strength, metric)
 
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
         """Keep the model's end and some of its samples."""
+        self._valued = None
         if self.settings.strength == 0:
             return
         generator = torch.Generator().manual_seed(self.settings.seed + self.models_seen)
@@ -113,30 +128,50 @@ class WPLSchur(SharedParameterPenalty):
             )
         )
 
-    def _penalty(self, strategy: Any, rates: dict[int, float]) -> SchurPenalty | None:
-        """Return the penalty on what has a gradient now; built anew only when it must be."""
-        key = tuple(self._with_gradient)
-        known = self._penalties.get(key)
-        if known and not _same(known, rates):
-            del self._penalties[key]
-        if key not in self._penalties:
-            self._penalties[key] = self._build(strategy, rates)
-        return self._penalties[key]
-
-    def _build(self, strategy: Any, rates: dict[int, float]) -> SchurPenalty | None:
+    def _penalised(self) -> list[str]:
+        """Return the names of the parameters that this step shares with earlier models."""
         earlier = {name for model in self._earlier for name in model.parameters}
-        names = [n for n, p in self._parameters.items() if p.grad is not None and n in earlier]
+        return [n for n, p in self._parameters.items() if p.grad is not None and n in earlier]
+
+    def _metric(self, optimizer: Any, parameters: Sequence[Tensor]) -> Metric:
+        """Return the metric of the step just taken, see ``optimizer_metric.py``."""
+        rates, place = self._rates(optimizer), optimizer_metric.place(optimizer)
+        metric: list[Tensor | float] = [
+            rates[place[id(p)]] if id(p) in place else 0.0 for p in parameters
+        ]
+        if self.settings.application == "decoupled":
+            return metric
+        for group in range(len(rates)):
+            own = [i for i, p in enumerate(parameters) if place.get(id(p)) == group]
+            chosen = [parameters[i] for i in own]
+            found = optimizer_metric.denominators(optimizer, group, chosen) if own else None
+            if found:
+                for i, divided_by in zip(own, _bounded(found.tensors()), strict=True):
+                    metric[i] = metric[i] / divided_by
+        return metric
+
+    def _penalty(self, model: nn.Module, names: list[str], metric: Metric) -> SchurPenalty | None:
+        """Return the penalty on some parameters; built anew only when it must be."""
         if not names:
             return None
-        parameters: list[Tensor] = [self._parameters[name] for name in names]
+        key = tuple(names)
+        known = self._penalties.get(key)
+        if known is None or known.outdated or not _same(known, metric):
+            own = {name: self._parameters[name] for name in names}
+            self._penalties[key] = self._build(model, own, metric)
+        return self._penalties[key]
+
+    def _build(
+        self, model: nn.Module, own: Mapping[str, Parameter], metric: Metric
+    ) -> SchurPenalty:
         return SchurPenalty(
-            parameters=parameters,
+            parameters=list(own.values()),
             terms=[
-                self._term(strategy.model, model, names)
-                for model in self._earlier
-                if not model.parameters.keys().isdisjoint(names)
+                self._term(model, earlier, list(own))
+                for earlier in self._earlier
+                if not earlier.parameters.keys().isdisjoint(own)
             ],
-            rates=[rates.get(id(parameter), 0.0) for parameter in parameters],
+            metric=metric,
             damping=self.settings.damping,
         )
 
@@ -154,8 +189,28 @@ class WPLSchur(SharedParameterPenalty):
         )
 
 
-def _same(penalty: SchurPenalty, rates: dict[int, float]) -> bool:
-    """Whether the ratios of learning rates are still those that a penalty was built with."""
-    now = [rates.get(id(parameter), 0.0) for parameter in penalty.parameters]
+def _same(penalty: SchurPenalty, metric: Metric) -> bool:
+    """Whether a basis serves a metric: ratios of plain rates must be those it was made for."""
+    numbers = [
+        (a, b)
+        for a, b in zip(penalty.metric, metric, strict=True)
+        if not isinstance(a, Tensor) and not isinstance(b, Tensor)
+    ]
+    if len(numbers) < len(metric):
+        return len(numbers) == 0
+    before, now = max(a for a, _ in numbers), max(b for _, b in numbers)
     # A schedule scales all groups alike, but for rounding.
-    return all(math.isclose(a, b, rel_tol=1e-6) for a, b in zip(now, penalty.rates, strict=True))
+    return all(math.isclose(a / before, b / now, rel_tol=1e-6) for a, b in numbers)
+
+
+def _bounded(denominators: list[Tensor]) -> list[Tensor]:
+    """Raise those that are far below the others, so that D can be inverted in this precision.
+
+    They belong to parameters with next to no gradient. One without any rests where the penalty's
+    gradient is 0, whatever its place in the metric, and for the others the penalty's gradient is
+    off by no more than this bound: ``sqrt(machine epsilon)`` of the root mean square.
+    """
+    total = sum(float(d.square().sum()) for d in denominators)
+    typical = math.sqrt(total / sum(d.numel() for d in denominators))
+    floor = typical * math.sqrt(torch.finfo(denominators[0].dtype).eps)
+    return [d.clamp_min_(floor) for d in denominators]

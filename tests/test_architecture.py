@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIGHT = ["suite.py", "suite_file.py", "store.py", "validation.py", "metrics.py", "errors.py"]
+LIGHT = ["suite.py", "suite_file.py", "store.py", "database.py", "validation.py", "metrics.py"]
+LIGHT += ["errors.py"]
 LIGHT += [f"plugins/{name}.py" for name in ("__init__", "additions", "packages", "source")]
 HEAVY = {"torch", "torchvision", "avalanche"}
 

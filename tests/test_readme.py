@@ -1,5 +1,6 @@
 """What the README and the pages of docs/ show is what works."""
 
+import json
 import re
 import shlex
 import sys
@@ -102,14 +103,6 @@ def test_commands_are_understood(page, folder, capsys):
         assert left.value.code == 0 or "there is no store here" in err, (arguments, err)
 
 
-def test_the_own_scenario_trains(folder, capsys):
-    write_files(README)
-    short = ["--seeds", "1", "--workers", "1", "--set", "scenarios.negatives.epochs=1"]
-    with pytest.raises(SystemExit) as left:
-        main(["run", "negatives.yaml", "--plugin", "negatives.py", *short])
-    assert left.value.code == 0, capsys.readouterr().err
-
-
 def test_a_command_that_is_not_there_would_be_found(folder, capsys):
     for wrong in (["chekc", "my_reg.py"], ["check", "my_reg.py", "--sett", "a=1"]):
         with pytest.raises(SystemExit) as left:
@@ -131,9 +124,48 @@ def test_it_is_cited_as_reports_say():
 
 
 def test_every_module_it_names_exists():
-    (tree,) = blocks(README, "")
+    (tree,) = (text for text in blocks(README, "") if text.startswith("benchmark/"))
     folder = ""
     for line in tree.splitlines():
         name = line.split()[0]
         folder = name if not line.startswith(" ") else folder
         assert (ROOT / (name if name == folder else folder + name)).exists(), name
+
+
+def test_the_program_shows_what_protection_does(capsys):
+    """The accuracies that it prints: fine-tuning forgets the first digits, WPL keeps them."""
+    (program,) = (code for code in blocks(README, "python") if "import Naive" in code)
+    exec(compile(program, "README.md", "exec"), {"__name__": "page"})
+    (shown,) = (text for text in blocks(README, "") if text.startswith("fine-tuning:"))
+    found, said = (
+        {name: [int(value) for value in values] for name, *values in map(str.split, lines)}
+        for lines in (
+            [line for line in capsys.readouterr().out.splitlines() if line[-1:].isdigit()],
+            shown.splitlines(),
+        )
+    )
+    plain, protected = found["fine-tuning:"], found["WPL:"]
+    for name, values in said.items():
+        assert found[name] == pytest.approx(values, abs=12)
+    assert protected[0] > plain[0] + 10
+    assert sum(protected) > sum(plain)
+    assert plain[-1] > 85
+
+
+@pytest.mark.parametrize("name", ["mine", "inside", "negatives"])
+def test_the_suites_have_something_to_show(folder, capsys, name):
+    """Models that learn, fine-tuning that forgets, and a penalty that removes some of it."""
+    write_files(README)
+    only = ["--strategies", "finetune,wpl,independent", "--set", "strategies.wpl.strengths=[100]"]
+    (scenario,) = yaml.safe_load(Path(f"{name}.yaml").read_text())["scenarios"]
+    plain = ["--set", "probes=[]", "--set", f"scenarios.{scenario}.curve.every=0"]
+    with pytest.raises(SystemExit) as left:
+        command = ["run", f"{name}.yaml", "--seeds", "2", "--workers", "1", "--json"]
+        main([*command, *only, *plain, "--plugin", "negatives.py"])
+    assert left.value.code == 0
+    runs = json.loads(capsys.readouterr().out)
+    for seed in (0, 1):
+        metrics = {run["strategy"]: run["metrics"] for run in runs if run["seed"] == seed}
+        assert metrics["finetune"]["forgetting"] > 0.03
+        assert metrics["wpl"]["forgetting"] < 0.7 * metrics["finetune"]["forgetting"]
+        assert metrics["independent"]["average_accuracy"] > 0.85

@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
+
+_SURROUNDINGS = {
+    errno.EACCES, errno.EDQUOT, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSPC,
+    errno.EPERM, errno.EROFS,
+}  # fmt: skip
+"""What the system says of files that no code can be blamed for."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -21,4 +28,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         app(args=arguments, prog_name="palimpsest")
     except UserError as error:
         print(f"palimpsest: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _SURROUNDINGS or error.filename is None:
+            raise
+        print(f"palimpsest: {error.filename}: {error.strerror}", file=sys.stderr)
         sys.exit(2)

@@ -39,6 +39,7 @@ class FailOn(StrEnum):
     """What makes ``palimpsest compare`` exit with 1."""
 
     REGRESSION = "regression"
+    UNDETERMINED = "undetermined"
 
 
 def _version(value: bool) -> None:
@@ -168,7 +169,10 @@ def compare(
     store_b: Annotated[Path, typer.Argument(metavar="STORE_B", help="The results after.")],
     fail_on: Annotated[
         FailOn | None,
-        typer.Option(help="Exit with 1 if a metric got worse beyond noise or a run now fails."),
+        typer.Option(
+            help="Exit with 1 if a metric got worse beyond noise or a run now fails; "
+            "undetermined: also if one differs that so few seeds cannot judge."
+        ),
     ] = None,
     metrics: Annotated[str | None, typer.Option(help="Only these, of all: a,b.")] = None,
     as_json: JsonOption = False,
@@ -176,7 +180,7 @@ def compare(
     """Say which metrics changed between two stores beyond noise."""
     from benchmark.cli.compare import CompareOptions, compare
 
-    code = compare(CompareOptions(store_a, store_b, metrics, fail_on is not None, as_json))
+    code = compare(CompareOptions(store_a, store_b, metrics, fail_on, as_json))
     raise typer.Exit(code)
 
 

@@ -16,13 +16,15 @@ from rich.text import Text
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import METRICS
 from reports.compare import Change, StoreComparison, Verdict, compare_stores
-from reports.formatting import several
+from reports.formatting import several, spread
 from reports.merge import read_stores
+from reports.statistics import FEWEST_SEEDS
 
-REGRESSED = 1
+FAILED = 1
 _WIDTH_IN_FILES = 140
-_NOISE_SHOWN = 10
-_COLORS = {Verdict.REGRESSED: "red", Verdict.IMPROVED: "green", Verdict.ONE_SEED: "yellow"}
+_SHOWN = {Verdict.UNDETERMINED: 30, Verdict.NOISE: 10, Verdict.EQUAL: 0}
+"""How many numbers of a verdict are printed; of the others all."""
+_COLORS = {Verdict.REGRESSED: "red", Verdict.IMPROVED: "green", Verdict.UNDETERMINED: "yellow"}
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class CompareOptions:
     store_a: Path
     store_b: Path
     metrics: str | None
-    fail_on_regression: bool
+    fail_on: str | None
     as_json: bool
 
 
@@ -43,7 +45,9 @@ def compare(options: CompareOptions) -> int:
         options: As the user gave them.
 
     Returns:
-        The exit code: 1 if something regressed and that was asked for, else 0.
+        The exit code. With ``--fail-on regression`` 1 if a number got worse beyond noise, or a
+        run fails that did not; with ``--fail-on undetermined`` also if a number differs that so
+        few seeds cannot judge. Else 0.
 
     Raises:
         UserError: A store is missing or has no runs, a metric is unknown, or the stores have
@@ -68,7 +72,9 @@ def compare(options: CompareOptions) -> int:
         print(json.dumps(_as_data(found, names), indent=1))
     else:
         _print(found, names)
-    return REGRESSED if options.fail_on_regression and found.regressed else 0
+    failed = options.fail_on is not None and found.regressed
+    failed |= options.fail_on == "undetermined" and found.undetermined
+    return FAILED if failed else 0
 
 
 def _metrics(text: str | None) -> Sequence[str]:
@@ -87,6 +93,7 @@ def _as_data(found: StoreComparison, names: Sequence[str]) -> dict[str, Any]:
         "cells": found.cells,
         "counts": found.counts,
         "regressed": found.regressed,
+        "undetermined": found.undetermined,
         "numbers": [_flat(change) for change in found.changes],
         "runs": [asdict(run) for run in found.runs],
         "one_sided": [asdict(gap) for gap in found.one_sided],
@@ -96,7 +103,8 @@ def _as_data(found: StoreComparison, names: Sequence[str]) -> dict[str, Any]:
 def _flat(change: Change) -> dict[str, Any]:
     data = asdict(change)
     data |= data.pop("difference")
-    return data
+    moved = data.pop("change")
+    return data | {"change": moved["value"], "low": moved["low"], "high": moved["high"]}
 
 
 def _print(found: StoreComparison, names: Sequence[str]) -> None:
@@ -109,50 +117,77 @@ def _print(found: StoreComparison, names: Sequence[str]) -> None:
 
     table, left_out = _table(found, names)
     if table.row_count:
-        say("Per cent, means over seeds; B - A in points, ± half of its 95 % interval")
+        say(
+            "Per cent, means over seeds; B - A in points, in brackets its 95 % interval, in "
+            f"parentheses single seeds, where fewer than {FEWEST_SEEDS} have it"
+        )
         console.print(table)
-    if left_out:
-        say(f"... and {left_out} more within noise (--json prints all)")
+    for verdict, more in left_out.items():
+        say(f"... and {more} more {verdict} (--json prints all)")
     for verdict, text in _failures(found, names):
         say(text, _COLORS[verdict])
     for text in _gaps(found, names):
         say(text)
-    if found.counts[Verdict.ONE_SEED]:
-        say("One seed cannot tell a change from noise: run more seeds in both stores.")
+    if found.undetermined:
+        say(_what_is_undetermined(found), _COLORS[Verdict.UNDETERMINED])
     say(_summary(found))
 
 
-def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, int]:
-    """Show what changed, the most urgent first; and how much within noise was left out."""
-    order = list(Verdict)
-    changed = [change for change in found.changes if change.verdict is not Verdict.EQUAL]
-    changed.sort(key=lambda change: order.index(change.verdict))
-    most = len(changed) - found.counts[Verdict.NOISE] + _NOISE_SHOWN
+def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, dict[Verdict, int]]:
+    """Show what changed, the most urgent first; and how much was left out, by verdict."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("scenario", "strategy", "metric"):
         table.add_column(title, overflow="fold")
     for title in (f"A: {names[0]}", f"B: {names[1]}", "B - A", "seeds", "p (Holm)"):
         table.add_column(title, justify="right", overflow="fold")
     table.add_column("verdict")
-    for change in changed[:most]:
-        table.add_row(*map(Text, _row(change)), style=_COLORS.get(change.verdict))
-    return table, max(0, len(changed) - most)
+    left_out = {}
+    for verdict in Verdict:
+        changes = [change for change in found.changes if change.verdict is verdict]
+        most = _SHOWN.get(verdict, len(changes))
+        if verdict is Verdict.UNDETERMINED and len(changes) > most:
+            changes.sort(key=lambda change: -abs(change.difference.change.value or 0.0))
+        for change in changes[:most]:
+            table.add_row(*map(Text, _row(change)), style=_COLORS.get(verdict))
+        if 0 < most < len(changes):
+            left_out[verdict] = len(changes) - most
+    return table, left_out
 
 
 def _row(change: Change) -> Sequence[str]:
     found = change.difference
-    half = "" if found.half is None else f" ± {100 * found.half:.2f}"
+    needed = f", {change.seeds_needed} seeds can tell" if change.seeds_needed else ""
     return (
         change.scenario,
         change.variant,
         change.metric.replace("_", " "),
         f"{100 * found.a:.2f}",
         f"{100 * found.b:.2f}",
-        f"{100 * (found.b - found.a):+.2f}{half}",
+        f"{_points(found.b - found.a)} {spread(found.change, _points, '')}".rstrip(),
         f"{found.seeds_a} paired" if found.paired else f"{found.seeds_a} and {found.seeds_b}",
         "" if found.p is None else f"{found.p:.2g}",
-        change.verdict,
+        f"{change.verdict}{needed}",
     )
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.2f}"
+
+
+def _what_is_undetermined(found: StoreComparison) -> str:
+    """Say how many numbers nobody can judge, what would, and what that means for a check."""
+    changes = [change for change in found.changes if change.verdict is Verdict.UNDETERMINED]
+    needed = [change.seeds_needed for change in changes]
+    most = max((seeds for seeds in needed if seeds is not None), default=None)
+    text = (
+        f"{several(len(changes), 'number')} undetermined: so few seeds cannot tell a change from "
+        "noise, beside so many other tests."
+    )
+    if most is not None and None not in needed:
+        text += f" {most} seeds in both stores can; so can fewer with fewer --metrics."
+    else:
+        text += " Fewer --metrics can."
+    return f"{text} --fail-on regression lets them pass, --fail-on undetermined does not."
 
 
 def _failures(found: StoreComparison, names: Sequence[str]) -> Iterator[tuple[Verdict, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -118,10 +119,13 @@ def strategy(name: str) -> None:
     place = entry.module.removeprefix(MODULE_PREFIX)
     place = "strategies" if place.startswith("strategies.") else place
     print(f"In Python: from {place} import {entry.class_name}\n")
-    _print_settings(entry.settings)
+    decided = {"seed"} if entry.has_strength else set()  # a suite's seeds decide it
+    _print_settings(entry.settings, leave_out=decided)
     if entry.has_strength:
         print("  strengths")
         print("      In a suite, in place of strength: a list to sweep over.")
+    if decided & entry.settings.model_fields.keys():
+        print("\nIn Python also: seed, which a suite sets itself.")
 
 
 def scenario(name: str) -> None:
@@ -132,7 +136,14 @@ def scenario(name: str) -> None:
         raise UserError(f"unknown scenario family {name!r}; {nearest(name, FAMILIES)}")
     family = FAMILIES[name]
     print(f"{name}: {inspect.getdoc(family)}\n")
-    _print_settings(family)
+    _print_settings(family, leave_out={"family"})
+    inside: dict[type[BaseModel], list[str]] = {}
+    for setting, field in family.model_fields.items():
+        for model in _models(field.annotation):
+            inside.setdefault(model, []).append(setting)
+    for model, settings in inside.items():
+        print(f"\nInside {' and '.join(settings)}{_with_name(model)}: {_summary(model)}")
+        _print_settings(model, leave_out={"name"}, title=False)
 
 
 def suite(name: str) -> None:
@@ -165,13 +176,29 @@ def _per_cent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f}"
 
 
-def _print_settings(model: type[BaseModel]) -> None:
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The settings' models in an annotation, such as the optimizers."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models(part)]
+
+
+def _with_name(model: type[BaseModel]) -> str:
+    """Which name chooses this one of several models."""
+    field = model.model_fields.get("name")
+    return "" if field is None else f", with name: {type_text(field.annotation)}"
+
+
+def _print_settings(
+    model: type[BaseModel], leave_out: Iterable[str] = (), *, title: bool = True
+) -> None:
     if not model.model_fields:
         print("It has no settings.")
         return
-    print("Settings:")
+    if title:
+        print("Settings:")
     for name, field in model.model_fields.items():
-        if name != "family":
+        if name not in leave_out:
             print(f"  {name} = {default_text(field)}   ({type_text(field.annotation)})")
             if field.description:
                 print(f"      {field.description}")
@@ -193,10 +220,12 @@ def type_text(annotation: Any) -> str:
         return "null"
     if origin is Literal:
         return " | ".join(str(value) for value in arguments)
-    if origin is Annotated:
-        return type_text(arguments[0])
-    if origin in {Union, UnionType}:
-        return " | ".join(type_text(part) for part in arguments)
+    if origin in {Annotated, Union, UnionType}:
+        parts = arguments[:1] if origin is Annotated else arguments
+        return " | ".join(type_text(part) for part in parts)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        name = annotation.model_fields.get("name")
+        return "settings" if name is None else type_text(name.annotation)
     if arguments:
         return f"{origin.__name__} of {', '.join(dict.fromkeys(type_text(p) for p in arguments))}"
     return str(annotation.__name__)

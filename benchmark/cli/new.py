@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 from benchmark.plugins.additions import NAME
+from reports.files import Output, write_files
 from strategies.registry import STRATEGIES
 
 _NAME, _CLASS = "my_reg", "MyReg"
@@ -22,22 +23,26 @@ def new_strategy(name: str) -> None:
         name: What suites will call it; the files carry it, too.
 
     Raises:
-        UserError: The name cannot be one, or a file of that name is there.
+        UserError: The name cannot be one, a file of that name is there, or one cannot be written.
     """
     paths = [Path(file.replace(_NAME, name)) for file in _FILES]
-    _check(name, paths)
+    _check(name)
     class_name = "".join(word.capitalize() for word in name.split("_"))
+    outputs = []
     for file, path in zip(_FILES, paths, strict=True):
         text = resources.files("benchmark.templates").joinpath(file).read_text("utf-8")
-        path.write_text(text.replace(_NAME, name).replace(_CLASS, class_name), "utf-8")
+        text = text.replace(_NAME, name).replace(_CLASS, class_name)
+        outputs.append(Output(path, text.encode(), kind=None))
+    write_files(outputs)
     strategy, test, suite = paths
     print(f"Written: {strategy}, {test} and {suite}. Next:")
     print(f"  palimpsest check {strategy}")
-    print(f"  python -m pytest {test}")
+    needs = "" if find_spec("pytest") else "   # pip install pytest, which is not here yet"
+    print(f"  python -m pytest {test}{needs}")
     print(f"  palimpsest run {suite} --plugin {strategy}")
 
 
-def _check(name: str, paths: list[Path]) -> None:
+def _check(name: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
         raise UserError(
             f"{name!r} is no name for a strategy; expected lower-case letters, digits and "
@@ -45,8 +50,5 @@ def _check(name: str, paths: list[Path]) -> None:
         )
     if name in STRATEGIES:
         raise UserError(f"Palimpsest has a strategy {name!r} already; choose another name")
-    for path in paths:
-        if path.exists():
-            raise UserError(f"{path} is there already; choose another name, or move it away")
     if find_spec(name) is not None:
         raise UserError(f"{name}.py would hide Python's module {name!r}; choose another name")

@@ -22,37 +22,26 @@ class PageOptions:
 def make_page(options: PageOptions) -> None:
     """Fill in a template from stores, write the page and its figures, and print where.
 
-    The figures lie in a folder of the page's name beside it. They are written before the page,
-    each whole or not at all; files there that the page does not name are left.
+    The figures lie in a folder of the page's name beside it; files there that the page does not
+    name are left.
 
     Args:
         options: As the user gave them.
 
     Raises:
         UserError: A store is missing or named twice, the template asks for what is not there, or
-            something cannot be written.
+            something cannot be written; then nothing is.
     """
-    from reports.files import write_whole
-    from reports.page.template import write_page
+    from reports.files import Output, check_output, write_files
+    from reports.page.template import FIGURE, PAGE, write_page
 
-    output = options.output
-    if output.is_dir():
-        raise UserError(f"--output {output}: this is a folder; name a Markdown file")
+    output, inputs = options.output, [options.template, *options.stores]
+    check_output(output, PAGE, inputs)  # before the work, not only after it
     if not output.suffix:
         raise UserError(f"--output {output}: name a Markdown file, such as {output}.md")
     merged = merge(read_stores(options.stores))
     text, album = write_page(options.template, merged.records, output.stem)
     folder = output.with_suffix("")
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        files = album.files()
-        if files:
-            folder.mkdir(exist_ok=True)
-        for name, content in files.items():
-            write_whole(folder / name, content)
-        write_whole(output, text.encode())
-    except OSError as error:
-        raise UserError(
-            f"--output {output}: cannot be written ({error.strerror}); name another file"
-        ) from error
+    figures = [Output(folder / name, data, FIGURE) for name, data in album.files().items()]
+    write_files([*figures, Output(output, text.encode(), PAGE)], inputs)
     print(output.resolve())

@@ -5,15 +5,11 @@ from __future__ import annotations
 import gc
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmark.errors import UserError
 from reports.merge import merge, read_stores
-
-if TYPE_CHECKING:
-    from reports.sections import Section
 
 
 @dataclass(frozen=True)
@@ -35,42 +31,33 @@ def make_report(options: ReportOptions) -> None:
 
     Raises:
         UserError: A store is missing, named twice or empty, a format is unknown, or something
-            cannot be written.
+            cannot be written; then nothing is.
     """
-    from reports.export import FIGURES, TABLES, check_formats
-    from reports.html import write_report
+    from reports.export import FIGURES, TABLES, Exports, check_formats
+    from reports.files import check_output
+    from reports.html import REPORT, write_report
 
     output = options.output
     tables = check_formats("--tables", options.tables, TABLES)
     figures = check_formats("--figures", options.figures, FIGURES)
-    exporting = bool(tables or figures)
-    if options.files and not exporting:
+    exports = None
+    if tables or figures:
+        folder = options.files or output.with_name(f"{output.stem}_files")
+        exports = Exports(folder, tables, figures)
+    elif options.files:
         raise UserError(f"--files {options.files}: say which, with --tables or --figures")
-    if output.is_dir():
-        raise UserError(f"--output {output}: this is a folder; name an HTML file")
+    check_output(output, REPORT, options.stores)  # before the work, not only after it
     merged = merge(read_stores(options.stores))
     gc.freeze()  # else every collection goes through all runs again: a quarter of the time
     command = shlex.join(["palimpsest", "report", *map(str, options.stores), "-o", str(output)])
-    sections = write_report(merged.records, output, sources=[merged.origin], command=command)
+    write_report(
+        merged.records,
+        output,
+        sources=[merged.origin],
+        command=command,
+        inputs=options.stores,
+        exports=exports,
+    )
     print(output.resolve())
-    if exporting:
-        folder = options.files or output.with_name(f"{output.stem}_files")
-        _export(sections, folder, tables, figures)
-        print(folder.resolve())
-
-
-def _export(
-    sections: Sequence[Section], folder: Path, tables: Sequence[str], figures: Sequence[str]
-) -> None:
-    from reports.export import export
-    from reports.plot import Plot
-    from reports.table import Table
-
-    parts = [
-        replace(part, title=f"{part.title}: {answers.title}")
-        for section in sections
-        for answers in section.groups
-        for part in answers.parts
-        if isinstance(part, Plot | Table)
-    ]
-    export(parts, folder, tables, figures)
+    if exports:
+        print(exports.folder.resolve())

@@ -23,7 +23,7 @@ from benchmark.store import Record, Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite, load_suite
 
 if TYPE_CHECKING:
-    from reports.statistics import Interval
+    from reports.bootstrap import Estimate
 
 INTERRUPTED = 130
 _WIDTH_IN_FILES = 120
@@ -67,20 +67,18 @@ def run_suite(options: RunOptions) -> int:
     root = data_root(options.data_root).resolve()
     check_device(options.device)
     _check_avalanche(suite)
+    finished = _finished(options.store)
     if not options.dry_run:
         for name in suite.data_sets():
             require(name, root)
     suite.check_data(root)
     runs = suite.runs(options.device, root)
-    finished = _finished(options.store)
     todo = [run for run in runs if finished.get(run.key) != "done"]
     workers = options.workers or min(os.cpu_count() or 1, max(1, len(todo)))
     if options.dry_run:
         _print_plan(runs, todo, workers, options)
         return 0
-    if not options.store.parent.is_dir():
-        raise UserError(f"--store {options.store}: the folder {options.store.parent} is not there")
-    with Store(options.store, create=True) as store:
+    with Store(options.store, create=bool(todo)) as store:
         if todo:
             display = make_display(len(runs), len(runs) - len(todo), quiet=_silent(options))
             try:
@@ -133,6 +131,9 @@ def _ordered(todo: Sequence[Run], workers: int) -> list[Run]:
 
 
 def _finished(path: Path) -> dict[str, str]:
+    """The status of the runs that the store has, which need not be there yet."""
+    if not path.parent.is_dir():
+        raise UserError(f"--store {path}: the folder {path.parent} is not there; make it first")
     if not path.exists():
         return {}
     with Store(path) as store:
@@ -161,14 +162,17 @@ def _check_avalanche(suite: Suite) -> None:
     for strategy in suite.strategies.values():
         if strategy.kind.startswith(AVALANCHE):
             logging.captureWarnings(capture=True)  # of Avalanche's imports
-            from benchmark.avalanche_strategies import check_arguments
+            from benchmark.avalanche_strategies import WrongArgumentError, check_arguments
 
             assert isinstance(strategy.settings, AvalancheSettings)
+            path = ("strategies", strategy.name)
             try:
                 check_arguments(strategy.kind, strategy.settings.arguments)
+            except WrongArgumentError as error:
+                place = (*path, "arguments", error.argument)
+                raise suite.source.error(place, str(error)) from None
             except UserError as error:
-                place = f"suite {suite.name!r}: strategies.{strategy.name}"
-                raise UserError(f"{place}: {error}") from None
+                raise suite.source.error((*path, "strategy"), str(error)) from None
 
 
 def _print_plan(runs: list[Run], todo: list[Run], workers: int, options: RunOptions) -> None:
@@ -205,6 +209,7 @@ def _conclude(records: list[Record], new: int, options: RunOptions) -> int:
 
 
 def _print_table(records: list[Record]) -> None:
+    from reports.ratio import REDUCTION
     from reports.terminal import SUMMARY_METRICS, summary_rows
 
     console = Console()
@@ -212,22 +217,37 @@ def _print_table(records: list[Record]) -> None:
         console.width = _WIDTH_IN_FILES
     rows = summary_rows(records)
     for scenario in dict.fromkeys(row.scenario for row in rows):
-        console.print(f"\n{scenario}: per cent, mean ± half of the 95 % interval over seeds")
+        console.print(
+            f"\n{scenario}: per cent, means over seeds; below [95 % interval], or (single seeds)"
+        )
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("strategy", no_wrap=True)
         for title in (*SUMMARY_METRICS, "seeds"):
             table.add_column(title.replace("_", "\n"), justify="right", no_wrap=True)
         for row in rows:
             if row.scenario == scenario:
-                cells = [_interval(row.metrics[name]) for name in SUMMARY_METRICS]
+                cells = [_cell(row.metrics[name], row.seeds) for name in SUMMARY_METRICS]
+                if row.reason:
+                    cells[SUMMARY_METRICS.index(REDUCTION)] = "*"
                 failed = f" ({row.failed} failed)" if row.failed else ""
                 table.add_row(row.variant, *cells, f"{row.seeds}{failed}")
         console.print(table, markup=False, highlight=False)
+        for reason in {row.reason: "" for row in rows if row.scenario == scenario and row.reason}:
+            console.print(f"* forgetting reduction: {reason}", markup=False, highlight=False)
     console.print()
 
 
-def _interval(value: Interval) -> str:
-    if value.mean is None:
+def _cell(found: Estimate, seeds: int) -> str:
+    """A mean, below it how well the seeds pin it down, and how many they are if not all."""
+    from reports.formatting import apart, spread
+
+    if found.value is None:
         return "-"
-    half = "" if value.half is None else f" ± {100 * value.half:.1f}"
-    return f"{100 * value.mean:.1f}{half}"
+    lines = [_percent(found.value), spread(found, _percent, "")]
+    lines += [f"{found.n} of {seeds} seeds"] if found.n < seeds else []
+    lines += [apart(found, _percent).replace(", ", "\n")]
+    return "\n".join(line for line in lines if line)
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f}"

@@ -75,7 +75,7 @@ def _cases(options: SpeedOptions, root: Path) -> list[Case]:
 
     settings = list(options.settings)
     if not is_there("mnist", root):
-        scenarios = ("split", "two_models", "two_models_curves")
+        scenarios = ("split", "split_adam", "two_models", "two_models_curves")
         settings = [*(f"scenarios.{name}.data=digits" for name in scenarios), *settings]
     suite = load_suite("speed", settings=settings)
     found: list[Case] = []

@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.properties import (
     importance,
+    optimum,
     parameters,
     state,
     strength,
@@ -27,6 +28,7 @@ from benchmark.kit.property import (
 
 PROPERTIES: tuple[Property, ...] = (
     *strength.PROPERTIES,
+    *optimum.PROPERTIES,
     *parameters.PROPERTIES,
     *importance.PROPERTIES,
     *training.PROPERTIES,

@@ -156,10 +156,7 @@ def program(
         device: Where to train.
     """
     parts = [(x.to(device), y.to(device)) for x, y in data(models)]
-    labels = range(models) if isinstance(model, ModelBank) else [0] * models
-    datasets = [InMemoryDataset.of(x, y, t) for (x, y), t in zip(parts, labels, strict=True)]
-    streams = benchmark_from_datasets(train=datasets, test=datasets)
-    streams = with_task_labels(with_classes_timeline(streams)).streams
+    train, test = streams(parts, range(models) if isinstance(model, ModelBank) else [0] * models)
     plugin = None if fine_tuning else candidate.make_plugin(strength)
     plugins = [*([] if plugin is None else [plugin]), *watchers]
     model = model.to(device)
@@ -188,7 +185,22 @@ def program(
             device=device,
             plugins=plugins,
         )
-    return Program(strategy, plugin, list(streams["train"]), list(streams["test"]))
+    return Program(strategy, plugin, train, test)
+
+
+def streams(
+    parts: Sequence[tuple[Tensor, Tensor]], labels: Sequence[int]
+) -> tuple[list[Any], list[Any]]:
+    """Return experiences to train on, and the same to evaluate.
+
+    Args:
+        parts: Inputs (N, ...) and targets (N,) of each.
+        labels: The task label of each.
+    """
+    datasets = [InMemoryDataset.of(x, y, t) for (x, y), t in zip(parts, labels, strict=True)]
+    made = benchmark_from_datasets(train=datasets, test=datasets)
+    found = with_task_labels(with_classes_timeline(made)).streams
+    return list(found["train"]), list(found["test"])
 
 
 def state(model: nn.Module) -> State:

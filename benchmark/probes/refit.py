@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.generators import own_numbers
 from benchmark.models.bank import ModelBank
 from benchmark.probes.probe import Probe
 from benchmark.seeding import derive
@@ -46,12 +47,14 @@ class Refit(Probe):
             copies[model] = nn.ModuleDict({name: deepcopy(bank.blocks[name]) for name in path})
 
         self.subject.look(strategy, models, see)
-        for model in models:
-            test = self.subject.scenario.test[model].dataset.tensors[:2]
-            network = copies.pop(model)
-            before = _accuracy(network, *test)
-            self._fit(model, network)
-            self.rows.append({"model": model, "before": before, "after": _accuracy(network, *test)})
+        with own_numbers(strategy.device, derive(self.subject.seed, "refit")):  # dropout, say
+            for model in models:
+                test = self.subject.scenario.test[model].dataset.tensors[:2]
+                network = copies.pop(model)
+                before = _accuracy(network, *test)
+                self._fit(model, network)
+                after = _accuracy(network, *test)
+                self.rows.append({"model": model, "before": before, "after": after})
 
     def _private(self, model: int) -> set[str]:
         return set(self.subject.paths[model]) - set(self.subject.shared(model))

@@ -13,8 +13,9 @@ if TYPE_CHECKING:
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Count = Annotated[int, Field(ge=1, strict=True)]
-CountFromZero = Annotated[int, Field(ge=0, strict=True)]
+_MOST = 2**31 - 1
+Count = Annotated[int, Field(ge=1, le=_MOST, strict=True)]
+CountFromZero = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
 
 
 class Settings(BaseModel):

@@ -31,7 +31,7 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 
 from benchmark.evaluation import evaluate
 from benchmark.runner import TRAINING, Prepared, prepare, scenario_settings
-from benchmark.scenarios.settings import RMSprop, ScenarioSettings
+from benchmark.scenarios.settings import SGD, Adam, RMSprop, ScenarioSettings
 from benchmark.seeding import derive
 from benchmark.speed.measure import PLAIN, Case, Implementation, Stopwatch
 from benchmark.suite import Run
@@ -149,7 +149,12 @@ def train_by_avalanche(run: Run, root: Path) -> Trained:
 
 def _optimizer(settings: ScenarioSettings, model: nn.Module) -> torch.optim.Optimizer:
     """The optimizers of the suite ``speed``, with torch's defaults."""
-    kind = torch.optim.RMSprop if isinstance(settings.optimizer, RMSprop) else torch.optim.SGD
+    kinds: dict[type[Any], Callable[..., torch.optim.Optimizer]] = {
+        SGD: torch.optim.SGD,
+        Adam: torch.optim.Adam,
+        RMSprop: torch.optim.RMSprop,
+    }
+    kind = kinds[type(settings.optimizer)]
     return kind(model.parameters(), lr=settings.optimizer.learning_rate)
 
 

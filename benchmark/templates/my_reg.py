@@ -4,7 +4,7 @@ Change the importance in ``estimate``, how several models' are joined in ``conso
 settings and, at the bottom, what listings say. Then::
 
     palimpsest check my_reg.py                       # the properties every strategy must have
-    python -m pytest test_my_reg.py                  # the same as tests
+    python -m pytest test_my_reg.py                  # the same as tests (pip install pytest)
     palimpsest run my_reg.yaml --plugin my_reg.py    # beside fine-tuning, EWC, SI and WPL
 """
 

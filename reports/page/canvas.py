@@ -13,12 +13,16 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox, ScaledTranslation
 
+from reports.aggregate import ALONE
+from reports.bootstrap import Estimate
 from reports.page.looks import Look
-from reports.statistics import Interval
 from reports.style import lines_of, wrapped
 
 WIDTH = 800 / 96
 """Inches: 800 pixels of a browser, which is what a page of Markdown is wide."""
+
+SPREAD = f"Means over seeds with 95 % intervals; {ALONE}."
+"""What a caption says of ``draw_intervals``."""
 
 BAND = 0.15
 """How opaque the band of a 95 % interval is."""
@@ -147,12 +151,14 @@ def read_off_key() -> Key:
 def draw_intervals(
     ax: Axes,
     x: Sequence[float],
-    found: Sequence[Interval],
+    found: Sequence[Estimate],
     scale: float,
     look: Look,
     aside: float,
 ) -> None:
     """Draw means with their 95 % intervals, joined by a line; those that are not defined break it.
+
+    Single seeds stand in place of an interval where there are too few, see ``SPREAD``.
 
     Args:
         ax: Where.
@@ -162,21 +168,30 @@ def draw_intervals(
         look: Of the line.
         aside: Points to the right, so that intervals at one place do not hide each other.
     """
-    known = [
-        (p, i.mean, i.half or 0.0) for p, i in zip(x, found, strict=True) if i.mean is not None
-    ]
+    known = [(p, i.value, i) for p, i in zip(x, found, strict=True) if i.value is not None]
     if not known:
         return
-    places, means, halves = zip(*known, strict=True)
+    places, means = [p for p, _, _ in known], [scale * mean for _, mean, _ in known]
+    ends = [
+        (mean if i.low is None else i.low, mean if i.high is None else i.high)
+        for _, mean, i in known
+    ]
+    alone = [(p, scale * seed) for p, _, i in known if i.low is None for seed in i.seeds]
     # A shifted artist does not count for the limits of the axes.
-    ax.update_datalim([(p, scale * (m + s * h)) for p, m, h in known for s in (-1, 1)])
-    shift = ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans)
+    ax.update_datalim([(p, scale * e) for p, pair in zip(places, ends, strict=True) for e in pair])
+    ax.update_datalim(alone or [(places[0], means[0])])
+    placed = ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans)
+    arms = [[abs(scale * pair[i] - m) for pair, m in zip(ends, means, strict=True)] for i in (0, 1)]
     ax.errorbar(
-        places, [scale * m for m in means], [scale * h for h in halves], color=look.color,
+        places, means, arms, color=look.color,
         linestyle=look.linestyle, marker=look.marker, markersize=MARKER, markeredgecolor="white",
-        markeredgewidth=0.4, linewidth=LINE, elinewidth=1.0, capsize=0,
-        transform=ax.transData + shift,
+        markeredgewidth=0.4, linewidth=LINE, elinewidth=1.0, capsize=0, transform=placed,
     )  # fmt: skip
+    if alone:
+        ax.plot(
+            *zip(*alone, strict=True), ".", color=look.color, alpha=0.6, markersize=4.5,
+            markeredgewidth=0, transform=placed,
+        )  # fmt: skip
     ax.autoscale_view()
 
 

@@ -11,17 +11,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.errors import UserError, nearest
-from reports.aggregate import curves_frame
+from reports.aggregate import BANDS, curves_frame
+from reports.bootstrap import mean_estimate
 from reports.cells import Cell
 from reports.curves import average
 from reports.formatting import several
 from reports.page.canvas import BAND, LINE, Margins, canvas, line_keys, read_off_key, titled
 from reports.page.looks import Look
 from reports.plot import Plot
-from reports.statistics import mean_interval
 from reports.style import PALE, nested
-
-MODELS = ("A", "B")
 
 
 @dataclass(frozen=True)
@@ -150,7 +148,7 @@ def curves_plot(
 
     seeds = sorted({len(cell.done) for column in columns for cell in column.cells.values()})
     how = (
-        f"Test accuracy, mean and 95 % interval over {' to '.join(map(str, seeds))} seeds; the "
+        f"Test accuracy, means over {' to '.join(map(str, seeds))} seeds; bands are {BANDS}. The "
         "thin grey line is A’s accuracy before B."
     )
     return Plot(
@@ -200,9 +198,9 @@ def _draw(ax: Axes, mean: pd.DataFrame, column: Column, looks: Mapping[str, Look
     wide = nested([line[["x", "mean"]] for line in own], LINE)
     for written, line, width in zip(column.cells, own, wide, strict=True):
         look = looks[written]
-        # No accuracy lies beyond, however far an interval reaches.
-        low, high = (line[end].clip(0, 100) for end in ("low", "high"))
-        ax.fill_between(line["x"], low, high, color=look.color, alpha=BAND, linewidth=0)
+        ax.fill_between(
+            line["x"], line["low"], line["high"], color=look.color, alpha=BAND, linewidth=0
+        )
         ax.plot(
             line["x"], line["mean"], color=look.color, linestyle=look.linestyle, linewidth=width
         )
@@ -211,9 +209,9 @@ def _draw(ax: Axes, mean: pd.DataFrame, column: Column, looks: Mapping[str, Look
 def _level(ax: Axes, column: Column) -> None:
     """Where A was before B: the same for all variants, which share A's training."""
     cell = next(iter(column.cells.values()))
-    level = mean_interval(record.accuracy_matrix[0][0] for record in cell.done)
-    if level.mean is not None:
-        ax.axhline(100 * level.mean, color=PALE, linewidth=0.9, zorder=0)
+    level = mean_estimate({"": [record.accuracy_matrix[0][0] for record in cell.done]})
+    if level.value is not None:
+        ax.axhline(100 * level.value, color=PALE, linewidth=0.9, zorder=0)
 
 
 def _mark(

@@ -11,11 +11,13 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
+from reports.aggregate import BANDS
+from reports.bootstrap import mean_estimate
 from reports.cells import Cell
 from reports.page.canvas import BAND, LINE, Margins, canvas, line_keys
 from reports.page.looks import Look
 from reports.plot import Plot
-from reports.statistics import mean_interval
+from reports.statistics import ACCURACY, CHANGE
 from reports.style import lines_of, nested, wrapped
 
 PANELS = {
@@ -86,8 +88,8 @@ def growth_plot(
 
     how = (
         "After each model: mean accuracy of the models before it; how far these are below what "
-        "they had just after their own training; and its own accuracy. Test set, means and 95 % "
-        "intervals over seeds."
+        "they had just after their own training; and its own accuracy. Test set, means over seeds; "
+        f"bands are {BANDS}."
     )
     return Plot(
         name,
@@ -109,8 +111,8 @@ def growth_frame(cell: Cell) -> pd.DataFrame:
     * ``forgotten``: ``mean_{j<t} R[j][j] - R[t][j]``,
     * ``new``: ``R[t][t]``.
 
-    Columns: panel, models (t + 1), mean, low and high in per cent (the mean itself where there is
-    one seed), over the seeds; rows that are not defined are left out.
+    Columns: panel, models (t + 1), mean, low and high in per cent (what is drawn: the interval, or
+    the lowest and the highest of a few seeds); rows that are not defined are left out.
     """
     matrices = [np.array(record.accuracy_matrix, dtype=float) for record in cell.done]
     if not matrices or len(matrices[0]) < 2:
@@ -123,10 +125,12 @@ def growth_frame(cell: Cell) -> pd.DataFrame:
         for panel in PANELS:
             if t == 0 and panel != "new":
                 continue
-            found = mean_interval(_value(panel, matrix, t) for matrix in matrices)
-            if found.mean is not None:
-                half = found.half or 0.0
-                ends = (found.mean, found.mean - half, found.mean + half)
+            values = [_value(panel, matrix, t) for matrix in matrices]
+            found = mean_estimate({"": values}, CHANGE if panel == "forgotten" else ACCURACY)
+            if found.value is not None:
+                low = found.minimum if found.low is None else found.low
+                high = found.maximum if found.high is None else found.high
+                ends = [end for end in (found.value, low, high) if end is not None]
                 rows.append((panel, t + 1, *(100 * end for end in ends)))
     return pd.DataFrame(rows, columns=["panel", "models", "mean", "low", "high"])
 

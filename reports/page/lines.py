@@ -15,6 +15,7 @@ from reports.formatting import percent
 from reports.page.canvas import (
     BAND,
     MARKER,
+    SPREAD,
     Margins,
     canvas,
     draw_intervals,
@@ -136,7 +137,7 @@ def lines_plot(
     return Plot(
         name,
         "",
-        f"{caption} Means and 95 % intervals over seeds.".strip(),
+        f"{caption} {SPREAD}".strip(),
         f"{', '.join(title for _, title in quantities)} over {axis}, a line each for "
         f"{', '.join(lines)}",
         _frame(lines, quantities, plain),
@@ -179,10 +180,10 @@ def _level(
     ax: Axes, cell: Cell, quantity: Quantity, plain: Callable[[str], Cell | None], look: Look
 ) -> None:
     found = interval(quantity, cell, plain(cell.scenario))
-    if found.mean is None:
+    if found.value is None:
         return
     scale = quantity.scale
-    ax.axhline(scale * found.mean, color=look.color, linestyle=look.linestyle, linewidth=1.3)
+    ax.axhline(scale * found.value, color=look.color, linestyle=look.linestyle, linewidth=1.3)
     if found.low is not None and found.high is not None:
         ax.axhspan(scale * found.low, scale * found.high, color=look.color, alpha=BAND, linewidth=0)
 
@@ -193,7 +194,7 @@ def _frame(
     plain: Callable[[str], Cell | None],
 ) -> pd.DataFrame:
     rows = [
-        (label, x, quantity.name, found.mean, found.low, found.high, found.n)
+        (label, x, quantity.name, found.value, found.low, found.high, found.n)
         for label, line in lines.items()
         for x, cell in sorted(line.cells.items())
         for quantity, _ in quantities

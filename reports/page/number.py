@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from reports.bootstrap import Estimate
 from reports.page.markdown import unbroken
-from reports.page.quantities import Quantity
-from reports.statistics import Interval
+from reports.page.quantities import SEEDS, Quantity
 from reports.table import Column, Entry
 
 
 @dataclass(frozen=True)
 class Number:
-    """What a quantity is over the seeds; printed as ``90.7 ± 0.6``.
+    """What a quantity is over the seeds; printed as ``90.7 [90.1, 91.3]``.
 
     Its attributes are in the unit that is printed (per cent for accuracies), so that a template
     can compare them: ``{% if s.value("k3", "wpl@1e4", "first_after").mean > 90 %}``.
@@ -23,32 +22,34 @@ class Number:
         quantity: What it is of.
         p: Of a paired difference: the p-value of the test that it is no difference, not corrected.
         test: Which test that is.
+        reason: Why there is no value, printed in its place; ``None`` prints a dash.
     """
 
-    found: Interval | Estimate
+    found: Estimate
     quantity: Quantity
     p: float | None = None
     test: str | None = None
+    reason: str | None = None
 
     @property
     def mean(self) -> float | None:
         """The mean over seeds (of ``removed`` and hypervolumes: the estimate)."""
-        return self._scaled(self._middle)
+        return self._scaled(self.found.value)
 
     @property
     def low(self) -> float | None:
-        """Lower end of the 95 % interval, ``None`` below two seeds."""
+        """Lower end of the 95 % interval, ``None`` where there is none (below four seeds)."""
         return self._scaled(self.found.low)
 
     @property
     def high(self) -> float | None:
-        """Upper end of the 95 % interval, ``None`` below two seeds."""
+        """Upper end of the 95 % interval, ``None`` where there is none (below four seeds)."""
         return self._scaled(self.found.high)
 
     @property
     def minimum(self) -> float | None:
         """The smallest value of a seed, ``None`` where seeds have no value of their own."""
-        return self._scaled(getattr(self.found, "minimum", None))
+        return self._scaled(self.found.minimum)
 
     @property
     def n(self) -> int:
@@ -63,7 +64,12 @@ class Number:
     @property
     def worst(self) -> str:
         """The smallest value of a seed, written: ``88.9``."""
-        return self._column.entry(getattr(self.found, "minimum", None)).text
+        return self._column.entry(self.found.minimum).text
+
+    @property
+    def apart(self) -> str:
+        """``1 of 5 seeds far below, median 91.2`` where some are far from all others."""
+        return self._entry.note
 
     @property
     def certain(self) -> bool:
@@ -79,18 +85,16 @@ class Number:
         return "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
 
     def __str__(self) -> str:
+        if self.found.value is None and self.reason:
+            return self.reason
         return unbroken(self._entry, self.quantity.suffix)
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)
 
     @property
-    def _middle(self) -> float | None:
-        return self.found.mean if isinstance(self.found, Interval) else self.found.value
-
-    @property
     def _column(self) -> Column:
-        return Column("", write=self.quantity.write)
+        return Column("", write=self.quantity.write, seeds=SEEDS)
 
     @property
     def _entry(self) -> Entry:

@@ -13,9 +13,9 @@ from matplotlib.lines import Line2D
 
 from reports.cells import Cell, strength_text
 from reports.frontier import Point, frontiers
-from reports.page.canvas import LINE, MARKER, Key, Margins, canvas, line_keys, titled
+from reports.page.canvas import LINE, MARKER, SPREAD, Key, Margins, canvas, line_keys, titled
 from reports.page.looks import Look
-from reports.plane import ends, keep_visible, limit
+from reports.plane import draw_seeds, ends, keep_visible, limit
 from reports.plot import Plot
 from reports.style import nested
 
@@ -91,8 +91,8 @@ def planes_plot(
 
     how = (
         "Each line goes through the strengths of a strategy, from weak (near fine-tuning) to "
-        "strong; crosses are 95 % intervals over seeds, hollow points are dominated: another "
-        "variant of the panel is at least as good in both."
+        f"strong. {SPREAD} Hollow points are dominated: another variant of the panel is at least "
+        "as good in both."
     )
     failed = [text for text in lost if text]
     if failed:
@@ -173,6 +173,7 @@ def _draw(ax: Axes, points: Sequence[Point], look: Look, width: float) -> list[L
     marks = []
     for point in points:
         for x, y in _places([point]):
+            draw_seeds(ax, point, look.color)
             across, up = ends(point.x), ends(point.y)
             bars = [(across, (y, y))] if across else []
             bars += [((x, x), up)] if up else []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import median
 
 import matplotlib as mpl
 import numpy as np
@@ -13,14 +12,12 @@ from matplotlib.patches import Rectangle
 
 from benchmark.errors import UserError
 from reports.cells import Cell
+from reports.collapse import GAP, strays
 from reports.formatting import percent
 from reports.page.canvas import WIDTH
 from reports.page.quantities import LOST, QUANTITIES, interval, per_seed
 from reports.plot import Plot
 from reports.style import INK, lines_of, wrapped
-
-UNSTABLE = 0.1
-"""B's worst seed so far below its median: training is unstable, whatever A loses."""
 
 _HEIGHT, _LEFT, _BAR = 0.66, 1.35, 0.75  # inches: of a cell and around the map
 
@@ -56,7 +53,7 @@ def regimes_plot(
     losses = {place: interval(LOST, cell, None) for place, cell in cells.items()}
     seconds = {place: interval(QUANTITIES["second"], cell, None) for place, cell in cells.items()}
     unstable = {place for place, cell in cells.items() if is_unstable(cell)}
-    most = max([found.mean for found in losses.values() if found.mean is not None], default=0.0)
+    most = max([found.value for found in losses.values() if found.value is not None], default=0.0)
     high = max(10.0, 10 * np.ceil(10 * most))
 
     def draw() -> Figure:
@@ -77,7 +74,7 @@ def regimes_plot(
         for (row, column), cell in cells.items():
             x, y = columns.index(column), rows.index(row)
             loss, second = losses[row, column], seconds[row, column]
-            shade = colors(norm(100 * max(0.0, loss.mean or 0.0)))
+            shade = colors(norm(100 * max(0.0, loss.value or 0.0)))
             rough = (row, column) in unstable
             ax.add_patch(
                 Rectangle(
@@ -88,7 +85,7 @@ def regimes_plot(
             dark = 0.3 * shade[0] + 0.59 * shade[1] + 0.11 * shade[2] < 0.5
             ink = "white" if dark and cell.done else INK
             failed = {r.seed for r in cell.failed} - {r.seed for r in cell.done}
-            lines = [f"B {percent(second.mean)}, worst {percent(second.minimum)}"]
+            lines = [f"B {percent(second.value)}, worst {percent(second.minimum)}"]
             lines += [f"{len(failed)} failed"] if failed else []
             if len(columns) > 5:
                 lines = ", ".join(lines).split(", ")
@@ -97,7 +94,7 @@ def regimes_plot(
                     Rectangle((x + 0.16, y + 0.1), 0.68, 0.82, facecolor=shade, linewidth=0)
                 )
             ax.text(
-                x + 0.5, y + 0.3, percent(loss.mean), ha="center", va="center",
+                x + 0.5, y + 0.3, percent(loss.value), ha="center", va="center",
                 fontsize=10.5, color=ink, fontweight="bold",
             )  # fmt: skip
             ax.text(
@@ -122,8 +119,9 @@ def regimes_plot(
     )
     if unstable:
         how += (
-            f" Hatched: B’s worst seed is more than {100 * UNSTABLE:.0f} points below its median; "
-            "there training is unstable, and what looks like forgetting may be that."
+            " Hatched: runs failed, or some seeds of B are far below all others (a gap of more "
+            f"than {100 * GAP:.0f} points); there training is unstable, and what looks like "
+            "forgetting may be that."
         )
     return Plot(
         name,
@@ -133,7 +131,7 @@ def regimes_plot(
         f"{len(columns)} columns ({', '.join(titles.get(c, c) for c in columns)})",
         pd.DataFrame(
             [
-                (*place, losses[place].mean, seconds[place].mean, seconds[place].minimum,
+                (*place, losses[place].value, seconds[place].value, seconds[place].minimum,
                  place in unstable)
                 for place in cells
             ],
@@ -144,10 +142,10 @@ def regimes_plot(
 
 
 def is_unstable(cell: Cell) -> bool:
-    """Whether B's worst seed is more than ``UNSTABLE`` below the median, or some seed failed."""
+    """Whether some seeds of B are far below the others (``collapse.strays``), or some failed."""
     found = per_seed(QUANTITIES["second"], cell, None).values()
-    known = [value for value in found if value is not None]
-    return bool(cell.failed) or (bool(known) and median(known) - min(known) > UNSTABLE)
+    far = strays([value for value in found if value is not None])
+    return bool(cell.failed) or (far is not None and far.below)
 
 
 def _title(name: str, titles: Mapping[str, str], width: int) -> str:

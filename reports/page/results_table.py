@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from reports.cells import FINETUNE, Cell, strength_text
-from reports.page.quantities import Quantity, interval
+from reports.cells import FINETUNE, Cell
+from reports.choice import strengths_text
+from reports.page.quantities import SEEDS, Quantity, interval, share_of
 from reports.page.variants import label
 from reports.table import Column, Noted, Row, Table, Value
 
@@ -52,15 +53,17 @@ def _column(quantity: Quantity | str, labels: Mapping[str, str]) -> Column:
     if isinstance(quantity, str):
         return Column(labels.get(quantity, quantity))
     title = labels.get(quantity.name, quantity.title)
-    return Column(title, quantity.unit, write=quantity.write)
+    return Column(title, quantity.unit, write=quantity.write, seeds=SEEDS)
 
 
 def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None) -> Value:
     if isinstance(quantity, str):
-        strength = cell.variant.strength
-        return None if strength is None else strength_text(strength)
+        return strengths_text(cell.variant) or None
     if quantity.paired and cell.variant.kind == FINETUNE:
         return None  # compared with itself
+    share = share_of(quantity, cell, plain)
+    if share is not None and share.reason:
+        return share.reason
     return interval(quantity, cell, plain)
 
 

@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from benchmark.errors import UserError
 from benchmark.store import Record
+from reports.bootstrap import mean_estimate
 from reports.cells import FINETUNE, FREEZE, Cell, strength_text
+from reports.choice import strengths_text
 from reports.comparison import compare
 from reports.formatting import duration
 from reports.frontier import frontiers
@@ -16,11 +18,18 @@ from reports.page.clock import elapsed, most_at_once
 from reports.page.equal_stability import at_equal_stability
 from reports.page.markdown import markdown
 from reports.page.number import Number
-from reports.page.quantities import REMOVED, Quantity, interval, per_seed, quantity_named
+from reports.page.quantities import (
+    RATIOS,
+    REMOVED,
+    Quantity,
+    interval,
+    per_seed,
+    quantity_named,
+    share_of,
+)
 from reports.page.results_table import STRENGTH, results_table
 from reports.page.variants import Catalog, spellings
 from reports.provenance import seeds
-from reports.statistics import mean_interval
 
 Labels = Mapping[str, str]
 HYPERVOLUME = Quantity("hypervolume", "hypervolume", lambda _, __: None)
@@ -40,8 +49,9 @@ class Study:
     """The runs of one suite, as a template sees them.
 
     Scenarios and strategies have the names of the suite. A variant is written ``finetune``
-    (no strength), ``wpl@1e4`` (one strength) or ``wpl@chosen`` (the strength that was chosen on
-    the validation split, see ``reports/choice.py``). ``labels`` renames scenarios, variants,
+    (no strength), ``wpl@1e4`` (one strength) or ``wpl@chosen`` (each half of the seeds at the
+    strength that was chosen on the validation split of the other half, see
+    ``reports/choice.py``). ``labels`` renames scenarios, variants,
     strategies and quantities for the reader.
 
     Args:
@@ -112,9 +122,12 @@ class Study:
         return [strength_text(c.variant.strength) for c in cells if c.variant.strength is not None]
 
     def strength(self, scenario: str, variant: str) -> str:
-        """Return the strength of a variant as it is written; of ``wpl@chosen`` the chosen one."""
-        found = self._catalog.cell(scenario, variant).variant.strength
-        return "none" if found is None else strength_text(found)
+        """Return the strength of a variant as it is written.
+
+        Of ``wpl@chosen`` the one that was chosen, with both halves of the seeds:
+        ``1e3 (3 of 5 seeds), 1e4 (2)`` where they differ.
+        """
+        return strengths_text(self._catalog.cell(scenario, variant).variant) or "none"
 
     def value(self, scenario: str, variant: str, quantity: str) -> Number:
         """Return a quantity's mean over seeds with its 95 % interval.
@@ -126,40 +139,39 @@ class Study:
         """
         asked = quantity_named(quantity)
         cell = self._catalog.cell(scenario, variant)
-        return Number(interval(asked, cell, self._plain(scenario, asked)), asked)
+        plain = self._plain(scenario, asked)
+        share = share_of(asked, cell, plain)
+        reason = None if share is None else share.reason
+        return Number(interval(asked, cell, plain), asked, reason=reason)
 
     def difference(self, scenario: str, variant: str, other: str, quantity: str) -> Number:
         """Return how much more one variant has of a quantity than another, seed by seed.
 
-        With the 95 % interval of the mean difference (Student's), and the p-value of
-        ``comparison.compare`` in ``p``.
+        With the interval and the p-value of ``comparison.compare``, the latter in ``p``.
         """
         asked = quantity_named(quantity)
-        if asked is REMOVED:
+        if asked.name in RATIOS:
             raise UserError(
-                "'removed' is a ratio of means and has no difference seed by seed; ask for the "
-                "difference of 'lost'"
+                f"{asked.name!r} is a ratio of means and has no difference seed by seed; ask for "
+                f"the difference of {RATIOS[asked.name]!r}"
             )
         plain = self._plain(scenario, asked)
         ours, theirs = (
             per_seed(asked, self._catalog.cell(scenario, name), plain) for name in (variant, other)
         )
-        pairs = [
-            None if own is None or (beside := theirs.get(seed)) is None else own - beside
-            for seed, own in ours.items()
-        ]
-        tested = compare({scenario: ours}, {scenario: theirs})
-        return Number(mean_interval(pairs), asked.difference(), tested.p, tested.test)
+        shown = asked.difference()
+        found = compare({scenario: ours}, {scenario: theirs}, shown.limits)
+        return Number(found.difference, shown, found.p, found.test)
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""
         values = shape.at_step(self._catalog.cell(scenario, variant), model, step)
-        return Number(mean_interval(values.values()), ACCURACY)
+        return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
 
     def lowest(self, scenario: str, variant: str, model: int, first: int) -> Number:
         """Return a model's lowest accuracy after any of so many first steps, seed by seed."""
         values = shape.lowest(self._catalog.cell(scenario, variant), model, first)
-        return Number(mean_interval(values.values()), ACCURACY)
+        return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
 
     def distance(
         self, scenario: str, variant: str, steps: Sequence[int], curves: shape.Shape

@@ -26,11 +26,23 @@ from jinja2.utils import missing
 from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.cells import group
+from reports.export import SVG_START
+from reports.files import Kind
 from reports.page.album import Album
 from reports.page.illustrated import IllustratedStudy
 from reports.page.variants import Catalog
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.DOTALL | re.MULTILINE)
+
+_MARK = "<!-- Written by 'palimpsest page' from {}: edit that, not this. -->"
+
+PAGE = Kind(
+    "page",
+    re.compile(rb"(?s)(.*\n)?" + re.escape(_MARK).replace(r"\{\}", "[^\n]*").encode()),
+)
+"""The page; something may stand above the mark that it begins with."""
+
+FIGURE = Kind("page", SVG_START)
 
 
 def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[str, Album]:
@@ -72,8 +84,7 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
         if line is None or not (innermost or isinstance(error, UserError | TemplateError)):
             raise
         raise UserError(f"{template}, line {line}: {error}") from error
-    note = f"<!-- Written by 'palimpsest page' from {template.name}: edit that, not this. -->\n\n"
-    return note + page.lstrip("\n"), album
+    return _MARK.format(template.name) + "\n\n" + page.lstrip("\n"), album
 
 
 class _Studies:
@@ -105,7 +116,7 @@ def _front_matter(text: str, template: Path) -> tuple[Mapping[str, Any], str]:
         return {}, text
     try:
         variables = yaml.safe_load(found[1])
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # the latter: a date in month 13
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 2}" if mark else ""
         problem = getattr(error, "problem", None) or error

@@ -11,7 +11,7 @@ from reports.cells import Cell, by_scenario, strength_text
 from reports.choice import Choice, choose
 
 CHOSEN = "chosen"
-"""In place of a strength: the one that was chosen on the validation split."""
+"""In place of a strength: those that were chosen on the validation split, see ``choice.py``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Catalog:
         Args:
             scenario: Its name.
             written: ``finetune`` for a strategy without strengths, ``wpl@1e4`` for one strength,
-                ``wpl@chosen`` for the strength that was chosen.
+                ``wpl@chosen`` for the runs that stand for the strategy (``Choice.reported``).
 
         Raises:
             UserError: The store has no such scenario, strategy or strength, or no strength could
@@ -102,13 +102,13 @@ class Catalog:
         choice = next(
             c for c in self.choices if (c.scenario, c.strategy) == (scenario, strategy)
         )  # fmt: skip
-        if choice.cell is None:
+        if choice.reported is None:
             raise UserError(
                 f"suite {self.suite!r}, scenario {scenario!r}: no strength of {strategy} could be "
                 f"chosen ({choice.reason}); name one, such as "
                 f"{spellings([tried.cell for tried in choice.tried])[0]!r}"
             )
-        return choice.cell
+        return choice.reported
 
 
 def spellings(cells: Sequence[Cell]) -> list[str]:

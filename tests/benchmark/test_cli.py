@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -10,7 +11,10 @@ import sys
 import pytest
 
 from benchmark.cli import main
-from benchmark.metrics import METRICS
+from benchmark.cli.listings import default_text
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from benchmark.scenarios import FAMILIES
+from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
 
 SUITE = """\
 suite: small
@@ -83,7 +87,7 @@ def test_runs_are_listed_as_the_contract_says(done, capsys):
     assert len(runs) == 4
     for run in runs:
         assert set(run) == CONTRACT
-        assert set(run["metrics"]) == set(METRICS)
+        assert set(run["metrics"]) == {*METRICS, FINETUNE_FORGETTING}
         assert run["status"] == "done"
         assert run["error"] is None
         assert len(run["accuracy_matrix"]) == 2
@@ -133,7 +137,7 @@ def test_a_run_prints_a_table_and_where_the_results_are(done, capsys):
     assert command("run", done / "small.yaml", "--store", done / "r.db") == 0
     out = capsys.readouterr().out
     assert "wpl, strength 1e6" in out
-    assert "±" in out
+    assert "means over seeds; below [95 % interval], or (single seeds)" in out
     assert f"palimpsest report {done / 'r.db'}" in out
 
 
@@ -221,7 +225,16 @@ MISTAKES = [
     (["run", "small.yaml", "--store", "no/folder/r.db"], "is not there"),
     (["run", "small.yaml", "--store", "small.yaml"], "not a Palimpsest store"),
     (["run", "small.yaml", "--workers", "0"], "--workers"),
-    (["run", "avalanche.yaml"], "Avalanche has no supervised strategy 'LwG'"),
+    (
+        ["run", "avalanche.yaml"],
+        "avalanche.yaml, line 6: strategies.avalanche:LwG.strategy: Avalanche has no supervised "
+        "strategy 'LwG'; did you mean 'LwF'?",
+    ),
+    (
+        ["run", "arguments.yaml"],
+        "arguments.yaml, line 8: strategies.theirs.arguments.alhpa: avalanche:LwF: unknown "
+        "argument 'alhpa'; did you mean 'alpha'?",
+    ),
     (["run"], "Missing argument"),
     (["bogus"], "No such command"),
     (["report", "nothing.db"], "there is no store here"),
@@ -238,6 +251,8 @@ def test_a_mistake_exits_with_2_and_writes_nothing(
 ):
     monkeypatch.setattr("benchmark.cli.run.require", lambda name, root: None)
     (tmp_path / "avalanche.yaml").write_text(SUITE.replace("finetune:", "'avalanche:LwG':"))
+    theirs = "theirs:\n    strategy: avalanche:LwF\n    arguments: {alhpa: 1}"
+    (tmp_path / "arguments.yaml").write_text(SUITE.replace("finetune: {}", theirs))
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     assert command(*arguments) == 2
     err = capsys.readouterr().err
@@ -297,6 +312,33 @@ def test_a_strategy_is_shown_with_its_settings(capsys):
     out = capsys.readouterr().out
     for word in ("Benyahia", "strength", "fisher", "momentum", "clip", "proximal | gradient"):
         assert word in out
+
+
+def test_a_strategy_is_shown_with_what_a_suite_accepts(capsys):
+    assert command("show", "strategy", "ewc") == 0
+    out = capsys.readouterr().out
+    assert not re.search(r"^  seed\b", out, re.MULTILINE)
+    assert "In Python also: seed" in out
+    assert command("show", "strategy", "finetune") == 0
+    assert "seed" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_a_scenario_is_shown_with_the_settings_inside_its_settings(capsys, name):
+    assert command("show", "scenario", name) == 0
+    out = capsys.readouterr().out
+    for model in (SGD, Adam, RMSprop, Curve):
+        for setting, field in model.model_fields.items():
+            if setting != "name":
+                shown = rf"^  {setting} = {re.escape(default_text(field))}   \("
+                assert re.search(shown, out, re.MULTILINE), setting
+    for words in (
+        "with name: sgd",
+        "with name: adam | adamw",
+        "with name: rmsprop",
+        "Inside curve",
+    ):
+        assert words in out
 
 
 def test_a_shipped_suite_is_shown_as_it_is(capsys):

@@ -40,7 +40,8 @@ def make(strategy="finetune", strength=None, seed=0, *, drop=0.0, key=None, erro
     )
 
 
-BASE = [make(seed=s) for s in range(3)] + [make("wpl", 1e4, seed=s) for s in range(3)]
+SEEDS = 9
+BASE = [make(seed=s) for s in range(SEEDS)] + [make("wpl", 1e4, seed=s) for s in range(SEEDS)]
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def command(capsys, *arguments):
 
 
 def worse(*, drop=0.05):
-    return [*BASE[:3], *(make("wpl", 1e4, seed=s, drop=drop) for s in range(3))]
+    return [*BASE[:SEEDS], *(make("wpl", 1e4, seed=s, drop=drop) for s in range(SEEDS))]
 
 
 def test_equal_stores(write, capsys):
@@ -84,8 +85,8 @@ def test_a_regression_is_shown_and_fails_only_where_asked(write, capsys):
     assert "A: a.db" in header
     assert "B: b.db" in header
     assert first.split() == [
-        "split", "wpl,", "strength", "1e4", "average", "accuracy", "75.10", "70.10",
-        "-5.00", "±", "0.00", "3", "paired", "0", "regressed",
+        "split", "wpl,", "strength", "1e4", "average", "accuracy", "75.40", "70.40",
+        "-5.00", "[-5.00,", "-5.00]", "9", "paired", "0.023", "regressed",
     ]  # fmt: skip
     assert "numbers: " in out.splitlines()[-1]
     assert "regressed" in out.splitlines()[-1]
@@ -102,24 +103,51 @@ def test_metrics_can_be_chosen(write, capsys):
 
 
 def test_a_run_that_fails_now(write, capsys):
-    write("b.db", [*BASE[:4], *(make("wpl", 1e4, seed=s, error="boom") for s in (1, 2))])
+    write("b.db", [*BASE[: SEEDS + 1], *(make("wpl", 1e4, seed=s, error="boom") for s in (1, 2))])
     code, out, _ = command(capsys, "compare", "a.db", "b.db", "--fail-on", "regression")
     assert code == 1
     assert "regressed: split: wpl, strength 1e4: fails only in b.db, seed 1, 2: boom\n" in out
     assert out.endswith("; 2 runs regressed\n")
 
 
-def test_one_seed_is_no_regression_and_says_why(write, capsys):
-    write("one.db", BASE[:1])
-    write("other.db", [make(drop=0.3)])
-    code, out, _ = command(capsys, "compare", "one.db", "other.db", "--fail-on", "regression")
+@pytest.mark.parametrize("seeds", [1, 2, 5])
+def test_what_few_seeds_cannot_tell_does_not_pass_in_silence(write, capsys, seeds):
+    write("few.db", BASE[:seeds])
+    write("other.db", [make(seed=s, drop=0.3) for s in range(seeds)])
+    stores = ("compare", "few.db", "other.db", "--metrics", "stability")
+    code, out, _ = command(capsys, *stores, "--fail-on", "regression")
     assert code == 0
-    assert "One seed cannot tell a change from noise" in out
-    assert "changed (one seed)" in out.splitlines()[-1]
+    assert out.count("undetermined, 6 seeds can tell") == 1
+    assert "1 number undetermined: so few seeds cannot tell" in out
+    assert "--fail-on regression lets them pass, --fail-on undetermined does not" in out
+    assert "1 undetermined" in out.splitlines()[-1]
+    assert command(capsys, *stores, "--fail-on", "undetermined")[0] == 1
+    found = json.loads(command(capsys, *stores, "--json")[1])
+    assert (found["regressed"], found["undetermined"]) == (False, True)
+    (number,) = found["numbers"]
+    assert (number["verdict"], number["p"], number["seeds_needed"]) == ("undetermined", None, 6)
+    assert number["change"] == pytest.approx(-0.3)
+
+
+def test_fail_on_undetermined_fails_on_a_regression_but_not_on_noise(write, capsys):
+    write("b.db", worse())
+    assert command(capsys, "compare", "a.db", "b.db", "--fail-on", "undetermined")[0] == 1
+    write("c.db", BASE)
+    assert command(capsys, "compare", "a.db", "c.db", "--fail-on", "undetermined")[0] == 0
+
+
+def test_many_undetermined_numbers_are_cut_short(write, capsys):
+    records = [make("wpl", float(s), seed) for s in range(9) for seed in range(3)]
+    write("c.db", records)
+    write("d.db", [make("wpl", r.strength, r.seed, drop=0.001 * r.seed) for r in records])
+    _, out, _ = command(capsys, "compare", "c.db", "d.db")
+    assert "and 24 more undetermined (--json prints all)" in out
+    assert "54 numbers undetermined" in out
+    assert "... and" not in command(capsys, "compare", "a.db", "c.db")[1]
 
 
 def test_what_only_one_store_has(write, capsys):
-    extra = [make("freeze", seed=0), make("freeze", seed=1), make(seed=7), make("independent")]
+    extra = [make("freeze", seed=0), make("freeze", seed=1), make(seed=77), make("independent")]
     write("b.db", [*BASE, *extra])
     code, out, _ = command(capsys, "compare", "a.db", "b.db")
     assert code == 0
@@ -129,7 +157,7 @@ def test_what_only_one_store_has(write, capsys):
 
 
 def test_much_noise_is_cut_short(write, capsys):
-    records = [make("wpl", float(s), seed) for s in range(9) for seed in range(3)]
+    records = [make("wpl", float(s), seed) for s in range(9) for seed in range(12)]
     write("c.db", records)
     write("d.db", [make("wpl", r.strength, r.seed, drop=0.001 * (-1) ** r.seed) for r in records])
     _, out, _ = command(capsys, "compare", "c.db", "d.db", "--metrics", "stability,forgetting")
@@ -219,7 +247,7 @@ def test_files_that_cannot_be_written_are_a_mistake(write, tmp_path, capsys):
     (tmp_path / "taken").write_text("")
     code, _, err = command(capsys, "report", "a.db", "--tables", "csv", "--files", "taken")
     assert code == 2
-    assert "--files taken: cannot be written" in err
+    assert "taken/index.csv: cannot be written (Not a directory)" in err
 
 
 def test_a_failed_run_that_the_other_store_finished_is_not_reported(write, tmp_path, capsys):

@@ -54,6 +54,17 @@ def test_what_new_writes_is_sound(tmp_path, capsys):
     assert sum(row["outcome"] == "pass" for row in rows) >= 10
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_new_says_what_its_test_needs(monkeypatch, capsys, there):
+    """The wheel does not bring pytest."""
+    spec = object() if there else None
+    monkeypatch.setattr("benchmark.cli.new.find_spec", {"pytest": spec}.get)
+    assert command("new", "strategy", "far_pull") == 0
+    out = capsys.readouterr().out
+    assert "python -m pytest test_far_pull.py" in out
+    assert ("pip install pytest" in out) is not there
+
+
 def test_the_test_that_new_writes_passes(tmp_path):
     assert command("new", "strategy", "far_pull") == 0
     options = ["-q", "-p", "no:cacheprovider", "test_far_pull.py"]

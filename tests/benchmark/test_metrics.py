@@ -53,6 +53,13 @@ def test_forgetting_reduction_is_zero_for_fine_tuning_and_one_without_forgetting
     assert metrics.forgetting_reduction([[0.9, 0.1], [0.7, 0.8]], lost) == pytest.approx(0.5)
 
 
+@pytest.mark.parametrize("lost", [5.6e-17, 0.0, -0.1, 0.0099])
+def test_forgetting_reduction_is_undefined_where_fine_tuning_forgets_less_than_a_point(lost):
+    plain = [[0.9, 0.1], [0.9 - lost, 0.8]]
+    assert metrics.forgetting_reduction([[0.9, 0.1], [0.85, 0.8]], plain) is None
+    assert metrics.forgetting_reduction([[0.9, 0.1], [0.85, 0.8]], [[0.9, 0.1], [0.88, 0.8]]) < 0
+
+
 def test_forgetting_reduction_is_undefined_where_fine_tuning_forgets_nothing():
     gained = [[0.5, 0.1], [0.6, 0.8]]
     assert metrics.forgetting_reduction(gained, gained) is None
@@ -115,9 +122,93 @@ def test_training_all_at_once_leaves_undefined_what_needs_an_order():
 
 def test_own_and_paired_metrics_are_all_the_metrics():
     names = set(metrics.own_metrics(R, INITIAL, [])) | set(metrics.paired_metrics(R, {}))
-    assert names == set(metrics.METRICS)
+    assert names == {*metrics.METRICS, metrics.FINETUNE_FORGETTING}
 
 
 def test_a_missing_reference_leaves_its_metric_undefined():
     paired = metrics.paired_metrics(R, {"finetune": R})
+    assert paired.pop("finetune_forgetting") == metrics.forgetting(R)
     assert paired == {"forgetting_reduction": 0.0, "plasticity": None, "intransigence": None}
+
+
+def curve(model, count, points, rng):
+    accuracy = [rng.random(points).tolist() for _ in range(model + 1)]
+    return {"model": model, "steps": list(range(points)), "accuracy": accuracy}
+
+
+def everything(r, b, curves, references):
+    return metrics.own_metrics(r, b, curves) | metrics.paired_metrics(r, references)
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    for name, value in one.items():
+        assert (value is None) == (other[name] is None), name
+        assert value is None or value == other[name], name
+
+
+def test_the_order_of_curves_and_points_changes_no_metric():
+    rng = np.random.default_rng(4)
+    for _ in range(100):
+        count, points = int(rng.integers(1, 6)), int(rng.integers(0, 5))
+        r, b = rng.random((count, count)).tolist(), rng.random(count).tolist()
+        references = {k: rng.random((count, count)).tolist() for k in ("finetune", "joint")}
+        curves = [curve(i, count, points, rng) for i in range(count)]
+        if points and rng.random() < 0.6:  # one point is not a number
+            lines = curves[int(rng.integers(count))]["accuracy"]
+            lines[int(rng.integers(len(lines)))][int(rng.integers(points))] = rng.choice(
+                [float("nan"), None]
+            )
+        found = everything(r, b, curves, references)
+        for value in found.values():
+            assert value is None or np.isfinite(value)
+        for _ in range(3):
+            order = rng.permutation(points)
+            turned = [
+                one | {"accuracy": [[line[k] for k in order] for line in one["accuracy"]]}
+                for one in (curves[i] for i in rng.permutation(count))
+            ]
+            same(everything(r, b, turned, references), found)
+
+
+def test_a_point_that_is_no_number_leaves_the_minimum_undefined_wherever_it_stands():
+    for missing in (float("nan"), None):
+        for line in ([missing, 0.2], [0.2, missing]):
+            curves = [{"model": 1, "steps": [0, 1], "accuracy": [line, [0.1, 0.8]]}]
+            assert metrics.minimum_accuracy(R, curves) is None
+            assert metrics.worst_case_accuracy(R, curves) is None
+            # That of the model in training itself does not count.
+            curves = [{"model": 1, "steps": [0, 1], "accuracy": [[0.5, 0.6], line]}]
+            assert metrics.minimum_accuracy(R, curves) == metrics.minimum_accuracy(
+                R, [{"model": 1, "steps": [0, 1], "accuracy": [[0.5, 0.6], [0.1, 0.8]]}]
+            )
+
+
+def test_a_curve_without_points_adds_nothing():
+    empty = [{"model": i, "steps": [], "accuracy": [[] for _ in range(i + 1)]} for i in range(3)]
+    assert metrics.minimum_accuracy(R, empty) == metrics.minimum_accuracy(R, [])
+    assert metrics.worst_case_accuracy(R, empty) == metrics.worst_case_accuracy(R, [])
+
+
+def test_unknown_entries_leave_what_needs_them_undefined():
+    rng = np.random.default_rng(5)
+    for _ in range(200):
+        count = int(rng.integers(1, 5))
+        r = rng.random((count, count))
+        unknown = rng.random((count, count)) < 0.3
+        holed = [[None if u else v for v, u in zip(*row, strict=True)]
+                 for row in zip(r.tolist(), unknown, strict=True)]  # fmt: skip
+        complete = everything(r.tolist(), [0.1] * count, [], {"finetune": r.tolist()})
+        found = everything(holed, [0.1] * count, [], {"finetune": r.tolist()})
+        for name, value in found.items():
+            assert value is None or value == complete[name]
+        assert (found["average_accuracy"] is None) == bool(unknown[-1].any())
+        lower = np.tril(unknown)[:, :-1].any()
+        assert (found["forgetting"] is None) == (count == 1 or bool(lower))
+
+
+def test_forgetting_looks_back_to_when_a_model_had_learned_and_not_further():
+    r = [[0.9, 0.95, 0.1], [0.8, 0.7, 0.1], [0.6, 0.5, 0.9]]
+    assert metrics.forgetting(r) == pytest.approx(((0.9 - 0.6) + (0.7 - 0.5)) / 2)
+    chaudhry = ((0.9 - 0.6) + (0.95 - 0.5)) / 2  # equation 3: the maximum over all i < T-1
+    assert metrics.forgetting(r) < chaudhry

@@ -1,14 +1,16 @@
 """The results database: nothing is lost, nothing is mixed up."""
 
+import random
 import sqlite3
 import threading
 import time
 
 import pytest
 
+from benchmark.database import _UPGRADES, SCHEMA_VERSION
 from benchmark.errors import UserError
-from benchmark.metrics import METRICS
-from benchmark.store import _UPGRADES, SCHEMA_VERSION, Record, Store
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from benchmark.store import Record, Store
 
 
 def record(key="k", strategy="finetune", seed=0, matrix=((0.9, 0.1), (0.5, 0.8)), **changes):
@@ -86,7 +88,7 @@ def test_a_run_that_failed_is_replaced_when_it_is_tried_again(store):
 def test_metrics_are_complete_when_read(store):
     store.put(record())
     (got,) = store.records()
-    assert set(got.metrics) == set(METRICS)
+    assert set(got.metrics) == {*METRICS, FINETUNE_FORGETTING}
 
 
 def test_metrics_against_references_pair_the_same_seed(store):
@@ -148,12 +150,124 @@ def test_a_file_that_is_no_database_is_left_alone(tmp_path):
     assert path.read_bytes() == before
 
 
-def test_another_programs_database_is_left_alone(tmp_path):
+@pytest.mark.parametrize("create", [False, True])
+@pytest.mark.parametrize("version", [0, 1, SCHEMA_VERSION])
+@pytest.mark.parametrize("table", ["theirs (x)", "runs (run_uuid, name, status)"])
+def test_another_programs_database_is_left_alone(tmp_path, table, version, create):
+    """Whatever version it gives itself, and if it has a table of that name."""
     path = tmp_path / "other.db"
-    with sqlite3.connect(path) as connection:
-        connection.execute("CREATE TABLE theirs (x)")
+    connection = sqlite3.connect(path)
+    connection.executescript(f"CREATE TABLE {table}; PRAGMA user_version = {version}")
+    connection.close()
+    before = path.read_bytes()
     with pytest.raises(UserError, match="not a Palimpsest store"):
+        Store(path, create=create)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_empty_file_is_a_store_without_runs_until_one_is_stored(tmp_path):
+    path = tmp_path / "empty.db"
+    path.touch()
+    with Store(path) as opened:
+        assert (opened.records(), opened.statuses()) == ([], {})
+    assert path.read_bytes() == b""
+    with Store(path, create=True) as opened:
+        opened.put(record())
+    with Store(path) as opened:
+        assert opened.statuses() == {"k": "done"}
+
+
+@pytest.mark.parametrize("name", ["a b?mode=rw#%41.db", "é.db", ":memory:"])
+def test_a_file_may_have_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with Store(name, create=True) as opened:
+        opened.put(record())
+    with Store(name) as opened:
+        assert opened.statuses() == {"k": "done"}
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+# Reading, while others write and where they stopped
+
+
+def test_reading_finds_what_a_killed_process_wrote_last(store, tmp_path):
+    store.put(record("a"))
+    store.put(record("b"))
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    for path in tmp_path.glob("results.db*"):  # what is on disk before the store is closed
+        (killed / path.name).write_bytes(path.read_bytes())
+    assert (killed / "results.db-wal").stat().st_size
+    with Store(killed / "results.db") as opened:
+        assert set(opened.statuses()) == {"a", "b"}
+
+
+def test_a_store_that_stays_open_for_reading_sees_what_is_written(tmp_path):
+    path = tmp_path / "results.db"
+    with Store(path, create=True) as writer:
+        writer.put(record("a"))
+    with Store(path) as reader:
+        assert set(reader.statuses()) == {"a"}
+        with Store(path, create=True) as writer:
+            writer.put(record("b"))
+            assert {run.key for run in reader.records()} == {"a", "b"}
+            writer.put(record("c"))
+            assert set(reader.statuses()) == {"a", "b", "c"}
+        assert {run.key for run in reader.records()} == {"a", "b", "c"}
+
+
+def test_readers_and_a_writer_do_not_wait_for_each_other(store, tmp_path):
+    store.put(record("a"))
+    other = sqlite3.connect(store.path)
+    other.execute("BEGIN IMMEDIATE")
+    with Store(store.path) as reader:
+        assert set(reader.statuses()) == {"a"}
+    other.close()
+
+
+# Damage
+
+DAMAGE = {
+    "half": lambda whole: whole[: len(whole) // 2],
+    "a header": lambda whole: whole[:100],
+    "less than a header": lambda whole: whole[:7],
+    "random bytes": lambda whole: random.Random(0).randbytes(len(whole)),
+    "a random header": lambda whole: whole[:16] + random.Random(0).randbytes(84) + whole[100:],
+    "random pages": lambda whole: whole[:4096] + random.Random(0).randbytes(len(whole) - 4096),
+    "a page of zeros": lambda whole: whole[:4096] + bytes(4096) + whole[8192:],
+    "broken JSON": lambda whole: whole.replace(b'"strategy": {"name"', b'"strategy": ["name"'),
+    "another key": lambda whole: whole.replace(b'"strategy": {"name"', b'"strategi": {"name"'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_store_is_refused_in_a_sentence_and_left_as_it_is(tmp_path, damage):
+    path = tmp_path / "results.db"
+    with Store(path, create=True) as opened:
+        for seed in range(40):
+            opened.put(record(f"k{seed}", seed=seed))
+    damaged = DAMAGE[damage](path.read_bytes())
+    assert damaged != path.read_bytes()
+    path.write_bytes(damaged)
+    with pytest.raises(UserError) as error, Store(path) as opened:
+        opened.records()
+    assert "\n" not in str(error.value)
+    assert path.read_bytes() == damaged
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damage", ["half", "random pages", "a page of zeros"])
+def test_nothing_is_written_into_a_damaged_store(tmp_path, damage):
+    path = tmp_path / "results.db"
+    with Store(path, create=True) as opened:
+        for seed in range(40):
+            opened.put(record(f"k{seed}", seed=seed))
+    damaged = DAMAGE[damage](path.read_bytes())
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match="the store is damaged"):
         Store(path, create=True)
+    assert path.read_bytes() == damaged
 
 
 def test_a_store_of_a_newer_version_is_refused(tmp_path):
@@ -224,7 +338,7 @@ def raw(path, columns="*"):
 
 def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
     _, before = raw(old)
-    with Store(old) as opened:
+    with Store(old, create=True) as opened:
         broken, run = opened.records()
     version, after = raw(old)
     assert version == SCHEMA_VERSION == 2
@@ -238,9 +352,19 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
     assert broken.error == "no memory"
 
 
+def test_a_store_of_version_1_is_read_as_it_is(old):
+    before = old.read_bytes()
+    with Store(old) as opened:
+        assert opened.statuses() == {"old": "done", "broken": "failed"}
+        _, run = opened.records()
+    assert (run.key, run.strength, run.cost, run.probes) == ("old", 10.0, {}, {})
+    assert run.metrics["forgetting"] == 0.25
+    assert old.read_bytes() == before
+
+
 def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
     for key in ("new", "newer"):
-        with Store(old) as opened:
+        with Store(old, create=True) as opened:
             opened.put(record(key, cost={"state_bytes": 8}))
     with Store(old) as opened:
         assert set(opened.statuses()) == {"old", "broken", "new", "newer"}
@@ -248,7 +372,7 @@ def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
 
 
 def test_an_updated_store_has_the_columns_of_a_new_one(old, store):
-    with Store(old):
+    with Store(old, create=True):
         pass
     assert columns(old) == columns(store.path)
 
@@ -262,10 +386,9 @@ def columns(path):
 
 def test_an_update_that_is_interrupted_changes_nothing(old, monkeypatch):
     before = raw(old)
-    first = _UPGRADES[1].split(";")[0]
-    monkeypatch.setitem(_UPGRADES, 1, f"{first}; ALTER TABLE nothing ADD COLUMN x")
+    monkeypatch.setitem(_UPGRADES, 1, f"{_UPGRADES[1]}; ALTER TABLE nothing ADD COLUMN x")
     with pytest.raises(UserError, match="nothing"):
-        Store(old)
+        Store(old, create=True)
     assert raw(old) == before
 
 
@@ -286,5 +409,5 @@ def test_two_processes_may_update_a_store_at_once(old):
 
 
 def _keys(path):
-    with Store(path) as store:
+    with Store(path, create=True) as store:
         return set(store.statuses())

@@ -228,7 +228,7 @@ MISTAKES = [
     ({"second_data: rotated": "rotation: .inf"}, 10, "finite number"),
     ({"form: online": "strength: .nan"}, 18, "finite number"),
     ({"second_data: rotated": "optimizer: {learning_rate: .inf}"}, 10, "finite number"),
-    ({"second_data: rotated": "width: true"}, 10, "valid integer, got True"),
+    ({"second_data: rotated": "width: true"}, 10, "valid integer, got true"),
     ({"second_data: rotated": "curve: {evry: 3}"}, 10, "unknown key 'evry'; did you mean 'every'?"),
     ({"finetune: {}": "'avalanche:LwF': {strengths: [1]}"}, 13, "expected one of: arguments"),
     ({"second_data: rotated": "data: mnist"}, 10, "stands here twice"),
@@ -236,6 +236,75 @@ MISTAKES = [
     ({"seeds: 2": "probes: [refit, distanse]"}, 2, "probes.1: unknown probe 'distanse'; did you m"),
     ({"seeds: 2": "probes: refit"}, 2, "valid list"),
     ({"seeds: 2": "probes: [1]"}, 2, "valid string"),
+    ({"seeds: 2": "seeds: true"}, 2, "seeds: expected how many seeds (5) or a list of them"),
+    ({"seeds: 2": "seeds: '5'"}, 2, "got '5'"),
+    ({"seeds: 2": "seeds: null"}, 2, "got null"),
+    ({"seeds: 2": "seeds: [-1]"}, 2, "seeds.0: a seed is a whole number from 0 to 2^63 - 1, got"),
+    ({"seeds: 2": "seeds: [3, true]"}, 2, "seeds.1: a seed is a whole number"),
+    ({"seeds: 2": "seeds:\n  - 3\n  - 3"}, 4, "seeds.1: expected different seeds, got 3 twice"),
+    ({"seeds: 2": f"seeds: [{2**63}]"}, 2, "seeds.0: a seed is"),
+    ({"seeds: 2": "seeds: 1000000000"}, 2, "for the seed of that number write [1000000000]"),
+    (
+        {"  wpl:\n    strengths: [1, 1e4]": "  wpl: 5"},
+        14,
+        "strategies.wpl: expected a mapping of n",
+    ),
+    ({"finetune: {}": "finetune: []"}, 13, "strategies.finetune: expected a mapping of names to"),
+    ({"  two_models:\n    data: digits\n    steps: 30": "  two_models: 5"}, 4, "a mapping"),
+    ({"finetune: {}": "5: {}"}, 13, "expected a name, got 5; write '5'"),
+    ({"finetune: {}": "null: {}"}, 13, "expected a name, got null; write 'null'"),
+    ({"finetune: {}": "finetune: {1.5: 3}"}, 13, "expected a name, got 1.5; write '1.5'"),
+    ({"seeds: 2": "seeds: 2\ntrue: 3"}, 3, "expected a name, got true; write 'true'"),
+    ({"strengths: [1, 1e4]": "strengths: [true]"}, 15, "strengths.0: expected a number, got true"),
+    ({"strengths: [1, 1e4]": "strengths: null"}, 15, "valid list, got null"),
+    ({"strengths: [1, 1e4]": "strengths: []"}, 15, "expected 1 or more entries, got []"),
+    ({"strengths: [1, 1e4]": "strength: true"}, 15, "strength: expected a number, got true"),
+    ({"second_data: rotated": "optimizer: {learning_rate: true}"}, 10, "expected a number"),
+    ({"second_data: rotated": "optimizer: 5"}, 10, "optimizer: expected a mapping of names"),
+    ({"second_data: rotated": "optimizer: {name: adamm}"}, 10, "optimizer.name: unknown name 'ada"),
+    ({"second_data: rotated": "optimizer: {name: adam, betas: [0.9]}"}, 10, "betas: too few entr"),
+    ({"second_data: rotated": "second_optimizer: {momentum: 0}"}, 10, "name: this key is missing"),
+    (
+        {"second_data: rotated": "second_optimizer: {name: sgd, lr: 1}"},
+        10,
+        "second_optimizer.lr: unknown key 'lr'; expected one of: learning_rate, momentum, name, n",
+    ),
+    ({"second_data: rotated": "hidden_layers: [1, 2, 3]"}, 10, "expected 2 entries at most"),
+    ({"second_data: rotated": "width: 1e2"}, 10, "got '1e2'; write 100"),
+    ({"second_data: rotated": "width: 99999999999999999999"}, 10, "less than or equal to 21474"),
+    ({"second_data: rotated": "shared_layers: 9"}, 10, "shared_layers: shared_layers is 9"),
+    ({"family: two_models": "family: [two_models]"}, 8, "expected the name of a family, got ['t"),
+    ({"strategy: ewc": "strategy: [ewc]"}, 17, "expected the name of a strategy, got ['ewc']"),
+    (
+        {"strategy: ewc\n    form: online": "strategy: avalanche:EWC\n    arguments: {a: .nan}"},
+        18,
+        "arguments.a: expected a finite number",
+    ),
+    (
+        {
+            "strategy: ewc\n    form: online": "strategy: avalanche:EWC\n    arguments:\n"
+            "      a: [2020-01-01]"
+        },
+        19,
+        "arguments.a.0: expected a finite number, a text in quotes, true, false, null",
+    ),
+    ({"finetune: {}": "finetune: &it {a: *it}"}, 13, "the anchor here refers to itself"),
+    ({"finetune: {}": "finetune: *nothing"}, 13, "undefined alias 'nothing'"),
+    ({"finetune: {}": "? [a]\n  : {}"}, 13, "unhashable key"),
+    ({"finetune: {}": "\tfinetune: {}"}, 13, "character '\\t' that cannot start any token"),
+    ({"finetune: {}": "fine\x01tune: {}"}, 13, "the character '\\x01' must not stand in it"),
+    ({"finetune: {}": '"fine\\ntune": {}'}, 13, r"strategies.'fine\ntune': unknown strategy"),
+    ({"steps: 30\n  turned": "steps: 30\n    <<: {widht: 3}\n  turned"}, 7, "unknown key 'widht'"),
+    (
+        {
+            "  two_models:\n    data": "  two_models: &it\n    widht: 3\n    data",
+            "family: two_models": "<<: *it",
+        },
+        5,
+        "unknown key 'widht'; did you mean 'width'?",
+    ),
+    ({"finetune: {}": "<<: {a: 1}\n  <<: {b: 2}"}, 14, "the key '<<' stands here twice"),
+    ({"seeds: 2": "seeds: 2\n---"}, 3, "another document"),
 ]
 
 
@@ -252,9 +321,39 @@ def test_a_mistake_is_told_with_file_line_and_remedy(write, changes, line, messa
         assert f"line {line}:" in told
 
 
-def test_a_suite_must_be_a_mapping(write):
-    with pytest.raises(UserError, match="expected a mapping"):
-        load_suite(write("- a\n- b\n"))
+FILES = {
+    b"- a\n- b\n": "expected a mapping with the keys suite, scenarios and strategies, got list",
+    b"": "got an empty file",
+    b"# nothing\n": "got an empty file",
+    b"suite: a\nx: \xe4\n": "line 2: not text in UTF-8: the byte 0xe4",
+    "suite: a".encode("utf-16"): "line 1: not text in UTF-8",
+    b"suite: " + b"[" * 3000 + b"]" * 3000: "nested too deeply",
+    b"a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n"
+    + b"".join(b"a%d: &a%d [%s]\n" % (i, i, b"*a%d," % (i - 1) * 10) for i in range(1, 7)): (
+        "too large"
+    ),
+}
+
+
+@pytest.mark.parametrize("content", FILES, ids=FILES.values())
+def test_what_is_no_suite_is_told(tmp_path, content):
+    path = tmp_path / "suite.yaml"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(FILES[content])) as caught:
+        load_suite(str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_merge_keys_and_byte_order_marks_are_read(tmp_path):
+    path = tmp_path / "suite.yaml"
+    merged = SUITE.replace("  two_models:", "  two_models: &it").replace(
+        "    family: two_models\n    data: digits\n    second_data: rotated\n    steps: 30",
+        "    <<: *it\n    family: two_models\n    second_data: rotated",
+    )
+    path.write_text(merged, "utf-8-sig")
+    (tmp_path / "plain.yaml").write_text(SUITE)
+    plain = runs(str(tmp_path / "plain.yaml"), tmp_path)
+    assert keys(runs(str(path), tmp_path)) == keys(plain)
 
 
 def test_an_unknown_suite_names_the_nearest(write):
@@ -275,6 +374,10 @@ SET_MISTAKES = [
     ("scenarios.turned.width=[1", "not a YAML value"),
     ("seedz=3", "did you mean 'seeds'?"),
     ("scenarios.turned.data.name=3", "no settings inside"),
+    ("scenarios=5", "expected scenarios.NAME.KEY=VALUE"),
+    ("strategies.wpl=5", "strategies.wpl: expected a mapping of names to values, got 5"),
+    ("strategies.wpl.strengths=5", "valid list, got 5"),
+    ("seeds=true", "got true"),
 ]
 
 
@@ -284,6 +387,12 @@ def test_a_mistake_in_set_names_the_option(write, assignment, message):
         load_suite(write(), settings=[assignment])
     assert "--set" in str(caught.value)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("seeds", ["0", "-3", "1000000000", f"3,{2**63}", "4,4,"])
+def test_wrong_seeds_name_the_option(write, seeds):
+    with pytest.raises(UserError, match=r"^--seeds"):
+        load_suite(write(), seeds=seeds)
 
 
 def test_a_strategy_that_the_suite_does_not_have_is_told(write):

@@ -1,24 +1,18 @@
 """The shipped suite ``two_models`` on real MNIST: what the project promises of it, in small."""
 
 import json
-import os
-from pathlib import Path
 from statistics import mean
 
 import pytest
 
 from benchmark.cli import main
 
-_PLACES = [Path(__file__).parents[3] / "shared" / "data", os.environ.get("PALIMPSEST_DATA")]
-ROOT = next((Path(p) for p in _PLACES if p and (Path(p) / "MNIST").is_dir()), None)
-
-pytestmark = pytest.mark.skipif(ROOT is None, reason="MNIST is not here")
-
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
+def runs(tmp_path_factory, real_data):
+    root = real_data("MNIST")
     store = tmp_path_factory.mktemp("mnist") / "results.db"
-    options = ["--store", str(store), "--data-root", str(ROOT), "--seeds", "2", "--workers", "2"]
+    options = ["--store", str(store), "--data-root", str(root), "--seeds", "2", "--workers", "2"]
     options += ["--strategies", "finetune,wpl", "--set", "strategies.wpl.strengths=[1000,1000000]"]
     with pytest.raises(SystemExit) as left:
         main(["run", "two_models", "--quiet", *options])

@@ -12,7 +12,7 @@ from avalanche.models.utils import avalanche_forward
 from benchmark.kit.candidate import Candidate, candidates
 from benchmark.kit.check import PROPERTIES, check, verdict
 from benchmark.kit.testing import StrategyProperties
-from strategies import L2
+from strategies import L2, optimizer_metric
 from strategies.registry import STRATEGIES
 
 
@@ -45,6 +45,7 @@ class ZeroGradients(L2):
 
 class AsksForGradients(L2):
     def before_update(self, strategy, *_, **__):
+        super().before_update(strategy)
         if isinstance(getattr(strategy.model, "frozen", None), torch.nn.Module):
             for parameter in self._parameters.values():
                 parameter.grad.detach()
@@ -103,6 +104,11 @@ class NeedsTensors(L2):
         return super().estimate(strategy, parameters)
 
 
+class ForgetsMomentum(L2):
+    def _rates(self, optimizer):
+        return optimizer_metric.learning_rates(optimizer)
+
+
 class WithStateDict(L2):
     def state_dict(self):
         return {"importances": self.importances, "anchors": self.anchors, "seen": self.models_seen}
@@ -120,7 +126,7 @@ class WithHalfAStateDict(WithStateDict):
 FAULTS = {
     # A checkpoint copies what should have been copied before: the resumed training differs.
     AnchorsAreViews: {"a large strength protects", "a checkpoint keeps everything"},
-    ActsAtZero: {"strength 0 is fine-tuning"},
+    ActsAtZero: {"strength 0 is fine-tuning", "rests at the minimum"},
     ZeroGradients: {
         "strength 0 is fine-tuning",
         "unused parameters stay",
@@ -141,6 +147,7 @@ FAULTS = {
     ForgetsItsAnchors: {"a checkpoint keeps everything"},
     KeepsEveryModel: {"memory grows as declared"},
     NeedsTensors: {"works in plain Avalanche"},
+    ForgetsMomentum: {"rests at the minimum"},
     WithHalfAStateDict: {"the state dict holds everything"},
 }
 

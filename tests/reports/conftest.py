@@ -45,7 +45,8 @@ def make_record(
     metrics: dict[str, float | None] = dict.fromkeys(METRICS)
     if not error:
         metrics |= own_metrics(matrix, [0.1] * len(matrix), curves)
-        metrics |= paired_metrics(matrix, references or {})
+        own = {"finetune": matrix} if (kind or strategy) == "finetune" else {}
+        metrics |= paired_metrics(matrix, own | (references or {}))
     return Record(
         key=sha256(repr((scenario, strategy, strength, seed, started)).encode()).hexdigest(),
         suite=suite,

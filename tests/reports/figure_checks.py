@@ -61,8 +61,8 @@ def check(figure: Figure) -> list[str]:
 
 def marks(ax: Axes) -> np.ndarray:
     """Where means stand, (n, 2), ordered: markers of one point; not crosses, nor single seeds."""
-    alone = [line for line in ax.lines if line.get_marker() not in {"", "None", "x", "."}]
-    points = [line.get_xydata() for line in alone if len(line.get_xdata()) == 1]
+    means = [line for line in ax.lines if line.get_marker() not in {"", "None", "x", "."}]
+    points = [line.get_xydata() for line in means if len(line.get_xdata()) == 1]
     found = ordered(np.concatenate(points)) if points else np.empty((0, 2))
     return found[np.isfinite(found).all(axis=1)]
 
@@ -71,6 +71,13 @@ def bars(ax: Axes) -> np.ndarray:
     """The ends of pale intervals, (2 n, 2), ordered."""
     pale = [line for line in ax.lines if line.get_alpha() == 0.45]
     points = [line.get_xydata() for line in pale if len(line.get_xdata()) == 2]
+    return ordered(np.concatenate(points)) if points else np.empty((0, 2))
+
+
+def alone(ax: Axes) -> np.ndarray:
+    """Where single seeds stand in place of an interval, (n, 2), ordered."""
+    small = [line for line in ax.lines if line.get_marker() in {"o", "."} and line.get_alpha()]
+    points = [line.get_xydata() for line in small]
     return ordered(np.concatenate(points)) if points else np.empty((0, 2))
 
 

@@ -1,9 +1,20 @@
 import numpy as np
+import pandas as pd
 import pytest
+from scipy import stats
 
 from benchmark.metrics import METRICS
-from reports.aggregate import curves_frame, mean_matrix, runs_frame, summary_frame
+from reports.aggregate import (
+    curves_frame,
+    drawn,
+    mean_matrix,
+    over_seeds,
+    runs_frame,
+    summary_frame,
+)
+from reports.bootstrap import mean_estimate
 from reports.cells import group
+from reports.statistics import ACCURACY
 
 FIRST = [[0.9, 0.1], [0.5, 0.8]]
 SECOND = [[0.8, 0.1], [0.6, 0.9]]
@@ -32,14 +43,38 @@ def test_runs_frame_has_one_row_a_run_and_nan_where_undefined(pair, record):
 
 def test_summary_frame_by_hand(pair):
     frame = summary_frame(pair).set_index("metric")
-    # forgetting: 0.4 and 0.2, s = 0.1414, half = 12.706 * 0.1414 / sqrt(2) = 1.2706
     forgetting = frame.loc["forgetting"]
-    assert forgetting["mean"] == pytest.approx(0.3)
-    assert forgetting["high"] - forgetting["mean"] == pytest.approx(1.2706, abs=1e-4)
+    assert forgetting["mean"] == forgetting["median"] == pytest.approx(0.3)
+    assert (forgetting["minimum"], forgetting["maximum"]) == pytest.approx((0.2, 0.4))
+    assert np.isnan(forgetting["low"])  # two seeds
     assert frame.loc["learning_accuracy", "minimum"] == 0.8
     assert frame.loc["minimum_accuracy", "mean"] == pytest.approx((0.3 + 0.6) / 2)
     assert frame.loc["plasticity", "n"] == 0
     assert np.isnan(frame.loc["plasticity", "mean"])
+
+
+def test_summary_frame_has_intervals_within_the_metric_and_seeds_that_are_far_off(record):
+    kept = [0.99, 1.0, 0.98, 0.97, 0.2]
+    cells = group([record([[0.9, 0.1], [a, 0.9]], seed=seed) for seed, a in enumerate(kept)])
+    stability = summary_frame(cells).set_index("metric").loc["stability"]
+    assert (stability["n"], stability["far_off"], stability["median"]) == (5, 1, 0.98)
+    low, high = stats.t.interval(0.95, 4, np.mean(kept), stats.sem(kept))
+    assert high > stability["high"] == 1
+    assert stability["low"] == pytest.approx(low)
+
+
+def test_averages_over_seeds_are_those_of_single_numbers():
+    values = {"a": [0.9, 0.95, 1.0, 1.0, 0.7], "b": [0.1, 0.2, 0.3]}
+    frame = pd.DataFrame([(k, x) for k, own in values.items() for x in own], columns=["k", "x"])
+    found = over_seeds(frame.groupby("k")["x"], ACCURACY).set_index("k")
+    for name, own in values.items():
+        expected, row = mean_estimate({"": own}, ACCURACY), found.loc[name]
+        assert (row["n"], row["mean"]) == (expected.n, pytest.approx(expected.value))
+        ends = [np.nan if end is None else end for end in (expected.low, expected.high)]
+        assert row[["low", "high"]].tolist() == pytest.approx(ends, nan_ok=True)
+    shown = drawn(found)
+    assert shown.loc["b", ["low", "high"]].tolist() == [0.1, 0.3]
+    assert shown.loc["a", "low"] == found.loc["a", "low"]
 
 
 def test_curves_frame_is_tidy_and_counts_from_the_second_model(pair):

@@ -74,4 +74,4 @@ def test_newest_run_of_a_seed_counts_and_failed_runs_do_not(record):
     assert cell.repeated == (old,)
     assert cell.failed == (failed,)
     assert set(map(id, cell.runs)) == set(map(id, (old, new, other, failed)))
-    assert cell.interval("average_accuracy").mean == pytest.approx(0.7)
+    assert cell.interval("average_accuracy").value == pytest.approx(0.7)

@@ -1,17 +1,21 @@
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from reports.bootstrap import Estimate, mean_estimate
 from reports.comparison import (
-    SIGN_FLIP,
-    WILCOXON,
+    DRAWN,
+    EXACT,
     compare,
     effect_size,
     holm,
+    holm_of,
     rank_biserial,
-    smallest_p,
 )
+from reports.permutation import EXACT_SEEDS, smallest_p
+from reports.statistics import CHANGE
 
 RNG = np.random.default_rng(4)
 
@@ -26,47 +30,75 @@ def shifted(differences):
     return runs(base + differences), runs(base)
 
 
-def test_few_pairs_take_scipys_exact_permutation_test():
+def shifted_in(scenarios, differences):
+    """The same, alike in so many scenarios."""
+    return runs(*[differences] * scenarios), runs(*[np.zeros(len(differences))] * scenarios)
+
+
+def test_few_seeds_take_scipys_exact_permutation_test():
     differences = RNG.normal(0.5, 1, 7)
     expected = stats.permutation_test(
         (differences,), np.mean, permutation_type="samples", n_resamples=np.inf
     )
     found = compare(*shifted(differences))
-    assert found.test == SIGN_FLIP
+    assert found.test == EXACT
     assert found.p == pytest.approx(expected.pvalue, abs=1e-12)
 
 
-def test_scenarios_count_alike_in_the_permutation_test():
-    first, second = RNG.normal(0.5, 1, 2), RNG.normal(0.2, 1, 5)
-
-    def statistic(flipped, axis):
-        return (flipped[..., :2].mean(axis=axis) + flipped[..., 2:].mean(axis=axis)) / 2
-
-    expected = stats.permutation_test(
-        (np.concatenate([first, second]),),
-        statistic,
-        permutation_type="samples",
-        vectorized=True,
-        n_resamples=np.inf,
-    )
-    found = compare(runs(first, second), runs(0 * first, 0 * second))
-    assert found.p == pytest.approx(expected.pvalue, abs=1e-12)
+def test_signs_are_flipped_of_whole_seeds_and_scenarios_count_alike():
+    first, second = {0: 0.3, 1: 0.1, 4: 0.2}, {0: -0.1, 1: 0.4, 2: 0.3, 3: 0.2}
+    mean = np.mean(list(first.values())) / 2 + np.mean(list(second.values())) / 2
+    extreme = 0
+    for signs in product((1, -1), repeat=5):
+        flipped = [np.mean([signs[s] * d for s, d in own.items()]) for own in (first, second)]
+        extreme += abs(np.mean(flipped)) >= abs(mean) - 1e-12
+    found = compare({"a": first, "b": second}, {"a": dict.fromkeys(range(5), 0.0)} | {
+        "b": dict.fromkeys(range(5), 0.0)})  # fmt: skip
+    assert found.p == pytest.approx(extreme / 2**5)
+    assert (found.seeds, found.difference.n) == (5, 7)
 
 
-def test_many_pairs_take_scipys_wilcoxon_test_without_equal_pairs():
-    differences = np.array([*RNG.normal(0.5, 1, 20), 0.0, 0.0])
-    found = compare(*shifted(differences))
-    assert found.test == WILCOXON
-    assert found.p == pytest.approx(stats.wilcoxon(differences[:20]).pvalue)
+@pytest.mark.parametrize("seeds", [5, 6, 10, 20])
+def test_the_difference_that_is_shown_is_the_one_that_is_tested(seeds):
+    """-1, -1 and +20 points in three scenarios: +6 points, which every seed shows."""
+    noise = 0.005 * np.random.default_rng(0).random((3, seeds))
+    ours = runs(*(noise + np.array([[-0.01], [-0.01], [0.2]])))
+    found = compare(ours, runs(*np.zeros((3, seeds))), CHANGE)
+    assert found.difference.value == pytest.approx(0.0625, abs=0.002)
+    assert found.p == pytest.approx(smallest_p(seeds), abs=5e-5)
+    assert found.test == (EXACT if seeds <= EXACT_SEEDS else DRAWN)
+    assert found.p > 0
+
+
+def test_false_alarms_do_not_grow_with_scenarios_that_share_their_seeds():
+    rng = np.random.default_rng(8)
+    found = []
+    for _ in range(400):
+        common, own = rng.standard_t(3, (2, 3, 8))
+        found.append(compare(runs(*(0.9 * common[:1] + 0.4 * own)), runs(*np.zeros((3, 8)))).p)
+    assert 0.02 <= np.mean(np.array(found) <= 0.05) <= 0.075
+
+
+def test_equal_effects_in_many_scenarios_are_no_more_seeds():
+    differences = [0.1, 0.2, 0.15]
+    one, ten = compare(*shifted_in(1, differences)), compare(*shifted_in(10, differences))
+    assert ten.p == one.p == smallest_p(3)
+    assert ten.smallest_p == one.smallest_p
+    five = [compare(*shifted_in(k, [0.1, 0.2, 0.15, -0.1, 0.3])).improvement for k in (1, 10)]
+    assert (five[0].low, five[0].high) == (five[1].low, five[1].high)
 
 
 def test_difference_is_the_stratified_mean_with_its_interval():
-    ours, theirs = runs([0.9, 0.8, 0.85], [0.5, 0.7]), runs([0.8, 0.75, 0.7], [0.6, 0.6])
+    ours, theirs = (
+        runs([0.9, 0.8, 0.85, 0.9], [0.5, 0.7, 0.6, 0.6]),
+        runs([0.8, 0.75, 0.7, 0.7], [0.6, 0.6, 0.6, 0.5]),
+    )
     found = compare(ours, theirs)
-    assert found.difference.value == pytest.approx((0.1 + 0.0) / 2)
-    expected = mean_estimate({"s0": [0.1, 0.05, 0.15], "s1": [-0.1, 0.1]})
+    assert found.difference.value == pytest.approx((0.125 + 0.025) / 2)
+    moved = {"s0": [0.1, 0.05, 0.15, 0.2], "s1": [-0.1, 0.1, 0.0, 0.1]}
+    expected = mean_estimate({name: dict(enumerate(values)) for name, values in moved.items()})
     assert found.difference.low == pytest.approx(expected.low)
-    assert found.difference.n == 5
+    assert found.difference.n == 8
 
 
 def test_only_pairs_with_both_values_count_in_any_order():
@@ -112,18 +144,15 @@ def test_no_test_without_pairs_in_every_scenario(ours, theirs, n):
     assert found.difference.n == n
 
 
-def test_smallest_p_is_reached_where_all_pairs_point_one_way():
-    for n in (2, 3, 5, 8):
-        found = compare(*shifted(np.linspace(0.1, 0.3, n)))
-        assert found.p == found.smallest_p == smallest_p(n) == 2.0 ** (1 - n)
-    assert smallest_p(5) > 0.05 > smallest_p(6)
-    assert smallest_p(0) == 1
-
-
-def test_false_alarms_are_as_rare_as_the_level_says():
-    rng = np.random.default_rng(8)
-    found = [compare(*shifted(rng.normal(0, 1, 8))).p <= 0.05 for _ in range(500)]
-    assert 0.02 <= np.mean(found) <= 0.07
+def test_holm_of_the_smallest_p_in_the_place_of_a_larger_one():
+    family = [0.5, 0.001, 0.3, 0.2]
+    assert holm_of(0.01, family) == pytest.approx(0.03)  # behind 0.001, before the others
+    assert holm_of(0.0001, family) == pytest.approx(0.0004)
+    for least in (0.0001, 0.01, 0.2):
+        for place, p in enumerate(family):
+            if p >= least:
+                put = [least if other == place else q for other, q in enumerate(family)]
+                assert holm(put)[place] >= holm_of(least, family) - 1e-12
 
 
 def test_holm_by_hand_and_in_any_order():

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from reports.bootstrap import mean_estimate
 from reports.downloads import MANY, download, over_seeds
 from reports.plot import Plot
-from reports.statistics import mean_interval
+from reports.statistics import ACCURACY
 
 
 def plot(data):
@@ -46,12 +47,14 @@ def test_many_rows_are_averaged_over_seeds_and_the_link_says_so(curves):
     found = download(plot(curves))
     assert "over seeds" in found.note
     data = read(found)
-    assert list(data.columns) == ["scenario", "variant", "step", "n", "mean", "low", "high"]
+    assert list(data.columns) == [
+        "scenario", "variant", "step", "n", "mean", "low", "high", "minimum", "maximum",
+    ]  # fmt: skip
     assert len(data) == len(curves) / 4
     own = curves[(curves["variant"] == "wpl") & (curves["step"] == 7)]["accuracy"]
-    expected = mean_interval(own)
+    expected = mean_estimate({"": own}, ACCURACY)
     [row] = data[(data["variant"] == "wpl") & (data["step"] == 7)].itertuples()
-    assert (row.n, row.mean) == (4, pytest.approx(expected.mean, abs=1e-6))
+    assert (row.n, row.mean) == (4, pytest.approx(expected.value, abs=1e-6))
     assert (row.low, row.high) == pytest.approx((expected.low, expected.high), abs=1e-5)
 
 

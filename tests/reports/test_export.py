@@ -4,7 +4,6 @@ import csv
 import re
 import struct
 from datetime import datetime
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,11 +14,11 @@ from matplotlib.figure import Figure
 from benchmark.errors import UserError
 from reports import export as module
 from reports.bootstrap import Estimate
-from reports.export import FIGURES, TABLES, check_formats, export
+from reports.export import FIGURES, TABLES, Exports, check_formats
+from reports.files import write_files
 from reports.formatting import percent
 from reports.latex import escape, latex
 from reports.plot import Plot
-from reports.statistics import Interval
 from reports.table import Column, Noted, Row, Table
 
 NASTY = "50% of $x_1$ & {y} #3 ~ ^ \\ <a> | − ± – \N{NARROW NO-BREAK SPACE}[b.db] *"
@@ -45,14 +44,22 @@ TABLE = Table(
         Column("seeds"),
     ),
     [
-        Row(["wpl [a.db]", Interval(5, -0.5, 0.034, 0.1), 5], group="wpl"),
-        Row(["wpl_2", Noted(Interval(1, 0.25), "(1)"), Noted(5, "+ 1 failed")], group="wpl"),
+        Row(["wpl [a.db]", Estimate(-0.5, -0.534, -0.466, 5), 5], group="wpl"),
+        Row(
+            ["wpl_2", Noted(Estimate(0.25, None, None, 1), "(1)"), Noted(5, "+ 1 failed")],
+            group="wpl",
+        ),
         Row(["freeze", None, 5], group="freeze"),
         Row(["si", Estimate(0.5, -0.015, 0.61, 9), 5], group="freeze"),
+        Row(["l2", Estimate(-0.1, None, None, 2, (-0.5, 0.3)), 2], group="freeze"),
     ],
     DATA,
 )
 PLOT = Plot("scenario-1-plane", "Plane", "A caption, with a comma.", "What it shows.", DATA, draw)
+
+
+def export(parts, folder, tables, figures):
+    write_files(Exports(folder, tables, figures).outputs_of(parts))
 
 
 def files(folder):
@@ -115,11 +122,12 @@ def test_latex_says_what_the_page_says():
         r"\toprule",
         r"strategy, strength & \shortstack[r]{forgetting \\ reduction \\ (\%)} & seeds \\",
         r"\midrule",
-        r"wpl {[}a.db] & $-50.0 \pm 3.4$ & $5$ \\",
+        r"wpl {[}a.db] & $-50.0 \ [-53.4, -46.6]$ & $5$ \\",
         r"wpl\_2 & $25.0$ (1) & $5$ + 1 failed \\",
         r"\midrule",
         r"freeze & -- & $5$ \\",
         r"si & $50.0 \ [-1.5, 61.0]$ & $5$ \\",
+        r"l2 & $-10.0$ ($-$50.0,~30.0) & $2$ \\",
         r"\bottomrule",
         r"\end{tabular}",
         r"\end{table}",
@@ -208,15 +216,43 @@ def test_a_folder_that_cannot_be_written_is_a_mistake(tmp_path):
         export([TABLE], tmp_path / "taken", ["csv"], [])
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
-    export([TABLE], tmp_path, ["csv"], [])
-    before = files(tmp_path)
+FOREIGN = {
+    "database": b"SQLite format 3\0" + bytes(100),
+    "binary": bytes(range(256)),
+    "suite": b"suite: mine\n",
+    "svg": b'<?xml version="1.0"?>\n<svg width="1"></svg>\n',
+    "tex": b"\\begin{table}\n\\end{table}\n",
+    "png": b"\x89PNG\r\n\x1a\n" + bytes(100),
+    "pdf": b"%PDF-1.4\n%\xac",
+}
+OF_ONE_KIND = {("png", "png"), ("pdf", "pdf"), ("csv", "suite"), ("csv", "svg"), ("csv", "tex"),
+               ("csv", "pdf")}  # fmt: skip
+FORMATS = {"csv": "csv", "tex": "latex", "parquet": "parquet", "svg": "svg", "pdf": "pdf",
+           "png": "png"}  # fmt: skip
 
-    def full(self, content):
-        self.touch()
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(UserError, match="No space left on device"):
-        export([TABLE], tmp_path, ["csv"], [])
-    assert files(tmp_path) == before
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_a_file_of_another_is_not_replaced(tmp_path, suffix):
+    if suffix == "parquet":
+        pytest.importorskip("pyarrow")
+    name = FORMATS[suffix]
+    exports = Exports(tmp_path, [name] * (name in TABLES), [name] * (name in FIGURES))
+    index, output = exports.outputs_of([TABLE if name in TABLES else PLOT])
+    for kind, content in FOREIGN.items():
+        output.path.write_bytes(content)
+        with pytest.raises(UserError, match="did not write"):
+            write_files([index, output])
+        assert files(tmp_path) == {output.path.name: content}
+        write_files([index])  # now it is a folder of ours
+        before = files(tmp_path)
+        if (suffix, kind) in OF_ONE_KIND:
+            assert output.kind.has(output.path)
+        else:
+            with pytest.raises(UserError, match="did not write"):
+                write_files([index, output])
+            assert files(tmp_path) == before
+        output.path.unlink()
+        for _ in range(2):
+            write_files([index, output])
+        assert files(tmp_path)[output.path.name] == output.content
+        index.path.unlink()

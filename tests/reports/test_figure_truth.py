@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from figure_checks import bars, check, each, laid_out, marks, ordered, over_seeds
+from figure_checks import alone, bars, check, each, laid_out, marks, ordered, over_seeds
 from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from rich_store import LONG
 
@@ -17,6 +17,7 @@ from reports.cells import group
 from reports.choice import choose
 from reports.ranking import ranking
 from reports.ranking_plots import critical_difference_plot
+from reports.statistics import FEWEST_SEEDS
 from reports.style import wrapped
 
 SCENARIOS = {
@@ -60,7 +61,9 @@ def test_equal_strategies_are_told_apart(figures):
     assert all(len(set(found)) == len(found) for found in several)
 
 
-def test_planes_show_every_point_with_its_intervals(figures):
+def test_planes_show_every_point_with_its_intervals_or_seeds(figures, rich):
+    runs_of = {(cell.scenario, cell.variant.label): cell.done for cell in group(rich)}
+    shown = []
     for plot, figure in each(figures, "plane"):
         ax, frame = figure.axes[0], plot.data
         x, y = "learning_accuracy", "stability"
@@ -74,11 +77,21 @@ def test_planes_show_every_point_with_its_intervals(figures):
                     bar = [(end, row[other]) if one == x else (row[other], end) for end in ends]
                     expected += [(100 * a, 100 * b) for a, b in bar]
         assert ordered(bars(ax)) == pytest.approx(ordered(expected))
+        seeds = [
+            (100 * run.metrics[x], 100 * run.metrics[y])
+            for _, row in placed[placed[f"{x}_low"].isna()].iterrows()
+            for runs in (runs_of[row["scenario"], row["variant"]],)
+            for run in runs
+            if len(runs) > 1
+        ]
+        assert alone(ax) == pytest.approx(ordered(seeds))
+        shown += [("intervals", bool(expected)), ("seeds", bool(seeds))]
         levels = [line.get_ydata()[0] for line in ax.lines if line.get_linestyle() == "--"
                   and list(line.get_xdata()) == [0, 1]]  # fmt: skip
         assert levels == pytest.approx(list(100 * frame[frame[x].isna()][y].dropna()))
         strategies = {label.split(", strength")[0] for label in placed["variant"]}
         assert len(ax.get_legend().get_texts()) == len(strategies) + len(levels)
+    assert {("intervals", True), ("seeds", True)} <= set(shown)
 
 
 def test_strengths_stand_at_their_points_inside_the_plane(figures):
@@ -99,7 +112,7 @@ def test_strengths_stand_at_their_points_inside_the_plane(figures):
             assert ax.bbox.padded(1).containsy(box.y0) and ax.bbox.padded(1).containsy(box.y1)
 
 
-def test_sensitivities_show_every_score(figures):
+def test_sensitivities_show_every_score_with_its_interval_or_seeds(figures):
     for plot, figure in each(figures, "sensitivity"):
         panels = {ax.get_title(loc="left"): ax for ax in figure.axes if ax.axison}
         assert set(panels) == {wrapped(name, 30) for name in plot.data["strategy"].unique()}
@@ -107,10 +120,7 @@ def test_sensitivities_show_every_score(figures):
             ax = panels[wrapped(strategy, 30)]
             ticks = [tick.get_text() for tick in ax.get_xticklabels()]
             assert len(ticks) >= frame["strength"].nunique()
-            drawn = [line.get_ydata() for line in ax.lines if len(line.get_xdata()) > 1
-                     and line.get_marker() != "None"]  # fmt: skip
-            drawn += [line.get_ydata() for line in ax.lines if line.get_marker() in {*"os^"}
-                      and len(line.get_xdata()) == 1]  # fmt: skip
+            drawn = [line.get_ydata() for line in ax.lines if line.get_marker() in {*"os^"}]
             scores = frame[
                 frame["metric"].isin(["validation_accuracy", "stability", "learning_accuracy"])
             ].dropna(subset=["mean"])
@@ -121,6 +131,14 @@ def test_sensitivities_show_every_score(figures):
             ends = scores.dropna(subset=["low"])
             count = sum(len(c.get_segments()) for c in ax.collections)
             assert count == len(ends)
+            few = scores[scores["low"].isna()]
+            assert (few["n"] < FEWEST_SEEDS).all() and (ends["n"] >= FEWEST_SEEDS).all()
+            seeds = alone(ax)
+            assert len(seeds) == few["n"].sum()
+            spots = np.unique(seeds[:, 0])
+            for spot, (_, own) in zip(spots, few.groupby("strength"), strict=True):
+                weighted = (own["mean"] * own["n"]).sum() / own["n"].sum()
+                assert seeds[seeds[:, 0] == spot, 1].mean() == pytest.approx(100 * weighted)
 
 
 def test_rankings_show_every_mean_with_its_interval(figures):

@@ -123,10 +123,17 @@ def test_average_over_seeds_by_hand(record):
         curves = [{"model": 0, "steps": [0], "accuracy": [[value]]}]
         return record([[value]], seed=seed, curves=curves)
 
-    (panel,) = panels(curves_frame(group([one(0, 0.4), one(1, 0.6)])))
-    (row,) = average(panel.frame).to_dict("records")
-    assert row["mean"] == pytest.approx(50)
-    assert row["high"] == pytest.approx(50 + 127.06, abs=0.01)
+    def averaged(*values):
+        cells = group([one(seed, value) for seed, value in enumerate(values)])
+        (panel,) = panels(curves_frame(cells))
+        (row,) = average(panel.frame).to_dict("records")
+        return row["mean"], row["low"], row["high"]
+
+    # Of two seeds there is no interval: from the one to the other.
+    assert averaged(0.4, 0.6) == pytest.approx((50, 40, 60))
+    # s = 0.1155, t(0.975, 3) = 3.1824
+    assert averaged(0.4, 0.6, 0.4, 0.6) == pytest.approx((50, 31.63, 68.37), abs=0.01)
+    assert averaged(1.0, 0.8, 1.0, 0.8)[2] == 100
 
 
 def test_dense_curves_are_thinned_but_keep_ends_and_dips(record):

@@ -1,9 +1,10 @@
 from reports import caveats as caveats_module
+from reports.bootstrap import Estimate
 from reports.cells import group
 from reports.choice import choose
+from reports.collapse import Strays
 from reports.findings import findings
 from reports.formatting import bracketed, duration, percent
-from reports.statistics import Interval
 
 LOST = [[0.9, 0.1], [0.5, 0.9]]
 KEPT = [[0.9, 0.1], [0.8, 0.8]]
@@ -41,7 +42,7 @@ def test_summary_says_what_was_forgotten_avoided_and_paid(record):
     (wpl,) = finding.strategies
     assert wpl.replace("\xa0", " ") == (
         "wpl, strength 1e6 (chosen among 2) avoids 100.0 % [100.0, 100.0] of fine-tuning's "
-        "forgetting at a cost of 0.0 points [0.0, 0.0] of the new models' accuracy, over 5 seeds."
+        "forgetting at a cost of 0.0 points [0.0, 0.0] of the new models' accuracy (5 seeds)."
     )
 
 
@@ -52,19 +53,60 @@ def test_the_price_is_paired_with_fine_tuning(record):
         made += [record(lost, seed=seed), record(kept, strategy="wpl", strength=1.0, seed=seed,
                                                 references={"finetune": lost})]  # fmt: skip
     (finding,) = summary(made)
-    assert "at a cost of 7.0\xa0points [0.4,\xa013.6] of" in finding.strategies[0]
+    assert "at a cost of 7.0\xa0points (seeds 10.0,\xa05.0,\xa06.0) of" in finding.strategies[0]
+
+
+def test_every_number_says_of_how_many_seeds_it_is(record):
+    """Five seeds of WPL; fine-tuning for four, one of them in another store, alone for none."""
+    made = []
+    for seed in range(5):
+        lost = [[0.9, 0.1], [0.5, 0.9]]
+        references = {"finetune": lost} if seed < 3 else {}
+        kept = [[0.9, 0.1], [0.7 + 0.02 * seed, 0.8]]
+        made.append(record(kept, strategy="wpl", strength=1.0, seed=seed, references=references))
+        if seed < 4:
+            made.append(record(lost, seed=seed))
+    (finding,) = summary(made)
+    assert finding.references.endswith("(4 seeds).")
+    (wpl,) = finding.strategies
+    assert "% (seeds 50.0,\xa055.0,\xa060.0) of fine-tuning's forgetting" in wpl
+    assert "10.0\xa0points [10.0,\xa010.0] (4 seeds) of the new models' accuracy." in wpl
+    assert "5 seeds" not in wpl
+
+
+def test_a_number_that_all_of_a_sentence_are_not_of_names_its_seeds_itself(record):
+    kept = [[0.9, 0.1], [0.8, 0.8]]
+    made = [record(kept, strategy="wpl", strength=1.0, seed=seed) for seed in range(4)]
+    made += [record(LOST, seed=seed) for seed in range(4)]
+    made += [record(kept, strategy="ewc", strength=1.0, references=REFERENCES)]
+    finding = summary(made)[0]
+    assert "(1 seed)." in finding.strategies[0]  # ewc
+    assert finding.strategies[1].endswith("(4 seeds).")
+
+
+def test_seeds_far_from_the_others_are_said_at_the_number_and_in_a_caveat(record):
+    made = [
+        record([[0.9, 0.1], [kept, 0.9]], strategy="wpl", strength=1.0, seed=seed)
+        for seed, kept in enumerate([0.9, 0.91, 0.2, 0.9, 0.92])
+    ]
+    (finding,) = summary(made)
+    assert "stability 76.6\xa0% [" in finding.strategies[0]
+    assert "(1 of 5 seeds far below, median\xa090.0)" in finding.strategies[0]
+    (text,) = [text for text in caveats(group(made)) if "far from all others" in text]
+    assert "wpl, strength 1 (stability 1 of 5, average accuracy 1 of 5)" in text
 
 
 def test_a_gain_of_new_models_is_said(record):
     kept = [[0.9, 0.1], [0.8, 0.95]]
     made = [record(LOST), record(kept, strategy="wpl", strength=1.0, references=REFERENCES)]
     (finding,) = summary(made)
-    assert ", and new models gain 5.0\xa0points, over 1 seed." in finding.strategies[0]
+    assert ", and new models gain 5.0\xa0points (1 seed)." in finding.strategies[0]
 
 
 def test_nothing_forgotten_is_said(record):
     (finding,) = summary([record([[0.8, 0.1], [0.9, 0.9]])])
-    assert "forget nothing" in finding.references
+    assert "forget less than a point" in finding.references
+    assert "there is nothing to remove" in finding.references
 
 
 def test_without_references_the_summary_falls_back(record):
@@ -113,7 +155,8 @@ def test_few_seeds_failures_and_missing_references(record):
 def test_equal_caveats_of_several_scenarios_are_one(record):
     found = caveats(group([record([[0.9]], scenario=name) for name in ("a", "b")]))
     assert found == [
-        "a; b: fewer than 5 seeds (as few as 1) for all variants; one seed has no interval."
+        "a; b: fewer than 5 seeds (as few as 1) for all variants; below 4 there are no intervals, "
+        "only the seeds themselves."
     ]
 
 
@@ -124,8 +167,7 @@ def test_weak_forgetting_and_mixed_versions(record):
         [[0.9, 0.1], [0.8, 0.9]], versions={"torch": "2.4"}, started="2026-02-01T00:00:00+00:00"
     )
     text = "\n".join(caveats(group(made)))
-    assert "reaches down to zero" in text
-    assert "forgot nothing with 2 seeds of 5" in text
+    assert "the forgetting of finetune is not clearly above zero: shares of it" in text
     assert "more than one torch" in text
 
 
@@ -141,6 +183,15 @@ def test_numbers():
     assert percent(-0.0001, signed=True) == "0.0"
     assert percent(-0.021, signed=True) == "−2.1"
     assert percent(0.021, signed=True) == "+2.1"
-    assert bracketed(Interval(1, 0.5, None, 0.5), "%") == "50.0\xa0%"
-    assert bracketed(Interval(3, 0.5, 0.1, 0.4), "%") == "50.0\xa0% [40.0,\xa060.0]"
+    one, three = Estimate(0.5, None, None, 1, (0.5,)), Estimate(0.5, 0.4, 0.6, 4)
+    assert bracketed(one, "%") == "50.0\xa0%"
+    assert bracketed(one, "%", seeds=5) == "50.0\xa0% (1 seed)"
+    assert bracketed(three, "%") == bracketed(three, "%", seeds=4) == "50.0\xa0% [40.0,\xa060.0]"
+    assert bracketed(three, "%", seeds=5) == "50.0\xa0% [40.0,\xa060.0] (4 seeds)"
+    two = Estimate(0.5, None, None, 2, (0.4, 0.6))
+    assert bracketed(two, "%", seeds=5) == "50.0\xa0% (seeds 40.0,\xa060.0)"
+    far = Estimate(0.5, 0.1, 0.9, 4, (0.6, 0.7, 0.1, 0.6), Strays(1, below=True))
+    assert bracketed(far, "%") == (
+        "50.0\xa0% [10.0,\xa090.0] (1 of 4 seeds far below, median\xa060.0)"
+    )
     assert [duration(s) for s in (4.21, 200, 18720)] == ["4.2 s", "3 min 20 s", "5 h 12 min"]

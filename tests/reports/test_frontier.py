@@ -100,6 +100,7 @@ PLACES = {
     ("ewc", 1.0): (0.85, 0.6),
     ("ewc", 10.0): (0.8, 0.725),
     ("wpl", 1.0): (0.8, 0.7),
+    ("wpl", 10.0): (0.75, 0.65),
 }
 
 
@@ -110,7 +111,7 @@ def test_frontiers_by_hand(record):
     ewc, wpl = found.frontiers
     assert [point.variant.strength for point in ewc.points] == [1.0, 10.0]
     assert [point.x.value for point in ewc.points] == pytest.approx([0.85, 0.8])
-    assert [point.dominated for point in (*ewc.points, *wpl.points)] == [False, False, True]
+    assert [point.dominated for point in (*ewc.points, *wpl.points)] == [False, False, True, True]
     assert ewc.hypervolume.value == pytest.approx(0.5 * 0.75 + 0.25 / 3)
     assert wpl.hypervolume.value == pytest.approx(0.5 * 2 / 3)
     assert ewc.hypervolume.low == ewc.hypervolume.high == ewc.hypervolume.value
@@ -161,8 +162,9 @@ def test_only_seeds_that_all_have_count(record):
     places = dict(PLACES)
     cells = plane(record, places, noise=0.01)
     short = [
-        record([[0.9, 0.1], [0.7, 0.8]], strategy="ewc", strength=100.0, seed=seed)
-        for seed in (0, 2, 9)
+        record([[0.9, 0.1], [0.7, 0.8]], strategy=name, strength=100.0, seed=seed)
+        for name, seeds in (("ewc", (0, 2, 9)), ("wpl", range(5)))
+        for seed in seeds
     ]
     cells = group([r for cell in cells for r in cell.runs] + short)
     ewc, wpl = frontiers(cells).frontiers
@@ -189,7 +191,9 @@ def test_no_hypervolume_where_the_ends_leave_no_room(record):
 def test_no_seed_in_common(record):
     cells = plane(record, PLACES, seeds=1)
     records = [r for cell in cells if cell.variant.strategy != "wpl" for r in cell.runs]
-    records.append(record([[0.9, 0.1], [0.7, 0.8]], strategy="wpl", strength=1.0, seed=4))
+    for strength in (1.0, 10.0):
+        made = record([[0.9, 0.1], [0.7, 0.8]], strategy="wpl", strength=strength, seed=4)
+        records.append(made)
     wpl = frontiers(group(records)).frontiers[1]
     assert wpl.hypervolume.value is None
     assert "no seed" in wpl.reason
@@ -202,8 +206,29 @@ def test_every_scenario_of_a_store_has_a_plane(store):
         joint = next(end for end in found.ends if end.variant.kind == "joint")
         assert (joint.x.value is None) == (scenario == "split")
         for frontier in found.frontiers:
-            assert 0 < frontier.hypervolume.value < 1
             assert len(frontier.points) == 3  # not the strength that failed
+            if scenario == "rotated":  # it was tried all the same
+                assert frontier.hypervolume.value is None
+            else:
+                assert 0 < frontier.hypervolume.value < 1
+
+
+def test_more_strengths_are_no_better_frontier(record):
+    """EWC is WPL at one of its strengths: the same computation, less of the rectangle."""
+    places = {key: place for key, place in PLACES.items() if key[0] != "wpl"}
+    more = places | {("ewc", 5.0): (0.88, 0.66), ("wpl", 5.0): (0.88, 0.66)}
+    ewc, wpl = frontiers(plane(record, more)).frontiers
+    assert (ewc.budget, wpl.budget) == (3, 1)
+    assert ewc.hypervolume.value is wpl.hypervolume.value is None
+    assert ewc.reason == "no other strategy has 3 strengths, and more fill more"
+    # Given as many, they are compared, beside another pair; alone there is nothing to be unfair to.
+    fair = more | {("wpl", d): more["ewc", d] for d in (1.0, 10.0)} | {("si", 1.0): (0.8, 0.7)}
+    ewc, si, wpl = frontiers(plane(record, fair)).frontiers
+    assert ewc.hypervolume == wpl.hypervolume
+    assert ewc.hypervolume.value > 0.5
+    assert si.hypervolume.value is None
+    (alone,) = frontiers(plane(record, {**places, ("ewc", 5.0): (0.88, 0.66)})).frontiers
+    assert alone.hypervolume == ewc.hypervolume
 
 
 @pytest.mark.parametrize("n", [5, 10])

@@ -4,6 +4,7 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -126,9 +127,17 @@ def test_models_are_averaged_within_a_seed_and_then_seeds(cells):
     found = over_seeds(frame, ["variant"], "after").set_index("variant").loc["freeze"]
     own = frame[frame["variant"] == "freeze"]
     seeds = [own[own["seed"] == seed]["after"].mean() for seed in range(3)]
-    low, high = stats.t.interval(0.95, 2, np.mean(seeds), stats.sem(seeds))
     assert found["mean"] == pytest.approx(np.mean(seeds))
-    assert found["half"] == pytest.approx((high - low) / 2)
+    assert (found["low"], found["high"]) == pytest.approx((min(seeds), max(seeds)))
+
+
+def test_from_four_seeds_on_a_line_is_the_interval_within_its_limits():
+    values = [0.9, 0.8, 0.95, 1.0]
+    frame = pd.DataFrame({"variant": "wpl", "seed": range(4), "cka": values})
+    (found,) = over_seeds(frame, ["variant"], "cka", (0.0, 1.0)).to_dict("records")
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert found["low"] == pytest.approx(low)
+    assert high > found["high"] == 1.0
 
 
 def test_there_is_a_plot_for_each_probe_that_saw_something(cells, record):

@@ -5,9 +5,11 @@ import pytest
 
 from reports.bootstrap import iqm_and_median, mean_estimate
 from reports.cells import group
-from reports.choice import choose
+from reports.choice import choose, strengths_text
+from reports.coincidence import coinciding
 from reports.comparison import compare
-from reports.ranking import METRICS, coinciding, ranking, ranking_frame
+from reports.ranking import METRICS, ranking, ranking_frame
+from reports.statistics import ACCURACY
 
 
 def tables(records):
@@ -32,20 +34,20 @@ def test_one_table_a_scenario_and_metric_then_all_together(found):
 
 
 def test_estimates_are_those_of_the_chosen_runs(found, store):
-    chosen = {c.scenario: c.cell for c in choose(group(store)) if c.strategy == "wpl"}
-    strata = {s: [r.metrics["stability"] for r in cell.done] for s, cell in chosen.items()}
+    chosen = {c.scenario: c.reported for c in choose(group(store)) if c.strategy == "wpl"}
+    strata = {s: {r.seed: r.metrics["stability"] for r in c.done} for s, c in chosen.items()}
     row = rows(found[ALL, "stability"])["wpl"]
-    assert row.mean == mean_estimate(strata)
-    assert (row.iqm, row.median) == iqm_and_median(strata)
+    assert row.mean == mean_estimate(strata, ACCURACY)
+    assert (row.iqm, row.median) == iqm_and_median(strata, ACCURACY)
     assert row.variants == {s: cell.variant for s, cell in chosen.items()}
     one = rows(found[("split",), "stability"])["wpl"]
-    assert one.mean == mean_estimate({"split": strata["split"]})
+    assert one.mean == mean_estimate({"split": strata["split"]}, ACCURACY)
 
 
 def test_comparisons_are_paired_and_corrected_within_the_column(found, store):
     values = {}
     for choice in choose(group(store)):
-        own = {r.seed: r.metrics["average_accuracy"] for r in choice.cell.done}
+        own = {r.seed: r.metrics["average_accuracy"] for r in choice.reported.done}
         values.setdefault(choice.strategy, {})[choice.scenario] = own
     table = found[ALL, "average_accuracy"]
     assert table.finetune == "finetune"
@@ -64,7 +66,8 @@ def test_the_best_competes_and_is_not_compared_with_itself(found):
         competing = [row for row in table.rows if row.competes and row.mean.value is not None]
         means = [row.mean.value for row in competing]
         assert means == sorted(means, reverse=True)
-        assert table.best == competing[0].strategy
+        assert table.best == (competing[0].strategy,)
+        assert table.best_text == competing[0].strategy
         assert competing[0].against_best is None
         assert all(row.against_best for row in competing[1:])
         bounds = table.rows[-2:]
@@ -103,7 +106,8 @@ def small(record, scenario="one", seeds=3, strategies=("finetune", "ewc")):
 
 def test_two_strategies_one_scenario(record):
     found = tables(small(record))
-    assert set(found) == {(("one",), "stability"), (("one",), "average_accuracy")}
+    metrics = {"stability", "average_accuracy", "forgetting_reduction"}
+    assert set(found) == {(("one",), metric) for metric in metrics}
     ewc, finetune = found[("one",), "stability"].rows
     assert (ewc.strategy, ewc.rank, finetune.rank) == ("ewc", 1, 2)
     assert ewc.against_finetune.difference.value == pytest.approx(0.1)
@@ -146,7 +150,7 @@ def test_without_finetune_and_where_nothing_competes(record):
     assert table.finetune is None
     assert not any(row.against_finetune for row in table.rows)
     alone = tables(small(record, strategies=("independent",)))[("one",), "stability"]
-    assert (alone.best, alone.ranks.average) == (None, {})
+    assert (alone.best, alone.best_text, alone.ranks.average) == ((), "", {})
 
 
 def test_a_metric_that_is_undefined_for_some_runs(found):
@@ -155,17 +159,73 @@ def test_a_metric_that_is_undefined_for_some_runs(found):
     assert rows(found[("rotated",), "plasticity"])["joint"].mean.value is not None
 
 
-def test_equal_strategies_share_a_rank(record):
-    records = small(record, strategies=("finetune",))
-    twins = [
-        record(matrix(0.7, 0.8), scenario="one", strategy=name, seed=seed)
-        for name in ("ewc", "wpl")
-        for seed in range(3)
-    ]
-    table = tables([*records, *twins])[("one",), "stability"]
+def tied(record, first, second):
+    """Two strategies with these stabilities and learning accuracies, seed by seed."""
+    made = small(record, strategies=("finetune",), seeds=len(first))
+    for name, values in (("ewc", first), ("wpl", second)):
+        for seed, (stability, learned) in enumerate(values):
+            made.append(
+                record(matrix(stability, learned), scenario="one", strategy=name, seed=seed)
+            )
+    return tables(made)[("one",), "stability"]
+
+
+def test_identical_strategies_share_rank_and_best(record):
+    runs = [(0.7, 0.8), (0.71, 0.8), (0.75, 0.8)]
+    table = tied(record, runs, runs)
     assert (rows(table)["ewc"].rank, rows(table)["wpl"].rank) == (1.5, 1.5)
-    assert table.best == "ewc"
-    assert rows(table)["wpl"].against_best.p == 1
+    assert table.best == ("ewc", "wpl")
+    assert table.best_text == "ewc and wpl, identical"
+    assert rows(table)["wpl"].against_best is rows(table)["ewc"].against_best is None
+    assert set(ranking_frame([table]).query("best")["strategy"]) == {"ewc", "wpl"}
+    # Two different strategies are one pair: nothing is left to correct for.
+    plain = rows(table)["finetune"].against_best
+    assert plain.p_holm == plain.p
+
+
+def test_equal_means_are_told_together_whatever_their_order_and_rounding(record):
+    runs = [(0.7, 0.8), (0.1 + 0.6, 0.7), (0.75, 0.8), (0.72, 0.8)]
+    for other in (runs[::-1], [runs[2], runs[0], runs[3], runs[1]]):
+        for first, second in ((runs, other), (other, runs)):
+            table = tied(record, first, second)
+            assert table.best_text == "ewc and wpl, equal in the mean"
+            plain = rows(table)["finetune"].against_best
+            p_values = {
+                rows(t)["finetune"].against_best.p for t in (table, tied(record, second, first))
+            }
+            assert p_values == {plain.p}
+            assert plain.p_holm == min(1, 3 * plain.p)  # of three strategies there are three pairs
+
+
+def test_identical_ones_are_named_among_equal_ones(record):
+    runs = [(0.7, 0.8), (0.71, 0.8), (0.75, 0.8)]
+    made = small(record, strategies=("finetune",))
+    for name, values in (("ewc", runs), ("si", runs[::-1]), ("wpl", runs)):
+        made += [
+            record(matrix(*pair), scenario="one", strategy=name, seed=seed)
+            for seed, pair in enumerate(values)
+        ]
+    table = tables(made)[("one",), "stability"]
+    assert table.best == ("ewc", "si", "wpl")
+    assert table.best_text == "ewc and wpl (identical) and si, equal in the mean"
+
+
+def test_p_values_against_the_best_are_corrected_for_every_pair(record):
+    """It was picked by the same runs: any pair could have been one that is compared."""
+    rng = np.random.default_rng(3)
+    values = 0.7 + 0.02 * rng.standard_normal((6, 10))
+    made = [
+        record(matrix(float(value), 0.8), strategy=f"s{i}", scenario="one", seed=seed)
+        for i, own in enumerate(values)
+        for seed, value in enumerate(own)
+    ]
+    against = [row.against_best for row in tables(made)[("one",), "stability"].rows]
+    found = sorted((one for one in against if one is not None), key=lambda one: one.p)
+    assert len(found) == 5
+    least = 0.0
+    for place, one in enumerate(found):  # six strategies, fifteen pairs
+        least = max(least, min(1, (15 - place) * one.p))
+        assert one.p_holm == pytest.approx(least)
 
 
 def test_coinciding_strategies_by_scenario(record):
@@ -196,7 +256,7 @@ def test_frame_has_a_row_a_strategy(found):
     row = row.set_index("strategy").loc["wpl"]
     expected = rows(found[("split",), "stability"])["wpl"]
     assert row["mean_low"] == expected.mean.low
-    assert row["strength"] == expected.variants["split"].strength
+    assert row["strengths"] == strengths_text(expected.variants["split"])
     assert row["p_holm_finetune"] == expected.against_finetune.p_holm
     assert row["difference_finetune_high"] == expected.against_finetune.difference.high
     assert frame.columns.is_unique

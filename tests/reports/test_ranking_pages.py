@@ -140,10 +140,11 @@ def test_the_choice_is_shown_with_its_neighbours(choices):
         if choice.strategy in rows:
             row = rows[choice.strategy]
             assert row["strengths tried"].text == "3"
-            assert row["chosen"].text in {"1e2", "1e4", "1e6"}
+            assert row["reported at"].text == choice.strengths
+            assert row["chosen on all seeds"].text in {"1e2", "1e4", "1e6"}
             beside = [row["weaker neighbour"].text, row["stronger neighbour"].text]
             assert beside.count("–") == (1 if choice.end else 0)
-            assert bool(choice.end) == bool(row["chosen"].note)
+            assert bool(choice.end) == bool(row["chosen on all seeds"].note)
 
 
 def test_without_strengths_nothing_is_chosen(record, look):
@@ -197,3 +198,28 @@ def test_forgetting_model_by_model(record):
 
 def test_runs_that_recorded_no_cost_make_no_table(cells):
     assert cost_table(by_scenario(cells)["same data"], "cost") is None
+
+
+def dots(ax):
+    """The x of all small points of single seeds in a panel, in order."""
+    lines = [line for line in ax.lines if line.get_marker() in ".o" and line.get_alpha()]
+    return sorted(float(x) for line in lines for x in line.get_xdata())
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+def test_few_seeds_are_points_in_place_of_intervals(store, seeds):
+    """A figure shows no interval that the tables do not have, and no seed that they hide."""
+    own = [r for r in store if r.seed < seeds and r.scenario == "rotated" and r.status == "done"]
+    cells = group(own)
+    look = styles(sorted({cell.variant for cell in cells}, key=lambda v: v.order))
+    standings = ranking(choose(cells))
+    (panel, *_) = ranking_plot(standings, look, "r").draw().axes
+    stability = [100 * value for row in standings[0].rows for value in row.mean.seeds]
+    assert dots(panel) == (pytest.approx(sorted(stability)) if seeds < 4 else [])
+    placed = frontiers(cells)
+    points = [*placed.ends, *(p for f in placed.frontiers for p in f.points)]
+    ax = plane_plot(placed, look, "p").draw().axes[0]
+    shown = [100 * x for p in points if p.y.seeds and p.x.seeds for x in p.x.seeds]
+    assert dots(ax) == (pytest.approx(sorted(shown)) if seeds < 4 else [])
+    entry = ranking_table(standings[0], "t").entries(ranking_table(standings[0], "t").rows[0])[1][1]
+    assert entry.interval[0] == ("(" if seeds < 4 else "[")

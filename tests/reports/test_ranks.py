@@ -1,77 +1,104 @@
+from itertools import permutations, product
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from reports.ranks import critical_difference, groups, rank
+from reports.ranks import groups, rank
 
-SCORES = {
-    "a": [0.9, 0.8, 0.7, 0.6],
-    "b": [0.8, 0.7, 0.7, 0.5],
-    "c": [0.1, 0.9, 0.2, 0.1],
-}
+
+def runs(values):
+    """Values by strategy, scenario and seed: (strategies, scenarios, seeds)."""
+    return {
+        f"s{i}": {f"k{k}": dict(enumerate(row)) for k, row in enumerate(own)}
+        for i, own in enumerate(np.asarray(values).tolist())
+    }
+
+
+VALUES = np.random.default_rng(1).random((3, 4, 5)) + np.array([0.6, 0.3, 0.0])[:, None, None]
+
+
+def test_ranks_are_those_of_every_seed_in_every_scenario():
+    found = rank(runs(VALUES))
+    expected = stats.rankdata(-VALUES, axis=0).mean(axis=(1, 2))
+    assert found.average == pytest.approx({f"s{i}": r for i, r in enumerate(expected)})
+    assert list(found.average.values()) == sorted(found.average.values())
+    assert (found.scenarios, found.seeds) == (4, 5)
+
+
+def test_p_is_the_share_of_all_ways_to_permute_whole_seeds():
+    values = VALUES[:, :3, :3]
+    blocks = stats.rankdata(-values, axis=0).mean(axis=1).T  # (seeds, strategies)
+    observed = ((blocks.mean(axis=0) - 2) ** 2).sum()
+    ranges, beyond = [], 0
+    for orders in product(permutations(range(3)), repeat=3):
+        average = np.mean([row[list(order)] for row, order in zip(blocks, orders, strict=True)], 0)
+        ranges.append(np.ptp(average))
+        beyond += ((average - 2) ** 2).sum() >= observed - 1e-9
+    found = rank(runs(values))
+    assert found.p == pytest.approx(beyond / 6**3, abs=0.02)
+    assert np.mean(np.array(ranges) >= found.critical_difference) <= 0.05 + 0.01
+    assert np.mean(np.array(ranges) >= found.critical_difference - 1e-6) > 0.02
+
+
+def test_with_one_value_a_seed_it_is_friedmans_test():
+    values = np.repeat(np.random.default_rng(5).random((4, 1, 12)), 3, axis=1)
+    found = rank(runs(values))
+    assert found.p == pytest.approx(stats.friedmanchisquare(*values[:, 0]).pvalue, abs=0.03)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.9])
+def test_equal_strategies_are_seldom_told_apart_though_scenarios_share_seeds(correlation):
+    rng = np.random.default_rng(3)
+    alarms, apart = [], []
+    for _ in range(60):
+        common, own = rng.standard_normal((4, 1, 5)), rng.standard_normal((4, 6, 5))
+        found = rank(runs(np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own))
+        alarms.append(found.p < 0.05)
+        apart.append(len(max(found.groups, key=len, default=())) < 4)
+    assert np.mean(alarms) <= 0.12  # Friedman's test of the scenarios' means: 0.9 at 0.9
+    assert np.mean(apart) <= 0.12
+
+
+def test_what_every_seed_shows_is_found():
+    found = rank(runs(VALUES * 0.1 + np.array([0.6, 0.3, 0.0])[:, None, None]))
+    assert found.p < 0.01
+    assert found.average == {"s0": 1, "s1": 2, "s2": 3}
+
+
+def test_order_of_strategies_scenarios_and_seeds_changes_nothing():
+    turned = {
+        name: {k: dict(reversed(seeds.items())) for k, seeds in reversed(own.items())}
+        for name, own in reversed(runs(VALUES).items())
+    }
+    assert rank(turned) == rank(runs(VALUES))
+
+
+def test_only_seeds_that_all_strategies_have_are_ranked():
+    some = runs(VALUES)
+    some["s1"]["k0"][2] = None
+    del some["s2"]["k0"][4]
+    expected = runs(VALUES)
+    for own in expected.values():
+        del own["k0"][2], own["k0"][4]
+    assert rank(some) == rank(expected)
+    assert rank(some).seeds == 5
+    assert rank({"a": {"k": {0: 0.5}}, "b": {"k": {1: 0.5}}}).average == {}
+
+
+def test_values_equal_but_for_rounding_share_a_rank():
+    assert rank(runs([[[0.1 + 0.2]], [[0.3]]])).average == {"s0": 1.5, "s1": 1.5}
 
 
 @pytest.mark.parametrize(
-    ("k", "q"),
-    [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (6, 2.850), (7, 2.949), (8, 3.031),
-     (9, 3.102), (10, 3.164)],
-)  # fmt: skip
-def test_critical_difference_against_the_table_of_demsar(k, q):
-    assert critical_difference(k, 10) == pytest.approx(q * np.sqrt(k * (k + 1) / 60), abs=1e-3)
-
-
-def test_critical_difference_of_demsars_example():
-    # Demsar 2006, section 3.2.2: four classifiers, 14 data sets, CD = 1.25; the largest
-    # difference, 3.143 - 1.964, is smaller.
-    average = {"C4.5": 3.143, "C4.5+m": 2.000, "C4.5+cf": 2.893, "C4.5+m+cf": 1.964}
-    difference = critical_difference(4, 14)
-    assert difference == pytest.approx(1.25, abs=5e-3)
-    assert groups(average, difference) == (("C4.5+m+cf", "C4.5+m", "C4.5+cf", "C4.5"),)
-
-
-def test_friedman_is_scipys_and_ranks_share_ties():
-    found = rank(SCORES)
-    # Ranks: a 1, 2, 1.5, 1; b 2, 3, 1.5, 2; c 3, 1, 3, 3.
-    assert found.average == pytest.approx({"a": 1.375, "b": 2.125, "c": 2.5})
-    assert list(found.average) == ["a", "b", "c"]
-    assert found.scenarios == 4
-    expected = stats.friedmanchisquare(*SCORES.values())
-    assert (found.statistic, found.p) == pytest.approx((expected.statistic, expected.pvalue))
-
-
-def test_friedman_by_the_formula():
-    rng = np.random.default_rng(1)
-    table = rng.random((5, 9))
-    found = rank({str(i): row for i, row in enumerate(table)})
-    n, k = 9, 5
-    average = np.array(list(found.average.values()))
-    square = 12 * n / (k * (k + 1)) * ((average**2).sum() - k * (k + 1) ** 2 / 4)
-    assert found.statistic == pytest.approx(square)
-
-
-def test_order_of_strategies_and_scenarios_changes_nothing():
-    turned = {name: SCORES[name][::-1] for name in reversed(SCORES)}
-    assert rank(turned) == rank(SCORES)
-
-
-def test_scores_equal_but_for_rounding_share_a_rank():
-    assert rank({"a": [0.1 + 0.2], "b": [0.3]}).average == {"a": 1.5, "b": 1.5}
-
-
-@pytest.mark.parametrize(
-    "scores",
-    [
-        {"a": [1, 2, 3], "b": [2, 3, 4]},
-        {"a": [1, 2], "b": [2, 3], "c": [1, 1]},
-        {"a": [1, 1, 1], "b": [1, 1, 1], "c": [1, 1, 1]},
-    ],
-    ids=["two strategies", "two scenarios", "all equal"],
+    "values",
+    [VALUES[:2], VALUES[:, :2], VALUES[:, :, :2], np.ones((3, 3, 3))],
+    ids=["two strategies", "two scenarios", "two seeds", "all equal"],
 )
-def test_ranks_without_a_test(scores):
-    found = rank(scores)
-    assert len(found.average) == len(scores)
-    assert (found.statistic, found.p, found.critical_difference) == (None, None, None)
-    assert found.groups == ()
+def test_ranks_without_a_test(values):
+    found = rank(runs(values))
+    assert len(found.average) == len(values)
+    assert (found.p, found.critical_difference, found.groups) == (None, None, ())
 
 
 def test_nothing_to_rank():

@@ -53,7 +53,7 @@ def test_a_variant_without_finished_runs_stays_in_the_tables(found):
     entries = [entry for _, entry in by_name["wpl, strength 1e8"]]
     assert [entry.text for entry in entries[1:-1]] == ["–"] * (len(table.columns) - 2)
     assert (entries[-1].text, entries[-1].note) == ("0", "+\u202f1 failed")
-    assert table.entries(table.rows[0])[1][1].interval.startswith("±")
+    assert table.entries(table.rows[0])[1][1].interval.startswith("[")
 
 
 def test_without_finished_runs_only_words_are_left(record):
@@ -65,3 +65,37 @@ def test_without_finished_runs_only_words_are_left(record):
 def test_without_curves_there_is_no_such_section(record):
     names = [section.name for section in sections(group([record([[0.9, 0.1], [0.5, 0.8]])]))]
     assert names == ["compared", "ranking", "protection", "models"]
+
+
+LEFT = [[0.9, 0.1], [0.7, 0.9]]
+ODD = {
+    "no points": (LEFT, [[]], [[], []]),
+    "unknown points": (LEFT, [[0.1, None]], [[None, 0.7], [0.1, float("nan")]]),
+    "unknown entries": ([[None, 0.1], [0.7, None]], [[0.1, 0.9]], [[0.9, 0.7], [0.1, 0.9]]),
+    "one model": ([[0.9]], [[0.1, 0.9]], None),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_odd_runs_make_a_report_that_does_not_hang_on_their_order(record, case, seeds):
+    matrix, *lines = ODD[case]
+    curves = [
+        {"model": i, "steps": [0, 5][: len(accuracy[0])], "accuracy": accuracy}
+        for i, accuracy in enumerate(lines)
+        if accuracy is not None
+    ]
+    made = [
+        record(matrix, strategy=name, strength=strength, seed=seed, curves=curves,
+               references={"finetune": matrix})
+        for seed in range(seeds)
+        for name, strength in (("finetune", None), ("freeze", None), ("wpl", 1.0), ("wpl", 10.0))
+    ]  # fmt: skip
+    there, back = (sections(group(records)) for records in (made, made[::-1]))
+    assert [s.name for s in there] == [s.name for s in back]
+    for one, other in zip(there, back, strict=True):
+        for part, beside in zip(one.parts, other.parts, strict=True):
+            if isinstance(part, Table):
+                assert part.data.equals(beside.data), part.name
+            elif not isinstance(part, Plot):
+                assert part == beside

@@ -4,11 +4,14 @@ import pandas as pd
 import pytest
 
 from reports.bootstrap import Estimate
+from reports.collapse import Strays
 from reports.formatting import percent
-from reports.statistics import Interval
 from reports.table import Column, Entry, Noted, Row, Table
 
 SIGNED = Column("plasticity", "points", write=partial(percent, signed=True))
+
+FAR = Estimate(0.05, -0.09, 0.19, 5, (0.0, 0.0, 0.0, 0.0, 0.25), Strays(1, below=False))
+APART = "1 of 5 seeds far above, median\xa00.0"
 
 
 @pytest.mark.parametrize(
@@ -19,12 +22,13 @@ SIGNED = Column("plasticity", "points", write=partial(percent, signed=True))
         (Column("strategy"), "wpl", Entry("wpl")),
         (Column("stability", "%", write=percent), None, Entry("–")),
         (Column("stability", "%", write=percent), 0.5, Entry("50.0")),
-        (SIGNED, Interval(5, 0.02, 0.011, 0.0), Entry("+2.0", "±\u202f1.1")),
-        (SIGNED, Interval(1, -0.02, None, 0.0), Entry("−2.0")),
-        (SIGNED, Interval(0), Entry("–")),
-        (SIGNED, Estimate(0.02, -0.01, 0.05, 10), Entry("+2.0", "[−1.0, +5.0]")),
+        (SIGNED, Estimate(-0.02, None, None, 1, (-0.02,)), Entry("−2.0")),
+        (SIGNED, Estimate(None, None, None, 0), Entry("–")),
+        (SIGNED, Estimate(0.02, -0.01, 0.05, 10), Entry("+2.0", "[−1.0,\xa0+5.0]")),
+        (SIGNED, Estimate(0.02, None, None, 2, (0.0, 0.04)), Entry("+2.0", "(0.0,\xa0+4.0)")),
         (SIGNED, Estimate(0.02, None, None, 1), Entry("+2.0")),
-        (SIGNED, Noted(Interval(2, 0.0, 0.0, 0.0), "(2)"), Entry("0.0", "±\u202f0.0", "(2)")),
+        (SIGNED, Noted(Estimate(0.0, 0.0, 0.0, 4), "(4)"), Entry("0.0", "[0.0,\xa00.0]", "(4)")),
+        (SIGNED, Noted(FAR, "(5)"), Entry("+5.0", "[−9.0,\xa0+19.0]", f"(5); {APART}")),
     ],
 )
 def test_how_a_cell_is_written(column, cell, entry):

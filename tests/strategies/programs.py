@@ -30,6 +30,9 @@ OPTIMIZERS = {
     "momentum": lambda p: torch.optim.SGD(p, lr=0.05, momentum=0.9, weight_decay=0.01),
     "adam": lambda p: torch.optim.Adam(p, lr=0.02, weight_decay=0.01),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01),
+    "centred rmsprop with momentum": lambda p: torch.optim.RMSprop(
+        p, lr=0.002, momentum=0.5, centered=True, eps=1e-3
+    ),
 }
 
 
@@ -261,7 +264,7 @@ def replay(
             step.step()
             if after_step:
                 with torch.no_grad():
-                    after_step(i, used, before)
+                    after_step(i, used, before, step)
         if after_model:
             after_model(i, model, {name: p for name, p in parameters.items() if name in used})
     return model
@@ -282,16 +285,38 @@ class Quadratics:
         ]
         return self.strength / 2 * sum(terms) if terms else None
 
-    def proximal(self, rate):
+    def proximal(self, _, used, __, optimizer):
         """The closed form of the proximal step, for one quadratic a parameter."""
+        self._step(used, lambda parameter: step_size(optimizer, parameter))
 
-        def step(_, used, __):
-            for name, parameter in used.items():
-                for importance, anchor in self.terms[name]:
-                    c = rate * self.strength * importance
-                    parameter.copy_((parameter + c * anchor) / (1 + c))
+    def decoupled(self, _, used, __, optimizer):
+        """The same with the learning rate for the optimizer's step."""
+        self._step(used, lambda parameter: group_of(optimizer, parameter)["lr"])
 
-        return step
+    def _step(self, used, size):
+        for name, parameter in used.items():
+            for importance, anchor in self.terms[name]:
+                c = size(parameter) * self.strength * importance
+                parameter.copy_((parameter + c * anchor) / (1 + c))
+
+
+def group_of(optimizer, parameter):
+    return next(g for g in optimizer.param_groups if any(p is parameter for p in g["params"]))
+
+
+def step_size(optimizer, parameter):
+    """How far an optimizer moves a parameter for a unit of steady gradient, by its definition."""
+    group, state = group_of(optimizer, parameter), optimizer.state[parameter]
+    rate = float(group["lr"])
+    if "betas" in group:
+        unbiased = state["exp_avg_sq"] / (1 - group["betas"][1] ** int(state["step"]))
+        return rate / (unbiased.sqrt() + group["eps"])
+    if "square_avg" in state:
+        variance = state["square_avg"]
+        if group["centered"]:
+            variance = variance - state["grad_avg"] ** 2
+        rate = rate / (variance.sqrt() + group["eps"])
+    return rate / (1 - group["momentum"])
 
 
 class Alternating(nn.Module):

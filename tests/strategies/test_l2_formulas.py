@@ -60,7 +60,7 @@ def test_the_proximal_step_is_its_closed_form(model):
         MODELS[model](),
         tape.batches,
         optimizer=lambda p: torch.optim.SGD(p, lr=rate),
-        after_step=quadratics.proximal(rate),
+        after_step=quadratics.proximal,
         after_model=anchored(quadratics),
     )
     assert_close(trained, expected)

@@ -169,7 +169,7 @@ def test_trains_as_a_plain_loop_does(application, kind):
         tape.batches,
         optimizer=make,
         extra_loss=None if proximal else slow.quadratics.loss,
-        after_step=slow.quadratics.proximal(rate) if proximal else None,
+        after_step=slow.quadratics.proximal if proximal else None,
         after_model=slow.after_model,
     )
     assert_close(trained, expected, rtol=1e-4, atol=1e-5)

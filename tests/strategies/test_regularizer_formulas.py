@@ -79,15 +79,15 @@ def test_gradient_application_is_the_penalty_added_to_the_loss(program, optimize
 @pytest.mark.parametrize("program", ["naive", "in_memory"])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("model", MODELS)
-def test_proximal_application_is_the_closed_form_after_each_step(program, optimizer, model):
-    trained, batches = train_with("proximal", MODELS[model](), optimizer, program=program)
+@pytest.mark.parametrize("application", ["proximal", "decoupled"])
+def test_proximal_step_is_its_closed_form(program, optimizer, model, application):
+    trained, batches = train_with(application, MODELS[model](), optimizer, program=program)
     quadratics = Quadratics(STRENGTH)
-    rate = OPTIMIZERS[optimizer](MODELS[model]().parameters()).param_groups[0]["lr"]
     expected = replay(
         MODELS[model](),
         batches,
         optimizer=optimizer,
-        after_step=quadratics.proximal(rate),
+        after_step=getattr(quadratics, application),
         after_model=note_quadratics(quadratics),
     )
     assert_close(trained, expected)
@@ -112,9 +112,8 @@ def test_proximal_step_follows_a_warm_up_of_the_learning_rate():
         optimizers.append(torch.optim.SGD(parameters, lr=0.1 / length))
         return optimizers[-1]
 
-    def after_step(i, used, before):
-        rate = optimizers[i].param_groups[0]["lr"]
-        quadratics.proximal(rate)(i, used, before)
+    def after_step(i, used, before, optimizer):
+        quadratics.proximal(i, used, before, optimizer)
         steps[i] += 1
         optimizers[i].param_groups[0]["lr"] = 0.1 * min(1.0, (steps[i] + 1) / length)
 
@@ -146,9 +145,9 @@ def test_proximal_step_follows_a_learning_rate_that_alternates():
         optimizers.append(torch.optim.SGD(parameters, lr=rate))
         return optimizers[-1]
 
-    def after_step(i, used, before):
-        group = optimizers[i].param_groups[0]
-        quadratics.proximal(group["lr"])(i, used, before)
+    def after_step(i, used, before, optimizer):
+        quadratics.proximal(i, used, before, optimizer)
+        group = optimizer.param_groups[0]
         group["lr"] = 0.15 - group["lr"]
 
     expected = replay(
@@ -172,17 +171,11 @@ def test_proximal_step_uses_the_learning_rate_of_the_parameters_group():
     initial = make_ordinary()
     trained, batches = train_with("proximal", initial, two_groups)
     quadratics = Quadratics(STRENGTH)
-
-    def after_step(i, used, before):
-        names = list(used)
-        for rate, group in ((0.1, names[:2]), (0.02, names[2:])):
-            quadratics.proximal(rate)(i, {name: used[name] for name in group}, before)
-
     expected = replay(
         initial,
         batches,
         optimizer=two_groups,
-        after_step=after_step,
+        after_step=quadratics.proximal,
         after_model=note_quadratics(quadratics),
     )
     assert_close(trained, expected)
@@ -192,9 +185,9 @@ def test_only_parameters_that_the_step_uses_are_pulled():
     trained, batches = train_with("proximal", Alternating(), "momentum")
     quadratics, everything = Quadratics(STRENGTH), {}
 
-    def after_step(i, used, before):
+    def after_step(i, used, before, optimizer):
         everything.update(used)
-        quadratics.proximal(0.05)(i, used, before)
+        quadratics.proximal(i, used, before, optimizer)
 
     def after_model(i, model, _):
         note_quadratics(quadratics)(i, model, dict(model.named_parameters()))

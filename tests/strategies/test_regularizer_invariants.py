@@ -70,20 +70,19 @@ def test_strength_zero_is_fine_tuning(penalty, application, model, program, opti
 
 
 @really_every_penalty
-@every_model
-@every_program
-@pytest.mark.parametrize("strength", [0, 1, 1e6, 1e12])
-@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
-def test_proximal_weights_are_finite(penalty, model, program, strength, optimizer):
+@pytest.mark.parametrize("strength", [1, 1e12])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_proximal_weights_are_finite_and_not_those_of_fine_tuning(penalty, strength, optimizer):
     plugin = ALL_PENALTIES[penalty](strength=strength)
-    trained = train(MODELS[model](), [plugin], program=program, optimizer=optimizer)
+    trained = train(make_bank(), [plugin], program="in_memory", optimizer=optimizer)
     assert all(p.isfinite().all() for p in trained.parameters())
+    assert not same(trained, finetuned("bank", "in_memory", optimizer))
 
 
 @every_penalty
 @every_model
 @every_program
-@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+@pytest.mark.parametrize("optimizer", ["momentum", "adam", "rmsprop"])
 def test_a_huge_strength_holds_what_is_important_at_its_anchor(penalty, model, program, optimizer):
     plugin = PENALTIES[penalty](strength=1e15)
     kept = {}

@@ -30,10 +30,10 @@ STRENGTH, DAMPING, ALPHA, EVERY = 2.0, 0.01, 0.7, 3  # 8 steps a model: the last
 class SlowRWalk:
     """The definition, with dictionaries and nothing else."""
 
-    def __init__(self, model, batches, application, rate):
+    def __init__(self, model, batches, application):
         self.model = copy.deepcopy(model)
         self.batches = batches
-        self.application, self.rate = application, rate
+        self.application = application
         self.quadratics = Quadratics(STRENGTH)
         self.importances, self.fisher, self.scores, self.new = {}, {}, {}, {}
         self.clipped, self.segments, self.step = 0, 0, 0
@@ -44,11 +44,11 @@ class SlowRWalk:
     def extra_loss(self, i, used):
         return self.quadratics.loss(i, used) if self.application == "gradient" else None
 
-    def after_step(self, i, used, before):
+    def after_step(self, i, used, before, optimizer):
         if self.step % EVERY == 0:
             self.start, self.path = before, dict.fromkeys(used, 0)
         if self.application == "proximal":
-            self.quadratics.proximal(self.rate)(i, used, before)
+            self.quadratics.proximal(i, used, before, optimizer)
         for name, p in used.items():
             self.path[name] = self.path[name] - self.gradients[name] * (p.detach() - before[name])
             self.model.get_parameter(name).data.copy_(p)
@@ -82,7 +82,7 @@ class SlowRWalk:
 
 
 @pytest.mark.parametrize("application", ["proximal", "gradient"])
-@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "rmsprop"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam", "rmsprop"])
 @pytest.mark.parametrize("kind", ["ordinary", "bank"])
 def test_equals_the_segments_of_a_plain_loop(application, optimizer, kind):
     initial = make_ordinary() if kind == "ordinary" else make_bank(THREE)
@@ -92,8 +92,7 @@ def test_equals_the_segments_of_a_plain_loop(application, optimizer, kind):
         strength=STRENGTH, damping=DAMPING, alpha=ALPHA, every=EVERY, application=application
     )
     trained = train(initial, [plugin, tape], parts=parts, optimizer=make, program="in_memory")
-    rate = make(initial.parameters()).param_groups[0]["lr"]
-    slow = SlowRWalk(initial, tape.batches, application, rate)
+    slow = SlowRWalk(initial, tape.batches, application)
     expected = replay(
         initial,
         tape.batches,
@@ -122,7 +121,7 @@ def test_equals_the_segments_of_a_plain_loop(application, optimizer, kind):
 @pytest.mark.parametrize("program", ["naive", "in_memory"])
 def test_the_fisher_information_of_batches_averages_to_that_of_all_samples(program):
     class Collect(SupervisedPlugin):
-        def after_update(self, *_, **__):
+        def after_training_iteration(self, *_, **__):
             kept.append(copy.deepcopy(plugin.fisher))
 
     (x, y) = make_data(1)[0]

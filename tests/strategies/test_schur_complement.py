@@ -107,15 +107,37 @@ def test_the_proximal_step_is_the_dense_minimiser(private, strength, rates):
     omega = omega_of(model, private, x)
     system = torch.eye(len(d)).double() + strength * d[:, None] * omega
     expected = anchor + torch.linalg.solve(system, theta - anchor)
-    penalty.proximal_step_(strength, scale)
+    penalty.proximal_step_(strength, [scale * rate for rate in rates])
     torch.testing.assert_close(flat(penalty.parameters), expected, rtol=1e-5, atol=1e-7)
+
+
+@both_privates
+@pytest.mark.parametrize("strength", [1e-2, 1.0, 1e3, 1e8])
+def test_a_metric_that_changes_with_every_step_gives_the_dense_minimiser(private, strength):
+    model = network()
+    penalty, x = penalty_on(model, private, (1.0, 1.0))  # the basis is for another metric
+    omega, anchor = omega_of(model, private, x), flat(penalty.terms[0].anchors)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(3):
+        metric = [
+            10 ** (3 * torch.rand(p.shape, generator=generator, dtype=p.dtype) - 3)
+            for p in penalty.parameters
+        ]
+        theta = flat(penalty.parameters)
+        system = torch.eye(len(theta)).double() + strength * flat(metric)[:, None] * omega
+        expected = anchor + torch.linalg.solve(system, theta - anchor)
+        penalty.proximal_step_(strength, metric)
+        torch.testing.assert_close(flat(penalty.parameters), expected, rtol=1e-4, atol=1e-6)
+        for p in penalty.parameters:
+            p.add_(torch.randn(p.shape, generator=generator, dtype=p.dtype), alpha=0.1)
+    assert penalty.iterations > 0
 
 
 def test_single_precision_solves_as_double_does_over_all_strengths():
     def solution(dtype, strength):
         model = network().to(dtype)
         penalty, _ = penalty_on_inputs(model, dtype)
-        penalty.proximal_step_(strength, 0.05)
+        penalty.proximal_step_(strength, [0.05, 0.05])
         return flat(penalty.parameters).double()
 
     def penalty_on_inputs(model, dtype):

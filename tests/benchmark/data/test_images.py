@@ -14,7 +14,6 @@ from benchmark.data import images, listing
 from benchmark.errors import UserError
 
 REPO = Path(__file__).resolve().parents[3]
-SHARED = REPO.parent / "shared" / "data"
 
 
 @pytest.fixture(autouse=True)
@@ -116,9 +115,8 @@ def test_loading_checks_the_name_and_the_disk(tmp_path):
         images.load("folder:nowhere", tmp_path)
 
 
-@pytest.mark.skipif(not (SHARED / "MNIST").is_dir(), reason="no MNIST beside the repository")
-def test_the_real_mnist():
-    data = images.load("mnist", SHARED)
+def test_the_real_mnist(real_data):
+    data = images.load("mnist", real_data("MNIST"))
     assert data.train_x.shape == (60_000, 1, 28, 28)
     assert data.test_x.shape == (10_000, 1, 28, 28)
     assert data.n_classes == 10
@@ -126,12 +124,11 @@ def test_the_real_mnist():
     assert_normalised(data.train_x)
 
 
-CIFAR_ZIP = SHARED / "cifar10-images.zip"
+CIFAR_ZIP = "cifar10-images.zip"
 
 
-@pytest.mark.skipif(not CIFAR_ZIP.is_file(), reason="no CIFAR-10 images beside the repository")
-def test_the_real_cifar_images():
-    data = images.load("folder:cifar10-images.zip", SHARED)
+def test_the_real_cifar_images(real_data):
+    data = images.load(f"folder:{CIFAR_ZIP}", real_data(CIFAR_ZIP))
     assert data.train_x.shape == (50_000, 3, 32, 32)
     assert data.test_x.shape == (10_000, 3, 32, 32)
     assert data.classes[:3] == ("airplane", "automobile", "bird")
@@ -140,8 +137,7 @@ def test_the_real_cifar_images():
     assert_normalised(data.train_x)
 
 
-@pytest.mark.skipif(not CIFAR_ZIP.is_file(), reason="no CIFAR-10 images beside the repository")
-def test_the_real_cifar_zip_is_listed_in_training_order():
-    found = listing.list_images(CIFAR_ZIP)
+def test_the_real_cifar_zip_is_listed_in_training_order(real_data):
+    found = listing.list_images(real_data(CIFAR_ZIP) / CIFAR_ZIP)
     assert [len(found.train), len(found.test)] == [50_000, 10_000]
     assert found.train[0].member == "train/airplane/0000.jpg"

@@ -21,7 +21,6 @@ from benchmark.errors import UserError
 from benchmark.scenarios import scenario
 from benchmark.scenarios.split import Split
 
-MNIST = Path(__file__).resolve().parents[4] / "shared" / "data"
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
 
@@ -211,15 +210,14 @@ def test_without_a_lock_the_same_is_made_twice_and_is_right(folder, monkeypatch)
     "options", [{}, {"samples": 150}, {"validation": 0.0}, {"samples": 17, "validation": 0.3}]
 )
 @pytest.mark.parametrize("data", ["digits", "folder", "mnist"])
-def test_a_shared_source_is_the_same_bit_for_bit(data, options, two_classes, tmp_path):
-    if data == "mnist" and not (MNIST / "MNIST").is_dir():
-        pytest.skip("no MNIST beside the repository")
+def test_a_shared_source_is_the_same_bit_for_bit(data, options, two_classes, tmp_path, real_data):
+    root = real_data("MNIST") if data == "mnist" else tmp_path
     settings = Split(data=f"folder:{two_classes}" if data == "folder" else data, **options)
-    own = scenario.source(settings, MNIST, "cpu")
+    own = scenario.source(settings, root, "cpu")
     share_through(tmp_path)
     for _ in range(2):  # as the one who made it, and as another process
         forget()
-        found = scenario.source(settings, MNIST, "cpu")
+        found = scenario.source(settings, root, "cpu")
         for tensor, expected in zip(tensors(found), tensors(own), strict=True):
             assert tensor.dtype == expected.dtype
             assert torch.equal(tensor, expected)

@@ -124,6 +124,16 @@ def test_lines_over_scenarios(study, runs):
     assert [ax.get_xscale() for ax in figure.axes] == ["linear"] * 2
 
 
+@pytest.mark.parametrize("seeds", [3, 4])
+def test_few_seeds_are_points_in_place_of_intervals(study, runs, seeds):
+    paper = study([run for run in runs if run.seed < seeds])
+    paper.lines("l", scenarios={"k3": 3, "k1": 1}, variants=["finetune"], quantities=["second"])
+    figure, plot = drawn(paper)
+    small = [line for line in figure.axes[0].lines if line.get_alpha()]
+    assert plot.data[["low", "high"]].isna().all(axis=None) == (seeds < 4)
+    assert [len(line.get_xdata()) for line in small] == ([2 * seeds] if seeds < 4 else [])
+
+
 def test_lines_over_settings_of_one_scenario(study, runs):
     paper = study(runs)
     own = {"exact": {100: "wpl@1e2", 10_000: "wpl@1e4"}, "other": {100: "l2@1e2"}}
@@ -189,7 +199,7 @@ def test_unstable_training_is_hatched_and_said(study, fabricated):
     figure, plot = drawn(paper)
     assert [bool(patch.get_hatch()) for patch in figure.axes[0].patches if patch.get_width() == 1] \
         == [True, False]  # fmt: skip
-    assert "Hatched: B’s worst seed is more than 10 points below its median" in plot.caption
+    assert "Hatched: runs failed, or some seeds of B are far below all others" in plot.caption
 
 
 def test_a_map_of_nothing(study, runs):

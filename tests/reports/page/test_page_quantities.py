@@ -1,12 +1,13 @@
+from dataclasses import replace
 from statistics import fmean, stdev
 
 import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.metrics import METRICS
-from reports.bootstrap import seed_weights
-from reports.page.quantities import QUANTITIES, per_seed, removed
+from benchmark.metrics import METRICS, paired_metrics
+from reports.page.quantities import QUANTITIES, per_seed
+from reports.ratio import ratio_of_means
 
 T975 = {4: 3.182446305284263, 10: 2.2621571627409915}  # Student's, n - 1 degrees of freedom
 
@@ -66,14 +67,14 @@ def test_cost_has_units(study, runs):
     paper = study(runs)
     step = paper.value("k3", "wpl@1e4", "seconds_per_step")
     check(step, [(2.0 + seed) / 1000 for seed in range(4)], scale=1000)
-    assert str(step) == "3.50 ± 2.05 ms".replace(" ", "\N{NO-BREAK SPACE}")
+    assert str(step) == "3.50 [1.45, 5.55] ms".replace(" ", "\N{NO-BREAK SPACE}")
     assert str(paper.value("k3", "wpl@1e4", "consolidation_seconds")) == "250\N{NO-BREAK SPACE}ms"
     assert str(paper.value("k3", "wpl@1e4", "state_bytes")) == "2\N{NO-BREAK SPACE}KiB"
 
 
 def test_numbers_print_as_the_report_does(study, runs):
     found = study(runs).value("k3", "finetune", "second")
-    assert str(found) == f"{found.mean:.1f} ± {found.high - found.mean:.1f}".replace(
+    assert str(found) == f"{found.mean:.1f} [{found.low:.1f}, {found.high:.1f}]".replace(
         " ", "\N{NO-BREAK SPACE}"
     )
     assert (found.bare, found.worst) == (f"{found.mean:.1f}", f"{found.minimum:.1f}")
@@ -86,47 +87,33 @@ def test_removed_is_a_ratio_of_means(study, runs):
     plain = [PLAIN["lost"](own["finetune", None, seed], None) for seed in range(4)]
     found = study(runs).value("k3", "wpl@1e4", "removed")
     assert found.mean == pytest.approx(100 * (1 - sum(lost) / sum(plain)))
-    shares = []
-    for weights in seed_weights(4):
-        ours = sum(w * value for w, value in zip(weights, lost, strict=True))
-        theirs = sum(w * value for w, value in zip(weights, plain, strict=True))
-        shares.append(1 - ours / theirs)
-    spread = (fmean(s**2 for s in shares) - fmean(shares) ** 2) ** 0.5 * (4 / 3) ** 0.5
-    assert found.high - found.mean == pytest.approx(100 * T975[4] * spread)
-    assert found.mean - found.low == pytest.approx(100 * T975[4] * spread)
+    expected = ratio_of_means(np.array(lost), np.array(plain))
+    assert found.low <= 100 * (1 - expected.high) < 100 * (1 - expected.low) <= found.high
+    assert found.n == 4
 
 
-def test_removed_pairs_seeds():
-    plain = {seed: 0.1 + 0.05 * seed for seed in range(10)}
-    lost = {seed: 0.2 * plain[seed] for seed in (3, 1, 9, 5, 2, 7)} | {11: 0.7, 12: None}
-    found = removed(lost, plain)
-    assert (found.n, found.mean) == (6, pytest.approx(0.8))
-    assert found.half == pytest.approx(0, abs=1e-9)  # the same share in every seed
+def test_removed_pairs_seeds(study, runs):
+    some = [r for r in runs if not (r.strategy == "finetune" and r.seed == 2)]
+    own = cells(runs, "k3")
+    lost, plain = (
+        sum(PLAIN["lost"](own[name, strength, seed], None) for seed in (0, 1, 3))
+        for name, strength in (("wpl", 1e4), ("finetune", None))
+    )
+    found = study(some).value("k3", "wpl@1e4", "removed")
+    assert (found.n, found.mean) == (3, pytest.approx(100 * (1 - lost / plain)))
 
 
-def test_removed_is_as_uncertain_as_the_delta_method_says():
-    rng = np.random.default_rng(0)
-    plain, noise = rng.normal(0.3, 0.06, 400), rng.normal(0.0, 0.02, 400)
-    lost = 0.2 * plain + 0.01 + noise
-    found = removed(dict(enumerate(lost)), dict(enumerate(plain)))
-    ratio = lost.mean() / plain.mean()
-    error = (lost - ratio * plain).std(ddof=1) / 400**0.5 / plain.mean()
-    assert found.half == pytest.approx(1.966 * error, rel=0.1)
-
-
-@pytest.mark.parametrize(
-    ("lost", "plain", "n", "mean"),
-    [
-        ({0: 0.1}, {0: 0.2}, 1, 0.5),
-        ({0: 0.1, 1: 0.1}, {0: 0.0, 1: -0.2}, 2, None),  # fine-tuning lost nothing
-        ({0: 0.1, 1: 0.1}, {0: 0.5, 1: -0.1}, 2, 0.5),  # in a resample, it did not
-        ({0: None}, {0: 0.2}, 0, None),
-    ],
-)
-def test_removed_claims_no_more_than_it_can(lost, plain, n, mean):
-    found = removed(lost, plain)
-    assert (found.n, found.half) == (n, None)
-    assert found.mean == (None if mean is None else pytest.approx(mean))
+@pytest.mark.parametrize("name", ["removed", "forgetting_reduction"])
+def test_a_page_says_where_there_is_nothing_to_remove(study, fabricated, name):
+    """Fine-tuning loses half a point at most: a share of it would be a number without sense."""
+    records = []
+    for made in fabricated("k3", -0.005):
+        found = paired_metrics(made.accuracy_matrix, {"finetune": [[0.9, 0.1], [0.899, 0.9]]})
+        records.append(replace(made, metrics=made.metrics | found))
+    paper = study(records)
+    assert str(paper.value("k3", "wpl@1e4", name)) == "nothing to remove"
+    assert paper.value("k3", "wpl@1e4", name).mean is None
+    assert "nothing to remove" in paper.table(["k3"], ["wpl@1e4"], [name])
 
 
 def test_fine_tuning_is_not_compared_with_itself(study, runs):
@@ -168,9 +155,12 @@ def test_a_difference_is_paired_and_tested(study, runs):
     assert opposite.mean == pytest.approx(-found.mean) and str(opposite).startswith("+")
 
 
-def test_removed_has_no_difference(study, runs):
-    with pytest.raises(UserError, match="ask for the difference of 'lost'"):
-        study(runs).difference("k3", "wpl@1e4", "l2@1e2", "removed")
+@pytest.mark.parametrize(
+    ("name", "instead"), [("removed", "lost"), ("forgetting_reduction", "forgetting")]
+)
+def test_removed_has_no_difference(study, runs, name, instead):
+    with pytest.raises(UserError, match=f"ask for the difference of '{instead}'"):
+        study(runs).difference("k3", "wpl@1e4", "l2@1e2", name)
 
 
 def test_an_unknown_quantity_is_answered_with_the_nearest(study, runs):

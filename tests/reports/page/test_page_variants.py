@@ -31,6 +31,28 @@ def test_the_chosen_strength_is_that_of_the_report(catalog):
     assert catalog.cell("k3", "freeze@chosen").variant.kind == "freeze"
 
 
+def test_where_the_halves_of_the_seeds_choose_differently_both_strengths_stand(runs, study):
+    """Even seeds say 1e4, odd ones 1e2: each is reported at what the others say."""
+    tilted = []
+    for record in runs:
+        if (record.scenario, record.strategy) == ("k3", "l2"):
+            better = 0.9 if (record.strength == 1e4) == (record.seed % 2 == 0) else 0.5
+            record = replace(record, validation_matrix=[[0.9, 0.1], [better, better]])
+        tilted.append(record)
+    cell = Catalog.of("paper", group([r for r in tilted if r.suite == "paper"])).cell(
+        "k3", "l2@chosen"
+    )
+    assert [(r.seed, r.strength) for r in cell.done] == [(0, 1e2), (1, 1e4), (2, 1e2), (3, 1e4)]
+    paper = study(tilted)
+    assert paper.strength("k3", "l2@chosen") == "1e2 (2 of 4 seeds), 1e4 (2)"
+    expected = [r.accuracy_matrix[-1][-1] for r in cell.done]
+    assert paper.value("k3", "l2@chosen", "second").mean == pytest.approx(25 * sum(expected))
+    assert "1e2 (2 of 4 seeds), 1e4 (2)" in paper.table(["k3"], ["l2@chosen"], ["strength"])
+    paper.curves("a", scenarios=["k3"], variants=["l2@chosen", "l2@1e4"])
+    frame = paper._album.plots[-1].data
+    assert set(frame["variant"]) >= {"l2, strength 1e4"}
+
+
 @pytest.mark.parametrize(
     ("scenario", "written", "message"),
     [

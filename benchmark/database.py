@@ -1,0 +1,246 @@
+"""The SQLite file of a store: its tables, and how it is opened.
+
+Only a file that is a store is written, and reading one leaves no trace.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.errors import UserError
+
+SCHEMA_VERSION = 2
+
+_SCHEMA = """
+CREATE TABLE runs (
+    key               TEXT PRIMARY KEY,
+    suite             TEXT NOT NULL,
+    scenario          TEXT NOT NULL,
+    strategy          TEXT NOT NULL,
+    strength          REAL,
+    seed              INTEGER NOT NULL,
+    status            TEXT NOT NULL CHECK (status IN ('done', 'failed')),
+    error             TEXT,
+    spec              TEXT NOT NULL,
+    metrics           TEXT NOT NULL,
+    accuracy_matrix   TEXT NOT NULL,
+    validation_matrix TEXT NOT NULL,
+    initial_accuracy  TEXT NOT NULL,
+    curves            TEXT NOT NULL,
+    started           TEXT NOT NULL,
+    seconds           REAL NOT NULL,
+    peak_memory       INTEGER NOT NULL,
+    versions          TEXT NOT NULL,
+    cost              TEXT NOT NULL DEFAULT '{}',
+    probes            TEXT NOT NULL DEFAULT '{}'
+);
+CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
+"""
+
+_UPGRADES = {
+    1: """
+ALTER TABLE runs ADD COLUMN cost TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE runs ADD COLUMN probes TEXT NOT NULL DEFAULT '{}';
+""",
+}
+"""What turns a store of one version into one of the next; new columns begin as ``{}``."""
+
+DAMAGED = (
+    "the store is damaged",
+    "restore it from a copy, or move it away and run its suites again",
+)
+"""What is wrong and what to do, for `told`."""
+
+_HEADER = b"SQLite format 3\0"
+_WAIT_SECONDS = 30
+_AS_IT_IS = "mode=ro&immutable=1"
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open file.
+
+    Attributes:
+        path: The file.
+        connection: To it.
+        columns: Of its table of runs: fewer in a file of an earlier version, none in one that is
+            still empty.
+        seen: The file's state when it was opened, if it is read without locks.
+    """
+
+    path: Path
+    connection: sqlite3.Connection
+    columns: set[str]
+    seen: _State | None
+
+    def is_current(self) -> bool:
+        """Whether what was read is right: no other process wrote in the meantime."""
+        try:
+            return self.seen is None or self.seen == _state(self.path)
+        except FileNotFoundError:
+            return True  # it was there, whole, as long as it was open
+
+
+def open_database(path: Path, columns: Collection[str], *, write: bool) -> Database:
+    """Open a store's file.
+
+    A file that is opened for reading stays as it is, to the last byte; one of an earlier version,
+    too.
+
+    Args:
+        path: The file.
+        columns: Those of the table of runs in this version.
+        write: Open it for writing: make the file where there is none, and bring one of an
+            earlier version up to date.
+
+    Raises:
+        UserError: The file is missing, is no store, is damaged, belongs to a newer version, or
+            cannot be written where that was asked for.
+    """
+    purpose = "written" if write else "read"
+    with told(path, f"the store cannot be {purpose}", "mend that, or name another one"):
+        _refuse_others(path, write=write)
+        mode = "mode=rwc" if write else _reading(path)
+        seen = _state(path) if mode == _AS_IT_IS else None
+        # SQLite keeps FILE-wal beside the file itself, wherever links to it lie.
+        name = f"{path.resolve().as_uri()}?{mode}"
+        connection = sqlite3.connect(name, uri=True, timeout=_WAIT_SECONDS)
+        try:
+            found = _check(connection, path, columns)
+            if write:
+                _prepare(connection)
+                found = set(columns)
+            else:
+                connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
+    return Database(path, connection, found, seen)
+
+
+@contextmanager
+def told(path: Path, what: str, advice: str) -> Iterator[None]:
+    """Say in a sentence what SQLite reports of a file; errors in our own statements are ours."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise
+        if not isinstance(error, sqlite3.OperationalError):  # the file's content, not its place
+            what, advice = DAMAGED
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: {what} ({reason}); {advice}") from error
+
+
+def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> set[str]:
+    """Refuse what is not a store, and return the columns of its runs."""
+    version = _version(connection)
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: written by a newer Palimpsest (store format {version}, this one reads "
+            f"{SCHEMA_VERSION}); upgrade palimpsest-bench"
+        )
+    found = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
+    if version:
+        later = "".join(_UPGRADES[v] for v in range(version, SCHEMA_VERSION))
+        ours = found >= set(columns) - set(re.findall(r"ADD COLUMN (\w+)", later))
+    else:  # a store whose tables are still to be made
+        ours = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not ours:
+        raise UserError(f"{path}: a database, but not a Palimpsest store; name another one")
+    return found
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Make sure that runs can be written, before anything is trained for them."""
+    (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if state != "ok":
+        raise sqlite3.DatabaseError(state)
+    version = _version(connection)
+    if version == 0:
+        connection.execute("PRAGMA journal_mode = WAL")
+    if version < SCHEMA_VERSION:
+        _upgrade(connection)
+    connection.execute("BEGIN IMMEDIATE")  # is granted where the file is read-only, too
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.rollback()
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _upgrade(connection: sqlite3.Connection) -> None:
+    """Make the tables, or bring them to this version: all at once or not at all."""
+    with connection:
+        connection.execute("BEGIN IMMEDIATE")
+        version = _version(connection)  # another process may have been here in the meantime
+        steps = [_UPGRADES[v] for v in range(version, SCHEMA_VERSION)] if version else [_SCHEMA]
+        for statement in ";".join(steps).split(";"):
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _refuse_others(path: Path, *, write: bool) -> None:
+    """Keep everything from SQLite that is no database, or empty."""
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise UserError(f"{path}: this is a folder; name a results database, such as runs.db")
+        if not stat.S_ISREG(kind):
+            raise UserError(f"{path}: this is no ordinary file; name a results database")
+        with path.open("rb") as file:
+            start = file.read(len(_HEADER))
+    except FileNotFoundError:
+        if write:
+            return
+        raise UserError(
+            f"{path}: there is no store here; 'palimpsest run SUITE --store {path}' makes one"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{path}: the store cannot be opened ({error.strerror}); mend that, or name another one"
+        ) from error
+    if start and start != _HEADER:
+        raise UserError(f"{path}: not a Palimpsest store, and no SQLite database; name another one")
+    if write and not _is_writable(path):
+        raise UserError(f"{path}: the store is read-only; change that, or name another one")
+
+
+def _reading(path: Path) -> str:
+    """Choose how SQLite may read.
+
+    A file that nobody is writing is read as it is, without locks: they would need helper files
+    beside it, and so the permission and the space to write. While there is a log of writes beside
+    it, it has to be read together with them.
+    """
+    if not (_is_filled(path, "-wal") or _is_filled(path, "-journal")):
+        return _AS_IT_IS
+    writable = _is_writable(path) and _is_writable(path.resolve().parent)
+    return "mode=rw" if writable else "mode=ro"
+
+
+_State = tuple[int, int, int, bool]
+
+
+def _state(path: Path) -> _State:
+    """What changes when another process writes."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns, found.st_size, _is_filled(path, "-wal")
+
+
+def _is_filled(path: Path, suffix: str) -> bool:
+    """Whether there is something in a file that SQLite keeps beside a database."""
+    beside = Path(f"{path.resolve()}{suffix}")
+    return beside.is_file() and beside.stat().st_size > 0
+
+
+def _is_writable(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=True)

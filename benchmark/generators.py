@@ -1,0 +1,46 @@
+"""The generators that everything draws from which has none of its own.
+
+A network may draw from torch's (dropout), numpy's or Python's own; all of them are set and put
+back together.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+
+def seed_generators(seed: int) -> None:
+    """Seed torch's generators (of the CPU and of every CUDA device), numpy's and Python's own.
+
+    Args:
+        seed: Below 2^63, as ``derive`` returns it.
+    """
+    torch.manual_seed(seed)
+    np.random.seed([seed & 0xFFFFFFFF, seed >> 32])
+    random.seed(seed)
+
+
+@contextmanager
+def own_numbers(device: torch.device, seed: int = 0) -> Iterator[None]:
+    """Let what is inside draw the same numbers each time, and leave no trace in what follows.
+
+    Args:
+        device: Whose generator is put back, beside the CPU's, numpy's and Python's own.
+        seed: Where the numbers start.
+    """
+    devices = []
+    if device.type == "cuda":
+        devices = [torch.cuda.current_device() if device.index is None else device.index]
+    numpys, pythons = np.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=devices):
+            seed_generators(seed)
+            yield
+    finally:
+        np.random.set_state(numpys)
+        random.setstate(pythons)

@@ -1,0 +1,155 @@
+"""Where a penalty comes to rest: at the minimum of loss + penalty, behind every optimizer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn, optim
+from torch.nn.functional import cross_entropy
+
+from benchmark.evaluation import LOADER
+from benchmark.kit.candidate import Candidate
+from benchmark.kit.models import CLASSES, FEATURES
+from benchmark.kit.program import MakeOptimizer, streams
+from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from benchmark.training import InMemoryTraining
+
+_OPTIMIZERS: dict[str, MakeOptimizer] = {
+    "SGD": partial(optim.SGD, lr=2.0),
+    "SGD with momentum": partial(optim.SGD, lr=0.2, momentum=0.9),
+    "SGD with Nesterov's momentum": partial(optim.SGD, lr=0.2, momentum=0.9, nesterov=True),
+    "Adam": partial(optim.Adam, lr=0.1),
+    "AdamW": partial(optim.AdamW, lr=0.1, weight_decay=0.0),
+    "RMSprop": partial(optim.RMSprop, lr=0.05),
+    "RMSprop with momentum": partial(optim.RMSprop, lr=0.05, momentum=0.5),
+}
+_STRENGTHS = [10.0**power for power in range(-4, 7)]
+_SAMPLES, _FIRST_STEPS, _STEPS, _DECAY = 120, 60, 600, 0.985
+_TOLERANCE = 1e-3
+
+
+class _Decay:
+    """The part of an Avalanche plugin that lets the learning rate fall."""
+
+    def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        for group in strategy.optimizer.param_groups:
+            group["lr"] *= _DECAY
+
+
+def _data() -> list[tuple[Tensor, Tensor]]:
+    """Return two linear problems whose labels are noisy, so that each has a minimum."""
+    generator = torch.Generator().manual_seed(0)
+    parts = []
+    for _ in range(2):
+        x = torch.randn(_SAMPLES, FEATURES, generator=generator)
+        rule = 0.5 * torch.randn(FEATURES, CLASSES, generator=generator)
+        p = (x @ rule).softmax(dim=1)
+        parts.append((x, torch.multinomial(p, 1, generator=generator)[:, 0]))
+    return parts
+
+
+def _after_the_first(candidate: Candidate, strength: float) -> Any:
+    """Train a linear model on the first problem, all samples at once; return its strategy."""
+    torch.manual_seed(0)
+    model = nn.Linear(FEATURES, CLASSES)
+    strategy = InMemoryTraining(
+        model=model,
+        optimizer=optim.SGD(model.parameters(), lr=2.0),
+        batch_size=_SAMPLES,
+        steps=[_FIRST_STEPS, _STEPS],
+        order_seeds=[0, 1],
+        device="cpu",
+        plugins=[candidate.make_plugin(strength), _Decay()],
+    )
+    _train(strategy, 0)
+    return strategy
+
+
+def _train(strategy: Any, problem: int) -> None:
+    experience = streams(_data(), [0, 0])[0][problem]
+    strategy.train(experience, eval_streams=[], reset_optimizer_state=True, **LOADER)
+
+
+def _minimum(model: nn.Linear, penalty: Callable[[], Tensor]) -> Tensor:
+    """Return the weights where the second problem's loss + penalty is smallest, by L-BFGS."""
+    x, y = _data()[1]
+    search = optim.LBFGS(
+        model.parameters(),
+        max_iter=200,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-9,
+        line_search_fn="strong_wolfe",
+    )
+
+    def closure() -> float:
+        search.zero_grad()
+        total = cross_entropy(model(x), y) + penalty()
+        total.backward()  # type: ignore[no-untyped-call]
+        return total.item()
+
+    search.step(closure)  # type: ignore[no-untyped-call]
+    return _flat(model)
+
+
+def _flat(model: nn.Linear) -> Tensor:
+    """Return the weights up to what adds the same to all logits, which no probability shows."""
+    found = torch.cat([model.weight, model.bias[:, None]], dim=1).detach().double()
+    return (found - found.mean(dim=0)).flatten()
+
+
+def _half_way(candidate: Candidate) -> tuple[float, Tensor, Tensor]:
+    """Return a strength whose minimum is about half way to the one without a penalty.
+
+    Also that minimum and the first model's weights.
+    """
+    strategy = _after_the_first(candidate, 1.0)
+    model, plugin = strategy.model, strategy.plugins[0]
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    first = _flat(model)
+    free = (_minimum(model, lambda: torch.zeros(())) - first).norm()
+    for strength in _STRENGTHS:
+        model.load_state_dict(state)
+        # Bound now: the next pass has another strength.
+        found = _minimum(model, lambda s=strength: s * plugin.penalty(model))  # type: ignore[misc]
+        if (found - first).norm() < 0.6 * free:
+            return strength, found, first
+    raise NotApplicableError("no strength has an effect on a linear model")
+
+
+def _rests_at_the_minimum(candidate: Candidate) -> str:
+    if candidate.dial is None or not hasattr(candidate.plugin, "penalty"):
+        raise NotApplicableError("it has no method penalty(model) that tells what it minimises")
+    if candidate.arguments.get("application") == "decoupled":
+        raise NotApplicableError("it is decoupled from the optimizer's metric, as asked")
+    strength, expected, first = _half_way(candidate)
+    wrong, worst = [], 0.0
+    for name, make in _OPTIMIZERS.items():
+        strategy = _after_the_first(candidate, strength)
+        strategy.optimizer = make(strategy.model.parameters())
+        _train(strategy, 1)
+        away = _flat(strategy.model) - expected
+        gap = float(away.norm() / (expected - first).norm())
+        worst = max(worst, gap)
+        if not gap < _TOLERANCE:
+            wrong.append(f"{name}: {gap:.2g}")
+    if wrong:
+        raise BrokenError(
+            "distance from the minimum of loss + penalty, over its own from the earlier weights: "
+            + "; ".join(wrong)
+        )
+    return f"within {worst:.1g} of the way, behind {len(_OPTIMIZERS)} optimizers"
+
+
+PROPERTIES = (
+    Property(
+        "rests at the minimum",
+        "On a convex problem, with a learning rate that falls, training ends at the minimum of "
+        "loss + penalty, whatever the optimizer: a strength means the same behind each.",
+        "The penalty is scaled by the learning rate alone, where momentum and adaptive optimizers "
+        "take other steps (see strategies/optimizer_metric.py).",
+        _rests_at_the_minimum,
+    ),
+)

@@ -1,0 +1,85 @@
+"""What the README says of installing, developing and testing."""
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+needs_make = pytest.mark.skipif(shutil.which("make") is None, reason="make is not here")
+
+
+def told(*arguments):
+    """What make would do, line by line."""
+    ran = subprocess.run(
+        ["make", "--dry-run", "--no-print-directory", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout.splitlines()
+
+
+@needs_make
+def test_what_is_installed_is_said_beforehand_and_seen(tmp_path):
+    lines = told("demo", f"VENV={tmp_path / 'new'}")
+    install = next(i for i, line in enumerate(lines) if "pip install" in line)
+    before = " ".join(lines[:install])
+    assert "minutes" in before
+    assert "GB" in before
+    assert "README" in before
+    assert not re.search(r"--quiet|\s-q\b", lines[install])
+
+
+@needs_make
+def test_an_environment_of_ones_own_is_used(tmp_path):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "python").touch()
+    lines = told("demo", f"VENV={tmp_path}", "CONSTRAINTS=")
+    assert not any("-m venv" in line for line in lines)
+    (install,) = (line for line in lines if "pip install" in line)
+    assert install.startswith(f"{tmp_path}/bin/python -m pip")
+    assert "constraints.txt" not in install
+    assert any(line.startswith(f"{tmp_path}/bin/palimpsest run quick") for line in lines)
+
+
+@needs_make
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_target_that_a_page_names_is_there(page):
+    text = (ROOT / page).read_text()
+    named = set(re.findall(r"(?:`|\$ )make(?: [A-Z]+=\S*)* (\w+)", text))
+    assert {"test", "lint", "docs"} <= named
+    for target in named:
+        assert told(target)
+
+
+def test_the_source_distribution_has_what_the_pages_name():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    include = settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"]
+    brought = {path.strip("/") for path in include}
+    assert {"Makefile", "constraints.txt", "tests", "docs"} <= brought
+    for path in brought:
+        assert (ROOT / path).exists(), path
+
+
+def test_real_data_are_looked_for_where_the_readme_says(real_data, tmp_path, monkeypatch):
+    name = "a data set of this test"
+    (tmp_path / name).mkdir()
+    monkeypatch.setenv("PALIMPSEST_DATA", str(tmp_path))
+    assert real_data(name) == tmp_path
+    monkeypatch.setenv("PALIMPSEST_DATA", str(tmp_path / "elsewhere"))
+    with pytest.raises(pytest.skip.Exception, match=r"\$PALIMPSEST_DATA nor in ../shared/data"):
+        real_data(name)
+
+
+def test_no_test_looks_for_real_data_by_itself():
+    """All go through the fixture, so that ``$PALIMPSEST_DATA`` counts for all."""
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        if path.name not in {"conftest.py", Path(__file__).name}:
+            assert '"shared" / "data"' not in path.read_text(), path
