@@ -22,8 +22,8 @@ from avalanche.models.utils import is_multi_task_module
 from torch import Tensor, nn
 from torch.func import functional_call, vjp
 
-from strategies.fisher import evaluation_mode
 from strategies.fisher_factors import factors
+from strategies.network import evaluation_mode
 
 
 class GaussNewtonRoot:

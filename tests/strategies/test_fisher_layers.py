@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import rnn as packing
 
-from strategies import fisher_general
+from strategies import per_sample, per_sample_gradients
 from strategies.fisher import diagonal_fisher
 from strategies.fisher_layers import LAYERS
 
@@ -357,13 +357,14 @@ def assert_same(expected, got):
 def general(monkeypatch):
     """The names of all parameters that went the general way."""
     names = set()
-    function = fisher_general.squared_gradients
+    function = per_sample_gradients.together
 
-    def spy(model, values, *arguments):
+    def spy(network, values, *arguments):
         names.update(values)
-        return function(model, values, *arguments)
+        return function(network, values, *arguments)
 
-    monkeypatch.setattr(fisher_general, "squared_gradients", spy)
+    monkeypatch.setattr(per_sample_gradients, "together", spy)
+    monkeypatch.setattr(per_sample, "_in_turn", None)
     return names
 
 
