@@ -8,7 +8,7 @@ came of them would be that of another network.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
@@ -17,6 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from strategies.network import Network
+
+_SAMPLES = 32
+"""Samples of a batch that are looked at."""
 
 _WHAT_TO_DO = (
     "so that it has no gradients of single samples, from which importance is estimated; let every "
@@ -74,16 +77,37 @@ def _of_one(network: Network, sample: Tensor) -> Tensor:
         inside.pop()
 
     try:
-        with _hooks(network.model, enter, leave):
-            return network.of_one(sample).detach()
+        return network.of_one(sample).detach()
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
+        with suppress(Exception), _hooks(network.model, enter, leave):
+            network.of_one(sample)
         layer = _named(network.model, inside[-1] if inside else network.model)
         raise ValueError(
             f"the network takes batches, but no sample by itself: {layer} says '{error}', "
             f"{_WHAT_TO_DO}"
         ) from error
+
+
+def some(x: Tensor) -> Tensor:
+    """Return the samples of a batch that are looked at: some, from the first to the last."""
+    return x[:: -(-len(x) // _SAMPLES)]
+
+
+def close(found: Tensor, right: Tensor, least: float = 0.0) -> bool:
+    """Whether values are right but for rounding.
+
+    Args:
+        found: The values.
+        right: What they should be.
+        least: What else rounding may leave, where the largest value is next to 0.
+    """
+    right = right.nan_to_num(0, 0, 0)
+    share = 2 * tolerance(right)
+    largest = right.abs().max().item() if right.numel() else 0.0
+    atol = share * (largest + least)
+    return torch.allclose(found.nan_to_num(0, 0, 0), right, rtol=0, atol=atol)
 
 
 def tolerance(values: Tensor) -> float:

@@ -27,7 +27,13 @@ import torch
 from torch import Tensor, nn
 
 from strategies import per_sample_gradients
-from strategies.batch_mates import require_independence, rows_that_differ, tolerance
+from strategies.batch_mates import (
+    close,
+    require_independence,
+    rows_that_differ,
+    some,
+    tolerance,
+)
 from strategies.fisher_layers import precise, squared_gradients
 from strategies.network import (
     Network,
@@ -42,10 +48,6 @@ _BATCH = 1024
 
 _BATCH_ELEMENTS = 2**21
 """Elements of inputs and outputs that it holds at most, so that they stay in the cache."""
-
-
-_MATES = 32
-"""Samples of each batch that are looked at for whether they depend on each other."""
 
 
 class Sum(ABC):
@@ -119,7 +121,7 @@ def mean_over_samples(
             found = _at_once(plan, x[part], part) if plan else None
             if found is None:
                 plan = None  # what one batch cannot do the next ones need not try
-                require_independence(network, x[part][:: _step(x[part])])
+                require_independence(network, some(x[part]))
                 found = _in_turn(network, wanted, x[part], part, sum_of)
             for name, value in found.items():
                 totals[name] += value
@@ -220,42 +222,22 @@ def _plan(network: Network, wanted: Mapping[str, Tensor], x: Tensor, sum_of: Sum
         name: torch.zeros_like(wanted[name]) if g is None else sum_of.of_gradients(precise(g))
         for name, g in zip(wanted, expected, strict=True)
     }
-    return plan if _agree(found, right, 2 * tolerance(logits)) else None
-
-
-def _agree(found: Mapping[str, Tensor], right: Mapping[str, Tensor], share: float) -> bool:
-    """Whether values are right up to a share of the largest of the same parameter."""
-    expected = {name: value.nan_to_num(0, 0, 0) for name, value in right.items() if value.numel()}
-    largest = {name: value.abs().max().item() for name, value in expected.items()}
     # Of what is 0, but for rounding, the rounding is left.
-    least = share * max(largest.values(), default=0.0)
-    return all(
-        torch.allclose(
-            found.get(name, torch.zeros_like(value)).nan_to_num(0, 0, 0),
-            value,
-            rtol=0,
-            atol=share * (largest[name] + least),
-        )
-        for name, value in expected.items()
-    )
+    least = max(tolerance(value) * value.abs().max().item() for value in right.values())
+    agree = all(close(found.get(n, torch.zeros_like(v)), v, least) for n, v in right.items())
+    return plan if agree else None
 
 
 def _at_once(plan: _Plan, x: Tensor, part: slice) -> dict[str, Tensor] | None:
     """Return the sums over some samples, or none where vmap cannot follow or finds others."""
     try:
         logits, sums = plan.sums(x, part)
-        some = slice(None, None, _step(x))
-        whole = plan.network(x[some]).detach()
+        whole = plan.network(some(x)).detach()
     except torch.OutOfMemoryError:
         raise
     except Exception:
         return None
-    return None if rows_that_differ(whole, logits[some]).any() else sums
-
-
-def _step(x: Tensor) -> int:
-    """Return how far apart the samples are that are looked at for whether they are mixed."""
-    return -(-len(x) // _MATES)
+    return None if rows_that_differ(whole, some(logits)).any() else sums
 
 
 def _in_turn(

@@ -21,6 +21,7 @@ from torch.nn import Parameter
 
 from strategies.quadratic import add_gradient_, proximal_step_, pull
 from strategies.sharing import SharedParameterPenalty, fitted, learning_rates
+from strategies.sparse import dense_gradients, keep_sparse_
 
 
 @dataclass
@@ -99,9 +100,10 @@ class Regularizer(SharedParameterPenalty):
         if self.settings.application == "gradient" and self.settings.strength > 0:
             at = self._penalised_now(strategy)
             if at.parameters:
-                gradients = [p.grad for p in at.parameters if p.grad is not None]
+                gradients = dense_gradients(at.parameters)
                 strength = self.settings.strength
                 add_gradient_(gradients, at.parameters, at.anchors, at.importances, strength)
+                keep_sparse_(at.parameters, gradients)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:

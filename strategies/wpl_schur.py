@@ -15,6 +15,7 @@ from strategies.gauss_newton import GaussNewtonRoot
 from strategies.schur_complement import ModelTerm, SchurPenalty
 from strategies.settings import WPLSchurSettings
 from strategies.sharing import SharedParameterPenalty, learning_rates
+from strategies.sparse import dense_gradients, keep_sparse_
 
 
 @dataclass
@@ -81,8 +82,9 @@ class WPLSchur(SharedParameterPenalty):
         if self.settings.application == "gradient" and self.settings.strength > 0:
             penalty = self._penalty(strategy, dict.fromkeys(learning_rates(strategy.optimizer), 1))
             if penalty:
-                gradients = [p.grad for p in penalty.parameters if p.grad is not None]
+                gradients = dense_gradients(penalty.parameters)
                 torch._foreach_add_(gradients, penalty.gradient(), alpha=self.settings.strength)
+                keep_sparse_(penalty.parameters, gradients)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
