@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from typing import Any
 
 import torch
@@ -38,7 +39,8 @@ class Network:
             logits: Tensor = avalanche_forward(self.model, x, self.task_label)
         else:
             label = (self.task_label,) if is_multi_task_module(self.model) else ()
-            logits = functional_call(self.model, dict(self.state), (x, *label))
+            state = _once_each(self.model, self.state)
+            logits = functional_call(self.model, state, (x, *label), tie_weights=False)
         return logits
 
     def of_one(self, sample: Tensor) -> Tensor:
@@ -50,6 +52,25 @@ class Network:
                 "expected (1, classes)"
             )
         return logits[0]
+
+
+def _once_each(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return values for all names of tied tensors, but one name only for each layer.
+
+    ``functional_call`` leaves its values behind in a layer that it is given twice, as it is where
+    ties are left to it and a layer has two names (torch 2.15).
+    """
+    named = chain(
+        model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
+    )
+    own = dict(named)
+    values = {id(own[name]): value for name, value in state.items()}
+    return {
+        f"{prefix}.{name}" if prefix else name: values[id(tensor)]
+        for prefix, module in model.named_modules()
+        for name, tensor in chain(module._parameters.items(), module._buffers.items())
+        if id(tensor) in values
+    }
 
 
 @contextmanager

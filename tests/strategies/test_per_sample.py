@@ -105,6 +105,11 @@ def tied(**settings):
     return model
 
 
+def shared_layer():
+    layer = nn.Linear(5, 5)
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Linear(5, CLASSES))
+
+
 def words(layer):
     return Apply(lambda m, x: m.head(m.words(x)), words=layer, head=nn.Linear(4, CLASSES))
 
@@ -152,6 +157,7 @@ RIGHT = {
         tokens,
         1,
     ),
+    "a_layer_of_two_names": (shared_layer, lambda: vectors(5), 1),
     "instance_norm": (
         lambda: nn.Sequential(
             nn.Conv2d(2, 3, 3, bias=False),
@@ -262,6 +268,8 @@ def test_equals_one_backward_pass_a_sample(name, turns):
     )
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert all(p.grad is None for p in parameters.values())
+    now = dict(model.named_parameters())
+    assert all(now[key] is p for key, p in parameters.items())
     for ours, expected in zip(found, loop(model, x), strict=True):
         for key, value in expected.items():
             torch.testing.assert_close(ours[key], value, rtol=1e-8, atol=1e-12, msg=key)
