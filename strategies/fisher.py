@@ -13,22 +13,24 @@ section 5; Kunstner et al., Limitations of the empirical Fisher, NeurIPS 2019.
 Here is what the others compute together:
 
 * ``fisher_factors.py`` has the vectors to go back from, few for each sample;
-* ``fisher_hooks.py`` watches a batch go through the layers of known kinds, for which
-  ``fisher_layers.py`` has all samples' gradients in closed form (``fisher_recurrent.py`` helps);
-* ``fisher_general.py`` differentiates sample by sample by all other parameters.
+* ``per_sample.py`` sums functions of single samples' gradients, for every network;
+* ``fisher_layers.py`` has the squares in closed form for layers of known kinds
+  (``fisher_recurrent.py`` helps).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from strategies import fisher_general, fisher_hooks
 from strategies.fisher_factors import draw_classes, factors
+from strategies.fisher_layers import LAYERS, precise, squared_gradients
+from strategies.network import Network
+from strategies.per_sample import Sum, mean_over_samples
+from strategies.per_sample_uses import Use, backward
 from strategies.settings import Estimator, FisherSettings
 
 
@@ -58,31 +60,60 @@ def diagonal_fisher(
 
     Returns:
         Non-negative tensors of the parameters' shapes, by name.
+
+    Raises:
+        ValueError: The logits of a sample are not the same whatever batch it is in, or the
+            network cannot take a single sample; the error names the layer.
     """
-    totals = {name: torch.zeros_like(value.detach()) for name, value in parameters.items()}
-    every = dict(model.named_parameters(remove_duplicate=False))
-    wanted = {name: every[name] for name in parameters}
     # Drawn at once, so that the labels do not depend on the batches.
     drawn = estimator == "monte_carlo"
     uniform = torch.rand(len(x) if drawn else 0, generator=generator)
-    with evaluation_mode(model), requiring_gradients(model), torch.enable_grad():
-        plan = fisher_hooks.plan(model, wanted.values(), x, task_label)
-        for start in range(0, len(x), plan.batch):
-            part = slice(start, start + plan.batch)
-            logits, uses = fisher_hooks.forward(model, x[part], task_label, plan.layers)
-            p = logits.detach().softmax(dim=-1)
-            labels = draw_classes(p, uniform[part]) if drawn else y[part]
-            known = None if estimator == "exact" else labels
-            sums = fisher_hooks.squared_gradients(logits, uses, plan.axes, factors(p, known))
-            found = {name: sums[own] for name, own in wanted.items() if own in sums}
-            rest = {name: parameters[name] for name in fisher_hooks.in_graph(logits, wanted)}
-            if rest:
-                found |= fisher_general.squared_gradients(
-                    model, rest, x[part], p, known, task_label
-                )
-            for name, value in found.items():
-                totals[name] += value
-    return {name: total / len(x) for name, total in totals.items()}
+
+    def labels(p: Tensor, part: slice) -> Tensor | None:
+        if estimator == "exact":
+            return None
+        return draw_classes(p, uniform[part]) if drawn else y[part]
+
+    return mean_over_samples(Network(model, task_label), parameters, x, _Squares(labels))
+
+
+class _Squares(Sum):
+    """Squared gradients by the factors of the logits' Fisher information.
+
+    Args:
+        labels: Given probabilities (n, C) and which samples they are of, returns their labels
+            (n,), or none for the expectation over labels.
+    """
+
+    kinds = tuple(LAYERS)
+
+    def __init__(self, labels: Callable[[Tensor, slice], Tensor | None]) -> None:
+        self._labels = labels
+
+    def vectors(self, logits: Tensor, part: slice) -> Iterator[Tensor]:
+        """Return the factors."""
+        p = precise(logits).softmax(dim=-1)
+        return factors(p, self._labels(p, part))
+
+    def of_gradients(self, gradients: Tensor) -> Tensor:
+        """Return the squares."""
+        return gradients.square()
+
+    def of_uses(
+        self, logits: Tensor, uses: Sequence[Use], vectors: Iterable[Tensor]
+    ) -> dict[Tensor, Tensor]:
+        """Return the closed forms."""
+        sums = [squared_gradients(use.layer, use.inputs, use.zeros) for use in uses]
+        for gradients in backward(logits, uses, vectors):
+            for total, gradient in zip(sums, gradients, strict=True):
+                total.add(precise(gradient))
+        found: dict[Tensor, Tensor] = {}
+        for use, total in zip(uses, sums, strict=True):
+            weight, bias = total.sums()
+            found[use.weight] = weight.view_as(use.weight)
+            if use.bias is not None:
+                found[use.bias] = bias.view_as(use.bias)
+        return found
 
 
 def fisher_of_training(
@@ -165,28 +196,3 @@ def draw(dataset: Any, count: int, generator: torch.Generator) -> tuple[Tensor, 
         torch.tensor([int(item[1]) for item in items]),
         torch.tensor([int(item[2]) if len(item) > 2 else 0 for item in items]),
     )
-
-
-@contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, each module's own mode restored afterwards."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
-@contextmanager
-def requiring_gradients(model: nn.Module) -> Iterator[None]:
-    """All parameters require gradients, so that every use of one shows in the autograd graph."""
-    before = {p: p.requires_grad for p in model.parameters() if p.is_floating_point()}
-    for parameter in before:
-        parameter.requires_grad_(True)
-    try:
-        yield
-    finally:
-        for parameter, required in before.items():
-            parameter.requires_grad_(required)

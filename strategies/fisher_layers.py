@@ -159,7 +159,7 @@ class _Rows(SquaredGradients):
 
     def sums(self) -> tuple[Tensor, Tensor]:
         """Return (V, D), and zeros for the bias that embeddings lack."""
-        rows = torch.zeros_like(self._layer.weight, requires_grad=False)
+        rows = self._squares.new_zeros(self._layer.weight.shape)
         rows.index_add_(0, self._tokens, self._squares)
         if self._layer.padding_idx is not None:
             rows[self._layer.padding_idx] = 0
@@ -178,36 +178,40 @@ def _linear(_: Any, inputs: Tensor, outputs: Tensor) -> SquaredGradients:
 
 
 def _convolution(layer: Any, inputs: Tensor, outputs: Tensor) -> SquaredGradients:
-    """Take (N, C, ...) and (N, O, ...) with any number of spatial dimensions."""
+    """Take (N, ..., C, *space) and (N, ..., O, *space) with any number of spatial dimensions."""
+    spatial = len(layer.kernel_size)
     mode = "constant" if layer.padding_mode == "zeros" else layer.padding_mode
-    patches = functional.pad(inputs, layer._reversed_padding_repeated_twice, mode=mode)
+    images = inputs.flatten(0, -spatial - 2)
+    patches = functional.pad(images, layer._reversed_padding_repeated_twice, mode=mode)
     for i, (size, stride, dilation) in enumerate(
         zip(layer.kernel_size, layer.stride, layer.dilation, strict=True)
     ):
         patches = patches.unfold(2 + i, dilation * (size - 1) + 1, stride)[..., ::dilation]
-    spatial = len(layer.kernel_size)
     order = (0, 1, *range(2 + spatial, 2 + 2 * spatial), *range(2, 2 + spatial))
-    # (N, C, ..., *kernel) -> (N, C, *kernel, ...) -> (N, G, C / G * kernel, positions)
-    positions = outputs[0, 0].numel()
-    patches = patches.permute(order).reshape(len(inputs), layer.groups, -1, positions)
+    # (M, C, *space, *kernel) -> (M, C, *kernel, *space)
+    patches = patches.permute(order)
+    count, each = len(inputs), len(images) // len(inputs)
+    positions = outputs.shape[outputs.ndim - spatial :].numel()
 
     def arrange(values: Tensor) -> Tensor:
-        return values.reshape(len(values), layer.groups, -1, positions)
+        # (M, ...) -> (N, M / N, G, C / G * kernel, positions), all positions of a sample last
+        grouped = values.reshape(count, each, layer.groups, -1, positions)
+        return grouped.permute(0, 2, 3, 1, 4).flatten(3)
 
-    return _Matrices(patches, arrange(outputs), arrange)
+    return _Matrices(arrange(patches), arrange(outputs), arrange)
 
 
 def _batch_norm(layer: Any, inputs: Tensor, _: Tensor) -> SquaredGradients:
-    """Take (N, C, ...)."""
+    """Take (N, M, C, ...)."""
     mean, variance = layer.running_mean, layer.running_var
-    normalised = functional.batch_norm(inputs, mean, variance, eps=layer.eps)
-    return _Scales(normalised, tuple(range(2, inputs.ndim)))
+    normalised = functional.batch_norm(inputs.flatten(0, 1), mean, variance, eps=layer.eps)
+    return _Scales(normalised.view_as(inputs), (1, *range(3, inputs.ndim)))
 
 
 def _group_norm(layer: Any, inputs: Tensor, _: Tensor) -> SquaredGradients:
-    """Take (N, C, ...)."""
-    normalised = functional.group_norm(inputs, layer.num_groups, eps=layer.eps)
-    return _Scales(normalised, tuple(range(2, inputs.ndim)))
+    """Take (N, M, C, ...)."""
+    normalised = functional.group_norm(inputs.flatten(0, 1), layer.num_groups, eps=layer.eps)
+    return _Scales(normalised.view_as(inputs), (1, *range(3, inputs.ndim)))
 
 
 def _layer_norm(layer: Any, inputs: Tensor, _: Tensor) -> SquaredGradients:
@@ -236,11 +240,33 @@ LAYERS: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], SquaredGradients]]
 
 def covers(layer: nn.Module) -> bool:
     """Whether the gradients of a layer, as it is set up, have a closed form here."""
-    if type(layer) not in LAYERS:
+    # An object's own forward function may do anything.
+    if type(layer) not in LAYERS or "forward" in vars(layer):
+        return False
+    if isinstance(layer, nn.RNNBase):
+        names = [name for names in layer._all_weights for name in names]
+        # Weights made of other parameters, as by ``weight_norm``, are none themselves.
+        return layer.proj_size == 0 and all(name in layer._parameters for name in names)
+    if layer._parameters.get("weight") is None:
         return False
     if isinstance(layer, nn.Embedding):
         return not layer.scale_grad_by_freq
-    if isinstance(layer, nn.RNNBase):
-        return layer.proj_size == 0
     # Without running statistics the samples of a batch depend on each other.
     return not isinstance(layer, nn.modules.batchnorm._BatchNorm) or layer.running_mean is not None
+
+
+def squared_gradients(layer: nn.Module, inputs: Tensor, outputs: Tensor) -> SquaredGradients:
+    """Return empty sums for a layer.
+
+    Args:
+        layer: Of a kind that is covered.
+        inputs: Its inputs, samples first.
+        outputs: Its outputs, samples first, for the shape.
+    """
+    return LAYERS[type(layer)](layer, precise(inputs), precise(outputs))
+
+
+def precise(values: Tensor) -> Tensor:
+    """Return values in a type that many of them can be summed in: half precision cannot."""
+    half = values.dtype in (torch.float16, torch.bfloat16)
+    return values.float() if half else values

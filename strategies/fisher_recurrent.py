@@ -11,6 +11,7 @@ show u and v. The equations are those of the documentation of ``nn.RNN``, ``nn.L
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -27,7 +28,7 @@ class Product(NamedTuple):
     Attributes:
         suffix: What the names of weight and bias end in, such as ``ih_l0``.
         inputs: The vectors (T, N, I), outside the autograd graph.
-        perturbation: Zeros (T, N, O) that are added to the product; a leaf of the graph.
+        perturbation: The zeros (T, N, O) that are added to the product.
     """
 
     suffix: str
@@ -36,21 +37,26 @@ class Product(NamedTuple):
 
 
 def unroll(
-    layer: nn.RNNBase, x: Tensor, state: Any = None
+    layer: nn.RNNBase,
+    input: Tensor,
+    hx: Any = None,
+    *,
+    perturbation: Callable[[Tensor], Tensor] = torch.zeros_like,
 ) -> tuple[tuple[Tensor, Any], list[Product]]:
     """Compute what a recurrent layer returns, in evaluation mode and without projections.
 
     Args:
-        layer: An ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``; its parameters are taken as constants.
-        x: The first argument of the layer, three-dimensional.
-        state: The second.
+        layer: An ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``.
+        input: The first argument of the layer, three-dimensional.
+        hx: The second, the state in which it starts.
+        perturbation: Returns the zeros that are added to a product, given one of its shape.
 
     Returns:
         What the layer returns, and its products.
     """
     directions = 2 if layer.bidirectional else 1
-    steps = x.transpose(0, 1) if layer.batch_first else x
-    states = _initial_states(layer, steps, state, directions)
+    steps = input.transpose(0, 1) if layer.batch_first else input
+    states = _initial_states(layer, steps, hx, directions)
     products: list[Product] = []
     ends: list[State] = []
     for i in range(layer.num_layers):
@@ -58,7 +64,7 @@ def unroll(
         for suffix in (f"l{i}", f"l{i}_reverse")[:directions]:
             backwards = suffix.endswith("reverse")
             sequence = steps.flip(0) if backwards else steps
-            hidden, end, made = _run(layer, suffix, sequence, states[len(ends)])
+            hidden, end, made = _run(layer, suffix, sequence, states[len(ends)], perturbation)
             outputs.append(hidden.flip(0) if backwards else hidden)
             ends.append(end)
             products += made
@@ -80,21 +86,23 @@ def _initial_states(layer: nn.RNNBase, steps: Tensor, state: Any, directions: in
 
 
 def _run(
-    layer: nn.RNNBase, suffix: str, x: Tensor, state: State
+    layer: nn.RNNBase,
+    suffix: str,
+    x: Tensor,
+    state: State,
+    perturbation: Callable[[Tensor], Tensor],
 ) -> tuple[Tensor, State, list[Product]]:
     """Run one direction of one layer over x (T, N, I); return its hidden states (T, N, H)."""
-    weight_ih = getattr(layer, f"weight_ih_{suffix}").detach()
-    weight_hh = getattr(layer, f"weight_hh_{suffix}").detach()
+    weight_ih, weight_hh = (getattr(layer, f"weight_{part}_{suffix}") for part in ("ih", "hh"))
     bias_ih = bias_hh = x.new_zeros(len(weight_hh))
     if layer.bias:
-        bias_ih = getattr(layer, f"bias_ih_{suffix}").detach()
-        bias_hh = getattr(layer, f"bias_hh_{suffix}").detach()
+        bias_ih, bias_hh = (getattr(layer, f"bias_{part}_{suffix}") for part in ("ih", "hh"))
     u = functional.linear(x, weight_ih, bias_ih)
-    du = dv = torch.zeros_like(u, requires_grad=True)
+    du = dv = perturbation(u)
     offsets = [bias_hh] * len(x)
     if isinstance(layer, nn.GRU):
         # Its reset gate multiplies v; in the others only u + v counts, and du serves for both.
-        dv = torch.zeros_like(u, requires_grad=True)
+        dv = perturbation(u)
         offsets = list((bias_hh + dv).unbind(0))
     before, hidden = [], []
     for u_t, offset in zip((u + du).unbind(0), offsets, strict=True):

@@ -15,15 +15,22 @@ dimensions. G itself is never formed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
-from avalanche.models.utils import is_multi_task_module
 from torch import Tensor, nn
-from torch.func import functional_call, vjp
+from torch.func import vjp
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from strategies.fisher import evaluation_mode
+from strategies.batch_mates import close, require_independence, some
 from strategies.fisher_factors import factors
+from strategies.network import Network, Table, differentiable, evaluation_mode, rescaled
+
+_NEEDED = (
+    "the full Fisher information needs a network that autograd goes back through twice, each "
+    "sample by itself (wpl and ewc take a diagonal one, which does not);"
+)
 
 
 class GaussNewtonRoot:
@@ -40,6 +47,10 @@ class GaussNewtonRoot:
 
     Attributes:
         rows: K, how many rows G has.
+
+    Raises:
+        ValueError: The logits of a sample are not the same whatever batch it is in, or autograd
+            cannot go back through the network twice; the error names what does not let it.
     """
 
     def __init__(
@@ -49,23 +60,35 @@ class GaussNewtonRoot:
         names: Sequence[str],
         samples: Sequence[tuple[int, Tensor]],
     ) -> None:
-        multi_task = is_multi_task_module(model)
+        state = {**state, **_rescaled_tables(model, state)}
 
         def logits(*values: Tensor) -> tuple[Tensor, ...]:
             at = {**state, **dict(zip(names, values, strict=True))}
-            return tuple(
-                functional_call(model, at, (x, label) if multi_task else (x,))
-                for label, x in samples
-            )
+            return tuple(Network(model, label, at)(x) for label, x in samples)
 
-        with evaluation_mode(model):
-            linearised: Any = vjp(logits, *(state[name] for name in names))
-        outputs, self._backward = linearised
-        # Going back is linear in the vectors it starts from: its own derivative goes forward.
-        # Unlike forward-mode differentiation it covers all that can be differentiated twice.
-        zeros = [torch.zeros_like(output) for output in outputs]
-        turned: Any = vjp(lambda *vectors: self._backward(vectors), *zeros)
-        _, self._forward = turned
+        with evaluation_mode(model), differentiable(model), sdpa_kernel(SDPBackend.MATH):
+            try:
+                for label, x in samples:
+                    require_independence(Network(model, label, state), some(x))
+                linearised: Any = vjp(logits, *(state[name] for name in names))
+                outputs, self._backward = linearised
+                # Going back is linear in the vectors it starts from: its own derivative goes
+                # forward. Unlike forward-mode differentiation it covers all that can be
+                # differentiated twice.
+                zeros = [torch.zeros_like(output) for output in outputs]
+                turned: Any = vjp(lambda *vectors: self._backward(vectors), *zeros)
+                _, self._forward = turned
+                label, x = samples[-1]
+                right = self._agrees_with(Network(model, label, state), names, x[-1], zeros)
+            except torch.OutOfMemoryError:
+                raise
+            except RuntimeError as error:  # among them NotImplementedError
+                raise ValueError(f"{_NEEDED} this one does not allow it: {error}") from error
+        if not right:
+            raise ValueError(
+                f"{_NEEDED} in this one the gradient of a sample changes with the other samples "
+                "of its batch, as behind embeddings with scale_grad_by_freq"
+            )
         count = sum(len(output) for output in outputs)
         self._factors = [
             torch.stack(list(factors(output.detach().softmax(dim=-1), None)), dim=1) / count**0.5
@@ -73,6 +96,30 @@ class GaussNewtonRoot:
         ]
         self._sizes = [vectors.shape[0] * vectors.shape[1] for vectors in self._factors]
         self.rows = sum(self._sizes)
+
+    @torch.enable_grad()
+    def _agrees_with(
+        self, network: Network, names: Sequence[str], sample: Tensor, zeros: Sequence[Tensor]
+    ) -> bool:
+        """Whether plain autograd finds the same gradients for the last sample, by itself."""
+        state = network.state or {}
+        leaves = {name: state[name].detach().clone().requires_grad_() for name in names}
+        logits = replace(network, state={**state, **leaves}).of_one(sample)
+        generator = torch.Generator().manual_seed(0)
+        vector = torch.randn(len(logits), generator=generator).to(logits)
+        expected = (
+            torch.autograd.grad(logits, list(leaves.values()), vector, materialize_grads=True)
+            if logits.requires_grad
+            else [torch.zeros_like(leaf) for leaf in leaves.values()]
+        )
+        vectors = [torch.zeros_like(part) for part in zeros]
+        vectors[-1][-1] = vector
+        found = self._backward(tuple(vectors))
+        # The way forward is the transpose of the way back.
+        changes = self._forward(tuple(expected))
+        there = sum(((v * c).sum() for v, c in zip(vectors, changes, strict=True)), start=0)
+        back = sum(((g * g).sum() for g in expected), start=0)
+        return all(map(close, [*found, there], [*expected, back]))
 
     def product(self, directions: Sequence[Tensor]) -> Tensor:
         """Return G v of shape (K,).
@@ -94,3 +141,13 @@ class GaussNewtonRoot:
         vectors = [(u.view(len(v), 1, -1) @ v).squeeze(1) for v, u in parts]
         gradients: tuple[Tensor, ...] = self._backward(tuple(vectors))
         return gradients
+
+
+def _rescaled_tables(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of embeddings with a ``max_norm`` as their layers would rescale them."""
+    tables = {f"{n}.weight": m for n, m in model.named_modules() if isinstance(m, Table)}
+    return {
+        name: rescaled(table, state[name])
+        for name, table in tables.items()
+        if table.max_norm is not None and name in state
+    }

@@ -14,7 +14,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 from torch.nn import functional
 
-from strategies.fisher import evaluation_mode
+from strategies.network import evaluation_mode
 from strategies.settings import LwFSettings
 
 

@@ -23,6 +23,7 @@ from strategies import optimizer_metric
 from strategies.optimizer_metric import Denominators
 from strategies.quadratic import add_gradient_, penalty, proximal_step_, pull, stiffness
 from strategies.sharing import SharedParameterPenalty, fitted
+from strategies.sparse import dense_gradients, keep_sparse_
 
 
 @dataclass
@@ -152,9 +153,10 @@ class Regularizer(SharedParameterPenalty):
         self._note_gradients()
         if self.settings.application == "gradient" and self.settings.strength > 0:
             for block in self._blocks_now(strategy.optimizer):
-                gradients = [p.grad for p in block.parameters if p.grad is not None]
+                gradients = dense_gradients(block.parameters)
                 own = (block.parameters, block.anchors, block.importances)
                 add_gradient_(gradients, *own, self.settings.strength)
+                keep_sparse_(block.parameters, gradients)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:

@@ -8,20 +8,20 @@ The absolute value is taken sample by sample: the gradient of a batch's sum is s
 samples of different signs cancel, and the more so the larger the batch. For a linear layer that
 multiplies one vector a_n a sample, where the gradient by its output is g_n, the sum over samples
 is ``|g|^T |a|``; a recurrent layer is two linear layers over steps, see ``fisher_recurrent.py``.
-All other parameters are differentiated by sample by sample.
+All other parameters are differentiated by sample by sample, see ``per_sample.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
-from avalanche.models.utils import is_multi_task_module
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
 
-from strategies import fisher_hooks
-from strategies.fisher import evaluation_mode, requiring_gradients
+from strategies.fisher_layers import precise
+from strategies.network import Network
+from strategies.per_sample import Sum, mean_over_samples
+from strategies.per_sample_uses import Use, backward
 
 _CHUNK_ELEMENTS = 2**22
 """Elements of per-sample gradients held at once; more leaves the processor's cache."""
@@ -43,47 +43,42 @@ def output_sensitivity(
 
     Returns:
         Non-negative tensors of the parameters' shapes, by name.
+
+    Raises:
+        ValueError: The logits of a sample are not the same whatever batch it is in, or the
+            network cannot take a single sample; the error names the layer.
     """
-    totals = {name: torch.zeros_like(value.detach()) for name, value in parameters.items()}
-    every = dict(model.named_parameters(remove_duplicate=False))
-    wanted = {name: every[name] for name in parameters}
-    with evaluation_mode(model), requiring_gradients(model), torch.enable_grad():
-        plan = fisher_hooks.plan(model, wanted.values(), x, task_label)
-        layers = [layer for layer in plan.layers if isinstance(layer, nn.Linear | nn.RNNBase)]
-        for part in torch.split(x, plan.batch):
-            logits, uses = fisher_hooks.forward(model, part, task_label, layers)
-            sums = _of_products(logits, uses, plan.axes)
-            found = {name: sums[own] for name, own in wanted.items() if own in sums}
-            rest = fisher_hooks.in_graph(logits, wanted)
-            if rest:
-                found |= _of_any(model, {name: wanted[name] for name in rest}, part, task_label)
-            for name, value in found.items():
-                totals[name] += value
-    return {name: total / len(x) for name, total in totals.items()}
+    return mean_over_samples(Network(model, task_label), parameters, x, _AbsoluteValues())
 
 
-def _of_products(
-    logits: Tensor, uses: list[fisher_hooks.Use], axes: Mapping[Tensor, int]
-) -> dict[Tensor, Tensor]:
-    """Sum absolute gradients by the weights and biases whose use was noted, over samples."""
-    if not uses or not logits.requires_grad:
-        return {}
-    gradients = torch.autograd.grad(
-        logits,
-        [use.zeros for use in uses],
-        2 * logits.detach(),
-        retain_graph=True,
-        materialize_grads=True,
-    )
-    found: dict[Tensor, Tensor] = {}
-    for use, gradient in zip(uses, gradients, strict=True):
-        axis = axes[use.weight]
-        a = use.inputs.movedim(axis, 0).reshape(len(logits), -1, use.inputs.shape[-1])
-        g = gradient.movedim(axis, 0).reshape(len(logits), -1, gradient.shape[-1])
-        found[use.weight] = _absolute_products(g, a)
-        if use.bias is not None:
-            found[use.bias] = g.sum(dim=1).abs().sum(dim=0)
-    return found
+class _AbsoluteValues(Sum):
+    """Absolute gradients of the logits' squared norm."""
+
+    kinds = (nn.Linear, nn.RNNBase)
+
+    def vectors(self, logits: Tensor, part: slice) -> list[Tensor]:
+        """Return the norm's gradient by the logits."""
+        return [2 * precise(logits)]
+
+    def of_gradients(self, gradients: Tensor) -> Tensor:
+        """Return the absolute values."""
+        return gradients.abs()
+
+    def of_uses(
+        self, logits: Tensor, uses: Sequence[Use], vectors: Iterable[Tensor]
+    ) -> dict[Tensor, Tensor]:
+        """Return the sums for weights that multiply vectors of the samples."""
+        found: dict[Tensor, Tensor] = {}
+        for gradients in backward(logits, uses, vectors):
+            for use, gradient in zip(uses, gradients, strict=True):
+                a, g = (
+                    precise(values).reshape(len(logits), -1, values.shape[-1])
+                    for values in (use.inputs, gradient)
+                )
+                found[use.weight] = _absolute_products(g, a)
+                if use.bias is not None:
+                    found[use.bias] = g.sum(dim=1).abs().sum(dim=0)
+        return found
 
 
 def _absolute_products(g: Tensor, a: Tensor) -> Tensor:
@@ -93,31 +88,3 @@ def _absolute_products(g: Tensor, a: Tensor) -> Tensor:
     size = max(1, _CHUNK_ELEMENTS // (g.shape[-1] * a.shape[-1]))
     parts = zip(torch.split(g, size), torch.split(a, size), strict=True)
     return torch.stack([(g_n.mT @ a_n).abs().sum(dim=0) for g_n, a_n in parts]).sum(dim=0)
-
-
-@torch.no_grad()
-def _of_any(
-    model: nn.Module, values: Mapping[str, Tensor], x: Tensor, task_label: int
-) -> dict[str, Tensor]:
-    """Sum absolute gradients by any parameters over samples: slow, but always right."""
-    label = (task_label,) if is_multi_task_module(model) else ()
-    constants = {name: value.detach() for name, value in values.items()}
-
-    def squared_norm(theta: dict[str, Tensor], sample: Tensor) -> Tensor:
-        logits: Tensor = functional_call(model, theta, (sample[None], *label))
-        return logits.square().sum()
-
-    sums = {name: torch.zeros_like(value) for name, value in constants.items()}
-    # torch cannot batch over recurrent layers, and cuDNN not go back through them in evaluation.
-    if any(isinstance(module, nn.RNNBase) for module in model.modules()):
-        with torch.backends.cudnn.flags(enabled=False):
-            for sample in x:
-                for name, gradient in grad(squared_norm)(constants, sample).items():
-                    sums[name] += gradient.abs()
-        return sums
-    together = vmap(grad(squared_norm), in_dims=(None, 0))
-    chunk = max(1, _CHUNK_ELEMENTS // sum(value.numel() for value in constants.values()))
-    for part in torch.split(x, chunk):
-        for name, gradients in together(constants, part).items():
-            sums[name] += gradients.abs().sum(dim=0)
-    return sums

@@ -11,6 +11,7 @@ from torch.nn import Parameter
 
 from strategies.regularizer import Regularizer
 from strategies.settings import SISettings
+from strategies.sparse import dense_gradients
 
 
 @dataclass
@@ -59,7 +60,7 @@ class SI(Regularizer):
         step = self._step
         if step is None or step.with_gradient != now:
             step = self._step = self._new_step(now)
-        gradients = [p.grad for p in step.parameters if p.grad is not None]
+        gradients = dense_gradients(step.parameters)
         torch._foreach_copy_(step.before, step.parameters)
         # Copied: the penalty, clipping or the optimizer (Nesterov) may change them in place.
         torch._foreach_copy_(step.gradients, gradients)

@@ -11,6 +11,7 @@ from torch.nn import Parameter
 from strategies.fisher import fisher_of_training
 from strategies.regularizer import Regularizer
 from strategies.settings import WPLSettings
+from strategies.sparse import dense_gradients, keep_sparse_
 
 
 class WPL(Regularizer):
@@ -40,8 +41,9 @@ class WPL(Regularizer):
         """Add the gradient of the priors, then what every regularizer adds."""
         if self.settings.weight_decay > 0 and self.models_seen > 0:
             trained: list[Tensor] = [p for p in self._parameters.values() if p.grad is not None]
-            gradients = [p.grad for p in trained if p.grad is not None]
+            gradients = dense_gradients(trained)
             torch._foreach_add_(gradients, trained, alpha=self.settings.weight_decay)
+            keep_sparse_(trained, gradients)
         super().before_update(strategy, *arguments, **keywords)
 
     def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:

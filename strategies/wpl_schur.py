@@ -17,6 +17,7 @@ from strategies.gauss_newton import GaussNewtonRoot
 from strategies.schur_complement import Metric, ModelTerm, SchurPenalty
 from strategies.settings import WPLSchurSettings
 from strategies.sharing import SharedParameterPenalty
+from strategies.sparse import dense_gradients, keep_sparse_
 
 
 @dataclass
@@ -96,8 +97,9 @@ class WPLSchur(SharedParameterPenalty):
             names = self._penalised()
             penalty = self._penalty(strategy.model, names, [1.0] * len(names))
             if penalty:
-                gradients = [p.grad for p in penalty.parameters if p.grad is not None]
+                gradients = dense_gradients(penalty.parameters)
                 torch._foreach_add_(gradients, penalty.gradient(), alpha=self.settings.strength)
+                keep_sparse_(penalty.parameters, gradients)
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:

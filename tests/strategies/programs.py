@@ -329,5 +329,5 @@ class Alternating(nn.Module):
         self.calls = 0
 
     def forward(self, x):
-        self.calls += 1
+        self.calls += self.training
         return (self.odd if self.calls % 2 else self.even)(x)

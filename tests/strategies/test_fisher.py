@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from strategies import fisher_general, fisher_hooks, fisher_layers
+from strategies import fisher_layers, per_sample, per_sample_gradients
 from strategies.fisher import diagonal_fisher, draw
 
 SAMPLES = 7
@@ -351,12 +351,12 @@ def test_does_not_depend_on_batches_and_chunks(monkeypatch, name, estimator):
         return diagonal_fisher(model, wanted, x, y, estimator=estimator, task_label=label)
 
     whole = estimate()
-    monkeypatch.setattr(fisher_hooks, "_BATCH", 3)
-    for module in (fisher_general, fisher_layers):
+    monkeypatch.setattr(per_sample, "_BATCH", 3)
+    for module in (per_sample_gradients, fisher_layers):
         monkeypatch.setattr(module, "_CHUNK_ELEMENTS", 1)
     for key, value in estimate().items():
         torch.testing.assert_close(value, whole[key], rtol=1e-10, atol=1e-14, msg=key)
-    monkeypatch.setattr(fisher_hooks, "_BATCH_ELEMENTS", 1)
+    monkeypatch.setattr(per_sample, "_BATCH_ELEMENTS", 1)
     for key, value in estimate().items():
         torch.testing.assert_close(value, whole[key], rtol=1e-10, atol=1e-14, msg=key)
 
@@ -371,7 +371,7 @@ def test_batches_do_not_change_the_labels_drawn(monkeypatch):
         return diagonal_fisher(model, wanted, x, y, estimator="monte_carlo", generator=generator())
 
     whole = estimate()
-    monkeypatch.setattr(fisher_hooks, "_BATCH", 2)
+    monkeypatch.setattr(per_sample, "_BATCH", 2)
     for key, value in estimate().items():
         torch.testing.assert_close(value, whole[key], rtol=1e-10, atol=1e-14, msg=key)
 

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import rnn as packing
 
-from strategies import fisher_general
+from strategies import per_sample, per_sample_gradients
 from strategies.fisher import diagonal_fisher
 from strategies.fisher_layers import LAYERS
 
@@ -153,6 +153,23 @@ CLOSED = {
         recurrent(nn.LSTM, read=lambda output, last: last[1].transpose(0, 1), num_layers=2),
         vectors(4, 3),
     ),
+    "samples_and_steps_in_one": lambda: (
+        Apply(
+            lambda m, x: m.head(m.body(x.flatten(0, 1)).view(len(x), -1).tanh()),
+            body=nn.Linear(5, 4),
+            head=nn.Linear(12, CLASSES),
+        ),
+        vectors(3, 5),
+    ),
+    "positions": lambda: (
+        Apply(
+            lambda m, x: m.head((m.token(x) + m.place(torch.arange(5))).mean(dim=1)),
+            token=nn.Embedding(9, 3),
+            place=nn.Embedding(5, 3),
+            head=nn.Linear(3, CLASSES),
+        ),
+        tokens(),
+    ),
     "cnn": lambda: (
         nn.Sequential(
             nn.Conv2d(2, 4, 3, bias=False),
@@ -268,25 +285,6 @@ OTHERS = {
         vectors(5),
         {"body.weight"},
     ),
-    "samples_and_steps_in_one": lambda: (
-        Apply(
-            lambda m, x: m.head(m.body(x.flatten(0, 1)).view(len(x), -1).tanh()),
-            body=nn.Linear(5, 4),
-            head=nn.Linear(12, CLASSES),
-        ),
-        vectors(3, 5),
-        {"body.weight", "body.bias"},
-    ),
-    "positions": lambda: (
-        Apply(
-            lambda m, x: m.head((m.token(x) + m.place(torch.arange(5))).mean(dim=1)),
-            token=nn.Embedding(9, 3),
-            place=nn.Embedding(5, 3),
-            head=nn.Linear(3, CLASSES),
-        ),
-        tokens(),
-        {"place.weight"},
-    ),
     "plain_parameter": lambda: (
         Apply(
             lambda m, x: m.head(x * m.scale["by"]),
@@ -311,15 +309,10 @@ OTHERS = {
         {f"0.self_attn.{n}" for n in ("in_proj_weight", "in_proj_bias")}
         | {f"0.self_attn.out_proj.{n}" for n in ("weight", "bias")},
     ),
-    "packed_sequences": lambda: (
-        Apply(packed, rnn=nn.GRU(3, 4, batch_first=True), head=nn.Linear(4, CLASSES)),
-        vectors(4, 3),
-        {"rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0"},
-    ),
-    "projections": lambda: (
-        recurrent(nn.LSTM, proj_size=2),
-        vectors(4, 3),
-        {f"rnn.{n}_l0" for n in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")},
+    "slopes": lambda: (
+        headed(nn.Sequential(nn.Conv1d(2, 4, 2), nn.PReLU(4)), 16),
+        images(2, 5),
+        {"body.1.weight"},
     ),
     "embedding_by_frequency": lambda: (
         headed(nn.Embedding(9, 3, scale_grad_by_freq=True), 15),
@@ -331,6 +324,15 @@ OTHERS = {
         vectors(5),
         {"body.weight"},
     ),
+}
+
+# name -> (network, inputs); one sample after the other
+IN_TURN = {
+    "packed_sequences": lambda: (
+        Apply(packed, rnn=nn.GRU(3, 4, batch_first=True), head=nn.Linear(4, CLASSES)),
+        vectors(4, 3),
+    ),
+    "projections": lambda: (recurrent(nn.LSTM, proj_size=2), vectors(4, 3)),
 }
 
 
@@ -357,13 +359,14 @@ def assert_same(expected, got):
 def general(monkeypatch):
     """The names of all parameters that went the general way."""
     names = set()
-    function = fisher_general.squared_gradients
+    function = per_sample_gradients.together
 
-    def spy(model, values, *arguments):
+    def spy(network, values, *arguments):
         names.update(values)
-        return function(model, values, *arguments)
+        return function(network, values, *arguments)
 
-    monkeypatch.setattr(fisher_general, "squared_gradients", spy)
+    monkeypatch.setattr(per_sample_gradients, "together", spy)
+    monkeypatch.setattr(per_sample, "_in_turn", None)
     return names
 
 
@@ -383,6 +386,13 @@ def test_all_others_equal_the_loop_the_general_way(name, estimator, general):
     assert_same(*estimates(model, x, estimator))
     used = dict(model.named_parameters()).keys()
     assert general == expected & used
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+@pytest.mark.parametrize("name", IN_TURN)
+def test_what_cannot_be_batched_equals_the_loop(name, estimator):
+    torch.manual_seed(0)
+    assert_same(*estimates(*IN_TURN[name](), estimator))
 
 
 def test_every_covered_layer_is_tested():
@@ -419,7 +429,7 @@ def test_frozen_parameters_are_estimated_and_stay_frozen(name):
 
 @pytest.mark.parametrize("name", ["linear", "packed_sequences"])
 def test_gradients_are_required_as_before_after_an_error(name):
-    model, x, *_ = {**CLOSED, **OTHERS}[name]()
+    model, x, *_ = {**CLOSED, **IN_TURN}[name]()
     first = next(model.parameters()).requires_grad_(False)
     with pytest.raises(RuntimeError):
         diagonal_fisher(model, dict(model.named_parameters()), x[..., :2], torch.zeros(SAMPLES))

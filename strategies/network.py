@@ -1,0 +1,153 @@
+"""A classifier as it is evaluated: a function of samples, whose layers can be looked into."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any
+
+import torch
+from avalanche.models.utils import avalanche_forward, is_multi_task_module
+from torch import Tensor, nn
+from torch.func import functional_call
+
+Table = nn.Embedding | nn.EmbeddingBag
+
+
+@dataclass(frozen=True)
+class Network:
+    """A model for one task label.
+
+    Attributes:
+        model: Returns logits (N, C) for inputs (N, ...); an Avalanche ``MultiTaskModule`` is
+            called with the label.
+        task_label: Which model of a bank.
+        state: Values of parameters and buffers, by name; the model's own where there are none.
+    """
+
+    model: nn.Module
+    task_label: int = 0
+    state: Mapping[str, Tensor] | None = None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the logits of a batch."""
+        if self.state is None:
+            logits: Tensor = avalanche_forward(self.model, x, self.task_label)
+        else:
+            label = (self.task_label,) if is_multi_task_module(self.model) else ()
+            state = _once_each(self.model, self.state)
+            logits = functional_call(self.model, state, (x, *label), tie_weights=False)
+        return logits
+
+    def of_one(self, sample: Tensor) -> Tensor:
+        """Return the logits (C,) of a sample that is a batch by itself."""
+        logits = self(sample[None])
+        if logits.ndim != 2 or len(logits) != 1:
+            raise ValueError(
+                f"for a batch of one sample the logits have the shape {tuple(logits.shape)}; "
+                "expected (1, classes)"
+            )
+        return logits[0]
+
+
+def _once_each(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return values for all names of tied tensors, but one name only for each layer.
+
+    ``functional_call`` leaves its values behind in a layer that it is given twice, as it is where
+    ties are left to it and a layer has two names (torch 2.15).
+    """
+    named = chain(
+        model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
+    )
+    own = dict(named)
+    values = {id(own[name]): value for name, value in state.items()}
+    return {
+        f"{prefix}.{name}" if prefix else name: values[id(tensor)]
+        for prefix, module in model.named_modules()
+        for name, tensor in chain(module._parameters.items(), module._buffers.items())
+        if id(tensor) in values
+    }
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, each module's own mode restored afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
+def requiring_gradients(model: nn.Module) -> Iterator[None]:
+    """All parameters require gradients, so that every use of one shows in the autograd graph."""
+    before = {p: p.requires_grad for p in model.parameters() if p.is_floating_point()}
+    for parameter in before:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter, required in before.items():
+            parameter.requires_grad_(required)
+
+
+@contextmanager
+def differentiable(model: nn.Module) -> Iterator[None]:
+    """Take from a model what autograd cannot follow, or only once; the values stay the same.
+
+    Embeddings have dense gradients. Where they have a ``max_norm``, and so rescale in place the
+    rows that they look up, all rows are rescaled at once, and put back afterwards. What is
+    compiled runs as it was written. cuDNN, which cannot go back through recurrent layers in
+    evaluation mode, leaves those alone.
+    """
+    tables = [module for module in model.modules() if isinstance(module, Table)]
+    settings = [(table, table.sparse, table.max_norm) for table in tables]
+    weights = {t.weight: t.weight.detach().clone() for t in tables if t.max_norm is not None}
+    with ExitStack() as stack:
+        if "torch._dynamo" in sys.modules:  # nothing is compiled without it
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        try:
+            for table in tables:
+                if table.max_norm is not None:
+                    table.weight.data.copy_(rescaled(table, table.weight))
+                table.sparse, table.max_norm = False, None
+            yield
+        finally:
+            for table, sparse, max_norm in settings:
+                table.sparse, table.max_norm = sparse, max_norm
+            for weight, value in weights.items():
+                weight.data.copy_(value)
+
+
+def rescaled(table: Table, weight: Tensor) -> Tensor:
+    """Return a copy of a table's weight in which no row is longer than its ``max_norm``."""
+    copy = weight.detach().clone()
+    if table.max_norm is None:
+        return copy
+    rows = torch.arange(len(copy), device=copy.device)
+    return torch.embedding_renorm_(copy, rows, table.max_norm, table.norm_type)
+
+
+@contextmanager
+def replaced_forward(layers: Iterable[nn.Module], call: Callable[..., Any]) -> Iterator[None]:
+    """Let ``call(layer, forward, *args, **kwargs)`` stand in for the layers' forward functions.
+
+    Hooks of the layers see what it is given and what it returns.
+    """
+    replaced = list(layers)
+    for layer in replaced:
+        vars(layer)["forward"] = partial(call, layer, layer.forward)
+    try:
+        yield
+    finally:
+        for layer in replaced:
+            del vars(layer)["forward"]

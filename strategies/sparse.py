@@ -1,0 +1,29 @@
+"""Sparse gradients, as ``nn.Embedding(sparse=True)`` has them, beside dense ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from torch import Tensor
+
+
+def dense_gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
+    """Return the gradients of all parameters that have one: themselves, or dense copies."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    return [g.to_dense() if g.is_sparse else g for g in gradients]
+
+
+def keep_sparse_(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
+    """Set the gradients that are sparse to dense ones, kept sparse.
+
+    Some optimizers, such as ``torch.optim.SparseAdam``, take no others. Rows of zeros are left
+    out.
+
+    Args:
+        parameters: All have gradients.
+        gradients: What ``dense_gradients`` returned for them, changed in place.
+    """
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        before = parameter.grad
+        if before is not None and before.is_sparse:
+            parameter.grad = gradient.to_sparse(before.sparse_dim())
