@@ -109,6 +109,11 @@ class ForgetsMomentum(L2):
         return optimizer_metric.learning_rates(optimizer)
 
 
+class TellsNoPenalty(L2):
+    def penalty(self, model):
+        return torch.zeros(())
+
+
 class WithStateDict(L2):
     def state_dict(self):
         return {"importances": self.importances, "anchors": self.anchors, "seen": self.models_seen}
@@ -148,6 +153,7 @@ FAULTS = {
     KeepsEveryModel: {"memory grows as declared"},
     NeedsTensors: {"works in plain Avalanche"},
     ForgetsMomentum: {"rests at the minimum"},
+    TellsNoPenalty: {"rests at the minimum"},
     WithHalfAStateDict: {"the state dict holds everything"},
 }
 

@@ -116,7 +116,22 @@ def _half_way(candidate: Candidate) -> tuple[float, Tensor, Tensor]:
         found = _minimum(model, lambda s=strength: s * plugin.penalty(model))  # type: ignore[misc]
         if (found - first).norm() < 0.6 * free:
             return strength, found, first
+    sgd = _OPTIMIZERS["SGD"]
+    without, with_most = (_end(candidate, strength, sgd) for strength in (0.0, _STRENGTHS[-1]))
+    if (with_most - without).norm() > _TOLERANCE * free:
+        raise BrokenError(
+            f"penalty(model) tells of no effect up to strength {_STRENGTHS[-1]:g}, but training "
+            "has one: it is not what is applied"
+        )
     raise NotApplicableError("no strength has an effect on a linear model")
+
+
+def _end(candidate: Candidate, strength: float, make: MakeOptimizer) -> Tensor:
+    """Return where the training of both models ends, the second behind an optimizer."""
+    strategy = _after_the_first(candidate, strength)
+    strategy.optimizer = make(strategy.model.parameters())
+    _train(strategy, 1)
+    return _flat(strategy.model)
 
 
 def _rests_at_the_minimum(candidate: Candidate) -> str:
@@ -127,10 +142,7 @@ def _rests_at_the_minimum(candidate: Candidate) -> str:
     strength, expected, first = _half_way(candidate)
     wrong, worst = [], 0.0
     for name, make in _OPTIMIZERS.items():
-        strategy = _after_the_first(candidate, strength)
-        strategy.optimizer = make(strategy.model.parameters())
-        _train(strategy, 1)
-        away = _flat(strategy.model) - expected
+        away = _end(candidate, strength, make) - expected
         gap = float(away.norm() / (expected - first).norm())
         worst = max(worst, gap)
         if not gap < _TOLERANCE:
