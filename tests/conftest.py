@@ -1,4 +1,4 @@
-"""Real data sets, which the tests take where they find them."""
+"""What all tests share: one thread a process, and real data sets where there are any."""
 
 import os
 from pathlib import Path
@@ -6,6 +6,10 @@ from pathlib import Path
 import pytest
 
 from benchmark.data.catalog import data_root
+
+# One thread a process, as in a run's worker: several processes with two each wait for one another.
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
 
 def find_real_data(name):
