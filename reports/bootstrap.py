@@ -1,6 +1,6 @@
 """Intervals over seeds: one for every number, 95 %, fixed random numbers where any are drawn.
 
-All of them are Student's: the value -+ ``t(97.5 %, seeds - 1)`` standard errors, cut off at the
+Nearly all are Student's: the value -+ ``t(97.5 %, seeds - 1)`` standard errors, cut off at the
 ends of what the number can be (an accuracy is not above 1; the truth is not there, either, so
 that nothing is covered less often). Only the standard error differs:
 
@@ -8,12 +8,18 @@ that nothing is covered less often). Only the standard error differs:
   initial weights: what a seed does in all scenarios is taken together before it is squared, as
   for clustered observations. Source: Cameron & Miller, A Practitioner's Guide to Cluster-Robust
   Inference, Journal of Human Resources 50 (2015);
-* that of **everything else** (interquartile mean, median, hypervolume) is found by a bootstrap that
-  draws whole seeds, each with all that it did (``student_estimate``, ``seed_weights``). Sources:
-  Efron & Tibshirani, An Introduction to the Bootstrap (1993), section 12, and Hesterberg, What
-  Teachers Should Know About the Bootstrap, The American Statistician 69 (2015), who also says what
-  to multiply the error of functions of means by: ``sqrt(n / (n - 1))``, since resampling
-  underrates it. That of order statistics it does not underrate.
+* that of an **interquartile mean, median or hypervolume** is found by a bootstrap that draws whole
+  seeds, each with all that it did (``student_estimate``, ``seed_weights``). Sources: Efron &
+  Tibshirani, An Introduction to the Bootstrap (1993), section 12, and Hesterberg, What Teachers
+  Should Know About the Bootstrap, The American Statistician 69 (2015), who also says what to
+  multiply the error of functions of means by: ``sqrt(n / (n - 1))``, since resampling underrates
+  it. That of order statistics it does not underrate.
+
+The others: a **share of fine-tuning's forgetting**, and the difference of two, has Fieller's
+interval (``reports/ratio.py``); over several scenarios, and for ``palimpsest compare``, where there
+is no Fieller's, Student's of what is linear in the seeds (``ratio.linearised``). A **share of pairs
+that are won** has Wilson's (``comparison.compare``), and the difference of two groups of different
+seeds Welch's (``difference.unpaired_difference``).
 
 Below ``statistics.FEWEST_SEEDS`` seeds there is no interval: what is shown are the seeds.
 
@@ -103,6 +109,8 @@ class Estimate:
         seeds: Of a mean, what each seed has: of several scenarios its mean over them, and nothing
             where they have different seeds.
         strays: Seeds that are far from all others, of a mean of fractions.
+        parts: Of a ratio of means, whose seeds have no value of their own, what it is a ratio of,
+            by name: as far as it has strays.
     """
 
     value: float | None
@@ -111,6 +119,7 @@ class Estimate:
     n: int
     seeds: tuple[float, ...] = ()
     strays: Strays | None = None
+    parts: tuple[tuple[str, Estimate], ...] = ()
 
     @property
     def minimum(self) -> float | None:

@@ -10,24 +10,27 @@ from reports.cells import FINETUNE, Cell, by_scenario, strength_text
 from reports.choice import Choice, budgets
 from reports.coincidence import coincidence_sentences
 from reports.collapse import GAP
-from reports.formatting import several
-from reports.frontier import UPPER_BOUNDS
+from reports.comparison import Comparison
+from reports.formatting import ranges, several
 from reports.instability import instability_sentences
-from reports.permutation import smallest_p
+from reports.ranking import Standing
 from reports.ratio import NOTHING
 from reports.statistics import CONFIDENCE, FEWEST_SEEDS
 
 ENOUGH_SEEDS = 5
 
-_MEANS = ("stability", "learning_accuracy", "average_accuracy")
+_MEANS = ("stability", "learning_accuracy", "average_accuracy", "forgetting")
 
 
-def caveats(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[str]:
+def caveats(
+    cells: Sequence[Cell], choices: Sequence[Choice], standings: Sequence[Standing]
+) -> list[str]:
     """Say what weakens the conclusions of exactly these runs.
 
     Args:
         cells: All of a report.
         choices: What ``choice.choose`` found for them.
+        standings: What ``ranking.ranking`` made of these.
     """
     found: dict[str, list[str]] = {}
     for scenario, members in by_scenario(cells).items():
@@ -38,6 +41,7 @@ def caveats(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[str]:
             *instability_sentences(done),
             *_scenario_caveats(done),
             *_choice_caveats(own),
+            *_test_caveats([s for s in standings if s.scenarios == (scenario,)]),
             *coincidence_sentences(members),
         ):
             found.setdefault(text, []).append(scenario)
@@ -101,20 +105,49 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
             f"the strength of {', '.join(alone)} was chosen on the seed on which it is reported: "
             "one seed has no other half, and what is reported flatters."
         )
-    pairs = [len(choice.reported.done) for choice in choices if choice.reported is not None]
-    tests = sum(choice.kind not in UPPER_BOUNDS for choice in choices if choice.cell) - 1
-    if tests < 1 or max(pairs) < 2:
-        return
-    least = smallest_p(max(pairs))
-    corrected = min(1.0, tests * least)
-    if corrected > 1 - CONFIDENCE:
+
+
+def _test_caveats(standings: Sequence[Standing]) -> Iterator[str]:
+    """Say which comparisons have so few seeds that no test of them can reach 5 %, by any metric."""
+    plain = [_reach([row.against_finetune for row in s.rows]) for s in standings]
+    best = [_reach([row.against_best for row in s.rows], s.pairs) for s in standings]
+    found: dict[str, list[str]] = {}
+    for other, reached, noun in (
+        ("fine-tuning", plain, "tests"), ("the best", best, "pairs of strategies"),
+    ):  # fmt: skip
+        corrected, least, seeds, tests = min(filter(None, reached), default=(0.0, 0.0, 0, 0))
+        if corrected <= 1 - CONFIDENCE:
+            continue
         smallest = f"the smallest p-value is {least:.2g}"
         if least <= 1 - CONFIDENCE:
-            smallest += f", after Holm’s correction for {tests} {corrected:.2g}"
+            smallest += f", after Holm’s correction for {tests} {noun} {corrected:.2g}"
+        why = f"can reach 5 % with {several(seeds, 'seed')} ({smallest})"
+        found.setdefault(why, []).append(other)
+    for why, others in found.items():
         yield (
-            f"with {several(max(pairs), 'seed')} no paired test can reach 5 % ({smallest}): read "
-            "sizes and intervals, not p-values."
+            f"no paired test against {' or '.join(others)} {why}: read sizes and intervals, not "
+            "p-values."
         )
+
+
+def _reach(
+    compared: Sequence[Comparison | None], family: int | None = None
+) -> tuple[float, float, int, int] | None:
+    """Return the smallest p-value that a family of tests can give, ``None`` where none was made.
+
+    Args:
+        compared: The comparisons that were made.
+        family: For how many tests they are corrected; for themselves where ``None``.
+
+    Returns:
+        It after Holm's correction and before, of how many seeds, and corrected for how many.
+    """
+    tested = [one for one in compared if one is not None and one.p is not None]
+    if not tested:
+        return None
+    most = max(tested, key=lambda one: one.seeds)
+    tests = len(tested) if family is None else family
+    return min(1.0, tests * most.smallest_p), most.smallest_p, most.seeds, tests
 
 
 def _collapses(done: Sequence[Cell]) -> Iterator[str]:
@@ -144,8 +177,9 @@ def _missing_references(done: Sequence[Cell]) -> Iterator[str]:
         if not have:
             yield f"no {name}, which needs a reference: add the strategy {kind} to the suite."
         elif seeds - have:
-            missing = ", ".join(str(seed) for seed in sorted(seeds - have))
-            yield f"{name} lacks seed {missing}, for which no run of {kind} finished."
+            lacking = sorted(seeds - have)
+            missing = f"seed{'s' * (len(lacking) > 1)} {ranges(lacking)}"
+            yield f"{name} lacks {missing}, for which no run of {kind} finished."
 
 
 def _little_forgetting(done: Sequence[Cell]) -> Iterator[str]:

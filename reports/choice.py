@@ -227,7 +227,7 @@ def _choice(cells: Sequence[Cell]) -> Choice:
     shared = set.intersection(*map(set, possible)) if possible else set()
     tried = []
     for cell, found, why in zip(cells, scores, excluded, strict=True):
-        values = [score for seed, score in found.items() if why or seed in shared]
+        values = {seed: score for seed, score in found.items() if why or seed in shared}
         tried.append(Tried(cell, mean_estimate({"": values}, ACCURACY), why))
     chosen, reason = _chosen(tried)
     reported = chosen

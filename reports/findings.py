@@ -10,10 +10,8 @@ from reports.cells import FINETUNE, INDEPENDENT, REFERENCES, Cell, by_scenario
 from reports.choice import Choice
 from reports.comparison import compare
 from reports.formatting import bracketed, percent, several
-from reports.ratio import NOTHING, REDUCTION, UNCLEAR
+from reports.ratio import NOTHING, REDUCTION
 from reports.statistics import CHANGE
-
-_LITTLE = {NOTHING: "less than a point", UNCLEAR: "nothing that is clearly above zero"}
 
 
 @dataclass(frozen=True)
@@ -62,18 +60,11 @@ def _references(done: Sequence[Cell]) -> str:
             loss = cell.interval("forgetting")
             seeds, alike = _seeds(loss, learned)
             reached = bracketed(learned, "%", seeds=alike)
-            if cell.removed.reason is not None:
-                gain = bracketed(loss, "points", signed=True, seeds=alike)
-                forgotten = _LITTLE[cell.removed.reason]
-                sentences.append(
-                    f"With {name}, earlier models forget {forgotten} (forgetting {gain}), so there "
-                    f"is nothing to remove; new models reach {reached}{seeds}."
-                )
-            else:
-                sentences.append(
-                    f"With {name}, earlier models forget {bracketed(loss, 'points', seeds=alike)}, "
-                    f"while new models reach {reached}{seeds}."
-                )
+            reason = cell.removed.reason
+            sentences.append(
+                f"With {name}, earlier models forget {_forgotten(loss, reason, alike)} new models "
+                f"reach {reached}{seeds}."
+            )
         elif cell.variant.kind == INDEPENDENT:
             seeds, alike = _seeds(learned)
             reached = bracketed(learned, "%", seeds=alike)
@@ -81,6 +72,17 @@ def _references(done: Sequence[Cell]) -> str:
     if not any(cell.variant.kind == FINETUNE for cell in done):
         sentences.insert(0, "What would be forgotten without protection was not measured.")
     return " ".join(sentences)
+
+
+def _forgotten(loss: Estimate, reason: str | None, seeds: int) -> str:
+    """Say how much fine-tuning forgets, and why no share of it is given where none is."""
+    if reason == NOTHING:
+        gain = bracketed(loss, "points", signed=True, seeds=seeds)
+        return f"less than a point (forgetting {gain}), so there is nothing to remove;"
+    lost = bracketed(loss, "points", seeds=seeds)
+    if reason is None:
+        return f"{lost}, while"
+    return f"{lost}, not clearly above zero, so no share of it is given;"
 
 
 def _strategy(choice: Choice, plain: Cell | None) -> str:

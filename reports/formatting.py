@@ -43,7 +43,20 @@ def spread(found: Estimate, write: Callable[[float], str], label: str = "seeds "
 
 
 def apart(found: Estimate, write: Callable[[float], str]) -> str:
-    """Say that seeds are far from all others: ``1 of 5 seeds far below, median 91.2``."""
+    """Say that seeds are far from all others: ``1 of 5 seeds far below, median 91.2``.
+
+    Of a ratio of means it is said of its parts: ``forgetting of 1 of 8 seeds far above, median 2.5
+    points``.
+    """
+    remarks = [
+        f"{name} of {remark}{_SPACE}points"
+        for name, part in found.parts
+        if (remark := _apart(part, percent))
+    ]
+    return "; ".join(filter(None, [_apart(found, write), *remarks]))
+
+
+def _apart(found: Estimate, write: Callable[[float], str]) -> str:
     if found.strays is None or found.median is None:
         return ""
     of = f"{found.strays.count} of {several(len(found.seeds), 'seed')}"
@@ -77,6 +90,22 @@ def several(n: int, noun: str) -> str:
 def joined(names: Sequence[str]) -> str:
     """Write names in a row: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Write whole numbers, three or more in a row as a range: ``0, 1 and 3 to 9``.
+
+    Args:
+        numbers: In ascending order, each once.
+    """
+    rows: list[list[int]] = []
+    for number in numbers:
+        if rows and rows[-1][-1] == number - 1:
+            rows[-1].append(number)
+        else:
+            rows.append([number])
+    parts = [[f"{row[0]} to {row[-1]}"] if len(row) > 2 else map(str, row) for row in rows]
+    return joined([text for part in parts for text in part])
 
 
 def duration(seconds: float) -> str:

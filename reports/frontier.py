@@ -8,7 +8,7 @@ frontier.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import groupby
 from math import sqrt
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from reports.bootstrap import Estimate, seed_weights, student_estimate
 from reports.breakdown import Breakdown, breakdowns
 from reports.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, REFERENCES, Cell, Variant
-from reports.formatting import several
 
 X, Y = "learning_accuracy", "stability"
 UPPER_BOUNDS = (INDEPENDENT, JOINT)
@@ -61,7 +60,7 @@ class Frontier:
         hypervolume: Share of the ends' rectangle that it dominates (``hypervolume``), its
             interval within 0 .. 1. ``n`` counts the seeds that all its strengths and both
             ends have. It grows with the number of strengths, so that there is none where the
-            other strategies of the scenario had more or fewer (see ``frontiers``).
+            strategies of the scenario had different numbers of them (see ``frontiers``).
         reason: Why there is no hypervolume, ``None`` where there is one.
     """
 
@@ -95,8 +94,9 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
     """Place one scenario's variants in the plane and measure their frontiers.
 
     Every further strength can only add to a hypervolume: the same computation fills 81.6 % of the
-    rectangle with three strengths and 70.1 % with one of them. So a strategy has one only where
-    some other was given as many strengths, or where all that are compared were.
+    rectangle with three strengths and 70.1 % with one of them. So there are hypervolumes only where
+    all strategies that were tried at several strengths were given as many; one that was tried at a
+    single strength, or has none, has no frontier to compare with theirs.
 
     Args:
         cells: All cells of one scenario; those without finished runs are left out.
@@ -113,9 +113,10 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
     found = []
     compared = [cell for cell in done if cell.variant.kind not in REFERENCES]
     tried = Counter(c.variant.strategy for c in cells if c.variant.kind not in REFERENCES)
+    budgets = {count for count in tried.values() if count > 1} or {1}
     for strategy, group in groupby(compared, key=lambda cell: cell.variant.strategy):
         members = list(group)
-        reason = _unequal(strategy, tried)
+        reason = _unequal(tried[strategy], budgets)
         area, reason = (_NONE, reason) if reason else _area(members, finetune, freeze)
         own = tuple(points[cell.variant] for cell in members)
         kind, budget = members[0].variant.kind, tried[strategy]
@@ -189,13 +190,17 @@ def _points(done: Sequence[Cell]) -> list[Point]:
     ]
 
 
-def _unequal(strategy: str, tried: Mapping[str, int]) -> str | None:
-    """Say why a strategy's hypervolume compares with no other's, ``None`` where it does."""
-    budgets = list(tried.values())
-    own = tried[strategy]
-    if budgets.count(own) > 1 or len(budgets) == 1:
-        return None
-    return f"no other strategy has {several(own, 'strength')}, and more fill more"
+def _unequal(own: int, budgets: Set[int]) -> str | None:
+    """Say why a strategy's hypervolume does not compare, ``None`` where it does.
+
+    Args:
+        own: How many strengths it was given; 1 for none.
+        budgets: How many those with several strengths were given.
+    """
+    if len(budgets) > 1:
+        return f"the strategies have {min(budgets)} to {max(budgets)} strengths, and more fill more"
+    (others,) = budgets
+    return None if own == others else f"the others have {others} strengths, and more fill more"
 
 
 def _area(

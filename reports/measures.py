@@ -22,6 +22,7 @@ from reports.ratio import (
     linearised,
     removed,
     scaled,
+    with_strays,
 )
 from reports.statistics import Limits, limits_of, of_difference
 
@@ -90,7 +91,8 @@ class Shares:
         """
         if len(self.pairs) == 1:
             return removed(next(iter(self.pairs.values()))).share
-        return mean_estimate({name: linearised(own) for name, own in self.pairs.items()})
+        found = mean_estimate({name: linearised(own) for name, own in self.pairs.items()})
+        return found if found.value is None else with_strays(found, self.pairs)
 
     def middle(self) -> tuple[Estimate, Estimate]:
         """Return neither interquartile mean nor median: a ratio of means has none over runs."""
@@ -102,6 +104,9 @@ class Shares:
 
         The test, the effect and the wins are those of forgetting, in each scenario as a share of
         fine-tuning's mean. The difference is that of the two ratios.
+
+        Fine-tuning avoids 0 % of its own forgetting and what never forgets 100 %, whatever the
+        runs: the difference of these two is no finding, and has neither test nor effect.
         """
         ours, theirs = {}, {}
         for name in sorted({*self.pairs, *other.pairs}):
@@ -112,7 +117,10 @@ class Shares:
             theirs[name] = {seed: (beside[seed][0], own[seed][1]) for seed in both}
         left, right = ({n: scaled(own) for n, own in side.items()} for side in (ours, theirs))
         tested = compare(left, right)
-        return replace(tested, difference=_difference(ours, theirs))
+        tested = replace(tested, difference=_difference(ours, theirs))
+        if not (_by_definition(ours, theirs) or _by_definition(theirs, ours)):
+            return tested
+        return replace(tested, test=None, p=None, effect=None, rank_biserial=None)
 
 
 Measure = Means | Shares
@@ -141,6 +149,12 @@ def difference(ours: Measure, theirs: Measure) -> Comparison:
     if isinstance(ours, Means) and isinstance(theirs, Means):
         return ours.minus(theirs)
     raise TypeError("two different metrics cannot be compared")
+
+
+def _by_definition(one: Mapping[str, Pairs], other: Mapping[str, Pairs]) -> bool:
+    """Whether the first never forgets anything, and the second what fine-tuning forgets."""
+    never = all(own == 0 for pairs in one.values() for own, _ in pairs.values())
+    return never and all(own == plain for pairs in other.values() for own, plain in pairs.values())
 
 
 def _difference(ours: Mapping[str, Pairs], theirs: Mapping[str, Pairs]) -> Estimate:

@@ -71,6 +71,8 @@ class Standing:
         best: Names of the rows with the highest mean of those that compete: several where it is
             equal. They were found on the same runs as the comparisons with them, see ``_to_best``.
         identical: The names of those of the best whose runs are the same, bit for bit, together.
+        pairs: Of how many pairs of strategies one could have been a comparison with the best, those
+            that are identical counted once: what p-values against the best are corrected for.
         ranks: Average ranks and their test, of those that compete.
         left_out: Strategies without a row, and why.
     """
@@ -81,6 +83,7 @@ class Standing:
     finetune: str | None
     best: tuple[str, ...]
     identical: tuple[tuple[str, ...], ...]
+    pairs: int
     ranks: Ranks
     left_out: dict[str, str]
 
@@ -156,7 +159,8 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
     against_finetune = _to_finetune(
         {row.strategy: found[row.strategy] for row in rows if row.competes}, finetune
     )
-    against_best = _to_best({name: found[name] for name in names}, best, groups)
+    pairs = len(groups) * (len(groups) - 1) // 2
+    against_best = _to_best({name: found[name] for name in names}, best, groups, pairs)
     complete = tuple(
         replace(
             row,
@@ -168,7 +172,7 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
     )
     alike = [tuple(name for name in best if name in group) for group in groups]
     identical = tuple(names for names in alike if names)
-    return Standing(scenarios, metric, complete, finetune, best, identical, ranks, left_out)
+    return Standing(scenarios, metric, complete, finetune, best, identical, pairs, ranks, left_out)
 
 
 def _row(name: str, own: Mapping[str, Choice], scenarios: tuple[str, ...], found: Measure) -> Row:
@@ -193,7 +197,7 @@ def _to_finetune(found: Mapping[str, Measure], other: str | None) -> dict[str, C
 
 
 def _to_best(
-    found: Mapping[str, Measure], best: Sequence[str], groups: Sequence[set[str]]
+    found: Mapping[str, Measure], best: Sequence[str], groups: Sequence[set[str]], pairs: int
 ) -> dict[str, Comparison]:
     """Compare with the best; where several are, with the one that differs least surely.
 
@@ -212,6 +216,7 @@ def _to_best(
         found: What competes.
         best: The names of the best.
         groups: What competes, the names of those that are identical together.
+        pairs: Of these groups.
     """
     against = {
         name: max((difference(own, found[other]) for other in best), key=_doubt)
@@ -220,7 +225,6 @@ def _to_best(
     }
     first = {name: min(group) for group in groups for name in group}
     p_values = {first[name]: comparison.p for name, comparison in against.items()}
-    pairs = len(groups) * (len(groups) - 1) // 2
     corrected = holm([*p_values.values(), *[1.0] * (pairs - len(p_values))])
     by_group = dict(zip(p_values, corrected, strict=False))
     return {

@@ -107,9 +107,9 @@ def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot |
         "Ranks over scenarios",
         "Average rank over seeds and scenarios, 1 is best. A black bar joins strategies that "
         "cannot be told apart at 5 %: their ranks differ by less than the critical difference, CD. "
-        "First comes Friedman’s test of whether there is any difference at all. In both whole "
-        "seeds are permuted, since scenarios share them: they are about other seeds, not about "
-        "other scenarios.",
+        "First comes a permutation test, with Friedman’s statistic, of whether there is any "
+        "difference at all. In both whole seeds are permuted, since scenarios share them: they are "
+        "about other seeds, not about other scenarios.",
         "Critical-difference diagrams of average ranks by "
         f"{', '.join(standing.metric.replace('_', ' ') for standing in known)}",
         ranking_frame(known),
@@ -174,7 +174,10 @@ def _draw_diagram(ax: Axes, standing: Standing) -> None:
         ax.text(rank, -0.1, str(rank), ha="center", va="bottom", fontsize=8)
     title = standing.metric.replace("_", " ")
     ax.text(1 - margin, -0.5, title, fontsize=9, va="center")
-    test = f"Friedman p = {ranks.p:.2g}, {ranks.seeds} seeds in {ranks.scenarios} scenarios"
+    test = (
+        f"permutation test of Friedman’s statistic: p = {ranks.p:.2g}, {ranks.seeds} seeds in "
+        f"{ranks.scenarios} scenarios"
+    )
     ax.text(count + margin, -0.5, test, fontsize=8, va="center", ha="right", color="#666666")
     difference = ranks.critical_difference or 0.0
     ax.plot([1, 1 + difference], [-0.33, -0.33], color=INK, linewidth=1.4)

@@ -26,8 +26,9 @@ _EFFECT = (
     "pairs; none where they do not vary"
 )
 _TEST = (
-    "that a mean difference like that to fine-tuning comes about by chance: sign-flip test, which "
-    "turns whole seeds round in all scenarios; two-sided, corrected for the strategies in the table"
+    "how often chance alone gives a mean difference at least as large as that to fine-tuning: "
+    "sign-flip test, which turns whole seeds round in all scenarios; two-sided, corrected for the "
+    "strategies in the table"
 )
 _TO_BEST = (
     "paired difference, seed by seed; the best was found by these very runs, which flatters it: "
@@ -148,8 +149,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
             "%",
             "share of the rectangle between fine-tuning and freezing that the frontier dominates: "
             "0 is no better than these two, 100 keeps what freezing keeps and learns what "
-            "fine-tuning learns; it grows with the number of strengths, so compare only where that "
-            "is equal",
+            "fine-tuning learns; it grows with the number of strengths, so it is shown only "
+            "where that is equal",
             percent,
         ),
     ]
@@ -168,8 +169,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         name,
         "Frontiers",
         f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
-        "resampled jointly. Only of strategies that were given as many strengths as another: every "
-        "further one adds to it.",
+        "resampled jointly. Only where all strategies with several strengths were given as many: "
+        "each further one adds to it.",
         columns,
         rows,
         pd.DataFrame(data, columns=[*names, "seeds", "reason"]),

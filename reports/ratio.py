@@ -37,7 +37,7 @@ mostly is not, and there the report shows no intervals.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 
 import numpy as np
@@ -45,8 +45,8 @@ from numpy.typing import NDArray
 
 from benchmark.metrics import FINETUNE_FORGETTING, LEAST_FORGETTING
 from benchmark.store import Record
-from reports.bootstrap import Estimate
-from reports.statistics import CONFIDENCE, FEWEST_SEEDS
+from reports.bootstrap import Estimate, mean_estimate
+from reports.statistics import CHANGE, CONFIDENCE, FEWEST_SEEDS
 
 REDUCTION = "forgetting_reduction"
 """The metric that is a ratio of means over seeds."""
@@ -103,8 +103,31 @@ def removed(pairs: Pairs) -> Removed:
     share = ratio_of_means(ours, plain)
     low, high = (None if end is None else 1 - end for end in (share.high, share.low))
     # Where the seeds stand for an interval, none of them has next to nothing to divide by.
-    seeds = tuple(sorted((1 - ours / plain).tolist())) if share.n < FEWEST_SEEDS else ()
-    return Removed(Estimate(1 - (share.value or 0.0), low, high, share.n, seeds), None)
+    seeds = tuple((1 - ours / plain).tolist()) if share.n < FEWEST_SEEDS else ()
+    found = Estimate(1 - (share.value or 0.0), low, high, share.n, seeds)
+    return Removed(with_strays(found, {"": pairs}), None)
+
+
+def with_strays(share: Estimate, pairs: Mapping[str, Pairs]) -> Estimate:
+    """Add to a share of ``removed`` which seeds are far from all others in what it is made of.
+
+    A share itself has no value of a seed. One run in eight that collapsed moves it as much as it
+    moves the mean forgetting.
+
+    Args:
+        share: It, or its mean over scenarios.
+        pairs: What it is made of, by scenario.
+    """
+    ours, plain = (
+        mean_estimate(
+            {n: {s: pair[i] for s, pair in own.items()} for n, own in pairs.items()}, CHANGE
+        )
+        for i in (0, 1)
+    )
+    parts = {"fine-tuning’s forgetting": plain}
+    if ours != plain:
+        parts = {"forgetting": ours, **parts}
+    return replace(share, parts=tuple((n, part) for n, part in parts.items() if part.strays))
 
 
 def difference_of_shares(ours: Pairs, theirs: Pairs) -> Estimate:

@@ -58,9 +58,11 @@ class Facts:
 
 
 HOW = (
-    "Student’s everywhere, cut off at the ends of what the number can be; for means from the "
-    "spread of the seeds, for all else from a bootstrap over seeds. Where several scenarios share "
-    "seeds, what a seed does in all of them counts as one. With fewer than "
+    "Student’s, cut off at the ends of what the number can be; for means from the spread of the "
+    "seeds, for interquartile means, medians and hypervolumes from a bootstrap over seeds. Shares "
+    "of fine-tuning’s forgetting have Fieller’s, and over several scenarios Student’s; shares of "
+    "pairs that are won, in the data, Wilson’s. Where several scenarios share seeds, what a seed "
+    "does in all of them counts as one. With fewer than "
     f"{FEWEST_SEEDS} seeds their own values stand in place of an interval."
 )
 """Which interval the report has; in simulations it covers the truth as ``bootstrap.py`` says."""
@@ -147,6 +149,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
     """
     look = styles(sorted({cell.variant for cell in cells}, key=lambda variant: variant.order))
     choices = choose(cells)
+    standings = ranking(choices)
     scenarios = _scenarios(cells, choices)
     found = [
         Section(
@@ -158,7 +161,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "validation data of the other half; the numbers are of test data. Intervals of two "
             "strategies that overlap do not show that the strategies are equal: runs with the same "
             "seed are paired.",
-            list(_compared(scenarios, choices)),
+            list(_compared(scenarios, choices, standings)),
         ),
         Section(
             "ranking",
@@ -169,7 +172,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "and so is their test: it flips the signs of whole seeds, over all scenarios. A small "
             "p says that there is a difference, not that it matters: its size stands beside it. "
             "Where not every run has a partner, the number of pairs stands behind a difference.",
-            list(_ranking(ranking(choices), look)),
+            list(_ranking(standings, look)),
         ),
         Section(
             "protection",
@@ -269,7 +272,9 @@ def _each(
     return groups
 
 
-def _compared(scenarios: Sequence[Scenario], choices: Sequence[Choice]) -> Iterator[Group]:
+def _compared(
+    scenarios: Sequence[Scenario], choices: Sequence[Choice], standings: Sequence[Standing]
+) -> Iterator[Group]:
     """Say in words what came out in each scenario, and what to keep in mind."""
     cells = [cell for scenario in scenarios for cell in scenario.cells]
     words = {
@@ -280,6 +285,6 @@ def _compared(scenarios: Sequence[Scenario], choices: Sequence[Choice]) -> Itera
     for scenario in scenarios:
         facts = Facts(scenario_facts(next(scenario.cells[0].runs)))
         yield Group(scenario.name, [words.get(scenario.name, nothing), facts])
-    warnings = caveats(cells, choices)
+    warnings = caveats(cells, choices, standings)
     if warnings:
         yield Group("Caveats", [Words("", warnings)])

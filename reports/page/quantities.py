@@ -43,6 +43,8 @@ class Quantity:
         suffix: The unit again where a printed number needs it; per cent goes without.
         paired: Whether it needs fine-tuning's runs.
         limits: What it can be, a fraction; ``None`` for what is no fraction.
+        counted: Not measured but counted, and so the same with every seed by construction, such
+            as bytes: there is nothing to doubt.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Quantity:
     suffix: str = ""
     paired: bool = False
     limits: Limits | None = ACCURACY
+    counted: bool = False
 
     @property
     def heading(self) -> str:
@@ -97,8 +100,7 @@ def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Estimate:
     if share is not None:
         return share.share
     found = mean_estimate({"": per_seed(quantity, cell, plain)}, quantity.limits)
-    # Where every seed has the same by construction, such as bytes, there is nothing to doubt.
-    sure = found.minimum == found.maximum
+    sure = quantity.counted and found.minimum == found.maximum
     return replace(found, low=None, high=None, seeds=found.seeds[:1]) if sure else found
 
 
@@ -194,7 +196,7 @@ QUANTITIES = {
         ),
         Quantity(
             "state_bytes", "state", _state_bytes, "KiB", 2.0**-10, partial(_decimals, 2.0**-10, 0),
-            "KiB", limits=None,
+            "KiB", limits=None, counted=True,
         ),
     )
 }  # fmt: skip

@@ -78,4 +78,4 @@ def _named(written: str, cell: Cell, labels: Mapping[str, str]) -> Noted | str:
 def _noted(value: Value, cell: Cell) -> Value | Noted:
     """Say of how many seeds a mean is where some have no value."""
     n = getattr(value, "n", None)
-    return Noted(value, f"[{n} of {len(cell.done)}]") if n and n < len(cell.done) else value
+    return Noted(value, f"({n} of {len(cell.done)})") if n and n < len(cell.done) else value

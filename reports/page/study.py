@@ -225,7 +225,7 @@ class Study:
         found = frontiers(self._catalog.scenario(scenario)).frontiers
         for frontier in found:
             if frontier.strategy == strategy:
-                return Number(frontier.hypervolume, HYPERVOLUME)
+                return Number(frontier.hypervolume, HYPERVOLUME, reason=frontier.reason)
         raise UserError(f"{strategy!r} in {scenario!r} has no frontier: it has no finished runs")
 
     def table(

@@ -144,7 +144,7 @@ def test_a_plausible_store_has_none(store):
 
 def test_the_sentence_says_who_from_where_and_why(gradient):
     cells = group(gradient)
-    (text,) = [text for text in caveats(cells, choose(cells)) if "pulled div" in text]
+    (text,) = [text for text in caveats(cells, choose(cells), []) if "pulled div" in text]
     assert text == (
         "same: pulled diverges or breaks down (keeps and learns at least 20 points less than a "
         "weaker strength) from strength 10 on (10: 1 of 3 seeds diverged; 100: all 3 seeds broke "

@@ -25,7 +25,7 @@ SAME = "give the same runs bit for bit, at every strength and seed that they hav
 
 def test_ewc_and_wpl_with_two_models_and_why(record):
     cells = group(runs(record, KEPT, EWC, WPL))
-    (text,) = [text for text in caveats(cells, choose(cells)) if "same runs" in text]
+    (text,) = [text for text in caveats(cells, choose(cells), []) if "same runs" in text]
     assert text == (
         f"same: my_ewc and wpl {SAME}: with two models the second never touches what is private "
         "to the first, so the penalty is the same; they part from the third model on, and in "

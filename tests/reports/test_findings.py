@@ -1,10 +1,13 @@
+import numpy as np
+
 from reports import caveats as caveats_module
 from reports.bootstrap import Estimate
 from reports.cells import group
 from reports.choice import choose
 from reports.collapse import Strays
 from reports.findings import findings
-from reports.formatting import bracketed, duration, percent
+from reports.formatting import bracketed, duration, percent, ranges
+from reports.ranking import ranking
 
 LOST = [[0.9, 0.1], [0.5, 0.9]]
 KEPT = [[0.9, 0.1], [0.8, 0.8]]
@@ -31,7 +34,8 @@ def summary(records):
 
 
 def caveats(cells):
-    return caveats_module.caveats(cells, choose(cells))
+    choices = choose(cells)
+    return caveats_module.caveats(cells, choices, ranking(choices))
 
 
 def test_summary_says_what_was_forgotten_avoided_and_paid(record):
@@ -93,7 +97,7 @@ def test_seeds_far_from_the_others_are_said_at_the_number_and_in_a_caveat(record
     assert "stability 76.6\xa0% [" in finding.strategies[0]
     assert "(1 of 5 seeds far below, median\xa090.0)" in finding.strategies[0]
     (text,) = [text for text in caveats(group(made)) if "far from all others" in text]
-    assert "wpl, strength 1 (stability 1 of 5, average accuracy 1 of 5)" in text
+    assert "wpl, strength 1 (stability 1 of 5, average accuracy 1 of 5, forgetting 1 of 5)" in text
 
 
 def test_a_gain_of_new_models_is_said(record):
@@ -107,6 +111,17 @@ def test_nothing_forgotten_is_said(record):
     (finding,) = summary([record([[0.8, 0.1], [0.9, 0.9]])])
     assert "forget less than a point" in finding.references
     assert "there is nothing to remove" in finding.references
+
+
+def test_forgetting_that_is_not_clear_is_still_forgetting(record):
+    lost = [record([[0.9, 0.1], [0.9 - loss, 0.9]], seed=seed)
+            for seed, loss in enumerate((0.005, 0.4, 0.3))]  # fmt: skip
+    (finding,) = summary(lost)
+    text = finding.references.replace("\xa0", " ")
+    assert text.startswith(
+        "With finetune, earlier models forget 23.5 points (seeds 0.5, 40.0, 30.0), not clearly "
+        "above zero, so no share of it is given; new models reach 90.0 %"
+    )
 
 
 def test_without_references_the_summary_falls_back(record):
@@ -128,7 +143,46 @@ def test_complete_runs_need_few_caveats(record):
         "same: no intransigence, which needs a reference: add the strategy joint to the suite."
     )
     assert "the chosen strength of wpl, 1e6, is the strongest that was tried" in end
-    assert "with 5 seeds no paired test can reach 5 % (the smallest p-value is 0.062)" in tests
+    assert (
+        "no paired test against fine-tuning or the best can reach 5 % with 5 seeds (the smallest "
+        "p-value is 0.062)" in tests
+    )
+
+
+def noisy(record, seeds):
+    """Runs of strategies by name, each with so many seeds, and a little noise."""
+    rng = np.random.default_rng(0)
+    kept = {name: 0.5 if name == "finetune" else 0.7 for name in seeds}
+    return [
+        record(
+            [[0.9, 0.1], [kept[name] + 0.01 * float(rng.standard_normal()), 0.9]],
+            strategy=name,
+            seed=seed,
+        )
+        for name, count in seeds.items()
+        for seed in range(count)
+    ]
+
+
+def test_tests_against_a_fine_tuning_of_few_seeds_are_named(record):
+    made = noisy(record, {"finetune": 3, "ewc": 10, "wpl": 10})
+    (text,) = [text for text in caveats(group(made)) if "paired test" in text]
+    assert (
+        "no paired test against fine-tuning can reach 5 % with 3 seeds (the smallest p-value is "
+        "0.25): read" in text
+    )
+
+
+def test_tests_against_the_best_are_counted_as_they_are_corrected(record):
+    """Eight seeds suffice for four tests against fine-tuning, not for ten pairs of strategies."""
+    made = noisy(record, dict.fromkeys(("finetune", "ewc", "mas", "si", "wpl"), 8))
+    (text,) = [text for text in caveats(group(made)) if "paired test" in text]
+    assert (
+        "no paired test against the best can reach 5 % with 8 seeds (the smallest p-value is "
+        "0.0078, after Holm’s correction for 10 pairs of strategies 0.078): read" in text
+    )
+    made = noisy(record, dict.fromkeys(("finetune", "ewc", "mas", "si", "wpl"), 10))
+    assert not any("paired test" in text for text in caveats(group(made)))
 
 
 def test_unequal_budgets_are_named(record):
@@ -174,6 +228,15 @@ def test_weak_forgetting_and_mixed_versions(record):
 def test_replaced_runs_are_mentioned(record):
     made = [record(LOST, started=f"2026-0{month}-01T00:00:00+00:00") for month in (1, 2)]
     assert "1 run with the same settings" in caveats(group(made))[0]
+
+
+def test_seeds_in_a_row_are_a_range(record):
+    made = [record(LOST, seed=seed) for seed in range(3)]
+    made += [record(KEPT, strategy="wpl", strength=1.0, seed=seed) for seed in range(10)]
+    text = "\n".join(caveats(group(made)))
+    assert "forgetting reduction lacks seeds 3 to 9, for which no run of finetune" in text
+    assert ranges([4]) == "4"
+    assert ranges([0, 1, 3, 4, 5, 9]) == "0, 1, 3 to 5 and 9"
 
 
 def test_numbers():

@@ -219,14 +219,23 @@ def test_more_strengths_are_no_better_frontier(record):
     more = places | {("ewc", 5.0): (0.88, 0.66), ("wpl", 5.0): (0.88, 0.66)}
     ewc, wpl = frontiers(plane(record, more)).frontiers
     assert (ewc.budget, wpl.budget) == (3, 1)
-    assert ewc.hypervolume.value is wpl.hypervolume.value is None
-    assert ewc.reason == "no other strategy has 3 strengths, and more fill more"
-    # Given as many, they are compared, beside another pair; alone there is nothing to be unfair to.
-    fair = more | {("wpl", d): more["ewc", d] for d in (1.0, 10.0)} | {("si", 1.0): (0.8, 0.7)}
-    ewc, si, wpl = frontiers(plane(record, fair)).frontiers
+    assert wpl.hypervolume.value is None
+    assert wpl.reason == "the others have 3 strengths, and more fill more"
+    # Given as many, they are compared; alone there is nothing to be unfair to.
+    fair = more | {("wpl", d): more["ewc", d] for d in (1.0, 10.0)}
+    ewc, wpl = frontiers(plane(record, fair)).frontiers
     assert ewc.hypervolume == wpl.hypervolume
     assert ewc.hypervolume.value > 0.5
-    assert si.hypervolume.value is None
+    # One that has no strengths does not make them unfair, but is not to be compared with them.
+    *swept, replay = frontiers(plane(record, fair | {("zero", None): (0.8, 0.7)})).frontiers
+    assert [frontier.hypervolume for frontier in swept] == [ewc.hypervolume] * 2
+    assert replay.reason == "the others have 3 strengths, and more fill more"
+    # Two pairs of equal budgets in one table are not comparable, either.
+    si = {(name, d): (0.85, 0.68) for name in ("si", "si2") for d in (1.0, 2.0)}
+    found = frontiers(plane(record, fair | si)).frontiers
+    assert [frontier.budget for frontier in found] == [3, 2, 2, 3]
+    assert {frontier.hypervolume.value for frontier in found} == {None}
+    assert {f.reason for f in found} == {"the strategies have 2 to 3 strengths, and more fill more"}
     (alone,) = frontiers(plane(record, {**places, ("ewc", 5.0): (0.88, 0.66)})).frontiers
     assert alone.hypervolume == ewc.hypervolume
 

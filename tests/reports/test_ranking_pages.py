@@ -110,6 +110,11 @@ def test_values_are_those_of_the_ranking(standings):
         assert rows[variant.label]["mean"].text == f"{100 * row.mean.value:.1f}"
 
 
+def test_p_is_explained_as_what_it_is(standings):
+    (column,) = (c for c in ranking_table(standings[0], "t").columns if c.title == "p")
+    assert column.meaning.startswith("how often chance alone gives a mean difference at least as")
+
+
 def test_several_scenarios_are_ranked_together(standings):
     standing = of(standings, "stability", count=3)
     table = ranking_table(standing, "t")
@@ -122,7 +127,8 @@ def test_critical_differences_need_three_scenarios(standings):
     plot = critical_difference_plot(several, "cd")
     text = words(plot)
     assert "CD " in text
-    assert "Friedman p = " in text
+    assert "permutation test of Friedman’s statistic: p = " in text
+    assert "Friedman p" not in text
     for name in several[0].ranks.average:
         assert name in text
     one = [s for s in standings if len(s.scenarios) == 1]

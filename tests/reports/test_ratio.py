@@ -1,5 +1,7 @@
 """Forgetting removed: a ratio of means over seeds, and where there is nothing to remove."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,8 +12,10 @@ from reports.cells import group
 from reports.choice import choose
 from reports.compare import compare_stores
 from reports.findings import findings
+from reports.formatting import apart, percent
 from reports.metrics_tables import metrics_table
 from reports.ranking import ranking, ranking_frame
+from reports.ranking_tables import ranking_table
 from reports.ratio import (
     NOTHING,
     UNCLEAR,
@@ -118,6 +122,12 @@ def test_the_order_of_runs_changes_nothing():
         assert linearised(turned) == linearised(table)
 
 
+def test_single_seeds_stand_in_their_order():
+    assert removed(pairs([0.06, 0.1, 0.02], [0.2] * 3)).share.seeds == pytest.approx(
+        (0.7, 0.5, 0.9)
+    )
+
+
 def test_nothing_forgotten_and_everything_forgotten_are_certain():
     plain = [0.2, 0.3, 0.25, 0.1]
     for ours, share in (([0.0] * 4, 1.0), (plain, 0.0)):
@@ -218,9 +228,62 @@ def test_every_part_of_the_report_says_that_there_is_nothing_to_remove(record):
     assert "forget less than a point" in finding.references
     assert "so there is nothing to remove" in finding.references
     assert "avoids" not in finding.strategies[0]
-    assert any("forgets less than 1 point on average" in t for t in caveats.caveats(cells, choices))
+    assert any(
+        "forgets less than 1 point on average" in t for t in caveats.caveats(cells, choices, [])
+    )
     assert all(row.reason == NOTHING for row in summary_rows(records))
     assert not any(s.metric == "forgetting_reduction" for s in ranking(choices))
+
+
+COLLAPSED = [(0.3 + 0.01 * seed, 0.7 if seed == 3 else 0.05 + 0.002 * seed) for seed in range(8)]
+
+
+def test_a_collapsed_run_is_said_beside_the_share(record):
+    """A ratio of means has no values of seeds: what collapsed is the forgetting."""
+    cells = group(runs(record, COLLAPSED))
+    choices = choose(cells)
+    said = "forgetting of 1 of 8 seeds far above, median\xa05.9\xa0points"
+    (finding,) = findings(cells, choices)
+    assert f"] ({said}) of fine-tuning's forgetting" in finding.strategies[0]
+    table = metrics_table(cells, "m")
+    entry = {c.title: e for c, e in table.entries(table.rows[1])}["forgetting reduction"]
+    assert entry.note == said
+    (standing,) = (s for s in ranking(choices) if s.metric == "forgetting_reduction")
+    ranked = ranking_table(standing, "r")
+    notes = [e.note for row in ranked.rows for c, e in ranked.entries(row) if c.title == "mean"]
+    assert sorted(notes) == ["", said]
+    (text,) = [t for t in caveats.caveats(cells, choices, []) if "far from all others" in t]
+    assert "forgetting 1 of 8" in text
+
+
+def test_so_is_one_of_fine_tuning_and_over_scenarios(record):
+    losses = [(0.9 if seed == 3 else 0.3 + 0.01 * seed, 0.05) for seed in range(8)]
+    said = "fine-tuning’s forgetting of 1 of 8 seeds far above, median\xa034.5\xa0points"
+    cells = group(runs(record, losses))
+    assert [apart(cell.removed.share, percent) for cell in cells] == [said] * 2
+    made = [r for name in ("one", "two") for r in runs(partial(record, scenario=name), losses)]
+    found = [s for s in ranking(choose(group(made))) if s.metric == "forgetting_reduction"]
+    assert len(found[-1].scenarios) == 2
+    assert {apart(row.mean, percent) for row in found[-1].rows} == {said}
+
+
+def test_all_of_a_share_against_none_of_it_is_no_finding(record):
+    """Freezing forgets nothing, whatever the runs: 100 % is no result that could be tested."""
+    made = runs(record, [(0.3 + 0.03 * seed, 0.1 + 0.01 * seed) for seed in range(5)])
+    for one in [r for r in made if r.strategy == "finetune"]:
+        kept = [[0.9, 0.1], [0.9, 0.5]]
+        references = {"finetune": one.accuracy_matrix}
+        made.append(record(kept, strategy="freeze", seed=one.seed, references=references))
+    standing = next(s for s in ranking(choose(group(made))) if s.metric == "forgetting_reduction")
+    rows = {row.strategy: row for row in standing.rows}
+    for found, value in ((rows["freeze"].against_finetune, 1), (rows["finetune"].against_best, -1)):
+        assert found.difference.value == found.difference.low == found.difference.high == value
+        assert (found.test, found.p, found.p_holm) == (None, None, None)
+        assert (found.effect, found.rank_biserial) == (None, None)
+    # What was measured is tested; its family are the tests that were made.
+    measured = rows["wpl"].against_finetune
+    assert measured.p == measured.p_holm == 2 / 2**5
+    assert measured.effect > 0
 
 
 def test_two_stores_are_compared_by_the_ratio(record):

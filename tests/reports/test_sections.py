@@ -30,6 +30,12 @@ def test_the_questions_in_order(found):
     ]
 
 
+def test_the_page_names_every_interval_that_it_has(found):
+    (intro,) = (section.intro for section in found if section.name == "compared")
+    assert "everywhere" not in intro
+    assert all(name in intro for name in ("Student", "bootstrap", "Fieller", "Wilson"))
+
+
 def test_names_are_file_names_and_unique(found):
     parts = [p for section in found for p in section.parts if isinstance(p, Plot | Table)]
     names = [part.name for part in parts]

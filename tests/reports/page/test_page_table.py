@@ -62,7 +62,7 @@ def test_a_mean_over_some_seeds_says_so(study, runs):
         if r.suite == "paper"
     ]
     _, _, row = rows(study(some).table(["k3"], ["freeze"], ["refit"]))
-    assert row == ["freeze", "82.0 (seeds 81.0, 82.0, 83.0) [3 of 4]"]
+    assert row == ["freeze", "82.0 (seeds 81.0, 82.0, 83.0) (3 of 4)"]
 
 
 def test_an_unknown_column_is_answered_with_the_nearest(study, runs):
