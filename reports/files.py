@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
+from benchmark.database import database_beside
 from benchmark.errors import UserError
 
 _START = 2048
 """Bytes at the beginning of a file that tell its kind."""
-
-_BESIDE_A_DATABASE = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,11 @@ def check_output(path: Path, kind: Kind | None, inputs: Iterable[Path] = ()) -> 
                     "file"
                 )
         target = path.resolve()
-        for place in (path, target):
-            _check_name(path, place)
+        base = database_beside(path)
+        if base:
+            raise UserError(
+                f"{path}: beside {base} this name belongs to the database; name another file"
+            )
         if kind is None and (path.exists() or path.is_symlink()):
             raise UserError(f"{path} is there already; choose another name, or move it away")
         if target.is_dir():
@@ -154,17 +156,6 @@ def write_files(outputs: Sequence[Output], inputs: Iterable[Path] = ()) -> None:
 def _same(path: Path, given: Path) -> bool:
     """Whether two names mean one file, by links of any kind or by upper and lower case."""
     return path.exists() and given.exists() and path.samefile(given)
-
-
-def _check_name(path: Path, place: Path) -> None:
-    """A name that SQLite uses is not free, even where it uses none at the moment."""
-    for suffix in _BESIDE_A_DATABASE:
-        base = place.name.lower().removesuffix(suffix)
-        if base != place.name.lower() and place.with_name(place.name[: len(base)]).exists():
-            raise UserError(
-                f"{path}: beside {place.name[: len(base)]} this name belongs to the database; name "
-                "another file"
-            )
 
 
 def _make_folder(folder: Path, made: list[Path]) -> None:
