@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +28,13 @@ class Kind:
     Attributes:
         command: What writes them, ``report`` for ``palimpsest report``.
         start: Matches the beginning of such a file.
-        index: Where the beginning cannot tell whose a file is (a PNG is a PNG): the file beside it
-            that can, by name and kind.
+        listed: Where the beginning cannot tell whose a file is (a PNG is a PNG): returns the names
+            of the files in a folder that the command wrote.
     """
 
     command: str
     start: re.Pattern[bytes]
-    index: tuple[str, Kind] | None = None
+    listed: Callable[[Path], Collection[str]] | None = None
 
     def has(self, path: Path) -> bool:
         """Whether a file is of this kind, or has nothing in it that could be lost.
@@ -46,11 +46,8 @@ class Kind:
             start = file.read(_START)
         if not start:
             return True
-        if self.index:
-            name, kind = self.index
-            index = path.with_name(name)
-            if not index.is_file() or not kind.has(index):
-                return False
+        if self.listed and path.name not in self.listed(path.parent):
+            return False
         return self.start.match(start) is not None
 
 

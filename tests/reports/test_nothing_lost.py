@@ -200,6 +200,13 @@ def test_an_index_of_another_is_not_written_over(place, capsys):
     assert "index.csv" in refused(capsys, place, "report", "runs.db", *options)
 
 
+def test_a_figure_of_ones_own_beside_tables_of_a_report_is_kept(place, capsys):
+    report = ("report", "runs.db", "-o", "d.html", "--files", "out")
+    assert command(*report, "--tables", "csv") == 0
+    FOREIGN["png"](Path("out/scenario-1-plane.png"))
+    assert "scenario-1-plane.png" in refused(capsys, place, *report, "--figures", "png")
+
+
 def test_a_figure_beside_a_page_replaces_no_figure_of_another(place, capsys):
     Path("page.md.j2").write_text(FIGURE)
     Path("out").mkdir()
