@@ -3,6 +3,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Marks an environment that make created, which make clean may remove.
+MADE = $(VENV)/.made-by-make
 DEMO = build/demo
 # The versions that were tested; make CONSTRAINTS= ... takes whatever fits what is installed.
 CONSTRAINTS ?= -c constraints.txt
@@ -32,14 +34,17 @@ wheel: $(VENV)/.installed-dev
 	$(BIN)/python -m build --wheel --outdir dist
 
 clean:
-	rm -rf $(VENV) build dist docs/_build
+	rm -rf build dist docs/_build
+	@if [ -e "$(MADE)" ]; then echo "rm -rf $(VENV)"; rm -rf "$(VENV)"; \
+	elif [ -e "$(VENV)" ]; then echo "$(VENV) stays: make did not create it."; fi
 
 $(VENV)/bin/python:
+	@if [ ! -e "$(VENV)" ]; then mkdir -p "$(VENV)" && touch "$(MADE)"; fi
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
-	@echo "Installing into $(VENV). Where PyTorch has to be downloaded, this takes some minutes and up to"
-	@echo "7 GB, most of it for GPUs. README.md, section Start, says how to bring a smaller build."
+	@echo "Installing into $(VENV). Where PyTorch has to be downloaded, this takes some minutes and some"
+	@echo "6 GB, most of it for GPUs. README.md, section Start, says how to bring a smaller build."
 	$(PIP_INSTALL) -e .
 	@touch $@
 

@@ -59,6 +59,9 @@ DAMAGED = (
 """What is wrong and what to do, for `told`."""
 
 _HEADER = b"SQLite format 3\0"
+_BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite adds to a database's name for its own files, which it deletes."""
+
 _WAIT_SECONDS = 30
 _AS_IT_IS = "mode=ro&immutable=1"
 
@@ -91,8 +94,8 @@ class Database:
 def open_database(path: Path, columns: Collection[str], *, write: bool) -> Database:
     """Open a store's file.
 
-    A file that is opened for reading stays as it is, to the last byte; one of an earlier version,
-    too.
+    A file that is opened for reading stays as it is, to the last byte, and so does a log beside it
+    that a killed process left; one of an earlier version, too.
 
     Args:
         path: The file.
@@ -102,7 +105,8 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
 
     Raises:
         UserError: The file is missing, is no store, is damaged, belongs to a newer version, or
-            cannot be written where that was asked for.
+            cannot be written where that was asked for, also because its name, or one beside it,
+            is another database's.
     """
     purpose = "written" if write else "read"
     with told(path, f"the store cannot be {purpose}", "mend that, or name another one"):
@@ -123,6 +127,22 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
             connection.close()
             raise
     return Database(path, connection, found, seen)
+
+
+def database_beside(path: Path) -> str | None:
+    """Return the name of the database beside a place that SQLite takes the place's file for.
+
+    Such a name is not free, even where SQLite uses it for nothing at the moment.
+
+    Args:
+        path: The place; what it links to is looked at, too.
+    """
+    for place in (path, path.resolve()):
+        for suffix in _BESIDE:
+            base = place.name[: -len(suffix)]
+            if base and place.name.lower().endswith(suffix) and place.with_name(base).exists():
+                return base
+    return None
 
 
 @contextmanager
@@ -190,6 +210,11 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 
 def _refuse_others(path: Path, *, write: bool) -> None:
     """Keep everything from SQLite that is no database, or empty."""
+    base = database_beside(path) if write else None
+    if base:
+        raise UserError(
+            f"{path}: beside {base} this name belongs to the database; name another store"
+        )
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
@@ -200,6 +225,7 @@ def _refuse_others(path: Path, *, write: bool) -> None:
             start = file.read(len(_HEADER))
     except FileNotFoundError:
         if write:
+            _refuse_leftovers(path)
             return
         raise UserError(
             f"{path}: there is no store here; 'palimpsest run SUITE --store {path}' makes one"
@@ -214,14 +240,27 @@ def _refuse_others(path: Path, *, write: bool) -> None:
         raise UserError(f"{path}: the store is read-only; change that, or name another one")
 
 
+def _refuse_leftovers(path: Path) -> None:
+    """SQLite deletes what is beside a new database, be it a moved one's log with runs in it."""
+    for suffix in _BESIDE:
+        if suffix != "-shm" and _is_filled(path, suffix) and not path.exists():
+            raise UserError(
+                f"{path}: there is no store here, but {path.resolve().name}{suffix}, which making "
+                "one would delete; put its store beside it again, move it away, or name another one"
+            )
+
+
 def _reading(path: Path) -> str:
     """Choose how SQLite may read.
 
     A file that nobody is writing is read as it is, without locks: they would need helper files
     beside it, and so the permission and the space to write. While there is a log of writes beside
-    it, it has to be read together with them.
+    it, it has to be read together with them: not by "mode=rw", which on closing moves them into
+    the file. A journal is of a write that was cut short, and has to be undone in the file.
     """
-    if not (_is_filled(path, "-wal") or _is_filled(path, "-journal")):
+    if _is_filled(path, "-wal"):
+        return "mode=ro"
+    if not _is_filled(path, "-journal"):
         return _AS_IT_IS
     writable = _is_writable(path) and _is_writable(path.resolve().parent)
     return "mode=rw" if writable else "mode=ro"

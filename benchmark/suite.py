@@ -33,6 +33,7 @@ AVALANCHE = "avalanche:"
 """Prefix of a strategy that is a class of Avalanche's."""
 
 _MOST_SEEDS = 10_000
+_SEEDS_END = 2**63
 _Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -203,7 +204,8 @@ def load_suite(
 
     Args:
         suite: A YAML file, or the name of a suite that comes with Palimpsest.
-        seeds: In place of the suite's: a number, or numbers separated by commas.
+        seeds: In place of the suite's: a number, or numbers separated by commas; ``7,`` is the one
+            seed 7.
         strategies: Only these, by their names in the suite.
         settings: ``PATH=VALUE`` each, dotted path and YAML value, in place of the file's.
 
@@ -305,7 +307,7 @@ class _Sweep(BaseModel):
 def _seeds(seeds: Any, source: Source) -> tuple[int, ...]:
     if isinstance(seeds, list):
         for place, seed in enumerate(seeds):
-            if not _whole(seed) or not 0 <= seed < 2**63:
+            if not _whole(seed) or not 0 <= seed < _SEEDS_END:
                 message = f"a seed is a whole number from 0 to 2^63 - 1, got {shown(seed)}"
                 raise source.error(("seeds", place), message)
             if seed in seeds[:place]:
@@ -319,7 +321,11 @@ def _seeds(seeds: Any, source: Source) -> tuple[int, ...]:
     if seeds < 1:
         raise source.error(("seeds",), f"at least one seed is needed, not {seeds}")
     if seeds > _MOST_SEEDS:
-        message = f"{shown(seeds)} seeds are too many; for the seed of that number write [{seeds}]"
+        message = f"{shown(seeds)} seeds are too many; expected {_MOST_SEEDS} at most"
+        if seeds < _SEEDS_END:
+            given = source.assigned.get(("seeds",)) == "--seeds"
+            alone = f"--seeds {seeds}," if given else f"[{seeds}]"
+            message = f"{message}, or for the one seed of that number {alone}"
         raise source.error(("seeds",), message)
     return tuple(range(seeds))
 
@@ -330,12 +336,12 @@ def _whole(value: Any) -> bool:
 
 def _parse_seeds(text: str) -> int | list[int]:
     try:
-        numbers = [int(word) for word in text.split(",")]
+        numbers = [int(word) for word in text.strip().removesuffix(",").split(",")]
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
         raise UserError(
             f"--seeds {text}: expected how many seeds (--seeds 5) or different seeds separated "
-            "by commas (--seeds 3,5,8)"
+            "by commas (--seeds 3,5,8, or --seeds 3, for one)"
         )
     return numbers[0] if len(numbers) == 1 and "," not in text else numbers

@@ -36,7 +36,7 @@ def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...
         raise source.error((*path, *inner), _explain(problem, model)) from None
     for inner, value, given in _pairs(checked, values):
         if isinstance(given, bool) and not isinstance(value, bool):
-            raise source.error((*path, *inner), f"expected a number, got {shown(given)}")
+            raise source.error((*path, *inner), f"{_EXPECTED['float_type']}, got {shown(given)}")
     return checked
 
 
@@ -152,10 +152,19 @@ _EXPECTED = {
     "model_type": "expected a mapping of names to values",
     "model_attributes_type": "expected a mapping of names to values",
     "tuple_type": "expected a list",
+    "list_type": "expected a list",
+    "string_type": "expected a text",
+    "bool_type": "expected true or false",
+    "int_type": "expected a whole number",
+    "float_type": "expected a number",
+    "float_parsing": "expected a number",
     "too_short": "expected {min_length} or more entries",
     "too_long": "expected {max_length} entries at most",
 }
 """In place of pydantic's own words, where these speak of Python."""
+
+
+_LIMITS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
 
 
 def _explain(problem: Any, model: type[BaseModel]) -> str:
@@ -176,8 +185,10 @@ def _explain(problem: Any, model: type[BaseModel]) -> str:
         known = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
         message = f"unknown name {context['tag']!r}; {nearest(str(context['tag']), known)}"
     elif kind != "value_error":
+        if isinstance(given, bool) and kind in _LIMITS:  # pydantic takes true for 1
+            kind = "float_type"
         message = _EXPECTED.get(kind, message).format(**context)
-        message = f"{message}, got {shown(given)}{_as_number(kind, given)}"
+        message = f"{message}, got {shown(given)}{_as_number(kind, given)}{_as_list(kind, given)}"
     return message
 
 
@@ -188,3 +199,9 @@ def _as_number(kind: str, given: Any) -> str:
     except ValueError:
         return ""
     return f"; write {float(given):.0f}" if whole else ""
+
+
+def _as_list(kind: str, given: Any) -> str:
+    """One entry needs brackets, too."""
+    alone = isinstance(given, str | int | float) and not isinstance(given, bool)
+    return f"; write [{shown(given)}]" if kind == "list_type" and alone else ""

@@ -1,7 +1,8 @@
 """The tables and figures of a report as files, for a paper.
 
-Files have the names of what they show; ``index.csv`` says what is what. The same runs give the
-same files, byte for byte, with the same versions of Matplotlib, pandas and pyarrow.
+Files have the names of what they show; ``index.csv`` says what is what, also of earlier files that
+are still there. The same runs give the same files, byte for byte, with the same versions of
+Matplotlib, pandas and pyarrow.
 """
 
 from __future__ import annotations
@@ -93,6 +94,22 @@ _STARTS = {
 """How a file begins, by suffix. Whose it is says the index beside it."""
 
 
+def _earlier(folder: Path) -> list[list[str]]:
+    """The lines of the index in a folder; none where there is no index of ours."""
+    path = folder / _INDEX
+    try:
+        if not path.is_file() or not _INDEX_KIND.has(path):
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return [line for line in csv.reader(file) if len(line) == len(_INDEX_COLUMNS)][1:]
+    except (OSError, ValueError, csv.Error):  # writing the new index tells what can be told
+        return []
+
+
+def _listed(folder: Path) -> set[str]:
+    return {name for _, _, names, *_ in _earlier(folder) for name in names.split()}
+
+
 def check_formats(option: str, values: Sequence[str], valid: Collection[str]) -> list[str]:
     """Return the formats that a user named, each once, and refuse those that cannot work.
 
@@ -119,7 +136,7 @@ def check_formats(option: str, values: Sequence[str], valid: Collection[str]) ->
 class Exports:
     """The tables and figures of a report as files in a folder, and ``index.csv`` beside them.
 
-    Only files that an index of ours stands beside are replaced; other files are left.
+    Only files that the index of an earlier report names are replaced; other files are left.
 
     Attributes:
         folder: Where to; made where it is missing.
@@ -143,17 +160,24 @@ class Exports:
 
     def outputs_of(self, parts: Iterable[Plot | Table]) -> list[Output]:
         """Return the files of tables and figures, in their order."""
-        index: list[Sequence[str]] = [_INDEX_COLUMNS]
+        index: dict[tuple[str, ...], list[str]] = {}
         outputs = []
         for part in parts:
             files = _files(part, self.tables, self.figures)
             for name, content in files.items():
-                kind = Kind("report", _STARTS[name.rpartition(".")[2]], (_INDEX, _INDEX_KIND))
+                kind = Kind("report", _STARTS[name.rpartition(".")[2]], _listed)
                 outputs.append(Output(self.folder / name, content, kind))
-            if files:
-                shown = "table" if isinstance(part, Table) else "figure"
-                index.append((part.name, shown, " ".join(files), part.title, part.caption))
-        return [Output(self.folder / _INDEX, _lines(index), _INDEX_KIND), *outputs]
+            shown = "table" if isinstance(part, Table) else "figure"
+            index[part.name, shown, part.title, part.caption] = list(files)
+        new = {output.path.name for output in outputs}
+        for name, shown, names, *told in _earlier(self.folder):
+            left = [n for n in names.split() if n not in new and (self.folder / n).is_file()]
+            index.setdefault((name, shown, *told), []).extend(left)
+        lines = [(*each[:2], " ".join(names), *each[2:]) for each, names in index.items() if names]
+        return [
+            Output(self.folder / _INDEX, _lines([_INDEX_COLUMNS, *lines]), _INDEX_KIND),
+            *outputs,
+        ]
 
 
 def _files(part: Plot | Table, tables: Sequence[str], figures: Sequence[str]) -> dict[str, bytes]:

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
+from benchmark.database import database_beside
 from benchmark.errors import UserError
 
 _START = 2048
 """Bytes at the beginning of a file that tell its kind."""
-
-_BESIDE_A_DATABASE = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,13 @@ class Kind:
     Attributes:
         command: What writes them, ``report`` for ``palimpsest report``.
         start: Matches the beginning of such a file.
-        index: Where the beginning cannot tell whose a file is (a PNG is a PNG): the file beside it
-            that can, by name and kind.
+        listed: Where the beginning cannot tell whose a file is (a PNG is a PNG): returns the names
+            of the files in a folder that the command wrote.
     """
 
     command: str
     start: re.Pattern[bytes]
-    index: tuple[str, Kind] | None = None
+    listed: Callable[[Path], Collection[str]] | None = None
 
     def has(self, path: Path) -> bool:
         """Whether a file is of this kind, or has nothing in it that could be lost.
@@ -47,11 +46,8 @@ class Kind:
             start = file.read(_START)
         if not start:
             return True
-        if self.index:
-            name, kind = self.index
-            index = path.with_name(name)
-            if not index.is_file() or not kind.has(index):
-                return False
+        if self.listed and path.name not in self.listed(path.parent):
+            return False
         return self.start.match(start) is not None
 
 
@@ -93,8 +89,11 @@ def check_output(path: Path, kind: Kind | None, inputs: Iterable[Path] = ()) -> 
                     "file"
                 )
         target = path.resolve()
-        for place in (path, target):
-            _check_name(path, place)
+        base = database_beside(path)
+        if base:
+            raise UserError(
+                f"{path}: beside {base} this name belongs to the database; name another file"
+            )
         if kind is None and (path.exists() or path.is_symlink()):
             raise UserError(f"{path} is there already; choose another name, or move it away")
         if target.is_dir():
@@ -154,17 +153,6 @@ def write_files(outputs: Sequence[Output], inputs: Iterable[Path] = ()) -> None:
 def _same(path: Path, given: Path) -> bool:
     """Whether two names mean one file, by links of any kind or by upper and lower case."""
     return path.exists() and given.exists() and path.samefile(given)
-
-
-def _check_name(path: Path, place: Path) -> None:
-    """A name that SQLite uses is not free, even where it uses none at the moment."""
-    for suffix in _BESIDE_A_DATABASE:
-        base = place.name.lower().removesuffix(suffix)
-        if base != place.name.lower() and place.with_name(place.name[: len(base)]).exists():
-            raise UserError(
-                f"{path}: beside {place.name[: len(base)]} this name belongs to the database; name "
-                "another file"
-            )
 
 
 def _make_folder(folder: Path, made: list[Path]) -> None:

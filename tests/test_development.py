@@ -32,7 +32,8 @@ def test_what_is_installed_is_said_beforehand_and_seen(tmp_path):
     install = next(i for i, line in enumerate(lines) if "pip install" in line)
     before = " ".join(lines[:install])
     assert "minutes" in before
-    assert "GB" in before
+    (size,) = re.findall(r"\d+ GB", before)
+    assert f"leaves {size}" in (ROOT / "README.md").read_text()
     assert "README" in before
     assert not re.search(r"--quiet|\s-q\b", lines[install])
 
@@ -47,6 +48,24 @@ def test_an_environment_of_ones_own_is_used(tmp_path):
     assert install.startswith(f"{tmp_path}/bin/python -m pip")
     assert "constraints.txt" not in install
     assert any(line.startswith(f"{tmp_path}/bin/palimpsest run quick") for line in lines)
+
+
+@needs_make
+@pytest.mark.parametrize("there", [None, "empty", "environment"])
+def test_clean_removes_only_an_environment_that_make_created(tmp_path, there):
+    """Of its own it knows by a mark; any other folder may be somebody's, and stays."""
+    (tmp_path / "Makefile").write_text((ROOT / "Makefile").read_text())
+    new = tmp_path / "new"
+    if there:
+        new.mkdir()
+    if there == "environment":
+        (new / "bin").mkdir()
+        (new / "bin" / "python").touch()
+    (tmp_path / "build").mkdir()
+    for target in ("new/bin/python", "clean"):
+        subprocess.run(["make", "VENV=new", "PYTHON=true", target], cwd=tmp_path, check=True)
+    assert new.exists() == bool(there)
+    assert not (tmp_path / "build").exists()
 
 
 @needs_make

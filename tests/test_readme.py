@@ -16,12 +16,15 @@ from benchmark.plugins import load_files
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.scenarios import FAMILIES
 from benchmark.suite import load_suite
+from reports.cells import strength_text
 from reports.provenance import WPL_PAPER, citation
 from strategies.registry import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+QUICK = ROOT / "docs" / "images" / "quick.svg"
+NUMBER = r"\d[\d.]*(?:e-?\d+)?"
 AT_ONCE = {"run", "report", "new", "list", "show"}
 """Commands that are carried out; of the others, which train, the names and options are checked."""
 
@@ -121,6 +124,27 @@ def test_there_is_something_to_check():
 
 def test_it_is_cited_as_reports_say():
     assert blocks(README, "bibtex") == [f"{citation()}\n\n{WPL_PAPER}\n"]
+
+
+def strengths_of_quick():
+    strategies = load_suite("quick").strategies.values()
+    return {s for each in strategies for s in each.strengths if s is not None}
+
+
+def test_the_picture_of_quick_has_the_strengths_of_quick():
+    """A strength's label has its strategy's colour; an axis's numbers are grey."""
+    texts = re.findall(r"<text [^>]*fill: (#\w+)[^>]*>([^<]*)</text>", QUICK.read_text())
+    labels = {text for ink, text in texts if re.fullmatch(NUMBER, text) and len(set(ink[1:])) > 1}
+    assert labels
+    assert labels <= {strength_text(strength) for strength in strengths_of_quick()}
+
+
+def test_what_it_says_of_quick_is_of_its_strengths():
+    (said,) = re.findall(r"images/quick\.svg\)\n(.*?)\n## ", README.read_text(), re.DOTALL)
+    plain = re.sub(r"[\d.]+[ \n]*%|\d+[ \n]points?", "", " ".join(said.split()))
+    named = re.findall(rf"(?:\bat|\bstrengths?) ({NUMBER})\b|\b(\d+e\d+)\b", plain)
+    assert named
+    assert {float(one or other) for one, other in named} <= strengths_of_quick()
 
 
 def test_every_module_it_names_exists():

@@ -8,15 +8,13 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.console import table_console
 from benchmark.suite_file import parse_assignment
 
 if TYPE_CHECKING:
     from benchmark.kit.property import Verdict
-
-_WIDTH_IN_FILES = 120
 
 
 def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> int:
@@ -50,9 +48,7 @@ def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> 
 
 
 def _print(name: str, verdicts: list[Verdict]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH_IN_FILES
+    console = table_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(name, no_wrap=True)
     table.add_column("verdict", no_wrap=True)

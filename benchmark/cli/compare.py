@@ -9,10 +9,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from benchmark.cli.console import table_console
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import METRICS
 from reports.compare import Change, StoreComparison, Verdict, compare_stores
@@ -21,7 +21,6 @@ from reports.merge import read_stores
 from reports.statistics import FEWEST_SEEDS
 
 FAILED = 1
-_WIDTH_IN_FILES = 140
 _SHOWN = {Verdict.UNDETERMINED: 30, Verdict.NOISE: 10, Verdict.EQUAL: 0}
 """How many numbers of a verdict are printed; of the others all."""
 _COLORS = {Verdict.REGRESSED: "red", Verdict.IMPROVED: "green", Verdict.UNDETERMINED: "yellow"}
@@ -108,9 +107,7 @@ def _flat(change: Change) -> dict[str, Any]:
 
 
 def _print(found: StoreComparison, names: Sequence[str]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH_IN_FILES
+    console = table_console()
 
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.console import table_console
 from benchmark.errors import UserError, nearest
 from benchmark.plugins import load_packages
 from benchmark.plugins.source import MODULE_PREFIX
@@ -25,6 +25,9 @@ from strategies.registry import STRATEGIES
 
 if TYPE_CHECKING:
     from benchmark.store import Record
+
+_WIDEST_IN_FILES = 100
+"""Characters of a cell in a file or a pipe; only longer ones, such as errors, take more lines."""
 
 
 def strategies(as_json: bool) -> None:
@@ -160,12 +163,14 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
         return
     if not rows:
         return
+    console = table_console(len(rows[0]) * _WIDEST_IN_FILES)
+    widest = None if console.is_terminal else _WIDEST_IN_FILES
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0]:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", max_width=widest)
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    Console(soft_wrap=True).print(table, markup=False, highlight=False)
+    console.print(table, markup=False, highlight=False, soft_wrap=True)
 
 
 def _summary(documented: type[Any]) -> str:

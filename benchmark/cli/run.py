@@ -11,9 +11,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.console import table_console
 from benchmark.cli.listings import runs_json
 from benchmark.cli.progress import Display, describe, make_display
 from benchmark.data.catalog import data_root, require
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from reports.bootstrap import Estimate
 
 INTERRUPTED = 130
-_WIDTH_IN_FILES = 120
 
 
 @dataclass(frozen=True)
@@ -212,9 +211,7 @@ def _print_table(records: list[Record]) -> None:
     from reports.ratio import REDUCTION
     from reports.terminal import SUMMARY_METRICS, summary_rows
 
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH_IN_FILES
+    console = table_console()
     rows = summary_rows(records)
     for scenario in dict.fromkeys(row.scenario for row in rows):
         console.print(

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
+from benchmark.cli.console import table_console
 from benchmark.cli.run import check_device
 from benchmark.data.catalog import data_root, is_there
 from benchmark.suite import load_suite
@@ -21,7 +21,6 @@ from benchmark.suite import load_suite
 if TYPE_CHECKING:
     from benchmark.speed.measure import Case, Row
 
-_WIDTH_IN_FILES = 110
 _FISHER_SAMPLES = 128
 _CURVES = "two_models_curves"
 _MANY_MODELS = "many_models"
@@ -92,9 +91,7 @@ def _cases(options: SpeedOptions, root: Path) -> list[Case]:
 
 
 def _print(rows: Sequence[Row]) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDTH_IN_FILES
+    console = table_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("workload", "method", "phase", "implementation"):
         table.add_column(title, no_wrap=True)

@@ -136,11 +136,11 @@ def test_the_order_of_probes_is_no_matter(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"), [("3", (0, 1, 2)), ("3,5,8", (3, 5, 8)), ("7,", None)]
+    ("text", "expected"), [("3", (0, 1, 2)), ("3,5,8", (3, 5, 8)), ("7,", (7,)), (",", None)]
 )
 def test_seeds_are_a_number_or_a_list(write, text, expected):
     if expected is None:
-        with pytest.raises(UserError, match="--seeds 7,"):
+        with pytest.raises(UserError, match="--seeds ,: expected"):
             load_suite(write(), seeds=text)
     else:
         assert load_suite(write(), seeds=text).seeds == expected
@@ -204,7 +204,7 @@ MISTAKES = [
     ({"form: online": "seed: 3"}, 18, "the suite's seeds decide it"),
     ({"strengths: [1, 1e4]": "strengths: [1, -1]"}, 15, "greater than or equal to 0"),
     ({"strengths: [1, 1e4]": "strengths: [1, 1]"}, 15, "listed twice"),
-    ({"strengths: [1, 1e4]": "strengths: 5"}, 15, "valid list"),
+    ({"strengths: [1, 1e4]": "strengths: 5"}, 15, "expected a list, got 5; write [5]"),
     ({"finetune: {}": "finetune: {strength: 1}"}, 13, "unknown key 'strength'"),
     ({"suite: example": "sweet: example"}, None, "this key is missing"),
     ({"seeds: 2": "seeds: 0"}, 2, "at least one seed"),
@@ -228,14 +228,18 @@ MISTAKES = [
     ({"second_data: rotated": "rotation: .inf"}, 10, "finite number"),
     ({"form: online": "strength: .nan"}, 18, "finite number"),
     ({"second_data: rotated": "optimizer: {learning_rate: .inf}"}, 10, "finite number"),
-    ({"second_data: rotated": "width: true"}, 10, "valid integer, got true"),
+    ({"second_data: rotated": "width: true"}, 10, "width: expected a whole number, got true"),
+    ({"second_data: rotated": "validation: true"}, 10, "validation: expected a number, got true"),
+    ({"second_data: rotated": "validation: false"}, 10, "validation: expected a number, got false"),
+    ({"second_data: rotated": "samples: true"}, 10, "samples: expected a whole number, got true"),
+    ({"second_data: rotated": "validation: a"}, 10, "validation: expected a number, got 'a'"),
     ({"second_data: rotated": "curve: {evry: 3}"}, 10, "unknown key 'evry'; did you mean 'every'?"),
     ({"finetune: {}": "'avalanche:LwF': {strengths: [1]}"}, 13, "expected one of: arguments"),
     ({"second_data: rotated": "data: mnist"}, 10, "stands here twice"),
     ({"finetune: {}": "finetune: {"}, None, "not valid YAML"),
     ({"seeds: 2": "probes: [refit, distanse]"}, 2, "probes.1: unknown probe 'distanse'; did you m"),
-    ({"seeds: 2": "probes: refit"}, 2, "valid list"),
-    ({"seeds: 2": "probes: [1]"}, 2, "valid string"),
+    ({"seeds: 2": "probes: refit"}, 2, "expected a list, got 'refit'; write ['refit']"),
+    ({"seeds: 2": "probes: [1]"}, 2, "expected a text, got 1"),
     ({"seeds: 2": "seeds: true"}, 2, "seeds: expected how many seeds (5) or a list of them"),
     ({"seeds: 2": "seeds: '5'"}, 2, "got '5'"),
     ({"seeds: 2": "seeds: null"}, 2, "got null"),
@@ -243,7 +247,7 @@ MISTAKES = [
     ({"seeds: 2": "seeds: [3, true]"}, 2, "seeds.1: a seed is a whole number"),
     ({"seeds: 2": "seeds:\n  - 3\n  - 3"}, 4, "seeds.1: expected different seeds, got 3 twice"),
     ({"seeds: 2": f"seeds: [{2**63}]"}, 2, "seeds.0: a seed is"),
-    ({"seeds: 2": "seeds: 1000000000"}, 2, "for the seed of that number write [1000000000]"),
+    ({"seeds: 2": "seeds: 1000000000"}, 2, "for the one seed of that number [1000000000]"),
     (
         {"  wpl:\n    strengths: [1, 1e4]": "  wpl: 5"},
         14,
@@ -256,7 +260,8 @@ MISTAKES = [
     ({"finetune: {}": "finetune: {1.5: 3}"}, 13, "expected a name, got 1.5; write '1.5'"),
     ({"seeds: 2": "seeds: 2\ntrue: 3"}, 3, "expected a name, got true; write 'true'"),
     ({"strengths: [1, 1e4]": "strengths: [true]"}, 15, "strengths.0: expected a number, got true"),
-    ({"strengths: [1, 1e4]": "strengths: null"}, 15, "valid list, got null"),
+    ({"strengths: [1, 1e4]": "strengths: null"}, 15, "expected a list, got null"),
+    ({"strengths: [1, 1e4]": "strengths: true"}, 15, "strengths: expected a list, got true"),
     ({"strengths: [1, 1e4]": "strengths: []"}, 15, "expected 1 or more entries, got []"),
     ({"strengths: [1, 1e4]": "strength: true"}, 15, "strength: expected a number, got true"),
     ({"second_data: rotated": "optimizer: {learning_rate: true}"}, 10, "expected a number"),
@@ -376,7 +381,7 @@ SET_MISTAKES = [
     ("scenarios.turned.data.name=3", "no settings inside"),
     ("scenarios=5", "expected scenarios.NAME.KEY=VALUE"),
     ("strategies.wpl=5", "strategies.wpl: expected a mapping of names to values, got 5"),
-    ("strategies.wpl.strengths=5", "valid list, got 5"),
+    ("strategies.wpl.strengths=5", "expected a list, got 5; write [5]"),
     ("seeds=true", "got true"),
 ]
 
@@ -389,7 +394,17 @@ def test_a_mistake_in_set_names_the_option(write, assignment, message):
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize("seeds", ["0", "-3", "1000000000", f"3,{2**63}", "4,4,"])
+def test_the_seed_of_a_large_number_is_taken_as_advised(write):
+    with pytest.raises(UserError, match="too many") as caught:
+        load_suite(write(), seeds="20000")
+    (advised,) = re.findall(r"--seeds (\S+)$", str(caught.value))
+    assert load_suite(write(), seeds=advised).seeds == (20000,)
+    for changes in ({"seeds": str(2**63)}, {"settings": [f"seeds={2**63}"]}):
+        with pytest.raises(UserError, match=r"seeds are too many; expected 10000 at most$"):
+            load_suite(write(), **changes)
+
+
+@pytest.mark.parametrize("seeds", ["0", "-3", "7,,", "1000000000", f"3,{2**63}", "4,4,"])
 def test_wrong_seeds_name_the_option(write, seeds):
     with pytest.raises(UserError, match=r"^--seeds"):
         load_suite(write(), seeds=seeds)

@@ -3,6 +3,7 @@
 import csv
 import re
 import struct
+from dataclasses import replace
 from datetime import datetime
 from xml.etree import ElementTree
 
@@ -237,13 +238,20 @@ def test_a_file_of_another_is_not_replaced(tmp_path, suffix):
         pytest.importorskip("pyarrow")
     name = FORMATS[suffix]
     exports = Exports(tmp_path, [name] * (name in TABLES), [name] * (name in FIGURES))
-    index, output = exports.outputs_of([TABLE if name in TABLES else PLOT])
+    part = TABLE if name in TABLES else PLOT
+    index, output = exports.outputs_of([part])
     for kind, content in FOREIGN.items():
         output.path.write_bytes(content)
         with pytest.raises(UserError, match="did not write"):
             write_files([index, output])
         assert files(tmp_path) == {output.path.name: content}
-        write_files([index])  # now it is a folder of ours
+        other = Exports(tmp_path, ["csv"] * (name != "csv"), ["png"] * (name == "csv"))
+        write_files(other.outputs_of([TABLE, PLOT]))  # our index, which does not name the file
+        with pytest.raises(UserError, match="did not write"):
+            write_files(exports.outputs_of([part]))
+        for path in set(tmp_path.iterdir()) - {output.path}:
+            path.unlink()
+        write_files([index])  # now it names it
         before = files(tmp_path)
         if (suffix, kind) in OF_ONE_KIND:
             assert output.kind.has(output.path)
@@ -256,3 +264,28 @@ def test_a_file_of_another_is_not_replaced(tmp_path, suffix):
             write_files([index, output])
         assert files(tmp_path)[output.path.name] == output.content
         index.path.unlink()
+
+
+def test_the_index_keeps_earlier_files_that_are_still_there(tmp_path):
+    def listed():
+        rows = csv.DictReader((tmp_path / "index.csv").read_text().splitlines())
+        return [(row["name"], row["files"], row["title"]) for row in rows]
+
+    write_files(Exports(tmp_path, ["csv", "latex"], []).outputs_of([TABLE, PLOT]))
+    (tmp_path / f"{TABLE.name}.tex").unlink()
+    for _ in range(2):
+        write_files(Exports(tmp_path, [], ["png"]).outputs_of([TABLE, PLOT]))
+        assert listed() == [
+            (TABLE.name, f"{TABLE.name}.csv", TABLE.title),
+            (PLOT.name, f"{PLOT.name}.png", PLOT.title),
+        ]
+    other = replace(TABLE, title="Of other runs")
+    write_files(Exports(tmp_path, ["latex"], []).outputs_of([other]))
+    assert listed() == [
+        (TABLE.name, f"{TABLE.name}.tex", "Of other runs"),
+        (TABLE.name, f"{TABLE.name}.csv", TABLE.title),
+        (PLOT.name, f"{PLOT.name}.png", PLOT.title),
+    ]
+    write_files(Exports(tmp_path, ["csv"], []).outputs_of([other]))
+    assert listed()[0] == (TABLE.name, f"{TABLE.name}.csv {TABLE.name}.tex", "Of other runs")
+    assert len(listed()) == 2

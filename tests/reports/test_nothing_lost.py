@@ -127,14 +127,23 @@ def test_no_input_is_written_over(place, capsys, name, given, alias):
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm", "-journal"])
 @pytest.mark.parametrize("linked", [False, True])
-@pytest.mark.parametrize("name", ["report", "page"])
+@pytest.mark.parametrize("name", ["report", "page", "run"])
 def test_what_belongs_to_a_database_is_not_written(place, capsys, name, suffix, linked):
+    commands = COMMANDS | {"run": ("run", "small.yaml", "--store", "{}")}
     other = f"runs.db{suffix}"
     if linked:
         Path("link.md").symlink_to(other)
         other = "link.md"
-    err = refused(capsys, place, *(other if word == "{}" else word for word in COMMANDS[name]))
+    err = refused(capsys, place, *(other if word == "{}" else word for word in commands[name]))
     assert "belongs to the database" in err
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-journal"])
+def test_no_store_is_made_where_sqlite_would_delete_a_file_beside_it(place, capsys, suffix):
+    """Such as the log of a store that was moved without it."""
+    Path(f"new.db{suffix}").write_bytes(b"runs" * 2000)
+    err = refused(capsys, place, "run", "small.yaml", "--store", "new.db")
+    assert f"new.db{suffix}, which making one would delete" in err
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
@@ -189,6 +198,13 @@ def test_an_index_of_another_is_not_written_over(place, capsys):
     Path("index.csv").write_text("a,b\n1,2\n")
     options = ("--tables", "csv", "--files", ".")
     assert "index.csv" in refused(capsys, place, "report", "runs.db", *options)
+
+
+def test_a_figure_of_ones_own_beside_tables_of_a_report_is_kept(place, capsys):
+    report = ("report", "runs.db", "-o", "d.html", "--files", "out")
+    assert command(*report, "--tables", "csv") == 0
+    FOREIGN["png"](Path("out/scenario-1-plane.png"))
+    assert "scenario-1-plane.png" in refused(capsys, place, *report, "--figures", "png")
 
 
 def test_a_figure_beside_a_page_replaces_no_figure_of_another(place, capsys):
@@ -387,6 +403,48 @@ def test_a_store_that_cannot_be_written_can_be_read(unprivileged, arguments, wha
         assert all(name.startswith("out/") for name in after.keys() - before.keys())
     finally:
         unprivileged.chmod(0o755)
+
+
+@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("read_only", [None, "file", "folder"])
+@pytest.mark.parametrize("arguments", READING, ids=lambda arguments: arguments[0])
+def test_a_killed_run_is_read_without_a_change(unprivileged, record, arguments, read_only, index):
+    """Its last runs stay in the log beside the store; SQLite may make its index of it anew."""
+    if read_only == "folder" and not index:
+        return  # SQLite needs an index, and cannot make one here
+    Path("copy.db").write_bytes(Path("runs.db").read_bytes())
+    Path("out").mkdir()
+    Path("killed").mkdir()
+    with Store("runs.db", create=True) as store:
+        store.put(record([[0.5]], strategy="ewc"))
+        for name in (
+            "runs.db",
+            "runs.db-wal",
+            "runs.db-shm",
+        ):  # what is on disk before it is closed
+            Path("killed", name).write_bytes(Path(name).read_bytes())
+    for path in Path("killed").iterdir():
+        path.replace(path.name)
+    Path("killed").rmdir()
+    if not index:
+        Path("runs.db-shm").unlink()
+    if read_only:
+        Path("runs.db" if read_only == "file" else ".").chmod(
+            0o444 if read_only == "file" else 0o555
+        )
+    before = contents(unprivileged)
+    try:
+        assert command(*arguments) == 0
+        after = contents(unprivileged)
+    finally:
+        unprivileged.chmod(0o755)
+    assert before.pop("runs.db-wal") == after.pop("runs.db-wal")
+    for found in (before, after):
+        found.pop("runs.db-shm", None)
+    assert {name: after[name] for name in before} == before
+    assert all(name.startswith("out/") for name in after.keys() - before.keys())
+    with Store("runs.db") as store:
+        assert {run.strategy for run in store.records()} == {"finetune", "freeze", "ewc"}
 
 
 @pytest.mark.parametrize("arguments", READING, ids=lambda arguments: arguments[0])
