@@ -319,7 +319,14 @@ def test_listings_name_everything(capsys):
 def test_a_strategy_is_shown_with_its_settings(capsys):
     assert command("show", "strategy", "wpl") == 0
     out = capsys.readouterr().out
-    for word in ("Benyahia", "strength", "fisher", "momentum", "clip", "proximal | decoupled | gradient"):
+    for word in (
+        "Benyahia",
+        "strength",
+        "fisher",
+        "momentum",
+        "clip",
+        "proximal | decoupled | gradient",
+    ):
         assert word in out
 
 
