@@ -145,6 +145,7 @@ FAULTS = {
     MovesStatistics: {"modes are left as found"},
     NeverTheSame: {
         "deterministic",
+        "rests at the minimum",
         "importance ignores the batch size",
         "evaluation changes nothing",
         "a checkpoint keeps everything",
