@@ -141,12 +141,15 @@ class SchurPenalty:
         return self.iterations > len(self.basis)
 
     @torch.no_grad()
-    def proximal_step_(self, strength: float, metric: Metric) -> None:
+    def proximal_step_(self, strength: float, metric: Metric) -> list[Tensor]:
         """Move the parameters to the minimiser of the penalty plus the step just taken.
 
         Args:
             strength: Positive.
             metric: D. Numbers must be a multiple of those that the basis is for.
+
+        Returns:
+            The penalty's gradient there, strength included: the move is D times it.
         """
         right = self.basis.T @ self._residual()
         scale = _total(metric, self.parameters) / _total(self.metric, self.parameters)
@@ -157,6 +160,7 @@ class SchurPenalty:
         moves = self._transposed(self.basis @ solution)
         for parameter, own, move in zip(self.parameters, metric, moves, strict=True):
             parameter.sub_(own * move)
+        return moves
 
     def _iterate(self, strength: float, metric: Metric, right: Tensor, inverse: Tensor) -> Tensor:
         """Solve for z by preconditioned conjugate gradients (Golub & Van Loan, section 11.5)."""

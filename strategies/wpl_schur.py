@@ -19,6 +19,9 @@ from strategies.settings import WPLSchurSettings
 from strategies.sharing import SharedParameterPenalty
 from strategies.sparse import dense_gradients, keep_sparse_
 
+_MEMORY = 0.9
+"""What is left after a step of the second moments of the penalty's gradients."""
+
 
 @dataclass
 class _EarlierModel:
@@ -68,6 +71,7 @@ class WPLSchur(SharedParameterPenalty):
         self._earlier: list[_EarlierModel] = []
         self._penalties: dict[tuple[str, ...], SchurPenalty] = {}
         self._valued: SchurPenalty | None = None
+        self._forces: dict[str, Tensor] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Linearised models cannot be copied, and are made again where they are missing.
@@ -76,7 +80,7 @@ class WPLSchur(SharedParameterPenalty):
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the model's parameters, which may have grown since the last model."""
         super().before_training_exp(strategy)
-        self._penalties = {}
+        self._penalties, self._forces = {}, {}
 
     def penalty(self, model: nn.Module) -> Tensor:
         """Return the penalty at a network's present weights, see ``SharedParameterPenalty``."""
@@ -106,11 +110,12 @@ class WPLSchur(SharedParameterPenalty):
         """Take the proximal step, where the penalty is applied as one."""
         if self.settings.application != "gradient" and self.settings.strength > 0:
             names = self._penalised()
-            metric = self._metric(strategy.optimizer, [self._parameters[name] for name in names])
+            metric = self._metric(strategy.optimizer, names)
             if any(isinstance(own, Tensor) or own > 0 for own in metric):
                 penalty = self._penalty(strategy.model, names, metric)
                 if penalty:
-                    penalty.proximal_step_(self.settings.strength, metric)
+                    forces = penalty.proximal_step_(self.settings.strength, metric)
+                    self._note_forces(names, forces)
 
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
         """Keep the model's end and some of its samples."""
@@ -135,8 +140,17 @@ class WPLSchur(SharedParameterPenalty):
         earlier = {name for model in self._earlier for name in model.parameters}
         return [n for n, p in self._parameters.items() if p.grad is not None and n in earlier]
 
-    def _metric(self, optimizer: Any, parameters: Sequence[Tensor]) -> Metric:
-        """Return the metric of the step just taken, see ``optimizer_metric.py``."""
+    def _metric(self, optimizer: Any, names: Sequence[str]) -> Metric:
+        """Return the metric of the step just taken, see ``optimizer_metric.py``.
+
+        An adaptive optimizer divides by the root of its second moment v of the loss's gradients,
+        which says nothing of parameters that the loss hardly needs. They would take the whole of
+        what the penalty asks for, in steps far beyond where the earlier model is linear. So the
+        larger of v and a quarter of a running second moment of the penalty's gradients is taken.
+        Where training is at rest both gradients are opposite, so that v is the larger and nothing
+        has changed. (With the whole of it any greater gradient of the penalty would be at rest.)
+        """
+        parameters = [self._parameters[name] for name in names]
         rates, place = self._rates(optimizer), optimizer_metric.place(optimizer)
         metric: list[Tensor | float] = [
             rates[place[id(p)]] if id(p) in place else 0.0 for p in parameters
@@ -148,9 +162,19 @@ class WPLSchur(SharedParameterPenalty):
             chosen = [parameters[i] for i in own]
             found = optimizer_metric.denominators(optimizer, group, chosen) if own else None
             if found:
-                for i, divided_by in zip(own, _bounded(found.tensors()), strict=True):
-                    metric[i] = metric[i] / divided_by
+                divided_by = found.tensors()
+                typical = _root_mean_square(divided_by)
+                for i, d in zip(own, divided_by, strict=True):
+                    force = self._forces.setdefault(names[i], torch.full_like(d, typical**2))
+                    least = typical * math.sqrt(torch.finfo(d.dtype).eps)  # can be inverted
+                    metric[i] = metric[i] / torch.maximum(d, force.sqrt() / 2).clamp_min_(least)
         return metric
+
+    def _note_forces(self, names: Sequence[str], forces: Sequence[Tensor]) -> None:
+        """Go on with the second moments of the penalty's gradients, where they are needed."""
+        for name, force in zip(names, forces, strict=True):
+            if name in self._forces:
+                self._forces[name].mul_(_MEMORY).addcmul_(force, force, value=1 - _MEMORY)
 
     def _penalty(self, model: nn.Module, names: list[str], metric: Metric) -> SchurPenalty | None:
         """Return the penalty on some parameters; built anew only when it must be."""
@@ -205,14 +229,6 @@ def _same(penalty: SchurPenalty, metric: Metric) -> bool:
     return all(math.isclose(a / before, b / now, rel_tol=1e-6) for a, b in numbers)
 
 
-def _bounded(denominators: list[Tensor]) -> list[Tensor]:
-    """Raise those that are far below the others, so that D can be inverted in this precision.
-
-    They belong to parameters with next to no gradient. One without any rests where the penalty's
-    gradient is 0, whatever its place in the metric, and for the others the penalty's gradient is
-    off by no more than this bound: ``sqrt(machine epsilon)`` of the root mean square.
-    """
-    total = sum(float(d.square().sum()) for d in denominators)
-    typical = math.sqrt(total / sum(d.numel() for d in denominators))
-    floor = typical * math.sqrt(torch.finfo(denominators[0].dtype).eps)
-    return [d.clamp_min_(floor) for d in denominators]
+def _root_mean_square(tensors: Sequence[Tensor]) -> float:
+    total = sum(float(tensor.square().sum()) for tensor in tensors)
+    return math.sqrt(total / sum(tensor.numel() for tensor in tensors))

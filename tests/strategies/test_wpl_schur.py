@@ -44,9 +44,10 @@ class Dense:
 
     def __init__(self, parts, private, strength):
         self.parts, self.private, self.strength = parts, private, strength
-        self.models = []
+        self.models, self.forces = [], {}
 
     def remember(self, i, model, used):
+        self.forces = {}
         self.models.append((i, copy.deepcopy(model), list(used)))
 
     def terms(self, used):
@@ -72,7 +73,9 @@ class Dense:
             places[name] = torch.arange(start, start + used[name].numel())
             start += used[name].numel()
         theta = flat(used.values())
-        sizes = flat(step_size(optimizer, p) * torch.ones_like(p) for p in used.values())
+        earlier = {name for _, _, own in self.models for name in own}
+        sizes = self.sizes(optimizer, {n: p for n, p in used.items() if n in earlier})
+        sizes = flat(sizes.get(name, torch.zeros_like(p)) for name, p in used.items())
         matrix, right = torch.eye(start).to(theta), theta.clone()
         for shared, omega, anchor in self.terms(used):
             at = torch.cat([places[name] for name in shared])
@@ -81,7 +84,24 @@ class Dense:
             right[at] += pull @ anchor
         solved = torch.linalg.solve(matrix, right)
         for name in names:
-            used[name].copy_(solved[places[name]].view_as(used[name]))
+            before, p = used[name].clone(), used[name]
+            p.copy_(solved[places[name]].view_as(p))
+            if name in self.forces:
+                force = (before - p) / sizes[places[name]].view_as(p)
+                self.forces[name] = 0.9 * self.forces[name] + 0.1 * force**2
+
+    def sizes(self, optimizer, used):
+        """Steps as the optimizer takes them, but not where the penalty alone has a gradient."""
+        sizes = {name: step_size(optimizer, p) * torch.ones_like(p) for name, p in used.items()}
+        group = optimizer.param_groups[0]
+        rate = group["lr"] / (1 - group.get("momentum", 0))
+        if isinstance(optimizer, torch.optim.SGD) or not used:
+            return sizes
+        typical = flat((rate / size) ** 2 for size in sizes.values()).mean()
+        for name, size in sizes.items():
+            force = self.forces.setdefault(name, typical * torch.ones_like(size))
+            sizes[name] = rate / torch.maximum(rate / size, force.sqrt() / 2)
+        return sizes
 
 
 @both_privates
@@ -116,7 +136,8 @@ def test_without_private_parameters_omega_is_the_fisher_information():
     assert not same(weights("fixed"), train(make_ordinary(), program="in_memory"))
 
 
-def test_a_large_strength_keeps_the_earlier_outputs():
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+def test_a_large_strength_keeps_the_earlier_outputs(optimizer):
     x = make_data()[0][0]
     outputs = []
 
@@ -126,7 +147,8 @@ def test_a_large_strength_keeps_the_earlier_outputs():
 
     def drift(*plugins):
         outputs.clear()
-        train(make_bank(), plugins, program="in_memory", epochs=10, after_each=look)
+        how = {"program": "in_memory", "epochs": 10, "optimizer": optimizer}
+        train(make_bank(), plugins, **how, after_each=look)
         return (outputs[1] - outputs[0]).abs().max()
 
     free, held = drift(), drift(WPLSchur(strength=1e7, private="fixed"))
