@@ -6,6 +6,7 @@ from statistics import mean
 import pytest
 
 from benchmark.cli import main
+from benchmark.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +56,21 @@ def test_wpl_forgets_little_when_b_learns_other_data_and_it_costs_b_something(ru
 def test_the_cold_start_does_its_damage_in_the_first_steps(runs):
     run = next(r for r in runs if r["scenario"] == "cold_start" and r["strategy"] == "finetune")
     assert run["metrics"]["minimum_accuracy"] < run["metrics"]["stability"] - 0.05
+
+
+def test_the_full_quadratic_protects_behind_rmsprop(tmp_path, real_data):
+    """Weights that B hardly needs must not take all that the penalty asks for: A fell to 15 %."""
+    store, options = tmp_path / "results.db", ["--data-root", str(real_data("MNIST")), "--quiet"]
+    suite = tmp_path / "schur.yaml"
+    suite.write_text(
+        "suite: schur\nseeds: 1\nscenarios:\n"
+        "  cold_start: {family: two_models, data: mnist, width: 50, steps: 300,\n"
+        "    optimizer: {name: rmsprop, learning_rate: 0.01}, curve: {every: 0}}\n"
+        "strategies:\n  finetune: {}\n"
+        "  wpl_schur: {private: fixed, samples: 100, strengths: [100]}\n"
+    )
+    with pytest.raises(SystemExit) as left:
+        main(["run", str(suite), "--store", str(store), "--workers", "1", *options])
+    assert left.value.code == 0
+    plain, held = sorted(Store(store).records(), key=lambda run: run.strategy != "finetune")
+    assert held.metrics["stability"] > plain.metrics["stability"]
