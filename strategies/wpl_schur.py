@@ -157,7 +157,9 @@ class WPLSchur(SharedParameterPenalty):
         ]
         if self.settings.application == "decoupled":
             return metric
-        for group in range(len(rates)):
+        for group, rate in enumerate(rates):
+            if rate == 0:
+                continue  # nothing of it moves
             own = [i for i, p in enumerate(parameters) if place.get(id(p)) == group]
             chosen = [parameters[i] for i in own]
             found = optimizer_metric.denominators(optimizer, group, chosen) if own else None
@@ -217,13 +219,12 @@ class WPLSchur(SharedParameterPenalty):
 
 def _same(penalty: SchurPenalty, metric: Metric) -> bool:
     """Whether a basis serves a metric: ratios of plain rates must be those it was made for."""
-    numbers = [
-        (a, b)
-        for a, b in zip(penalty.metric, metric, strict=True)
-        if not isinstance(a, Tensor) and not isinstance(b, Tensor)
-    ]
-    if len(numbers) < len(metric):
-        return len(numbers) == 0
+    kinds = [isinstance(own, Tensor) for own in metric]
+    if kinds != [isinstance(own, Tensor) for own in penalty.metric]:
+        return False
+    if any(kinds):
+        return True  # the numbers beside tensors are 0
+    numbers = [(float(a), float(b)) for a, b in zip(penalty.metric, metric, strict=True)]
     before, now = max(a for a, _ in numbers), max(b for _, b in numbers)
     # A schedule scales all groups alike, but for rounding.
     return all(math.isclose(a / before, b / now, rel_tol=1e-6) for a, b in numbers)

@@ -241,13 +241,18 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_store_is_refused_in_a_sentence_and_left_as_it_is(tmp_path, damage):
-    path = tmp_path / "results.db"
+def damage_a_store(path, damage):
+    """Write a store of 40 runs and return its bytes, damaged."""
     with Store(path, create=True) as opened:
         for seed in range(40):
             opened.put(record(f"k{seed}", seed=seed))
-    damaged = DAMAGE[damage](path.read_bytes())
+    return DAMAGE[damage](path.read_bytes())
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_store_is_refused_in_a_sentence_and_left_as_it_is(tmp_path, damage):
+    path = tmp_path / "results.db"
+    damaged = damage_a_store(path, damage)
     assert damaged != path.read_bytes()
     path.write_bytes(damaged)
     with pytest.raises(UserError) as error, Store(path) as opened:
@@ -260,10 +265,7 @@ def test_a_damaged_store_is_refused_in_a_sentence_and_left_as_it_is(tmp_path, da
 @pytest.mark.parametrize("damage", ["half", "random pages", "a page of zeros"])
 def test_nothing_is_written_into_a_damaged_store(tmp_path, damage):
     path = tmp_path / "results.db"
-    with Store(path, create=True) as opened:
-        for seed in range(40):
-            opened.put(record(f"k{seed}", seed=seed))
-    damaged = DAMAGE[damage](path.read_bytes())
+    damaged = damage_a_store(path, damage)
     path.write_bytes(damaged)
     with pytest.raises(UserError, match="the store is damaged"):
         Store(path, create=True)

@@ -233,6 +233,22 @@ def test_a_schedule_of_all_rates_costs_nothing_and_is_honoured():
     assert_close(trained, expected, rtol=1e-6, atol=1e-8)
 
 
+def test_a_learning_rate_of_zero_behind_adam_neither_stops_nor_repeats_the_solution():
+    class FromZero(SupervisedPlugin):
+        """A schedule whose first learning rate is 0."""
+
+        def before_training_exp(self, strategy, *_, **__):
+            strategy.optimizer.param_groups[0]["lr"] = 0.0
+
+        def after_training_iteration(self, strategy, *_, **__):
+            strategy.optimizer.param_groups[0]["lr"] = 0.02
+
+    plugin, how = Builds(strength=3.0), {"program": "in_memory", "optimizer": "adam"}
+    trained = train(make_bank(), [plugin, FromZero()], **how)
+    assert plugin.builds == 1
+    assert not same(trained, train(make_bank(), [FromZero()], **how))
+
+
 @both_applications
 def test_paths_that_alternate_are_solved_once_each(application):
     plugin = Builds(strength=1.0, application=application)
