@@ -1,11 +1,18 @@
 """What all tests share: one thread a process, and real data sets where there are any."""
 
 import os
+import sys
+from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
+from benchmark import plugins
 from benchmark.data.catalog import data_root
+from benchmark.plugins.source import MODULE_PREFIX
+from benchmark.scenarios import FAMILIES
+from strategies.registry import STRATEGIES
 
 # One thread a process, as in a run's worker: several processes with two each wait for one another.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -26,3 +33,22 @@ def find_real_data(name):
 @pytest.fixture(scope="session")
 def real_data():
     return find_real_data
+
+
+@contextmanager
+def as_shipped_within():
+    with (
+        mock.patch.dict(STRATEGIES),
+        mock.patch.dict(FAMILIES),
+        mock.patch.dict(plugins._origins),
+        mock.patch.dict(plugins._sources),
+    ):
+        yield
+    for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
+        del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def registries():
+    """A context after which strategies and scenarios are those before it."""
+    return as_shipped_within

@@ -3,22 +3,16 @@
 import json
 import re
 import shlex
-import sys
 from pathlib import Path
-from unittest import mock
 
 import pytest
 import yaml
 
-from benchmark import plugins
 from benchmark.cli import main
 from benchmark.plugins import load_files
-from benchmark.plugins.source import MODULE_PREFIX
-from benchmark.scenarios import FAMILIES
 from benchmark.suite import load_suite
 from reports.cells import strength_text
 from reports.provenance import WPL_PAPER, citation
-from strategies.registry import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -58,18 +52,11 @@ def commands(page):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, registries):
     """A user's folder, without anything that another test has made known."""
     monkeypatch.chdir(tmp_path)
-    with (
-        mock.patch.dict(STRATEGIES),
-        mock.patch.dict(FAMILIES),
-        mock.patch.dict(plugins._origins),
-        mock.patch.dict(plugins._sources),
-    ):
+    with registries():
         yield tmp_path
-    for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
-        del sys.modules[name]
 
 
 def pages_with(content):

@@ -3,31 +3,21 @@
 import json
 import subprocess
 import sys
-from unittest import mock
 
 import pytest
 import yaml
 
-from benchmark import plugins
 from benchmark.cli import main
 from benchmark.kit.check import PROPERTIES
-from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.suite import load_suite
-from strategies.registry import STRATEGIES
 
 
 @pytest.fixture(autouse=True)
-def as_shipped(tmp_path, monkeypatch):
+def as_shipped(tmp_path, monkeypatch, registries):
     """Every test is in an empty folder, and starts and ends with what ships."""
     monkeypatch.chdir(tmp_path)
-    with (
-        mock.patch.dict(STRATEGIES),
-        mock.patch.dict(plugins._origins),
-        mock.patch.dict(plugins._sources),
-    ):
+    with registries():
         yield
-    for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
-        del sys.modules[name]
 
 
 def command(*arguments):

@@ -2,27 +2,22 @@
 
 import json
 import random
-import sys
 from dataclasses import asdict, replace
 from functools import cache
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import pytest
 import torch
 import yaml
 
-from benchmark import first_model, plugins
+from benchmark import first_model
 from benchmark.cli import main
 from benchmark.generators import own_numbers, seed_generators
 from benchmark.plugins import load_files
-from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.runner import execute, prepare
-from benchmark.scenarios import FAMILIES
 from benchmark.store import Store
 from benchmark.suite import load_suite
-from strategies.registry import STRATEGIES
 
 PLUGIN = '''
 import random
@@ -188,20 +183,13 @@ TRAINED_EACH_TIME = ["counter", "own"]
 
 
 @pytest.fixture(scope="module", autouse=True)
-def noisy(tmp_path_factory):
+def noisy(tmp_path_factory, registries):
     """The scenarios of the plugin above."""
     file = tmp_path_factory.mktemp("plugin") / "noisy.py"
     file.write_text(PLUGIN)
-    with (
-        mock.patch.dict(STRATEGIES),
-        mock.patch.dict(FAMILIES),
-        mock.patch.dict(plugins._origins),
-        mock.patch.dict(plugins._sources),
-    ):
+    with registries():
         load_files([file])
         yield file
-    for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
-        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ import json
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
-from unittest import mock
 
 import pytest
 
@@ -73,19 +72,12 @@ strategies:
 
 
 @pytest.fixture(autouse=True)
-def as_shipped():
+def as_shipped(registries):
     """Every test starts and ends with what ships."""
-    with (
-        mock.patch.dict(STRATEGIES),
-        mock.patch.dict(FAMILIES),
-        mock.patch.dict(plugins._origins),
-        mock.patch.dict(plugins._sources),
-    ):
+    with registries():
         load_packages.cache_clear()
         yield
     load_packages.cache_clear()
-    for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
-        del sys.modules[name]
 
 
 @pytest.fixture
