@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
-from torch import nn
+from torch import Tensor, nn
 
-from benchmark.scenarios.settings import SGD, Adam, Optimizer, RMSprop
+from benchmark.scenarios.settings import SGD, Adam, Optimizer, RMSprop, RoleDecay
 
 
-def make_optimizer(settings: Optimizer, model: nn.Module) -> torch.optim.Optimizer:
+def make_optimizer(
+    settings: Optimizer, model: nn.Module, shared: Collection[Tensor] = ()
+) -> torch.optim.Optimizer:
     """Build the optimizer that a scenario asks for, over all parameters of a model.
 
     It works on lists of tensors (``foreach``): the same numbers bit for bit, with fewer calls.
+
+    Args:
+        settings: Of the scenario. Where the weight decay goes by role, shared and other
+            parameters are a group each.
+        model: A model bank, say.
+        shared: Those of its parameters that an earlier model used, too.
     """
-    options = settings.model_dump(exclude={"name", "learning_rate"}) | {"foreach": True}
+    options = settings.model_dump(exclude={"name", "learning_rate", "weight_decay"})
     classes: dict[type[Any], Callable[..., torch.optim.Optimizer]] = {
         SGD: torch.optim.SGD,
         Adam: torch.optim.AdamW if settings.name == "adamw" else torch.optim.Adam,
         RMSprop: torch.optim.RMSprop,
     }
-    return classes[type(settings)](model.parameters(), lr=settings.learning_rate, **options)
+    groups = _groups(settings, model, shared)
+    return classes[type(settings)](groups, lr=settings.learning_rate, foreach=True, **options)
+
+
+def _groups(
+    settings: Optimizer, model: nn.Module, shared: Collection[Tensor]
+) -> list[dict[str, Any]]:
+    """The parameters by their weight decay."""
+    parameters, decay = list(model.parameters()), settings.weight_decay
+    if not isinstance(decay, RoleDecay):
+        return [{"params": parameters, "weight_decay": decay}]
+    known = {id(parameter) for parameter in shared}
+    roles = {
+        decay.shared: [p for p in parameters if id(p) in known],
+        decay.private: [p for p in parameters if id(p) not in known],
+    }
+    if len(roles) == 1:
+        roles = {decay.private: parameters}
+    return [{"params": own, "weight_decay": value} for value, own in roles.items() if own]
 
 
 class EachOptimizer(SupervisedPlugin):
@@ -42,17 +68,23 @@ class EachOptimizer(SupervisedPlugin):
         self._current = self._settings[0]
         self._known: dict[Any, Any] = {}
 
+    @staticmethod
+    def is_needed(settings: Sequence[Optimizer], *, keep: bool) -> bool:
+        """Whether one optimizer, cleared before each model, would not do."""
+        by_role = any(isinstance(own.weight_decay, RoleDecay) for own in settings)
+        return keep or by_role or any(own != settings[0] for own in settings)
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Change the optimizer where the model's is another one, and give it what is kept."""
         wanted = self._settings[strategy.experience.current_experience]
-        if wanted != self._current:
-            strategy.optimizer = make_optimizer(wanted, strategy.model)
+        if wanted != self._current or isinstance(wanted.weight_decay, RoleDecay):
+            label = strategy.experience.task_label
+            shared = strategy.model.shared_parameters_of(label).values()
+            strategy.optimizer = make_optimizer(wanted, strategy.model, shared)
             self._current = wanted
-        if self._known:
-            groups = strategy.optimizer.state_dict()["param_groups"]
-            strategy.optimizer.load_state_dict({"state": self._known, "param_groups": groups})
+        strategy.optimizer.state.update(self._known)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note what the optimizer knows, before Avalanche clears it for the next model."""
         if self._keep:
-            self._known = strategy.optimizer.state_dict()["state"]
+            self._known = dict(strategy.optimizer.state)

@@ -118,7 +118,7 @@ def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Pre
         watchers.append(Warmup(warmups))
     optimizers = [settings.optimizer_of(i) for i in models]
     keep = settings.optimizer_state == "kept"
-    if keep or any(optimizer != optimizers[0] for optimizer in optimizers):
+    if EachOptimizer.is_needed(optimizers, keep=keep):
         watchers.insert(0, EachOptimizer(optimizers, keep=keep))
     at_once = _trains_at_once(run)
     if not at_once and any(scenario.targets):

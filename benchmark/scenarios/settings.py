@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 if TYPE_CHECKING:
     from benchmark.scenarios.scenario import Scenario
@@ -24,6 +32,25 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+class RoleDecay(Settings):
+    """Weight decay by the role that a weight has in the model that trains."""
+
+    shared: NonNegative = Field(0.0, description="Of weights that an earlier model used, too.")
+    private: NonNegative = Field(0.0, description="Of the model's other weights.")
+
+
+def _number_or_roles(value: Any) -> str:
+    return "roles" if isinstance(value, dict | RoleDecay) else "number"
+
+
+WeightDecay = Annotated[
+    Annotated[NonNegative, Tag("number")] | Annotated[RoleDecay, Tag("roles")],
+    Discriminator(_number_or_roles),
+    Field(description="Of all weights, or {shared: ..., private: ...}."),
+]
+"""The prior ``weight_decay/2 * theta^2`` on the weights, as torch's optimizers apply it."""
+
+
 class SGD(Settings):
     """Stochastic gradient descent."""
 
@@ -31,7 +58,7 @@ class SGD(Settings):
     learning_rate: Positive = 0.05
     momentum: Fraction = 0.0
     nesterov: bool = False
-    weight_decay: NonNegative = 0.0
+    weight_decay: WeightDecay = 0.0
 
 
 class Adam(Settings):
@@ -41,7 +68,7 @@ class Adam(Settings):
     learning_rate: Positive = 0.001
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: Positive = 1e-8
-    weight_decay: NonNegative = 0.0
+    weight_decay: WeightDecay = 0.0
 
 
 class RMSprop(Settings):
@@ -53,7 +80,7 @@ class RMSprop(Settings):
     eps: Positive = 1e-8
     momentum: Fraction = 0.0
     centered: bool = False
-    weight_decay: NonNegative = 0.0
+    weight_decay: WeightDecay = 0.0
 
 
 Optimizer = Annotated[SGD | Adam | RMSprop, Field(discriminator="name")]

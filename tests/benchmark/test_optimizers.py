@@ -6,9 +6,10 @@ import yaml
 from torch import nn
 
 from benchmark.control import Warmup
+from benchmark.errors import UserError
 from benchmark.optimizers import EachOptimizer, make_optimizer
 from benchmark.runner import execute, prepare
-from benchmark.scenarios.settings import SGD, Adam, RMSprop
+from benchmark.scenarios.settings import SGD, Adam, RMSprop, RoleDecay
 from benchmark.suite import load_suite
 from benchmark.training import Batches, InMemoryTraining
 
@@ -151,6 +152,7 @@ CHANGES_OF_B = [
     {"second_data": "permuted"},
     {"second_data": "rotated", "rotation": 45.0},
     {"second_optimizer": SECOND["sgd"]},
+    {"second_optimizer": SECOND["rmsprop"] | {"weight_decay": {"shared": 0.1}}},
     {"second_warmup": 5},
     {"optimizer_state": "kept"},
 ]
@@ -191,6 +193,77 @@ def test_scenarios_that_differ_in_the_first_model_do_not_share_it(make_run, tmp_
     execute(make_run(), tmp_path, scratch)
     assert execute(other, tmp_path, scratch).accuracy_matrix == alone.accuracy_matrix
     assert len(list(scratch.iterdir())) == 2
+
+
+ROLES = {"shared": 0.05, "private": 0.01}
+WITH_ROLES = {
+    kind: own | {"weight_decay": ROLES}
+    for kind, own in (SECOND | {"adamw": {"name": "adamw", "learning_rate": 0.01}}).items()
+}
+TORCH = {
+    "sgd": lambda groups: torch.optim.SGD(groups, lr=0.1, foreach=False),
+    "adam": lambda groups: torch.optim.Adam(groups, lr=0.01, betas=(0.0, 0.99), foreach=False),
+    "adamw": lambda groups: torch.optim.AdamW(groups, lr=0.01, foreach=False),
+    "rmsprop": lambda groups: torch.optim.RMSprop(groups, lr=0.01, foreach=False),
+}
+
+
+@pytest.mark.parametrize("kind", WITH_ROLES)
+def test_shared_and_private_weights_have_their_own_decay(make_run, tmp_path, kind):
+    run = make_run(second_optimizer=WITH_ROLES[kind])
+    found = after_training(prepare(run, tmp_path))
+    ready = prepare(run, tmp_path)
+    named = list(ready.scenario.model.named_parameters())
+    second = TORCH[kind](
+        [
+            {"params": [p for n, p in named if "shared" in n], "weight_decay": 0.05},
+            {"params": [p for n, p in named if "shared" not in n], "weight_decay": 0.01},
+        ]
+    )
+    plain = plain_loop(ready, [PLAIN["rmsprop"]([p for _, p in named]), second])
+    assert_same(found, plain)
+
+
+def test_a_decay_by_role_that_is_the_same_for_both_is_the_plain_one(make_run, tmp_path):
+    both = [
+        execute(make_run(second_optimizer=SECOND["sgd"] | {"weight_decay": decay}), tmp_path)
+        for decay in (0.02, {"shared": 0.02, "private": 0.02})
+    ]
+    assert both[0].accuracy_matrix == both[1].accuracy_matrix
+    assert both[0].curves == both[1].curves
+
+
+def test_the_roles_are_those_of_the_model_that_trains(tmp_path):
+    # Of three models 0 and 2 share a block that 1 does not use: private to model 0, shared of 2.
+    from benchmark.models.bank import ModelBank
+
+    bank = ModelBank(
+        {name: nn.Linear(2, 2) for name in ("one", "other", "x", "y", "z")},
+        [["one", "x"], ["other", "y"], ["one", "z"]],
+        2,
+    )
+    settings = SGD(weight_decay=RoleDecay(shared=1.0, private=0.5))
+    for model, shared in enumerate([set(), set(), {"one"}]):
+        optimizer = make_optimizer(settings, bank, bank.shared_parameters_of(model).values())
+        decays = {id(p): g["weight_decay"] for g in optimizer.param_groups for p in g["params"]}
+        for name, parameter in bank.named_parameters():
+            wanted = 1.0 if name.split(".")[1] in shared else 0.5
+            assert decays[id(parameter)] == wanted
+
+
+def test_kept_moments_survive_a_change_of_the_groups(make_run, tmp_path):
+    # The parameters of the two groups come in another order than those of the one before.
+    second = SECOND["rmsprop"] | {"weight_decay": {"shared": 1e-12, "private": 0.0}}
+    kept = after_training(
+        prepare(make_run(optimizer_state="kept", second_optimizer=second), tmp_path)
+    )
+    assert_same(kept, after_training(prepare(make_run(optimizer_state="kept"), tmp_path)))
+
+
+def test_a_decay_by_an_unknown_role_is_refused(make_run):
+    second = SECOND["sgd"] | {"weight_decay": {"shred": 0.1}}
+    with pytest.raises(UserError, match=r"second_optimizer\.weight_decay\.shred"):
+        make_run(second_optimizer=second)
 
 
 def test_kept_moments_need_one_kind_of_optimizer(make_run):
