@@ -24,10 +24,14 @@ class Refit(Probe):
     """At the end, each earlier model with its private parts fitted anew to the shared ones.
 
     The private parts start from their present values and are trained on the model's own
-    training data, its shared blocks frozen as they are at the end. A row a ``model``: test
-    accuracy ``before`` and ``after``. Where ``after`` is far above ``before``, the shared blocks
-    still carry what the model needs and only its private parts are outdated; where it stays low,
-    the representation is lost.
+    training data, its shared blocks frozen as the last model that uses them has them at the end.
+    A row a ``model``: test accuracy ``before`` and ``after``. Where ``after`` is far above
+    ``before``, the shared blocks can serve the model and only its private parts are outdated;
+    where it stays low, the representation is lost.
+
+    Whether the blocks serve the model because they still carry what it taught them, or because
+    any training on such data would do, ``independent`` tells: there each model has a network of
+    its own, and the blocks are those of a later model that never saw the earlier one's.
     """
 
     def absent(self) -> str | None:
@@ -39,19 +43,22 @@ class Refit(Probe):
 
     def finish(self, strategy: Any) -> None:
         """Refit copies of the earlier models."""
-        models = [i for i in range(len(self.subject.paths) - 1) if self._private(i)]
+        everyone = range(len(self.subject.paths))
         copies: dict[int, nn.ModuleDict] = {}
 
         def see(model: int, bank: ModelBank) -> None:
             path = self.subject.paths[model]
             copies[model] = nn.ModuleDict({name: deepcopy(bank.blocks[name]) for name in path})
 
-        self.subject.look(strategy, models, see)
+        self.subject.look(strategy, everyone, see)
         with own_numbers(strategy.device, derive(self.subject.seed, "refit")):  # dropout, say
-            for model in models:
+            for model in [i for i in everyone[:-1] if self._private(i)]:
                 test = self.subject.scenario.test[model].dataset.tensors[:2]
-                network = copies.pop(model)
+                network = copies[model]
                 before = _accuracy(network, *test)
+                for block in self.subject.shared(model):
+                    last = max(i for i in everyone if block in self.subject.paths[i])
+                    network[block] = deepcopy(copies[last][block])
                 self._fit(model, network)
                 after = _accuracy(network, *test)
                 self.rows.append({"model": model, "before": before, "after": after})

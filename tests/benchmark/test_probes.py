@@ -429,6 +429,25 @@ def test_refitting_trains_the_private_parts_alone(make, tmp_path, scenario, monk
             assert torch.equal(before[name], after[name]) == shared, name
 
 
+def test_independent_refits_to_the_blocks_of_a_network_that_never_saw_the_model(
+    make, tmp_path, monkeypatch
+):
+    fitted = []
+    monkeypatch.setattr(Refit, "_fit", lambda self, model, network: fitted.append(network))
+    ready = prepare(make("independent", TWO, probes=["refit"]), tmp_path)
+    for experience in ready.scenario.train:
+        ready.strategy.train(experience, **TRAINING)
+    ready.probes["refit"].result(ready.strategy)
+    (network,) = fitted
+    blocks = ready.scenario.model.blocks  # what the last training left there: B's own network
+    own = ready.plugin._trained[0]
+    for name, value in network.state_dict().items():
+        of_b = blocks[name.split(".")[0]].state_dict()[name.split(".", 1)[1]]
+        shared = name.startswith("shared")
+        assert torch.equal(value, of_b if shared else own[f"blocks.{name}"]), name
+        assert not (shared and torch.equal(of_b, own[f"blocks.{name}"])), name
+
+
 def test_each_seed_refits_in_its_own_order(make, tmp_path, monkeypatch):
     from benchmark.probes import refit
 
