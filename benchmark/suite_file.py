@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -97,6 +98,10 @@ def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
         raise UserError(f"--set {assignment}: {text!r} is not a YAML value") from None
 
 
+SUFFIXES = {".yaml", ".yml"}
+"""Of suite files."""
+
+
 def shipped_suites() -> dict[str, str]:
     """Return the text of every suite that comes with Palimpsest, by name (``paper/strength``)."""
     found: dict[str, str] = {}
@@ -110,6 +115,32 @@ def shipped_suites() -> dict[str, str]:
 
     walk(resources.files("configs"), "")
     return found
+
+
+def suites_of(names: Sequence[str]) -> list[str]:
+    """Return the suites that are asked for, each once, a folder's in the order of their names.
+
+    Args:
+        names: Files, shipped suites, and folders of either (``paper``).
+
+    Raises:
+        UserError: A folder has no suites in it.
+    """
+    found: list[str] = []
+    shipped = shipped_suites()
+    for name in names:
+        path = Path(name)
+        if path.is_file() or name in shipped:
+            found.append(name)
+            continue
+        inside: list[str] = []
+        if path.is_dir():
+            inside = sorted(str(file) for file in path.iterdir() if file.suffix in SUFFIXES)
+        inside = inside or [suite for suite in shipped if suite.startswith(f"{name.rstrip('/')}/")]
+        if path.is_dir() and not inside:
+            raise UserError(f"{name}: there are no suites (*.yaml) in this folder")
+        found += inside or [name]
+    return list(dict.fromkeys(found))
 
 
 def read_source(suite: str) -> Source:
@@ -127,7 +158,7 @@ def read_source(suite: str) -> Source:
     shipped = shipped_suites()
     if suite in shipped:
         return _parse(f"{suite} (shipped suite)", shipped[suite])
-    if path.suffix in {".yaml", ".yml"} or path.is_dir():
+    if path.suffix in SUFFIXES:
         raise UserError(f"{suite}: there is no such suite file")
     raise UserError(f"{suite}: neither a file nor a shipped suite; {nearest(suite, shipped)}")
 

@@ -68,7 +68,12 @@ def _main(
 
 @app.command()
 def run(
-    suite: Annotated[str, typer.Argument(help="A YAML file, or the name of a shipped suite.")],
+    suites: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SUITE...", help="YAML files, shipped suites, or folders of either: paper."
+        ),
+    ],
     store: StoreOption = DEFAULT_STORE,
     seeds: Annotated[
         str | None, typer.Option(help="How many (5), or which (3,5,8), in place of the suite's.")
@@ -95,12 +100,12 @@ def run(
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Carry out the runs of a suite that the store does not have yet."""
-    from benchmark.cli.run import RunOptions, run_suite
+    """Carry out the runs of suites that the store does not have yet."""
+    from benchmark.cli.run import RunOptions, run_suites
 
     _load(plugin)
     options = RunOptions(
-        suite=suite,
+        suites=suites,
         store=store,
         seeds=seeds,
         strategies=None if strategies is None else strategies.split(","),
@@ -112,7 +117,7 @@ def run(
         quiet=quiet,
         as_json=as_json,
     )
-    code = run_suite(options)
+    code = run_suites(options)
     raise typer.Exit(code)
 
 

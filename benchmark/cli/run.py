@@ -21,6 +21,7 @@ from benchmark.errors import UserError
 from benchmark.estimate import estimate
 from benchmark.store import Record, Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite, load_suite
+from benchmark.suite_file import suites_of
 
 if TYPE_CHECKING:
     from reports.bootstrap import Estimate
@@ -32,7 +33,7 @@ INTERRUPTED = 130
 class RunOptions:
     """The options of ``palimpsest run``, as the user gave them."""
 
-    suite: str
+    suites: Sequence[str]
     store: Path
     seeds: str | None
     strategies: list[str] | None
@@ -45,33 +46,41 @@ class RunOptions:
     as_json: bool
 
 
-def run_suite(options: RunOptions) -> int:
+def run_suites(options: RunOptions) -> int:
     """Carry out what the store does not have yet, and print the result.
+
+    All suites are checked before the first run starts.
 
     Args:
         options: As the user gave them.
 
     Returns:
-        The exit code: 130 if interrupted, 1 if a run of the suite failed, else 0.
+        The exit code: 130 if interrupted, 1 if a run of the suites failed, else 0.
 
     Raises:
         UserError: Anything the user has to mend; nothing was written then.
     """
-    suite = load_suite(
-        options.suite,
-        seeds=options.seeds,
-        strategies=options.strategies,
-        settings=options.settings,
-    )
+    suites = [
+        load_suite(
+            suite,
+            seeds=options.seeds,
+            strategies=options.strategies,
+            settings=options.settings,
+        )
+        for suite in suites_of(options.suites)
+    ]
     root = data_root(options.data_root).resolve()
     check_device(options.device)
-    _check_avalanche(suite)
+    for suite in suites:
+        _check_avalanche(suite)
     finished = _finished(options.store)
     if not options.dry_run:
-        for name in suite.data_sets():
+        for name in sorted({name for suite in suites for name in suite.data_sets()}):
             require(name, root)
-    suite.check_data(root)
-    runs = suite.runs(options.device, root)
+    for suite in suites:
+        suite.check_data(root)
+    asked = [run for suite in suites for run in suite.runs(options.device, root)]
+    runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
     workers = options.workers or min(os.cpu_count() or 1, max(1, len(todo)))
     if options.dry_run:
@@ -118,9 +127,9 @@ def _ordered(todo: Sequence[Run], workers: int) -> list[Run]:
     They take over its first model (see ``benchmark/first_model.py``), which several workers
     would otherwise train at the same time.
     """
-    groups: dict[tuple[str, int], list[Run]] = {}
+    groups: dict[tuple[str, str, int], list[Run]] = {}
     for run in todo:
-        groups.setdefault((run.scenario, run.seed), []).append(run)
+        groups.setdefault((run.suite, run.scenario, run.seed), []).append(run)
     firsts = [group[0] for group in groups.values()]
     ordered, ahead = firsts[:workers], iter(firsts[workers:])
     for group in groups.values():
@@ -198,7 +207,11 @@ def _conclude(records: list[Record], new: int, options: RunOptions) -> int:
     if options.as_json:
         print(runs_json(records))
     elif not options.quiet:
-        _print_table(records)
+        by_suite: dict[str, list[Record]] = {}
+        for record in records:
+            by_suite.setdefault(record.suite, []).append(record)
+        for suite, own in sorted(by_suite.items()):
+            _print_table(own, f"{suite}, " if len(by_suite) > 1 else "")
         if not new:
             print(f"Nothing to do: all {len(records)} runs were in {options.store} already.")
         print(f"Results: {options.store}   Report: palimpsest report {options.store}")
@@ -207,7 +220,7 @@ def _conclude(records: list[Record], new: int, options: RunOptions) -> int:
     return 1 if failed else 0
 
 
-def _print_table(records: list[Record]) -> None:
+def _print_table(records: list[Record], of_suite: str) -> None:
     from reports.ratio import REDUCTION
     from reports.terminal import SUMMARY_METRICS, summary_rows
 
@@ -215,7 +228,8 @@ def _print_table(records: list[Record]) -> None:
     rows = summary_rows(records)
     for scenario in dict.fromkeys(row.scenario for row in rows):
         console.print(
-            f"\n{scenario}: per cent, means over seeds; below [95 % interval], or (single seeds)"
+            f"\n{of_suite}{scenario}: per cent, means over seeds; below [95 % interval], or "
+            "(single seeds)"
         )
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("strategy", no_wrap=True)

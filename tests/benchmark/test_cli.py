@@ -15,6 +15,7 @@ from benchmark.cli.listings import default_text
 from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
+from benchmark.store import Store
 
 SUITE = """\
 suite: small
@@ -270,6 +271,33 @@ def test_missing_data_is_told_before_anything_trains(suite, tmp_path, capsys, mo
     assert "mnist" in err
     assert "--data-root" in err
     assert not (tmp_path / "palimpsest.db").exists()
+
+
+def test_several_suites_and_folders_of_them_run_together(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "both").mkdir()
+    (tmp_path / "empty").mkdir()
+    text = SUITE.replace("steps: 30, width: 20", "steps: 2, width: 4").replace(
+        "seeds: 2", "seeds: 1"
+    )
+    for name in ("one", "two"):
+        (tmp_path / "both" / f"{name}.yaml").write_text(text.replace("small", name))
+    assert command("run", "both/two.yaml", "both", "--store", "a.db", "--workers", 1) == 0
+    # The same scenario by its name and settings is one run, kept for the suite that asked first.
+    assert suites_in(tmp_path / "a.db") == ["two", "two"]
+    capsys.readouterr()
+    (tmp_path / "both" / "one.yaml").write_text(text.replace("width: 4", "width: 5"))
+    assert command("run", "both", "--store", "a.db", "--workers", 1) == 0
+    shown = capsys.readouterr().out
+    assert shown.index("\nsmall, two_models") < shown.index("\ntwo, two_models")
+    assert suites_in(tmp_path / "a.db") == ["small", "small", "two", "two"]
+    assert command("run", "empty", "--store", "b.db") == 2
+    assert "no suites" in capsys.readouterr().err
+
+
+def suites_in(path):
+    with Store(path) as store:
+        return sorted(record.suite for record in store.records())
 
 
 def test_an_interrupt_keeps_what_was_finished(suite, tmp_path):
