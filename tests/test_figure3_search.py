@@ -9,19 +9,16 @@ import yaml
 from benchmark.runner import execute
 from benchmark.suite import load_suite
 from configs.paper import figure3_search
-from configs.paper.figure3_search import (
+from configs.paper.figure3_loop import (
     PAPER,
     TARGETS,
     Experiment,
     Options,
     Row,
     Setting,
-    draw_settings,
     harness_settings,
-    ranking,
-    search,
-    write,
 )
+from configs.paper.figure3_search import draw_settings, ranking, search, write
 
 STEPS = (6, 12, 18, 24, 30)
 SETTING = Setting(
