@@ -16,7 +16,16 @@ from reports.bootstrap import mean_estimate
 from reports.cells import Cell
 from reports.curves import average
 from reports.formatting import several
-from reports.page.canvas import BAND, LINE, Margins, canvas, line_keys, read_off_key, titled
+from reports.page.canvas import (
+    BAND,
+    LINE,
+    Margins,
+    canvas,
+    line_keys,
+    read_off,
+    read_off_key,
+    titled,
+)
 from reports.page.looks import Look
 from reports.plot import Plot
 from reports.style import PALE, nested
@@ -115,8 +124,9 @@ def curves_plot(
 
     def draw() -> Figure:
         keys = line_keys(looks, names, marked=False)
-        if any(column.references for column in columns):
-            keys.append(read_off_key())
+        given = [looks[one.variant] for column in columns for one in column.references]
+        if given:
+            keys.append(read_off_key(given))
         titles, margins = titled([c.title for c in columns], len(columns), Margins())
         margins = Margins(top=margins.top, across=0.3, down=0.36)  # titles are above the first row
         figure, grid = canvas(len(rows), len(columns), 1.55, keys, margins)
@@ -129,6 +139,8 @@ def curves_plot(
                 else:
                     shown = mean[model][mean[model]["x"] <= end]
                     last = shown["x"].max()
+                    # Where all of them start, the whole curve shows.
+                    points = [one for one in points if any(0 < x <= last for x in one.steps)]
                 _draw(ax, shown, column, looks)
                 ax.grid(visible=False, axis="x")
                 if model == 0:
@@ -221,8 +233,5 @@ def _mark(
         near = [
             (x, y) for x, y in zip(reference.steps, reference.accuracy, strict=True) if x <= last
         ]
-        ax.plot(
-            *zip(*near, strict=True), linestyle="", marker="o", markersize=4.6, clip_on=False,
-            markerfacecolor="white", markeredgewidth=1.2, zorder=4,
-            markeredgecolor=looks[reference.variant].color,
-        )  # fmt: skip
+        style = read_off(looks[reference.variant].color)
+        ax.plot(*zip(*near, strict=True), clip_on=False, zorder=4, **style)
