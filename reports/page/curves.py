@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.errors import UserError, nearest
+from benchmark.errors import UserError
 from reports.aggregate import BANDS, curves_frame
 from reports.bootstrap import mean_estimate
 from reports.cells import Cell
@@ -27,57 +27,9 @@ from reports.page.canvas import (
     titled,
 )
 from reports.page.looks import Look
+from reports.page.reference import Reference
 from reports.plot import Plot
 from reports.style import PALE, nested
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A curve that was read off another's figure.
-
-    Attributes:
-        model: 0 (A) or 1 (B).
-        variant: The variant of the figure that it belongs to, as it is written.
-        steps: Steps of B.
-        accuracy: In per cent.
-    """
-
-    model: int
-    variant: str
-    steps: Sequence[float]
-    accuracy: Sequence[float]
-
-    @classmethod
-    def read(cls, place: str, given: Mapping[str, object], variants: Sequence[str]) -> Reference:
-        """Check a reference as a page gives it.
-
-        Args:
-            place: Where it stands, for the message.
-            given: Its attributes.
-            variants: Those of the figure.
-
-        Raises:
-            UserError: Something is missing, or has no match.
-        """
-        fields = ("model", "variant", "steps", "accuracy")
-        wrong = sorted(given.keys() ^ set(fields))
-        if wrong:
-            raise UserError(f"{place}: has or lacks {wrong[0]!r}; give {', '.join(fields)}")
-        model, variant = given["model"], given["variant"]
-        steps, accuracy = given["steps"], given["accuracy"]
-        if model not in {0, 1}:
-            raise UserError(f"{place}: model is {model!r}; write 0 for A or 1 for B")
-        if variant not in variants:
-            raise UserError(
-                f"{place}: its variant is not in the figure; {nearest(str(variant), variants)}"
-            )
-        if not isinstance(steps, list) or not isinstance(accuracy, list):
-            raise UserError(f"{place}: steps and accuracy must be lists of numbers")
-        if len(steps) != len(accuracy):
-            raise UserError(
-                f"{place}: {len(steps)} steps, but {len(accuracy)} accuracies; give one each"
-            )
-        return cls(int(str(model)), str(variant), steps, accuracy)
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,13 @@ from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.cells import FINETUNE, FREEZE, Cell
 from reports.page.album import Album
-from reports.page.curves import Column, Reference, curves_plot
+from reports.page.curves import Column, curves_plot
 from reports.page.growth import growth_plot
 from reports.page.lines import Levels, Line, lines_plot
 from reports.page.looks import Look, Looks, series_looks
 from reports.page.planes import Plane, planes_plot
 from reports.page.quantities import quantity_named
+from reports.page.reference import Given, references
 from reports.page.regimes import Place, regimes_plot
 from reports.page.strengths import chosen_strengths
 from reports.page.study import Labels, Study
@@ -46,7 +47,7 @@ class IllustratedStudy(Study):
         scenarios: Sequence[str] | None = None,
         variants: Sequence[str] = (),
         first: int = 0,
-        reference: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None,
+        reference: Mapping[str, Given] | None = None,
         labels: Labels | None = None,
     ) -> str:
         """Draw accuracies over B's steps: a column for each scenario, A above B.
@@ -71,10 +72,7 @@ class IllustratedStudy(Study):
             Column(
                 labels.get(scenario, scenario),
                 cells[scenario],
-                [
-                    Reference.read(f"reference of {scenario!r}, {key!r}", given, variants)
-                    for key, given in reference.get(scenario, {}).items()
-                ],
+                references(scenario, reference.get(scenario, {}), variants),
             )
             for scenario in shown
         ]
