@@ -151,7 +151,8 @@ def report(
 def page(
     template: Annotated[Path, typer.Argument(help="Markdown with Jinja2, such as page.md.j2.")],
     stores: Annotated[
-        list[Path], typer.Option("--store", help="A results database; may be given again.")
+        list[Path],
+        typer.Option("--store", help="A results database or archive; may be given again."),
     ],
     output: Annotated[Path, typer.Option("--output", "--out", "-o", help="The Markdown file.")],
 ) -> None:
@@ -168,7 +169,8 @@ def page(
 @app.command()
 def archive(
     stores: Annotated[
-        list[Path], typer.Option("--store", help="A results database; may be given again.")
+        list[Path],
+        typer.Option("--store", help="A results database or archive; may be given again."),
     ],
     output: Annotated[Path, typer.Option("--output", "--out", "-o", help="The Parquet file.")],
 ) -> None:

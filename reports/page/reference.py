@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from benchmark.errors import UserError, nearest
 
@@ -41,6 +42,8 @@ class Reference:
         Raises:
             UserError: Something is missing, or has no match.
         """
+        if not isinstance(given, Mapping):
+            raise UserError(f"{place}: this is no mapping; give the reference of one scenario")
         fields = ("model", "variant", "steps", "accuracy")
         wrong = sorted(given.keys() ^ set(fields))
         if wrong:
@@ -53,13 +56,17 @@ class Reference:
             raise UserError(
                 f"{place}: its variant is not in the figure; {nearest(str(variant), variants)}"
             )
-        if not isinstance(steps, list) or not isinstance(accuracy, list):
+        if not _are_numbers(steps) or not _are_numbers(accuracy):
             raise UserError(f"{place}: steps and accuracy must be lists of numbers")
         if len(steps) != len(accuracy):
             raise UserError(
                 f"{place}: {len(steps)} steps, but {len(accuracy)} accuracies; give one each"
             )
         return cls(int(str(model)), str(variant), steps, accuracy)
+
+
+def _are_numbers(given: object) -> TypeGuard[list[float]]:
+    return isinstance(given, list) and all(isinstance(one, int | float) for one in given)
 
 
 def references(

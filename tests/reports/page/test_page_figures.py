@@ -108,6 +108,8 @@ def test_the_first_steps_show_points_only_where_some_were_read_off(study, runs):
         ({"k3": {"x": {**GIVEN, "variant": "fintune"}}}, "did you mean 'finetune'"),
         ({"k3": {"x": {**GIVEN, "steps": [0]}}}, "1 steps, but 2 accuracies"),
         ({"k3": {"x": {**GIVEN, "steps": 3}}}, "lists of numbers"),
+        ({"k3": {"x": {**GIVEN, "steps": [0, "a"]}}}, "lists of numbers"),
+        ({"k3": {"x": 3}}, "no mapping"),
         ({"k3": {"x": {"model": 0}}}, "give model, variant, steps, accuracy"),
         ({"k3": {"x": {**GIVEN, "colour": "red"}}}, "'colour'"),
     ],
