@@ -19,7 +19,7 @@ from benchmark.metrics import FINETUNE_FORGETTING, METRICS, NEEDS_REFERENCE, pai
 
 _Row = TypeVar("_Row")
 
-_JSON: dict[str, type] = {
+JSON_COLUMNS: dict[str, type] = {
     "spec": dict,
     "metrics": dict,
     "accuracy_matrix": list,
@@ -30,6 +30,7 @@ _JSON: dict[str, type] = {
     "cost": dict,
     "probes": dict,
 }
+"""The columns that are kept as JSON, and what that is of."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ class Record:
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-_COLUMNS = tuple(column.name for column in fields(Record))
+COLUMNS = tuple(column.name for column in fields(Record))
+"""Of the table of runs: the attributes of a record."""
 
 
 class Store:
@@ -110,7 +112,7 @@ class Store:
     def __init__(self, path: Path | str, *, create: bool = False) -> None:
         self.path = Path(path)
         self._write = create
-        self._file = open_database(self.path, _COLUMNS, write=create)
+        self._file = open_database(self.path, COLUMNS, write=create)
 
     def __enter__(self) -> Self:
         return self
@@ -133,16 +135,16 @@ class Store:
         Raises:
             UserError: It cannot be written (a full disk); the runs before it are kept.
         """
-        row = [getattr(record, column) for column in _COLUMNS]
+        row = [getattr(record, column) for column in COLUMNS]
         row = [
-            json.dumps(value, allow_nan=False) if column in _JSON else value
-            for column, value in zip(_COLUMNS, row, strict=True)
+            json.dumps(value, allow_nan=False) if column in JSON_COLUMNS else value
+            for column, value in zip(COLUMNS, row, strict=True)
         ]
-        marks = ", ".join("?" * len(_COLUMNS))
+        marks = ", ".join("?" * len(COLUMNS))
         advice = "the runs before it are kept; mend that, and the same command goes on from there"
         with told(self.path, "a run cannot be written", advice), self._file.connection:
             self._file.connection.execute(
-                f"INSERT OR REPLACE INTO runs ({', '.join(_COLUMNS)}) VALUES ({marks})", row
+                f"INSERT OR REPLACE INTO runs ({', '.join(COLUMNS)}) VALUES ({marks})", row
             )
 
     def statuses(self) -> dict[str, str]:
@@ -183,7 +185,7 @@ class Store:
                 if self._file.is_current():
                     return found
             self.close()
-            self._file = open_database(self.path, _COLUMNS, write=self._write)
+            self._file = open_database(self.path, COLUMNS, write=self._write)
 
     def _rows(self, query: str) -> Iterator[Any]:
         if self._file.columns:
@@ -192,15 +194,15 @@ class Store:
 
     def _read(self) -> Iterator[dict[str, Any]]:
         """Read all rows; the JSON of a row is parsed in one go, which takes half the time."""
-        plain = [column for column in _COLUMNS if column not in _JSON]
-        there = [column if column in self._file.columns else "'{}'" for column in _JSON]
+        plain = [column for column in COLUMNS if column not in JSON_COLUMNS]
+        there = [column if column in self._file.columns else "'{}'" for column in JSON_COLUMNS]
         together = " || ',' || ".join(there)
         for *values, text in self._rows(
             f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs "
             "ORDER BY scenario, strategy, strength, seed, key"
         ):
             run = dict(zip(plain, values, strict=True)) | _parsed(text)
-            if not _is_whole(run):
+            if not is_whole(run):
                 what, advice = DAMAGED
                 raise UserError(f"{self.path}: {what} (run {run['key']!r}); {advice}")
             yield run
@@ -209,14 +211,14 @@ class Store:
 def _parsed(text: Any) -> dict[str, Any]:
     """The columns that hold JSON, or none where it is broken."""
     try:
-        return dict(zip(_JSON, json.loads(text), strict=True))
+        return dict(zip(JSON_COLUMNS, json.loads(text), strict=True))
     except (TypeError, ValueError):
         return {}
 
 
-def _is_whole(run: dict[str, Any]) -> bool:
-    """Whether a row has the shape that `Store.put` gave it."""
-    if not all(isinstance(run.get(column), kind) for column, kind in _JSON.items()):
+def is_whole(run: dict[str, Any]) -> bool:
+    """Whether a row, its JSON parsed, has the shape that `Store.put` gave it."""
+    if not all(isinstance(run.get(column), kind) for column, kind in JSON_COLUMNS.items()):
         return False
     scenario, strategy = (run["spec"].get(name) for name in ("scenario", "strategy"))
     return (

@@ -30,11 +30,13 @@ class Kind:
         start: Matches the beginning of such a file.
         listed: Where the beginning cannot tell whose a file is (a PNG is a PNG): returns the names
             of the files in a folder that the command wrote.
+        marked: Where what tells it is not at the beginning: whether a file has it.
     """
 
     command: str
     start: re.Pattern[bytes]
     listed: Callable[[Path], Collection[str]] | None = None
+    marked: Callable[[Path], bool] | None = None
 
     def has(self, path: Path) -> bool:
         """Whether a file is of this kind, or has nothing in it that could be lost.
@@ -47,6 +49,8 @@ class Kind:
         if not start:
             return True
         if self.listed and path.name not in self.listed(path.parent):
+            return False
+        if self.marked and not self.marked(path):
             return False
         return self.start.match(start) is not None
 

@@ -8,13 +8,14 @@ has one name but different settings is told apart by ``reports/cells.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmark.archive import read_runs
 from benchmark.errors import UserError
 from benchmark.metrics import FINETUNE_FORGETTING, NEEDS_REFERENCE, Matrix, paired_metrics
-from benchmark.store import Record, Store, pairing
+from benchmark.store import Record, pairing
 
 _MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves")
 
@@ -30,26 +31,24 @@ class Merged:
         records: In the order of ``Store.records``, their metrics complete as far as any of
             the stores allows.
         origin: Where they come from and how they were merged; goes on from "Runs from".
+        disputed: Scenarios and strategies of which stores hold different results of one run.
     """
 
     records: list[Record]
     origin: str
+    disputed: Set[tuple[str, str]] = frozenset()
 
 
 def read_stores(paths: Sequence[Path]) -> dict[str, list[Record]]:
     """Return the runs of each store by a short name that tells the stores apart.
 
     Args:
-        paths: Results databases.
+        paths: Results databases, or archives of some.
 
     Raises:
         UserError: One is missing, no store, or named twice.
     """
-    found: dict[str, list[Record]] = {}
-    for name, path in zip(store_names(paths), paths, strict=True):
-        with Store(path) as store:
-            found[name] = store.records()
-    return found
+    return {name: read_runs(path) for name, path in zip(store_names(paths), paths, strict=True)}
 
 
 def store_names(paths: Sequence[Path]) -> list[str]:
@@ -97,7 +96,8 @@ def merge(stores: Mapping[str, Sequence[Record]]) -> Merged:
                 own = replace(own, strategy=f"{record.strategy} [{name}]")
             place = (own.strategy, own.key)
             pooled[place] = max(pooled.get(place, own), own, key=_precedence)
-    return Merged(sorted(pooled.values(), key=_order), _origin(list(stores), disputed))
+    origin = _origin(list(stores), disputed)
+    return Merged(sorted(pooled.values(), key=_order), origin, disputed)
 
 
 def same_results(a: Record, b: Record) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LIGHT = ["suite.py", "suite_file.py", "store.py", "database.py", "validation.py", "metrics.py"]
-LIGHT += ["errors.py"]
+LIGHT += ["errors.py", "archive.py"]
 LIGHT += [f"plugins/{name}.py" for name in ("__init__", "additions", "packages", "source")]
 HEAVY = {"torch", "torchvision", "avalanche"}
 
@@ -40,7 +40,9 @@ def test_strategies_need_nothing_of_the_harness(path):
 def test_reports_read_stores_and_train_nothing(path):
     found = imports(path)
     assert not {m for m in found if m.split(".")[0] in HEAVY | {"strategies"}}
-    allowed = {"benchmark"} | {f"benchmark.{m}" for m in ("store", "database", "metrics", "errors")}
+    allowed = {"benchmark"} | {
+        f"benchmark.{m}" for m in ("archive", "store", "database", "metrics", "errors")
+    }
     assert {m for m in found if m.split(".")[0] == "benchmark"} <= allowed
 
 

@@ -123,7 +123,9 @@ def run(
 
 @app.command()
 def report(
-    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Results databases.")],
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Results databases or archives.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML file.")] = Path(
         "report.html"
     ),
@@ -154,7 +156,8 @@ def report(
 def page(
     template: Annotated[Path, typer.Argument(help="Markdown with Jinja2, such as page.md.j2.")],
     stores: Annotated[
-        list[Path], typer.Option("--store", help="A results database; may be given again.")
+        list[Path],
+        typer.Option("--store", help="A results database or archive; may be given again."),
     ],
     output: Annotated[Path, typer.Option("--output", "--out", "-o", help="The Markdown file.")],
 ) -> None:
@@ -166,6 +169,24 @@ def page(
     from benchmark.cli.page import PageOptions, make_page
 
     make_page(PageOptions(template, stores, output))
+
+
+@app.command()
+def archive(
+    stores: Annotated[
+        list[Path],
+        typer.Option("--store", help="A results database or archive; may be given again."),
+    ],
+    output: Annotated[Path, typer.Option("--output", "--out", "-o", help="The Parquet file.")],
+) -> None:
+    """Write all runs of stores as one Parquet file, for others to read.
+
+    Every command that reads stores reads it as well. A row is a run; metric.NAME are its metrics
+    as numbers, for pandas.
+    """
+    from benchmark.cli.archive import ArchiveOptions, make_archive
+
+    make_archive(ArchiveOptions(stores, output))
 
 
 @app.command()

@@ -66,10 +66,9 @@ def suites(as_json: bool) -> None:
 
 def runs(store: Path, as_json: bool) -> None:
     """Print the runs in a store."""
-    from benchmark.store import Store
+    from benchmark.archive import read_runs
 
-    with Store(store) as opened:
-        records = opened.records()
+    records = read_runs(store)
     if as_json:
         print(runs_json(records))
         return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from benchmark.archive import is_archive
 from benchmark.cli.console import table_console
 from benchmark.cli.listings import runs_json
 from benchmark.cli.progress import Display, describe, make_display
@@ -142,6 +143,11 @@ def _finished(path: Path) -> dict[str, str]:
     """The status of the runs that the store has, which need not be there yet."""
     if not path.parent.is_dir():
         raise UserError(f"--store {path}: the folder {path.parent} is not there; make it first")
+    if is_archive(path):
+        raise UserError(
+            f"--store {path}: an archive is for reading, and runs are kept in a database; "
+            "name one, such as runs.db"
+        )
     if not path.exists():
         return {}
     with Store(path) as store:

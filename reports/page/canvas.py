@@ -9,6 +9,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.transforms import Bbox, ScaledTranslation
@@ -29,6 +30,8 @@ BAND = 0.15
 
 MARKER, LINE = 6.0, 1.6
 """Points: the size of a marker, the width of a line."""
+
+_POINTS = 4  # beside each other in a legend's key
 
 # Inches: of a letter and a line of a title.
 _LETTER, _LINE = 0.075, 0.15
@@ -115,6 +118,7 @@ def canvas(
             handles, labels, loc="lower left", ncols=across, borderaxespad=0, handlelength=2.8,
             bbox_to_anchor=Bbox.from_bounds(margins.left / WIDTH, 0.05 / height, 0.5, 0.1),
             columnspacing=1.6, labelspacing=0.35, borderpad=0,
+            handler_map={tuple: HandlerTuple(ndivide=None, pad=0.2)},
         )  # fmt: skip
     for ax in grid.ravel():
         ax.grid(color="black", alpha=0.09, linewidth=0.6)
@@ -140,12 +144,23 @@ def line_keys(looks: Mapping[str, Look], names: Mapping[str, str], marked: bool)
     ]  # fmt: skip
 
 
-def read_off_key() -> Key:
-    """The legend's key of points that were read off another's figure."""
-    handle = Line2D(
-        [], [], color="#333333", linestyle="", marker="o", markersize=5, markerfacecolor="white"
-    )
-    return handle, "read off the paper’s figure"
+def read_off(color: str) -> dict[str, Any]:
+    """Return how points are drawn that were read off another's figure, for ``Axes.plot``."""
+    return {
+        "linestyle": "", "marker": "o", "markersize": 5, "markerfacecolor": "white",
+        "markeredgewidth": 1.2, "markeredgecolor": color,
+    }  # fmt: skip
+
+
+def read_off_key(looks: Iterable[Look]) -> Key:
+    """Return the legend's key of points that were read off another's figure.
+
+    Args:
+        looks: Of the lines that have such points, whose colours the points have.
+    """
+    colors = list(dict.fromkeys(look.color for look in looks))[:_POINTS]
+    handles = tuple(Line2D([], [], **read_off(color)) for color in colors)
+    return handles, "read off the paper’s figure"
 
 
 def draw_intervals(

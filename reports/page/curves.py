@@ -10,65 +10,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.errors import UserError, nearest
+from benchmark.errors import UserError
 from reports.aggregate import BANDS, curves_frame
 from reports.bootstrap import mean_estimate
 from reports.cells import Cell
 from reports.curves import average
 from reports.formatting import several
-from reports.page.canvas import BAND, LINE, Margins, canvas, line_keys, read_off_key, titled
+from reports.page.canvas import (
+    BAND,
+    LINE,
+    Margins,
+    canvas,
+    line_keys,
+    read_off,
+    read_off_key,
+    titled,
+)
 from reports.page.looks import Look
+from reports.page.reference import Reference
 from reports.plot import Plot
 from reports.style import PALE, nested
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A curve that was read off another's figure.
-
-    Attributes:
-        model: 0 (A) or 1 (B).
-        variant: The variant of the figure that it belongs to, as it is written.
-        steps: Steps of B.
-        accuracy: In per cent.
-    """
-
-    model: int
-    variant: str
-    steps: Sequence[float]
-    accuracy: Sequence[float]
-
-    @classmethod
-    def read(cls, place: str, given: Mapping[str, object], variants: Sequence[str]) -> Reference:
-        """Check a reference as a page gives it.
-
-        Args:
-            place: Where it stands, for the message.
-            given: Its attributes.
-            variants: Those of the figure.
-
-        Raises:
-            UserError: Something is missing, or has no match.
-        """
-        fields = ("model", "variant", "steps", "accuracy")
-        wrong = sorted(given.keys() ^ set(fields))
-        if wrong:
-            raise UserError(f"{place}: has or lacks {wrong[0]!r}; give {', '.join(fields)}")
-        model, variant = given["model"], given["variant"]
-        steps, accuracy = given["steps"], given["accuracy"]
-        if model not in {0, 1}:
-            raise UserError(f"{place}: model is {model!r}; write 0 for A or 1 for B")
-        if variant not in variants:
-            raise UserError(
-                f"{place}: its variant is not in the figure; {nearest(str(variant), variants)}"
-            )
-        if not isinstance(steps, list) or not isinstance(accuracy, list):
-            raise UserError(f"{place}: steps and accuracy must be lists of numbers")
-        if len(steps) != len(accuracy):
-            raise UserError(
-                f"{place}: {len(steps)} steps, but {len(accuracy)} accuracies; give one each"
-            )
-        return cls(int(str(model)), str(variant), steps, accuracy)
 
 
 @dataclass(frozen=True)
@@ -115,8 +76,9 @@ def curves_plot(
 
     def draw() -> Figure:
         keys = line_keys(looks, names, marked=False)
-        if any(column.references for column in columns):
-            keys.append(read_off_key())
+        given = [looks[one.variant] for column in columns for one in column.references]
+        if given:
+            keys.append(read_off_key(given))
         titles, margins = titled([c.title for c in columns], len(columns), Margins())
         margins = Margins(top=margins.top, across=0.3, down=0.36)  # titles are above the first row
         figure, grid = canvas(len(rows), len(columns), 1.55, keys, margins)
@@ -129,6 +91,8 @@ def curves_plot(
                 else:
                     shown = mean[model][mean[model]["x"] <= end]
                     last = shown["x"].max()
+                    # Where all of them start, the whole curve shows.
+                    points = [one for one in points if any(0 < x <= last for x in one.steps)]
                 _draw(ax, shown, column, looks)
                 ax.grid(visible=False, axis="x")
                 if model == 0:
@@ -221,8 +185,5 @@ def _mark(
         near = [
             (x, y) for x, y in zip(reference.steps, reference.accuracy, strict=True) if x <= last
         ]
-        ax.plot(
-            *zip(*near, strict=True), linestyle="", marker="o", markersize=4.6, clip_on=False,
-            markerfacecolor="white", markeredgewidth=1.2, zorder=4,
-            markeredgecolor=looks[reference.variant].color,
-        )  # fmt: skip
+        style = read_off(looks[reference.variant].color)
+        ax.plot(*zip(*near, strict=True), clip_on=False, zorder=4, **style)

@@ -26,6 +26,7 @@ PANELS = {
     "new": "the new model, %",
 }
 
+_MARKER = 4.4  # points, and more where others lie on it
 _NAME = 24  # letters of a scenario's name beside its row, in a line
 
 
@@ -58,7 +59,7 @@ def growth_plot(
     )
 
     def draw() -> Figure:
-        keys = line_keys(looks, names, marked=False)
+        keys = line_keys(looks, names, marked=True)
         left = 0.5 + 0.15 * lines_of(scenarios, _NAME)
         margins = Margins(left=left, across=0.42, down=0.36)
         figure, grid = canvas(len(scenarios), len(PANELS), 1.9, keys, margins, sharex="row")
@@ -75,7 +76,8 @@ def growth_plot(
                     )  # fmt: skip
                     ax.plot(
                         own["models"], own["mean"], color=look.color, linestyle=look.linestyle,
-                        linewidth=width, marker=".", markersize=2.5 * width,
+                        linewidth=width, marker=look.marker, markersize=_MARKER + width - LINE,
+                        markeredgecolor="white", markeredgewidth=0.4,
                     )  # fmt: skip
                 if ax in grid[0]:
                     ax.set_title(heading, loc="left")

@@ -8,13 +8,15 @@ from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.cells import FINETUNE, FREEZE, Cell
 from reports.page.album import Album
-from reports.page.curves import Column, Reference, curves_plot
+from reports.page.curves import Column, curves_plot
 from reports.page.growth import growth_plot
 from reports.page.lines import Levels, Line, lines_plot
 from reports.page.looks import Look, Looks, series_looks
 from reports.page.planes import Plane, planes_plot
 from reports.page.quantities import quantity_named
+from reports.page.reference import Given, references
 from reports.page.regimes import Place, regimes_plot
+from reports.page.strengths import chosen_strengths
 from reports.page.study import Labels, Study
 from reports.page.variants import CHOSEN, Catalog, label
 
@@ -45,7 +47,7 @@ class IllustratedStudy(Study):
         scenarios: Sequence[str] | None = None,
         variants: Sequence[str] = (),
         first: int = 0,
-        reference: Mapping[str, Mapping[str, Mapping[str, object]]] | None = None,
+        reference: Mapping[str, Given] | None = None,
         labels: Labels | None = None,
     ) -> str:
         """Draw accuracies over B's steps: a column for each scenario, A above B.
@@ -70,15 +72,13 @@ class IllustratedStudy(Study):
             Column(
                 labels.get(scenario, scenario),
                 cells[scenario],
-                [
-                    Reference.read(f"reference of {scenario!r}, {key!r}", given, variants)
-                    for key, given in reference.get(scenario, {}).items()
-                ],
+                references(scenario, reference.get(scenario, {}), variants),
             )
             for scenario in shown
         ]
         looks, names = self._drawn(cells[shown[0]], labels)
-        return self._album.add(curves_plot(columns, looks, names, first, name, caption))
+        said = f"{caption} {chosen_strengths(cells, labels)}".strip()
+        return self._album.add(curves_plot(columns, looks, names, first, name, said))
 
     def lines(
         self,
@@ -120,6 +120,7 @@ class IllustratedStudy(Study):
         beside = Levels()
         if scenarios:
             cells = {name: self._cells(name, variants) for name in scenarios}
+            chosen = chosen_strengths(cells, labels)
             looks, names = self._drawn(next(iter(cells.values())), labels)
             keys = {written: names[written] for written in variants}
             lines = {
@@ -140,6 +141,8 @@ class IllustratedStudy(Study):
                 for key, places in own.items()
             }
             compared = self._cells(str(scenario), variants)
+            drawn = self._cells(str(scenario), [v for line in own.values() for v in line.values()])
+            chosen = chosen_strengths({str(scenario): drawn | compared}, labels)
             styles, names = self._drawn(compared, labels)
             beside = Levels(
                 {names[v]: cell for v, cell in compared.items()},
@@ -152,7 +155,8 @@ class IllustratedStudy(Study):
             points[quantity] = {keys[key]: values for key, values in by_line.items()}
         asked = [(quantity_named(q), labels.get(q, quantity_named(q).title)) for q in quantities]
         beside = Levels(beside.cells, beside.looks, points)
-        plot = lines_plot(lines, asked, self._finetune, beside, axis, name, caption)
+        said = f"{caption} {chosen}".strip()
+        plot = lines_plot(lines, asked, self._finetune, beside, axis, name, said)
         return self._album.add(plot)
 
     def map(
@@ -164,6 +168,7 @@ class IllustratedStudy(Study):
         variant: str,
         caption: str = "",
         labels: Labels | None = None,
+        top: float | None = None,
     ) -> str:
         """Draw a map of what A loses, with B's accuracy and its worst seed in every cell.
 
@@ -177,6 +182,8 @@ class IllustratedStudy(Study):
             variant: Whose runs, as it is written.
             caption: Said of it, before how to read it.
             labels: Other names for rows and columns.
+            top: Points at the top of the colour scale, so that maps of one page share one; where
+                ``None``, it ends above what this map shows.
         """
         found = {}
         for row in rows:
@@ -189,7 +196,7 @@ class IllustratedStudy(Study):
                     scenario = str(cell(row, column)).strip()
                 if scenario:
                     found[row, column] = self._catalog.cell(scenario, variant)
-        plot = regimes_plot(found, rows, columns, labels or {}, name, caption)
+        plot = regimes_plot(found, rows, columns, labels or {}, name, caption, top)
         return self._album.add(plot)
 
     def frontier(
@@ -253,7 +260,8 @@ class IllustratedStudy(Study):
         cells = {scenario: self._cells(scenario, variants) for scenario in shown}
         looks, names = self._drawn(cells[shown[0]], labels)
         titled = {labels.get(scenario, scenario): own for scenario, own in cells.items()}
-        return self._album.add(growth_plot(titled, looks, names, name, caption))
+        said = f"{caption} {chosen_strengths(cells, labels)}".strip()
+        return self._album.add(growth_plot(titled, looks, names, name, said))
 
     def _cells(self, scenario: str, variants: Sequence[str]) -> dict[str, Cell]:
         return {written: self._catalog.cell(scenario, written) for written in variants}

@@ -20,6 +20,7 @@ from reports.page.canvas import (
     canvas,
     draw_intervals,
     line_keys,
+    read_off,
     read_off_key,
     titled,
 )
@@ -91,8 +92,9 @@ def lines_plot(
     def draw() -> Figure:
         keys = line_keys(looks, {label: label for label in looks}, marked=True)
         keys += line_keys(beside.looks, {label: label for label in beside.looks}, marked=False)
-        if beside.points:
-            keys.append(read_off_key())
+        given = [looks[label] for points in beside.points.values() for label in points]
+        if given:
+            keys.append(read_off_key(given))
         down = -(-len(quantities) // across)
         titles, margins = titled(
             [f"{title}, {quantity.unit}" for quantity, title in quantities], across,
@@ -110,11 +112,8 @@ def lines_plot(
                 aside = _ASIDE * (place - (len(lines) - 1) / 2)
                 draw_intervals(ax, xs, found, quantity.scale, line.look, aside)
             for label, points in beside.points.get(quantity.name, {}).items():
-                ax.plot(
-                    list(points), list(points.values()), linestyle="", marker="o", markersize=5,
-                    markerfacecolor="white", markeredgecolor=looks[label].color,
-                    markeredgewidth=1.2, zorder=4,
-                )  # fmt: skip
+                style = read_off(looks[label].color)
+                ax.plot(list(points), list(points.values()), zorder=4, **style)
             if not ax.has_data():
                 ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=INK)
                 ax.set_yticks([])

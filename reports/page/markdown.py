@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from html import escape
 
 from reports.table import Column, Entry, Table
 
@@ -27,6 +28,21 @@ def unbroken(entry: Entry, *more: str) -> str:
     """
     parts = [entry.text, entry.interval.replace("\N{NARROW NO-BREAK SPACE}", _SPACE), *more]
     return _SPACE.join(part for part in parts if part)
+
+
+def folded(summary: str, text: str) -> str:
+    """Return text that a reader sees once the line with its summary is clicked.
+
+    GitHub and MyST read what stands inside as Markdown, tables and figures too: it has a blank
+    line before and behind it.
+
+    Args:
+        summary: A line of plain text.
+        text: Markdown.
+    """
+    line = escape(" ".join(summary.split()), quote=False)
+    inner = text.strip("\n")
+    return f"<details>\n<summary>{line}</summary>\n\n{inner}\n\n</details>\n"
 
 
 def _heading(column: Column) -> str:

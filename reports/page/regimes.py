@@ -34,6 +34,7 @@ def regimes_plot(
     titles: Mapping[str, str],
     name: str,
     caption: str,
+    top: float | None = None,
 ) -> Plot:
     """Make the map.
 
@@ -44,9 +45,10 @@ def regimes_plot(
         titles: Names of rows and columns, for the reader.
         name: Of the file.
         caption: What the page says of it.
+        top: Points at the top of the colour scale; from the losses where ``None``.
 
     Raises:
-        UserError: No place has runs.
+        UserError: No place has runs, or A loses more than ``top`` somewhere.
     """
     if not cells:
         raise UserError(f"map {name!r}: no cell has a scenario; name one for each row and column")
@@ -54,7 +56,12 @@ def regimes_plot(
     seconds = {place: interval(QUANTITIES["second"], cell, None) for place, cell in cells.items()}
     unstable = {place for place, cell in cells.items() if is_unstable(cell)}
     most = max([found.value for found in losses.values() if found.value is not None], default=0.0)
-    high = max(10.0, 10 * np.ceil(10 * most))
+    if top is not None and 100 * most > top:
+        raise UserError(
+            f"map {name!r}: the colour scale ends at {top:g} points, and A loses up to "
+            f"{100 * most:.1f}; give a higher top"
+        )
+    high = max(10.0, 10 * np.ceil(10 * most)) if top is None else top
 
     def draw() -> Figure:
         above = max(4, int((WIDTH - _LEFT - _BAR) / len(columns) / _LETTER))
@@ -157,7 +164,8 @@ def _bar(figure: Figure, colors: mpl.cm.ScalarMappable, high: float, rows: int) 
     height = figure.get_figheight()
     long = min(max(0.3, _HEIGHT * rows - 0.5), 1.6)
     place = (1 - 0.55 / WIDTH, 0.12 / height, 0.1 / WIDTH, long / height)
-    bar = figure.colorbar(colors, cax=figure.add_axes(place))
+    ticks = [0, high] if long < 0.6 else [0, high / 2, high]
+    bar = figure.colorbar(colors, cax=figure.add_axes(place), ticks=ticks)
     bar.ax.set(ylim=(0, high))
     bar.ax.set_title("A loses,\npoints", fontsize=8, loc="center", pad=7)
     bar.ax.tick_params(length=0, labelsize=8)

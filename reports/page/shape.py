@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import takewhile
 from math import sqrt
 from statistics import fmean
@@ -14,6 +14,9 @@ from reports.page.quantities import Values
 
 Shape = Mapping[int, Sequence[float]]
 """Accuracies in per cent by model, one for each step that is compared."""
+
+Point = tuple[int, float, float]
+"""Model, step and accuracy in per cent."""
 
 
 def at_step(cell: Cell, model: int, step: int) -> Values:
@@ -36,13 +39,31 @@ def distance(cell: Cell, steps: Sequence[int], shape: Shape) -> float:
 
     The root of the mean square over models and steps of the mean over seeds minus the given
     value. Step 0 tells nothing of a training and is left out.
+
+    Args:
+        cell: The runs.
+        steps: Where they are compared.
+        shape: The given curves, in per cent.
     """
+    return distance_from_points(
+        cell,
+        [
+            (model, step, value)
+            for model, values in shape.items()
+            for step, value in zip(steps, values, strict=True)
+        ],
+    )
+
+
+def distance_from_points(cell: Cell, points: Iterable[Point]) -> float:
+    """Return ``distance`` from points, which need not be of the same steps for all models."""
     squares = [
         (100 * fmean(_at(record, model, step) for record in cell.done) - given) ** 2
-        for model, values in shape.items()
-        for step, given in zip(steps, values, strict=True)
+        for model, step, given in points
         if step > 0
     ]
+    if not squares:
+        raise UserError(f"{cell.scenario!r}: no point after step 0 to compare with; give some")
     return sqrt(fmean(squares))
 
 
@@ -54,11 +75,11 @@ def _curve(record: Record, model: int) -> tuple[Sequence[int], Sequence[float]]:
     return last["steps"], last["accuracy"][model]
 
 
-def _at(record: Record, model: int, step: int) -> float:
+def _at(record: Record, model: int, step: float) -> float:
     steps, accuracy = _curve(record, model)
     if step not in steps:
         raise UserError(
-            f"the curves of {record.scenario!r} were not measured at step {step}; they were at "
+            f"the curves of {record.scenario!r} were not measured at step {step:g}; they were at "
             f"{', '.join(map(str, steps[:8]))}, ..."
         )
     return float(accuracy[steps.index(step)])

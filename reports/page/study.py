@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from benchmark.errors import UserError
+from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.bootstrap import mean_estimate
 from reports.cells import FINETUNE, FREEZE, Cell, strength_text
@@ -27,6 +27,7 @@ from reports.page.quantities import (
     quantity_named,
     share_of,
 )
+from reports.page.reference import Given, references
 from reports.page.results_table import STRENGTH, results_table
 from reports.page.variants import Catalog, spellings
 from reports.provenance import seeds
@@ -185,6 +186,35 @@ class Study:
             curves: Accuracies in per cent by model, one for each step.
         """
         return shape.distance(self._catalog.cell(scenario, variant), steps, curves)
+
+    def distance_from(
+        self, scenario: str, variant: str, reference: Given, as_: str | None = None
+    ) -> float:
+        """Return how far mean curves are from those read off elsewhere, in points.
+
+        As ``distance``, over all points of A and B after step 0.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            reference: The scenario's entries as ``curves`` takes them. Those of other variants
+                do not count.
+            as_: The variant whose entries count, where it is another one than ``variant``.
+        """
+        wanted = variant if as_ is None else as_
+        given = references(scenario, reference)
+        own = [one for one in given if one.variant == wanted]
+        if not own:
+            raise UserError(
+                f"reference of {scenario!r}: no entry of {wanted!r}; "
+                f"{nearest(wanted, {one.variant for one in given})}"
+            )
+        points = [
+            (one.model, step, value)
+            for one in own
+            for step, value in zip(one.steps, one.accuracy, strict=True)
+        ]
+        return shape.distance_from_points(self._catalog.cell(scenario, variant), points)
 
     def equal_stability(
         self, scenario: str, strategy: str, other: str, shares: Sequence[float]

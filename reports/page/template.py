@@ -10,12 +10,17 @@ figures, ``illustrated.IllustratedStudy``):
     ---
     {% set s = suite("shared_layers") %}
     A is at {{ s.value("k3", "finetune", "first_after") }} % after B; the paper has {{ paper.k3 }}.
+
+Other functions: ``rows(PATH)`` gives a CSV file beside the template (``csv_rows.read_rows``),
+``folded(SUMMARY, TEXT)`` text that a reader opens (``markdown.folded``), and ``intervals()`` how
+many 95 % intervals the page prints (``intervals.Intervals``).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -29,7 +34,10 @@ from reports.cells import group
 from reports.export import SVG_START
 from reports.files import Kind
 from reports.page.album import Album
+from reports.page.csv_rows import read_rows
 from reports.page.illustrated import IllustratedStudy
+from reports.page.intervals import Intervals
+from reports.page.markdown import folded
 from reports.page.variants import Catalog
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.DOTALL | re.MULTILINE)
@@ -68,9 +76,17 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
     variables, body = _front_matter(text, template)
     album = Album(PurePosixPath(folder))
     studies = _Studies(records, album)
-    if "suite" in variables:
-        raise UserError(f"{template}: the variable 'suite' hides the function; rename it")
-    names = {"suite": studies.suite, **variables}
+    intervals = Intervals()
+    functions = {
+        "suite": studies.suite,
+        "rows": partial(read_rows, template.parent),
+        "folded": folded,
+        "intervals": intervals,
+    }
+    hidden = sorted(functions.keys() & variables.keys())
+    if hidden:
+        raise UserError(f"{template}: the variable {hidden[0]!r} hides the function; rename it")
+    names = {**functions, **variables}
     environment = Environment(
         undefined=_unknown(names), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
@@ -84,6 +100,7 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
         if line is None or not (innermost or isinstance(error, UserError | TemplateError)):
             raise
         raise UserError(f"{template}, line {line}: {error}") from error
+    page = intervals.fill_in(page)
     return _MARK.format(template.name) + "\n\n" + page.lstrip("\n"), album
 
 

@@ -14,6 +14,7 @@ from reports.page.album import Album
 from reports.page.growth import growth_frame
 from reports.page.looks import Looks, series_looks
 from reports.page.regimes import is_unstable
+from reports.page.strengths import chosen_strengths
 from reports.page.svg import small_svg
 from reports.plot import Plot
 
@@ -82,6 +83,21 @@ def test_curves_read_off_elsewhere_have_the_colour_of_their_variant(study, runs)
     assert points.get_markeredgecolor() == "#222222"
     (legend,) = figure.legends
     assert "read off the paper’s figure" in [text.get_text() for text in legend.get_texts()]
+    marks = [line for line in legend.get_lines() if line.get_marker() == "o"]
+    assert [mark.get_markeredgecolor() for mark in marks] == ["#222222"]
+
+
+def test_the_first_steps_show_points_only_where_some_were_read_off(study, runs):
+    paper = study(runs)
+    early = {**GIVEN, "steps": [0, 20]}
+    for name, given in (("late", GIVEN), ("early", early)):
+        where = {"reference": {"k3": {"plain": given}}}
+        paper.curves(name, scenarios=["k3"], variants=["finetune"], first=50, **where)
+        figure, _ = drawn(paper)
+        points = [line for line in figure.axes[2].lines if line.get_linestyle() == "None"]
+        assert [line.get_xdata().tolist() for line in points] == (
+            [] if name == "late" else [[0, 20]]
+        )
 
 
 @pytest.mark.parametrize(
@@ -92,6 +108,8 @@ def test_curves_read_off_elsewhere_have_the_colour_of_their_variant(study, runs)
         ({"k3": {"x": {**GIVEN, "variant": "fintune"}}}, "did you mean 'finetune'"),
         ({"k3": {"x": {**GIVEN, "steps": [0]}}}, "1 steps, but 2 accuracies"),
         ({"k3": {"x": {**GIVEN, "steps": 3}}}, "lists of numbers"),
+        ({"k3": {"x": {**GIVEN, "steps": [0, "a"]}}}, "lists of numbers"),
+        ({"k3": {"x": 3}}, "no mapping"),
         ({"k3": {"x": {"model": 0}}}, "give model, variant, steps, accuracy"),
         ({"k3": {"x": {**GIVEN, "colour": "red"}}}, "'colour'"),
     ],
@@ -202,6 +220,21 @@ def test_unstable_training_is_hatched_and_said(study, fabricated):
     assert "Hatched: runs failed, or some seeds of B are far below all others" in plot.caption
 
 
+def test_maps_may_share_a_scale(study, runs):
+    """The same loss has the same colour, whatever else a map shows; the scale names its end."""
+    paper = study(runs)
+    shades = []
+    for columns, top in ((["1"], 60), (["1", "3"], 60), (["1"], None)):
+        paper.map(f"m{len(shades)}", ["r"], columns, "k{column}", "finetune", top=top)
+        figure, _ = drawn(paper)
+        shades.append(figure.axes[0].patches[0].get_facecolor())
+        if top:
+            assert figure.axes[1].get_yticks()[-1] == top == figure.axes[1].get_ylim()[1]
+    assert shades[0] == shades[1] != shades[2]
+    with pytest.raises(UserError, match=r"ends at 20 points, and A loses up to 3\d\.\d; give"):
+        paper.map("m", ["r"], ["1", "3"], "k{column}", "finetune", top=20)
+
+
 def test_a_map_of_nothing(study, runs):
     with pytest.raises(UserError, match="no cell has a scenario"):
         study(runs).map("m", ["r"], ["c"], {}, "finetune")
@@ -239,6 +272,51 @@ def test_growth_against_plain_loops(runs):
             assert frame.loc["forgotten", t + 1]["mean"] == pytest.approx(100 * lost)
     assert len(frame) == 4 + 3 + 3
     assert (frame["low"] < frame["mean"]).all() and (frame["mean"] < frame["high"]).all()
+
+
+def test_growth_tells_variants_apart_by_more_than_colour(study, runs):
+    many = study(runs, "sequence")
+    many.growth("g", variants=["finetune", "wpl@1e4", "l2@1e4", "freeze"])
+    figure, _ = drawn(many)
+    (legend,) = figure.legends
+    keys = [line.get_marker() for line in legend.get_lines()]
+    assert len(set(keys)) == 4
+    for ax in figure.axes:
+        assert [line.get_marker() for line in ax.lines] == keys
+
+
+def test_captions_name_the_strengths_that_were_chosen(study, runs):
+    paper, many = study(runs), study(runs, "sequence")
+    names = {"wpl": "WPL", "k1": "a: one", "k3": "b: three"}
+    shown = ["finetune", "wpl@chosen", "l2@chosen", "wpl@1e2"]
+    paper.curves("c", "Both.", variants=shown, labels=names)
+    paper.lines("l", scenarios={"k1": 1, "k3": 3}, variants=shown, labels=names)
+    for plot in paper._album.plots:
+        said = re.search(r"Strengths, chosen on validation data: (.*?)\. ", plot.caption)[1]
+        expected = []
+        for place, scenario in (("a", "k1"), ("b", "k3")):
+            wpl, l2 = (paper.strength(scenario, f"{name}@chosen") for name in ("wpl", "l2"))
+            wpl = re.sub(r"(\S+) \((\d) of 4 seeds\), (\S+) \((\d)\)",
+                         r"\1 (\2 seeds) and \3 (\4)", wpl)  # fmt: skip
+            expected.append(f"{place}: WPL {wpl}, l2 {l2}")
+        assert said == "; ".join(expected)
+    many.growth("g", variants=["l2@chosen", "freeze"])
+    assert "validation data: l2 1e4. After" in many._album.plots[-1].caption
+    series = {"x": {1: "wpl@1e2", 2: "wpl@chosen"}}
+    paper.lines("s", scenario="k3", series=series, variants=["l2@chosen"])
+    assert "validation data: wpl 1e6, l2 1e4. Means" in paper._album.plots[-1].caption
+    paper.curves("n", variants=["wpl@1e2"])
+    assert "validation" not in paper._album.plots[-1].caption
+
+
+def test_scenarios_with_the_same_strengths_are_named_together(runs):
+    own = cells(runs)
+    shown = {name: {"wpl@chosen": own["wpl", 1e4]} for name in ("a: x", "b: y", "c")}
+    text = chosen_strengths(shown | {"c": {"wpl@chosen": own["wpl", 1e6]}}, {})
+    assert text == "Strengths, chosen on validation data: a and b: wpl 1e4; c: wpl 1e6."
+    assert chosen_strengths(shown, {}) == "Strengths, chosen on validation data: wpl 1e4."
+    alike = {"a: x": shown["c"], "a: y": {"wpl@chosen": own["wpl", 1e6]}}
+    assert "a: x: wpl 1e4; a: y: wpl 1e6" in chosen_strengths(alike, {})
 
 
 def test_growth_of_one_model(record):

@@ -1,5 +1,7 @@
 """What is read off curves, against plain arithmetic."""
 
+from dataclasses import replace
+
 import pytest
 
 from benchmark.errors import UserError
@@ -43,6 +45,25 @@ def test_the_distance_is_the_root_of_the_mean_square_in_points(cell):
     shape = {0: [0, 20, 50], 1: [0, 75, 80]}  # at steps 0, 50, 100; the means: 15, 55; 70, 80
     expected = ((5**2 + 5**2 + 5**2 + 0) / 4) ** 0.5
     assert distance(cell, [0, 50, 100], shape) == pytest.approx(expected)
+
+
+def test_the_distance_from_what_was_read_off(cell, study):
+    paper = study([replace(run, suite="paper") for run in cell.done])
+    given = {
+        "A": {"model": 0, "variant": "wpl@1", "steps": [0, 50, 100], "accuracy": [0, 20, 50]},
+        "B": {"model": 1, "variant": "wpl@1", "steps": [2, 50], "accuracy": [40, 75]},
+        "other": {"model": 0, "variant": "finetune", "steps": [100], "accuracy": [50]},
+    }
+    found = paper.distance_from(cell.scenario, "finetune", given, as_="wpl@1")
+    assert found == pytest.approx(((5**2 + 5**2 + 10**2 + 5**2) / 4) ** 0.5)
+    assert paper.distance_from(cell.scenario, "finetune", given) == pytest.approx(5)
+    with pytest.raises(UserError, match="no entry of 'wpl@2'; did you mean 'wpl@1'"):
+        paper.distance_from(cell.scenario, "finetune", given, as_="wpl@2")
+    with pytest.raises(UserError, match="'A': model is 3; write 0 for A or 1 for B"):
+        paper.distance_from(cell.scenario, "finetune", {"A": {**given["A"], "model": 3}})
+    start = {"other": {**given["other"], "steps": [0]}}
+    with pytest.raises(UserError, match="no point after step 0"):
+        paper.distance_from(cell.scenario, "finetune", start)
 
 
 def test_a_step_that_was_not_measured_is_an_error(cell):

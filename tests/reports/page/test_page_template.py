@@ -82,7 +82,11 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(render, runs):
     [
         ("\n{{ suite('papr').runs }}", 2, "no runs of suite 'papr'; did you mean 'paper'?"),
         ("{{ siute('paper') }}", 1, "'siute' is not known; did you mean 'suite'?"),
-        ("---\nx: 1\n---\na\n{{ y }}", 5, "'y' is not known; expected one of: suite, x"),
+        (
+            "---\nx: 1\n---\na\n{{ y }}",
+            5,
+            "'y' is not known; expected one of: folded, intervals, rows, suite, x",
+        ),
         ("---\nx: {k1: 1}\n---\n{{ x.k2 }}", 4, "no 'k2' here; expected one of: k1"),
         ("{{ suite('paper').tabel() }}", 1, "no 'tabel' here; did you mean 'table'?"),
         ("{% set s = suite('paper') %}\n\n{{ s.value('k2', 'wpl@1e4', 'lost') }}", 3, "scenario"),
@@ -103,7 +107,11 @@ def test_a_mistake_is_named_with_its_line(render, runs, text, line, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("---\n- 1\n---\n", "names with values"), ("---\nsuite: 1\n---\n", "rename it")],
+    [
+        ("---\n- 1\n---\n", "names with values"),
+        ("---\nsuite: 1\n---\n", "rename it"),
+        ("---\nrows: 1\n---\n", "the variable 'rows' hides the function"),
+    ],
 )
 def test_front_matter_must_be_variables(render, runs, text, message):
     with pytest.raises(UserError, match=message):

@@ -1,0 +1,203 @@
+"""Runs as one Parquet file, to be handed on and read.
+
+A row is a run. Its plain columns have their types; the others of ``store.Record`` are JSON, which
+gives every number back to the last bit; ``metric.NAME`` repeats the metrics as columns of numbers,
+for readers who have pandas and not Palimpsest. The same runs give the same bytes, with the same
+version of pyarrow.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from benchmark.store import COLUMNS, JSON_COLUMNS, Record, Store, is_whole
+
+ARCHIVE_VERSION = 1
+
+MAGIC = b"PAR1"
+"""How every Parquet file begins and ends."""
+
+_MARK = b"palimpsest.archive"
+"""The key of the version in the metadata of our files; others have none."""
+
+_METRIC = "metric."
+_LEVEL = 9  # of zstd: a tenth smaller than the default, seconds for thousands of runs
+
+
+def is_archive(path: Path) -> bool:
+    """Whether a path is to be read as an archive: what is there decides, not what it is called.
+
+    Where nothing is, the name does. Every Parquet file counts; ``read_archive`` says if it is none
+    of ours.
+    """
+    try:
+        if not path.exists():
+            return path.suffix.lower() == ".parquet"
+        return _end(path) is not None
+    except OSError:  # whoever reads it says what is wrong
+        return False
+
+
+def is_marked(path: Path) -> bool:
+    """Whether ``palimpsest archive`` wrote a file; pyarrow is not needed.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    end = _end(path)
+    if end is None or end[4:] != MAGIC:
+        return False
+    with path.open("rb") as file:
+        start = path.stat().st_size - 8 - int.from_bytes(end[:4], "little")
+        file.seek(max(0, start))
+        return _MARK in file.read()
+
+
+def read_runs(path: Path) -> list[Record]:
+    """Return the runs of a store or of an archive, in a stable order, their metrics complete.
+
+    Args:
+        path: A results database, or what ``palimpsest archive`` made of some.
+
+    Raises:
+        UserError: As ``store.Store`` and ``read_archive``.
+    """
+    if is_archive(path):
+        return read_archive(path)
+    with Store(path) as store:
+        return store.records()
+
+
+def read_archive(path: Path) -> list[Record]:
+    """Return the runs of an archive, as they were written.
+
+    Raises:
+        UserError: It is missing, damaged, of another program or of a newer version, or pyarrow is
+            not installed.
+    """
+    check_pyarrow(path)
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with path.open("rb") as source:
+            file = parquet.ParquetFile(source, page_checksum_verification=True)
+            _check(path, file.schema_arrow)
+            rows = file.read(columns=list(COLUMNS)).to_pylist()
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{path}: there is no archive here; 'palimpsest archive --store STORE --output {path}' "
+            "makes one of a store"
+        ) from error
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise _damaged(path, reason) from error
+    return [_record(path, row) for row in rows]
+
+
+def archive(records: Sequence[Record]) -> bytes:
+    """Return the content of a Parquet file that holds runs.
+
+    Args:
+        records: The runs, their metrics complete; the file has them in this order.
+
+    Raises:
+        ValueError: One holds a number that is not finite, where it should have none.
+    """
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    schema = _schema(dict.fromkeys(name for record in records for name in record.metrics))
+    columns = [[_value(record, name) for record in records] for name in schema.names]
+    arrays = [pa.array(own, field.type) for own, field in zip(columns, schema, strict=True)]
+    table = pa.Table.from_arrays(arrays, schema=schema)
+    buffer = BytesIO()
+    parquet.write_table(
+        table, buffer, compression="zstd", compression_level=_LEVEL, version="2.6",
+        data_page_version="1.0", write_statistics=False, write_page_checksum=True,
+    )  # fmt: skip
+    return buffer.getvalue()
+
+
+def check_pyarrow(path: Path) -> None:
+    """Refuse to go on without what reads and writes archives.
+
+    Raises:
+        UserError: pyarrow is not installed; says how to install it.
+    """
+    if not find_spec("pyarrow"):
+        raise UserError(f"{path}: archives need pyarrow; pip install 'palimpsest-bench[parquet]'")
+
+
+def _end(path: Path) -> bytes | None:
+    """The last eight bytes of a Parquet file, however damaged; ``None`` for any other file."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            return None
+        file.seek(max(0, path.stat().st_size - 8))
+        return file.read()
+
+
+def _schema(metrics: Iterable[str] = ()) -> Any:
+    """The columns of an archive and their types, and its mark."""
+    import pyarrow as pa
+
+    types = {
+        "strength": pa.float64(),
+        "seed": pa.int64(),
+        "seconds": pa.float64(),
+        "peak_memory": pa.int64(),
+    }
+    columns = [(name, types.get(name, pa.string())) for name in COLUMNS]
+    columns += [(f"{_METRIC}{name}", pa.float64()) for name in metrics]
+    return pa.schema(columns, {_MARK: str(ARCHIVE_VERSION)})
+
+
+def _value(record: Record, column: str) -> Any:
+    if column.startswith(_METRIC):
+        return record.metrics.get(column.removeprefix(_METRIC))
+    value = getattr(record, column)
+    return json.dumps(value, allow_nan=False) if column in JSON_COLUMNS else value
+
+
+def _check(path: Path, schema: Any) -> None:
+    """Refuse what is no archive of this version."""
+    version = (schema.metadata or {}).get(_MARK)
+    if version is None:
+        raise UserError(
+            f"{path}: a Parquet file, but none of 'palimpsest archive'; name another one"
+        )
+    if version.isdigit() and int(version) > ARCHIVE_VERSION:
+        raise UserError(
+            f"{path}: written by a newer Palimpsest (archive format {int(version)}, this one reads "
+            f"{ARCHIVE_VERSION}); upgrade palimpsest-bench"
+        )
+    if any(field not in schema for field in _schema()):
+        raise _damaged(path, "columns are missing")
+
+
+def _record(path: Path, row: dict[str, Any]) -> Record:
+    try:
+        run = row | {name: json.loads(row[name]) for name in JSON_COLUMNS}
+    except (TypeError, ValueError) as error:
+        raise _damaged(path, f"run {row['key']!r}") from error
+    if not is_whole(run):
+        raise _damaged(path, f"run {row['key']!r}")
+    metrics = dict.fromkeys((*METRICS, FINETUNE_FORGETTING)) | run["metrics"]
+    return Record(**run | {"metrics": metrics})
+
+
+def _damaged(path: Path, reason: str) -> UserError:
+    return UserError(
+        f"{path}: the archive is damaged or cut short ({reason}); get it again, or make it again "
+        "from its store"
+    )

@@ -1,0 +1,57 @@
+"""Numbers that no run of a store has, from a CSV file beside the template."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from pathlib import Path
+
+from benchmark.errors import UserError
+
+_WHOLE = re.compile(r"[-+]?[0-9]+")
+_NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+
+
+def read_rows(folder: Path, path: str) -> list[dict[str, str | int | float]]:
+    """Return the rows of a CSV file, each by the names in its first line.
+
+    What is a number is one (``3`` whole, ``0.5`` and ``1e4`` not); anything else is text, and so is
+    an empty cell.
+
+    Args:
+        folder: That of the template.
+        path: The file, from there.
+
+    Raises:
+        UserError: It cannot be read, is not UTF-8, its first line names no columns or one twice, or
+            a row has more or fewer cells.
+    """
+    try:
+        with (folder / path).open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            names = next(reader, [])
+            rows = [(reader.line_num, cells) for cells in reader if cells]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or (
+            "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
+        )
+        raise UserError(f"{path}: cannot be read ({reason}); name a CSV file") from error
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if not names or "" in names or twice:
+        what = f"names {twice[0]!r} twice" if twice and twice[0] else "does not name every column"
+        raise UserError(f"{path}: its first line {what}; write a name for each column, once")
+    for line, cells in rows:
+        if len(cells) != len(names):
+            raise UserError(
+                f"{path}, line {line}: {len(cells)} cells, but {len(names)} columns have names; "
+                "write a cell for each"
+            )
+    return [dict(zip(names, map(_parsed, cells), strict=True)) for _, cells in rows]
+
+
+def _parsed(cell: str) -> str | int | float:
+    text = cell.strip()
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if _NUMBER.fullmatch(text) else cell

@@ -1,0 +1,79 @@
+"""Curves that were read off another's figure, as a page gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeGuard
+
+from benchmark.errors import UserError, nearest
+
+Given = Mapping[str, Mapping[str, object]]
+"""Those of one scenario by any label, each with the attributes of a ``Reference``."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A curve that was read off another's figure.
+
+    Attributes:
+        model: 0 (A) or 1 (B).
+        variant: The variant of the figure that it belongs to, as it is written.
+        steps: Steps of B.
+        accuracy: In per cent.
+    """
+
+    model: int
+    variant: str
+    steps: Sequence[float]
+    accuracy: Sequence[float]
+
+    @classmethod
+    def read(
+        cls, place: str, given: Mapping[str, object], variants: Sequence[str] | None = None
+    ) -> Reference:
+        """Check a reference as a page gives it.
+
+        Args:
+            place: Where it stands, for the message.
+            given: Its attributes.
+            variants: Those of the figure; any where ``None``.
+
+        Raises:
+            UserError: Something is missing, or has no match.
+        """
+        if not isinstance(given, Mapping):
+            raise UserError(f"{place}: this is no mapping; give the reference of one scenario")
+        fields = ("model", "variant", "steps", "accuracy")
+        wrong = sorted(given.keys() ^ set(fields))
+        if wrong:
+            raise UserError(f"{place}: has or lacks {wrong[0]!r}; give {', '.join(fields)}")
+        model, variant = given["model"], given["variant"]
+        steps, accuracy = given["steps"], given["accuracy"]
+        if model not in {0, 1}:
+            raise UserError(f"{place}: model is {model!r}; write 0 for A or 1 for B")
+        if variants is not None and variant not in variants:
+            raise UserError(
+                f"{place}: its variant is not in the figure; {nearest(str(variant), variants)}"
+            )
+        if not _are_numbers(steps) or not _are_numbers(accuracy):
+            raise UserError(f"{place}: steps and accuracy must be lists of numbers")
+        if len(steps) != len(accuracy):
+            raise UserError(
+                f"{place}: {len(steps)} steps, but {len(accuracy)} accuracies; give one each"
+            )
+        return cls(int(str(model)), str(variant), steps, accuracy)
+
+
+def _are_numbers(given: object) -> TypeGuard[list[float]]:
+    return isinstance(given, list) and all(isinstance(one, int | float) for one in given)
+
+
+def references(
+    scenario: str, given: Given, variants: Sequence[str] | None = None
+) -> list[Reference]:
+    """Check the curves that a page gives for a scenario, see ``Reference.read``."""
+    return [
+        Reference.read(f"reference of {scenario!r}, {key!r}", one, variants)
+        for key, one in given.items()
+    ]
