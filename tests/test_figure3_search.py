@@ -17,8 +17,9 @@ from configs.paper.figure3_loop import (
     Row,
     Setting,
     harness_settings,
+    paper_curve,
 )
-from configs.paper.figure3_search import draw_settings, ranking, search, write
+from configs.paper.figure3_search import draw_settings, nearest, ranking, search, write
 
 STEPS = (6, 12, 18, 24, 30)
 SETTING = Setting(
@@ -89,16 +90,39 @@ def test_the_settings_are_the_same_ones_each_time():
     assert all(0.01 <= setting.shared_decay <= 0.15 for setting in first)
 
 
+def test_the_nearest_is_that_of_the_mean_curves():
+    def row(setting, strength, seed, off):
+        return [
+            replace(Row(setting, panel, strength, seed, 0.0, (), ()), a=a, b=b)
+            for panel in "abcd"
+            for a, b in [[tuple(v + off for v in half) for half in halves(panel, strength)]]
+        ]
+
+    # Seeds of setting 0 lie on both sides of the figure, those of setting 1 nearer, on one side.
+    rows = [
+        *row(0, 0.0, 1, 9), *row(0, 0.0, 2, -9), *row(0, 3.0, 1, 9), *row(0, 3.0, 2, -9),
+        *row(1, 0.0, 1, 2), *row(1, 0.0, 2, 2), *row(1, 3.0, 1, 2), *row(1, 3.0, 2, 2),
+    ]  # fmt: skip
+    assert nearest(rows, [0, 1]) == (0, 3.0)
+    assert nearest(rows, [1]) == (1, 3.0)
+
+
+def halves(panel, strength):
+    values = paper_curve(panel, strength)
+    return values[:5], values[5:]
+
+
 def test_a_search_in_small(options, tmp_path, monkeypatch):
-    monkeypatch.setattr(figure3_search, "GIVE_UP", 1000.0)
-    monkeypatch.setattr(figure3_search, "SECOND", 2)
-    monkeypatch.setattr(figure3_search, "THIRD", 1)
-    found = search(options, 3, workers=1)
-    write(found, draw_settings(3), tmp_path / "search.csv")
+    small = {"GIVE_UP": 1000.0, "SECOND": 2, "THIRD": 1, "FOURTH": 1, "RATES": (0.1,)}
+    for name, value in (small | {"BATCHES": (32,)}).items():
+        monkeypatch.setattr(figure3_search, name, value)
+    found, settings = search(options, 3, workers=1)
+    write(found, settings, tmp_path / "search.csv")
     with (tmp_path / "search.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert len(table) == len(found) == 3 * 4 + 2 * (4 + 2 * 12) + 6 * 8
+    assert len(table) == len(found) == 3 * 4 + 2 * (4 + 2 * 12) + 6 * 8 + 3 * 8
     assert {row["seed"] for row in table} == {str(seed) for seed in figure3_search.SEEDS}
-    best = [row for row in table if row["seed"] == "1007"]
-    assert {float(row["strength"]) for row in best} > {0.0}
+    assert [row["setting"] for row in table[-24:]] == [n for n in "345" for _ in range(8)]
+    finalist = {row["setting"] for row in table if row["seed"] == "1007"}
+    assert settings[4] == replace(settings[int(*finalist)], learning_rate=0.1, batch_size=32)
     assert float(table[0]["distance"]) == pytest.approx(found[0].distance, abs=0.01)

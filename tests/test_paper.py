@@ -1,17 +1,26 @@
-"""The suites of the paper's study and their page, in a form small enough for a test."""
+"""The paper's study: its suites, the published runs and search, and the pages made from them."""
 
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
+from benchmark.archive import read_archive
 from benchmark.cli import main
 from benchmark.suite import load_suite
+from configs.paper.figure3_loop import PAPER as FIGURE_3
+from configs.paper.figure3_loop import STEPS, Options, Row, harness_settings
+from configs.paper.figure3_search import COUNT, SEEDS, draw_settings, nearest, neighbours
+from reports.page.csv_rows import read_rows
 
-PAPER = Path(__file__).parents[1] / "configs" / "paper"
+ROOT = Path(__file__).parents[1]
+PAPER = ROOT / "configs" / "paper"
+DOCS = ROOT / "docs"
+PUBLISHED = DOCS / "reproduction"
 SUITES = sorted(path.stem for path in PAPER.glob("*.yaml"))
-STEPS = [0, 1, 2, 4, 6, 8]
-"""Of the small form, in place of the steps at which the page compares curves."""
+PAGES = {"reproduction": "reproduction.md.j2", "reproduction-tables": "tables.md.j2"}
 
 
 def left(*arguments):
@@ -20,29 +29,9 @@ def left(*arguments):
     return exit_.value.code
 
 
-def small(suite):
-    """The suite with the same cells, on few samples of a small data set, with one seed."""
-    content = yaml.safe_load((PAPER / f"{suite}.yaml").read_text())
-    for scenario in content["scenarios"].values():
-        scenario |= {"data": "digits", "samples": 100, "steps": 8, "width": 4}
-        if scenario.get("second_data") == "fashion_mnist":
-            scenario["second_data"] = "digits"
-        if scenario["curve"]["every"]:
-            scenario["curve"] |= {"every": 1}
-    for entry in content["strategies"].values():
-        if entry.get("strategy") == "wpl_schur":
-            entry["samples"] = 2
-    return content | {"seeds": 1}
-
-
 @pytest.fixture(scope="module")
-def store(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("paper")
-    for suite in SUITES:
-        path = folder / f"{suite}.yaml"
-        path.write_text(yaml.safe_dump(small(suite), sort_keys=False))
-        assert left("run", path, "--store", folder / "paper.db", "--quiet") == 0
-    return folder / "paper.db"
+def published():
+    return read_archive(PUBLISHED / "runs.parquet")
 
 
 @pytest.mark.parametrize("suite", SUITES)
@@ -52,33 +41,71 @@ def test_a_suite_is_shipped_and_says_what_it_is(suite):
     assert len(yaml.safe_load((PAPER / f"{suite}.yaml").read_text())["description"]) > 40
 
 
-def test_no_scenario_of_one_suite_is_that_of_another(tmp_path):
-    # A store keeps a run once, for the suite that first asked for it.
-    seen = {}
+def test_the_published_runs_are_those_of_the_suites(published, tmp_path):
+    # Of every setting. No run is asked for by two suites: a store keeps it once.
+    wanted = {}
     for suite in SUITES:
         for run in load_suite(f"paper/{suite}").runs("cpu", tmp_path):
-            assert seen.setdefault(run.key, suite) == suite, run
+            assert wanted.setdefault(settings_of(run.spec), suite) == suite, run
+    assert {settings_of(record.spec): record.suite for record in published} == wanted
 
 
-def test_the_page_is_made_from_the_suites(store, tmp_path):
-    template = (PAPER / "reproduction.md.j2").read_text()
-    full = "[0, 100, 250, 500, 1000, 1500]"
-    assert full in template
-    path = tmp_path / "page.md.j2"
-    path.write_text(template.replace(full, str(STEPS)))
-    assert left("page", path, "--store", store, "--out", tmp_path / "page.md") == 0
-    text = (tmp_path / "page.md").read_text()
+def settings_of(spec):
+    return json.dumps(spec | {"results_version": None}, sort_keys=True)
+
+
+def test_the_runs_that_failed_are_gradient_forms_that_diverged(published):
+    failed = [record for record in published if record.status == "failed"]
+    kinds = Counter((record.suite, record.scenario, record.strategy) for record in failed)
+    allowed = {("strength", "turned_sgd", "wpl_gradient")}
+    allowed |= {("regimes", f"momentum_0.1_{data}", "finetune")
+                for data in ("same", "turned", "permuted", "fashion")}  # fmt: skip
+    assert kinds.keys() <= allowed
+    assert all("NaN or infinite" in record.error for record in failed)
+
+
+def test_the_files_to_download_are_small():
+    assert sum(path.stat().st_size for path in PUBLISHED.iterdir()) < 20e6
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_published_page_is_that_of_the_published_runs(page, tmp_path):
+    # Its text: figures depend on the version of Matplotlib.
+    made = tmp_path / f"{page}.md"
+    template = PAPER / PAGES[page]
+    assert left("page", template, "--store", PUBLISHED / "runs.parquet", "--out", made) == 0
+    text = made.read_text()
+    assert text == (DOCS / f"{page}.md").read_text()
+    for part in text.split(f"]({page}/")[1:]:
+        assert (DOCS / page / part.split(")")[0]).exists()
     for suite in SUITES:
         assert f"configs/paper/{suite}.yaml" in text
-    figures = {path.name for path in (tmp_path / "page").iterdir()}
-    assert figures == {part.split(")")[0] for part in text.split("](page/")[1:]}
 
 
-def test_the_page_in_the_documentation_is_from_this_template():
-    page = (PAPER.parents[1] / "docs" / "reproduction.md").read_text()
-    headings = [line for line in (PAPER / "reproduction.md.j2").read_text().splitlines()
-                if line.startswith("## ")]  # fmt: skip
-    assert headings
-    assert [line for line in page.splitlines() if line.startswith("## ")] == headings
-    for part in page.split("](reproduction/")[1:]:
-        assert (PAPER.parents[1] / "docs" / "reproduction" / part.split(")")[0]).exists()
+def test_the_page_and_the_search_read_the_same_off_the_figure():
+    front = next(yaml.safe_load_all((PAPER / "reproduction.md.j2").read_text().split("\n---\n")[0]))
+    for panel, curves in front["figure_3"].items():
+        for kind in ("plain", "wpl"):
+            for model, letter in enumerate("AB"):
+                own = curves[f"{letter} {kind}"]
+                assert (own["steps"], own["model"]) == ([0, *STEPS], model)
+                assert tuple(own["accuracy"][1:]) == FIGURE_3[panel[0]][kind][model]
+
+
+def test_the_setting_of_figure_3_is_the_nearest_that_the_search_found():
+    rows = [searched(row) for row in read_rows(PUBLISHED, "figure3-search.csv")]
+    finalists = {row.setting for row in rows if row.seed == SEEDS[-1]}
+    drawn, _ = nearest(rows, finalists)
+    around = neighbours(draw_settings(COUNT)[drawn])
+    assert {row.setting for row in rows} == set(range(COUNT + len(around)))
+    best, strength = nearest(rows, range(COUNT, COUNT + len(around)))
+    suite = load_suite("paper/figure3")
+    own = suite.scenarios["a_converged"]
+    found = harness_settings(Options("mnist", Path()), around[best - COUNT], None)
+    assert own == type(own).model_validate(found | {"curve": own.curve})
+    assert strength in suite.strategies["wpl"].strengths
+
+
+def searched(row):
+    a, b = (tuple(row[f"{letter}_{step}"] for step in STEPS) for letter in "ab")
+    return Row(row["setting"], row["panel"], float(row["strength"]), row["seed"], 0.0, a, b)

@@ -174,9 +174,8 @@ class Experiment:
     def measure(self, number: int, panel: str, strength: float) -> Row:
         """Train B and compare it with the paper's curve."""
         a, b = self._train_b(panel, strength)
-        paper = PAPER[panel]["wpl" if strength else "plain"]
-        differences = [x - y for own, theirs in zip((a, b), paper, strict=True)
-                       for x, y in zip(own, theirs, strict=True)]  # fmt: skip
+        paper = paper_curve(panel, strength)
+        differences = [x - y for x, y in zip((*a, *b), paper, strict=True)]
         return Row(number, panel, strength, self._seed, root_mean_square(differences), a, b)
 
     def _train_a(self) -> dict[str, dict[str, Tensor]]:
@@ -292,6 +291,12 @@ class _Network:
     def accuracy(self, x: Tensor, y: Tensor) -> float:
         """Return the fraction of images that is classified rightly."""
         return float((self.logits(x).argmax(dim=1) == y).float().mean())
+
+
+def paper_curve(panel: str, strength: float) -> list[float]:
+    """Return what is read off the figure, A's values and then B's: with WPL or, at 0, plain."""
+    a, b = PAPER[panel]["wpl" if strength else "plain"]
+    return [*a, *b]
 
 
 def root_mean_square(values: Iterable[float]) -> float:

@@ -3,16 +3,17 @@
 ``python -m configs.paper.figure3_search --data-root DIR --output FILE.csv`` draws settings at
 random (``draw_settings``), trains A and B with each, and compares the curves with what is read off
 the paper's figure 3, all on the validation split. It writes a row a curve. Who stays in the race is
-decided in three stages:
+decided in four stages:
 
 1. every setting, plain, one seed, panels a to d in turn; one whose mean distance so far is above
    ``GIVE_UP`` leaves the race there;
 2. the ``SECOND`` nearest, a second seed, and WPL at each of ``STRENGTHS`` with two;
-3. the ``THIRD`` nearest by both, six more seeds, WPL at its best strength of stage 2.
+3. the ``THIRD`` nearest by both, six more seeds, WPL at its best strength of stage 2;
+4. the one of these whose mean curves are nearest, and its ``neighbours``, with ``FOURTH`` seeds.
 
 A distance is the root mean square of ten differences in points: A's and B's accuracy at
-``STEPS``. Settings are ranked by the root mean square of their distances over the panels, plain
-and with WPL.
+``STEPS``. In stages 1 and 2 it is the mean of single seeds' distances that counts (``ranking``),
+then that of the mean curves (``nearest``); in both, the root mean square over the panels.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from __future__ import annotations
 import argparse
 import csv
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from functools import partial
 from math import exp, fsum, inf, log
 from pathlib import Path
@@ -36,13 +37,16 @@ from configs.paper.figure3_loop import (
     Options,
     Row,
     Setting,
+    paper_curve,
     root_mean_square,
 )
 
-COUNT, GIVE_UP, SECOND, THIRD = 500, 20.0, 40, 10
+COUNT, GIVE_UP, SECOND, THIRD, FOURTH = 500, 20.0, 40, 10, 5
 STRENGTHS = (3.0, 10.0, 30.0)
 SEEDS = range(1000, 1008)
 """Not those of the suite: one for stage 1, two for stage 2, all for stage 3."""
+RATES, BATCHES, DECAYS = (0.05, 0.07, 0.1), (128, 256), (0.8, 1.0, 1.2)
+"""Of stage 4: learning rates, batch sizes, and factors of the shared weights' decay."""
 
 
 def draw_settings(count: int, seed: int = 0) -> list[Setting]:
@@ -67,6 +71,21 @@ def draw_settings(count: int, seed: int = 0) -> list[Setting]:
     ]
 
 
+def neighbours(setting: Setting) -> list[Setting]:
+    """Return the settings of stage 4 around one."""
+    return [
+        replace(
+            setting,
+            learning_rate=rate,
+            batch_size=batch,
+            shared_decay=float(f"{factor * setting.shared_decay:.2g}"),
+        )
+        for rate in RATES
+        for batch in BATCHES
+        for factor in DECAYS
+    ]
+
+
 Job = tuple[int, Setting, int, Sequence[tuple[str, float]], float]
 """A setting's number, the setting, a seed, the curves asked for, and the mean distance of plain
 curves above which the rest is left out."""
@@ -84,8 +103,12 @@ def _work(options: Options, job: Job) -> list[Row]:
     return rows
 
 
-def search(options: Options, count: int, workers: int) -> list[Row]:
-    """Run the three stages and return all curves."""
+def search(options: Options, count: int, workers: int) -> tuple[list[Row], list[Setting]]:
+    """Run the four stages.
+
+    Returns:
+        All curves, and the settings that their numbers stand for.
+    """
     settings = list(enumerate(draw_settings(count)))
     plain = [(panel, 0.0) for panel in PAPER]
     protected = [(panel, strength) for strength in STRENGTHS for panel in PAPER]
@@ -108,16 +131,58 @@ def search(options: Options, count: int, workers: int) -> list[Row]:
             ),
             2,
         )
-        third = [(settings[i], strength) for i, strength in ranking(rows, with_wpl=True)[:THIRD]]
+        third = ranking(rows, with_wpl=True)[:THIRD]
         run(
             (
-                (i, s, seed, plain + [(panel, strength) for panel in PAPER], inf)
-                for (i, s), strength in third
+                (i, settings[i][1], seed, plain + [(panel, strength) for panel in PAPER], inf)
+                for i, strength in third
                 for seed in SEEDS[2:]
             ),
             3,
         )
-    return rows
+        best, strength = nearest(rows, [i for i, _ in third])
+        around = list(enumerate(neighbours(settings[best][1]), start=count))
+        run(
+            (
+                (i, s, seed, plain + [(panel, strength) for panel in PAPER], inf)
+                for i, s in around
+                for seed in SEEDS[:FOURTH]
+            ),
+            4,
+        )
+    return rows, [setting for _, setting in settings + around]
+
+
+def nearest(rows: Sequence[Row], among: Collection[int]) -> tuple[int, float]:
+    """Return the setting whose mean curves are nearest, plain and with WPL, and WPL's strength.
+
+    Args:
+        rows: Of the search.
+        among: The settings that are asked for; the strength is that of their latest seeds.
+    """
+    found = []
+    for setting in among:
+        own = [row for row in rows if row.setting == setting]
+        strength = max((row for row in own if row.strength), key=lambda row: row.seed).strength
+        distances = [
+            root_mean_square(
+                mean - given
+                for mean, given in zip(
+                    mean_curve(own, panel, s), paper_curve(panel, s), strict=True
+                )
+            )
+            for panel in PAPER
+            for s in (0.0, strength)
+        ]
+        found.append((root_mean_square(distances), setting, strength))
+    _, setting, strength = min(found)
+    return setting, strength
+
+
+def mean_curve(rows: Sequence[Row], panel: str, strength: float) -> list[float]:
+    """Return A's, then B's mean accuracies over the seeds of one setting, in per cent."""
+    curves = [(*r.a, *r.b) for r in rows if r.panel == panel and r.strength == strength]
+    return [fsum(values) / len(values) for values in zip(*curves, strict=True)]
 
 
 def ranking(rows: Sequence[Row], *, with_wpl: bool) -> list[tuple[int, float]]:
@@ -169,10 +234,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=COUNT, help="settings to draw")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     given = parser.parse_args(arguments)
-    rows = search(Options("mnist", given.data_root), given.count, given.workers)
-    write(rows, draw_settings(given.count), given.output)
-    for setting, strength in ranking(rows, with_wpl=True)[:THIRD]:
-        print(setting, draw_settings(given.count)[setting], f"WPL {strength:g}")
+    rows, settings = search(Options("mnist", given.data_root), given.count, given.workers)
+    write(rows, settings, given.output)
+    best, strength = nearest(rows, range(given.count, len(settings)))
+    print(f"nearest: setting {best}, {settings[best]}, WPL at {strength:g}")
 
 
 if __name__ == "__main__":
