@@ -3,13 +3,14 @@
 ``python -m configs.paper.figure3_search --data-root DIR --output FILE.csv`` draws settings at
 random (``draw_settings``), trains A and B with each, and compares the curves with what is read off
 the paper's figure 3, all on the validation split. It writes a row a curve. Who stays in the race is
-decided in four stages:
+decided in five stages:
 
 1. every setting, plain, one seed, panels a to d in turn; one whose mean distance so far is above
    ``GIVE_UP`` leaves the race there;
 2. the ``SECOND`` nearest, a second seed, and WPL at each of ``STRENGTHS`` with two;
 3. the ``THIRD`` nearest by both, six more seeds, WPL at its best strength of stage 2;
-4. the one of these whose mean curves are nearest, and its ``neighbours``, with ``FOURTH`` seeds.
+4. the one of these whose mean curves are nearest, and its ``neighbours``, with ``FOURTH`` seeds;
+5. the nearest of these, with all seeds and WPL at each of ``MORE_STRENGTHS``.
 
 A distance is the root mean square of ten differences in points: A's and B's accuracy at
 ``STEPS``. In stages 1 and 2 it is the mean of single seeds' distances that counts (``ranking``),
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import csv
 import random
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, fields, replace
@@ -42,9 +44,9 @@ from configs.paper.figure3_loop import (
 )
 
 COUNT, GIVE_UP, SECOND, THIRD, FOURTH = 500, 20.0, 40, 10, 5
-STRENGTHS = (3.0, 10.0, 30.0)
+STRENGTHS, MORE_STRENGTHS = (3.0, 10.0, 30.0), (3.0, 10.0, 30.0, 100.0, 300.0)
 SEEDS = range(1000, 1008)
-"""Not those of the suite: one for stage 1, two for stage 2, all for stage 3."""
+"""Not those of the suite: one for stage 1, two for stage 2, all for stages 3 and 5."""
 RATES, BATCHES, DECAYS = (0.05, 0.07, 0.1), (128, 256), (0.8, 1.0, 1.2)
 """Of stage 4: learning rates, batch sizes, and factors of the shared weights' decay."""
 
@@ -150,6 +152,22 @@ def search(options: Options, count: int, workers: int) -> tuple[list[Row], list[
             ),
             4,
         )
+        last, _ = nearest(rows, [i for i, _ in around])
+        known = {(row.panel, row.strength, row.seed) for row in rows if row.setting == last}
+        wanted = [(panel, strength) for strength in (0.0, *MORE_STRENGTHS) for panel in PAPER]
+        run(
+            (
+                (
+                    last,
+                    dict(around)[last],
+                    seed,
+                    [c for c in wanted if (*c, seed) not in known],
+                    inf,
+                )
+                for seed in SEEDS
+            ),
+            5,
+        )
     return rows, [setting for _, setting in settings + around]
 
 
@@ -158,23 +176,23 @@ def nearest(rows: Sequence[Row], among: Collection[int]) -> tuple[int, float]:
 
     Args:
         rows: Of the search.
-        among: The settings that are asked for; the strength is that of their latest seeds.
+        among: The settings that are asked for. Those of their strengths count that were run with
+            as many seeds as plain training.
     """
     found = []
     for setting in among:
         own = [row for row in rows if row.setting == setting]
-        strength = max((row for row in own if row.strength), key=lambda row: row.seed).strength
-        distances = [
-            root_mean_square(
+        runs = Counter(row.strength for row in own)
+        for strength in [s for s in runs if s and runs[s] == runs[0.0]]:
+            differences = [
                 mean - given
+                for panel in PAPER
+                for s in (0.0, strength)
                 for mean, given in zip(
                     mean_curve(own, panel, s), paper_curve(panel, s), strict=True
                 )
-            )
-            for panel in PAPER
-            for s in (0.0, strength)
-        ]
-        found.append((root_mean_square(distances), setting, strength))
+            ]  # of each panel as many: this is the mean over panels, too
+            found.append((root_mean_square(differences), setting, strength))
     _, setting, strength = min(found)
     return setting, strength
 
