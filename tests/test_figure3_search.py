@@ -114,15 +114,21 @@ def halves(panel, strength):
 
 def test_a_search_in_small(options, tmp_path, monkeypatch):
     small = {"GIVE_UP": 1000.0, "SECOND": 2, "THIRD": 1, "FOURTH": 1, "RATES": (0.1,)}
-    for name, value in (small | {"BATCHES": (32,)}).items():
+    small |= {"BATCHES": (32,), "STRENGTHS": (9.0,), "MORE_STRENGTHS": (9.0, 27.0)}
+    for name, value in small.items():
         monkeypatch.setattr(figure3_search, name, value)
     found, settings = search(options, 3, workers=1)
     write(found, settings, tmp_path / "search.csv")
     with (tmp_path / "search.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert len(table) == len(found) == 3 * 4 + 2 * (4 + 2 * 12) + 6 * 8 + 3 * 8
+    stages = [3 * 4, 2 * (4 + 2 * 4), 6 * 8, 3 * 8, 8 * 12 - 8]
+    assert len(table) == len(found) == sum(stages)
     assert {row["seed"] for row in table} == {str(seed) for seed in figure3_search.SEEDS}
-    assert [row["setting"] for row in table[-24:]] == [n for n in "345" for _ in range(8)]
-    finalist = {row["setting"] for row in table if row["seed"] == "1007"}
+    fourth = table[sum(stages[:3]) : sum(stages[:4])]
+    assert [row["setting"] for row in fourth] == [n for n in "345" for _ in range(8)]
+    finalist = {row["setting"] for row in table[: sum(stages[:3])] if row["seed"] == "1007"}
+    assert len({row["setting"] for row in table[sum(stages[:4]) :]}) == 1
+    curves = [(row["panel"], row["strength"], row["seed"], row["setting"]) for row in table]
+    assert len(set(curves)) == len(curves)
     assert settings[4] == replace(settings[int(*finalist)], learning_rate=0.1, batch_size=32)
     assert float(table[0]["distance"]) == pytest.approx(found[0].distance, abs=0.01)

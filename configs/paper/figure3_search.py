@@ -154,16 +154,10 @@ def search(options: Options, count: int, workers: int) -> tuple[list[Row], list[
         )
         last, _ = nearest(rows, [i for i, _ in around])
         known = {(row.panel, row.strength, row.seed) for row in rows if row.setting == last}
-        wanted = [(panel, strength) for strength in (0.0, *MORE_STRENGTHS) for panel in PAPER]
+        all_ = [(panel, strength) for strength in (0.0, *MORE_STRENGTHS) for panel in PAPER]
         run(
             (
-                (
-                    last,
-                    dict(around)[last],
-                    seed,
-                    [c for c in wanted if (*c, seed) not in known],
-                    inf,
-                )
+                (last, dict(around)[last], seed, [c for c in all_ if (*c, seed) not in known], inf)
                 for seed in SEEDS
             ),
             5,
