@@ -67,6 +67,7 @@ class EachOptimizer(SupervisedPlugin):
         self._keep = keep
         self._current = self._settings[0]
         self._known: dict[Any, Any] = {}
+        self._used: set[str] = set()
 
     @staticmethod
     def is_needed(settings: Sequence[Optimizer], *, keep: bool) -> bool:
@@ -78,13 +79,21 @@ class EachOptimizer(SupervisedPlugin):
         """Change the optimizer where the model's is another one, and give it what is kept."""
         wanted = self._settings[strategy.experience.current_experience]
         if wanted != self._current or isinstance(wanted.weight_decay, RoleDecay):
-            label = strategy.experience.task_label
-            shared = strategy.model.shared_parameters_of(label).values()
+            shared = [p for name, p in self._own(strategy).items() if name in self._used]
             strategy.optimizer = make_optimizer(wanted, strategy.model, shared)
             self._current = wanted
         strategy.optimizer.state.update(self._known)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note what the optimizer knows, before Avalanche clears it for the next model."""
+        self._used |= self._own(strategy).keys()
         if self._keep:
             self._known = dict(strategy.optimizer.state)
+
+    @staticmethod
+    def _own(strategy: Any) -> dict[str, nn.Parameter]:
+        """The parameters that the model in training uses, by name."""
+        found: dict[str, nn.Parameter] = strategy.model.parameters_of(
+            strategy.experience.task_label
+        )
+        return found

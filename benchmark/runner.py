@@ -118,15 +118,16 @@ def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Pre
         watchers.append(Warmup(warmups))
     optimizers = [settings.optimizer_of(i) for i in models]
     keep = settings.optimizer_state == "kept"
+    ahead: list[Any] = []  # of the strategy, which may clear what the optimizer knows
     if EachOptimizer.is_needed(optimizers, keep=keep):
-        watchers.insert(0, EachOptimizer(optimizers, keep=keep))
+        ahead.append(EachOptimizer(optimizers, keep=keep))
     at_once = _trains_at_once(run)
     if not at_once and any(scenario.targets):
         watchers.append(StopAtTarget(scenario.targets, scenario.validation, **LOADER))
     if not at_once and settings.curve.every:
         watchers.append(recorder)
     plugin = _make_plugin(run)
-    strategy = _make_strategy(run, settings, scenario, plugin, watchers, at_once)
+    strategy = _make_strategy(run, settings, scenario, plugin, (ahead, watchers), at_once)
     costs = Costs(len(scenario.train), at_once, watch, meter)
     strategy.plugins.append(costs)
     subject = Subject(scenario, run.spec["strategy"]["strategy"], plugin, at_once, run.seed)
@@ -236,7 +237,7 @@ def _make_strategy(
     settings: ScenarioSettings,
     scenario: Scenario,
     plugin: Any,
-    watchers: list[Any],
+    around: tuple[list[Any], list[Any]],
     at_once: bool,
 ) -> Any:
     optimizer = make_optimizer(settings.optimizer, scenario.model)
@@ -251,7 +252,7 @@ def _make_strategy(
             batch_size=settings.batch_size,
             most_epochs=max(steps),
             device=run.spec["device"],
-            plugins=[*watchers, StepLimit(steps)],
+            plugins=[*around[0], *around[1], StepLimit(steps)],
         )
     return InMemoryTraining(
         model=scenario.model,
@@ -264,5 +265,5 @@ def _make_strategy(
             for i in range(len(steps))
         ],
         device=run.spec["device"],
-        plugins=[plugin, *watchers],
+        plugins=[*around[0], plugin, *around[1]],
     )

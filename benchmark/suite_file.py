@@ -124,18 +124,21 @@ def suites_of(names: Sequence[str]) -> list[str]:
         names: Files, shipped suites, and folders of either (``paper``).
 
     Raises:
-        UserError: A folder has no suites in it.
+        UserError: A folder has no suites in it, or a name is empty.
     """
     found: list[str] = []
     shipped = shipped_suites()
     for name in names:
+        if not name:
+            raise UserError("a suite without a name; name a file, a shipped suite or a folder")
         path = Path(name)
         if path.is_file() or name in shipped:
             found.append(name)
             continue
         inside: list[str] = []
         if path.is_dir():
-            inside = sorted(str(file) for file in path.iterdir() if file.suffix in SUFFIXES)
+            files = [file for file in path.iterdir() if file.suffix in SUFFIXES and file.is_file()]
+            inside = sorted(str(file) for file in files if not file.name.startswith("."))
         inside = inside or [suite for suite in shipped if suite.startswith(f"{name.rstrip('/')}/")]
         if path.is_dir() and not inside:
             raise UserError(f"{name}: there are no suites (*.yaml) in this folder")

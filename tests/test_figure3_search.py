@@ -30,7 +30,7 @@ SETTING = Setting(
 
 @pytest.fixture
 def options(tmp_path):
-    return Options("digits", tmp_path, STEPS, samples=300)
+    return Options("digits", tmp_path, STEPS)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,8 @@ def test_a_search_in_small(options, tmp_path, monkeypatch):
     small |= {"BATCHES": (32,), "STRENGTHS": (9.0,), "MORE_STRENGTHS": (9.0, 27.0)}
     for name, value in small.items():
         monkeypatch.setattr(figure3_search, name, value)
-    found, settings = search(options, 3, workers=1)
+    saved = []
+    found, settings, last = search(options, 3, 1, lambda *now: saved.append(list(map(len, now))))
     write(found, settings, tmp_path / "search.csv")
     with (tmp_path / "search.csv").open() as file:
         table = list(csv.DictReader(file))
@@ -127,7 +128,8 @@ def test_a_search_in_small(options, tmp_path, monkeypatch):
     fourth = table[sum(stages[:3]) : sum(stages[:4])]
     assert [row["setting"] for row in fourth] == [n for n in "345" for _ in range(8)]
     finalist = {row["setting"] for row in table[: sum(stages[:3])] if row["seed"] == "1007"}
-    assert len({row["setting"] for row in table[sum(stages[:4]) :]}) == 1
+    assert {row["setting"] for row in table[sum(stages[:4]) :]} == {str(last)}
+    assert saved == [[sum(stages[:n]), 3 if n < 4 else 6] for n in range(1, 6)]
     curves = [(row["panel"], row["strength"], row["seed"], row["setting"]) for row in table]
     assert len(set(curves)) == len(curves)
     assert settings[4] == replace(settings[int(*finalist)], learning_rate=0.1, batch_size=32)

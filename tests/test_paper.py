@@ -12,7 +12,7 @@ from benchmark.cli import main
 from benchmark.suite import load_suite
 from configs.paper.figure3_loop import PAPER as FIGURE_3
 from configs.paper.figure3_loop import STEPS, Options, Row, harness_settings
-from configs.paper.figure3_search import COUNT, SEEDS, draw_settings, nearest, neighbours
+from configs.paper.figure3_search import COUNT, FOURTH, SEEDS, draw_settings, nearest, neighbours
 from reports.page.csv_rows import read_rows
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +70,8 @@ def test_the_files_to_download_are_small():
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_published_page_is_that_of_the_published_runs(page, tmp_path):
-    # Its text: figures depend on the version of Matplotlib.
+    # Its text: figures depend on the version of Matplotlib. Where a change of templates or of
+    # `reports` is meant to change it, make both pages again, see "Check it" on the page.
     made = tmp_path / f"{page}.md"
     template = PAPER / PAGES[page]
     assert left("page", template, "--store", PUBLISHED / "runs.parquet", "--out", made) == 0
@@ -94,11 +95,13 @@ def test_the_page_and_the_search_read_the_same_off_the_figure():
 
 def test_the_setting_of_figure_3_is_the_nearest_that_the_search_found():
     rows = [searched(row) for row in read_rows(PUBLISHED, "figure3-search.csv")]
-    finalists = {row.setting for row in rows if row.seed == SEEDS[-1]}
-    drawn, _ = nearest(rows, finalists)
+    finalists = {row.setting for row in rows if row.seed == SEEDS[-1] and row.setting < COUNT}
+    drawn, strength = nearest(rows, finalists)
     around = neighbours(draw_settings(COUNT)[drawn])
     assert {row.setting for row in rows} == set(range(COUNT + len(around)))
-    best, strength = nearest(rows, range(COUNT, COUNT + len(around)))
+    fourth = [r for r in rows if r.seed in SEEDS[:FOURTH] and r.strength in {0.0, strength}]
+    best, _ = nearest(fourth, range(COUNT, COUNT + len(around)))
+    _, strength = nearest(rows, [best])
     suite = load_suite("paper/figure3")
     own = suite.scenarios["a_converged"]
     found = harness_settings(Options("mnist", Path()), around[best - COUNT], None)

@@ -79,11 +79,11 @@ def run(
         str | None, typer.Option(help="How many (5), or which (3,5,8), in place of the suite's.")
     ] = None,
     strategies: Annotated[
-        str | None, typer.Option(help="Only these of the suite's strategies: a,b.")
+        str | None, typer.Option(help="Only these strategies of each suite: a,b.")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of the suite."),
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of each suite."),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; default: one a core.")

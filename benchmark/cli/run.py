@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -104,7 +104,7 @@ def run_suites(options: RunOptions) -> int:
                 )
                 return INTERRUPTED
         records = store.records([run.key for run in runs])
-    return _conclude(records, len(todo), options)
+    return _conclude(records, len(todo), options, {run.key: run.suite for run in runs})
 
 
 def _silent(options: RunOptions) -> bool:
@@ -208,14 +208,16 @@ def _print_plan(runs: list[Run], todo: list[Run], workers: int, options: RunOpti
     )
 
 
-def _conclude(records: list[Record], new: int, options: RunOptions) -> int:
+def _conclude(
+    records: list[Record], new: int, options: RunOptions, suites: Mapping[str, str]
+) -> int:
     failed = [record for record in records if record.status == "failed"]
     if options.as_json:
         print(runs_json(records))
     elif not options.quiet:
         by_suite: dict[str, list[Record]] = {}
         for record in records:
-            by_suite.setdefault(record.suite, []).append(record)
+            by_suite.setdefault(suites[record.key], []).append(record)
         for suite, own in sorted(by_suite.items()):
             _print_table(own, f"{suite}, " if len(by_suite) > 1 else "")
         if not new:

@@ -24,21 +24,24 @@ class Refit(Probe):
     """At the end, each earlier model with its private parts fitted anew to the shared ones.
 
     The private parts start from their present values and are trained on the model's own
-    training data, its shared blocks frozen as the last model that uses them has them at the end.
-    A row a ``model``: test accuracy ``before`` and ``after``. Where ``after`` is far above
-    ``before``, the shared blocks can serve the model and only its private parts are outdated;
-    where it stays low, the representation is lost.
+    training data, its shared blocks frozen as they are at the end. A row a ``model``: test
+    accuracy ``before`` and ``after``. Where ``after`` is far above ``before``, the shared blocks
+    can serve the model and only its private parts are outdated; where it stays low, the
+    representation is lost.
 
     Whether the blocks serve the model because they still carry what it taught them, or because
     any training on such data would do, ``independent`` tells: there each model has a network of
-    its own, and the blocks are those of a later model that never saw the earlier one's.
+    its own, and it is fitted to the blocks of the latest one that has them all, which began at
+    the same initial weights and never saw the model. Models without such a later one have no row.
     """
 
     def absent(self) -> str | None:
-        """Give a reason where no earlier model has private parts."""
+        """Give a reason where there is no model to fit."""
         earlier = range(len(self.subject.paths) - 1)
         if not any(self._private(i) for i in earlier):
             return "no earlier model has private parts: all that it uses is shared"
+        if not any(self._private(i) and self._donor(i) is not None for i in earlier):
+            return "no independent model has all blocks that an earlier one shares"
         return None
 
     def finish(self, strategy: Any) -> None:
@@ -52,16 +55,26 @@ class Refit(Probe):
 
         self.subject.look(strategy, everyone, see)
         with own_numbers(strategy.device, derive(self.subject.seed, "refit")):  # dropout, say
-            for model in [i for i in everyone[:-1] if self._private(i)]:
+            for model in everyone[:-1]:
+                donor = self._donor(model)
+                if not self._private(model) or donor is None:
+                    continue
                 test = self.subject.scenario.test[model].dataset.tensors[:2]
                 network = copies[model]
                 before = _accuracy(network, *test)
                 for block in self.subject.shared(model):
-                    last = max(i for i in everyone if block in self.subject.paths[i])
-                    network[block] = deepcopy(copies[last][block])
+                    network[block] = deepcopy(copies[donor][block])
                 self._fit(model, network)
                 after = _accuracy(network, *test)
                 self.rows.append({"model": model, "before": before, "after": after})
+
+    def _donor(self, model: int) -> int | None:
+        """Whose shared blocks a model is fitted to: its own, if networks are not independent."""
+        if self.subject.kind != "independent":
+            return model
+        paths, blocks = self.subject.paths, {*self.subject.shared(model)}
+        later = [i for i in range(model + 1, len(paths)) if blocks <= {*paths[i]}]
+        return max(later, default=None)
 
     def _private(self, model: int) -> set[str]:
         return set(self.subject.paths[model]) - set(self.subject.shared(model))

@@ -1,7 +1,8 @@
 """A and B of the paper's figure 3 in a training loop of its own, compared with the figure.
 
-It takes its initial weights, batches and splits from the harness and nothing else, so that each
-checks the other.
+It takes initial weights, batches and splits, which weights are shared and their Fisher
+information from the harness; training, weight decay, penalty and accuracies are its own, so that
+each checks the other there.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ random (``draw_settings``), trains A and B with each, and compares the curves wi
 the paper's figure 3, all on the validation split. It writes a row a curve. Who stays in the race is
 decided in five stages:
 
-1. every setting, plain, one seed, panels a to d in turn; one whose mean distance so far is above
-   ``GIVE_UP`` leaves the race there;
+1. every setting, plain, one seed, panels a to d in turn, until its mean distance so far is above
+   ``GIVE_UP``; one that was given up before d leaves the race;
 2. the ``SECOND`` nearest, a second seed, and WPL at each of ``STRENGTHS`` with two;
 3. the ``THIRD`` nearest by both, six more seeds, WPL at its best strength of stage 2;
 4. the one of these whose mean curves are nearest, and its ``neighbours``, with ``FOURTH`` seeds;
@@ -23,7 +23,7 @@ import argparse
 import csv
 import random
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, fields, replace
 from functools import partial
@@ -105,11 +105,22 @@ def _work(options: Options, job: Job) -> list[Row]:
     return rows
 
 
-def search(options: Options, count: int, workers: int) -> tuple[list[Row], list[Setting]]:
-    """Run the four stages.
+Save = Callable[[Sequence[Row], Sequence[Setting]], None]
+
+
+def search(
+    options: Options, count: int, workers: int, save: Save
+) -> tuple[list[Row], list[Setting], int]:
+    """Run the five stages.
+
+    Args:
+        options: What it works on.
+        count: How many settings are drawn.
+        workers: Processes.
+        save: Called after each stage with all curves and settings so far.
 
     Returns:
-        All curves, and the settings that their numbers stand for.
+        All curves, the settings that their numbers stand for, and the number of the nearest.
     """
     settings = list(enumerate(draw_settings(count)))
     plain = [(panel, 0.0) for panel in PAPER]
@@ -122,6 +133,7 @@ def search(options: Options, count: int, workers: int) -> tuple[list[Row], list[
             for done, found in enumerate(pool.map(partial(_work, options), todo), start=1):
                 rows.extend(found)
                 print(f"stage {stage}: {done} of {len(todo)} done", flush=True)
+            save(rows, [setting for _, setting in settings])
 
         run(((i, s, SEEDS[0], plain, GIVE_UP) for i, s in settings), 1)
         second = [settings[i] for i, _ in ranking(rows, with_wpl=False)[:SECOND]]
@@ -144,6 +156,7 @@ def search(options: Options, count: int, workers: int) -> tuple[list[Row], list[
         )
         best, strength = nearest(rows, [i for i, _ in third])
         around = list(enumerate(neighbours(settings[best][1]), start=count))
+        settings += around
         run(
             (
                 (i, s, seed, plain + [(panel, strength) for panel in PAPER], inf)
@@ -162,7 +175,7 @@ def search(options: Options, count: int, workers: int) -> tuple[list[Row], list[
             ),
             5,
         )
-    return rows, [setting for _, setting in settings + around]
+    return rows, [setting for _, setting in settings], last
 
 
 def nearest(rows: Sequence[Row], among: Collection[int]) -> tuple[int, float]:
@@ -246,9 +259,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, default=COUNT, help="settings to draw")
     parser.add_argument("--workers", type=int, default=2, help="processes")
     given = parser.parse_args(arguments)
-    rows, settings = search(Options("mnist", given.data_root), given.count, given.workers)
-    write(rows, settings, given.output)
-    best, strength = nearest(rows, range(given.count, len(settings)))
+    rows, settings, best = search(
+        Options("mnist", given.data_root), given.count, given.workers,
+        lambda rows, settings: write(rows, settings, given.output),
+    )  # fmt: skip
+    _, strength = nearest(rows, [best])
     print(f"nearest: setting {best}, {settings[best]}, WPL at {strength:g}")
 
 

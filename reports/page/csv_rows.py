@@ -32,7 +32,7 @@ def read_rows(folder: Path, path: str) -> list[dict[str, str | int | float]]:
             reader = csv.reader(file, strict=True)
             names = next(reader, [])
             rows = [(reader.line_num, cells) for cells in reader if cells]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, ValueError, csv.Error) as error:  # the second one: a path with a NUL, too
         reason = getattr(error, "strerror", None) or (
             "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         )
@@ -50,8 +50,11 @@ def read_rows(folder: Path, path: str) -> list[dict[str, str | int | float]]:
     return [dict(zip(names, map(_parsed, cells), strict=True)) for _, cells in rows]
 
 
+_MOST_DIGITS = 300  # of a whole number; Python refuses to read very long ones
+
+
 def _parsed(cell: str) -> str | int | float:
     text = cell.strip()
-    if _WHOLE.fullmatch(text):
+    if _WHOLE.fullmatch(text) and len(text) <= _MOST_DIGITS:
         return int(text)
     return float(text) if _NUMBER.fullmatch(text) else cell

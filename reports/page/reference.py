@@ -45,12 +45,12 @@ class Reference:
         if not isinstance(given, Mapping):
             raise UserError(f"{place}: this is no mapping; give the reference of one scenario")
         fields = ("model", "variant", "steps", "accuracy")
-        wrong = sorted(given.keys() ^ set(fields))
+        wrong = sorted(map(str, given.keys() ^ set(fields)))
         if wrong:
             raise UserError(f"{place}: has or lacks {wrong[0]!r}; give {', '.join(fields)}")
         model, variant = given["model"], given["variant"]
         steps, accuracy = given["steps"], given["accuracy"]
-        if model not in {0, 1}:
+        if type(model) is not int or model not in {0, 1}:
             raise UserError(f"{place}: model is {model!r}; write 0 for A or 1 for B")
         if variants is not None and variant not in variants:
             raise UserError(
@@ -62,7 +62,7 @@ class Reference:
             raise UserError(
                 f"{place}: {len(steps)} steps, but {len(accuracy)} accuracies; give one each"
             )
-        return cls(int(str(model)), str(variant), steps, accuracy)
+        return cls(model, str(variant), steps, accuracy)
 
 
 def _are_numbers(given: object) -> TypeGuard[list[float]]:
@@ -73,6 +73,8 @@ def references(
     scenario: str, given: Given, variants: Sequence[str] | None = None
 ) -> list[Reference]:
     """Check the curves that a page gives for a scenario, see ``Reference.read``."""
+    if not isinstance(given, Mapping):
+        raise UserError(f"reference of {scenario!r}: give its curves by a label each")
     return [
         Reference.read(f"reference of {scenario!r}, {key!r}", one, variants)
         for key, one in given.items()

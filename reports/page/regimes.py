@@ -56,7 +56,7 @@ def regimes_plot(
     seconds = {place: interval(QUANTITIES["second"], cell, None) for place, cell in cells.items()}
     unstable = {place for place, cell in cells.items() if is_unstable(cell)}
     most = max([found.value for found in losses.values() if found.value is not None], default=0.0)
-    if top is not None and 100 * most > top:
+    if top is not None and 100 * most > top + 1e-9:
         raise UserError(
             f"map {name!r}: the colour scale ends at {top:g} points, and A loses up to "
             f"{100 * most:.1f}; give a higher top"

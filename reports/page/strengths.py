@@ -34,7 +34,7 @@ def chosen_strengths(cells: Mapping[str, Mapping[str, Cell]], labels: Mapping[st
             places.setdefault(", ".join(parts), []).append(shown[scenario])
     if not places:
         return ""
-    if len(places) == 1:
+    if len(places) == 1 and sum(map(len, places.values())) == len(cells):
         (text,) = places
     else:
         text = "; ".join(f"{joined(names)}: {text}" for text, names in places.items())

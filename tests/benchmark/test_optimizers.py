@@ -260,6 +260,40 @@ def test_kept_moments_survive_a_change_of_the_groups(make_run, tmp_path):
     assert_same(kept, after_training(prepare(make_run(optimizer_state="kept"), tmp_path)))
 
 
+def test_with_one_head_for_all_everything_is_shared_from_the_second_model_on(tmp_path):
+    # Every task has the same label there, and all models are one.
+    suite = {
+        "suite": "test",
+        "seeds": 1,
+        "scenarios": {
+            "it": {
+                "family": "permuted", "data": "digits", "samples": 200, "steps": 3,
+                "experiences": 2,
+                "optimizer": {"name": "sgd", "weight_decay": ROLES},
+            }
+        },
+        "strategies": {"finetune": {}},
+    }  # fmt: skip
+    path = tmp_path / "suite.yaml"
+    path.write_text(yaml.safe_dump(suite))
+    (run,) = load_suite(path).runs("cpu", tmp_path)
+    ready = prepare(run, tmp_path)
+    decays = []
+    for experience in ready.scenario.train:
+        ready.strategy.train(experience, eval_streams=[], pin_memory=False)
+        decays.append({g["weight_decay"] for g in ready.strategy.optimizer.param_groups})
+    assert decays == [{0.01}, {0.05}]
+
+
+def test_independent_models_do_not_inherit_what_the_optimizer_knows(make_run, tmp_path):
+    fresh, kept = (
+        execute(make_run("independent", optimizer_state=state), tmp_path)
+        for state in ("fresh", "kept")
+    )
+    assert fresh.accuracy_matrix == kept.accuracy_matrix
+    assert fresh.curves == kept.curves
+
+
 def test_a_decay_by_an_unknown_role_is_refused(make_run):
     second = SECOND["sgd"] | {"weight_decay": {"shred": 0.1}}
     with pytest.raises(UserError, match=r"second_optimizer\.weight_decay\.shred"):

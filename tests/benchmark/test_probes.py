@@ -373,12 +373,18 @@ def test_outputs_of_blocks_end_with_the_models_own(go):
 # Refit
 
 
-@pytest.mark.parametrize("strategy", ["finetune", "independent", "wpl", "lwf", "joint"])
+@pytest.mark.parametrize("strategy", ["finetune", "wpl", "lwf", "joint"])
 def test_before_is_the_accuracy_at_the_end(make, tmp_path, strategy):
     record = execute(make(strategy, POOL), tmp_path)
     rows = record.probes["refit"]["rows"]
     assert [row["model"] for row in rows] == [0, 1]
     assert [row["before"] for row in rows] == record.accuracy_matrix[-1][:-1]
+
+
+def test_no_independent_network_is_put_together_from_several(make, tmp_path):
+    # In the pool no later model has all blocks that an earlier one shares.
+    record = execute(make("independent", POOL), tmp_path)
+    assert "no independent model" in record.probes["refit"]["absent"]
 
 
 def test_refitting_tells_an_outdated_head_from_a_lost_representation(go):
