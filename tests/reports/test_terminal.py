@@ -45,10 +45,8 @@ def test_a_cell_of_the_table_says_what_pins_it_down_and_of_how_many_seeds_it_is(
 def test_the_terminal_says_where_there_is_nothing_to_remove(record, capsys):
     plain, ours = [[0.9, 0.1], [0.899, 0.9]], [[0.9, 0.1], [0.85, 0.9]]
     references = {"finetune": plain}
-    _print_table([
-        record(plain, references=references),
-        record(ours, strategy="wpl", strength=1.0, references=references),
-    ])  # fmt: skip
+    plain_run = record(plain, references=references)
+    _print_table([plain_run, record(ours, strategy="wpl", strength=1.0, references=references)], "")
     *_, wpl, why = capsys.readouterr().out.rstrip().splitlines()
     assert wpl.split()[-2:] == ["*", "1"]
     assert why == "* forgetting reduction: nothing to remove"
