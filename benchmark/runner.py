@@ -127,7 +127,8 @@ def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Pre
     if not at_once and settings.curve.every:
         watchers.append(recorder)
     plugin = _make_plugin(run)
-    strategy = _make_strategy(run, settings, scenario, plugin, (ahead, watchers), at_once)
+    plugins = [*ahead, *([] if plugin is None else [plugin]), *watchers]
+    strategy = _make_strategy(run, settings, scenario, plugin, plugins, at_once)
     costs = Costs(len(scenario.train), at_once, watch, meter)
     strategy.plugins.append(costs)
     subject = Subject(scenario, run.spec["strategy"]["strategy"], plugin, at_once, run.seed)
@@ -237,7 +238,7 @@ def _make_strategy(
     settings: ScenarioSettings,
     scenario: Scenario,
     plugin: Any,
-    around: tuple[list[Any], list[Any]],
+    plugins: list[Any],
     at_once: bool,
 ) -> Any:
     optimizer = make_optimizer(settings.optimizer, scenario.model)
@@ -252,7 +253,7 @@ def _make_strategy(
             batch_size=settings.batch_size,
             most_epochs=max(steps),
             device=run.spec["device"],
-            plugins=[*around[0], *around[1], StepLimit(steps)],
+            plugins=[*plugins, StepLimit(steps)],
         )
     return InMemoryTraining(
         model=scenario.model,
@@ -265,5 +266,5 @@ def _make_strategy(
             for i in range(len(steps))
         ],
         device=run.spec["device"],
-        plugins=[*around[0], plugin, *around[1]],
+        plugins=plugins,
     )

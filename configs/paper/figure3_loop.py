@@ -118,16 +118,7 @@ def harness_settings(options: Options, setting: Setting, target: float | None) -
 
 
 def _two_models(options: Options, setting: Setting) -> TwoModels:
-    return TwoModels.model_validate(
-        {
-            "data": options.data,
-            "samples": options.samples,
-            "width": setting.width,
-            "activation": setting.activation,
-            "shared_layers": setting.shared_layers,
-            "curve": {"split": "validation"},
-        }
-    )
+    return TwoModels.model_validate(harness_settings(options, setting, None))
 
 
 @lru_cache(maxsize=1)
