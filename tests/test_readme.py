@@ -11,8 +11,8 @@ import yaml
 from benchmark.cli import main
 from benchmark.plugins import load_files
 from benchmark.suite import load_suite
-from reports.cells import strength_text
-from reports.provenance import WPL_PAPER, citation
+from reports.runs.provenance import WPL_PAPER, citation
+from reports.wording.numbers import strength_text
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

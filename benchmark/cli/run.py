@@ -25,7 +25,7 @@ from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite, load_suite
 from benchmark.suite_file import suites_of
 
 if TYPE_CHECKING:
-    from reports.bootstrap import Estimate
+    from reports.statistics.interval import Estimate
 
 INTERRUPTED = 130
 
@@ -229,8 +229,8 @@ def _conclude(
 
 
 def _print_table(records: list[Record], of_suite: str) -> None:
-    from reports.ratio import REDUCTION
-    from reports.terminal import SUMMARY_METRICS, summary_rows
+    from reports.formats.terminal import SUMMARY_METRICS, summary_rows
+    from reports.statistics.ratio import REDUCTION
 
     console = table_console()
     rows = summary_rows(records)
@@ -258,7 +258,7 @@ def _print_table(records: list[Record], of_suite: str) -> None:
 
 def _cell(found: Estimate, seeds: int) -> str:
     """A mean, below it how well the seeds pin it down, and how many they are if not all."""
-    from reports.formatting import apart, spread
+    from reports.wording.numbers import apart, spread
 
     if found.value is None:
         return "-"
