@@ -10,7 +10,7 @@ import yaml
 
 from benchmark.cli import main
 from benchmark.plugins import load_files
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 from reports.cells import strength_text
 from reports.provenance import WPL_PAPER, citation
 

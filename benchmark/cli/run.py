@@ -21,8 +21,9 @@ from benchmark.data.catalog import data_root, require
 from benchmark.errors import UserError
 from benchmark.estimate import estimate
 from benchmark.store import Record, Store
-from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite, load_suite
+from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
 from benchmark.suite_file import suites_of
+from benchmark.suite_loading import load_suites
 
 if TYPE_CHECKING:
     from reports.bootstrap import Estimate
@@ -61,15 +62,12 @@ def run_suites(options: RunOptions) -> int:
     Raises:
         UserError: Anything the user has to mend; nothing was written then.
     """
-    suites = [
-        load_suite(
-            suite,
-            seeds=options.seeds,
-            strategies=options.strategies,
-            settings=options.settings,
-        )
-        for suite in suites_of(options.suites)
-    ]
+    suites = load_suites(
+        suites_of(options.suites),
+        seeds=options.seeds,
+        strategies=options.strategies,
+        settings=options.settings,
+    )
     root = data_root(options.data_root).resolve()
     check_device(options.device)
     for suite in suites:

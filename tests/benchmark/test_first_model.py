@@ -18,7 +18,7 @@ from benchmark.generators import own_numbers, seed_generators
 from benchmark.plugins import load_files
 from benchmark.runner import execute, prepare
 from benchmark.store import Store
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 
 PLUGIN = '''
 import random
@@ -417,7 +417,9 @@ def full(*_, **__):
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("patched", ["storage.checksum", "keeper._digest", "keeper._surroundings", "storage.torch.save"])
+@pytest.mark.parametrize(
+    "patched", ["storage.checksum", "keeper._digest", "keeper._surroundings", "storage.torch.save"]
+)
 def test_a_first_model_that_cannot_be_kept_harms_no_run(
     make_runs, root, scratch, monkeypatch, patched
 ):

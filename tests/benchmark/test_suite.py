@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from benchmark.errors import UserError
-from benchmark.suite import load_suite
 from benchmark.suite_file import shipped_suites
+from benchmark.suite_loading import load_suite
 
 SUITE = """\
 suite: example
