@@ -220,7 +220,10 @@ MISTAKES = [
     (["run", "small.yaml", "--strategies", "wlp"], "did you mean 'wpl'?"),
     (["run", "small.yaml", "--seeds", "many"], "--seeds many"),
     (["run", "small.yaml", "--device", "tpu"], "expected cpu, cuda"),
-    (["run", "small.yaml", "--device", "cuda:99"], "--device cpu"),
+    (
+        ["run", "small.yaml", "--device", "cuda:99"],
+        "finds no such device here; choose cpu",
+    ),
     (["run", "small.yaml", "--store", "no/folder/r.db"], "is not there"),
     (["run", "small.yaml", "--store", "small.yaml"], "not a Palimpsest store"),
     (["run", "small.yaml", "--workers", "0"], "--workers"),
