@@ -12,6 +12,9 @@ LIGHT += ["errors.py", "archive.py", "results.py", "suite_loading.py", "running.
 LIGHT += [f"executors/{name}.py" for name in ("executor", "carry_out", "local", "workers")]
 LIGHT += [f"plugins/{name}.py" for name in ("__init__", "additions", "packages", "source")]
 HEAVY = {"torch", "torchvision", "avalanche"}
+ROOMS = ["statistics", "wording", "runs", "analysis", "figures", "tables", "formats"]
+FRONT_ENDS = ["html", "markdown"]
+"""The rooms of reports: each imports only those before it, and no front end the other."""
 
 
 def imports(path):
@@ -50,9 +53,29 @@ def test_reports_read_stores_and_train_nothing(path):
     found = imports(path)
     assert not {m for m in found if m.split(".")[0] in HEAVY | {"strategies"}}
     allowed = {"benchmark"} | {
-        f"benchmark.{m}" for m in ("archive", "store", "database", "metrics", "errors")
+        f"benchmark.{m}" for m in ("archive", "store", "files", "metrics", "errors")
     }
     assert {m for m in found if m.split(".")[0] == "benchmark"} <= allowed
+
+
+def rooms_of(path):
+    """The room a file of reports is in, and those it imports from."""
+    used = {m.split(".")[1] for m in imports(path) if m.startswith("reports.")}
+    return path.relative_to(ROOT / "reports").parts[0], used
+
+
+def test_every_file_of_reports_is_in_a_room():
+    top = {path.name for path in (ROOT / "reports").iterdir() if path.name != "__pycache__"}
+    assert top == {*ROOMS, *FRONT_ENDS, "__init__.py", "py.typed"}
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in files("reports") if p.parent.name != "reports"], ids=ids
+)
+def test_rooms_of_reports_import_only_those_before_them(path):
+    room, used = rooms_of(path)
+    before = ROOMS if room in FRONT_ENDS else ROOMS[: ROOMS.index(room)]
+    assert used <= {*before, room}
 
 
 @pytest.mark.parametrize("name", LIGHT)
@@ -61,7 +84,7 @@ def test_what_the_command_line_needs_at_once_is_light(name):
 
 
 LEVELS = [
-    ["errors", "provenance", "seeding", "generators"],
+    ["errors", "files", "provenance", "seeding", "generators"],
     ["assignment", "suite_file", "validation", "seeds", "data", "models", "metrics", "database"],
     ["scenarios", "plugins", "suite", "jobs", "store", "archive", "frame", "results"],
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],

@@ -11,7 +11,7 @@ from benchmark.cli.console import table_console
 from benchmark.store import Record
 
 if TYPE_CHECKING:
-    from reports.bootstrap import Estimate
+    from reports.statistics.interval import Estimate
 
 
 def print_summary(records: Sequence[Record], suite: str = "") -> None:
@@ -21,8 +21,8 @@ def print_summary(records: Sequence[Record], suite: str = "") -> None:
         records: Of one suite.
         suite: Its name, where there are several.
     """
-    from reports.ratio import REDUCTION
-    from reports.terminal import SUMMARY_METRICS, summary_rows
+    from reports.formats.terminal import SUMMARY_METRICS, summary_rows
+    from reports.statistics.ratio import REDUCTION
 
     console = table_console()
     of_suite = f"{suite}, " if suite else ""
@@ -51,7 +51,7 @@ def print_summary(records: Sequence[Record], suite: str = "") -> None:
 
 def summary_cell(found: Estimate, seeds: int) -> str:
     """Return a mean, below it how well the seeds pin it down, and how many they are if not all."""
-    from reports.formatting import apart, spread
+    from reports.wording.numbers import apart, spread
 
     if found.value is None:
         return "-"

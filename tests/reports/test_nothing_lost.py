@@ -257,8 +257,8 @@ def test_empty_files_and_those_of_earlier_versions_are_written_over(place, start
 
 
 def test_the_page_in_the_documentation_can_be_made_again(tmp_path):
-    from reports.page.template import FIGURE as figure
-    from reports.page.template import PAGE as page
+    from reports.markdown.template import FIGURE as figure
+    from reports.markdown.template import PAGE as page
 
     assert page.has(ROOT / "docs" / "reproduction.md")
     assert not page.has(ROOT / "docs" / "speed.md")
