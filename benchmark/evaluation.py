@@ -13,7 +13,6 @@ from typing import Any
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
-from benchmark.first_model import FirstModel
 from benchmark.generators import own_numbers
 from benchmark.scenarios.settings import Curve
 
@@ -22,7 +21,7 @@ LOADER = {"pin_memory": False}
 
 
 class AccuracyMeter(SupervisedPlugin):
-    """Counts what is classified rightly in each experience that is evaluated.
+    """Counts correctly classified samples of each experience that is evaluated.
 
     Attributes:
         accuracies: Of the last evaluation, one an experience.
@@ -101,14 +100,23 @@ class CurveRecorder(SupervisedPlugin):
         self._arguments = arguments
         self._step = 0
         self.curves: list[dict[str, Any]] = []
+        self._adopted: tuple[dict[str, Any], int] | None = None
 
-    def before_training_exp(
-        self, strategy: Any, *_: Any, first_model: FirstModel | None = None, **__: Any
-    ) -> None:
-        """Begin the curve of a model, or take it over."""
-        if first_model is not None and first_model.curve is not None:
-            self.curves.append(first_model.curve)
-            self._step = first_model.steps
+    def adopt(self, curve: dict[str, Any], steps: int) -> None:
+        """Take the next model's curve from elsewhere, in place of measuring it.
+
+        Args:
+            curve: All of it, as the store keeps it.
+            steps: Optimizer steps that the model has done.
+        """
+        self._adopted = curve, steps
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Begin the curve of a model, unless it is known."""
+        if self._adopted is not None:
+            curve, self._step = self._adopted
+            self.curves.append(curve)
+            self._adopted = None
             return
         self._step = 0
         model = strategy.experience.current_experience

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,10 +11,12 @@ from typing import Any
 
 from avalanche.training.templates import SupervisedTemplate
 
-from benchmark import avalanche_strategies, first_model
+from benchmark import avalanche_strategies
 from benchmark.control import StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.cost import Costs, peak_memory, reset_peak_memory
 from benchmark.evaluation import LOADER, AccuracyMeter, CurveRecorder, evaluate
+from benchmark.first_model.storage import place_of
+from benchmark.first_model.takeover import train_or_take_over
 from benchmark.generators import seed_generators
 from benchmark.metrics import own_metrics
 from benchmark.optimizers import EachOptimizer, make_optimizer
@@ -62,6 +64,30 @@ def execute(
         versions=versions(),
         **outcome,
     )
+
+
+def execute_job(
+    runs: Sequence[Run],
+    root: Path,
+    scratch: Path | None = None,
+    progress: Progress = lambda done: None,
+) -> list[Record]:
+    """Carry out runs that share one training; whatever goes wrong in one ends up in its record.
+
+    Args:
+        runs: What to do.
+        root: The folder that holds the data sets.
+        scratch: A folder through which jobs share their first model, or ``None``.
+        progress: Told the fraction of the job that is done.
+
+    Returns:
+        The finished runs, one for each, in their order.
+    """
+    count = len(runs)
+    return [
+        execute(run, root, scratch, lambda done, i=i: progress((i + done) / count))  # type: ignore[misc]
+        for i, run in enumerate(runs)
+    ]
 
 
 @dataclass(frozen=True)
@@ -141,9 +167,7 @@ def _train_and_evaluate(
 ) -> dict[str, Any]:
     ready = prepare(run, root, progress)
     initial = evaluate(ready.strategy, ready.scenario.test, **LOADER)
-    shared = None
-    if scratch and _ends_only(run):
-        shared = first_model.path_for(run, ready.settings, scratch)
+    shared = place_of(run, ready.settings, scratch)
     matrix, validation_matrix = _fill_matrices(ready, shared)
     curves = ready.recorder.curves
     return {
@@ -180,32 +204,13 @@ def _fill_matrices(ready: Prepared, shared: Path | None) -> tuple[_Matrix, _Matr
         if ready.at_once and i < count - 1:
             continue
         if i == 0 and shared is not None:
-            _train_first(ready, experience, shared)
+            train_or_take_over(strategy, experience, shared, ready.recorder, **TRAINING)
         else:
             strategy.train(scenario.train if ready.at_once else experience, **TRAINING)
         test[i] = list(evaluate(strategy, scenario.test, **LOADER))
         if len(scenario.validation[0].dataset):
             validation[i] = list(evaluate(strategy, scenario.validation, **LOADER))
     return test, validation
-
-
-def _train_first(ready: Prepared, experience: Any, shared: Path) -> None:
-    """Train the first model, or take it over from a run that has trained the same."""
-    strategy = ready.strategy
-    known = first_model.load(shared, strategy.model, strategy.optimizer)
-    if known is not None:
-        strategy.train(experience, first_model=known, **TRAINING)
-        return
-    keeper = first_model.Keeper(shared, ready.recorder.curves)
-    strategy.plugins.insert(0, keeper)
-    strategy.train(experience, **TRAINING)
-    strategy.plugins.remove(keeper)
-
-
-def _ends_only(run: Run) -> bool:
-    """Whether all that the strategy takes from a model's training is its end."""
-    kind: str = run.spec["strategy"]["strategy"]
-    return kind in STRATEGIES and STRATEGIES[kind].ends_only
 
 
 def _trains_at_once(run: Run) -> bool:

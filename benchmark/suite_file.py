@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from benchmark.assignment import Assignment
 from benchmark.errors import UserError, nearest
 
 _Path = tuple[str | int, ...]
@@ -23,7 +25,7 @@ class Source:
         name: The file, as messages name it.
         content: Plain data.
         lines: The line, counted from 1, of every path in it.
-        assigned: Paths that came from the command line, with the option.
+        assigned: Paths that the user has set, with where: an option, or an argument.
     """
 
     name: str
@@ -44,58 +46,32 @@ class Source:
                 break
         return UserError(f"{place}: {dotted}: {message}" if dotted else f"{place}: {message}")
 
-    def assign(self, assignment: str) -> None:
-        """Set one value by its dotted path, as ``--set PATH=VALUE`` does.
+    def names(self, group: str) -> list[str]:
+        """Return the names in a group, ``scenarios`` or ``strategies``, if it is one."""
+        entries = self.content.get(group)
+        return [str(name) for name in entries] if isinstance(entries, dict) else []
 
-        Args:
-            assignment: Path, equals sign, value in YAML.
+    def has(self, label: tuple[str, str] | None) -> bool:
+        """Whether a group has a name; also where the group is none, which its check will tell."""
+        if label is None or not isinstance(self.content.get(label[0]), dict):
+            return True
+        return label[1] in self.names(label[0])
+
+    def assign(self, assignment: Assignment) -> None:
+        """Set one value by its path, as ``--set PATH=VALUE`` does.
 
         Raises:
-            UserError: No equals sign, no such scenario or strategy, or no valid YAML value.
+            UserError: Something on the path has no settings inside it.
         """
-        expected = "PATH=VALUE, for example scenarios.cold_start.width=100"
-        dotted, value = parse_assignment(assignment, expected)
-        path = tuple(dotted.split("."))
-        self._check_label(path, assignment)
         inside: Any = self.content
-        for part in path[:-1]:
+        for part in assignment.path[:-1]:
             if inside.get(part) is None:
                 inside[part] = {}
             inside = inside[part]
             if not isinstance(inside, dict):
-                raise UserError(f"--set {assignment}: {part!r} has no settings inside it")
-        inside[path[-1]] = value
-        self.assigned[path] = "--set"
-
-    def _check_label(self, path: tuple[str, ...], assignment: str) -> None:
-        """A mistyped scenario must not become a new one."""
-        group = self.content.get(path[0])
-        if path[0] in {"scenarios", "strategies"} and isinstance(group, dict):
-            if len(path) < 2:
-                raise UserError(f"--set {assignment}: expected {path[0]}.NAME.KEY=VALUE")
-            label = path[1]
-            if label not in group:
-                hint = nearest(label, map(str, group))
-                raise UserError(f"--set {assignment}: no {label!r} in {path[0]}; {hint}")
-
-
-def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
-    """Return what a ``--set`` option assigns to, and the value.
-
-    Args:
-        assignment: Name, equals sign, value in YAML.
-        expected: What a mistaken user is told to write.
-
-    Raises:
-        UserError: No name or equals sign, or no valid YAML value.
-    """
-    name, equals, text = assignment.partition("=")
-    if not equals or not name:
-        raise UserError(f"--set {assignment}: expected {expected}")
-    try:
-        return name, yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        raise UserError(f"--set {assignment}: {text!r} is not a YAML value") from None
+                raise UserError(f"{assignment}: {part!r} has no settings inside it")
+        inside[assignment.path[-1]] = deepcopy(assignment.value)
+        self.assigned[assignment.path] = assignment.origin
 
 
 SUFFIXES = {".yaml", ".yml"}

@@ -17,7 +17,6 @@ from avalanche.training.templates import SupervisedTemplate
 from avalanche.training.templates.base_sgd import PeriodicEval
 from torch import Tensor, nn
 
-from benchmark.first_model import FirstModel
 from benchmark.generators import seed_generators
 
 EVALUATION_BATCH = 512
@@ -172,22 +171,27 @@ class InMemoryTraining(SupervisedTemplate):
         self,
         experience: Any,
         eval_streams: Any = None,
-        first_model: FirstModel | None = None,
+        instead: Callable[[nn.Module, torch.optim.Optimizer], None] | None = None,
         **arguments: Any,
     ) -> None:
-        """Train on an experience, or take its model over from a run that trained the same.
+        """Train on an experience.
 
-        In the latter case the plugins see one step in which the parameters that were trained
-        have a gradient of zero, and nothing moves.
+        Args:
+            experience: What to train on.
+            eval_streams: Passed on to Avalanche.
+            instead: Leaves the model and its optimizer as the training would, in its place (a run
+                that takes a model over). The plugins see one step in which the parameters that
+                were trained have a gradient of zero, and nothing moves.
+            **arguments: Passed on to Avalanche and all plugins.
         """
         i = self.experience.current_experience
         before, after = self._noise_seeds[i] if self._noise_seeds else (None, None)
         if before is not None:
             seed_generators(before)
-        if first_model is None:
+        if instead is None:
             super()._train_exp(experience, eval_streams, **arguments)
         else:
-            first_model.put_into(self.model, self.optimizer)
+            instead(self.model, self.optimizer)
             self._after_backward(**arguments)
             self._before_update(**arguments)
         if after is not None:

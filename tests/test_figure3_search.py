@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from benchmark.runner import execute
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 from configs.paper import figure3_search
 from configs.paper.figure3_loop import (
     PAPER,

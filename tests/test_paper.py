@@ -9,7 +9,7 @@ import yaml
 
 from benchmark.archive import read_archive
 from benchmark.cli import main
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 from configs.paper.figure3_loop import PAPER as FIGURE_3
 from configs.paper.figure3_loop import STEPS, Options, Row, harness_settings
 from configs.paper.figure3_search import COUNT, FOURTH, SEEDS, draw_settings, nearest, neighbours

@@ -10,7 +10,7 @@ import yaml
 
 from benchmark.cli import main
 from benchmark.plugins import load_files
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 from reports.runs.provenance import WPL_PAPER, citation
 from reports.wording.numbers import strength_text
 

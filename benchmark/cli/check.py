@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from benchmark.assignment import parse_assignment
 from benchmark.cli.console import table_console
-from benchmark.suite_file import parse_assignment
 
 if TYPE_CHECKING:
     from benchmark.kit.property import Verdict

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from benchmark.cli.console import table_console
-from benchmark.cli.run import check_device
 from benchmark.data.catalog import data_root, is_there
-from benchmark.suite import load_suite
+from benchmark.plan import check_device
+from benchmark.suite_loading import load_suite
 
 if TYPE_CHECKING:
     from benchmark.speed.measure import Case, Row

@@ -19,7 +19,7 @@ from benchmark.kit.candidate import Candidate
 from benchmark.kit.models import SAMPLES, data
 from benchmark.kit.property import BrokenError
 from benchmark.models.bank import ModelBank
-from benchmark.scenarios.scenario import InMemoryDataset
+from benchmark.scenarios.in_memory import InMemoryDataset
 from benchmark.training import InMemoryTraining
 
 BATCH = 10

@@ -14,7 +14,8 @@ from torch import nn
 from benchmark.evaluation import LOADER, evaluate
 from benchmark.models.bank import ModelBank
 from benchmark.probes import PROBES
-from benchmark.scenarios.scenario import InMemoryDataset, Scenario
+from benchmark.scenarios.in_memory import InMemoryDataset
+from benchmark.scenarios.scenario import Scenario
 from strategies.regularizer import Regularizer
 
 

@@ -32,15 +32,14 @@ class ChangedImages(ScenarioSettings):
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the weights and the permutations."""
-        from benchmark.scenarios.scenario import assemble, source
         from benchmark.scenarios.transformed import changed
         from benchmark.scenarios.trunk import trunk_bank
 
-        base = source(self, root, device)
+        base = self.load_data(root, device)
         heads = self.experiences if self.incremental == "task" else 1
         bank = trunk_bank(self, self.hidden_layers, base, [base.n_classes] * heads, seed)
         parts = [
             changed(base, self.change if i else "same", seed, i, self.degrees(i))
             for i in range(self.experiences)
         ]
-        return assemble(self, bank, parts, [i % heads for i in range(self.experiences)])
+        return self.assemble(bank, parts, [i % heads for i in range(self.experiences)])

@@ -42,10 +42,9 @@ class ModelSequence(ScenarioSettings):
 
         from benchmark.models.bank import ModelBank
         from benchmark.models.blocks import head, hidden_blocks
-        from benchmark.scenarios.scenario import assemble, source
         from benchmark.scenarios.transformed import changed
 
-        base = source(self, root, device)
+        base = self.load_data(root, device)
         choices = np.random.default_rng(derive(seed, "scenario")).integers(
             self.pool, size=(self.models, self.hidden_layers)
         )
@@ -77,4 +76,4 @@ class ModelSequence(ScenarioSettings):
             for model in range(self.models)
         ]
         bank = ModelBank(pool | heads, paths, base.n_classes)
-        return assemble(self, bank, parts, range(self.models))
+        return self.assemble(bank, parts, range(self.models))

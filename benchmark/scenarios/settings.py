@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
@@ -16,6 +17,8 @@ from pydantic import (
 )
 
 if TYPE_CHECKING:
+    from benchmark.models.bank import ModelBank
+    from benchmark.scenarios.parts import DataSet, Part
     from benchmark.scenarios.scenario import Scenario
 
 Positive = Annotated[float, Field(gt=0)]
@@ -198,6 +201,46 @@ class ScenarioSettings(Settings):
             UserError: The settings do not fit the data.
         """
         raise NotImplementedError
+
+    def load_data(self, root: Path, device: str, name: str | None = None) -> DataSet:
+        """Return a data set as ``samples`` and ``validation`` ask for it, for ``build`` to use.
+
+        Args:
+            root: The folder that holds the data sets.
+            device: Where the tensors are to be, as torch spells it.
+            name: Another data set in place of ``data``.
+        """
+        from benchmark.scenarios.loading import load_data_set
+
+        chosen = self.data if name is None else name
+        return load_data_set(chosen, root, self.samples, self.validation, device)
+
+    def assemble(
+        self,
+        model: ModelBank,
+        parts: Sequence[Part],
+        labels: Sequence[int],
+        targets: Sequence[float | None] | None = None,
+    ) -> Scenario:
+        """Return the scenario of a bank and the data of each experience, for ``build`` to return.
+
+        Args:
+            model: The bank.
+            parts: The data of each experience.
+            labels: The task label of each experience: which model of the bank learns it.
+            targets: Validation accuracy at which each model's training ends early, or ``None``.
+        """
+        from benchmark.scenarios.assembly import assemble
+
+        return assemble(
+            model,
+            parts,
+            labels,
+            steps=[self.steps_for(len(part.train[0])) for part in parts],
+            curve_split=self.curve.split,
+            curve_samples=self.curve.samples,
+            targets=targets,
+        )
 
     def steps_for(self, n_samples: int) -> int:
         """Return the optimizer steps that a model trains on so many samples."""

@@ -43,10 +43,9 @@ class Split(ScenarioSettings):
         """Make the scenario; the seed decides the weights and, where asked, the classes' order."""
         import torch
 
-        from benchmark.scenarios.scenario import assemble, source
         from benchmark.scenarios.trunk import trunk_bank
 
-        base = source(self, root, device)
+        base = self.load_data(root, device)
         size = self._classes_each(base.n_classes)
         classes = list(range(base.n_classes))
         if self.shuffle_classes:
@@ -64,7 +63,7 @@ class Split(ScenarioSettings):
                 base.part.with_classes(group, range(i * size, (i + 1) * size))
                 for i, group in enumerate(groups)
             ]
-        return assemble(self, bank, parts, labels)
+        return self.assemble(bank, parts, labels)
 
     def _classes_each(self, n_classes: int) -> int:
         size, left_over = divmod(n_classes, self.experiences)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from benchmark.data.transforms import permute_pixels, rotate
-from benchmark.scenarios.scenario import Part, Source
+from benchmark.scenarios.parts import DataSet, Part
 from benchmark.seeding import derive
 
 
-def changed(base: Source, change: str, seed: int, model: int, degrees: float) -> Part:
+def changed(base: DataSet, change: str, seed: int, model: int, degrees: float) -> Part:
     """Return the data of a model, derived from a data set.
 
     Args:

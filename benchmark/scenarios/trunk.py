@@ -8,7 +8,7 @@ import torch
 
 from benchmark.models.bank import ModelBank
 from benchmark.models.blocks import head, hidden_blocks
-from benchmark.scenarios.scenario import Source
+from benchmark.scenarios.parts import DataSet
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.seeding import derive
 
@@ -16,7 +16,7 @@ from benchmark.seeding import derive
 def trunk_bank(
     settings: ScenarioSettings,
     hidden_layers: int,
-    base: Source,
+    base: DataSet,
     head_sizes: Sequence[int],
     seed: int,
 ) -> ModelBank:

@@ -21,7 +21,8 @@ from benchmark.scenarios.settings import (
 from benchmark.seeding import derive
 
 if TYPE_CHECKING:
-    from benchmark.scenarios.scenario import Scenario, Source
+    from benchmark.scenarios.parts import DataSet
+    from benchmark.scenarios.scenario import Scenario
 
 
 def _is_none(value: object) -> bool:
@@ -121,9 +122,8 @@ class TwoModels(ScenarioSettings):
 
         from benchmark.models.bank import ModelBank
         from benchmark.models.blocks import head, hidden_blocks
-        from benchmark.scenarios.scenario import assemble, source
 
-        first = source(self, root, device)
+        first = self.load_data(root, device)
         second = self._second_part(seed, root, device)
         self._check_shapes(first.input_shape, second.input_shape)
         with torch.random.fork_rng(devices=[]):
@@ -143,17 +143,16 @@ class TwoModels(ScenarioSettings):
             max(first.n_classes, second.n_classes),
         )
         parts = [first.part, second.part]
-        return assemble(self, bank, parts, [0, 1], [self.target_accuracy, None])
+        return self.assemble(bank, parts, [0, 1], [self.target_accuracy, None])
 
-    def _second_part(self, seed: int, root: Path, device: str) -> Source:
+    def _second_part(self, seed: int, root: Path, device: str) -> DataSet:
         from dataclasses import replace
 
-        from benchmark.scenarios.scenario import source
         from benchmark.scenarios.transformed import changed
 
         if self.second_data not in {"same", "rotated", "permuted"}:
-            return source(self, root, device, self.second_data)
-        same = source(self, root, device)
+            return self.load_data(root, device, self.second_data)
+        same = self.load_data(root, device)
         return replace(same, part=changed(same, self.second_data, seed, 1, self.rotation))
 
     def _check_shapes(self, first: Shape, second: Shape) -> None:

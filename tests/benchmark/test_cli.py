@@ -220,7 +220,10 @@ MISTAKES = [
     (["run", "small.yaml", "--strategies", "wlp"], "did you mean 'wpl'?"),
     (["run", "small.yaml", "--seeds", "many"], "--seeds many"),
     (["run", "small.yaml", "--device", "tpu"], "expected cpu, cuda"),
-    (["run", "small.yaml", "--device", "cuda:99"], "--device cpu"),
+    (
+        ["run", "small.yaml", "--device", "cuda:99"],
+        "finds no such device here; choose cpu",
+    ),
     (["run", "small.yaml", "--store", "no/folder/r.db"], "is not there"),
     (["run", "small.yaml", "--store", "small.yaml"], "not a Palimpsest store"),
     (["run", "small.yaml", "--workers", "0"], "--workers"),
@@ -248,7 +251,7 @@ MISTAKES = [
 def test_a_mistake_exits_with_2_and_writes_nothing(
     suite, tmp_path, capsys, monkeypatch, arguments, message
 ):
-    monkeypatch.setattr("benchmark.cli.run.require", lambda name, root: None)
+    monkeypatch.setattr("benchmark.plan.require", lambda name, root: None)
     (tmp_path / "avalanche.yaml").write_text(SUITE.replace("finetune:", "'avalanche:LwG':"))
     theirs = "theirs:\n    strategy: avalanche:LwF\n    arguments: {alhpa: 1}"
     (tmp_path / "arguments.yaml").write_text(SUITE.replace("finetune: {}", theirs))
@@ -288,7 +291,9 @@ def test_several_suites_and_folders_of_them_run_together(tmp_path, monkeypatch, 
     capsys.readouterr()
     (tmp_path / "both" / "one.yaml").write_text(text.replace("width: 4", "width: 5"))
     assert command("run", "both", "--store", "a.db", "--workers", 1) == 0
-    shown = capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "[4/4] done small: two_models wpl 1e+06 seed 0: " in captured.err
+    shown = captured.out
     assert shown.index("\nsmall, two_models") < shown.index("\ntwo, two_models")
     assert suites_in(tmp_path / "a.db") == ["small", "small", "two", "two"]
     assert command("run", "empty", "--store", "b.db") == 2

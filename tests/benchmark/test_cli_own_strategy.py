@@ -9,7 +9,7 @@ import yaml
 
 from benchmark.cli import main
 from benchmark.kit.check import PROPERTIES
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import torch
 
 from benchmark.runner import execute
 from benchmark.speed import importance, training
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

@@ -11,13 +11,14 @@ import pytest
 import torch
 import yaml
 
-from benchmark import first_model
 from benchmark.cli import main
+from benchmark.first_model import storage
+from benchmark.first_model.model import FirstModel
 from benchmark.generators import own_numbers, seed_generators
 from benchmark.plugins import load_files
 from benchmark.runner import execute, prepare
 from benchmark.store import Store
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 
 PLUGIN = '''
 import random
@@ -142,10 +143,9 @@ class Noisy(ScenarioSettings):
 
     def build(self, seed, root, device):
         from benchmark.models.bank import ModelBank
-        from benchmark.scenarios.scenario import assemble, source
         from benchmark.seeding import derive
 
-        images = source(self, root, device)
+        images = self.load_data(root, device)
         torch.manual_seed(derive(seed, "weights"))
         first = nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU())
         blocks = {"first": first, "noise": KINDS[self.kind]()}
@@ -153,7 +153,7 @@ class Noisy(ScenarioSettings):
         heads = {f"head_{i}": nn.Sequential(nn.Dropout(0.1), nn.Linear(8, 10)) for i in models}
         bank = ModelBank(blocks | heads, [[*blocks, h] for h in heads], 10)
         parts = [images.part.map_inputs(lambda x, i=i: x.rot90(i, (2, 3))) for i in models]
-        return assemble(self, bank, parts, labels=list(models))
+        return self.assemble(bank, parts, labels=list(models))
 
 
 SCENARIOS = [Noisy]
@@ -406,18 +406,20 @@ def test_a_first_model_of_another_network_is_not_taken(make_runs, root, change):
     (run,) = make_runs({"finetune": {}})
     ready = prepare(run, root)
     model, optimizer = ready.strategy.model, ready.strategy.optimizer
-    fitting = first_model.FirstModel({}, [], {}, [{"lr": 0.1}], 0, None)
-    first_model.save(fitting, root / "it.first")
-    assert first_model.load(root / "it.first", model, optimizer) == fitting
-    first_model.save(replace(fitting, **change), root / "it.first")
-    assert first_model.load(root / "it.first", model, optimizer) is None
+    fitting = FirstModel({}, [], {}, [{"lr": 0.1}], 0, None)
+    storage.save(fitting, root / "it.first")
+    assert storage.load(root / "it.first", model, optimizer) == fitting
+    storage.save(replace(fitting, **change), root / "it.first")
+    assert storage.load(root / "it.first", model, optimizer) is None
 
 
 def full(*_, **__):
     raise OSError(28, "No space left on device")
 
 
-@pytest.mark.parametrize("patched", ["_checksum", "_digest", "_surroundings", "torch.save"])
+@pytest.mark.parametrize(
+    "patched", ["storage.checksum", "keeper._digest", "keeper._surroundings", "storage.torch.save"]
+)
 def test_a_first_model_that_cannot_be_kept_harms_no_run(
     make_runs, root, scratch, monkeypatch, patched
 ):
@@ -441,7 +443,7 @@ def test_half_a_file_is_left_by_nobody(monkeypatch, tmp_path):
         full()
 
     monkeypatch.setattr(Path, "write_bytes", half)
-    first_model.save(first_model.FirstModel({}, [], {}, [], 0, None), tmp_path / "it.first")
+    storage.save(FirstModel({}, [], {}, [], 0, None), tmp_path / "it.first")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -14,7 +14,7 @@ from benchmark.plugins import load_again, load_files, load_packages, loaded
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.scenarios import FAMILIES
 from benchmark.store import Record
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 from reports.runs.suite_text import suite_files
 from strategies.registry import STRATEGIES
 

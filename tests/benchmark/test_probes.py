@@ -18,7 +18,7 @@ from benchmark.probes import PROBES
 from benchmark.probes.refit import Refit
 from benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
 from benchmark.runner import TRAINING, execute, prepare
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 
 ALL = list(PROBES)
 TWO = {

@@ -11,7 +11,7 @@ from benchmark import cost, evaluation, runner
 from benchmark.control import Watch
 from benchmark.evaluation import AccuracyMeter
 from benchmark.runner import execute
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 
 TWO = {
     "data": "digits",

@@ -10,7 +10,7 @@ from benchmark.runner import TRAINING, prepare
 from benchmark.speed import importance
 from benchmark.speed.measure import Case, Stopwatch, measure
 from benchmark.speed.training import train_by_avalanche, train_by_harness, train_by_loop
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 
 TINY = [
     *(

@@ -14,7 +14,7 @@ from benchmark.control import DivergedError, StepLimit, StopAtTarget, Warmup, Wa
 from benchmark.evaluation import AccuracyMeter, CurveRecorder, evaluate
 from benchmark.models.bank import ModelBank
 from benchmark.optimizers import make_optimizer
-from benchmark.scenarios.scenario import InMemoryDataset
+from benchmark.scenarios.in_memory import InMemoryDataset
 from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
 from benchmark.training import InMemoryTraining, silent_evaluator
 from strategies import EWC, SI, WPL, Freeze, Independent

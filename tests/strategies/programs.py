@@ -20,7 +20,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from benchmark.models.bank import ModelBank
-from benchmark.scenarios.scenario import InMemoryDataset
+from benchmark.scenarios.in_memory import InMemoryDataset
 from benchmark.training import InMemoryTraining, silent_evaluator
 
 FEATURES, CLASSES, SAMPLES, BATCH = 6, 4, 40, 10

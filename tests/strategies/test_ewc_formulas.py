@@ -20,7 +20,7 @@ from programs import (
     train,
 )
 
-from benchmark.scenarios.scenario import InMemoryDataset
+from benchmark.scenarios.in_memory import InMemoryDataset
 from strategies import EWC, WPL
 
 INITIAL = {"bank": lambda: make_bank(THREE), "ordinary": make_ordinary}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from benchmark.suite import load_suite
+from benchmark.suite_loading import load_suite
 from reports.runs.suite_text import suite_files
 
 SUITE = """

@@ -1,0 +1,90 @@
+"""Values that a user sets in place of those of a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from benchmark.errors import UserError
+
+OPTION = "--set"
+
+_GROUPS = {"scenarios", "strategies"}
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """One value for a suite file, by its path.
+
+    Attributes:
+        path: Keys from the top of the file on.
+        value: Plain data.
+        origin: Where it is from, for messages about the value.
+        text: As the user gave it, for messages about the path.
+    """
+
+    path: tuple[str, ...]
+    value: Any
+    origin: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.origin} {self.text}"
+
+    @classmethod
+    def parse(cls, text: str) -> Assignment:
+        """Return what ``--set PATH=VALUE`` says.
+
+        Args:
+            text: Dotted path, equals sign, value in YAML.
+
+        Raises:
+            UserError: No equals sign, no path to a setting, or no valid YAML value.
+        """
+        expected = "PATH=VALUE, for example scenarios.cold_start.width=100"
+        dotted, value = parse_assignment(text, expected)
+        return cls(tuple(dotted.split(".")), value, OPTION, text)._checked()
+
+    @classmethod
+    def of(cls, dotted: str, value: Any) -> Assignment:
+        """Return a value from a Python program.
+
+        Args:
+            dotted: The path, such as ``scenarios.cold_start.width``.
+            value: Plain data.
+
+        Raises:
+            UserError: No path to a setting.
+        """
+        return cls(tuple(dotted.split(".")), value, "argument settings", f"{dotted!r}")._checked()
+
+    @property
+    def label(self) -> tuple[str, str] | None:
+        """The scenario or strategy that the path leads into: its group and its name."""
+        return (self.path[0], self.path[1]) if self.path[0] in _GROUPS else None
+
+    def _checked(self) -> Assignment:
+        if self.path[0] in _GROUPS and len(self.path) < 2:
+            raise UserError(f"{self}: expected {self.path[0]}.NAME.KEY=VALUE")
+        return self
+
+
+def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
+    """Return what a ``--set`` option assigns to, and the value.
+
+    Args:
+        assignment: Name, equals sign, value in YAML.
+        expected: What a mistaken user is told to write.
+
+    Raises:
+        UserError: No name or equals sign, or no valid YAML value.
+    """
+    name, equals, text = assignment.partition("=")
+    if not equals or not name:
+        raise UserError(f"{OPTION} {assignment}: expected {expected}")
+    try:
+        return name, yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError):
+        raise UserError(f"{OPTION} {assignment}: {text!r} is not a YAML value") from None

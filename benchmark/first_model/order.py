@@ -1,0 +1,28 @@
+"""The order of jobs that lets runs take first models over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+
+from benchmark.jobs import Job
+
+
+def first_models_first(jobs: Sequence[Job], workers: int) -> list[Job]:
+    """Start a scenario and seed with one job, well before its others.
+
+    These take over its first model, which several workers would otherwise train at the same time.
+
+    Args:
+        jobs: In the order in which they were asked for.
+        workers: How many are carried out at a time.
+    """
+    groups: dict[tuple[str, str, int], list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job[0].suite, job[0].scenario, job[0].seed), []).append(job)
+    firsts = [group[0] for group in groups.values()]
+    ordered, ahead = firsts[:workers], iter(firsts[workers:])
+    for group in groups.values():
+        ordered += group[1:]
+        ordered += islice(ahead, 1)
+    return ordered

@@ -1,0 +1,84 @@
+"""Where first models are kept: files in a folder that runs share, each with a checksum."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from benchmark.first_model.model import FirstModel
+from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.suite import Run
+from strategies.registry import STRATEGIES
+
+
+def place_of(run: Run, settings: ScenarioSettings, scratch: Path | None) -> Path | None:
+    """Return the file of a run's first model, or ``None`` where the run trains its own.
+
+    Args:
+        run: Its seed, device and data decide the first model. Its strategy decides whether it may
+            be shared: only where all that the strategy takes from a model's training is its end.
+        settings: Of its scenario. Those that only later models have do not count.
+        scratch: The folder that runs share, or ``None``.
+    """
+    entry = STRATEGIES.get(run.spec["strategy"]["strategy"])
+    if scratch is None or entry is None or not entry.ends_only:
+        return None
+    decisive = {
+        "scenario": settings.model_dump(mode="json", exclude=settings.later_models_only),
+        "data": run.spec["scenario"]["fingerprints"][settings.data],
+        **{k: run.spec[k] for k in ("seed", "device")},
+    }
+    digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
+    return scratch / f"{digest[:16]}.first"
+
+
+def save(model: FirstModel, path: Path) -> None:
+    """Write a first model, all at once, so that other processes see it whole or not at all.
+
+    Where it cannot be written (the disk is full, say), nothing is left behind and the other runs
+    train their own.
+    """
+    temporary = path.with_suffix(f".{os.getpid()}")
+    content = io.BytesIO()
+    try:
+        torch.save(asdict(model), content)
+        temporary.write_bytes(checksum(content.getvalue()) + content.getvalue())
+        temporary.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> FirstModel | None:
+    """Read a first model; ``None`` if none was trained yet, or the file is of no use.
+
+    Args:
+        path: Where it is kept.
+        model: The bank that it is to fit.
+        optimizer: That bank's.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    whole = content[_CHECKSUM_SIZE:]
+    if content[:_CHECKSUM_SIZE] != checksum(whole):
+        return None
+    known = FirstModel(**torch.load(io.BytesIO(whole), weights_only=True))
+    return known if known.fits(model, optimizer) else None
+
+
+_CHECKSUM_SIZE = 64
+
+
+def checksum(content: bytes) -> bytes:
+    """Return what differs where the content does."""
+    return hashlib.blake2b(content, digest_size=_CHECKSUM_SIZE).digest()

@@ -1,0 +1,60 @@
+"""From a bank of models and the data of each experience to a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+
+from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
+
+from benchmark.models.bank import ModelBank
+from benchmark.scenarios.in_memory import InMemoryDataset
+from benchmark.scenarios.parts import Part, Samples, choose
+from benchmark.scenarios.scenario import Scenario
+
+
+def assemble(
+    model: ModelBank,
+    parts: Sequence[Part],
+    labels: Sequence[int],
+    *,
+    steps: Sequence[int],
+    curve_split: str,
+    curve_samples: int | None,
+    targets: Sequence[float | None] | None = None,
+) -> Scenario:
+    """Make a scenario; families do so through ``ScenarioSettings.assemble``.
+
+    Args:
+        model: The bank.
+        parts: The data of each experience.
+        labels: The task label of each experience: which model of the bank learns it.
+        steps: Optimizer steps of each model, at most.
+        curve_split: The split that curves are measured on: ``test`` or ``validation``.
+        curve_samples: How many samples of it, a fixed random choice; ``None`` for all.
+        targets: See ``Scenario.targets``.
+    """
+
+    def datasets(split: Callable[[Part], Samples]) -> list[InMemoryDataset]:
+        return [
+            InMemoryDataset.of(*split(part), label)
+            for part, label in zip(parts, labels, strict=True)
+        ]
+
+    watched = attrgetter(curve_split)
+    streams = benchmark_from_datasets(
+        train=datasets(lambda part: part.train),
+        validation=datasets(lambda part: part.validation),
+        test=datasets(lambda part: part.test),
+        curve_data=datasets(lambda part: choose(watched(part), curve_samples)),
+    )
+    streams = with_task_labels(with_classes_timeline(streams)).streams
+    return Scenario(
+        model=model,
+        train=list(streams["train"]),
+        validation=list(streams["validation"]),
+        test=list(streams["test"]),
+        curve_data=list(streams["curve_data"]),
+        steps=list(steps),
+        targets=list(targets) if targets else [None] * len(parts),
+    )

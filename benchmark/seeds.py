@@ -1,0 +1,74 @@
+"""Which seeds a suite has: from what its file or the user says."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmark.errors import UserError
+from benchmark.suite_file import Source
+from benchmark.validation import shown
+
+OPTION = "--seeds"
+
+_MOST_SEEDS = 10_000
+_SEEDS_END = 2**63
+
+
+def seeds_of(seeds: Any, source: Source) -> tuple[int, ...]:
+    """Return the seeds that a suite's ``seeds`` stands for: how many (0, 1, ...), or which.
+
+    Args:
+        seeds: From the file or the user.
+        source: The file, for the message.
+
+    Raises:
+        UserError: They are not what ``seeds`` can be; says where and what was expected.
+    """
+    if isinstance(seeds, list):
+        for place, seed in enumerate(seeds):
+            if not _whole(seed) or not 0 <= seed < _SEEDS_END:
+                message = f"a seed is a whole number from 0 to 2^63 - 1, got {shown(seed)}"
+                raise source.error(("seeds", place), message)
+            if seed in seeds[:place]:
+                raise source.error(("seeds", place), f"expected different seeds, got {seed} twice")
+        if not seeds:
+            raise source.error(("seeds",), "at least one seed is needed, got []")
+        return tuple(seeds)
+    if not _whole(seeds):
+        message = f"expected how many seeds (5) or a list of them ([3, 5, 8]), got {shown(seeds)}"
+        raise source.error(("seeds",), message)
+    if seeds < 1:
+        raise source.error(("seeds",), f"at least one seed is needed, not {seeds}")
+    if seeds > _MOST_SEEDS:
+        message = f"{shown(seeds)} seeds are too many; expected {_MOST_SEEDS} at most"
+        if seeds < _SEEDS_END:
+            given = source.assigned.get(("seeds",)) == OPTION
+            alone = f"{OPTION} {seeds}," if given else f"[{seeds}]"
+            message = f"{message}, or for the one seed of that number {alone}"
+        raise source.error(("seeds",), message)
+    return tuple(range(seeds))
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def parse_seeds(text: str) -> int | list[int]:
+    """Return what ``--seeds`` says: ``5`` is how many, ``3,5,8`` and ``7,`` are which.
+
+    Args:
+        text: As the user wrote it.
+
+    Raises:
+        UserError: It is neither.
+    """
+    try:
+        numbers = [int(word) for word in text.strip().removesuffix(",").split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        raise UserError(
+            f"--seeds {text}: expected how many seeds (--seeds 5) or different seeds separated "
+            "by commas (--seeds 3,5,8, or --seeds 3, for one)"
+        )
+    return numbers[0] if len(numbers) == 1 and "," not in text else numbers

@@ -1,0 +1,227 @@
+"""From suite files to suites that have been checked.
+
+Everything is checked here, with the file and line in the message, before anything trains;
+importing this needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from benchmark.assignment import Assignment
+from benchmark.data.catalog import check_name
+from benchmark.errors import UserError, nearest
+from benchmark.plugins import load_packages
+from benchmark.probes import in_order
+from benchmark.scenarios import FAMILIES
+from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.seeds import OPTION as SEEDS_OPTION
+from benchmark.seeds import parse_seeds, seeds_of
+from benchmark.suite import AVALANCHE, AvalancheSettings, Strategy, Suite
+from benchmark.suite_file import Source, read_source
+from benchmark.validation import check_plain, shown, validated
+from strategies.registry import STRATEGIES
+
+_Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+SuiteLike = str | Path | Mapping[str, Any]
+"""A suite file, the name of a suite that comes with Palimpsest, or a file's content."""
+
+Seeds = int | Iterable[int] | str
+"""How many, or which; or text as ``--seeds`` takes it."""
+
+Settings = Mapping[str, Any] | Iterable[str]
+"""Values by dotted path; or ``PATH=VALUE`` each, as ``--set`` takes it."""
+
+
+class _SuiteFile(BaseModel):
+    """The top level of a suite file; scenarios and strategies are checked one by one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    suite: str = Field(min_length=1)
+    description: str = ""
+    seeds: Any = Field(5, description="How many (0, 1, ...), or which.")
+    scenarios: dict[str, dict[str, Any] | None] = Field(min_length=1)
+    strategies: dict[str, dict[str, Any] | None] = Field(min_length=1)
+    probes: list[str] = Field([], description="What to record of the inside of every run.")
+
+
+class _Sweep(BaseModel):
+    strengths: list[_Strength] = Field([], min_length=1)
+
+
+def load_suite(
+    suite: SuiteLike,
+    *,
+    seeds: Seeds | None = None,
+    strategies: Iterable[str] | None = None,
+    settings: Settings = (),
+) -> Suite:
+    """Read and check a suite.
+
+    Args:
+        suite: A YAML file, the name of a suite that comes with Palimpsest, or the content of a
+            suite file as a mapping.
+        seeds: In place of the suite's: how many (``5``), or which (``[3, 5, 8]``).
+        strategies: Only these, by their names in the suite.
+        settings: In place of the file's: values by their dotted path, such as
+            ``{"scenarios.turned.width": 100}``.
+
+    Raises:
+        UserError: With the file, the line or key, what was expected and the nearest name.
+    """
+    (checked,) = load_suites([suite], seeds=seeds, strategies=strategies, settings=settings)
+    return checked
+
+
+def load_suites(
+    suites: Sequence[SuiteLike],
+    *,
+    seeds: Seeds | None = None,
+    strategies: Iterable[str] | None = None,
+    settings: Settings = (),
+) -> list[Suite]:
+    """Read and check several suites.
+
+    What is chosen or set for a scenario or strategy holds in the suites that have one of that
+    name. A suite that has none of the chosen strategies is left out.
+
+    Args:
+        suites: As for ``load_suite``.
+        seeds: In place of each suite's.
+        strategies: Only these of each suite.
+        settings: In place of the files'.
+
+    Raises:
+        UserError: As for ``load_suite``; or no suite has a name that was given.
+    """
+    sources = [_source(suite) for suite in suites]
+    for assignment in _assignments(settings):
+        _assign(assignment, sources)
+    if seeds is not None:
+        for source in sources:
+            _set_seeds(seeds, source)
+    checked = [_checked(source) for source in sources]
+    return checked if strategies is None else _only(list(strategies), checked)
+
+
+def _source(suite: SuiteLike) -> Source:
+    if isinstance(suite, Mapping):
+        return Source(f"suite {suite.get('suite', '')!r}", deepcopy(dict(suite)))
+    return read_source(str(suite))
+
+
+def _assignments(settings: Settings) -> list[Assignment]:
+    if isinstance(settings, Mapping):
+        return [Assignment.of(path, value) for path, value in settings.items()]
+    return [Assignment.parse(text) for text in settings]
+
+
+def _assign(assignment: Assignment, sources: Sequence[Source]) -> None:
+    """Set a value in the files that have the scenario or strategy; a mistyped one is refused."""
+    takers = [source for source in sources if source.has(assignment.label)]
+    if assignment.label and not takers:
+        group, name = assignment.label
+        known = {known for source in sources for known in source.names(group)}
+        where = group if len(sources) == 1 else f"the {group} of any suite"
+        raise UserError(f"{assignment}: no {name!r} in {where}; {nearest(name, known)}")
+    for source in takers:
+        source.assign(assignment)
+
+
+def _set_seeds(seeds: Seeds, source: Source) -> None:
+    if isinstance(seeds, str):
+        source.content["seeds"] = parse_seeds(seeds)
+        source.assigned["seeds",] = SEEDS_OPTION
+    else:
+        source.content["seeds"] = seeds if isinstance(seeds, int) else list(seeds)
+        source.assigned["seeds",] = "argument seeds"
+
+
+def _checked(source: Source) -> Suite:
+    file = validated(_SuiteFile, source.content, source, ())
+    return Suite(
+        name=file.suite,
+        description=file.description,
+        seeds=seeds_of(file.seeds, source),
+        scenarios={n: _scenario(n, entry or {}, source) for n, entry in file.scenarios.items()},
+        strategies={n: _strategy(n, entry or {}, source) for n, entry in file.strategies.items()},
+        probes=in_order(file.probes, source),
+        source=source,
+    )
+
+
+def _only(names: Sequence[str], suites: Sequence[Suite]) -> list[Suite]:
+    known = {name for suite in suites for name in suite.strategies}
+    for name in names:
+        if name not in known:
+            who = f"suite {suites[0].name!r} has no" if len(suites) == 1 else "no suite has a"
+            raise UserError(f"{who} strategy {name!r}; {nearest(name, known)}")
+    if not names:
+        raise UserError("strategies: expected one or more names, got none")
+    chosen = [
+        replace(suite, strategies={n: s for n, s in suite.strategies.items() if n in names})
+        for suite in suites
+    ]
+    return [suite for suite in chosen if suite.strategies]
+
+
+def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSettings:
+    path = ("scenarios", name)
+    family = entry.get("family", name)
+    where = (*path, "family") if "family" in entry else path
+    if not isinstance(family, str):
+        raise source.error(where, f"expected the name of a family, got {shown(family)}")
+    if family not in FAMILIES:
+        load_packages()
+    if family not in FAMILIES:
+        raise source.error(
+            where, f"unknown scenario family {family!r}; {nearest(family, FAMILIES)}"
+        )
+    settings = validated(FAMILIES[family], entry | {"family": family}, source, path)
+    for data in sorted(settings.data_sets()):
+        try:
+            check_name(data)
+        except UserError as error:
+            key = next(k for k in ("data", "second_data") if getattr(settings, k, "") == data)
+            raise source.error((*path, key), str(error)) from None
+    return settings
+
+
+def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
+    path = ("strategies", name)
+    settings = dict(entry)
+    kind = settings.pop("strategy", name)
+    where = (*path, "strategy") if "strategy" in entry else path
+    if not isinstance(kind, str):
+        raise source.error(where, f"expected the name of a strategy, got {shown(kind)}")
+    if kind.startswith(AVALANCHE):
+        checked = validated(AvalancheSettings, settings, source, path)
+        check_plain(checked.arguments, source, (*path, "arguments"))
+        return Strategy(name, kind, checked, (None,))
+    if kind not in STRATEGIES:
+        load_packages()
+    if kind not in STRATEGIES:
+        known = [*STRATEGIES, f"{AVALANCHE}CLASS"]
+        raise source.error(where, f"unknown strategy {kind!r}; {nearest(kind, known)}")
+    chosen = STRATEGIES[kind]
+    if not chosen.has_strength:
+        return Strategy(name, kind, validated(chosen.settings, settings, source, path), (None,))
+    if "seed" in settings:
+        raise source.error((*path, "seed"), "the suite's seeds decide it; remove this line")
+    if "strength" in settings and "strengths" in settings:
+        raise source.error((*path, "strengths"), "give strength or strengths, not both")
+    given = {name: settings.pop(name) for name in ["strengths"] if name in settings}
+    sweep = validated(_Sweep, given, source, path)
+    checked_settings = validated(chosen.settings, settings, source, path)
+    strengths = sweep.strengths or [checked_settings.strength]  # type: ignore[attr-defined]
+    if len(set(strengths)) < len(strengths):
+        raise source.error((*path, "strengths"), f"a strength is listed twice: {strengths}")
+    return Strategy(name, kind, checked_settings, tuple(strengths))
