@@ -69,6 +69,16 @@ class StrategyEntry:
         if self.dial is None and STRENGTH.name in getattr(self.settings, "model_fields", ()):
             object.__setattr__(self, "dial", STRENGTH)
 
+    def dial_value(self, value: float) -> float:
+        """Return a value of the dial in the type of its setting: whole numbers are stored as 2.0.
+
+        Args:
+            value: As a run has it.
+        """
+        assert self.dial is not None
+        whole = self.settings.model_fields[self.dial.name].annotation is int
+        return int(value) if whole else value
+
     def load(self) -> type[Any]:
         """Import and return the strategy's class."""
         found: type[Any] = getattr(import_module(self.module), self.class_name)
