@@ -55,7 +55,8 @@ class Measurement:
         self._initial = self.accuracies(strategy, self._scenario.test)
         if schedule.fills_matrix:
             count = len(self._scenario.train)
-            self._test, self._validation = ([[None] * count for _ in range(count)] for _ in "tv")
+            self._test = [[None] * count for _ in range(count)]
+            self._validation = [[None] * count for _ in range(count)]
 
     def after(self, strategy: Any, schedule: Schedule, number: int) -> None:
         """Measure what is to be measured after a visit.

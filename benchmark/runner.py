@@ -100,7 +100,10 @@ def _one_by_one(runs: Sequence[Run], root: Path, progress: Progress) -> list[dic
     """Train for each run; one that fails does not keep the others from theirs."""
     outcomes: list[dict[str, Any]] = []
     for i, run in enumerate(runs):
-        share = lambda done, i=i: progress((i + done) / len(runs))  # type: ignore[misc]  # noqa: E731
+
+        def share(done: float, i: int = i) -> None:
+            progress((i + done) / len(runs))
+
         try:
             outcomes += _train_and_evaluate((run,), root, None, share)
         except Exception as error:

@@ -201,7 +201,7 @@ class Store:
     def _read(self) -> Iterator[dict[str, Any]]:
         """Read all rows; the JSON of a row is parsed in one go, which takes half the time."""
         plain = [column for column in COLUMNS if column not in JSON_COLUMNS]
-        empty = {dict: "'{}'", list: "'[]'"}
+        empty: dict[type, str] = {dict: "'{}'", list: "'[]'"}
         there = [
             column if column in self._file.columns else empty[kind]
             for column, kind in JSON_COLUMNS.items()

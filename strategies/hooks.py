@@ -115,7 +115,9 @@ class Hooked(SupervisedPlugin):
         if self._given_optimizer is not None:  # Avalanche keeps account of that one's parameters
             strategy.optimizer, self._given_optimizer = self._given_optimizer, None
         if isinstance(self, Adapts):
-            strategy.model = strategy.model_adaptation()  # grows what is to grow
+            if strategy.optimized_param_id is None:  # Avalanche wants to know them before they grow
+                strategy.make_optimizer(reset_optimizer_state=True)
+            strategy.model = strategy.model_adaptation()
             self._adapt(strategy)
 
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:

@@ -39,7 +39,7 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
     def of(cls, x: Tensor, y: Tensor, task: int | Tensor) -> Self:
         """Wrap tensors; ``task`` is the task label of all samples, or one for each (N,)."""
         targets = y.tolist()
-        classes = set(targets if y.ndim == 1 else y.unique().tolist())
+        classes = set(targets if y.ndim == 1 else y.flatten().tolist())
         if isinstance(task, int):
             labels, tasks = ConstantSequence(task, len(x)), {task} if len(x) else set()
         else:

@@ -14,10 +14,10 @@ import yaml
 from torch import nn
 
 from benchmark.evaluation import evaluate
+from benchmark.preparation import TRAINING, prepare
 from benchmark.probes import PROBES
 from benchmark.probes.refit import Refit
 from benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
-from benchmark.preparation import TRAINING, prepare
 from benchmark.runner import execute
 from benchmark.suite_loading import load_suite
 
