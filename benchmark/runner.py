@@ -78,16 +78,19 @@ def _train_and_evaluate(
         # Early stopping looks at an evaluation, and probes look in the midst of one: each run's.
         return _one_by_one(runs, root, progress)
     shared = place_of(runs[0], ready.settings, scratch) if alone else None
-    for measurement in ready.measurements:
-        measurement.before(ready.strategy, ready.schedule)
-    for number in range(len(ready.schedule.visits)):
-        _train(ready, number, shared)
+    try:
         for measurement in ready.measurements:
-            measurement.after(ready.strategy, ready.schedule, number)
-    common = {
-        "cost": ready.costs.result(ready.plugin, ready.scenario.model),
-        "probes": {name: probe.result(ready.strategy) for name, probe in ready.probes.items()},
-    }
+            measurement.before(ready.strategy, ready.schedule)
+        for number in range(len(ready.schedule.visits)):
+            _train(ready, number, shared)
+            for measurement in ready.measurements:
+                measurement.after(ready.strategy, ready.schedule, number)
+        common = {
+            "cost": ready.costs.result(ready.plugin, ready.scenario.model),
+            "probes": {name: probe.result(ready.strategy) for name, probe in ready.probes.items()},
+        }
+    except Exception as error:  # of the training, or the last run's that was left
+        return [_failed(found.error or error) for found in ready.measurements]
     return [
         {"status": "done", "error": None, **found.result(), **common}
         if found.error is None

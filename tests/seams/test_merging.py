@@ -55,16 +55,13 @@ def test_runs_that_differ_in_the_scale_alone_are_a_job(make_runs):
 def test_a_job_trains_once_and_gives_what_each_run_gives_alone(make_runs, root, trainings):
     runs = make_runs(SCALES, SCENARIO)
     (job,) = jobs_of(runs)
-    seen = []
-    together = execute_job(job, root, progress=seen.append)
+    together = execute_job(job, root)
     assert len(trainings) == 1
     assert [record.key for record in together] == [run.key for run in runs]
     alone = [execute(run, root) for run in runs]
     assert len(trainings) == 4
     assert [numbers(record) for record in together] == [numbers(record) for record in alone]
     assert len({str(record.accuracy_matrix) for record in together}) == 3
-    assert seen == sorted(seen)
-    assert seen[-1] == 1.0
 
 
 def test_scales_that_are_missing_come_out_as_if_all_had_been_run(make_runs, root):
@@ -128,9 +125,7 @@ def test_where_all_fail_the_job_ends(make_runs, root, monkeypatch):
 
     monkeypatch.setattr(loaded, "turn", stumbles)
     errors = [record.error for record in execute_job(tuple(runs), root)]
-    assert errors == ["ArithmeticError: stumbled at 0.2"] * 3 or errors == [
-        f"ArithmeticError: stumbled at {scale}" for scale in (0.2, 0.6, 1.0)
-    ]
+    assert errors == [f"ArithmeticError: stumbled at {scale}" for scale in (0.2, 0.6, 1.0)]
 
 
 def test_a_training_that_fails_fails_all(make_runs, root):

@@ -157,9 +157,9 @@ PROPERTIES = (
     ),
     Property(
         "evaluating puts everything back",
-        "After an evaluation weights, buffers, modes and requires_grad are as they were, also where "
-        "it raises.",
-        "The context puts nothing back, or not in a finally.",
+        "After an evaluation weights, buffers, modes and requires_grad are as they were, also "
+        "where it raises.",
+        "The context does not put back what it changes, or only some of it.",
         _puts_back,
     ),
     Property(
