@@ -44,7 +44,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
 	@echo "Installing into $(VENV). Where PyTorch has to be downloaded, this takes some minutes and some"
-	@echo "6 GB, most of it for GPUs. README.md, section Start, says how to bring a smaller build."
+	@echo "6 GB, most of it for GPUs. README.md, section Install, says how to use a smaller build."
 	$(PIP_INSTALL) -e .
 	@touch $@
 

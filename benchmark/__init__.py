@@ -1,9 +1,54 @@
-"""The harness: from a suite file to finished runs in a store."""
+# Part of the distribution palimpsest-bench.
+"""The harness: from a suite file to finished runs in a store.
 
-from typing import Any
+In Python::
+
+    from benchmark import load_suite, open_store, run_suite
+
+    results = run_suite(load_suite("quick", seeds=3), store="quick.db")
+    results.frame()  # of pandas
+
+What is imported from here is loaded when it is asked for: ``import benchmark`` takes no time.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from benchmark.errors import UserError
+    from benchmark.results import Results, open_store
+    from benchmark.running import Progress, run_suite
+    from benchmark.suite_loading import load_suite
+
+    __version__: str
+
+__all__ = [
+    "Progress",
+    "Results",
+    "UserError",
+    "__version__",
+    "load_suite",
+    "open_store",
+    "run_suite",
+]
+
+_PLACES = {
+    "Progress": "running",
+    "Results": "results",
+    "UserError": "errors",
+    "load_suite": "suite_loading",
+    "open_store": "results",
+    "run_suite": "running",
+}
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PLACES:
+        from importlib import import_module
+
+        from palimpsest_bench import check_import_names
+
+        check_import_names()
+        return getattr(import_module(f"benchmark.{_PLACES[name]}"), name)
     if name == "__version__":  # looked up when asked for: importlib.metadata is slow to import
         from importlib.metadata import PackageNotFoundError, version
 

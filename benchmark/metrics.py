@@ -47,7 +47,7 @@ FINETUNE_FORGETTING = "finetune_forgetting"
 """Beside the metrics of a run: the forgetting of fine-tuning with the same scenario and seed.
 
 What ``forgetting_reduction`` divides by. Over several seeds the two means are divided, not their
-ratios averaged (see ``reports/ratio.py``)."""
+ratios averaged (see ``reports/statistics/ratio.py``)."""
 
 LEAST_FORGETTING = 0.01
 """Where fine-tuning forgets less than one point of accuracy, there is nothing to remove."""

@@ -1,3 +1,4 @@
+# Part of the distribution palimpsest-bench.
 """Methods against forgetting, as Avalanche plugins.
 
 Each works in any Avalanche program, without the harness::
@@ -11,7 +12,16 @@ listed without importing torch.
 
 from typing import TYPE_CHECKING, Any
 
-from strategies.registry import STRATEGIES
+try:
+    from strategies.registry import STRATEGIES
+except ImportError as error:
+    if not (error.name or "").startswith("strategies"):
+        raise
+    raise ImportError(
+        f"another package's files stand among Palimpsest's in {__path__[0]} ({error}); install "
+        "palimpsest-bench into a virtual environment of its own",
+        name=__name__,
+    ) from error
 
 if TYPE_CHECKING:
     from strategies.ewc import EWC

@@ -35,14 +35,6 @@ def site(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def readme(monkeypatch):
-    monkeypatch.syspath_prepend(DOCS / "_ext")
-    import readme
-
-    return readme
-
-
 def sections(page):
     """The text of each section, by its anchor."""
     parts = re.split(r'<section id="([^"]+)">', page.read_text())
@@ -108,42 +100,3 @@ def test_pages_ask_for_nothing_from_outside(site):
         loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*", page.read_text())
         assert loaded
         assert not [tag for tag in loaded if re.search(r'(?:src|href)="(?:https?:)?//', tag)]
-
-
-TEXT = """# Name
-
-Intro with a [paper] and [its text][paper], and [a page](docs/page.md#there).
-
-## One
-
-```yaml
-# no heading
-## nor this
-```
-
-### Inner
-
-End.
-
-## Two
-
-More.
-
-[paper]: https://example.org/paper
-"""
-
-
-def test_a_section_of_the_readme_is_at_home_in_the_docs(readme):
-    assert readme.section(TEXT, "Name").strip() == (
-        "Intro with a [paper](https://example.org/paper) and "
-        "[its text](https://example.org/paper), and [a page](page.md#there)."
-    )
-    assert readme.section(TEXT, "One").strip() == (
-        "```yaml\n# no heading\n## nor this\n```\n\n## Inner\n\nEnd."
-    )
-    assert readme.section(TEXT, "Two").strip() == "More."
-
-
-def test_a_section_that_is_not_there_is_named_with_those_that_are(readme):
-    with pytest.raises(LookupError, match=r"no section 'Three'; it has 'Name', 'One', 'Two'"):
-        readme.section(TEXT, "Three")

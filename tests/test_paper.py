@@ -13,7 +13,7 @@ from benchmark.suite_loading import load_suite
 from configs.paper.figure3_loop import PAPER as FIGURE_3
 from configs.paper.figure3_loop import STEPS, Options, Row, harness_settings
 from configs.paper.figure3_search import COUNT, FOURTH, SEEDS, draw_settings, nearest, neighbours
-from reports.page.csv_rows import read_rows
+from reports.markdown.csv_rows import read_rows
 
 ROOT = Path(__file__).parents[1]
 PAPER = ROOT / "configs" / "paper"

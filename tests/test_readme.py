@@ -11,12 +11,14 @@ import yaml
 from benchmark.cli import main
 from benchmark.plugins import load_files
 from benchmark.suite_loading import load_suite
-from reports.cells import strength_text
-from reports.provenance import WPL_PAPER, citation
+from reports.runs.provenance import WPL_PAPER, citation
+from reports.wording.numbers import strength_text
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 PAGES = [README, ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+ARCHITECTURE = ROOT / "docs" / "architecture.md"
+PROGRAM = ROOT / "docs" / "avalanche-programs.md"
 QUICK = ROOT / "docs" / "images" / "quick.svg"
 NUMBER = r"\d[\d.]*(?:e-?\d+)?"
 AT_ONCE = {"run", "report", "new", "list", "show"}
@@ -128,7 +130,7 @@ def test_the_picture_of_quick_has_the_strengths_of_quick():
 
 
 def test_what_it_says_of_quick_is_of_its_strengths():
-    (said,) = re.findall(r"images/quick\.svg\)\n(.*?)\n## ", README.read_text(), re.DOTALL)
+    (said,) = re.findall(r"(`quick` takes .*?)\n## ", README.read_text(), re.DOTALL)
     plain = re.sub(r"[\d.]+[ \n]*%|\d+[ \n]points?", "", " ".join(said.split()))
     named = re.findall(rf"(?:\bat|\bstrengths?) ({NUMBER})\b|\b(\d+e\d+)\b", plain)
     assert named
@@ -136,7 +138,7 @@ def test_what_it_says_of_quick_is_of_its_strengths():
 
 
 def test_every_module_it_names_exists():
-    (tree,) = (text for text in blocks(README, "") if text.startswith("benchmark/"))
+    (tree,) = (text for text in blocks(ARCHITECTURE, "") if text.startswith("benchmark/"))
     folder = ""
     for line in tree.splitlines():
         name = line.split()[0]
@@ -146,9 +148,9 @@ def test_every_module_it_names_exists():
 
 def test_the_program_shows_what_protection_does(capsys):
     """The accuracies that it prints: fine-tuning forgets the first digits, WPL keeps them."""
-    (program,) = (code for code in blocks(README, "python") if "import Naive" in code)
-    exec(compile(program, "README.md", "exec"), {"__name__": "page"})
-    (shown,) = (text for text in blocks(README, "") if text.startswith("fine-tuning:"))
+    (program,) = (code for code in blocks(PROGRAM, "python") if "import Naive" in code)
+    exec(compile(program, PROGRAM.name, "exec"), {"__name__": "page"})
+    (shown,) = (text for text in blocks(PROGRAM, "") if text.startswith("fine-tuning:"))
     found, said = (
         {name: [int(value) for value in values] for name, *values in map(str.split, lines)}
         for lines in (
@@ -164,16 +166,20 @@ def test_the_program_shows_what_protection_does(capsys):
     assert plain[-1] > 85
 
 
-@pytest.mark.parametrize("name", ["mine", "inside", "negatives"])
-def test_the_suites_have_something_to_show(folder, capsys, name):
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [("mine", "../README.md"), ("inside", "suites.md"), ("negatives", "own-scenario.md")],
+)
+def test_the_suites_have_something_to_show(folder, capsys, name, page):
     """Models that learn, fine-tuning that forgets, and a penalty that removes some of it."""
-    write_files(README)
+    write_files(ROOT / "docs" / page)
     only = ["--strategies", "finetune,wpl,independent", "--set", "strategies.wpl.strengths=[100]"]
     (scenario,) = yaml.safe_load(Path(f"{name}.yaml").read_text())["scenarios"]
     plain = ["--set", "probes=[]", "--set", f"scenarios.{scenario}.curve.every=0"]
     with pytest.raises(SystemExit) as left:
         command = ["run", f"{name}.yaml", "--seeds", "2", "--workers", "1", "--json"]
-        main([*command, *only, *plain, "--plugin", "negatives.py"])
+        plugin = ["--plugin", "negatives.py"] if name == "negatives" else []
+        main([*command, *only, *plain, *plugin])
     assert left.value.code == 0
     runs = json.loads(capsys.readouterr().out)
     for seed in (0, 1):

@@ -1,6 +1,6 @@
 """``python -m benchmark.cli``, for where the command is not on the path."""
 
-from benchmark.cli import main
+from palimpsest_bench import main
 
 if __name__ == "__main__":
     main()

@@ -8,6 +8,15 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.inner_commands import list_app, new_app, show_app
+from benchmark.cli.options import (
+    DEFAULT_STORE,
+    JsonOption,
+    PluginOption,
+    StoreOption,
+    load_plugins,
+)
+
 app = typer.Typer(
     name="palimpsest",
     help="Compare methods against forgetting in networks whose models share parameters.",
@@ -16,23 +25,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-list_app = typer.Typer(help="List what there is.", no_args_is_help=True)
-show_app = typer.Typer(help="Show one thing in full.", no_args_is_help=True)
-new_app = typer.Typer(help="Write what there is to start from.", no_args_is_help=True)
 app.add_typer(list_app, name="list")
 app.add_typer(show_app, name="show")
 app.add_typer(new_app, name="new")
-
-StoreOption = Annotated[Path, typer.Option("--store", help="The results database.")]
-PluginOption = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--plugin", metavar="FILE.py", help="Adds strategies and scenarios; may be given again."
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-DEFAULT_STORE = Path("palimpsest.db")
 
 
 class FailOn(StrEnum):
@@ -48,13 +43,6 @@ def _version(value: bool) -> None:
 
         typer.echo(f"palimpsest {benchmark.__version__}")
         raise typer.Exit
-
-
-def _load(plugins: list[Path] | None) -> None:
-    if plugins:
-        from benchmark.plugins import load_files
-
-        load_files(plugins)
 
 
 @app.callback()
@@ -103,7 +91,7 @@ def run(
     """Carry out the runs of suites that the store does not have yet."""
     from benchmark.cli.run import RunOptions, run_suites
 
-    _load(plugin)
+    load_plugins(plugin)
     options = RunOptions(
         suites=suites,
         store=store,
@@ -226,7 +214,7 @@ def check(
     """Check the properties that every strategy must have; exit with 1 where one fails."""
     from benchmark.cli.check import check_strategies
 
-    _load(plugin)
+    load_plugins(plugin)
     raise typer.Exit(check_strategies(target, settings or [], as_json))
 
 
@@ -248,79 +236,3 @@ def speed(
     from benchmark.cli.speed import SpeedOptions, measure_speed
 
     measure_speed(SpeedOptions(repeats, settings or [], data_root, device, as_json))
-
-
-@new_app.command("strategy")
-def new_strategy(name: str) -> None:
-    """A strategy of your own that works at once, its test and a suite, in this folder."""
-    from benchmark.cli.new import new_strategy
-
-    new_strategy(name)
-
-
-@list_app.command("strategies")
-def list_strategies(plugin: PluginOption = None, as_json: JsonOption = False) -> None:
-    """The strategies that a suite can name."""
-    from benchmark.cli.listings import strategies
-
-    _load(plugin)
-    strategies(as_json)
-
-
-@list_app.command("scenarios")
-def list_scenarios(plugin: PluginOption = None, as_json: JsonOption = False) -> None:
-    """The scenario families that a suite can name."""
-    from benchmark.cli.listings import scenarios
-
-    _load(plugin)
-    scenarios(as_json)
-
-
-@list_app.command("probes")
-def list_probes(as_json: JsonOption = False) -> None:
-    """What a suite can ask to record of the inside of runs."""
-    from benchmark.cli.listings import probes
-
-    probes(as_json)
-
-
-@list_app.command("suites")
-def list_suites(as_json: JsonOption = False) -> None:
-    """The suites that come with Palimpsest."""
-    from benchmark.cli.listings import suites
-
-    suites(as_json)
-
-
-@list_app.command("runs")
-def list_runs(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
-    """The runs in a store."""
-    from benchmark.cli.listings import runs
-
-    runs(store, as_json)
-
-
-@show_app.command("strategy")
-def show_strategy(name: str, plugin: PluginOption = None) -> None:
-    """A strategy's purpose, source and settings."""
-    from benchmark.cli.listings import strategy
-
-    _load(plugin)
-    strategy(name)
-
-
-@show_app.command("scenario")
-def show_scenario(name: str, plugin: PluginOption = None) -> None:
-    """A scenario family's purpose and settings."""
-    from benchmark.cli.listings import scenario
-
-    _load(plugin)
-    scenario(name)
-
-
-@show_app.command("suite")
-def show_suite(name: str) -> None:
-    """The file of a suite that comes with Palimpsest."""
-    from benchmark.cli.listings import suite
-
-    suite(name)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from benchmark.archive import MAGIC, archive, check_pyarrow, is_marked
 from benchmark.errors import UserError
-from reports.files import Kind, Output, check_output, write_files
-from reports.merge import merge, read_stores
+from benchmark.files import Kind, Output, check_output, write_files
+from reports.runs.merge import merge, read_stores
 
 ARCHIVE = Kind("archive", re.compile(re.escape(MAGIC)), marked=is_marked)
 

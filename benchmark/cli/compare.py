@@ -15,10 +15,11 @@ from rich.text import Text
 from benchmark.cli.console import table_console
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import METRICS
-from reports.compare import Change, StoreComparison, Verdict, compare_stores
-from reports.formatting import several, spread
-from reports.merge import read_stores
-from reports.statistics import FEWEST_SEEDS
+from reports.analysis.changes import Change, StoreComparison, Verdict, compare_stores
+from reports.runs.merge import read_stores
+from reports.statistics.interval import FEWEST_SEEDS
+from reports.wording.numbers import spread
+from reports.wording.words import several
 
 FAILED = 1
 _SHOWN = {Verdict.UNDETERMINED: 30, Verdict.NOISE: 10, Verdict.EQUAL: 0}

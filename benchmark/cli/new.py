@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from benchmark.errors import UserError
+from benchmark.files import Output, write_files
 from benchmark.plugins.additions import NAME
-from reports.files import Output, write_files
 from strategies.registry import STRATEGIES
 
 _NAME, _CLASS = "my_reg", "MyReg"

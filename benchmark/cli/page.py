@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
-from reports.merge import merge, read_stores
+from reports.runs.merge import merge, read_stores
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ def make_page(options: PageOptions) -> None:
         UserError: A store is missing or named twice, the template asks for what is not there, or
             something cannot be written; then nothing is.
     """
-    from reports.files import Output, check_output, write_files
-    from reports.page.template import FIGURE, PAGE, write_page
+    from benchmark.files import Output, check_output, write_files
+    from reports.markdown.template import FIGURE, PAGE, write_page
 
     output, inputs = options.output, [options.template, *options.stores]
     check_output(output, PAGE, inputs)  # before the work, not only after it

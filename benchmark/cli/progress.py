@@ -16,6 +16,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from benchmark.jobs import Job
+from benchmark.running import Progress as News
 from benchmark.store import Record
 from benchmark.suite import Run
 
@@ -32,26 +34,24 @@ class Display(Protocol):
         traceback: TracebackType | None,
     ) -> None: ...
 
-    def under_way(self, run: Run, fraction: float) -> None:
-        """Tell how much of a run is done."""
-
-    def finished(self, record: Record) -> None:
-        """Tell that a run has ended."""
+    def tell(self, news: News) -> None:
+        """Show what has happened."""
 
 
-def make_display(total: int, done: int, *, quiet: bool) -> Display:
+def make_display(total: int, done: int, *, quiet: bool, with_suite: bool = False) -> Display:
     """Return the display that fits the output: progress goes to standard error.
 
     Args:
         total: Runs of the suite.
         done: How many the store had already.
         quiet: Show nothing.
+        with_suite: Name the suite of each run.
     """
     if quiet:
         return _Nothing()
     if sys.stderr.isatty():
-        return _Bars(total, done)
-    return _Lines(total, done)
+        return _Bars(total, done, with_suite)
+    return _Lines(with_suite)
 
 
 class _Nothing:
@@ -60,27 +60,26 @@ class _Nothing:
 
     def __exit__(self, *_: object) -> None: ...
 
-    def under_way(self, run: Run, fraction: float) -> None: ...
-
-    def finished(self, record: Record) -> None: ...
+    def tell(self, news: News) -> None: ...
 
 
 class _Lines(_Nothing):
-    """A line a finished run."""
+    """A line per finished run."""
 
-    def __init__(self, total: int, done: int) -> None:
-        self._total = total
-        self._done = done
+    def __init__(self, with_suite: bool) -> None:
+        self._with_suite = with_suite
 
-    def finished(self, record: Record) -> None:
-        self._done += 1
-        print(f"[{self._done}/{self._total}] {outcome(record)}", file=sys.stderr, flush=True)
+    def tell(self, news: News) -> None:
+        if news.record is not None:
+            line = outcome(news.record, with_suite=self._with_suite)
+            print(f"[{news.done}/{news.total}] {line}", file=sys.stderr, flush=True)
 
 
 class _Bars(_Nothing):
-    """A bar for the suite, with the time left, and one for each run under way."""
+    """A bar for all runs, with the time left, and one for each job under way."""
 
-    def __init__(self, total: int, done: int) -> None:
+    def __init__(self, total: int, done: int, with_suite: bool) -> None:
+        self._with_suite = with_suite
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -89,7 +88,7 @@ class _Bars(_Nothing):
             console=Console(stderr=True),
         )
         self._suite = self._progress.add_task("suite", total=total, completed=done)
-        self._runs: dict[str, TaskID] = {}
+        self._jobs: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -98,32 +97,54 @@ class _Bars(_Nothing):
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def under_way(self, run: Run, fraction: float) -> None:
-        if run.key not in self._runs:
-            self._runs[run.key] = self._progress.add_task(f"  {describe(run)}", total=100)
-        self._progress.update(self._runs[run.key], completed=round(100 * fraction))
+    def tell(self, news: News) -> None:
+        if news.record is None:
+            self._under_way(news.job, news.fraction)
+        else:
+            self._finished(news.record)
 
-    def finished(self, record: Record) -> None:
-        if record.key in self._runs:
-            self._progress.remove_task(self._runs.pop(record.key))
+    def _under_way(self, job: Job, fraction: float) -> None:
+        name = job[0].key
+        if name not in self._jobs:
+            more = f" and {len(job) - 1} more" if len(job) > 1 else ""
+            text = f"  {describe(job[0], with_suite=self._with_suite)}{more}"
+            self._jobs[name] = self._progress.add_task(text, total=100)
+        self._progress.update(self._jobs[name], completed=round(100 * fraction))
+
+    def _finished(self, record: Record) -> None:
+        if record.key in self._jobs:
+            self._progress.remove_task(self._jobs.pop(record.key))
         if record.status == "failed":
-            self._progress.console.print(outcome(record), markup=False)
+            line = outcome(record, with_suite=self._with_suite)
+            self._progress.console.print(line, markup=False)
         self._progress.advance(self._suite)
 
 
-def describe(run: Run | Record) -> str:
-    """Return a run in words: scenario, strategy, strength, seed."""
+def describe(run: Run | Record, *, with_suite: bool = False) -> str:
+    """Return a run in words: scenario, strategy, strength, seed.
+
+    Args:
+        run: What is described.
+        with_suite: Begin with the suite that asked for it first.
+    """
+    suite = f"{run.suite}: " if with_suite else ""
     strength = "" if run.strength is None else f" {run.strength:g}"
-    return f"{run.scenario} {run.strategy}{strength} seed {run.seed}"
+    return f"{suite}{run.scenario} {run.strategy}{strength} seed {run.seed}"
 
 
-def outcome(record: Record) -> str:
-    """Return a finished run in a line: what it was, what came out, how long it took."""
+def outcome(record: Record, *, with_suite: bool = False) -> str:
+    """Return a finished run in a line: what it was, what came out, how long it took.
+
+    Args:
+        record: The run.
+        with_suite: Name its suite, too.
+    """
+    what = describe(record, with_suite=with_suite)
     if record.status == "failed":
-        return f"failed {describe(record)}: {record.error}"
+        return f"failed {what}: {record.error}"
     shown = []
     for name in ("average_accuracy", "forgetting"):
         value = record.metrics.get(name)
         if value is not None:
             shown.append(f"{name.replace('_', ' ')} {100 * value:.1f} %")
-    return f"done {describe(record)}: {', '.join(shown)} ({record.seconds:.1f} s)"
+    return f"done {what}: {', '.join(shown)} ({record.seconds:.1f} s)"

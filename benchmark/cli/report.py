@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
-from reports.merge import merge, read_stores
+from reports.runs.merge import merge, read_stores
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ def make_report(options: ReportOptions) -> None:
         UserError: A store is missing, named twice or empty, a format is unknown, or something
             cannot be written; then nothing is.
     """
-    from reports.export import FIGURES, TABLES, Exports, check_formats
-    from reports.files import check_output
-    from reports.html import REPORT, write_report
+    from benchmark.files import check_output
+    from reports.formats.export import FIGURES, TABLES, Exports, check_formats
+    from reports.html.report import REPORT, write_report
 
     output = options.output
     tables = check_formats("--tables", options.tables, TABLES)

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from benchmark.cli.console import table_console
-from benchmark.cli.run import check_device
 from benchmark.data.catalog import data_root, is_there
+from benchmark.plan import check_device
 from benchmark.suite_loading import load_suite
 
 if TYPE_CHECKING:

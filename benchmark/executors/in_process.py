@@ -1,36 +1,74 @@
-"""Runs one after another in this process."""
+"""Jobs one after another in this process."""
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import warnings
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
+from benchmark.executors.executor import Report
+from benchmark.jobs import Job
 from benchmark.store import Record
-from benchmark.suite import Run
 
 
-def run_in_process(
-    runs: Sequence[Run], root: Path, report: Callable[[Run, float], None]
-) -> Iterator[Record]:
-    """Carry out runs, and return each as it ends.
+class InProcess:
+    """Carries out jobs in this process, with one thread, as a worker does.
+
+    Between jobs the process is what it was before: its threads, its warnings, and the random
+    numbers that it would draw next.
 
     Args:
-        runs: In this order.
         root: The folder that holds the data sets.
-        report: Told the fraction done of the run under way.
-
-    Yields:
-        The finished runs.
     """
-    logging.captureWarnings(capture=True)  # Avalanche's, several a run
-    import torch
 
-    from benchmark.runner import execute
+    workers = 1
 
-    torch.set_num_threads(1)  # as in a worker, so that the numbers are the same
-    with tempfile.TemporaryDirectory(prefix="palimpsest-") as scratch:
-        for run in runs:
-            report(run, 0.0)
-            yield execute(run, root, Path(scratch), lambda done, run=run: report(run, done))  # type: ignore[misc]
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._scratch = tempfile.TemporaryDirectory(prefix="palimpsest-")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._scratch.cleanup()
+
+    def execute(self, jobs: Sequence[Job], report: Report) -> Generator[list[Record], None, None]:
+        """Carry out jobs; see ``Executor``. None is ever lost: this process would be, too."""
+        for job in jobs:
+            report(job, 0.0)
+            yield self._one(job, report)
+
+    def _one(self, job: Job, report: Report) -> list[Record]:
+        with _as_in_a_worker(job):
+            from benchmark.runner import execute_job
+
+            scratch = Path(self._scratch.name)
+            return execute_job(job, self._root, scratch, lambda done: report(job, done))
+
+
+@contextmanager
+def _as_in_a_worker(job: Job) -> Iterator[None]:
+    """Make this process like a worker, and put everything back."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Avalanche's, several a run
+        import torch
+
+        from benchmark.generators import own_numbers
+
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)  # so that the numbers are the same
+        try:
+            with own_numbers(torch.device(job[0].spec["device"])):
+                yield
+        finally:
+            torch.set_num_threads(threads)

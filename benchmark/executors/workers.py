@@ -1,4 +1,4 @@
-"""Runs spread over worker processes, which import once, load data once and are reused.
+"""Jobs spread over worker processes, which import once, load data once and are reused.
 
 On Linux a fork server does the imports for all workers; data sets are shared through files in a
 scratch folder. A worker tells how far it is through a file of its own there, so that no message
@@ -15,90 +15,144 @@ import os
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from pathlib import Path
+from types import ModuleType, TracebackType
+from typing import Self
 
 from benchmark import plugins
-from benchmark.provenance import versions
+from benchmark.errors import UserError
+from benchmark.executors.executor import Lost, Report
+from benchmark.jobs import Job
 from benchmark.store import Record
-from benchmark.suite import Run
 
 _POLL_SECONDS = 0.2
 _PREPARATION = "benchmark.executors.worker_process"
+_KILLED = "its worker process was killed, most likely out of memory; try fewer workers"
+_IN_VAIN = 2
+"""How often all workers may end before any has begun a job."""
 
 
-def run_in_workers(
-    runs: Sequence[Run], root: Path, workers: int, report: Callable[[Run, float], None]
-) -> Iterator[Record]:
-    """Carry out runs in worker processes with one thread each, and return each as it ends.
+class WorkerProcesses:
+    """Carries out jobs in processes on this machine, with one thread each.
 
-    Where a process dies (out of memory, most often), the runs that were under way are tried
-    again one at a time; the one that kills its process again is recorded as failed.
+    Where a process dies (out of memory, most often), all processes end. The jobs that were under
+    way are lost, the others go on in new ones. Workers do not import the program that starts
+    them, so that scripts need no ``if __name__ == "__main__"``, and notebooks work.
 
     Args:
-        runs: Started in this order.
         root: The folder that holds the data sets.
         workers: How many processes.
-        report: Told the fraction done of every run under way, a few times a second.
-
-    Yields:
-        The finished runs, in the order in which they end.
     """
-    with tempfile.TemporaryDirectory(prefix="palimpsest-") as folder:
-        scratch = Path(folder)
-        left = {run.key: run for run in runs}
-        for record in _until_broken(list(runs), root, workers, scratch, report):
-            del left[record.key]
-            yield record
-        while left:  # a process died
-            suspects = [left.pop(key) for key in _under_way(scratch) if key in left]
-            suspects = suspects or [left.pop(next(iter(left)))]
-            for run in suspects:
-                records = list(_until_broken([run], root, 1, scratch, report))
-                yield records[0] if records else _died(run)
-            for record in _until_broken(list(left.values()), root, workers, scratch, report):
-                del left[record.key]
-                yield record
+
+    def __init__(self, root: Path, workers: int) -> None:
+        self._root = root
+        self._workers = workers
+        self._scratch = tempfile.TemporaryDirectory(prefix="palimpsest-")
+
+    @property
+    def workers(self) -> int:
+        """How many processes there are."""
+        return self._workers
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._scratch.cleanup()
+
+    def execute(
+        self, jobs: Sequence[Job], report: Report
+    ) -> Generator[list[Record] | Lost, None, None]:
+        """Carry out jobs; see ``Executor``.
+
+        Raises:
+            UserError: This process may not start others, or workers do not start.
+        """
+        _check_may_start()
+        left = {_name(job): job for job in jobs}
+        in_vain = 0
+        while left:
+            before = len(left)
+            with contextlib.closing(self._until_broken(list(left.values()), report)) as results:
+                for records in results:
+                    del left[records[0].key]
+                    yield records
+            suspects = [key for key in self._under_way() if key in left]
+            for key in suspects:
+                yield Lost(left.pop(key), _KILLED)
+            in_vain = in_vain + 1 if left and len(left) == before else 0
+            if in_vain == _IN_VAIN:
+                raise UserError(
+                    "worker processes end as soon as they start; with one worker everything runs "
+                    "in this process, which shows why (--workers 1, or workers=1 in Python)"
+                )
+
+    def _until_broken(
+        self, jobs: Sequence[Job], report: Report
+    ) -> Generator[list[Record], None, None]:
+        """Yield finished jobs; end early, without an exception, when a process dies."""
+        scratch = Path(self._scratch.name)
+        for file in scratch.glob("*.progress"):
+            file.unlink()
+        by_name = {_name(job): job for job in jobs}
+        others = set(multiprocessing.active_children())
+        own = others
+        pool = ProcessPoolExecutor(
+            min(self._workers, len(jobs)),
+            mp_context=_context(),
+            initializer=_start_worker,
+            initargs=(scratch, plugins.loaded()),
+        )
+        try:
+            with _without_main():  # processes start while jobs are handed over
+                left = {pool.submit(_execute, job, self._root, scratch) for job in jobs}
+                own = set(multiprocessing.active_children())
+            while left:
+                done, left = wait(left, _POLL_SECONDS, FIRST_COMPLETED)
+                for future in done:
+                    yield future.result()
+                for name, fraction in self._under_way().items():
+                    report(by_name[name], fraction)
+        except BrokenProcessPool:
+            return
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for process in own - others:
+                process.terminate()
+
+    def _under_way(self) -> dict[str, float]:
+        """The fraction done of the jobs that workers have in hand, by name."""
+        found = {}
+        for file in Path(self._scratch.name).glob("*.progress"):
+            with contextlib.suppress(OSError, ValueError):  # just being written or removed
+                name, fraction = file.read_text().split()
+                found[name] = float(fraction)
+        return found
 
 
-def _until_broken(
-    runs: list[Run],
-    root: Path,
-    workers: int,
-    scratch: Path,
-    report: Callable[[Run, float], None],
-) -> Iterator[Record]:
-    """Yield finished runs; end early, without an exception, when a process dies."""
-    if not runs:
-        return
-    for file in scratch.glob("*.progress"):
-        file.unlink()
-    by_key = {run.key: run for run in runs}
-    pool = ProcessPoolExecutor(
-        min(workers, len(runs)),
-        mp_context=_context(),
-        initializer=_start_worker,
-        initargs=(scratch, plugins.loaded()),
-    )
-    try:
-        open_futures: set[Future[Record]] = {
-            pool.submit(_execute, run, root, scratch) for run in runs
-        }
-        while open_futures:
-            done, open_futures = wait(open_futures, _POLL_SECONDS, FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-            for key, fraction in _under_way(scratch).items():
-                report(by_key[key], fraction)
-    except BrokenProcessPool:
-        return
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in multiprocessing.active_children():
-            process.terminate()
+def _name(job: Job) -> str:
+    return job[0].key
+
+
+def _check_may_start() -> None:
+    process = multiprocessing.current_process()
+    advice = "with one worker everything runs in this process (--workers 1, or workers=1 in Python)"
+    if process.daemon:
+        raise UserError(f"this process is a worker itself and may not start others; {advice}")
+    if getattr(process, "_inheriting", False):
+        raise UserError(
+            "this program is being imported by a process that it starts itself; put what it does "
+            f'under if __name__ == "__main__", or {advice}'
+        )
 
 
 def _context() -> BaseContext:
@@ -108,8 +162,24 @@ def _context() -> BaseContext:
     context.set_forkserver_preload([_PREPARATION])
     # A process that does nothing, for which the imports are waited: an interrupt meanwhile leaves
     # no worker half started.
-    context.Process(target=os.getpid).start()
+    with _without_main():
+        context.Process(target=os.getpid).start()
     return context
+
+
+@contextlib.contextmanager
+def _without_main() -> Iterator[None]:
+    """Let processes start that do not import the program which starts them.
+
+    They need nothing of it, and where it has no ``if __name__ == "__main__"`` it would run again in
+    each of them. Python tells a process what to import by the module that is ``__main__``.
+    """
+    program = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = program
 
 
 def _start_worker(scratch: Path, known: plugins.Loaded) -> None:
@@ -129,37 +199,18 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _execute(run: Run, root: Path, scratch: Path) -> Record:
-    from benchmark.runner import execute
+def _execute(job: Job, root: Path, scratch: Path) -> list[Record]:
+    from benchmark.runner import execute_job
 
     file = scratch / f"{os.getpid()}.progress"
 
     def progress(fraction: float) -> None:
-        file.write_text(f"{run.key} {fraction}")
+        file.write_text(f"{_name(job)} {fraction}")
 
     progress(0.0)
-    record = execute(run, root, scratch, progress)
+    records = execute_job(job, root, scratch, progress)
     file.unlink()
     # Scenario and strategy refer to each other: left to chance, the tensors of several runs would
     # stay, which are gigabytes where every model has data of its own.
     gc.collect()
-    return record
-
-
-def _under_way(scratch: Path) -> dict[str, float]:
-    """The fraction done of the runs that workers have in hand, by key."""
-    found = {}
-    for file in scratch.glob("*.progress"):
-        with contextlib.suppress(OSError, ValueError):  # just being written or removed
-            key, fraction = file.read_text().split()
-            found[key] = float(fraction)
-    return found
-
-
-def _died(run: Run) -> Record:
-    return Record(
-        **run.cell(),
-        status="failed",
-        error="its worker process was killed, most likely for want of memory; try fewer --workers",
-        versions=versions(),
-    )
+    return records

@@ -220,7 +220,10 @@ MISTAKES = [
     (["run", "small.yaml", "--strategies", "wlp"], "did you mean 'wpl'?"),
     (["run", "small.yaml", "--seeds", "many"], "--seeds many"),
     (["run", "small.yaml", "--device", "tpu"], "expected cpu, cuda"),
-    (["run", "small.yaml", "--device", "cuda:99"], "--device cpu"),
+    (
+        ["run", "small.yaml", "--device", "cuda:99"],
+        "finds no such device here; choose cpu",
+    ),
     (["run", "small.yaml", "--store", "no/folder/r.db"], "is not there"),
     (["run", "small.yaml", "--store", "small.yaml"], "not a Palimpsest store"),
     (["run", "small.yaml", "--workers", "0"], "--workers"),
@@ -248,7 +251,7 @@ MISTAKES = [
 def test_a_mistake_exits_with_2_and_writes_nothing(
     suite, tmp_path, capsys, monkeypatch, arguments, message
 ):
-    monkeypatch.setattr("benchmark.cli.run.require", lambda name, root: None)
+    monkeypatch.setattr("benchmark.plan.require", lambda name, root: None)
     (tmp_path / "avalanche.yaml").write_text(SUITE.replace("finetune:", "'avalanche:LwG':"))
     theirs = "theirs:\n    strategy: avalanche:LwF\n    arguments: {alhpa: 1}"
     (tmp_path / "arguments.yaml").write_text(SUITE.replace("finetune: {}", theirs))

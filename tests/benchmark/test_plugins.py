@@ -15,7 +15,7 @@ from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.scenarios import FAMILIES
 from benchmark.store import Record
 from benchmark.suite_loading import load_suite
-from reports.suite_text import suite_files
+from reports.runs.suite_text import suite_files
 from strategies.registry import STRATEGIES
 
 LIGHT = """\

@@ -1,6 +1,7 @@
 """Worker processes: how they start, and what happens when one of them dies."""
 
 import gc
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -8,13 +9,14 @@ import sys
 import threading
 import time
 import weakref
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmark.cli.run import _ordered
+from benchmark.errors import UserError
 from benchmark.executors import workers
+from benchmark.executors.carry_out import carry_out
+from benchmark.jobs import Job
 from benchmark.plugins import Loaded
 from benchmark.store import Record
 from benchmark.suite import Run
@@ -27,8 +29,9 @@ def a_run(name: str) -> Run:
     return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
 
 
-def pretend(run: Run, root: Path, scratch: Path) -> Record:
-    """Stands in for a run: ends well, or kills the process it is in."""
+def pretend(job: Job, root: Path, scratch: Path) -> list[Record]:
+    """Stands in for a job of one run: ends well, or kills the process it is in."""
+    (run,) = job
     (scratch / f"{os.getpid()}.progress").write_text(f"{run.key} 0.5")
     if run.key.startswith("deadly") or (
         run.key.startswith("once") and not (scratch / run.key).exists()
@@ -36,7 +39,7 @@ def pretend(run: Run, root: Path, scratch: Path) -> Record:
         (scratch / run.key).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     (scratch / f"{os.getpid()}.progress").unlink()
-    return Record(**run.cell(), status="done", error=None)
+    return [Record(**run.cell(), status="done", error=None)]
 
 
 def start(scratch: Path, known: Loaded) -> None:
@@ -44,8 +47,13 @@ def start(scratch: Path, known: Loaded) -> None:
     threading.Thread(target=workers._end_with_parent, daemon=True).start()
 
 
-def busy(run: Run, root: Path, scratch: Path) -> None:
-    """Stands in for a long run."""
+def never(scratch: Path, known: Loaded) -> None:
+    """Stands in for the start of a worker, and fails."""
+    raise RuntimeError("no")
+
+
+def busy(job: Job, root: Path, scratch: Path) -> None:
+    """Stands in for a long job."""
     (root / str(os.getpid())).touch()
     time.sleep(120)
 
@@ -60,7 +68,9 @@ def without_torch(monkeypatch):
 def outcome(*names):
     told = []
     runs = [a_run(name) for name in names]
-    records = list(workers.run_in_workers(runs, ROOT, 2, lambda run, done: told.append(run.key)))
+    with workers.WorkerProcesses(ROOT, 2) as executor:
+        records = list(carry_out(runs, executor, lambda job, done: told.append(job[0].key)))
+    assert {*told} <= {*names}
     assert sorted(r.key for r in records) == sorted(names)
     return {record.key: record for record in records}
 
@@ -90,11 +100,64 @@ def test_several_deadly_runs_do_not_stop_the_suite():
     assert {r.status for k, r in records.items() if k.startswith("deadly")} == {"failed"}
 
 
-def test_the_first_run_of_a_scenario_and_seed_starts_well_before_the_others():
-    names = [f"{seed}{letter}" for seed in range(4) for letter in "abc"]
-    runs = [replace(a_run(name), seed=int(name[0])) for name in names]
-    ordered = [run.key for run in _ordered(runs, workers=2)]
-    assert ordered == ["0a", "1a", "0b", "0c", "2a", "1b", "1c", "3a", "2b", "2c", "3b", "3c"]
+def test_workers_that_never_start_are_told_once_and_no_run_is_called_failed(monkeypatch):
+    monkeypatch.setattr(workers, "_start_worker", never)
+    with pytest.raises(UserError, match=r"end as soon as they start.*workers=1"):
+        outcome("one", "two")
+
+
+@pytest.mark.parametrize(
+    ("state", "said"), [("daemon", "is a worker itself"), ("_inheriting", "imported by a process")]
+)
+def test_a_process_that_may_not_start_others_is_told(monkeypatch, state, said):
+    class Process:
+        daemon = state == "daemon"
+        _inheriting = state == "_inheriting"
+
+    monkeypatch.setattr(multiprocessing, "current_process", Process)
+    with pytest.raises(UserError, match=rf"{said}.*workers=1"):
+        outcome("one", "two")
+
+
+def test_processes_of_the_user_are_left_alone():
+    own = multiprocessing.get_context("spawn").Process(target=time.sleep, args=(60,))
+    own.start()
+    try:
+        outcome("one", "two")
+        assert own.is_alive()
+    finally:
+        own.terminate()
+        own.join()
+
+
+PROGRAM = """\
+import sys
+from test_workers import Path, carry_out, a_run, pretend, start, workers
+print("the program")
+workers._execute, workers._start_worker, workers._PREPARATION = pretend, start, "os"
+with workers.WorkerProcesses(Path("/nowhere"), 2) as executor:
+    records = list(carry_out([a_run("a"), a_run("b")], executor, lambda *_: None))
+print(*sorted(record.status for record in records))
+"""
+
+
+@pytest.mark.parametrize("how", ["script", "standard input", "module"])
+def test_a_program_without_a_guard_runs_once(tmp_path, how):
+    """Workers do not import what started them, which would start them again."""
+    (tmp_path / "program.py").write_text(PROGRAM)
+    arguments = {"script": [tmp_path / "program.py"], "module": ["-m", "program"]}.get(how, [])
+    paths = [str(tmp_path), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    told = subprocess.run(
+        [sys.executable, *arguments],
+        input=PROGRAM if how == "standard input" else None,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert told.stdout.splitlines() == ["the program", "done done"], told.stderr
 
 
 def test_the_preparation_leaves_a_process_that_may_be_forked():
@@ -129,10 +192,11 @@ def wait_until(condition) -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_its_parent(tmp_path, how):
     program = (
-        "from test_workers import Path, a_run, busy, start, workers\n"
+        "from test_workers import Path, a_run, busy, carry_out, start, workers\n"
         "workers._execute, workers._start_worker, workers._PREPARATION = busy, start, 'os'\n"
         f"runs, root = [a_run('a'), a_run('b')], Path({str(tmp_path)!r})\n"
-        "list(workers.run_in_workers(runs, root, 2, lambda *_: None))\n"
+        "with workers.WorkerProcesses(root, 2) as executor:\n"
+        "    list(carry_out(runs, executor, lambda *_: None))\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", program], cwd=Path(__file__).parent, stderr=subprocess.DEVNULL
@@ -154,15 +218,15 @@ def test_nothing_of_a_run_stays_in_its_worker(monkeypatch, tmp_path):
 
     left = []
 
-    def execute(run, root, scratch, progress):
+    def execute_job(job, root, scratch, progress):
         left.append(weakref.ref(Scenario()))
-        return Record(**run.cell(), status="done", error=None)
+        return [Record(**run.cell(), status="done", error=None) for run in job]
 
     monkeypatch.undo()
-    monkeypatch.setattr("benchmark.runner.execute", execute)
+    monkeypatch.setattr("benchmark.runner.execute_job", execute_job)
     gc.disable()
     try:
-        workers._execute(a_run("one"), ROOT, tmp_path)
+        workers._execute((a_run("one"),), ROOT, tmp_path)
     finally:
         gc.enable()
     assert left[0]() is None

@@ -14,9 +14,9 @@ from rich_store import rich_store
 
 from benchmark.metrics import METRICS, NEEDS_REFERENCE, own_metrics, paired_metrics
 from benchmark.store import Record
-from reports.cells import group
-from reports.plot import Plot
-from reports.sections import sections
+from reports.figures.plot import Plot
+from reports.html.sections import sections
+from reports.runs.cells import group
 
 STEPS = [*range(51), *range(100, 1501, 50)]
 REGULARIZERS = ("ewc", "wpl")

@@ -22,8 +22,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from reports.plot import Plot
-from reports.style import figure_settings
+from reports.figures.plot import Plot
+from reports.figures.style import figure_settings
 
 SLACK = 1.0
 

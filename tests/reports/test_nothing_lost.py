@@ -257,8 +257,8 @@ def test_empty_files_and_those_of_earlier_versions_are_written_over(place, start
 
 
 def test_the_page_in_the_documentation_can_be_made_again(tmp_path):
-    from reports.page.template import FIGURE as figure
-    from reports.page.template import PAGE as page
+    from reports.markdown.template import FIGURE as figure
+    from reports.markdown.template import PAGE as page
 
     assert page.has(ROOT / "docs" / "reproduction.md")
     assert not page.has(ROOT / "docs" / "speed.md")
@@ -320,7 +320,7 @@ def test_a_full_disk_leaves_everything_as_it_was(place, capsys, arguments, limit
 
 def test_a_full_disk_keeps_the_runs_that_were_stored(place, capsys, monkeypatch, record):
     runs = [record([[0.5]], strategy="ewc"), record([[0.5]], strategy="si", error="x" * 100_000)]
-    monkeypatch.setattr("benchmark.cli.run._execute", lambda *_: iter(runs))
+    monkeypatch.setattr("benchmark.running.carry_out", lambda *_: iter(runs))
     with full_beyond(60_000):
         assert command("run", "small.yaml", "--store", "runs.db", "--quiet") == 2
     err = capsys.readouterr().err
@@ -484,7 +484,7 @@ def test_a_store_of_an_earlier_version_is_read_as_it_is(place, arguments):
     ],
 )
 def test_what_is_forbidden_is_said(unprivileged, capsys, monkeypatch, forbid, arguments, message):
-    monkeypatch.setattr("benchmark.cli.run._execute", lambda *_: pytest.fail("trained in vain"))
+    monkeypatch.setattr("benchmark.running.carry_out", lambda *_: pytest.fail("trained in vain"))
     Path("old.html").write_text(OLD_REPORT)
     name, _, mode = forbid.partition(":")
     capsys.readouterr()

@@ -1,0 +1,93 @@
+"""The commands inside ``palimpsest list``, ``show`` and ``new``."""
+
+from __future__ import annotations
+
+import typer
+
+from benchmark.cli.options import (
+    DEFAULT_STORE,
+    JsonOption,
+    PluginOption,
+    StoreOption,
+    load_plugins,
+)
+
+list_app = typer.Typer(help="List what there is.", no_args_is_help=True)
+show_app = typer.Typer(help="Show one thing in full.", no_args_is_help=True)
+new_app = typer.Typer(help="Write what there is to start from.", no_args_is_help=True)
+
+
+@new_app.command("strategy")
+def new_strategy(name: str) -> None:
+    """A strategy of your own that works at once, its test and a suite, in this folder."""
+    from benchmark.cli.new import new_strategy
+
+    new_strategy(name)
+
+
+@list_app.command("strategies")
+def list_strategies(plugin: PluginOption = None, as_json: JsonOption = False) -> None:
+    """The strategies that a suite can name."""
+    from benchmark.cli.listings import strategies
+
+    load_plugins(plugin)
+    strategies(as_json)
+
+
+@list_app.command("scenarios")
+def list_scenarios(plugin: PluginOption = None, as_json: JsonOption = False) -> None:
+    """The scenario families that a suite can name."""
+    from benchmark.cli.listings import scenarios
+
+    load_plugins(plugin)
+    scenarios(as_json)
+
+
+@list_app.command("probes")
+def list_probes(as_json: JsonOption = False) -> None:
+    """What a suite can ask to record of the inside of runs."""
+    from benchmark.cli.listings import probes
+
+    probes(as_json)
+
+
+@list_app.command("suites")
+def list_suites(as_json: JsonOption = False) -> None:
+    """The suites that come with Palimpsest."""
+    from benchmark.cli.listings import suites
+
+    suites(as_json)
+
+
+@list_app.command("runs")
+def list_runs(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+    """The runs in a store."""
+    from benchmark.cli.listings import runs
+
+    runs(store, as_json)
+
+
+@show_app.command("strategy")
+def show_strategy(name: str, plugin: PluginOption = None) -> None:
+    """A strategy's purpose, source and settings."""
+    from benchmark.cli.listings import strategy
+
+    load_plugins(plugin)
+    strategy(name)
+
+
+@show_app.command("scenario")
+def show_scenario(name: str, plugin: PluginOption = None) -> None:
+    """A scenario family's purpose and settings."""
+    from benchmark.cli.listings import scenario
+
+    load_plugins(plugin)
+    scenario(name)
+
+
+@show_app.command("suite")
+def show_suite(name: str) -> None:
+    """The file of a suite that comes with Palimpsest."""
+    from benchmark.cli.listings import suite
+
+    suite(name)

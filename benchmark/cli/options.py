@@ -1,0 +1,27 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+StoreOption = Annotated[Path, typer.Option("--store", help="The results database.")]
+PluginOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin", metavar="FILE.py", help="Adds strategies and scenarios; may be given again."
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+DEFAULT_STORE = Path("palimpsest.db")
+
+
+def load_plugins(plugins: list[Path] | None) -> None:
+    """Load the files of ``--plugin``, if there are any."""
+    if plugins:
+        from benchmark.plugins import load_files
+
+        load_files(plugins)

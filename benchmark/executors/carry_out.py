@@ -1,0 +1,50 @@
+"""Runs through an executor: their order, and what is tried again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+
+from benchmark.executors.executor import Executor, Lost, Report
+from benchmark.first_model.order import first_models_first
+from benchmark.jobs import jobs_of
+from benchmark.provenance import versions
+from benchmark.store import Record
+from benchmark.suite import Run
+
+
+def carry_out(runs: Sequence[Run], executor: Executor, report: Report) -> Iterator[Record]:
+    """Carry out runs; yield each as it ends.
+
+    Jobs that were lost are tried again when all others have ended, one run at a time, so that none
+    suffers from another. A run that is lost again is recorded as failed.
+
+    Args:
+        runs: What to do.
+        executor: What carries it out, ready.
+        report: Told how far each job is.
+
+    Yields:
+        One record per run, in the order in which they end.
+
+    Raises:
+        UserError: The executor cannot carry out anything here.
+    """
+    lost: list[Lost] = []
+    jobs = first_models_first(jobs_of(runs), executor.workers)
+    with closing(executor.execute(jobs, report)) as results:
+        for result in results:
+            if isinstance(result, Lost):
+                lost.append(result)
+            else:
+                yield from result
+    for run in [run for each in lost for run in each.job]:
+        (again,) = executor.execute([(run,)], report)
+        if isinstance(again, Lost):
+            yield _failed(run, again.reason)
+        else:
+            yield from again
+
+
+def _failed(run: Run, reason: str) -> Record:
+    return Record(**run.cell(), status="failed", error=reason, versions=versions())

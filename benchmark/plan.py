@@ -1,0 +1,130 @@
+"""What is to be done for suites: the runs that a store does not have yet.
+
+Everything is checked here before anything trains.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.archive import is_archive
+from benchmark.data.catalog import data_root, require
+from benchmark.errors import UserError
+from benchmark.store import Store
+from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The runs of suites, and what it takes to carry out those that are missing.
+
+    Attributes:
+        runs: All that the suites ask for, each once.
+        todo: Those of them that the store does not have, or has as failed.
+        store: The results database, which need not be there yet.
+        root: The folder that holds the data sets.
+        workers: How many jobs are carried out at a time.
+    """
+
+    runs: tuple[Run, ...]
+    todo: tuple[Run, ...]
+    store: Path
+    root: Path
+    workers: int
+
+
+def make_plan(
+    suites: Sequence[Suite],
+    store: Path,
+    *,
+    device: str = "cpu",
+    workers: int | None = None,
+    root: Path | None = None,
+    fetch: bool = True,
+) -> Plan:
+    """Check what suites need, and compare them with what a store has. Nothing is written there.
+
+    Args:
+        suites: Where several ask for one run, it is the first one's.
+        store: The results database.
+        device: As torch spells it.
+        workers: How many jobs at a time; ``None`` for one per core.
+        root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
+            user's cache.
+        fetch: Get data sets that are not there, where they can be had; and refuse to go on without.
+
+    Raises:
+        UserError: Anything the user has to mend.
+    """
+    root = data_root(root).resolve()
+    check_device(device)
+    if workers is not None and workers < 1:
+        raise UserError(f"workers: expected 1 or more, got {workers}")
+    for suite in suites:
+        _check_avalanche(suite)
+    finished = _finished(store)
+    if fetch:
+        for name in sorted({name for suite in suites for name in suite.data_sets()}):
+            require(name, root)
+    for suite in suites:
+        suite.check_data(root)
+    asked = [run for suite in suites for run in suite.runs(device, root)]
+    runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
+    todo = [run for run in runs if finished.get(run.key) != "done"]
+    workers = workers or min(os.cpu_count() or 1, max(1, len(todo)))
+    return Plan(tuple(runs), tuple(todo), store, root, workers)
+
+
+def check_device(device: str) -> None:
+    """Refuse a device that torch does not find.
+
+    Raises:
+        UserError: Says what was expected.
+    """
+    kind, _, index = device.partition(":")
+    if kind not in {"cpu", "cuda"} or (index and not index.isdigit()):
+        raise UserError(f"device {device}: expected cpu, cuda or cuda:NUMBER")
+    if kind == "cpu":
+        return
+    import torch
+
+    if int(index or 0) >= torch.cuda.device_count():
+        raise UserError(f"device {device}: torch finds no such device here; choose cpu")
+
+
+def _finished(store: Path) -> dict[str, str]:
+    """The status of the runs that a store has, which need not be there yet."""
+    if not store.parent.is_dir():
+        raise UserError(f"{store}: the folder {store.parent} is not there; make it first")
+    if is_archive(store):
+        raise UserError(
+            f"{store}: an archive is for reading, and runs are kept in a database; name one, such "
+            "as runs.db"
+        )
+    if not store.exists():
+        return {}
+    with Store(store) as opened:
+        return opened.statuses()
+
+
+def _check_avalanche(suite: Suite) -> None:
+    """Check the strategies that are classes of Avalanche's; importing it takes seconds."""
+    for strategy in suite.strategies.values():
+        if strategy.kind.startswith(AVALANCHE):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of Avalanche's imports
+                from benchmark.avalanche_strategies import WrongArgumentError, check_arguments
+
+            assert isinstance(strategy.settings, AvalancheSettings)
+            path = ("strategies", strategy.name)
+            try:
+                check_arguments(strategy.kind, strategy.settings.arguments)
+            except WrongArgumentError as error:
+                place = (*path, "arguments", error.argument)
+                raise suite.source.error(place, str(error)) from None
+            except UserError as error:
+                raise suite.source.error((*path, "strategy"), str(error)) from None

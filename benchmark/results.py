@@ -1,0 +1,69 @@
+"""Finished runs in Python: as records, or as a pandas frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from benchmark.archive import read_runs
+from benchmark.store import Record
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True, repr=False)
+class Results:
+    """Finished runs, as they were when they were read.
+
+    Attributes:
+        path: The results database or archive that they are from.
+        records: One per run, in a stable order, their metrics complete.
+    """
+
+    path: Path
+    records: tuple[Record, ...]
+
+    @property
+    def failed(self) -> tuple[Record, ...]:
+        """The runs that failed."""
+        return tuple(record for record in self.records if record.status == "failed")
+
+    def frame(self, by: Literal["run", "model"] = "run") -> pd.DataFrame:
+        """Return the runs as a tidy table, numbers as numbers; what is not known is missing.
+
+        Args:
+            by: ``run``: a row per run, with its metrics (fractions) and what it took. ``model``: a
+                row per run and model, with the model's accuracies and its training; runs that
+                failed have none.
+
+        Raises:
+            ValueError: ``by`` is neither.
+        """
+        from benchmark.frame import frame
+
+        return frame(self.records, by)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __repr__(self) -> str:
+        failed = f", {len(self.failed)} of them failed" if self.failed else ""
+        return f"<{len(self)} runs of {self.path}{failed}>"
+
+
+def open_store(path: Path | str) -> Results:
+    """Read all runs of a results database, or of an archive (``palimpsest archive``).
+
+    Args:
+        path: The file; it stays as it is.
+
+    Raises:
+        UserError: It is missing, damaged, no store, or of a newer version.
+    """
+    return Results(Path(path), tuple(read_runs(Path(path))))

@@ -1,0 +1,118 @@
+"""Carrying out suites from Python; the command ``palimpsest run`` prints what this does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.executors.carry_out import carry_out
+from benchmark.executors.local import local_executor
+from benchmark.jobs import Job
+from benchmark.plan import Plan, make_plan
+from benchmark.results import Results
+from benchmark.store import Record, Store
+from benchmark.suite import Suite
+from benchmark.suite_loading import SuiteLike, load_suite
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What has happened while suites run: a run has ended, or a job is so far.
+
+    Attributes:
+        done: How many runs have ended, those that the store had before included.
+        total: How many the suites have.
+        record: The run that has ended; ``None`` where a job is under way.
+        job: The runs that are trained together, of which this tells.
+        fraction: Of the job that is done, from 0 to 1.
+    """
+
+    done: int
+    total: int
+    record: Record | None
+    job: Job
+    fraction: float
+
+
+Watcher = Callable[[Progress], None]
+"""Told of progress, in the thread that runs the suite; what it raises ends the suite."""
+
+
+def run_suite(
+    *suites: Suite | SuiteLike,
+    store: Path | str = "palimpsest.db",
+    device: str = "cpu",
+    workers: int | None = None,
+    data_root: Path | str | None = None,
+    plugins: Iterable[Path | str] = (),
+    progress: Watcher | None = None,
+) -> Results:
+    """Carry out the runs of suites that a store does not have yet, and return all of them.
+
+    A run is in the store as soon as it has ended, so that an interrupt (``KeyboardInterrupt``)
+    loses none: the same call goes on from there. Nothing is printed.
+
+    Args:
+        *suites: What ``load_suite`` returns or takes.
+        store: The results database, made where there is none.
+        device: As torch spells it: ``cpu``, ``cuda``, ``cuda:1``.
+        workers: How many worker processes; one runs everything in this process. ``None``: one per
+            core.
+        data_root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
+            user's cache.
+        plugins: Python files that add strategies and scenarios.
+        progress: Told what happens meanwhile.
+
+    Returns:
+        The suites' runs, those that the store had before included. Runs that have failed are among
+        them (``Results.failed``) and are tried again next time.
+
+    Raises:
+        UserError: Anything the user has to mend. If it is found before the first run, nothing was
+            written.
+    """
+    if plugins:
+        from benchmark.plugins import load_files
+
+        load_files([Path(file) for file in plugins])
+    plan = make_plan(
+        [suite if isinstance(suite, Suite) else load_suite(suite) for suite in suites],
+        Path(store),
+        device=device,
+        workers=workers,
+        root=None if data_root is None else Path(data_root),
+    )
+    return carry_out_plan(plan, progress)
+
+
+def carry_out_plan(plan: Plan, progress: Watcher | None = None) -> Results:
+    """Carry out the runs of a plan that are missing, and return all of its runs.
+
+    Args:
+        plan: What ``make_plan`` returned.
+        progress: Told what happens meanwhile.
+
+    Raises:
+        UserError: A run cannot be written, or workers cannot start; the runs before are kept.
+    """
+    with Store(plan.store, create=bool(plan.todo)) as store:
+        if plan.todo:
+            _carry_out(plan, store, progress or (lambda news: None))
+        records = store.records([run.key for run in plan.runs])
+    return Results(plan.store, tuple(records))
+
+
+def _carry_out(plan: Plan, store: Store, progress: Watcher) -> None:
+    total = len(plan.runs)
+    done = total - len(plan.todo)
+    runs = {run.key: run for run in plan.todo}
+
+    def report(job: Job, fraction: float) -> None:
+        progress(Progress(done, total, None, job, fraction))
+
+    with local_executor(plan.root, plan.workers) as executor:
+        for record in carry_out(plan.todo, executor, report):
+            store.put(record)
+            done += 1
+            progress(Progress(done, total, record, (runs[record.key],), 1.0))

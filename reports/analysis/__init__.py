@@ -1,0 +1,1 @@
+"""What the runs show: strengths that were chosen, rankings, frontiers, and what went wrong."""

@@ -1,0 +1,203 @@
+"""What to keep in mind: the weaknesses of exactly these runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from benchmark.metrics import LEAST_FORGETTING, NEEDS_REFERENCE
+from reports.analysis.breakdown import breakdown_sentences
+from reports.analysis.choice import Choice, budgets
+from reports.analysis.coincidence import coincidence_sentences
+from reports.analysis.instability import instability_sentences
+from reports.analysis.ranking import Standing
+from reports.runs.cells import FINETUNE, Cell, by_scenario
+from reports.statistics.collapse import GAP
+from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS
+from reports.statistics.pairs import Comparison
+from reports.statistics.ratio import NOTHING
+from reports.wording.numbers import strength_text
+from reports.wording.words import ranges, several
+
+ENOUGH_SEEDS = 5
+
+_MEANS = ("stability", "learning_accuracy", "average_accuracy", "forgetting")
+
+
+def caveats(
+    cells: Sequence[Cell], choices: Sequence[Choice], standings: Sequence[Standing]
+) -> list[str]:
+    """Say what weakens the conclusions of exactly these runs.
+
+    Args:
+        cells: All of a report.
+        choices: What ``cross_fitting.choose`` found for them.
+        standings: What ``ranking.ranking`` made of these.
+    """
+    found: dict[str, list[str]] = {}
+    for scenario, members in by_scenario(cells).items():
+        own = [choice for choice in choices if choice.scenario == scenario]
+        done = [cell for cell in members if cell.done]
+        for text in (
+            *breakdown_sentences(members),
+            *instability_sentences(done),
+            *_scenario_caveats(done),
+            *_choice_caveats(own),
+            *_test_caveats([s for s in standings if s.scenarios == (scenario,)]),
+            *coincidence_sentences(members),
+        ):
+            found.setdefault(text, []).append(scenario)
+    grouped = [f"{'; '.join(scenarios)}: {text}" for text, scenarios in found.items()]
+    return [*_run_caveats(cells), *grouped]
+
+
+def _run_caveats(cells: Sequence[Cell]) -> Iterator[str]:
+    failed = sum(len(cell.failed) for cell in cells)
+    total = failed + sum(len(cell.done) for cell in cells)
+    if failed:
+        yield (
+            f"{failed} of {several(total, 'run')} failed and count in no number here; "
+            "their messages stand under Failures."
+        )
+    repeated = sum(len(cell.repeated) for cell in cells)
+    if repeated:
+        yield (
+            f"{several(repeated, 'run')} with the same settings and seed as a newer one: only the "
+            "newest of each counts."
+        )
+    seen: dict[str, set[str]] = {}
+    for record in (record for cell in cells for record in cell.done):
+        for name, version in record.versions.items():
+            seen.setdefault(name, set()).add(version)
+    mixed = [name for name, versions in seen.items() if len(versions) > 1]
+    if mixed:
+        yield f"The runs were made with more than one {', '.join(mixed)}; see Provenance."
+
+
+def _scenario_caveats(done: Sequence[Cell]) -> Iterator[str]:
+    few = [cell for cell in done if len(cell.done) < ENOUGH_SEEDS]
+    if few:
+        least = min(len(cell.done) for cell in few)
+        which = "all variants" if len(few) == len(done) else _listed(c.variant.label for c in few)
+        effect = "such intervals are rough"
+        if least < FEWEST_SEEDS:
+            effect = f"below {FEWEST_SEEDS} there are no intervals, only the seeds themselves"
+        yield f"fewer than {ENOUGH_SEEDS} seeds (as few as {least}) for {which}; {effect}."
+    yield from _collapses(done)
+    if done and len(done[0].done[0].accuracy_matrix) > 1:
+        yield from _missing_references(done)
+        yield from _little_forgetting(done)
+
+
+def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
+    tried = budgets(choices)
+    if len(set(tried.values())) > 1:
+        counts = ", ".join(f"{name} {count}" for name, count in tried.items())
+        yield f"strategies were given different numbers of strengths to choose from: {counts}."
+    for choice in choices:
+        if choice.end is not None and choice.variant is not None:
+            text = strength_text(choice.variant.strength or 0.0)
+            yield (
+                f"the chosen strength of {choice.strategy}, {text}, is the {choice.end} that was "
+                "tried: a better one may lie beyond, widen the strengths."
+            )
+    alone = [choice.strategy for choice in choices if choice.flatters]
+    if alone:
+        yield (
+            f"the strength of {', '.join(alone)} was chosen on the seed on which it is reported: "
+            "one seed has no other half, and what is reported flatters."
+        )
+
+
+def _test_caveats(standings: Sequence[Standing]) -> Iterator[str]:
+    """Say which comparisons have so few seeds that no test of them can reach 5 %, by any metric."""
+    plain = [_reach([row.against_finetune for row in s.rows]) for s in standings]
+    best = [_reach([row.against_best for row in s.rows], s.pairs) for s in standings]
+    found: dict[str, list[str]] = {}
+    for other, reached, noun in (
+        ("fine-tuning", plain, "tests"), ("the best", best, "pairs of strategies"),
+    ):  # fmt: skip
+        corrected, least, seeds, tests = min(filter(None, reached), default=(0.0, 0.0, 0, 0))
+        if corrected <= 1 - CONFIDENCE:
+            continue
+        smallest = f"the smallest p-value is {least:.2g}"
+        if least <= 1 - CONFIDENCE:
+            smallest += f", after Holm’s correction for {tests} {noun} {corrected:.2g}"
+        why = f"can reach 5 % with {several(seeds, 'seed')} ({smallest})"
+        found.setdefault(why, []).append(other)
+    for why, others in found.items():
+        yield (
+            f"no paired test against {' or '.join(others)} {why}: read sizes and intervals, not "
+            "p-values."
+        )
+
+
+def _reach(
+    compared: Sequence[Comparison | None], family: int | None = None
+) -> tuple[float, float, int, int] | None:
+    """Return the smallest p-value that a family of tests can give, ``None`` where none was made.
+
+    Args:
+        compared: The comparisons that were made.
+        family: For how many tests they are corrected; for themselves where ``None``.
+
+    Returns:
+        It after Holm's correction and before, of how many seeds, and corrected for how many.
+    """
+    tested = [one for one in compared if one is not None and one.p is not None]
+    if not tested:
+        return None
+    most = max(tested, key=lambda one: one.seeds)
+    tests = len(tested) if family is None else family
+    return min(1.0, tests * most.smallest_p), most.smallest_p, most.seeds, tests
+
+
+def _collapses(done: Sequence[Cell]) -> Iterator[str]:
+    """Say which means hide that a few seeds are far from all others."""
+    found: dict[str, list[str]] = {}
+    for metric in _MEANS:
+        for cell in done:
+            far = cell.interval(metric).strays
+            if far is not None:
+                shares = found.setdefault(cell.variant.label, [])
+                shares.append(f"{metric.replace('_', ' ')} {far.count} of {len(cell.done)}")
+    if found:
+        listed = _listed(f"{label} ({', '.join(shares)})" for label, shares in found.items())
+        yield (
+            f"some seeds are far from all others, by a gap of more than {100 * GAP:.0f} points: "
+            f"{listed}. Where runs collapse now and then, a mean of a few seeds says little, and "
+            "its 95 % interval holds the truth in some 55 % of cases with 5 seeds, 80 % with 10: "
+            "read the median and the share of such seeds, which stand beside the mean."
+        )
+
+
+def _missing_references(done: Sequence[Cell]) -> Iterator[str]:
+    seeds = {record.seed for cell in done for record in cell.done}
+    for metric, kind in NEEDS_REFERENCE.items():
+        name = metric.replace("_", " ")
+        have = {r.seed for cell in done if cell.variant.kind == kind for r in cell.done}
+        if not have:
+            yield f"no {name}, which needs a reference: add the strategy {kind} to the suite."
+        elif seeds - have:
+            lacking = sorted(seeds - have)
+            missing = f"seed{'s' * (len(lacking) > 1)} {ranges(lacking)}"
+            yield f"{name} lacks {missing}, for which no run of {kind} finished."
+
+
+def _little_forgetting(done: Sequence[Cell]) -> Iterator[str]:
+    for cell in done:
+        reason = cell.removed.reason
+        if cell.variant.kind != FINETUNE or reason is None:
+            continue
+        if reason == NOTHING:
+            text = f"{cell.variant.label} forgets less than {100 * LEAST_FORGETTING:.0f} point"
+            yield f"{text} on average: {NOTHING}, and no share of it (forgetting reduction)."
+        else:
+            text = f"the forgetting of {cell.variant.label} is not clearly above zero"
+            yield f"{text}: shares of it (forgetting reduction) would say nothing and are left out."
+
+
+def _listed(names: Iterator[str]) -> str:
+    known = list(names)
+    if len(known) <= 4:
+        return ", ".join(known)
+    return f"{', '.join(known[:3])} and {len(known) - 3} more variants"

@@ -1,0 +1,162 @@
+"""Which strength stands for a strategy; ``reports/analysis/cross_fitting.py`` chooses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reports.runs.cells import Cell, Variant
+from reports.statistics.interval import Estimate
+from reports.wording.numbers import strength_text
+from reports.wording.words import several
+
+RULE = (
+    "the strength with the highest average accuracy of all models at the end on the validation "
+    "split, mean over the seeds that all strengths have; of equal ones the weakest; strengths "
+    "with failed runs are left out"
+)
+CROSSED = "each half of the seeds is reported at the strength that was chosen on the other half"
+
+
+@dataclass(frozen=True)
+class Mixed(Variant):
+    """A strategy whose seeds are reported at more than one strength.
+
+    Attributes:
+        parts: The strengths, the one of most seeds first, each with its number of seeds.
+    """
+
+    parts: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """``wpl, strength 1e3 (3 of 5 seeds), 1e4 (2)``."""
+        return f"{self.strategy}, strength {self.strengths}"
+
+    @property
+    def strengths(self) -> str:
+        """``1e3 (3 of 5 seeds), 1e4 (2)``."""
+        total = several(sum(count for _, count in self.parts), "seed")
+        (first, count), *rest = self.parts
+        others = [f", {strength_text(strength)} ({n})" for strength, n in rest]
+        return f"{strength_text(first)} ({count} of {total}){''.join(others)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """One strength that was tried.
+
+    Attributes:
+        cell: Its runs.
+        validation: Its score: average validation accuracy of all models at the end, mean over
+            the seeds that are compared (all it has where it is excluded).
+        excluded: Why it cannot be chosen, ``None`` where it can.
+    """
+
+    cell: Cell
+    validation: Estimate
+    excluded: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Which strength stands for a strategy in one scenario.
+
+    Attributes:
+        scenario: The scenario's name.
+        strategy: The strategy's name.
+        kind: Its kind.
+        cell: The runs of the strength that was chosen on all seeds, ``None`` where none could be:
+            what to use next time.
+        reported: The runs that stand for the strategy in every number: each seed's at the strength
+            that was chosen on the other half of the seeds. ``cell`` itself where both halves agree;
+            else its variant is ``Mixed``. ``None`` where ``cell`` is.
+        reason: The rule, or why there was nothing to choose, in words.
+        tried: Every strength, from weak to strong.
+        compared: On how many seeds the strengths were compared. With one there is no other half:
+            it is reported at the strength that was chosen on it.
+    """
+
+    scenario: str
+    strategy: str
+    kind: str
+    cell: Cell | None
+    reported: Cell | None
+    reason: str
+    tried: tuple[Tried, ...]
+    compared: int
+
+    @property
+    def variant(self) -> Variant | None:
+        """The strategy at the strength that was chosen on all seeds."""
+        return None if self.cell is None else self.cell.variant
+
+    @property
+    def strengths(self) -> str:
+        """The strengths at which it is reported, in words; empty where it has none."""
+        return "" if self.reported is None else strengths_text(self.reported.variant)
+
+    @property
+    def flatters(self) -> bool:
+        """Whether it was chosen on the seed on which it is reported: there is one only."""
+        return self.reason == RULE and self.compared < 2 and self.possible > 1
+
+    @property
+    def possible(self) -> int:
+        """How many strengths could be chosen."""
+        return sum(tried.excluded is None for tried in self.tried)
+
+    @property
+    def budget(self) -> int:
+        """How many strengths were tried, failed ones included."""
+        return len(self.tried)
+
+    @property
+    def neighbours(self) -> tuple[Tried, ...]:
+        """The strengths next to the one that was chosen: one, two, or none."""
+        place = self._place
+        if place is None:
+            return ()
+        return tuple(self.tried[i] for i in (place - 1, place + 1) if 0 <= i < self.budget)
+
+    @property
+    def end(self) -> str | None:
+        """``weakest`` or ``strongest`` where the choice is an end of several strengths.
+
+        A better one may lie beyond: the grid should be wider.
+        """
+        if self._place is None or self.budget < 2:
+            return None
+        return {0: "weakest", self.budget - 1: "strongest"}.get(self._place)
+
+    @property
+    def _place(self) -> int | None:
+        cells = [tried.cell for tried in self.tried]
+        return None if self.cell is None else cells.index(self.cell)
+
+
+def budgets(choices: Sequence[Choice]) -> dict[str, int]:
+    """Return how many strengths each strategy with a dial was given.
+
+    Args:
+        choices: Of one scenario. More than one number among them: an unfair comparison.
+    """
+    return {
+        choice.strategy: choice.budget
+        for choice in choices
+        if any(tried.cell.variant.strength is not None for tried in choice.tried)
+    }
+
+
+def strengths_text(variant: Variant) -> str:
+    """Write the strength of a variant, or those of its seeds; empty where it has none."""
+    if isinstance(variant, Mixed):
+        return variant.strengths
+    return "" if variant.strength is None else strength_text(variant.strength)
+
+
+def stands_for(choice: Choice, cell: Cell) -> int:
+    """Return of how many seeds the runs of a strength stand for the strategy."""
+    shown = () if choice.reported is None else choice.reported.done
+    own = {id(record) for record in cell.done}
+    return sum(id(record) in own for record in shown)

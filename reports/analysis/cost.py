@@ -1,0 +1,115 @@
+"""What protection costs: time for a step relative to fine-tuning, and memory.
+
+Runs of several workers on a busy machine share its caches and its memory, and are timed at
+different moments, so that ratios are rough: take a tenth for nothing. ``palimpsest speed``
+measures in turn what has to be compared closely.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from statistics import mean, median
+from typing import Any
+
+import pandas as pd
+
+from benchmark.store import Record
+from reports.runs.cells import FINETUNE, Cell, by_scenario
+from reports.statistics.interval import mean_estimate
+
+CAPTION = (
+    "Time for an optimizer step while new models train, as the ratio to fine-tuning with the same "
+    "seed (geometric mean over seeds, from four on with its 95 % interval), and the time after the "
+    "last step of each, in which importances are estimated. State is what a strategy keeps beside "
+    "the model. Runs that shared a busy machine were not timed closely: a ratio of 1.1 may be "
+    "chance."
+)
+"""What a reader has to know of a table of ``cost_frame``."""
+
+_COLUMNS = {
+    "scenario": str,
+    "variant": str,
+    "n": int,
+    "seconds_per_step": float,
+    "ratio": float,
+    "ratio_low": float,
+    "ratio_high": float,
+    "consolidation_seconds": float,
+    "state_bytes": float,
+    "peak_memory": float,
+}
+
+
+def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a scenario and variant, NaN where nothing is known.
+
+    Only new models (i >= 1) count: the first one is trained alike by all, and mostly taken
+    over from another run.
+
+    Columns:
+        scenario, variant: The variant's label.
+        n: Seeds with times.
+        seconds_per_step: Seconds of training divided by optimizer steps, median over seeds.
+        ratio, ratio_low, ratio_high: That of the variant divided by that of fine-tuning with
+            the same seed: ``exp`` of the mean log-ratio and of its 95 % interval.
+        consolidation_seconds: After the last step of a new model, such as estimating
+            importances; mean over models, median over seeds.
+        state_bytes: Of the tensors that the strategy holds in the end, median over seeds.
+        peak_memory: Bytes, median over seeds: the whole process on a CPU, what is allocated on
+            a device.
+    """
+    rows = []
+    for members in by_scenario(cells).values():
+        plain = [cell for cell in members if cell.variant.kind == FINETUNE]
+        reference = {record.seed: seconds_per_step(record) for c in plain[:1] for record in c.done}
+        rows += [_row(cell, reference) for cell in members if cell.done]
+    return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+
+
+def seconds_per_step(record: Record) -> float | None:
+    """Return the seconds of one optimizer step of the new models, ``None`` where unknown."""
+    steps = _of_new_models(record, "steps")
+    seconds = _of_new_models(record, "training_seconds")
+    return sum(seconds) / sum(steps) if sum(steps) else None
+
+
+def _row(cell: Cell, reference: Mapping[int, float | None]) -> dict[str, Any]:
+    ratios = mean_estimate({"": [_log_ratio(record, reference) for record in cell.done]})
+    known = [record for record in cell.done if record.cost]
+    return {
+        "scenario": cell.scenario,
+        "variant": cell.variant.label,
+        "n": sum(seconds_per_step(record) is not None for record in known),
+        "seconds_per_step": _median(known, seconds_per_step),
+        "ratio": _exp(ratios.value),
+        "ratio_low": _exp(ratios.low),
+        "ratio_high": _exp(ratios.high),
+        "consolidation_seconds": _median(known, consolidation_seconds),
+        "state_bytes": _median(known, lambda record: record.cost["state_bytes"]),
+        "peak_memory": _median(known, lambda record: record.peak_memory),
+    }
+
+
+def _log_ratio(record: Record, reference: Mapping[int, float | None]) -> float | None:
+    own, plain = seconds_per_step(record), reference.get(record.seed)
+    return math.log(own / plain) if own and plain else None
+
+
+def consolidation_seconds(record: Record) -> float | None:
+    """Return the mean seconds after the last step of a new model, ``None`` where unknown."""
+    seconds = _of_new_models(record, "consolidation_seconds")
+    return mean(seconds) if seconds else None
+
+
+def _of_new_models(record: Record, name: str) -> list[float]:
+    return [value for value in record.cost.get(name, [])[1:] if value is not None]
+
+
+def _median(records: Sequence[Record], value: Callable[[Record], float | None]) -> float | None:
+    known = [found for found in map(value, records) if found is not None]
+    return median(known) if known else None
+
+
+def _exp(value: float | None) -> float | None:
+    return None if value is None else math.exp(value)

@@ -1,0 +1,172 @@
+"""What is ranked and compared: a metric of one strategy over its scenarios and seeds.
+
+Most metrics are means over seeds. Forgetting reduction is a ratio of means, see
+``statistics/ratio.py``, and so is the difference of two of them, since both divide by the same
+fine-tuning:
+``(mean F' - mean F) / mean F_finetune``. Whether it is zero is a question about forgetting itself,
+which is what is tested.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from reports.runs.cells import Cell
+from reports.statistics.bootstrap import iqm_and_median
+from reports.statistics.interval import Estimate, mean_estimate
+from reports.statistics.limits import Limits, limits_of, of_difference
+from reports.statistics.pairs import Comparison, compare
+from reports.statistics.ratio import (
+    REDUCTION,
+    Pairs,
+    difference_of_shares,
+    forgetting_pairs,
+    linearised,
+    removed,
+    scaled,
+    with_strays,
+)
+
+
+@dataclass(frozen=True)
+class Means:
+    """A metric that is a mean over seeds.
+
+    Attributes:
+        values: By scenario and seed; ``None`` where it is not defined.
+        limits: What it can be.
+    """
+
+    values: Mapping[str, Mapping[int, float | None]]
+    limits: Limits
+
+    @property
+    def by_seed(self) -> Mapping[str, Mapping[int, float | None]]:
+        """By scenario and seed, what is ranked."""
+        return self.values
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no value, where that is known."""
+        return None
+
+    def estimate(self) -> Estimate:
+        """Return the mean over scenarios of the mean over seeds."""
+        return mean_estimate(self.values, self.limits)
+
+    def middle(self) -> tuple[Estimate, Estimate]:
+        """Return the interquartile mean and the median over all runs."""
+        return iqm_and_median(self.values, self.limits)
+
+    def minus(self, other: Means) -> Comparison:
+        """Compare with another strategy, pair by pair."""
+        return compare(self.values, other.values, of_difference(self.limits))
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The share of fine-tuning's forgetting that is avoided.
+
+    Attributes:
+        pairs: By scenario and seed, the strategy's forgetting and fine-tuning's.
+    """
+
+    pairs: Mapping[str, Pairs]
+
+    @property
+    def by_seed(self) -> Mapping[str, Mapping[int, float | None]]:
+        """By scenario and seed, what is ranked: forgetting, as a share of fine-tuning's mean."""
+        return {name: {**scaled(own)} for name, own in self.pairs.items()}
+
+    @property
+    def reason(self) -> str | None:
+        """Why there is no value, where that is known."""
+        found = (removed(own).reason for own in self.pairs.values())
+        return next((reason for reason in found if reason), None)
+
+    def estimate(self) -> Estimate:
+        """Return the mean over scenarios of the ratio of means over seeds.
+
+        In one scenario with Fieller's interval, over several with that of the mean of what is
+        linear in the seeds (the delta method).
+        """
+        if len(self.pairs) == 1:
+            return removed(next(iter(self.pairs.values()))).share
+        found = mean_estimate({name: linearised(own) for name, own in self.pairs.items()})
+        return found if found.value is None else with_strays(found, self.pairs)
+
+    def middle(self) -> tuple[Estimate, Estimate]:
+        """Return neither interquartile mean nor median: a ratio of means has none over runs."""
+        runs = sum(len(own) for own in self.pairs.values())
+        return (Estimate(None, None, None, runs),) * 2
+
+    def minus(self, other: Shares) -> Comparison:
+        """Compare with another strategy over the seeds that both have.
+
+        The test, the effect and the wins are those of forgetting, in each scenario as a share of
+        fine-tuning's mean. The difference is that of the two ratios.
+
+        Fine-tuning avoids 0 % of its own forgetting and what never forgets 100 %, whatever the
+        runs: the difference of these two is no finding, and has neither test nor effect.
+        """
+        ours, theirs = {}, {}
+        for name in sorted({*self.pairs, *other.pairs}):
+            own, beside = self.pairs.get(name, {}), other.pairs.get(name, {})
+            both = sorted(own.keys() & beside.keys())
+            ours[name] = {seed: own[seed] for seed in both}
+            # One denominator for both: fine-tuning with the same seed is the same run.
+            theirs[name] = {seed: (beside[seed][0], own[seed][1]) for seed in both}
+        left, right = ({n: scaled(own) for n, own in side.items()} for side in (ours, theirs))
+        tested = compare(left, right)
+        tested = replace(tested, difference=_difference(ours, theirs))
+        if not (_by_definition(ours, theirs) or _by_definition(theirs, ours)):
+            return tested
+        return replace(tested, test=None, p=None, effect=None, rank_biserial=None)
+
+
+Measure = Means | Shares
+
+
+def measure(cells: Mapping[str, Cell | None], metric: str) -> Measure:
+    """Return a metric of one strategy.
+
+    Args:
+        cells: Its runs in each scenario, one a seed; ``None`` where there are none.
+        metric: Of ``benchmark/metrics.py``.
+    """
+    done = {name: () if cell is None else cell.done for name, cell in cells.items()}
+    if metric == REDUCTION:
+        return Shares({name: forgetting_pairs(runs) for name, runs in done.items()})
+    values = {
+        name: {run.seed: run.metrics.get(metric) for run in runs} for name, runs in done.items()
+    }
+    return Means(values, limits_of(metric))
+
+
+def difference(ours: Measure, theirs: Measure) -> Comparison:
+    """Compare two strategies by one metric, pair by pair: ours minus theirs."""
+    if isinstance(ours, Shares) and isinstance(theirs, Shares):
+        return ours.minus(theirs)
+    if isinstance(ours, Means) and isinstance(theirs, Means):
+        return ours.minus(theirs)
+    raise TypeError("two different metrics cannot be compared")
+
+
+def _by_definition(one: Mapping[str, Pairs], other: Mapping[str, Pairs]) -> bool:
+    """Whether the first never forgets anything, and the second what fine-tuning forgets."""
+    never = all(own == 0 for pairs in one.values() for own, _ in pairs.values())
+    return never and all(own == plain for pairs in other.values() for own, plain in pairs.values())
+
+
+def _difference(ours: Mapping[str, Pairs], theirs: Mapping[str, Pairs]) -> Estimate:
+    if len(ours) == 1:
+        (own,), (other,) = ours.values(), theirs.values()
+        return difference_of_shares(own, other)
+    return mean_estimate({
+        name: _paired(linearised(own), linearised(theirs[name])) for name, own in ours.items()
+    })  # fmt: skip
+
+
+def _paired(ours: Mapping[int, float], theirs: Mapping[int, float]) -> dict[int, float]:
+    return {seed: value - theirs[seed] for seed, value in ours.items()}

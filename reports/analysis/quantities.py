@@ -1,0 +1,225 @@
+"""What a page can ask of the runs of a variant, by name.
+
+``R[i][j]`` is the test accuracy of model j after model i was trained, T the number of models
+(see ``benchmark/metrics.py``). Models before the last are *earlier* ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import fmean
+
+from benchmark.errors import UserError, nearest
+from benchmark.metrics import METRICS
+from benchmark.store import Record
+from reports.analysis.cost import consolidation_seconds, seconds_per_step
+from reports.runs.cells import FINETUNE, Cell
+from reports.statistics.interval import Estimate, mean_estimate
+from reports.statistics.limits import ACCURACY, CHANGE, UNLIMITED, Limits, limits_of, of_difference
+from reports.statistics.ratio import REDUCTION, Removed, removed
+from reports.wording.numbers import percent
+
+SEEDS = "seeds "
+"""What stands before single seeds: a page has no captions that say it."""
+
+Values = dict[int, float | None]
+"""One value a seed; ``None`` where it is not defined."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that is measured of every run.
+
+    Attributes:
+        name: How a page writes it.
+        title: As a heading.
+        of: Its value for one run, and for fine-tuning of the same scenario and seed where the
+            quantity compares the two (``paired``).
+        unit: Of what is printed, for headings and axes.
+        scale: What a value is multiplied with to be in that unit.
+        write: Writes a value in that unit, without it.
+        suffix: The unit again where a printed number needs it; per cent goes without.
+        paired: Whether it needs fine-tuning's runs.
+        limits: What it can be, a fraction; ``None`` for what is no fraction.
+        counted: Not measured but counted, and so the same with every seed by construction, such
+            as bytes: there is nothing to doubt.
+    """
+
+    name: str
+    title: str
+    of: Callable[[Record, Record | None], float | None]
+    unit: str = "%"
+    scale: float = 100.0
+    write: Callable[[float], str] = percent
+    suffix: str = ""
+    paired: bool = False
+    limits: Limits | None = ACCURACY
+    counted: bool = False
+
+    @property
+    def heading(self) -> str:
+        """Title and unit: ``A at the end, %``."""
+        return f"{self.title}, {self.unit}"
+
+    def difference(self) -> Quantity:
+        """Return what the difference of two values is written as: with its sign."""
+        if self.write is not percent:
+            return self
+        limits = self.limits and of_difference(self.limits)
+        return Quantity(self.name, self.title, self.of, "points", write=_signed, limits=limits)
+
+
+def per_seed(quantity: Quantity, cell: Cell, plain: Cell | None) -> Values:
+    """Return a quantity's value for each finished run, by seed.
+
+    Args:
+        quantity: What is asked for.
+        cell: The variant's runs.
+        plain: Fine-tuning's runs in the same scenario, ``None`` where there are none. Only
+            seeds that both have count for a quantity that is ``paired``.
+    """
+    others = {} if plain is None else {record.seed: record for record in plain.done}
+    return {
+        record.seed: quantity.of(record, others.get(record.seed))
+        for record in cell.done
+        if not quantity.paired or record.seed in others
+    }
+
+
+def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Estimate:
+    """Return a quantity's mean over seeds and its 95 % interval (see ``share_of``, too).
+
+    Args:
+        quantity: What is asked for.
+        cell: The variant's runs.
+        plain: Fine-tuning's runs in the same scenario.
+    """
+    share = share_of(quantity, cell, plain)
+    if share is not None:
+        return share.share
+    found = mean_estimate({"": per_seed(quantity, cell, plain)}, quantity.limits)
+    sure = quantity.counted and found.minimum == found.maximum
+    return replace(found, low=None, high=None, seeds=found.seeds[:1]) if sure else found
+
+
+def share_of(quantity: Quantity, cell: Cell, plain: Cell | None) -> Removed | None:
+    """Return a quantity that is a ratio of means over seeds, ``None`` for any other.
+
+    Two are: ``forgetting_reduction``, of forgetting, and ``removed``, of ``lost``. See
+    ``statistics/ratio.py`` for the interval, and for where there is nothing to remove.
+
+    Args:
+        quantity: What is asked for.
+        cell: The variant's runs.
+        plain: Fine-tuning's runs in the same scenario, for ``removed``.
+    """
+    if quantity.name == REDUCTION:
+        return cell.removed
+    if quantity is not REMOVED:
+        return None
+    pairs = {}
+    if plain is not None and cell.variant.kind != FINETUNE:
+        lost, others = per_seed(LOST, cell, None), per_seed(LOST, plain, None)
+        for seed, own in lost.items():
+            other = others.get(seed)
+            if own is not None and other is not None:
+                pairs[seed] = own, other
+    return removed(pairs)
+
+
+def _entry(i: int, j: int, record: Record, _: Record | None) -> float | None:
+    """An entry of the accuracy matrix."""
+    return record.accuracy_matrix[i][j]
+
+
+def _lost(record: Record, _: Record | None) -> float | None:
+    transfer = record.metrics.get("backward_transfer")
+    return None if transfer is None else -transfer
+
+
+def _price(record: Record, plain: Record | None) -> float | None:
+    own = record.accuracy_matrix[-1][-1]
+    other = None if plain is None else plain.accuracy_matrix[-1][-1]
+    return None if own is None or other is None else other - own
+
+
+def _refit(record: Record, _: Record | None) -> float | None:
+    rows = record.probes.get("refit", {}).get("rows", [])
+    return fmean(row["after"] for row in rows) if rows else None
+
+
+def _metric(name: str, record: Record, _: Record | None) -> float | None:
+    return record.metrics.get(name)
+
+
+def _state_bytes(record: Record, _: Record | None) -> float | None:
+    return record.cost.get("state_bytes")
+
+
+def _signed(value: float) -> str:
+    return percent(value, signed=True)
+
+
+def _decimals(scale: float, digits: int, value: float) -> str:
+    return f"{scale * value:,.{digits}f}"
+
+
+LOST = Quantity("lost", "lost by A", _lost, "points", limits=CHANGE)
+REMOVED = Quantity("removed", "forgetting removed", lambda _, __: None, limits=UNLIMITED)
+RATIOS = {REMOVED.name: LOST.name, REDUCTION: "forgetting"}
+"""Quantities that are ratios of means over seeds, each with what it is the ratio of."""
+
+QUANTITIES = {
+    quantity.name: quantity
+    for quantity in (
+        *(
+            Quantity(name, name.replace("_", " "), partial(_metric, name), limits=limits_of(name))
+            for name in METRICS
+        ),
+        Quantity("first_before", "A before", partial(_entry, 0, 0)),
+        Quantity("first_after", "A at the end", partial(_entry, -1, 0)),
+        LOST,
+        Quantity("second", "B", partial(_entry, -1, -1)),
+        REMOVED,
+        Quantity("price", "price in B", _price, "points", paired=True, limits=CHANGE),
+        Quantity("refit", "A fitted again", _refit),
+        Quantity(
+            "seconds_per_step", "time for a step", lambda record, _: seconds_per_step(record),
+            "ms", 1e3, partial(_decimals, 1e3, 2), "ms", limits=None,
+        ),
+        Quantity(
+            "consolidation_seconds", "time after the last step",
+            lambda record, _: consolidation_seconds(record), "ms", 1e3, partial(_decimals, 1e3, 0),
+            "ms", limits=None,
+        ),
+        Quantity(
+            "state_bytes", "state", _state_bytes, "KiB", 2.0**-10, partial(_decimals, 2.0**-10, 0),
+            "KiB", limits=None, counted=True,
+        ),
+    )
+}  # fmt: skip
+"""What a page can ask for, by name:
+
+* any metric of ``benchmark/metrics.py``,
+* ``first_before``, ``first_after``: the first model's accuracy when it had just been trained,
+  ``R[0][0]``, and at the end, ``R[T-1][0]``,
+* ``lost``: ``mean_{j<T-1} R[j][j] - R[T-1][j]``; with two models first_before - first_after,
+* ``second``: the last model's accuracy, ``R[T-1][T-1]``,
+* ``removed``: the share of fine-tuning's loss that is avoided, see ``share_of``,
+* ``price``: fine-tuning's ``second`` minus the variant's, seed by seed,
+* ``refit``: accuracy of the earlier models with their private parts fitted again (probe refit),
+* ``seconds_per_step``, ``consolidation_seconds``, ``state_bytes``: see ``analysis/cost.py``.
+"""
+
+
+def quantity_named(name: str) -> Quantity:
+    """Return a quantity by its name.
+
+    Raises:
+        UserError: There is none; the nearest is named.
+    """
+    if name not in QUANTITIES:
+        raise UserError(f"no quantity {name!r}; {nearest(name, QUANTITIES)}")
+    return QUANTITIES[name]

@@ -1,0 +1,1 @@
+"""What is drawn: one style, and figures with the data behind them."""

@@ -1,0 +1,75 @@
+"""Crosses where seeds diverged or broke down, the same in every figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.transforms import Transform
+
+from reports.analysis.breakdown import LOST, Breakdown
+from reports.figures.style import INK, Style, wrapped
+from reports.runs.cells import Variant
+from reports.wording.numbers import NOTHING, strength_text
+
+MARKED = (
+    "A cross marks a strength that lost seeds, and how many: they diverged (no longer finite; they "
+    f"count in no mean) or broke down (keep and learn at least {100 * LOST:.0f} points less than "
+    "at a weaker strength)."
+)
+"""What a caption says of the crosses."""
+
+_HEIGHT = 5.0  # points from a cross to its number
+
+
+def mark_loss(
+    ax: Axes, x: float, y: float, loss: Breakdown, transform: Transform, color: str = INK
+) -> None:
+    """Draw a cross with the number of seeds that were lost above it.
+
+    Args:
+        ax: Where.
+        x: Its place.
+        y: Likewise.
+        loss: What was lost.
+        transform: What ``x`` and ``y`` are measured in.
+        color: Of the cross.
+    """
+    ax.plot(
+        x, y, "x", color=color, markersize=6, markeredgewidth=1.6, transform=transform,
+        clip_on=False, zorder=5,
+    )  # fmt: skip
+    ax.annotate(
+        str(loss.lost), (x, y), xycoords=transform, xytext=(0, _HEIGHT),
+        textcoords="offset points", ha="center", va="bottom", fontsize=7.5, color=INK,
+    )  # fmt: skip
+
+
+def draw_margin(
+    ax: Axes, losses: Sequence[Breakdown], style: Mapping[Variant, Style], width: int
+) -> None:
+    """Show losses that have no place in a figure: a row a strategy, a column a strength.
+
+    Args:
+        ax: Empty axes, for nothing else.
+        losses: One scenario's.
+        style: How each variant is drawn.
+        width: Letters of a strategy's name in a line.
+    """
+    rows = list(dict.fromkeys(loss.variant.strategy for loss in losses))
+    strengths = sorted({_order(loss.variant) for loss in losses})
+    for row, name in enumerate(rows):
+        ax.text(1.02, row, wrapped(name, width), transform=ax.get_yaxis_transform(), va="center")
+    for loss in losses:
+        x, y = strengths.index(_order(loss.variant)), rows.index(loss.variant.strategy)
+        mark_loss(ax, x, y, loss, ax.transData, style[loss.variant].base)
+    ax.set(xlim=(-0.6, len(strengths) - 0.4), ylim=(len(rows) - 0.6, -0.9), yticks=[])
+    labels = [NOTHING if strength < 0 else strength_text(strength) for strength in strengths]
+    ax.set_xticks(range(len(strengths)), labels)
+    ax.set_xlabel("seeds lost, by strength")
+    ax.spines["left"].set_visible(False)
+
+
+def _order(variant: Variant) -> float:
+    """A place for every strength, and for none."""
+    return -1.0 if variant.strength is None else variant.strength

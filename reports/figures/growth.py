@@ -1,0 +1,144 @@
+"""How forgetting and plasticity grow with the number of models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from benchmark.errors import UserError
+from reports.figures.canvas import BAND, LINE, Margins, canvas, line_keys
+from reports.figures.captions import BANDS
+from reports.figures.looks import Look
+from reports.figures.plot import Plot
+from reports.figures.style import lines_of, nested, wrapped
+from reports.runs.cells import Cell
+from reports.statistics.interval import mean_estimate
+from reports.statistics.limits import ACCURACY, CHANGE
+
+PANELS = {
+    "earlier": "earlier models, %",
+    "forgotten": "lost by earlier models, points",
+    "new": "the new model, %",
+}
+
+_MARKER = 4.4  # points, and more where others lie on it
+_NAME = 24  # letters of a scenario's name beside its row, in a line
+
+
+def growth_plot(
+    scenarios: Mapping[str, Mapping[str, Cell]],
+    looks: Mapping[str, Look],
+    names: Mapping[str, str],
+    name: str,
+    caption: str,
+) -> Plot:
+    """Make the figure: a row for each scenario, a panel for each of ``PANELS``.
+
+    Args:
+        scenarios: By title, the runs by variant as it is written.
+        looks: Of each variant.
+        names: Of each variant, for the reader.
+        name: Of the file.
+        caption: What the page says of it.
+
+    Raises:
+        UserError: A scenario has one model only, or a variant no finished runs.
+    """
+    frame = pd.concat(
+        [
+            growth_frame(cell).assign(scenario=title, variant=written)
+            for title, cells in scenarios.items()
+            for written, cell in cells.items()
+        ],
+        ignore_index=True,
+    )
+
+    def draw() -> Figure:
+        keys = line_keys(looks, names, marked=True)
+        left = 0.5 + 0.15 * lines_of(scenarios, _NAME)
+        margins = Margins(left=left, across=0.42, down=0.36)
+        figure, grid = canvas(len(scenarios), len(PANELS), 1.9, keys, margins, sharex="row")
+        for axes, (title, cells) in zip(grid, scenarios.items(), strict=True):
+            for ax, (panel, heading) in zip(axes, PANELS.items(), strict=True):
+                here = frame[(frame["scenario"] == title) & (frame["panel"] == panel)]
+                lines = [here[here["variant"] == written] for written in cells]
+                wide = nested([line[["models", "mean"]] for line in lines], LINE)
+                for written, own, width in zip(cells, lines, wide, strict=True):
+                    look = looks[written]
+                    ax.fill_between(
+                        own["models"], own["low"], own["high"], color=look.color, alpha=BAND,
+                        linewidth=0,
+                    )  # fmt: skip
+                    ax.plot(
+                        own["models"], own["mean"], color=look.color, linestyle=look.linestyle,
+                        linewidth=width, marker=look.marker, markersize=_MARKER + width - LINE,
+                        markeredgecolor="white", markeredgewidth=0.4,
+                    )  # fmt: skip
+                if ax in grid[0]:
+                    ax.set_title(heading, loc="left")
+                ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+                ax.yaxis.set_major_locator(MaxNLocator(5))
+            axes[0].set_ylabel(wrapped(title, _NAME))
+        for ax in grid[-1]:
+            ax.set_xlabel("models trained")
+        return figure
+
+    how = (
+        "After each model: mean accuracy of the models before it; how far these are below what "
+        "they had just after their own training; and its own accuracy. Test set, means over seeds; "
+        f"bands are {BANDS}."
+    )
+    return Plot(
+        name,
+        "",
+        f"{caption} {how}".strip(),
+        "Accuracy and loss of earlier models and accuracy of the new one over the number of models "
+        f"in {', '.join(scenarios)}, for {', '.join(names.values())}",
+        frame,
+        draw,
+    )
+
+
+def growth_frame(cell: Cell) -> pd.DataFrame:
+    """Return how one variant does after each model: one row a panel and number of models.
+
+    After model t (counted from 0), ``R`` the accuracy matrix of a seed:
+
+    * ``earlier``: ``mean_{j<t} R[t][j]``,
+    * ``forgotten``: ``mean_{j<t} R[j][j] - R[t][j]``,
+    * ``new``: ``R[t][t]``.
+
+    Columns: panel, models (t + 1), mean, low and high in per cent (what is drawn: the interval, or
+    the lowest and the highest of a few seeds); rows that are not defined are left out.
+    """
+    matrices = [np.array(record.accuracy_matrix, dtype=float) for record in cell.done]
+    if not matrices or len(matrices[0]) < 2:
+        raise UserError(
+            f"{cell.scenario!r}, {cell.variant.label}: growth needs finished runs of at least two "
+            "models"
+        )
+    rows = []
+    for t in range(len(matrices[0])):
+        for panel in PANELS:
+            if t == 0 and panel != "new":
+                continue
+            values = [_value(panel, matrix, t) for matrix in matrices]
+            found = mean_estimate({"": values}, CHANGE if panel == "forgotten" else ACCURACY)
+            if found.value is not None:
+                low = found.minimum if found.low is None else found.low
+                high = found.maximum if found.high is None else found.high
+                ends = [end for end in (found.value, low, high) if end is not None]
+                rows.append((panel, t + 1, *(100 * end for end in ends)))
+    return pd.DataFrame(rows, columns=["panel", "models", "mean", "low", "high"])
+
+
+def _value(panel: str, matrix: NDArray[np.float64], t: int) -> float | None:
+    now, learned = matrix[t, :t], np.diag(matrix)
+    of_panel = {"earlier": now, "forgotten": learned[:t] - now, "new": learned[t : t + 1]}
+    found = of_panel[panel].mean()
+    return None if np.isnan(found) else float(found)

@@ -1,0 +1,113 @@
+"""Accuracy matrices side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from reports.figures.curves import rows_of
+from reports.figures.plot import Plot
+from reports.figures.style import INK, lines_of, wrapped
+from reports.runs.cells import Cell
+from reports.runs.frames import matrices_frame, mean_matrix
+
+# Inches: from one matrix to the next, of a matrix, of a line of its name.
+_SLOT, _SIDE, _LINE = 1.5, 1.2, 0.15
+
+_NAME = 22  # letters of a name over a matrix, in a line
+
+
+def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
+    """Show mean accuracy matrices: row i after model i was trained, column j model j.
+
+    Numbers above the diagonal, of models not yet trained, stand without colour.
+
+    Args:
+        cells: Of one scenario, with finished runs.
+        name: Unique in the report.
+
+    Returns:
+        The plot, or ``None`` where there are no cells.
+    """
+    if not cells:
+        return None
+    matrices = {cell.variant: mean_matrix(cell) for cell in cells}
+    rows = rows_of(cells)
+    width = max(len(row) for row in rows)
+    head = _LINE * lines_of((cell.variant.label for cell in cells), _NAME)
+    pitch = head + _SIDE + 0.45
+
+    def draw() -> Figure:
+        across, down = 0.5 + _SLOT * width + 0.6, 0.15 + pitch * len(rows)
+        figure = Figure(figsize=(across, down))
+        # One pair of axes in inches: one for each matrix would take seconds to draw.
+        ax = figure.add_axes((0, 0, 1, 1))
+        ax.set(xlim=(0, across), ylim=(down, 0))
+        ax.set_axis_off()
+        for i, line in enumerate(rows):
+            for j, cell in enumerate(line):
+                left, top = 0.5 + _SLOT * j, 0.15 + head + pitch * i
+                image = _draw_matrix(ax, 100 * matrices[cell.variant], left, top)
+                name = wrapped(cell.variant.label, _NAME)
+                ax.text(left, top - 0.06, name, fontsize=8, va="bottom")
+                if j == 0:
+                    ax.text(
+                        left - 0.26, top + _SIDE / 2, "after model", rotation=90,
+                        ha="right", va="center",
+                    )  # fmt: skip
+                if i == len(rows) - 1 or j >= len(rows[i + 1]):
+                    ax.text(left + _SIDE / 2, top + _SIDE + 0.2, "of model", ha="center", va="top")
+        high = min(0.8 * down, 1.6)
+        place = (1 - 0.62 / across, 0.5 - high / down / 2, 0.09 / across, high / down)
+        bar = figure.colorbar(image, cax=figure.add_axes(place))
+        bar.set_label("accuracy, %")
+        bar.ax.tick_params(length=0)
+        bar.ax.spines[:].set_visible(False)
+        return figure
+
+    return Plot(
+        name,
+        "Accuracy matrices",
+        "Test accuracy of each model (column) after each model was trained (row), mean over seeds, "
+        "at the strengths that were chosen. Numbers without colour are of models not yet trained.",
+        f"Mean accuracy matrices in {cells[0].scenario}",
+        matrices_frame(cells),
+        draw,
+    )
+
+
+def _draw_matrix(ax: Axes, matrix: NDArray[np.float64], left: float, top: float) -> QuadMesh:
+    size = len(matrix)
+    learned = np.where(np.tri(size, dtype=bool), matrix, np.nan)
+    unit = _SIDE / size
+    edges = np.arange(size + 1) * unit
+    image = ax.pcolormesh(
+        left + edges,
+        top + edges,
+        np.ma.masked_invalid(learned),
+        cmap="Blues",
+        vmin=0,
+        vmax=100,
+        edgecolor="white",
+        linewidth=1,
+    )
+    for place in range(0, size, max(1, size // 5)):
+        middle = (place + 0.5) * unit
+        ax.text(left - 0.06, top + middle, str(place), ha="right", va="center", fontsize=8)
+        ax.text(left + middle, top + _SIDE + 0.05, str(place), ha="center", va="top", fontsize=8)
+    if size <= 6:
+        digits = 1 if size <= 3 else 0
+        for (i, j), value in np.ndenumerate(matrix):
+            if np.isnan(value):
+                continue
+            color = "#6b6b6b" if j > i else "white" if value > 55 else INK
+            ax.text(
+                left + (j + 0.5) * unit, top + (i + 0.5) * unit, f"{value:.{digits}f}",
+                color=color, ha="center", va="center",
+            )  # fmt: skip
+    return image

@@ -1,0 +1,115 @@
+"""What the probes saw inside the runs, as tidy frames and plots (see ``benchmark/probes``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import inf
+
+import pandas as pd
+
+from reports.figures.blocks import Series, accuracy_points, points_by_block, ranges_by_block
+from reports.figures.captions import BANDS
+from reports.figures.plot import Plot
+from reports.figures.style import Style
+from reports.runs.cells import Cell, Variant
+from reports.runs.probes import RUN, distance_frame, importance_frame, refit_frame, similarity_frame
+
+
+def inside_plots(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str) -> list[Plot]:
+    """Return a plot for each probe that looked into runs of a scenario.
+
+    Args:
+        cells: One scenario's cells with finished runs.
+        style: How each variant is drawn.
+        name: Unique in the report; the plots' names begin with it.
+    """
+    frames = {
+        "distance": distance_frame(cells),
+        "importance": importance_frame(cells),
+        "similarity": similarity_frame(cells),
+        "refit": refit_frame(cells),
+    }
+    makers = {
+        "distance": _distance_plot,
+        "importance": _importance_plot,
+        "similarity": _similarity_plot,
+        "refit": _refit_plot,
+    }
+    plots: list[Plot | None] = []
+    for probe, frame in frames.items():
+        seen = set(frame["variant"])
+        series = [
+            Series(cell.variant, style[cell.variant])
+            for cell in cells
+            if cell.variant.label in seen
+        ]
+        if series:
+            plots.append(makers[probe](series, frame, f"{name}-{probe}", cells[0].scenario))
+    return [plot for plot in plots if plot is not None]
+
+
+def _distance_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, scenario: str) -> Plot:
+    return Plot(
+        name,
+        "How far shared parameters moved",
+        "Distance between the shared parameters before and after a new model’s training, relative "
+        f"to their norm before: mean over the new models; lines are {BANDS}. "
+        "Independent models each start from the initial weights, and move freely.",
+        f"Relative movement of each shared block in {scenario}, by strategy",
+        frame,
+        lambda: points_by_block(
+            frame, "relative", series, "relative distance, %", scale=100, limits=(0.0, inf)
+        ),
+    )
+
+
+def _importance_plot(
+    series: Sequence[Series], frame: pd.DataFrame, name: str, scenario: str
+) -> Plot | None:
+    users = frame.groupby([*RUN, "block"])["model"].transform("nunique")
+    met = frame[(users > 1) & (frame["model"] < frame["model"].max())]
+    if met.empty:
+        return None
+    return Plot(
+        name,
+        "Importances",
+        "How the importances of each shared block’s parameters are distributed before the last "
+        "model trains, mean over models and seeds of: the median (dot), the middle half (thick) "
+        "and the middle 90 % (thin). Numbers on the right: how many are exactly 0, which nothing "
+        "protects; what reaches into these begins at the left edge. Strategies estimate importance "
+        "in units of their own.",
+        f"Quantiles of the importances of each shared block in {scenario}, by strategy",
+        frame,
+        lambda: ranges_by_block(met, series, "importance"),
+    )
+
+
+def _similarity_plot(
+    series: Sequence[Series], frame: pd.DataFrame, name: str, scenario: str
+) -> Plot:
+    last = frame[frame["trained"] == frame["trained"].max()]
+    return Plot(
+        name,
+        "Representations, before and after",
+        "Likeness (linear CKA) of each shared block’s output on an earlier model’s test images, "
+        "between when that model had just been trained and the end: 1 is the same up to rotation "
+        f"and scale. Mean over the earlier models; lines are {BANDS}.",
+        f"Linear CKA of each shared block before and after later models in {scenario}",
+        frame,
+        lambda: points_by_block(last, "cka", series, "linear CKA", scale=1, limits=(0.0, 1.0)),
+    )
+
+
+def _refit_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, scenario: str) -> Plot:
+    return Plot(
+        name,
+        "Lost, or only out of date?",
+        "Test accuracy of the earlier models when they had just been trained, at the end, and "
+        "with their private parts fitted anew to the final shared blocks, which stay as they are. "
+        "What fitting wins back was never lost: only the private parts were out of date. It trains "
+        "them longer, too, so that compare with freezing, whose shared blocks never changed. "
+        f"Means over the earlier models; lines are {BANDS}.",
+        f"Accuracy of the earlier models when learned, at the end and refitted, in {scenario}",
+        frame,
+        lambda: accuracy_points(frame, series),
+    )

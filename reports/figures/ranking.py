@@ -1,0 +1,196 @@
+"""The ranking as figures: means with intervals side by side, and critical differences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.analysis.ranking import Row, Standing, ranking_frame
+from reports.figures.captions import ALONE
+from reports.figures.plot import Plot
+from reports.figures.style import INK, Style, lines_of, wrapped
+from reports.runs.cells import Variant
+
+_LABELS = 2.1  # inches beside the panels
+_ROW, _LINE = 0.27, 0.15  # likewise of a row at least, and of a line of a label
+_NAME = 30  # letters of a label, in a line
+_BESIDE = 20  # likewise beside ranks on a line
+
+
+def ranking_plot(
+    standings: Sequence[Standing], style: Mapping[Variant, Style], name: str
+) -> Plot | None:
+    """Show each strategy's mean by every metric, with its interval.
+
+    Args:
+        standings: Of the same scenarios, one a metric.
+        style: How each variant is drawn.
+        name: Unique in the report.
+
+    Returns:
+        The plot, or ``None`` where there is nothing to compare.
+    """
+    if not standings or len(standings[0].rows) < 2:
+        return None
+    strategies = [row.strategy for row in standings[0].rows]
+    labels = [_label(standings[0], strategy) for strategy in strategies]
+    tall = max(_ROW, 0.06 + _LINE * lines_of(labels, _NAME)) * len(strategies)
+
+    def draw() -> Figure:
+        width, height = _LABELS + 2.1 * len(standings), 0.75 + tall
+        figure = Figure(figsize=(width, height))
+        axes = figure.subplots(
+            1, len(standings), squeeze=False, sharey=True,
+            gridspec_kw={
+                "left": _LABELS / width, "right": 0.985, "bottom": 0.42 / height,
+                "top": 1 - 0.3 / height, "wspace": 0.12,
+            },
+        )[0]  # fmt: skip
+        for ax, standing in zip(axes, standings, strict=True):
+            for row in standing.rows:
+                if row.strategy in strategies:
+                    _draw_row(ax, row, strategies.index(row.strategy), style)
+            ax.set_title(standing.metric.replace("_", " "), loc="left")
+            ax.set_xlabel("points" if standing.metric == "plasticity" else "%")
+            ax.grid(axis="x", color="black", alpha=0.1, linewidth=0.6)
+            ax.tick_params(axis="y", length=0)
+            ax.spines["left"].set_visible(False)
+            ax.locator_params(axis="x", nbins=4)
+        axes[0].set_ylim(len(strategies) - 0.4, -0.6)
+        axes[0].set_yticks(range(len(labels)), [wrapped(label, _NAME) for label in labels])
+        return figure
+
+    return Plot(
+        name,
+        "Side by side",
+        f"Mean over seeds with its 95 % interval ({ALONE}), each strategy at the strengths that "
+        "were chosen for it on validation data; ordered by "
+        f"{standings[0].metric.replace('_', ' ')}. The small bar is the interquartile mean: far "
+        "from the mean, single seeds weigh heavily. Intervals that overlap do not show that two "
+        "strategies are equal; the paired differences in the tables below do better.",
+        f"Means with 95 % intervals of {len(strategies)} strategies by "
+        f"{', '.join(s.metric.replace('_', ' ') for s in standings)}",
+        ranking_frame(standings),
+        draw,
+    )
+
+
+def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot | None:
+    """Show average ranks over scenarios, and which strategies cannot be told apart.
+
+    Args:
+        standings: Of several scenarios, one a metric.
+        name: Unique in the report.
+
+    Returns:
+        The plot, or ``None`` where there are too few scenarios or strategies.
+    """
+    known = [s for s in standings if s.ranks.critical_difference is not None]
+    if not known:
+        return None
+
+    def draw() -> Figure:
+        heights = [_diagram_height(standing) for standing in known]
+        figure = Figure(figsize=(7.6, sum(heights)))
+        top = 1.0
+        for standing, height in zip(known, heights, strict=True):
+            share = height / sum(heights)
+            top -= share
+            _draw_diagram(figure.add_axes((0.03, top, 0.94, share)), standing)
+        return figure
+
+    return Plot(
+        name,
+        "Ranks over scenarios",
+        "Average rank over seeds and scenarios, 1 is best. A black bar joins strategies that "
+        "cannot be told apart at 5 %: their ranks differ by less than the critical difference, CD. "
+        "First comes a permutation test, with Friedman’s statistic, of whether there is any "
+        "difference at all. In both whole seeds are permuted, since scenarios share them: they are "
+        "about other seeds, not about other scenarios.",
+        "Critical-difference diagrams of average ranks by "
+        f"{', '.join(standing.metric.replace('_', ' ') for standing in known)}",
+        ranking_frame(known),
+        draw,
+    )
+
+
+def _label(standing: Standing, strategy: str) -> str:
+    row = next(row for row in standing.rows if row.strategy == strategy)
+    variants = set(row.variants.values())
+    return variants.pop().label if len(variants) == 1 else strategy
+
+
+def _draw_row(ax: Axes, row: Row, place: int, style: Mapping[Variant, Style]) -> None:
+    if row.mean.value is None:
+        return
+    # A strategy's colour and marker are those of each of its strengths.
+    look = next(look for variant, look in style.items() if variant.strategy == row.strategy)
+    if row.mean.low is not None and row.mean.high is not None:
+        ends = [100 * row.mean.low, 100 * row.mean.high]
+        ax.plot(ends, [place, place], color=look.base, linewidth=2.4, alpha=0.45)
+    elif len(row.mean.seeds) > 1:
+        seeds = [100 * value for value in row.mean.seeds]
+        ax.plot(seeds, [place] * len(seeds), ".", color=look.base, alpha=0.5, markersize=5)
+    if row.iqm.value is not None:
+        x = 100 * row.iqm.value
+        ax.plot([x, x], [place - 0.22, place + 0.22], color=look.base, linewidth=1.2)
+    ax.plot(
+        100 * row.mean.value, place, look.marker, color=look.base, markersize=6,
+        markeredgecolor="white", markeredgewidth=0.5,
+    )  # fmt: skip
+
+
+def _pitch(standing: Standing) -> float:
+    """Inches from a name to the next."""
+    names = [_rank_text(name, average) for name, average in standing.ranks.average.items()]
+    return 0.05 + _LINE * lines_of(names, _BESIDE)
+
+
+def _rank_text(name: str, average: float, before: bool = False) -> str:
+    return f"{average:.2f}, {name}" if before else f"{name}, {average:.2f}"
+
+
+def _diagram_height(standing: Standing) -> float:
+    names = _pitch(standing) * ((len(standing.ranks.average) + 1) // 2)
+    return 1.05 + names + 0.1 * len(standing.ranks.groups)
+
+
+def _draw_diagram(ax: Axes, standing: Standing) -> None:
+    """Ranks on a line, names below it to both sides, bars for what cannot be told apart."""
+    ranks, count = standing.ranks, len(standing.ranks.average)
+    half, pitch = (count + 1) // 2, _pitch(standing)
+    bars = 0.1 * len(ranks.groups) + 0.12
+    height = _diagram_height(standing)
+    margin = 0.42 * (count - 1)
+    ax.set(xlim=(1 - margin, count + margin), ylim=(height - 0.62, -0.62))
+    ax.set_axis_off()
+    line: dict[str, Any] = {"color": INK, "linewidth": 0.8}
+    ax.plot([1, count], [0, 0], **line)
+    for rank in range(1, count + 1):
+        ax.plot([rank, rank], [-0.06, 0], **line)
+        ax.text(rank, -0.1, str(rank), ha="center", va="bottom", fontsize=8)
+    title = standing.metric.replace("_", " ")
+    ax.text(1 - margin, -0.5, title, fontsize=9, va="center")
+    test = (
+        f"permutation test of Friedman’s statistic: p = {ranks.p:.2g}, {ranks.seeds} seeds in "
+        f"{ranks.scenarios} scenarios"
+    )
+    ax.text(count + margin, -0.5, test, fontsize=8, va="center", ha="right", color="#666666")
+    difference = ranks.critical_difference or 0.0
+    ax.plot([1, 1 + difference], [-0.33, -0.33], color=INK, linewidth=1.4)
+    ax.text(1.05 + difference, -0.33, f"CD {difference:.2f}", fontsize=8, va="center")
+    for level, group in enumerate(ranks.groups):
+        low, high = (end(ranks.average[name] for name in group) for end in (min, max))
+        y = 0.1 + 0.1 * level
+        ax.plot([low - 0.03, high + 0.03], [y, y], color="black", linewidth=3)
+    for place, (name, average) in enumerate(ranks.average.items()):
+        left = place < half
+        y = bars + pitch * ((place if left else count - 1 - place) + 0.5)
+        edge = 1 - 0.06 * margin if left else count + 0.06 * margin
+        ax.plot([average, average, edge], [0, y, y], **line)
+        text = wrapped(_rank_text(name, average, before=not left), _BESIDE)
+        beside, side = (-0.04, "right") if left else (0.04, "left")
+        ax.text(edge + beside, y, text, fontsize=8.5, va="center", ha=side)

@@ -1,0 +1,215 @@
+"""How much hangs on the strength: the choice and its neighbours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.transforms import ScaledTranslation
+
+from reports.analysis.breakdown import Breakdown, breakdowns
+from reports.analysis.choice import CROSSED, RULE, Choice, Tried, stands_for
+from reports.figures.breakdown_marks import MARKED, mark_loss
+from reports.figures.captions import ALONE
+from reports.figures.plot import Plot
+from reports.figures.style import INK, Style, lines_of, wrapped
+from reports.runs.cells import Variant
+from reports.statistics.interval import Estimate, mean_estimate
+from reports.statistics.limits import limits_of
+from reports.statistics.ratio import REDUCTION
+from reports.wording.numbers import strength_text
+
+VALIDATION = "validation_accuracy"
+SHOWN = ("average_accuracy", "stability", "learning_accuracy", REDUCTION)
+"""Test metrics that are shown beside the validation score."""
+
+_COLUMNS = 3
+_LINES = {
+    VALIDATION: ("validation, all models (the rule)", "-", "o"),
+    "stability": ("test, earlier models", (0, (4, 2)), "s"),
+    "learning_accuracy": ("test, new models", (0, (1, 1.5)), "^"),
+}
+"""For each score its name, line and marker."""
+
+_ASIDE = 3.0  # points between scores of one strength, whose intervals would hide each other
+_NAME = 30  # letters of a strategy's name over its panel, in a line
+
+
+def sensitivity_plot(
+    choices: Sequence[Choice], style: Mapping[Variant, Style], name: str
+) -> Plot | None:
+    """Show scores over strengths, a panel for each strategy that has several.
+
+    Args:
+        choices: Of one scenario.
+        style: How each variant is drawn.
+        name: Unique in the report.
+
+    Returns:
+        The plot, or ``None`` where no strategy has several strengths.
+    """
+    swept = [choice for choice in choices if choice.budget > 1]
+    if not swept:
+        return None
+    losses = _losses(choices)
+    frames = [_frame(choice, losses) for choice in swept]
+    rows = -(-len(swept) // _COLUMNS)
+    across = min(len(swept), _COLUMNS)
+    head = 0.15 + 0.15 * lines_of((choice.strategy for choice in swept), _NAME)
+
+    def draw() -> Figure:
+        between = 0.45 + head
+        width, height = 0.8 + 2.75 * across + 2.1, 1.4 * rows + between * (rows - 1) + head + 0.45
+        figure = Figure(figsize=(width, height))
+        axes = figure.subplots(
+            rows, across, squeeze=False, sharey=True,
+            gridspec_kw={
+                "left": 0.62 / width, "right": 1 - 2.1 / width, "bottom": 0.45 / height,
+                "top": 1 - head / height, "hspace": between / 1.4, "wspace": 0.1,
+            },
+        ).ravel()  # fmt: skip
+        for ax, choice in zip(axes, swept, strict=False):
+            _draw_scores(ax, choice, style)
+        if losses:
+            _leave_margin(axes[0])
+        for ax, choice in zip(axes, swept, strict=False):
+            _draw_losses(ax, choice, losses)
+        for ax in axes[len(swept) :]:
+            ax.set_axis_off()
+        figure.supylabel("accuracy, %", fontsize=8.5, x=0.08 / width, ha="left")
+        axes[across - 1].legend(loc="upper left", bbox_to_anchor=(1.03, 1.03), borderaxespad=0)
+        return figure
+
+    return Plot(
+        name,
+        "How much hangs on the strength",
+        "The wide vertical lines mark the strengths that stand for the strategy in the other "
+        f"parts, the darker for the more seeds: {CROSSED}, which is {RULE}. Test accuracies "
+        "are shown for what the neighbours would have given; they took no part in the choice. "
+        f"Means over seeds with 95 % intervals; {ALONE}.{f' {MARKED}' if losses else ''}",
+        f"Validation and test accuracy over strengths in {choices[0].scenario}, for "
+        f"{', '.join(choice.strategy for choice in swept)}",
+        pd.concat(frames, ignore_index=True),
+        draw,
+    )
+
+
+def sensitivity(choice: Choice) -> pd.DataFrame:
+    """Return how scores depend on the strength: one row a strength and metric.
+
+    Columns: strength, metric (``VALIDATION`` or one of ``SHOWN`` that some run has), mean, low,
+    high, n, chosen (this strength was, on all seeds), reported (of how many seeds the runs at this
+    strength stand for the strategy), excluded (why it could not be chosen, else ``None``).
+    """
+    rows = [
+        (tried.cell.variant.strength, metric, found.value, found.low, found.high, found.n,
+         tried.cell is choice.cell, stands_for(choice, tried.cell), tried.excluded)
+        for tried in choice.tried
+        for metric, found in _scores(tried)
+    ]  # fmt: skip
+    columns = ["strength", "metric", "mean", "low", "high", "n", "chosen", "reported", "excluded"]
+    frame = pd.DataFrame(rows, columns=columns)
+    return frame.astype(dict.fromkeys(("strength", "mean", "low", "high"), float))
+
+
+def _scores(tried: Tried) -> Iterator[tuple[str, Estimate]]:
+    yield VALIDATION, tried.validation
+    done = tried.cell.done
+    for metric in SHOWN:
+        if metric == REDUCTION:
+            share = tried.cell.removed.share
+            if share.value is not None:
+                yield metric, share
+            continue
+        values = [record.metrics.get(metric) for record in done]
+        if any(value is not None for value in values):
+            yield metric, mean_estimate({"": values}, limits_of(metric))
+
+
+def _losses(choices: Sequence[Choice]) -> dict[Variant, Breakdown]:
+    cells = [tried.cell for choice in choices for tried in choice.tried]
+    return {loss.variant: loss for loss in breakdowns(cells)}
+
+
+def _frame(choice: Choice, losses: Mapping[Variant, Breakdown]) -> pd.DataFrame:
+    """The scores, with the seeds that each strength lost."""
+    by_strength = {
+        variant.strength: (len(loss.diverged), len(loss.broken))
+        for variant, loss in losses.items()
+        if variant.strategy == choice.strategy
+    }
+    frame = sensitivity(choice).assign(strategy=choice.strategy)
+    counts = [by_strength.get(strength, (0, 0)) for strength in frame["strength"]]
+    return frame.assign(diverged=[a for a, _ in counts], broke_down=[b for _, b in counts])
+
+
+def _leave_margin(ax: Axes) -> None:
+    """Leave the bottom of all panels, which share their y axis, to the crosses."""
+    low, high = ax.get_ylim()
+    ax.set_ylim(low - 0.18 * (high - low), high)
+
+
+def _draw_losses(ax: Axes, choice: Choice, losses: Mapping[Variant, Breakdown]) -> None:
+    for place, tried in enumerate(choice.tried):
+        loss = losses.get(tried.cell.variant)
+        if loss is not None:
+            mark_loss(ax, place, 0.05, loss, ax.get_xaxis_transform())
+
+
+def _draw_scores(ax: Axes, choice: Choice, style: Mapping[Variant, Style]) -> None:
+    variants = [tried.cell.variant for tried in choice.tried]
+    color = style[variants[0]].base
+    scores = [
+        (spot, metric, found, 100 * found.value)
+        for spot, tried in enumerate(choice.tried)
+        for metric, found in _scores(tried)
+        if found.value is not None
+    ]
+    middle = (len(_LINES) - 1) / 2
+    for position, (metric, (label, line, marker)) in enumerate(_LINES.items()):
+        own = [(spot, found, mean) for spot, name, found, mean in scores if name == metric]
+        if not own:
+            continue
+        shade = color if metric == VALIDATION else INK
+        aside = _ASIDE * (position - middle) / 72
+        moved = ax.transData + ScaledTranslation(aside, 0, ax.figure.dpi_scale_trans)
+        means = [(spot, mean) for spot, _, mean in own]
+        ax.plot(
+            *zip(*means, strict=True), color=shade, linestyle=line, marker=marker, markersize=4,
+            label=wrapped(label, 24), linewidth=1.4 if metric == VALIDATION else 1.0,
+            transform=moved,
+        )  # fmt: skip
+        bars = [
+            [(spot, 100 * found.low), (spot, 100 * found.high)]
+            for spot, found, _ in own
+            if found.low is not None and found.high is not None
+        ]
+        ax.add_collection(
+            LineCollection(bars, colors=shade, alpha=0.35, linewidths=1.6, transform=moved), False
+        )
+        alone = [
+            (spot, 100 * seed)
+            for spot, found, _ in own
+            if found.low is None
+            for seed in found.seeds
+        ]
+        if alone:
+            ax.plot(
+                *zip(*alone, strict=True), ".", color=shade, alpha=0.5, markersize=4,
+                markeredgewidth=0, transform=moved,
+            )  # fmt: skip
+        # What is moved aside does not count for the limits of the axes.
+        ax.update_datalim([*means, *alone, *(end for bar in bars for end in bar)])
+    ax.autoscale_view()
+    counts = [stands_for(choice, tried.cell) for tried in choice.tried]
+    for spot, count in enumerate(counts):
+        if count:
+            ax.axvline(spot, color=color, alpha=0.25 * count / sum(counts), linewidth=7, zorder=0)
+    ax.set_xlim(-0.3, len(variants) - 0.7)
+    ax.set_xticks(range(len(variants)), [strength_text(v.strength or 0.0) for v in variants])
+    ax.set_title(wrapped(choice.strategy, _NAME), loc="left")
+    ax.set_xlabel("strength")
+    ax.grid(axis="y", color="black", alpha=0.1, linewidth=0.6)

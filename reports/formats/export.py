@@ -1,0 +1,176 @@
+"""The tables and figures of a report as files, for a paper.
+
+Files have the names of what they show; ``index.csv`` says what is what, also of earlier files that
+are still there. The same runs give the same files, byte for byte, with the same versions of
+Matplotlib, pandas and pyarrow.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from benchmark.errors import UserError, nearest
+from benchmark.files import Kind, Output
+from reports.figures.plot import Plot
+from reports.figures.style import figure_settings
+from reports.formats.latex import latex
+from reports.formats.svg import START as SVG_START
+from reports.formats.svg import svg_file
+from reports.tables.table import Table
+
+DPI = 200
+"""Of PNG files: sharp in print at the figures' own size."""
+
+
+def _csv(table: Table) -> bytes:
+    """The data in full precision: what is read back are the same numbers."""
+    return str(table.data.to_csv(index=False, lineterminator="\n")).encode()
+
+
+def _parquet(table: Table) -> bytes:
+    return bytes(table.data.to_parquet(engine="pyarrow", index=False))
+
+
+def _latex(table: Table) -> bytes:
+    return latex(table).encode()
+
+
+def _pdf(plot: Plot) -> bytes:
+    """With TrueType fonts inside (publishers refuse Type 3), and without the date."""
+    with figure_settings(), mpl.rc_context({"pdf.fonttype": 42}):
+        metadata = dict.fromkeys(("Creator", "Producer", "CreationDate"))
+        return _saved(plot.draw(), format="pdf", metadata={**metadata, "Title": plot.title})
+
+
+def _png(plot: Plot) -> bytes:
+    with figure_settings():
+        return _saved(
+            plot.draw(), format="png", dpi=DPI, facecolor="white", metadata={"Software": None}
+        )
+
+
+def _saved(figure: Figure, **options: Any) -> bytes:
+    buffer = BytesIO()
+    figure.savefig(buffer, **options)
+    return buffer.getvalue()
+
+
+TABLES: dict[str, Callable[[Table], bytes]] = {"csv": _csv, "parquet": _parquet, "latex": _latex}
+"""What a table can be written as."""
+
+FIGURES: dict[str, Callable[[Plot], bytes]] = {"svg": svg_file, "pdf": _pdf, "png": _png}
+"""What a figure can be written as."""
+
+_SUFFIXES = {"latex": "tex"}  # where it is not the format's name
+
+_INDEX = "index.csv"
+_INDEX_COLUMNS = ("name", "kind", "files", "title", "caption")
+_INDEX_KIND = Kind("report", re.compile(",".join(_INDEX_COLUMNS).encode() + b"\n"))
+
+_STARTS = {
+    "csv": re.compile(rb"[^\0]*\Z"),  # text
+    "parquet": re.compile(rb"PAR1"),
+    "tex": re.compile(rb"% Needs \\usepackage{booktabs} in the preamble\.\n"),
+    "svg": SVG_START,
+    "pdf": re.compile(rb"%PDF-"),
+    "png": re.compile(rb"\x89PNG\r\n"),
+}
+"""How a file begins, by suffix. Whose it is says the index beside it."""
+
+
+def _earlier(folder: Path) -> list[list[str]]:
+    """The lines of the index in a folder; none where there is no index of ours."""
+    path = folder / _INDEX
+    try:
+        if not path.is_file() or not _INDEX_KIND.has(path):
+            return []
+        with path.open(encoding="utf-8", newline="") as file:
+            return [line for line in csv.reader(file) if len(line) == len(_INDEX_COLUMNS)][1:]
+    except (OSError, ValueError, csv.Error):  # writing the new index tells what can be told
+        return []
+
+
+def _listed(folder: Path) -> set[str]:
+    return {name for _, _, names, *_ in _earlier(folder) for name in names.split()}
+
+
+def check_formats(option: str, values: Sequence[str], valid: Collection[str]) -> list[str]:
+    """Return the formats that a user named, each once, and refuse those that cannot work.
+
+    Args:
+        option: The option's name, for the message.
+        values: As the user gave them: one each, or several separated by commas.
+        valid: ``TABLES`` or ``FIGURES``.
+
+    Raises:
+        UserError: A format is unknown, or needs a package that is not installed.
+    """
+    formats = list(dict.fromkeys(name.strip() for text in values for name in text.split(",")))
+    for name in formats:
+        if name not in valid:
+            raise UserError(f"{option}: unknown format {name!r}; {nearest(name, valid)}")
+    if "parquet" in formats and not find_spec("pyarrow"):
+        raise UserError(
+            f"{option} parquet: this needs pyarrow; pip install 'palimpsest-bench[parquet]'"
+        )
+    return formats
+
+
+@dataclass(frozen=True)
+class Exports:
+    """The tables and figures of a report as files in a folder, and ``index.csv`` beside them.
+
+    Only files that the index of an earlier report names are replaced; other files are left.
+
+    Attributes:
+        folder: Where to; made where it is missing.
+        tables: Formats of tables, of those in ``TABLES``.
+        figures: Formats of figures, of those in ``FIGURES``.
+    """
+
+    folder: Path
+    tables: Sequence[str]
+    figures: Sequence[str]
+
+    def outputs(self, parts: Iterable[Plot | Table]) -> list[Output]:
+        """Return the files of tables and figures, in their order."""
+        index: dict[tuple[str, ...], list[str]] = {}
+        outputs = []
+        for part in parts:
+            files = _files(part, self.tables, self.figures)
+            for name, content in files.items():
+                kind = Kind("report", _STARTS[name.rpartition(".")[2]], _listed)
+                outputs.append(Output(self.folder / name, content, kind))
+            shown = "table" if isinstance(part, Table) else "figure"
+            index[part.name, shown, part.title, part.caption] = list(files)
+        new = {output.path.name for output in outputs}
+        for name, shown, names, *told in _earlier(self.folder):
+            left = [n for n in names.split() if n not in new and (self.folder / n).is_file()]
+            index.setdefault((name, shown, *told), []).extend(left)
+        lines = [(*each[:2], " ".join(names), *each[2:]) for each, names in index.items() if names]
+        return [
+            Output(self.folder / _INDEX, _lines([_INDEX_COLUMNS, *lines]), _INDEX_KIND),
+            *outputs,
+        ]
+
+
+def _files(part: Plot | Table, tables: Sequence[str], figures: Sequence[str]) -> dict[str, bytes]:
+    if isinstance(part, Table):
+        return {f"{part.name}.{_SUFFIXES.get(n, n)}": TABLES[n](part) for n in tables}
+    return {f"{part.name}.{n}": FIGURES[n](part) for n in figures}
+
+
+def _lines(rows: Iterable[Sequence[str]]) -> bytes:
+    buffer = StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    return buffer.getvalue().encode()

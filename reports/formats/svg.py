@@ -1,0 +1,93 @@
+"""Figures as SVG: an element of the report, a file, and a small file."""
+
+from __future__ import annotations
+
+import re
+from io import StringIO
+from itertools import pairwise
+from xml.sax.saxutils import escape, quoteattr
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from reports.figures.plot import Plot
+from reports.figures.style import figure_settings
+
+_FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
+"""A file has no page around it that sets its font: name some that are everywhere."""
+
+_NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
+
+
+START = re.compile(rb'<\?xml version="1.0" encoding="UTF-8"\?>\n<svg role="img" aria-label=')
+"""How a file of ours begins; other programs begin theirs otherwise."""
+
+
+def svg_element(plot: Plot) -> str:
+    """Draw a plot as an ``<svg>`` element for the report."""
+    with figure_settings():
+        return to_svg(plot.draw(), plot.name, plot.description)
+
+
+def svg_file(plot: Plot) -> bytes:
+    """Draw a plot as a file, otherwise as in the report."""
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{svg_element(plot)}\n'.encode()
+
+
+def small_svg(plot: Plot) -> bytes:
+    """Draw a plot as an SVG file; the same plot gives the same bytes.
+
+    Matplotlib spends most of a file on names of groups, on indentation and on digits that nobody
+    sees: lines are kept to a tenth of a point, each point relative to the one before it.
+    """
+    text = svg_file(plot).decode().replace("'DejaVu Sans'", _FONTS)
+    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing refers to groups
+    text = re.sub(r"\n +", "\n", text)
+    return re.sub(r'\bd="(M [^M"]*)"', _relative, text).encode()
+
+
+def _relative(path: re.Match[str]) -> str:
+    """Write a path of straight lines relatively, and leave others as they are."""
+    commands = path[1].split()
+    if set(re.findall("[A-Za-z]", path[1])) - {"M", "L", "z"}:
+        return path.group()
+    tenths = [round(10 * float(number)) for number in _NUMBERS.findall(path[1])]
+    points = list(zip(tenths[::2], tenths[1::2], strict=True))
+    text = f"M{_tenth(points[0][0])} {_tenth(points[0][1])}"
+    if len(points) > 1:
+        moves = (f"{_tenth(x - a)} {_tenth(y - b)}" for (a, b), (x, y) in pairwise(points))
+        text += f"l{' '.join(moves)}"
+    return f'd="{text}{"z" if commands[-1] == "z" else ""}"'
+
+
+def _tenth(tenths: int) -> str:
+    return f"{tenths / 10:g}"
+
+
+def to_svg(figure: Figure, name: str, description: str) -> str:
+    """Return a figure as an ``<svg>`` element that can share a page with others.
+
+    The same figure gives the same text, and no identifier occurs in two figures.
+
+    Args:
+        figure: What to draw.
+        name: Unique in the page, made of letters, digits and hyphens.
+        description: What it shows, for those who cannot see it.
+    """
+    buffer = StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    with mpl.rc_context({"svg.hashsalt": name}):
+        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r'(<[^>]*?\sid=")', rf"\g<1>{name}-", svg)
+    svg = re.sub(r'(xlink:href="|url\()#', rf"\g<1>#{name}-", svg)
+    svg = re.sub(r'\bd="[^"<]*"', _rounded, svg)
+    label = f'<svg role="img" aria-label={quoteattr(description)}'
+    svg = svg.replace("<svg", label, 1)
+    return svg.replace(">", f"><title>{escape(description)}</title>", 1)
+
+
+def _rounded(path: re.Match[str]) -> str:
+    """Keep a hundredth of a point: six decimals would double the size of the page."""
+    return re.sub(r"(\.\d\d)\d+", r"\1", path.group())

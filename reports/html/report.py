@@ -1,0 +1,134 @@
+"""One self-contained HTML file: it opens offline, and asks for nothing from outside."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from hashlib import sha256
+from importlib.resources import files
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from benchmark.errors import UserError
+from benchmark.files import Kind, Output, write_files
+from benchmark.store import Record
+from reports.figures.plot import Plot
+from reports.formats.export import Exports
+from reports.html.downloads import download
+from reports.html.drawing import svgs
+from reports.html.runs_table import run_columns, runs_data
+from reports.html.sections import Facts, Section, Words, sections
+from reports.runs.cells import Cell, by_scenario, group
+from reports.runs.provenance import WPL_PAPER, citation, exact_settings, failures, origin, seeds
+from reports.runs.suite_text import suite_files
+from reports.tables.table import Table
+from reports.wording.words import several
+
+REPORT = Kind(
+    "report",
+    re.compile(
+        rb'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        rb'(<meta name="generator" content="palimpsest">'
+        rb"|(<meta [^\n]*>\n){3}<title>Palimpsest report: )"  # as version 0.1.0 wrote them
+    ),
+)
+"""The page, as its template begins."""
+
+
+def write_report(
+    records: Sequence[Record],
+    output: Path,
+    *,
+    sources: Sequence[str],
+    command: str,
+    inputs: Iterable[Path] = (),
+    exports: Exports | None = None,
+) -> None:
+    """Write the report of some runs, whole or not at all.
+
+    The same runs give the same files.
+
+    Args:
+        records: Runs as ``Store.records`` returns them.
+        output: The HTML file; an earlier report there is replaced, nothing else is.
+        sources: Where the runs come from, such as the store's path.
+        command: What to type to make this report again.
+        inputs: Files that must not be written over.
+        exports: The tables and figures to write as files, too.
+
+    Raises:
+        UserError: There are no runs, or a file cannot be written; then none is.
+    """
+    if not records:
+        raise UserError(
+            "the store has no finished runs to report; 'palimpsest run SUITE' makes some"
+        )
+    cells = group(records)
+    answers = sections(cells)
+    page = _page(records, cells, answers, sources=sources, command=command)
+    outputs = [Output(output, page.encode(), REPORT)]
+    if exports:
+        outputs += exports.outputs(part for section in answers for part in section.titled_parts)
+    write_files(outputs, inputs)
+
+
+def _page(
+    records: Sequence[Record],
+    cells: Sequence[Cell],
+    answers: Sequence[Section],
+    *,
+    sources: Sequence[str],
+    command: str,
+) -> str:
+    plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
+    script = "".join(_template(name) for name in ("downloads.js", "runs.js"))
+    return _environment().get_template("report.html.j2").render(
+        title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
+        lead=_lead(records, cells),
+        sections=answers,
+        drawings={name: Markup(svg) for name, svg in svgs(plots).items()},
+        run_columns=[column for column in run_columns() if column.title],
+        runs=runs_data(cells),
+        failures=failures(cells),
+        origin=Facts(origin(records, sources)),
+        citations=f"{citation()}\n\n{WPL_PAPER}",
+        suites=suite_files(records),
+        settings=exact_settings(cells),
+        command=command,
+        style=Markup(_template("report.css")),
+        script=Markup(script),
+        # The only script that may run: the page's policy names its hash.
+        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+    )  # fmt: skip
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("reports.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    environment.filters |= {"several": several, "download": download}
+    for kind in (Words, Facts, Table, Plot):
+        environment.tests[kind.__name__.lower()] = lambda part, kind=kind: isinstance(part, kind)
+    return environment
+
+
+def _template(name: str) -> str:
+    return files("reports.html").joinpath("templates", name).read_text(encoding="utf-8")
+
+
+def _lead(records: Sequence[Record], cells: Sequence[Cell]) -> str:
+    variants = sorted({cell.variant for cell in cells}, key=lambda variant: variant.order)
+    names = list(dict.fromkeys(variant.strategy for variant in variants))
+    return (
+        f"{several(len(records), 'run')}: {len(names)} "
+        f"{'strategy' if len(names) == 1 else 'strategies'} ({', '.join(names)}) in "
+        f"{several(len(by_scenario(cells)), 'scenario')}, seeds {seeds(records)}."
+    )

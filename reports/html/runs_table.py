@@ -1,0 +1,110 @@
+"""Every run, as compact data for the page's table and its download."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from benchmark.store import Record
+from reports.runs.cells import Cell
+from reports.tables.metrics import MAIN, TRANSFER
+from reports.wording.numbers import strength_text
+
+DIGITS = 5
+"""Decimals of a fraction in the page: enough for a test set of 100,000."""
+
+
+@dataclass(frozen=True)
+class RunColumn:
+    """A column of the table of runs.
+
+    Attributes:
+        name: In the download.
+        kind: What it holds; fractions are shown in per cent.
+        title: Its heading in the table; without one it is in the download alone.
+        unit: Of what the table shows.
+    """
+
+    name: str
+    kind: Literal["text", "number", "fraction", "difference"]
+    title: str = ""
+    unit: str = ""
+
+
+def run_columns() -> list[RunColumn]:
+    """Return the columns: what a run is, its metrics, what it took."""
+    shown = {metric.name: metric for metric in (*MAIN, *TRANSFER)}
+    metrics = []
+    for name in METRICS:
+        metric = shown[name]
+        kind: Literal["fraction", "difference"] = "difference" if metric.signed else "fraction"
+        titled = (metric.title, metric.unit) if metric in MAIN else ("", "")
+        metrics.append(RunColumn(name, kind, *titled))
+    return [
+        RunColumn("scenario", "text", "scenario"),
+        RunColumn("strategy", "text", "strategy"),
+        RunColumn("strength", "number", "strength"),
+        RunColumn("seed", "number", "seed"),
+        RunColumn("status", "text", "status"),
+        *metrics,
+        RunColumn(FINETUNE_FORGETTING, "fraction"),
+        RunColumn("seconds", "number", "time", "s"),
+        RunColumn("key", "text", "key"),
+        RunColumn("suite", "text"),
+        RunColumn("started", "text"),
+        RunColumn("peak_memory", "number"),
+        RunColumn("error", "text"),
+    ]
+
+
+def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return all runs for ``templates/runs.js``.
+
+    Returns:
+        ``columns``, the names and kinds of ``run_columns``; ``texts``, every text once; ``rows``,
+        one a run with a value a column: a number, ``None``, or the place of a text in ``texts``.
+        ``strengths`` maps a strength to how it is written.
+    """
+    columns = run_columns()
+    texts: dict[str, int] = {}
+    rows = []
+    for cell in cells:
+        repeated = {id(record) for record in cell.repeated}
+        for record in cell.runs:
+            values = _values(cell, record, replaced=id(record) in repeated)
+            rows.append(
+                [
+                    texts.setdefault(value, len(texts)) if isinstance(value, str) else value
+                    for value in (values[column.name] for column in columns)
+                ]
+            )
+    strengths = {cell.variant.strength for cell in cells if cell.variant.strength is not None}
+    return {
+        "columns": [[column.name, column.kind] for column in columns],
+        "texts": list(texts),
+        "rows": rows,
+        "strengths": [[strength, strength_text(strength)] for strength in sorted(strengths)],
+    }
+
+
+def _values(cell: Cell, record: Record, *, replaced: bool) -> dict[str, Any]:
+    return {
+        "scenario": cell.scenario,
+        "strategy": cell.variant.strategy,
+        "strength": record.strength,
+        "seed": record.seed,
+        "status": "replaced" if replaced else record.status,
+        **{name: _rounded(record.metrics.get(name)) for name in (*METRICS, FINETUNE_FORGETTING)},
+        "seconds": round(record.seconds, 2),
+        "key": record.key,
+        "suite": record.suite,
+        "started": record.started,
+        "peak_memory": record.peak_memory,
+        "error": record.error or "",
+    }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, DIGITS)

@@ -1,0 +1,299 @@
+"""The report as questions and answers: which part stands where. The page and all files follow it.
+
+A table or figure is added in ``sections``, in one line. ``None`` stands for nothing to show, and
+leaves no trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+
+from reports.analysis.caveats import caveats
+from reports.analysis.choice import Choice
+from reports.analysis.cross_fitting import choose
+from reports.analysis.findings import findings
+from reports.analysis.frontier import Frontiers, frontiers
+from reports.analysis.ranking import Standing, ranking
+from reports.figures.curves import curves_plot
+from reports.figures.matrices import heatmaps_plot
+from reports.figures.plane import plane_plot
+from reports.figures.plot import Plot
+from reports.figures.probes import inside_plots
+from reports.figures.ranking import critical_difference_plot, ranking_plot
+from reports.figures.strengths import sensitivity_plot
+from reports.figures.style import Style, styles
+from reports.runs.cells import Cell, Variant, by_scenario
+from reports.runs.provenance import scenario_facts
+from reports.statistics.interval import FEWEST_SEEDS
+from reports.tables.cost import cost_table
+from reports.tables.forgetting import forgetting_table
+from reports.tables.metrics import metrics_table, transfer_table
+from reports.tables.ranking import choice_table, frontier_table, ranking_table
+from reports.tables.table import Column, Table
+
+
+@dataclass(frozen=True)
+class Words:
+    """Prose.
+
+    Attributes:
+        paragraph: What is said, nothing where the list says it all.
+        items: A list that follows.
+    """
+
+    paragraph: str
+    items: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and what they are.
+
+    Attributes:
+        pairs: Each a name and its value, in words.
+    """
+
+    pairs: Sequence[tuple[str, str]]
+
+
+HOW = (
+    "Student’s, cut off at the ends of what the number can be; for means from the spread of the "
+    "seeds, for interquartile means, medians and hypervolumes from a bootstrap over seeds. Shares "
+    "of fine-tuning’s forgetting have Fieller’s, and over several scenarios Student’s; shares of "
+    "pairs that are won, in the data, Wilson’s. Where several scenarios share seeds, what a seed "
+    "does in all of them counts as one. With fewer than "
+    f"{FEWEST_SEEDS} seeds their own values stand in place of an interval."
+)
+"""Which interval the report has; in simulations it covers the truth as ``bootstrap.py`` says."""
+
+Part = Words | Facts | Table | Plot
+
+
+@dataclass(frozen=True, eq=False)
+class Scenario:
+    """What the parts about one scenario are made of.
+
+    Attributes:
+        name: The scenario's name.
+        id: Begins the names of its tables and plots: ``scenario-1``.
+        cells: All its cells.
+        done: Those with finished runs.
+        choices: Which strength stands for each strategy.
+        frontiers: Its variants in the plane.
+    """
+
+    name: str
+    id: str
+    cells: Sequence[Cell]
+    done: Sequence[Cell]
+    choices: Sequence[Choice]
+    frontiers: Frontiers
+
+    @property
+    def chosen(self) -> list[Cell]:
+        """Of each strategy the runs that stand for it."""
+        return [choice.reported for choice in self.choices if choice.reported is not None]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parts of a section under one heading.
+
+    Attributes:
+        title: The heading: a scenario, mostly.
+        parts: What stands there.
+    """
+
+    title: str
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question and its answers.
+
+    Attributes:
+        name: Unique in the report; letters, digits and hyphens.
+        question: The heading.
+        topic: The same in a word or two, for the contents.
+        intro: How to read what follows.
+        groups: The answers.
+    """
+
+    name: str
+    question: str
+    topic: str
+    intro: str
+    groups: Sequence[Group]
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns of its tables that need words, each once."""
+        tables = (part for part in self.parts if isinstance(part, Table))
+        found = {(c.title, c.meaning): c for table in tables for c in table.columns}
+        return [column for column in found.values() if column.meaning]
+
+    @property
+    def parts(self) -> Iterator[Part]:
+        """All its parts, in their order."""
+        for group in self.groups:
+            yield from group.parts
+
+    @property
+    def titled_parts(self) -> Iterator[Table | Plot]:
+        """Its tables and figures as they are exported: each title names its group, too."""
+        for group in self.groups:
+            for part in group.parts:
+                if isinstance(part, Table | Plot):
+                    yield replace(part, title=f"{part.title}: {group.title}")
+
+
+def sections(cells: Sequence[Cell]) -> list[Section]:
+    """Return the sections that have something to say, in the order in which they are read.
+
+    Args:
+        cells: All of a report, see ``cells.group``.
+    """
+    look = styles(sorted({cell.variant for cell in cells}, key=lambda variant: variant.order))
+    choices = choose(cells)
+    standings = ranking(choices)
+    scenarios = _scenarios(cells, choices)
+    found = [
+        Section(
+            "compared",
+            "What was compared, and what came out?",
+            "Summary",
+            f"Means over seeds; in brackets their 95 % intervals: {HOW} Where a strategy has "
+            "several strengths, each half of the seeds is reported at the one that was chosen on "
+            "validation data of the other half; the numbers are of test data. Intervals of two "
+            "strategies that overlap do not show that the strategies are equal: runs with the same "
+            "seed are paired.",
+            list(_compared(scenarios, choices, standings)),
+        ),
+        Section(
+            "ranking",
+            "Which strategy is best, and how sure is that?",
+            "Ranking",
+            "Each half of a strategy’s seeds at the strength that was chosen on validation data of "
+            "the other half, so that no run decides about itself. Differences are paired by seed, "
+            "and so is their test: it flips the signs of whole seeds, over all scenarios. A small "
+            "p says that there is a difference, not that it matters: its size stands beside it. "
+            "Where not every run has a partner, the number of pairs stands behind a difference.",
+            list(_ranking(standings, look)),
+        ),
+        Section(
+            "protection",
+            "What does protection cost?",
+            "Price of protection",
+            "What the earlier models keep against what the new ones reach, over all strengths. "
+            "Earlier models are all but the last, new models all but the first.",
+            _each(
+                scenarios,
+                lambda s: [
+                    plane_plot(s.frontiers, look, f"{s.id}-plane"),
+                    frontier_table(s.frontiers, f"{s.id}-frontiers"),
+                    choice_table(s.choices, f"{s.id}-choice"),
+                    sensitivity_plot(s.choices, look, f"{s.id}-sensitivity"),
+                ],
+            ),
+        ),
+        Section(
+            "training",
+            "When does forgetting happen?",
+            "Over training",
+            "A dip that heals before the end shows here, and as minimum accuracy in the next part.",
+            _each(scenarios, lambda s: [curves_plot(s.done, look, f"{s.id}-curves")]),
+        ),
+        Section(
+            "models",
+            "Which model loses how much?",
+            "Model by model",
+            "Every strength, chosen or not. Where only some seeds have a value, their number "
+            "stands behind it; a dash where none has.",
+            _each(
+                scenarios,
+                lambda s: [
+                    metrics_table(s.cells, f"{s.id}-metrics"),
+                    forgetting_table(s.chosen, f"{s.id}-forgetting"),
+                    heatmaps_plot(s.chosen, f"{s.id}-matrices"),
+                    transfer_table(s.cells, f"{s.id}-transfer"),
+                ],
+            ),
+        ),
+        Section(
+            "cost",
+            "What does it cost to run?",
+            "Cost",
+            "",
+            _each(scenarios, lambda s: [cost_table(s.done, f"{s.id}-cost")]),
+        ),
+        Section(
+            "inside",
+            "What happened inside?",
+            "Inside",
+            "What the suite’s probes recorded.",
+            _each(scenarios, lambda s: inside_plots(s.done, look, f"{s.id}-inside")),
+        ),
+    ]
+    return [section for section in found if section.groups]
+
+
+def _scenarios(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Scenario]:
+    return [
+        Scenario(
+            name,
+            f"scenario-{place}",
+            members,
+            [cell for cell in members if cell.done],
+            [choice for choice in choices if choice.scenario == name],
+            frontiers(members),
+        )
+        for place, (name, members) in enumerate(by_scenario(cells).items(), 1)
+    ]
+
+
+def _ranking(standings: Sequence[Standing], look: Mapping[Variant, Style]) -> Iterator[Group]:
+    """The strategies side by side, in each scenario and over all."""
+    spans = groupby(standings, key=lambda standing: standing.scenarios)
+    for place, (scenarios, members) in enumerate(spans, 1):
+        own = list(members)
+        parts = [
+            ranking_plot(own, look, f"ranking-{place}-means"),
+            critical_difference_plot(own, f"ranking-{place}-ranks"),
+            *(ranking_table(s, f"ranking-{place}-{s.metric.replace('_', '-')}") for s in own),
+        ]
+        title = scenarios[0] if len(scenarios) == 1 else f"All {len(scenarios)} scenarios together"
+        yield Group(title, [part for part in parts if part is not None])
+
+
+def _each(
+    scenarios: Sequence[Scenario], parts_of: Callable[[Scenario], Sequence[Table | Plot | None]]
+) -> Sequence[Group]:
+    """Make a group for each scenario that has a finished run and something to show."""
+    groups = []
+    for scenario in scenarios:
+        made = parts_of(scenario) if scenario.done else []
+        parts = [part for part in made if part is not None]
+        if parts:
+            groups.append(Group(scenario.name, parts))
+    return groups
+
+
+def _compared(
+    scenarios: Sequence[Scenario], choices: Sequence[Choice], standings: Sequence[Standing]
+) -> Iterator[Group]:
+    """Say in words what came out in each scenario, and what to keep in mind."""
+    cells = [cell for scenario in scenarios for cell in scenario.cells]
+    words = {
+        finding.scenario: Words(finding.references, finding.strategies)
+        for finding in findings(cells, choices)
+    }
+    nothing = Words("No run finished, so there is nothing to compare.")
+    for scenario in scenarios:
+        facts = Facts(scenario_facts(next(scenario.cells[0].runs)))
+        yield Group(scenario.name, [words.get(scenario.name, nothing), facts])
+    warnings = caveats(cells, choices, standings)
+    if warnings:
+        yield Group("Caveats", [Words("", warnings)])

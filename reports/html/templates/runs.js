@@ -1,0 +1,161 @@
+/* The table of runs: sorts, filters, searches and pages what reports/html/runs_table.py put in the report. */
+(() => {
+  const PAGE = 25;
+  const PRINTED = 1000;
+  const NOTHING = "–";
+  const data = JSON.parse(document.getElementById("runs-data").textContent);
+  const box = document.getElementById("runs-table");
+  const form = box.querySelector("form");
+  const body = box.querySelector("tbody");
+  const status = box.querySelector("[role=status]");
+  const headings = [...box.querySelectorAll("th")];
+  const turns = [...box.querySelectorAll("[data-turn]")];
+
+  const names = data.columns.map(([name]) => name);
+  const kinds = data.columns.map(([, kind]) => kind);
+  const at = Object.fromEntries(names.map((name, place) => [name, place]));
+  const strengths = new Map(data.strengths);
+  const shown = headings.map((heading) => at[heading.dataset.column]);
+  const metrics = shown.filter((place) => kinds[place] === "fraction" || kinds[place] === "difference");
+  const collator = new Intl.Collator("en", { numeric: true });
+
+  const runs = data.rows.map((row) => {
+    const values = row.map((value, place) => (kinds[place] === "text" ? data.texts[value] : value));
+    return { values, text: null };
+  });
+  let found = runs;
+  let sorted = { place: -1, descending: false };
+  let page = 0;
+
+  /** A value as the table shows it. */
+  function written(place, value) {
+    if (kinds[place] === "text") return names[place] === "key" ? value.slice(0, 10) : value;
+    if (names[place] === "strength") return value === null ? "" : strengths.get(value);
+    if (value === null) return NOTHING;
+    if (names[place] === "seconds") return value.toFixed(1);
+    if (kinds[place] === "number") return String(value);
+    const percent = (100 * value).toFixed(1).replace(/^-0\.0$/, "0.0");
+    const plus = kinds[place] === "difference" && Number(percent) > 0 ? "+" : "";
+    return plus + percent.replace("-", "−");
+  }
+
+  /** What the search looks through: every word of a run. */
+  function words(run) {
+    if (run.text === null) {
+      const strength = run.values[at.strength];
+      const parts = run.values.filter((_, place) => kinds[place] === "text");
+      if (strength !== null) parts.push(`strength ${strengths.get(strength)}`);
+      parts.push(`seed ${run.values[at.seed]}`);
+      run.text = parts.join("\n").toLowerCase();
+    }
+    return run.text;
+  }
+
+  function compare(a, b, place) {
+    if (kinds[place] === "text") return collator.compare(a, b);
+    return a - b;
+  }
+
+  /** Choose and order the runs that the controls ask for. */
+  function update() {
+    const asked = form.elements.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const chosen = ["scenario", "strategy", "status"].filter((name) => form.elements[name].value !== "");
+    found = runs.filter(
+      (run) =>
+        chosen.every((name) => run.values[at[name]] === form.elements[name].value) &&
+        asked.every((word) => words(run).includes(word)),
+    );
+    const { place, descending } = sorted;
+    if (place >= 0) {
+      const known = found.filter((run) => run.values[place] !== null);
+      const unknown = found.filter((run) => run.values[place] === null);
+      known.sort((a, b) => compare(a.values[place], b.values[place], place) * (descending ? -1 : 1));
+      found = [...known, ...unknown];
+    }
+    page = 0;
+    render();
+  }
+
+  function cell(text, classes) {
+    const made = document.createElement("td");
+    if (classes) made.className = classes;
+    const inner = document.createElement("span");
+    inner.className = "clamp";
+    inner.textContent = text;
+    made.append(inner);
+    return made;
+  }
+
+  /** One run; a failed one has its message where others have their metrics. */
+  function tableRow(run) {
+    const made = document.createElement("tr");
+    const failed = run.values[at.status] === "failed";
+    for (const place of shown) {
+      if (failed && metrics.includes(place)) {
+        if (place !== metrics[0]) continue;
+        const message = cell(run.values[at.error] || "no message", "words message");
+        message.colSpan = metrics.length;
+        made.append(message);
+        continue;
+      }
+      const plain = cell(written(place, run.values[place]), kinds[place] === "text" ? "words" : "");
+      if (names[place] === "key") plain.title = run.values[place];
+      made.append(plain);
+    }
+    return made;
+  }
+
+  function render(first = page * PAGE, last = first + PAGE) {
+    const part = found.slice(first, last);
+    body.replaceChildren(...part.map(tableRow));
+    const failed = found.filter((run) => run.values[at.status] === "failed").length;
+    const all = found.length === runs.length ? "" : ` of ${runs.length}`;
+    const rows = part.length ? `; rows ${first + 1} to ${first + part.length} are shown` : "";
+    status.textContent = `${found.length}${all} runs, ${failed} failed${rows}.`;
+    for (const turn of turns) {
+      const next = page + Number(turn.dataset.turn);
+      // Not "disabled": the button would lose the focus it was pressed with.
+      turn.setAttribute("aria-disabled", String(next < 0 || next * PAGE >= found.length));
+    }
+  }
+
+  function sortBy(heading) {
+    const place = at[heading.dataset.column];
+    sorted = { place, descending: sorted.place === place && !sorted.descending };
+    for (const other of headings) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", sorted.descending ? "descending" : "ascending");
+    update();
+  }
+
+  function toCsv() {
+    const quoted = (value) => {
+      const text = value === null ? "" : String(value);
+      return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
+    const lines = [names, ...runs.map((run) => run.values)].map((row) => row.map(quoted).join(","));
+    return new Blob([lines.join("\n"), "\n"], { type: "text/csv" });
+  }
+
+  for (const name of ["scenario", "strategy", "status"]) {
+    const values = [...new Set(runs.map((run) => run.values[at[name]]))];
+    for (const value of values) form.elements[name].append(new Option(value, value));
+  }
+  for (const heading of headings) {
+    heading.querySelector("button").addEventListener("click", () => sortBy(heading));
+  }
+  for (const turn of turns) {
+    turn.addEventListener("click", () => {
+      if (turn.getAttribute("aria-disabled") === "true") return;
+      page += Number(turn.dataset.turn);
+      render();
+    });
+  }
+  form.addEventListener("input", update);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(update));
+  box.querySelector("[data-all]").addEventListener("click", () => save("runs.csv", toCsv()));
+  window.addEventListener("beforeprint", () => render(0, PRINTED));
+  window.addEventListener("afterprint", () => render());
+  box.hidden = false;
+  update();
+})();

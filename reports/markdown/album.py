@@ -1,0 +1,55 @@
+"""The figures of a page: numbered in their order, and written beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from benchmark.errors import UserError
+from reports.figures.plot import Plot
+from reports.formats.svg import small_svg
+
+_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Album:
+    """Collects the figures of a page while it is written.
+
+    Args:
+        folder: Where they will lie, relative to the page.
+    """
+
+    def __init__(self, folder: PurePosixPath) -> None:
+        self._folder = folder
+        self._plots: dict[str, Plot] = {}
+
+    def add(self, plot: Plot) -> str:
+        """Take a figure in and return the Markdown that shows it, with its number and caption.
+
+        Raises:
+            UserError: The name is taken, or cannot be a file's.
+        """
+        if not _NAME.fullmatch(plot.name):
+            raise UserError(
+                f"figure name {plot.name!r}: it becomes a file name; write lower-case letters, "
+                "digits and single hyphens, such as 'first-steps'"
+            )
+        if plot.name in self._plots:
+            raise UserError(
+                f"figure name {plot.name!r} is taken by an earlier figure of the page; name this "
+                "one otherwise"
+            )
+        self._plots[plot.name] = plot
+        alternative = plot.description.replace("[", "(").replace("]", ")")
+        image = f"![{alternative}]({self._folder / plot.name}.svg)"
+        return f"{image}\n\n**Figure {len(self._plots)}.** {plot.caption}"
+
+    @property
+    def plots(self) -> Sequence[Plot]:
+        """The figures, in the order of the page."""
+        return list(self._plots.values())
+
+    def files(self) -> dict[str, bytes]:
+        """Draw every figure; the same figures give the same bytes."""
+        return {f"{plot.name}.svg": small_svg(plot) for plot in self._plots.values()}

@@ -1,0 +1,281 @@
+"""What a template knows of one suite, with its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from benchmark.errors import UserError, nearest
+from benchmark.store import Record
+from reports.analysis.quantities import quantity_named
+from reports.analysis.variants import CHOSEN, Catalog, label
+from reports.figures.growth import growth_plot
+from reports.figures.lines import Levels, Line, lines_plot
+from reports.figures.looks import Look, Looks, series_looks
+from reports.figures.page_curves import Column, curves_plot
+from reports.figures.page_planes import Plane, planes_plot
+from reports.figures.reference import Given, references
+from reports.figures.regimes import Place, regimes_plot
+from reports.markdown.album import Album
+from reports.markdown.strengths import chosen_strengths
+from reports.markdown.study import Labels, Study
+from reports.runs.cells import FINETUNE, FREEZE, Cell
+
+
+class IllustratedStudy(Study):
+    """The runs of one suite, with figures that are written beside the page.
+
+    Each figure returns the Markdown that shows it. Strategies keep their colours over the page.
+
+    Args:
+        records: The suite's runs.
+        catalog: The same, as cells.
+        kinds: All kinds of strategies of the page.
+        album: Takes the figures.
+    """
+
+    def __init__(
+        self, records: Sequence[Record], catalog: Catalog, kinds: Sequence[str], album: Album
+    ) -> None:
+        super().__init__(records, catalog)
+        self._looks = Looks(kinds)
+        self._album = album
+
+    def curves(
+        self,
+        name: str,
+        caption: str = "",
+        scenarios: Sequence[str] | None = None,
+        variants: Sequence[str] = (),
+        first: int = 0,
+        reference: Mapping[str, Given] | None = None,
+        labels: Labels | None = None,
+    ) -> str:
+        """Draw accuracies over B's steps: a column for each scenario, A above B.
+
+        Args:
+            name: Of the file.
+            caption: Said of it, before how to read it.
+            scenarios: Of two models; all where ``None``.
+            variants: As they are written.
+            first: So many first steps of A have a row of their own; the suite should measure
+                each of them (``curve: {first: 50}``).
+            reference: Curves that were read off elsewhere, drawn as points: by scenario and any
+                label, ``{"model": 0, "variant": "wpl@1e6", "steps": [...], "accuracy": [...]}``,
+                accuracies in per cent, the variant one of the figure.
+            labels: Other names for scenarios, variants and strategies.
+        """
+        labels, reference = labels or {}, reference or {}
+        shown = list(scenarios or self.scenarios)
+        _known(reference, shown, "reference")
+        cells = {scenario: self._cells(scenario, variants) for scenario in shown}
+        columns = [
+            Column(
+                labels.get(scenario, scenario),
+                cells[scenario],
+                references(scenario, reference.get(scenario, {}), variants),
+            )
+            for scenario in shown
+        ]
+        looks, names = self._drawn(cells[shown[0]], labels)
+        said = f"{caption} {chosen_strengths(cells, labels)}".strip()
+        return self._album.add(curves_plot(columns, looks, names, first, name, said))
+
+    def lines(
+        self,
+        name: str,
+        caption: str = "",
+        scenarios: Mapping[str, float] | None = None,
+        variants: Sequence[str] = (),
+        scenario: str | None = None,
+        series: Mapping[str, Mapping[float, str]] | None = None,
+        quantities: Sequence[str] = ("first_after", "second"),
+        axis: str = "",
+        reference: Mapping[str, Mapping[str, Mapping[float, float]]] | None = None,
+        labels: Labels | None = None,
+    ) -> str:
+        """Draw quantities over a number: a panel for each quantity, a line for each variant.
+
+        Either over scenarios, ``scenarios={"k1": 1, "k2": 2}`` with ``variants`` as lines, or over
+        variants of one scenario, ``scenario="a", series={"exact": {10: "exact_10@1e4", ...}}``
+        with ``variants`` as horizontal lines to compare with. Numbers that span a factor of 30
+        have a logarithmic axis.
+
+        Args:
+            name: Of the file.
+            caption: Said of it, before how to read it.
+            scenarios: The number of each scenario.
+            variants: As they are written.
+            scenario: That of ``series``.
+            series: The number of each variant, by line.
+            quantities: The panels.
+            axis: What the number counts.
+            reference: Values that were read off elsewhere, drawn as points: by quantity and
+                variant (or label of a series), ``{"first_after": {"finetune": {1: 82, 2: 76}}}``,
+                in the unit of the panel.
+            labels: Other names for variants, strategies, series and quantities.
+        """
+        labels, reference = labels or {}, reference or {}
+        if bool(scenarios) == bool(scenario and series):
+            raise UserError("lines: give scenarios={name: x}, or scenario= and series=")
+        beside = Levels()
+        if scenarios:
+            cells = {name: self._cells(name, variants) for name in scenarios}
+            chosen = chosen_strengths(cells, labels)
+            looks, names = self._drawn(next(iter(cells.values())), labels)
+            keys = {written: names[written] for written in variants}
+            lines = {
+                names[written]: Line(
+                    {x: cells[name][written] for name, x in scenarios.items()}, looks[written]
+                )
+                for written in variants
+            }
+        else:
+            catalog, own = self._catalog, series or {}
+            looks = series_looks(list(own))
+            keys = {key: labels.get(key, key) for key in own}
+            lines = {
+                keys[key]: Line(
+                    {x: catalog.cell(str(scenario), written) for x, written in places.items()},
+                    looks[key],
+                )
+                for key, places in own.items()
+            }
+            compared = self._cells(str(scenario), variants)
+            drawn = self._cells(str(scenario), [v for line in own.values() for v in line.values()])
+            chosen = chosen_strengths({str(scenario): drawn | compared}, labels)
+            styles, names = self._drawn(compared, labels)
+            beside = Levels(
+                {names[v]: cell for v, cell in compared.items()},
+                {names[v]: styles[v] for v in compared},
+            )
+        points = {}
+        for quantity, by_line in reference.items():
+            _known([quantity], quantities, "reference")
+            _known(by_line, keys, f"reference of {quantity!r}")
+            points[quantity] = {keys[key]: values for key, values in by_line.items()}
+        asked = [(quantity_named(q), labels.get(q, quantity_named(q).title)) for q in quantities]
+        beside = Levels(beside.cells, beside.looks, points)
+        said = f"{caption} {chosen}".strip()
+        plot = lines_plot(lines, asked, self._finetune, beside, axis, name, said)
+        return self._album.add(plot)
+
+    def map(
+        self,
+        name: str,
+        rows: Sequence[str],
+        columns: Sequence[str],
+        cell: str | Mapping[Place, str] | Callable[[str, str], str],
+        variant: str,
+        caption: str = "",
+        labels: Labels | None = None,
+        top: float | None = None,
+    ) -> str:
+        """Draw a map of what A loses, with B's accuracy and its worst seed in every cell.
+
+        Args:
+            name: Of the file.
+            rows: From top to bottom.
+            columns: From left to right.
+            cell: The scenario of a row and column: a pattern such as ``"{row}_{column}"``, a
+                mapping ``{(row, column): scenario}`` (places it leaves out stay empty), or a
+                function.
+            variant: Whose runs, as it is written.
+            caption: Said of it, before how to read it.
+            labels: Other names for rows and columns.
+            top: Points at the top of the colour scale, so that maps of one page share one; where
+                ``None``, it ends above what this map shows.
+        """
+        found = {}
+        for row in rows:
+            for column in columns:
+                if isinstance(cell, str):
+                    scenario: str | None = cell.format(row=row, column=column)
+                elif isinstance(cell, Mapping):
+                    scenario = cell.get((row, column))
+                else:
+                    scenario = str(cell(row, column)).strip()
+                if scenario:
+                    found[row, column] = self._catalog.cell(scenario, variant)
+        plot = regimes_plot(found, rows, columns, labels or {}, name, caption, top)
+        return self._album.add(plot)
+
+    def frontier(
+        self,
+        name: str,
+        caption: str = "",
+        scenarios: Sequence[str] | None = None,
+        strategies: Sequence[str] = (),
+        labels: Labels | None = None,
+    ) -> str:
+        """Draw A over B: a panel for each scenario, a line for each strategy over its strengths.
+
+        Fine-tuning and freezing are shown as the ends where they ran. Strategies of one kind have
+        one colour; where the penalty is applied as a gradient, their line is dashed.
+
+        Args:
+            name: Of the file.
+            caption: Said of it, before how to read it.
+            scenarios: All where ``None``.
+            strategies: Their names in the suite.
+            labels: Other names for scenarios and strategies.
+        """
+        labels = labels or {}
+        planes = []
+        shown: dict[str, Cell] = {}
+        for scenario in scenarios or self.scenarios:
+            own = {name: self._catalog.strategy(scenario, name) for name in strategies}
+            ends = {
+                cell.variant.strategy: cell
+                for cell in self._catalog.scenario(scenario)
+                if cell.variant.kind in {FINETUNE, FREEZE} and cell.variant.strategy not in own
+            }
+            planes.append(Plane(labels.get(scenario, scenario), own, ends))
+            shown |= {name: cells[0] for name, cells in own.items()}
+            shown |= ends
+        # A strategy has one look for all its strengths: that of the chosen one.
+        looks = self._looks.of({f"{name}@{CHOSEN}": cell for name, cell in shown.items()})
+        looks = {written.removesuffix(f"@{CHOSEN}"): look for written, look in looks.items()}
+        names = {name: labels.get(name, name) for name in shown}
+        return self._album.add(planes_plot(planes, looks, names, name, caption))
+
+    def growth(
+        self,
+        name: str,
+        caption: str = "",
+        scenarios: Sequence[str] | None = None,
+        variants: Sequence[str] = (),
+        labels: Labels | None = None,
+    ) -> str:
+        """Draw how forgetting and plasticity grow with the number of models.
+
+        Args:
+            name: Of the file.
+            caption: Said of it, before how to read it.
+            scenarios: A row each; all where ``None``.
+            variants: As they are written.
+            labels: Other names for scenarios, variants and strategies.
+        """
+        labels = labels or {}
+        shown = list(scenarios or self.scenarios)
+        cells = {scenario: self._cells(scenario, variants) for scenario in shown}
+        looks, names = self._drawn(cells[shown[0]], labels)
+        titled = {labels.get(scenario, scenario): own for scenario, own in cells.items()}
+        said = f"{caption} {chosen_strengths(cells, labels)}".strip()
+        return self._album.add(growth_plot(titled, looks, names, name, said))
+
+    def _cells(self, scenario: str, variants: Sequence[str]) -> dict[str, Cell]:
+        return {written: self._catalog.cell(scenario, written) for written in variants}
+
+    def _drawn(
+        self, cells: Mapping[str, Cell], labels: Labels
+    ) -> tuple[dict[str, Look], dict[str, str]]:
+        """How variants look, and what they are called."""
+        return self._looks.of(cells), {written: label(written, labels) for written in cells}
+
+
+def _known(given: Iterable[str], valid: Iterable[str], place: str) -> None:
+    """Refuse names that match nothing."""
+    words = list(valid)
+    for name in given:
+        if name not in words:
+            raise UserError(f"{place}: {name!r} is not in the figure; {nearest(name, words)}")

@@ -1,0 +1,104 @@
+"""A number as a page prints it: with its interval, in the unit that a reader expects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from reports.analysis.quantities import SEEDS, Quantity
+from reports.formats.markdown import unbroken
+from reports.statistics.interval import Estimate
+from reports.tables.table import Column, Entry
+
+
+@dataclass(frozen=True)
+class Number:
+    """What a quantity is over the seeds; printed as ``90.7 [90.1, 91.3]``.
+
+    Its attributes are in the unit that is printed (per cent for accuracies), so that a template
+    can compare them: ``{% if s.value("k3", "wpl@1e4", "first_after").mean > 90 %}``.
+
+    Attributes:
+        found: Mean or estimate with its 95 % interval, in the quantity's own unit (fractions).
+        quantity: What it is of.
+        p: Of a paired difference: the p-value of the test that it is no difference, not corrected.
+        test: Which test that is.
+        reason: Why there is no value, printed in its place; ``None`` prints a dash.
+    """
+
+    found: Estimate
+    quantity: Quantity
+    p: float | None = None
+    test: str | None = None
+    reason: str | None = None
+
+    @property
+    def mean(self) -> float | None:
+        """The mean over seeds (of ``removed`` and hypervolumes: the estimate)."""
+        return self._scaled(self.found.value)
+
+    @property
+    def low(self) -> float | None:
+        """Lower end of the 95 % interval, ``None`` where there is none (below four seeds)."""
+        return self._scaled(self.found.low)
+
+    @property
+    def high(self) -> float | None:
+        """Upper end of the 95 % interval, ``None`` where there is none (below four seeds)."""
+        return self._scaled(self.found.high)
+
+    @property
+    def minimum(self) -> float | None:
+        """The smallest value of a seed, ``None`` where seeds have no value of their own."""
+        return self._scaled(self.found.minimum)
+
+    @property
+    def n(self) -> int:
+        """How many seeds (or pairs of them) it rests on."""
+        return self.found.n
+
+    @property
+    def bare(self) -> str:
+        """The mean alone, written: ``90.7``."""
+        return self._entry.text
+
+    @property
+    def worst(self) -> str:
+        """The smallest value of a seed, written: ``88.9``."""
+        return self._column.entry(self.found.minimum).text
+
+    @property
+    def apart(self) -> str:
+        """``1 of 5 seeds far below, median 91.2`` where some are far from all others."""
+        return self._entry.note
+
+    @property
+    def certain(self) -> bool:
+        """Whether the 95 % interval leaves out zero."""
+        low, high = self.found.low, self.found.high
+        return low is not None and high is not None and not low <= 0 <= high
+
+    @property
+    def p_text(self) -> str:
+        """``p = 0.002``, ``p < 0.001``, or nothing where there is no test."""
+        if self.p is None:
+            return ""
+        return "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
+
+    def __str__(self) -> str:
+        if self.found.value is None and self.reason:
+            return self.reason
+        return unbroken(self._entry, self.quantity.suffix)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self), spec)
+
+    @property
+    def _column(self) -> Column:
+        return Column("", write=self.quantity.write, seeds=SEEDS)
+
+    @property
+    def _entry(self) -> Entry:
+        return self._column.entry(self.found)
+
+    def _scaled(self, value: float | None) -> float | None:
+        return None if value is None else self.quantity.scale * value

@@ -1,0 +1,57 @@
+"""Which strengths a figure draws where a page writes ``wpl@chosen``, for its caption."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from reports.analysis.choice import Mixed, strengths_text
+from reports.analysis.variants import CHOSEN, label
+from reports.runs.cells import Cell
+from reports.wording.numbers import strength_text
+from reports.wording.words import joined, several
+
+
+def chosen_strengths(cells: Mapping[str, Mapping[str, Cell]], labels: Mapping[str, str]) -> str:
+    """Return a sentence with the chosen strengths, empty where none was chosen.
+
+    ``Strengths, chosen on validation data: a: WPL 1e5, L2 anchor 10; b and c: ...``. Scenarios
+    with the same strengths are named together, and not at all where all have the same; a name
+    such as ``a: converged`` is cut to ``a`` where that tells it apart. Where the halves of the
+    seeds have two strengths, it is ``WPL 1e4 (3 seeds) and 1e5 (2)``.
+
+    Args:
+        cells: The runs of each scenario by variant as it is written.
+        labels: Names for scenarios, variants and strategies.
+    """
+    places: dict[str, list[str]] = {}
+    shown = dict(zip(cells, _short([labels.get(name, name) for name in cells]), strict=True))
+    for scenario, own in cells.items():
+        parts = [
+            f"{label(written, labels)} {strength}"
+            for written, cell in own.items()
+            if written.endswith(f"@{CHOSEN}") and (strength := _strength(cell))
+        ]
+        if parts:
+            places.setdefault(", ".join(parts), []).append(shown[scenario])
+    if not places:
+        return ""
+    if len(places) == 1 and sum(map(len, places.values())) == len(cells):
+        (text,) = places
+    else:
+        text = "; ".join(f"{joined(names)}: {text}" for text, names in places.items())
+    return f"Strengths, chosen on validation data: {text}."
+
+
+def _strength(cell: Cell) -> str:
+    variant = cell.variant
+    if not isinstance(variant, Mixed):
+        return strengths_text(variant)
+    (first, count), *rest = variant.parts
+    others = [f"{strength_text(strength)} ({n})" for strength, n in rest]
+    return joined([f"{strength_text(first)} ({several(count, 'seed')})", *others])
+
+
+def _short(names: Sequence[str]) -> Sequence[str]:
+    """Cut names such as ``a: converged`` before the colon, if that tells all of them apart."""
+    heads = [name.partition(":")[0] for name in names]
+    return heads if len(set(heads)) == len(names) else names

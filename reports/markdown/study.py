@@ -1,0 +1,297 @@
+"""What a template knows of one suite, in numbers: facts, values and tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from benchmark.errors import UserError, nearest
+from benchmark.store import Record
+from reports.analysis import shape
+from reports.analysis.choice import strengths_text
+from reports.analysis.equal_stability import at_equal_stability
+from reports.analysis.frontier import frontiers
+from reports.analysis.quantities import (
+    RATIOS,
+    REMOVED,
+    Quantity,
+    interval,
+    per_seed,
+    quantity_named,
+    share_of,
+)
+from reports.analysis.variants import Catalog, spellings
+from reports.figures.reference import Given, references
+from reports.formats.markdown import markdown
+from reports.markdown.number import Number
+from reports.runs.cells import FINETUNE, FREEZE, Cell
+from reports.runs.clock import elapsed, most_at_once
+from reports.runs.provenance import seeds
+from reports.statistics.interval import mean_estimate
+from reports.statistics.pairs import compare
+from reports.tables.results import STRENGTH, results_table
+from reports.wording.numbers import strength_text
+from reports.wording.words import duration
+
+Labels = Mapping[str, str]
+HYPERVOLUME = Quantity("hypervolume", "hypervolume", lambda _, __: None)
+ACCURACY = Quantity("accuracy", "accuracy", lambda _, __: None)
+
+
+class StabilityLevel(NamedTuple):
+    """What two strategies learn where they protect as much, see ``equal_stability.Level``."""
+
+    share: float
+    own: Number
+    other: Number
+    difference: Number
+
+
+class Study:
+    """The runs of one suite, as a template sees them.
+
+    Scenarios and strategies have the names of the suite. A variant is written ``finetune``
+    (no strength), ``wpl@1e4`` (one strength) or ``wpl@chosen`` (each half of the seeds at the
+    strength that was chosen on the validation split of the other half, see
+    ``reports/analysis/cross_fitting.py``). ``labels`` renames scenarios, variants,
+    strategies and quantities for the reader.
+
+    Args:
+        records: The suite's runs.
+        catalog: The same, as cells.
+    """
+
+    def __init__(self, records: Sequence[Record], catalog: Catalog) -> None:
+        self._records = records
+        self._catalog = catalog
+
+    @property
+    def runs(self) -> int:
+        """How many runs the suite has in the store, failed ones included."""
+        return len(self._records)
+
+    @property
+    def failed(self) -> int:
+        """How many of them failed."""
+        return sum(record.status == "failed" for record in self._records)
+
+    @property
+    def seeds(self) -> int:
+        """With how many seeds every variant was run in every scenario, at least."""
+        return min(len({record.seed for record in cell.runs}) for cell in self._catalog.cells)
+
+    @property
+    def seed_names(self) -> str:
+        """The seeds: ``0 to 9``."""
+        return seeds(self._records)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds in which runs of the suite were going on, see ``clock.elapsed``."""
+        return elapsed(self._records)
+
+    @property
+    def time(self) -> str:
+        """The same in words: ``6 min 12 s``."""
+        return duration(self.seconds)
+
+    @property
+    def workers(self) -> int:
+        """How many runs were going on at once, at most."""
+        return most_at_once(self._records)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Of Python, torch, Avalanche, this project, and the machine; several with commas."""
+        names = dict.fromkeys(name for record in self._records for name in record.versions)
+        return {
+            name: ", ".join(sorted({record.versions.get(name, "?") for record in self._records}))
+            for name in names
+        }
+
+    @property
+    def scenarios(self) -> list[str]:
+        """The names of the scenarios."""
+        return list(self._catalog.scenarios)
+
+    def variants(self, scenario: str) -> list[str]:
+        """Return the variants of a scenario as they are written, from weak to strong."""
+        return spellings(self._catalog.scenario(scenario))
+
+    def strengths(self, scenario: str, strategy: str) -> list[str]:
+        """Return the strengths of a strategy as they are written, from weak to strong."""
+        cells = self._catalog.strategy(scenario, strategy)
+        return [strength_text(c.variant.strength) for c in cells if c.variant.strength is not None]
+
+    def strength(self, scenario: str, variant: str) -> str:
+        """Return the strength of a variant as it is written.
+
+        Of ``wpl@chosen`` the one that was chosen, with both halves of the seeds:
+        ``1e3 (3 of 5 seeds), 1e4 (2)`` where they differ.
+        """
+        return strengths_text(self._catalog.cell(scenario, variant).variant) or "none"
+
+    def value(self, scenario: str, variant: str, quantity: str) -> Number:
+        """Return a quantity's mean over seeds with its 95 % interval.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            quantity: One of ``quantities.QUANTITIES``.
+        """
+        asked = quantity_named(quantity)
+        cell = self._catalog.cell(scenario, variant)
+        plain = self._plain(scenario, asked)
+        share = share_of(asked, cell, plain)
+        reason = None if share is None else share.reason
+        return Number(interval(asked, cell, plain), asked, reason=reason)
+
+    def difference(self, scenario: str, variant: str, other: str, quantity: str) -> Number:
+        """Return how much more one variant has of a quantity than another, seed by seed.
+
+        With the interval and the p-value of ``pairs.compare``, the latter in ``p``.
+        """
+        asked = quantity_named(quantity)
+        if asked.name in RATIOS:
+            raise UserError(
+                f"{asked.name!r} is a ratio of means and has no difference seed by seed; ask for "
+                f"the difference of {RATIOS[asked.name]!r}"
+            )
+        plain = self._plain(scenario, asked)
+        ours, theirs = (
+            per_seed(asked, self._catalog.cell(scenario, name), plain) for name in (variant, other)
+        )
+        shown = asked.difference()
+        found = compare({scenario: ours}, {scenario: theirs}, shown.limits)
+        return Number(found.difference, shown, found.p, found.test)
+
+    def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
+        """Return a model's accuracy at a step of the last model's training, from its curve."""
+        values = shape.at_step(self._catalog.cell(scenario, variant), model, step)
+        return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
+
+    def lowest(self, scenario: str, variant: str, model: int, first: int) -> Number:
+        """Return a model's lowest accuracy after any of so many first steps, seed by seed."""
+        values = shape.lowest(self._catalog.cell(scenario, variant), model, first)
+        return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
+
+    def distance(
+        self, scenario: str, variant: str, steps: Sequence[int], curves: shape.Shape
+    ) -> float:
+        """Return how far mean curves are from given ones, in points (see ``shape.distance``).
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            steps: Where they are compared.
+            curves: Accuracies in per cent by model, one for each step.
+        """
+        return shape.distance(self._catalog.cell(scenario, variant), steps, curves)
+
+    def distance_from(
+        self, scenario: str, variant: str, reference: Given, as_: str | None = None
+    ) -> float:
+        """Return how far mean curves are from those read off elsewhere, in points.
+
+        As ``distance``, over all points of A and B after step 0.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            reference: The scenario's entries as ``curves`` takes them. Those of other variants
+                do not count.
+            as_: The variant whose entries count, where it is another one than ``variant``.
+        """
+        wanted = variant if as_ is None else as_
+        given = references(scenario, reference)
+        own = [one for one in given if one.variant == wanted]
+        if not own:
+            raise UserError(
+                f"reference of {scenario!r}: no entry of {wanted!r}; "
+                f"{nearest(wanted, {one.variant for one in given})}"
+            )
+        points = [
+            (one.model, step, value)
+            for one in own
+            for step, value in zip(one.steps, one.accuracy, strict=True)
+        ]
+        return shape.distance_from_points(self._catalog.cell(scenario, variant), points)
+
+    def equal_stability(
+        self, scenario: str, strategy: str, other: str, shares: Sequence[float]
+    ) -> list[StabilityLevel]:
+        """Compare what two strategies of two models learn where they protect as much.
+
+        Args:
+            scenario: Its name.
+            strategy: A strategy with strengths, without one.
+            other: Another.
+            shares: Levels: the shares of fine-tuning's loss that are removed.
+        """
+        members = self._catalog.scenario(scenario)
+        ends = {cell.variant.kind: cell for cell in members if cell.variant.strength is None}
+        first = [ends[FINETUNE]] if FINETUNE in ends else []
+        last = [ends[FREEZE]] if FREEZE in ends else []
+        own, others = (
+            [*first, *self._catalog.strategy(scenario, name), *last] for name in (strategy, other)
+        )
+        if not first:
+            raise UserError(
+                f"a comparison at equal stability starts at fine-tuning, which {scenario!r} has "
+                "no runs of; add finetune to the suite"
+            )
+        return [
+            StabilityLevel(
+                level.share,
+                Number(level.own, ACCURACY),
+                Number(level.other, ACCURACY),
+                Number(level.difference, ACCURACY.difference()),
+            )
+            for level in at_equal_stability(own, others, shares)
+        ]
+
+    def hypervolume(self, scenario: str, strategy: str) -> Number:
+        """Return the hypervolume of a strategy's frontier (see ``analysis/frontier.py``)."""
+        self._catalog.strategy(scenario, strategy)
+        found = frontiers(self._catalog.scenario(scenario)).frontiers
+        for frontier in found:
+            if frontier.strategy == strategy:
+                return Number(frontier.hypervolume, HYPERVOLUME, reason=frontier.reason)
+        raise UserError(f"{strategy!r} in {scenario!r} has no frontier: it has no finished runs")
+
+    def table(
+        self,
+        scenarios: Sequence[str] | None = None,
+        variants: Sequence[str] | None = None,
+        quantities: Sequence[str] = ("first_before", "first_after", "second", "removed"),
+        labels: Labels | None = None,
+    ) -> str:
+        """Return a table with a row for each scenario and variant.
+
+        Args:
+            scenarios: Their names; all where ``None``.
+            variants: As they are written; all that each scenario has where ``None``.
+            quantities: Its columns: of ``quantities.QUANTITIES``, or ``strength``.
+            labels: Other names for scenarios, variants, strategies and quantities.
+        """
+        rows = [
+            (scenario, written, self._catalog.cell(scenario, written))
+            for scenario in scenarios or self.scenarios
+            for written in variants or self.variants(scenario)
+        ]
+        columns = [name if name == STRENGTH else quantity_named(name) for name in quantities]
+        return markdown(results_table(rows, columns, self._finetune, labels or {}))
+
+    def _finetune(self, scenario: str) -> Cell | None:
+        """Fine-tuning's runs, with which others are compared."""
+        members = self._catalog.scenario(scenario)
+        return next((cell for cell in members if cell.variant.kind == FINETUNE), None)
+
+    def _plain(self, scenario: str, quantity: Quantity) -> Cell | None:
+        found = self._finetune(scenario)
+        if found is None and (quantity.paired or quantity is REMOVED):
+            raise UserError(
+                f"{quantity.name!r} compares with fine-tuning, which {scenario!r} has no runs of; "
+                "add finetune to the suite"
+            )
+        return found

@@ -1,0 +1,177 @@
+"""The template of a page: Markdown with Jinja2, and variables in front of it.
+
+A template may begin with a block of YAML between two lines ``---``; its keys are variables of
+the page, for numbers that come from elsewhere, such as those read off a paper's figures. The
+rest is Markdown, in which ``suite(NAME)`` gives the runs of a suite (see ``study.Study`` and, for
+figures, ``illustrated.IllustratedStudy``):
+
+    ---
+    paper: {k3: 63}
+    ---
+    {% set s = suite("shared_layers") %}
+    A is at {{ s.value("k3", "finetune", "first_after") }} % after B; the paper has {{ paper.k3 }}.
+
+Other functions: ``rows(PATH)`` gives a CSV file beside the template (``csv_rows.read_rows``),
+``folded(SUMMARY, TEXT)`` text that a reader opens (``markdown.folded``), and ``intervals()`` how
+many 95 % intervals the page prints (``intervals.Intervals``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2.utils import missing
+
+from benchmark.errors import UserError, nearest
+from benchmark.files import Kind
+from benchmark.store import Record
+from reports.analysis.variants import Catalog
+from reports.formats.markdown import folded
+from reports.formats.svg import START
+from reports.markdown.album import Album
+from reports.markdown.csv_rows import read_rows
+from reports.markdown.illustrated import IllustratedStudy
+from reports.markdown.intervals import Intervals
+from reports.runs.cells import group
+
+_FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.DOTALL | re.MULTILINE)
+
+_MARK = "<!-- Written by 'palimpsest page' from {}: edit that, not this. -->"
+
+PAGE = Kind(
+    "page",
+    re.compile(rb"(?s)(.*\n)?" + re.escape(_MARK).replace(r"\{\}", "[^\n]*").encode()),
+)
+"""The page; something may stand above the mark that it begins with."""
+
+FIGURE = Kind("page", START)
+
+
+def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[str, Album]:
+    """Fill in a template.
+
+    Args:
+        template: The file.
+        records: All runs that it can ask for, as ``merge.merge`` returns them.
+        folder: Where the figures will lie, relative to the page.
+
+    Returns:
+        The page and its figures.
+
+    Raises:
+        UserError: The template cannot be read, or asks for what is not there; the message has its
+            line.
+    """
+    try:
+        text = template.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise UserError(f"{template}: cannot be read ({reason}); name a template") from error
+    variables, body = _front_matter(text, template)
+    album = Album(PurePosixPath(folder))
+    studies = _Studies(records, album)
+    intervals = Intervals()
+    functions = {
+        "suite": studies.suite,
+        "rows": partial(read_rows, template.parent),
+        "folded": folded,
+        "intervals": intervals,
+    }
+    hidden = sorted(functions.keys() & variables.keys())
+    if hidden:
+        raise UserError(f"{template}: the variable {hidden[0]!r} hides the function; rename it")
+    names = {**functions, **variables}
+    environment = Environment(
+        undefined=_unknown(names), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
+    )
+    try:
+        page = environment.from_string(body).render(names)
+    except TemplateSyntaxError as error:
+        raise UserError(f"{template}, line {error.lineno}: {error.message}") from error
+    except Exception as error:
+        line, innermost = _line(error)
+        # An error of any other kind inside our own functions is ours, and keeps its traceback.
+        if line is None or not (innermost or isinstance(error, UserError | TemplateError)):
+            raise
+        raise UserError(f"{template}, line {line}: {error}") from error
+    page = intervals.fill_in(page)
+    return _MARK.format(template.name) + "\n\n" + page.lstrip("\n"), album
+
+
+class _Studies:
+    """The suites of the stores, each prepared when it is first asked for."""
+
+    def __init__(self, records: Sequence[Record], album: Album) -> None:
+        self._records: dict[str, list[Record]] = {}
+        for record in records:
+            self._records.setdefault(record.suite, []).append(record)
+        self._kinds = sorted({record.spec["strategy"]["strategy"] for record in records})
+        self._album = album
+        self._made: dict[str, IllustratedStudy] = {}
+
+    def suite(self, name: str) -> IllustratedStudy:
+        """The runs of a suite."""
+        if name not in self._records:
+            raise UserError(f"no runs of suite {name!r}; {nearest(name, self._records)}")
+        if name not in self._made:
+            own = self._records[name]
+            catalog = Catalog.of(name, group(own))
+            self._made[name] = IllustratedStudy(own, catalog, self._kinds, self._album)
+        return self._made[name]
+
+
+def _front_matter(text: str, template: Path) -> tuple[Mapping[str, Any], str]:
+    """The variables, and the rest with its lines where they were, so that messages find them."""
+    found = _FRONT.match(text)
+    if not found:
+        return {}, text
+    try:
+        variables = yaml.safe_load(found[1])
+    except (yaml.YAMLError, ValueError) as error:  # the latter: a date in month 13
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 2}" if mark else ""
+        problem = getattr(error, "problem", None) or error
+        raise UserError(f"{template}{line}: the front matter is no YAML: {problem}") from error
+    if variables is None:
+        variables = {}
+    if not isinstance(variables, dict) or not all(isinstance(key, str) for key in variables):
+        raise UserError(f"{template}: the front matter must be names with values, 'name: value'")
+    return variables, "\n" * found[0].count("\n") + text[found.end() :]
+
+
+def _unknown(names: Mapping[str, Any]) -> type[StrictUndefined]:
+    """What Jinja makes of a name that is not there: an error with the nearest one."""
+
+    class Unknown(StrictUndefined):
+        @property
+        def _undefined_message(self) -> str:
+            name, thing = self._undefined_name, self._undefined_obj
+            if not isinstance(name, str) or self._undefined_hint:
+                return super()._undefined_message
+            if thing is missing:
+                return f"{name!r} is not known; {nearest(name, names)}"
+            if isinstance(thing, Mapping):
+                return f"no {name!r} here; {nearest(name, map(str, thing))}"
+            if type(thing).__module__.startswith("reports."):
+                known = [known for known in dir(thing) if not known.startswith("_")]
+                return f"no {name!r} here; {nearest(name, known)}"
+            return super()._undefined_message
+
+    return Unknown
+
+
+def _line(error: BaseException) -> tuple[int | None, bool]:
+    """The template's line that an error came from, and whether the template itself raised it."""
+    place, innermost, trace = None, False, error.__traceback__
+    while trace is not None:
+        innermost = trace.tb_frame.f_code.co_filename == "<template>"
+        if innermost:
+            place = trace.tb_lineno
+        trace = trace.tb_next
+    return place, innermost

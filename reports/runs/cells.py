@@ -1,0 +1,169 @@
+"""Which runs belong together: the same scenario and the same variant, over seeds.
+
+A variant is a strategy at one strength. Names come from the suites. Should one name stand
+for different settings (two suites in one store, a suite that was edited), the name is
+completed with the settings that differ, so that different experiments are never averaged.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.store import Record
+from reports.statistics.interval import Estimate, mean_estimate
+from reports.statistics.limits import limits_of
+from reports.statistics.ratio import REDUCTION, Removed, forgetting_pairs, removed
+from reports.wording.numbers import strength_text
+
+FINETUNE, FREEZE, INDEPENDENT, JOINT = "finetune", "freeze", "independent", "joint"
+REFERENCES = (FINETUNE, FREEZE, INDEPENDENT, JOINT)
+"""Kinds of strategies that mark the ends of what is possible, as ``spec`` names them."""
+
+_OWN = {"strategy", "strength", "seed", "results_version", "probes"}
+"""What a run's spec holds of the run itself, not of the scenario that it shares with others."""
+
+_PLACE = {FINETUNE: 0, FREEZE: 2, INDEPENDENT: 3, JOINT: 4}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A strategy at one strength.
+
+    Attributes:
+        strategy: Its name in the suite, completed where the name is ambiguous.
+        kind: What it is (``wpl``), whatever the suite calls it.
+        strength: Its dial, ``None`` where it has none.
+    """
+
+    strategy: str
+    kind: str
+    strength: float | None = None
+
+    @property
+    def label(self) -> str:
+        """``wpl, strength 1e4`` or ``finetune``."""
+        if self.strength is None:
+            return self.strategy
+        return f"{self.strategy}, strength {strength_text(self.strength)}"
+
+    @property
+    def order(self) -> tuple[int, str, float]:
+        """Sort key: fine-tuning, the strategies from weak to strong, the other references."""
+        weakest = float("-inf") if self.strength is None else self.strength
+        return _PLACE.get(self.kind, 1), self.strategy, weakest
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """The runs of one variant in one scenario.
+
+    Attributes:
+        scenario: The scenario's name, completed where it is ambiguous.
+        variant: The strategy and its strength.
+        done: Finished runs, one a seed, in the order of their seeds.
+        failed: Runs that failed.
+        repeated: Finished runs left out, because a newer one has the same seed.
+    """
+
+    scenario: str
+    variant: Variant
+    done: tuple[Record, ...]
+    failed: tuple[Record, ...]
+    repeated: tuple[Record, ...]
+
+    @property
+    def runs(self) -> Iterator[Record]:
+        """All runs of the cell."""
+        yield from (*self.done, *self.failed, *self.repeated)
+
+    def interval(self, metric: str) -> Estimate:
+        """Return a metric's mean over the seeds and its interval, fractions."""
+        if metric == REDUCTION:
+            return self.removed.share
+        values = {record.seed: record.metrics.get(metric) for record in self.done}
+        return mean_estimate({self.scenario: values}, limits_of(metric))
+
+    @property
+    def removed(self) -> Removed:
+        """The share of fine-tuning's forgetting that is avoided: a ratio of means over seeds."""
+        return removed(forgetting_pairs(self.done))
+
+
+def group(records: Sequence[Record]) -> list[Cell]:
+    """Sort runs into cells, ordered by scenario and variant."""
+    scenario_of = _complete(records, lambda r: r.scenario, _scenario_settings)
+    strategy_of = _complete(records, lambda r: r.strategy, _strategy_settings)
+    members: dict[tuple[str, Variant], list[Record]] = {}
+    for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
+        variant = Variant(strategy, record.spec["strategy"]["strategy"], record.strength)
+        members.setdefault((scenario, variant), []).append(record)
+    ordered = sorted(members.items(), key=lambda item: (item[0][0], item[0][1].order))
+    return [_cell(scenario, variant, runs) for (scenario, variant), runs in ordered]
+
+
+def by_scenario(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """Return the cells of each scenario."""
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.scenario, []).append(cell)
+    return found
+
+
+def _cell(scenario: str, variant: Variant, runs: Sequence[Record]) -> Cell:
+    done = sorted((r for r in runs if r.status == "done"), key=lambda r: r.started)
+    newest = {record.seed: record for record in done}
+    kept = {id(record) for record in newest.values()}
+    return Cell(
+        scenario,
+        variant,
+        tuple(newest[seed] for seed in sorted(newest)),
+        tuple(r for r in runs if r.status == "failed"),
+        tuple(r for r in done if id(r) not in kept),
+    )
+
+
+def _scenario_settings(record: Record) -> dict[str, Any]:
+    """Everything a run shares with those it is compared with, such as the device."""
+    rest = {k: v for k, v in record.spec.items() if k not in _OWN}
+    return {**rest.pop("scenario", {}), **rest}
+
+
+def _strategy_settings(record: Record) -> dict[str, Any]:
+    """Old and new results of one strategy stand side by side in one scenario."""
+    version = record.spec.get("results_version")
+    return {**record.spec["strategy"], "results_version": version}
+
+
+def _complete(
+    records: Sequence[Record],
+    name: Callable[[Record], str],
+    settings: Callable[[Record], dict[str, Any]],
+) -> list[str]:
+    """Name each record, with the settings that differ between records of the same name."""
+    flat = [dict(_flatten(settings(record))) for record in records]
+    seen: dict[str, list[dict[str, str]]] = {}
+    for record, found in zip(records, flat, strict=True):
+        known = seen.setdefault(name(record), [])
+        if found not in known:
+            known.append(found)
+    names = []
+    for record, found in zip(records, flat, strict=True):
+        known = seen[name(record)]
+        keys = dict.fromkeys(key for other in known for key in other)
+        differing = [key for key in keys if len({other.get(key) for other in known}) > 1]
+        parts = ", ".join(
+            f"{key.rpartition('.')[2]} {found.get(key, 'not set')}" for key in differing
+        )
+        names.append(f"{name(record)} ({parts})" if parts else name(record))
+    return names
+
+
+def _flatten(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{inner}", text) for inner, text in _flatten(value))
+        else:
+            yield key, value if isinstance(value, str) else json.dumps(value, sort_keys=True)

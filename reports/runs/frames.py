@@ -1,0 +1,132 @@
+"""From runs to tidy pandas frames. Accuracies and metrics are fractions throughout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from benchmark.store import Record
+from reports.runs.cells import Cell
+from reports.statistics.interval import Estimate
+from reports.statistics.ratio import REDUCTION
+
+_Numbers = NDArray[Any]
+_VALUES = (*METRICS, FINETUNE_FORGETTING)
+
+
+CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "position", "accuracy")
+
+
+def runs_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a run, with one column a metric (NaN where it is not defined).
+
+    Columns: key, scenario, variant (its label), strategy, kind, strength, seed, status,
+    counted (finished and not replaced by a newer run with the same seed), seconds, metrics, and
+    the forgetting of fine-tuning with the same seed, which forgetting reduction divides by.
+    """
+    rows = [
+        {
+            "key": record.key,
+            "scenario": cell.scenario,
+            "variant": cell.variant.label,
+            "strategy": cell.variant.strategy,
+            "kind": cell.variant.kind,
+            "strength": cell.variant.strength,
+            "seed": record.seed,
+            "status": record.status,
+            "counted": any(record is counted for counted in cell.done),
+            "seconds": record.seconds,
+            **{metric: record.metrics.get(metric) for metric in _VALUES},
+        }
+        for cell in cells
+        for record in cell.runs
+    ]
+    frame = pd.DataFrame(rows)
+    return frame.astype(dict.fromkeys(("strength", *_VALUES), float)) if rows else frame
+
+
+def summary_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a scenario, variant and metric.
+
+    Columns: scenario, variant, metric, n (seeds with a value), mean, low, high (95 %
+    interval, NaN below ``FEWEST_SEEDS``), median, minimum and maximum over seeds, far_off
+    (how many seeds are far from all others, see ``reports/statistics/collapse.py``) and reason (why
+    forgetting reduction has no value, where it has none).
+    """
+    rows = []
+    for cell in cells:
+        for metric in METRICS:
+            found = cell.interval(metric)
+            far = found.strays.count if found.strays else 0
+            reason = cell.removed.reason if metric == REDUCTION else None
+            values = [found.value, found.low, found.high, *_over_seeds(found)]
+            rows.append((cell.scenario, cell.variant.label, metric, found.n, *values, far, reason))
+    numbers = ["mean", "low", "high", "median", "minimum", "maximum"]
+    columns = ["scenario", "variant", "metric", "n", *numbers, "far_off", "reason"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))
+
+
+def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a measured accuracy.
+
+    Columns: scenario, variant (its label), seed, trained (the model in training), model (the
+    one that was measured), step (of that training, 0 before its first), position (steps
+    since the second model began: negative while the first trained) and accuracy.
+    """
+    parts = [
+        (cell.scenario, label, record.seed, *lines)
+        for cell, label in ((cell, cell.variant.label) for cell in cells)
+        for record in cell.done
+        for lines in _lines(record)
+    ]
+    lengths = [len(part[-1]) for part in parts]
+    columns = {
+        name: np.concatenate(values)
+        if isinstance(values[0], np.ndarray)
+        else np.repeat(values, lengths)
+        for name, values in zip(CURVE_COLUMNS, zip(*parts, strict=True), strict=False)
+    }
+    frame = pd.DataFrame(columns, columns=list(CURVE_COLUMNS))
+    # There may be hundreds of thousands of rows: numbers sort and compare faster than names.
+    return frame.astype({"scenario": "category", "variant": "category"})
+
+
+def mean_matrix(cell: Cell) -> NDArray[np.float64]:
+    """Return the mean accuracy matrix over seeds, (T, T), NaN where a seed has no value."""
+    matrices: list[Any] = [record.accuracy_matrix for record in cell.done]
+    return np.asarray(np.array(matrices, dtype=float).mean(axis=0), dtype=float)
+
+
+def matrices_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row an entry of a mean accuracy matrix.
+
+    Columns: scenario, variant (its label), trained (the last model trained), model (the one
+    that was measured) and accuracy.
+    """
+    rows = [
+        (cell.scenario, cell.variant.label, i, j, accuracy)
+        for cell in cells
+        for (i, j), accuracy in np.ndenumerate(mean_matrix(cell))
+    ]
+    return pd.DataFrame(rows, columns=["scenario", "variant", "trained", "model", "accuracy"])
+
+
+def _over_seeds(found: Estimate) -> tuple[float | None, float | None, float | None]:
+    return found.median, found.minimum, found.maximum
+
+
+def _lines(record: Record) -> Iterator[tuple[int, int, _Numbers, _Numbers, _Numbers]]:
+    """Trained model, measured model, and along the line steps, positions and accuracies."""
+    lengths = {curve["model"]: max(curve["steps"], default=0) for curve in record.curves}
+    first = lengths.get(0, 0) if len(record.accuracy_matrix) > 1 else 0
+    for curve in record.curves:
+        trained = curve["model"]
+        began = sum(steps for model, steps in lengths.items() if model < trained) - first
+        steps = np.array(curve["steps"], dtype=int)
+        for model, accuracies in enumerate(curve["accuracy"]):
+            yield trained, model, steps, began + steps, np.array(accuracies, dtype=float)

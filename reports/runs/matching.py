@@ -1,0 +1,134 @@
+"""The cells of two stores, matched by what decides their results."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from benchmark.store import Record
+from reports.runs.cells import group
+from reports.statistics.ratio import REDUCTION, forgetting_pairs, linearised
+
+Name = tuple[str, str]
+"""A cell's scenario, and its strategy with the strength."""
+
+
+@dataclass(frozen=True)
+class StoredCell:
+    """The runs of one scenario, strategy and strength in one store, by seed."""
+
+    first: Record
+    settings: dict[str, Any]
+    runs: dict[int, Record] = field(default_factory=dict)
+
+    @property
+    def seeds(self) -> set[int]:
+        """All its seeds."""
+        return set(self.runs)
+
+    @property
+    def done(self) -> dict[int, Record]:
+        """The finished runs."""
+        return {seed: record for seed, record in self.runs.items() if record.status == "done"}
+
+    @property
+    def failed(self) -> dict[int, Record]:
+        """The runs that failed."""
+        return {seed: record for seed, record in self.runs.items() if record.status == "failed"}
+
+    @property
+    def names(self) -> tuple[str, str, float | None]:
+        """Scenario, strategy and strength."""
+        return self.first.scenario, self.first.strategy, self.first.strength
+
+    def values(self, metric: str) -> dict[int, float]:
+        """Return a metric of the finished runs where it is defined."""
+        if metric == REDUCTION:  # a ratio of means: not the ratios of single seeds
+            return linearised(forgetting_pairs(self.done.values()))
+        found = {seed: record.metrics.get(metric) for seed, record in self.done.items()}
+        return {seed: value for seed, value in found.items() if value is not None}
+
+
+CellPair = tuple[StoredCell | None, StoredCell | None]
+NamedPair = tuple[Name, StoredCell | None, StoredCell | None]
+
+
+def matched_cells(a: Sequence[Record], b: Sequence[Record]) -> list[NamedPair]:
+    """Match the cells of two stores, named and in the order of the report.
+
+    Args:
+        a: The runs of one store.
+        b: The runs of the other.
+
+    Returns:
+        Each cell's name and its runs in both; ``None`` where a store has no such cell.
+    """
+    return _named(_matched(_stored(a), _stored(b)))
+
+
+def _stored(records: Sequence[Record]) -> dict[str, StoredCell]:
+    """Collect the runs of each cell by its settings; the newest of a seed counts."""
+    found: dict[str, StoredCell] = {}
+    for record in sorted(records, key=lambda r: r.started):
+        settings = _settings(record)
+        cell = found.setdefault(json.dumps(settings, sort_keys=True), StoredCell(record, settings))
+        cell.runs[record.seed] = record
+    return found
+
+
+def _settings(record: Record) -> dict[str, Any]:
+    """What decides a cell's results but for the code, flat."""
+    spec = _decisive(record)
+    strategy = dict(spec["strategy"])
+    settings = strategy.pop("settings")
+    return {
+        **{name: value for name, value in spec.items() if name not in {"scenario", "strategy"}},
+        **{f"scenario.{name}": value for name, value in spec["scenario"].items()},
+        **{f"strategy.{name}": value for name, value in strategy.items()},
+        **{f"settings.{name}": value for name, value in settings.items()},
+    }
+
+
+def _decisive(record: Record) -> dict[str, Any]:
+    """The spec of a run's cell: without the seed, the code's version, and what only looks on."""
+    apart = {"seed", "results_version", "probes"}
+    return {name: value for name, value in record.spec.items() if name not in apart}
+
+
+def _matched(a: dict[str, StoredCell], b: dict[str, StoredCell]) -> list[CellPair]:
+    """Pair the cells of equal settings, and keep those that are left.
+
+    A newer version may know a setting that an older one did not: the only cells of a name that
+    are left on either side are a pair, too, where they agree on all settings that both know.
+    """
+    pairs: list[CellPair] = [(a[key], b[key]) for key in a if key in b]
+    left: dict[Any, tuple[list[StoredCell], list[StoredCell]]] = {}
+    for side, (own, others) in enumerate(((a, b), (b, a))):
+        for cell in (cell for key, cell in own.items() if key not in others):
+            left.setdefault(cell.names, ([], []))[side].append(cell)
+    for before, after in left.values():
+        if len(before) == len(after) == 1 and _agree(before[0].settings, after[0].settings):
+            pairs.append((before[0], after[0]))
+        else:
+            pairs += [*((cell, None) for cell in before), *((None, cell) for cell in after)]
+    return pairs
+
+
+def _agree(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    return all(a[name] == b[name] for name in a.keys() & b.keys())
+
+
+def _named(pairs: Sequence[CellPair]) -> list[NamedPair]:
+    """Name the pairs as the report names cells, in its order: ambiguous names with settings."""
+    shown: dict[int, tuple[Record, CellPair]] = {}
+    for pair in pairs:
+        first = next(cell.first for cell in pair if cell)
+        record = replace(first, spec=_decisive(first))
+        shown[id(record)] = record, pair
+    return [
+        ((cell.scenario, cell.variant.label), *shown[id(record)][1])
+        for cell in group([record for record, _ in shown.values()])
+        for record in cell.runs
+    ]

@@ -1,0 +1,182 @@
+"""Several stores become the runs of one report, and nothing different is averaged.
+
+A run that is in several stores counts once. Where stores disagree about a run (the same
+settings gave other numbers, before and after a change of the code, say), all runs of its
+strategy in its scenario carry the name of their store, so that they stand side by side. What
+has one name but different settings is told apart by ``reports/runs/cells.py``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmark.archive import read_runs
+from benchmark.errors import UserError
+from benchmark.metrics import FINETUNE_FORGETTING, NEEDS_REFERENCE, Matrix, paired_metrics
+from benchmark.store import Record, pairing
+
+_MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves")
+
+_References = Mapping[str, Mapping[str, Mapping[str, Matrix]]]
+"""Accuracy matrices of reference runs: what they can be paired with -> kind -> store."""
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The runs of several stores.
+
+    Attributes:
+        records: In the order of ``Store.records``, their metrics complete as far as any of
+            the stores allows.
+        origin: Where they come from and how they were merged; goes on from "Runs from".
+        disputed: Scenarios and strategies of which stores hold different results of one run.
+    """
+
+    records: list[Record]
+    origin: str
+    disputed: Set[tuple[str, str]] = frozenset()
+
+
+def read_stores(paths: Sequence[Path]) -> dict[str, list[Record]]:
+    """Return the runs of each store by a short name that tells the stores apart.
+
+    Args:
+        paths: Results databases, or archives of some.
+
+    Raises:
+        UserError: One is missing, no store, or named twice.
+    """
+    return {name: read_runs(path) for name, path in zip(store_names(paths), paths, strict=True)}
+
+
+def store_names(paths: Sequence[Path]) -> list[str]:
+    """Return each path's file name, with as many folders as make it unique: ``new/runs.db``.
+
+    Args:
+        paths: Different files.
+
+    Raises:
+        UserError: A file is named twice.
+    """
+    parts = [path.resolve().parts for path in paths]
+    for place, own in enumerate(parts):
+        if own in parts[:place]:
+            raise UserError(f"{paths[place]}: this store is named twice; name it once")
+    names = []
+    for own in parts:
+        depth = 1
+        while sum(other[-depth:] == own[-depth:] for other in parts) > 1:
+            depth += 1
+        names.append("/".join(own[-depth:]))
+    return names
+
+
+def merge(stores: Mapping[str, Sequence[Record]]) -> Merged:
+    """Make one list of the runs of several stores.
+
+    * A run (same key) that is in several stores counts once; a finished one before a failed
+      one, then the newest.
+    * Where two stores hold different results of one run, the strategy is renamed in its
+      scenario to ``wpl [before.db]`` and ``wpl [after.db]``, each with all of its store's runs.
+    * A metric that needs a reference run takes it from the run's own store, or else from the
+      others, unless they disagree about it.
+
+    Args:
+        stores: The runs of each store by its name, as ``read_stores`` returns them.
+    """
+    disputed = _disputed(stores)
+    references = _references(stores)
+    pooled: dict[tuple[str, str], Record] = {}
+    for name, records in stores.items():
+        for record in records:
+            own = _completed(record, name, references)
+            if (record.scenario, record.strategy) in disputed:
+                own = replace(own, strategy=f"{record.strategy} [{name}]")
+            place = (own.strategy, own.key)
+            pooled[place] = max(pooled.get(place, own), own, key=_precedence)
+    origin = _origin(list(stores), disputed)
+    return Merged(sorted(pooled.values(), key=_order), origin, disputed)
+
+
+def same_results(a: Record, b: Record) -> bool:
+    """Whether two finished runs measured the same, to the last bit.
+
+    A metric that only one of them has (its reference run was not made, or an older version
+    did not know it) does not count.
+    """
+    if any(getattr(a, name) != getattr(b, name) for name in _MEASURED):
+        return False
+    both = a.metrics.keys() & b.metrics.keys()
+    return all(
+        a.metrics[name] == b.metrics[name]
+        for name in both
+        if a.metrics[name] is not None and b.metrics[name] is not None
+    )
+
+
+def _disputed(stores: Mapping[str, Sequence[Record]]) -> set[tuple[str, str]]:
+    """Scenarios and strategies with a run whose results differ between stores."""
+    seen: dict[str, list[Record]] = {}
+    found = set()
+    for record in _finished(stores.values()):
+        others = seen.setdefault(record.key, [])
+        if not all(same_results(other, record) for other in others):
+            found.add((record.scenario, record.strategy))
+        others.append(record)
+    return found
+
+
+def _finished(stores: Iterable[Sequence[Record]]) -> Iterator[Record]:
+    return (record for records in stores for record in records if record.status == "done")
+
+
+def _references(stores: Mapping[str, Sequence[Record]]) -> _References:
+    found: dict[str, dict[str, dict[str, Matrix]]] = {}
+    for name, records in stores.items():
+        for record in _finished([records]):
+            kind = record.spec["strategy"]["strategy"]
+            if kind in NEEDS_REFERENCE.values():
+                kinds = found.setdefault(pairing(record.spec), {})
+                kinds.setdefault(kind, {})[name] = record.accuracy_matrix
+    return found
+
+
+def _completed(record: Record, store: str, references: _References) -> Record:
+    paired = (*NEEDS_REFERENCE, FINETUNE_FORGETTING)
+    missing = [name for name in paired if record.metrics.get(name) is None]
+    if record.status == "failed" or not missing:
+        return record
+    usable: dict[str, Matrix] = {}
+    for kind, by_store in references.get(pairing(record.spec), {}).items():
+        candidates = list(by_store.values())
+        if store not in by_store and all(matrix == candidates[0] for matrix in candidates):
+            usable[kind] = candidates[0]
+    if not usable:
+        return record
+    found = paired_metrics(record.accuracy_matrix, usable)
+    return replace(record, metrics=record.metrics | {name: found[name] for name in missing})
+
+
+def _precedence(record: Record) -> tuple[bool, str]:
+    return record.status == "done", record.started
+
+
+def _order(record: Record) -> tuple[str, str, float, int, str]:
+    strength = float("-inf") if record.strength is None else record.strength
+    return record.scenario, record.strategy, strength, record.seed, record.key
+
+
+def _origin(names: Sequence[str], disputed: set[tuple[str, str]]) -> str:
+    if len(names) == 1:
+        return names[0]
+    text = f"{', '.join(names[:-1])} and {names[-1]}; a run that is in several of them counts once"
+    if not disputed:
+        return text
+    strategies = ", ".join(sorted({strategy for _, strategy in disputed}))
+    scenarios = ", ".join(sorted({scenario for scenario, _ in disputed}))
+    return (
+        f"{text}, but where they disagree about a run, its strategy carries the name of the store "
+        f"({strategies} in {scenarios})"
+    )

@@ -1,0 +1,84 @@
+"""What the probes saw inside the runs, as tidy frames (see ``benchmark/probes``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from reports.runs.cells import Cell
+
+WHOLE = "all shared blocks"
+"""Stands for the blocks together."""
+
+
+RUN = ("scenario", "variant", "seed")
+
+
+def distance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a run, new model and shared block, and one for all its shared blocks.
+
+    Columns: scenario, variant (its label), seed, model, block, moved, relative, from_anchor and
+    weighted, as ``benchmark/probes/distance.py`` defines them; NaN where there is no anchor.
+    """
+    values = ("moved", "relative", "from_anchor", "weighted")
+    frame = _frame(cells, "distance", ("model", "block"), values)
+    return frame.fillna({"block": WHOLE})
+
+
+def importance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a run, model just trained and block that it uses.
+
+    Columns: scenario, variant (its label), seed, model, block, mean, zero (share that is exactly
+    0) and the quantiles q0, q0.01, q0.05, q0.25, q0.5, q0.75, q0.95, q0.99 and q1.
+    """
+    quantiles = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
+    return _frame(cells, "importance", ("model", "block"), ("mean", "zero", *quantiles))
+
+
+def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a run, later model (``trained``), earlier model and shared block.
+
+    Columns: scenario, variant (its label), seed, trained, model, block and cka: linear CKA of the
+    block's output on the earlier model's test inputs, between when that model had just been
+    trained and the end of the later one's training.
+    """
+    return _frame(cells, "similarity", ("trained", "model", "block"), ("cka",))
+
+
+def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row a run and earlier model.
+
+    Columns: scenario, variant (its label), seed, model, and its test accuracy when it had just
+    been trained (learned; NaN where all models are trained at once), at the end (before) and
+    with its private parts fitted anew (after).
+    """
+    frame = _frame(cells, "refit", ("model",), ("before", "after"))
+    matrices = {
+        (cell.scenario, cell.variant.label, record.seed): record.accuracy_matrix
+        for cell in cells
+        for record in cell.done
+    }
+    learned = [
+        matrices[scenario, variant, seed][model][model]
+        for scenario, variant, seed, model in zip(
+            *(frame[column] for column in (*RUN, "model")), strict=True
+        )
+    ]
+    frame.insert(len(RUN) + 1, "learned", pd.Series(learned, index=frame.index, dtype=float))
+    return frame
+
+
+def _frame(
+    cells: Sequence[Cell], probe: str, keys: Sequence[str], values: Sequence[str]
+) -> pd.DataFrame:
+    """Collect a probe's rows of all finished runs; they know what they are about themselves."""
+    rows: list[dict[str, Any]] = [
+        {"scenario": cell.scenario, "variant": cell.variant.label, "seed": record.seed, **row}
+        for cell in cells
+        for record in cell.done
+        for row in record.probes.get(probe, {}).get("rows", [])
+    ]
+    frame = pd.DataFrame(rows, columns=[*RUN, *keys, *values])
+    return frame.astype(dict.fromkeys(values, float))

@@ -1,0 +1,152 @@
+"""Where the numbers come from: settings, versions, times, failures, and how to cite them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark import __version__
+from benchmark.store import Record
+from reports.runs.cells import Cell
+from reports.wording.words import duration, several
+
+_NAMED = 10  # runs that failed with the same message; the table of runs has them all
+
+WPL_PAPER = """\
+@inproceedings{benyahia2019overcoming,
+  title     = {Overcoming Multi-Model Forgetting},
+  author    = {Benyahia, Yassine and Yu, Kaicheng and Bennani-Smires, Kamil and Jaggi, Martin and
+               Davison, Anthony C. and Salzmann, Mathieu and Musat, Claudiu},
+  booktitle = {Proceedings of the 36th International Conference on Machine Learning},
+  series    = {Proceedings of Machine Learning Research},
+  volume    = {97},
+  pages     = {594--603},
+  publisher = {PMLR},
+  year      = {2019}
+}"""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A message and the runs that ended with it.
+
+    Attributes:
+        message: What the runs said.
+        n: How many runs.
+        runs: Which, in words; the first of them where they are many.
+    """
+
+    message: str
+    n: int
+    runs: str
+
+
+def scenario_facts(record: Record) -> list[tuple[str, str]]:
+    """Return the settings of a run's scenario, in brief."""
+    settings = {**record.spec["scenario"], "device": record.spec.get("device")}
+    return [
+        (key.replace("_", " "), _in_words(value))
+        for key, value in settings.items()
+        if key not in {"name", "fingerprints"} and value is not None
+    ]
+
+
+def exact_settings(cells: Sequence[Cell]) -> list[tuple[str, str]]:
+    """Return the settings of every scenario and strategy in full, as JSON."""
+    scenarios = {cell.scenario: next(cell.runs).spec["scenario"] for cell in cells}
+    strategies = {cell.variant.strategy: next(cell.runs).spec["strategy"] for cell in cells}
+    return [
+        (f"{kind} {name}", json.dumps(settings, indent=2, ensure_ascii=False))
+        for kind, group in (("scenario", scenarios), ("strategy", strategies))
+        for name, settings in group.items()
+    ]
+
+
+def origin(records: Sequence[Record], sources: Sequence[str]) -> list[tuple[str, str]]:
+    """Return which runs these are, what they took, and what made them.
+
+    Args:
+        records: All runs of the report.
+        sources: Where they come from, such as the store's path.
+    """
+    return [
+        ("runs from", ", ".join(sources)),
+        ("suites", ", ".join(sorted({record.suite for record in records}))),
+        ("seeds", seeds(records)),
+        *_times(records),
+        *_versions(records),
+        ("report by", f"Palimpsest {__version__}"),
+    ]
+
+
+def seeds(records: Sequence[Record]) -> str:
+    """Name the seeds, those that follow each other as a range: ``0 to 4, 7``."""
+    runs: list[list[int]] = []
+    for seed in sorted({record.seed for record in records}):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(
+        f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs
+    )
+
+
+def failures(cells: Sequence[Cell]) -> list[Failure]:
+    """Return every message once, with the runs that ended with it."""
+    found: dict[str, list[str]] = {}
+    for cell in cells:
+        for record in cell.failed:
+            run = f"{cell.scenario}, {cell.variant.label}, seed {record.seed}"
+            found.setdefault(record.error or "no message", []).append(run)
+    return [
+        Failure(
+            message,
+            len(runs),
+            "; ".join(runs[:_NAMED]) + (f"; {len(runs) - _NAMED} more" * (len(runs) > _NAMED)),
+        )
+        for message, runs in found.items()
+    ]
+
+
+def citation() -> str:
+    """Return a BibTeX entry of this version of Palimpsest."""
+    return f"""\
+@misc{{palimpsest,
+  title  = {{Palimpsest: A Benchmark of Methods against Forgetting in Networks whose Models
+            Share Parameters}},
+  author = {{{{The Palimpsest developers}}}},
+  note   = {{Version {__version__}}}
+}}"""
+
+
+def _times(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    started = sorted(record.started for record in records if record.started)
+    if started:
+        yield "started", f"first {started[0]}, last {started[-1]} (UTC)"
+    yield "time", f"{duration(sum(record.seconds for record in records))} in all"
+    yield "peak memory", f"{max(record.peak_memory for record in records) / 2**20:.0f} MiB"
+
+
+def _versions(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
+    for name in dict.fromkeys(name for record in records for name in record.versions):
+        counts = Counter(record.versions.get(name, "unknown") for record in records)
+        if len(counts) == 1:
+            yield name, next(iter(counts))
+        else:
+            yield name, ", ".join(f"{text} ({several(n, 'run')})" for text, n in counts.items())
+
+
+def _in_words(value: Any) -> str:
+    """A setting on one line: ``rmsprop, learning rate 0.01``, without what is switched off."""
+    if not isinstance(value, dict):
+        return value if isinstance(value, str) else json.dumps(value)
+    parts = [
+        _in_words(part) if key == "name" else f"{key.replace('_', ' ')} {_in_words(part)}"
+        for key, part in sorted(value.items(), key=lambda item: item[0] != "name")
+        if part or key == "name"
+    ]
+    return ", ".join(parts)

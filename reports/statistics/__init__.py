@@ -1,0 +1,1 @@
+"""Numbers over seeds: intervals, tests and ranks; plain numbers in, estimates out."""

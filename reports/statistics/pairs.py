@@ -1,0 +1,122 @@
+"""Two variants compared pair by pair: the same scenario, the same seed.
+
+Runs with the same seed share their initial weights and batches, so that pairs remove what
+both have in common. Every comparison has the size of the difference beside the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import sqrt
+
+import numpy as np
+from numpy.typing import NDArray
+
+from reports.statistics.effects import effect_size, rank_biserial
+from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS, Estimate, mean_estimate
+from reports.statistics.limits import Limits
+from reports.statistics.permutation import EXACT_SEEDS, sign_flip, smallest_p
+
+Array = NDArray[np.float64]
+Runs = Mapping[str, Mapping[int, float | None]]
+"""Values of a variant by scenario and seed; ``None`` where the metric is not defined."""
+
+EXACT, DRAWN = "exact sign-flip test", "Monte Carlo sign-flip test"
+
+_DIGITS = 12  # differences are rounded to so many: what is left is rounding, not a difference
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How one variant differs from another, over pairs of runs.
+
+    Attributes:
+        difference: Mean over scenarios of the mean difference (ours minus theirs), with the
+            interval of ``interval.mean_estimate``; its ``n`` counts the pairs.
+        seeds: How many seeds these pairs are of; scenarios share them.
+        test: Which test ``p`` is of, ``None`` where there is none (below two seeds, or a
+            scenario without pairs).
+        p: Two-sided p-value, before any correction.
+        p_holm: After Holm's correction, where a family was corrected.
+        effect: Mean difference in standard deviations of the differences (``effect_size``).
+        rank_biserial: Matched-pairs rank-biserial correlation, -1 .. 1.
+        improvement: Share of the pairs in which ours is greater, ties counted half.
+    """
+
+    difference: Estimate
+    seeds: int
+    test: str | None
+    p: float | None
+    p_holm: float | None
+    effect: float | None
+    rank_biserial: float | None
+    improvement: Estimate
+
+    @property
+    def smallest_p(self) -> float:
+        """The smallest p-value that so many seeds can give."""
+        return smallest_p(self.seeds)
+
+
+def compare(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Comparison:
+    """Compare two variants over the scenarios and seeds which both have values of.
+
+    The test is that of the mean difference which is shown: signs are flipped of whole seeds,
+    in all scenarios at once (``permutation.sign_flip``). A seed contributes
+    ``sum_k d_ks / (K n_k)`` to the mean over K scenarios, over those k in which it has a pair.
+
+    Args:
+        ours: Values of the variant in question.
+        theirs: Values of the variant it is compared with.
+        limits: What the difference can be, see ``interval.mean_estimate``.
+    """
+    pairs = {name: _differences(ours, theirs, name) for name in sorted({*ours, *theirs})}
+    difference = mean_estimate(pairs, limits)
+    seeds = sorted({seed for own in pairs.values() for seed in own})
+    improvement = _improvement(pairs, len(seeds))
+    if difference.value is None or len(seeds) < 2:
+        return Comparison(difference, len(seeds), None, None, None, None, None, improvement)
+    parts = np.array([
+        sum(own[seed] / len(own) for own in pairs.values() if seed in own) / len(pairs)
+        for seed in seeds
+    ])  # fmt: skip
+    test = EXACT if len(seeds) <= EXACT_SEEDS else DRAWN
+    values = np.sort(np.concatenate([list(own.values()) for own in pairs.values()]))
+    effect, rank = effect_size(values), rank_biserial(values)
+    p = sign_flip(parts)
+    return Comparison(difference, len(seeds), test, p, None, effect, rank, improvement)
+
+
+def _differences(ours: Runs, theirs: Runs, scenario: str) -> dict[int, float]:
+    """Differences of the pairs of a scenario by seed, in the order of the seeds."""
+    mine, other = ours.get(scenario, {}), theirs.get(scenario, {})
+    return {
+        seed: round(a - b, _DIGITS)
+        for seed in sorted(mine.keys() & other.keys())
+        if (a := mine[seed]) is not None and (b := other[seed]) is not None
+    }
+
+
+def _improvement(pairs: Mapping[str, Mapping[int, float]], seeds: int) -> Estimate:
+    """Probability of improvement, P(ours > theirs) + P(equal) / 2, within pairs of one seed.
+
+    The mean over scenarios, as in Agarwal et al., NeurIPS 2021, who compare every run with
+    every other; here only runs of the same seed, since they are paired in everything else.
+    With Wilson's interval for a share (J. Am. Statistical Association 22, 1927): a bootstrap has
+    none where all pairs point one way, which with few seeds is common. Its n is that of the
+    seeds, as if all scenarios of a seed said the same: were that not so, more would be known.
+    """
+    from scipy.special import ndtri
+
+    n = sum(len(own) for own in pairs.values())
+    if not pairs or not all(pairs.values()):
+        return Estimate(None, None, None, n)
+    wins = [np.sign(list(own.values())).mean() for own in pairs.values()]
+    share = float(np.mean([(win + 1) / 2 for win in wins]))
+    if seeds < FEWEST_SEEDS:
+        return Estimate(share, None, None, n)
+    square = float(ndtri((1 + CONFIDENCE) / 2)) ** 2 / seeds
+    center = (share + square / 2) / (1 + square)
+    half = sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
+    return Estimate(share, max(0.0, center - half), min(1.0, center + half), n)

@@ -1,0 +1,140 @@
+"""Whether a number differs between two groups of seeds by more than noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import fsum, sqrt
+
+import numpy as np
+
+from reports.statistics.interval import FEWEST_SEEDS, Estimate, student_estimate
+from reports.statistics.limits import Limits
+from reports.statistics.pairs import compare
+from reports.statistics.permutation import smallest_p, smallest_p_of_groups, two_groups
+
+ROUNDING = 1e-12
+"""Differences of metrics below this come from rounding: accuracies are counts of samples."""
+
+_MOST = 1_000  # seeds: how many are thought of at most
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The mean of B minus the mean of A, over seeds.
+
+    Attributes:
+        paired: Whether the same seeds were compared with each other.
+        seeds_a: How many seeds of A count.
+        seeds_b: How many seeds of B count.
+        a: Mean of A.
+        b: Mean of B.
+        change: ``b - a`` with its interval.
+        p: Two-sided p-value of "no difference", ``None`` where nothing was tested: one seed, or
+            all values are equal, or they differ by rounding.
+        smallest_p: The smallest p-value that so many seeds can give.
+        equal: Whether all values are equal to the last bit.
+    """
+
+    paired: bool
+    seeds_a: int
+    seeds_b: int
+    a: float
+    b: float
+    change: Estimate
+    p: float | None
+    smallest_p: float
+    equal: bool
+
+    def seeds_needed(self, level: float) -> int | None:
+        """Return how many seeds (of each side, if unpaired) can give a p-value below a level.
+
+        Args:
+            level: Of the test, after the correction for others.
+
+        Returns:
+            ``None`` where no number of seeds can: the p-value of drawn permutations has an end.
+        """
+        least = smallest_p if self.paired else lambda n: smallest_p_of_groups(n, n)
+        return next((n for n in range(2, _MOST) if least(n) < level), None)
+
+
+def difference(
+    a: Mapping[int, float], b: Mapping[int, float], limits: Limits | None = None
+) -> Difference:
+    """Compare the values of two groups of seeds.
+
+    Paired by seed where at least half of the smaller group's seeds are in the other, see
+    ``paired_difference``; else all are compared with all, see ``unpaired_difference``.
+
+    Args:
+        a: Values before by seed, at least one.
+        b: Values after by seed, at least one.
+        limits: What the difference can be, see ``interval.mean_estimate``.
+    """
+    common = sorted(a.keys() & b.keys())
+    if common and 2 * len(common) >= min(len(a), len(b)):
+        before, after = ({seed: values[seed] for seed in common} for values in (a, b))
+        return paired_difference(before, after, limits)
+    one, other = ([values[seed] for seed in sorted(values)] for values in (a, b))
+    return unpaired_difference(one, other, limits)
+
+
+def paired_difference(
+    a: Mapping[int, float], b: Mapping[int, float], limits: Limits | None = None
+) -> Difference:
+    """Compare values seed by seed: the sign-flip test and the interval of ``pairs.compare``.
+
+    Args:
+        a: Values before by seed.
+        b: Values after, of the same seeds.
+        limits: What the difference can be.
+    """
+    found = compare({"": b}, {"": a}, limits)
+    n = len(a)
+    moved = [after - before for before, after in zip(a.values(), b.values(), strict=True)]
+    same = max(map(abs, moved)) < ROUNDING
+    p = None if same else found.p
+    means = _mean(list(a.values())), _mean(list(b.values()))
+    return Difference(True, n, n, *means, found.difference, p, smallest_p(n), not any(moved))
+
+
+def unpaired_difference(
+    a: Sequence[float], b: Sequence[float], limits: Limits | None = None
+) -> Difference:
+    """Compare values of different seeds: the permutation test of the difference of their means.
+
+    See ``permutation.two_groups``. The interval is Student's with Welch's degrees of freedom, which
+    lets the variances differ: standard error ``sqrt(v_a + v_b)``, ``v = s^2 / n``, and
+    ``(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))`` degrees of freedom.
+    Source: Welch, The Generalization of Student's Problem when Several Different Population
+    Variances are Involved, Biometrika 34 (1947).
+
+    Args:
+        a: Values before, one a seed.
+        b: Values after, of other seeds.
+        limits: What the difference can be.
+    """
+    sizes = len(a), len(b)
+    change = _mean(b) - _mean(a)
+    found = Estimate(change, None, None, sum(sizes))
+    if min(sizes) >= FEWEST_SEEDS:
+        v_a, v_b = (_variance(values) / len(values) for values in (a, b))
+        spread = v_a**2 / (sizes[0] - 1) + v_b**2 / (sizes[1] - 1)
+        freedom = (v_a + v_b) ** 2 / spread if spread else float(sum(sizes) - 2)
+        found = student_estimate(change, sqrt(v_a + v_b), freedom, sum(sizes), limits)
+    values = {*a, *b}
+    same = max(values) - min(values) < ROUNDING
+    p = None if same or min(sizes) < 2 else two_groups(np.array(a), np.array(b))
+    least = smallest_p_of_groups(*sizes) if min(sizes) > 1 else 1.0
+    return Difference(False, *sizes, _mean(a), _mean(b), found, p, least, len(values) == 1)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return fsum(values) / len(values)
+
+
+def _variance(values: Sequence[float]) -> float:
+    """The sample variance, with ``n - 1`` in its denominator."""
+    mean = _mean(values)
+    return fsum((value - mean) ** 2 for value in values) / (len(values) - 1)

@@ -1,0 +1,1 @@
+"""Tables with everything that belongs to them, before they are written."""

@@ -1,0 +1,68 @@
+"""The cost of every variant, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from reports.analysis.cost import CAPTION, cost_frame
+from reports.runs.cells import Cell
+from reports.statistics.interval import Estimate
+from reports.tables.table import Column, Row, Table
+from reports.wording.numbers import decimals
+
+_MEBI = 2**20
+
+
+def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
+    """Show time for a step, relative to fine-tuning, and memory.
+
+    Args:
+        cells: One scenario's cells with finished runs.
+        name: Unique in the report.
+
+    Returns:
+        The table, or ``None`` where no run has recorded its cost.
+    """
+    frame = cost_frame(cells)
+    if frame["seconds_per_step"].isna().all():
+        return None
+    columns = [
+        Column("strategy, strength", words=True),
+        Column("time a step", "ms", "while new models train, without evaluation", _milliseconds),
+        Column("to fine-tuning", "ratio", "paired by seed", decimals),
+        Column("after a model", "s", "such as estimating importances, for each model", decimals),
+        Column("state", "MiB", "tensors that the strategy keeps beside the model", _mebibytes),
+        Column("peak memory", "MiB", "of the whole process, or allocated on a device", _rounded),
+    ]
+    rows = [
+        Row([
+            row["variant"],
+            _known(row["seconds_per_step"]),
+            Estimate(
+                _known(row["ratio"]), _known(row["ratio_low"]), _known(row["ratio_high"]), row["n"]
+            ),
+            _known(row["consolidation_seconds"]),
+            _known(row["state_bytes"]),
+            _known(row["peak_memory"]),
+        ])
+        for row in frame.to_dict("records")
+    ]  # fmt: skip
+    return Table(name, "Time and memory", CAPTION, columns, rows, frame)
+
+
+def _known(value: float) -> float | None:
+    return None if pd.isna(value) else value
+
+
+def _milliseconds(value: float) -> str:
+    return f"{1000 * value:.2f}"
+
+
+def _mebibytes(value: float) -> str:
+    return f"{value / _MEBI:.2f}"
+
+
+def _rounded(value: float) -> str:
+    return f"{value / _MEBI:.0f}"

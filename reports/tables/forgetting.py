@@ -1,0 +1,66 @@
+"""Forgetting of each model by itself, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+
+from benchmark.metrics import forgetting_by_model
+from reports.runs.cells import Cell
+from reports.statistics.interval import Estimate, mean_estimate
+from reports.statistics.limits import CHANGE
+from reports.tables.table import SPREAD, Column, Row, Table
+from reports.wording.numbers import percent
+
+MOST = 12
+"""Models that the page has columns for; the data have all."""
+
+
+def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
+    """Show how much of its best accuracy each earlier model has lost at the end.
+
+    See ``metrics.forgetting_by_model``.
+
+    Args:
+        cells: Of one scenario, those that stand for the strategies, with finished runs.
+        name: Unique in the report.
+
+    Returns:
+        The table, or ``None`` where there are fewer than two earlier models, whose mean says it.
+    """
+    models = max((len(cell.done[0].accuracy_matrix) for cell in cells), default=0)
+    if models < 3:
+        return None
+    rows, data = [], []
+    for cell in cells:
+        by_seed = [forgetting_by_model(record.accuracy_matrix) for record in cell.done]
+        lost = [_estimate(cell, values) for values in np.transpose(by_seed)]
+        rows.append(Row([cell.variant.label, *lost[:MOST]]))
+        data += [
+            (cell.scenario, cell.variant.label, j, found.n, found.value, found.low, found.high)
+            for j, found in enumerate(lost)
+        ]
+    shown = min(models - 1, MOST)
+    write = partial(percent, signed=True)
+    columns = [Column(f"model {j}", "points", write=write) for j in range(shown)]
+    return Table(
+        name,
+        "Forgetting, model by model",
+        "Loss of each earlier model from its best accuracy to its last one, at the strengths that "
+        f"were chosen; negative where it gained. {SPREAD}"
+        + (f" The first {shown} of {models - 1}; the data have all." * (shown < models - 1)),
+        [Column("strategy, strength", words=True), *columns],
+        rows,
+        pd.DataFrame(
+            data, columns=["scenario", "variant", "model", "seeds", "forgetting", "low", "high"]
+        ),
+    )
+
+
+def _estimate(cell: Cell, lost: Iterable[float]) -> Estimate:
+    by_seed = zip(cell.done, lost, strict=True)
+    values = {run.seed: None if np.isnan(value) else float(value) for run, value in by_seed}
+    return mean_estimate({cell.scenario: values}, CHANGE)

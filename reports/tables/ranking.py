@@ -1,0 +1,237 @@
+"""The ranking, the choice of strengths and the frontiers, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import pandas as pd
+
+from reports.analysis.choice import CROSSED, RULE, Choice, stands_for
+from reports.analysis.frontier import Frontiers
+from reports.analysis.ranking import Row as Place
+from reports.analysis.ranking import Standing, ranking_frame
+from reports.runs.cells import Cell
+from reports.statistics.interval import FEWEST_SEEDS, Estimate
+from reports.statistics.pairs import Comparison
+from reports.tables.table import SPREAD, Column, Noted, Row, Table, Value
+from reports.wording.numbers import decimals, percent, strength_text
+from reports.wording.words import several as counted
+
+_UNITS = {"plasticity": "points"}
+_DIFFERENCE = partial(percent, signed=True)
+_EFFECT = (
+    "difference in standard deviations of the paired differences, with Hedges’ correction for few "
+    "pairs; none where they do not vary"
+)
+_TEST = (
+    "how often chance alone gives a mean difference at least as large as that to fine-tuning: "
+    "sign-flip test, which turns whole seeds round in all scenarios; two-sided, corrected for the "
+    "strategies in the table"
+)
+_TO_BEST = (
+    "paired difference, seed by seed; the best was found by these very runs, which flatters it: "
+    "where all are equally good, by half a standard deviation over seeds or so"
+)
+_P_TO_BEST = (
+    "likewise, but corrected for all pairs of strategies, since any could have been the best; of "
+    "several that are the best, the one that differs least surely"
+)
+_IQM = (
+    "interquartile mean: mean of the middle half of all runs; a ratio of means, such as forgetting "
+    "reduction, has none, nor a median"
+)
+_CHANCE = 0.001
+"""Below it p-values are not told apart."""
+
+
+def ranking_table(standing: Standing, name: str) -> Table:
+    """Show one metric: values, and what sets each strategy apart from fine-tuning and the best.
+
+    Args:
+        standing: The strategies by one metric.
+        name: Unique in the report.
+    """
+    metric = standing.metric.replace("_", " ")
+    unit = _UNITS.get(standing.metric, "%")
+    write = partial(percent, signed=unit == "points")
+    several = len(standing.scenarios) > 1
+    columns = [
+        Column("strategy, strength" if not several else "strategy", words=True),
+        *([Column("rank", "", "average over seeds and scenarios, 1 is best", decimals)] * several),
+        Column("mean", unit, "over seeds, of each scenario", write),
+        Column("IQM", unit, _IQM, write),
+        Column("median", unit, "over all runs", write),
+    ]
+    columns += [
+        Column("to fine-tuning", "points", "paired difference, seed by seed", _DIFFERENCE),
+        Column("effect", "d_z", _EFFECT, _signed),
+        Column("wins", "% of pairs", "better than fine-tuning; ties counted half", _whole),
+        Column("p", "Holm", _TEST, _p),
+        Column("to the best", "points", _TO_BEST, _DIFFERENCE),
+        Column("effect to best", "d_z", "likewise", _signed),
+        Column("p to best", "Holm", _P_TO_BEST, _p),
+        Column("runs"),
+    ]
+    rows = [Row(_cells(place, standing, several=several)) for place in standing.rows]
+    where = ", ".join(standing.scenarios)
+    best = f" The best: {standing.best_text}." if standing.best else ""
+    return Table(
+        name,
+        metric,
+        f"By {metric}, {where}.{best} {SPREAD}",
+        columns,
+        rows,
+        ranking_frame([standing]),
+    )
+
+
+def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
+    """Show which strength stands for each strategy, and among how many it was chosen.
+
+    Args:
+        choices: Of one scenario.
+        name: Unique in the report.
+
+    Returns:
+        The table, or ``None`` where no strategy has strengths to choose from.
+    """
+    swept = [choice for choice in choices if choice.budget > 1]
+    if not swept:
+        return None
+    columns = [
+        Column("strategy", words=True),
+        Column("strengths tried"),
+        Column("reported at", "", "the strengths that stand for it in every comparison"),
+        Column("chosen on all seeds", "", "the one to use next time"),
+        Column("its score", "%", "average validation accuracy of all models at the end", percent),
+        Column("weaker neighbour", "%", "", percent),
+        Column("stronger neighbour", "%", "", percent),
+    ]
+    scores = [
+        (choice.strategy, tried.cell.variant.strength, *_ends(tried.validation), tried.validation.n,
+         tried.cell is choice.cell, stands_for(choice, tried.cell))
+        for choice in swept
+        for tried in choice.tried
+    ]  # fmt: skip
+    names = ["strategy", "strength", "validation_accuracy", "low", "high", "seeds", "chosen"]
+    reasons = dict.fromkeys(choice.reason for choice in swept)
+    rule = "; ".join(f"{r}; {CROSSED}" if r == RULE else r for r in reasons)
+    return Table(
+        name,
+        "The strength that was chosen",
+        f"By the validation split only: {rule}",
+        columns,
+        [_choice_row(choice) for choice in swept],
+        pd.DataFrame(scores, columns=[*names, "reported"]),
+    )
+
+
+def frontier_table(found: Frontiers, name: str) -> Table | None:
+    """Show how much of the room between fine-tuning and freezing each frontier fills.
+
+    Args:
+        found: One scenario's frontiers.
+        name: Unique in the report.
+
+    Returns:
+        The table, or ``None`` where nothing is compared.
+    """
+    if not found.frontiers:
+        return None
+    columns = [
+        Column("strategy", words=True),
+        Column("strengths"),
+        Column("not dominated"),
+        Column(
+            "hypervolume",
+            "%",
+            "share of the rectangle between fine-tuning and freezing that the frontier dominates: "
+            "0 is no better than these two, 100 keeps what freezing keeps and learns what "
+            "fine-tuning learns; it grows with the number of strengths, so it is shown only "
+            "where that is equal",
+            percent,
+        ),
+    ]
+    rows, data = [], []
+    for frontier in found.frontiers:
+        area = frontier.hypervolume
+        kept = sum(not point.dominated for point in frontier.points)
+        value: Value | Noted = Noted(area, frontier.reason) if frontier.reason else area
+        rows.append(Row([frontier.strategy, frontier.budget, kept, value]))
+        counts = frontier.budget, kept
+        data.append(
+            (found.scenario, frontier.strategy, *counts, *_ends(area), area.n, frontier.reason)
+        )
+    names = ["scenario", "strategy", "strengths", "not_dominated", "hypervolume", "low", "high"]
+    return Table(
+        name,
+        "Frontiers",
+        f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
+        "resampled jointly. Only where all strategies with several strengths were given as many: "
+        "each further one adds to it.",
+        columns,
+        rows,
+        pd.DataFrame(data, columns=[*names, "seeds", "reason"]),
+    )
+
+
+def _cells(place: Place, standing: Standing, *, several: bool) -> list[Value | Noted]:
+    variants = set(place.variants.values())
+    label = variants.pop().label if len(variants) == 1 else place.strategy
+    cells: list[Value | Noted] = [label if place.competes else Noted(label, "a bound")]
+    if several:
+        cells.append(place.rank)
+    mean: Value | Noted = Noted(place.mean, place.reason) if place.reason else place.mean
+    cells += [mean, place.iqm.value, place.median.value]
+    plain, best = place.against_finetune, place.against_best
+    cells += [None] * 4 if plain is None else [
+        _counted(plain, place), plain.effect, plain.improvement.value, plain.p_holm,
+    ]  # fmt: skip
+    cells += [None] * 3 if best is None else [_counted(best, place), best.effect, best.p_holm]
+    return [*cells, place.mean.n]
+
+
+def _counted(found: Comparison, place: Place) -> Value | Noted:
+    """A difference, with its number of pairs where not every run has one."""
+    pairs = found.difference.n
+    return (
+        found.difference
+        if pairs == place.mean.n
+        else Noted(found.difference, counted(pairs, "pair"))
+    )
+
+
+def _choice_row(choice: Choice) -> Row:
+    if choice.cell is None:
+        return Row([choice.strategy, choice.budget, choice.reason, None, None, None, None])
+    chosen = _strength(choice.cell)
+    score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
+    beside = [tried.validation for tried in choice.neighbours]
+    weaker = None if choice.end == "weakest" else beside[0]
+    stronger = None if choice.end == "strongest" else beside[-1]
+    note = f"the {choice.end} tried" if choice.end else ""
+    return Row([
+        choice.strategy, choice.budget, choice.strengths, Noted(chosen, note) if note else chosen,
+        score, weaker, stronger,
+    ])  # fmt: skip
+
+
+def _ends(found: Estimate) -> tuple[float | None, float | None, float | None]:
+    return found.value, found.low, found.high
+
+
+def _strength(cell: Cell) -> str:
+    return "" if cell.variant.strength is None else strength_text(cell.variant.strength)
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+def _whole(value: float) -> str:
+    return f"{100 * value:.0f}"
+
+
+def _p(value: float) -> str:
+    return f"<{_CHANCE}" if value < _CHANCE else f"{value:.3f}"

@@ -1,0 +1,81 @@
+"""The table of a page: a row for each scenario and variant, a column for each quantity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import pandas as pd
+
+from reports.analysis.choice import strengths_text
+from reports.analysis.quantities import SEEDS, Quantity, interval, share_of
+from reports.analysis.variants import label
+from reports.runs.cells import FINETUNE, Cell
+from reports.tables.table import Column, Noted, Row, Table, Value
+
+STRENGTH = "strength"
+"""What a table can show beside quantities: which strength a variant has."""
+
+
+def results_table(
+    rows: Sequence[tuple[str, str, Cell]],
+    quantities: Sequence[Quantity | str],
+    plain: Callable[[str], Cell | None],
+    labels: Mapping[str, str],
+) -> Table:
+    """Make the table.
+
+    Args:
+        rows: Scenario, variant as it is written, and its runs. A scenario's rows follow each
+            other; its name stands in the first of them. With one scenario it has no column.
+        quantities: The columns; ``STRENGTH`` among them as it is.
+        plain: Fine-tuning's runs in a scenario.
+        labels: Names for scenarios, variants, strategies and quantities.
+    """
+    several = len({scenario for scenario, _, _ in rows}) > 1
+    columns = [Column(labels.get("scenario", "scenario"), words=True)] if several else []
+    columns.append(Column(labels.get("strategy", "strategy"), words=True))
+    columns += [_column(quantity, labels) for quantity in quantities]
+    made, data = [], []
+    previous = None
+    for scenario, written, cell in rows:
+        found = [_value(quantity, cell, plain(scenario)) for quantity in quantities]
+        shown = labels.get(scenario, scenario) if scenario != previous else ""
+        start = (
+            [shown, _named(written, cell, labels)] if several else [_named(written, cell, labels)]
+        )
+        made.append(Row([*start, *(_noted(value, cell) for value in found)], scenario))
+        data.append((scenario, cell.variant.label))
+        previous = scenario
+    return Table("results", "", "", columns, made, pd.DataFrame(data))
+
+
+def _column(quantity: Quantity | str, labels: Mapping[str, str]) -> Column:
+    if isinstance(quantity, str):
+        return Column(labels.get(quantity, quantity))
+    title = labels.get(quantity.name, quantity.title)
+    return Column(title, quantity.unit, write=quantity.write, seeds=SEEDS)
+
+
+def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None) -> Value:
+    if isinstance(quantity, str):
+        return strengths_text(cell.variant) or None
+    if quantity.paired and cell.variant.kind == FINETUNE:
+        return None  # compared with itself
+    share = share_of(quantity, cell, plain)
+    if share is not None and share.reason:
+        return share.reason
+    return interval(quantity, cell, plain)
+
+
+def _named(written: str, cell: Cell, labels: Mapping[str, str]) -> Noted | str:
+    name = label(written, labels)
+    failed = {record.seed for record in cell.failed} - {record.seed for record in cell.done}
+    if not failed:
+        return name
+    return Noted(name, f"({len(failed)} of {len(failed) + len(cell.done)} runs failed)")
+
+
+def _noted(value: Value, cell: Cell) -> Value | Noted:
+    """Say of how many seeds a mean is where some have no value."""
+    n = getattr(value, "n", None)
+    return Noted(value, f"({n} of {len(cell.done)})") if n and n < len(cell.done) else value

@@ -1,0 +1,1 @@
+"""How numbers, counts and lists are written."""

@@ -1,0 +1,91 @@
+"""Numbers as the report writes them: fractions become per cent or percentage points."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from reports.statistics.interval import Estimate
+from reports.wording.words import several
+
+NOTHING = "–"
+_SPACE = "\N{NO-BREAK SPACE}"
+
+
+def percent(value: float | None, *, signed: bool = False) -> str:
+    """Write a fraction in per cent with one decimal, without the unit; a dash for ``None``."""
+    if value is None:
+        return NOTHING
+    text = f"{round(100 * value, 1) + 0.0:{'+' if signed else ''}.1f}"  # + 0.0: no minus zero
+    return text.removeprefix("+" if text == "+0.0" else "").replace("-", "\N{MINUS SIGN}")
+
+
+def decimals(value: float) -> str:
+    """Write a number with two decimals."""
+    return f"{value:.2f}"
+
+
+def spread(found: Estimate, write: Callable[[float], str], label: str = "seeds ") -> str:
+    """Write how well seeds pin a number down: the one place that decides how.
+
+    Its 95 % interval, ``[40.0, 50.2]``; of two or three seeds their values, ``(seeds 41.3, 44.0)``;
+    nothing of one seed, or of what seeds have no value of their own of.
+
+    Args:
+        found: The number.
+        write: How one of its values is written.
+        label: What stands before the seeds; nothing where a heading says it.
+    """
+    if found.low is not None and found.high is not None:
+        return f"[{write(found.low)},{_SPACE}{write(found.high)}]"
+    if len(found.seeds) < 2:
+        return ""
+    return f"({label}{f',{_SPACE}'.join(write(value) for value in found.seeds)})"
+
+
+def apart(found: Estimate, write: Callable[[float], str]) -> str:
+    """Say that seeds are far from all others: ``1 of 5 seeds far below, median 91.2``.
+
+    Of a ratio of means it is said of its parts: ``forgetting of 1 of 8 seeds far above, median 2.5
+    points``.
+    """
+    remarks = [
+        f"{name} of {remark}{_SPACE}points"
+        for name, part in found.parts
+        if (remark := _apart(part, percent))
+    ]
+    return "; ".join(filter(None, [_apart(found, write), *remarks]))
+
+
+def _apart(found: Estimate, write: Callable[[float], str]) -> str:
+    if found.strays is None or found.median is None:
+        return ""
+    of = f"{found.strays.count} of {several(len(found.seeds), 'seed')}"
+    return f"{of} {found.strays.where}, median{_SPACE}{write(found.median)}"
+
+
+def bracketed(found: Estimate, unit: str, *, signed: bool = False, seeds: int | None = None) -> str:
+    """Write a mean and its interval: ``45.1 % [40.0, 50.2]``.
+
+    Args:
+        found: The number.
+        unit: Of it.
+        signed: With its sign.
+        seeds: How many seeds the sentence speaks of: where the number has others, it says so.
+    """
+    write = partial(percent, signed=signed)
+    shown = found.low is None and len(found.seeds) > 1  # the seeds stand there themselves
+    counted = seeds is not None and found.n not in {0, seeds} and not shown
+    remarks = [several(found.n, "seed")] if counted else []
+    remarks += [remark for remark in (apart(found, write),) if remark]
+    parts = [f"{percent(found.value, signed=signed)}{_SPACE}{unit}", spread(found, write)]
+    parts += [f"({'; '.join(remarks)})"] if remarks else []
+    return " ".join(part for part in parts if part)
+
+
+def strength_text(strength: float) -> str:
+    """Write a strength as short as it goes: ``0.5``, ``10``, ``1e4``, ``2.5e-7``."""
+    plain = f"{strength:.10g}"
+    mantissa, exponent = f"{strength:.9e}".split("e")
+    short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
+    return short if strength and len(short) <= len(plain) else plain

@@ -1,0 +1,41 @@
+"""Counts, lists and times in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def several(n: int, noun: str) -> str:
+    """Write a count with its noun: ``1 run``, ``3 runs``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def joined(names: Sequence[str]) -> str:
+    """Write names in a row: ``a``, ``a and b``, ``a, b and c``."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Write whole numbers, three or more in a row as a range: ``0, 1 and 3 to 9``.
+
+    Args:
+        numbers: In ascending order, each once.
+    """
+    rows: list[list[int]] = []
+    for number in numbers:
+        if rows and rows[-1][-1] == number - 1:
+            rows[-1].append(number)
+        else:
+            rows.append([number])
+    parts = [[f"{row[0]} to {row[-1]}"] if len(row) > 2 else map(str, row) for row in rows]
+    return joined([text for part in parts for text in part])
+
+
+def duration(seconds: float) -> str:
+    """Write a time: ``4.2 s``, ``3 min 20 s``, ``5 h 12 min``."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"

@@ -1,0 +1,103 @@
+"""Order and second tries, with an executor that only pretends."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmark.executors import carry_out as module
+from benchmark.executors.carry_out import carry_out
+from benchmark.executors.executor import Lost
+from benchmark.store import Record
+from benchmark.suite import Run
+
+
+def a_run(name: str) -> Run:
+    spec = {"strategy": {"name": name, "strategy": name}}
+    return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
+
+
+class Pretends:
+    """Loses a job as often as the names of its runs say: ``lost 2`` twice."""
+
+    def __init__(self, workers=1):
+        self.workers = workers
+        self.calls = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def execute(self, jobs, report):
+        self.calls.append([tuple(run.key for run in job) for job in jobs])
+        for job in jobs:
+            report(job, 0.5)
+            tries = sum(run.key in each for call in self.calls for each in call for run in job[:1])
+            if any(run.key.startswith("lost") and tries <= int(run.key[-1]) for run in job):
+                yield Lost(job, "it is gone")
+            else:
+                yield [Record(**run.cell(), status="done", error=None) for run in job]
+
+
+def outcome(executor, *names):
+    records = list(carry_out([a_run(name) for name in names], executor, lambda *_: None))
+    assert sorted(record.key for record in records) == sorted(names)
+    return {record.key: record for record in records}
+
+
+def test_what_was_lost_is_tried_again_when_all_others_have_ended():
+    executor = Pretends()
+    records = outcome(executor, "a", "lost 1", "b", "lost 2", "c")
+    assert {k: r.status for k, r in records.items() if r.status != "done"} == {"lost 2": "failed"}
+    assert records["lost 2"].error == "it is gone"
+    assert records["lost 2"].versions["palimpsest"]
+    assert executor.calls[1:] == [[("lost 1",)], [("lost 2",)]]
+
+
+def test_runs_of_a_lost_job_are_tried_again_one_by_one(monkeypatch):
+    """So that the one which cannot be carried out does not take the others with it."""
+    monkeypatch.setattr(module, "jobs_of", lambda runs: [tuple(runs[:3]), tuple(runs[3:])])
+    executor = Pretends()
+    records = outcome(executor, "a", "lost 9", "b", "c")
+    assert {key for key, record in records.items() if record.status == "failed"} == {"lost 9"}
+    assert executor.calls == [
+        [("a", "lost 9", "b"), ("c",)],
+        [("a",)],
+        [("lost 9",)],
+        [("b",)],
+    ]
+
+
+def test_the_first_job_of_a_scenario_and_seed_starts_well_before_the_others():
+    names = [f"{seed}{letter}" for seed in range(4) for letter in "abc"]
+    runs = [replace(a_run(name), seed=int(name[0])) for name in names]
+    executor = Pretends(workers=2)
+    list(carry_out(runs, executor, lambda *_: None))
+    ordered = [key for (key,) in executor.calls[0]]
+    assert ordered == ["0a", "1a", "0b", "0c", "2a", "1b", "1c", "3a", "2b", "2c", "3b", "3c"]
+
+
+def test_whoever_ends_early_ends_the_executor_too():
+    class Endless(Pretends):
+        ended = False
+
+        def execute(self, jobs, report):
+            try:
+                yield from super().execute(jobs, report)
+            finally:
+                self.ended = True
+
+    executor = Endless()
+    records = carry_out([a_run("a"), a_run("b")], executor, lambda *_: None)
+    next(records)
+    records.close()
+    assert executor.ended
+
+
+def test_what_is_raised_while_progress_is_told_ends_all():
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(carry_out([a_run("a")], Pretends(), interrupt))

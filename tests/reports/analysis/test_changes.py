@@ -1,0 +1,317 @@
+"""What changed between two stores: against SciPy, and case by case."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from benchmark.metrics import METRICS
+from reports.analysis.changes import Verdict, compare_stores
+from reports.statistics.limits import CHANGE
+from reports.statistics.pairs import compare as paired
+from reports.statistics.permutation import smallest_p, two_groups
+from reports.statistics.two_samples import difference, paired_difference, unpaired_difference
+
+RNG = np.random.default_rng(5)
+BEFORE, AFTER = 0.8 + 0.02 * RNG.standard_normal((2, 6))
+
+
+def by_seed(values, first=0):
+    return {first + place: float(value) for place, value in enumerate(values)}
+
+
+def runs(record, values, *, metric="stability", first=0, **settings):
+    """Finished runs, one a seed, of which only one metric is defined."""
+    made = [record([[0.5]], seed=first + place, **settings) for place in range(len(values))]
+    return [replace(one, metrics={metric: value}) for one, value in zip(made, values, strict=True)]
+
+
+def verdict(record, a, b, metric="stability"):
+    found = compare_stores(runs(record, a, metric=metric), runs(record, b, metric=metric), [metric])
+    (change,) = found.changes
+    return change.verdict
+
+
+def test_paired_with_the_test_and_the_interval_of_the_report():
+    a, b = by_seed(BEFORE), by_seed(AFTER)
+    found, report = paired_difference(a, b, CHANGE), paired({"s": b}, {"s": a}, CHANGE)
+    assert found.change == report.difference
+    assert (found.p, found.smallest_p) == (report.p, smallest_p(6))
+    assert (found.a, found.b) == pytest.approx((BEFORE.mean(), AFTER.mean()))
+    low, high = stats.ttest_rel(AFTER, BEFORE).confidence_interval(0.95)
+    assert (found.change.low, found.change.high) == pytest.approx((low, high))
+
+
+@pytest.mark.parametrize("size", [4, 6])
+def test_unpaired_interval_as_scipy_has_it(size):
+    a, b = BEFORE[:size], AFTER
+    found, expected = unpaired_difference(a, b), stats.ttest_ind(b, a, equal_var=False)
+    low, high = expected.confidence_interval(0.95)
+    assert found.p == two_groups(a, b)
+    assert (found.change.low, found.change.high) == pytest.approx((low, high), rel=1e-9)
+    assert unpaired_difference(a, b, (-0.001, 0.001)).change.low >= -0.001
+
+
+def test_seeds_that_match_are_paired_and_the_others_left_out():
+    found = difference(by_seed(BEFORE), by_seed(AFTER, first=3))
+    expected = paired_difference(by_seed(BEFORE[3:], 3), by_seed(AFTER[:3], 3))
+    assert found == expected
+    assert (found.paired, found.seeds_a, found.seeds_b) == (True, 3, 3)
+
+
+@pytest.mark.parametrize("first", [4, 5, 6])
+def test_where_most_seeds_do_not_match_all_are_compared_unpaired(first):
+    found = difference(by_seed(BEFORE), by_seed(AFTER, first))
+    assert found == unpaired_difference(list(BEFORE), list(AFTER))
+    assert (found.paired, found.seeds_a, found.seeds_b) == (False, 6, 6)
+
+
+def test_with_one_seed_on_a_side_the_common_one_is_compared():
+    found = difference(by_seed(BEFORE), {3: float(BEFORE[3])})
+    assert found.equal
+    assert (found.paired, found.seeds_a, found.change.low, found.p) == (True, 1, None, None)
+
+
+def test_constant_values_of_other_seeds():
+    assert difference({0: 0.5, 1: 0.5}, {2: 0.5, 3: 0.5}).equal
+    changed = difference({0: 0.5, 1: 0.5}, {2: 0.25, 3: 0.25})
+    assert (changed.p, changed.change.low, changed.equal) == (pytest.approx(1 / 3), None, False)
+
+
+def test_verdicts(record):
+    a = [0.80, 0.81, 0.82, 0.83, 0.84, 0.85]
+    assert verdict(record, a, a) is Verdict.EQUAL
+    assert verdict(record, a, [0.81, 0.80, 0.83, 0.82, 0.85, 0.84]) is Verdict.NOISE
+    assert verdict(record, a, [x + 0.1 for x in a]) is Verdict.IMPROVED
+    assert verdict(record, a, [x - 0.1 for x in a]) is Verdict.REGRESSED
+    assert verdict(record, a, [0.61, 0.60, 0.61, 0.62, 0.61, 0.63]) is Verdict.REGRESSED
+    assert verdict(record, a[:5], [x - 0.1 for x in a[:5]]) is Verdict.UNDETERMINED
+
+
+@pytest.mark.parametrize("metric", [m for m in METRICS if m != "forgetting_reduction"])
+def test_which_way_is_better(record, metric):
+    a = [0.8, 0.81, 0.82, 0.83, 0.84, 0.85]
+    better = verdict(record, a, [x - 0.1 for x in a], metric) is Verdict.IMPROVED
+    assert better == (metric in {"forgetting", "intransigence"})
+
+
+def test_two_seeds_that_each_lose_one_sample_decide_nothing(record):
+    found = compare_stores(
+        runs(record, [0.90, 0.92]), runs(record, [0.90 - 1 / 250, 0.92 - 1 / 250]), ["stability"]
+    )
+    (change,) = found.changes
+    assert (change.verdict, change.seeds_needed) == (Verdict.UNDETERMINED, 6)
+    assert change.difference.p is None
+    assert (found.regressed, found.undetermined) == (False, True)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5])
+@pytest.mark.parametrize("first", [0, 50])
+def test_no_verdict_below_what_can_be_decided(record, n, first):
+    """However far apart."""
+    a, b = runs(record, [0.9] * n), runs(record, [0.1] * n, first=first)
+    (change,) = compare_stores(a, b, ["stability"]).changes
+    decided = first > 0 and n == 5  # unpaired, 2 of 252 ways
+    assert change.verdict is (Verdict.REGRESSED if decided else Verdict.UNDETERMINED)
+    if not decided:
+        assert change.seeds_needed == (4 if first else 6)
+
+
+def test_what_cannot_be_decided_beside_other_tests_is_undetermined_too(record):
+    """Seven seeds reach 0.016 alone, but with eight tests 0.125 at best."""
+    a, b = [], []
+    for place in range(8):
+        values = 0.8 + 0.01 * np.arange(7)
+        a += runs(record, values, scenario=f"{place}")
+        b += runs(record, values - 0.1, scenario=f"{place}")
+    found = compare_stores(a, b, ["stability"])
+    assert found.counts == {Verdict.UNDETERMINED: 8}
+    assert {change.seeds_needed for change in found.changes} == {9}  # 8 * 2^-8 < 0.05
+    assert {change.difference.p for change in found.changes} == {0.125}
+    assert compare_stores(a[:14], b[:14], ["stability"]).counts == {Verdict.REGRESSED: 2}
+
+
+def test_what_few_seeds_measured_takes_no_part_in_the_correction(record):
+    many = [0.8 + 0.01 * place for place in range(6)]
+    a, b = runs(record, many, scenario="x"), runs(record, [x - 0.1 for x in many], scenario="x")
+    few = [run for place in range(9) for run in runs(record, [0.5, 0.6], scenario=f"{place}")]
+    moved = [replace(run, metrics={"stability": 0.4}) for run in few]
+    found = compare_stores(a + few, b + moved, ["stability"])
+    assert found.counts == {Verdict.REGRESSED: 1, Verdict.UNDETERMINED: 9}
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_noise_alone_is_seldom_called_a_change(record, n):
+    """Of 20 pairs of stores with other seeds each and one number in each."""
+    rng = np.random.default_rng(n)
+    changed = 0
+    for _ in range(20):
+        a, b = np.round(rng.normal(0.8, 0.02, (2, n)), 2)  # of a hundred samples: ties, too
+        (change,) = compare_stores(
+            runs(record, a), runs(record, b, first=99), ["stability"]
+        ).changes
+        changed += change.verdict in {Verdict.REGRESSED, Verdict.IMPROVED}
+    assert changed <= (0 if n < 4 else 4)
+
+
+def test_rounding_is_no_change(record):
+    a = [0.8, 0.7, 0.6]
+    assert verdict(record, a, [x * (1 - 1e-16) - 1e-15 for x in a]) is Verdict.NOISE
+
+
+def test_one_seed_is_undetermined_and_never_a_regression(record):
+    found = compare_stores(runs(record, [0.8]), runs(record, [0.1]), ["stability"])
+    assert found.counts == {Verdict.UNDETERMINED: 1}
+    assert not found.regressed
+    assert verdict(record, [0.8], [0.8]) is Verdict.EQUAL
+    assert verdict(record, [0.8], [0.8 - 1e-15]) is Verdict.NOISE
+
+
+def test_many_cells_do_not_cry_wolf(record):
+    cells, seeds = 100, 14
+    values = np.random.default_rng(1).normal(0.8, 0.02, (2, cells, seeds))
+    a, b = (
+        [run for place in range(cells) for run in runs(record, side[place], scenario=f"{place}")]
+        for side in values
+    )
+    alone = [paired(*({"": by_seed(side[i])} for side in values)).p for i in range(cells)]
+    assert min(alone) < 0.05
+    found = compare_stores(a, b, ["stability"])
+    assert found.counts == {Verdict.NOISE: cells}
+    smallest = min(change.difference.p for change in found.changes)
+    assert smallest == pytest.approx(min(1, cells * min(alone)))
+
+
+def test_equal_numbers_are_not_among_the_tests(record):
+    a = [0.80, 0.81, 0.83, 0.80, 0.82, 0.81, 0.85]
+    same = runs(record, a, scenario="same")
+    alone, among = (
+        compare_stores(
+            runs(record, a, scenario="x") + more,
+            runs(record, [0.7, 0.72, 0.71, 0.7, 0.7, 0.8, 0.9], scenario="x") + more,
+        )
+        for more in ([], same)
+    )
+    p = {c.difference.p for found in (alone, among) for c in found.changes if c.scenario == "x"}
+    assert len(p) == 1
+    assert p != {None}
+
+
+def test_cells_match_by_settings_whatever_the_results_version(record):
+    def version(one, number):
+        return replace(one, key=f"{one.seed}-{number}", spec=one.spec | {"results_version": number})
+
+    a = [version(one, 1) for one in runs(record, [0.8, 0.7])]
+    b = [version(one, 2) for one in runs(record, [0.8, 0.7])]
+    found = compare_stores(a, b)
+    assert (found.cells, found.one_sided) == (1, ())
+    assert found.counts == {Verdict.EQUAL: 1}
+    assert found.changes[0].scenario == "same"
+
+
+def test_probes_only_look_on(record):
+    def probed(*probes):
+        made = runs(record, [0.8, 0.7])
+        return [replace(one, spec=one.spec | {"probes": list(probes)}) for one in made]
+
+    found = compare_stores(probed("x"), probed("x", "y"))
+    assert (found.cells, found.one_sided) == (1, ())
+    assert found.changes[0].scenario == "same"
+
+
+def test_the_newest_run_of_a_seed_counts(record):
+    old = runs(record, [0.1], started="2026-01-01")
+    new = runs(record, [0.8], started="2026-02-01")
+    found = compare_stores(new + old, runs(record, [0.8]))
+    assert found.counts == {Verdict.EQUAL: 1}
+
+
+def test_other_settings_do_not_match_and_are_named(record):
+    def made(width):
+        settings = {"width": width, "steps": 9}
+        return runs(record, [0.8, 0.7], scenario_settings=settings)
+
+    found = compare_stores(made(50), made(100))
+    assert (found.cells, found.changes) == (0, ())
+    assert [(gap.side, gap.scenario, gap.what) for gap in found.one_sided] == [
+        ("b", "same (width 100)", "cell"),
+        ("a", "same (width 50)", "cell"),
+    ]
+
+
+def test_a_setting_that_only_a_newer_version_knows_does_not_matter(record):
+    old = runs(record, [0.8], scenario_settings={"steps": 9})
+    new = runs(record, [0.8], scenario_settings={"steps": 9, "clip": None})
+    other = runs(record, [0.8], scenario_settings={"steps": 8, "clip": None})
+    assert compare_stores(old, new).cells == 1
+    assert compare_stores(old, other).cells == 0
+    assert compare_stores(old, new + other).cells == 0  # which of the two would it be?
+
+
+def test_other_devices_and_strengths_do_not_match(record):
+    a = runs(record, [0.8], strategy="wpl", strength=1.0)
+    cuda = [replace(one, spec=one.spec | {"device": "cuda"}) for one in a]
+    assert compare_stores(a, cuda).cells == 0
+    assert compare_stores(a, runs(record, [0.8], strategy="wpl", strength=2.0)).cells == 0
+
+
+def test_a_run_that_fails_where_it_did_not_is_a_regression(record):
+    done, failed = runs(record, [0.8, 0.7]), record(seed=1, error="boom")
+    found = compare_stores(done, [done[0], failed])
+    assert [(run.seed, run.verdict, run.error) for run in found.runs] == [
+        (1, Verdict.REGRESSED, "boom")
+    ]
+    assert found.regressed
+    mended = compare_stores([done[0], failed], done)
+    assert [run.verdict for run in mended.runs] == [Verdict.IMPROVED]
+    assert not mended.regressed
+    assert not compare_stores([failed], [failed]).runs
+
+
+def test_a_cell_that_fails_in_all_seeds_is_a_regression(record):
+    found = compare_stores(runs(record, [0.8, 0.7]), [record(seed=s, error="x") for s in (0, 1)])
+    assert found.regressed
+    assert (found.cells, found.changes, found.one_sided) == (1, (), ())
+
+
+def test_whether_a_run_fails_is_for_the_newest_to_say(record):
+    done = runs(record, [0.8])
+    assert not compare_stores(done, [record(seed=0, error="x", started="2020"), *done]).runs
+    assert compare_stores(done, [record(seed=0, error="x", started="2030"), *done]).regressed
+
+
+def test_what_only_one_side_has_is_told(record):
+    a = runs(record, [0.8, 0.7, 0.6]) + runs(record, [0.8], strategy="wpl", strength=1.0)
+    b = runs(record, [0.8, 0.7]) + runs(record, [0.8], strategy="freeze")
+    a[0] = replace(a[0], metrics=a[0].metrics | {"plasticity": 0.1})
+    found = compare_stores(a, b)
+    assert [(gap.side, gap.variant, gap.what, gap.seeds) for gap in found.one_sided] == [
+        ("a", "finetune", "seeds", (2,)),
+        ("a", "finetune", "plasticity", (0,)),
+        ("a", "wpl, strength 1", "cell", (0,)),
+        ("b", "freeze", "cell", (0,)),
+    ]
+    assert not found.regressed
+
+
+def test_a_store_equals_itself(store):
+    found = compare_stores(store, store)
+    assert set(found.counts) == {Verdict.EQUAL}
+    assert (found.runs, found.one_sided, found.regressed) == ((), (), False)
+    assert found.cells == 31
+
+
+def test_a_real_change_is_found_among_what_did_not_change(record):
+    rng = np.random.default_rng(2)
+    a, b = [], []
+    for place in range(5):
+        first = rng.normal(0.8, 0.02, 10)
+        moved = first + 0.005 * rng.standard_normal(10) - 0.05 * (place == 3)
+        a += runs(record, first, scenario=f"{place}")
+        b += runs(record, moved, scenario=f"{place}")
+    found = compare_stores(a, b, ["stability", "forgetting"])
+    (change,) = (c for c in found.changes if c.verdict is Verdict.REGRESSED)
+    assert (change.scenario, change.metric) == ("3", "stability")
+    assert change.difference.change.value == pytest.approx(-0.05, abs=0.005)
+    assert found.counts[Verdict.NOISE] == 4

@@ -1,0 +1,211 @@
+import re
+from itertools import pairwise
+from xml.etree import ElementTree
+
+import matplotlib as mpl
+import pytest
+
+from reports.analysis.frontier import frontiers
+from reports.figures.curves import curves_plot, rows_of
+from reports.figures.matrices import heatmaps_plot
+from reports.figures.panels import average, panels
+from reports.figures.plane import plane_plot
+from reports.figures.style import layers, lines_of, nested, styles, wrapped
+from reports.formats.svg import svg_element
+from reports.runs.cells import group
+from reports.runs.frames import curves_frame
+
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+@pytest.fixture(scope="module")
+def cells(store):
+    return [cell for cell in group(store) if cell.scenario == "same data"]
+
+
+def look(cells):
+    return styles([cell.variant for cell in cells])
+
+
+def draw(cells, name="f"):
+    plots = (
+        curves_plot(cells, look(cells), f"{name}-curves"),
+        heatmaps_plot(cells, f"{name}-heatmaps"),
+        plane_plot(frontiers(cells), look(cells), f"{name}-plane"),
+    )
+    return tuple(plot and svg_element(plot) for plot in plots)
+
+
+@pytest.fixture(scope="module")
+def drawn(cells):
+    return draw(cells)
+
+
+def words(svg):
+    return [text.text for text in ElementTree.fromstring(svg).iter(f"{SVG}text")]
+
+
+def test_figures_are_deterministic_named_and_leave_no_state(cells, drawn):
+    before = dict(mpl.rcParams)
+    first = draw(cells)
+    assert first == drawn
+    assert dict(mpl.rcParams) == before
+    assert mpl._pylab_helpers.Gcf.get_all_fig_managers() == []
+    for svg in first:
+        root = ElementTree.fromstring(svg)
+        assert root.get("role") == "img"
+        assert root.get("aria-label") == root.find(f"{SVG}title").text
+        assert "<metadata" not in svg
+        assert re.search(r"20\d\d-\d\d-\d\d", svg) is None
+
+
+def test_identifiers_are_unique_across_figures_and_resolve(cells, drawn):
+    figures = [*drawn, *draw(cells[:2], "other")]
+    known = [name for svg in figures for name in re.findall(r'\sid="([^"]+)"', svg)]
+    assert len(known) == len(set(known))
+    used = [n for svg in figures for n in re.findall(r'(?:url\(#|xlink:href="#)([^)"]+)', svg)]
+    assert used
+    assert set(used) <= set(known)
+
+
+def test_every_strength_is_labelled_and_every_strategy_is_named(drawn):
+    curves, heatmaps, plane = map(words, drawn)
+    assert [plane.count(text) for text in ("1e2", "1e4", "1e6")] == [2, 2, 2]
+    assert {"finetune", "freeze", "independent", "joint"} <= set(plane)
+    for name in ("ewc", "wpl"):
+        assert any(text.startswith(f"{name} (fills ") for text in plane)
+    assert {"model 0, first 50 steps", "model 0 while model 1 trains", "model 1"} <= set(curves)
+    assert "joint" not in curves
+    assert "wpl, strength 1e4" in heatmaps
+
+
+def test_undefined_cells_stay_blank(cells):
+    (joint,) = (cell for cell in cells if cell.variant.label == "joint")
+    found = words(svg_element(heatmaps_plot([joint], "joint")))
+    numbers = [text for text in found if re.fullmatch(r"\d+\.\d", text)]
+    assert len(numbers) == 2
+
+
+def test_many_models_average_the_earlier_ones(store):
+    split = [cell for cell in group(store) if cell.scenario == "split"]
+    curves, heatmaps, plane = map(words, draw(split))
+    assert {"earlier models, mean", "the model in training"} <= set(curves)
+    assert not any("first 50" in text for text in curves)
+    assert "joint" in plane  # a line: no learning accuracy
+    assert heatmaps.count("after model") == 3
+
+
+@pytest.mark.parametrize(
+    ("steps", "title"),
+    [
+        ([*range(11), 150, 300], "model 0, first 10 steps"),
+        ([*range(51), 150, 300], "model 0, first 50 steps"),
+        ([*range(81), 150, 300], "model 0, first 50 steps"),
+        ([*range(5), 150, 300], "model 0 while model 1 trains"),
+    ],
+)
+def test_the_first_panel_goes_as_far_as_was_measured_step_by_step(record, steps, title):
+    curves = [
+        {"model": i, "steps": steps, "accuracy": [[0.5] * len(steps)] * (i + 1)} for i in range(2)
+    ]
+    frame = curves_frame(group([record([[0.5] * 2] * 2, curves=curves)]))
+    assert panels(frame)[0].title == title
+
+
+def test_three_models_have_a_panel_each(record):
+    curves = [{"model": i, "steps": [0, 5], "accuracy": [[0.5, 0.5]] * (i + 1)} for i in range(3)]
+    frame = curves_frame(group([record([[0.5] * 3] * 3, curves=curves)]))
+    titles = [panel.title for panel in panels(frame)]
+    assert titles == ["model 0", "model 1", "model 2"]
+
+
+def test_average_over_seeds_by_hand(record):
+    def one(seed, value):
+        curves = [{"model": 0, "steps": [0], "accuracy": [[value]]}]
+        return record([[value]], seed=seed, curves=curves)
+
+    def averaged(*values):
+        cells = group([one(seed, value) for seed, value in enumerate(values)])
+        (panel,) = panels(curves_frame(cells))
+        (row,) = average(panel.frame).to_dict("records")
+        return row["mean"], row["low"], row["high"]
+
+    # Of two seeds there is no interval: from the one to the other.
+    assert averaged(0.4, 0.6) == pytest.approx((50, 40, 60))
+    # s = 0.1155, t(0.975, 3) = 3.1824
+    assert averaged(0.4, 0.6, 0.4, 0.6) == pytest.approx((50, 31.63, 68.37), abs=0.01)
+    assert averaged(1.0, 0.8, 1.0, 0.8)[2] == 100
+
+
+def test_dense_curves_are_thinned_but_keep_ends_and_dips(record):
+    steps = list(range(3000))
+    values = [0.5 + 0.1 * (step % 2) for step in steps]
+    values[1234], values[2000] = 0.1, 0.9
+    curves = [{"model": 0, "steps": steps, "accuracy": [values]}]
+    (panel,) = panels(curves_frame(group([record([[0.5]], curves=curves)])))
+    found = average(panel.frame).set_index("x")["mean"]
+    assert len(found) <= 240
+    assert (found.index.min(), found.index.max()) == (0, 2999)
+    assert (found[1234], found[2000]) == pytest.approx((10, 90))
+    assert list(found.index) == sorted(found.index)
+
+
+def test_a_single_run_and_a_single_model(record):
+    (cell,) = group([record([[0.9]])])
+    curves, heatmaps, plane = draw([cell])
+    assert curves is None
+    assert plane is None
+    assert "90.0" in words(heatmaps)
+
+
+def test_strategies_keep_one_colour_and_strengths_differ(cells):
+    style = look(cells)
+    of = {name: [s for v, s in style.items() if v.strategy == name] for name in ("wpl", "ewc")}
+    assert len({s.base for s in of["wpl"]}) == 1
+    assert len({s.color for s in of["wpl"]}) == 3
+    assert of["wpl"][0].base != of["ewc"][0].base
+    assert of["wpl"][0].marker != of["ewc"][0].marker
+
+
+def test_rows_hold_a_strategy_each_and_never_too_many(cells, record):
+    labels = [[cell.variant.label for cell in row] for row in rows_of(cells)]
+    assert labels[0] == ["finetune", "freeze", "independent", "joint"]
+    assert all(label.startswith("wpl") for label in labels[2])
+    many = group([record([[0.5]], strategy="wpl", strength=float(s)) for s in range(1, 15)])
+    assert [len(row) for row in rows_of(many)] == [6, 6, 2]
+
+
+def test_names_are_shown_as_they_are_written(record):
+    name = "_a <b> & $x_1$"
+    plot = heatmaps_plot(group([record([[0.9]], strategy=name)]), "odd")
+    assert name in "".join(words(svg_element(plot)))
+
+
+def test_long_names_keep_both_ends():
+    name = "a strategy of quite some length whose name says all that it does, strength 1e3"
+    text = wrapped(name, 20)
+    assert text.count("\n") == 2 and max(map(len, text.split("\n"))) <= 20
+    assert text.startswith("a strategy") and text.endswith("strength 1e3") and " … " in text
+    assert wrapped(name, 80) == name
+    assert wrapped("w" * 100, 10).count("\n") == 2
+    assert lines_of([name, "b"], 40) == 2 and lines_of([], 40) == 1
+
+
+def test_lines_that_coincide_are_wider_below():
+    one, other = [(0, 1.0), (1, 2.0)], [(0, 1.0), (1, 3.0)]
+    same = [(0, 1.0), (1, 2.0 + 1e-12)]
+    assert layers([one, other, same, one, []]) == [2, 0, 1, 0, 0]
+    assert layers([[(0, 0.0)], [(0, -0.0)]]) == [1, 0]
+    first, _, second, third, _ = nested([one, other, same, one, []], 1.4)
+    assert first > second + 1 > third + 2 and third == 1.4
+    assert max(nested([one] * 20, 1.4)) < 7
+
+
+@pytest.mark.parametrize("count", [9, 12, 20, 33])
+def test_neighbours_of_many_strategies_differ_most(record, count):
+    cells = group([record([[0.5]], strategy=f"s{i:02}", kind="l2") for i in range(count)])
+    colors = [style.color for style in look(cells).values()]
+    assert len(set(colors)) == count
+    hues = [mpl.colors.rgb_to_hsv(mpl.colors.to_rgb(color))[0] for color in colors]
+    apart = [min(abs(a - b), 1 - abs(a - b)) for a, b in pairwise(hues)]
+    assert min(apart) > 0.15

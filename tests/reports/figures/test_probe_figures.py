@@ -1,0 +1,203 @@
+"""What the probes saw, as frames and figures."""
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from reports.figures.blocks import block_means
+from reports.figures.probes import inside_plots
+from reports.figures.style import styles
+from reports.formats.svg import svg_element
+from reports.runs.cells import group
+from reports.runs.probes import (
+    WHOLE,
+    distance_frame,
+    importance_frame,
+    refit_frame,
+    similarity_frame,
+)
+
+QUANTILES = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
+BLOCKS = ("trunk_0", "trunk_1")
+VARIANTS = (("finetune", None), ("freeze", None), ("joint", None), ("wpl", 1.0), ("wpl", 1e4))
+
+
+def probed(strategy, strength, seed):
+    """What the probes of a run of three models with two shared blocks might have seen."""
+    rng = np.random.default_rng([seed, len(strategy)])
+    penalty, joint = strategy == "wpl", strategy == "joint"
+    distance = [
+        {
+            "model": model,
+            "block": block,
+            "moved": 2 * rng.random(),
+            "relative": rng.random(),
+            "from_anchor": rng.random() if penalty else None,
+            "weighted": rng.random() if penalty else None,
+        }
+        for model in (1, 2)
+        for block in (*BLOCKS, None)
+    ]
+    values = np.sort(rng.lognormal(-9, 3, len(QUANTILES)))
+    values[:3] = 0
+    importance = [
+        {
+            "model": m,
+            "block": b,
+            "mean": 0.1,
+            "zero": 0.2,
+            **dict(zip(QUANTILES, values, strict=True)),
+        }
+        for m in range(3)
+        for b in (*BLOCKS, f"head_{m}")
+    ]
+    similarity = [
+        {"trained": trained, "model": model, "block": block, "cka": 1 - 0.1 * rng.random()}
+        for trained in (1, 2)
+        for model in range(trained)
+        for block in BLOCKS
+    ]
+    refit = [{"model": model, "before": 0.5, "after": 0.8 + 0.1 * rng.random()} for model in (0, 1)]
+    return {
+        "distance": {"absent": "at once"} if joint else {"rows": distance},
+        "importance": {"rows": importance} if penalty else {"absent": "none"},
+        "similarity": {"absent": "at once"} if joint else {"rows": similarity},
+        "refit": {"rows": refit},
+    }
+
+
+@pytest.fixture
+def cells(record):
+    nothing = [[None] * 3] * 2
+    matrix = [[0.9, 0.1, 0.1], [0.7, 0.85, 0.1], [0.5, 0.5, 0.8]]
+    return group(
+        [
+            replace(
+                record(
+                    [*nothing, matrix[2]] if strategy == "joint" else matrix,
+                    strategy=strategy,
+                    strength=strength,
+                    seed=seed,
+                ),
+                probes=probed(strategy, strength, seed),
+            )
+            for strategy, strength in VARIANTS
+            for seed in range(3)
+        ]
+    )
+
+
+def look(cells):
+    return styles([cell.variant for cell in cells])
+
+
+def test_frames_are_tidy_and_complete(cells):
+    assert len(distance_frame(cells)) == 4 * 3 * 2 * 3
+    assert len(importance_frame(cells)) == 2 * 3 * 3 * 3
+    assert len(similarity_frame(cells)) == 4 * 3 * 3 * 2
+    assert len(refit_frame(cells)) == 5 * 3 * 2
+    assert set(distance_frame(cells)["block"]) == {*BLOCKS, WHOLE}
+    assert list(importance_frame(cells).columns)[-9:] == list(QUANTILES)
+
+
+def test_frames_hold_what_was_recorded(cells):
+    (wpl,) = (cell for cell in cells if cell.variant.label == "wpl, strength 1")
+    record = wpl.done[2]
+    frame = distance_frame(cells)
+    own = frame[(frame["variant"] == wpl.variant.label) & (frame["seed"] == record.seed)]
+    recorded = record.probes["distance"]["rows"]
+    assert own["weighted"].tolist() == [row["weighted"] for row in recorded]
+    plain = frame[frame["variant"] == "finetune"]
+    assert plain["from_anchor"].isna().all()
+
+
+def test_refits_stand_beside_what_was_learned(cells):
+    frame = refit_frame(cells).set_index(["variant", "seed", "model"])
+    assert frame.loc[("finetune", 0, 0), "learned"] == 0.9
+    assert frame.loc[("finetune", 0, 1), "learned"] == 0.85
+    assert frame.loc[("finetune", 0, 1), "before"] == 0.5
+    assert np.isnan(frame.loc[("joint", 0, 0), "learned"])
+
+
+def test_models_are_averaged_within_a_seed_and_then_seeds(cells):
+    frame = refit_frame(cells)
+    found = block_means(frame, ["variant"], "after").set_index("variant").loc["freeze"]
+    own = frame[frame["variant"] == "freeze"]
+    seeds = [own[own["seed"] == seed]["after"].mean() for seed in range(3)]
+    assert found["mean"] == pytest.approx(np.mean(seeds))
+    assert (found["low"], found["high"]) == pytest.approx((min(seeds), max(seeds)))
+
+
+def test_from_four_seeds_on_a_line_is_the_interval_within_its_limits():
+    values = [0.9, 0.8, 0.95, 1.0]
+    frame = pd.DataFrame({"variant": "wpl", "seed": range(4), "cka": values})
+    (found,) = block_means(frame, ["variant"], "cka", (0.0, 1.0)).to_dict("records")
+    low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
+    assert found["low"] == pytest.approx(low)
+    assert high > found["high"] == 1.0
+
+
+def test_there_is_a_plot_for_each_probe_that_saw_something(cells, record):
+    plots = inside_plots(cells, look(cells), "s")
+    assert [p.name for p in plots] == ["s-distance", "s-importance", "s-similarity", "s-refit"]
+    assert inside_plots(group([record([[0.9]])]), look(cells), "s") == []
+
+
+def words(plot):
+    root = ElementTree.fromstring(svg_element(plot))
+    return [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+
+
+def test_figures_name_blocks_and_the_variants_that_were_seen(cells):
+    distance, importance, similarity, refit = map(words, inside_plots(cells, look(cells), "s"))
+    for found in (distance, importance, similarity):
+        assert {"trunk 0", "trunk 1"} <= set(found)
+        assert "joint" not in found
+    assert WHOLE in distance
+    assert "finetune" not in importance
+    assert "head 0" not in importance  # private: no later model meets it
+    assert "20 %" in importance
+    assert {"joint", "when learned", "at the end", "refitted"} <= set(refit)
+    assert not any("$" in word for word in importance)  # powers of ten are written out
+
+
+def test_one_seed_and_one_variant_can_be_drawn(record):
+    one = replace(record([[0.9, 0.1], [0.5, 0.8]]), probes=probed("wpl", 1.0, 0))
+    cells = group([one])
+    for plot in inside_plots(cells, look(cells), "one"):
+        assert svg_element(plot).startswith("<svg")
+        assert not plot.data.empty
+
+
+def test_importances_that_are_all_zero_can_be_drawn(record):
+    seen = probed("wpl", 1.0, 0)
+    for row in seen["importance"]["rows"]:
+        row.update(dict.fromkeys(QUANTILES, 0.0), zero=1.0)
+    cells = group([replace(record([[0.9, 0.1], [0.5, 0.8]]), probes=seen)])
+    plot = next(p for p in inside_plots(cells, look(cells), "z") if p.name == "z-importance")
+    assert "100 %" in words(plot)
+
+
+def test_nothing_shared_leaves_no_importances_to_draw(record):
+    seen = probed("wpl", 1.0, 0)
+    rows = [row for row in seen["importance"]["rows"] if row["block"].startswith("head")]
+    seen = {"importance": {"rows": rows}}
+    cells = group([replace(record([[0.9, 0.1], [0.5, 0.8]]), probes=seen)])
+    assert inside_plots(cells, look(cells), "n") == []
+
+
+def test_many_blocks_go_over_several_lines_in_order(record):
+    rows = [
+        {"model": 1, "block": f"layer_{p}", "relative": 0.1, "moved": 1.0}
+        for p in (10, 2, 0, 1, 3, 4, 5)
+    ]
+    rows.append({"model": 1, "block": None, "relative": 0.1, "moved": 1.0})
+    run = replace(record([[0.9, 0.1], [0.5, 0.8]]), probes={"distance": {"rows": rows}})
+    cells = group([run])
+    (plot,) = inside_plots(cells, look(cells), "m")
+    titles = [word for word in words(plot) if word.startswith(("layer", "all"))]
+    assert titles == [*(f"layer {p}" for p in (0, 1, 2, 3, 4, 5, 10)), WHOLE]

@@ -1,0 +1,52 @@
+import pytest
+
+from benchmark.cli.summary import print_summary, summary_cell
+from reports.formats.terminal import SUMMARY_METRICS, summary_rows
+from reports.statistics.interval import mean_estimate
+from reports.statistics.limits import ACCURACY
+
+
+def test_rows_by_hand(record):
+    lost = [[0.9, 0.1], [0.5, 0.9]]
+    made = [
+        record(lost, references={"finetune": lost}),
+        record([[0.9, 0.1], [0.7, 0.9]], seed=1, references={"finetune": lost}),
+        record(seed=2, error="no"),
+    ]
+    (row,) = summary_rows(made)
+    assert (row.scenario, row.variant, row.seeds, row.failed) == ("same", "finetune", 2, 1)
+    assert row.metrics["stability"].value == pytest.approx(0.6)
+    assert row.metrics["stability"].seeds == (0.5, 0.7)
+    assert row.metrics["stability"].low is None
+    assert row.metrics["forgetting_reduction"].value == pytest.approx(0.25)
+    assert row.metrics["plasticity"].value is None
+    assert tuple(row.metrics) == SUMMARY_METRICS
+
+
+def test_one_row_a_scenario_and_variant(store):
+    rows = summary_rows(store)
+    assert len(rows) == 3 * 10 + 1
+    assert (rows[-1].seeds, rows[-1].failed) == (5, 0)
+    assert summary_rows([]) == []
+
+
+def test_a_cell_of_the_table_says_what_pins_it_down_and_of_how_many_seeds_it_is():
+    many = mean_estimate({"": [0.9, 0.91, 0.2, 0.92, 0.9]}, ACCURACY)
+    assert summary_cell(many, 5).splitlines() == [
+        "76.6", "[37.3,\xa0100.0]", "1 of 5 seeds far below", "median\xa090.0"
+    ]  # fmt: skip
+    assert summary_cell(mean_estimate({"": {0: 0.4, 1: 0.6}}, ACCURACY), 5).splitlines() == [
+        "50.0", "(40.0,\xa060.0)", "2 of 5 seeds"
+    ]  # fmt: skip
+    assert summary_cell(mean_estimate({"": [0.5]}), 1) == "50.0"
+    assert summary_cell(mean_estimate({"": [None]}), 1) == "-"
+
+
+def test_the_terminal_says_where_there_is_nothing_to_remove(record, capsys):
+    plain, ours = [[0.9, 0.1], [0.899, 0.9]], [[0.9, 0.1], [0.85, 0.9]]
+    references = {"finetune": plain}
+    plain_run = record(plain, references=references)
+    print_summary([plain_run, record(ours, strategy="wpl", strength=1.0, references=references)])
+    *_, wpl, why = capsys.readouterr().out.rstrip().splitlines()
+    assert wpl.split()[-2:] == ["*", "1"]
+    assert why == "* forgetting reduction: nothing to remove"

@@ -1,0 +1,225 @@
+import base64
+import hashlib
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from benchmark.errors import UserError
+from reports.html.report import write_report
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Checks that tags balance, and keeps what tests ask for."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.tags, self.attributes, self.words, self.scripts = [], [], [], [], []
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        inside = self.open[-1] if self.open else ""
+        (self.scripts if inside == "script" else self.words).append(data)
+
+    @property
+    def text(self):
+        return re.sub(r"\s+", " ", "".join(self.words))
+
+    @property
+    def runs(self):
+        return json.loads(self.scripts[0])
+
+
+@pytest.fixture
+def report(tmp_path):
+    def write(records):
+        path = tmp_path / "report.html"
+        write_report(records, path, sources=["store.db"], command="palimpsest report x")
+        return Page(path.read_text(encoding="utf-8"))
+
+    return write
+
+
+@pytest.fixture(scope="module")
+def text(store, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "deep" / "report.html"
+    write_report(store, path, sources=["store.db"], command="palimpsest report store.db")
+    return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(text):
+    return Page(text)
+
+
+def test_every_section_is_there_in_order(page, text):
+    ids = [value for tag, name, value in page.attributes if (tag, name) == ("section", "id")]
+    assert ids == ["compared", "ranking", "protection", "training", "models", "origin"]
+    assert page.tags.count("svg") == 17
+    assert 'spread">[' in text
+    assert 'spread">(seeds' not in text
+    for phrase in (
+        "Palimpsest report: paper",
+        "151 runs: 6 strategies",
+        "earlier models forget",
+        "1 of 151 runs failed",
+        "loss became NaN at step 12",
+        "store.db",
+        "palimpsest report store.db",
+        "2.15.0",
+        "seeds 0 to 4",
+        "@inproceedings{benyahia2019overcoming",
+        "@misc{palimpsest",
+    ):
+        assert phrase in page.text
+
+
+def test_it_asks_for_nothing_from_outside(text, page):
+    assert not {"link", "img", "iframe"} & set(page.tags)
+    assert ("script", "src") not in {(tag, name) for tag, name, _ in page.attributes}
+    links = [v for _, name, v in page.attributes if name in {"href", "src", "xlink:href"}]
+    inside = ("#", "data:image/png;base64,", "data:application/gzip;base64,")
+    assert all(link.startswith(inside) for link in links)
+    assert set(re.findall(r"https?://[^\s\"'<)]+", text)) <= {
+        "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink",
+    }  # fmt: skip
+    assert "@import" not in text
+    assert "url(http" not in text
+
+
+def test_only_its_own_script_may_run(text, page):
+    assert page.tags.count("script") == 2
+    digest = hashlib.sha256(page.scripts[1].encode()).digest()
+    [policy] = [v for tag, name, v in page.attributes if (tag, name) == ("meta", "content")
+                and "default-src" in v]  # fmt: skip
+    assert f"script-src 'sha256-{base64.b64encode(digest).decode()}'" in policy
+    assert "default-src 'none'" in policy
+
+
+def test_every_run_is_in_the_page_once(page, store):
+    runs = page.runs
+    assert len(runs["rows"]) == len(store) == 151
+    places = {name: place for place, (name, _) in enumerate(runs["columns"])}
+    assert {runs["texts"][row[places["key"]]] for row in runs["rows"]} == {r.key for r in store}
+    errors = [runs["texts"][row[places["error"]]] for row in runs["rows"]]
+    assert [error for error in errors if error] == ["loss became NaN at step 12"]
+
+
+def test_ids_are_unique_and_links_arrive(page):
+    ids = [value for _, name, value in page.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    links = [value for tag, name, value in page.attributes if (tag, name) == ("a", "href")]
+    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+
+
+def test_it_is_accessible(page):
+    assert ("html", "lang", "en") in page.attributes
+    levels = [int(tag[1]) for tag in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+    assert page.tags.count("table") == page.tags.count("caption")
+    scopes = [value for tag, name, value in page.attributes if (tag, name) == ("th", "scope")]
+    assert len(scopes) == page.tags.count("th")
+    labels = [v for tag, name, v in page.attributes if (tag, name) == ("svg", "aria-label")]
+    assert len(labels) == page.tags.count("svg")
+
+
+def test_the_same_runs_give_the_same_file(store, text, tmp_path):
+    few = [record for record in store if record.scenario == "same data" and record.seed < 2]
+    for name in ("a.html", "b.html"):
+        write_report(few, tmp_path / name, sources=["store.db"], command="again")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "b.html"]
+    assert len(text) < 2e6
+
+
+def test_names_and_messages_are_escaped(record, report, tmp_path):
+    bad = """</script><script>alert(1)</script><!--"'&"""
+    records = [
+        record([[0.9, 0.1], [0.5, 0.8]], scenario=bad, strategy=bad, suite=bad, curves=[
+            {"model": 1, "steps": [0, 9], "accuracy": [[0.9, 0.5], [0.1, 0.8]]}
+        ]),
+        record(scenario=bad, strategy=bad, seed=1, error=bad, settings={bad: bad}),
+    ]  # fmt: skip
+    found = report(records)
+    assert found.tags.count("script") == 2
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert text.count("<script") == text.count("</script") == 2
+    assert "<!--" not in text
+    assert bad in found.text
+    assert bad in found.runs["texts"]
+
+
+def test_many_runs_with_one_message_are_named_in_part(record, report):
+    found = report([record(error="out of memory", seed=seed) for seed in range(30)])
+    assert found.text.count("out of memory") == 1
+    assert "30 runs" in found.text
+    assert "seed 9; 20 more" in found.text
+
+
+def test_a_single_run(record, report, tmp_path):
+    found = report([record([[0.9, 0.1], [0.5, 0.8]])])
+    assert "as few as 1" in found.text
+    assert "40.0" in found.text
+    assert 'spread">' not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_one_model(record, report):
+    curves = [{"model": 0, "steps": [0, 10], "accuracy": [[0.1, 0.9]]}]
+    found = report([record([[0.9]], seed=seed, curves=curves) for seed in range(5)])
+    assert "One model only" in found.text
+    assert found.tags.count("svg") == 2
+
+
+def test_only_failed_runs(record, report):
+    found = report([record(error="out of memory", seed=seed) for seed in range(3)])
+    assert "No run finished" in found.text
+    assert "3 of 3 runs failed" in found.text
+    assert found.text.count("out of memory") == 1
+    assert "svg" not in found.tags
+
+
+def test_no_runs_are_the_users_error(tmp_path):
+    with pytest.raises(UserError, match="no finished runs"):
+        write_report([], tmp_path / "report.html", sources=[], command="")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_the_users_error(record, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        write_report([record([[0.9]])], tmp_path / "file" / "r.html", sources=[], command="")
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("reports.formats.terminal", {"torch", "avalanche", "pandas", "matplotlib", "scipy"}),
+        ("reports.html.report", {"torch", "avalanche"}),
+    ],
+)
+def test_imports_stay_light(module, absent):
+    code = f"import sys, {module}; print({absent!r} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

@@ -1,0 +1,55 @@
+import json
+
+import pytest
+
+from benchmark.metrics import METRICS
+from reports.html.runs_table import run_columns, runs_data
+from reports.runs.cells import group
+
+
+def table(records):
+    data = json.loads(json.dumps(runs_data(group(records)), allow_nan=False))
+    return [
+        {
+            name: data["texts"][value] if kind == "text" else value
+            for (name, kind), value in zip(data["columns"], row, strict=True)
+        }
+        for row in data["rows"]
+    ]
+
+
+def test_what_stands_in_a_row(record):
+    made = record([[0.9, 0.1], [0.5, 0.81234567]], strategy="wpl", strength=1e4, seed=3)
+    [row] = table([made])
+    assert row["strategy"] == "wpl"
+    assert (row["strength"], row["seed"], row["status"]) == (1e4, 3, "done")
+    assert row["learning_accuracy"] == pytest.approx(0.81235, abs=1e-9)
+    assert row["plasticity"] is None
+    assert (row["key"], row["error"], row["seconds"]) == (made.key, "", 12.5)
+    assert set(METRICS) <= set(row)
+
+
+def test_failed_and_replaced_runs_are_there(record):
+    matrix = [[0.9, 0.1], [0.5, 0.8]]
+    rows = table(
+        [
+            record(matrix, started="2026-01-01T00:00:00+00:00"),
+            record(matrix, started="2026-01-02T00:00:00+00:00"),
+            record(seed=1, error="out of memory"),
+        ]
+    )
+    assert [row["status"] for row in rows] == ["done", "failed", "replaced"]
+    assert rows[1]["error"] == "out of memory"
+    assert rows[1]["stability"] is None
+
+
+def test_a_text_is_kept_once(record):
+    name = "n" * 10_000
+    records = [record(error=name, scenario=name, seed=seed) for seed in range(100)]
+    assert len(json.dumps(runs_data(group(records)))) < 40_000
+
+
+def test_titled_columns_are_the_table():
+    titled = [column.name for column in run_columns() if column.title]
+    assert titled[:5] == ["scenario", "strategy", "strength", "seed", "status"]
+    assert titled[-1] == "key"

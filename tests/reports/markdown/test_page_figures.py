@@ -1,0 +1,389 @@
+import re
+from dataclasses import replace
+from pathlib import PurePosixPath
+from statistics import fmean
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.figure import Figure
+
+from benchmark.errors import UserError
+from reports.figures.growth import growth_frame
+from reports.figures.looks import Looks, series_looks
+from reports.figures.plot import Plot
+from reports.figures.regimes import is_unstable
+from reports.formats.svg import small_svg, svg_element
+from reports.markdown.album import Album
+from reports.markdown.strengths import chosen_strengths
+from reports.runs.cells import group
+
+
+def cells(runs, scenario="k3"):
+    """Cells of a scenario by strategy and strength."""
+    return {
+        (cell.variant.strategy, cell.variant.strength): cell
+        for cell in group(runs)
+        if cell.scenario == scenario
+    }
+
+
+def drawn(study):
+    """The last figure that a study made: what is drawn, and the plot."""
+    plot = study._album.plots[-1]
+    return plot.draw(), plot
+
+
+def series(figure, panel, color):
+    """The points of the line of one colour in a panel, (n, 2)."""
+    (line,) = (x for x in figure.axes[panel].lines if x.get_color() == color and len(x.get_xdata()))
+    return np.array(line.get_xydata(), dtype=float)
+
+
+def test_curves_are_means_over_seeds(study, runs):
+    paper = study(runs)
+    paper.curves("c", scenarios=["k3"], variants=["wpl@1e4"], first=50)
+    figure, _ = drawn(paper)
+    own = cells(runs)["wpl", 1e4].done
+    color = Looks(["finetune", "freeze", "wpl", "l2"]).of({"wpl@1e4": cells(runs)["wpl", 1e4]})
+    points = series(figure, 2, color["wpl@1e4"].color)
+    assert list(points[:, 0]) == list(range(51))
+    for step in (0, 1, 17, 50):
+        expected = fmean(run.curves[1]["accuracy"][0][step] for run in own)
+        assert points[step, 1] == pytest.approx(100 * expected)
+    whole = series(figure, 1, color["wpl@1e4"].color)
+    assert whole[-1] == pytest.approx([500, 100 * fmean(r.accuracy_matrix[1][1] for r in own)])
+    assert list(whole[:4, 0]) == [0, 1, 2, 7]  # nobody can tell steps 3 to 6 apart
+
+
+def test_as_many_panels_as_asked_for(study, runs):
+    paper = study(runs)
+    paper.curves("a", variants=["finetune"])
+    paper.curves("b", variants=["finetune"], first=20)
+    assert [len(plot.draw().axes) for plot in paper._album.plots] == [4, 6]
+
+
+def test_a_variant_and_the_chosen_one_may_be_the_same_runs(study, runs):
+    paper = study(runs)
+    paper.curves("a", scenarios=["k3"], variants=["l2@chosen", "l2@1e4"])
+    frame = paper._album.plots[-1].data
+    one = [frame["trained"] == 1, frame["model"] == 0, frame["step"] == 50, frame["seed"] == 0]
+    assert np.logical_and.reduce(one).sum() == 1
+
+
+GIVEN = {"model": 0, "variant": "finetune", "steps": [0, 500], "accuracy": [92, 60]}
+
+
+def test_curves_read_off_elsewhere_have_the_colour_of_their_variant(study, runs):
+    paper = study(runs)
+    paper.curves("a", scenarios=["k3"], variants=["finetune"], reference={"k3": {"plain": GIVEN}})
+    figure, _ = drawn(paper)
+    (points,) = (line for line in figure.axes[0].lines if line.get_linestyle() == "None")
+    assert points.get_xydata().tolist() == [[0, 92], [500, 60]]
+    assert points.get_markeredgecolor() == "#222222"
+    (legend,) = figure.legends
+    assert "read off the paper’s figure" in [text.get_text() for text in legend.get_texts()]
+    marks = [line for line in legend.get_lines() if line.get_marker() == "o"]
+    assert [mark.get_markeredgecolor() for mark in marks] == ["#222222"]
+
+
+def test_the_first_steps_show_points_only_where_some_were_read_off(study, runs):
+    paper = study(runs)
+    early = {**GIVEN, "steps": [0, 20]}
+    for name, given in (("late", GIVEN), ("early", early)):
+        where = {"reference": {"k3": {"plain": given}}}
+        paper.curves(name, scenarios=["k3"], variants=["finetune"], first=50, **where)
+        figure, _ = drawn(paper)
+        points = [line for line in figure.axes[2].lines if line.get_linestyle() == "None"]
+        assert [line.get_xdata().tolist() for line in points] == (
+            [] if name == "late" else [[0, 20]]
+        )
+
+
+@pytest.mark.parametrize(
+    ("reference", "message"),
+    [
+        ({"k5": {}}, "'k5' is not in the figure; expected one of: k3"),
+        ({"k3": {"x": {**GIVEN, "model": 2}}}, "write 0 for A or 1 for B"),
+        ({"k3": {"x": {**GIVEN, "variant": "fintune"}}}, "did you mean 'finetune'"),
+        ({"k3": {"x": {**GIVEN, "steps": [0]}}}, "1 steps, but 2 accuracies"),
+        ({"k3": {"x": {**GIVEN, "steps": 3}}}, "lists of numbers"),
+        ({"k3": {"x": {**GIVEN, "steps": [0, "a"]}}}, "lists of numbers"),
+        ({"k3": {"x": 3}}, "no mapping"),
+        ({"k3": {"x": {"model": 0}}}, "give model, variant, steps, accuracy"),
+        ({"k3": {"x": {**GIVEN, "colour": "red"}}}, "'colour'"),
+    ],
+)
+def test_references_that_fit_nowhere(study, runs, reference, message):
+    with pytest.raises(UserError, match=message):
+        study(runs).curves("a", scenarios=["k3"], variants=["finetune"], reference=reference)
+
+
+def test_curves_need_two_models_and_curves(study, runs):
+    with pytest.raises(UserError, match="scenarios of two models"):
+        study(runs, "sequence").curves("a", variants=["finetune"])
+    blind = [replace(run, curves=[]) for run in runs]
+    with pytest.raises(UserError, match="no finished run has curves"):
+        study(blind).curves("a", scenarios=["k3"], variants=["finetune"])
+
+
+def test_lines_over_scenarios(study, runs):
+    paper = study(runs)
+    variants = ["finetune", "wpl@1e4"]
+    paper.lines("l", scenarios={"k3": 3, "k1": 1}, variants=variants, quantities=["lost", "price"])
+    frame = paper._album.plots[-1].data.set_index(["line", "x", "quantity"])
+    assert len(frame) == 8
+    found = frame.loc["wpl, strength 1e4", 3, "lost"]
+    value = paper.value("k3", "wpl@1e4", "lost")
+    assert [100 * found[name] for name in ("mean", "low", "high")] == pytest.approx(
+        [value.mean, value.low, value.high]
+    )
+    figure, _ = drawn(paper)
+    assert [ax.get_xscale() for ax in figure.axes] == ["linear"] * 2
+
+
+@pytest.mark.parametrize("seeds", [3, 4])
+def test_few_seeds_are_points_in_place_of_intervals(study, runs, seeds):
+    paper = study([run for run in runs if run.seed < seeds])
+    paper.lines("l", scenarios={"k3": 3, "k1": 1}, variants=["finetune"], quantities=["second"])
+    figure, plot = drawn(paper)
+    small = [line for line in figure.axes[0].lines if line.get_alpha()]
+    assert plot.data[["low", "high"]].isna().all(axis=None) == (seeds < 4)
+    assert [len(line.get_xdata()) for line in small] == ([2 * seeds] if seeds < 4 else [])
+
+
+def test_lines_over_settings_of_one_scenario(study, runs):
+    paper = study(runs)
+    own = {"exact": {100: "wpl@1e2", 10_000: "wpl@1e4"}, "other": {100: "l2@1e2"}}
+    paper.lines("l", scenario="k3", series=own, variants=["freeze"], axis="samples")
+    figure, plot = drawn(paper)
+    assert [ax.get_xscale() for ax in figure.axes] == ["log"] * 2  # they span a factor of 100
+    color = series_looks(list(own))["exact"].color
+    points = series(figure, 1, color)
+    assert points[:, 0].tolist() == [100, 10_000]
+    values = [paper.value("k3", variant, "second").mean for variant in ("wpl@1e2", "wpl@1e4")]
+    assert points[:, 1] == pytest.approx(values)
+    assert set(plot.data["line"]) == {"exact", "other"}
+    level = paper.value("k3", "freeze", "second").mean
+    assert level in [pytest.approx(line.get_ydata()[0]) for line in figure.axes[1].lines]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"scenario": "k3"}, {"scenarios": {"k3": 1}, "scenario": "k3", "series": {"a": {}}}],
+)
+def test_lines_are_over_one_thing(study, runs, arguments):
+    with pytest.raises(UserError, match="give scenarios="):
+        study(runs).lines("l", variants=["finetune"], **arguments)
+
+
+def test_lines_refuse_references_without_a_line(study, runs):
+    where = {"scenarios": {"k1": 1, "k3": 3}, "variants": ["finetune"]}
+    with pytest.raises(UserError, match="'secnd' is not in the figure; did you mean 'second'"):
+        study(runs).lines("l", **where, reference={"secnd": {}})
+    with pytest.raises(UserError, match="expected one of: finetune"):
+        study(runs).lines("l", **where, reference={"second": {"wpl@1e4": {1: 90}}})
+
+
+@pytest.mark.parametrize(
+    "cell",
+    ["k{column}", {("r", "1"): "k1", ("r", "3"): "k3"}, lambda row, column: f" k{column}\n"],
+)
+def test_a_map_says_what_a_loses_and_how_bad_b_is(study, runs, cell):
+    paper = study(runs)
+    paper.map("m", ["r"], ["1", "3"], cell, "finetune")
+    figure, plot = drawn(paper)
+    for _, row in plot.data.iterrows():
+        scenario = f"k{row['column']}"
+        assert 100 * row["lost"] == pytest.approx(paper.value(scenario, "finetune", "lost").mean)
+        second = paper.value(scenario, "finetune", "second")
+        assert 100 * row["second_worst"] == pytest.approx(second.minimum)
+        texts = " ".join(text.get_text() for text in figure.axes[0].texts)
+        assert f"B {second.bare}, worst {second.worst}" in texts
+    assert "Hatched" not in plot.caption
+
+
+def test_unstable_training_is_hatched_and_said(study, fabricated):
+    runs = [
+        replace(run, accuracy_matrix=[run.accuracy_matrix[0], [run.accuracy_matrix[1][0], 0.2]])
+        if (run.scenario, run.seed) == ("k1", 2)
+        else run
+        for run in [*fabricated("k1", 0.1), *fabricated("k3", 0.3)]
+    ]
+    assert is_unstable(cells(runs, "k1")["finetune", None])
+    assert not is_unstable(cells(runs, "k3")["finetune", None])
+    paper = study(runs)
+    paper.map("m", ["r"], ["k1", "k3", "none"], {("r", "k1"): "k1", ("r", "k3"): "k3"}, "finetune")
+    figure, plot = drawn(paper)
+    assert [bool(patch.get_hatch()) for patch in figure.axes[0].patches if patch.get_width() == 1] \
+        == [True, False]  # fmt: skip
+    assert "Hatched: runs failed, or some seeds of B are far below all others" in plot.caption
+
+
+def test_maps_may_share_a_scale(study, runs):
+    """The same loss has the same colour, whatever else a map shows; the scale names its end."""
+    paper = study(runs)
+    shades = []
+    for columns, top in ((["1"], 60), (["1", "3"], 60), (["1"], None)):
+        paper.map(f"m{len(shades)}", ["r"], columns, "k{column}", "finetune", top=top)
+        figure, _ = drawn(paper)
+        shades.append(figure.axes[0].patches[0].get_facecolor())
+        if top:
+            assert figure.axes[1].get_yticks()[-1] == top == figure.axes[1].get_ylim()[1]
+    assert shades[0] == shades[1] != shades[2]
+    with pytest.raises(UserError, match=r"ends at 20 points, and A loses up to 3\d\.\d; give"):
+        paper.map("m", ["r"], ["1", "3"], "k{column}", "finetune", top=20)
+
+
+def test_a_map_of_nothing(study, runs):
+    with pytest.raises(UserError, match="no cell has a scenario"):
+        study(runs).map("m", ["r"], ["c"], {}, "finetune")
+
+
+def test_frontiers_go_through_all_strengths_and_name_what_failed(study, runs):
+    paper = study(runs)
+    paper.frontier("f", scenarios=["k3"], strategies=["wpl", "wpl_gradient"])
+    figure, plot = drawn(paper)
+    frame = plot.data.set_index("variant")
+    assert set(frame.index) == {
+        "finetune", "freeze", *(f"wpl, strength {s}" for s in ("1e2", "1e4", "1e6")),
+        *(f"wpl_gradient, strength {s}" for s in ("1e2", "1e4")),
+    }  # fmt: skip
+    value = paper.value("k3", "wpl@1e4", "first_after")
+    assert 100 * frame.loc["wpl, strength 1e4", "first"] == pytest.approx(value.mean)
+    assert "k3: wpl_gradient at 1e6 (4 of 4)" in plot.caption
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert len(crosses) == 1
+    looks = {line.get_linestyle() for line in figure.axes[0].lines if len(line.get_xdata()) == 2}
+    assert "--" in looks  # the gradient's
+
+
+def test_growth_against_plain_loops(runs):
+    cell = cells(runs, "many")["wpl", 1e4]
+    frame = growth_frame(cell).set_index(["panel", "models"])
+    matrices = [run.accuracy_matrix for run in cell.done]
+    for t in range(4):
+        found = frame.loc["new", t + 1]["mean"]
+        assert found == pytest.approx(100 * fmean(m[t][t] for m in matrices))
+        if t:
+            earlier = fmean(fmean(m[t][j] for j in range(t)) for m in matrices)
+            lost = fmean(fmean(m[j][j] - m[t][j] for j in range(t)) for m in matrices)
+            assert frame.loc["earlier", t + 1]["mean"] == pytest.approx(100 * earlier)
+            assert frame.loc["forgotten", t + 1]["mean"] == pytest.approx(100 * lost)
+    assert len(frame) == 4 + 3 + 3
+    assert (frame["low"] < frame["mean"]).all() and (frame["mean"] < frame["high"]).all()
+
+
+def test_growth_tells_variants_apart_by_more_than_colour(study, runs):
+    many = study(runs, "sequence")
+    many.growth("g", variants=["finetune", "wpl@1e4", "l2@1e4", "freeze"])
+    figure, _ = drawn(many)
+    (legend,) = figure.legends
+    keys = [line.get_marker() for line in legend.get_lines()]
+    assert len(set(keys)) == 4
+    for ax in figure.axes:
+        assert [line.get_marker() for line in ax.lines] == keys
+
+
+def test_captions_name_the_strengths_that_were_chosen(study, runs):
+    paper, many = study(runs), study(runs, "sequence")
+    names = {"wpl": "WPL", "k1": "a: one", "k3": "b: three"}
+    shown = ["finetune", "wpl@chosen", "l2@chosen", "wpl@1e2"]
+    paper.curves("c", "Both.", variants=shown, labels=names)
+    paper.lines("l", scenarios={"k1": 1, "k3": 3}, variants=shown, labels=names)
+    for plot in paper._album.plots:
+        said = re.search(r"Strengths, chosen on validation data: (.*?)\. ", plot.caption)[1]
+        expected = []
+        for place, scenario in (("a", "k1"), ("b", "k3")):
+            wpl, l2 = (paper.strength(scenario, f"{name}@chosen") for name in ("wpl", "l2"))
+            wpl = re.sub(r"(\S+) \((\d) of 4 seeds\), (\S+) \((\d)\)",
+                         r"\1 (\2 seeds) and \3 (\4)", wpl)  # fmt: skip
+            expected.append(f"{place}: WPL {wpl}, l2 {l2}")
+        assert said == "; ".join(expected)
+    many.growth("g", variants=["l2@chosen", "freeze"])
+    assert "validation data: l2 1e4. After" in many._album.plots[-1].caption
+    series = {"x": {1: "wpl@1e2", 2: "wpl@chosen"}}
+    paper.lines("s", scenario="k3", series=series, variants=["l2@chosen"])
+    assert "validation data: wpl 1e6, l2 1e4. Means" in paper._album.plots[-1].caption
+    paper.curves("n", variants=["wpl@1e2"])
+    assert "validation" not in paper._album.plots[-1].caption
+
+
+def test_scenarios_with_the_same_strengths_are_named_together(runs):
+    own = cells(runs)
+    shown = {name: {"wpl@chosen": own["wpl", 1e4]} for name in ("a: x", "b: y", "c")}
+    text = chosen_strengths(shown | {"c": {"wpl@chosen": own["wpl", 1e6]}}, {})
+    assert text == "Strengths, chosen on validation data: a and b: wpl 1e4; c: wpl 1e6."
+    assert chosen_strengths(shown, {}) == "Strengths, chosen on validation data: wpl 1e4."
+    alike = {"a: x": shown["c"], "a: y": {"wpl@chosen": own["wpl", 1e6]}}
+    assert "a: x: wpl 1e4; a: y: wpl 1e6" in chosen_strengths(alike, {})
+
+
+def test_growth_of_one_model(record):
+    (cell,) = group([record([[0.9]])])
+    with pytest.raises(UserError, match="at least two models"):
+        growth_frame(cell)
+
+
+KINDS = ["finetune", "freeze", "wpl", "l2", "ewc", "si"]
+
+
+def test_a_kind_keeps_its_colour_in_every_figure(runs):
+    own = cells(runs)
+    looks = Looks(KINDS)
+    one = looks.of({"wpl@1e4": own["wpl", 1e4]})
+    two = looks.of({"l2@1e4": own["l2", 1e4], "wpl@chosen": own["wpl", 1e6]})
+    gradient = looks.of({"wpl_gradient@1e2": own["wpl_gradient", 1e2]})
+    assert one["wpl@1e4"] == two["wpl@chosen"]
+    assert gradient["wpl_gradient@1e2"].color == one["wpl@1e4"].color
+    assert gradient["wpl_gradient@1e2"].linestyle != one["wpl@1e4"].linestyle
+    assert two["l2@1e4"].color != one["wpl@1e4"].color
+    assert Looks(KINDS[::-1]).of({"wpl@1e4": own["wpl", 1e4]}) == one
+
+
+def test_strengths_of_one_kind_are_shades(runs):
+    own = cells(runs)
+    shown = {f"wpl@{s}": own["wpl", s] for s in (1e2, 1e4, 1e6)}
+    colors = [look.color for look in Looks(KINDS).of(shown).values()]
+    light = [sum(int(color[place : place + 2], 16) for place in (1, 3, 5)) for color in colors]
+    assert light == sorted(light, reverse=True) and len(set(light)) == 3
+
+
+def test_small_files_draw_the_same_lines():
+    """Paths are written relatively: they must end where they did, to a tenth of a point."""
+    rng = np.random.default_rng(0)
+    values = rng.random(300)
+
+    def draw():
+        figure = Figure(figsize=(4, 3))
+        ax = figure.add_axes((0, 0, 1, 1))
+        ax.plot(values)
+        ax.fill_between(range(300), values, values + 1)
+        ax.set_title("größer")
+        return figure
+
+    plot = Plot("walk", "", "", "A walk", pd.DataFrame(), draw)
+    whole, small = svg_element(plot), small_svg(plot).decode()
+    assert "größer" in small and "sans-serif" in small
+    before = [
+        p
+        for p in re.findall(r'\bd="([^"]*)"', whole)
+        if set("MLz") >= set(re.findall("[A-Za-z]", p))
+    ]
+    after = [p for p in re.findall(r'\bd="(M[^"]*)"', small) if "C" not in p]
+    assert len(before) == len(after) > 5
+    longest = 0
+    for absolute, relative in zip(before, after, strict=True):
+        expected = np.array(re.findall(r"-?[\d.]+", absolute), dtype=float).reshape(-1, 2)
+        steps = np.array(re.findall(r"-?[\d.]+", relative), dtype=float).reshape(-1, 2)
+        assert np.abs(steps.cumsum(axis=0) - expected).max() < 0.051
+        assert absolute.rstrip().endswith("z") == relative.endswith("z")
+        longest = max(longest, len(steps))
+    assert longest > 250
+    assert small_svg(plot).decode() == small
+
+
+def test_brackets_in_descriptions_do_not_break_the_link():
+    plot = Plot("a", "", "Caption.", "wpl [old.db]", pd.DataFrame(), Figure)
+    text = Album(PurePosixPath("page")).add(plot)
+    assert text == "![wpl (old.db)](page/a.svg)\n\n**Figure 1.** Caption."

@@ -1,0 +1,98 @@
+from dataclasses import replace
+
+import pytest
+
+from benchmark.errors import UserError
+from reports.analysis.cross_fitting import choose
+from reports.analysis.variants import Catalog, label, spellings
+from reports.runs.cells import group
+
+
+@pytest.fixture
+def catalog(runs):
+    return Catalog.of("paper", group([record for record in runs if record.suite == "paper"]))
+
+
+@pytest.mark.parametrize(
+    ("written", "strength"),
+    [("wpl@100", 1e2), ("wpl@1e2", 1e2), ("wpl@1e+06", 1e6), ("finetune", None)],
+)
+def test_a_variant_is_found_however_its_strength_is_written(catalog, written, strength):
+    cell = catalog.cell("k3", written)
+    assert (cell.scenario, cell.variant.strategy) == ("k3", written.split("@")[0])
+    assert cell.variant.strength == strength
+    assert len(cell.done) == 4
+
+
+def test_the_chosen_strength_is_that_of_the_report(catalog):
+    (choice,) = (c for c in choose(catalog.cells) if (c.scenario, c.strategy) == ("k3", "l2"))
+    assert choice.cell.variant.strength == 1e4  # keeps 0.9 at a price of 0.09
+    assert catalog.cell("k3", "l2@chosen") is choice.cell
+    assert catalog.cell("k3", "freeze@chosen").variant.kind == "freeze"
+
+
+def test_where_the_halves_of_the_seeds_choose_differently_both_strengths_stand(runs, study):
+    """Even seeds say 1e4, odd ones 1e2: each is reported at what the others say."""
+    tilted = []
+    for record in runs:
+        if (record.scenario, record.strategy) == ("k3", "l2"):
+            better = 0.9 if (record.strength == 1e4) == (record.seed % 2 == 0) else 0.5
+            record = replace(record, validation_matrix=[[0.9, 0.1], [better, better]])
+        tilted.append(record)
+    cell = Catalog.of("paper", group([r for r in tilted if r.suite == "paper"])).cell(
+        "k3", "l2@chosen"
+    )
+    assert [(r.seed, r.strength) for r in cell.done] == [(0, 1e2), (1, 1e4), (2, 1e2), (3, 1e4)]
+    paper = study(tilted)
+    assert paper.strength("k3", "l2@chosen") == "1e2 (2 of 4 seeds), 1e4 (2)"
+    expected = [r.accuracy_matrix[-1][-1] for r in cell.done]
+    assert paper.value("k3", "l2@chosen", "second").mean == pytest.approx(25 * sum(expected))
+    assert "1e2 (2 of 4 seeds), 1e4 (2)" in paper.table(["k3"], ["l2@chosen"], ["strength"])
+    paper.curves("a", scenarios=["k3"], variants=["l2@chosen", "l2@1e4"])
+    frame = paper._album.plots[-1].data
+    assert set(frame["variant"]) >= {"l2, strength 1e4"}
+
+
+@pytest.mark.parametrize(
+    ("scenario", "written", "message"),
+    [
+        ("k33", "wpl@1e4", "no runs of a scenario 'k33'; did you mean 'k3'"),
+        ("k3", "wlp@1e4", "no strategy 'wlp' in the store; did you mean 'wpl'"),
+        ("k3", "wpl@1e5", "wpl is there as wpl@1e2, wpl@1e4, wpl@1e6"),
+        ("k3", "wpl", "wpl is there as"),
+        ("k3", "finetune@1e4", "finetune is there as finetune"),
+        ("k3", "wpl@strong", "wpl is there as"),
+    ],
+)
+def test_what_is_not_there_is_answered_with_the_nearest(catalog, scenario, written, message):
+    with pytest.raises(UserError) as error:
+        catalog.cell(scenario, written)
+    assert message in str(error.value)
+    assert "'paper'" in str(error.value)
+
+
+def test_without_validation_accuracies_nothing_is_chosen(runs):
+    blind = [replace(r, validation_matrix=[]) for r in runs if r.suite == "paper"]
+    with pytest.raises(UserError, match=r"no strength of wpl could be chosen .*'wpl@1e2'"):
+        Catalog.of("paper", group(blind)).cell("k3", "wpl@chosen")
+
+
+def test_what_is_spelled_is_found(catalog):
+    cells = catalog.scenario("k3")
+    assert [catalog.cell("k3", written) for written in spellings(cells)] == cells
+    assert len(cells) == 10
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("finetune", "plain"),
+        ("wpl@1e4", "WPL, strength 1e4"),
+        ("wpl@chosen", "WPL"),
+        ("wpl@1e6", "strong WPL"),
+        ("l2@1e4", "l2, strength 1e4"),
+    ],
+)
+def test_labels(written, expected):
+    labels = {"finetune": "plain", "wpl": "WPL", "wpl@1e6": "strong WPL"}
+    assert label(written, labels) == expected

@@ -1,0 +1,78 @@
+import pytest
+
+from reports.runs.cells import Variant, group
+from reports.wording.numbers import strength_text
+
+
+@pytest.mark.parametrize(
+    ("strength", "text"),
+    [
+        (0.0, "0"),
+        (0.5, "0.5"),
+        (1.0, "1"),
+        (10.0, "10"),
+        (150.0, "150"),
+        (1e2, "1e2"),
+        (1e4, "1e4"),
+        (2.5e6, "2.5e6"),
+        (1e-7, "1e-7"),
+        (12345.0, "12345"),
+    ],
+)
+def test_strengths_are_written_short_and_exact(strength, text):
+    assert strength_text(strength) == text
+    assert float(text) == strength
+
+
+def test_labels():
+    assert Variant("wpl", "wpl", 1e4).label == "wpl, strength 1e4"
+    assert Variant("finetune", "finetune").label == "finetune"
+
+
+def test_order_is_finetune_then_strategies_by_strength_then_references(record):
+    runs = [
+        record([[0.9]], strategy="joint"),
+        record([[0.9]], strategy="wpl", strength=1e4),
+        record([[0.9]], strategy="wpl", strength=1e2),
+        record([[0.9]], strategy="freeze"),
+        record([[0.9]], strategy="ewc", strength=1e6),
+        record([[0.9]], strategy="finetune"),
+    ]
+    labels = [cell.variant.label for cell in group(runs)]
+    assert labels == [
+        "finetune", "ewc, strength 1e6", "wpl, strength 1e2", "wpl, strength 1e4", "freeze",
+        "joint",
+    ]  # fmt: skip
+
+
+def test_names_are_kept_where_they_are_unambiguous(store):
+    assert {cell.scenario for cell in group(store)} == {"same data", "rotated", "split"}
+
+
+def test_one_name_for_two_settings_is_two_variants(record):
+    runs = [
+        record([[0.9]], strategy="wpl", strength=1.0, settings={"fisher": kind, "samples": 9})
+        for kind in ("exact", "sampled")
+    ]
+    labels = [cell.variant.label for cell in group(runs)]
+    assert labels == ["wpl (fisher exact), strength 1", "wpl (fisher sampled), strength 1"]
+
+
+def test_one_name_for_two_scenarios_is_never_averaged(record):
+    runs = [
+        record([[0.9]], scenario="quick", scenario_settings={"steps": steps}) for steps in (10, 20)
+    ]
+    assert [cell.scenario for cell in group(runs)] == ["quick (steps 10)", "quick (steps 20)"]
+
+
+def test_newest_run_of_a_seed_counts_and_failed_runs_do_not(record):
+    old = record([[0.2]], started="2026-01-01T00:00:00+00:00")
+    new = record([[0.8]], started="2026-02-01T00:00:00+00:00")
+    other = record([[0.6]], seed=1)
+    failed = record(seed=2, error="out of memory")
+    (cell,) = group([new, old, other, failed])
+    assert cell.done == (new, other)
+    assert cell.repeated == (old,)
+    assert cell.failed == (failed,)
+    assert set(map(id, cell.runs)) == set(map(id, (old, new, other, failed)))
+    assert cell.interval("average_accuracy").value == pytest.approx(0.7)

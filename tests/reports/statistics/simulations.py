@@ -1,0 +1,285 @@
+"""The simulations behind the tables in the docstrings of ``reports``; not a test.
+
+``python tests/reports/statistics/simulations.py`` prints them all, in some minutes;
+with names of functions only those. Tests repeat small parts.
+"""
+
+import sys
+from functools import lru_cache
+from itertools import combinations
+from math import comb
+
+import numpy as np
+from scipy import stats
+
+from reports.analysis.changes import Verdict, _judged
+from reports.statistics.bootstrap import iqm_and_median
+from reports.statistics.limits import CHANGE
+from reports.statistics.pairs import compare
+from reports.statistics.ranks import rank
+from reports.statistics.two_samples import difference
+
+RUNS = 20_000
+DRAWN = 999  # ways to flip signs or to deal out runs, where there are too many
+
+
+def laws(rng, shape):
+    """Laws of a metric: name, values, true mean, whether it is an accuracy."""
+    collapsed = rng.random(shape) < 0.15
+    runs = np.where(collapsed, rng.normal(0.2, 0.03, shape), rng.normal(0.9, 0.02, shape))
+    return [
+        ("normal", rng.normal(0.5, 0.1, shape), 0.5, True),
+        ("log-normal", np.exp(rng.normal(0, 0.5, shape)), np.exp(0.125), False),
+        ("beta(18, 2)", rng.beta(18, 2, shape), 0.9, True),
+        ("beta(48, 2)", rng.beta(48, 2, shape), 0.96, True),
+        ("t(5)", 0.5 + 0.02 * rng.standard_t(5, shape), 0.5, True),
+        ("15 % collapses", runs, 0.795, True),
+    ]
+
+
+def student(values):
+    """Ends of Student's interval of each row."""
+    n = values.shape[1]
+    half = stats.t.ppf(0.975, n - 1) * values.std(axis=1, ddof=1) / np.sqrt(n)
+    return values.mean(axis=1) - half, values.mean(axis=1) + half
+
+
+def bootstrap_t(values, rng, resamples=1000, smoothing=0.5):
+    """Ends of the smoothed bootstrap-t of each row."""
+    n, ends = values.shape[1], []
+    for part in np.array_split(values, len(values) // 500):
+        mean, spread = part.mean(axis=1), np.maximum(part.std(axis=1, ddof=1), 1e-9)
+        z = (part - mean[:, None]) / spread[:, None]
+        noise = smoothing * rng.standard_normal((resamples, n))
+        drawn = z[:, rng.integers(0, n, (resamples, n))] + noise
+        t = drawn.mean(axis=2) / (drawn.std(axis=2, ddof=1) / np.sqrt(n))
+        low, high = np.quantile(t, [0.025, 0.975], axis=1)
+        ends.append([mean - high * spread / np.sqrt(n), mean - low * spread / np.sqrt(n)])
+    return np.concatenate(ends, axis=1)
+
+
+def intervals():
+    """Coverage of the mean's intervals, and the width of the bootstrap-t over Student's."""
+    rng = np.random.default_rng(0)
+    rows = {}
+    for n in (3, 4, 5, 10, 20):
+        for name, values, truth, accuracy in laws(rng, (RUNS, n)):
+            limits = (0, 1) if accuracy else (-np.inf, np.inf)
+            few = values[:4000]
+            own, other = student(values), bootstrap_t(few, rng)
+            covered = [
+                100 * np.mean((low.clip(*limits) <= truth) & (truth <= high.clip(*limits)))
+                for low, high in (own, other)
+            ]
+            wider = np.median(np.diff(other, axis=0)) / np.median(np.diff(student(few), axis=0))
+            rows.setdefault(name, []).append(f"{covered[0]:.0f} {covered[1]:.0f} {wider:.2f}")
+    table(["law", *(f"n={n}" for n in (3, 4, 5, 10, 20))], rows)
+
+
+def order_statistics():
+    """Coverage of the interquartile mean and the median, of one scenario."""
+    rng = np.random.default_rng(1)
+    rows = {}
+    for n in (4, 5, 10, 20):
+        for name, values, _, _ in laws(rng, (2000, n))[:5]:
+            many = np.sort(next(v for k, v, _, _ in laws(rng, (RUNS, n)) if k == name), axis=1)
+            cut = n // 4
+            truths = many[:, cut : n - cut].mean(), np.median(many, axis=1).mean()
+            found = [iqm_and_median({"": dict(enumerate(row))}) for row in values]
+            covered = [
+                100 * np.mean([one[i].low <= truths[i] <= one[i].high for one in found])
+                for i in (0, 1)
+            ]
+            rows.setdefault(name, []).append(f"{covered[0]:.0f} {covered[1]:.0f}")
+    table(["law (IQM, median)", *(f"n={n}" for n in (4, 5, 10, 20))], rows)
+
+
+def correlated(rng, n, correlation, law="normal", scenarios=3):
+    """Values of scenarios that share seeds: (RUNS, scenarios, n)."""
+    draw = {
+        "normal": rng.standard_normal,
+        "t(3)": lambda shape: rng.standard_t(3, shape),
+    }[law]
+    common, own = draw((RUNS, 1, n)), draw((RUNS, scenarios, n))
+    return np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own
+
+
+def scenarios():
+    """Coverage of the mean over three scenarios, with whole seeds and as if independent."""
+    rng = np.random.default_rng(2)
+    rows = {}
+    for correlation in (0.0, 0.5, 0.9):
+        for n in (4, 5, 10, 20):
+            values = correlated(rng, n, correlation)
+            low, high = student(values.mean(axis=1))
+            v = values.var(axis=2, ddof=1) / n
+            freedom = v.sum(axis=1) ** 2 / (v**2 / (n - 1)).sum(axis=1)
+            half = stats.t.ppf(0.975, freedom) * np.sqrt(v.sum(axis=1)) / 3
+            apart = np.abs(values.mean(axis=(1, 2))) <= half
+            whole = (low <= 0) & (high >= 0)
+            rows.setdefault(f"correlation {correlation}", []).append(
+                f"{100 * whole.mean():.0f} {100 * apart.mean():.0f}"
+            )
+    table(["whole seeds, as if independent", *(f"n={n}" for n in (4, 5, 10, 20))], rows)
+
+
+@lru_cache
+def signs(n):
+    """All ways to flip n signs, or some."""
+    if n <= 10:
+        return 1 - 2 * (np.arange(2 ** (n - 1))[:, None] >> np.arange(n) & 1)
+    drawn = 1 - 2 * np.random.default_rng(n).integers(0, 2, (DRAWN, n))
+    return np.concatenate([np.ones((1, n)), drawn])
+
+
+def flipped(parts):
+    """How often the sign-flip test of each row says that something differs, per cent."""
+    alarms = []
+    for some in np.array_split(parts, 40):
+        sums = np.abs(some @ signs(parts.shape[1]).T)
+        p = (sums >= np.abs(some.sum(axis=1))[:, None] - 1e-9).mean(axis=1)
+        alarms.append(p < 0.05)
+    return 100 * np.concatenate(alarms).mean()
+
+
+def pairs():
+    """False alarms of the sign-flip test, of whole seeds and of all pairs as if independent."""
+    rng = np.random.default_rng(3)
+    sizes = (3, 5, 6, 8, 10, 20)
+    rows = {}
+    for law in ("normal", "t(3)"):
+        for correlation in (0.0, 0.5, 0.9):
+            for n in sizes:
+                values = correlated(rng, n, correlation, law)
+                whole, pooled = flipped(values.mean(axis=1)), flipped(values.reshape(RUNS, -1))
+                rows.setdefault(f"{law}, {correlation}", []).append(f"{whole:.1f} {pooled:.1f}")
+    table(["law, correlation (whole, pooled)", *(f"n={n}" for n in sizes)], rows)
+
+
+def groups():
+    """False alarms of the permutation test of two groups, and of Welch's."""
+    rng = np.random.default_rng(4)
+    rows = {}
+    sizes = ((2, 2), (3, 3), (4, 4), (5, 5), (10, 10), (5, 10), (10, 5))
+    for name, draw, wider in (
+        ("normal", rng.standard_normal, 1),
+        ("log-normal", lambda shape: np.exp(rng.normal(0, 0.5, shape)) - np.exp(0.125), 1),
+        ("t(3)", lambda shape: rng.standard_t(3, shape), 1),
+        ("normal, one wider", rng.standard_normal, 3),
+    ):
+        for a, b in sizes:
+            one, other = draw((RUNS, a)) * wider, draw((RUNS, b))
+            every = np.concatenate([one, other], axis=1)
+            if comb(a + b, a) <= 1000:
+                places = np.array(list(combinations(range(a + b), a)))
+            else:
+                places = np.argsort(np.random.default_rng(5).random((DRAWN, a + b)), axis=1)[:, :a]
+                places = np.concatenate([np.arange(a)[None], places])
+            member = np.zeros((len(places), a + b))
+            np.put_along_axis(member, places, 1, axis=1)
+            p = []
+            for some in np.array_split(every - every.mean(axis=1, keepdims=True), 40):
+                sums, squares = some @ member.T, some**2 @ member.T
+                rest = (some**2).sum(axis=1, keepdims=True) - squares
+                spread = (squares - sums**2 / a) / a / (a - 1) + (rest - sums**2 / b) / b / (b - 1)
+                apart = sums**2 / np.maximum(spread, 1e-12)  # the first is what was measured
+                p.append((apart >= apart[:, :1] * (1 - 1e-9)).mean(axis=1))
+            p = np.concatenate(p)
+            welch = stats.ttest_ind(one, other, axis=1, equal_var=False).pvalue
+            rows.setdefault(name, []).append(
+                f"{100 * np.mean(p < 0.05):.1f} {100 * np.mean(welch < 0.05):.1f}"
+            )
+    table(["law (ours, Welch)", *(f"{a}, {b}" for a, b in sizes)], rows)
+
+
+def example():
+    """-1, -1 and +20 points in three scenarios."""
+    for seeds in (5, 6, 10, 20):
+        noise = 0.01 * np.random.default_rng(0).random((3, seeds)) - 0.005
+        moved = noise + np.array([[-0.01], [-0.01], [0.2]])
+        ours, theirs = (
+            {str(k): dict(enumerate(row)) for k, row in enumerate(side)}
+            for side in (moved, 0 * moved)
+        )
+        found = compare(ours, theirs, CHANGE)
+        print(
+            f"{seeds} seeds: {100 * found.difference.value:+.1f} points "
+            f"[{100 * found.difference.low:.1f}, {100 * found.difference.high:.1f}], "
+            f"p = {found.p:.2g}; Wilcoxon of all pairs {stats.wilcoxon(moved.ravel()).pvalue:.2g}"
+        )
+
+
+def stores():
+    """How often a comparison of two stores without a change calls some of 10 numbers changed."""
+    rng = np.random.default_rng(6)
+    rows = {}
+    for first, name in ((0, "the same seeds"), (100, "other seeds")):
+        for n in (2, 3, 5, 10):
+            times = 60 if first and n == 10 else 1000
+            alarms = undetermined = 0
+            for _ in range(times):
+                a, b = np.round(rng.normal(0.8, 0.02, (2, 10, n)) * 250) / 250
+                raw = [
+                    ("", "", "stability", difference(
+                        dict(enumerate(one)), dict(enumerate(other, first)), CHANGE))
+                    for one, other in zip(a, b, strict=True)
+                ]  # fmt: skip
+                verdicts = {change.verdict for change in _judged(raw)}
+                alarms += bool(verdicts & {Verdict.REGRESSED, Verdict.IMPROVED})
+                undetermined += Verdict.UNDETERMINED in verdicts
+            rows.setdefault(name, []).append(
+                f"{100 * alarms / times:.1f} ({100 * undetermined / times:.0f} undetermined)"
+            )
+    table(["false alarms", *(f"n={n}" for n in (2, 3, 5, 10))], rows)
+
+
+def ranks():
+    """False alarms of the tests of ranks and their CDs, ours and Friedman's over scenarios."""
+    rng = np.random.default_rng(9)
+    rows = {}
+    for count in (3, 5, 10):
+        for correlation in (0.0, 0.5, 0.9):
+            common = rng.standard_normal((2000, 4, 1, 5))
+            own = rng.standard_normal((2000, 4, count, 5))
+            values = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own
+            found = [
+                rank({
+                    str(i): {str(k): dict(enumerate(row)) for k, row in enumerate(strategy)}
+                    for i, strategy in enumerate(one)
+                })
+                for one in values[:600]
+            ]  # fmt: skip
+            apart = [len(max(one.groups, key=len, default=())) < 4 for one in found]
+            average = stats.rankdata(-values.mean(axis=3), axis=1).mean(axis=2)
+            square = 12 * count / 20 * ((average - 2.5) ** 2).sum(axis=1)
+            nemenyi = stats.studentized_range.ppf(0.95, 4, np.inf) * np.sqrt(10 / 6 / count)
+            rows[f"{count} scenarios, {correlation}"] = [
+                f"{100 * np.mean(alarms):.1f}"
+                for alarms in (
+                    [one.p < 0.05 for one in found],
+                    apart,
+                    stats.chi2.sf(square, 3) < 0.05,
+                    np.ptp(average, axis=1) >= nemenyi,
+                )
+            ]
+    table(["", "ours", "CD", "Friedman", "CD"], rows)
+
+
+def table(titles, rows):
+    """Print rows of text under titles."""
+    width = max(len(name) for name in (titles[0], *rows))
+    columns = list(zip(titles[1:], *rows.values(), strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    for name, cells in ((titles[0], titles[1:]), *rows.items()):
+        line = "  ".join(cell.ljust(size) for cell, size in zip(cells, widths, strict=True))
+        print(f"{name:<{width}}  {line}".rstrip())
+    print()
+
+
+if __name__ == "__main__":
+    every = (intervals, order_statistics, scenarios, pairs, groups, example, stores, ranks)
+    for simulate in every:
+        if len(sys.argv) < 2 or simulate.__name__ in sys.argv[1:]:
+            print(simulate.__doc__)
+            simulate()
+            sys.stdout.flush()

@@ -1,0 +1,193 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from reports.statistics.effects import effect_size, rank_biserial
+from reports.statistics.holm import holm, holm_of
+from reports.statistics.interval import Estimate, mean_estimate
+from reports.statistics.limits import CHANGE
+from reports.statistics.pairs import DRAWN, EXACT, compare
+from reports.statistics.permutation import EXACT_SEEDS, smallest_p
+
+RNG = np.random.default_rng(4)
+
+
+def runs(*scenarios):
+    return {f"s{i}": dict(enumerate(values)) for i, values in enumerate(scenarios)}
+
+
+def shifted(differences):
+    """Two variants that differ so."""
+    base = np.random.default_rng(0).random(len(differences))
+    return runs(base + differences), runs(base)
+
+
+def shifted_in(scenarios, differences):
+    """The same, alike in so many scenarios."""
+    return runs(*[differences] * scenarios), runs(*[np.zeros(len(differences))] * scenarios)
+
+
+def test_few_seeds_take_scipys_exact_permutation_test():
+    differences = RNG.normal(0.5, 1, 7)
+    expected = stats.permutation_test(
+        (differences,), np.mean, permutation_type="samples", n_resamples=np.inf
+    )
+    found = compare(*shifted(differences))
+    assert found.test == EXACT
+    assert found.p == pytest.approx(expected.pvalue, abs=1e-12)
+
+
+def test_signs_are_flipped_of_whole_seeds_and_scenarios_count_alike():
+    first, second = {0: 0.3, 1: 0.1, 4: 0.2}, {0: -0.1, 1: 0.4, 2: 0.3, 3: 0.2}
+    mean = np.mean(list(first.values())) / 2 + np.mean(list(second.values())) / 2
+    extreme = 0
+    for signs in product((1, -1), repeat=5):
+        flipped = [np.mean([signs[s] * d for s, d in own.items()]) for own in (first, second)]
+        extreme += abs(np.mean(flipped)) >= abs(mean) - 1e-12
+    found = compare({"a": first, "b": second}, {"a": dict.fromkeys(range(5), 0.0)} | {
+        "b": dict.fromkeys(range(5), 0.0)})  # fmt: skip
+    assert found.p == pytest.approx(extreme / 2**5)
+    assert (found.seeds, found.difference.n) == (5, 7)
+
+
+@pytest.mark.parametrize("seeds", [5, 6, 10, 20])
+def test_the_difference_that_is_shown_is_the_one_that_is_tested(seeds):
+    """-1, -1 and +20 points in three scenarios: +6 points, which every seed shows."""
+    noise = 0.005 * np.random.default_rng(0).random((3, seeds))
+    ours = runs(*(noise + np.array([[-0.01], [-0.01], [0.2]])))
+    found = compare(ours, runs(*np.zeros((3, seeds))), CHANGE)
+    assert found.difference.value == pytest.approx(0.0625, abs=0.002)
+    assert found.p == pytest.approx(smallest_p(seeds), abs=5e-5)
+    assert found.test == (EXACT if seeds <= EXACT_SEEDS else DRAWN)
+    assert found.p > 0
+
+
+def test_false_alarms_do_not_grow_with_scenarios_that_share_their_seeds():
+    rng = np.random.default_rng(8)
+    found = []
+    for _ in range(400):
+        common, own = rng.standard_t(3, (2, 3, 8))
+        found.append(compare(runs(*(0.9 * common[:1] + 0.4 * own)), runs(*np.zeros((3, 8)))).p)
+    assert 0.02 <= np.mean(np.array(found) <= 0.05) <= 0.075
+
+
+def test_equal_effects_in_many_scenarios_are_no_more_seeds():
+    differences = [0.1, 0.2, 0.15]
+    one, ten = compare(*shifted_in(1, differences)), compare(*shifted_in(10, differences))
+    assert ten.p == one.p == smallest_p(3)
+    assert ten.smallest_p == one.smallest_p
+    five = [compare(*shifted_in(k, [0.1, 0.2, 0.15, -0.1, 0.3])).improvement for k in (1, 10)]
+    assert (five[0].low, five[0].high) == (five[1].low, five[1].high)
+
+
+def test_difference_is_the_stratified_mean_with_its_interval():
+    ours, theirs = (
+        runs([0.9, 0.8, 0.85, 0.9], [0.5, 0.7, 0.6, 0.6]),
+        runs([0.8, 0.75, 0.7, 0.7], [0.6, 0.6, 0.6, 0.5]),
+    )
+    found = compare(ours, theirs)
+    assert found.difference.value == pytest.approx((0.125 + 0.025) / 2)
+    moved = {"s0": [0.1, 0.05, 0.15, 0.2], "s1": [-0.1, 0.1, 0.0, 0.1]}
+    expected = mean_estimate({name: dict(enumerate(values)) for name, values in moved.items()})
+    assert found.difference.low == pytest.approx(expected.low)
+    assert found.difference.n == 8
+
+
+def test_only_pairs_with_both_values_count_in_any_order():
+    ours = {"s": {3: 0.9, 1: 0.8, 2: None, 0: 0.7, 7: 0.1}}
+    theirs = {"s": {0: 0.6, 1: 0.75, 2: 0.5, 3: 0.7}}
+    found = compare(ours, theirs)
+    assert found.difference.n == 3
+    assert found.difference.value == pytest.approx((0.2 + 0.05 + 0.1) / 3)
+    assert found == compare({"s": dict(sorted(ours["s"].items()))}, theirs)
+
+
+def test_turned_round():
+    ours, theirs = shifted(RNG.normal(0.5, 1, 6))
+    there, back = compare(ours, theirs), compare(theirs, ours)
+    assert back.p == pytest.approx(there.p)
+    assert back.effect == pytest.approx(-there.effect)
+    assert back.rank_biserial == pytest.approx(-there.rank_biserial)
+    assert back.improvement.value == pytest.approx(1 - there.improvement.value)
+    assert back.improvement.low == pytest.approx(1 - there.improvement.high)
+    assert back.difference.low == pytest.approx(-there.difference.high)
+
+
+@pytest.mark.parametrize("n", [5, 20])
+def test_equal_variants_do_not_differ(n):
+    found = compare(*shifted(np.zeros(n)))
+    assert (found.p, found.effect, found.rank_biserial) == (1.0, 0.0, 0.0)
+    assert (found.difference.low, found.difference.high) == (0.0, 0.0)
+    assert found.improvement.value == 0.5
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "n"),
+    [
+        (runs([0.5]), runs([0.4]), 1),
+        (runs([0.5, 0.6], [0.5]), runs([0.4, 0.3], [None]), 2),
+        ({}, {}, 0),
+        ({"a": {0: 0.5, 1: 0.6}}, {"b": {0: 0.5, 1: 0.6}}, 0),
+    ],
+)
+def test_no_test_without_pairs_in_every_scenario(ours, theirs, n):
+    found = compare(ours, theirs)
+    assert (found.test, found.p, found.effect) == (None, None, None)
+    assert found.difference.n == n
+
+
+def test_holm_of_the_smallest_p_in_the_place_of_a_larger_one():
+    family = [0.5, 0.001, 0.3, 0.2]
+    assert holm_of(0.01, family) == pytest.approx(0.03)  # behind 0.001, before the others
+    assert holm_of(0.0001, family) == pytest.approx(0.0004)
+    for least in (0.0001, 0.01, 0.2):
+        for place, p in enumerate(family):
+            if p >= least:
+                put = [least if other == place else q for other, q in enumerate(family)]
+                assert holm(put)[place] >= holm_of(least, family) - 1e-12
+
+
+def test_holm_by_hand_and_in_any_order():
+    # Holm: 4 * 0.005, 3 * 0.01, 2 * 0.03, then not below the one before.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.04, 0.005, 0.01, 0.03]) == pytest.approx([0.06, 0.02, 0.03, 0.06])
+    assert holm([0.6, 0.7]) == [1.0, 1.0]
+    assert holm([None, 0.02, None]) == [None, 0.02, None]
+    assert holm([]) == []
+
+
+def test_effect_size_against_the_textbook():
+    differences = np.array([0.1, 0.3, 0.2, 0.4])
+    plain = differences.mean() / differences.std(ddof=1)
+    # Hedges 1981, table 1: the exact J of 3 degrees of freedom is 0.7236.
+    assert effect_size(differences) == pytest.approx(0.7236 * plain, rel=1e-4)
+    assert effect_size(differences * 10) == pytest.approx(effect_size(differences))
+
+
+def test_effect_size_is_unbiased():
+    samples = np.random.default_rng(2).normal(0.8, 1, (20_000, 5))
+    assert np.mean([effect_size(sample) for sample in samples]) == pytest.approx(0.8, abs=0.02)
+
+
+def test_effect_size_where_it_is_not_defined():
+    assert effect_size(np.array([0.1, 0.2])) is None
+    assert effect_size(np.array([0.2, 0.2, 0.2])) is None
+
+
+def test_rank_biserial_by_hand():
+    # Ranks 1, 2, 3, 4 of 0.1, -0.2, 0.3, 0.4: (8 - 2) / 10.
+    assert rank_biserial(np.array([0.1, -0.2, 0.3, 0.4, 0.0])) == pytest.approx(0.6)
+
+
+def test_improvement_by_hand():
+    found = compare(*shifted(np.array([0.1, 0.2, 0.0, -0.1, 0.3]))).improvement
+    assert found.value == pytest.approx(3.5 / 5)
+    # Wilson by its quadratic: |share - p| = z sqrt(p (1 - p) / n) at both ends.
+    for end in (found.low, found.high):
+        assert abs(0.7 - end) == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / 5), rel=1e-5)
+    sure = compare(*shifted(np.full(5, 0.1))).improvement
+    assert sure == Estimate(1.0, pytest.approx(0.5655, abs=1e-4), 1.0, 5)
+    by_scipy = stats.binomtest(5, 5).proportion_ci(method="wilson")
+    assert sure.low == pytest.approx(by_scipy.low)

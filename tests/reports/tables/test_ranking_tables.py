@@ -1,0 +1,232 @@
+"""The ranking, the choice and the frontiers as tables and figures."""
+
+from xml.etree import ElementTree
+
+import pytest
+
+from reports.analysis.cross_fitting import choose
+from reports.analysis.frontier import frontiers
+from reports.analysis.ranking import ranking
+from reports.figures.plane import plane_plot
+from reports.figures.ranking import critical_difference_plot, ranking_plot
+from reports.figures.strengths import sensitivity_plot
+from reports.figures.style import styles
+from reports.formats.svg import svg_element
+from reports.runs.cells import by_scenario, group
+from reports.tables.cost import cost_table
+from reports.tables.forgetting import forgetting_table
+from reports.tables.ranking import choice_table, frontier_table, ranking_table
+
+SVG = "{http://www.w3.org/2000/svg}"
+SCENARIOS = ["rotated", "same data", "split"]
+
+
+@pytest.fixture(scope="module")
+def cells(store):
+    return group(store)
+
+
+@pytest.fixture(scope="module")
+def look(cells):
+    return styles(sorted({cell.variant for cell in cells}, key=lambda v: v.order))
+
+
+@pytest.fixture(scope="module")
+def choices(cells):
+    return choose(cells)
+
+
+@pytest.fixture(scope="module")
+def standings(choices):
+    return ranking(choices)
+
+
+def words(plot):
+    root = ElementTree.fromstring(svg_element(plot))
+    return "\n".join(text.text for text in root.iter(f"{SVG}text"))
+
+
+def written(table):
+    """The texts of a table, by row heading and column title."""
+    return {
+        table.columns[0].entry(row.cells[0]).text: {
+            column.title: entry for column, entry in table.entries(row)
+        }
+        for row in table.rows
+    }
+
+
+def of(standings, metric, count=1):
+    return next(s for s in standings if s.metric == metric and len(s.scenarios) == count)
+
+
+# The ranking
+
+
+def test_a_scenarios_figure_has_a_panel_a_metric_and_names_every_strategy(standings, look):
+    own = [s for s in standings if s.scenarios == ("same data",)]
+    plot = ranking_plot(own, look, "r")
+    text = words(plot)
+    for metric in ("stability", "plasticity", "average accuracy", "forgetting reduction"):
+        assert metric in text
+        assert metric in plot.description
+    for row in own[0].rows:
+        assert row.strategy in text
+    assert set(plot.data["strategy"]) == {row.strategy for row in own[0].rows}
+
+
+def test_one_strategy_makes_no_comparison(record, look):
+    cells = group([record([[0.9, 0.1], [0.5, 0.9]])])
+    assert ranking_plot(ranking(choose(cells)), look, "r") is None
+
+
+def test_the_table_shows_the_size_beside_every_p(standings):
+    standing = of(standings, "stability")
+    table = ranking_table(standing, "t")
+    rows = written(table)
+    assert len(rows) == len(standing.rows)
+    for row in table.rows:
+        entries = [entry for _, entry in table.entries(row)]
+        titles = [column.title for column in table.columns]
+        for p, size in (("p", "to fine-tuning"), ("p to best", "to the best")):
+            if entries[titles.index(p)].text != "–":
+                assert entries[titles.index(size)].text != "–"
+                assert entries[titles.index(size)].interval
+    plain = next(entries for label, entries in rows.items() if label == "finetune")
+    assert plain["to fine-tuning"].text == "–"
+
+
+def test_the_bounds_are_marked_and_not_compared(standings):
+    rows = written(ranking_table(of(standings, "stability"), "t"))
+    for name in ("independent", "joint"):
+        assert rows[name]["strategy, strength"].note == "a bound"
+        assert rows[name]["to fine-tuning"].text == "–"
+
+
+def test_values_are_those_of_the_ranking(standings):
+    standing = of(standings, "average_accuracy")
+    rows = written(ranking_table(standing, "t"))
+    for row in standing.rows:
+        (variant,) = row.variants.values()
+        assert rows[variant.label]["mean"].text == f"{100 * row.mean.value:.1f}"
+
+
+def test_p_is_explained_as_what_it_is(standings):
+    (column,) = (c for c in ranking_table(standings[0], "t").columns if c.title == "p")
+    assert column.meaning.startswith("how often chance alone gives a mean difference at least as")
+
+
+def test_several_scenarios_are_ranked_together(standings):
+    standing = of(standings, "stability", count=3)
+    table = ranking_table(standing, "t")
+    assert table.columns[1].title == "rank"
+    assert all(scenario in table.caption for scenario in SCENARIOS)
+
+
+def test_critical_differences_need_three_scenarios(standings):
+    several = [s for s in standings if len(s.scenarios) == 3]
+    plot = critical_difference_plot(several, "cd")
+    text = words(plot)
+    assert "CD " in text
+    assert "permutation test of Friedman’s statistic: p = " in text
+    assert "Friedman p" not in text
+    for name in several[0].ranks.average:
+        assert name in text
+    one = [s for s in standings if len(s.scenarios) == 1]
+    assert critical_difference_plot(one, "cd") is None
+
+
+# Choice and frontiers
+
+
+def test_the_choice_is_shown_with_its_neighbours(choices):
+    own = [choice for choice in choices if choice.scenario == "same data"]
+    rows = written(choice_table(own, "c"))
+    assert set(rows) == {"ewc", "wpl"}
+    for choice in own:
+        if choice.strategy in rows:
+            row = rows[choice.strategy]
+            assert row["strengths tried"].text == "3"
+            assert row["reported at"].text == choice.strengths
+            assert row["chosen on all seeds"].text in {"1e2", "1e4", "1e6"}
+            beside = [row["weaker neighbour"].text, row["stronger neighbour"].text]
+            assert beside.count("–") == (1 if choice.end else 0)
+            assert bool(choice.end) == bool(row["chosen on all seeds"].note)
+
+
+def test_without_strengths_nothing_is_chosen(record, look):
+    choices = choose(group([record([[0.9, 0.1], [0.5, 0.9]])]))
+    assert choice_table(choices, "c") is None
+    assert sensitivity_plot(choices, look, "s") is None
+
+
+def test_the_sensitivity_has_a_panel_a_strategy(choices, look):
+    plot = sensitivity_plot([c for c in choices if c.scenario == "same data"], look, "s")
+    text = words(plot)
+    for word in ("ewc", "wpl", "1e2", "1e6", "validation", "test, new models"):
+        assert word in text
+    assert set(plot.data["strategy"]) == {"ewc", "wpl"}
+
+
+def test_the_plane_shows_hypervolumes_and_marks_what_is_dominated(cells, look):
+    found = frontiers(by_scenario(cells)["same data"])
+    plot = plane_plot(found, look, "p")
+    text = words(plot)
+    for frontier in found.frontiers:
+        assert f"{frontier.strategy} (fills " in text
+    dominated = {p.variant.label for f in found.frontiers for p in f.points if p.dominated}
+    dominated |= {p.variant.label for p in found.ends if p.dominated}
+    assert set(plot.data[plot.data["dominated"]]["variant"]) == dominated
+
+
+def test_the_table_of_frontiers_says_why_there_is_no_area(record, cells):
+    rows = written(frontier_table(frontiers(by_scenario(cells)["same data"]), "f"))
+    assert rows["wpl"]["strengths"].text == "3"
+    assert rows["wpl"]["hypervolume"].interval
+    alone = group([record([[0.9, 0.1], [0.5, 0.9]], strategy="wpl", strength=1.0)])
+    row = written(frontier_table(frontiers(alone), "f"))["wpl"]
+    assert row["hypervolume"].text == "–"
+    assert "freeze" in row["hypervolume"].note
+
+
+def test_forgetting_model_by_model(record):
+    matrices = [
+        [[0.9, 0.1, 0.1], [0.7, 0.8, 0.1], [0.6, 0.85, 0.9]],
+        [[0.9, 0.1, 0.1], [0.95, 0.8, 0.1], [0.55, 0.6, 0.9]],
+    ]
+    cells = group([record(matrix, seed=seed) for seed, matrix in enumerate(matrices)])
+    row = written(forgetting_table(cells, "f"))["finetune"]
+    assert row["model 0"].text == "+35.0"  # 0.9 - 0.6 and 0.95 - 0.55
+    assert row["model 1"].text == "+7.5"  # 0.8 - 0.85 and 0.8 - 0.6
+    assert row["model 0"].interval
+    two = group([record([[0.9, 0.1], [0.5, 0.9]])])
+    assert forgetting_table(two, "f") is None
+
+
+def test_runs_that_recorded_no_cost_make_no_table(cells):
+    assert cost_table(by_scenario(cells)["same data"], "cost") is None
+
+
+def dots(ax):
+    """The x of all small points of single seeds in a panel, in order."""
+    lines = [line for line in ax.lines if line.get_marker() in ".o" and line.get_alpha()]
+    return sorted(float(x) for line in lines for x in line.get_xdata())
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 4])
+def test_few_seeds_are_points_in_place_of_intervals(store, seeds):
+    """A figure shows no interval that the tables do not have, and no seed that they hide."""
+    own = [r for r in store if r.seed < seeds and r.scenario == "rotated" and r.status == "done"]
+    cells = group(own)
+    look = styles(sorted({cell.variant for cell in cells}, key=lambda v: v.order))
+    standings = ranking(choose(cells))
+    (panel, *_) = ranking_plot(standings, look, "r").draw().axes
+    stability = [100 * value for row in standings[0].rows for value in row.mean.seeds]
+    assert dots(panel) == (pytest.approx(sorted(stability)) if seeds < 4 else [])
+    placed = frontiers(cells)
+    points = [*placed.ends, *(p for f in placed.frontiers for p in f.points)]
+    ax = plane_plot(placed, look, "p").draw().axes[0]
+    shown = [100 * x for p in points if p.y.seeds and p.x.seeds for x in p.x.seeds]
+    assert dots(ax) == (pytest.approx(sorted(shown)) if seeds < 4 else [])
+    entry = ranking_table(standings[0], "t").entries(ranking_table(standings[0], "t").rows[0])[1][1]
+    assert entry.interval[0] == ("(" if seeds < 4 else "[")
