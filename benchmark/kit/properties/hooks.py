@@ -32,6 +32,11 @@ def _start(candidate: Candidate) -> Program:
     return program(candidate, bank(), strength=strength_or_default(candidate))
 
 
+def _look(trained: Program) -> None:
+    """Evaluate all models."""
+    trained.losses()
+
+
 def _called(candidate: Candidate) -> str:
     hooks = _hooks_of(candidate)
     if not hooks:
@@ -48,7 +53,7 @@ def _called(candidate: Candidate) -> str:
 
     for hook in hooks:
         setattr(trained.plugin, hook, counting(hook, getattr(trained.plugin, hook)))
-    trained.run(after_each=lambda _: trained.losses() and None)
+    trained.run(after_each=lambda _: _look(trained))
     never = [hook for hook in hooks if not calls[hook]]
     if never:
         raise BrokenError(f"never called: {', '.join(never)}")
@@ -137,7 +142,7 @@ def _scale_trains_nothing(candidate: Candidate) -> str:
     for value in candidate.scale_values:
         trained = program(candidate, bank())
         trained.plugin.turn(value)
-        weights.append(trained.run(after_each=lambda _: trained.losses() and None))  # noqa: B023
+        weights.append(trained.run(after_each=lambda _, seen=trained: _look(seen)))  # type: ignore[misc]
     first, second = candidate.scale_values
     if not same(*weights):
         raise BrokenError(
