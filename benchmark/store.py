@@ -259,7 +259,8 @@ def _references(runs: Sequence[dict[str, Any]], pairings: Sequence[str]) -> dict
     found: dict[str, _References] = {}
     for run, pairing in zip(runs, pairings, strict=True):
         kind = run["spec"]["strategy"]["strategy"]
-        if run["accuracy_matrix"] and kind in NEEDS_REFERENCE.values():
+        known = run["status"] == "done" and run["accuracy_matrix"]
+        if known and kind in NEEDS_REFERENCE.values():
             found.setdefault(pairing, {})[kind] = run["accuracy_matrix"]
     return found
 

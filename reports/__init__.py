@@ -1,2 +1,24 @@
 # Part of the distribution palimpsest-bench.
-"""From a store to tables, figures and one HTML file. Never imports torch or Avalanche."""
+"""From a store to tables, figures and one HTML file. Never imports torch or Avalanche.
+
+In Python::
+
+    from reports import plot
+
+    plot("frontier", open_store("palimpsest.db"))  # a figure of matplotlib's
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reports.notebook import plot
+
+__all__ = ["plot"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plot":  # loaded when it is asked for: matplotlib is slow to import
+        from reports.notebook import plot
+
+        return plot
+    raise AttributeError(f"module 'reports' has no attribute {name!r}")

@@ -291,7 +291,9 @@ def test_several_suites_and_folders_of_them_run_together(tmp_path, monkeypatch, 
     capsys.readouterr()
     (tmp_path / "both" / "one.yaml").write_text(text.replace("width: 4", "width: 5"))
     assert command("run", "both", "--store", "a.db", "--workers", 1) == 0
-    shown = capsys.readouterr().out
+    captured = capsys.readouterr()
+    assert "[4/4] done small: two_models wpl 1e+06 seed 0: " in captured.err
+    shown = captured.out
     assert shown.index("\nsmall, two_models") < shown.index("\ntwo, two_models")
     assert suites_in(tmp_path / "a.db") == ["small", "small", "two", "two"]
     assert command("run", "empty", "--store", "b.db") == 2

@@ -9,7 +9,7 @@ import yaml
 
 from benchmark.errors import UserError
 from benchmark.suite_file import shipped_suites
-from benchmark.suite_loading import load_suite
+from benchmark.suite_loading import load_suite, load_suites
 
 SUITE = """\
 suite: example
@@ -423,3 +423,54 @@ def test_yaml_cannot_build_objects(write):
 def test_shipped_suites_are_plain_yaml():
     for text in shipped_suites().values():
         assert isinstance(yaml.safe_load(text), dict)
+
+
+# Several suites
+
+
+def several():
+    """Two suites that have one strategy and no scenario in common."""
+    one = {
+        "suite": "one",
+        "scenarios": {"turned": {"family": "two_models", "data": "digits", "steps": 2}},
+        "strategies": {"finetune": {}, "wpl": {}},
+    }
+    two = {
+        "suite": "two",
+        "scenarios": {"split": {"data": "digits"}},
+        "strategies": {"finetune": {}, "si": {}},
+    }
+    return [one, two]
+
+
+def test_what_is_chosen_holds_where_it_exists():
+    one, two = load_suites(several(), strategies=["wpl", "finetune", "si"])
+    assert list(one.strategies) == ["finetune", "wpl"]
+    assert list(two.strategies) == ["finetune", "si"]
+    (alone,) = load_suites(several(), strategies=["si"])
+    assert (alone.name, list(alone.strategies)) == ("two", ["si"])
+
+
+def test_what_is_set_holds_where_it_exists():
+    settings = ["scenarios.turned.width=7", "strategies.si.strengths=[3]", "seeds=2"]
+    one, two = load_suites(several(), settings=settings)
+    assert one.scenarios["turned"].width == 7
+    assert two.strategies["si"].strengths == (3.0,)
+    assert one.seeds == two.seeds == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strategies": ["ssi"]}, "no suite has a strategy 'ssi'; did you mean 'si'"),
+        (
+            {"settings": ["scenarios.spilt.width=3"]},
+            "--set scenarios.spilt.width=3: no 'spilt' in the scenarios of any suite; did you",
+        ),
+        ({"settings": ["scenarios.turned.widht=3"]}, "--set: scenarios.turned.widht.*'width'"),
+    ],
+    ids=str,
+)
+def test_a_name_that_no_suite_has_is_refused(options, message):
+    with pytest.raises(UserError, match=message):
+        load_suites(several(), **options)

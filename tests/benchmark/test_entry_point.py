@@ -1,0 +1,235 @@
+"""Suites from Python: what the command does, without printing."""
+
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import yaml
+
+import benchmark
+from benchmark import UserError, load_suite, open_store, run_suite
+from benchmark.archive import archive
+from benchmark.cli import main
+from benchmark.metrics import METRICS
+from benchmark.results import Results
+from benchmark.store import Store
+
+SUITE = {
+    "suite": "small",
+    "seeds": 2,
+    "scenarios": {"two_models": {"data": "digits", "steps": 20, "width": 8, "curve": {"every": 0}}},
+    "strategies": {"finetune": {}, "wpl": {"strengths": [100], "samples": 20}},
+}
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """A suite that was run once: its results, and all that was told on the way."""
+    told = []
+    store = tmp_path_factory.mktemp("done") / "small.db"
+    results = run_suite(SUITE, store=store, workers=1, progress=told.append)
+    return results, told
+
+
+def test_a_suite_gives_its_runs(done):
+    results, _ = done
+    assert len(results) == 4
+    assert results.failed == ()
+    assert {record.strategy for record in results} == {"finetune", "wpl"}
+    assert repr(results) == f"<4 runs of {results.path}>"
+    assert open_store(results.path) == results
+
+
+def test_progress_tells_of_every_run(done):
+    _, told = done
+    ended = [news for news in told if news.record]
+    assert [(news.done, news.total) for news in ended] == [(i, 4) for i in (1, 2, 3, 4)]
+    assert all(news.job[0].key == news.record.key for news in ended)
+    assert {news.job[0].key for news in told} == {news.record.key for news in ended}
+    assert all(0 <= news.fraction <= 1 for news in told)
+
+
+def test_nothing_is_printed_and_nothing_runs_twice(done, capfd):
+    results, _ = done
+    told = []
+    again = run_suite(load_suite(SUITE), store=str(results.path), progress=told.append)
+    assert again == results
+    assert told == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_it_is_what_the_command_does(done, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(yaml.safe_dump(SUITE))
+    with pytest.raises(SystemExit):
+        main(["run", "small.yaml", "--store", "other.db", "--workers", "1", "--quiet"])
+    theirs = {r.key: r.accuracy_matrix for r in open_store("other.db")}
+    assert theirs == {r.key: r.accuracy_matrix for r in done[0]}
+
+
+def test_a_part_of_a_suite_is_returned_alone(done):
+    results, _ = done
+    part = run_suite(load_suite(SUITE, strategies=["wpl"], seeds=[1]), store=results.path)
+    assert [(record.strategy, record.seed) for record in part] == [("wpl", 1)]
+    assert part.records[0].metrics["finetune_forgetting"] is not None  # of the whole store
+
+
+def test_what_a_program_sets_is_what_an_option_sets():
+    by_program = load_suite("quick", seeds=3, settings={"scenarios.turned_digits.width": 7})
+    by_option = load_suite("quick", seeds="3", settings=["scenarios.turned_digits.width=7"])
+    assert by_program == by_option
+    assert load_suite("quick", seeds=range(4, 6)).seeds == (4, 5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seeds": [1, 1]}, r"argument seeds: seeds\.1: expected different seeds"),
+        ({"settings": {"scenarios.two_models.widht": 3}}, "argument settings.*'width'"),
+        ({"settings": {"scenarios.two": 3}}, "argument settings 'scenarios.two': no 'two' in"),
+        ({"settings": {"scenarios": 3}}, "expected scenarios.NAME.KEY"),
+        ({"strategies": ["wlp"]}, "did you mean 'wpl'"),
+        ({"strategies": []}, "strategies: expected one or more"),
+    ],
+    ids=str,
+)
+def test_a_mistake_in_an_argument_is_told(options, message):
+    with pytest.raises(UserError, match=message):
+        load_suite(SUITE, **options)
+
+
+def test_a_mapping_is_checked_as_a_file_is_and_left_alone():
+    wrong = {**SUITE, "strategies": {"wpl": {"strenghts": [1]}}}
+    with pytest.raises(UserError, match=r"suite 'small': strategies\.wpl\.strenghts"):
+        load_suite(wrong)
+    before = repr(SUITE)
+    load_suite(SUITE, seeds=1, settings={"scenarios.two_models.width": 3})
+    assert repr(SUITE) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"workers": 0}, "workers: expected 1 or more"),
+        ({"device": "tpu"}, "device tpu: expected cpu"),
+        ({"store": "no/such/folder/r.db"}, "the folder no/such/folder is not there"),
+        ({"store": "r.parquet"}, "an archive is for reading"),
+        ({"plugins": ["none.py"]}, "no such plugin file"),
+    ],
+    ids=str,
+)
+def test_a_mistake_is_told_before_anything_runs(tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=message):
+        run_suite(SUITE, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_keeps_what_was_finished(tmp_path):
+    def stop(news):
+        if news.record:
+            raise KeyboardInterrupt
+
+    for expected in (1, 2):
+        with pytest.raises(KeyboardInterrupt):
+            run_suite(SUITE, store=tmp_path / "i.db", workers=1, progress=stop)
+        with Store(tmp_path / "i.db") as store:
+            assert len(store.statuses()) == expected
+
+
+# Frames
+
+
+def test_a_frame_has_a_row_per_run_and_numbers_as_numbers(done):
+    results, _ = done
+    frame = results.frame()
+    assert list(frame["key"]) == [record.key for record in results]
+    assert {*METRICS} <= {*frame}
+    assert all(pd.api.types.is_float_dtype(frame[name]) for name in (*METRICS, "seconds"))
+    assert all(pd.api.types.is_integer_dtype(frame[name]) for name in ("seed", "peak_memory"))
+    assert frame["started"].dt.tz is not None
+    wpl = frame[frame["strategy"] == "wpl"]
+    assert list(wpl["strength"]) == [100.0, 100.0]
+    assert frame["strength"].isna().sum() == 2
+    assert frame.groupby("kind")["average_accuracy"].mean().notna().all()
+
+
+def test_a_frame_has_a_row_per_run_and_model(done):
+    results, _ = done
+    frame = results.frame(by="model")
+    assert len(frame) == 8
+    for record in results:
+        own = frame[frame["key"] == record.key]
+        assert list(own["model"]) == [0, 1]
+        assert list(own["final"]) == record.accuracy_matrix[-1]
+        assert list(own["learned"]) == [record.accuracy_matrix[i][i] for i in (0, 1)]
+        assert list(own["initial"]) == record.initial_accuracy
+
+
+def test_what_is_not_known_is_missing(done):
+    results, _ = done
+    (first, *others) = results
+    failed = replace(
+        first, status="failed", error="no", metrics=dict.fromkeys(METRICS), accuracy_matrix=[],
+        validation_matrix=[], initial_accuracy=[], curves=[], cost={}, started="",
+    )  # fmt: skip
+    mixed = Results(results.path, (failed, *others))
+    frame = mixed.frame()
+    assert mixed.failed == (failed,)
+    assert frame["average_accuracy"].isna().tolist() == [True, False, False, False]
+    assert pd.api.types.is_float_dtype(frame["average_accuracy"])
+    assert frame["error"].tolist()[0] == "no"
+    assert len(mixed.frame(by="model")) == 6
+    assert Results(results.path, ()).frame().empty
+    assert list(Results(results.path, ()).frame())[:2] == ["key", "suite"]
+
+
+def test_a_frame_of_something_else_is_refused(done):
+    with pytest.raises(ValueError, match="expected 'run' or 'model'"):
+        done[0].frame(by="seed")
+
+
+def test_an_archive_opens_like_a_store(done, tmp_path):
+    results, _ = done
+    (tmp_path / "runs.parquet").write_bytes(archive(results.records))
+    other = open_store(tmp_path / "runs.parquet")
+    assert other.records == results.records
+    assert other.frame().equals(results.frame())
+
+
+# Where it is called from
+
+
+def test_importing_it_is_light():
+    code = (
+        "import sys, benchmark; sys.exit(str(set(sys.modules) & {'torch', 'pandas', 'pydantic'}))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert told.stderr.strip() == "set()"
+
+
+def test_what_it_offers_is_there():
+    for name in benchmark.__all__:
+        assert getattr(benchmark, name) is not None
+    with pytest.raises(AttributeError, match="no attribute 'run_suit'"):
+        benchmark.run_suit  # noqa: B018
+
+
+def test_it_works_where_there_is_no_main_module(tmp_path):
+    """As in a notebook, where the program that runs is no file, and in workers."""
+    code = f"""
+        import sys
+        from types import ModuleType
+        sys.modules["__main__"] = ModuleType("__main__")
+        from benchmark import run_suite
+        results = run_suite({SUITE!r}, store="n.db", workers=2)
+        print(len(results), len(results.failed))
+    """
+    told = subprocess.run(
+        [sys.executable, "-"], input=textwrap.dedent(code), cwd=tmp_path, capture_output=True,
+        text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert told.stdout.split() == ["4", "0"], told.stderr
