@@ -6,6 +6,7 @@ import sqlite3
 import stat
 import tempfile
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -319,8 +320,11 @@ def test_a_full_disk_leaves_everything_as_it_was(place, capsys, arguments, limit
 
 
 def test_a_full_disk_keeps_the_runs_that_were_stored(place, capsys, monkeypatch, record):
-    runs = [record([[0.5]], strategy="ewc"), record([[0.5]], strategy="si", error="x" * 100_000)]
-    monkeypatch.setattr("benchmark.running.carry_out", lambda *_: iter(runs))
+    def carry_out(runs, *_):
+        yield replace(record([[0.5]], strategy="ewc"), key=runs[0].key)
+        yield replace(record([[0.5]], strategy="si", error="x" * 100_000), key=runs[0].key)
+
+    monkeypatch.setattr("benchmark.running.carry_out", carry_out)
     with full_beyond(60_000):
         assert command("run", "small.yaml", "--store", "runs.db", "--quiet") == 2
     err = capsys.readouterr().err
