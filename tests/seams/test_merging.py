@@ -1,6 +1,7 @@
 """A dial that acts after training: one training, many values of it."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 import methods
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from benchmark import preparation
 from benchmark.jobs import jobs_of
 from benchmark.runner import execute, execute_job
+from benchmark.running import run_suite
 
 SCENARIO = {
     "family": "model_sequence",
@@ -150,6 +152,36 @@ def test_probes_and_early_stopping_look_at_each_run_by_itself(make_runs, root, t
     runs = make_runs(SCALES, stops)
     together = execute_job(tuple(runs), root)
     assert [numbers(r) for r in together] == [numbers(execute(run, root)) for run in runs]
+
+
+def test_a_suite_trains_only_for_the_scales_that_its_store_lacks(tmp_path, registries):
+    def suite(scales):
+        return {
+            "suite": "merging",
+            "seeds": 2,
+            "scenarios": {"it": SCENARIO},
+            "strategies": {"merge": {"scales": scales}},
+        }
+
+    def go(scales, store):
+        jobs = []
+        with registries():
+            results = run_suite(
+                suite(scales),
+                store=tmp_path / store,
+                workers=2,
+                plugins=[Path(__file__).with_name("methods.py")],
+                progress=lambda told: told.record or jobs.append(told.job),
+            )
+        assert not results.failed
+        return {r.key: numbers(r) for r in results.records}, {len(job) for job in jobs}
+
+    whole, sizes = go([0.2, 0.6, 1.0], "whole.db")
+    assert sizes == {3}
+    assert go([0.6], "parts.db")[1] == {1}
+    parts, sizes = go([0.2, 0.6, 1.0], "parts.db")
+    assert sizes == {2}
+    assert parts == whole
 
 
 def test_time_is_divided_evenly(make_runs, root):
