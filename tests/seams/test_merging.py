@@ -169,7 +169,7 @@ def test_a_suite_trains_only_for_the_scales_that_its_store_lacks(tmp_path, regis
             results = run_suite(
                 suite(scales),
                 store=tmp_path / store,
-                workers=2,
+                workers=1,
                 plugins=[Path(__file__).with_name("methods.py")],
                 progress=lambda told: told.record or jobs.append(told.job),
             )
