@@ -105,6 +105,7 @@ def make(
     most_epochs: int,
     device: str,
     plugins: Sequence[Any],
+    loss: Any = None,
 ) -> Any:
     """Build a strategy that is an Avalanche template, with its own data loading and losses.
 
@@ -117,11 +118,12 @@ def make(
         most_epochs: More than any model needs; a ``StepLimit`` among the plugins ends it.
         device: Where model and data are.
         plugins: Whatever watches the training.
+        loss: What training minimises; cross-entropy where not given.
     """
     return template(
         model=model,
         optimizer=optimizer,
-        criterion=nn.CrossEntropyLoss(),
+        criterion=loss or nn.CrossEntropyLoss(),
         train_mb_size=batch_size,
         train_epochs=most_epochs,
         eval_mb_size=EVALUATION_BATCH,

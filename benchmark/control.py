@@ -86,7 +86,7 @@ class Watch(SupervisedPlugin):
 
     Args:
         progress: Called with the fraction done of the training of all models.
-        steps: Optimizer steps of each model.
+        steps: Optimizer steps of each training: of each model, or of each visit.
         every: Steps between two reports (each waits for the device).
 
     Attributes:
@@ -101,11 +101,16 @@ class Watch(SupervisedPlugin):
         self._steps = list(steps)
         self._every = every
         self.step = 0
+        self._training = 0
+        self._visit: int | None = None
         self._loss: Tensor | None = None
 
-    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+    def before_training_exp(
+        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
+    ) -> None:
         """Start to sum the losses of a model."""
-        self.step = 0
+        self.step, self._visit = 0, visit
+        self._training = strategy.experience.current_experience if visit is None else visit
         self._loss = torch.zeros(1, device=strategy.device)
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -117,7 +122,7 @@ class Watch(SupervisedPlugin):
         self.step += 1
         if self.step % self._every == 0:
             self._check_loss(strategy)
-            done = sum(self._steps[: strategy.experience.current_experience]) + self.step
+            done = sum(self._steps[: self._training]) + self.step
             self._progress(min(1.0, done / sum(self._steps)))
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -137,7 +142,8 @@ class Watch(SupervisedPlugin):
             )
 
     def _where(self, strategy: Any) -> str:
-        return f"step {self.step} of model {strategy.experience.current_experience + 1}"
+        visit = "" if self._visit is None else f" in visit {self._visit}"
+        return f"step {self.step} of model {strategy.experience.current_experience + 1}{visit}"
 
 
 class StopAtTarget(SupervisedPlugin):

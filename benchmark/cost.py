@@ -23,16 +23,21 @@ from benchmark.evaluation import AccuracyMeter, now
 class Costs:
     """Times each model's training, the last of the plugins of an Avalanche strategy.
 
-    The clock starts when a model's first step does and leaves out every evaluation on the way.
+    The clock starts when a training's first step does and leaves out every evaluation on the way.
+    A model that is trained several times has the sum.
 
     Args:
+        model: The bank, as it was built: what a strategy adds to it is the strategy's.
         models: How many there are.
         at_once: Whether all are trained at once; that training is then the last model's.
         watch: Counts the steps.
         meter: Times the evaluations.
     """
 
-    def __init__(self, models: int, at_once: bool, watch: Watch, meter: AccuracyMeter) -> None:
+    def __init__(
+        self, model: nn.Module, models: int, at_once: bool, watch: Watch, meter: AccuracyMeter
+    ) -> None:
+        self._built = dict((*model.named_parameters(), *model.named_buffers()))
         self._training: list[float | None] = [None] * models
         self._steps: list[int | None] = [None] * models
         self._consolidation: list[float | None] = [None] * models
@@ -41,10 +46,14 @@ class Costs:
         self._meter = meter
         self._first_step: float | None = None
         self._last_step: float | None = None
+        self._earlier = (0.0, 0, 0.0)
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Set the clock back."""
+        """Set the clock back, and note what earlier trainings of the model took."""
         self._first_step = self._last_step = None
+        model = self._model(strategy)
+        sums = (self._training[model], self._steps[model], self._consolidation[model])
+        self._earlier = (sums[0] or 0.0, sums[1] or 0, sums[2] or 0.0)
 
     def before_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Start the clock with the first epoch."""
@@ -56,13 +65,14 @@ class Costs:
         if self._first_step is not None:
             model = self._model(strategy)
             self._last_step = self._now(strategy)
-            self._training[model] = self._last_step - self._first_step
-            self._steps[model] = self._watch.step
+            self._training[model] = self._earlier[0] + self._last_step - self._first_step
+            self._steps[model] = self._earlier[1] + self._watch.step
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note what came after the last step."""
         if self._last_step is not None:
-            self._consolidation[self._model(strategy)] = self._now(strategy) - self._last_step
+            after = self._now(strategy) - self._last_step
+            self._consolidation[self._model(strategy)] = self._earlier[2] + after
             self._last_step = None
 
     def result(self, plugin: Any, model: nn.Module) -> dict[str, Any]:
@@ -85,7 +95,7 @@ class Costs:
             "training_seconds": self._training,
             "steps": self._steps,
             "consolidation_seconds": self._consolidation,
-            "state_bytes": None if plugin is None else state_bytes(plugin, model),
+            "state_bytes": None if plugin is None else state_bytes(plugin, model, self._built),
         }
 
     def _now(self, strategy: Any) -> float:
@@ -97,20 +107,26 @@ class Costs:
         return int(strategy.experience.current_experience)
 
 
-def state_bytes(plugin: Any, model: nn.Module) -> int:
-    """Return the bytes of all tensors that a strategy's plugin holds.
+def state_bytes(plugin: Any, model: nn.Module, built: Mapping[str, Tensor] | None = None) -> int:
+    """Return the bytes of all tensors that a strategy's plugin holds, or has added to the model.
 
-    Counted is what its attributes hold, in containers, dataclasses and modules, each storage
-    once and whole; parameters, gradients and buffers of the model are not the strategy's.
+    Counted is what its attributes hold, in containers, dataclasses, modules and optimizers, each
+    storage once and whole; parameters, gradients and buffers of the model are not the strategy's.
 
     Args:
         plugin: The strategy.
         model: The model that it trains.
+        built: Parameters and buffers of the model before the strategy adapted it, by name; where
+            not given, all of them are the model's own.
     """
     gradients = [p.grad for p in model.parameters() if p.grad is not None]
-    own = [*model.parameters(), *model.buffers(), *gradients]
-    others = {tensor.untyped_storage().data_ptr() for tensor in own}
-    storages = [tensor.untyped_storage() for tensor in _tensors(vars(plugin))]
+    present = dict((*model.named_parameters(), *model.named_buffers()))
+    known = {id(tensor) for tensor in (present if built is None else built).values()}
+    names = present.keys() if built is None else built.keys()
+    own = [tensor for name, tensor in present.items() if name in names or id(tensor) in known]
+    added = [tensor for name, tensor in present.items() if name not in names]
+    others = {tensor.untyped_storage().data_ptr() for tensor in [*own, *gradients]}
+    storages = [tensor.untyped_storage() for tensor in (*_tensors(vars(plugin)), *added)]
     sizes = {storage.data_ptr(): storage.nbytes() for storage in storages}
     return sum(size for place, size in sizes.items() if place not in others)
 
@@ -120,6 +136,8 @@ def _tensors(value: Any) -> Iterator[Tensor]:
         yield value
     elif isinstance(value, nn.Module):
         yield from (*value.parameters(), *value.buffers())
+    elif isinstance(value, torch.optim.Optimizer):
+        yield from _tensors(value.state)
     elif isinstance(value, Mapping):
         yield from _tensors(list(value.values()))
     elif isinstance(value, list | tuple | set):

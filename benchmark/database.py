@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -39,7 +39,8 @@ CREATE TABLE runs (
     peak_memory       INTEGER NOT NULL,
     versions          TEXT NOT NULL,
     cost              TEXT NOT NULL DEFAULT '{}',
-    probes            TEXT NOT NULL DEFAULT '{}'
+    probes            TEXT NOT NULL DEFAULT '{}',
+    moments           TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
 """
@@ -49,6 +50,7 @@ _UPGRADES = {
 ALTER TABLE runs ADD COLUMN cost TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN probes TEXT NOT NULL DEFAULT '{}';
 """,
+    2: "ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';",
 }
 """What turns a store of one version into one of the next; new columns begin as ``{}``."""
 

@@ -7,29 +7,35 @@ time), and leaves mode and state of strategy and model as they were.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
 from benchmark.generators import own_numbers
+from benchmark.scenarios.scenario import OfOutputs, right_class
 from benchmark.scenarios.settings import Curve
+from strategies.hooks import Hooked
 
 LOADER = {"pin_memory": False}
 """For Avalanche's data loaders: the data are where they are needed already."""
 
 
 class AccuracyMeter(SupervisedPlugin):
-    """Counts correctly classified samples of each experience that is evaluated.
+    """Counts what is right in each experience that is evaluated: samples, or tokens of them.
+
+    Args:
+        right: See ``Scenario.right``.
 
     Attributes:
         accuracies: Of the last evaluation, one an experience.
         seconds: Spent in all evaluations so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, right: OfOutputs = right_class) -> None:
         super().__init__()
+        self._found = right
         self.accuracies: list[float] = []
         self.seconds = 0.0
         self._right: torch.Tensor | int = 0
@@ -45,8 +51,9 @@ class AccuracyMeter(SupervisedPlugin):
 
     def after_eval_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Count a batch."""
-        self._right = self._right + (strategy.mb_output.argmax(dim=1) == strategy.mb_y).sum()
-        self._total += len(strategy.mb_y)
+        found = self._found(strategy.mb_output, strategy.mb_y)
+        self._right = self._right + found.sum()
+        self._total += found.numel()
 
     def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note the experience's accuracy."""
@@ -63,8 +70,16 @@ def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> lis
     """
     meter = next(p for p in strategy.plugins if isinstance(p, AccuracyMeter))
     start = now(strategy.device)
-    with own_numbers(strategy.device):  # for stock loaders, and networks that draw here, too
-        strategy.eval(list(experiences), **arguments)
+    before = strategy._save_train_state()
+    try:
+        with own_numbers(strategy.device):  # for stock loaders, and networks that draw here, too
+            strategy.eval(list(experiences), **arguments)
+    except BaseException:
+        for plugin in strategy.plugins:
+            if isinstance(plugin, Hooked):
+                plugin.leave()
+        strategy._load_train_state(before)  # as Avalanche does where nothing is raised
+        raise
     meter.seconds += now(strategy.device) - start
     return list(meter.accuracies)
 
@@ -87,17 +102,19 @@ class CurveRecorder(SupervisedPlugin):
     Args:
         schedule: After which steps; always before the first and after the last one, too.
         test: The test experiences to measure on.
-        **arguments: For Avalanche's data loader.
+        measure: Given the strategy and experiences, returns their accuracies.
 
     Attributes:
         curves: One a model trained, as the store keeps them.
     """
 
-    def __init__(self, schedule: Curve, test: Sequence[Any], **arguments: Any) -> None:
+    def __init__(
+        self, schedule: Curve, test: Sequence[Any], measure: Callable[..., list[float]] = evaluate
+    ) -> None:
         super().__init__()
         self._schedule = schedule
         self._test = test
-        self._arguments = arguments
+        self._measure_accuracies = measure
         self._step = 0
         self.curves: list[dict[str, Any]] = []
         self._adopted: tuple[dict[str, Any], int] | None = None
@@ -139,6 +156,6 @@ class CurveRecorder(SupervisedPlugin):
     def _measure(self, strategy: Any) -> None:
         curve = self.curves[-1]
         curve["steps"].append(self._step)
-        accuracies = evaluate(strategy, self._test[: curve["model"] + 1], **self._arguments)
+        accuracies = self._measure_accuracies(strategy, self._test[: curve["model"] + 1])
         for values, accuracy in zip(curve["accuracy"], accuracies, strict=True):
             values.append(accuracy)

@@ -2,18 +2,35 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from benchmark.suite import Run
+from strategies.registry import STRATEGIES
 
 Job = tuple[Run, ...]
-"""Runs that share one training. Mostly one run."""
+"""Runs that share one training: they differ in a dial that acts after it. Mostly one run."""
 
 
 def jobs_of(runs: Iterable[Run]) -> list[Job]:
     """Return runs as jobs, each where its first run was.
 
+    A strategy's registry entry says whether its dial acts after training (``Dial``).
+
     Args:
-        runs: Those to carry out.
+        runs: Those to carry out. Where a store has some values of a dial already, these are the
+            others: they are trained again, and come out as if all had been run together.
     """
-    return [(run,) for run in runs]
+    groups: dict[str, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(_training(run), []).append(run)
+    return [tuple(group) for group in groups.values()]
+
+
+def _training(run: Run) -> str:
+    """Everything that decides a run's training, as text."""
+    entry = STRATEGIES.get(run.spec["strategy"]["strategy"])
+    if entry is None or entry.dial is None or not entry.dial.after_training:
+        return run.key
+    others = {name: value for name, value in run.spec.items() if name != "strength"}
+    return json.dumps(others, sort_keys=True)

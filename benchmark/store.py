@@ -29,6 +29,7 @@ JSON_COLUMNS: dict[str, type] = {
     "versions": dict,
     "cost": dict,
     "probes": dict,
+    "moments": list,
 }
 """The columns that are kept as JSON, and what that is of."""
 
@@ -65,6 +66,10 @@ class Record:
             runs of before version 2.
         probes: By name of the probe, see ``benchmark/probes``: ``{"rows": [...]}``, or
             ``{"absent": reason}``; empty where the suite asked for none.
+        moments: Where models are trained by turns, again and again, there is no accuracy matrix;
+            each moment at which models were evaluated is a dict: ``visit`` (its number), ``steps``
+            (of all visits so far), ``accuracy`` (on test data, one per model, ``None`` for those
+            not evaluated) and, where there is a validation split, ``validation_accuracy``.
     """
 
     key: str
@@ -87,6 +92,7 @@ class Record:
     versions: dict[str, str] = field(default_factory=dict)
     cost: dict[str, Any] = field(default_factory=dict)
     probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    moments: list[dict[str, Any]] = field(default_factory=list)
 
 
 COLUMNS = tuple(column.name for column in fields(Record))
@@ -195,7 +201,11 @@ class Store:
     def _read(self) -> Iterator[dict[str, Any]]:
         """Read all rows; the JSON of a row is parsed in one go, which takes half the time."""
         plain = [column for column in COLUMNS if column not in JSON_COLUMNS]
-        there = [column if column in self._file.columns else "'{}'" for column in JSON_COLUMNS]
+        empty: dict[type, str] = {dict: "'{}'", list: "'[]'"}
+        there = [
+            column if column in self._file.columns else empty[kind]
+            for column, kind in JSON_COLUMNS.items()
+        ]
         together = " || ',' || ".join(there)
         for *values, text in self._rows(
             f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs "
@@ -249,7 +259,8 @@ def _references(runs: Sequence[dict[str, Any]], pairings: Sequence[str]) -> dict
     found: dict[str, _References] = {}
     for run, pairing in zip(runs, pairings, strict=True):
         kind = run["spec"]["strategy"]["strategy"]
-        if run["status"] == "done" and kind in NEEDS_REFERENCE.values():
+        known = run["status"] == "done" and run["accuracy_matrix"]
+        if known and kind in NEEDS_REFERENCE.values():
             found.setdefault(pairing, {})[kind] = run["accuracy_matrix"]
     return found
 

@@ -1,6 +1,6 @@
 """A suite that has been checked, and the runs it asks for.
 
-A suite is scenarios x strategies x strengths x seeds. Importing this needs no torch.
+A suite is scenarios x strategies x values of their dials x seeds. Importing this needs no torch.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from benchmark.errors import UserError
 from benchmark.plugins import digest_of
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.suite_file import Source
+from strategies.dial import STRENGTH, Dial
 from strategies.settings import StrategySettings
 
 RESULTS_VERSION = 3
@@ -38,19 +39,21 @@ class AvalancheSettings(StrategySettings):
 
 @dataclass(frozen=True)
 class Strategy:
-    """A strategy of a suite: its kind, its settings and the strengths to sweep.
+    """A strategy of a suite: its kind, its settings and the values of its dial to sweep.
 
     Attributes:
         name: What the suite calls it.
         kind: A name of the registry, or ``avalanche:`` and a class.
-        settings: Checked; without strength and seed.
-        strengths: ``(None,)`` where it has no such dial.
+        settings: Checked; each run has its own dial and seed.
+        strengths: The values of its dial; ``(None,)`` where it has none.
+        dial: What they are called; ``None`` where it has none.
     """
 
     name: str
     kind: str
     settings: StrategySettings
-    strengths: tuple[float | None, ...]
+    strengths: tuple[float | None, ...] = (None,)
+    dial: Dial | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ class Run:
         suite: Name of the suite.
         scenario: Name of the scenario in the suite.
         strategy: Name of the strategy in the suite.
-        strength: The strategy's dial, ``None`` where it has none.
+        strength: The value of the strategy's dial, ``None`` where it has none.
         seed: The run's seed.
         spec: Everything that decides the result, as plain data.
     """
@@ -157,7 +160,8 @@ class Suite:
             "strategy": {
                 "name": strategy.name,
                 "strategy": strategy.kind,
-                "settings": strategy.settings.model_dump(mode="json", exclude={"strength", "seed"}),
+                "settings": _settings_without_dial(strategy),
+                **_dial(strategy.dial),
                 **_plugin("strategy", strategy.kind),
             },
             "strength": strength,
@@ -169,6 +173,17 @@ class Suite:
         canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
         key = hashlib.sha256(canonical.encode()).hexdigest()[:16]
         return Run(key, self.name, label, strategy.name, strength, seed, spec)
+
+
+def _settings_without_dial(strategy: Strategy) -> dict[str, Any]:
+    """What stands in a run's spec of a strategy's settings."""
+    own = {"seed"} if strategy.dial is None else {"seed", strategy.dial.name}
+    return strategy.settings.model_dump(mode="json", exclude=own)
+
+
+def _dial(dial: Dial | None) -> dict[str, str]:
+    """What stands in a run's spec of a dial's name; nothing of ``strength``, for its old keys."""
+    return {} if dial is None or dial == STRENGTH else {"dial": dial.name}
 
 
 def _plugin(kind: str, name: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from benchmark.assignment import Assignment
 from benchmark.data.catalog import check_name
@@ -26,9 +26,9 @@ from benchmark.seeds import parse_seeds, seeds_of
 from benchmark.suite import AVALANCHE, AvalancheSettings, Strategy, Suite
 from benchmark.suite_file import Source, read_source
 from benchmark.validation import check_plain, shown, validated
+from strategies.dial import Dial
 from strategies.registry import STRATEGIES
-
-_Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from strategies.settings import StrategySettings
 
 SuiteLike = str | Path | Mapping[str, Any]
 """A suite file, the name of a suite that comes with Palimpsest, or a file's content."""
@@ -51,10 +51,6 @@ class _SuiteFile(BaseModel):
     scenarios: dict[str, dict[str, Any] | None] = Field(min_length=1)
     strategies: dict[str, dict[str, Any] | None] = Field(min_length=1)
     probes: list[str] = Field([], description="What to record of the inside of every run.")
-
-
-class _Sweep(BaseModel):
-    strengths: list[_Strength] = Field([], min_length=1)
 
 
 def load_suite(
@@ -208,23 +204,33 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
     if kind.startswith(AVALANCHE):
         checked = validated(AvalancheSettings, settings, source, path)
         check_plain(checked.arguments, source, (*path, "arguments"))
-        return Strategy(name, kind, checked, (None,))
+        return Strategy(name, kind, checked)
     if kind not in STRATEGIES:
         load_packages()
     if kind not in STRATEGIES:
         known = [*STRATEGIES, f"{AVALANCHE}CLASS"]
         raise source.error(where, f"unknown strategy {kind!r}; {nearest(kind, known)}")
     chosen = STRATEGIES[kind]
-    if not chosen.has_strength:
-        return Strategy(name, kind, validated(chosen.settings, settings, source, path), (None,))
     if "seed" in settings:
         raise source.error((*path, "seed"), "the suite's seeds decide it; remove this line")
-    if "strength" in settings and "strengths" in settings:
-        raise source.error((*path, "strengths"), "give strength or strengths, not both")
-    given = {name: settings.pop(name) for name in ["strengths"] if name in settings}
-    sweep = validated(_Sweep, given, source, path)
+    dial = chosen.dial
+    if dial is None:
+        return Strategy(name, kind, validated(chosen.settings, settings, source, path))
+    if dial.name in settings and dial.plural in settings:
+        message = f"give {dial.name} or {dial.plural}, not both"
+        raise source.error((*path, dial.plural), message)
+    given = {key: settings.pop(key) for key in [dial.plural] if key in settings}
+    sweep = validated(_sweep(dial, chosen.settings), given, source, path)
     checked_settings = validated(chosen.settings, settings, source, path)
-    strengths = sweep.strengths or [checked_settings.strength]  # type: ignore[attr-defined]
-    if len(set(strengths)) < len(strengths):
-        raise source.error((*path, "strengths"), f"a strength is listed twice: {strengths}")
-    return Strategy(name, kind, checked_settings, tuple(strengths))
+    listed = getattr(sweep, dial.plural) or [getattr(checked_settings, dial.name)]
+    if len(set(listed)) < len(listed):
+        raise source.error((*path, dial.plural), f"a {dial.name} is listed twice: {listed}")
+    return Strategy(name, kind, checked_settings, tuple(float(value) for value in listed), dial)
+
+
+def _sweep(dial: Dial, settings: type[StrategySettings]) -> type[BaseModel]:
+    """The model that checks several values of a dial, each as the setting of its name."""
+    one = settings.model_fields[dial.name]
+    each: Any = Annotated[one.annotation, *one.metadata] if one.metadata else one.annotation
+    field: Any = (list[each], Field([], min_length=1))
+    return create_model("Sweep", __config__=ConfigDict(allow_inf_nan=False), **{dial.plural: field})

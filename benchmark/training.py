@@ -93,6 +93,9 @@ class InMemoryTraining(SupervisedTemplate):
             so that what a strategy draws changes nothing there. Empty: they are left alone.
         device: Where model and data are.
         plugins: The strategy under test and whatever watches it.
+        loss: What training minimises; cross-entropy where not given.
+
+    ``train(experience, visit=v)`` takes steps and seeds number v in place of the experience's own.
     """
 
     def __init__(
@@ -106,11 +109,12 @@ class InMemoryTraining(SupervisedTemplate):
         device: str,
         plugins: Sequence[Any],
         noise_seeds: Sequence[tuple[int, int]] = (),
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__(
             model=model,
             optimizer=optimizer,
-            criterion=nn.CrossEntropyLoss(),
+            criterion=loss or nn.CrossEntropyLoss(),
             train_mb_size=batch_size,
             eval_mb_size=EVALUATION_BATCH,
             device=device,
@@ -157,9 +161,9 @@ class InMemoryTraining(SupervisedTemplate):
             if getattr(type(plugin), event, empty) is not empty
         ]
 
-    def make_train_dataloader(self, **_: Any) -> None:
-        """Draw the experience's batches."""
-        i = self.experience.current_experience
+    def make_train_dataloader(self, visit: int | None = None, **_: Any) -> None:
+        """Draw the training's batches."""
+        i = self.experience.current_experience if visit is None else visit
         tensors = self.adapted_dataset.tensors
         self.dataloader = Batches(tensors, self.train_mb_size, self._steps[i], self._order_seeds[i])
 
@@ -172,6 +176,7 @@ class InMemoryTraining(SupervisedTemplate):
         experience: Any,
         eval_streams: Any = None,
         instead: Callable[[nn.Module, torch.optim.Optimizer], None] | None = None,
+        visit: int | None = None,
         **arguments: Any,
     ) -> None:
         """Train on an experience.
@@ -182,9 +187,10 @@ class InMemoryTraining(SupervisedTemplate):
             instead: Leaves the model and its optimizer as the training would, in its place (a run
                 that takes a model over). The plugins see one step in which the parameters that
                 were trained have a gradient of zero, and nothing moves.
+            visit: Whose seeds to take, in place of the experience's own.
             **arguments: Passed on to Avalanche and all plugins.
         """
-        i = self.experience.current_experience
+        i = self.experience.current_experience if visit is None else visit
         before, after = self._noise_seeds[i] if self._noise_seeds else (None, None)
         if before is not None:
             seed_generators(before)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from benchmark.errors import nearest
 from benchmark.suite_file import Source
+from strategies.registry import STRATEGIES
 from strategies.settings import StrategySettings
 
 _M = TypeVar("_M", bound=BaseModel)
@@ -131,7 +132,8 @@ def _valid_keys(model: type[BaseModel], location: Sequence[Any]) -> set[str]:
             continue  # the type that was tried, which no file has
         valid = {name for m in models for name in m.model_fields}
         if any(issubclass(m, StrategySettings) for m in models):
-            valid |= {"strategy", "strengths"} if "strength" in valid else {"strategy"}
+            dials = (e.dial for e in STRATEGIES.values() if e.settings in models)
+            valid |= {"strategy", *(dial.plural for dial in dials if dial)}
             valid -= {"seed"}
         options = [o for m in models for o in _members(_annotation(m, part))]
     return valid

@@ -31,6 +31,7 @@ class EWC(Regularizer):
 
     Settings = EWCSettings
     settings: EWCSettings
+    needs_cross_entropy = True
 
     def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
         """Return the diagonal Fisher information of the model just trained."""

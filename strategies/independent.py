@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
-from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
+
+from strategies.hooks import Hooked
 
 _State = dict[str, Tensor]
 
 
-class Independent(SupervisedPlugin):
+class Independent(Hooked):
     """Train each model by itself, from the initial weights, and keep a copy of it.
 
-    Before a model trains, the network is put back to its initial state and the optimizer's
-    state is cleared; while model i is evaluated, its own copy stands in (the initial state
-    where it was not trained yet). Memory grows by one network a model.
+    Before a model trains, the network is put back to its initial state, or to where an earlier
+    training of that model ended, and the optimizer's state is cleared; while model i is evaluated,
+    its own copy stands in (the initial state where it was not trained yet). Memory grows by one
+    network per model.
     """
 
     def __init__(self) -> None:
@@ -25,31 +29,33 @@ class Independent(SupervisedPlugin):
         self._initial: _State = {}
         self._trained: dict[int, _State] = {}
         self._in_training: int | None = None
-        self._set_aside: _State = {}
 
-    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Go back to the initial weights."""
+    def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Go back to the initial weights, or to the model's own."""
+        super().before_training_exp(strategy, *arguments, **keywords)
+        self._in_training = strategy.experience.current_experience
         _load(strategy.model, self._initial)
         self._initial = _copy(strategy.model)  # with what has grown since
+        _load(strategy.model, self._trained.get(self._in_training, {}))
         strategy.optimizer.state = defaultdict(dict)
-        self._in_training = strategy.experience.current_experience
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Keep the trained model."""
         self._trained[strategy.experience.current_experience] = _copy(strategy.model)
         self._in_training = None
 
-    def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+    @contextmanager
+    def evaluating(self, model: nn.Module, index: int) -> Iterator[None]:
         """Put the model's own weights in, unless it is the one being trained."""
-        model = strategy.experience.current_experience
-        self._set_aside = {}
-        if model != self._in_training:
-            self._set_aside = _copy(strategy.model)
-            _load(strategy.model, self._trained.get(model, self._initial))
-
-    def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Put the weights back that were there before."""
-        _load(strategy.model, self._set_aside)
+        if index == self._in_training:
+            yield
+            return
+        set_aside = _copy(model)
+        _load(model, self._trained.get(index, self._initial))
+        try:
+            yield
+        finally:
+            _load(model, set_aside)
 
 
 def _copy(model: nn.Module) -> _State:

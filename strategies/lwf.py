@@ -14,6 +14,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 from torch.nn import functional
 
+from strategies.likelihood import require_cross_entropy
 from strategies.network import evaluation_mode
 from strategies.settings import LwFSettings
 
@@ -57,7 +58,12 @@ class LwF(SupervisedPlugin):
         self._before: nn.Module | None = None
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Copy the network as the earlier models left it."""
+        """Copy the network as the earlier models left it.
+
+        Raises:
+            ValueError: The training's loss is not cross-entropy.
+        """
+        require_cross_entropy(strategy, type(self).__name__)
         self._before = None  # first, so that there are never two copies
         if self._classes and self.settings.strength > 0:
             self._before = copy.deepcopy(strategy.model).eval().requires_grad_(False)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
+from strategies.dial import STRENGTH, Dial
 from strategies.settings import (
     EWCSettings,
     FinetuneSettings,
@@ -26,6 +27,7 @@ from strategies.settings import (
 )
 
 Memory = Literal["constant", "linear"]
+Order = Literal["in turn", "at once"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,11 @@ class StrategyEntry:
         moves_unused: It moves parameters that the current model does not use, by design.
         online: Its importance is gathered from the batches of training, whichever these are, and
             not from the data when the training has ended.
-        ends_only: It protects nothing while the first model trains and looks only at the end
-            of that training, so that runs can share it.
+        ends_only: It protects nothing while the first model trains, evaluates it as it stands
+            meanwhile, and looks only at the end of that training, so that runs can share it.
+        dial: What a suite sweeps over; the setting ``strength`` where it has one and nothing else
+            is declared.
+        trains: The order in which it trains the models of a scenario.
     """
 
     name: str
@@ -57,11 +62,22 @@ class StrategyEntry:
     moves_unused: bool = False
     online: bool = False
     ends_only: bool = False
+    dial: Dial | None = None
+    trains: Order = "in turn"
 
-    @property
-    def has_strength(self) -> bool:
-        """Whether it has the dial that a suite sweeps over."""
-        return "strength" in self.settings.model_fields
+    def __post_init__(self) -> None:
+        if self.dial is None and STRENGTH.name in getattr(self.settings, "model_fields", ()):
+            object.__setattr__(self, "dial", STRENGTH)
+
+    def dial_value(self, value: float) -> float:
+        """Return a value of the dial in the type of its setting: whole numbers are stored as 2.0.
+
+        Args:
+            value: As a run has it.
+        """
+        assert self.dial is not None
+        whole = self.settings.model_fields[self.dial.name].annotation is int
+        return int(value) if whole else value
 
     def load(self) -> type[Any]:
         """Import and return the strategy's class."""
@@ -107,6 +123,7 @@ _ENTRIES = (
         "train all models at once, on the data of all",
         "the reference of intransigence",
         moves_unused=True,
+        trains="at once",
     ),
     StrategyEntry(
         "l2",

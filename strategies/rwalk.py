@@ -51,6 +51,7 @@ class RWalk(SI):
 
     Settings = RWalkSettings
     settings: RWalkSettings
+    needs_cross_entropy = True
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

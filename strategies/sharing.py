@@ -17,6 +17,7 @@ from torch.nn import Parameter
 from torch.nn.functional import pad
 
 from strategies import optimizer_metric
+from strategies.likelihood import require_cross_entropy
 from strategies.settings import RegularizerSettings
 
 
@@ -28,10 +29,12 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
 
     Attributes:
         settings: The checked settings.
-        models_seen: How many models have been trained.
+        models_seen: How many trainings there have been: models, or visits of them.
     """
 
     Settings: ClassVar[type[RegularizerSettings]] = RegularizerSettings
+    needs_cross_entropy: ClassVar[bool] = False
+    """Whether importances are those of a classifier that is trained by cross-entropy."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -64,8 +67,11 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
         """Look up the model's parameters, which may have grown since the last model.
 
         Raises:
-            ValueError: The penalty is to be solved in the metric of an optimizer that has none.
+            ValueError: The penalty is to be solved in the metric of an optimizer that has none, or
+                needs another loss than the training's.
         """
+        if self.needs_cross_entropy:
+            require_cross_entropy(strategy, type(self).__name__)
         if self.settings.application == "proximal" and self.settings.strength > 0:
             optimizer_metric.check(strategy.optimizer)
         self._parameters = dict(strategy.model.named_parameters())

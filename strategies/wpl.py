@@ -35,6 +35,7 @@ class WPL(Regularizer):
 
     Settings = WPLSettings
     settings: WPLSettings
+    needs_cross_entropy = True
 
     @torch.no_grad()
     def before_update(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:

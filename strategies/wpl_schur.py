@@ -65,6 +65,7 @@ class WPLSchur(SharedParameterPenalty):
 
     Settings = WPLSchurSettings
     settings: WPLSchurSettings
+    needs_cross_entropy = True
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)

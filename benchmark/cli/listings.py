@@ -121,12 +121,11 @@ def strategy(name: str) -> None:
     place = entry.module.removeprefix(MODULE_PREFIX)
     place = "strategies" if place.startswith("strategies.") else place
     print(f"In Python: from {place} import {entry.class_name}\n")
-    decided = {"seed"} if entry.has_strength else set()  # a suite's seeds decide it
-    _print_settings(entry.settings, leave_out=decided)
-    if entry.has_strength:
-        print("  strengths")
-        print("      In a suite, in place of strength: a list to sweep over.")
-    if decided & entry.settings.model_fields.keys():
+    _print_settings(entry.settings, leave_out={"seed"})  # a suite's seeds decide it
+    if entry.dial:
+        print(f"  {entry.dial.plural}")
+        print(f"      In a suite, in place of {entry.dial.name}: a list to sweep over.")
+    if "seed" in entry.settings.model_fields:
         print("\nIn Python also: seed, which a suite sets itself.")
 
 

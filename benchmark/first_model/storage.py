@@ -16,6 +16,7 @@ from torch import nn
 from benchmark.first_model.model import FirstModel
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.suite import Run
+from strategies.hooks import Adapts, Optimizes
 from strategies.registry import STRATEGIES
 
 
@@ -24,12 +25,15 @@ def place_of(run: Run, settings: ScenarioSettings, scratch: Path | None) -> Path
 
     Args:
         run: Its seed, device and data decide the first model. Its strategy decides whether it may
-            be shared: only where all that the strategy takes from a model's training is its end.
+            be shared: only where all that the strategy takes from a model's training is its end,
+            and where it trains the model as it was built, by the scenario's own update rule.
         settings: Of its scenario. Those that only later models have do not count.
         scratch: The folder that runs share, or ``None``.
     """
     entry = STRATEGIES.get(run.spec["strategy"]["strategy"])
     if scratch is None or entry is None or not entry.ends_only:
+        return None
+    if issubclass(entry.load(), Adapts | Optimizes):
         return None
     decisive = {
         "scenario": settings.model_dump(mode="json", exclude=settings.later_models_only),

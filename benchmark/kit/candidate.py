@@ -17,7 +17,8 @@ from benchmark.plugins import load_files, load_packages, strategies_of
 from benchmark.suite import AVALANCHE
 from benchmark.suite_file import Source
 from benchmark.validation import validated
-from strategies.registry import STRATEGIES, Memory
+from strategies.dial import STRENGTH, Dial
+from strategies.registry import STRATEGIES, Memory, StrategyEntry
 
 _AVALANCHE_DIALS = {
     "EWC": "ewc_lambda",
@@ -45,6 +46,8 @@ class Candidate:
         template: The Avalanche template that trains it; ``None``: the harness's own.
         arguments: Of the plugin's constructor, or else of the template's.
         dial: The argument that is its strength, or ``None``.
+        scale: Its dial where that acts after training, or ``None``.
+        scale_values: Two values of that dial.
         memory: How its state grows with models, as declared; ``None``: nothing is declared.
         moves_unused: It moves parameters that the current model does not use, by design.
         online: Its importance is gathered from the batches of training, as declared.
@@ -56,6 +59,8 @@ class Candidate:
     template: type[Any] | None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     dial: str | None = None
+    scale: Dial | None = None
+    scale_values: tuple[float, ...] = ()
     memory: Memory | None = None
     moves_unused: bool = False
     online: bool = False
@@ -105,17 +110,35 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
     checked = validated(entry.settings, dict(settings), source, ()).model_dump()
     found = entry.load()
     is_template = issubclass(found, SupervisedTemplate)
+    scale = entry.dial if entry.dial and entry.dial.after_training else None
     return Candidate(
         name=name,
         plugin=None if is_template else found,
         template=found if is_template else None,
         arguments=checked,
-        dial="strength" if entry.has_strength else None,
+        dial=STRENGTH.name if entry.dial == STRENGTH else None,
+        scale=scale,
+        scale_values=() if scale is None else _two_values(entry, checked, scale.name),
         memory=entry.memory,
         moves_unused=entry.moves_unused,
         online=entry.online,
         protects=name != "finetune",
     )
+
+
+def _two_values(
+    entry: StrategyEntry, settings: Mapping[str, Any], name: str
+) -> tuple[float, float]:
+    """Return a setting's value and one beside it that is valid, too."""
+    value = float(settings[name])
+    for other in (value / 2, value + 1, value - 1, value + 0.1):
+        try:
+            entry.settings.model_validate({**settings, name: other})
+        except ValueError:
+            continue
+        if other != value:
+            return value, other
+    raise UserError(f"{entry.name}: its dial {name} has no value beside {value:g}")
 
 
 def _of_avalanche(target: str, settings: Mapping[str, Any]) -> Candidate:

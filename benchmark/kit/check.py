@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.properties import (
+    hooks,
     importance,
     optimum,
     parameters,
@@ -34,6 +35,7 @@ PROPERTIES: tuple[Property, ...] = (
     *training.PROPERTIES,
     *state.PROPERTIES,
     *surroundings.PROPERTIES,
+    *hooks.PROPERTIES,
 )
 
 

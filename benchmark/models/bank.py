@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
@@ -30,8 +31,28 @@ class ModelBank(MultiTaskModule):
         self.max_class_label = n_classes
         self.known_train_tasks_labels = set(range(len(self.paths)))
 
+    def forward(self, x: Tensor, task_labels: int | Tensor | None) -> Tensor:
+        """Run the model of each input; outputs of fewer classes than the largest end in zeros.
+
+        Args:
+            x: Inputs (N, ...).
+            task_labels: Of all inputs, or of each (N,); ``None`` for the outputs of all models.
+
+        Returns:
+            Outputs (N, ..., classes), such as logits (N, classes), or of tokens (N, L, classes).
+        """
+        every: Tensor | None = None
+        if isinstance(task_labels, Tensor):
+            for label in torch.unique(task_labels).tolist():
+                own = task_labels == label
+                found = self.forward_single_task(x[own], label)
+                if every is None:
+                    every = found.new_zeros(len(x), *found.shape[1:-1], self.max_class_label)
+                every[own, ..., : found.shape[-1]] = found
+        return super().forward(x, task_labels) if every is None else every
+
     def forward_single_task(self, x: Tensor, task_label: int) -> Tensor:
-        """Run model ``task_label`` on inputs (N, C, H, W); returns logits (N, classes)."""
+        """Run model ``task_label`` on inputs (N, ...); returns its outputs (N, ..., classes)."""
         for name in self.paths[task_label]:
             x = self.blocks[name](x)
         return x

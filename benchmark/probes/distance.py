@@ -56,8 +56,8 @@ class Distance(Probe):
 
     def absent(self) -> str | None:
         """Give a reason where no model is trained after another that it shares with."""
-        if self.subject.at_once:
-            return "all models are trained at once: none starts from what another left"
+        if self.subject.unordered:
+            return f"{self.subject.unordered}: none starts from what another left"
         if not any(self.subject.inherited(i) for i in range(len(self.subject.paths))):
             return "no model shares parameters with an earlier one"
         return None

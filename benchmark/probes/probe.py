@@ -27,14 +27,14 @@ class Subject:
         scenario: Its experiences and the bank.
         kind: The kind of strategy, such as ``wpl``.
         plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
-        at_once: Whether all models are trained at once, so that there is no earlier and later.
+        unordered: Why there is no earlier and later model, where they are not trained in turn.
         seed: The run's seed.
     """
 
     scenario: Scenario
     kind: str
     plugin: Any
-    at_once: bool
+    unordered: str | None
     seed: int
 
     @property

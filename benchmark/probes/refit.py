@@ -61,11 +61,11 @@ class Refit(Probe):
                     continue
                 test = self.subject.scenario.test[model].dataset.tensors[:2]
                 network = copies[model]
-                before = _accuracy(network, *test)
+                before = self._accuracy(network, *test)
                 for block in self.subject.shared(model):
                     network[block] = deepcopy(copies[donor][block])
                 self._fit(model, network)
-                after = _accuracy(network, *test)
+                after = self._accuracy(network, *test)
                 self.rows.append({"model": model, "before": before, "after": after})
 
     def _donor(self, model: int) -> int | None:
@@ -97,18 +97,17 @@ class Refit(Probe):
         seed = derive(self.subject.seed, "refit", model)
         for inputs, targets, _ in Batches((features, y[chosen], 0), BATCH, STEPS, seed):
             optimizer.zero_grad()
-            loss: Tensor = nn.functional.cross_entropy(rest(inputs), targets)
+            loss = self.subject.scenario.loss(rest(inputs), targets)
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         network.eval()
+
+    def _accuracy(self, network: nn.ModuleDict, x: Tensor, y: Tensor) -> float:
+        found = self.subject.scenario.right(_outputs(nn.Sequential(*network.values()), x), y)
+        return int(found.sum()) / found.numel()
 
 
 @torch.no_grad()
 def _outputs(network: nn.Module, x: Tensor) -> Tensor:
     """Return a network's outputs, computed a batch at a time."""
     return torch.cat([network(part) for part in torch.split(x, EVALUATION_BATCH)])
-
-
-def _accuracy(network: nn.ModuleDict, x: Tensor, y: Tensor) -> float:
-    outputs = _outputs(nn.Sequential(*network.values()), x)
-    return int((outputs.argmax(dim=1) == y).sum()) / len(y)

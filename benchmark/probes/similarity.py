@@ -32,8 +32,8 @@ class Similarity(Probe):
 
     def absent(self) -> str | None:
         """Give a reason where there is no earlier and later, or nothing shared."""
-        if self.subject.at_once:
-            return "all models are trained at once: there is no before and after"
+        if self.subject.unordered:
+            return f"{self.subject.unordered}: there is no before and after"
         if not any(self.subject.shared(i) for i in range(len(self.subject.paths) - 1)):
             return "no model shares parameters with another"
         return None

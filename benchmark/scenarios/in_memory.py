@@ -39,13 +39,14 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
     def of(cls, x: Tensor, y: Tensor, task: int | Tensor) -> Self:
         """Wrap tensors; ``task`` is the task label of all samples, or one for each (N,)."""
         targets = y.tolist()
+        classes = set(targets if y.ndim == 1 else y.flatten().tolist())
         if isinstance(task, int):
             labels, tasks = ConstantSequence(task, len(x)), {task} if len(x) else set()
         else:
             labels = task.tolist()
             tasks = set(labels)
         attributes = [
-            _Labels(targets, "targets", set(targets)),
+            _Labels(targets, "targets", classes),
             _Labels(labels, "targets_task_labels", tasks, use_in_getitem=True),
         ]
         dataset = cls([TensorDataset(x, y)], data_attributes=attributes)

@@ -2,10 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor, nn
+
 from benchmark.models.bank import ModelBank
+from benchmark.schedule import Schedule
+
+OfOutputs = Callable[[Tensor, Tensor], Tensor]
+"""A function of a batch's outputs and targets."""
+
+
+def right_class(outputs: Tensor, targets: Tensor) -> Tensor:
+    """Return where the class of the largest logit is the target's.
+
+    Args:
+        outputs: Logits (N, ..., classes).
+        targets: Classes (N, ...).
+
+    Returns:
+        Booleans of the targets' shape: an accuracy counts all of them, tokens of a text, too.
+    """
+    return outputs.argmax(dim=-1) == targets
 
 
 @dataclass(frozen=True)
@@ -20,6 +40,10 @@ class Scenario:
         curve_data: What curves are measured on: test experiences with fewer samples, say.
         steps: Optimizer steps of each model, at most.
         targets: Validation accuracy at which a model's training ends early, or ``None``.
+        loss: What training minimises, a mean over the batch.
+        right: Booleans that say of everything that counts whether it is right; accuracies are
+            their mean. Where some targets do not count (padding), it leaves them out.
+        schedule: Of the scenario's own, in place of training the models in turn.
     """
 
     model: ModelBank
@@ -29,3 +53,6 @@ class Scenario:
     curve_data: list[Any]
     steps: list[int]
     targets: list[float | None]
+    loss: OfOutputs = field(default_factory=nn.CrossEntropyLoss)
+    right: OfOutputs = right_class
+    schedule: Schedule | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.runner import TRAINING, Prepared, prepare
+from benchmark.preparation import TRAINING, Prepared, prepare
 from benchmark.speed.measure import Case, Stopwatch
 from benchmark.suite import Run
 

@@ -30,7 +30,7 @@ from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, Normalize, ToTensor
 
 from benchmark.evaluation import evaluate
-from benchmark.runner import TRAINING, Prepared, prepare, scenario_settings
+from benchmark.preparation import TRAINING, Prepared, prepare, scenario_settings
 from benchmark.scenarios.settings import SGD, Adam, RMSprop, ScenarioSettings
 from benchmark.seeding import derive
 from benchmark.speed.measure import PLAIN, Case, Implementation, Stopwatch

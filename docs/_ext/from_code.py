@@ -67,7 +67,7 @@ def settings(model: type[BaseModel], names: Iterable[str] | None = None) -> str:
 def strategy(name: str) -> str:
     """What a strategy is, by its docstring, and its settings."""
     entry = STRATEGIES[name]
-    dial = "Swept over `strengths`. " if entry.has_strength else ""
+    dial = f"Swept over `{entry.dial.plural}`. " if entry.dial else ""
     facts = f"{dial}The memory of its state is {entry.memory} in the number of models."
     documented = restructured(f".. autoclass:: strategies.{entry.class_name}")
     return "\n\n".join([documented, facts, settings(entry.settings)])

@@ -16,7 +16,8 @@ from benchmark.first_model import storage
 from benchmark.first_model.model import FirstModel
 from benchmark.generators import own_numbers, seed_generators
 from benchmark.plugins import load_files
-from benchmark.runner import execute, prepare
+from benchmark.preparation import prepare
+from benchmark.runner import execute
 from benchmark.store import Store
 from benchmark.suite_loading import load_suite
 

@@ -8,7 +8,8 @@ from torch import nn
 from benchmark.control import Warmup
 from benchmark.errors import UserError
 from benchmark.optimizers import EachOptimizer, make_optimizer
-from benchmark.runner import execute, prepare
+from benchmark.preparation import prepare
+from benchmark.runner import execute
 from benchmark.scenarios.settings import SGD, Adam, RMSprop, RoleDecay
 from benchmark.suite_loading import load_suite
 from benchmark.training import Batches, InMemoryTraining

@@ -14,10 +14,11 @@ import yaml
 from torch import nn
 
 from benchmark.evaluation import evaluate
+from benchmark.preparation import TRAINING, prepare
 from benchmark.probes import PROBES
 from benchmark.probes.refit import Refit
 from benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
-from benchmark.runner import TRAINING, execute, prepare
+from benchmark.runner import execute
 from benchmark.suite_loading import load_suite
 
 ALL = list(PROBES)
@@ -411,7 +412,7 @@ def test_refitting_tells_an_outdated_head_from_a_lost_representation(go):
 def _subject(ready):
     from benchmark.probes.probe import Subject
 
-    return Subject(ready.scenario, "finetune", ready.plugin, at_once=False, seed=0)
+    return Subject(ready.scenario, "finetune", ready.plugin, unordered=None, seed=0)
 
 
 @pytest.mark.parametrize("scenario", [TWO, POOL], ids=["two_models", "model_sequence"])

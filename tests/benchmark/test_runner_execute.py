@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 import yaml
 
-from benchmark import cost, evaluation, runner
+from benchmark import cost, evaluation, preparation
 from benchmark.control import Watch
 from benchmark.evaluation import AccuracyMeter
 from benchmark.runner import execute
@@ -223,12 +223,12 @@ def test_the_record_says_what_was_run(make_runs, root):
 def test_each_model_has_its_own_order_and_all_strategies_the_same(make_runs, root, monkeypatch):
     seeds = []
 
-    class Spy(runner.InMemoryTraining):
+    class Spy(preparation.InMemoryTraining):
         def __init__(self, **arguments):
             seeds.append(list(arguments["order_seeds"]))
             super().__init__(**arguments)
 
-    monkeypatch.setattr(runner, "InMemoryTraining", Spy)
+    monkeypatch.setattr(preparation, "InMemoryTraining", Spy)
     for run in make_runs({"finetune": {}, "independent": {}, "si": {}}, THREE):
         execute(run, root)
     assert len(set(seeds[0])) == 3

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmark.cli import main
-from benchmark.runner import TRAINING, prepare
+from benchmark.preparation import TRAINING, prepare
 from benchmark.speed import importance
 from benchmark.speed.measure import Case, Stopwatch, measure
 from benchmark.speed.training import train_by_avalanche, train_by_harness, train_by_loop

@@ -343,7 +343,7 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
     with Store(old, create=True) as opened:
         broken, run = opened.records()
     version, after = raw(old)
-    assert version == SCHEMA_VERSION == 2
+    assert version == SCHEMA_VERSION == 3
     assert after == [(*row, "{}", "{}") for row in before]
     assert (run.key, run.strength, run.seed, run.seconds) == ("old", 10.0, 3, 4.5)
     assert run.accuracy_matrix == [[0.9, 0.1], [0.65, 0.8]]

@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar
 
@@ -13,6 +14,8 @@ from benchmark.kit.candidate import Candidate, candidates
 from benchmark.kit.check import PROPERTIES, check, verdict
 from benchmark.kit.testing import StrategyProperties
 from strategies import L2, optimizer_metric
+from strategies.dial import Dial
+from strategies.hooks import Hooked
 from strategies.registry import STRATEGIES
 
 
@@ -128,6 +131,74 @@ class WithHalfAStateDict(WithStateDict):
         super().load_state_dict({**state, "importances": {}})
 
 
+SCALE = {"scale": Dial("scale", "scales", after_training=True), "scale_values": (1.0, 2.0)}
+
+
+class SoundHooks(Hooked, L2):
+    """The anchor with hooks that leave no trace."""
+
+    declares: ClassVar = SCALE
+
+    def adapt(self, model, index):
+        if not hasattr(model, "extra"):
+            model.extra = torch.nn.Identity()
+
+    @contextmanager
+    def evaluating(self, model, index):
+        before = [p.requires_grad for p in model.parameters()]
+        model.requires_grad_(False)
+        try:
+            yield
+        finally:
+            for parameter, required in zip(model.parameters(), before, strict=True):
+                parameter.requires_grad_(required)
+
+    def turn(self, value):
+        self.value = value
+
+
+class HooksNobodyCalls(L2):
+    def adapt(self, model, index):
+        raise AssertionError
+
+
+class OverridesACallback(SoundHooks):
+    def before_eval_exp(self, strategy, *_, **__):
+        """Without super()."""
+
+
+class PutsNothingBack(SoundHooks):
+    @contextmanager
+    def evaluating(self, model, index):
+        for module in model.modules():
+            if isinstance(module, torch.nn.Linear):
+                module.bias.requires_grad_(False)
+        yield
+
+
+class AdaptsAnew(SoundHooks):
+    def adapt(self, model, index):
+        setattr(model, f"extra_{len(list(model.children()))}", torch.nn.Identity())
+
+
+class TrainsAtTheScale(L2):
+    declares: ClassVar = SCALE
+    value = 1.0
+
+    def turn(self, value):
+        self.value = value
+
+    def before_update(self, strategy, *_, **__):
+        super().before_update(strategy)
+        for parameter in self._parameters.values():
+            if parameter.grad is not None:
+                parameter.grad *= self.value
+
+
+class HasNoTurn(L2):
+    declares: ClassVar = SCALE
+
+
 FAULTS = {
     # A checkpoint copies what should have been copied before: the resumed training differs.
     AnchorsAreViews: {"a large strength protects", "a checkpoint keeps everything"},
@@ -156,12 +227,18 @@ FAULTS = {
     ForgetsMomentum: {"rests at the minimum"},
     TellsNoPenalty: {"rests at the minimum"},
     WithHalfAStateDict: {"the state dict holds everything"},
+    HooksNobodyCalls: {"hooks are called", "adapting twice is adapting once"},
+    OverridesACallback: {"hooks are called"},
+    PutsNothingBack: {"evaluating puts everything back", "evaluation changes nothing"},
+    AdaptsAnew: {"adapting twice is adapting once"},
+    TrainsAtTheScale: {"a scale trains nothing"},
+    HasNoTurn: {"a scale trains nothing"},
 }
 
 
 def planted(plugin, **changes):
     candidate = Candidate(plugin.__name__, plugin, None, dial="strength", memory="constant")
-    return replace(candidate, **changes)
+    return replace(candidate, **getattr(plugin, "declares", {}), **changes)
 
 
 def failures(candidate):
@@ -175,15 +252,16 @@ def test_a_planted_fault_is_found(plugin):
     assert all(v.detail and v.cause and v.meaning for v in found.values())
 
 
-@pytest.mark.parametrize("plugin", [Sound, WithStateDict])
+@pytest.mark.parametrize("plugin", [Sound, WithStateDict, SoundHooks])
 def test_nothing_is_found_where_nothing_is_wrong(plugin):
     assert not failures(planted(plugin))
 
 
 def test_every_property_but_the_gpus_holds_somewhere():
-    outcomes = {v.property: v.outcome for v in check(planted(WithStateDict))}
-    outcomes.pop("works on a GPU")
-    assert set(outcomes.values()) == {"pass"}
+    seen = [v for plugin in (WithStateDict, SoundHooks) for v in check(planted(plugin))]
+    assert {v.outcome for v in seen} == {"pass", "not applicable"}
+    held = {v.property for v in seen if v.outcome == "pass"}
+    assert held >= {each.name for each in PROPERTIES} - {"works on a GPU"}
 
 
 def test_every_property_but_the_gpus_was_seen_to_fail():

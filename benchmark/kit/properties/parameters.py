@@ -37,10 +37,10 @@ def _unused_stay(candidate: Candidate) -> str:
         before = state(model)
         for i in range(len(trained.train)):
             after = trained.run([i], reset=False)
-            unused = before.keys() - model.parameters_of(i).keys()
+            unused = (before.keys() & after.keys()) - model.parameters_of(i).keys()
             gaps = {name: (after[name] - before[name]).abs().max().item() for name in unused}
-            worst = max(gaps, key=lambda name: gaps[name])
-            if gaps[worst] > 0:
+            worst = max(gaps, key=lambda name: gaps[name], default="")
+            if gaps.get(worst, 0) > 0:
                 raise BrokenError(
                     f"{optimizer}: {worst} moved by {gaps[worst]:.2g} while model {i + 1} trained"
                 )
@@ -55,11 +55,12 @@ def _without_gradient(candidate: Candidate) -> str:
         before = state(model)
         trained = program(candidate, model, strength=strength, optimizer=optimizer, models=2)
         after = trained.run(reset=False)
-        moved = [name for name in before if not torch.equal(before[name], after[name])]
+        kept = before.keys() & after.keys()  # what a strategy adds has no value before
+        moved = [name for name in kept if not torch.equal(before[name], after[name])]
         wrong = [name for name in moved if not name.startswith("head.")]
         if wrong:
             raise BrokenError(f"{optimizer}: {wrong[0]} moved, which has no gradient")
-        if not moved:
+        if not moved and before.keys() == after.keys():
             raise BrokenError(f"{optimizer}: nothing was trained")
     return "trained around a frozen layer and one that the forward pass does not use"
 

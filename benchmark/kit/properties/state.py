@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pickle
 
+from torch import nn
+
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.models import bank, ordinary
 from benchmark.kit.program import WITH_MOMENTS, Program, State, distance, program, same
@@ -53,16 +55,23 @@ def _state_dict(candidate: Candidate) -> str:
     return _compare(resumed.run([1, 2]), _start(candidate).run())
 
 
+def _bytes(model: nn.Module) -> int:
+    """Return the size of a model, with what a strategy has added to it."""
+    tensors = (*model.parameters(), *model.buffers())
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+
+
 def _memory(candidate: Candidate) -> str:
     model = ordinary(_WIDTH)
     strength = strength_or_default(candidate)
     trained = program(candidate, model, strength=strength, epochs=3, models=_MODELS[-1])
     sizes: dict[int, int] = {}
+    built = _bytes(model)
 
     def weigh(last: int) -> None:
         if last + 1 in _MODELS:
             kept = trained.strategy.plugins if trained.plugin is None else trained.plugin
-            sizes[last + 1] = len(pickle.dumps(kept))
+            sizes[last + 1] = len(pickle.dumps(kept)) + _bytes(model) - built
 
     trained.run(after_each=weigh)
     unit = sum(p.numel() * p.element_size() for p in model.parameters())

@@ -1,0 +1,183 @@
+"""What hooks may do: evaluation and adaptation leave no trace, a scale trains nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from torch import nn
+
+from benchmark.kit.candidate import Candidate
+from benchmark.kit.models import bank
+from benchmark.kit.program import Program, State, distance, program, same, state
+from benchmark.kit.properties.strength import strength_or_default
+from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from strategies.hooks import Adapts, Evaluates, Optimizes, Turns
+
+_HOOKS = {"adapt": Adapts, "optimizer": Optimizes, "evaluating": Evaluates}
+
+
+def _hooks_of(candidate: Candidate) -> list[str]:
+    plugin = candidate.plugin
+    return [] if plugin is None else [name for name in _HOOKS if issubclass(plugin, _HOOKS[name])]
+
+
+def _require(candidate: Candidate, hook: str) -> None:
+    if hook not in _hooks_of(candidate):
+        raise NotApplicableError(f"it has no hook {hook}")
+
+
+def _start(candidate: Candidate) -> Program:
+    return program(candidate, bank(), strength=strength_or_default(candidate))
+
+
+def _look(trained: Program) -> None:
+    """Evaluate all models."""
+    trained.losses()
+
+
+def _called(candidate: Candidate) -> str:
+    hooks = _hooks_of(candidate)
+    if not hooks:
+        raise NotApplicableError("it has no hooks")
+    trained = _start(candidate)
+    calls = dict.fromkeys(hooks, 0)
+
+    def counting(hook: str, method: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **keywords: Any) -> Any:
+            calls[hook] += 1
+            return method(*arguments, **keywords)
+
+        return counted
+
+    for hook in hooks:
+        setattr(trained.plugin, hook, counting(hook, getattr(trained.plugin, hook)))
+    trained.run(after_each=lambda _: _look(trained))
+    never = [hook for hook in hooks if not calls[hook]]
+    if never:
+        raise BrokenError(f"never called: {', '.join(never)}")
+    return ", ".join(f"{hook} {calls[hook]} times" for hook in hooks) + ", in three trainings"
+
+
+class _Stumbles:
+    """The part of an Avalanche plugin that ends every evaluation in the middle."""
+
+    def after_eval_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        raise _StumbledError
+
+
+class _StumbledError(Exception):
+    pass
+
+
+def _looks(model: nn.Module) -> tuple[State, dict[str, bool], dict[str, bool]]:
+    """Values, modes, and what requires a gradient."""
+    modes = {name: module.training for name, module in model.named_modules()}
+    return state(model), modes, {name: p.requires_grad for name, p in model.named_parameters()}
+
+
+def _differences(model: nn.Module, before: tuple[State, Any, Any]) -> str | None:
+    values, *others = _looks(model)
+    if values.keys() != before[0].keys():
+        return f"other parameters: {', '.join(sorted(values.keys() ^ before[0].keys()))}"
+    if not same(values, before[0]):
+        return f"weights or buffers that differ by up to {distance(values, before[0]):.2g}"
+    return (
+        None if others == list(before[1:]) else "other modes or parameters that require gradients"
+    )
+
+
+def _puts_back(candidate: Candidate) -> str:
+    _require(candidate, "evaluating")
+    trained = _start(candidate)
+
+    def look(when: str) -> None:
+        before = _looks(trained.model)
+        trained.losses()
+        left = _differences(trained.model, before)
+        if left:
+            raise BrokenError(f"evaluated {when}, it leaves {left}")
+        stumbles = _Stumbles()
+        trained.strategy.plugins.append(stumbles)
+        training = trained.strategy._save_train_state()
+        with suppress(_StumbledError):
+            trained.strategy.eval(trained.test)
+        trained.strategy.plugins.remove(stumbles)
+        leave = getattr(trained.plugin, "leave", None)
+        if leave is not None:
+            leave()
+        trained.strategy._load_train_state(training)
+        left = _differences(trained.model, before)
+        if left:
+            raise BrokenError(f"where an evaluation {when} raises, it leaves {left}")
+
+    look("before training")
+    trained.run(after_each=lambda model: look(f"after model {model + 1}"))
+    return "before, between and after trainings, also where an evaluation raises"
+
+
+def _adapts_once(candidate: Candidate) -> str:
+    _require(candidate, "adapt")
+    trained = _start(candidate)
+
+    def again(model: int) -> None:
+        before = _looks(trained.model)
+        trained.plugin.adapt(trained.model, model)
+        left = _differences(trained.model, before)
+        if left:
+            raise BrokenError(f"adapting to model {model + 1} a second time leaves {left}")
+
+    trained.run(after_each=again)
+    return "a second time changes nothing"
+
+
+def _scale_trains_nothing(candidate: Candidate) -> str:
+    if candidate.scale is None:
+        raise NotApplicableError("it has no dial that acts after training")
+    if candidate.plugin is None or not issubclass(candidate.plugin, Turns):
+        raise BrokenError("it has no method turn(value)")
+    name = candidate.scale.name
+    weights: list[State] = []
+    for value in candidate.scale_values:
+        trained = program(candidate, bank())
+        trained.plugin.turn(value)
+        weights.append(trained.run(after_each=lambda _, seen=trained: _look(seen)))  # type: ignore[misc]
+    first, second = candidate.scale_values
+    if not same(*weights):
+        raise BrokenError(
+            f"between {name} {first:g} and {second:g}, trained weights differ by up to "
+            f"{distance(*weights):.2g}"
+        )
+    return f"the same weights, bit for bit, at {name} {first:g} and {second:g}"
+
+
+PROPERTIES = (
+    Property(
+        "hooks are called",
+        "Every hook that it defines is called in training and evaluation.",
+        "It does not derive from strategies.hooks.Hooked, or overrides one of its callbacks "
+        "without super().",
+        _called,
+    ),
+    Property(
+        "evaluating puts everything back",
+        "After an evaluation weights, buffers, modes and requires_grad are as they were, also "
+        "where it raises.",
+        "The context does not put back what it changes, or only some of it.",
+        _puts_back,
+    ),
+    Property(
+        "adapting twice is adapting once",
+        "What is adapted already stays as it is.",
+        "A layer is wrapped again, or a mask is drawn anew, each time a model trains.",
+        _adapts_once,
+    ),
+    Property(
+        "a scale trains nothing",
+        "Where the dial acts after training, the trained weights are the same at all its values.",
+        "The training looks at the dial, or the context of an evaluation does not put back the "
+        "weights that it scaled.",
+        _scale_trains_nothing,
+    ),
+)

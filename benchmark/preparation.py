@@ -1,0 +1,203 @@
+"""From a run to what trains: scenario, strategy, optimizer and everything that watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from avalanche.training.templates import SupervisedTemplate
+
+from benchmark import avalanche_strategies
+from benchmark.control import StepLimit, StopAtTarget, Warmup, Watch
+from benchmark.cost import Costs
+from benchmark.evaluation import LOADER, AccuracyMeter
+from benchmark.generators import seed_generators
+from benchmark.measurement import Measurement
+from benchmark.optimizers import EachOptimizer, make_optimizer
+from benchmark.probes.probe import Probe, Subject, attach
+from benchmark.scenarios import FAMILIES
+from benchmark.scenarios.scenario import Scenario
+from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.schedule import Schedule, in_turn
+from benchmark.seeding import derive
+from benchmark.suite import AVALANCHE, Run
+from benchmark.training import InMemoryTraining
+from strategies.hooks import Optimizes
+from strategies.registry import STRATEGIES
+
+Progress = Callable[[float], None]
+"""Called with the fraction of the training that is done."""
+
+TRAINING = {"eval_streams": [], "reset_optimizer_state": True, **LOADER}
+"""How an experience is trained: nothing evaluated on the way, a fresh optimizer."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that is ready to train, with those that share its training.
+
+    Attributes:
+        settings: Of its scenario.
+        scenario: Its experiences and the bank.
+        schedule: The trainings, in order.
+        strategy: The Avalanche strategy that carries them out.
+        plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
+        measurements: What is measured of each run; their curves, where curves are asked for.
+        costs: What times it.
+        probes: What looks inside, by name.
+    """
+
+    settings: ScenarioSettings
+    scenario: Scenario
+    schedule: Schedule
+    strategy: Any
+    plugin: Any
+    measurements: list[Measurement]
+    costs: Costs
+    probes: dict[str, Probe]
+
+
+def prepare(
+    run: Run, root: Path, progress: Progress = lambda done: None, others: Sequence[Run] = ()
+) -> Prepared:
+    """Build the scenario and the strategy of a run.
+
+    Args:
+        run: What to do.
+        root: The folder that holds the data sets.
+        progress: Told how far the training is.
+        others: Runs that share its training.
+
+    Raises:
+        UserError: The settings do not fit the data.
+    """
+    settings = scenario_settings(run.spec)
+    device: str = run.spec["device"]
+    seed_generators(derive(run.seed, "global"))
+    scenario = settings.build(run.seed, root, device)
+    scenario.model.to(device)
+    schedule = _schedule(run, scenario)
+    steps = _steps(schedule, len(scenario.train))
+    plugin = _make_plugin(run)
+    measurements: list[Measurement] = []
+    for each in (run, *others):
+        Measurement(each, plugin, scenario, settings.curve, measurements)
+    meter, watch = AccuracyMeter(scenario.right), Watch(progress, steps)
+    models = range(len(scenario.train))
+    watchers: list[Any] = [meter, watch]
+    warmups = [settings.warmup_of(i) for i in models]
+    if any(warmups):
+        watchers.append(Warmup(warmups))
+    if schedule.order == "in turn":
+        if any(scenario.targets):
+            watchers.append(StopAtTarget(scenario.targets, scenario.validation, **LOADER))
+        if settings.curve.every:
+            watchers += [each.recorder for each in measurements]
+    ahead = _model_optimizers(settings, models, plugin)
+    plugins = [*ahead, *([] if plugin is None else [plugin]), *watchers]
+    strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps)
+    costs = Costs(scenario.model, len(models), schedule.order == "at once", watch, meter)
+    strategy.plugins.append(costs)
+    kind: str = run.spec["strategy"]["strategy"]
+    subject = Subject(scenario, kind, plugin, schedule.unordered, run.seed)
+    probes = attach(run.spec.get("probes", ()), subject, strategy)
+    return Prepared(settings, scenario, schedule, strategy, plugin, measurements, costs, probes)
+
+
+_NO_SETTINGS = {"name", "fingerprints", "plugin"}
+"""What a spec holds of a scenario beside its settings."""
+
+
+def scenario_settings(spec: dict[str, Any]) -> ScenarioSettings:
+    """Return the checked settings of the scenario that a run's spec describes."""
+    values = {k: v for k, v in spec["scenario"].items() if k not in _NO_SETTINGS}
+    return FAMILIES[values["family"]].model_validate(values)
+
+
+def _schedule(run: Run, scenario: Scenario) -> Schedule:
+    """The scenario's own schedule or its models in turn, unless the strategy trains at once."""
+    schedule = scenario.schedule or in_turn(scenario.steps)
+    kind: str = run.spec["strategy"]["strategy"]
+    if kind.startswith(AVALANCHE):
+        at_once = avalanche_strategies.trains_at_once(kind)
+    else:
+        at_once = STRATEGIES[kind].trains == "at once"
+    return schedule.at_once(len(scenario.train)) if at_once else schedule
+
+
+def _steps(schedule: Schedule, models: int) -> list[int]:
+    """The steps of each training; at once, all models are gone through and the first one trains."""
+    steps = [visit.steps for visit in schedule.visits]
+    return steps if schedule.order != "at once" else [*steps, *[0] * (models - 1)]
+
+
+def _model_optimizers(settings: ScenarioSettings, models: range, plugin: Any) -> list[Any]:
+    """What gives each model its own optimizer, where one for all would not do.
+
+    It comes before the strategy, which may clear what the optimizer knows; a strategy that has an
+    update rule of its own has its own optimizers.
+    """
+    optimizers = [settings.optimizer_of(i) for i in models]
+    keep = settings.optimizer_state == "kept"
+    if isinstance(plugin, Optimizes) or not EachOptimizer.is_needed(optimizers, keep=keep):
+        return []
+    return [EachOptimizer(optimizers, keep=keep)]
+
+
+def _strategy_class(run: Run) -> tuple[type[Any], dict[str, Any]]:
+    """Return the class of the strategy under test, and its arguments."""
+    kind: str = run.spec["strategy"]["strategy"]
+    settings: dict[str, Any] = run.spec["strategy"]["settings"]
+    if kind.startswith(AVALANCHE):
+        return avalanche_strategies.find(kind), settings["arguments"]
+    entry = STRATEGIES[kind]
+    decided: dict[str, Any] = {}
+    if entry.dial is not None and run.strength is not None:
+        decided[entry.dial.name] = entry.dial_value(run.strength)
+    if "seed" in entry.settings.model_fields:
+        decided["seed"] = derive(run.seed, "importance")
+    return entry.load(), settings | decided
+
+
+def _make_plugin(run: Run) -> Any:
+    """Build the strategy under test, where it is a plugin and no template of Avalanche's."""
+    found, arguments = _strategy_class(run)
+    return None if issubclass(found, SupervisedTemplate) else found(**arguments)
+
+
+def _make_strategy(
+    run: Run,
+    settings: ScenarioSettings,
+    scenario: Scenario,
+    plugin: Any,
+    plugins: list[Any],
+    steps: list[int],
+) -> Any:
+    optimizer = make_optimizer(settings.optimizer, scenario.model)
+    if plugin is None:
+        return avalanche_strategies.make(
+            *_strategy_class(run),
+            model=scenario.model,
+            optimizer=optimizer,
+            batch_size=settings.batch_size,
+            most_epochs=max(steps),
+            device=run.spec["device"],
+            plugins=[*plugins, StepLimit(steps)],
+            loss=scenario.loss,
+        )
+    return InMemoryTraining(
+        model=scenario.model,
+        optimizer=optimizer,
+        batch_size=settings.batch_size,
+        steps=steps,
+        order_seeds=[derive(run.seed, "order", i) for i in range(len(steps))],
+        noise_seeds=[
+            (derive(run.seed, "global", 2 * i + 1), derive(run.seed, "global", 2 * i + 2))
+            for i in range(len(steps))
+        ],
+        device=run.spec["device"],
+        plugins=plugins,
+        loss=scenario.loss,
+    )

@@ -1,0 +1,99 @@
+"""In which order a run trains its models, and when it evaluates them.
+
+A strategy says whether it trains models in turn or at once (its registry entry); a scenario may
+bring a schedule of its own: alternating visits, as in an architecture search, where many
+sub-networks of one bank are trained a little, in any order, each many times. Importing this needs
+no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Order = Literal["in turn", "at once", "visits"]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One training.
+
+    To strategies every visit is a training of its own: an experience begins and ends with it.
+
+    Attributes:
+        models: Those that are trained: one, or all at once.
+        steps: Optimizer steps, at most.
+        evaluated: Those that are evaluated afterwards.
+    """
+
+    models: tuple[int, ...]
+    steps: int
+    evaluated: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All trainings of a run.
+
+    Attributes:
+        order: How models follow one another. Only in turn is there an earlier model and a later
+            one, which curves, early stopping and most probes ask for.
+        visits: The trainings.
+        fills_matrix: Whether evaluations are rows of the accuracy matrix, each that of the last
+            model trained. Else they are moments, and the run has no accuracy matrix.
+    """
+
+    order: Order
+    visits: tuple[Visit, ...]
+    fills_matrix: bool
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps of all visits together, at most."""
+        return sum(visit.steps for visit in self.visits)
+
+    @property
+    def unordered(self) -> str | None:
+        """Why no model comes before another, in words; ``None`` where they are trained in turn."""
+        return {
+            "in turn": None,
+            "at once": "all models are trained at once",
+            "visits": "models are trained by turns, again and again",
+        }[self.order]
+
+    def at_once(self, models: int) -> Schedule:
+        """Return one training of all models, of as many steps."""
+        everyone = tuple(range(models))
+        return Schedule("at once", (Visit(everyone, self.steps, everyone),), self.fills_matrix)
+
+
+def in_turn(steps: Sequence[int]) -> Schedule:
+    """Return the schedule that trains each model once and then evaluates all of them.
+
+    Args:
+        steps: Of each model.
+    """
+    everyone = tuple(range(len(steps)))
+    return Schedule("in turn", tuple(Visit((i,), n, everyone) for i, n in enumerate(steps)), True)
+
+
+def alternating(visits: Iterable[Visit]) -> Schedule:
+    """Return a schedule of visits, in their order.
+
+    Args:
+        visits: Each trains one model; a model may have any number of them.
+
+    Raises:
+        ValueError: There is none, or one of several models or without steps.
+    """
+    listed = tuple(visits)
+    if not listed:
+        raise ValueError("a schedule needs at least one visit")
+    for place, visit in enumerate(listed):
+        if len(visit.models) != 1 or visit.steps < 1:
+            raise ValueError(
+                f"visit {place} trains the models {visit.models} for {visit.steps} steps; "
+                "expected one model and at least one step"
+            )
+    return Schedule("visits", listed, fills_matrix=False)

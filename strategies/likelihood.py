@@ -1,0 +1,32 @@
+"""Methods that take outputs for logits: what they need of the training's loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+from torch.nn import functional
+
+
+def require_cross_entropy(strategy: Any, method: str) -> None:
+    """Refuse a training whose loss is not the cross-entropy of logits.
+
+    Fisher information and distillation take the softmax of the outputs for the probabilities that
+    the training fits. For another loss they would be something else, without an error.
+
+    Args:
+        strategy: The Avalanche strategy.
+        method: What needs it, as messages name it.
+
+    Raises:
+        ValueError: It says which loss was found, and what to do.
+    """
+    loss = getattr(strategy, "_criterion", None)
+    known = isinstance(loss, nn.CrossEntropyLoss) or loss is functional.cross_entropy
+    if loss is not None and not known:
+        name = getattr(loss, "__name__", type(loss).__name__)
+        raise ValueError(
+            f"{method} needs logits of shape (samples, classes) that are trained by cross-entropy, "
+            f"and this training's loss is {name}; train with torch.nn.CrossEntropyLoss, or take a "
+            "method that asks for gradients alone, such as l2 or si"
+        )

@@ -1,0 +1,55 @@
+"""The kit looks into methods that are not penalties, too."""
+
+from pathlib import Path
+
+import pytest
+
+from benchmark.kit.candidate import candidates
+from benchmark.kit.check import PROPERTIES, verdict
+from benchmark.kit.properties import hooks
+
+HOOKS = {
+    "mask": {
+        "hooks are called",
+        "evaluating puts everything back",
+        "adapting twice is adapting once",
+    },
+    "adapter": {
+        "hooks are called",
+        "evaluating puts everything back",
+        "adapting twice is adapting once",
+    },
+    "sign": {"hooks are called"},
+    "merge": {"hooks are called", "evaluating puts everything back", "a scale trains nothing"},
+}
+
+
+WHOLE = {"mask", "merge"}
+"""Those that are asked everything, which takes seconds each."""
+
+
+@pytest.fixture(scope="module")
+def found(registries):
+    with registries():
+        every = candidates(str(Path(__file__).with_name("methods.py")), {})
+        return {
+            each.name: {
+                wanted.name: verdict(wanted, each)
+                for wanted in (PROPERTIES if each.name in WHOLE else hooks.PROPERTIES)
+            }
+            for each in every
+        }
+
+
+@pytest.mark.parametrize("name", HOOKS)
+def test_what_it_asks_of_hooks_holds(found, name):
+    verdicts = found[name]
+    asked = {"hooks", "evaluating", "adapting", "a scale"}
+    held = {
+        prop
+        for prop, verdict in verdicts.items()
+        if verdict.outcome == "pass" and any(prop.startswith(word) for word in asked)
+    }
+    assert held == HOOKS[name]
+    failed = {prop: v.detail for prop, v in verdicts.items() if v.outcome == "fail"}
+    assert failed == {}
