@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _SCHEMA = """
 CREATE TABLE runs (
@@ -39,7 +39,9 @@ CREATE TABLE runs (
     peak_memory       INTEGER NOT NULL,
     versions          TEXT NOT NULL,
     cost              TEXT NOT NULL DEFAULT '{}',
-    probes            TEXT NOT NULL DEFAULT '{}'
+    probes            TEXT NOT NULL DEFAULT '{}',
+    failure           TEXT NOT NULL DEFAULT '{}',
+    moments           TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
 """
@@ -49,8 +51,12 @@ _UPGRADES = {
 ALTER TABLE runs ADD COLUMN cost TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN probes TEXT NOT NULL DEFAULT '{}';
 """,
+    2: """
+ALTER TABLE runs ADD COLUMN failure TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';
+""",
 }
-"""What turns a store of one version into one of the next; new columns begin as ``{}``."""
+"""What turns a store of one version into one of the next; new columns begin empty."""
 
 DAMAGED = (
     "the store is damaged",

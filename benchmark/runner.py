@@ -15,10 +15,10 @@ from benchmark import avalanche_strategies
 from benchmark.control import StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.cost import Costs, peak_memory, reset_peak_memory
 from benchmark.evaluation import LOADER, AccuracyMeter, CurveRecorder, evaluate
+from benchmark.failure import Failure
 from benchmark.first_model.storage import place_of
 from benchmark.first_model.takeover import train_or_take_over
 from benchmark.generators import seed_generators
-from benchmark.metrics import own_metrics
 from benchmark.optimizers import EachOptimizer, make_optimizer
 from benchmark.probes.probe import Probe, Subject, attach
 from benchmark.provenance import versions
@@ -26,6 +26,7 @@ from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.scenario import Scenario
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.seeding import derive
+from benchmark.spec import Spec
 from benchmark.store import Record
 from benchmark.suite import AVALANCHE, Run
 from benchmark.training import InMemoryTraining
@@ -50,17 +51,17 @@ def execute(
         The finished run, ``done`` or ``failed``.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    reset_peak_memory(run.spec["device"])
-    outcome: dict[str, Any] = {"status": "done", "error": None}
+    reset_peak_memory(run.spec.device)
+    outcome: dict[str, Any] = {"status": "done"}
     try:
         outcome |= _train_and_evaluate(run, root, scratch, progress)
     except Exception as error:  # a failed run must not end the suite
-        outcome |= {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+        outcome |= {"status": "failed", "failure": Failure.of(error)}
     return Record(
         **run.cell(),
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - clock,
-        peak_memory=peak_memory(run.spec["device"]),
+        peak_memory=peak_memory(run.spec.device),
         versions=versions(),
         **outcome,
     )
@@ -131,7 +132,7 @@ def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Pre
         UserError: The settings do not fit the data.
     """
     settings = scenario_settings(run.spec)
-    device: str = run.spec["device"]
+    device = run.spec.device
     seed_generators(derive(run.seed, "global"))
     scenario = settings.build(run.seed, root, device)
     scenario.model.to(device)
@@ -157,8 +158,8 @@ def prepare(run: Run, root: Path, progress: Progress = lambda done: None) -> Pre
     strategy = _make_strategy(run, settings, scenario, plugin, plugins, at_once)
     costs = Costs(len(scenario.train), at_once, watch, meter)
     strategy.plugins.append(costs)
-    subject = Subject(scenario, run.spec["strategy"]["strategy"], plugin, at_once, run.seed)
-    probes = attach(run.spec.get("probes", ()), subject, strategy)
+    subject = Subject(scenario, run.spec.strategy.kind, plugin, at_once, run.seed)
+    probes = attach(run.spec.probes, subject, strategy)
     return Prepared(settings, scenario, strategy, plugin, recorder, costs, probes, at_once)
 
 
@@ -169,26 +170,19 @@ def _train_and_evaluate(
     initial = evaluate(ready.strategy, ready.scenario.test, **LOADER)
     shared = place_of(run, ready.settings, scratch)
     matrix, validation_matrix = _fill_matrices(ready, shared)
-    curves = ready.recorder.curves
     return {
-        "metrics": own_metrics(matrix, initial, curves),
         "accuracy_matrix": matrix,
         "validation_matrix": validation_matrix,
         "initial_accuracy": list(initial),
-        "curves": curves,
+        "curves": ready.recorder.curves,
         "cost": ready.costs.result(ready.plugin, ready.scenario.model),
         "probes": {name: probe.result(ready.strategy) for name, probe in ready.probes.items()},
     }
 
 
-_NO_SETTINGS = {"name", "fingerprints", "plugin"}
-"""What a spec holds of a scenario beside its settings."""
-
-
-def scenario_settings(spec: dict[str, Any]) -> ScenarioSettings:
+def scenario_settings(spec: Spec) -> ScenarioSettings:
     """Return the checked settings of the scenario that a run's spec describes."""
-    values = {k: v for k, v in spec["scenario"].items() if k not in _NO_SETTINGS}
-    return FAMILIES[values["family"]].model_validate(values)
+    return FAMILIES[spec.scenario.family].model_validate(spec.scenario.settings)
 
 
 _Matrix = list[list[float | None]]
@@ -214,7 +208,7 @@ def _fill_matrices(ready: Prepared, shared: Path | None) -> tuple[_Matrix, _Matr
 
 
 def _trains_at_once(run: Run) -> bool:
-    kind: str = run.spec["strategy"]["strategy"]
+    kind = run.spec.strategy.kind
     if kind.startswith(AVALANCHE):
         return avalanche_strategies.trains_at_once(kind)
     return kind == "joint"
@@ -222,8 +216,7 @@ def _trains_at_once(run: Run) -> bool:
 
 def _strategy_class(run: Run) -> tuple[type[Any], dict[str, Any]]:
     """Return the class of the strategy under test, and its arguments."""
-    kind: str = run.spec["strategy"]["strategy"]
-    settings: dict[str, Any] = run.spec["strategy"]["settings"]
+    kind, settings = run.spec.strategy.kind, dict(run.spec.strategy.settings)
     if kind.startswith(AVALANCHE):
         return avalanche_strategies.find(kind), settings["arguments"]
     entry = STRATEGIES[kind]
@@ -257,7 +250,7 @@ def _make_strategy(
             optimizer=optimizer,
             batch_size=settings.batch_size,
             most_epochs=max(steps),
-            device=run.spec["device"],
+            device=run.spec.device,
             plugins=[*plugins, StepLimit(steps)],
         )
     return InMemoryTraining(
@@ -270,6 +263,6 @@ def _make_strategy(
             (derive(run.seed, "global", 2 * i + 1), derive(run.seed, "global", 2 * i + 2))
             for i in range(len(steps))
         ],
-        device=run.spec["device"],
+        device=run.spec.device,
         plugins=plugins,
     )

@@ -5,8 +5,6 @@ A suite is scenarios x strategies x strengths x seeds. Importing this needs no t
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,6 +16,7 @@ from benchmark.data.catalog import fingerprint
 from benchmark.errors import UserError
 from benchmark.plugins import digest_of
 from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.spec import ScenarioSpec, Spec, StrategySpec
 from benchmark.suite_file import Source
 from strategies.settings import StrategySettings
 
@@ -64,7 +63,7 @@ class Run:
         strategy: Name of the strategy in the suite.
         strength: The strategy's dial, ``None`` where it has none.
         seed: The run's seed.
-        spec: Everything that decides the result, as plain data.
+        spec: Everything that decides the result.
     """
 
     key: str
@@ -73,7 +72,7 @@ class Run:
     strategy: str
     strength: float | None
     seed: int
-    spec: dict[str, Any]
+    spec: Spec
 
     def cell(self) -> dict[str, Any]:
         """Return the fields that a record of this run takes over."""
@@ -147,31 +146,23 @@ class Suite:
         device: str,
         prints: Mapping[str, str],
     ) -> Run:
-        spec = {
-            "scenario": {
-                "name": label,
-                **scenario.model_dump(mode="json"),
-                "fingerprints": {name: prints[name] for name in sorted(scenario.data_sets())},
-                **_plugin("scenario", scenario.family),
-            },
-            "strategy": {
-                "name": strategy.name,
-                "strategy": strategy.kind,
-                "settings": strategy.settings.model_dump(mode="json", exclude={"strength", "seed"}),
-                **_plugin("strategy", strategy.kind),
-            },
-            "strength": strength,
-            "seed": seed,
-            "device": device,
-            "results_version": RESULTS_VERSION,
-            **({"probes": list(self.probes)} if self.probes else {}),
-        }
-        canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-        key = hashlib.sha256(canonical.encode()).hexdigest()[:16]
-        return Run(key, self.name, label, strategy.name, strength, seed, spec)
-
-
-def _plugin(kind: str, name: str) -> dict[str, str]:
-    """What stands in a run's spec of the plugin that adds its strategy or scenario, if one does."""
-    digest = digest_of(kind, name)
-    return {} if digest is None else {"plugin": digest}
+        spec = Spec.of(
+            ScenarioSpec(
+                label,
+                scenario.model_dump(mode="json"),
+                {name: prints[name] for name in sorted(scenario.data_sets())},
+                digest_of("scenario", scenario.family),
+            ),
+            StrategySpec(
+                strategy.name,
+                strategy.kind,
+                strategy.settings.model_dump(mode="json", exclude={"strength", "seed"}),
+                digest_of("strategy", strategy.kind),
+            ),
+            strength=strength,
+            seed=seed,
+            device=device,
+            results_version=RESULTS_VERSION,
+            probes=self.probes,
+        )
+        return Run(spec.key(), self.name, label, strategy.name, strength, seed, spec)

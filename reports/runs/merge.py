@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmark.archive import read_runs
 from benchmark.errors import UserError
 from benchmark.metrics import FINETUNE_FORGETTING, NEEDS_REFERENCE, Matrix, paired_metrics
-from benchmark.store import Record, pairing
+from benchmark.store import Record
 
 _MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves")
 

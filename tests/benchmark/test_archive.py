@@ -10,6 +10,8 @@ from benchmark import archive as module
 from benchmark.archive import archive, is_archive, is_marked, read_archive, read_runs
 from benchmark.cli import main
 from benchmark.errors import UserError
+from benchmark.failure import Failure
+from benchmark.spec import Spec
 from benchmark.store import Record, Store
 
 pa = pytest.importorskip("pyarrow")
@@ -18,7 +20,7 @@ parquet = pytest.importorskip("pyarrow.parquet")
 
 def run(key, strategy="wpl", **changes):
     rng = random.Random(key)
-    numbers = [rng.random() * 10.0 ** rng.randint(-300, 300) for _ in range(50)]
+    numbers = [rng.random() * 10.0 ** rng.randint(-300, 0) for _ in range(50)]
     values = {
         "key": key,
         "suite": "suite",
@@ -27,9 +29,7 @@ def run(key, strategy="wpl", **changes):
         "strength": rng.random(),
         "seed": 0,
         "status": "done",
-        "error": None,
-        "spec": {"scenario": {"name": "s"}, "strategy": {"strategy": strategy}, "seed": 0},
-        "metrics": {"forgetting": rng.random(), "plasticity": None},
+        "spec": Spec({"scenario": {"name": "s"}, "strategy": {"strategy": strategy}, "seed": 0}),
         "accuracy_matrix": [[rng.random(), 0.1], [rng.random(), rng.random()]],
         "curves": [{"model": 0, "steps": [*range(50)], "accuracy": [numbers]}],
         "probes": {"refit": {"rows": [{"after": 0.1 + 0.2, "least": 5e-324}]}},
@@ -43,7 +43,8 @@ def run(key, strategy="wpl", **changes):
 
 @pytest.fixture
 def store(tmp_path):
-    failed = run("c", status="failed", error="diverged:\n  step 3", accuracy_matrix=[], curves=[])
+    failure = Failure.told("diverged:\n  step 3")
+    failed = run("c", status="failed", failure=failure, accuracy_matrix=[], curves=[])
     with Store(tmp_path / "runs.db", create=True) as made:
         for each in (run("a"), run("b", "finetune", strength=None), failed):
             made.put(each)
@@ -122,7 +123,7 @@ def test_a_file_that_is_none_of_ours(tmp_path):
 def test_one_of_a_newer_version(tmp_path):
     path = foreign(tmp_path / "a.parquet", {module._MARK: "7"})
     assert is_marked(path)
-    with pytest.raises(UserError, match=r"archive format 7, this one reads 1.; upgrade"):
+    with pytest.raises(UserError, match=r"archive format 7, this one reads 2.; upgrade"):
         read_archive(path)
 
 
@@ -206,7 +207,7 @@ def test_what_cannot_work_is_said(store, tmp_path, monkeypatch, capsys, argument
     monkeypatch.chdir(tmp_path)
     Store(tmp_path / "empty.db", create=True).close()
     with Store(tmp_path / "other.db", create=True) as made:
-        made.put(run("a", metrics={"forgetting": 0.123}))
+        made.put(run("a", accuracy_matrix=[[0.9, 0.1], [0.8, 0.9]]))
     assert command("archive", *arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "a.parquet").exists()
