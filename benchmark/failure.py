@@ -81,9 +81,10 @@ class Failure:
         """
         if not data:
             return cls.told(message or "no message")
-        kind, text, traceback = (data.get(name) for name in ("kind", "message", "traceback"))
-        if not isinstance(text, str) or not isinstance(traceback, str):
-            raise ValueError("a failure has a message and a traceback")
+        values = [data.get(name) for name in ("kind", "message", "traceback")]
+        if not all(isinstance(value, str) for value in values):
+            raise ValueError("a failure has a kind, a message and a traceback")
+        kind, text, traceback = map(str, values)
         return cls(FailureKind(kind), text, traceback)
 
     def to_json(self) -> dict[str, str]:

@@ -42,7 +42,9 @@ class ScenarioSpec:
         family: str = self.settings["family"]
         return family
 
-    def _data(self) -> dict[str, Any]:
+    @property
+    def data(self) -> dict[str, Any]:
+        """All of it, as it is stored."""
         data = {"name": self.name, **self.settings, "fingerprints": {**self.fingerprints}}
         return data if self.plugin is None else data | {"plugin": self.plugin}
 
@@ -63,7 +65,9 @@ class StrategySpec:
     settings: Mapping[str, Any]
     plugin: str | None = None
 
-    def _data(self) -> dict[str, Any]:
+    @property
+    def data(self) -> dict[str, Any]:
+        """All of it, as it is stored."""
         data = {"name": self.name, "strategy": self.kind, "settings": {**self.settings}}
         return data if self.plugin is None else data | {"plugin": self.plugin}
 
@@ -114,8 +118,8 @@ class Spec:
             probes: What the run records of its inside. They change no result, but what is stored.
         """
         return cls({
-            "scenario": scenario._data(),
-            "strategy": strategy._data(),
+            "scenario": scenario.data,
+            "strategy": strategy.data,
             "strength": strength,
             "seed": seed,
             "device": device,

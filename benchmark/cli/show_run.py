@@ -16,7 +16,8 @@ from benchmark.cli.progress import describe
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS
 from benchmark.record import Record
-from reports.formatting import NOTHING, duration, percent, quantity, several
+from reports.wording.numbers import NOTHING, percent, quantity
+from reports.wording.words import duration, several
 
 _MOST_ROWS = 20
 """Of what a probe saw, and of moments; ``--json`` has all."""

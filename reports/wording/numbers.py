@@ -94,7 +94,7 @@ def strength_text(strength: float) -> str:
 
 def measured(metric: Metric) -> Callable[[float | None], str]:
     """Return what writes a value of a metric, without its unit; a dash for ``None``."""
-    return partial(percent, signed=metric.signed) if metric.is_percentage else _plain
+    return partial(percent if metric.is_percentage else _plain, signed=metric.signed)
 
 
 def quantity(metric: Metric, value: float | None) -> str:
@@ -103,5 +103,8 @@ def quantity(metric: Metric, value: float | None) -> str:
     return text if value is None or not metric.unit else f"{text}{_SPACE}{metric.unit}"
 
 
-def _plain(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+def _plain(value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return NOTHING
+    text = f"{value:{'+' if signed and value else ''}.4g}"
+    return text.replace("-", "\N{MINUS SIGN}")

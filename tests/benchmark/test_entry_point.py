@@ -13,6 +13,7 @@ import benchmark
 from benchmark import UserError, load_suite, open_store, run_suite
 from benchmark.archive import archive
 from benchmark.cli import main
+from benchmark.failure import Failure
 from benchmark.metrics import METRICS
 from benchmark.results import Results
 from benchmark.store import Store

@@ -8,6 +8,7 @@ import pytest
 from figure_checks import check, laid_out, marks, ordered
 from rich_store import LONG, PULLED
 
+from benchmark.spec import Spec
 from reports.analysis.quantities import QUANTITIES
 from reports.analysis.variants import Catalog
 from reports.figures.growth import PANELS
@@ -22,7 +23,7 @@ STRENGTHS = (0.0, 0.5, 1.0, 10.0, 1e2, 1e3, 1e4, 1e8)
 
 @pytest.fixture(scope="module")
 def album(rich):
-    kinds = [record.spec["strategy"]["strategy"] for record in rich]
+    kinds = [record.spec.strategy.kind for record in rich]
     album = Album(PurePosixPath("figures"))
     paper = IllustratedStudy(rich, Catalog.of("paper", group(rich)), kinds, album)
     read_off = {"model": 1, "variant": "wpl@1", "steps": [0, 400], "accuracy": [9, 100]}
@@ -174,8 +175,8 @@ def test_lines_of_a_figure_look_different(rich):
     shown = {f"wpl@{s:g}": own["wpl", s] for s in (1.0, 1e3, 1e6)}
     shown |= {"wpl@chosen": own["wpl", 1e3]}
     for copy in range(3):
-        runs = [replace(run, strategy=f"copy{copy}", spec={**run.spec, "strategy": {
-            **run.spec["strategy"], "name": f"copy{copy}"}})
+        runs = [replace(run, strategy=f"copy{copy}", spec=Spec({**run.spec.data, "strategy": {
+            **run.spec.strategy.data, "name": f"copy{copy}"}}))
             for cell in shown.values() for run in cell.done]  # fmt: skip
         shown |= {f"copy{copy}@chosen": group(runs)[0]}
     looks = Looks(["wpl", "finetune"]).of(shown)
