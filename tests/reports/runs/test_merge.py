@@ -7,7 +7,7 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.failure import Failure
-from benchmark.metrics.formulas import forgetting_reduction, plasticity
+from benchmark.metrics import forgetting_reduction, plasticity
 from benchmark.store import Store
 from reports.runs.cells import group
 from reports.runs.merge import merge, read_stores, store_names
