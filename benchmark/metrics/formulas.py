@@ -14,10 +14,12 @@ No function here needs torch.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from math import isnan
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # numpy is imported where a metric is computed, not where one is named
+    import numpy as np
+    from numpy.typing import NDArray
 
 Matrix = Sequence[Sequence[float | None]]
 Curves = Sequence[dict[str, Any]]
@@ -38,7 +40,7 @@ def stability(matrix: Matrix) -> float | None:
 
 def learning_accuracy(matrix: Matrix) -> float | None:
     """Mean accuracy of each new model when it has just learned: ``mean_{i>=1} R[i][i]``."""
-    return _mean(np.diag(_array(matrix))[1:])
+    return _mean(_array(matrix).diagonal()[1:])
 
 
 def forgetting(matrix: Matrix) -> float | None:
@@ -57,7 +59,7 @@ def forgetting_by_model(matrix: Matrix) -> NDArray[np.float64]:
     """What ``forgetting`` is the mean of: one value for each earlier model, NaN if undefined."""
     r = _array(matrix)
     last = len(r) - 1
-    return np.array([r[j:last, j].max() - r[last, j] for j in range(last)])
+    return _array([r[j:last, j].max() - r[last, j] for j in range(last)])
 
 
 def backward_transfer(matrix: Matrix) -> float | None:
@@ -66,14 +68,13 @@ def backward_transfer(matrix: Matrix) -> float | None:
     ``mean_{j<T-1} ( R[T-1][j] - R[j][j] )``.
     """
     r = _array(matrix)
-    return _mean(r[-1, :-1] - np.diag(r)[:-1])
+    return _mean(r[-1, :-1] - r.diagonal()[:-1])
 
 
 def forward_transfer(matrix: Matrix, initial: Sequence[float | None]) -> float | None:
     """Mean gain of a model by what was trained before it: ``mean_{i>=1} ( R[i-1][i] - b[i] )``."""
     r = _array(matrix)
-    b = np.array(initial, dtype=float)
-    return _mean(np.diag(r, k=1) - b[1:])
+    return _mean(r.diagonal(1) - _array(initial)[1:])
 
 
 def minimum_accuracy(matrix: Matrix, curves: Curves) -> float | None:
@@ -84,11 +85,11 @@ def minimum_accuracy(matrix: Matrix, curves: Curves) -> float | None:
     ``None`` where one of these values is not known; a curve without points adds none.
     """
     r = _array(matrix)
-    lowest = np.array([r[j:, j].min() for j in range(len(r) - 1)])
+    lowest = _array([r[j:, j].min() for j in range(len(r) - 1)])
     for curve in curves:
         for j, values in enumerate(curve["accuracy"][: curve["model"]]):
             # NumPy's minimum hands NaN on wherever it stands, Python's does not.
-            lowest[j] = np.min(_array(values), initial=lowest[j])
+            lowest[j] = _array(values).min(initial=lowest[j])
     return _mean(lowest)
 
 
@@ -100,7 +101,7 @@ def worst_case_accuracy(matrix: Matrix, curves: Curves) -> float | None:
     """
     r = _array(matrix)
     lowest, share = minimum_accuracy(matrix, curves), 1 / len(r)
-    if lowest is None or np.isnan(r[-1, -1]):
+    if lowest is None or isnan(r[-1, -1]):
         return None
     return float(share * r[-1, -1] + (1 - share) * lowest)
 
@@ -134,7 +135,7 @@ def plasticity(matrix: Matrix, alone: Matrix) -> float | None:
         alone: Accuracy matrix of the strategy ``independent`` with the same scenario and
             seed: each model trained by itself from the same initial weights on the same batches.
     """
-    return _mean((np.diag(_array(matrix)) - np.diag(_array(alone)))[1:])
+    return _mean((_array(matrix).diagonal() - _array(alone).diagonal())[1:])
 
 
 def intransigence(matrix: Matrix, joint: Matrix) -> float | None:
@@ -146,7 +147,7 @@ def intransigence(matrix: Matrix, joint: Matrix) -> float | None:
         matrix: Accuracy matrix of the run.
         joint: Accuracy matrix of the strategy ``joint`` with the same scenario and seed.
     """
-    return _mean((_array(joint)[-1] - np.diag(_array(matrix)))[1:])
+    return _mean((_array(joint)[-1] - _array(matrix).diagonal())[1:])
 
 
 def forgetting_of_reference(matrix: Matrix, reference: Matrix) -> float | None:
@@ -160,11 +161,14 @@ def forgetting_of_reference(matrix: Matrix, reference: Matrix) -> float | None:
 
 
 def _array(values: Matrix | Sequence[float | None]) -> NDArray[np.float64]:
+    import numpy as np
+
     return np.array(values, dtype=float)  # None becomes NaN
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
     """Mean that is undefined where it has no terms or an undefined one."""
-    if values.size == 0 or np.isnan(values).any():
+    if values.size == 0:
         return None
-    return float(values.mean())
+    mean = float(values.mean())
+    return None if isnan(mean) else mean
