@@ -10,7 +10,7 @@ from benchmark import archive as module
 from benchmark.archive import archive, is_archive, is_marked, read_archive, read_runs
 from benchmark.cli import main
 from benchmark.errors import UserError
-from benchmark.failure import Failure
+from benchmark.failure import Failure, FailureKind
 from benchmark.spec import Spec
 from benchmark.store import Record, Store
 
@@ -67,6 +67,32 @@ def test_every_run_comes_back_to_the_last_bit(store, packed):
     records = read_runs(store)
     assert read_runs(packed) == records
     assert repr(read_runs(packed)) == repr(records)  # the order of keys, too
+
+
+def test_an_archive_of_version_1_is_read(packed):
+    table = parquet.read_table(packed).drop_columns(["failure", "moments"])
+    parquet.write_table(table.replace_schema_metadata({module._MARK: "1"}), packed)
+    *_, failed = read_archive(packed)
+    assert failed.failure == Failure(FailureKind.ERROR, "diverged:\n  step 3", "")
+    assert {tuple(run.moments) for run in read_archive(packed)} == {()}
+
+
+def test_one_of_this_version_needs_all_its_columns(packed):
+    parquet.write_table(parquet.read_table(packed).drop_columns(["failure"]), packed)
+    with pytest.raises(UserError, match="columns are missing"):
+        read_archive(packed)
+
+
+def test_failures_and_moments_come_back(tmp_path):
+    failure = Failure(FailureKind.KILLED, "killed", "Traceback")
+    runs = [
+        run("a", moments=[{"visit": 1, "steps": 5, "accuracy": [0.1, None]}]),
+        run("b", status="failed", failure=failure),
+    ]
+    (tmp_path / "r.parquet").write_bytes(archive(runs))
+    assert [(r.failure, r.moments) for r in read_archive(tmp_path / "r.parquet")] == [
+        (r.failure, r.moments) for r in runs
+    ]
 
 
 def test_the_same_runs_give_the_same_bytes(store, packed):

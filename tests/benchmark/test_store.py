@@ -372,6 +372,27 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
     assert broken.failure == Failure(FailureKind.ERROR, "no memory")
 
 
+VERSION_2 = f"{VERSION_1}{_UPGRADES[1]}; PRAGMA user_version = 2;"
+
+
+def test_a_store_of_version_2_is_read_as_it_is_and_then_brought_up_to_date(tmp_path):
+    path = tmp_path / "two.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(VERSION_2)
+    connection.execute("UPDATE runs SET error = 'DivergedError: NaN' WHERE key = 'broken'")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    diverged = Failure(FailureKind.DIVERGED, "DivergedError: NaN")
+    with Store(path) as opened:
+        assert [run.failure for run in opened.records()] == [diverged, None]
+    assert path.read_bytes() == before
+    _, rows = raw(path)
+    with Store(path, create=True) as opened:
+        assert [run.failure for run in opened.records()] == [diverged, None]
+    assert raw(path) == (3, [(*row, "{}", "[]") for row in rows])
+
+
 def test_a_store_of_version_1_is_read_as_it_is(old):
     before = old.read_bytes()
     with Store(old) as opened:

@@ -9,7 +9,7 @@ from figure_checks import check, laid_out, marks, ordered
 from rich_store import LONG, PULLED
 
 from benchmark.spec import Spec
-from reports.analysis.quantities import QUANTITIES
+from reports.analysis.quantities import quantity_named
 from reports.analysis.variants import Catalog
 from reports.figures.growth import PANELS
 from reports.figures.looks import Looks
@@ -125,7 +125,7 @@ def test_lines_show_every_mean_at_its_place(figures, name):
     ):
         known = frame.dropna(subset=["mean"])
         assert len(ax.containers) == known["line"].nunique()
-        scale = QUANTITIES[quantity].scale
+        scale = quantity_named(quantity).scale
         for bars, (_, own) in zip(ax.containers, known.groupby("line", sort=False), strict=True):
             assert bars.lines[0].get_xydata() == pytest.approx(
                 np.column_stack([own["x"], scale * own["mean"]])
