@@ -7,8 +7,8 @@ import pickle
 import pytest
 
 from benchmark.spec import ScenarioSpec, Spec, StrategySpec
-from benchmark.suite_loading import load_suite
 from benchmark.suite_file import shipped_suites
+from benchmark.suite_loading import load_suite
 
 KEYS = {
     "paper/applications": (120, "51cecf99fd50e6bf"),
