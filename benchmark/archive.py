@@ -1,9 +1,9 @@
 """Runs as one Parquet file, to be handed on and read.
 
 A row is a run. Its plain columns have their types; the others of ``store.Record`` are JSON, which
-gives every number back to the last bit; ``metric.NAME`` repeats the metrics as columns of numbers,
-for readers who have pandas and not Palimpsest. The same runs give the same bytes, with the same
-version of pyarrow.
+gives every number back to the last bit; ``metric.NAME`` has the metrics as columns of numbers, for
+readers who have pandas and not Palimpsest, which computes them from the rest. The same runs give
+the same bytes, with the same version of pyarrow.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.metrics import FINETUNE_FORGETTING, METRICS
-from benchmark.store import COLUMNS, JSON_COLUMNS, Record, Store, is_whole
+from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
+from benchmark.store import Store
 
-ARCHIVE_VERSION = 1
+ARCHIVE_VERSION = 2
+
+_ADDED = {1: (), 2: ("failure", "moments")}
+"""The columns that a version has and the one before has not."""
 
 MAGIC = b"PAR1"
 """How every Parquet file begins and ends."""
@@ -61,7 +64,7 @@ def is_marked(path: Path) -> bool:
 
 
 def read_runs(path: Path) -> list[Record]:
-    """Return the runs of a store or of an archive, in a stable order, their metrics complete.
+    """Return the runs of a store or of an archive, in a stable order.
 
     Args:
         path: A results database, or what ``palimpsest archive`` made of some.
@@ -90,7 +93,8 @@ def read_archive(path: Path) -> list[Record]:
         with path.open("rb") as source:
             file = parquet.ParquetFile(source, page_checksum_verification=True)
             _check(path, file.schema_arrow)
-            rows = file.read(columns=list(COLUMNS)).to_pylist()
+            there = [name for name in COLUMNS if name in file.schema_arrow.names]
+            rows = file.read(columns=there).to_pylist()
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: there is no archive here; 'palimpsest archive --store STORE --output {path}' "
@@ -99,14 +103,14 @@ def read_archive(path: Path) -> list[Record]:
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise _damaged(path, reason) from error
-    return [_record(path, row) for row in rows]
+    return with_references([_record(path, row) for row in rows])
 
 
 def archive(records: Sequence[Record]) -> bytes:
     """Return the content of a Parquet file that holds runs.
 
     Args:
-        records: The runs, their metrics complete; the file has them in this order.
+        records: The runs; the file has them in this order.
 
     Raises:
         ValueError: One holds a number that is not finite, where it should have none.
@@ -115,8 +119,8 @@ def archive(records: Sequence[Record]) -> bytes:
     from pyarrow import parquet
 
     schema = _schema(dict.fromkeys(name for record in records for name in record.metrics))
-    columns = [[_value(record, name) for record in records] for name in schema.names]
-    arrays = [pa.array(own, field.type) for own, field in zip(columns, schema, strict=True)]
+    rows = [_row(record) for record in records]
+    arrays = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
     table = pa.Table.from_arrays(arrays, schema=schema)
     buffer = BytesIO()
     parquet.write_table(
@@ -162,11 +166,9 @@ def _schema(metrics: Iterable[str] = ()) -> Any:
     return pa.schema(columns, {_MARK: str(ARCHIVE_VERSION)})
 
 
-def _value(record: Record, column: str) -> Any:
-    if column.startswith(_METRIC):
-        return record.metrics.get(column.removeprefix(_METRIC))
-    value = getattr(record, column)
-    return json.dumps(value, allow_nan=False) if column in JSON_COLUMNS else value
+def _row(record: Record) -> dict[str, Any]:
+    metrics = {f"{_METRIC}{name}": value for name, value in record.metrics.items()}
+    return columns_of(record) | metrics
 
 
 def _check(path: Path, schema: Any) -> None:
@@ -176,24 +178,27 @@ def _check(path: Path, schema: Any) -> None:
         raise UserError(
             f"{path}: a Parquet file, but none of 'palimpsest archive'; name another one"
         )
-    if version.isdigit() and int(version) > ARCHIVE_VERSION:
+    if not version.isdigit():
+        raise _damaged(path, "its version is no number")
+    if int(version) > ARCHIVE_VERSION:
         raise UserError(
             f"{path}: written by a newer Palimpsest (archive format {int(version)}, this one reads "
             f"{ARCHIVE_VERSION}); upgrade palimpsest-bench"
         )
-    if any(field not in schema for field in _schema()):
+    later = {name for v, names in _ADDED.items() if v > int(version) for name in names}
+    if any(field not in schema for field in _schema() if field.name not in later):
         raise _damaged(path, "columns are missing")
 
 
 def _record(path: Path, row: dict[str, Any]) -> Record:
     try:
-        run = row | {name: json.loads(row[name]) for name in JSON_COLUMNS}
+        parsed = {
+            name: json.loads(row[name]) if name in row else kind()
+            for name, kind in JSON_COLUMNS.items()
+        }
+        return record_of(row | parsed)
     except (TypeError, ValueError) as error:
         raise _damaged(path, f"run {row['key']!r}") from error
-    if not is_whole(run):
-        raise _damaged(path, f"run {row['key']!r}")
-    metrics = dict.fromkeys((*METRICS, FINETUNE_FORGETTING)) | run["metrics"]
-    return Record(**run | {"metrics": metrics})
 
 
 def _damaged(path: Path, reason: str) -> UserError:

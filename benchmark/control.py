@@ -10,10 +10,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor
 
 from benchmark.evaluation import evaluate
-
-
-class DivergedError(Exception):
-    """The loss or a parameter is no longer a finite number."""
+from benchmark.failure import DivergedError
 
 
 class Warmup(SupervisedPlugin):

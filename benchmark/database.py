@@ -40,6 +40,7 @@ CREATE TABLE runs (
     versions          TEXT NOT NULL,
     cost              TEXT NOT NULL DEFAULT '{}',
     probes            TEXT NOT NULL DEFAULT '{}',
+    failure           TEXT NOT NULL DEFAULT '{}',
     moments           TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
@@ -50,9 +51,12 @@ _UPGRADES = {
 ALTER TABLE runs ADD COLUMN cost TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN probes TEXT NOT NULL DEFAULT '{}';
 """,
-    2: "ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';",
+    2: """
+ALTER TABLE runs ADD COLUMN failure TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';
+""",
 }
-"""What turns a store of one version into one of the next; new columns begin as ``{}``."""
+"""What turns a store of one version into one of the next; new columns begin empty."""
 
 DAMAGED = (
     "the store is damaged",

@@ -37,7 +37,7 @@ def estimate(todo: Sequence[Run], known: Sequence[Record], workers: int) -> str:
 
 
 def _guess(run: Run) -> float:
-    scenario = run.spec["scenario"]
+    scenario = run.spec.scenario.settings
     models = scenario.get("models") or scenario.get("experiences") or 2
     samples = scenario["samples"] or _TRAINING_SAMPLES.get(scenario["data"], _OTHER_SAMPLES)
     passes = 1 if scenario["family"] == "split" else models

@@ -43,7 +43,7 @@ _TEXTS = {*_CELL, "error", "device"} - {"strength", "seed"}
 def _cell(record: Record) -> dict[str, Any]:
     """What a run is."""
     values = {name: getattr(record, name) for name in _CELL if name != "kind"}
-    return {name: values.get(name, record.spec["strategy"]["strategy"]) for name in _CELL}
+    return {name: values.get(name, record.spec.strategy.kind) for name in _CELL}
 
 
 def _run(record: Record) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _run(record: Record) -> dict[str, Any]:
         "steps": _total(cost.get("steps")),
         "peak_memory": record.peak_memory,
         "state_bytes": cost.get("state_bytes"),
-        "device": record.spec.get("device"),
+        "device": record.spec.device,
     }
 
 

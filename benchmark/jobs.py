@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from benchmark.suite import Run
@@ -29,8 +28,7 @@ def jobs_of(runs: Iterable[Run]) -> list[Job]:
 
 def _training(run: Run) -> str:
     """Everything that decides a run's training, as text."""
-    entry = STRATEGIES.get(run.spec["strategy"]["strategy"])
+    entry = STRATEGIES.get(run.spec.strategy.kind)
     if entry is None or entry.dial is None or not entry.dial.after_training:
         return run.key
-    others = {name: value for name, value in run.spec.items() if name != "strength"}
-    return json.dumps(others, sort_keys=True)
+    return run.spec.without("strength").key()

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from benchmark.evaluation import LOADER, CurveRecorder, evaluate
-from benchmark.metrics import own_metrics
 from benchmark.scenarios.scenario import Scenario
 from benchmark.scenarios.settings import Curve
 from benchmark.schedule import Schedule, Visit
@@ -104,14 +103,11 @@ class Measurement:
 
     def result(self) -> dict[str, Any]:
         """Return what a record keeps of it."""
-        curves = self.recorder.curves
-        matrix = self._test
         return {
-            "metrics": own_metrics(matrix, self._initial, curves) if matrix else {},
-            "accuracy_matrix": matrix,
+            "accuracy_matrix": self._test,
             "validation_matrix": self._validation,
             "initial_accuracy": list(self._initial),
-            "curves": curves,
+            "curves": self.recorder.curves,
             "moments": self._moments,
         }
 

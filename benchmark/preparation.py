@@ -22,6 +22,7 @@ from benchmark.scenarios.scenario import Scenario
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.schedule import Schedule, in_turn
 from benchmark.seeding import derive
+from benchmark.spec import Spec
 from benchmark.suite import AVALANCHE, Run
 from benchmark.training import InMemoryTraining
 from strategies.hooks import Optimizes
@@ -74,7 +75,7 @@ def prepare(
         UserError: The settings do not fit the data.
     """
     settings = scenario_settings(run.spec)
-    device: str = run.spec["device"]
+    device = run.spec.device
     seed_generators(derive(run.seed, "global"))
     scenario = settings.build(run.seed, root, device)
     scenario.model.to(device)
@@ -100,26 +101,20 @@ def prepare(
     strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps)
     costs = Costs(scenario.model, len(models), schedule.order == "at once", watch, meter)
     strategy.plugins.append(costs)
-    kind: str = run.spec["strategy"]["strategy"]
-    subject = Subject(scenario, kind, plugin, schedule.unordered, run.seed)
-    probes = attach(run.spec.get("probes", ()), subject, strategy)
+    subject = Subject(scenario, run.spec.strategy.kind, plugin, schedule.unordered, run.seed)
+    probes = attach(run.spec.probes, subject, strategy)
     return Prepared(settings, scenario, schedule, strategy, plugin, measurements, costs, probes)
 
 
-_NO_SETTINGS = {"name", "fingerprints", "plugin"}
-"""What a spec holds of a scenario beside its settings."""
-
-
-def scenario_settings(spec: dict[str, Any]) -> ScenarioSettings:
+def scenario_settings(spec: Spec) -> ScenarioSettings:
     """Return the checked settings of the scenario that a run's spec describes."""
-    values = {k: v for k, v in spec["scenario"].items() if k not in _NO_SETTINGS}
-    return FAMILIES[values["family"]].model_validate(values)
+    return FAMILIES[spec.scenario.family].model_validate(spec.scenario.settings)
 
 
 def _schedule(run: Run, scenario: Scenario) -> Schedule:
     """The scenario's own schedule or its models in turn, unless the strategy trains at once."""
     schedule = scenario.schedule or in_turn(scenario.steps)
-    kind: str = run.spec["strategy"]["strategy"]
+    kind = run.spec.strategy.kind
     if kind.startswith(AVALANCHE):
         at_once = avalanche_strategies.trains_at_once(kind)
     else:
@@ -148,8 +143,7 @@ def _model_optimizers(settings: ScenarioSettings, models: range, plugin: Any) ->
 
 def _strategy_class(run: Run) -> tuple[type[Any], dict[str, Any]]:
     """Return the class of the strategy under test, and its arguments."""
-    kind: str = run.spec["strategy"]["strategy"]
-    settings: dict[str, Any] = run.spec["strategy"]["settings"]
+    kind, settings = run.spec.strategy.kind, dict(run.spec.strategy.settings)
     if kind.startswith(AVALANCHE):
         return avalanche_strategies.find(kind), settings["arguments"]
     entry = STRATEGIES[kind]
@@ -183,7 +177,7 @@ def _make_strategy(
             optimizer=optimizer,
             batch_size=settings.batch_size,
             most_epochs=max(steps),
-            device=run.spec["device"],
+            device=run.spec.device,
             plugins=[*plugins, StepLimit(steps)],
             loss=scenario.loss,
         )
@@ -197,7 +191,7 @@ def _make_strategy(
             (derive(run.seed, "global", 2 * i + 1), derive(run.seed, "global", 2 * i + 2))
             for i in range(len(steps))
         ],
-        device=run.spec["device"],
+        device=run.spec.device,
         plugins=plugins,
         loss=scenario.loss,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.archive import read_runs
+from benchmark.plugins import load_metrics
 from benchmark.store import Record
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ class Results:
 
     Attributes:
         path: The results database or archive that they are from.
-        records: One per run, in a stable order, their metrics complete.
+        records: One per run, in a stable order.
     """
 
     path: Path
@@ -60,10 +61,13 @@ class Results:
 def open_store(path: Path | str) -> Results:
     """Read all runs of a results database, or of an archive (``palimpsest archive``).
 
+    Metrics that installed packages announce are there as well.
+
     Args:
         path: The file; it stays as it is.
 
     Raises:
         UserError: It is missing, damaged, no store, or of a newer version.
     """
+    load_metrics()
     return Results(Path(path), tuple(read_runs(Path(path))))

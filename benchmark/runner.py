@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.cost import peak_memory, reset_peak_memory
+from benchmark.failure import Failure
 from benchmark.first_model.storage import place_of
 from benchmark.first_model.takeover import train_or_take_over
 from benchmark.jobs import Job
@@ -38,7 +39,7 @@ def execute_job(
         The finished runs in their order, ``done`` or ``failed``; time is divided evenly.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
-    device: str = runs[0].spec["device"]
+    device = runs[0].spec.device
     reset_peak_memory(device)
     try:
         outcomes = _train_and_evaluate(runs, root, scratch, progress)
@@ -66,7 +67,7 @@ def execute(
 
 
 def _failed(error: Exception) -> dict[str, Any]:
-    return {"status": "failed", "error": f"{type(error).__name__}: {error}"}
+    return {"status": "failed", "failure": Failure.of(error)}
 
 
 def _train_and_evaluate(
@@ -92,7 +93,7 @@ def _train_and_evaluate(
     except Exception as error:  # of the training, or the last run's that was left
         return [_failed(found.error or error) for found in ready.measurements]
     return [
-        {"status": "done", "error": None, **found.result(), **common}
+        {"status": "done", **found.result(), **common}
         if found.error is None
         else _failed(found.error)
         for found in ready.measurements

@@ -5,8 +5,6 @@ A suite is scenarios x strategies x values of their dials x seeds. Importing thi
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -18,6 +16,7 @@ from benchmark.data.catalog import fingerprint
 from benchmark.errors import UserError
 from benchmark.plugins import digest_of
 from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.spec import ScenarioSpec, Spec, StrategySpec
 from benchmark.suite_file import Source
 from strategies.dial import STRENGTH, Dial
 from strategies.settings import StrategySettings
@@ -67,7 +66,7 @@ class Run:
         strategy: Name of the strategy in the suite.
         strength: The value of the strategy's dial, ``None`` where it has none.
         seed: The run's seed.
-        spec: Everything that decides the result, as plain data.
+        spec: Everything that decides the result.
     """
 
     key: str
@@ -76,7 +75,7 @@ class Run:
     strategy: str
     strength: float | None
     seed: int
-    spec: dict[str, Any]
+    spec: Spec
 
     def cell(self) -> dict[str, Any]:
         """Return the fields that a record of this run takes over."""
@@ -150,43 +149,25 @@ class Suite:
         device: str,
         prints: Mapping[str, str],
     ) -> Run:
-        spec = {
-            "scenario": {
-                "name": label,
-                **scenario.model_dump(mode="json"),
-                "fingerprints": {name: prints[name] for name in sorted(scenario.data_sets())},
-                **_plugin("scenario", scenario.family),
-            },
-            "strategy": {
-                "name": strategy.name,
-                "strategy": strategy.kind,
-                "settings": _settings_without_dial(strategy),
-                **_dial(strategy.dial),
-                **_plugin("strategy", strategy.kind),
-            },
-            "strength": strength,
-            "seed": seed,
-            "device": device,
-            "results_version": RESULTS_VERSION,
-            **({"probes": list(self.probes)} if self.probes else {}),
-        }
-        canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
-        key = hashlib.sha256(canonical.encode()).hexdigest()[:16]
-        return Run(key, self.name, label, strategy.name, strength, seed, spec)
-
-
-def _settings_without_dial(strategy: Strategy) -> dict[str, Any]:
-    """What stands in a run's spec of a strategy's settings."""
-    own = {"seed"} if strategy.dial is None else {"seed", strategy.dial.name}
-    return strategy.settings.model_dump(mode="json", exclude=own)
-
-
-def _dial(dial: Dial | None) -> dict[str, str]:
-    """What stands in a run's spec of a dial's name; nothing of ``strength``, for its old keys."""
-    return {} if dial is None or dial == STRENGTH else {"dial": dial.name}
-
-
-def _plugin(kind: str, name: str) -> dict[str, str]:
-    """What stands in a run's spec of the plugin that adds its strategy or scenario, if one does."""
-    digest = digest_of(kind, name)
-    return {} if digest is None else {"plugin": digest}
+        dial = strategy.dial or STRENGTH
+        spec = Spec.of(
+            ScenarioSpec(
+                label,
+                scenario.model_dump(mode="json"),
+                {name: prints[name] for name in sorted(scenario.data_sets())},
+                digest_of("scenario", scenario.family),
+            ),
+            StrategySpec(
+                strategy.name,
+                strategy.kind,
+                strategy.settings.model_dump(mode="json", exclude={dial.name, "seed"}),
+                digest_of("strategy", strategy.kind),
+                dial.name,
+            ),
+            strength=strength,
+            seed=seed,
+            device=device,
+            results_version=RESULTS_VERSION,
+            probes=self.probes,
+        )
+        return Run(spec.key(), self.name, label, strategy.name, strength, seed, spec)

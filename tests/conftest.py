@@ -10,6 +10,7 @@ import pytest
 
 from benchmark import plugins
 from benchmark.data.catalog import data_root
+from benchmark.metrics import METRICS
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.scenarios import FAMILIES
 from strategies.registry import STRATEGIES
@@ -40,6 +41,7 @@ def as_shipped_within():
     with (
         mock.patch.dict(STRATEGIES),
         mock.patch.dict(FAMILIES),
+        mock.patch.dict(METRICS),
         mock.patch.dict(plugins._origins),
         mock.patch.dict(plugins._sources),
     ):
@@ -50,5 +52,5 @@ def as_shipped_within():
 
 @pytest.fixture(scope="session")
 def registries():
-    """A context after which strategies and scenarios are those before it."""
+    """A context after which strategies, scenarios and metrics are those before it."""
     return as_shipped_within

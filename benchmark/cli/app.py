@@ -12,8 +12,10 @@ from benchmark.cli.inner_commands import list_app, new_app, show_app
 from benchmark.cli.options import (
     DEFAULT_STORE,
     JsonOption,
+    MetricPluginOption,
     PluginOption,
     StoreOption,
+    load_for_reading,
     load_plugins,
 )
 
@@ -91,7 +93,7 @@ def run(
     """Carry out the runs of suites that the store does not have yet."""
     from benchmark.cli.run import RunOptions, run_suites
 
-    load_plugins(plugin)
+    load_for_reading(plugin)
     options = RunOptions(
         suites=suites,
         store=store,
@@ -129,6 +131,7 @@ def report(
         Path | None,
         typer.Option(metavar="DIR", help="Where these go; default: NAME_files for NAME.html."),
     ] = None,
+    plugin: MetricPluginOption = None,
 ) -> None:
     """Turn stores into one self-contained HTML file, and its tables and figures into files.
 
@@ -137,6 +140,7 @@ def report(
     """
     from benchmark.cli.report import ReportOptions, make_report
 
+    load_for_reading(plugin)
     make_report(ReportOptions(stores, output, tables or [], figures or [], files))
 
 
@@ -148,6 +152,7 @@ def page(
         typer.Option("--store", help="A results database or archive; may be given again."),
     ],
     output: Annotated[Path, typer.Option("--output", "--out", "-o", help="The Markdown file.")],
+    plugin: MetricPluginOption = None,
 ) -> None:
     """Write a page of Markdown whose numbers, tables and figures come from stores.
 
@@ -156,6 +161,7 @@ def page(
     """
     from benchmark.cli.page import PageOptions, make_page
 
+    load_for_reading(plugin)
     make_page(PageOptions(template, stores, output))
 
 
@@ -166,6 +172,7 @@ def archive(
         typer.Option("--store", help="A results database or archive; may be given again."),
     ],
     output: Annotated[Path, typer.Option("--output", "--out", "-o", help="The Parquet file.")],
+    plugin: MetricPluginOption = None,
 ) -> None:
     """Write all runs of stores as one Parquet file, for others to read.
 
@@ -174,6 +181,7 @@ def archive(
     """
     from benchmark.cli.archive import ArchiveOptions, make_archive
 
+    load_for_reading(plugin)
     make_archive(ArchiveOptions(stores, output))
 
 
@@ -189,11 +197,13 @@ def compare(
         ),
     ] = None,
     metrics: Annotated[str | None, typer.Option(help="Only these, of all: a,b.")] = None,
+    plugin: MetricPluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Say which metrics changed between two stores beyond noise."""
     from benchmark.cli.compare import CompareOptions, compare
 
+    load_for_reading(plugin)
     code = compare(CompareOptions(store_a, store_b, metrics, fail_on, as_json))
     raise typer.Exit(code)
 

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from rich.text import Text
 
 from benchmark.cli.console import table_console
 from benchmark.errors import UserError, nearest
-from benchmark.metrics import METRICS
+from benchmark.metrics import METRICS, Metric
 from reports.analysis.changes import Change, StoreComparison, Verdict, compare_stores
 from reports.runs.merge import read_stores
 from reports.statistics.interval import FEWEST_SEEDS
@@ -79,7 +80,7 @@ def compare(options: CompareOptions) -> int:
 
 def _metrics(text: str | None) -> Sequence[str]:
     if text is None:
-        return METRICS
+        return [*METRICS]
     chosen = text.split(",")
     for name in chosen:
         if name not in METRICS:
@@ -116,8 +117,8 @@ def _print(found: StoreComparison, names: Sequence[str]) -> None:
     table, left_out = _table(found, names)
     if table.row_count:
         say(
-            "Per cent, means over seeds; B - A in points, in brackets its 95 % interval, in "
-            f"parentheses single seeds, where fewer than {FEWEST_SEEDS} have it"
+            f"Means over seeds, per cent{_other_units(found)}; B - A in points, in brackets its "
+            f"95 % interval, in parentheses single seeds, where fewer than {FEWEST_SEEDS} have it"
         )
         console.print(table)
     for verdict, more in left_out.items():
@@ -153,23 +154,32 @@ def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, dict[Ve
 
 
 def _row(change: Change) -> Sequence[str]:
-    found = change.difference
+    found, metric = change.difference, METRICS[change.metric]
+    difference = partial(_written, metric, signed=True)
     needed = f", {change.seeds_needed} seeds can tell" if change.seeds_needed else ""
     return (
         change.scenario,
         change.variant,
-        change.metric.replace("_", " "),
-        f"{100 * found.a:.2f}",
-        f"{100 * found.b:.2f}",
-        f"{_points(found.b - found.a)} {spread(found.change, _points, '')}".rstrip(),
+        metric.title,
+        _written(metric, found.a),
+        _written(metric, found.b),
+        f"{difference(found.b - found.a)} {spread(found.change, difference, '')}".rstrip(),
         f"{found.seeds_a} paired" if found.paired else f"{found.seeds_a} and {found.seeds_b}",
         "" if found.p is None else f"{found.p:.2g}",
         f"{change.verdict}{needed}",
     )
 
 
-def _points(value: float) -> str:
-    return f"{100 * value:+.2f}"
+def _written(metric: Metric, value: float, *, signed: bool = False) -> str:
+    plus = "+" if signed else ""
+    return f"{100 * value:{plus}.2f}" if metric.is_percentage else f"{value:{plus}.4g}"
+
+
+def _other_units(found: StoreComparison) -> str:
+    """Name the units of metrics that are no percentages."""
+    metrics = [METRICS[name] for name in dict.fromkeys(each.metric for each in found.changes)]
+    others = [f"{m.title} in {m.unit or 'numbers'}" for m in metrics if not m.is_percentage]
+    return f" ({', '.join(others)})" if others else ""
 
 
 def _what_is_undetermined(found: StoreComparison) -> str:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from benchmark.cli.options import (
     DEFAULT_STORE,
     JsonOption,
+    MetricPluginOption,
     PluginOption,
     StoreOption,
+    load_for_reading,
     load_plugins,
 )
 
@@ -51,6 +55,15 @@ def list_probes(as_json: JsonOption = False) -> None:
     probes(as_json)
 
 
+@list_app.command("metrics")
+def list_metrics(plugin: MetricPluginOption = None, as_json: JsonOption = False) -> None:
+    """The metrics that are computed of every run."""
+    from benchmark.cli.listings import metrics
+
+    load_for_reading(plugin)
+    metrics(as_json)
+
+
 @list_app.command("suites")
 def list_suites(as_json: JsonOption = False) -> None:
     """The suites that come with Palimpsest."""
@@ -60,10 +73,15 @@ def list_suites(as_json: JsonOption = False) -> None:
 
 
 @list_app.command("runs")
-def list_runs(store: StoreOption = DEFAULT_STORE, as_json: JsonOption = False) -> None:
+def list_runs(
+    store: StoreOption = DEFAULT_STORE,
+    plugin: MetricPluginOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """The runs in a store."""
     from benchmark.cli.listings import runs
 
+    load_for_reading(plugin)
     runs(store, as_json)
 
 
@@ -83,6 +101,29 @@ def show_scenario(name: str, plugin: PluginOption = None) -> None:
 
     load_plugins(plugin)
     scenario(name)
+
+
+@show_app.command("metric")
+def show_metric(name: str, plugin: MetricPluginOption = None) -> None:
+    """A metric's meaning, formula, unit, direction and source."""
+    from benchmark.cli.listings import metric
+
+    load_for_reading(plugin)
+    metric(name)
+
+
+@show_app.command("run")
+def show_run(
+    key: Annotated[str, typer.Argument(help="The run's key, or as much of it as is unique.")],
+    store: StoreOption = DEFAULT_STORE,
+    plugin: MetricPluginOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Everything that a store knows of one run; where it failed, the traceback."""
+    from benchmark.cli.show_run import show_run
+
+    load_for_reading(plugin)
+    show_run(key, store, as_json)
 
 
 @show_app.command("suite")

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmark.cli.console import table_console
 from benchmark.errors import UserError, nearest
+from benchmark.metrics import METRICS, Metric, added_metrics
 from benchmark.plugins import load_packages
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.probes import PROBES
@@ -25,6 +26,9 @@ from strategies.registry import STRATEGIES
 
 if TYPE_CHECKING:
     from benchmark.store import Record
+
+_SHOWN = ("stability", "learning_accuracy", "forgetting", "plasticity")
+"""Metrics in the list of runs, beside those of plugins; ``--json`` has all."""
 
 _WIDEST_IN_FILES = 100
 """Characters of a cell in a file or a pipe; only longer ones, such as errors, take more lines."""
@@ -55,6 +59,21 @@ def probes(as_json: bool) -> None:
     _print([{"name": e.name, "summary": e.summary} for e in PROBES.values()], as_json)
 
 
+def metrics(as_json: bool) -> None:
+    """Print the metrics that are computed of every run."""
+    rows = [
+        {
+            "name": m.name,
+            "unit": m.unit,
+            "better": m.better,
+            "needs": needs(m),
+            "summary": m.meaning,
+        }
+        for m in METRICS.values()
+    ]
+    _print(rows, as_json)
+
+
 def suites(as_json: bool) -> None:
     """Print the suites that come with Palimpsest."""
     rows = []
@@ -72,7 +91,7 @@ def runs(store: Path, as_json: bool) -> None:
     if as_json:
         print(runs_json(records))
         return
-    shown = ("stability", "learning_accuracy", "forgetting", "plasticity")
+    shown = [METRICS[name] for name in _SHOWN] + added_metrics()
     _print(
         [
             {
@@ -82,7 +101,7 @@ def runs(store: Path, as_json: bool) -> None:
                 "strength": "" if r.strength is None else f"{r.strength:g}",
                 "seed": r.seed,
                 "status": r.status,
-                **{name: _per_cent(r.metrics[name]) for name in shown},
+                **{metric.name: _number(metric, r.metrics[metric.name]) for metric in shown},
                 "seconds": f"{r.seconds:.1f}",
                 "error": r.error or "",
             }
@@ -94,19 +113,17 @@ def runs(store: Path, as_json: bool) -> None:
 
 def runs_json(records: list[Record]) -> str:
     """Return runs as a JSON array: the contract that scripts rely on."""
-    fields = (
-        "key",
-        "scenario",
-        "strategy",
-        "strength",
-        "seed",
-        "status",
-        "error",
-        "metrics",
-        "accuracy_matrix",
-        "spec",
-    )
-    return json.dumps([{f: getattr(r, f) for f in fields} for r in records], indent=1)
+    plain = ("key", "scenario", "strategy", "strength", "seed", "status", "error")
+    rows = [
+        {name: getattr(run, name) for name in plain}
+        | {
+            "metrics": dict(run.metrics),
+            "accuracy_matrix": run.accuracy_matrix,
+            "spec": run.spec.data,
+        }
+        for run in records
+    ]
+    return json.dumps(rows, indent=1)
 
 
 def strategy(name: str) -> None:
@@ -147,6 +164,19 @@ def scenario(name: str) -> None:
         _print_settings(model, leave_out={"name"}, title=False)
 
 
+def metric(name: str) -> None:
+    """Print a metric's meaning, formula, unit, direction and source."""
+    if name not in METRICS:
+        raise UserError(f"unknown metric {name!r}; {nearest(name, METRICS)}")
+    found = METRICS[name]
+    print(f"{found.title}: {found.meaning}\n")
+    formula = inspect.getdoc(found.function)
+    if formula:
+        print(f"{formula}\n")
+    for what, text in facts(found).items():
+        print(f"{what}: {text}")
+
+
 def suite(name: str) -> None:
     """Print the file of a suite that comes with Palimpsest."""
     shipped = shipped_suites()
@@ -175,8 +205,31 @@ def _summary(documented: type[Any]) -> str:
     return (inspect.getdoc(documented) or "").splitlines()[0]
 
 
-def _per_cent(value: float | None) -> str:
-    return "" if value is None else f"{100 * value:.1f}"
+def needs(metric: Metric) -> str:
+    """Say what a metric is computed from: ``accuracy matrix, runs of joint``."""
+    parts = [name.replace("_", " ") for name in metric.needs]
+    parts += [] if metric.reference is None else [f"a run of {metric.reference}"]
+    return ", ".join(parts)
+
+
+def facts(metric: Metric) -> dict[str, str]:
+    """Return what is known of a metric beside its meaning and formula, in words."""
+    low, high = (f"{metric.scale * end:g}" for end in metric.bounds)
+    found = {
+        "Unit": metric.unit or "none",
+        "Bounds": f"{low} to {high}",
+        "Better": metric.better,
+        "Needs": needs(metric),
+    }
+    if metric.reference is not None:
+        found["Needs"] += " with the same scenario and seed"
+    return found | ({"Source": metric.source} if metric.source else {})
+
+
+def _number(metric: Metric, value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{100 * value:.1f}" if metric.is_percentage else f"{value:.4g}"
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -11,8 +11,14 @@ StoreOption = Annotated[Path, typer.Option("--store", help="The results database
 PluginOption = Annotated[
     list[Path] | None,
     typer.Option(
-        "--plugin", metavar="FILE.py", help="Adds strategies and scenarios; may be given again."
+        "--plugin",
+        metavar="FILE.py",
+        help="Adds strategies, scenarios and metrics; may be given again.",
     ),
+]
+MetricPluginOption = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", metavar="FILE.py", help="Adds metrics; may be given again."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -25,3 +31,11 @@ def load_plugins(plugins: list[Path] | None) -> None:
         from benchmark.plugins import load_files
 
         load_files(plugins)
+
+
+def load_for_reading(plugins: list[Path] | None) -> None:
+    """Load plugins for a command that reads runs: metrics of packages, too."""
+    from benchmark.plugins import load_metrics
+
+    load_metrics()
+    load_plugins(plugins)

@@ -98,8 +98,9 @@ def _print_plan(plan: Plan, options: RunOptions, several: bool) -> None:
     if options.as_json:
         import json
 
-        fields = ("key", "scenario", "strategy", "strength", "seed", "spec")
-        print(json.dumps([{f: getattr(r, f) for f in fields} for r in plan.todo], indent=1))
+        fields = ("key", "scenario", "strategy", "strength", "seed")
+        rows = [{f: getattr(r, f) for f in fields} | {"spec": r.spec.data} for r in plan.todo]
+        print(json.dumps(rows, indent=1))
         return
     for run in plan.todo:
         print(f"{run.key}  {describe(run, with_suite=several)}")

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 
 from benchmark.executors.executor import Executor, Lost, Report
+from benchmark.failure import Failure, FailureKind
 from benchmark.first_model.order import first_models_first
 from benchmark.jobs import jobs_of
 from benchmark.provenance import versions
@@ -47,4 +48,5 @@ def carry_out(runs: Sequence[Run], executor: Executor, report: Report) -> Iterat
 
 
 def _failed(run: Run, reason: str) -> Record:
-    return Record(**run.cell(), status="failed", error=reason, versions=versions())
+    failure = Failure(FailureKind.KILLED, reason)
+    return Record(**run.cell(), status="failed", failure=failure, versions=versions())

@@ -68,7 +68,7 @@ def _as_in_a_worker(job: Job) -> Iterator[None]:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # so that the numbers are the same
         try:
-            with own_numbers(torch.device(job[0].spec["device"])):
+            with own_numbers(torch.device(job[0].spec.device)):
                 yield
         finally:
             torch.set_num_threads(threads)

@@ -30,15 +30,16 @@ def place_of(run: Run, settings: ScenarioSettings, scratch: Path | None) -> Path
         settings: Of its scenario. Those that only later models have do not count.
         scratch: The folder that runs share, or ``None``.
     """
-    entry = STRATEGIES.get(run.spec["strategy"]["strategy"])
+    entry = STRATEGIES.get(run.spec.strategy.kind)
     if scratch is None or entry is None or not entry.ends_only:
         return None
     if issubclass(entry.load(), Adapts | Optimizes):
         return None
     decisive = {
         "scenario": settings.model_dump(mode="json", exclude=settings.later_models_only),
-        "data": run.spec["scenario"]["fingerprints"][settings.data],
-        **{k: run.spec[k] for k in ("seed", "device")},
+        "data": run.spec.scenario.fingerprints[settings.data],
+        "seed": run.spec.seed,
+        "device": run.spec.device,
     }
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     return scratch / f"{digest[:16]}.first"

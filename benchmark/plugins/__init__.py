@@ -1,29 +1,33 @@
-"""Strategies and scenarios of the user's own, from a Python file or from installed packages.
+"""Strategies, scenarios and metrics of the user's own, from a file or from installed packages.
 
 A plugin file lists what it adds::
 
     STRATEGIES = [StrategyEntry("my_reg", "MyReg", __name__, MyRegSettings, "...", "...")]
     SCENARIOS = [MyScenario]
+    METRICS = [Metric("my_metric", my_function, "what it says")]
 
 A package announces the same by entry points, one for each: in the group
 ``palimpsest.strategies`` a ``StrategyEntry``, in ``palimpsest.scenarios`` a class of
-``ScenarioSettings``. They are looked at where a name is not known otherwise, and in listings.
+``ScenarioSettings``, in ``palimpsest.metrics`` a ``Metric``. Strategies and scenarios are looked at
+where a name is not known otherwise, and in listings; metrics where runs are read.
 
-What a plugin adds stands in ``STRATEGIES`` and ``FAMILIES`` beside what ships. A hash of its
-code is part of the keys of the runs that use it, and worker processes are sent the text that
-was hashed: a file that is edited meanwhile mixes up nothing.
+What a plugin adds stands in ``STRATEGIES``, ``FAMILIES`` and ``METRICS`` beside what ships. A hash
+of its code is part of the keys of the runs that use its strategies and scenarios, and worker
+processes are sent the text that was hashed: a file that is edited meanwhile mixes up nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.plugins.additions import Addition
+from benchmark.metrics import METRICS
+from benchmark.plugins.additions import Addition, Kind
 from benchmark.plugins.packages import announced
 from benchmark.plugins.source import PluginSource, additions_of
 from benchmark.scenarios import FAMILIES
@@ -51,7 +55,13 @@ class _Origin:
     digest: str
 
 
-_origins: dict[tuple[str, str], _Origin] = {}
+_REGISTRIES: dict[Kind, MutableMapping[str, Any]] = {
+    "strategy": STRATEGIES,
+    "scenario": FAMILIES,
+    "metric": METRICS,
+}
+
+_origins: dict[tuple[Kind, str], _Origin] = {}
 _sources: dict[str, PluginSource] = {}
 
 
@@ -70,12 +80,26 @@ def load_files(paths: Iterable[Path]) -> None:
 
 @cache
 def load_packages() -> None:
-    """Load what installed packages announce.
+    """Load the strategies and scenarios that installed packages announce.
 
     Raises:
         UserError: Names the package and the entry point.
     """
-    for addition, digest in announced():
+    _load_announced("strategy", "scenario")
+
+
+@cache
+def load_metrics() -> None:
+    """Load the metrics that installed packages announce.
+
+    Raises:
+        UserError: Names the package and the entry point.
+    """
+    _load_announced("metric")
+
+
+def _load_announced(*kinds: Kind) -> None:
+    for addition, digest in announced(kinds):
         _register(addition, _Origin(addition.place, digest))
 
 
@@ -102,7 +126,7 @@ def strategies_of(path: Path) -> list[str]:
     ]
 
 
-def digest_of(kind: str, name: str) -> str | None:
+def digest_of(kind: Kind, name: str) -> str | None:
     """Return the hash of the code that adds a strategy or scenario; ``None`` for what ships.
 
     Args:
@@ -125,7 +149,7 @@ def _load(source: PluginSource) -> None:
 
 def _register(addition: Addition, origin: _Origin) -> None:
     kind, name = addition.kind, addition.name
-    known: dict[str, object] = STRATEGIES if kind == "strategy" else FAMILIES  # type: ignore[assignment]
+    known = _REGISTRIES[kind]
     if name in known:
         other = _origins.get((kind, name))
         holder = "Palimpsest has" if other is None else f"{other.place} adds"
@@ -141,5 +165,5 @@ def _forget(place: str) -> None:
     for (kind, name), origin in list(_origins.items()):
         if origin.place == place:
             del _origins[kind, name]
-            del (STRATEGIES if kind == "strategy" else FAMILIES)[name]
+            del _REGISTRIES[kind][name]
     _sources.pop(place, None)

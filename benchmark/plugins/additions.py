@@ -1,4 +1,4 @@
-"""Checking one strategy or scenario that a plugin adds."""
+"""Checking one strategy, scenario or metric that a plugin adds."""
 
 from __future__ import annotations
 
@@ -15,27 +15,34 @@ from pydantic import create_model
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from benchmark.errors import UserError
+from benchmark.metrics import FINETUNE_FORGETTING, Metric
+from benchmark.record import COLUMNS
 from benchmark.scenarios.settings import ScenarioSettings
 from strategies.registry import StrategyEntry
 from strategies.settings import StrategySettings
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
+Kind = Literal["strategy", "scenario", "metric"]
+
+_TAKEN = {*COLUMNS, FINETUNE_FORGETTING, "variant", "kind", "counted", "metrics"}
+"""Columns of tables of runs beside their metrics."""
+
 
 @dataclass(frozen=True)
 class Addition:
-    """One strategy or scenario, checked.
+    """One strategy, scenario or metric, checked.
 
     Attributes:
-        kind: Which of the two.
-        name: What suites call it.
-        value: What stands in ``STRATEGIES`` or ``FAMILIES``.
+        kind: Which of them.
+        name: What suites and tables call it.
+        value: What stands in ``STRATEGIES``, ``FAMILIES`` or ``METRICS``.
         place: The file and line, or the package, for messages.
     """
 
-    kind: Literal["strategy", "scenario"]
+    kind: Kind
     name: str
-    value: StrategyEntry | type[ScenarioSettings]
+    value: StrategyEntry | type[ScenarioSettings] | Metric
     place: str
 
 
@@ -84,6 +91,27 @@ def scenario_of(value: Any, place: str) -> Addition:
     if value.build is ScenarioSettings.build:
         raise UserError(f"{place}: {value.__name__} has no method build(self, seed, root, device)")
     return Addition("scenario", name, value, place)
+
+
+def metric_of(value: Any, place: str) -> Addition:
+    """Check a metric; what it says of itself was checked when it was made.
+
+    Args:
+        value: What the plugin lists.
+        place: Where it stands.
+
+    Raises:
+        UserError: What is wrong with it.
+    """
+    if not isinstance(value, Metric):
+        raise UserError(
+            f"{place}: expected a Metric (from benchmark.metrics import Metric), got {_told(value)}"
+        )
+    if value.name in _TAKEN:
+        raise UserError(
+            f"{place}: {value.name!r} is a column of every table of runs; choose another name"
+        )
+    return Addition("metric", value.name, value, place)
 
 
 def _check_name(name: str, place: str) -> None:

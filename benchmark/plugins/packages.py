@@ -3,28 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.plugins.additions import Addition, scenario_of, strategy_of
+from benchmark.plugins.additions import Addition, Kind, metric_of, scenario_of, strategy_of
 
-GROUPS: dict[str, Callable[[Any, str], Addition]] = {
-    "palimpsest.strategies": strategy_of,
-    "palimpsest.scenarios": scenario_of,
+_GROUPS: dict[Kind, tuple[str, Callable[[Any, str], Addition]]] = {
+    "strategy": ("palimpsest.strategies", strategy_of),
+    "scenario": ("palimpsest.scenarios", scenario_of),
+    "metric": ("palimpsest.metrics", metric_of),
 }
 
 
-def announced() -> Iterator[tuple[Addition, str]]:
-    """Load every entry point of the groups; yield what it adds and the hash of its package.
+def announced(kinds: Iterable[Kind]) -> Iterator[tuple[Addition, str]]:
+    """Load every entry point of some groups; yield what it adds and the hash of its package.
+
+    Args:
+        kinds: What to look for.
 
     Raises:
         UserError: Names the package and the entry point.
     """
-    for group, check in GROUPS.items():
+    for group, check in (_GROUPS[kind] for kind in kinds):
         for point in entry_points(group=group):
             package = "a package" if point.dist is None else f"package {point.dist.name}"
             place = f"{package}, entry point {group}:{point.name} = {point.value}"

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any, Self
 
 from benchmark.errors import UserError
-from benchmark.plugins.additions import Addition, scenario_of, strategy_of
+from benchmark.plugins.additions import Addition, metric_of, scenario_of, strategy_of
 from strategies.registry import StrategyEntry
 
 MODULE_PREFIX = "palimpsest_plugin_"
@@ -22,6 +22,7 @@ MODULE_PREFIX = "palimpsest_plugin_"
 _LISTS: dict[str, Callable[[Any, str], Addition]] = {
     "STRATEGIES": strategy_of,
     "SCENARIOS": scenario_of,
+    "METRICS": metric_of,
 }
 
 
@@ -69,8 +70,9 @@ def additions_of(source: PluginSource) -> list[Addition]:
     lists = {name: vars(module)[name] for name in _LISTS if name in vars(module)}
     if not lists:
         raise UserError(
-            f"{source.path}: lists nothing to add; expected STRATEGIES = [StrategyEntry(...)] or "
-            "SCENARIOS = [...] (palimpsest new strategy NAME writes an example)"
+            f"{source.path}: lists nothing to add; expected STRATEGIES = [StrategyEntry(...)], "
+            "SCENARIOS = [...] or METRICS = [Metric(...)] (palimpsest new strategy NAME writes an "
+            "example)"
         )
     return [
         addition

@@ -20,7 +20,7 @@ def case(run: Run, root: Path) -> Case:
         run: Of the suite ``speed``, with more than ``MANY`` models.
         root: The folder that holds the data sets.
     """
-    method: str = run.spec["strategy"]["strategy"]
+    method = run.spec.strategy.kind
     banks: dict[str, tuple[Prepared, list[int]]] = {}
     phases = {"after 1 model": FEW, f"after {MANY} models": MANY}
 
@@ -30,13 +30,13 @@ def case(run: Run, root: Path) -> Case:
             if phase not in banks:
                 banks[phase] = _trained(run, root, earlier)
             ready, left = banks[phase]
-            watch = Stopwatch(run.spec["device"])
+            watch = Stopwatch(run.spec.device)
             ready.strategy.train(ready.scenario.train[left.pop(0)], **TRAINING)
             seconds[phase] = watch.seconds()
         return seconds
 
     scenario = prepare(run, root).scenario
-    samples = len(scenario.train[0].dataset) * run.spec["scenario"]["epochs"]
+    samples = len(scenario.train[0].dataset) * run.spec.scenario.settings["epochs"]
     return Case(run.scenario, method, "palimpsest", dict.fromkeys(phases, samples), train)
 
 

@@ -57,7 +57,7 @@ def cases(
         root: The folder that holds the data sets.
         implementations: Of these only.
     """
-    method: str = run.spec["strategy"]["strategy"]
+    method = run.spec.strategy.kind
     trainings: dict[Implementation, Callable[[Run, Path], Trained]] = {}
     if method == PLAIN and "loop" in implementations:
         trainings["loop"] = train_by_loop
@@ -78,7 +78,7 @@ def cases(
 def train_by_harness(run: Run, root: Path) -> Trained:
     """Train and evaluate as ``palimpsest run`` does."""
     ready = prepare(run, root)
-    watch = Stopwatch(run.spec["device"])
+    watch = Stopwatch(run.spec.device)
     for experience in ready.scenario.train:
         ready.strategy.train(experience, **TRAINING)
     training = watch.seconds()
@@ -92,7 +92,7 @@ def train_by_loop(run: Run, root: Path) -> Trained:
     bank = ready.scenario.model
     models = [nn.Sequential(*(bank.blocks[name] for name in path)) for path in bank.paths]
     criterion = nn.CrossEntropyLoss()
-    watch = Stopwatch(run.spec["device"])
+    watch = Stopwatch(run.spec.device)
     for i, (x, y, task) in enumerate(_tensors(ready.scenario.train)):
         model = models[task]
         optimizer = _optimizer(settings, model)
@@ -124,7 +124,7 @@ def train_by_avalanche(run: Run, root: Path) -> Trained:
     alone = len(bank.paths) == 1
     model = nn.Sequential(*(bank.blocks[name] for name in bank.paths[0])) if alone else bank
     streams = _stock_streams(run, ready, root)
-    strategy_class, arguments = _STOCK[run.spec["strategy"]["strategy"]]
+    strategy_class, arguments = _STOCK[run.spec.strategy.kind]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that nothing is logged
         metrics = EvaluationPlugin(accuracy_metrics(experience=True), loggers=[])
@@ -135,11 +135,11 @@ def train_by_avalanche(run: Run, root: Path) -> Trained:
         train_mb_size=settings.batch_size,
         train_epochs=1,
         eval_mb_size=EVALUATION_BATCH,
-        device=run.spec["device"],
+        device=run.spec.device,
         evaluator=metrics,
         **arguments,
     )
-    watch = Stopwatch(run.spec["device"])
+    watch = Stopwatch(run.spec.device)
     for experience in streams["train"]:
         strategy.train(experience, shuffle=False, reset_optimizer_state=True)
     training = watch.seconds()
@@ -190,7 +190,7 @@ def _stock_streams(run: Run, ready: Prepared, root: Path) -> Any:
 
 def _stock_dataset(x: Tensor, y: Tensor, run: Run, root: Path) -> Any:
     """MNIST as torchvision has it, transformed image by image; other data as tensors."""
-    if run.spec["scenario"]["data"] != "mnist":
+    if run.spec.scenario.settings["data"] != "mnist":
         data: Any = TensorDataset(x, y)
         data.targets = y.tolist()
         return as_classification_dataset(data)

@@ -17,9 +17,9 @@ from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from benchmark.cli.listings import default_text, type_text
+from benchmark.cli.listings import default_text, facts, type_text
 from benchmark.kit.check import PROPERTIES
-from benchmark.metrics import METRICS, NEEDS_REFERENCE
+from benchmark.metrics import METRICS
 from benchmark.probes import PROBES
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
@@ -101,13 +101,14 @@ def settings_of(place: str) -> str:
 
 
 def metrics() -> str:
-    """Every metric by its docstring, and the reference that it needs."""
+    """Every metric: what it says, its formula by its docstring, and what is known of it."""
     parts = []
-    for name in METRICS:
-        parts.append(f"## {name}\n\n{restructured(f'.. autofunction:: benchmark.metrics.{name}')}")
-        if name in NEEDS_REFERENCE:
-            needed = NEEDS_REFERENCE[name]
-            parts.append(f"Needs a run of `{needed}` with the same scenario and seed.")
+    for name, metric in METRICS.items():
+        place = f"{metric.function.__module__}.{metric.function.__qualname__}"
+        known = table(("", ""), ((what, plain(text)) for what, text in facts(metric).items()))
+        meaning = f"{metric.meaning[0].upper()}{metric.meaning[1:]}."
+        documented = restructured(f".. autofunction:: {place}")
+        parts += [f"### {name}", plain(meaning), documented, known]
     return "\n\n".join(parts)
 
 

@@ -1,6 +1,6 @@
 """Where a strength breaks training down instead of protecting more.
 
-A run *diverged* where it ended with ``benchmark.control.DivergedError``: its numbers were no
+A run *diverged* where its failure is of that kind (``benchmark/failure.py``): its numbers were no
 longer finite. That is a fact, and no criterion.
 
 A run *broke down* where it finished, but keeps at least ``LOST`` less of the earlier models
@@ -20,6 +20,7 @@ from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
+from benchmark.failure import FailureKind
 from benchmark.store import Record
 from reports.runs.cells import FINETUNE, REFERENCES, Cell, Variant
 from reports.wording.numbers import strength_text
@@ -28,7 +29,6 @@ from reports.wording.words import several
 LOST = 0.2
 """How much both stability and learning accuracy fall where a run broke down."""
 
-_DIVERGED = "DivergedError:"  # how a record's error begins, see ``benchmark.runner``
 _WHY = (
     "its penalty is added to the gradient, which overshoots once learning rate × strength × "
     "importance exceeds about 2; application: proximal is stable at every strength"
@@ -92,7 +92,7 @@ def breakdown_sentences(cells: Sequence[Cell]) -> Iterator[str]:
         losses = [loss for variant, loss in found.items() if variant.strategy == strategy]
         tried = [cell.variant for cell in own]
         text = f"{strategy} {_what(losses)}{_where(losses, tried)} ({'; '.join(_counts(losses))})"
-        settings = next(own[0].runs).spec["strategy"]["settings"]
+        settings = next(own[0].runs).spec.strategy.settings
         if own[0].variant.kind == FINETUNE:
             text += ": training itself is unstable, whatever is protected"
         elif training_holds and settings.get("application") == "gradient":
@@ -159,12 +159,12 @@ def _evidence(
 
 def _penalty(cell: Cell) -> dict[str, object]:
     """A strategy's settings but for how its penalty is applied."""
-    settings = next(cell.runs).spec["strategy"]["settings"]
+    settings = next(cell.runs).spec.strategy.settings
     return {key: value for key, value in settings.items() if key != "application"}
 
 
 def _diverged(record: Record) -> bool:
-    return (record.error or "").startswith(_DIVERGED)
+    return record.failure is not None and record.failure.kind is FailureKind.DIVERGED
 
 
 def _is_weaker(other: Variant, own: Variant) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from benchmark.metrics import LEAST_FORGETTING, NEEDS_REFERENCE
+from benchmark.metrics import LEAST_FORGETTING, METRICS
 from reports.analysis.breakdown import breakdown_sentences
 from reports.analysis.choice import Choice, budgets
 from reports.analysis.coincidence import coincidence_sentences
@@ -172,8 +172,10 @@ def _collapses(done: Sequence[Cell]) -> Iterator[str]:
 
 def _missing_references(done: Sequence[Cell]) -> Iterator[str]:
     seeds = {record.seed for cell in done for record in cell.done}
-    for metric, kind in NEEDS_REFERENCE.items():
-        name = metric.replace("_", " ")
+    for metric in METRICS.values():
+        name, kind = metric.title, metric.reference
+        if kind is None:
+            continue
         have = {r.seed for cell in done if cell.variant.kind == kind for r in cell.done}
         if not have:
             yield f"no {name}, which needs a reference: add the strategy {kind} to the suite."

@@ -32,8 +32,6 @@ from reports.statistics.interval import CONFIDENCE
 from reports.statistics.limits import limits_of, of_difference
 from reports.statistics.two_samples import ROUNDING, Difference, difference
 
-LOWER_IS_BETTER = frozenset({"forgetting", "intransigence"})
-
 _LEVEL = 1 - CONFIDENCE
 
 Side = Literal["a", "b"]
@@ -60,7 +58,7 @@ class Change:
     Attributes:
         scenario: The cell's scenario.
         variant: The cell's strategy and strength.
-        metric: A name in ``benchmark/metrics.py``.
+        metric: A name in ``benchmark/metrics``.
         difference: Means and the interval of their difference, fractions; its p is corrected
             over all tests of the comparison (Holm), its interval is not. Its p is ``None`` where
             so few seeds could not reach 5 % in a test by itself.
@@ -149,15 +147,16 @@ class StoreComparison:
 
 
 def compare_stores(
-    a: Sequence[Record], b: Sequence[Record], metrics: Sequence[str] = METRICS
+    a: Sequence[Record], b: Sequence[Record], metrics: Sequence[str] | None = None
 ) -> StoreComparison:
     """Compare the runs of two stores, metric by metric (see ``difference``).
 
     Args:
         a: Runs before, as ``Store.records`` returns them.
         b: Runs after.
-        metrics: Which metrics.
+        metrics: Which metrics; all where ``None``.
     """
+    metrics = [*METRICS] if metrics is None else metrics
     places = matched_cells(a, b)
     both = [(name, one, other) for name, one, other in places if one and other]
     changes = [
@@ -202,7 +201,7 @@ def _verdict(metric: str, raw: Difference, p: float | None, family: Sequence[flo
         return Verdict.UNDETERMINED
     if p >= _LEVEL:
         return Verdict.NOISE
-    better = (raw.b < raw.a) if metric in LOWER_IS_BETTER else (raw.b > raw.a)
+    better = (raw.b < raw.a) if METRICS[metric].better == "lower" else (raw.b > raw.a)
     return Verdict.IMPROVED if better else Verdict.REGRESSED
 
 

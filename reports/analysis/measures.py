@@ -133,7 +133,7 @@ def measure(cells: Mapping[str, Cell | None], metric: str) -> Measure:
 
     Args:
         cells: Its runs in each scenario, one a seed; ``None`` where there are none.
-        metric: Of ``benchmark/metrics.py``.
+        metric: Of ``benchmark/metrics``.
     """
     done = {name: () if cell is None else cell.done for name, cell in cells.items()}
     if metric == REDUCTION:

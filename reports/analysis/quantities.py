@@ -1,7 +1,7 @@
 """What a page can ask of the runs of a variant, by name.
 
 ``R[i][j]`` is the test accuracy of model j after model i was trained, T the number of models
-(see ``benchmark/metrics.py``). Models before the last are *earlier* ones.
+(see ``benchmark/metrics``). Models before the last are *earlier* ones.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from functools import partial
 from statistics import fmean
 
 from benchmark.errors import UserError, nearest
-from benchmark.metrics import METRICS
+from benchmark.metrics import METRICS, Metric
 from benchmark.store import Record
 from reports.analysis.cost import consolidation_seconds, seconds_per_step
 from reports.runs.cells import FINETUNE, Cell
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import ACCURACY, CHANGE, UNLIMITED, Limits, limits_of, of_difference
 from reports.statistics.ratio import REDUCTION, Removed, removed
-from reports.wording.numbers import percent
+from reports.wording.numbers import measured, percent
 
 SEEDS = "seeds "
 """What stands before single seeds: a page has no captions that say it."""
@@ -174,10 +174,6 @@ RATIOS = {REMOVED.name: LOST.name, REDUCTION: "forgetting"}
 QUANTITIES = {
     quantity.name: quantity
     for quantity in (
-        *(
-            Quantity(name, name.replace("_", " "), partial(_metric, name), limits=limits_of(name))
-            for name in METRICS
-        ),
         Quantity("first_before", "A before", partial(_entry, 0, 0)),
         Quantity("first_after", "A at the end", partial(_entry, -1, 0)),
         LOST,
@@ -200,9 +196,8 @@ QUANTITIES = {
         ),
     )
 }  # fmt: skip
-"""What a page can ask for, by name:
+"""What a page can ask for beside every metric of ``benchmark/metrics``, by name:
 
-* any metric of ``benchmark/metrics.py``,
 * ``first_before``, ``first_after``: the first model's accuracy when it had just been trained,
   ``R[0][0]``, and at the end, ``R[T-1][0]``,
 * ``lost``: ``mean_{j<T-1} R[j][j] - R[T-1][j]``; with two models first_before - first_after,
@@ -220,6 +215,22 @@ def quantity_named(name: str) -> Quantity:
     Raises:
         UserError: There is none; the nearest is named.
     """
-    if name not in QUANTITIES:
-        raise UserError(f"no quantity {name!r}; {nearest(name, QUANTITIES)}")
-    return QUANTITIES[name]
+    if name in QUANTITIES:
+        return QUANTITIES[name]
+    if name in METRICS:
+        return _of_metric(METRICS[name])
+    raise UserError(f"no quantity {name!r}; {nearest(name, [*METRICS, *QUANTITIES])}")
+
+
+def _of_metric(metric: Metric) -> Quantity:
+    name, fraction = metric.name, metric.is_percentage
+    return Quantity(
+        name,
+        metric.title,
+        partial(_metric, name),
+        metric.unit,
+        metric.scale,
+        percent if fraction else measured(metric),
+        suffix="" if fraction else metric.unit,
+        limits=limits_of(name),
+    )

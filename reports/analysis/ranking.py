@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
+from benchmark.metrics import METRICS, added_metrics
 from reports.analysis.choice import Choice, strengths_text
 from reports.analysis.coincidence import twins
 from reports.analysis.frontier import UPPER_BOUNDS
@@ -14,12 +15,13 @@ from reports.analysis.measures import Measure, difference, measure
 from reports.runs.cells import FINETUNE, Variant
 from reports.statistics.holm import holm
 from reports.statistics.interval import Estimate
-from reports.statistics.pairs import Comparison
+from reports.statistics.pairs import Comparison, Runs
 from reports.statistics.ranks import Ranks, rank
 from reports.statistics.ratio import REDUCTION
 from reports.wording.words import joined
 
-METRICS = ("stability", "plasticity", "average_accuracy", REDUCTION)
+RANKED = ("stability", "plasticity", "average_accuracy", REDUCTION)
+"""What strategies are ranked by, beside the metrics of plugins."""
 
 _DIGITS = 12  # means that differ by less than rounding are equal
 
@@ -66,10 +68,10 @@ class Standing:
 
     Attributes:
         scenarios: Over which scenarios.
-        metric: Which metric; greater is better.
-        rows: Those that compete from the highest mean to the lowest, then the upper bounds.
+        metric: Which metric.
+        rows: Those that compete from the best mean to the worst, then the upper bounds.
         finetune: Name of the row that is fine-tuning.
-        best: Names of the rows with the highest mean of those that compete: several where it is
+        best: Names of the rows with the best mean of those that compete: several where it is
             equal. They were found on the same runs as the comparisons with them, see ``_to_best``.
         identical: The names of those of the best whose runs are the same, bit for bit, together.
         pairs: Of how many pairs of strategies one could have been a comparison with the best, those
@@ -112,7 +114,7 @@ def ranking(choices: Sequence[Choice]) -> list[Standing]:
     """
     scenarios = tuple(dict.fromkeys(choice.scenario for choice in choices))
     standings = []
-    for metric in METRICS:
+    for metric in (*RANKED, *(added.name for added in added_metrics())):
         having = tuple(name for name in scenarios if _has(choices, name, metric))
         spans = [(name,) for name in having] + ([having] if len(having) > 1 else [])
         standings += [_standing(choices, span, metric) for span in spans]
@@ -149,13 +151,14 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
         if name not in left_out
     }
     rows = [_row(name, by_name[name], scenarios, own) for name, own in found.items()]
-    rows.sort(key=_place)
+    sign = -1 if METRICS[metric].better == "lower" else 1
+    rows.sort(key=lambda row: _place(row, sign))
     placed = [row for row in rows if row.competes and row.mean.value is not None]
     names = [row.strategy for row in placed]
     # Each of equal ones: neither a rounding error nor the alphabet makes one the best.
     best = tuple(row.strategy for row in placed if _rounded(row) == _rounded(placed[0]))
     finetune = next((row.strategy for row in rows if row.kind == FINETUNE), None)
-    ranks = rank({name: found[name].by_seed for name in names})
+    ranks = rank({name: _turned(found[name].by_seed, sign) for name in names})
     groups = twins({name: [by_name[name][s].reported for s in scenarios] for name in names})
     against_finetune = _to_finetune(
         {row.strategy: found[row.strategy] for row in rows if row.competes}, finetune
@@ -166,8 +169,8 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
         replace(
             row,
             rank=ranks.average.get(row.strategy),
-            against_finetune=against_finetune.get(row.strategy),
-            against_best=against_best.get(row.strategy),
+            against_finetune=_improved(against_finetune.get(row.strategy), sign),
+            against_best=_improved(against_best.get(row.strategy), sign),
         )
         for row in rows
     )
@@ -256,8 +259,25 @@ def _rounded(row: Row) -> float:
     return round(row.mean.value or 0.0, _DIGITS)
 
 
-def _place(row: Row) -> tuple[bool, bool, float, str]:
-    return not row.competes, row.mean.value is None, -_rounded(row), row.strategy
+def _place(row: Row, sign: int) -> tuple[bool, bool, float, str]:
+    return not row.competes, row.mean.value is None, -sign * _rounded(row), row.strategy
+
+
+def _turned(runs: Runs, sign: int) -> Runs:
+    """Values of which the greater is the better."""
+    return {
+        name: {seed: None if value is None else sign * value for seed, value in own.items()}
+        for name, own in runs.items()
+    }
+
+
+def _improved(found: Comparison | None, sign: int) -> Comparison | None:
+    """Say how often a strategy is better, where it is compared by a metric of which less is."""
+    if found is None or sign > 0:
+        return found
+    won = found.improvement
+    value, low, high = (None if x is None else 1 - x for x in (won.value, won.high, won.low))
+    return replace(found, improvement=replace(won, value=value, low=low, high=high))
 
 
 def _fields(standing: Standing, row: Row) -> Iterator[tuple[str, object]]:

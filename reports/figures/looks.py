@@ -99,8 +99,8 @@ class Looks:
 
 def applied_as_gradient(cell: Cell) -> bool:
     """Whether the penalty is added to the gradient, and not minimised after each step."""
-    spec = next(cell.runs).spec["strategy"]
-    return bool(spec.get("settings", {}).get("application") == "gradient")
+    settings = next(cell.runs).spec.strategy.settings
+    return settings.get("application") == "gradient"
 
 
 def series_looks(labels: Sequence[str]) -> dict[str, Look]:

@@ -13,6 +13,7 @@ from reports.figures.plot import Plot
 from reports.figures.style import Style
 from reports.runs.cells import Cell, Variant
 from reports.runs.probes import RUN, distance_frame, importance_frame, refit_frame, similarity_frame
+from reports.statistics.limits import ACCURACY, Limits
 
 
 def inside_plots(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str) -> list[Plot]:
@@ -58,7 +59,7 @@ def _distance_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, sce
         f"Relative movement of each shared block in {scenario}, by strategy",
         frame,
         lambda: points_by_block(
-            frame, "relative", series, "relative distance, %", scale=100, limits=(0.0, inf)
+            frame, "relative", series, "relative distance, %", scale=100, limits=Limits(0.0, inf)
         ),
     )
 
@@ -96,7 +97,7 @@ def _similarity_plot(
         f"and scale. Mean over the earlier models; lines are {BANDS}.",
         f"Linear CKA of each shared block before and after later models in {scenario}",
         frame,
-        lambda: points_by_block(last, "cka", series, "linear CKA", scale=1, limits=(0.0, 1.0)),
+        lambda: points_by_block(last, "cka", series, "linear CKA", scale=1, limits=ACCURACY),
     )
 
 

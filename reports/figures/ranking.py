@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.metrics import METRICS
 from reports.analysis.ranking import Row, Standing, ranking_frame
 from reports.figures.captions import ALONE
 from reports.figures.plot import Plot
@@ -52,9 +53,10 @@ def ranking_plot(
         for ax, standing in zip(axes, standings, strict=True):
             for row in standing.rows:
                 if row.strategy in strategies:
-                    _draw_row(ax, row, strategies.index(row.strategy), style)
-            ax.set_title(standing.metric.replace("_", " "), loc="left")
-            ax.set_xlabel("points" if standing.metric == "plasticity" else "%")
+                    scale = METRICS[standing.metric].scale
+                    _draw_row(ax, row, strategies.index(row.strategy), style, scale)
+            ax.set_title(METRICS[standing.metric].title, loc="left")
+            ax.set_xlabel(METRICS[standing.metric].unit)
             ax.grid(axis="x", color="black", alpha=0.1, linewidth=0.6)
             ax.tick_params(axis="y", length=0)
             ax.spines["left"].set_visible(False)
@@ -68,11 +70,11 @@ def ranking_plot(
         "Side by side",
         f"Mean over seeds with its 95 % interval ({ALONE}), each strategy at the strengths that "
         "were chosen for it on validation data; ordered by "
-        f"{standings[0].metric.replace('_', ' ')}. The small bar is the interquartile mean: far "
+        f"{METRICS[standings[0].metric].title}. The small bar is the interquartile mean: far "
         "from the mean, single seeds weigh heavily. Intervals that overlap do not show that two "
         "strategies are equal; the paired differences in the tables below do better.",
         f"Means with 95 % intervals of {len(strategies)} strategies by "
-        f"{', '.join(s.metric.replace('_', ' ') for s in standings)}",
+        f"{', '.join(METRICS[s.metric].title for s in standings)}",
         ranking_frame(standings),
         draw,
     )
@@ -111,7 +113,7 @@ def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot |
         "difference at all. In both whole seeds are permuted, since scenarios share them: they are "
         "about other seeds, not about other scenarios.",
         "Critical-difference diagrams of average ranks by "
-        f"{', '.join(standing.metric.replace('_', ' ') for standing in known)}",
+        f"{', '.join(METRICS[standing.metric].title for standing in known)}",
         ranking_frame(known),
         draw,
     )
@@ -123,22 +125,22 @@ def _label(standing: Standing, strategy: str) -> str:
     return variants.pop().label if len(variants) == 1 else strategy
 
 
-def _draw_row(ax: Axes, row: Row, place: int, style: Mapping[Variant, Style]) -> None:
+def _draw_row(ax: Axes, row: Row, place: int, style: Mapping[Variant, Style], scale: float) -> None:
     if row.mean.value is None:
         return
     # A strategy's colour and marker are those of each of its strengths.
     look = next(look for variant, look in style.items() if variant.strategy == row.strategy)
     if row.mean.low is not None and row.mean.high is not None:
-        ends = [100 * row.mean.low, 100 * row.mean.high]
+        ends = [scale * row.mean.low, scale * row.mean.high]
         ax.plot(ends, [place, place], color=look.base, linewidth=2.4, alpha=0.45)
     elif len(row.mean.seeds) > 1:
-        seeds = [100 * value for value in row.mean.seeds]
+        seeds = [scale * value for value in row.mean.seeds]
         ax.plot(seeds, [place] * len(seeds), ".", color=look.base, alpha=0.5, markersize=5)
     if row.iqm.value is not None:
-        x = 100 * row.iqm.value
+        x = scale * row.iqm.value
         ax.plot([x, x], [place - 0.22, place + 0.22], color=look.base, linewidth=1.2)
     ax.plot(
-        100 * row.mean.value, place, look.marker, color=look.base, markersize=6,
+        scale * row.mean.value, place, look.marker, color=look.base, markersize=6,
         markeredgecolor="white", markeredgewidth=0.5,
     )  # fmt: skip
 
@@ -172,7 +174,7 @@ def _draw_diagram(ax: Axes, standing: Standing) -> None:
     for rank in range(1, count + 1):
         ax.plot([rank, rank], [-0.06, 0], **line)
         ax.text(rank, -0.1, str(rank), ha="center", va="bottom", fontsize=8)
-    title = standing.metric.replace("_", " ")
+    title = METRICS[standing.metric].title
     ax.text(1 - margin, -0.5, title, fontsize=9, va="center")
     test = (
         f"permutation test of Friedman’s statistic: p = {ranks.p:.2g}, {ranks.seeds} seeds in "

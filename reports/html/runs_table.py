@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS, Metric, added_metrics, metric_named
 from benchmark.store import Record
 from reports.runs.cells import Cell
-from reports.tables.metrics import MAIN, TRANSFER
+from reports.tables.metrics import MAIN
 from reports.wording.numbers import strength_text
 
 DIGITS = 5
-"""Decimals of a fraction in the page: enough for a test set of 100,000."""
+"""Decimals of a fraction in the page: enough for a test set of 100,000.
+
+Of other numbers so many are significant."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,13 @@ class RunColumn:
 
 def run_columns() -> list[RunColumn]:
     """Return the columns: what a run is, its metrics, what it took."""
-    shown = {metric.name: metric for metric in (*MAIN, *TRANSFER)}
-    metrics = []
-    for name in METRICS:
-        metric = shown[name]
-        kind: Literal["fraction", "difference"] = "difference" if metric.signed else "fraction"
-        titled = (metric.title, metric.unit) if metric in MAIN else ("", "")
-        metrics.append(RunColumn(name, kind, *titled))
+    shown = {*MAIN, *(metric.name for metric in added_metrics())}
+    metrics = [
+        RunColumn(
+            name, _kind(metric), *((metric.title, metric.unit) if name in shown else ("", ""))
+        )
+        for name, metric in METRICS.items()
+    ]
     return [
         RunColumn("scenario", "text", "scenario"),
         RunColumn("strategy", "text", "strategy"),
@@ -57,6 +59,12 @@ def run_columns() -> list[RunColumn]:
         RunColumn("peak_memory", "number"),
         RunColumn("error", "text"),
     ]
+
+
+def _kind(metric: Metric) -> Literal["number", "fraction", "difference"]:
+    if not metric.is_percentage:
+        return "number"
+    return "difference" if metric.signed else "fraction"
 
 
 def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
@@ -96,7 +104,7 @@ def _values(cell: Cell, record: Record, *, replaced: bool) -> dict[str, Any]:
         "strength": record.strength,
         "seed": record.seed,
         "status": "replaced" if replaced else record.status,
-        **{name: _rounded(record.metrics.get(name)) for name in (*METRICS, FINETUNE_FORGETTING)},
+        **{name: _rounded(metric_named(name), value) for name, value in record.metrics.items()},
         "seconds": round(record.seconds, 2),
         "key": record.key,
         "suite": record.suite,
@@ -106,5 +114,7 @@ def _values(cell: Cell, record: Record, *, replaced: bool) -> dict[str, Any]:
     }
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, DIGITS)
+def _rounded(metric: Metric, value: float | None) -> float | None:
+    if value is None:
+        return None
+    return round(value, DIGITS) if metric.is_percentage else float(f"{value:.{DIGITS}g}")

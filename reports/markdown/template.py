@@ -111,7 +111,7 @@ class _Studies:
         self._records: dict[str, list[Record]] = {}
         for record in records:
             self._records.setdefault(record.suite, []).append(record)
-        self._kinds = sorted({record.spec["strategy"]["strategy"] for record in records})
+        self._kinds = sorted({record.spec.strategy.kind for record in records})
         self._album = album
         self._made: dict[str, IllustratedStudy] = {}
 

@@ -22,9 +22,6 @@ FINETUNE, FREEZE, INDEPENDENT, JOINT = "finetune", "freeze", "independent", "joi
 REFERENCES = (FINETUNE, FREEZE, INDEPENDENT, JOINT)
 """Kinds of strategies that mark the ends of what is possible, as ``spec`` names them."""
 
-_OWN = {"strategy", "strength", "seed", "results_version", "probes"}
-"""What a run's spec holds of the run itself, not of the scenario that it shares with others."""
-
 _PLACE = {FINETUNE: 0, FREEZE: 2, INDEPENDENT: 3, JOINT: 4}
 
 
@@ -98,7 +95,7 @@ def group(records: Sequence[Record]) -> list[Cell]:
     strategy_of = _complete(records, lambda r: r.strategy, _strategy_settings)
     members: dict[tuple[str, Variant], list[Record]] = {}
     for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
-        variant = Variant(strategy, record.spec["strategy"]["strategy"], record.strength)
+        variant = Variant(strategy, record.spec.strategy.kind, record.strength)
         members.setdefault((scenario, variant), []).append(record)
     ordered = sorted(members.items(), key=lambda item: (item[0][0], item[0][1].order))
     return [_cell(scenario, variant, runs) for (scenario, variant), runs in ordered]
@@ -127,14 +124,12 @@ def _cell(scenario: str, variant: Variant, runs: Sequence[Record]) -> Cell:
 
 def _scenario_settings(record: Record) -> dict[str, Any]:
     """Everything a run shares with those it is compared with, such as the device."""
-    rest = {k: v for k, v in record.spec.items() if k not in _OWN}
-    return {**rest.pop("scenario", {}), **rest}
+    return {**record.spec.scenario.data, **record.spec.circumstances}
 
 
 def _strategy_settings(record: Record) -> dict[str, Any]:
     """Old and new results of one strategy stand side by side in one scenario."""
-    version = record.spec.get("results_version")
-    return {**record.spec["strategy"], "results_version": version}
+    return {**record.spec.strategy.data, "results_version": record.spec.results_version}
 
 
 def _complete(

@@ -1,4 +1,4 @@
-"""From runs to tidy pandas frames. Accuracies and metrics are fractions throughout."""
+"""From runs to tidy pandas frames. Accuracies, and metrics of them, are fractions throughout."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
 
 _Numbers = NDArray[Any]
-_VALUES = (*METRICS, FINETUNE_FORGETTING)
-
 
 CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "position", "accuracy")
 
@@ -29,6 +27,7 @@ def runs_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     counted (finished and not replaced by a newer run with the same seed), seconds, metrics, and
     the forgetting of fine-tuning with the same seed, which forgetting reduction divides by.
     """
+    values = (*METRICS, FINETUNE_FORGETTING)
     rows = [
         {
             "key": record.key,
@@ -41,13 +40,13 @@ def runs_frame(cells: Sequence[Cell]) -> pd.DataFrame:
             "status": record.status,
             "counted": any(record is counted for counted in cell.done),
             "seconds": record.seconds,
-            **{metric: record.metrics.get(metric) for metric in _VALUES},
+            **{metric: record.metrics.get(metric) for metric in values},
         }
         for cell in cells
         for record in cell.runs
     ]
     frame = pd.DataFrame(rows)
-    return frame.astype(dict.fromkeys(("strength", *_VALUES), float)) if rows else frame
+    return frame.astype(dict.fromkeys(("strength", *values), float)) if rows else frame
 
 
 def summary_frame(cells: Sequence[Cell]) -> pd.DataFrame:

@@ -80,21 +80,15 @@ def _stored(records: Sequence[Record]) -> dict[str, StoredCell]:
 
 def _settings(record: Record) -> dict[str, Any]:
     """What decides a cell's results but for the code, flat."""
-    spec = _decisive(record)
-    strategy = dict(spec["strategy"])
-    settings = strategy.pop("settings")
+    spec, strategy = record.spec, record.spec.strategy
+    own = {"name": strategy.name, "strategy": strategy.kind, "plugin": strategy.plugin}
     return {
-        **{name: value for name, value in spec.items() if name not in {"scenario", "strategy"}},
-        **{f"scenario.{name}": value for name, value in spec["scenario"].items()},
-        **{f"strategy.{name}": value for name, value in strategy.items()},
-        **{f"settings.{name}": value for name, value in settings.items()},
+        "strength": spec.strength,
+        **spec.circumstances,
+        **{f"scenario.{name}": value for name, value in spec.scenario.data.items()},
+        **{f"strategy.{name}": value for name, value in own.items() if value is not None},
+        **{f"settings.{name}": value for name, value in strategy.settings.items()},
     }
-
-
-def _decisive(record: Record) -> dict[str, Any]:
-    """The spec of a run's cell: without the seed, the code's version, and what only looks on."""
-    apart = {"seed", "results_version", "probes"}
-    return {name: value for name, value in record.spec.items() if name not in apart}
 
 
 def _matched(a: dict[str, StoredCell], b: dict[str, StoredCell]) -> list[CellPair]:
@@ -125,7 +119,9 @@ def _named(pairs: Sequence[CellPair]) -> list[NamedPair]:
     shown: dict[int, tuple[Record, CellPair]] = {}
     for pair in pairs:
         first = next(cell.first for cell in pair if cell)
-        record = replace(first, spec=_decisive(first))
+        # Without the seed, the code's version, and what only looks on.
+        spec = first.spec.without("seed", "results_version", "probes")
+        record = replace(first, spec=spec)
         shown[id(record)] = record, pair
     return [
         ((cell.scenario, cell.variant.label), *shown[id(record)][1])

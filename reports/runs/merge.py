@@ -14,8 +14,8 @@ from pathlib import Path
 
 from benchmark.archive import read_runs
 from benchmark.errors import UserError
-from benchmark.metrics import FINETUNE_FORGETTING, NEEDS_REFERENCE, Matrix, paired_metrics
-from benchmark.store import Record, pairing
+from benchmark.metrics import METRICS, Matrix, reference_kinds
+from benchmark.store import Record
 
 _MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves")
 
@@ -28,8 +28,8 @@ class Merged:
     """The runs of several stores.
 
     Attributes:
-        records: In the order of ``Store.records``, their metrics complete as far as any of
-            the stores allows.
+        records: In the order of ``Store.records``, with the references of their metrics as far
+            as any of the stores has them.
         origin: Where they come from and how they were merged; goes on from "Runs from".
         disputed: Scenarios and strategies of which stores hold different results of one run.
     """
@@ -103,17 +103,14 @@ def merge(stores: Mapping[str, Sequence[Record]]) -> Merged:
 def same_results(a: Record, b: Record) -> bool:
     """Whether two finished runs measured the same, to the last bit.
 
-    A metric that only one of them has (its reference run was not made, or an older version
-    did not know it) does not count.
+    So must their metrics that compare them with a reference run be the same, unless only one of
+    them has that run.
     """
     if any(getattr(a, name) != getattr(b, name) for name in _MEASURED):
         return False
-    both = a.metrics.keys() & b.metrics.keys()
-    return all(
-        a.metrics[name] == b.metrics[name]
-        for name in both
-        if a.metrics[name] is not None and b.metrics[name] is not None
-    )
+    paired = (name for name, metric in METRICS.items() if metric.reference is not None)
+    pairs = ((a.metrics[name], b.metrics[name]) for name in paired)
+    return all(one == other for one, other in pairs if one is not None and other is not None)
 
 
 def _disputed(stores: Mapping[str, Sequence[Record]]) -> set[tuple[str, str]]:
@@ -134,29 +131,24 @@ def _finished(stores: Iterable[Sequence[Record]]) -> Iterator[Record]:
 
 def _references(stores: Mapping[str, Sequence[Record]]) -> _References:
     found: dict[str, dict[str, dict[str, Matrix]]] = {}
+    wanted = reference_kinds()
     for name, records in stores.items():
         for record in _finished([records]):
-            kind = record.spec["strategy"]["strategy"]
-            if kind in NEEDS_REFERENCE.values():
-                kinds = found.setdefault(pairing(record.spec), {})
+            kind = record.spec.strategy.kind
+            if kind in wanted:
+                kinds = found.setdefault(record.spec.pairing, {})
                 kinds.setdefault(kind, {})[name] = record.accuracy_matrix
     return found
 
 
 def _completed(record: Record, store: str, references: _References) -> Record:
-    paired = (*NEEDS_REFERENCE, FINETUNE_FORGETTING)
-    missing = [name for name in paired if record.metrics.get(name) is None]
-    if record.status == "failed" or not missing:
-        return record
+    """Give a run the references that its own store lacks, where the others agree about them."""
     usable: dict[str, Matrix] = {}
-    for kind, by_store in references.get(pairing(record.spec), {}).items():
+    for kind, by_store in references.get(record.spec.pairing, {}).items():
         candidates = list(by_store.values())
         if store not in by_store and all(matrix == candidates[0] for matrix in candidates):
             usable[kind] = candidates[0]
-    if not usable:
-        return record
-    found = paired_metrics(record.accuracy_matrix, usable)
-    return replace(record, metrics=record.metrics | {name: found[name] for name in missing})
+    return replace(record, references={**usable, **record.references}) if usable else record
 
 
 def _precedence(record: Record) -> tuple[bool, str]:

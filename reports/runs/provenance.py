@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmark import __version__
+from benchmark.failure import Failure
 from benchmark.store import Record
 from reports.runs.cells import Cell
 from reports.wording.words import duration, several
@@ -30,34 +31,38 @@ WPL_PAPER = """\
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedRuns:
     """A message and the runs that ended with it.
 
     Attributes:
+        kind: What kind of failure it is.
         message: What the runs said.
         n: How many runs.
         runs: Which, in words; the first of them where they are many.
+        traceback: That of the first run that has one; empty where none has.
     """
 
+    kind: str
     message: str
     n: int
     runs: str
+    traceback: str
 
 
 def scenario_facts(record: Record) -> list[tuple[str, str]]:
     """Return the settings of a run's scenario, in brief."""
-    settings = {**record.spec["scenario"], "device": record.spec.get("device")}
+    settings = {**record.spec.scenario.settings, "device": record.spec.device}
     return [
         (key.replace("_", " "), _in_words(value))
         for key, value in settings.items()
-        if key not in {"name", "fingerprints"} and value is not None
+        if value is not None
     ]
 
 
 def exact_settings(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     """Return the settings of every scenario and strategy in full, as JSON."""
-    scenarios = {cell.scenario: next(cell.runs).spec["scenario"] for cell in cells}
-    strategies = {cell.variant.strategy: next(cell.runs).spec["strategy"] for cell in cells}
+    scenarios = {cell.scenario: next(cell.runs).spec.scenario.data for cell in cells}
+    strategies = {cell.variant.strategy: next(cell.runs).spec.strategy.data for cell in cells}
     return [
         (f"{kind} {name}", json.dumps(settings, indent=2, ensure_ascii=False))
         for kind, group in (("scenario", scenarios), ("strategy", strategies))
@@ -95,20 +100,25 @@ def seeds(records: Sequence[Record]) -> str:
     )
 
 
-def failures(cells: Sequence[Cell]) -> list[Failure]:
+def failures(cells: Sequence[Cell]) -> list[FailedRuns]:
     """Return every message once, with the runs that ended with it."""
-    found: dict[str, list[str]] = {}
+    found: dict[tuple[str, str], list[tuple[str, str]]] = {}
     for cell in cells:
         for record in cell.failed:
+            failure = record.failure or Failure.told("no message")
             run = f"{cell.scenario}, {cell.variant.label}, seed {record.seed}"
-            found.setdefault(record.error or "no message", []).append(run)
+            place = str(failure.kind), failure.message
+            found.setdefault(place, []).append((run, failure.traceback))
     return [
-        Failure(
+        FailedRuns(
+            kind,
             message,
             len(runs),
-            "; ".join(runs[:_NAMED]) + (f"; {len(runs) - _NAMED} more" * (len(runs) > _NAMED)),
+            "; ".join(name for name, _ in runs[:_NAMED])
+            + (f"; {len(runs) - _NAMED} more" * (len(runs) > _NAMED)),
+            next((traceback for _, traceback in runs if traceback), ""),
         )
-        for message, runs in found.items()
+        for (kind, message), runs in found.items()
     ]
 
 

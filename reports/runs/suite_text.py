@@ -37,17 +37,14 @@ def _content(suite: str, records: Sequence[Record]) -> dict[str, Any] | None:
     scenarios: dict[str, Any] = {}
     strategies: dict[str, Any] = {}
     strengths: dict[str, set[float]] = {}
-    probes = records[0].spec.get("probes", [])
+    probes = records[0].spec.probes
     for record in records:
-        settings, strategy = record.spec["scenario"], record.spec["strategy"]
-        scenario = {
-            k: v for k, v in settings.items() if k not in {"name", "fingerprints", "plugin"}
-        }
-        entry = {"strategy": strategy["strategy"], **strategy["settings"]}
+        scenario, strategy = dict(record.spec.scenario.settings), record.spec.strategy
+        entry = {"strategy": strategy.kind, **strategy.settings}
         if (
             scenarios.setdefault(record.scenario, scenario) != scenario
             or strategies.setdefault(record.strategy, entry) != entry
-            or record.spec.get("probes", []) != probes
+            or record.spec.probes != probes
         ):
             return None
         if record.strength is not None:

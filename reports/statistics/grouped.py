@@ -25,7 +25,7 @@ def over_seeds(grouped: Any, limits: Limits | None) -> pd.DataFrame:
     found = found.reset_index()
     half = half_width(found.pop("std"), found["n"])
     ends = found["mean"] - half, found["mean"] + half
-    low, high = (end if limits is None else end.clip(*limits) for end in ends)
+    low, high = (end if limits is None else end.clip(limits.low, limits.high) for end in ends)
     found.insert(found.columns.get_loc("mean") + 1, "low", low)
     found.insert(found.columns.get_loc("low") + 1, "high", high)
     return found

@@ -163,8 +163,8 @@ def mean_estimate(strata: Strata, limits: Limits | None = None) -> Estimate:
     Args:
         strata: Values by scenario. Undefined ones are left out; with none left in some
             scenario there is no mean, since means over different scenarios do not compare.
-        limits: What the number can be, of a fraction: there the interval ends, and seeds that
-            are far from the others are found. ``None`` for what is no fraction, such as seconds.
+        limits: What the number can be: there the interval ends, and of fractions seeds that are
+            far from the others are found. ``None`` where nothing is known, and for no fraction.
     """
     groups = known_values(strata)
     sizes = [len(group) for group in groups]
@@ -206,7 +206,7 @@ def student_estimate(
         limits: What the number can be, ``None`` for what is no fraction.
         seeds: The values of the seeds, of a mean.
     """
-    far = strays(seeds) if limits and len(seeds) >= FEWEST_SEEDS else None
+    far = strays(seeds) if limits and limits.fraction and len(seeds) >= FEWEST_SEEDS else None
     if freedom + 1 < FEWEST_SEEDS:
         return Estimate(value, None, None, n, seeds)
     if error < _NOTHING:
@@ -215,7 +215,7 @@ def student_estimate(
     half = float(half_width(error * sqrt(freedom + 1), freedom + 1))
     low, high = value - half, value + half
     if limits:
-        low, high = max(low, limits[0]), min(high, limits[1])
+        low, high = max(low, limits.low), min(high, limits.high)
     return Estimate(value, low, high, n, seeds, far)
 
 

@@ -1,34 +1,42 @@
-"""What every interval over seeds shares: pure functions, light enough for the command line."""
+"""What a number can be: where its interval ends."""
 
 from __future__ import annotations
 
-from math import inf
+from typing import NamedTuple
 
-from benchmark.metrics import METRICS
+from benchmark.metrics import ACCURACY as _ACCURACY
+from benchmark.metrics import CHANGE as _CHANGE
+from benchmark.metrics import METRICS, UNBOUNDED
 
-Limits = tuple[float, float]
-"""The least and the greatest value that a number can have."""
 
-ACCURACY: Limits = (0.0, 1.0)
-CHANGE: Limits = (-1.0, 1.0)
+class Limits(NamedTuple):
+    """The least and the greatest value that a number can have.
+
+    Attributes:
+        low: The least.
+        high: The greatest.
+        fraction: Whether it is a fraction. Only of fractions can be said that a seed is far from
+            all others: the gap is one of percentage points.
+    """
+
+    low: float
+    high: float
+    fraction: bool = True
+
+
+ACCURACY = Limits(*_ACCURACY)
+CHANGE = Limits(*_CHANGE)
 """Of the difference of two accuracies."""
-UNLIMITED: Limits = (-inf, inf)
+UNLIMITED = Limits(*UNBOUNDED)
 """Of a fraction without ends, such as a share of what was forgotten, which may be a gain."""
-
-_OTHERS = {name: ACCURACY for name in METRICS if name.endswith("accuracy")}
-_LIMITS = {
-    **dict.fromkeys(METRICS, CHANGE),
-    **_OTHERS,
-    "stability": ACCURACY,
-    "forgetting_reduction": UNLIMITED,
-}
 
 
 def limits_of(metric: str) -> Limits:
-    """Return the least and the greatest value of a metric of ``benchmark/metrics.py``."""
-    return _LIMITS[metric]
+    """Return the limits of a metric, by its name."""
+    found = METRICS[metric]
+    return Limits(*found.bounds, found.is_percentage)
 
 
 def of_difference(limits: Limits) -> Limits:
     """Return the limits of the difference of two numbers with these limits."""
-    return limits[0] - limits[1], limits[1] - limits[0]
+    return Limits(limits.low - limits.high, limits.high - limits.low, limits.fraction)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 
 import pandas as pd
 
+from benchmark.metrics import METRICS
 from reports.analysis.choice import CROSSED, RULE, Choice, stands_for
 from reports.analysis.frontier import Frontiers
 from reports.analysis.ranking import Row as Place
@@ -15,11 +16,9 @@ from reports.runs.cells import Cell
 from reports.statistics.interval import FEWEST_SEEDS, Estimate
 from reports.statistics.pairs import Comparison
 from reports.tables.table import SPREAD, Column, Noted, Row, Table, Value
-from reports.wording.numbers import decimals, percent, strength_text
+from reports.wording.numbers import decimals, measured, percent, strength_text
 from reports.wording.words import several as counted
 
-_UNITS = {"plasticity": "points"}
-_DIFFERENCE = partial(percent, signed=True)
 _EFFECT = (
     "difference in standard deviations of the paired differences, with Hedges’ correction for few "
     "pairs; none where they do not vary"
@@ -52,9 +51,8 @@ def ranking_table(standing: Standing, name: str) -> Table:
         standing: The strategies by one metric.
         name: Unique in the report.
     """
-    metric = standing.metric.replace("_", " ")
-    unit = _UNITS.get(standing.metric, "%")
-    write = partial(percent, signed=unit == "points")
+    metric = METRICS[standing.metric]
+    unit, write, difference = metric.unit, measured(metric), measured(replace(metric, signed=True))
     several = len(standing.scenarios) > 1
     columns = [
         Column("strategy, strength" if not several else "strategy", words=True),
@@ -64,11 +62,13 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("median", unit, "over all runs", write),
     ]
     columns += [
-        Column("to fine-tuning", "points", "paired difference, seed by seed", _DIFFERENCE),
+        Column(
+            "to fine-tuning", metric.difference_unit, "paired difference, seed by seed", difference
+        ),
         Column("effect", "d_z", _EFFECT, _signed),
         Column("wins", "% of pairs", "better than fine-tuning; ties counted half", _whole),
         Column("p", "Holm", _TEST, _p),
-        Column("to the best", "points", _TO_BEST, _DIFFERENCE),
+        Column("to the best", metric.difference_unit, _TO_BEST, difference),
         Column("effect to best", "d_z", "likewise", _signed),
         Column("p to best", "Holm", _P_TO_BEST, _p),
         Column("runs"),
@@ -78,8 +78,8 @@ def ranking_table(standing: Standing, name: str) -> Table:
     best = f" The best: {standing.best_text}." if standing.best else ""
     return Table(
         name,
-        metric,
-        f"By {metric}, {where}.{best} {SPREAD}",
+        metric.title,
+        f"By {metric.title}, {where}.{best} {SPREAD}",
         columns,
         rows,
         ranking_frame([standing]),

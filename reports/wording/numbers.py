@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from benchmark.metrics import Metric
 from reports.statistics.interval import Estimate
 from reports.wording.words import several
 
@@ -89,3 +90,21 @@ def strength_text(strength: float) -> str:
     mantissa, exponent = f"{strength:.9e}".split("e")
     short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     return short if strength and len(short) <= len(plain) else plain
+
+
+def measured(metric: Metric) -> Callable[[float | None], str]:
+    """Return what writes a value of a metric, without its unit; a dash for ``None``."""
+    return partial(percent if metric.is_percentage else _plain, signed=metric.signed)
+
+
+def quantity(metric: Metric, value: float | None) -> str:
+    """Write a value of a metric with its unit: ``91.2 %``, ``-1.3 points``, ``12.5 s``."""
+    text = measured(metric)(value)
+    return text if value is None or not metric.unit else f"{text}{_SPACE}{metric.unit}"
+
+
+def _plain(value: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return NOTHING
+    text = f"{value:{'+' if signed and value else ''}.4g}"
+    return text.replace("-", "\N{MINUS SIGN}")

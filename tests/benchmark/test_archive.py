@@ -10,6 +10,8 @@ from benchmark import archive as module
 from benchmark.archive import archive, is_archive, is_marked, read_archive, read_runs
 from benchmark.cli import main
 from benchmark.errors import UserError
+from benchmark.failure import Failure, FailureKind
+from benchmark.spec import Spec
 from benchmark.store import Record, Store
 
 pa = pytest.importorskip("pyarrow")
@@ -18,7 +20,7 @@ parquet = pytest.importorskip("pyarrow.parquet")
 
 def run(key, strategy="wpl", **changes):
     rng = random.Random(key)
-    numbers = [rng.random() * 10.0 ** rng.randint(-300, 300) for _ in range(50)]
+    numbers = [rng.random() * 10.0 ** rng.randint(-300, 0) for _ in range(50)]
     values = {
         "key": key,
         "suite": "suite",
@@ -27,9 +29,7 @@ def run(key, strategy="wpl", **changes):
         "strength": rng.random(),
         "seed": 0,
         "status": "done",
-        "error": None,
-        "spec": {"scenario": {"name": "s"}, "strategy": {"strategy": strategy}, "seed": 0},
-        "metrics": {"forgetting": rng.random(), "plasticity": None},
+        "spec": Spec({"scenario": {"name": "s"}, "strategy": {"strategy": strategy}, "seed": 0}),
         "accuracy_matrix": [[rng.random(), 0.1], [rng.random(), rng.random()]],
         "curves": [{"model": 0, "steps": [*range(50)], "accuracy": [numbers]}],
         "probes": {"refit": {"rows": [{"after": 0.1 + 0.2, "least": 5e-324}]}},
@@ -43,7 +43,8 @@ def run(key, strategy="wpl", **changes):
 
 @pytest.fixture
 def store(tmp_path):
-    failed = run("c", status="failed", error="diverged:\n  step 3", accuracy_matrix=[], curves=[])
+    failure = Failure.told("diverged:\n  step 3")
+    failed = run("c", status="failed", failure=failure, accuracy_matrix=[], curves=[])
     with Store(tmp_path / "runs.db", create=True) as made:
         for each in (run("a"), run("b", "finetune", strength=None), failed):
             made.put(each)
@@ -66,6 +67,32 @@ def test_every_run_comes_back_to_the_last_bit(store, packed):
     records = read_runs(store)
     assert read_runs(packed) == records
     assert repr(read_runs(packed)) == repr(records)  # the order of keys, too
+
+
+def test_an_archive_of_version_1_is_read(packed):
+    table = parquet.read_table(packed).drop_columns(["failure", "moments"])
+    parquet.write_table(table.replace_schema_metadata({module._MARK: "1"}), packed)
+    *_, failed = read_archive(packed)
+    assert failed.failure == Failure(FailureKind.ERROR, "diverged:\n  step 3", "")
+    assert {tuple(run.moments) for run in read_archive(packed)} == {()}
+
+
+def test_one_of_this_version_needs_all_its_columns(packed):
+    parquet.write_table(parquet.read_table(packed).drop_columns(["failure"]), packed)
+    with pytest.raises(UserError, match="columns are missing"):
+        read_archive(packed)
+
+
+def test_failures_and_moments_come_back(tmp_path):
+    failure = Failure(FailureKind.KILLED, "killed", "Traceback")
+    runs = [
+        run("a", moments=[{"visit": 1, "steps": 5, "accuracy": [0.1, None]}]),
+        run("b", status="failed", failure=failure),
+    ]
+    (tmp_path / "r.parquet").write_bytes(archive(runs))
+    assert [(r.failure, r.moments) for r in read_archive(tmp_path / "r.parquet")] == [
+        (r.failure, r.moments) for r in runs
+    ]
 
 
 def test_the_same_runs_give_the_same_bytes(store, packed):
@@ -122,7 +149,7 @@ def test_a_file_that_is_none_of_ours(tmp_path):
 def test_one_of_a_newer_version(tmp_path):
     path = foreign(tmp_path / "a.parquet", {module._MARK: "7"})
     assert is_marked(path)
-    with pytest.raises(UserError, match=r"archive format 7, this one reads 1.; upgrade"):
+    with pytest.raises(UserError, match=r"archive format 7, this one reads 2.; upgrade"):
         read_archive(path)
 
 
@@ -206,7 +233,7 @@ def test_what_cannot_work_is_said(store, tmp_path, monkeypatch, capsys, argument
     monkeypatch.chdir(tmp_path)
     Store(tmp_path / "empty.db", create=True).close()
     with Store(tmp_path / "other.db", create=True) as made:
-        made.put(run("a", metrics={"forgetting": 0.123}))
+        made.put(run("a", accuracy_matrix=[[0.9, 0.1], [0.8, 0.9]]))
     assert command("archive", *arguments) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "a.parquet").exists()

@@ -7,12 +7,14 @@ import pytest
 from benchmark.executors import carry_out as module
 from benchmark.executors.carry_out import carry_out
 from benchmark.executors.executor import Lost
+from benchmark.failure import Failure, FailureKind
+from benchmark.spec import Spec
 from benchmark.store import Record
 from benchmark.suite import Run
 
 
 def a_run(name: str) -> Run:
-    spec = {"strategy": {"name": name, "strategy": name}}
+    spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
     return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
 
 
@@ -37,7 +39,7 @@ class Pretends:
             if any(run.key.startswith("lost") and tries <= int(run.key[-1]) for run in job):
                 yield Lost(job, "it is gone")
             else:
-                yield [Record(**run.cell(), status="done", error=None) for run in job]
+                yield [Record(**run.cell(), status="done") for run in job]
 
 
 def outcome(executor, *names):
@@ -50,7 +52,7 @@ def test_what_was_lost_is_tried_again_when_all_others_have_ended():
     executor = Pretends()
     records = outcome(executor, "a", "lost 1", "b", "lost 2", "c")
     assert {k: r.status for k, r in records.items() if r.status != "done"} == {"lost 2": "failed"}
-    assert records["lost 2"].error == "it is gone"
+    assert records["lost 2"].failure == Failure(FailureKind.KILLED, "it is gone")
     assert records["lost 2"].versions["palimpsest"]
     assert executor.calls[1:] == [[("lost 1",)], [("lost 2",)]]
 

@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 
 from benchmark.cli import main
-from benchmark.metrics import METRICS, own_metrics
+from benchmark.failure import Failure
+from benchmark.metrics import METRICS
+from benchmark.spec import Spec
 from benchmark.store import Record, Store
 
 MATRIX = [[0.9, 0.1], [0.7, 0.8]]
@@ -24,16 +26,17 @@ def make(strategy="finetune", strength=None, seed=0, *, drop=0.0, key=None, erro
         strength=strength,
         seed=seed,
         status="failed" if error else "done",
-        error=error,
-        spec={
-            "scenario": {"name": "split", "family": "split"},
-            "strategy": {"name": strategy, "strategy": strategy, "settings": {}},
-            "strength": strength,
-            "seed": seed,
-            "device": "cpu",
-            "results_version": 1,
-        },
-        metrics={} if error else own_metrics(matrix, [0.1, 0.1], []),
+        failure=Failure.told(error) if error else None,
+        spec=Spec(
+            {
+                "scenario": {"name": "split", "family": "split"},
+                "strategy": {"name": strategy, "strategy": strategy, "settings": {}},
+                "strength": strength,
+                "seed": seed,
+                "device": "cpu",
+                "results_version": 1,
+            }
+        ),
         accuracy_matrix=[] if error else matrix,
         initial_accuracy=[0.1, 0.1],
         started="2026-03-01T10:00:00+00:00",
@@ -251,7 +254,7 @@ def test_files_that_cannot_be_written_are_a_mistake(write, tmp_path, capsys):
 
 
 def test_a_failed_run_that_the_other_store_finished_is_not_reported(write, tmp_path, capsys):
-    write("f.db", [replace(make(seed=0), status="failed", error="boom", metrics={})])
+    write("f.db", [replace(make(seed=0), status="failed", failure=Failure.told("boom"))])
     assert command(capsys, "report", "f.db", "a.db")[0] == 0
     assert "boom" not in (tmp_path / "report.html").read_text()
 

@@ -13,6 +13,7 @@ import benchmark
 from benchmark import UserError, load_suite, open_store, run_suite
 from benchmark.archive import archive
 from benchmark.cli import main
+from benchmark.failure import Failure
 from benchmark.metrics import METRICS
 from benchmark.results import Results
 from benchmark.store import Store
@@ -191,7 +192,7 @@ def test_what_is_not_known_is_missing(done):
     results, _ = done
     (first, *others) = results
     failed = replace(
-        first, status="failed", error="no", metrics=dict.fromkeys(METRICS), accuracy_matrix=[],
+        first, status="failed", failure=Failure.told("no"), accuracy_matrix=[],
         validation_matrix=[], initial_accuracy=[], curves=[], cost={}, started="",
     )  # fmt: skip
     mixed = Results(results.path, (failed, *others))

@@ -3,11 +3,29 @@
 import numpy as np
 import pytest
 
-from benchmark import metrics
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS, Computed
+from benchmark.metrics import formulas as metrics
+from benchmark.record import Record
+from benchmark.spec import Spec
 
 # Three models: rows after training model 0, 1, 2; columns accuracy of model 0, 1, 2.
 R = [[0.9, 0.1, 0.2], [0.95, 0.8, 0.3], [0.6, 0.7, 0.85]]
 INITIAL = [0.1, 0.1, 0.15]
+
+
+def run(r, b=(), curves=(), references=None, **changes):
+    """A finished run that measured this."""
+    spec = Spec({"scenario": {}, "strategy": {"strategy": "wpl"}, "seed": 0})
+    return Record(
+        key="abc", suite="s", scenario="s", strategy="wpl", strength=1.0, seed=0, spec=spec,
+        accuracy_matrix=r, initial_accuracy=list(b), curves=list(curves),
+        references=references or {}, **({"status": "done"} | changes),
+    )  # fmt: skip
+
+
+def computed(r, b=(), curves=(), references=None):
+    """All its metrics."""
+    return dict(Computed(run(r, b, curves, references)))
 
 
 def test_average_accuracy_is_the_mean_of_the_last_row():
@@ -98,20 +116,20 @@ def test_random_matrices_agree_with_plain_loops():
             forgetting += max(r[i][j] for i in range(j, last)) - r[last][j]
             backward += r[last][j] - r[j][j]
             forward += r[j][j + 1] - b[j + 1]
-        own = metrics.own_metrics(r, b, [])
+        own = computed(r, b)
         assert own["forgetting"] == pytest.approx(forgetting / last)
         assert own["backward_transfer"] == pytest.approx(backward / last)
         assert own["forward_transfer"] == pytest.approx(forward / last)
 
 
 def test_one_model_has_no_earlier_or_new_models():
-    own = metrics.own_metrics([[0.9]], [0.1], [])
+    own = computed([[0.9]], [0.1])
     assert own["average_accuracy"] == pytest.approx(0.9)
     assert all(value is None for name, value in own.items() if name != "average_accuracy")
 
 
 def test_training_all_at_once_leaves_undefined_what_needs_an_order():
-    own = metrics.own_metrics([[None, None], [0.9, 0.8]], [0.1, 0.1], [])
+    own = computed([[None, None], [0.9, 0.8]], [0.1, 0.1])
     assert own["average_accuracy"] == pytest.approx(0.85)
     assert own["stability"] == pytest.approx(0.9)
     assert own["forgetting"] is None
@@ -120,24 +138,20 @@ def test_training_all_at_once_leaves_undefined_what_needs_an_order():
     assert own["minimum_accuracy"] is None
 
 
-def test_own_and_paired_metrics_are_all_the_metrics():
-    names = set(metrics.own_metrics(R, INITIAL, [])) | set(metrics.paired_metrics(R, {}))
-    assert names == {*metrics.METRICS, metrics.FINETUNE_FORGETTING}
+def test_every_metric_and_what_the_ratio_divides_by_are_computed():
+    assert {*computed(R, INITIAL)} == {*METRICS, FINETUNE_FORGETTING}
 
 
 def test_a_missing_reference_leaves_its_metric_undefined():
-    paired = metrics.paired_metrics(R, {"finetune": R})
-    assert paired.pop("finetune_forgetting") == metrics.forgetting(R)
-    assert paired == {"forgetting_reduction": 0.0, "plasticity": None, "intransigence": None}
+    found = computed(R, INITIAL, references={"finetune": R})
+    assert found["finetune_forgetting"] == metrics.forgetting(R)
+    assert found["forgetting_reduction"] == 0.0
+    assert found["plasticity"] is found["intransigence"] is None
 
 
 def curve(model, count, points, rng):
     accuracy = [rng.random(points).tolist() for _ in range(model + 1)]
     return {"model": model, "steps": list(range(points)), "accuracy": accuracy}
-
-
-def everything(r, b, curves, references):
-    return metrics.own_metrics(r, b, curves) | metrics.paired_metrics(r, references)
 
 
 def same(one, other):
@@ -159,7 +173,7 @@ def test_the_order_of_curves_and_points_changes_no_metric():
             lines[int(rng.integers(len(lines)))][int(rng.integers(points))] = rng.choice(
                 [float("nan"), None]
             )
-        found = everything(r, b, curves, references)
+        found = computed(r, b, curves, references)
         for value in found.values():
             assert value is None or np.isfinite(value)
         for _ in range(3):
@@ -168,7 +182,7 @@ def test_the_order_of_curves_and_points_changes_no_metric():
                 one | {"accuracy": [[line[k] for k in order] for line in one["accuracy"]]}
                 for one in (curves[i] for i in rng.permutation(count))
             ]
-            same(everything(r, b, turned, references), found)
+            same(computed(r, b, turned, references), found)
 
 
 def test_a_point_that_is_no_number_leaves_the_minimum_undefined_wherever_it_stands():
@@ -198,8 +212,8 @@ def test_unknown_entries_leave_what_needs_them_undefined():
         unknown = rng.random((count, count)) < 0.3
         holed = [[None if u else v for v, u in zip(*row, strict=True)]
                  for row in zip(r.tolist(), unknown, strict=True)]  # fmt: skip
-        complete = everything(r.tolist(), [0.1] * count, [], {"finetune": r.tolist()})
-        found = everything(holed, [0.1] * count, [], {"finetune": r.tolist()})
+        complete = computed(r.tolist(), [0.1] * count, [], {"finetune": r.tolist()})
+        found = computed(holed, [0.1] * count, [], {"finetune": r.tolist()})
         for name, value in found.items():
             assert value is None or value == complete[name]
         assert (found["average_accuracy"] is None) == bool(unknown[-1].any())

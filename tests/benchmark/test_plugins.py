@@ -10,7 +10,7 @@ import pytest
 from benchmark import plugins
 from benchmark.cli import main
 from benchmark.errors import UserError
-from benchmark.plugins import load_again, load_files, load_packages, loaded
+from benchmark.plugins import load_again, load_files, load_metrics, load_packages, loaded
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.scenarios import FAMILIES
 from benchmark.store import Record
@@ -76,8 +76,10 @@ def as_shipped(registries):
     """Every test starts and ends with what ships."""
     with registries():
         load_packages.cache_clear()
+        load_metrics.cache_clear()
         yield
     load_packages.cache_clear()
+    load_metrics.cache_clear()
 
 
 @pytest.fixture
@@ -105,9 +107,9 @@ def test_a_suite_can_name_what_a_file_adds(write, tmp_path):
     load_files([write("pull.py", LIGHT), write("small.py", SCENARIO)])
     suite = write("s.yaml", SUITE.replace("two_models:", "small:").replace("width: 4, ", ""))
     run = load_suite(str(suite)).runs("cpu", tmp_path)[-1]
-    assert run.spec["strategy"]["settings"] == {"reach": 3}
-    assert run.spec["scenario"]["family"] == "small"
-    assert run.spec["scenario"]["width"] == 4
+    assert run.spec.strategy.settings == {"reach": 3}
+    assert run.spec.scenario.family == "small"
+    assert run.spec.scenario.settings["width"] == 4
 
 
 def test_the_content_belongs_to_the_keys_of_its_own_runs_only(write, tmp_path):
@@ -145,8 +147,8 @@ def test_the_suite_in_a_report_makes_the_same_runs(write, tmp_path):
     load_files([write("pull.py", LIGHT), write("small.py", SCENARIO)])
     suite = write("s.yaml", SUITE.replace("two_models:", "small:"))
     runs = load_suite(str(suite)).runs("cpu", tmp_path)
-    assert "plugin" in runs[0].spec["scenario"]
-    texts = suite_files([Record(**run.cell(), status="done", error=None) for run in runs])
+    assert runs[0].spec.scenario.plugin is not None
+    texts = suite_files([Record(**run.cell(), status="done") for run in runs])
     again = load_suite(str(write("again.yaml", texts["mine"]))).runs("cpu", tmp_path)
     assert {run.key for run in again} == {run.key for run in runs}
 

@@ -10,6 +10,7 @@ import yaml
 from benchmark import cost, evaluation, preparation
 from benchmark.control import Watch
 from benchmark.evaluation import AccuracyMeter
+from benchmark.failure import FailureKind
 from benchmark.runner import execute
 from benchmark.suite_loading import load_suite
 
@@ -362,6 +363,7 @@ def test_a_run_that_diverges_fails_with_step_and_model(make_runs, root):
     record = execute(run, root)
     assert record.status == "failed"
     assert "Diverged" in record.error
+    assert record.failure.kind is FailureKind.DIVERGED
     assert "step " in record.error
     assert "of model " in record.error
     assert record.accuracy_matrix == []
@@ -378,7 +380,13 @@ def test_an_exception_in_a_strategy_is_recorded(make_runs, root, monkeypatch):
     record = execute(run, root)
     assert (record.status, record.error) == ("failed", "ValueError: no importance today")
     assert record.key == run.key
-    assert record.metrics == {}
+    assert set(record.metrics.values()) == {None}
+    assert record.failure.kind is FailureKind.ERROR
+    last = record.failure.traceback.splitlines()
+    assert 'File "/' not in record.failure.traceback  # of no machine
+    assert 'File "benchmark/runner.py", line ' in record.failure.traceback
+    assert last[-1] == "ValueError: no importance today"
+    assert last[-2].strip() == 'raise ValueError("no importance today")'
 
 
 def test_a_failed_run_leaves_no_first_model_behind(make_runs, root, tmp_path):

@@ -9,7 +9,9 @@ import pytest
 
 from benchmark.database import _UPGRADES, SCHEMA_VERSION
 from benchmark.errors import UserError
+from benchmark.failure import Failure, FailureKind
 from benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from benchmark.spec import Spec
 from benchmark.store import Record, Store
 
 
@@ -29,9 +31,7 @@ def record(key="k", strategy="finetune", seed=0, matrix=((0.9, 0.1), (0.5, 0.8))
         "strength": None,
         "seed": seed,
         "status": "done",
-        "error": None,
-        "spec": spec,
-        "metrics": {"forgetting": 0.4},
+        "spec": Spec(spec),
         "accuracy_matrix": [list(row) for row in matrix],
     }
     return Record(**values | changes)
@@ -72,6 +72,24 @@ def test_cost_and_probes_come_back_as_they_were_put(store):
     assert (got.cost, got.probes) == (cost, probes)
 
 
+def test_a_failure_and_moments_come_back_as_they_were_put(store):
+    failure = Failure(FailureKind.DIVERGED, "DivergedError: NaN", "Traceback ...")
+    moments = [{"visit": 3, "steps": 30, "accuracy": [0.5, None]}]
+    store.put(record("a", status="failed", failure=failure))
+    store.put(record("b", moments=moments))
+    broken, run = store.records()
+    assert (broken.failure, broken.error) == (failure, "DivergedError: NaN")
+    assert (run.failure, run.error, run.moments) == (None, None, moments)
+
+
+def test_a_metric_is_of_what_was_measured_and_not_of_what_an_older_version_wrote(store):
+    store.put(record())
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("""UPDATE runs SET metrics = '{"forgetting": 0.123}'""")
+    (got,) = store.records()
+    assert got.metrics["forgetting"] == pytest.approx(0.4)
+
+
 def test_results_outlive_the_process(tmp_path):
     with Store(tmp_path / "results.db", create=True) as opened:
         opened.put(record())
@@ -80,7 +98,7 @@ def test_results_outlive_the_process(tmp_path):
 
 
 def test_a_run_that_failed_is_replaced_when_it_is_tried_again(store):
-    store.put(record(status="failed", error="no memory"))
+    store.put(record(status="failed", failure=Failure.told("no memory")))
     store.put(record())
     assert store.statuses() == {"k": "done"}
 
@@ -105,7 +123,7 @@ def test_metrics_against_references_pair_the_same_seed(store):
 
 
 def test_a_failed_reference_is_no_reference(store):
-    store.put(record("f0", "finetune", 0, status="failed", error="x"))
+    store.put(record("f0", "finetune", 0, status="failed", failure=Failure.told("x")))
     store.put(record("w0", "wpl", 0))
     assert {r.key: r.metrics for r in store.records()}["w0"]["forgetting_reduction"] is None
 
@@ -118,7 +136,7 @@ def test_references_count_even_if_only_other_runs_are_asked_for(store):
 
 
 def test_a_failed_run_has_no_metrics(store):
-    store.put(record(status="failed", error="boom", accuracy_matrix=[]))
+    store.put(record(status="failed", failure=Failure.told("boom"), accuracy_matrix=[]))
     (got,) = store.records()
     assert got.error == "boom"
     assert set(got.metrics.values()) == {None}
@@ -126,7 +144,7 @@ def test_a_failed_run_has_no_metrics(store):
 
 def test_nan_never_enters_the_store(store):
     with pytest.raises(ValueError, match="JSON"):
-        store.put(record(metrics={"forgetting": float("nan")}))
+        store.put(record(matrix=[[float("nan")]]))
     assert store.statuses() == {}
 
 
@@ -344,22 +362,44 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
         broken, run = opened.records()
     version, after = raw(old)
     assert version == SCHEMA_VERSION == 3
-    assert after == [(*row, "{}", "{}") for row in before]
+    assert after == [(*row, "{}", "{}", "{}", "[]") for row in before]
     assert (run.key, run.strength, run.seed, run.seconds) == ("old", 10.0, 3, 4.5)
     assert run.accuracy_matrix == [[0.9, 0.1], [0.65, 0.8]]
     assert run.validation_matrix == [[0.9, None], [0.6, 0.8]]
     assert run.curves == [{"model": 0, "steps": [0], "accuracy": [[0.1]]}]
     assert run.metrics["forgetting"] == 0.25
-    assert (run.cost, run.probes) == ({}, {})
-    assert broken.error == "no memory"
+    assert (run.cost, run.probes, run.failure, run.moments) == ({}, {}, None, [])
+    assert broken.failure == Failure(FailureKind.ERROR, "no memory")
+
+
+VERSION_2 = f"{VERSION_1}{_UPGRADES[1]}; PRAGMA user_version = 2;"
+
+
+def test_a_store_of_version_2_is_read_as_it_is_and_then_brought_up_to_date(tmp_path):
+    path = tmp_path / "two.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(VERSION_2)
+    connection.execute("UPDATE runs SET error = 'DivergedError: NaN' WHERE key = 'broken'")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    diverged = Failure(FailureKind.DIVERGED, "DivergedError: NaN")
+    with Store(path) as opened:
+        assert [run.failure for run in opened.records()] == [diverged, None]
+    assert path.read_bytes() == before
+    _, rows = raw(path)
+    with Store(path, create=True) as opened:
+        assert [run.failure for run in opened.records()] == [diverged, None]
+    assert raw(path) == (3, [(*row, "{}", "[]") for row in rows])
 
 
 def test_a_store_of_version_1_is_read_as_it_is(old):
     before = old.read_bytes()
     with Store(old) as opened:
         assert opened.statuses() == {"old": "done", "broken": "failed"}
-        _, run = opened.records()
+        broken, run = opened.records()
     assert (run.key, run.strength, run.cost, run.probes) == ("old", 10.0, {}, {})
+    assert (run.moments, broken.error) == ([], "no memory")
     assert run.metrics["forgetting"] == 0.25
     assert old.read_bytes() == before
 
@@ -377,6 +417,8 @@ def test_an_updated_store_has_the_columns_of_a_new_one(old, store):
     with Store(old, create=True):
         pass
     assert columns(old) == columns(store.path)
+    with Store(old) as opened:
+        assert {run.key for run in opened.records()} == {"old", "broken"}
 
 
 def columns(path):
@@ -397,9 +439,9 @@ def test_an_update_that_is_interrupted_changes_nothing(old, monkeypatch):
 def test_two_processes_may_update_a_store_at_once(old):
     other = sqlite3.connect(old, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    for statement in _UPGRADES[1].split(";"):
+    for statement in f"{_UPGRADES[1]};{_UPGRADES[2]}".split(";"):
         other.execute(statement)
-    other.execute("PRAGMA user_version = 2")
+    other.execute("PRAGMA user_version = 3")
     opened = []
     waiting = threading.Thread(target=lambda: opened.append(_keys(old)))
     waiting.start()

@@ -65,7 +65,7 @@ def test_a_suite_is_scenarios_times_strategies_times_strengths_times_seeds(write
 
 def test_the_spec_holds_every_setting_with_its_default(write, tmp_path):
     run = runs(write(), tmp_path)[-1]
-    assert run.spec["strategy"] == {
+    assert run.spec.data["strategy"] == {
         "name": "mine",
         "strategy": "ewc",
         "settings": {
@@ -76,8 +76,8 @@ def test_the_spec_holds_every_setting_with_its_default(write, tmp_path):
             "decay": 1.0,
         },
     }
-    assert run.spec["scenario"]["optimizer"]["name"] == "rmsprop"
-    assert run.spec["scenario"]["second_data"] == "rotated"
+    assert run.spec.scenario.settings["optimizer"]["name"] == "rmsprop"
+    assert run.spec.scenario.settings["second_data"] == "rotated"
 
 
 def test_keys_do_not_change_from_one_reading_to_the_next(write, tmp_path):
@@ -114,7 +114,7 @@ def test_a_key_stays_what_it_is(write, tmp_path):
     # Stores depend on it: finished runs are found by their keys. Data have a fingerprint of
     # their own, which may differ between versions of scikit-learn.
     (run, *_) = runs(write(), tmp_path)
-    spec = run.spec | {"scenario": run.spec["scenario"] | {"fingerprints": {}}}
+    spec = run.spec.data | {"scenario": run.spec.data["scenario"] | {"fingerprints": {}}}
     canonical = json.dumps(spec, sort_keys=True, separators=(",", ":"))
     assert hashlib.sha256(canonical.encode()).hexdigest()[:16] == "83d291cd31b01d08"
 
@@ -124,7 +124,7 @@ def test_probes_are_part_of_a_key_only_where_there_are_any(write, tmp_path):
     probed = runs(write(**{"seeds: 2": "seeds: 2\nprobes: [refit, distance]"}), tmp_path)
     for one, two in zip(plain, probed, strict=True):
         assert one.key != two.key
-        assert two.spec == one.spec | {"probes": ["distance", "refit"]}
+        assert two.spec.data == one.spec.data | {"probes": ["distance", "refit"]}
     none = runs(write(**{"seeds: 2": "seeds: 2\nprobes: []"}), tmp_path)
     assert keys(none) == keys(plain)
 

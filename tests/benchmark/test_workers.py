@@ -18,6 +18,7 @@ from benchmark.executors import workers
 from benchmark.executors.carry_out import carry_out
 from benchmark.jobs import Job
 from benchmark.plugins import Loaded
+from benchmark.spec import Spec
 from benchmark.store import Record
 from benchmark.suite import Run
 
@@ -25,7 +26,7 @@ ROOT = Path("/nowhere")
 
 
 def a_run(name: str) -> Run:
-    spec = {"strategy": {"name": name, "strategy": name}}
+    spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
     return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
 
 
@@ -39,7 +40,7 @@ def pretend(job: Job, root: Path, scratch: Path) -> list[Record]:
         (scratch / run.key).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     (scratch / f"{os.getpid()}.progress").unlink()
-    return [Record(**run.cell(), status="done", error=None)]
+    return [Record(**run.cell(), status="done")]
 
 
 def start(scratch: Path, known: Loaded) -> None:
@@ -220,7 +221,7 @@ def test_nothing_of_a_run_stays_in_its_worker(monkeypatch, tmp_path):
 
     def execute_job(job, root, scratch, progress):
         left.append(weakref.ref(Scenario()))
-        return [Record(**run.cell(), status="done", error=None) for run in job]
+        return [Record(**run.cell(), status="done") for run in job]
 
     monkeypatch.undo()
     monkeypatch.setattr("benchmark.runner.execute_job", execute_job)

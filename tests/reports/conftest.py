@@ -12,7 +12,9 @@ from figure_checks import laid_out
 from matplotlib.figure import Figure
 from rich_store import rich_store
 
-from benchmark.metrics import METRICS, NEEDS_REFERENCE, own_metrics, paired_metrics
+from benchmark.failure import Failure
+from benchmark.metrics import reference_kinds
+from benchmark.spec import Spec
 from benchmark.store import Record
 from reports.figures.plot import Plot
 from reports.html.sections import sections
@@ -42,11 +44,7 @@ def make_record(
 ) -> Record:
     matrix = [] if matrix is None else [list(row) for row in matrix]
     curves = curves or []
-    metrics: dict[str, float | None] = dict.fromkeys(METRICS)
-    if not error:
-        metrics |= own_metrics(matrix, [0.1] * len(matrix), curves)
-        own = {"finetune": matrix} if (kind or strategy) == "finetune" else {}
-        metrics |= paired_metrics(matrix, own | (references or {}))
+    own = {"finetune": matrix} if (kind or strategy) == "finetune" else {}
     return Record(
         key=sha256(repr((scenario, strategy, strength, seed, started)).encode()).hexdigest(),
         suite=suite,
@@ -55,8 +53,8 @@ def make_record(
         strength=strength,
         seed=seed,
         status="failed" if error else "done",
-        error=error,
-        spec={
+        failure=Failure.told(error) if error else None,
+        spec=Spec({
             "scenario": {
                 "name": scenario,
                 "family": "two_models",
@@ -70,8 +68,8 @@ def make_record(
             "strength": strength,
             "seed": seed,
             "device": "cpu",
-        },
-        metrics=metrics,
+        }),
+        references=own | (references or {}),
         accuracy_matrix=matrix,
         validation_matrix=matrix,
         initial_accuracy=[0.1] * len(matrix),
@@ -132,7 +130,7 @@ def make_store(
     for scenario, (models, steps, loss) in scenarios.items():
         for seed in range(seeds):
             made = {v: _simulate(*v, models, seed, steps, loss) for v in variants}
-            references = {kind: made[kind, None][0] for kind in NEEDS_REFERENCE.values()}
+            references = {kind: made[kind, None][0] for kind in reference_kinds()}
             for (kind, strength), (matrix, curves) in made.items():
                 records.append(
                     make_record(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmark.metrics import NEEDS_REFERENCE
+from benchmark.metrics import reference_kinds
 from benchmark.store import Record
 
 QUANTILES = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
@@ -90,7 +90,7 @@ def rich_store(record: Callable[..., Record]) -> list[Record]:
                 rng = np.random.default_rng([seed, len(steps), int(10 * (strength or 0))])
                 error = failed and (name, strength, seed) in failed
                 matrix, curves = simulated(rng, steps, kind, strength, noise)
-                if name in NEEDS_REFERENCE.values():
+                if name in reference_kinds():
                     references[name] = matrix
                 run = record(
                     None if error else matrix,

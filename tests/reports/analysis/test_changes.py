@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fixed_metrics import with_metrics
 from scipy import stats
 
 from benchmark.metrics import METRICS
+from benchmark.spec import Spec
 from reports.analysis.changes import Verdict, compare_stores
-from reports.statistics.limits import CHANGE
+from reports.statistics.limits import CHANGE, Limits
 from reports.statistics.pairs import compare as paired
 from reports.statistics.permutation import smallest_p, two_groups
 from reports.statistics.two_samples import difference, paired_difference, unpaired_difference
@@ -24,7 +26,7 @@ def by_seed(values, first=0):
 def runs(record, values, *, metric="stability", first=0, **settings):
     """Finished runs, one a seed, of which only one metric is defined."""
     made = [record([[0.5]], seed=first + place, **settings) for place in range(len(values))]
-    return [replace(one, metrics={metric: value}) for one, value in zip(made, values, strict=True)]
+    return [with_metrics(one, **{metric: value}) for one, value in zip(made, values, strict=True)]
 
 
 def verdict(record, a, b, metric="stability"):
@@ -50,7 +52,7 @@ def test_unpaired_interval_as_scipy_has_it(size):
     low, high = expected.confidence_interval(0.95)
     assert found.p == two_groups(a, b)
     assert (found.change.low, found.change.high) == pytest.approx((low, high), rel=1e-9)
-    assert unpaired_difference(a, b, (-0.001, 0.001)).change.low >= -0.001
+    assert unpaired_difference(a, b, Limits(-0.001, 0.001)).change.low >= -0.001
 
 
 def test_seeds_that_match_are_paired_and_the_others_left_out():
@@ -136,7 +138,7 @@ def test_what_few_seeds_measured_takes_no_part_in_the_correction(record):
     many = [0.8 + 0.01 * place for place in range(6)]
     a, b = runs(record, many, scenario="x"), runs(record, [x - 0.1 for x in many], scenario="x")
     few = [run for place in range(9) for run in runs(record, [0.5, 0.6], scenario=f"{place}")]
-    moved = [replace(run, metrics={"stability": 0.4}) for run in few]
+    moved = [with_metrics(run, stability=0.4) for run in few]
     found = compare_stores(a + few, b + moved, ["stability"])
     assert found.counts == {Verdict.REGRESSED: 1, Verdict.UNDETERMINED: 9}
 
@@ -200,7 +202,9 @@ def test_equal_numbers_are_not_among_the_tests(record):
 
 def test_cells_match_by_settings_whatever_the_results_version(record):
     def version(one, number):
-        return replace(one, key=f"{one.seed}-{number}", spec=one.spec | {"results_version": number})
+        return replace(
+            one, key=f"{one.seed}-{number}", spec=Spec(one.spec.data | {"results_version": number})
+        )
 
     a = [version(one, 1) for one in runs(record, [0.8, 0.7])]
     b = [version(one, 2) for one in runs(record, [0.8, 0.7])]
@@ -213,7 +217,7 @@ def test_cells_match_by_settings_whatever_the_results_version(record):
 def test_probes_only_look_on(record):
     def probed(*probes):
         made = runs(record, [0.8, 0.7])
-        return [replace(one, spec=one.spec | {"probes": list(probes)}) for one in made]
+        return [replace(one, spec=Spec(one.spec.data | {"probes": list(probes)})) for one in made]
 
     found = compare_stores(probed("x"), probed("x", "y"))
     assert (found.cells, found.one_sided) == (1, ())
@@ -251,7 +255,7 @@ def test_a_setting_that_only_a_newer_version_knows_does_not_matter(record):
 
 def test_other_devices_and_strengths_do_not_match(record):
     a = runs(record, [0.8], strategy="wpl", strength=1.0)
-    cuda = [replace(one, spec=one.spec | {"device": "cuda"}) for one in a]
+    cuda = [replace(one, spec=Spec(one.spec.data | {"device": "cuda"})) for one in a]
     assert compare_stores(a, cuda).cells == 0
     assert compare_stores(a, runs(record, [0.8], strategy="wpl", strength=2.0)).cells == 0
 
@@ -284,7 +288,7 @@ def test_whether_a_run_fails_is_for_the_newest_to_say(record):
 def test_what_only_one_side_has_is_told(record):
     a = runs(record, [0.8, 0.7, 0.6]) + runs(record, [0.8], strategy="wpl", strength=1.0)
     b = runs(record, [0.8, 0.7]) + runs(record, [0.8], strategy="freeze")
-    a[0] = replace(a[0], metrics=a[0].metrics | {"plasticity": 0.1})
+    a[0] = with_metrics(a[0], stability=0.8, plasticity=0.1)
     found = compare_stores(a, b)
     assert [(gap.side, gap.variant, gap.what, gap.seeds) for gap in found.one_sided] == [
         ("a", "finetune", "seeds", (2,)),

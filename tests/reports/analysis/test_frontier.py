@@ -81,7 +81,7 @@ def plane(record, places, seeds=5, *, noise=0.0, order=1):
     offsets = noise * rng.standard_normal((seeds, len(places), 2))
     records = [
         record(
-            [[0.9, 0.1], [y + dy, x + dx]],
+            [[0.9, 0.1], [min(1.0, y + dy), min(1.0, x + dx)]],
             strategy=name,
             strength=strength,
             seed=seed,

@@ -6,7 +6,7 @@ import pytest
 from reports.analysis.choice import strengths_text
 from reports.analysis.coincidence import coinciding
 from reports.analysis.cross_fitting import choose
-from reports.analysis.ranking import METRICS, ranking, ranking_frame
+from reports.analysis.ranking import RANKED, ranking, ranking_frame
 from reports.runs.cells import group
 from reports.statistics.bootstrap import iqm_and_median
 from reports.statistics.interval import mean_estimate
@@ -31,7 +31,7 @@ ALL = ("rotated", "same data", "split")
 
 
 def test_one_table_a_scenario_and_metric_then_all_together(found):
-    assert set(found) == {(s, m) for s in (*[(name,) for name in ALL], ALL) for m in METRICS}
+    assert set(found) == {(s, m) for s in (*[(name,) for name in ALL], ALL) for m in RANKED}
     assert [key[0] for key in found][-1] == ALL
 
 

@@ -20,6 +20,7 @@ from reports.runs.probes import (
     refit_frame,
     similarity_frame,
 )
+from reports.statistics.limits import ACCURACY
 
 QUANTILES = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
 BLOCKS = ("trunk_0", "trunk_1")
@@ -135,7 +136,7 @@ def test_models_are_averaged_within_a_seed_and_then_seeds(cells):
 def test_from_four_seeds_on_a_line_is_the_interval_within_its_limits():
     values = [0.9, 0.8, 0.95, 1.0]
     frame = pd.DataFrame({"variant": "wpl", "seed": range(4), "cka": values})
-    (found,) = block_means(frame, ["variant"], "cka", (0.0, 1.0)).to_dict("records")
+    (found,) = block_means(frame, ["variant"], "cka", ACCURACY).to_dict("records")
     low, high = stats.t.interval(0.95, 3, np.mean(values), stats.sem(values))
     assert found["low"] == pytest.approx(low)
     assert high > found["high"] == 1.0

@@ -4,12 +4,14 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
 
 from benchmark.errors import UserError
+from benchmark.failure import Failure, FailureKind
 from reports.html.report import write_report
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -172,10 +174,28 @@ def test_names_and_messages_are_escaped(record, report, tmp_path):
 
 
 def test_many_runs_with_one_message_are_named_in_part(record, report):
-    found = report([record(error="out of memory", seed=seed) for seed in range(30)])
-    assert found.text.count("out of memory") == 1
+    found = report([record(error="memory ran out", seed=seed) for seed in range(30)])
+    assert found.text.count("memory ran out") == 1
     assert "30 runs" in found.text
     assert "seed 9; 20 more" in found.text
+
+
+def test_a_traceback_is_folded_away_under_its_message(record, report, tmp_path):
+    failed = record(error="KeyError: 'x'", seed=1)
+    traceback = "Traceback <module>\n  File \"my_reg.py\", line 7\nKeyError: 'x'\n"
+    failure = Failure(FailureKind.ERROR, "KeyError: 'x'", traceback)
+    found = report([record([[0.9]]), replace(failed, failure=failure)])
+    assert "1 run (error): same, finetune, seed 1" in " ".join(found.text.split())
+    assert " ".join(traceback.split()) in " ".join(found.text.split())
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    folded = text[text.index("<details><summary>Traceback</summary>") :]
+    assert folded.index("Traceback &lt;module&gt;") < folded.index("</details>")
+    assert "<summary>Traceback</summary>" not in report_of(record(error="x"), tmp_path)
+
+
+def report_of(run, folder):
+    write_report([run], folder / "other.html", sources=["a.db"], command="again")
+    return (folder / "other.html").read_text(encoding="utf-8")
 
 
 def test_a_single_run(record, report, tmp_path):
@@ -193,10 +213,10 @@ def test_one_model(record, report):
 
 
 def test_only_failed_runs(record, report):
-    found = report([record(error="out of memory", seed=seed) for seed in range(3)])
+    found = report([record(error="memory ran out", seed=seed) for seed in range(3)])
     assert "No run finished" in found.text
     assert "3 of 3 runs failed" in found.text
-    assert found.text.count("out of memory") == 1
+    assert found.text.count("memory ran out") == 1
     assert "svg" not in found.tags
 
 

@@ -93,7 +93,7 @@ def study():
 
     def make(records, suite="paper"):
         own = [record for record in records if record.suite == suite]
-        kinds = [record.spec["strategy"]["strategy"] for record in records]
+        kinds = [record.spec.strategy.kind for record in records]
         return IllustratedStudy(
             own, Catalog.of(suite, group(own)), kinds, Album(PurePosixPath("figures"))
         )

@@ -8,7 +8,8 @@ import pytest
 from figure_checks import check, laid_out, marks, ordered
 from rich_store import LONG, PULLED
 
-from reports.analysis.quantities import QUANTITIES
+from benchmark.spec import Spec
+from reports.analysis.quantities import quantity_named
 from reports.analysis.variants import Catalog
 from reports.figures.growth import PANELS
 from reports.figures.looks import Looks
@@ -22,7 +23,7 @@ STRENGTHS = (0.0, 0.5, 1.0, 10.0, 1e2, 1e3, 1e4, 1e8)
 
 @pytest.fixture(scope="module")
 def album(rich):
-    kinds = [record.spec["strategy"]["strategy"] for record in rich]
+    kinds = [record.spec.strategy.kind for record in rich]
     album = Album(PurePosixPath("figures"))
     paper = IllustratedStudy(rich, Catalog.of("paper", group(rich)), kinds, album)
     read_off = {"model": 1, "variant": "wpl@1", "steps": [0, 400], "accuracy": [9, 100]}
@@ -124,7 +125,7 @@ def test_lines_show_every_mean_at_its_place(figures, name):
     ):
         known = frame.dropna(subset=["mean"])
         assert len(ax.containers) == known["line"].nunique()
-        scale = QUANTITIES[quantity].scale
+        scale = quantity_named(quantity).scale
         for bars, (_, own) in zip(ax.containers, known.groupby("line", sort=False), strict=True):
             assert bars.lines[0].get_xydata() == pytest.approx(
                 np.column_stack([own["x"], scale * own["mean"]])
@@ -174,8 +175,8 @@ def test_lines_of_a_figure_look_different(rich):
     shown = {f"wpl@{s:g}": own["wpl", s] for s in (1.0, 1e3, 1e6)}
     shown |= {"wpl@chosen": own["wpl", 1e3]}
     for copy in range(3):
-        runs = [replace(run, strategy=f"copy{copy}", spec={**run.spec, "strategy": {
-            **run.spec["strategy"], "name": f"copy{copy}"}})
+        runs = [replace(run, strategy=f"copy{copy}", spec=Spec({**run.spec.data, "strategy": {
+            **run.spec.strategy.data, "name": f"copy{copy}"}}))
             for cell in shown.values() for run in cell.done]  # fmt: skip
         shown |= {f"copy{copy}@chosen": group(runs)[0]}
     looks = Looks(["wpl", "finetune"]).of(shown)

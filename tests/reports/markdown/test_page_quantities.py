@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from benchmark.errors import UserError
-from benchmark.metrics import METRICS, paired_metrics
-from reports.analysis.quantities import QUANTITIES, per_seed
+from benchmark.metrics import METRICS
+from reports.analysis.quantities import QUANTITIES, per_seed, quantity_named
 from reports.statistics.ratio import ratio_of_means
 
 T975 = {4: 3.182446305284263, 10: 2.2621571627409915}  # Student's, n - 1 degrees of freedom
@@ -117,8 +117,7 @@ def test_a_page_says_where_there_is_nothing_to_remove(study, fabricated, name):
     """Fine-tuning loses half a point at most: a share of it would be a number without sense."""
     records = []
     for made in fabricated("k3", -0.005):
-        found = paired_metrics(made.accuracy_matrix, {"finetune": [[0.9, 0.1], [0.899, 0.9]]})
-        records.append(replace(made, metrics=made.metrics | found))
+        records.append(replace(made, references={"finetune": [[0.9, 0.1], [0.899, 0.9]]}))
     paper = study(records)
     assert str(paper.value("k3", "wpl@1e4", name)) == "nothing to remove"
     assert paper.value("k3", "wpl@1e4", name).mean is None
@@ -183,7 +182,7 @@ def test_every_quantity_has_a_value_for_some_run(study, runs):
     plain = study(runs)._catalog.cell("k3", "finetune")
     silent = {
         name
-        for name, quantity in QUANTITIES.items()
-        if all(value is None for value in per_seed(quantity, own, plain).values())
+        for name in (*METRICS, *QUANTITIES)
+        if all(value is None for value in per_seed(quantity_named(name), own, plain).values())
     }
     assert silent == {"removed", "forgetting_reduction", "plasticity", "intransigence"}

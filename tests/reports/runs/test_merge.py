@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmark.errors import UserError
+from benchmark.failure import Failure
 from benchmark.metrics import forgetting_reduction, plasticity
 from benchmark.store import Store
 from reports.runs.cells import group
@@ -60,14 +61,13 @@ def test_a_run_with_the_same_results_counts_once_and_the_newest_is_kept(record):
 
 
 @pytest.mark.parametrize(
-    "field", ["accuracy_matrix", "validation_matrix", "initial_accuracy", "curves", "metrics"]
+    "field", ["accuracy_matrix", "validation_matrix", "initial_accuracy", "curves"]
 )
 def test_a_run_with_different_results_is_never_averaged(record, field):
     before = record(HIGH, strategy="wpl", strength=1.0)
     other = {
         "initial_accuracy": [0.1, 0.2],
         "curves": [{"model": 0, "steps": [0], "accuracy": [[0.1]]}],
-        "metrics": before.metrics | {"stability": 0.71},
     }
     after = replace(before, **{field: other.get(field, LOW)})
     merged = merge({"before.db": [before], "after.db": [after]})
@@ -100,17 +100,9 @@ def test_only_what_is_disputed_carries_its_store_and_keeps_all_its_runs(record):
 
 def test_a_third_store_that_disagrees_with_the_second_is_noticed(record):
     first = record(HIGH)  # without references: agrees with either
-    second, third = (
-        replace(first, metrics=first.metrics | {"plasticity": value}) for value in (0.1, 0.2)
-    )
+    second, third = (replace(first, references={"independent": own}) for own in (HIGH, ALONE))
     merged = merge({"1": [first], "2": [second], "3": [third]})
     assert len(labels(merged)) == 3
-
-
-def test_a_metric_that_one_version_does_not_know_is_no_dispute(record):
-    old = record(HIGH)
-    metrics = {name: value for name, value in old.metrics.items() if name != "minimum_accuracy"}
-    assert len(merge({"a": [replace(old, metrics=metrics)], "b": [old]}).records) == 1
 
 
 def test_other_settings_of_one_name_are_told_apart_by_the_settings(record):
@@ -131,7 +123,7 @@ def test_a_finished_run_counts_before_one_that_failed(record):
 
 def test_of_two_failures_the_newer_one_is_kept(record):
     old = record(error="boom")
-    new = replace(old, error="bang", started="2027-01-01")
+    new = replace(old, failure=Failure.told("bang"), started="2027-01-01")
     assert merge({"a": [new], "b": [old]}).records == [new]
 
 

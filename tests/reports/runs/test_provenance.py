@@ -1,8 +1,10 @@
 import json
+from dataclasses import replace
 
 import pytest
 
 from benchmark import __version__
+from benchmark.failure import Failure, FailureKind
 from reports.runs.cells import group
 from reports.runs.provenance import (
     citation,
@@ -44,6 +46,14 @@ def test_a_scenario_in_brief(record):
     assert "epochs" not in dict(facts)
 
 
+def test_what_a_plugin_is_made_of_is_no_setting_of_its_scenario(record):
+    digest = {"plugin": "0123456789abcdef", "fingerprints": {"digits": "digits"}}
+    made = record([[0.9]], scenario_settings={"width": 50, **digest})
+    assert dict(scenario_facts(made)).keys() == {"family", "width", "device"}
+    full = dict(exact_settings(group([made])))
+    assert json.loads(full["scenario same"])["plugin"] == "0123456789abcdef"
+
+
 def test_settings_in_full(record):
     names = dict(exact_settings(group([record([[0.9]], settings={"form": "ä"})])))
     assert list(names) == ["scenario same", "strategy finetune"]
@@ -53,9 +63,18 @@ def test_settings_in_full(record):
 def test_a_message_once_with_its_runs(record):
     runs = [record(error="NaN", seed=seed) for seed in range(12)]
     [found] = failures(group([*runs, record([[0.9]], seed=99)]))
-    assert (found.message, found.n) == ("NaN", 12)
+    assert (found.kind, found.message, found.n, found.traceback) == ("error", "NaN", 12, "")
     assert found.runs.startswith("same, finetune, seed 0; ")
     assert found.runs.endswith("seed 9; 2 more")
+
+
+def test_a_message_has_the_traceback_of_the_first_run_that_has_one(record):
+    runs = [
+        replace(record(error="x", seed=seed), failure=Failure(FailureKind.ERROR, "x", text))
+        for seed, text in enumerate(("", "Traceback of 1", "Traceback of 2"))
+    ]
+    [found] = failures(group(runs))
+    assert (found.n, found.traceback) == (3, "Traceback of 1")
 
 
 def test_the_citation_names_the_version():

@@ -1,4 +1,4 @@
-"""From accuracies to stability, plasticity, forgetting and transfer.
+"""The formulas of the metrics; ``registry.py`` has what is known of each beside its formula.
 
 Notation, for T models trained one after another, counted from 0:
 
@@ -13,51 +13,23 @@ No function here needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from math import isnan
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # numpy is imported where a metric is computed, not where one is named
+    import numpy as np
+    from numpy.typing import NDArray
 
 Matrix = Sequence[Sequence[float | None]]
 Curves = Sequence[dict[str, Any]]
-
-METRICS = (
-    "average_accuracy",
-    "stability",
-    "learning_accuracy",
-    "forgetting",
-    "forgetting_reduction",
-    "backward_transfer",
-    "forward_transfer",
-    "plasticity",
-    "intransigence",
-    "minimum_accuracy",
-    "worst_case_accuracy",
-)
-
-NEEDS_REFERENCE = {
-    "forgetting_reduction": "finetune",
-    "plasticity": "independent",
-    "intransigence": "joint",
-}
-"""Metrics that compare a run with another one of the same scenario and seed, and which."""
-
-FINETUNE_FORGETTING = "finetune_forgetting"
-"""Beside the metrics of a run: the forgetting of fine-tuning with the same scenario and seed.
-
-What ``forgetting_reduction`` divides by. Over several seeds the two means are divided, not their
-ratios averaged (see ``reports/statistics/ratio.py``)."""
 
 LEAST_FORGETTING = 0.01
 """Where fine-tuning forgets less than one point of accuracy, there is nothing to remove."""
 
 
 def average_accuracy(matrix: Matrix) -> float | None:
-    """Mean accuracy of all models at the end: ``mean_j R[T-1][j]``.
-
-    Source: Lopez-Paz & Ranzato, Gradient Episodic Memory, NeurIPS 2017, equation 2.
-    """
+    """Mean accuracy of all models at the end: ``mean_j R[T-1][j]``."""
     return _mean(_array(matrix)[-1])
 
 
@@ -67,22 +39,18 @@ def stability(matrix: Matrix) -> float | None:
 
 
 def learning_accuracy(matrix: Matrix) -> float | None:
-    """Mean accuracy of each new model when it has just learned: ``mean_{i>=1} R[i][i]``.
-
-    Source: Riemer et al., Learning to Learn without Forgetting, ICLR 2019 (there over all i;
-    here over the new models, since the first has nothing to interfere with).
-    """
-    return _mean(np.diag(_array(matrix))[1:])
+    """Mean accuracy of each new model when it has just learned: ``mean_{i>=1} R[i][i]``."""
+    return _mean(_array(matrix).diagonal()[1:])
 
 
 def forgetting(matrix: Matrix) -> float | None:
     """Mean loss from a model's best accuracy, since it had learned, to its last one.
 
     ``mean_{j<T-1} ( max_{j<=i<T-1} R[i][j] - R[T-1][j] )``; negative where later models helped.
-    Source: Chaudhry et al., Riemannian Walk, ECCV 2018, equation 3, whose maximum is over all
-    i < T-1. Ours leaves out i < j, before model j was trained: what it could do by then is
-    transfer, and no loss of what it learned. The two differ only where a model was better before
-    its own training than at any time from then on until the last model; then theirs is larger.
+    Chaudhry et al. take the maximum over all i < T-1. Ours leaves out i < j, before model j was
+    trained: what it could do by then is transfer, and no loss of what it learned. The two differ
+    only where a model was better before its own training than at any time from then on until the
+    last model; then theirs is larger.
     """
     return _mean(forgetting_by_model(matrix))
 
@@ -91,27 +59,22 @@ def forgetting_by_model(matrix: Matrix) -> NDArray[np.float64]:
     """What ``forgetting`` is the mean of: one value for each earlier model, NaN if undefined."""
     r = _array(matrix)
     last = len(r) - 1
-    return np.array([r[j:last, j].max() - r[last, j] for j in range(last)])
+    return _array([r[j:last, j].max() - r[last, j] for j in range(last)])
 
 
 def backward_transfer(matrix: Matrix) -> float | None:
     """Mean change of a model from when it had just learned to the end.
 
     ``mean_{j<T-1} ( R[T-1][j] - R[j][j] )``.
-    Source: Lopez-Paz & Ranzato, NeurIPS 2017, equation 3.
     """
     r = _array(matrix)
-    return _mean(r[-1, :-1] - np.diag(r)[:-1])
+    return _mean(r[-1, :-1] - r.diagonal()[:-1])
 
 
 def forward_transfer(matrix: Matrix, initial: Sequence[float | None]) -> float | None:
-    """Mean gain of a model from what was trained before it: ``mean_{i>=1} ( R[i-1][i] - b[i] )``.
-
-    Source: Lopez-Paz & Ranzato, NeurIPS 2017, equation 4.
-    """
+    """Mean gain of a model by what was trained before it: ``mean_{i>=1} ( R[i-1][i] - b[i] )``."""
     r = _array(matrix)
-    b = np.array(initial, dtype=float)
-    return _mean(np.diag(r, k=1) - b[1:])
+    return _mean(r.diagonal(1) - _array(initial)[1:])
 
 
 def minimum_accuracy(matrix: Matrix, curves: Curves) -> float | None:
@@ -120,14 +83,13 @@ def minimum_accuracy(matrix: Matrix, curves: Curves) -> float | None:
     ``mean_{j<T-1} min ( R[j][j], R[i][j] for i > j, and every point of model j's curve while
     a later model trained )``. The more often the curve is measured, the lower it can be.
     ``None`` where one of these values is not known; a curve without points adds none.
-    Source: min-ACC of De Lange et al., Continual Evaluation for Lifelong Learning, ICLR 2023.
     """
     r = _array(matrix)
-    lowest = np.array([r[j:, j].min() for j in range(len(r) - 1)])
+    lowest = _array([r[j:, j].min() for j in range(len(r) - 1)])
     for curve in curves:
         for j, values in enumerate(curve["accuracy"][: curve["model"]]):
             # NumPy's minimum hands NaN on wherever it stands, Python's does not.
-            lowest[j] = np.min(_array(values), initial=lowest[j])
+            lowest[j] = _array(values).min(initial=lowest[j])
     return _mean(lowest)
 
 
@@ -135,11 +97,11 @@ def worst_case_accuracy(matrix: Matrix, curves: Curves) -> float | None:
     """What can be relied on at any time: the last model's accuracy and the others' minimum.
 
     ``1/T R[T-1][T-1] + (1 - 1/T) minimum_accuracy``; ``None`` with one model, which no other can
-    harm. Source: WC-ACC of De Lange et al., ICLR 2023.
+    harm.
     """
     r = _array(matrix)
     lowest, share = minimum_accuracy(matrix, curves), 1 / len(r)
-    if lowest is None or np.isnan(r[-1, -1]):
+    if lowest is None or isnan(r[-1, -1]):
         return None
     return float(share * r[-1, -1] + (1 - share) * lowest)
 
@@ -151,7 +113,6 @@ def forgetting_reduction(matrix: Matrix, finetuned: Matrix) -> float | None:
     reduce, and a ratio to so little says nothing. Over seeds it is
     ``1 - mean_s F(s) / mean_s F_finetune(s)``, the ratio of the means, with those seeds, too; it is
     no mean of the values of single runs.
-    Source: the percentages of Benyahia, Yu et al., ICML 2019, section 4.
 
     Args:
         matrix: Accuracy matrix of the run.
@@ -174,70 +135,40 @@ def plasticity(matrix: Matrix, alone: Matrix) -> float | None:
         alone: Accuracy matrix of the strategy ``independent`` with the same scenario and
             seed: each model trained by itself from the same initial weights on the same batches.
     """
-    return _mean((np.diag(_array(matrix)) - np.diag(_array(alone)))[1:])
+    return _mean((_array(matrix).diagonal() - _array(alone).diagonal())[1:])
 
 
 def intransigence(matrix: Matrix, joint: Matrix) -> float | None:
     """Mean over the new models of joint accuracy minus accuracy in sequence.
 
-    ``mean_{i>=1} ( R_joint[T-1][i] - R[i][i] )``; lower is better. Source: Chaudhry et al.,
-    ECCV 2018, equation 4, whose reference is trained on the data of models 0..i; ours is
-    trained once on the data of all models.
+    ``mean_{i>=1} ( R_joint[T-1][i] - R[i][i] )``; lower is better.
 
     Args:
         matrix: Accuracy matrix of the run.
         joint: Accuracy matrix of the strategy ``joint`` with the same scenario and seed.
     """
-    return _mean((_array(joint)[-1] - np.diag(_array(matrix)))[1:])
+    return _mean((_array(joint)[-1] - _array(matrix).diagonal())[1:])
 
 
-def own_metrics(
-    matrix: Matrix, initial: Sequence[float | None], curves: Curves
-) -> dict[str, float | None]:
-    """Return every metric that a run has by itself, by name."""
-    return {
-        "average_accuracy": average_accuracy(matrix),
-        "stability": stability(matrix),
-        "learning_accuracy": learning_accuracy(matrix),
-        "forgetting": forgetting(matrix),
-        "backward_transfer": backward_transfer(matrix),
-        "forward_transfer": forward_transfer(matrix, initial),
-        "minimum_accuracy": minimum_accuracy(matrix, curves),
-        "worst_case_accuracy": worst_case_accuracy(matrix, curves),
-    }
-
-
-def paired_metrics(matrix: Matrix, references: Mapping[str, Matrix]) -> dict[str, float | None]:
-    """Return every metric that needs a reference run, ``None`` where it is missing.
-
-    And ``FINETUNE_FORGETTING``, what the ratio of means over seeds divides by.
+def forgetting_of_reference(matrix: Matrix, reference: Matrix) -> float | None:
+    """Return the forgetting of the reference run, whatever the run itself.
 
     Args:
         matrix: Accuracy matrix of the run.
-        references: Accuracy matrices of ``finetune``, ``independent`` and ``joint`` with the
-            same scenario and seed, as far as they exist.
+        reference: That of the reference run.
     """
-    functions = {
-        "forgetting_reduction": forgetting_reduction,
-        "plasticity": plasticity,
-        "intransigence": intransigence,
-    }
-    found = {
-        name: function(matrix, references[NEEDS_REFERENCE[name]])
-        if NEEDS_REFERENCE[name] in references
-        else None
-        for name, function in functions.items()
-    }
-    plain = references.get("finetune")
-    return found | {FINETUNE_FORGETTING: None if plain is None else forgetting(plain)}
+    return forgetting(reference)
 
 
 def _array(values: Matrix | Sequence[float | None]) -> NDArray[np.float64]:
+    import numpy as np
+
     return np.array(values, dtype=float)  # None becomes NaN
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
     """Mean that is undefined where it has no terms or an undefined one."""
-    if values.size == 0 or np.isnan(values).any():
+    if values.size == 0:
         return None
-    return float(values.mean())
+    mean = float(values.mean())
+    return None if isnan(mean) else mean

@@ -1,0 +1,183 @@
+"""``palimpsest show run``: everything that is known of one run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from rich.console import Console
+
+from benchmark.archive import read_runs
+from benchmark.cli.progress import describe
+from benchmark.errors import UserError
+from benchmark.metrics import METRICS
+from benchmark.record import Record
+from reports.wording.numbers import NOTHING, percent, quantity
+from reports.wording.words import duration, several
+
+_MOST_ROWS = 20
+"""Of what a probe saw, and of moments; ``--json`` has all."""
+
+_MOST_NAMED = 4
+
+
+def show_run(key: str, store: Path, as_json: bool) -> None:
+    """Print everything that a store knows of one run.
+
+    Args:
+        key: Of the run, or as much of it as is unique.
+        store: A results database or an archive.
+        as_json: Print JSON.
+
+    Raises:
+        UserError: The store cannot be read, or has no such run, or several.
+    """
+    record = find_run(key, read_runs(store), store)
+    if as_json:
+        print(json.dumps(as_data(record), indent=1))
+        return
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    for title, text in _sections(record):
+        console.print(title, style="bold")
+        console.print(f"{text.rstrip()}\n")
+
+
+def find_run(key: str, records: Sequence[Record], store: Path) -> Record:
+    """Return the run whose key begins with what was given.
+
+    Args:
+        key: Of the run, or as much of it as is unique.
+        records: All runs of a store.
+        store: Its file, for messages.
+
+    Raises:
+        UserError: There is none, or several; says which, and which are near.
+    """
+    found = [record for record in records if record.key.startswith(key.lower())] if key else []
+    exact = [record for record in found if record.key == key.lower()]
+    if len(exact or found) == 1:
+        return (exact or found)[0]
+    if found:
+        keys = [record.key for record in found]
+        named = ", ".join(keys[:_MOST_NAMED]) + (", ..." if len(keys) > _MOST_NAMED else "")
+        raise UserError(
+            f"{store}: {key!r} begins the keys of {len(keys)} runs ({named}); give more of it"
+        )
+    near = get_close_matches(key.lower(), [record.key for record in records], 1, 0.6)
+    hint = (
+        f"did you mean {near[0]!r}?" if near else f"'palimpsest list runs --store {store}' has all"
+    )
+    raise UserError(f"{store}: no run has a key that begins with {key!r}; {hint}")
+
+
+def as_data(record: Record) -> dict[str, Any]:
+    """Return everything that is known of a run, as plain data for JSON."""
+    names = (
+        "key", "suite", "scenario", "strategy", "strength", "seed", "status", "started", "seconds",
+        "peak_memory", "accuracy_matrix", "validation_matrix", "initial_accuracy", "curves",
+        "moments", "cost", "probes", "versions",
+    )  # fmt: skip
+    return {name: getattr(record, name) for name in names} | {
+        "spec": record.spec.data,
+        "metrics": dict(record.metrics),
+        "failure": None if record.failure is None else record.failure.to_json(),
+    }
+
+
+def _sections(record: Record) -> Iterator[tuple[str, str]]:
+    yield f"{record.status}: {describe(record)}", _lines({
+        "key": record.key,
+        "suite": record.suite,
+        "started": f"{record.started} (UTC)" if record.started else "",
+        "time": duration(record.seconds),
+        "peak memory": f"{record.peak_memory / 2**20:.0f} MiB" if record.peak_memory else "",
+    })  # fmt: skip
+    if record.failure is not None:
+        failure = record.failure
+        text = failure.traceback or "no traceback: it was not kept\n"
+        yield f"Failure ({failure.kind})", f"{failure.message}\n\n{text}"
+    if record.status == "done":
+        yield "Metrics", _lines({
+            metric.name: quantity(metric, record.metrics[metric.name])
+            for metric in METRICS.values()
+        })  # fmt: skip
+    if record.accuracy_matrix:
+        yield (
+            "Accuracy on the test set, %: a row for each model trained, a column for each measured",
+            _matrix(record.accuracy_matrix),
+        )
+    if record.initial_accuracy:
+        yield "The same before training, %", _matrix([record.initial_accuracy])
+    if any(value is not None for row in record.validation_matrix for value in row):
+        yield "Accuracy on the validation split, %", _matrix(record.validation_matrix)
+    if record.curves:
+        yield "Curves", "\n".join(_curve(curve) for curve in record.curves)
+    if record.moments:
+        yield "Moments", _rows(record.moments)
+    if record.cost:
+        yield "Cost", _lines({name: json.dumps(value) for name, value in record.cost.items()})
+    for name, probe in record.probes.items():
+        yield f"Probe {name}", _rows(probe["rows"]) if "rows" in probe else probe["absent"]
+    spec = record.spec
+    yield f"Scenario {spec.scenario.name}", _settings(spec.scenario.settings, spec.scenario.plugin)
+    yield (
+        f"Strategy {spec.strategy.name}: {spec.strategy.kind}",
+        _settings(spec.strategy.settings, spec.strategy.plugin),
+    )
+    yield "Versions", _lines({
+        **record.versions,
+        "results version": str(spec.results_version or "unknown"),
+        "device": spec.device,
+    })  # fmt: skip
+
+
+def _lines(facts: dict[str, str]) -> str:
+    known = {name: text for name, text in facts.items() if text}
+    width = max(map(len, known), default=0)
+    return "\n".join(f"  {name.replace('_', ' '):<{width}}  {text}" for name, text in known.items())
+
+
+def _matrix(rows: Sequence[Sequence[float | None]]) -> str:
+    return "\n".join("  " + "".join(f"{percent(value):>8}" for value in row) for row in rows)
+
+
+def _curve(curve: dict[str, Any]) -> str:
+    """Say how often a model's training was measured, and what it began and ended with."""
+    steps, accuracies = curve["steps"], curve["accuracy"]
+    measured = several(len(steps), "point")
+    text = f"  model {curve['model'] + 1}: {measured}"
+    if not steps:
+        return text
+    ends = ", ".join(
+        f"model {model + 1} {percent(line[0])} to {percent(line[-1])}"
+        for model, line in enumerate(accuracies)
+    )
+    return f"{text}, steps {steps[0]} to {steps[-1]}; accuracy, %: {ends}"
+
+
+def _rows(rows: Sequence[dict[str, Any]]) -> str:
+    shown = [
+        "  " + ", ".join(f"{name} {_value(value)}" for name, value in row.items())
+        for row in rows[:_MOST_ROWS]
+    ]
+    if len(rows) > _MOST_ROWS:
+        shown.append(f"  ... and {len(rows) - _MOST_ROWS} more (--json has all)")
+    return "\n".join(shown)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return NOTHING if value is None else str(value)
+
+
+def _settings(settings: Any, plugin: str | None) -> str:
+    text = str(yaml.safe_dump(dict(settings), sort_keys=False, allow_unicode=True, width=100))
+    lines = [f"  {line}" for line in text.splitlines()] if settings else ["  no settings"]
+    return "\n".join(lines + ([f"  (from a plugin, digest {plugin})"] if plugin else []))

@@ -1,0 +1,137 @@
+"""Why a run failed, as a store keeps it. Importing this needs no torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from traceback import TracebackException
+from typing import Any, Self
+
+
+class DivergedError(Exception):
+    """The loss or a parameter is no longer a finite number."""
+
+
+class FailureKind(StrEnum):
+    """What kind of failure it was."""
+
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out of memory"
+    KILLED = "killed"
+    ERROR = "error"
+
+
+_MOST_CHARACTERS = 20_000
+"""Of a traceback; what is longer is cut in the middle."""
+
+_NO_MEMORY = ("MemoryError", "OutOfMemoryError")
+"""Names of exceptions; torch's own is not imported for it."""
+
+_NO_MEMORY_SAID = ("out of memory", "can't allocate memory", "not enough memory")
+"""What torch says in a plain ``RuntimeError``."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run failed.
+
+    Attributes:
+        kind: To tell failures apart by.
+        message: In words: the exception's type and what it says.
+        traceback: Where it happened, as Python prints it; without the folders of this machine.
+            Empty where the run's process was killed, and in stores of before version 3.
+    """
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Return what a store keeps of an exception."""
+        message = f"{type(error).__name__}: {error}"
+        return cls(_kind(error, message), message, _traceback(error))
+
+    @classmethod
+    def told(cls, message: str) -> Self:
+        """Return what is known of a failure from its message alone, as older stores have it."""
+        if message.startswith(f"{DivergedError.__name__}:"):
+            kind = FailureKind.DIVERGED
+        elif message.startswith("its worker process was killed"):
+            kind = FailureKind.KILLED
+        elif message.startswith(tuple(f"{name}:" for name in _NO_MEMORY)) or _says(message):
+            kind = FailureKind.OUT_OF_MEMORY
+        else:
+            kind = FailureKind.ERROR
+        return cls(kind, message)
+
+    @classmethod
+    def read(cls, data: dict[str, Any], message: str | None) -> Self:
+        """Return a failure as it was stored.
+
+        Args:
+            data: What ``to_json`` gave; empty in stores of before version 3.
+            message: What these have in its place.
+
+        Raises:
+            ValueError: It has another shape.
+        """
+        if not data:
+            return cls.told(message or "no message")
+        values = [data.get(name) for name in ("kind", "message", "traceback")]
+        if not all(isinstance(value, str) for value in values):
+            raise ValueError("a failure has a kind, a message and a traceback")
+        kind, text, traceback = map(str, values)
+        return cls(FailureKind(kind), text, traceback)
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as a store keeps it."""
+        return {"kind": str(self.kind), "message": self.message, "traceback": self.traceback}
+
+
+def _kind(error: BaseException, message: str) -> FailureKind:
+    if isinstance(error, DivergedError):
+        return FailureKind.DIVERGED
+    names = {base.__name__ for base in type(error).__mro__}
+    if names & {*_NO_MEMORY} or (isinstance(error, RuntimeError) and _says(message)):
+        return FailureKind.OUT_OF_MEMORY
+    return FailureKind.ERROR
+
+
+def _says(message: str) -> bool:
+    return any(words in message.lower() for words in _NO_MEMORY_SAID)
+
+
+def _traceback(error: BaseException) -> str:
+    """Write a traceback whose files are named from where Python imports them."""
+    found = TracebackException.from_exception(error)  # reads the lines before files are renamed
+    for part in _chain(found, set()):
+        for frame in part.stack:
+            frame.filename = _short(frame.filename)
+    text = "".join(found.format())
+    if len(text) <= _MOST_CHARACTERS:
+        return text
+    half = _MOST_CHARACTERS // 2
+    return f"{text[:half]}\n[...]\n{text[-half:]}"
+
+
+def _chain(found: TracebackException, seen: set[int]) -> Iterator[TracebackException]:
+    """Yield an exception, its causes, and the members of groups."""
+    if id(found) in seen:
+        return
+    seen.add(id(found))
+    yield found
+    for other in (found.__cause__, found.__context__, *(found.exceptions or ())):
+        if other is not None:
+            yield from _chain(other, seen)
+
+
+def _short(file: str) -> str:
+    """Return a file as ``package/module.py``; one that is imported from nowhere by its name."""
+    path = Path(file)
+    inside = [Path(place) for place in sys.path if place and path.is_relative_to(place)]
+    nearest = max(inside, key=lambda place: len(place.parts), default=path.parent)
+    return path.relative_to(nearest).as_posix()

@@ -1,0 +1,64 @@
+"""Metrics: from accuracies to stability, plasticity, forgetting and transfer.
+
+A metric is one ``Metric`` in ``METRICS``: its function, unit, direction, bounds, what it needs and
+what it means. Tables, rankings, comparisons, pages and the documentation read them from there. They
+are computed when runs are read (``Computed``), not when a run ends. Nothing here needs torch.
+"""
+
+from benchmark.metrics.computed import Computed, compute
+from benchmark.metrics.formulas import (
+    LEAST_FORGETTING,
+    Curves,
+    Matrix,
+    average_accuracy,
+    backward_transfer,
+    forgetting,
+    forgetting_by_model,
+    forgetting_reduction,
+    forward_transfer,
+    intransigence,
+    learning_accuracy,
+    minimum_accuracy,
+    plasticity,
+    stability,
+    worst_case_accuracy,
+)
+from benchmark.metrics.metric import ACCURACY, CHANGE, UNBOUNDED, Bounds, Metric, Need
+from benchmark.metrics.registry import (
+    FINETUNE_FORGETTING,
+    METRICS,
+    added_metrics,
+    metric_named,
+    reference_kinds,
+)
+
+__all__ = [
+    "ACCURACY",
+    "CHANGE",
+    "FINETUNE_FORGETTING",
+    "LEAST_FORGETTING",
+    "METRICS",
+    "UNBOUNDED",
+    "Bounds",
+    "Computed",
+    "Curves",
+    "Matrix",
+    "Metric",
+    "Need",
+    "added_metrics",
+    "average_accuracy",
+    "backward_transfer",
+    "compute",
+    "forgetting",
+    "forgetting_by_model",
+    "forgetting_reduction",
+    "forward_transfer",
+    "intransigence",
+    "learning_accuracy",
+    "metric_named",
+    "minimum_accuracy",
+    "plasticity",
+    "reference_kinds",
+    "stability",
+    "worst_case_accuracy",
+]

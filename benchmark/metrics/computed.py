@@ -1,0 +1,115 @@
+"""The metrics of a run, computed when they are asked for."""
+
+from __future__ import annotations
+
+import math
+import traceback
+from collections.abc import Iterator, Mapping
+from numbers import Real
+from pathlib import Path
+from typing import Any, Protocol
+
+from benchmark.errors import UserError
+from benchmark.metrics.formulas import Matrix
+from benchmark.metrics.metric import Metric
+from benchmark.metrics.registry import FINETUNE_FORGETTING, METRICS, metric_named
+
+_ROUNDING = 1e-9
+"""How far outside its bounds a value may be by the rounding of a sum."""
+
+
+class Measured(Protocol):
+    """What metrics ask of a run; ``benchmark.store.Record`` has it, and the ``needs``."""
+
+    @property
+    def key(self) -> str:
+        """The run's hash."""
+
+    @property
+    def status(self) -> str:
+        """``done`` or ``failed``."""
+
+    @property
+    def references(self) -> Mapping[str, Matrix]:
+        """The accuracy matrices of the runs that it is compared with, by kind of strategy."""
+
+
+class Computed(Mapping[str, float | None]):
+    """The metrics of a run by name, each computed once, when it is first asked for.
+
+    Reading thousands of runs costs nothing for metrics that nobody looks at, and one that was
+    added today is there for yesterday's runs.
+
+    Args:
+        run: The run; one that failed has no value of any metric.
+    """
+
+    def __init__(self, run: Measured) -> None:
+        self._run = run
+        self._values: dict[str, float | None] = {}
+
+    def __getitem__(self, name: str) -> float | None:
+        if name not in self._values:
+            self._values[name] = compute(metric_named(name), self._run)
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from METRICS
+        yield FINETUNE_FORGETTING
+
+    def __len__(self) -> int:
+        return len(METRICS) + 1
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def compute(metric: Metric, run: Measured) -> float | None:
+    """Return a metric of a run; ``None`` where it is not defined or its reference is missing.
+
+    Raises:
+        UserError: Its function raises, or returns what is no number or outside its bounds.
+    """
+    if run.status != "done":
+        return None
+    arguments = [getattr(run, need) for need in metric.needs]
+    if "accuracy_matrix" in metric.needs and not arguments[metric.needs.index("accuracy_matrix")]:
+        return None
+    if metric.reference is not None:
+        if not run.references.get(metric.reference):
+            return None
+        arguments.append(run.references[metric.reference])
+    try:
+        found = metric.function(*arguments)
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}".rstrip(": ")
+        raise _wrong(metric, run, f"{_place(error)}{said}") from error
+    return None if found is None else _checked(metric, run, found)
+
+
+def _checked(metric: Metric, run: Measured, found: Any) -> float:
+    if not isinstance(found, Real) or isinstance(found, bool):
+        what = f"its function returned {found!r}, expected a number, or None where it is undefined"
+        raise _wrong(metric, run, what)
+    value = float(found)
+    if not math.isfinite(value):
+        raise _wrong(metric, run, f"its function returned {value}; return None in its place")
+    low, high = metric.bounds
+    if not low - _ROUNDING <= value <= high + _ROUNDING:
+        raise _wrong(
+            metric, run, f"its function returned {value:g}, outside its bounds {low:g} to {high:g}"
+        )
+    return value
+
+
+def _wrong(metric: Metric, run: Measured, what: str) -> UserError:
+    return UserError(
+        f"metric {metric.name!r} cannot be computed for run {run.key}: {what} ('palimpsest show "
+        f"run {run.key}' shows what it is computed from)"
+    )
+
+
+def _place(error: BaseException) -> str:
+    """Return where the function raised: ``my_metrics.py, line 7: ``."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call here
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: " if frames else ""

@@ -1,0 +1,122 @@
+"""What a metric is: one object with all that is known of it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Bounds = tuple[float, float]
+"""The least and the greatest value that a number can have."""
+
+ACCURACY: Bounds = (0.0, 1.0)
+CHANGE: Bounds = (-1.0, 1.0)
+"""Of the difference of two accuracies."""
+UNBOUNDED: Bounds = (-math.inf, math.inf)
+
+Need = Literal[
+    "accuracy_matrix",
+    "validation_matrix",
+    "initial_accuracy",
+    "curves",
+    "moments",
+    "cost",
+    "probes",
+]
+"""What of a run a metric can be computed from: attributes of ``benchmark.store.Record``."""
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+_PERCENTAGES = {"%", "points"}
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that is computed of every finished run.
+
+    Attributes:
+        name: As stores, tables and pages name it: lower-case letters, digits and underscores.
+        function: Takes what the metric ``needs``, in that order, then the accuracy matrix of the
+            ``reference`` if there is one. Returns a number, or ``None`` where it is not defined.
+        meaning: What it says, in a sentence without a full stop.
+        unit: ``%`` or ``points`` (percentage points) for fractions, which are shown times 100.
+            Anything else (``s``, ``MiB``, nothing) is shown as it is.
+        better: Which way is better.
+        bounds: The least and the greatest value that it can have; intervals are cut off there.
+        needs: What it is computed from, see ``Need``.
+        reference: The kind of strategy that it compares with: the metric is ``None`` where the
+            store has no finished run of it with the same scenario and seed.
+        signed: Whether it is written with its sign.
+        title: Its heading; the name in words where there is none.
+        source: Where it was published.
+
+    Raises:
+        ValueError: One of these cannot be; says which and what was expected.
+    """
+
+    name: str
+    function: Callable[..., float | None]
+    meaning: str
+    unit: str = "%"
+    better: Literal["higher", "lower"] = "higher"
+    bounds: Bounds = ACCURACY
+    needs: tuple[Need, ...] = ("accuracy_matrix",)
+    reference: str | None = None
+    signed: bool = False
+    title: str = ""
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
+            raise ValueError(
+                f"metric {self.name!r}: expected a name of lower-case letters, digits and "
+                "underscores, such as my_metric"
+            )
+        for problem in self._problems():
+            raise ValueError(f"metric {self.name!r}: {problem}")
+        object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
+
+    def _problems(self) -> list[str]:
+        found = []
+        if not callable(self.function):
+            found.append(f"function is {self.function!r}, expected a function")
+        for name in ("meaning", "unit", "title", "source"):
+            if not isinstance(getattr(self, name), str):
+                found.append(f"{name} is {getattr(self, name)!r}, expected a text")
+        if self.better not in {"higher", "lower"}:
+            found.append(f"better is {self.better!r}, expected 'higher' or 'lower'")
+        if not _are_bounds(self.bounds):
+            found.append(
+                f"bounds are {self.bounds!r}, expected two numbers, the lower first: (0, 1)"
+            )
+        if not isinstance(self.needs, tuple) or not {*self.needs} <= {*get_args(Need)}:
+            names = ", ".join(get_args(Need))
+            found.append(f"needs is {self.needs!r}, expected a tuple of some of: {names}")
+        if self.reference is not None and not isinstance(self.reference, str):
+            found.append(f"reference is {self.reference!r}, expected a kind of strategy")
+        return found
+
+    @property
+    def is_percentage(self) -> bool:
+        """Whether it is a fraction that is shown in per cent or percentage points."""
+        return self.unit in _PERCENTAGES
+
+    @property
+    def scale(self) -> float:
+        """What a value is multiplied with to be in its unit."""
+        return 100.0 if self.is_percentage else 1.0
+
+    @property
+    def difference_unit(self) -> str:
+        """The unit of the difference of two values."""
+        return "points" if self.is_percentage else self.unit
+
+
+def _are_bounds(bounds: Any) -> bool:
+    try:
+        low, high = (float(end) for end in bounds)
+    except (TypeError, ValueError):
+        return False
+    return low < high

@@ -1,0 +1,152 @@
+"""A run that has ended, and how its columns stand in a store and in an archive."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, Literal
+
+from benchmark.failure import Failure
+from benchmark.metrics import Computed, Matrix, reference_kinds
+from benchmark.spec import Spec
+
+
+@dataclass(frozen=True)
+class Record:
+    """A run that has ended, as it stands in the store.
+
+    Attributes:
+        key: Hash of everything that decides the result.
+        suite: Name of the suite that first asked for it.
+        scenario: The scenario's name in the suite.
+        strategy: The strategy's name in the suite.
+        strength: The value of the strategy's dial, ``None`` where it has none.
+        seed: The run's seed.
+        status: ``done`` or ``failed``.
+        spec: All settings, defaults filled in.
+        accuracy_matrix: ``R[i][j]``, test accuracy of model j after model i.
+        validation_matrix: The same on the validation split, for choosing settings.
+        initial_accuracy: Test accuracy of each model before anything was trained.
+        curves: One dict a model i that was trained: ``model`` (i), ``steps`` (n,) optimizer
+            steps done, and ``accuracy``, for each model j = 0..i its test accuracy at these
+            steps, (i+1, n).
+        started: UTC time, ISO 8601.
+        seconds: Wall-clock time of the run.
+        peak_memory: Bytes, the process's largest resident set during the run (where the system
+            cannot tell, since the process began); on a device, the most allocated.
+        versions: Of Python, torch, Avalanche, this project, and the machine.
+        cost: What the training took, see ``benchmark/cost.py``; empty where it failed and in
+            stores of before version 2.
+        probes: By name of the probe, see ``benchmark/probes``: ``{"rows": [...]}``, or
+            ``{"absent": reason}``; empty where the suite asked for none.
+        failure: Why it failed; ``None`` where it did not.
+        moments: Where models are trained by turns, again and again, there is no accuracy matrix;
+            each moment at which models were evaluated is a dict: ``visit`` (its number), ``steps``
+            (of all visits so far), ``accuracy`` (on test data, one per model, ``None`` for those
+            not evaluated) and, where there is a validation split, ``validation_accuracy``.
+        references: Accuracy matrices of the runs of the same scenario and seed that metrics
+            compare it with, by kind of strategy; not stored, but found when runs are read.
+    """
+
+    key: str
+    suite: str
+    scenario: str
+    strategy: str
+    strength: float | None
+    seed: int
+    status: Literal["done", "failed"]
+    spec: Spec
+    accuracy_matrix: list[list[float | None]] = field(default_factory=list)
+    validation_matrix: list[list[float | None]] = field(default_factory=list)
+    initial_accuracy: list[float | None] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    started: str = ""
+    seconds: float = 0.0
+    peak_memory: int = 0
+    versions: dict[str, str] = field(default_factory=dict)
+    cost: dict[str, Any] = field(default_factory=dict)
+    probes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failure: Failure | None = None
+    moments: list[dict[str, Any]] = field(default_factory=list)
+    references: Mapping[str, Matrix] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def metrics(self) -> Mapping[str, float | None]:
+        """By name, see ``benchmark/metrics``; computed when they are asked for."""
+        return Computed(self)
+
+    @property
+    def error(self) -> str | None:
+        """What it failed with, in words; ``None`` where it did not."""
+        return None if self.failure is None else self.failure.message
+
+
+JSON_COLUMNS: dict[str, type] = {
+    "spec": dict,
+    "accuracy_matrix": list,
+    "validation_matrix": list,
+    "initial_accuracy": list,
+    "curves": list,
+    "versions": dict,
+    "cost": dict,
+    "probes": dict,
+    "failure": dict,
+    "moments": list,
+}
+"""The columns that are kept as JSON, and what that is of: empty where an old version has none."""
+
+_OF_RECORDS = [each.name for each in fields(Record) if each.name != "references"]
+_STATUS = _OF_RECORDS.index("status") + 1
+COLUMNS = (*_OF_RECORDS[:_STATUS], "error", *_OF_RECORDS[_STATUS:])
+"""Of a store and an archive: what a record holds, and its error in words once more by itself."""
+
+
+def columns_of(record: Record) -> dict[str, Any]:
+    """Return what is stored of a run, by column.
+
+    Raises:
+        ValueError: It holds a number that is not finite, where it should have none.
+    """
+    values = {column: getattr(record, column) for column in COLUMNS}
+    values["spec"] = record.spec.data
+    values["failure"] = {} if record.failure is None else record.failure.to_json()
+    return {
+        column: json.dumps(value, allow_nan=False) if column in JSON_COLUMNS else value
+        for column, value in values.items()
+    }
+
+
+def record_of(values: Mapping[str, Any]) -> Record:
+    """Return the run that ``columns_of`` stored.
+
+    Args:
+        values: By column, JSON parsed.
+
+    Raises:
+        ValueError: They have another shape.
+    """
+    if not all(isinstance(values[column], kind) for column, kind in JSON_COLUMNS.items()):
+        raise ValueError("a column holds something else")
+    texts = ("key", "suite", "scenario", "strategy")
+    if not all(isinstance(values[name], str) for name in texts):
+        raise ValueError("a run has a key, a suite, a scenario and a strategy")
+    if not isinstance(values["seed"], int) or values["status"] not in {"done", "failed"}:
+        raise ValueError("a run has a seed and a status")
+    own = {name: value for name, value in values.items() if name != "error"}
+    failed = values["status"] == "failed"
+    own["failure"] = Failure.read(values["failure"], values["error"]) if failed else None
+    own["spec"] = Spec(values["spec"])
+    return Record(**own)
+
+
+def with_references(records: Sequence[Record]) -> list[Record]:
+    """Give each run those that metrics compare it with, from all that are read together."""
+    kinds = reference_kinds()
+    found: dict[str, dict[str, Matrix]] = {}
+    for record in records:
+        if record.status == "done" and record.spec.strategy.kind in kinds:
+            own = found.setdefault(record.spec.pairing, {})
+            own[record.spec.strategy.kind] = record.accuracy_matrix
+    return [replace(record, references=found.get(record.spec.pairing, {})) for record in records]

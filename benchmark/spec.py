@@ -1,0 +1,204 @@
+"""Everything that decides a run's result, as a type: the one place that knows how it is stored.
+
+A spec is plain data, kept as it is: it comes back from a store exactly as it went in, also one of
+an older version that lacks what was added since. Importing this needs no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+STRENGTH = "strength"
+"""What a dial is called where a spec does not say."""
+
+_NO_SETTINGS = frozenset({"name", "fingerprints", "plugin"})
+"""What stands beside the settings of a scenario."""
+
+_OWN = frozenset({"scenario", "strategy", "strength", "seed", "results_version", "probes"})
+"""What does not belong to the circumstances that all runs of a scenario share."""
+
+
+@dataclass(frozen=True)
+class ScenarioSpec:
+    """The scenario of a run.
+
+    Attributes:
+        name: In the suite.
+        settings: By name, the family among them; defaults are filled in.
+        fingerprints: Of the data sets that it reads, by name.
+        plugin: Digest of the code that adds the family; ``None`` for what ships.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    fingerprints: Mapping[str, str]
+    plugin: str | None = None
+
+    @property
+    def family(self) -> str:
+        """What kind of scenario it is."""
+        family: str = self.settings["family"]
+        return family
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """All of it, as it is stored."""
+        data = {"name": self.name, **self.settings, "fingerprints": {**self.fingerprints}}
+        return data if self.plugin is None else data | {"plugin": self.plugin}
+
+
+@dataclass(frozen=True)
+class StrategySpec:
+    """The strategy of a run.
+
+    Attributes:
+        name: In the suite.
+        kind: What it is, whatever the suite calls it: ``wpl``, or ``avalanche:`` and a class.
+        settings: By name, defaults filled in; without the dial and the seed.
+        plugin: Digest of the code that adds the kind; ``None`` for what ships.
+        dial: What its dial is called.
+    """
+
+    name: str
+    kind: str
+    settings: Mapping[str, Any]
+    plugin: str | None = None
+    dial: str = STRENGTH
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """All of it, as it is stored."""
+        data: dict[str, Any] = {"name": self.name, "strategy": self.kind}
+        data["settings"] = {**self.settings}
+        if self.dial != STRENGTH:  # keys of runs with a strength are older than other dials
+            data["dial"] = self.dial
+        return data if self.plugin is None else data | {"plugin": self.plugin}
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Everything that decides a run's result.
+
+    Attributes:
+        data: As it is stored, JSON.
+
+    Raises:
+        ValueError: It names no scenario, or no kind of strategy.
+    """
+
+    data: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.data, dict):
+            raise ValueError("a spec is a mapping")
+        scenario, strategy = (self.data.get(name) for name in ("scenario", "strategy"))
+        if not isinstance(scenario, dict) or not isinstance(strategy, dict):
+            raise ValueError("a spec has a scenario and a strategy")
+        if not isinstance(strategy.get("strategy"), str):
+            raise ValueError("a spec names the kind of its strategy")
+
+    @classmethod
+    def of(
+        cls,
+        scenario: ScenarioSpec,
+        strategy: StrategySpec,
+        *,
+        strength: float | None,
+        seed: int,
+        device: str,
+        results_version: int,
+        probes: Sequence[str] = (),
+    ) -> Spec:
+        """Put a spec together.
+
+        Args:
+            scenario: The scenario.
+            strategy: The strategy.
+            strength: The value of the strategy's dial, ``None`` where it has none.
+            seed: The run's seed.
+            device: As torch spells it.
+            results_version: Of the code.
+            probes: What the run records of its inside. They change no result, but what is stored.
+        """
+        return cls({
+            "scenario": scenario.data,
+            "strategy": strategy.data,
+            "strength": strength,
+            "seed": seed,
+            "device": device,
+            "results_version": results_version,
+            **({"probes": list(probes)} if probes else {}),
+        })  # fmt: skip
+
+    @cached_property
+    def scenario(self) -> ScenarioSpec:
+        """The scenario."""
+        data = self.data["scenario"]
+        settings = {name: value for name, value in data.items() if name not in _NO_SETTINGS}
+        return ScenarioSpec(
+            data.get("name", ""), settings, data.get("fingerprints", {}), data.get("plugin")
+        )
+
+    @cached_property
+    def strategy(self) -> StrategySpec:
+        """The strategy."""
+        data = self.data["strategy"]
+        kind = data["strategy"]
+        return StrategySpec(
+            data.get("name", kind),
+            kind,
+            data.get("settings", {}),
+            data.get("plugin"),
+            data.get("dial", STRENGTH),
+        )
+
+    @property
+    def strength(self) -> float | None:
+        """The value of the strategy's dial, ``None`` where it has none."""
+        return self.data.get("strength")
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        seed: int = self.data["seed"]
+        return seed
+
+    @property
+    def device(self) -> str:
+        """As torch spells it; ``cpu`` where a store does not say."""
+        return str(self.data.get("device", "cpu"))
+
+    @property
+    def results_version(self) -> int | None:
+        """Of the code that made the results; ``None`` where a store does not say."""
+        return self.data.get("results_version")
+
+    @property
+    def probes(self) -> tuple[str, ...]:
+        """What the run records of its inside."""
+        return tuple(self.data.get("probes", ()))
+
+    @property
+    def circumstances(self) -> dict[str, Any]:
+        """What runs of one scenario share beside its settings, such as the device."""
+        return {name: value for name, value in self.data.items() if name not in _OWN}
+
+    def without(self, *names: str) -> Spec:
+        """Return the spec without some of its parts, for comparing the others."""
+        return Spec({name: value for name, value in self.data.items() if name not in names})
+
+    @cached_property
+    def pairing(self) -> str:
+        """What a run has in common with those that it is compared with seed by seed."""
+        common = ("scenario", "seed", "device", "results_version")
+        return json.dumps({name: self.data.get(name) for name in common}, sort_keys=True)
+
+    def key(self) -> str:
+        """Return the hash by which a store finds the run."""
+        canonical = json.dumps(self.data, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,112 @@
+"""A run's spec: its keys stay, it comes back as it was stored, and it is read in one place."""
+
+import hashlib
+import json
+import pickle
+
+import pytest
+
+from benchmark.spec import ScenarioSpec, Spec, StrategySpec
+from benchmark.suite_file import shipped_suites
+from benchmark.suite_loading import load_suite
+
+KEYS = {
+    "paper/applications": (120, "51cecf99fd50e6bf"),
+    "paper/cold_start": (350, "df7b5d583df33c56"),
+    "paper/convergence": (520, "fa9b7ef73d22da62"),
+    "paper/figure3": (560, "8161d9b17284024d"),
+    "paper/figure3_priors": (240, "48dfe22f319f2be9"),
+    "paper/fisher": (240, "21f326190642ac7f"),
+    "paper/many_models": (216, "52eb05ce87456245"),
+    "paper/protection": (600, "19e0b7eda6452b44"),
+    "paper/regimes": (234, "b760fd365b925ce1"),
+    "paper/schur": (108, "9d0bcc5620232762"),
+    "paper/shared_layers": (240, "a2827a26f8a07c73"),
+    "paper/strength": (414, "eae6316902766395"),
+    "quick": (65, "32ee25b54159a3de"),
+    "speed": (20, "62e633017fc2712e"),
+    "two_models": (80, "8d843e57cb40cee4"),
+}
+"""How many runs a shipped suite has, and a digest of their keys in their order."""
+
+LARGE = {
+    "scenario": {
+        "name": "s",
+        "family": "two_models",
+        "width": 50,
+        "optimizer": {"name": "sgd"},
+        "fingerprints": {"digits": "digits"},
+        "plugin": "0123",
+    },
+    "strategy": {"name": "mine", "strategy": "ewc", "settings": {"decay": 1.0}, "plugin": "4567"},
+    "strength": 10.0,
+    "seed": 3,
+    "device": "cpu",
+    "results_version": 3,
+    "probes": ["distance"],
+}
+OLD = {"scenario": {"name": "s"}, "strategy": {"strategy": "wpl"}, "seed": 3, "unknown": [1]}
+
+
+def test_every_shipped_suite_has_its_keys():
+    assert KEYS.keys() == shipped_suites().keys()
+
+
+@pytest.mark.parametrize("suite", KEYS)
+def test_the_keys_of_a_shipped_suite_stay(suite, tmp_path):
+    # Finished runs are found by them. A change that is meant to change results raises
+    # RESULTS_VERSION, and then these change, too.
+    keys = [run.key for run in load_suite(suite).runs("cpu", tmp_path)]
+    assert (len(keys), hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16]) == KEYS[suite]
+
+
+@pytest.mark.parametrize("data", [LARGE, OLD])
+def test_a_spec_comes_back_exactly_as_it_was_stored(data):
+    text = json.dumps(data)
+    spec = Spec(json.loads(text))
+    assert json.dumps(spec.data) == text
+    assert pickle.loads(pickle.dumps(spec)) == spec
+    assert Spec(json.loads(text)) == spec
+
+
+def test_the_parts_of_a_spec_make_it_again():
+    spec = Spec(LARGE)
+    again = Spec.of(
+        ScenarioSpec(
+            "s", {"family": "two_models", "width": 50, "optimizer": {"name": "sgd"}},
+            {"digits": "digits"}, "0123",
+        ),
+        StrategySpec("mine", "ewc", {"decay": 1.0}, "4567"),
+        strength=10.0, seed=3, device="cpu", results_version=3, probes=["distance"],
+    )  # fmt: skip
+    assert json.dumps(again.data) == json.dumps(LARGE)
+    assert (again.scenario, again.strategy) == (spec.scenario, spec.strategy)
+    assert again.key() == spec.key()
+
+
+def test_what_an_old_spec_does_not_say():
+    spec = Spec(OLD)
+    assert (spec.strategy.kind, spec.strategy.name, dict(spec.strategy.settings)) == (
+        "wpl", "wpl", {},
+    )  # fmt: skip
+    assert (spec.scenario.plugin, spec.strategy.plugin, spec.results_version) == (None,) * 3
+    assert (spec.strength, spec.device, spec.probes) == (None, "cpu", ())
+
+
+def test_settings_are_settings_alone():
+    assert Spec(LARGE).scenario.settings.keys() == {"family", "width", "optimizer"}
+    assert Spec(LARGE).circumstances == {"device": "cpu"}
+
+
+def test_runs_are_paired_whatever_their_strategy_strength_and_probes():
+    other = Spec(LARGE | {"strategy": OLD["strategy"], "strength": None, "probes": []})
+    assert other.pairing == Spec(LARGE).pairing
+    for name, value in (("seed", 4), ("device", "cuda"), ("results_version", 2)):
+        assert Spec(LARGE | {name: value}).pairing != Spec(LARGE).pairing
+
+
+@pytest.mark.parametrize("data", [[], {}, {"scenario": {}}, {"scenario": {}, "strategy": {}},
+                                  {"scenario": {}, "strategy": {"strategy": 3}}])  # fmt: skip
+def test_what_is_no_spec_is_refused(data):
+    with pytest.raises(ValueError, match="spec"):
+        Spec(data)
