@@ -86,10 +86,10 @@ def test_what_the_command_line_needs_at_once_is_light(name):
 
 
 LEVELS = [
-    ["errors", "provenance", "seeding", "generators"],
+    ["errors", "failure", "spec", "provenance", "seeding", "generators"],
     ["assignment", "suite_file", "validation", "seeds", "schedule"],
     ["data", "models", "metrics", "database", "files"],
-    ["scenarios", "plugins", "suite", "jobs", "store", "archive", "frame", "results"],
+    ["scenarios", "plugins", "suite", "jobs", "record", "store", "archive", "frame", "results"],
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],
     ["measurement"],
     ["first_model", "preparation", "runner", "suite_loading", "kit"],
