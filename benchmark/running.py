@@ -61,7 +61,7 @@ def run_suite(
             core.
         data_root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
-        plugins: Python files that add strategies and scenarios.
+        plugins: Python files that add strategies and scenarios, for suites that are not loaded yet.
         progress: Told what happens meanwhile.
 
     Returns:
@@ -72,12 +72,11 @@ def run_suite(
         UserError: Anything the user has to mend. If it is found before the first run, nothing was
             written.
     """
-    if plugins:
-        from benchmark.plugins import load_files
-
-        load_files([Path(file) for file in plugins])
     plan = make_plan(
-        [suite if isinstance(suite, Suite) else load_suite(suite) for suite in suites],
+        [
+            suite if isinstance(suite, Suite) else load_suite(suite, plugins=plugins)
+            for suite in suites
+        ],
         Path(store),
         device=device,
         workers=workers,

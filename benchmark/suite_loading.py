@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from benchmark.assignment import Assignment
 from benchmark.data.catalog import check_name
 from benchmark.errors import UserError, nearest
-from benchmark.plugins import load_packages
+from benchmark.plugins import load_files, load_packages
 from benchmark.probes import in_order
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
@@ -59,6 +59,7 @@ def load_suite(
     seeds: Seeds | None = None,
     strategies: Iterable[str] | None = None,
     settings: Settings = (),
+    plugins: Iterable[Path | str] = (),
 ) -> Suite:
     """Read and check a suite.
 
@@ -69,10 +70,12 @@ def load_suite(
         strategies: Only these, by their names in the suite.
         settings: In place of the file's: values by their dotted path, such as
             ``{"scenarios.turned.width": 100}``.
+        plugins: Python files that add strategies and scenarios; known from then on.
 
     Raises:
         UserError: With the file, the line or key, what was expected and the nearest name.
     """
+    load_files(map(Path, plugins))
     (checked,) = load_suites([suite], seeds=seeds, strategies=strategies, settings=settings)
     return checked
 

@@ -21,7 +21,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from pathlib import Path
 from types import ModuleType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from benchmark import plugins
 from benchmark.errors import UserError
@@ -105,7 +105,7 @@ class WorkerProcesses:
             file.unlink()
         by_name = {_name(job): job for job in jobs}
         others = set(multiprocessing.active_children())
-        own = others
+        own: set[Any] | None = None
         pool = ProcessPoolExecutor(
             min(self._workers, len(jobs)),
             mp_context=_context(),
@@ -121,12 +121,14 @@ class WorkerProcesses:
                 for future in done:
                     yield future.result()
                 for name, fraction in self._under_way().items():
-                    report(by_name[name], fraction)
+                    if name in by_name:  # a process that ends may still write of an earlier job
+                        report(by_name[name], fraction)
         except BrokenProcessPool:
             return
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
-            for process in own - others:
+            started = multiprocessing.active_children() if own is None else own
+            for process in set(started) - others:
                 process.terminate()
 
     def _under_way(self) -> dict[str, float]:

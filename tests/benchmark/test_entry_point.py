@@ -140,6 +140,24 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path):
             assert len(store.statuses()) == expected
 
 
+def test_a_plugin_is_known_to_the_suite_and_its_runs(tmp_path, registries):
+    plugin = tmp_path / "halfway.py"
+    plugin.write_text(
+        "from strategies.registry import StrategyEntry\n"
+        "from strategies.settings import FinetuneSettings\n"
+        "entry = ('halfway', 'Finetune', 'strategies.finetune', FinetuneSettings, 'none', 'none')\n"
+        "STRATEGIES = [StrategyEntry(*entry)]\n"
+    )
+    content = {**SUITE, "seeds": 1, "strategies": {"halfway": {}}}
+    with registries():
+        with pytest.raises(UserError, match="unknown strategy 'halfway'"):
+            load_suite(content)
+        suite = load_suite(content, plugins=[str(plugin)])
+        (record,) = run_suite(suite, store=tmp_path / "p.db", workers=1)
+        assert record.status == "done"
+        assert run_suite(content, store=tmp_path / "p.db", plugins=[plugin]).records == (record,)
+
+
 # Frames
 
 
