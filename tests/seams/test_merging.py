@@ -1,7 +1,6 @@
 """A dial that acts after training: one training, many values of it."""
 
 from dataclasses import asdict
-from pathlib import Path
 
 import methods
 import pytest
@@ -154,7 +153,8 @@ def test_probes_and_early_stopping_look_at_each_run_by_itself(make_runs, root, t
     assert [numbers(r) for r in together] == [numbers(execute(run, root)) for run in runs]
 
 
-def test_a_suite_trains_only_for_the_scales_that_its_store_lacks(tmp_path, registries):
+@pytest.mark.usefixtures("make_runs")  # the plugin file is loaded
+def test_a_suite_trains_only_for_the_scales_that_its_store_lacks(tmp_path):
     def suite(scales):
         return {
             "suite": "merging",
@@ -165,14 +165,12 @@ def test_a_suite_trains_only_for_the_scales_that_its_store_lacks(tmp_path, regis
 
     def go(scales, store):
         jobs = []
-        with registries():
-            results = run_suite(
-                suite(scales),
-                store=tmp_path / store,
-                workers=1,
-                plugins=[Path(__file__).with_name("methods.py")],
-                progress=lambda told: told.record or jobs.append(told.job),
-            )
+        results = run_suite(
+            suite(scales),
+            store=tmp_path / store,
+            workers=1,
+            progress=lambda told: told.record or jobs.append(told.job),
+        )
         assert not results.failed
         return {r.key: numbers(r) for r in results.records}, {len(job) for job in jobs}
 
