@@ -15,12 +15,12 @@ from reports.runs.cells import Cell, Variant
 from reports.runs.probes import RUN, distance_frame, importance_frame, refit_frame, similarity_frame
 
 
-def inside_plots(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str) -> list[Plot]:
+def inside_plots(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: str) -> list[Plot]:
     """Return a plot for each probe that looked into runs of a scenario.
 
     Args:
         cells: One scenario's cells with finished runs.
-        style: How each variant is drawn.
+        styles: Of each variant.
         name: Unique in the report; the plots' names begin with it.
     """
     frames = {
@@ -39,7 +39,7 @@ def inside_plots(cells: Sequence[Cell], style: Mapping[Variant, Style], name: st
     for probe, frame in frames.items():
         seen = set(frame["variant"])
         series = [
-            Series(cell.variant, style[cell.variant])
+            Series(cell.variant, styles[cell.variant])
             for cell in cells
             if cell.variant.label in seen
         ]

@@ -13,8 +13,9 @@ from matplotlib.patches import Rectangle
 from benchmark.errors import UserError
 from reports.analysis.quantities import LOST, QUANTITIES, interval, per_seed
 from reports.figures.canvas import WIDTH
+from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
-from reports.figures.style import INK, lines_of, wrapped
+from reports.figures.settings import INK
 from reports.runs.cells import Cell
 from reports.statistics.collapse import GAP, strays
 from reports.wording.numbers import percent
@@ -69,9 +70,6 @@ def regimes_plot(
         top = 0.17 + 0.15 * lines_of((titles.get(c, c) for c in columns), above)
         height = top + _HEIGHT * len(rows) + 0.12
         figure = Figure(figsize=(WIDTH, height))
-        figure.add_artist(
-            Rectangle((0, 0), 1, 1, transform=figure.transFigure, facecolor="white", zorder=-9)
-        )
         right = _BAR / WIDTH
         ax = figure.add_axes(
             (_LEFT / WIDTH, 0.12 / height, 1 - _LEFT / WIDTH - right, 1 - (top + 0.12) / height)

@@ -11,11 +11,12 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from reports.figures.plot import Plot
-from reports.figures.style import figure_settings
+from reports.figures.settings import figure_settings
 
 _FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
 """A file has no page around it that sets its font: name some that are everywhere."""
 
+_PAPER = '<rect width="100%" height="100%" fill="#ffffff"/>'
 _NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -42,6 +43,8 @@ def small_svg(plot: Plot) -> bytes:
     """
     text = svg_file(plot).decode().replace("'DejaVu Sans'", _FONTS)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing refers to groups
+    # Readers may look at the page on black; the ink of the figures is dark.
+    text = text.replace("</title>", f"</title>{_PAPER}", 1)
     text = re.sub(r"\n +", "\n", text)
     return re.sub(r'\bd="(M [^M"]*)"', _relative, text).encode()
 

@@ -19,8 +19,9 @@ from reports.figures.plot import Plot
 from reports.formats.export import Exports
 from reports.html.downloads import download
 from reports.html.drawing import svgs
+from reports.html.parts import Facts, Section, Words
 from reports.html.runs_table import run_columns, runs_data
-from reports.html.sections import Facts, Section, Words, sections
+from reports.html.sections import sections
 from reports.runs.cells import Cell, by_scenario, group
 from reports.runs.provenance import WPL_PAPER, citation, exact_settings, failures, origin, seeds
 from reports.runs.suite_text import suite_files

@@ -23,7 +23,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from reports.figures.plot import Plot
-from reports.figures.style import figure_settings
+from reports.figures.settings import figure_settings
 
 SLACK = 1.0
 

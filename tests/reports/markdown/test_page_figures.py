@@ -6,13 +6,16 @@ from statistics import fmean
 import numpy as np
 import pandas as pd
 import pytest
+from figure_checks import check, laid_out
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from benchmark.errors import UserError
 from reports.figures.growth import growth_frame
-from reports.figures.looks import Looks, series_looks
 from reports.figures.plot import Plot
 from reports.figures.regimes import is_unstable
+from reports.figures.style import Styles, series_styles
 from reports.formats.svg import small_svg, svg_element
 from reports.markdown.album import Album
 from reports.markdown.strengths import chosen_strengths
@@ -40,20 +43,27 @@ def series(figure, panel, color):
     return np.array(line.get_xydata(), dtype=float)
 
 
+def curve(figure, panel, color):
+    """The points of the curve of one colour in a panel, (n, 2)."""
+    (lines,) = (c for c in figure.axes[panel].collections if isinstance(c, LineCollection))
+    colors = [to_hex(own) for own in lines.get_colors()]
+    (found,) = (x for x, own in zip(lines.get_segments(), colors, strict=True) if own == color)
+    return np.asarray(found)
+
+
 def test_curves_are_means_over_seeds(study, runs):
     paper = study(runs)
     paper.curves("c", scenarios=["k3"], variants=["wpl@1e4"], first=50)
     figure, _ = drawn(paper)
     own = cells(runs)["wpl", 1e4].done
-    color = Looks(["finetune", "freeze", "wpl", "l2"]).of({"wpl@1e4": cells(runs)["wpl", 1e4]})
-    points = series(figure, 2, color["wpl@1e4"].color)
+    color = Styles(["finetune", "freeze", "wpl", "l2"]).of({"wpl@1e4": cells(runs)["wpl", 1e4]})
+    points = curve(figure, 2, color["wpl@1e4"].color)
     assert list(points[:, 0]) == list(range(51))
     for step in (0, 1, 17, 50):
         expected = fmean(run.curves[1]["accuracy"][0][step] for run in own)
         assert points[step, 1] == pytest.approx(100 * expected)
-    whole = series(figure, 1, color["wpl@1e4"].color)
+    whole = curve(figure, 1, color["wpl@1e4"].color)
     assert whole[-1] == pytest.approx([500, 100 * fmean(r.accuracy_matrix[1][1] for r in own)])
-    assert list(whole[:4, 0]) == [0, 1, 2, 7]  # nobody can tell steps 3 to 6 apart
 
 
 def test_as_many_panels_as_asked_for(study, runs):
@@ -119,9 +129,40 @@ def test_references_that_fit_nowhere(study, runs, reference, message):
         study(runs).curves("a", scenarios=["k3"], variants=["finetune"], reference=reference)
 
 
-def test_curves_need_two_models_and_curves(study, runs):
-    with pytest.raises(UserError, match="scenarios of two models"):
-        study(runs, "sequence").curves("a", variants=["finetune"])
+def test_curves_of_many_models_average_the_earlier_ones(study, runs):
+    many = study(runs, "sequence")
+    many.curves("a", variants=["finetune", "wpl@1e4"], first=20)
+    figure, plot = drawn(many)
+    assert [ax.get_ylabel().split(",")[0] for ax in figure.axes] == [
+        "earlier models", "model in training", "earlier models",
+    ]  # fmt: skip
+    for panel in (0, 1):
+        (lines,) = (c for c in figure.axes[panel].collections if isinstance(c, LineCollection))
+        assert len(lines.get_segments()) == 2 * 3  # three later models, each a line
+    own = cells(runs, "many")["wpl", 1e4].done
+    color = to_hex(lines.get_colors()[-1])
+    last = [x for x, c in zip(lines.get_segments(), lines.get_colors(), strict=True)
+            if to_hex(c) == color][-1]  # fmt: skip
+    assert last[-1, 1] == pytest.approx(100 * fmean(run.accuracy_matrix[3][3] for run in own))
+    first = curve(figure, 2, color)
+    expected = fmean(
+        run.curves[trained]["accuracy"][model][7]
+        for run in own
+        for trained in (1, 2, 3)
+        for model in range(trained)
+    )
+    # The mean of a seed is over all earlier models of all switches.
+    assert first[7] == pytest.approx([7, 100 * expected])
+    assert "second model begins" in plot.caption
+    assert check(laid_out(plot)) == []
+
+
+def test_curves_need_a_later_model_and_curves(study, runs, record):
+    one = [record([[0.9]], curves=[{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}])]
+    with pytest.raises(UserError, match="this scenario has one model"):
+        study(one).curves("a", variants=["finetune"])
+    with pytest.raises(UserError, match="points are shown in scenarios of two models; this one"):
+        study(runs, "sequence").curves("a", variants=["finetune"], reference={"many": {"x": GIVEN}})
     blind = [replace(run, curves=[]) for run in runs]
     with pytest.raises(UserError, match="no finished run has curves"):
         study(blind).curves("a", scenarios=["k3"], variants=["finetune"])
@@ -158,7 +199,7 @@ def test_lines_over_settings_of_one_scenario(study, runs):
     paper.lines("l", scenario="k3", series=own, variants=["freeze"], axis="samples")
     figure, plot = drawn(paper)
     assert [ax.get_xscale() for ax in figure.axes] == ["log"] * 2  # they span a factor of 100
-    color = series_looks(list(own))["exact"].color
+    color = series_styles(list(own))["exact"].color
     points = series(figure, 1, color)
     assert points[:, 0].tolist() == [100, 10_000]
     values = [paper.value("k3", variant, "second").mean for variant in ("wpl@1e2", "wpl@1e4")]
@@ -247,13 +288,17 @@ def test_frontiers_go_through_all_strengths_and_name_what_failed(study, runs):
     frame = plot.data.set_index("variant")
     assert set(frame.index) == {
         "finetune", "freeze", *(f"wpl, strength {s}" for s in ("1e2", "1e4", "1e6")),
-        *(f"wpl_gradient, strength {s}" for s in ("1e2", "1e4")),
+        *(f"wpl_gradient, strength {s}" for s in ("1e2", "1e4", "1e6")),
     }  # fmt: skip
     value = paper.value("k3", "wpl@1e4", "first_after")
-    assert 100 * frame.loc["wpl, strength 1e4", "first"] == pytest.approx(value.mean)
-    assert "k3: wpl_gradient at 1e6 (4 of 4)" in plot.caption
-    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert 100 * frame.loc["wpl, strength 1e4", "stability"] == pytest.approx(value.mean)
+    assert frame.loc["wpl_gradient, strength 1e6", "diverged"] == 4
+    margin = figure.axes[1]
+    crosses = [line for line in margin.lines if line.get_marker() == "x"]
     assert len(crosses) == 1
+    assert {"wpl_gradient", "4"} == {text.get_text() for text in margin.texts}
+    assert [text.get_text() for text in margin.get_xticklabels()] == ["1e6"]
+    assert "A cross marks a strength that lost seeds" in plot.caption
     looks = {line.get_linestyle() for line in figure.axes[0].lines if len(line.get_xdata()) == 2}
     assert "--" in looks  # the gradient's
 
@@ -330,7 +375,7 @@ KINDS = ["finetune", "freeze", "wpl", "l2", "ewc", "si"]
 
 def test_a_kind_keeps_its_colour_in_every_figure(runs):
     own = cells(runs)
-    looks = Looks(KINDS)
+    looks = Styles(KINDS)
     one = looks.of({"wpl@1e4": own["wpl", 1e4]})
     two = looks.of({"l2@1e4": own["l2", 1e4], "wpl@chosen": own["wpl", 1e6]})
     gradient = looks.of({"wpl_gradient@1e2": own["wpl_gradient", 1e2]})
@@ -338,13 +383,13 @@ def test_a_kind_keeps_its_colour_in_every_figure(runs):
     assert gradient["wpl_gradient@1e2"].color == one["wpl@1e4"].color
     assert gradient["wpl_gradient@1e2"].linestyle != one["wpl@1e4"].linestyle
     assert two["l2@1e4"].color != one["wpl@1e4"].color
-    assert Looks(KINDS[::-1]).of({"wpl@1e4": own["wpl", 1e4]}) == one
+    assert Styles(KINDS[::-1]).of({"wpl@1e4": own["wpl", 1e4]}) == one
 
 
 def test_strengths_of_one_kind_are_shades(runs):
     own = cells(runs)
     shown = {f"wpl@{s}": own["wpl", s] for s in (1e2, 1e4, 1e6)}
-    colors = [look.color for look in Looks(KINDS).of(shown).values()]
+    colors = [look.color for look in Styles(KINDS).of(shown).values()]
     light = [sum(int(color[place : place + 2], 16) for place in (1, 3, 5)) for color in colors]
     assert light == sorted(light, reverse=True) and len(set(light)) == 3
 
