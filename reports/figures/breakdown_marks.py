@@ -72,7 +72,7 @@ def draw_margin(
         x, y = strengths.index(_order(loss.variant)), rows.index(loss.variant.strategy)
         mark_loss(ax, x, y, loss, ax.transData, styles[loss.variant].base)
     count = len(strengths)
-    ax.set(xlim=(-0.8 * count - 0.6, count - 0.4), ylim=(len(rows) - 0.6, -0.9), yticks=[])
+    ax.set(xlim=(-0.8 * count - 0.6, count - 0.4), ylim=(len(rows) - 0.35, -0.9), yticks=[])
     labels = [NOTHING if strength < 0 else strength_text(strength) for strength in strengths]
     ax.set_xticks(range(count), labels)
     ax.set_xlabel("seeds lost, by strength")

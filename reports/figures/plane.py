@@ -122,7 +122,7 @@ def plane_plot(
             heights.append(height)
             shown = max(len(plane.lost) for plane in row)
             lines = lines_of((called[s] for plane in row for s in plane.lost), letters)
-            heights += [max(_ROW, 0.16 * lines) * shown] if shown else []
+            heights += [max(_ROW, 0.1 + 0.16 * lines) * shown] if shown else []
         figure, grid = canvas(heights, across, keys, margins)
         free = iter(grid)
         left = iter(titles)

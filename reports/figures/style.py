@@ -91,7 +91,7 @@ class Styles:
                 own.append(cell.variant.strategy)
             dial = None if key in chosen else cell.variant.strength
             strengths.setdefault(cell.variant.kind, set()).update([] if dial is None else [dial])
-        bases = self._bases(strategies)
+        bases, markers = self._bases(strategies), self._markers(strategies)
         shades = {
             (kind, strategy): dict(zip(sorted(own), _ramp(bases[kind, strategy], own), strict=True))
             for kind, own in strengths.items()
@@ -117,7 +117,7 @@ class Styles:
             taken = [style.linestyle for style in found.values() if style.color == color]
             free = [line for line in (wanted, *dashes, *_DASHES) if line not in taken]
             line = free[0] if free else wanted
-            found[key] = Style(color, line, self._marker(kind, place), base)
+            found[key] = Style(color, line, markers[kind, strategy], base)
         return found
 
     def _bases(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
@@ -137,11 +137,19 @@ class Styles:
         others = palette[len(self._kinds) :]
         return found | {each: to_hex(color) for each, color in zip(crowded, others, strict=False)}
 
-    def _marker(self, kind: str, sibling: int) -> str:
-        if kind in _GREYS and sibling == 0:
-            return _GREYS[kind][2]
-        place = self._kinds.index(kind) if kind in self._kinds else 0
-        return _MARKERS[(place + 3 * sibling) % len(_MARKERS)]
+    def _markers(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
+        """The marker of each strategy by kind and name, each its own as far as they go."""
+        found = {}
+        for kind, own in strategies.items():
+            if kind in _GREYS:
+                found[kind, own[0]] = _GREYS[kind][2]
+            else:
+                found[kind, own[0]] = _MARKERS[self._kinds.index(kind) % len(_MARKERS)]
+        free = [marker for marker in _MARKERS if marker not in found.values()]
+        for kind, own in strategies.items():
+            for strategy in own[1:]:
+                found[kind, strategy] = (free := free or list(_MARKERS)).pop(0)
+        return found
 
 
 def styles(cells: Sequence[Cell]) -> dict[Variant, Style]:
