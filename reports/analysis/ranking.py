@@ -10,11 +10,11 @@ import pandas as pd
 from reports.analysis.choice import Choice, strengths_text
 from reports.analysis.coincidence import twins
 from reports.analysis.frontier import UPPER_BOUNDS
-from reports.analysis.measures import Measure, difference, measure
+from reports.analysis.measures import Measure, compare_measures, measure
 from reports.runs.cells import FINETUNE, Variant
 from reports.statistics.holm import holm
 from reports.statistics.interval import Estimate
-from reports.statistics.pairs import Comparison
+from reports.statistics.pairs import PairedComparison
 from reports.statistics.ranks import Ranks, rank
 from reports.statistics.ratio import REDUCTION
 from reports.wording.words import joined
@@ -25,7 +25,7 @@ _DIGITS = 12  # means that differ by less than rounding are equal
 
 
 @dataclass(frozen=True)
-class Row:
+class Ranked:
     """One strategy in a standing.
 
     Attributes:
@@ -56,8 +56,8 @@ class Row:
     iqm: Estimate
     median: Estimate
     rank: float | None
-    against_finetune: Comparison | None
-    against_best: Comparison | None
+    against_finetune: PairedComparison | None
+    against_best: PairedComparison | None
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Standing:
 
     scenarios: tuple[str, ...]
     metric: str
-    rows: tuple[Row, ...]
+    rows: tuple[Ranked, ...]
     finetune: str | None
     best: tuple[str, ...]
     identical: tuple[tuple[str, ...], ...]
@@ -176,20 +176,24 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
     return Standing(scenarios, metric, complete, finetune, best, identical, pairs, ranks, left_out)
 
 
-def _row(name: str, own: Mapping[str, Choice], scenarios: tuple[str, ...], found: Measure) -> Row:
+def _row(
+    name: str, own: Mapping[str, Choice], scenarios: tuple[str, ...], found: Measure
+) -> Ranked:
     variants = {s: cell.variant for s in scenarios if (cell := own[s].reported) is not None}
     kind = own[scenarios[0]].kind
     competes = kind not in UPPER_BOUNDS
     mean = found.estimate()
     reason = found.reason if mean.value is None else None
-    return Row(name, kind, variants, competes, mean, reason, *found.middle(), None, None, None)
+    return Ranked(name, kind, variants, competes, mean, reason, *found.middle(), None, None, None)
 
 
-def _to_finetune(found: Mapping[str, Measure], other: str | None) -> dict[str, Comparison]:
+def _to_finetune(found: Mapping[str, Measure], other: str | None) -> dict[str, PairedComparison]:
     """Compare with fine-tuning; its p-values are the family of Holm's correction."""
     if other is None:
         return {}
-    against = {name: difference(own, found[other]) for name, own in found.items() if name != other}
+    against = {
+        name: compare_measures(own, found[other]) for name, own in found.items() if name != other
+    }
     corrected = holm([comparison.p for comparison in against.values()])
     return {
         name: replace(comparison, p_holm=p)
@@ -199,7 +203,7 @@ def _to_finetune(found: Mapping[str, Measure], other: str | None) -> dict[str, C
 
 def _to_best(
     found: Mapping[str, Measure], best: Sequence[str], groups: Sequence[set[str]], pairs: int
-) -> dict[str, Comparison]:
+) -> dict[str, PairedComparison]:
     """Compare with the best; where several are, with the one that differs least surely.
 
     The best was picked by these very runs, and with it which comparisons are made: any pair could
@@ -220,7 +224,7 @@ def _to_best(
         pairs: Of these groups.
     """
     against = {
-        name: max((difference(own, found[other]) for other in best), key=_doubt)
+        name: max((compare_measures(own, found[other]) for other in best), key=_doubt)
         for name, own in found.items()
         if name not in best
     }
@@ -234,7 +238,7 @@ def _to_best(
     }
 
 
-def _doubt(comparison: Comparison) -> float:
+def _doubt(comparison: PairedComparison) -> float:
     return -1.0 if comparison.p is None else comparison.p
 
 
@@ -252,15 +256,15 @@ def _has(choices: Sequence[Choice], scenario: str, metric: str) -> bool:
     return any(measure({"": cell}, metric).estimate().value is not None for cell in own)
 
 
-def _rounded(row: Row) -> float:
+def _rounded(row: Ranked) -> float:
     return round(row.mean.value or 0.0, _DIGITS)
 
 
-def _place(row: Row) -> tuple[bool, bool, float, str]:
+def _place(row: Ranked) -> tuple[bool, bool, float, str]:
     return not row.competes, row.mean.value is None, -_rounded(row), row.strategy
 
 
-def _fields(standing: Standing, row: Row) -> Iterator[tuple[str, object]]:
+def _fields(standing: Standing, row: Ranked) -> Iterator[tuple[str, object]]:
     strengths = [strengths_text(variant) for variant in row.variants.values()]
     yield "scenario", "; ".join(standing.scenarios)
     yield "metric", standing.metric

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.transforms import Transform
 
-from reports.analysis.breakdown import LOST, Breakdown
+from reports.analysis.breakdown import LEAST_FALL, Breakdown
 from reports.figures.labels import wrapped
 from reports.figures.settings import INK
 from reports.figures.style import Style
 from reports.runs.cells import Variant
-from reports.wording.numbers import NOTHING, strength_text
+from reports.wording.numbers import DASH, strength_text
 
 MARKED = (
     "A cross marks a strength that lost seeds, and how many: they diverged (no longer finite; they "
-    f"count in no mean) or broke down (keep and learn at least {100 * LOST:.0f} points less than "
-    "at a weaker strength)."
+    f"count in no mean) or broke down (keep and learn at least {100 * LEAST_FALL:.0f} points less "
+    "than at a weaker strength)."
 )
 """What a caption says of the crosses."""
 
@@ -73,7 +73,7 @@ def draw_margin(
         mark_loss(ax, x, y, loss, ax.transData, styles[loss.variant].base)
     count = len(strengths)
     ax.set(xlim=(-0.8 * count - 0.6, count - 0.4), ylim=(len(rows) - 0.35, -0.9), yticks=[])
-    labels = [NOTHING if strength < 0 else strength_text(strength) for strength in strengths]
+    labels = [DASH if strength < 0 else strength_text(strength) for strength in strengths]
     ax.set_xticks(range(count), labels)
     ax.set_xlabel("seeds lost, by strength")
     ax.spines["left"].set_visible(False)

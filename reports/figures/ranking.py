@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.analysis.ranking import Row, Standing, ranking_frame
+from reports.analysis.ranking import Ranked, Standing, ranking_frame
 from reports.figures.captions import ALONE
 from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
@@ -125,7 +125,7 @@ def _label(standing: Standing, strategy: str) -> str:
     return variants.pop().label if len(variants) == 1 else strategy
 
 
-def _draw_row(ax: Axes, row: Row, place: int, styles: Mapping[Variant, Style]) -> None:
+def _draw_row(ax: Axes, row: Ranked, place: int, styles: Mapping[Variant, Style]) -> None:
     if row.mean.value is None:
         return
     # A strategy's colour and marker are those of each of its strengths.

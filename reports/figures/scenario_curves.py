@@ -16,9 +16,9 @@ from benchmark.errors import UserError
 from reports.figures.canvas import Margins, canvas, line_keys, read_off, read_off_key, titled
 from reports.figures.captions import BANDS
 from reports.figures.curves import draw_curves, mark_phases
+from reports.figures.digitized import DigitizedCurve
 from reports.figures.panels import Panel, average, earlier_models, first_steps, new_model
 from reports.figures.plot import Plot
-from reports.figures.reference import Reference
 from reports.figures.settings import PALE
 from reports.figures.style import Style
 from reports.runs.cells import Cell
@@ -36,7 +36,7 @@ _MANY = {
 
 
 @dataclass(frozen=True)
-class Column:
+class ScenarioColumn:
     """One scenario of the figure.
 
     Attributes:
@@ -47,7 +47,7 @@ class Column:
 
     title: str
     cells: Mapping[str, Cell]
-    references: Sequence[Reference] = ()
+    references: Sequence[DigitizedCurve] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,13 +64,13 @@ class _Spot:
 
     panel: Panel
     curves: Sequence[tuple[Style, pd.DataFrame]]
-    points: Sequence[Reference]
+    points: Sequence[DigitizedCurve]
     level: float | None
     whole: bool
 
 
 def scenario_curves_plot(
-    columns: Sequence[Column],
+    columns: Sequence[ScenarioColumn],
     styles: Mapping[str, Style],
     names: Mapping[str, str],
     first: int,
@@ -149,7 +149,7 @@ def scenario_curves_plot(
     )
 
 
-def _frame(column: Column) -> pd.DataFrame:
+def _frame(column: ScenarioColumn) -> pd.DataFrame:
     for written, cell in column.cells.items():
         models = {len(record.accuracy_matrix) for record in cell.done}
         if not any(record.curves for record in cell.done):
@@ -169,7 +169,7 @@ def _frame(column: Column) -> pd.DataFrame:
 
 
 def _spot(
-    row: str, column: Column, frame: pd.DataFrame, styles: Mapping[str, Style], first: int
+    row: str, column: ScenarioColumn, frame: pd.DataFrame, styles: Mapping[str, Style], first: int
 ) -> _Spot:
     panel = {"earlier": earlier_models, "new": new_model}.get(
         row, partial(first_steps, steps=first)
@@ -187,7 +187,7 @@ def _spot(
     return _Spot(panel, curves, points, level, whole=row != "first")
 
 
-def _before(column: Column) -> float | None:
+def _before(column: ScenarioColumn) -> float | None:
     """Where A was before B: the same for all variants, which share A's training."""
     cell = next(iter(column.cells.values()))
     found = mean_estimate({"": [record.accuracy_matrix[0][0] for record in cell.done]}).value

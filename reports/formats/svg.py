@@ -68,13 +68,13 @@ def _tenth(tenths: int) -> str:
 
 
 def to_svg(figure: Figure, name: str, description: str) -> str:
-    """Return a figure as an ``<svg>`` element that can share a page with others.
+    """Return a figure as an ``<svg>`` element that can share a document with others.
 
     The same figure gives the same text, and no identifier occurs in two figures.
 
     Args:
         figure: What to draw.
-        name: Unique in the page, made of letters, digits and hyphens.
+        name: Unique in the document, made of letters, digits and hyphens.
         description: What it shows, for those who cannot see it.
     """
     buffer = StringIO()
@@ -92,5 +92,5 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
 
 
 def _rounded(path: re.Match[str]) -> str:
-    """Keep a hundredth of a point: six decimals would double the size of the page."""
+    """Keep a hundredth of a point: six decimals would double the size of the report."""
     return re.sub(r"(\.\d\d)\d+", r"\1", path.group())

@@ -1,4 +1,4 @@
-"""The report as questions and answers: which part stands where. The page and all files follow it.
+"""The report as questions and answers: which part stands where. The HTML and all files follow it.
 
 A table or figure is added in ``sections``, in one line. ``None`` stands for nothing to show, and
 leaves no trace.

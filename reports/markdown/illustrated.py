@@ -9,12 +9,12 @@ from benchmark.store import Record
 from reports.analysis.frontier import frontiers
 from reports.analysis.quantities import quantity_named
 from reports.analysis.variants import CHOSEN, Catalog, label
+from reports.figures.digitized import Given, digitized_curves
 from reports.figures.growth import growth_plot
 from reports.figures.lines import Levels, Line, lines_plot
 from reports.figures.plane import Plane, plane_plot
-from reports.figures.reference import Given, references
-from reports.figures.regimes import Place, regimes_plot
-from reports.figures.scenario_curves import Column, scenario_curves_plot
+from reports.figures.regimes import Position, regimes_plot
+from reports.figures.scenario_curves import ScenarioColumn, scenario_curves_plot
 from reports.figures.style import Style, Styles, series_styles
 from reports.markdown.album import Album
 from reports.markdown.strengths import chosen_strengths
@@ -74,10 +74,10 @@ class IllustratedStudy(Study):
         _known(reference, shown, "reference")
         cells = {scenario: self._cells(scenario, variants) for scenario in shown}
         columns = [
-            Column(
+            ScenarioColumn(
                 labels.get(scenario, scenario),
                 cells[scenario],
-                references(scenario, reference.get(scenario, {}), variants),
+                digitized_curves(scenario, reference.get(scenario, {}), variants),
             )
             for scenario in shown
         ]
@@ -170,7 +170,7 @@ class IllustratedStudy(Study):
         name: str,
         rows: Sequence[str],
         columns: Sequence[str],
-        cell: str | Mapping[Place, str] | Callable[[str, str], str],
+        cell: str | Mapping[Position, str] | Callable[[str, str], str],
         variant: str,
         caption: str = "",
         labels: Labels | None = None,

@@ -8,14 +8,14 @@ from functools import partial
 from reports.statistics.interval import Estimate
 from reports.wording.words import several
 
-NOTHING = "–"
+DASH = "–"
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
 def percent(value: float | None, *, signed: bool = False) -> str:
     """Write a fraction in per cent with one decimal, without the unit; a dash for ``None``."""
     if value is None:
-        return NOTHING
+        return DASH
     text = f"{round(100 * value, 1) + 0.0:{'+' if signed else ''}.1f}"  # + 0.0: no minus zero
     return text.removeprefix("+" if text == "+0.0" else "").replace("-", "\N{MINUS SIGN}")
 

@@ -12,9 +12,9 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from benchmark.errors import UserError
+from reports.analysis.instability import last_is_unstable
 from reports.figures.growth import growth_frame
 from reports.figures.plot import Plot
-from reports.figures.regimes import is_unstable
 from reports.figures.style import Styles, series_styles
 from reports.formats.svg import small_svg, svg_element
 from reports.markdown.album import Album
@@ -251,8 +251,8 @@ def test_unstable_training_is_hatched_and_said(study, fabricated):
         else run
         for run in [*fabricated("k1", 0.1), *fabricated("k3", 0.3)]
     ]
-    assert is_unstable(cells(runs, "k1")["finetune", None])
-    assert not is_unstable(cells(runs, "k3")["finetune", None])
+    assert last_is_unstable(cells(runs, "k1")["finetune", None])
+    assert not last_is_unstable(cells(runs, "k3")["finetune", None])
     paper = study(runs)
     paper.map("m", ["r"], ["k1", "k3", "none"], {("r", "k1"): "k1", ("r", "k3"): "k3"}, "finetune")
     figure, plot = drawn(paper)

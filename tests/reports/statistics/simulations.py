@@ -15,9 +15,9 @@ from scipy import stats
 from reports.analysis.changes import Verdict, _judged
 from reports.statistics.bootstrap import iqm_and_median
 from reports.statistics.limits import CHANGE
-from reports.statistics.pairs import compare
+from reports.statistics.pairs import compare_pairs
 from reports.statistics.ranks import rank
-from reports.statistics.two_samples import difference
+from reports.statistics.two_samples import compare_samples
 
 RUNS = 20_000
 DRAWN = 999  # ways to flip signs or to deal out runs, where there are too many
@@ -201,7 +201,7 @@ def example():
             {str(k): dict(enumerate(row)) for k, row in enumerate(side)}
             for side in (moved, 0 * moved)
         )
-        found = compare(ours, theirs, CHANGE)
+        found = compare_pairs(ours, theirs, CHANGE)
         print(
             f"{seeds} seeds: {100 * found.difference.value:+.1f} points "
             f"[{100 * found.difference.low:.1f}, {100 * found.difference.high:.1f}], "
@@ -220,7 +220,7 @@ def stores():
             for _ in range(times):
                 a, b = np.round(rng.normal(0.8, 0.02, (2, 10, n)) * 250) / 250
                 raw = [
-                    ("", "", "stability", difference(
+                    ("", "", "stability", compare_samples(
                         dict(enumerate(one)), dict(enumerate(other, first)), CHANGE))
                     for one, other in zip(a, b, strict=True)
                 ]  # fmt: skip
