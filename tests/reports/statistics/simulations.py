@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from reports.analysis.changes import Verdict, _judged
+from reports.analysis.frontier import hypervolume, hypervolume_over_seeds
 from reports.statistics.bootstrap import iqm_and_median
 from reports.statistics.limits import CHANGE
 from reports.statistics.pairs import compare_pairs
@@ -160,7 +161,7 @@ def groups():
     """False alarms of the permutation test of two groups, and of Welch's."""
     rng = np.random.default_rng(4)
     rows = {}
-    sizes = ((2, 2), (3, 3), (4, 4), (5, 5), (10, 10), (5, 10), (10, 5))
+    sizes = ((3, 3), (4, 4), (5, 5), (10, 10), (20, 20), (5, 10), (10, 5))
     for name, draw, wider in (
         ("normal", rng.standard_normal, 1),
         ("log-normal", lambda shape: np.exp(rng.normal(0, 0.5, shape)) - np.exp(0.125), 1),
@@ -190,6 +191,22 @@ def groups():
                 f"{100 * np.mean(p < 0.05):.1f} {100 * np.mean(welch < 0.05):.1f}"
             )
     table(["law (ours, Welch)", *(f"{a}, {b}" for a, b in sizes)], rows)
+
+
+def hypervolumes():
+    """Coverage of the hypervolume's interval: three strengths between both ends, normal noise."""
+    rng = np.random.default_rng(7)
+    truth = np.array([[0.94, 0.8], [0.92, 0.87], [0.88, 0.92], [0.95, 0.7], [0.84, 0.95]])
+    expected = hypervolume(truth[:3, 0], truth[:3, 1], truth[3], truth[4])
+    rows = {}
+    for deviation in (0.01, 0.02, 0.04):
+        for n in (4, 5, 10, 20):
+            common = rng.normal(0, deviation, (2000, n, 1, 2))
+            noise = rng.normal(0, deviation, (2000, n, 5, 2))
+            found = [hypervolume_over_seeds(one) for one in truth + (common + noise) / np.sqrt(2)]
+            covered = np.mean([one.low <= expected <= one.high for one in found])
+            rows.setdefault(f"deviation {deviation}", []).append(f"{100 * covered:.0f}")
+    table(["noise of a seed", *(f"n={n}" for n in (4, 5, 10, 20))], rows)
 
 
 def example():
@@ -277,7 +294,17 @@ def table(titles, rows):
 
 
 if __name__ == "__main__":
-    every = (intervals, order_statistics, scenarios, pairs, groups, example, stores, ranks)
+    every = (
+        intervals,
+        order_statistics,
+        scenarios,
+        pairs,
+        groups,
+        hypervolumes,
+        example,
+        stores,
+        ranks,
+    )
     for simulate in every:
         if len(sys.argv) < 2 or simulate.__name__ in sys.argv[1:]:
             print(simulate.__doc__)
