@@ -22,7 +22,7 @@ _GREYS = {
     JOINT: ("#999999", (0, (5, 1.5, 1, 1.5)), "v"),
 }
 # The most different first; without grey (for references) and yellow (vanishes on white).
-_ORDER = (0, 3, 2, 4, 1, 5, 9, 6)
+_ORDER = (0, 3, 2, 4, 9, 1, 5, 6)
 _MARKERS = "oPXpd*<>"
 _SIBLINGS = 4  # strategies of one kind that lines and markers tell apart
 _DASHES: tuple[Any, ...] = (
@@ -72,8 +72,9 @@ class Styles:
     """
 
     def __init__(self, kinds: Iterable[str]) -> None:
-        # From the end of the alphabet: wpl stands there, and is most visible in a first colour.
-        self._kinds = [kind for kind in sorted(set(kinds), reverse=True) if kind not in _GREYS]
+        # From the end of the alphabet, wpl before wpl_schur: wpl has the first colour everywhere.
+        ordered = sorted(set(kinds), key=lambda kind: [-ord(letter) for letter in kind])
+        self._kinds = [kind for kind in ordered if kind not in _GREYS]
 
     def of(self, shown: Mapping[Key, Cell], chosen: Container[Key] = ()) -> dict[Key, Style]:
         """Return the style of each line of a figure, or of all figures of a report.
