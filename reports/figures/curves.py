@@ -16,12 +16,16 @@ from reports.figures.settings import PALE
 from reports.figures.style import Style
 
 
-def draw_curves(ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]]) -> None:
+def draw_curves(
+    ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]], marker: float = 0.0
+) -> None:
     """Draw means and their bands; lines that coincide lie on each other, wide below narrow.
 
     Args:
-        ax: Accuracies in per cent over steps.
-        curves: Each with its style and what ``panels.average`` returns for it.
+        ax: Per cent or points over steps or models.
+        curves: Each with its style and its means: columns phase (lines break between phases), x,
+            mean, low and high.
+        marker: Points: the size of the markers at each x; 0 for none.
     """
     lines, bands, styles = [], [], []
     for style, mean in curves:
@@ -34,17 +38,23 @@ def draw_curves(ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]]) -> None:
     if not lines:
         return
     colors = [style.color for style in styles]
+    widths = nested(lines, LINE)
     # Two collections, because an artist for each line would take most of the report's time.
     ax.add_collection(PolyCollection(bands, facecolors=colors, alpha=BAND, linewidths=0), False)
     ax.add_collection(
         LineCollection(
             lines, colors=colors, linestyles=[style.linestyle for style in styles],
-            linewidths=nested(lines, LINE), capstyle="projecting", joinstyle="round",
+            linewidths=widths, capstyle="projecting", joinstyle="round",
         ),
         False,
     )  # fmt: skip
-    for line, style in zip(lines, styles, strict=True):
-        if len(line) == 1:
+    for line, style, width in zip(lines, styles, widths, strict=True):
+        if marker:
+            ax.plot(
+                *line.T, style.marker, color=style.color, markersize=marker + width - LINE,
+                linestyle="", markeredgecolor="white", markeredgewidth=0.4,
+            )  # fmt: skip
+        elif len(line) == 1:
             ax.plot(*line[0], ".", color=style.color)
     # Not dataLim itself: what is drawn later would then replace the limits, and not widen them.
     ax.update_datalim(np.concatenate([*lines, *bands]))

@@ -11,10 +11,10 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
-from reports.figures.canvas import BAND, LINE, Margins, canvas, line_keys
+from reports.figures.canvas import Margins, canvas, line_keys
 from reports.figures.captions import BANDS
+from reports.figures.curves import draw_curves
 from reports.figures.labels import lines_of, wrapped
-from reports.figures.overlap import nested
 from reports.figures.plot import Plot
 from reports.figures.style import Style
 from reports.runs.cells import Cell
@@ -67,19 +67,10 @@ def growth_plot(
         for axes, (title, cells) in zip(grid, scenarios.items(), strict=True):
             for ax, (panel, heading) in zip(axes, PANELS.items(), strict=True):
                 here = frame[(frame["scenario"] == title) & (frame["panel"] == panel)]
-                lines = [here[here["variant"] == written] for written in cells]
-                wide = nested([line[["models", "mean"]] for line in lines], LINE)
-                for written, own, width in zip(cells, lines, wide, strict=True):
-                    style = styles[written]
-                    ax.fill_between(
-                        own["models"], own["low"], own["high"], color=style.color, alpha=BAND,
-                        linewidth=0,
-                    )  # fmt: skip
-                    ax.plot(
-                        own["models"], own["mean"], color=style.color, linestyle=style.linestyle,
-                        linewidth=width, marker=style.marker, markersize=_MARKER + width - LINE,
-                        markeredgecolor="white", markeredgewidth=0.4,
-                    )  # fmt: skip
+                lines = here.rename(columns={"models": "x"}).assign(phase=0)
+                shown = [(styles[v], lines[lines["variant"] == v]) for v in cells]
+                draw_curves(ax, shown, marker=_MARKER)
+                ax.autoscale_view()
                 if ax in grid[0]:
                     ax.set_title(heading, loc="left")
                 ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))

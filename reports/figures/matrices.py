@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
+from reports.figures.rows import rows_of
 from reports.figures.settings import INK
-from reports.figures.strategy_curves import rows_of
 from reports.runs.cells import Cell
 from reports.runs.frames import matrices_frame, mean_matrix
 

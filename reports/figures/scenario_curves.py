@@ -13,10 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from benchmark.errors import UserError
+from reports.analysis.digitized import DigitizedCurve
 from reports.figures.canvas import Margins, canvas, line_keys, read_off, read_off_key, titled
 from reports.figures.captions import BANDS
 from reports.figures.curves import draw_curves, mark_phases
-from reports.figures.digitized import DigitizedCurve
 from reports.figures.panels import Panel, average, earlier_models, first_steps, new_model
 from reports.figures.plot import Plot
 from reports.figures.settings import PALE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -17,34 +16,17 @@ from reports.figures.curves import draw_curves, mark_phases, share_accuracies, s
 from reports.figures.labels import wrapped
 from reports.figures.panels import Panel, average, panels
 from reports.figures.plot import Plot
+from reports.figures.rows import rows_of
 from reports.figures.style import Style
 from reports.runs.cells import FINETUNE, JOINT, Cell, Variant
 from reports.runs.frames import curves_frame
 from reports.wording.numbers import strength_text
-
-ROW = 6
-"""Most variants that one row of a figure holds."""
 
 _MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend stands to the right
 
 # Inches.
 _LINE = 0.15  # of a line of text, with the room to the next
 _KEY = 24  # letters of a name in a legend, in a line
-
-
-def rows_of(cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Lay variants out: a row for each strategy with several strengths, the others together."""
-    alone: list[Cell] = []
-    rows: list[list[Cell]] = []
-    for _, members in groupby(cells, key=lambda cell: cell.variant.strategy):
-        row = list(members)
-        if len(row) == 1:
-            alone += row
-        else:
-            rows += _chunks(row)
-    if len(alone) + sum(map(len, rows)) <= ROW:
-        return [list(cells)]
-    return [*_chunks(alone), *rows]
 
 
 def strategy_curves_plot(
@@ -165,7 +147,3 @@ def _draw_legend(
 def _chosen(grid: Any, columns: Sequence[bool]) -> list[Axes]:
     """The panels of some columns."""
     return [ax for row in grid for ax, chosen in zip(row, columns, strict=True) if chosen]
-
-
-def _chunks(cells: Sequence[Cell]) -> list[list[Cell]]:
-    return [list(cells[start : start + ROW]) for start in range(0, len(cells), ROW)]

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchmark.errors import UserError, nearest
 from benchmark.store import Record
+from reports.analysis.digitized import Given, digitized_curves
 from reports.analysis.frontier import frontiers
 from reports.analysis.quantities import quantity_named
 from reports.analysis.variants import CHOSEN, Catalog, label
-from reports.figures.digitized import Given, digitized_curves
 from reports.figures.growth import growth_plot
 from reports.figures.lines import Levels, Line, lines_plot
 from reports.figures.plane import Plane, plane_plot

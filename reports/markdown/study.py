@@ -9,6 +9,7 @@ from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.analysis import shape
 from reports.analysis.choice import strengths_text
+from reports.analysis.digitized import Given, digitized_curves
 from reports.analysis.equal_stability import at_equal_stability
 from reports.analysis.frontier import frontiers
 from reports.analysis.quantities import (
@@ -21,7 +22,6 @@ from reports.analysis.quantities import (
     share_of,
 )
 from reports.analysis.variants import Catalog, spellings
-from reports.figures.digitized import Given, digitized_curves
 from reports.formats.markdown import markdown
 from reports.markdown.number import Number
 from reports.runs.cells import FINETUNE, FREEZE, Cell

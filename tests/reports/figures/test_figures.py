@@ -11,7 +11,8 @@ from reports.figures.matrices import heatmaps_plot
 from reports.figures.overlap import layers, nested
 from reports.figures.panels import average, panels
 from reports.figures.plane import Plane, plane_plot
-from reports.figures.strategy_curves import rows_of, strategy_curves_plot
+from reports.figures.rows import rows_of
+from reports.figures.strategy_curves import strategy_curves_plot
 from reports.figures.style import styles
 from reports.formats.svg import svg_element
 from reports.runs.cells import group
