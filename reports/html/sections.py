@@ -44,7 +44,7 @@ HOW = (
     "does in all of them counts as one. With fewer than "
     f"{FEWEST_SEEDS} seeds their own values stand in place of an interval."
 )
-"""Which interval the report has; in simulations it covers the truth as ``bootstrap.py`` says."""
+"""Which interval the report has; ``statistics/__init__.py`` has its measured coverage."""
 
 REFERENCES_IN_PLANE = (
     "Up and to the right is better. Grey marks the references; fine-tuning and freezing are the "
