@@ -11,14 +11,14 @@ from matplotlib.figure import Figure
 from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.figures.plot import Plot
-from reports.figures.style import figure_settings
+from reports.figures.settings import figure_settings
 from reports.html.sections import sections
 from reports.runs.cells import group
 from reports.runs.merge import merge, read_stores
 
 KINDS = {
     "frontier": ("plane", "runs of two models or more"),
-    "strengths": ("sensitivity", "a strategy with several strengths"),
+    "strengths": ("sweep", "a strategy with several strengths"),
     "curves": ("curves", "runs that measured curves (curve: {every: 50})"),
     "matrices": ("matrices", "finished runs"),
     "ranking": ("means", "two strategies or more"),

@@ -103,8 +103,8 @@ def _as_data(found: StoreComparison, names: Sequence[str]) -> dict[str, Any]:
 
 def _flat(change: Change) -> dict[str, Any]:
     data = asdict(change)
-    data |= data.pop("difference")
-    moved = data.pop("change")
+    data |= data.pop("comparison")
+    moved = data.pop("difference")
     return data | {"change": moved["value"], "low": moved["low"], "high": moved["high"]}
 
 
@@ -145,7 +145,7 @@ def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, dict[Ve
         changes = [change for change in found.changes if change.verdict is verdict]
         most = _SHOWN.get(verdict, len(changes))
         if verdict is Verdict.UNDETERMINED and len(changes) > most:
-            changes.sort(key=lambda change: -abs(change.difference.change.value or 0.0))
+            changes.sort(key=lambda change: -abs(change.comparison.difference.value or 0.0))
         for change in changes[:most]:
             table.add_row(*map(Text, _row(change)), style=_COLORS.get(verdict))
         if 0 < most < len(changes):
@@ -154,7 +154,7 @@ def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, dict[Ve
 
 
 def _row(change: Change) -> Sequence[str]:
-    found, metric = change.difference, METRICS[change.metric]
+    found, metric = change.comparison, METRICS[change.metric]
     difference = partial(_written, metric, signed=True)
     needed = f", {change.seeds_needed} seeds can tell" if change.seeds_needed else ""
     return (
@@ -163,7 +163,7 @@ def _row(change: Change) -> Sequence[str]:
         metric.title,
         _written(metric, found.a),
         _written(metric, found.b),
-        f"{difference(found.b - found.a)} {spread(found.change, difference, '')}".rstrip(),
+        f"{difference(found.b - found.a)} {spread(found.difference, difference, '')}".rstrip(),
         f"{found.seeds_a} paired" if found.paired else f"{found.seeds_a} and {found.seeds_b}",
         "" if found.p is None else f"{found.p:.2g}",
         f"{change.verdict}{needed}",

@@ -16,7 +16,7 @@ from benchmark.cli.progress import describe
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS
 from benchmark.record import Record
-from reports.wording.numbers import NOTHING, percent, quantity
+from reports.wording.numbers import DASH, percent, quantity
 from reports.wording.words import duration, several
 
 _MOST_ROWS = 20
@@ -174,7 +174,7 @@ def _value(value: Any) -> str:
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, float):
         return f"{value:.4g}"
-    return NOTHING if value is None else str(value)
+    return DASH if value is None else str(value)
 
 
 def _settings(settings: Any, plugin: str | None) -> str:

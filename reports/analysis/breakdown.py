@@ -3,9 +3,9 @@
 A run *diverged* where its failure is of that kind (``benchmark/failure.py``): its numbers were no
 longer finite. That is a fact, and no criterion.
 
-A run *broke down* where it finished, but keeps at least ``LOST`` less of the earlier models
-and its new models reach at least ``LOST`` less than a run with the same seed of the same strategy
-at some weaker strength, or of fine-tuning, which is strength 0. A penalty trades one for
+A run *broke down* where it finished, but keeps at least ``LEAST_FALL`` less of the earlier models
+and its new models reach at least ``LEAST_FALL`` less than a run with the same seed of the same
+strategy at some weaker strength, or of fine-tuning, which is strength 0. A penalty trades one for
 the other: a stronger one that loses both protects nothing. References and strategies without
 a strength cannot break down, they can only diverge.
 
@@ -26,7 +26,7 @@ from reports.runs.cells import FINETUNE, REFERENCES, Cell, Variant
 from reports.wording.numbers import strength_text
 from reports.wording.words import several
 
-LOST = 0.2
+LEAST_FALL = 0.2
 """How much both stability and learning accuracy fall where a run broke down."""
 
 _WHY = (
@@ -104,8 +104,8 @@ def _what(losses: Sequence[Breakdown]) -> str:
     words = ["diverges"] if any(loss.diverged for loss in losses) else []
     if any(loss.broken for loss in losses):
         words.append(
-            f"breaks down (keeps and learns at least {100 * LOST:.0f} points less than a weaker "
-            "strength)"
+            f"breaks down (keeps and learns at least {100 * LEAST_FALL:.0f} points less than a "
+            "weaker strength)"
         )
     return " or ".join(words)
 
@@ -179,7 +179,10 @@ def _is_weaker(other: Variant, own: Variant) -> bool:
 def _loses_both(record: Record, weaker: Sequence[Cell]) -> bool:
     others = [other for cell in weaker for other in cell.done if other.seed == record.seed]
     return any(
-        all(_fall(record, other, metric) >= LOST for metric in ("stability", "learning_accuracy"))
+        all(
+            _fall(record, other, metric) >= LEAST_FALL
+            for metric in ("stability", "learning_accuracy")
+        )
         for other in others
     )
 

@@ -13,7 +13,7 @@ from reports.analysis.ranking import Standing
 from reports.runs.cells import FINETUNE, Cell, by_scenario
 from reports.statistics.collapse import GAP
 from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS
-from reports.statistics.pairs import Comparison
+from reports.statistics.pairs import PairedComparison
 from reports.statistics.ratio import NOTHING
 from reports.wording.numbers import strength_text
 from reports.wording.words import ranges, several
@@ -132,7 +132,7 @@ def _test_caveats(standings: Sequence[Standing]) -> Iterator[str]:
 
 
 def _reach(
-    compared: Sequence[Comparison | None], family: int | None = None
+    compared: Sequence[PairedComparison | None], family: int | None = None
 ) -> tuple[float, float, int, int] | None:
     """Return the smallest p-value that a family of tests can give, ``None`` where none was made.
 

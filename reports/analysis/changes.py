@@ -30,7 +30,7 @@ from reports.runs.matching import Name, StoredCell, matched_cells
 from reports.statistics.holm import holm, holm_of
 from reports.statistics.interval import CONFIDENCE
 from reports.statistics.limits import limits_of, of_difference
-from reports.statistics.two_samples import ROUNDING, Difference, difference
+from reports.statistics.two_samples import ROUNDING, SampleComparison, compare_samples
 
 _LEVEL = 1 - CONFIDENCE
 
@@ -59,7 +59,7 @@ class Change:
         scenario: The cell's scenario.
         variant: The cell's strategy and strength.
         metric: A name in ``benchmark/metrics``.
-        difference: Means and the interval of their difference, fractions; its p is corrected
+        comparison: Means and the interval of their difference, fractions; its p is corrected
             over all tests of the comparison (Holm), its interval is not. Its p is ``None`` where
             so few seeds could not reach 5 % in a test by itself.
         verdict: What to make of it.
@@ -70,7 +70,7 @@ class Change:
     scenario: str
     variant: str
     metric: str
-    difference: Difference
+    comparison: SampleComparison
     verdict: Verdict
     seeds_needed: int | None = None
 
@@ -149,7 +149,7 @@ class StoreComparison:
 def compare_stores(
     a: Sequence[Record], b: Sequence[Record], metrics: Sequence[str] | None = None
 ) -> StoreComparison:
-    """Compare the runs of two stores, metric by metric (see ``difference``).
+    """Compare the runs of two stores, metric by metric (see ``two_samples.compare_samples``).
 
     Args:
         a: Runs before, as ``Store.records`` returns them.
@@ -160,7 +160,7 @@ def compare_stores(
     places = matched_cells(a, b)
     both = [(name, one, other) for name, one, other in places if one and other]
     changes = [
-        (*name, metric, difference(values, others, of_difference(limits_of(metric))))
+        (*name, metric, compare_samples(values, others, of_difference(limits_of(metric))))
         for name, one, other in both
         for metric in metrics
         if (values := one.values(metric)) and (others := other.values(metric))
@@ -173,7 +173,7 @@ def compare_stores(
     )
 
 
-def _judged(found: Sequence[tuple[str, str, str, Difference]]) -> Iterator[Change]:
+def _judged(found: Sequence[tuple[str, str, str, SampleComparison]]) -> Iterator[Change]:
     tested = [raw.p if raw.smallest_p < _LEVEL else None for *_, raw in found]
     family = [p for p in tested if p is not None]
     # With more seeds all that differ are tested.
@@ -184,12 +184,14 @@ def _judged(found: Sequence[tuple[str, str, str, Difference]]) -> Iterator[Chang
         yield Change(scenario, variant, metric, replace(raw, p=p), verdict, needed)
 
 
-def _the_same(raw: Difference) -> bool:
+def _the_same(raw: SampleComparison) -> bool:
     """Whether nothing differs but by rounding."""
     return raw.equal or (raw.p is None and abs(raw.b - raw.a) < ROUNDING)
 
 
-def _verdict(metric: str, raw: Difference, p: float | None, family: Sequence[float]) -> Verdict:
+def _verdict(
+    metric: str, raw: SampleComparison, p: float | None, family: Sequence[float]
+) -> Verdict:
     """What to make of a number, with its corrected p-value.
 
     Whether it can be decided does not hang on what it shows itself: only on its number of seeds,

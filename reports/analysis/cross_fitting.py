@@ -1,6 +1,6 @@
 """The strength at which a strategy is reported: chosen on the validation split, of other seeds.
 
-Test results stand in no rule here. ``reports/figures/strengths.py`` puts them beside the validation
+Test results stand in no rule here. ``reports/figures/sweep.py`` puts them beside the validation
 scores after the choice, to show what another strength would have given.
 
 Choosing on the validation split is not enough. Validation and test accuracy of one run go up and

@@ -9,7 +9,7 @@ from reports.analysis.choice import Choice
 from reports.runs.cells import FINETUNE, INDEPENDENT, REFERENCES, Cell, by_scenario
 from reports.statistics.interval import Estimate
 from reports.statistics.limits import CHANGE
-from reports.statistics.pairs import compare
+from reports.statistics.pairs import compare_pairs
 from reports.statistics.ratio import NOTHING, REDUCTION
 from reports.wording.numbers import bracketed, percent
 from reports.wording.words import several
@@ -128,7 +128,7 @@ def _lost(cell: Cell, plain: Cell) -> Estimate:
         {record.seed: record.metrics.get("learning_accuracy") for record in one.done}
         for one in (cell, plain)
     )
-    return compare({"": theirs}, {"": ours}, CHANGE).difference
+    return compare_pairs({"": theirs}, {"": ours}, CHANGE).difference
 
 
 def _price(lost: Estimate, seeds: int) -> str:

@@ -175,6 +175,33 @@ def hypervolume(x: Array, y: Array, finetune: Array, freeze: Array) -> Array:
     return area
 
 
+def hypervolume_over_seeds(table: Array) -> Estimate:
+    """Return the hypervolume of means over seeds, with its interval, within 0 .. 1.
+
+    Seeds are resampled jointly for strengths and ends. With normal noise of 1 to 4 points the
+    interval covers the truth in 93 to 96 % of 2,000 simulations with 4, 5, 10 and 20 seeds (error
+    0.5; ``simulations.py``).
+
+    Args:
+        table: x and y of each strength, and then of fine-tuning and freezing, by seed,
+            (seeds, strengths + 2, 2).
+    """
+    n = len(table)
+    means = (table.mean(axis=0), np.tensordot(seed_weights(n), table, axes=1))
+    value, resampled = (
+        hypervolume(each[..., :-2, 0], each[..., :-2, 1], each[..., -2, :], each[..., -1, :])
+        for each in means
+    )
+    if n == 1:
+        return Estimate(float(value), None, None, n)
+    error = float(resampled.std()) * sqrt(n / (n - 1))
+    found = student_estimate(float(value), error, n - 1, n)
+    low, high = (
+        None if end is None else min(1.0, max(0.0, end)) for end in (found.low, found.high)
+    )
+    return replace(found, low=low, high=high)
+
+
 _NONE = Estimate(None, None, None, 0)
 
 
@@ -207,10 +234,7 @@ def _unequal(own: int, budgets: Set[int]) -> str | None:
 def _area(
     members: Sequence[Cell], finetune: Cell | None, freeze: Cell | None
 ) -> tuple[Estimate, str | None]:
-    """The hypervolume with its interval: seeds are resampled jointly for strengths and ends.
-
-    With 5 and 10 seeds and normal noise the interval covers the truth in 95 to 96 % of cases.
-    """
+    """The hypervolume with its interval, or why there is none."""
     if finetune is None or freeze is None:
         return _NONE, "needs the ends of the frontier: finetune and freeze"
     values = [_by_seed(cell) for cell in (*members, finetune, freeze)]
@@ -223,19 +247,7 @@ def _area(
         return Estimate(None, None, None, n), (
             "fine-tuning does not learn at least one point more than freezing and keep one less"
         )
-    resampled = np.tensordot(seed_weights(n), table, axes=1)  # (R, P + 2, 2)
-    value, replicates = (
-        hypervolume(each[..., :-2, 0], each[..., :-2, 1], each[..., -2, :], each[..., -1, :])
-        for each in (mean, resampled)
-    )
-    if n == 1:
-        return Estimate(float(value), None, None, n), None
-    error = float(replicates.std()) * sqrt(n / (n - 1))
-    found = student_estimate(float(value), error, n - 1, n)
-    low, high = (
-        None if end is None else min(1.0, max(0.0, end)) for end in (found.low, found.high)
-    )
-    return replace(found, low=low, high=high), None
+    return hypervolume_over_seeds(table), None
 
 
 def _by_seed(cell: Cell) -> dict[int, tuple[float, float]]:

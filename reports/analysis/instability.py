@@ -62,6 +62,13 @@ def instability(cell: Cell) -> Instability | None:
     return max(found, key=lambda one: one.median - one.worst, default=None)
 
 
+def last_is_unstable(cell: Cell) -> bool:
+    """Whether some seeds of the last model are far below the others, or some runs failed."""
+    reached = [record.accuracy_matrix[-1][-1] for record in cell.done]
+    far = strays([accuracy for accuracy in reached if accuracy is not None])
+    return bool(cell.failed) or (far is not None and far.below)
+
+
 def instability_sentences(done: Sequence[Cell]) -> Iterator[str]:
     """Say where training is unstable in one scenario.
 

@@ -16,7 +16,7 @@ from reports.runs.cells import Cell
 from reports.statistics.bootstrap import iqm_and_median
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import Limits, limits_of, of_difference
-from reports.statistics.pairs import Comparison, compare
+from reports.statistics.pairs import PairedComparison, compare_pairs
 from reports.statistics.ratio import (
     REDUCTION,
     Pairs,
@@ -59,9 +59,9 @@ class Means:
         """Return the interquartile mean and the median over all runs."""
         return iqm_and_median(self.values, self.limits)
 
-    def minus(self, other: Means) -> Comparison:
+    def minus(self, other: Means) -> PairedComparison:
         """Compare with another strategy, pair by pair."""
-        return compare(self.values, other.values, of_difference(self.limits))
+        return compare_pairs(self.values, other.values, of_difference(self.limits))
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Shares:
         runs = sum(len(own) for own in self.pairs.values())
         return (Estimate(None, None, None, runs),) * 2
 
-    def minus(self, other: Shares) -> Comparison:
+    def minus(self, other: Shares) -> PairedComparison:
         """Compare with another strategy over the seeds that both have.
 
         The test, the effect and the wins are those of forgetting, in each scenario as a share of
@@ -118,7 +118,7 @@ class Shares:
             # One denominator for both: fine-tuning with the same seed is the same run.
             theirs[name] = {seed: (beside[seed][0], own[seed][1]) for seed in both}
         left, right = ({n: scaled(own) for n, own in side.items()} for side in (ours, theirs))
-        tested = compare(left, right)
+        tested = compare_pairs(left, right)
         tested = replace(tested, difference=_difference(ours, theirs))
         if not (_by_definition(ours, theirs) or _by_definition(theirs, ours)):
             return tested
@@ -144,7 +144,7 @@ def measure(cells: Mapping[str, Cell | None], metric: str) -> Measure:
     return Means(values, limits_of(metric))
 
 
-def difference(ours: Measure, theirs: Measure) -> Comparison:
+def compare_measures(ours: Measure, theirs: Measure) -> PairedComparison:
     """Compare two strategies by one metric, pair by pair: ours minus theirs."""
     if isinstance(ours, Shares) and isinstance(theirs, Shares):
         return ours.minus(theirs)

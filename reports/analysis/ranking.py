@@ -11,11 +11,11 @@ from benchmark.metrics import METRICS, added_metrics
 from reports.analysis.choice import Choice, strengths_text
 from reports.analysis.coincidence import twins
 from reports.analysis.frontier import UPPER_BOUNDS
-from reports.analysis.measures import Measure, difference, measure
+from reports.analysis.measures import Measure, compare_measures, measure
 from reports.runs.cells import FINETUNE, Variant
 from reports.statistics.holm import holm
 from reports.statistics.interval import Estimate
-from reports.statistics.pairs import Comparison, Runs
+from reports.statistics.pairs import PairedComparison, Runs
 from reports.statistics.ranks import Ranks, rank
 from reports.statistics.ratio import REDUCTION
 from reports.wording.words import joined
@@ -27,7 +27,7 @@ _DIGITS = 12  # means that differ by less than rounding are equal
 
 
 @dataclass(frozen=True)
-class Row:
+class Ranked:
     """One strategy in a standing.
 
     Attributes:
@@ -58,8 +58,8 @@ class Row:
     iqm: Estimate
     median: Estimate
     rank: float | None
-    against_finetune: Comparison | None
-    against_best: Comparison | None
+    against_finetune: PairedComparison | None
+    against_best: PairedComparison | None
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Standing:
 
     scenarios: tuple[str, ...]
     metric: str
-    rows: tuple[Row, ...]
+    rows: tuple[Ranked, ...]
     finetune: str | None
     best: tuple[str, ...]
     identical: tuple[tuple[str, ...], ...]
@@ -179,20 +179,24 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
     return Standing(scenarios, metric, complete, finetune, best, identical, pairs, ranks, left_out)
 
 
-def _row(name: str, own: Mapping[str, Choice], scenarios: tuple[str, ...], found: Measure) -> Row:
+def _row(
+    name: str, own: Mapping[str, Choice], scenarios: tuple[str, ...], found: Measure
+) -> Ranked:
     variants = {s: cell.variant for s in scenarios if (cell := own[s].reported) is not None}
     kind = own[scenarios[0]].kind
     competes = kind not in UPPER_BOUNDS
     mean = found.estimate()
     reason = found.reason if mean.value is None else None
-    return Row(name, kind, variants, competes, mean, reason, *found.middle(), None, None, None)
+    return Ranked(name, kind, variants, competes, mean, reason, *found.middle(), None, None, None)
 
 
-def _to_finetune(found: Mapping[str, Measure], other: str | None) -> dict[str, Comparison]:
+def _to_finetune(found: Mapping[str, Measure], other: str | None) -> dict[str, PairedComparison]:
     """Compare with fine-tuning; its p-values are the family of Holm's correction."""
     if other is None:
         return {}
-    against = {name: difference(own, found[other]) for name, own in found.items() if name != other}
+    against = {
+        name: compare_measures(own, found[other]) for name, own in found.items() if name != other
+    }
     corrected = holm([comparison.p for comparison in against.values()])
     return {
         name: replace(comparison, p_holm=p)
@@ -202,7 +206,7 @@ def _to_finetune(found: Mapping[str, Measure], other: str | None) -> dict[str, C
 
 def _to_best(
     found: Mapping[str, Measure], best: Sequence[str], groups: Sequence[set[str]], pairs: int
-) -> dict[str, Comparison]:
+) -> dict[str, PairedComparison]:
     """Compare with the best; where several are, with the one that differs least surely.
 
     The best was picked by these very runs, and with it which comparisons are made: any pair could
@@ -223,7 +227,7 @@ def _to_best(
         pairs: Of these groups.
     """
     against = {
-        name: max((difference(own, found[other]) for other in best), key=_doubt)
+        name: max((compare_measures(own, found[other]) for other in best), key=_doubt)
         for name, own in found.items()
         if name not in best
     }
@@ -237,7 +241,7 @@ def _to_best(
     }
 
 
-def _doubt(comparison: Comparison) -> float:
+def _doubt(comparison: PairedComparison) -> float:
     return -1.0 if comparison.p is None else comparison.p
 
 
@@ -255,11 +259,11 @@ def _has(choices: Sequence[Choice], scenario: str, metric: str) -> bool:
     return any(measure({"": cell}, metric).estimate().value is not None for cell in own)
 
 
-def _rounded(row: Row) -> float:
+def _rounded(row: Ranked) -> float:
     return round(row.mean.value or 0.0, _DIGITS)
 
 
-def _place(row: Row, sign: int) -> tuple[bool, bool, float, str]:
+def _place(row: Ranked, sign: int) -> tuple[bool, bool, float, str]:
     return not row.competes, row.mean.value is None, -sign * _rounded(row), row.strategy
 
 
@@ -271,7 +275,7 @@ def _turned(runs: Runs, sign: int) -> Runs:
     }
 
 
-def _improved(found: Comparison | None, sign: int) -> Comparison | None:
+def _improved(found: PairedComparison | None, sign: int) -> PairedComparison | None:
     """Say how often a strategy is better, where it is compared by a metric of which less is."""
     if found is None or sign > 0:
         return found
@@ -280,7 +284,7 @@ def _improved(found: Comparison | None, sign: int) -> Comparison | None:
     return replace(found, improvement=replace(won, value=value, low=low, high=high))
 
 
-def _fields(standing: Standing, row: Row) -> Iterator[tuple[str, object]]:
+def _fields(standing: Standing, row: Ranked) -> Iterator[tuple[str, object]]:
     strengths = [strengths_text(variant) for variant in row.variants.values()]
     yield "scenario", "; ".join(standing.scenarios)
     yield "metric", standing.metric

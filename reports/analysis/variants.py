@@ -13,7 +13,7 @@ from reports.runs.cells import Cell, by_scenario
 from reports.wording.numbers import strength_text
 
 CHOSEN = "chosen"
-"""In place of a strength: those that were chosen on the validation split, see ``choice.py``."""
+"""In place of a strength: those that ``cross_fitting.choose`` chose on the validation split."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from reports.figures.style import INK, PALE, Style, wrapped
+from reports.figures.labels import wrapped
+from reports.figures.settings import INK, PALE
+from reports.figures.style import Style
 from reports.runs.cells import Variant
 from reports.statistics.grouped import drawn, over_seeds
 from reports.statistics.limits import ACCURACY, UNLIMITED, Limits

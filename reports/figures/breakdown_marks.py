@@ -7,15 +7,17 @@ from collections.abc import Mapping, Sequence
 from matplotlib.axes import Axes
 from matplotlib.transforms import Transform
 
-from reports.analysis.breakdown import LOST, Breakdown
-from reports.figures.style import INK, Style, wrapped
+from reports.analysis.breakdown import LEAST_FALL, Breakdown
+from reports.figures.labels import wrapped
+from reports.figures.settings import INK
+from reports.figures.style import Style
 from reports.runs.cells import Variant
-from reports.wording.numbers import NOTHING, strength_text
+from reports.wording.numbers import DASH, strength_text
 
 MARKED = (
     "A cross marks a strength that lost seeds, and how many: they diverged (no longer finite; they "
-    f"count in no mean) or broke down (keep and learn at least {100 * LOST:.0f} points less than "
-    "at a weaker strength)."
+    f"count in no mean) or broke down (keep and learn at least {100 * LEAST_FALL:.0f} points less "
+    "than at a weaker strength)."
 )
 """What a caption says of the crosses."""
 
@@ -46,28 +48,36 @@ def mark_loss(
 
 
 def draw_margin(
-    ax: Axes, losses: Sequence[Breakdown], style: Mapping[Variant, Style], width: int
+    ax: Axes,
+    losses: Sequence[Breakdown],
+    styles: Mapping[Variant, Style],
+    names: Mapping[str, str],
+    letters: int,
 ) -> None:
-    """Show losses that have no place in a figure: a row a strategy, a column a strength.
+    """Show losses that have no place in a figure: a row for each strategy, a column a strength.
 
     Args:
-        ax: Empty axes, for nothing else.
+        ax: Empty axes, for nothing else; the names take the left half.
         losses: One scenario's.
-        style: How each variant is drawn.
-        width: Letters of a strategy's name in a line.
+        styles: Of each variant.
+        names: Of each strategy, for the reader.
+        letters: Of a name in a line.
     """
     rows = list(dict.fromkeys(loss.variant.strategy for loss in losses))
     strengths = sorted({_order(loss.variant) for loss in losses})
-    for row, name in enumerate(rows):
-        ax.text(1.02, row, wrapped(name, width), transform=ax.get_yaxis_transform(), va="center")
+    for row, strategy in enumerate(rows):
+        text = wrapped(names[strategy], letters)
+        ax.text(0.0, row, text, transform=ax.get_yaxis_transform(), va="center")
     for loss in losses:
         x, y = strengths.index(_order(loss.variant)), rows.index(loss.variant.strategy)
-        mark_loss(ax, x, y, loss, ax.transData, style[loss.variant].base)
-    ax.set(xlim=(-0.6, len(strengths) - 0.4), ylim=(len(rows) - 0.6, -0.9), yticks=[])
-    labels = [NOTHING if strength < 0 else strength_text(strength) for strength in strengths]
-    ax.set_xticks(range(len(strengths)), labels)
+        mark_loss(ax, x, y, loss, ax.transData, styles[loss.variant].base)
+    count = len(strengths)
+    ax.set(xlim=(-0.8 * count - 0.6, count - 0.4), ylim=(len(rows) - 0.35, -0.9), yticks=[])
+    labels = [DASH if strength < 0 else strength_text(strength) for strength in strengths]
+    ax.set_xticks(range(count), labels)
     ax.set_xlabel("seeds lost, by strength")
     ax.spines["left"].set_visible(False)
+    ax.grid(visible=False)
 
 
 def _order(variant: Variant) -> float:

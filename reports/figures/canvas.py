@@ -1,29 +1,25 @@
-"""What the figures of a page have in common: size, paper, panels and legend."""
+"""The sheet of a figure: its size, its panels and the legend below them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
-from matplotlib.transforms import Bbox, ScaledTranslation
+from matplotlib.transforms import Bbox
 
-from reports.figures.captions import ALONE
-from reports.figures.looks import Look
-from reports.figures.style import lines_of, wrapped
-from reports.statistics.interval import Estimate
+from reports.figures.labels import lines_of, wrapped
+from reports.figures.style import Style
 
 WIDTH = 800 / 96
-"""Inches: 800 pixels of a browser, which is what a page of Markdown is wide."""
+"""Inches: 800 pixels of a browser, which is how wide a page of Markdown is."""
 
-SPREAD = f"Means over seeds with 95 % intervals; {ALONE}."
-"""What a caption says of ``draw_intervals``."""
+WIDE = 1000 / 96
+"""Inches: of the widest figures of a report."""
 
 BAND = 0.15
 """How opaque the band of a 95 % interval is."""
@@ -52,18 +48,21 @@ class Margins:
     down: float = 0.34
 
 
-def titled(titles: Sequence[str], columns: int, margins: Margins) -> tuple[Sequence[str], Margins]:
+def titled(
+    titles: Sequence[str], columns: int, margins: Margins, width: float = WIDTH
+) -> tuple[Sequence[str], Margins]:
     """Break titles of panels into lines that fit over them.
 
     Args:
         titles: Of the panels.
         columns: How many panels stand side by side.
         margins: Around and between panels.
+        width: Of the figure, in inches.
 
     Returns:
         The titles, and margins that hold them above every row.
     """
-    room = WIDTH - margins.left - margins.right - (columns - 1) * margins.across
+    room = width - margins.left - margins.right - (columns - 1) * margins.across
     letters = int(room / columns / _LETTER)
     more = _LINE * (lines_of(titles, letters) - 1)
     higher = replace(margins, top=margins.top + more, down=margins.down + more)
@@ -71,44 +70,45 @@ def titled(titles: Sequence[str], columns: int, margins: Margins) -> tuple[Seque
 
 
 def canvas(
-    rows: int,
+    heights: Sequence[float],
     columns: int,
-    row_height: float,
-    keys: Sequence[Key],
+    keys: Sequence[Key] = (),
     margins: Margins = Margins(),
+    *,
+    width: float = WIDTH,
     **options: Any,
 ) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure with a grid of panels, its legend below them.
 
+    Panels are placed by hand: a layout engine would draw everything twice.
+
     Args:
-        rows: Of panels.
+        heights: Inches of the panels of each row.
         columns: Of panels.
-        row_height: Inches of a panel.
         keys: Of the legend.
         margins: Around and between panels.
-        options: For ``Figure.subplots``.
+        width: Of the figure, in inches.
+        options: For ``Figure.subplots``; ratios of widths go into ``width_ratios``.
     """
-    across = _across(keys, WIDTH - margins.left - margins.right)
-    legend = 0.08 + 0.2 * ceil(len(keys) / across) if keys else 0.0
-    inner = rows * row_height + (rows - 1) * margins.down
+    room = width - margins.left - margins.right
+    across = _across(keys, room)
+    legend = _legend_height(keys, across)
+    inner = sum(heights) + (len(heights) - 1) * margins.down
     height = margins.top + inner + margins.bottom + legend
-    figure = Figure(figsize=(WIDTH, height))
-    # Readers may look at the page on black; the ink of the figures is dark.
-    figure.add_artist(
-        Rectangle((0, 0), 1, 1, transform=figure.transFigure, facecolor="white", zorder=-9)
-    )
-    panel = (WIDTH - margins.left - margins.right - (columns - 1) * margins.across) / columns
+    figure = Figure(figsize=(width, height))
+    panel = (room - (columns - 1) * margins.across) / columns
     grid = figure.subplots(
-        rows,
+        len(heights),
         columns,
         squeeze=False,
+        height_ratios=heights,
         gridspec_kw={
-            "left": margins.left / WIDTH,
-            "right": 1 - margins.right / WIDTH,
+            "left": margins.left / width,
+            "right": 1 - margins.right / width,
             "bottom": (margins.bottom + legend) / height,
             "top": 1 - margins.top / height,
             "wspace": margins.across / panel,
-            "hspace": margins.down / row_height,
+            "hspace": margins.down * len(heights) / sum(heights),
         },
         **options,
     )
@@ -116,7 +116,7 @@ def canvas(
         handles, labels = zip(*_by_row(keys, across), strict=True)
         figure.legend(
             handles, labels, loc="lower left", ncols=across, borderaxespad=0, handlelength=2.8,
-            bbox_to_anchor=Bbox.from_bounds(margins.left / WIDTH, 0.05 / height, 0.5, 0.1),
+            bbox_to_anchor=Bbox.from_bounds(margins.left / width, 0.05 / height, 0.5, 0.1),
             columnspacing=1.6, labelspacing=0.35, borderpad=0,
             handler_map={tuple: HandlerTuple(ndivide=None, pad=0.2)},
         )  # fmt: skip
@@ -125,22 +125,22 @@ def canvas(
     return figure, [list(row) for row in grid]
 
 
-def line_keys(looks: Mapping[str, Look], names: Mapping[str, str], marked: bool) -> list[Key]:
+def line_keys(styles: Mapping[str, Style], names: Mapping[str, str], marked: bool) -> list[Key]:
     """Return the legend's keys of lines.
 
     Args:
-        looks: By line.
+        styles: By line.
         names: What the lines are called.
         marked: Whether they have markers.
     """
     return [
         (
-            Line2D([], [], color=look.color, linestyle=look.linestyle, linewidth=LINE,
-                   marker=look.marker if marked else "", markersize=MARKER, markeredgecolor="white",
-                   markeredgewidth=0.4),
+            Line2D([], [], color=style.color, linestyle=style.linestyle, linewidth=LINE,
+                   marker=style.marker if marked else "", markersize=MARKER,
+                   markeredgecolor="white", markeredgewidth=0.4),
             names[line],
         )
-        for line, look in looks.items()
+        for line, style in styles.items()
     ]  # fmt: skip
 
 
@@ -152,68 +152,31 @@ def read_off(color: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def read_off_key(looks: Iterable[Look]) -> Key:
+def read_off_key(styles: Iterable[Style]) -> Key:
     """Return the legend's key of points that were read off another's figure.
 
     Args:
-        looks: Of the lines that have such points, whose colours the points have.
+        styles: Of the lines that have such points, whose colours the points have.
     """
-    colors = list(dict.fromkeys(look.color for look in looks))[:_POINTS]
+    colors = list(dict.fromkeys(style.color for style in styles))[:_POINTS]
     handles = tuple(Line2D([], [], **read_off(color)) for color in colors)
     return handles, "read off the paper’s figure"
 
 
-def draw_intervals(
-    ax: Axes,
-    x: Sequence[float],
-    found: Sequence[Estimate],
-    scale: float,
-    look: Look,
-    aside: float,
-) -> None:
-    """Draw means with their 95 % intervals, joined by a line; those that are not defined break it.
-
-    Single seeds stand in place of an interval where there are too few, see ``SPREAD``.
-
-    Args:
-        ax: Where.
-        x: Places.
-        found: At each.
-        scale: What values are multiplied with.
-        look: Of the line.
-        aside: Points to the right, so that intervals at one place do not hide each other.
-    """
-    known = [(p, i.value, i) for p, i in zip(x, found, strict=True) if i.value is not None]
-    if not known:
-        return
-    places, means = [p for p, _, _ in known], [scale * mean for _, mean, _ in known]
-    ends = [
-        (mean if i.low is None else i.low, mean if i.high is None else i.high)
-        for _, mean, i in known
-    ]
-    alone = [(p, scale * seed) for p, _, i in known if i.low is None for seed in i.seeds]
-    # A shifted artist does not count for the limits of the axes.
-    ax.update_datalim([(p, scale * e) for p, pair in zip(places, ends, strict=True) for e in pair])
-    ax.update_datalim(alone or [(places[0], means[0])])
-    placed = ax.transData + ScaledTranslation(aside / 72, 0, ax.figure.dpi_scale_trans)
-    arms = [[abs(scale * pair[i] - m) for pair, m in zip(ends, means, strict=True)] for i in (0, 1)]
-    ax.errorbar(
-        places, means, arms, color=look.color,
-        linestyle=look.linestyle, marker=look.marker, markersize=MARKER, markeredgecolor="white",
-        markeredgewidth=0.4, linewidth=LINE, elinewidth=1.0, capsize=0, transform=placed,
-    )  # fmt: skip
-    if alone:
-        ax.plot(
-            *zip(*alone, strict=True), ".", color=look.color, alpha=0.6, markersize=4.5,
-            markeredgewidth=0, transform=placed,
-        )  # fmt: skip
-    ax.autoscale_view()
+def _legend_height(keys: Sequence[Key], across: int) -> float:
+    """Inches; a row is as high as the longest of its labels has lines."""
+    rows = [keys[start : start + across] for start in range(0, len(keys), across)]
+    lines = [max(text.count("\n") + 1 for _, text in row) for row in rows]
+    return 0.08 + sum(0.05 + _LINE * count for count in lines) if lines else 0.0
 
 
 def _across(keys: Sequence[Key], width: float) -> int:
     """How many columns of a legend fit beside each other."""
     for columns in range(len(keys), 1, -1):
-        longest = [max(len(text) for _, text in keys[place::columns]) for place in range(columns)]
+        longest = [
+            max(len(line) for _, text in keys[place::columns] for line in text.split("\n"))
+            for place in range(columns)
+        ]
         if sum(0.63 + 0.064 * length for length in longest) <= width:
             return columns
     return 1

@@ -7,8 +7,10 @@ from reports.statistics.interval import FEWEST_SEEDS
 BANDS = (
     f"95 % intervals over seeds, below {FEWEST_SEEDS} seeds from the lowest of them to the highest"
 )
-"""What a caption says of ``drawn`` bands and lines."""
-
+"""Of bands and lines made by ``grouped.drawn``."""
 
 ALONE = f"small points are single seeds, where fewer than {FEWEST_SEEDS} ran"
-"""What a caption says of points in place of an interval."""
+"""Of points in place of an interval."""
+
+SPREAD = f"Means over seeds with 95 % intervals; {ALONE}."
+"""Of ``intervals.draw_intervals``."""

@@ -11,11 +11,12 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from benchmark.errors import UserError
-from reports.figures.canvas import BAND, LINE, Margins, canvas, line_keys
+from reports.figures.canvas import Margins, canvas, line_keys
 from reports.figures.captions import BANDS
-from reports.figures.looks import Look
+from reports.figures.curves import draw_curves
+from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
-from reports.figures.style import lines_of, nested, wrapped
+from reports.figures.style import Style
 from reports.runs.cells import Cell
 from reports.statistics.interval import mean_estimate
 from reports.statistics.limits import ACCURACY, CHANGE
@@ -32,7 +33,7 @@ _NAME = 24  # letters of a scenario's name beside its row, in a line
 
 def growth_plot(
     scenarios: Mapping[str, Mapping[str, Cell]],
-    looks: Mapping[str, Look],
+    styles: Mapping[str, Style],
     names: Mapping[str, str],
     name: str,
     caption: str,
@@ -41,7 +42,7 @@ def growth_plot(
 
     Args:
         scenarios: By title, the runs by variant as it is written.
-        looks: Of each variant.
+        styles: Of each variant.
         names: Of each variant, for the reader.
         name: Of the file.
         caption: What the page says of it.
@@ -59,26 +60,17 @@ def growth_plot(
     )
 
     def draw() -> Figure:
-        keys = line_keys(looks, names, marked=True)
+        keys = line_keys(styles, names, marked=True)
         left = 0.5 + 0.15 * lines_of(scenarios, _NAME)
         margins = Margins(left=left, across=0.42, down=0.36)
-        figure, grid = canvas(len(scenarios), len(PANELS), 1.9, keys, margins, sharex="row")
+        figure, grid = canvas([1.9] * len(scenarios), len(PANELS), keys, margins, sharex="row")
         for axes, (title, cells) in zip(grid, scenarios.items(), strict=True):
             for ax, (panel, heading) in zip(axes, PANELS.items(), strict=True):
                 here = frame[(frame["scenario"] == title) & (frame["panel"] == panel)]
-                lines = [here[here["variant"] == written] for written in cells]
-                wide = nested([line[["models", "mean"]] for line in lines], LINE)
-                for written, own, width in zip(cells, lines, wide, strict=True):
-                    look = looks[written]
-                    ax.fill_between(
-                        own["models"], own["low"], own["high"], color=look.color, alpha=BAND,
-                        linewidth=0,
-                    )  # fmt: skip
-                    ax.plot(
-                        own["models"], own["mean"], color=look.color, linestyle=look.linestyle,
-                        linewidth=width, marker=look.marker, markersize=_MARKER + width - LINE,
-                        markeredgecolor="white", markeredgewidth=0.4,
-                    )  # fmt: skip
+                lines = here.rename(columns={"models": "x"}).assign(phase=0)
+                shown = [(styles[v], lines[lines["variant"] == v]) for v in cells]
+                draw_curves(ax, shown, marker=_MARKER)
+                ax.autoscale_view()
                 if ax in grid[0]:
                     ax.set_title(heading, loc="left")
                 ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))

@@ -1,10 +1,12 @@
-"""Words beside points, at the places where they hide least."""
+"""Words in figures: broken into lines, and beside points where they hide least."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -37,6 +39,28 @@ class Label:
     x: float
     y: float
     color: str
+
+
+def wrapped(label: str, width: int = 30) -> str:
+    """Break a label into lines that fit beside a figure, three at most.
+
+    What is too long loses its middle: names that begin alike differ at their ends, and a
+    strength stands there.
+    """
+    text, kept = fill(label, width), len(label)
+    while text.count("\n") > 2:
+        kept -= 1
+        head, tail = label[: (kept + 1) // 2], label[(kept + 1) // 2 - kept :]
+        # Whole words where they are short.
+        head, tail = re.sub(r" \S{0,9}$", "", head), re.sub(r"^\S{0,9} ", "", tail)
+        text = fill(f"{head} … {tail}", width)
+    # Matplotlib leaves labels with a leading underscore out of legends.
+    return f"\u200b{text}" if text.startswith("_") else text
+
+
+def lines_of(labels: Iterable[str], width: int = 30) -> int:
+    """Return how many lines the longest of some labels takes when it is wrapped, at least 1."""
+    return max((wrapped(label, width).count("\n") + 1 for label in labels), default=1)
 
 
 def write_labels(

@@ -14,18 +14,18 @@ from reports.analysis.quantities import Quantity, interval
 from reports.figures.canvas import (
     BAND,
     MARKER,
-    SPREAD,
     Margins,
     canvas,
-    draw_intervals,
     line_keys,
     read_off,
     read_off_key,
     titled,
 )
-from reports.figures.looks import Look
+from reports.figures.captions import SPREAD
+from reports.figures.intervals import draw_intervals
 from reports.figures.plot import Plot
-from reports.figures.style import INK
+from reports.figures.settings import INK
+from reports.figures.style import Style
 from reports.runs.cells import Cell
 from reports.wording.numbers import percent, strength_text
 
@@ -41,11 +41,11 @@ class Line:
 
     Attributes:
         cells: By x.
-        look: Of the line.
+        style: Of the line.
     """
 
     cells: Mapping[float, Cell]
-    look: Look
+    style: Style
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,12 @@ class Levels:
 
     Attributes:
         cells: By label, a horizontal line each.
-        looks: By label.
+        styles: By label.
         points: By quantity and label of a line, x and value as printed, read off another's figure.
     """
 
     cells: Mapping[str, Cell] = field(default_factory=dict)
-    looks: Mapping[str, Look] = field(default_factory=dict)
+    styles: Mapping[str, Style] = field(default_factory=dict)
     points: Mapping[str, Mapping[str, Mapping[float, float]]] = field(default_factory=dict)
 
 
@@ -87,12 +87,12 @@ def lines_plot(
     smallest = min((x for x in places if x > 0), default=0.0)
     logarithmic = places[0] >= 0 and smallest > 0 and places[-1] >= _LOG * smallest
     across = 2 if len(quantities) == 4 else min(len(quantities), 3)
-    looks = {label: line.look for label, line in lines.items()}
+    styles = {label: line.style for label, line in lines.items()}
 
     def draw() -> Figure:
-        keys = line_keys(looks, {label: label for label in looks}, marked=True)
-        keys += line_keys(beside.looks, {label: label for label in beside.looks}, marked=False)
-        given = [looks[label] for points in beside.points.values() for label in points]
+        keys = line_keys(styles, {label: label for label in styles}, marked=True)
+        keys += line_keys(beside.styles, {label: label for label in beside.styles}, marked=False)
+        given = [styles[label] for points in beside.points.values() for label in points]
         if given:
             keys.append(read_off_key(given))
         down = -(-len(quantities) // across)
@@ -100,20 +100,20 @@ def lines_plot(
             [f"{title}, {quantity.unit}" for quantity, title in quantities], across,
             Margins(across=0.55, down=0.75),
         )  # fmt: skip
-        figure, grid = canvas(down, across, 2.2, keys, margins)
+        figure, grid = canvas([2.2] * down, across, keys, margins)
         axes = [ax for row in grid for ax in row]
         for ax, (quantity, _), title in zip(axes, quantities, titles, strict=False):
             for label, cell in beside.cells.items():
-                _level(ax, cell, quantity, plain, beside.looks[label])
+                _level(ax, cell, quantity, plain, beside.styles[label])
             for place, line in enumerate(lines.values()):
                 xs = sorted(line.cells)
                 cells = [line.cells[x] for x in xs]
                 found = [interval(quantity, cell, plain(cell.scenario)) for cell in cells]
                 aside = _ASIDE * (place - (len(lines) - 1) / 2)
-                draw_intervals(ax, xs, found, quantity.scale, line.look, aside)
+                draw_intervals(ax, xs, found, quantity.scale, line.style, aside=aside)
             for label, points in beside.points.get(quantity.name, {}).items():
-                style = read_off(looks[label].color)
-                ax.plot(list(points), list(points.values()), zorder=4, **style)
+                shown = read_off(styles[label].color)
+                ax.plot(list(points), list(points.values()), zorder=4, **shown)
             if not ax.has_data():
                 ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=INK)
                 ax.set_yticks([])
@@ -176,15 +176,17 @@ def _number(x: float) -> str:
 
 
 def _level(
-    ax: Axes, cell: Cell, quantity: Quantity, plain: Callable[[str], Cell | None], look: Look
+    ax: Axes, cell: Cell, quantity: Quantity, plain: Callable[[str], Cell | None], style: Style
 ) -> None:
     found = interval(quantity, cell, plain(cell.scenario))
     if found.value is None:
         return
     scale = quantity.scale
-    ax.axhline(scale * found.value, color=look.color, linestyle=look.linestyle, linewidth=1.3)
+    ax.axhline(scale * found.value, color=style.color, linestyle=style.linestyle, linewidth=1.3)
     if found.low is not None and found.high is not None:
-        ax.axhspan(scale * found.low, scale * found.high, color=look.color, alpha=BAND, linewidth=0)
+        ax.axhspan(
+            scale * found.low, scale * found.high, color=style.color, alpha=BAND, linewidth=0
+        )
 
 
 def _frame(

@@ -10,9 +10,10 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reports.figures.curves import rows_of
+from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
-from reports.figures.style import INK, lines_of, wrapped
+from reports.figures.rows import rows_of
+from reports.figures.settings import INK
 from reports.runs.cells import Cell
 from reports.runs.frames import matrices_frame, mean_matrix
 

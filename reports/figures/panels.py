@@ -1,9 +1,8 @@
-"""What the figure of curves shows: its panels, for two models or for many."""
+"""What figures of curves show: their panels, for any number of models."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -19,12 +18,12 @@ _ENOUGH = 10  # of them, measured one by one, make a panel worth while
 MANY = 4
 """From more models than this on, earlier models are averaged."""
 
-_POINTS = 240  # of a line: more cannot be seen, and would make the page heavy
+_POINTS = 240  # of a line: more cannot be seen, and would make the files heavy
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One column of the figure.
+    """What one pair of axes shows.
 
     Attributes:
         title: What is measured.
@@ -49,41 +48,59 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
     """Choose the panels for one scenario's curves (see ``frames.curves_frame``)."""
     last = int(frame["trained"].max())
     if last == 0:
-        alone = _lines(frame, "step")
-        return [Panel("model 0", "steps", alone, "new")]
-    later = frame[frame["trained"] > 0]
-    earlier = later[later["model"] < later["trained"]]
-    close = _measured_closely(earlier)
-    begin = list(_start(earlier, close, last))
+        return [Panel("model 0", "steps", _lines(frame, "step"), "new")]
+    close = _measured_closely(frame)
+    begin = [first_steps(frame, close)] if close else []
     if last == 1:
-        new = later[later["model"] == later["trained"]]
-        return [
-            *begin,
-            Panel(
-                "model 0 while model 1 trains",
-                "steps of model 1",
-                _lines(earlier, "position"),
-                "earlier",
-                shaded=close,
-            ),
-            Panel("model 1", "steps of model 1", _lines(new, "position"), "new"),
-        ]
-    starts = tuple(later.groupby("trained")["position"].min())
-    axis = "steps since model 1 began"
+        return [*begin, replace(earlier_models(frame), shaded=close), new_model(frame)]
     if last >= MANY:
-        new = later[later["model"] == later["trained"]]
-        return [
-            *begin,
-            Panel(
-                "earlier models, mean", axis, _lines(earlier, "position"), "earlier", starts=starts
-            ),
-            Panel("the model in training", axis, _lines(new, "position"), "new", starts=starts),
-        ]
+        return [*begin, earlier_models(frame), new_model(frame)]
+    whole = earlier_models(frame)
     each = [
-        Panel(f"model {model}", axis, _lines(part, "position"), "each", starts=starts)
-        for model, part in later.groupby("model")
+        replace(whole, title=f"model {model}", frame=_lines(part, "position"), group="each")
+        for model, part in frame[frame["trained"] > 0].groupby("model")
     ]
     return [*begin, *each]
+
+
+def earlier_models(frame: pd.DataFrame) -> Panel:
+    """Return the panel of the earlier models, their mean, while the later ones train."""
+    later = frame[frame["trained"] > 0]
+    lines = _lines(later[later["model"] < later["trained"]], "position")
+    if frame["trained"].max() == 1:
+        return Panel("model 0 while model 1 trains", "steps of model 1", lines, "earlier")
+    starts = tuple(later.groupby("trained")["position"].min())
+    return Panel("earlier models, mean", "steps since model 1 began", lines, "earlier", 1.0, starts)
+
+
+def new_model(frame: pd.DataFrame) -> Panel:
+    """Return the panel of each later model in its own training."""
+    later = frame[frame["trained"] > 0]
+    lines = _lines(later[later["model"] == later["trained"]], "position")
+    if frame["trained"].max() == 1:
+        return Panel("model 1", "steps of model 1", lines, "new")
+    starts = tuple(later.groupby("trained")["position"].min())
+    axis = "steps since model 1 began"
+    return Panel("the model in training", axis, lines, "new", 1.0, starts)
+
+
+def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
+    """Return the panel of the first steps after a switch to a new model.
+
+    The mean over the earlier models, and over the switches.
+
+    Args:
+        frame: See ``frames.curves_frame``.
+        steps: How many.
+    """
+    first = frame[(frame["model"] < frame["trained"]) & (frame["step"] <= steps)]
+    keys = ["variant", "seed", "step"]
+    per_seed = first.groupby(keys, as_index=False, observed=True)["accuracy"].mean()
+    lines = per_seed.assign(phase=0, x=per_seed["step"])
+    if frame["trained"].max() == 1:
+        return Panel(f"model 0, first {steps} steps", "steps of model 1", lines, "earlier", 0.9)
+    title = f"earlier models, first {steps} steps"
+    return Panel(title, "steps since a new model began", lines, "earlier", 0.9)
 
 
 def average(frame: pd.DataFrame) -> pd.DataFrame:
@@ -100,26 +117,11 @@ def average(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(lines)[["variant", "phase", "x", "mean", "low", "high"]]
 
 
-def _measured_closely(earlier: pd.DataFrame) -> int:
+def _measured_closely(frame: pd.DataFrame) -> int:
     """How many of the first steps after a switch were measured one by one, 0 if only a few."""
-    steps = set(earlier["step"])
+    steps = set(frame[frame["model"] < frame["trained"]]["step"])
     closely = next(step for step in range(START + 1) if step == START or step + 1 not in steps)
     return closely if closely >= _ENOUGH else 0
-
-
-def _start(earlier: pd.DataFrame, close: int, last: int) -> Iterator[Panel]:
-    """The first steps after a switch, where they were measured closely enough."""
-    if not close:
-        return
-    first = earlier[earlier["step"] <= close]
-    keys = ["variant", "seed", "step"]
-    per_seed = first.groupby(keys, as_index=False, observed=True)["accuracy"].mean()
-    lines = per_seed.assign(phase=0, x=per_seed["step"])
-    if last == 1:
-        title, axis = f"model 0, first {close} steps", "steps of model 1"
-    else:
-        title, axis = f"earlier models, first {close} steps", "steps since a new model began"
-    yield Panel(title, axis, lines, "earlier", width=0.9)
 
 
 def _lines(frame: pd.DataFrame, x: str) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """A figure of the report with everything that belongs to it, before it is drawn.
 
-The page, the figure files and the downloads are all made from the same plots.
+The report, the figure files and the downloads are all made from the same plots.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Plot:
 
     Attributes:
         name: Unique in a report; letters, digits and hyphens: a file name, and part of the
-            identifiers in the page.
+            identifiers in the report.
         title: Its heading.
         caption: What a reader has to know to read it.
         description: What it shows, in words, for those who cannot see it.

@@ -16,12 +16,12 @@ from reports.runs.probes import RUN, distance_frame, importance_frame, refit_fra
 from reports.statistics.limits import ACCURACY, Limits
 
 
-def inside_plots(cells: Sequence[Cell], style: Mapping[Variant, Style], name: str) -> list[Plot]:
+def inside_plots(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: str) -> list[Plot]:
     """Return a plot for each probe that looked into runs of a scenario.
 
     Args:
         cells: One scenario's cells with finished runs.
-        style: How each variant is drawn.
+        styles: Of each variant.
         name: Unique in the report; the plots' names begin with it.
     """
     frames = {
@@ -40,7 +40,7 @@ def inside_plots(cells: Sequence[Cell], style: Mapping[Variant, Style], name: st
     for probe, frame in frames.items():
         seen = set(frame["variant"])
         series = [
-            Series(cell.variant, style[cell.variant])
+            Series(cell.variant, styles[cell.variant])
             for cell in cells
             if cell.variant.label in seen
         ]

@@ -9,10 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from benchmark.metrics import METRICS
-from reports.analysis.ranking import Row, Standing, ranking_frame
+from reports.analysis.ranking import Ranked, Standing, ranking_frame
 from reports.figures.captions import ALONE
+from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
-from reports.figures.style import INK, Style, lines_of, wrapped
+from reports.figures.settings import INK
+from reports.figures.style import Style
 from reports.runs.cells import Variant
 
 _LABELS = 2.1  # inches beside the panels
@@ -22,13 +24,13 @@ _BESIDE = 20  # likewise beside ranks on a line
 
 
 def ranking_plot(
-    standings: Sequence[Standing], style: Mapping[Variant, Style], name: str
+    standings: Sequence[Standing], styles: Mapping[Variant, Style], name: str
 ) -> Plot | None:
     """Show each strategy's mean by every metric, with its interval.
 
     Args:
         standings: Of the same scenarios, one a metric.
-        style: How each variant is drawn.
+        styles: Of each variant.
         name: Unique in the report.
 
     Returns:
@@ -54,7 +56,7 @@ def ranking_plot(
             for row in standing.rows:
                 if row.strategy in strategies:
                     scale = METRICS[standing.metric].scale
-                    _draw_row(ax, row, strategies.index(row.strategy), style, scale)
+                    _draw_row(ax, row, strategies.index(row.strategy), styles, scale)
             ax.set_title(METRICS[standing.metric].title, loc="left")
             ax.set_xlabel(METRICS[standing.metric].unit)
             ax.grid(axis="x", color="black", alpha=0.1, linewidth=0.6)
@@ -125,11 +127,13 @@ def _label(standing: Standing, strategy: str) -> str:
     return variants.pop().label if len(variants) == 1 else strategy
 
 
-def _draw_row(ax: Axes, row: Row, place: int, style: Mapping[Variant, Style], scale: float) -> None:
+def _draw_row(
+    ax: Axes, row: Ranked, place: int, styles: Mapping[Variant, Style], scale: float
+) -> None:
     if row.mean.value is None:
         return
     # A strategy's colour and marker are those of each of its strengths.
-    look = next(look for variant, look in style.items() if variant.strategy == row.strategy)
+    look = next(look for variant, look in styles.items() if variant.strategy == row.strategy)
     if row.mean.low is not None and row.mean.high is not None:
         ends = [scale * row.mean.low, scale * row.mean.high]
         ax.plot(ends, [place, place], color=look.base, linewidth=2.4, alpha=0.45)

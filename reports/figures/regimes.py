@@ -11,24 +11,26 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from benchmark.errors import UserError
-from reports.analysis.quantities import LOST, QUANTITIES, interval, per_seed
+from reports.analysis.instability import last_is_unstable
+from reports.analysis.quantities import LOST, QUANTITIES, interval
 from reports.figures.canvas import WIDTH
+from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
-from reports.figures.style import INK, lines_of, wrapped
+from reports.figures.settings import INK
 from reports.runs.cells import Cell
-from reports.statistics.collapse import GAP, strays
+from reports.statistics.collapse import GAP
 from reports.wording.numbers import percent
 
 _HEIGHT, _LEFT, _BAR = 0.66, 1.35, 0.75  # inches: of a cell and around the map
 
 _LETTER = 0.08  # of a letter of a title
 
-Place = tuple[str, str]
+Position = tuple[str, str]
 """Row and column."""
 
 
 def regimes_plot(
-    cells: Mapping[Place, Cell],
+    cells: Mapping[Position, Cell],
     rows: Sequence[str],
     columns: Sequence[str],
     titles: Mapping[str, str],
@@ -54,7 +56,7 @@ def regimes_plot(
         raise UserError(f"map {name!r}: no cell has a scenario; name one for each row and column")
     losses = {place: interval(LOST, cell, None) for place, cell in cells.items()}
     seconds = {place: interval(QUANTITIES["second"], cell, None) for place, cell in cells.items()}
-    unstable = {place for place, cell in cells.items() if is_unstable(cell)}
+    unstable = {place for place, cell in cells.items() if last_is_unstable(cell)}
     most = max([found.value for found in losses.values() if found.value is not None], default=0.0)
     if top is not None and 100 * most > top + 1e-9:
         raise UserError(
@@ -69,9 +71,6 @@ def regimes_plot(
         top = 0.17 + 0.15 * lines_of((titles.get(c, c) for c in columns), above)
         height = top + _HEIGHT * len(rows) + 0.12
         figure = Figure(figsize=(WIDTH, height))
-        figure.add_artist(
-            Rectangle((0, 0), 1, 1, transform=figure.transFigure, facecolor="white", zorder=-9)
-        )
         right = _BAR / WIDTH
         ax = figure.add_axes(
             (_LEFT / WIDTH, 0.12 / height, 1 - _LEFT / WIDTH - right, 1 - (top + 0.12) / height)
@@ -146,13 +145,6 @@ def regimes_plot(
         ),
         draw,
     )  # fmt: skip
-
-
-def is_unstable(cell: Cell) -> bool:
-    """Whether some seeds of B are far below the others (``collapse.strays``), or some failed."""
-    found = per_seed(QUANTITIES["second"], cell, None).values()
-    far = strays([value for value in found if value is not None])
-    return bool(cell.failed) or (far is not None and far.below)
 
 
 def _title(name: str, titles: Mapping[str, str], width: int) -> str:

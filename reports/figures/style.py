@@ -1,26 +1,18 @@
-"""How figures look, and how they become part of a page."""
+"""Colours, lines and markers: the one assignment, for the report and for written pages."""
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 from math import gcd
-from textwrap import fill
-from typing import Any
+from typing import Any, TypeVar
 
-import matplotlib as mpl
-import numpy as np
 import seaborn as sns
 from matplotlib.colors import to_hex
-from numpy.typing import ArrayLike
 
-from reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, Variant
+from reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, Cell, Variant
 
-INK, PALE = "#333333", "#b8b8b8"
+Key = TypeVar("Key", bound=Hashable)
 
 # References are grey, so that colour is left for what is compared.
 _GREYS = {
@@ -30,40 +22,27 @@ _GREYS = {
     JOINT: ("#999999", (0, (5, 1.5, 1, 1.5)), "v"),
 }
 # The most different first; without grey (for references) and yellow (vanishes on white).
-_ORDER = (0, 3, 2, 4, 1, 5, 9, 6)
-_MARKERS = "oPXphd*8"
-_SETTINGS: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # measures the layout; the page sets its own, narrower font
-    "font.size": 8.5,
-    "axes.titlesize": 9,
-    "axes.labelsize": 8.5,
-    "axes.edgecolor": "#777777",
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 8.5,
-    "legend.title_fontsize": 8.5,
-    "legend.frameon": False,
-    "lines.linewidth": 1.4,
-    "svg.fonttype": "none",
-    "text.color": INK,
-    "text.parse_math": False,  # a name may hold a dollar sign
-}
+_ORDER = (0, 3, 2, 4, 9, 1, 5, 6)
+_MARKERS = "oPXpd*<>"
+_SIBLINGS = 4  # strategies of one kind that lines and markers tell apart
+_DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (1, 1.3)),
+    (0, (6, 1.5, 1, 1.5)),
+    (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+    (0, (1, 3)),
+)
+_GRADIENTS: tuple[Any, ...] = ((0, (4, 1.8)), (0, (8, 1.8)), (0, (4, 1.8, 8, 1.8)))
+"""Dashes are left for penalties that are added to the gradient."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """How a variant is drawn in every figure of a report.
+    """How a variant is drawn.
 
     Attributes:
         color: Its own: the strategy's, lighter for weak and darker for strong strengths.
-        linestyle: Of its curves.
+        linestyle: Of its lines.
         marker: Of its points, the strategy's.
         base: The strategy's colour.
     """
@@ -79,92 +58,127 @@ class Style:
         return str(to_hex(sns.blend_palette([self.base, "black"], 11)[4]))
 
 
-def styles(variants: Sequence[Variant]) -> dict[Variant, Style]:
-    """Give every strategy one colour and marker, and every strength of it one lightness.
+class Styles:
+    """How strategies look in all figures of one report or page.
+
+    A kind of strategy has one colour and marker; strategies of one kind share the colour, and have
+    lines and markers of their own. Where a figure has more than ``_SIBLINGS`` of a kind, the
+    others have colours of their own, too. Strengths are shades, from light (weak) to dark
+    (strong). References are grey, so that colour is left for what is compared; penalties that
+    are added to the gradient are dashed.
 
     Args:
-        variants: All of a report, each once, in their order.
+        kinds: All kinds of strategies of the report or page, in any order.
     """
+
+    def __init__(self, kinds: Iterable[str]) -> None:
+        # From the end of the alphabet, wpl before wpl_schur: wpl has the first colour everywhere.
+        ordered = sorted(set(kinds), key=lambda kind: [-ord(letter) for letter in kind])
+        self._kinds = [kind for kind in ordered if kind not in _GREYS]
+
+    def of(self, shown: Mapping[Key, Cell], chosen: Container[Key] = ()) -> dict[Key, Style]:
+        """Return the style of each line of a figure, or of all figures of a report.
+
+        Args:
+            shown: What is drawn, each with some of its runs.
+            chosen: Those of ``shown`` that stand for a strategy at the strengths that were
+                chosen, and have no shade therefore.
+        """
+        strategies: dict[str, list[str]] = {}
+        strengths: dict[str, set[float]] = {}
+        for key, cell in shown.items():
+            own = strategies.setdefault(cell.variant.kind, [])
+            if cell.variant.strategy not in own:
+                own.append(cell.variant.strategy)
+            dial = None if key in chosen else cell.variant.strength
+            strengths.setdefault(cell.variant.kind, set()).update([] if dial is None else [dial])
+        bases, markers = self._bases(strategies), self._markers(strategies)
+        shades = {
+            (kind, strategy): dict(zip(sorted(own), _ramp(bases[kind, strategy], own), strict=True))
+            for kind, own in strengths.items()
+            for strategy in strategies[kind]
+        }
+        found: dict[Key, Style] = {}
+        dashed: dict[tuple[str, bool], list[str]] = {}
+        for key, cell in shown.items():
+            kind, strategy = cell.variant.kind, cell.variant.strategy
+            base = bases[kind, strategy]
+            dial = None if key in chosen else cell.variant.strength
+            color = base if dial is None else shades[kind, strategy][dial]
+            gradient = applied_as_gradient(cell)
+            siblings = dashed.setdefault((base, gradient), [])
+            if strategy not in siblings:
+                siblings.append(strategy)
+            dashes = _GRADIENTS if gradient else _DASHES
+            wanted = dashes[siblings.index(strategy) % len(dashes)]
+            place = strategies[kind].index(strategy)
+            if kind in _GREYS and place == 0:
+                wanted = _GREYS[kind][1]
+            # The chosen strength may have the shade of another: no two lines look the same.
+            taken = [style.linestyle for style in found.values() if style.color == color]
+            free = [line for line in (wanted, *dashes, *_DASHES) if line not in taken]
+            line = free[0] if free else wanted
+            found[key] = Style(color, line, markers[kind, strategy], base)
+        return found
+
+    def _bases(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
+        """The colour of each strategy by kind and name."""
+        crowded = [
+            (kind, strategy)
+            for kind, own in strategies.items()
+            if len(own) > _SIBLINGS
+            for strategy in own[1:]
+        ]
+        count = len(self._kinds) + len(crowded)
+        safe = sns.color_palette("colorblind")
+        palette = [safe[place] for place in _ORDER] if count <= len(_ORDER) else _apart(count)
+        colors = {kind: to_hex(color) for kind, color in zip(self._kinds, palette, strict=False)}
+        colors |= {kind: grey for kind, (grey, _, _) in _GREYS.items()}
+        found = {(kind, name): colors[kind] for kind, own in strategies.items() for name in own}
+        others = palette[len(self._kinds) :]
+        return found | {each: to_hex(color) for each, color in zip(crowded, others, strict=False)}
+
+    def _markers(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
+        """The marker of each strategy by kind and name, each its own as far as they go."""
+        found = {}
+        for kind, own in strategies.items():
+            if kind in _GREYS:
+                found[kind, own[0]] = _GREYS[kind][2]
+            else:
+                found[kind, own[0]] = _MARKERS[self._kinds.index(kind) % len(_MARKERS)]
+        free = [marker for marker in _MARKERS if marker not in found.values()]
+        for kind, own in strategies.items():
+            for strategy in own[1:]:
+                found[kind, strategy] = (free := free or list(_MARKERS)).pop(0)
+        return found
+
+
+def styles(cells: Sequence[Cell]) -> dict[Variant, Style]:
+    """Return the style of each variant, the same in every figure of a report.
+
+    Args:
+        cells: All of a report.
+    """
+    ordered = sorted(cells, key=lambda cell: cell.variant.order)
+    kinds = {cell.variant.kind for cell in cells}
+    return Styles(kinds).of({cell.variant: cell for cell in ordered})
+
+
+def series_styles(labels: Sequence[str]) -> dict[str, Style]:
+    """Return styles for lines that are not told apart by strategy, such as estimators."""
     safe = sns.color_palette("colorblind")
-    palette = [safe[place] for place in _ORDER]
-    colored = []
-    found: dict[Variant, Style] = {}
-    greys = dict(_GREYS)
-    for _, group in groupby(variants, key=lambda variant: variant.strategy):
-        members = list(group)
-        kind = members[0].kind
-        if kind in greys and len(members) == 1:
-            grey, linestyle, marker = greys.pop(kind)
-            found[members[0]] = Style(grey, linestyle, marker, base=grey)
-        else:
-            colored.append(members)
-    if len(colored) > len(palette):
-        palette = _apart(len(colored))
-    for place, members in enumerate(colored):
-        base, marker = to_hex(palette[place]), _MARKERS[place % len(_MARKERS)]
-        for variant, color in zip(members, _ramp(base, len(members)), strict=True):
-            found[variant] = Style(to_hex(color), "-", marker, base)
-    return found
+    count = len(labels)
+    palette = [safe[place] for place in _ORDER] if count <= len(_ORDER) else _apart(count)
+    return {
+        label: Style(color, "-", _MARKERS[place % len(_MARKERS)], color)
+        for place, (label, color) in enumerate(zip(labels, map(to_hex, palette), strict=False))
+    }
 
 
-def wrapped(label: str, width: int = 30) -> str:
-    """Break a label into lines that fit beside a figure, three at most.
-
-    What is too long loses its middle: names that begin alike differ at their ends, and a
-    strength stands there.
-    """
-    text, kept = fill(label, width), len(label)
-    while text.count("\n") > 2:
-        kept -= 1
-        head, tail = label[: (kept + 1) // 2], label[(kept + 1) // 2 - kept :]
-        # Whole words where they are short.
-        head, tail = re.sub(r" \S{0,9}$", "", head), re.sub(r"^\S{0,9} ", "", tail)
-        text = fill(f"{head} … {tail}", width)
-    # Matplotlib leaves labels with a leading underscore out of legends.
-    return f"\u200b{text}" if text.startswith("_") else text
-
-
-def lines_of(labels: Iterable[str], width: int = 30) -> int:
-    """Return how many lines the longest of some labels takes when it is wrapped, at least 1."""
-    return max((wrapped(label, width).count("\n") + 1 for label in labels), default=1)
-
-
-def layers(shapes: Sequence[ArrayLike]) -> list[int]:
-    """Count for each of several shapes how many later ones are the same and would hide it.
-
-    Drawn wider by its count, each stays visible below those that coincide with it.
-
-    Args:
-        shapes: What is drawn, in this order; numbers that agree to nine digits are the same.
-    """
-    seen: Counter[bytes] = Counter()
-    found = []
-    for shape in reversed(shapes):
-        # The sum makes a positive zero of a negative one.
-        key = (np.asarray(shape, dtype=float).round(9) + 0.0).tobytes()
-        found.append(seen[key])
-        seen[key] += 1
-    return found[::-1]
-
-
-def nested(shapes: Sequence[ArrayLike], width: float) -> list[float]:
-    """Return widths of lines in points: ``width``, and more for what others lie on.
-
-    Args:
-        shapes: The lines, in the order in which they are drawn (see ``layers``).
-        width: Of a line that nothing hides.
-    """
-    counts = layers(shapes)
-    step = min(1.8, 4.5 / max([1, *counts]))
-    return [width + step * count for count in counts]
-
-
-@contextmanager
-def figure_settings() -> Iterator[None]:
-    """Draw in the report's style, and leave nothing of it behind."""
-    settings: dict[Any, Any] = {**sns.axes_style("ticks"), **_SETTINGS}
-    with mpl.rc_context(settings):
-        yield
+def applied_as_gradient(cell: Cell) -> bool:
+    """Whether the penalty is added to the gradient, and not minimised after each step."""
+    settings = next(cell.runs).spec.strategy.settings
+    return bool(settings.get("application") == "gradient")
 
 
 def _apart(n: int) -> list[Any]:
@@ -174,10 +188,10 @@ def _apart(n: int) -> list[Any]:
     return [hues[place * step % n] for place in range(n)]
 
 
-def _ramp(color: str, n: int) -> list[Any]:
+def _ramp(color: str, strengths: Collection[float]) -> list[str]:
     """Shades of a colour from the weakest strength (light) to the strongest (dark)."""
-    if n == 1:
-        return [color]
+    if len(strengths) < 2:
+        return [color] * len(strengths)
     light = sns.blend_palette(["white", color], 11)[5]
     dark = sns.blend_palette([color, "black"], 11)[5]
-    return list(sns.blend_palette([light, color, dark], n))
+    return [to_hex(shade) for shade in sns.blend_palette([light, color, dark], len(strengths))]

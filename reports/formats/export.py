@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from benchmark.errors import UserError, nearest
 from benchmark.files import Kind, Output
 from reports.figures.plot import Plot
-from reports.figures.style import figure_settings
+from reports.figures.settings import figure_settings
 from reports.formats.latex import latex
 from reports.formats.svg import START as SVG_START
 from reports.formats.svg import svg_file

@@ -1,4 +1,4 @@
-r"""A table as LaTeX: the numbers as the page writes them, ready for ``\input``."""
+r"""A table as LaTeX: the numbers as the report writes them, ready for ``\input``."""
 
 from __future__ import annotations
 

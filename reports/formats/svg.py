@@ -11,11 +11,12 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from reports.figures.plot import Plot
-from reports.figures.style import figure_settings
+from reports.figures.settings import figure_settings
 
 _FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
 """A file has no page around it that sets its font: name some that are everywhere."""
 
+_PAPER = '<rect width="100%" height="100%" fill="#ffffff"/>'
 _NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
 
 
@@ -42,6 +43,8 @@ def small_svg(plot: Plot) -> bytes:
     """
     text = svg_file(plot).decode().replace("'DejaVu Sans'", _FONTS)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing refers to groups
+    # Readers may look at the page on black; the ink of the figures is dark.
+    text = text.replace("</title>", f"</title>{_PAPER}", 1)
     text = re.sub(r"\n +", "\n", text)
     return re.sub(r'\bd="(M [^M"]*)"', _relative, text).encode()
 
@@ -65,13 +68,13 @@ def _tenth(tenths: int) -> str:
 
 
 def to_svg(figure: Figure, name: str, description: str) -> str:
-    """Return a figure as an ``<svg>`` element that can share a page with others.
+    """Return a figure as an ``<svg>`` element that can share a document with others.
 
     The same figure gives the same text, and no identifier occurs in two figures.
 
     Args:
         figure: What to draw.
-        name: Unique in the page, made of letters, digits and hyphens.
+        name: Unique in the document, made of letters, digits and hyphens.
         description: What it shows, for those who cannot see it.
     """
     buffer = StringIO()
@@ -89,5 +92,5 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
 
 
 def _rounded(path: re.Match[str]) -> str:
-    """Keep a hundredth of a point: six decimals would double the size of the page."""
+    """Keep a hundredth of a point: six decimals would double the size of the report."""
     return re.sub(r"(\.\d\d)\d+", r"\1", path.group())

@@ -1,4 +1,4 @@
-"""The numbers behind a figure or table, packed into a link of the page.
+"""The numbers behind a figure or table, packed into a link of the report.
 
 The link is a ``data:`` address of a gzipped CSV file, which needs no script; with one,
 ``templates/downloads.js`` unpacks it when it is clicked.
@@ -26,7 +26,7 @@ _LIMITS = {"accuracy": ACCURACY}
 
 @dataclass(frozen=True)
 class Download:
-    """A file inside the page.
+    """A file inside the report.
 
     Attributes:
         file: Its name.

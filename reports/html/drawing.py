@@ -1,4 +1,4 @@
-"""All figures of a page, drawn by several processes where there are many."""
+"""All figures of a report, drawn by several processes where there are many."""
 
 from __future__ import annotations
 

@@ -19,8 +19,9 @@ from reports.figures.plot import Plot
 from reports.formats.export import Exports
 from reports.html.downloads import download
 from reports.html.drawing import svgs
+from reports.html.parts import Facts, Section, Words
 from reports.html.runs_table import run_columns, runs_data
-from reports.html.sections import Facts, Section, Words, sections
+from reports.html.sections import sections
 from reports.runs.cells import Cell, by_scenario, group
 from reports.runs.provenance import WPL_PAPER, citation, exact_settings, failures, origin, seeds
 from reports.runs.suite_text import suite_files
@@ -35,7 +36,7 @@ REPORT = Kind(
         rb"|(<meta [^\n]*>\n){3}<title>Palimpsest report: )"  # as version 0.1.0 wrote them
     ),
 )
-"""The page, as its template begins."""
+"""The report, as its template begins."""
 
 
 def write_report(
@@ -68,14 +69,14 @@ def write_report(
         )
     cells = group(records)
     answers = sections(cells)
-    page = _page(records, cells, answers, sources=sources, command=command)
-    outputs = [Output(output, page.encode(), REPORT)]
+    document = _document(records, cells, answers, sources=sources, command=command)
+    outputs = [Output(output, document.encode(), REPORT)]
     if exports:
         outputs += exports.outputs(part for section in answers for part in section.titled_parts)
     write_files(outputs, inputs)
 
 
-def _page(
+def _document(
     records: Sequence[Record],
     cells: Sequence[Cell],
     answers: Sequence[Section],
@@ -100,7 +101,7 @@ def _page(
         command=command,
         style=Markup(_template("report.css")),
         script=Markup(script),
-        # The only script that may run: the page's policy names its hash.
+        # The only script that may run: the report's policy names its hash.
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
 

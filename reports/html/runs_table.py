@@ -1,4 +1,4 @@
-"""Every run, as compact data for the page's table and its download."""
+"""Every run, as compact data for the report's table and its download."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports.tables.metrics import MAIN
 from reports.wording.numbers import strength_text
 
 DIGITS = 5
-"""Decimals of a fraction in the page: enough for a test set of 100,000.
+"""Decimals of a fraction in the report: enough for a test set of 100,000.
 
 Of other numbers so many are significant."""
 

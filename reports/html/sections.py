@@ -1,4 +1,4 @@
-"""The report as questions and answers: which part stands where. The page and all files follow it.
+"""The report as questions and answers: which part stands where. The HTML and all files follow it.
 
 A table or figure is added in ``sections``, in one line. ``None`` stands for nothing to show, and
 leaves no trace.
@@ -7,23 +7,24 @@ leaves no trace.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 
 from reports.analysis.caveats import caveats
 from reports.analysis.choice import Choice
 from reports.analysis.cross_fitting import choose
 from reports.analysis.findings import findings
-from reports.analysis.frontier import Frontiers, frontiers
+from reports.analysis.frontier import Frontier, Frontiers, frontiers
 from reports.analysis.ranking import Standing, ranking
-from reports.figures.curves import curves_plot
 from reports.figures.matrices import heatmaps_plot
-from reports.figures.plane import plane_plot
+from reports.figures.plane import Plane, plane_plot
 from reports.figures.plot import Plot
 from reports.figures.probes import inside_plots
 from reports.figures.ranking import critical_difference_plot, ranking_plot
-from reports.figures.strengths import sensitivity_plot
+from reports.figures.strategy_curves import strategy_curves_plot
 from reports.figures.style import Style, styles
+from reports.figures.sweep import sweep_plot
+from reports.html.parts import Facts, Group, Section, Words
 from reports.runs.cells import Cell, Variant, by_scenario
 from reports.runs.provenance import scenario_facts
 from reports.statistics.interval import FEWEST_SEEDS
@@ -31,32 +32,9 @@ from reports.tables.cost import cost_table
 from reports.tables.forgetting import forgetting_table
 from reports.tables.metrics import added_table, metrics_table, transfer_table
 from reports.tables.ranking import choice_table, frontier_table, ranking_table
-from reports.tables.table import Column, Table
-
-
-@dataclass(frozen=True)
-class Words:
-    """Prose.
-
-    Attributes:
-        paragraph: What is said, nothing where the list says it all.
-        items: A list that follows.
-    """
-
-    paragraph: str
-    items: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class Facts:
-    """Names and what they are.
-
-    Attributes:
-        pairs: Each a name and its value, in words.
-    """
-
-    pairs: Sequence[tuple[str, str]]
-
+from reports.tables.table import Table
+from reports.wording.numbers import percent
+from reports.wording.words import several
 
 HOW = (
     "Student’s, cut off at the ends of what the number can be; for means from the spread of the "
@@ -66,13 +44,17 @@ HOW = (
     "does in all of them counts as one. With fewer than "
     f"{FEWEST_SEEDS} seeds their own values stand in place of an interval."
 )
-"""Which interval the report has; in simulations it covers the truth as ``bootstrap.py`` says."""
+"""Which interval the report has; ``statistics/__init__.py`` has its measured coverage."""
 
-Part = Words | Facts | Table | Plot
+REFERENCES_IN_PLANE = (
+    "Up and to the right is better. Grey marks the references; fine-tuning and freezing are the "
+    "free ends of every frontier, independent and joint training share nothing or see all data at "
+    "once."
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Scenario:
+class ScenarioResults:
     """What the parts about one scenario are made of.
 
     Attributes:
@@ -97,66 +79,13 @@ class Scenario:
         return [choice.reported for choice in self.choices if choice.reported is not None]
 
 
-@dataclass(frozen=True)
-class Group:
-    """Parts of a section under one heading.
-
-    Attributes:
-        title: The heading: a scenario, mostly.
-        parts: What stands there.
-    """
-
-    title: str
-    parts: Sequence[Part]
-
-
-@dataclass(frozen=True)
-class Section:
-    """One question and its answers.
-
-    Attributes:
-        name: Unique in the report; letters, digits and hyphens.
-        question: The heading.
-        topic: The same in a word or two, for the contents.
-        intro: How to read what follows.
-        groups: The answers.
-    """
-
-    name: str
-    question: str
-    topic: str
-    intro: str
-    groups: Sequence[Group]
-
-    @property
-    def columns(self) -> list[Column]:
-        """The columns of its tables that need words, each once."""
-        tables = (part for part in self.parts if isinstance(part, Table))
-        found = {(c.title, c.meaning): c for table in tables for c in table.columns}
-        return [column for column in found.values() if column.meaning]
-
-    @property
-    def parts(self) -> Iterator[Part]:
-        """All its parts, in their order."""
-        for group in self.groups:
-            yield from group.parts
-
-    @property
-    def titled_parts(self) -> Iterator[Table | Plot]:
-        """Its tables and figures as they are exported: each title names its group, too."""
-        for group in self.groups:
-            for part in group.parts:
-                if isinstance(part, Table | Plot):
-                    yield replace(part, title=f"{part.title}: {group.title}")
-
-
 def sections(cells: Sequence[Cell]) -> list[Section]:
     """Return the sections that have something to say, in the order in which they are read.
 
     Args:
         cells: All of a report, see ``cells.group``.
     """
-    look = styles(sorted({cell.variant for cell in cells}, key=lambda variant: variant.order))
+    look = styles(cells)
     choices = choose(cells)
     standings = ranking(choices)
     scenarios = _scenarios(cells, choices)
@@ -192,10 +121,10 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             _each(
                 scenarios,
                 lambda s: [
-                    plane_plot(s.frontiers, look, f"{s.id}-plane"),
+                    _plane(s, look),
                     frontier_table(s.frontiers, f"{s.id}-frontiers"),
                     choice_table(s.choices, f"{s.id}-choice"),
-                    sensitivity_plot(s.choices, look, f"{s.id}-sensitivity"),
+                    sweep_plot(s.choices, look, f"{s.id}-sweep"),
                 ],
             ),
         ),
@@ -204,7 +133,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "When does forgetting happen?",
             "Over training",
             "A dip that heals before the end shows here, and as minimum accuracy in the next part.",
-            _each(scenarios, lambda s: [curves_plot(s.done, look, f"{s.id}-curves")]),
+            _each(scenarios, lambda s: [strategy_curves_plot(s.done, look, f"{s.id}-curves")]),
         ),
         Section(
             "models",
@@ -241,9 +170,9 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
     return [section for section in found if section.groups]
 
 
-def _scenarios(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Scenario]:
+def _scenarios(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[ScenarioResults]:
     return [
-        Scenario(
+        ScenarioResults(
             name,
             f"scenario-{place}",
             members,
@@ -269,8 +198,35 @@ def _ranking(standings: Sequence[Standing], look: Mapping[Variant, Style]) -> It
         yield Group(title, [part for part in parts if part is not None])
 
 
+def _plane(scenario: ScenarioResults, look: Mapping[Variant, Style]) -> Plot | None:
+    """The plane of a scenario; its legend says how much each frontier fills."""
+    found = scenario.frontiers
+    unequal = len({frontier.budget for frontier in found.frontiers}) > 1
+    return plane_plot(
+        [Plane("", found)],
+        look,
+        f"{scenario.id}-plane",
+        axes=(
+            "plasticity: learning accuracy of the new models, %",
+            "stability: final accuracy of the earlier models, %",
+        ),
+        caption=REFERENCES_IN_PLANE,
+        remarks={each.strategy: _filled(each, unequal=unequal) for each in found.frontiers},
+        labelled=True,
+    )
+
+
+def _filled(frontier: Frontier, *, unequal: bool) -> str:
+    area = frontier.hypervolume
+    if area.value is None:
+        return ""
+    with_what = f" with {several(frontier.budget, 'strength')}" if unequal else ""
+    return f" (fills {percent(area.value)} %{with_what})"
+
+
 def _each(
-    scenarios: Sequence[Scenario], parts_of: Callable[[Scenario], Sequence[Table | Plot | None]]
+    scenarios: Sequence[ScenarioResults],
+    parts_of: Callable[[ScenarioResults], Sequence[Table | Plot | None]],
 ) -> Sequence[Group]:
     """Make a group for each scenario that has a finished run and something to show."""
     groups = []
@@ -283,7 +239,7 @@ def _each(
 
 
 def _compared(
-    scenarios: Sequence[Scenario], choices: Sequence[Choice], standings: Sequence[Standing]
+    scenarios: Sequence[ScenarioResults], choices: Sequence[Choice], standings: Sequence[Standing]
 ) -> Iterator[Group]:
     """Say in words what came out in each scenario, and what to keep in mind."""
     cells = [cell for scenario in scenarios for cell in scenario.cells]

@@ -6,15 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from benchmark.errors import UserError, nearest
 from benchmark.store import Record
+from reports.analysis.digitized import Given, digitized_curves
+from reports.analysis.frontier import frontiers
 from reports.analysis.quantities import quantity_named
 from reports.analysis.variants import CHOSEN, Catalog, label
 from reports.figures.growth import growth_plot
 from reports.figures.lines import Levels, Line, lines_plot
-from reports.figures.looks import Look, Looks, series_looks
-from reports.figures.page_curves import Column, curves_plot
-from reports.figures.page_planes import Plane, planes_plot
-from reports.figures.reference import Given, references
-from reports.figures.regimes import Place, regimes_plot
+from reports.figures.plane import Plane, plane_plot
+from reports.figures.regimes import Position, regimes_plot
+from reports.figures.scenario_curves import ScenarioColumn, scenario_curves_plot
+from reports.figures.style import Style, Styles, series_styles
 from reports.markdown.album import Album
 from reports.markdown.strengths import chosen_strengths
 from reports.markdown.study import Labels, Study
@@ -37,7 +38,7 @@ class IllustratedStudy(Study):
         self, records: Sequence[Record], catalog: Catalog, kinds: Sequence[str], album: Album
     ) -> None:
         super().__init__(records, catalog)
-        self._looks = Looks(kinds)
+        self._styles = Styles(kinds)
         self._album = album
 
     def curves(
@@ -50,17 +51,21 @@ class IllustratedStudy(Study):
         reference: Mapping[str, Given] | None = None,
         labels: Labels | None = None,
     ) -> str:
-        """Draw accuracies over B's steps: a column for each scenario, A above B.
+        """Draw accuracies over training: a column for each scenario, earlier models above new ones.
+
+        Of two models, A above B, over B's steps. Of more, the mean of the earlier models above
+        the model in training, over the steps since the second model began.
 
         Args:
             name: Of the file.
             caption: Said of it, before how to read it.
-            scenarios: Of two models; all where ``None``.
+            scenarios: Of two or more models; all where ``None``.
             variants: As they are written.
-            first: So many first steps of A have a row of their own; the suite should measure
-                each of them (``curve: {first: 50}``).
-            reference: Curves that were read off elsewhere, drawn as points: by scenario and any
-                label, ``{"model": 0, "variant": "wpl@1e6", "steps": [...], "accuracy": [...]}``,
+            first: So many first steps after a switch have a row of their own; the suite should
+                measure each of them (``curve: {first: 50}``).
+            reference: Curves that were read off elsewhere, drawn as points in scenarios of two
+                models: by scenario and any label,
+                ``{"model": 0, "variant": "wpl@1e6", "steps": [...], "accuracy": [...]}``,
                 accuracies in per cent, the variant one of the figure.
             labels: Other names for scenarios, variants and strategies.
         """
@@ -69,16 +74,17 @@ class IllustratedStudy(Study):
         _known(reference, shown, "reference")
         cells = {scenario: self._cells(scenario, variants) for scenario in shown}
         columns = [
-            Column(
+            ScenarioColumn(
                 labels.get(scenario, scenario),
                 cells[scenario],
-                references(scenario, reference.get(scenario, {}), variants),
+                digitized_curves(scenario, reference.get(scenario, {}), variants),
             )
             for scenario in shown
         ]
-        looks, names = self._drawn(cells[shown[0]], labels)
+        styles, names = self._drawn(cells[shown[0]], labels)
         said = f"{caption} {chosen_strengths(cells, labels)}".strip()
-        return self._album.add(curves_plot(columns, looks, names, first, name, said))
+        plot = scenario_curves_plot(columns, styles, names, first, name, said)
+        return self._album.add(plot)
 
     def lines(
         self,
@@ -121,32 +127,32 @@ class IllustratedStudy(Study):
         if scenarios:
             cells = {name: self._cells(name, variants) for name in scenarios}
             chosen = chosen_strengths(cells, labels)
-            looks, names = self._drawn(next(iter(cells.values())), labels)
+            styles, names = self._drawn(next(iter(cells.values())), labels)
             keys = {written: names[written] for written in variants}
             lines = {
                 names[written]: Line(
-                    {x: cells[name][written] for name, x in scenarios.items()}, looks[written]
+                    {x: cells[name][written] for name, x in scenarios.items()}, styles[written]
                 )
                 for written in variants
             }
         else:
             catalog, own = self._catalog, series or {}
-            looks = series_looks(list(own))
+            styles = series_styles(list(own))
             keys = {key: labels.get(key, key) for key in own}
             lines = {
                 keys[key]: Line(
                     {x: catalog.cell(str(scenario), written) for x, written in places.items()},
-                    looks[key],
+                    styles[key],
                 )
                 for key, places in own.items()
             }
             compared = self._cells(str(scenario), variants)
             drawn = self._cells(str(scenario), [v for line in own.values() for v in line.values()])
             chosen = chosen_strengths({str(scenario): drawn | compared}, labels)
-            styles, names = self._drawn(compared, labels)
+            levels, names = self._drawn(compared, labels)
             beside = Levels(
                 {names[v]: cell for v, cell in compared.items()},
-                {names[v]: styles[v] for v in compared},
+                {names[v]: levels[v] for v in compared},
             )
         points = {}
         for quantity, by_line in reference.items():
@@ -154,7 +160,7 @@ class IllustratedStudy(Study):
             _known(by_line, keys, f"reference of {quantity!r}")
             points[quantity] = {keys[key]: values for key, values in by_line.items()}
         asked = [(quantity_named(q), labels.get(q, quantity_named(q).title)) for q in quantities]
-        beside = Levels(beside.cells, beside.looks, points)
+        beside = Levels(beside.cells, beside.styles, points)
         said = f"{caption} {chosen}".strip()
         plot = lines_plot(lines, asked, self._finetune, beside, axis, name, said)
         return self._album.add(plot)
@@ -164,7 +170,7 @@ class IllustratedStudy(Study):
         name: str,
         rows: Sequence[str],
         columns: Sequence[str],
-        cell: str | Mapping[Place, str] | Callable[[str, str], str],
+        cell: str | Mapping[Position, str] | Callable[[str, str], str],
         variant: str,
         caption: str = "",
         labels: Labels | None = None,
@@ -207,10 +213,9 @@ class IllustratedStudy(Study):
         strategies: Sequence[str] = (),
         labels: Labels | None = None,
     ) -> str:
-        """Draw A over B: a panel for each scenario, a line for each strategy over its strengths.
+        """Draw what is kept over what is learned: a panel for each scenario, a line a strategy.
 
-        Fine-tuning and freezing are shown as the ends where they ran. Strategies of one kind have
-        one colour; where the penalty is applied as a gradient, their line is dashed.
+        Of two models A over B. Fine-tuning and freezing are shown as the ends where they ran.
 
         Args:
             name: Of the file.
@@ -220,23 +225,28 @@ class IllustratedStudy(Study):
             labels: Other names for scenarios and strategies.
         """
         labels = labels or {}
-        planes = []
-        shown: dict[str, Cell] = {}
+        planes: list[Plane] = []
+        shown: list[Cell] = []
         for scenario in scenarios or self.scenarios:
-            own = {name: self._catalog.strategy(scenario, name) for name in strategies}
-            ends = {
-                cell.variant.strategy: cell
+            own = [c for strategy in strategies for c in self._catalog.strategy(scenario, strategy)]
+            ends = [
+                cell
                 for cell in self._catalog.scenario(scenario)
-                if cell.variant.kind in {FINETUNE, FREEZE} and cell.variant.strategy not in own
-            }
-            planes.append(Plane(labels.get(scenario, scenario), own, ends))
-            shown |= {name: cells[0] for name, cells in own.items()}
-            shown |= ends
-        # A strategy has one look for all its strengths: that of the chosen one.
-        looks = self._looks.of({f"{name}@{CHOSEN}": cell for name, cell in shown.items()})
-        looks = {written.removesuffix(f"@{CHOSEN}"): look for written, look in looks.items()}
-        names = {name: labels.get(name, name) for name in shown}
-        return self._album.add(planes_plot(planes, looks, names, name, caption))
+                if cell.variant.kind in {FINETUNE, FREEZE} and cell not in own
+            ]
+            planes.append(Plane(labels.get(scenario, scenario), frontiers([*own, *ends])))
+            shown += [*own, *ends]
+        styles = self._styles.of({cell.variant: cell for cell in shown})
+        names = {strategy: labels.get(strategy, strategy) for strategy in strategies}
+        names |= {own: labels[own] for own in (c.variant.strategy for c in shown) if own in labels}
+        models = {len(record.accuracy_matrix) for cell in shown for record in cell.done}
+        axes = ("B, %", "A at the end, %")
+        if models != {2}:
+            axes = ("new models, %", "earlier models at the end, %")
+        plot = plane_plot(planes, styles, name, axes=axes, caption=caption, names=names)
+        if plot is None:
+            raise UserError(f"figure {name!r}: no run finished that could be shown; choose others")
+        return self._album.add(plot)
 
     def growth(
         self,
@@ -258,19 +268,22 @@ class IllustratedStudy(Study):
         labels = labels or {}
         shown = list(scenarios or self.scenarios)
         cells = {scenario: self._cells(scenario, variants) for scenario in shown}
-        looks, names = self._drawn(cells[shown[0]], labels)
+        styles, names = self._drawn(cells[shown[0]], labels)
         titled = {labels.get(scenario, scenario): own for scenario, own in cells.items()}
         said = f"{caption} {chosen_strengths(cells, labels)}".strip()
-        return self._album.add(growth_plot(titled, looks, names, name, said))
+        return self._album.add(growth_plot(titled, styles, names, name, said))
 
     def _cells(self, scenario: str, variants: Sequence[str]) -> dict[str, Cell]:
         return {written: self._catalog.cell(scenario, written) for written in variants}
 
     def _drawn(
         self, cells: Mapping[str, Cell], labels: Labels
-    ) -> tuple[dict[str, Look], dict[str, str]]:
+    ) -> tuple[dict[str, Style], dict[str, str]]:
         """How variants look, and what they are called."""
-        return self._looks.of(cells), {written: label(written, labels) for written in cells}
+        chosen = [written for written in cells if written.endswith(f"@{CHOSEN}")]
+        return self._styles.of(cells, chosen), {
+            written: label(written, labels) for written in cells
+        }
 
 
 def _known(given: Iterable[str], valid: Iterable[str], place: str) -> None:

@@ -9,6 +9,7 @@ from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.analysis import shape
 from reports.analysis.choice import strengths_text
+from reports.analysis.digitized import Given, digitized_curves
 from reports.analysis.equal_stability import at_equal_stability
 from reports.analysis.frontier import frontiers
 from reports.analysis.quantities import (
@@ -21,14 +22,13 @@ from reports.analysis.quantities import (
     share_of,
 )
 from reports.analysis.variants import Catalog, spellings
-from reports.figures.reference import Given, references
 from reports.formats.markdown import markdown
 from reports.markdown.number import Number
 from reports.runs.cells import FINETUNE, FREEZE, Cell
 from reports.runs.clock import elapsed, most_at_once
 from reports.runs.provenance import seeds
 from reports.statistics.interval import mean_estimate
-from reports.statistics.pairs import compare
+from reports.statistics.pairs import compare_pairs
 from reports.tables.results import STRENGTH, results_table
 from reports.wording.numbers import strength_text
 from reports.wording.words import duration
@@ -149,7 +149,7 @@ class Study:
     def difference(self, scenario: str, variant: str, other: str, quantity: str) -> Number:
         """Return how much more one variant has of a quantity than another, seed by seed.
 
-        With the interval and the p-value of ``pairs.compare``, the latter in ``p``.
+        With the interval and the p-value of ``pairs.compare_pairs``, the latter in ``p``.
         """
         asked = quantity_named(quantity)
         if asked.name in RATIOS:
@@ -162,7 +162,7 @@ class Study:
             per_seed(asked, self._catalog.cell(scenario, name), plain) for name in (variant, other)
         )
         shown = asked.difference()
-        found = compare({scenario: ours}, {scenario: theirs}, shown.limits)
+        found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.limits)
         return Number(found.difference, shown, found.p, found.test)
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
@@ -203,7 +203,7 @@ class Study:
             as_: The variant whose entries count, where it is another one than ``variant``.
         """
         wanted = variant if as_ is None else as_
-        given = references(scenario, reference)
+        given = digitized_curves(scenario, reference)
         own = [one for one in given if one.variant == wanted]
         if not own:
             raise UserError(

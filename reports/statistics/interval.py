@@ -18,8 +18,8 @@ that nothing is covered less often). Only the standard error differs:
 The others: a **share of fine-tuning's forgetting**, and the difference of two, has Fieller's
 interval (``ratio.py``); over several scenarios, and for ``palimpsest compare``, where there
 is no Fieller's, Student's of what is linear in the seeds (``ratio.linearised``). A **share of pairs
-that are won** has Wilson's (``pairs.compare``), and the difference of two groups of different
-seeds Welch's (``two_samples.unpaired_difference``).
+that are won** has Wilson's (``pairs.compare_pairs``), and the difference of two groups of different
+seeds Welch's (``two_samples.compare_independent``).
 
 Below ``statistics.FEWEST_SEEDS`` seeds there is no interval: what is shown are the seeds.
 
@@ -99,7 +99,7 @@ FEWEST_SEEDS = 4
 Student's factor is 12.7 with two seeds and 4.3 with three, so that the interval of most
 accuracies reaches from one end of the scale to the other."""
 
-_NOTHING = 1e-12  # a spread below this is rounding, not spread: metrics are of order 1
+_ROUNDING = 1e-12  # a spread below this is rounding, not spread: metrics are of order 1
 
 
 @dataclass(frozen=True)
@@ -209,7 +209,7 @@ def student_estimate(
     far = strays(seeds) if limits and limits.fraction and len(seeds) >= FEWEST_SEEDS else None
     if freedom + 1 < FEWEST_SEEDS:
         return Estimate(value, None, None, n, seeds)
-    if error < _NOTHING:
+    if error < _ROUNDING:
         return Estimate(value, value, value, n, seeds, far)
     # half_width asks for the deviation of single values: that of freedom + 1 of them.
     half = float(half_width(error * sqrt(freedom + 1), freedom + 1))

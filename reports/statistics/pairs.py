@@ -28,7 +28,7 @@ _DIGITS = 12  # differences are rounded to so many: what is left is rounding, no
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """How one variant differs from another, over pairs of runs.
 
     Attributes:
@@ -59,7 +59,7 @@ class Comparison:
         return smallest_p(self.seeds)
 
 
-def compare(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Comparison:
+def compare_pairs(ours: Runs, theirs: Runs, limits: Limits | None = None) -> PairedComparison:
     """Compare two variants over the scenarios and seeds which both have values of.
 
     The test is that of the mean difference which is shown: signs are flipped of whole seeds,
@@ -76,7 +76,7 @@ def compare(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Compariso
     seeds = sorted({seed for own in pairs.values() for seed in own})
     improvement = _improvement(pairs, len(seeds))
     if difference.value is None or len(seeds) < 2:
-        return Comparison(difference, len(seeds), None, None, None, None, None, improvement)
+        return PairedComparison(difference, len(seeds), None, None, None, None, None, improvement)
     parts = np.array([
         sum(own[seed] / len(own) for own in pairs.values() if seed in own) / len(pairs)
         for seed in seeds
@@ -85,7 +85,7 @@ def compare(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Compariso
     values = np.sort(np.concatenate([list(own.values()) for own in pairs.values()]))
     effect, rank = effect_size(values), rank_biserial(values)
     p = sign_flip(parts)
-    return Comparison(difference, len(seeds), test, p, None, effect, rank, improvement)
+    return PairedComparison(difference, len(seeds), test, p, None, effect, rank, improvement)
 
 
 def _differences(ours: Runs, theirs: Runs, scenario: str) -> dict[int, float]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from reports.statistics.interval import FEWEST_SEEDS, Estimate, student_estimate
 from reports.statistics.limits import Limits
-from reports.statistics.pairs import compare
+from reports.statistics.pairs import compare_pairs
 from reports.statistics.permutation import smallest_p, smallest_p_of_groups, two_groups
 
 ROUNDING = 1e-12
@@ -20,7 +20,7 @@ _MOST = 1_000  # seeds: how many are thought of at most
 
 
 @dataclass(frozen=True)
-class Difference:
+class SampleComparison:
     """The mean of B minus the mean of A, over seeds.
 
     Attributes:
@@ -29,7 +29,7 @@ class Difference:
         seeds_b: How many seeds of B count.
         a: Mean of A.
         b: Mean of B.
-        change: ``b - a`` with its interval.
+        difference: ``b - a`` with its interval.
         p: Two-sided p-value of "no difference", ``None`` where nothing was tested: one seed, or
             all values are equal, or they differ by rounding.
         smallest_p: The smallest p-value that so many seeds can give.
@@ -41,7 +41,7 @@ class Difference:
     seeds_b: int
     a: float
     b: float
-    change: Estimate
+    difference: Estimate
     p: float | None
     smallest_p: float
     equal: bool
@@ -59,13 +59,13 @@ class Difference:
         return next((n for n in range(2, _MOST) if least(n) < level), None)
 
 
-def difference(
+def compare_samples(
     a: Mapping[int, float], b: Mapping[int, float], limits: Limits | None = None
-) -> Difference:
+) -> SampleComparison:
     """Compare the values of two groups of seeds.
 
     Paired by seed where at least half of the smaller group's seeds are in the other, see
-    ``paired_difference``; else all are compared with all, see ``unpaired_difference``.
+    ``compare_paired``; else all are compared with all, see ``compare_independent``.
 
     Args:
         a: Values before by seed, at least one.
@@ -75,33 +75,33 @@ def difference(
     common = sorted(a.keys() & b.keys())
     if common and 2 * len(common) >= min(len(a), len(b)):
         before, after = ({seed: values[seed] for seed in common} for values in (a, b))
-        return paired_difference(before, after, limits)
+        return compare_paired(before, after, limits)
     one, other = ([values[seed] for seed in sorted(values)] for values in (a, b))
-    return unpaired_difference(one, other, limits)
+    return compare_independent(one, other, limits)
 
 
-def paired_difference(
+def compare_paired(
     a: Mapping[int, float], b: Mapping[int, float], limits: Limits | None = None
-) -> Difference:
-    """Compare values seed by seed: the sign-flip test and the interval of ``pairs.compare``.
+) -> SampleComparison:
+    """Compare values seed by seed: the sign-flip test and the interval of ``pairs.compare_pairs``.
 
     Args:
         a: Values before by seed.
         b: Values after, of the same seeds.
         limits: What the difference can be.
     """
-    found = compare({"": b}, {"": a}, limits)
+    found = compare_pairs({"": b}, {"": a}, limits)
     n = len(a)
     moved = [after - before for before, after in zip(a.values(), b.values(), strict=True)]
     same = max(map(abs, moved)) < ROUNDING
     p = None if same else found.p
     means = _mean(list(a.values())), _mean(list(b.values()))
-    return Difference(True, n, n, *means, found.difference, p, smallest_p(n), not any(moved))
+    return SampleComparison(True, n, n, *means, found.difference, p, smallest_p(n), not any(moved))
 
 
-def unpaired_difference(
+def compare_independent(
     a: Sequence[float], b: Sequence[float], limits: Limits | None = None
-) -> Difference:
+) -> SampleComparison:
     """Compare values of different seeds: the permutation test of the difference of their means.
 
     See ``permutation.two_groups``. The interval is Student's with Welch's degrees of freedom, which
@@ -127,7 +127,7 @@ def unpaired_difference(
     same = max(values) - min(values) < ROUNDING
     p = None if same or min(sizes) < 2 else two_groups(np.array(a), np.array(b))
     least = smallest_p_of_groups(*sizes) if min(sizes) > 1 else 1.0
-    return Difference(False, *sizes, _mean(a), _mean(b), found, p, least, len(values) == 1)
+    return SampleComparison(False, *sizes, _mean(a), _mean(b), found, p, least, len(values) == 1)
 
 
 def _mean(values: Sequence[float]) -> float:

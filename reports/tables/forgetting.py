@@ -12,11 +12,11 @@ from benchmark.metrics import forgetting_by_model
 from reports.runs.cells import Cell
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import CHANGE
-from reports.tables.table import SPREAD, Column, Row, Table
+from reports.tables.table import BRACKETS, Column, Row, Table
 from reports.wording.numbers import percent
 
 MOST = 12
-"""Models that the page has columns for; the data have all."""
+"""Models that the report has columns for; the data have all."""
 
 
 def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
@@ -50,7 +50,7 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
         name,
         "Forgetting, model by model",
         "Loss of each earlier model from its best accuracy to its last one, at the strengths that "
-        f"were chosen; negative where it gained. {SPREAD}"
+        f"were chosen; negative where it gained. {BRACKETS}"
         + (f" The first {shown} of {models - 1}; the data have all." * (shown < models - 1)),
         [Column("strategy, strength", words=True), *columns],
         rows,

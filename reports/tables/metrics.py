@@ -9,7 +9,7 @@ from reports.runs.cells import Cell
 from reports.runs.frames import summary_frame
 from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
-from reports.tables.table import SPREAD, Column, Noted, Row, Table, Value
+from reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
 from reports.wording.numbers import measured, percent
 from reports.wording.words import several
 
@@ -82,7 +82,7 @@ def _table(cells: Sequence[Cell], name: str, title: str, metrics: Sequence[Metri
     return Table(
         name,
         title,
-        f"Means over seeds, scenario {cells[0].scenario}. {SPREAD}",
+        f"Means over seeds, scenario {cells[0].scenario}. {BRACKETS}",
         (*columns, Column("seeds")),
         [_row(cell, metrics) for cell in cells],
         summary[summary["metric"].isin([metric.name for metric in metrics])],

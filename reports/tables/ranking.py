@@ -10,12 +10,11 @@ import pandas as pd
 from benchmark.metrics import METRICS
 from reports.analysis.choice import CROSSED, RULE, Choice, stands_for
 from reports.analysis.frontier import Frontiers
-from reports.analysis.ranking import Row as Place
-from reports.analysis.ranking import Standing, ranking_frame
+from reports.analysis.ranking import Ranked, Standing, ranking_frame
 from reports.runs.cells import Cell
 from reports.statistics.interval import FEWEST_SEEDS, Estimate
-from reports.statistics.pairs import Comparison
-from reports.tables.table import SPREAD, Column, Noted, Row, Table, Value
+from reports.statistics.pairs import PairedComparison
+from reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
 from reports.wording.numbers import decimals, measured, percent, strength_text
 from reports.wording.words import several as counted
 
@@ -73,13 +72,13 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("p to best", "Holm", _P_TO_BEST, _p),
         Column("runs"),
     ]
-    rows = [Row(_cells(place, standing, several=several)) for place in standing.rows]
+    rows = [Row(_cells(ranked, standing, several=several)) for ranked in standing.rows]
     where = ", ".join(standing.scenarios)
     best = f" The best: {standing.best_text}." if standing.best else ""
     return Table(
         name,
         metric.title,
-        f"By {metric.title}, {where}.{best} {SPREAD}",
+        f"By {metric.title}, {where}.{best} {BRACKETS}",
         columns,
         rows,
         ranking_frame([standing]),
@@ -176,28 +175,28 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
     )
 
 
-def _cells(place: Place, standing: Standing, *, several: bool) -> list[Value | Noted]:
-    variants = set(place.variants.values())
-    label = variants.pop().label if len(variants) == 1 else place.strategy
-    cells: list[Value | Noted] = [label if place.competes else Noted(label, "a bound")]
+def _cells(ranked: Ranked, standing: Standing, *, several: bool) -> list[Value | Noted]:
+    variants = set(ranked.variants.values())
+    label = variants.pop().label if len(variants) == 1 else ranked.strategy
+    cells: list[Value | Noted] = [label if ranked.competes else Noted(label, "a bound")]
     if several:
-        cells.append(place.rank)
-    mean: Value | Noted = Noted(place.mean, place.reason) if place.reason else place.mean
-    cells += [mean, place.iqm.value, place.median.value]
-    plain, best = place.against_finetune, place.against_best
+        cells.append(ranked.rank)
+    mean: Value | Noted = Noted(ranked.mean, ranked.reason) if ranked.reason else ranked.mean
+    cells += [mean, ranked.iqm.value, ranked.median.value]
+    plain, best = ranked.against_finetune, ranked.against_best
     cells += [None] * 4 if plain is None else [
-        _counted(plain, place), plain.effect, plain.improvement.value, plain.p_holm,
+        _counted(plain, ranked), plain.effect, plain.improvement.value, plain.p_holm,
     ]  # fmt: skip
-    cells += [None] * 3 if best is None else [_counted(best, place), best.effect, best.p_holm]
-    return [*cells, place.mean.n]
+    cells += [None] * 3 if best is None else [_counted(best, ranked), best.effect, best.p_holm]
+    return [*cells, ranked.mean.n]
 
 
-def _counted(found: Comparison, place: Place) -> Value | Noted:
+def _counted(found: PairedComparison, ranked: Ranked) -> Value | Noted:
     """A difference, with its number of pairs where not every run has one."""
     pairs = found.difference.n
     return (
         found.difference
-        if pairs == place.mean.n
+        if pairs == ranked.mean.n
         else Noted(found.difference, counted(pairs, "pair"))
     )
 

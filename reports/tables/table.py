@@ -1,6 +1,6 @@
 """A table of the report with everything that belongs to it, before it is set.
 
-The page, the table files and the downloads are all made from the same tables.
+The report, the table files and the downloads are all made from the same tables.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from itertools import groupby
 import pandas as pd
 
 from reports.statistics.interval import FEWEST_SEEDS, Estimate
-from reports.wording.numbers import NOTHING, apart, spread
+from reports.wording.numbers import DASH, apart, spread
 
 Value = Estimate | float | str | None
 """What a cell holds: a number with or without its 95 % interval, words, or nothing."""
 
-SPREAD = (
+BRACKETS = (
     "In brackets 95 % intervals over seeds; in parentheses single seeds, where fewer than "
     f"{FEWEST_SEEDS} have a value."
 )
@@ -86,7 +86,7 @@ class Column:
         return Entry(cell if isinstance(cell, str) else self._number(cell))
 
     def _number(self, value: float | None) -> str:
-        return NOTHING if value is None else self.write(value)
+        return DASH if value is None else self.write(value)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Table:
 
     Attributes:
         name: Unique in a report; letters, digits and hyphens: a file name, and part of the
-            identifiers in the page.
+            identifiers in the report.
         title: Its heading.
         caption: What a reader has to know to read it.
         columns: Its columns; the first names the rows.

@@ -9,14 +9,14 @@ from benchmark.metrics import Metric
 from reports.statistics.interval import Estimate
 from reports.wording.words import several
 
-NOTHING = "–"
+DASH = "–"
 _SPACE = "\N{NO-BREAK SPACE}"
 
 
 def percent(value: float | None, *, signed: bool = False) -> str:
     """Write a fraction in per cent with one decimal, without the unit; a dash for ``None``."""
     if value is None:
-        return NOTHING
+        return DASH
     text = f"{round(100 * value, 1) + 0.0:{'+' if signed else ''}.1f}"  # + 0.0: no minus zero
     return text.removeprefix("+" if text == "+0.0" else "").replace("-", "\N{MINUS SIGN}")
 
@@ -105,6 +105,6 @@ def quantity(metric: Metric, value: float | None) -> str:
 
 def _plain(value: float | None, *, signed: bool = False) -> str:
     if value is None:
-        return NOTHING
+        return DASH
     text = f"{value:{'+' if signed and value else ''}.4g}"
     return text.replace("-", "\N{MINUS SIGN}")

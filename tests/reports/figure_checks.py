@@ -23,7 +23,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from reports.figures.plot import Plot
-from reports.figures.style import figure_settings
+from reports.figures.settings import figure_settings
 
 SLACK = 1.0
 
@@ -147,7 +147,8 @@ def _hidden(ax: Axes) -> Iterator[str]:
     drawn: list[tuple[np.ndarray, float]] = []
     for line in ax.lines:
         if line.get_alpha() in {None, 1}:
-            wide = line.get_linewidth() if len(line.get_xdata()) > 1 else line.get_markersize()
+            joined = len(line.get_xdata()) > 1 and line.get_linestyle() != "None"
+            wide = line.get_linewidth() if joined else line.get_markersize()
             drawn.append((_places(line), float(wide)))
     for collection in ax.collections:
         if isinstance(collection, LineCollection) and collection.get_alpha() in {None, 1}:

@@ -1,6 +1,6 @@
 "use strict";
 
-/** Let the reader keep a file that was made in the page. */
+/** Let the reader keep a file that was made in the report. */
 function save(name, blob) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);

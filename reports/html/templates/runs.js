@@ -1,6 +1,6 @@
-/* The table of runs: sorts, filters, searches and pages what reports/html/runs_table.py put in the report. */
+/* The table of runs: sorts, filters, searches and shows in parts what reports/html/runs_table.py put in the report. */
 (() => {
-  const PAGE = 25;
+  const ROWS = 25;
   const PRINTED = 1000;
   const NOTHING = "–";
   const data = JSON.parse(document.getElementById("runs-data").textContent);
@@ -25,7 +25,7 @@
   });
   let found = runs;
   let sorted = { place: -1, descending: false };
-  let page = 0;
+  let screen = 0;
 
   /** A value as the table shows it. */
   function written(place, value) {
@@ -72,7 +72,7 @@
       known.sort((a, b) => compare(a.values[place], b.values[place], place) * (descending ? -1 : 1));
       found = [...known, ...unknown];
     }
-    page = 0;
+    screen = 0;
     render();
   }
 
@@ -105,7 +105,7 @@
     return made;
   }
 
-  function render(first = page * PAGE, last = first + PAGE) {
+  function render(first = screen * ROWS, last = first + ROWS) {
     const part = found.slice(first, last);
     body.replaceChildren(...part.map(tableRow));
     const failed = found.filter((run) => run.values[at.status] === "failed").length;
@@ -113,9 +113,9 @@
     const rows = part.length ? `; rows ${first + 1} to ${first + part.length} are shown` : "";
     status.textContent = `${found.length}${all} runs, ${failed} failed${rows}.`;
     for (const turn of turns) {
-      const next = page + Number(turn.dataset.turn);
+      const next = screen + Number(turn.dataset.turn);
       // Not "disabled": the button would lose the focus it was pressed with.
-      turn.setAttribute("aria-disabled", String(next < 0 || next * PAGE >= found.length));
+      turn.setAttribute("aria-disabled", String(next < 0 || next * ROWS >= found.length));
     }
   }
 
@@ -146,7 +146,7 @@
   for (const turn of turns) {
     turn.addEventListener("click", () => {
       if (turn.getAttribute("aria-disabled") === "true") return;
-      page += Number(turn.dataset.turn);
+      screen += Number(turn.dataset.turn);
       render();
     });
   }

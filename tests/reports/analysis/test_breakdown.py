@@ -4,13 +4,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reports.analysis.breakdown import LOST, breakdown_sentences, breakdowns
+from reports.analysis.breakdown import LEAST_FALL, breakdown_sentences, breakdowns
 from reports.analysis.caveats import caveats
 from reports.analysis.cross_fitting import choose
 from reports.analysis.frontier import frontiers
-from reports.figures.plane import plane_plot
-from reports.figures.strengths import sensitivity_plot
-from reports.figures.style import figure_settings, styles
+from reports.figures.plane import Plane, plane_plot
+from reports.figures.settings import figure_settings
+from reports.figures.style import styles
+from reports.figures.sweep import sweep_plot
 from reports.formats.svg import svg_element
 from reports.runs.cells import group
 
@@ -95,9 +96,9 @@ def test_a_seed_that_was_tried_again_and_finished_is_not_lost(runs, record):
 @pytest.mark.parametrize(
     ("kept", "learned", "broken"),
     [
-        (0.8 - LOST - 0.01, 0.9 - LOST - 0.01, True),
-        (0.8 - LOST - 0.01, 0.9 - LOST + 0.01, False),  # still learns
-        (0.8 - LOST + 0.01, 0.9 - LOST - 0.01, False),  # still keeps: that is the trade
+        (0.8 - LEAST_FALL - 0.01, 0.9 - LEAST_FALL - 0.01, True),
+        (0.8 - LEAST_FALL - 0.01, 0.9 - LEAST_FALL + 0.01, False),  # still learns
+        (0.8 - LEAST_FALL + 0.01, 0.9 - LEAST_FALL - 0.01, False),  # still keeps: that is the trade
         (0.95, 0.1, False),
         (0.1, 0.95, False),
     ],
@@ -205,9 +206,9 @@ def tick(ax, x):
     return dict(zip(ax.get_xticks(), (t.get_text() for t in ax.get_xticklabels()), strict=True))[x]
 
 
-def test_the_sensitivity_has_a_cross_at_each_lost_strength(gradient):
+def test_the_sweep_has_a_cross_at_each_lost_strength(gradient):
     cells = group(gradient)
-    plot = sensitivity_plot(choose(cells), styles([c.variant for c in cells]), "s")
+    plot = sweep_plot(choose(cells), styles(cells), "s")
     assert crosses(plot, tick) == {"10": "1", "1e2": "3", "1e3": "3", "1e4": "3"}
     assert "broke down" in plot.caption
     counts = plot.data.groupby("strength")[["diverged", "broke_down"]].max()
@@ -224,7 +225,7 @@ def test_the_plane_has_a_margin_for_lost_strengths_and_no_point(gradient):
     cells = group(gradient)
     placed = frontiers(cells)
     assert [p.variant.strength for f in placed.frontiers for p in f.points] == [1.0]
-    plot = plane_plot(placed, styles([c.variant for c in cells]), "p")
+    plot = plane_plot([Plane("", placed)], styles(cells), "p", axes=("x", "y"))
     assert crosses(plot, tick) == {"10": "1", "1e2": "3", "1e3": "3", "1e4": "3"}
     assert "broke down" in plot.caption
     texts = [t.text for t in ElementTree.fromstring(svg_element(plot)).iter() if t.text]
@@ -248,17 +249,17 @@ def test_a_reference_that_lost_a_seed_keeps_its_place(runs):
     placed = frontiers(group(records))
     assert [end.variant.kind for end in placed.ends] == ["finetune"]
     cells = group(records)
-    plot = plane_plot(placed, styles([c.variant for c in cells]), "p")
+    plot = plane_plot([Plane("", placed)], styles(cells), "p", axes=("x", "y"))
     assert crosses(plot, tick) == {"–": "1"}
     assert list(plot.data["diverged"]) == [1]
 
 
 def test_without_losses_nothing_is_drawn(store):
     cells = [cell for cell in group(store) if cell.scenario == "same data"]
-    look = styles([cell.variant for cell in cells])
+    look = styles(cells)
     for plot in (
-        plane_plot(frontiers(cells), look, "p"),
-        sensitivity_plot(choose(cells), look, "s"),
+        plane_plot([Plane("", frontiers(cells))], look, "p", axes=("x", "y")),
+        sweep_plot(choose(cells), look, "s"),
     ):
         assert crosses(plot, tick) == {}
         assert "broke down" not in plot.caption

@@ -11,9 +11,9 @@ from benchmark.metrics import METRICS
 from benchmark.spec import Spec
 from reports.analysis.changes import Verdict, compare_stores
 from reports.statistics.limits import CHANGE, Limits
-from reports.statistics.pairs import compare as paired
+from reports.statistics.pairs import compare_pairs as paired
 from reports.statistics.permutation import smallest_p, two_groups
-from reports.statistics.two_samples import difference, paired_difference, unpaired_difference
+from reports.statistics.two_samples import compare_independent, compare_paired, compare_samples
 
 RNG = np.random.default_rng(5)
 BEFORE, AFTER = 0.8 + 0.02 * RNG.standard_normal((2, 6))
@@ -37,48 +37,49 @@ def verdict(record, a, b, metric="stability"):
 
 def test_paired_with_the_test_and_the_interval_of_the_report():
     a, b = by_seed(BEFORE), by_seed(AFTER)
-    found, report = paired_difference(a, b, CHANGE), paired({"s": b}, {"s": a}, CHANGE)
-    assert found.change == report.difference
+    found, report = compare_paired(a, b, CHANGE), paired({"s": b}, {"s": a}, CHANGE)
+    assert found.difference == report.difference
     assert (found.p, found.smallest_p) == (report.p, smallest_p(6))
     assert (found.a, found.b) == pytest.approx((BEFORE.mean(), AFTER.mean()))
     low, high = stats.ttest_rel(AFTER, BEFORE).confidence_interval(0.95)
-    assert (found.change.low, found.change.high) == pytest.approx((low, high))
+    assert (found.difference.low, found.difference.high) == pytest.approx((low, high))
 
 
 @pytest.mark.parametrize("size", [4, 6])
 def test_unpaired_interval_as_scipy_has_it(size):
     a, b = BEFORE[:size], AFTER
-    found, expected = unpaired_difference(a, b), stats.ttest_ind(b, a, equal_var=False)
+    found, expected = compare_independent(a, b), stats.ttest_ind(b, a, equal_var=False)
     low, high = expected.confidence_interval(0.95)
     assert found.p == two_groups(a, b)
-    assert (found.change.low, found.change.high) == pytest.approx((low, high), rel=1e-9)
-    assert unpaired_difference(a, b, Limits(-0.001, 0.001)).change.low >= -0.001
+    assert (found.difference.low, found.difference.high) == pytest.approx((low, high), rel=1e-9)
+    limits = Limits(-0.001, 0.001)
+    assert compare_independent(a, b, limits).difference.low >= -0.001
 
 
 def test_seeds_that_match_are_paired_and_the_others_left_out():
-    found = difference(by_seed(BEFORE), by_seed(AFTER, first=3))
-    expected = paired_difference(by_seed(BEFORE[3:], 3), by_seed(AFTER[:3], 3))
+    found = compare_samples(by_seed(BEFORE), by_seed(AFTER, first=3))
+    expected = compare_paired(by_seed(BEFORE[3:], 3), by_seed(AFTER[:3], 3))
     assert found == expected
     assert (found.paired, found.seeds_a, found.seeds_b) == (True, 3, 3)
 
 
 @pytest.mark.parametrize("first", [4, 5, 6])
 def test_where_most_seeds_do_not_match_all_are_compared_unpaired(first):
-    found = difference(by_seed(BEFORE), by_seed(AFTER, first))
-    assert found == unpaired_difference(list(BEFORE), list(AFTER))
+    found = compare_samples(by_seed(BEFORE), by_seed(AFTER, first))
+    assert found == compare_independent(list(BEFORE), list(AFTER))
     assert (found.paired, found.seeds_a, found.seeds_b) == (False, 6, 6)
 
 
 def test_with_one_seed_on_a_side_the_common_one_is_compared():
-    found = difference(by_seed(BEFORE), {3: float(BEFORE[3])})
+    found = compare_samples(by_seed(BEFORE), {3: float(BEFORE[3])})
     assert found.equal
-    assert (found.paired, found.seeds_a, found.change.low, found.p) == (True, 1, None, None)
+    assert (found.paired, found.seeds_a, found.difference.low, found.p) == (True, 1, None, None)
 
 
 def test_constant_values_of_other_seeds():
-    assert difference({0: 0.5, 1: 0.5}, {2: 0.5, 3: 0.5}).equal
-    changed = difference({0: 0.5, 1: 0.5}, {2: 0.25, 3: 0.25})
-    assert (changed.p, changed.change.low, changed.equal) == (pytest.approx(1 / 3), None, False)
+    assert compare_samples({0: 0.5, 1: 0.5}, {2: 0.5, 3: 0.5}).equal
+    changed = compare_samples({0: 0.5, 1: 0.5}, {2: 0.25, 3: 0.25})
+    assert (changed.p, changed.difference.low, changed.equal) == (pytest.approx(1 / 3), None, False)
 
 
 def test_verdicts(record):
@@ -104,7 +105,7 @@ def test_two_seeds_that_each_lose_one_sample_decide_nothing(record):
     )
     (change,) = found.changes
     assert (change.verdict, change.seeds_needed) == (Verdict.UNDETERMINED, 6)
-    assert change.difference.p is None
+    assert change.comparison.p is None
     assert (found.regressed, found.undetermined) == (False, True)
 
 
@@ -130,7 +131,7 @@ def test_what_cannot_be_decided_beside_other_tests_is_undetermined_too(record):
     found = compare_stores(a, b, ["stability"])
     assert found.counts == {Verdict.UNDETERMINED: 8}
     assert {change.seeds_needed for change in found.changes} == {9}  # 8 * 2^-8 < 0.05
-    assert {change.difference.p for change in found.changes} == {0.125}
+    assert {change.comparison.p for change in found.changes} == {0.125}
     assert compare_stores(a[:14], b[:14], ["stability"]).counts == {Verdict.REGRESSED: 2}
 
 
@@ -181,7 +182,7 @@ def test_many_cells_do_not_cry_wolf(record):
     assert min(alone) < 0.05
     found = compare_stores(a, b, ["stability"])
     assert found.counts == {Verdict.NOISE: cells}
-    smallest = min(change.difference.p for change in found.changes)
+    smallest = min(change.comparison.p for change in found.changes)
     assert smallest == pytest.approx(min(1, cells * min(alone)))
 
 
@@ -195,7 +196,7 @@ def test_equal_numbers_are_not_among_the_tests(record):
         )
         for more in ([], same)
     )
-    p = {c.difference.p for found in (alone, among) for c in found.changes if c.scenario == "x"}
+    p = {c.comparison.p for found in (alone, among) for c in found.changes if c.scenario == "x"}
     assert len(p) == 1
     assert p != {None}
 
@@ -317,5 +318,5 @@ def test_a_real_change_is_found_among_what_did_not_change(record):
     found = compare_stores(a, b, ["stability", "forgetting"])
     (change,) = (c for c in found.changes if c.verdict is Verdict.REGRESSED)
     assert (change.scenario, change.metric) == ("3", "stability")
-    assert change.difference.change.value == pytest.approx(-0.05, abs=0.005)
+    assert change.comparison.difference.value == pytest.approx(-0.05, abs=0.005)
     assert found.counts[Verdict.NOISE] == 4

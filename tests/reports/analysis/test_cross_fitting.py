@@ -6,7 +6,7 @@ import pytest
 from reports.analysis.caveats import caveats
 from reports.analysis.choice import RULE, budgets
 from reports.analysis.cross_fitting import choose
-from reports.figures.strengths import VALIDATION, sensitivity
+from reports.figures.sweep import VALIDATION, sweep_frame
 from reports.runs.cells import group
 from reports.statistics.interval import mean_estimate
 
@@ -136,7 +136,7 @@ def test_sensitivity_by_hand(run):
     records = [
         run(s, seed, score, 0.4) for s, score in ((1.0, 0.6), (10.0, 0.8)) for seed in (0, 1)
     ]
-    frame = sensitivity(only(records))
+    frame = sweep_frame(only(records))
     assert set(frame["metric"]) == {
         VALIDATION, "average_accuracy", "stability", "learning_accuracy"
     }  # fmt: skip
@@ -179,7 +179,7 @@ def test_each_half_is_reported_at_what_the_other_chose(run):
         assert strengths(choice) == {0: 10.0, 1: 1.0, 2: 10.0, 3: 1.0, 4: 10.0}
         assert choice.strengths == "10 (3 of 5 seeds), 1 (2)"
         assert choice.reported.variant.label == "ewc, strength 10 (3 of 5 seeds), 1 (2)"
-        counts = sensitivity(choice).groupby("strength")["reported"].first()
+        counts = sweep_frame(choice).groupby("strength")["reported"].first()
         assert dict(counts) == {1.0: 2, 10.0: 3}
 
 

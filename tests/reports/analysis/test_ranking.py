@@ -11,7 +11,7 @@ from reports.runs.cells import group
 from reports.statistics.bootstrap import iqm_and_median
 from reports.statistics.interval import mean_estimate
 from reports.statistics.limits import ACCURACY
-from reports.statistics.pairs import compare
+from reports.statistics.pairs import compare_pairs
 
 
 def tables(records):
@@ -56,7 +56,7 @@ def test_comparisons_are_paired_and_corrected_within_the_column(found, store):
     column = {name: row.against_finetune for name, row in rows(table).items()}
     assert {name for name, c in column.items() if c} == {"ewc", "wpl", "freeze"}
     for name in ("ewc", "wpl", "freeze"):
-        expected = compare(values[name], values["finetune"])
+        expected = compare_pairs(values[name], values["finetune"])
         assert replace(column[name], p_holm=None) == expected
         assert column[name].p <= column[name].p_holm <= min(1, 3 * column[name].p)
     worst = max(("ewc", "wpl", "freeze"), key=lambda name: column[name].p)

@@ -15,8 +15,8 @@ from rich_store import LONG
 
 from reports.analysis.cross_fitting import choose
 from reports.analysis.ranking import ranking
+from reports.figures.labels import wrapped
 from reports.figures.ranking import critical_difference_plot
-from reports.figures.style import wrapped
 from reports.runs.cells import group
 from reports.statistics.interval import FEWEST_SEEDS
 
@@ -36,7 +36,7 @@ def test_all_is_inside_and_legible(figures):
     assert problems == {}
     kinds = {re.sub(r"(scenario|ranking)-\d+-", "", name) for name in figures}
     assert kinds == {
-        *("means", "plane", "sensitivity", "curves", "matrices"),
+        *("means", "plane", "sweep", "curves", "matrices"),
         *(f"inside-{probe}" for probe in ("distance", "importance", "similarity", "refit")),
     }
 
@@ -90,7 +90,8 @@ def test_planes_show_every_point_with_its_intervals_or_seeds(figures, rich):
                   and list(line.get_xdata()) == [0, 1]]  # fmt: skip
         assert levels == pytest.approx(list(100 * frame[frame[x].isna()][y].dropna()))
         strategies = {label.split(", strength")[0] for label in placed["variant"]}
-        assert len(ax.get_legend().get_texts()) == len(strategies) + len(levels)
+        (legend,) = figure.legends
+        assert len(legend.get_texts()) == len(strategies) + len(levels)
     assert {("intervals", True), ("seeds", True)} <= set(shown)
 
 
@@ -112,8 +113,8 @@ def test_strengths_stand_at_their_points_inside_the_plane(figures):
             assert ax.bbox.padded(1).containsy(box.y0) and ax.bbox.padded(1).containsy(box.y1)
 
 
-def test_sensitivities_show_every_score_with_its_interval_or_seeds(figures):
-    for plot, figure in each(figures, "sensitivity"):
+def test_sweeps_show_every_score_with_its_interval_or_seeds(figures):
+    for plot, figure in each(figures, "sweep"):
         panels = {ax.get_title(loc="left"): ax for ax in figure.axes if ax.axison}
         assert set(panels) == {wrapped(name, 30) for name in plot.data["strategy"].unique()}
         for strategy, frame in plot.data.groupby("strategy"):

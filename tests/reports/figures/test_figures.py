@@ -6,11 +6,14 @@ import matplotlib as mpl
 import pytest
 
 from reports.analysis.frontier import frontiers
-from reports.figures.curves import curves_plot, rows_of
+from reports.figures.labels import lines_of, wrapped
 from reports.figures.matrices import heatmaps_plot
+from reports.figures.overlap import layers, nested
 from reports.figures.panels import average, panels
-from reports.figures.plane import plane_plot
-from reports.figures.style import layers, lines_of, nested, styles, wrapped
+from reports.figures.plane import Plane, plane_plot
+from reports.figures.rows import rows_of
+from reports.figures.strategy_curves import strategy_curves_plot
+from reports.figures.style import styles
 from reports.formats.svg import svg_element
 from reports.runs.cells import group
 from reports.runs.frames import curves_frame
@@ -24,14 +27,20 @@ def cells(store):
 
 
 def look(cells):
-    return styles([cell.variant for cell in cells])
+    return styles(cells)
 
 
 def draw(cells, name="f"):
     plots = (
-        curves_plot(cells, look(cells), f"{name}-curves"),
+        strategy_curves_plot(cells, look(cells), f"{name}-curves"),
         heatmaps_plot(cells, f"{name}-heatmaps"),
-        plane_plot(frontiers(cells), look(cells), f"{name}-plane"),
+        plane_plot(
+            [Plane("", frontiers(cells))],
+            look(cells),
+            f"{name}-plane",
+            axes=("x", "y"),
+            labelled=True,
+        ),
     )
     return tuple(plot and svg_element(plot) for plot in plots)
 
@@ -72,8 +81,7 @@ def test_every_strength_is_labelled_and_every_strategy_is_named(drawn):
     curves, heatmaps, plane = map(words, drawn)
     assert [plane.count(text) for text in ("1e2", "1e4", "1e6")] == [2, 2, 2]
     assert {"finetune", "freeze", "independent", "joint"} <= set(plane)
-    for name in ("ewc", "wpl"):
-        assert any(text.startswith(f"{name} (fills ") for text in plane)
+    assert {"ewc", "wpl"} <= set(plane)
     assert {"model 0, first 50 steps", "model 0 while model 1 trains", "model 1"} <= set(curves)
     assert "joint" not in curves
     assert "wpl, strength 1e4" in heatmaps

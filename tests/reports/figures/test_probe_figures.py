@@ -93,7 +93,7 @@ def cells(record):
 
 
 def look(cells):
-    return styles([cell.variant for cell in cells])
+    return styles(cells)
 
 
 def test_frames_are_tidy_and_complete(cells):

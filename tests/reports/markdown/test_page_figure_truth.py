@@ -6,13 +6,14 @@ from pathlib import PurePosixPath
 import numpy as np
 import pytest
 from figure_checks import check, laid_out, marks, ordered
+from matplotlib.collections import LineCollection
 from rich_store import LONG, PULLED
 
 from benchmark.spec import Spec
 from reports.analysis.quantities import quantity_named
 from reports.analysis.variants import Catalog
 from reports.figures.growth import PANELS
-from reports.figures.looks import Looks
+from reports.figures.style import Styles
 from reports.markdown.album import Album
 from reports.markdown.illustrated import IllustratedStudy
 from reports.runs.cells import group
@@ -66,9 +67,15 @@ def test_all_is_inside_and_legible(figures):
 
 
 def lines_in(ax):
-    """The lines of variants: of several points, across no axes."""
-    drawn = [line for line in ax.lines if line.get_linestyle() != "None"]
-    return [x for x in drawn if len(x.get_xdata()) > 1 and x.get_transform() == ax.transData]
+    """The curves of variants, (n, 2) each."""
+    (drawn,) = (c for c in ax.collections if isinstance(c, LineCollection))
+    return [np.asarray(line) for line in drawn.get_segments()]
+
+
+def joined(ax):
+    """The means of variants that a line joins; no levels, and no points read off elsewhere."""
+    lines = [line for line in ax.lines if line.get_linestyle() != "None"]
+    return [line for line in lines if line.get_marker() not in {"", "None"}]
 
 
 @pytest.mark.parametrize(("name", "first"), [("curves", 10), ("narrow", None)])
@@ -88,7 +95,7 @@ def test_curves_show_both_models_to_the_last_step(figures, name, first):
         assert len(drawn) >= means.index.get_level_values(0).nunique()
         last = part["step"].max()
         for line in drawn:
-            x, y = line.get_xydata().T
+            x, y = line.T
             assert (x[0], x[-1]) == (0, last)
             assert any(
                 list(y) == pytest.approx([means[label, step] for step in x])
@@ -113,8 +120,8 @@ def test_thinned_curves_keep_both_ends(study, fabricated):
     plot = paper._album.plots[-1]
     for ax in laid_out(plot).axes:
         (line,) = lines_in(ax)
-        x = line.get_xdata()
-        assert (x[0], x[-1]) == (0, 1003) and 50 < len(x) < 110
+        x = line[:, 0]
+        assert (x[0], x[-1]) == (0, 1003) and 50 < len(x) <= 240
 
 
 @pytest.mark.parametrize("name", ["lines", "ranges", "series"])
@@ -124,10 +131,11 @@ def test_lines_show_every_mean_at_its_place(figures, name):
         figure.axes, plot.data.groupby("quantity", sort=False), strict=True
     ):
         known = frame.dropna(subset=["mean"])
-        assert len(ax.containers) == known["line"].nunique()
+        drawn = joined(ax)
+        assert len(drawn) == known["line"].nunique()
         scale = quantity_named(quantity).scale
-        for bars, (_, own) in zip(ax.containers, known.groupby("line", sort=False), strict=True):
-            assert bars.lines[0].get_xydata() == pytest.approx(
+        for line, (_, own) in zip(drawn, known.groupby("line", sort=False), strict=True):
+            assert line.get_xydata() == pytest.approx(
                 np.column_stack([own["x"], scale * own["mean"]])
             )
         low, high = ax.get_xlim()
@@ -150,7 +158,7 @@ def test_ticks_are_places_that_were_measured(figures):
 @pytest.mark.parametrize("name", ["frontier", "lost"])
 def test_frontiers_show_every_point(figures, name):
     plot, figure = figures[name]
-    expected = 100 * plot.data[["second", "first"]].dropna()
+    expected = 100 * plot.data[["learning_accuracy", "stability"]].dropna()
     assert marks(figure.axes[0]) == pytest.approx(ordered(expected))
 
 
@@ -179,6 +187,6 @@ def test_lines_of_a_figure_look_different(rich):
             **run.spec.strategy.data, "name": f"copy{copy}"}}))
             for cell in shown.values() for run in cell.done]  # fmt: skip
         shown |= {f"copy{copy}@chosen": group(runs)[0]}
-    looks = Looks(["wpl", "finetune"]).of(shown)
+    looks = Styles(["wpl", "finetune"]).of(shown)
     assert len({(look.color, look.linestyle) for look in looks.values()}) == len(shown)
     assert looks["wpl@1"].linestyle == looks["wpl@1000"].linestyle == "-"

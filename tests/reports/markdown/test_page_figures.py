@@ -9,10 +9,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from benchmark.errors import UserError
+from reports.analysis.instability import last_is_unstable
 from reports.figures.growth import growth_frame
-from reports.figures.looks import Looks, series_looks
 from reports.figures.plot import Plot
-from reports.figures.regimes import is_unstable
+from reports.figures.style import Styles, series_styles
 from reports.formats.svg import small_svg, svg_element
 from reports.markdown.album import Album
 from reports.markdown.strengths import chosen_strengths
@@ -38,93 +38,6 @@ def series(figure, panel, color):
     """The points of the line of one colour in a panel, (n, 2)."""
     (line,) = (x for x in figure.axes[panel].lines if x.get_color() == color and len(x.get_xdata()))
     return np.array(line.get_xydata(), dtype=float)
-
-
-def test_curves_are_means_over_seeds(study, runs):
-    paper = study(runs)
-    paper.curves("c", scenarios=["k3"], variants=["wpl@1e4"], first=50)
-    figure, _ = drawn(paper)
-    own = cells(runs)["wpl", 1e4].done
-    color = Looks(["finetune", "freeze", "wpl", "l2"]).of({"wpl@1e4": cells(runs)["wpl", 1e4]})
-    points = series(figure, 2, color["wpl@1e4"].color)
-    assert list(points[:, 0]) == list(range(51))
-    for step in (0, 1, 17, 50):
-        expected = fmean(run.curves[1]["accuracy"][0][step] for run in own)
-        assert points[step, 1] == pytest.approx(100 * expected)
-    whole = series(figure, 1, color["wpl@1e4"].color)
-    assert whole[-1] == pytest.approx([500, 100 * fmean(r.accuracy_matrix[1][1] for r in own)])
-    assert list(whole[:4, 0]) == [0, 1, 2, 7]  # nobody can tell steps 3 to 6 apart
-
-
-def test_as_many_panels_as_asked_for(study, runs):
-    paper = study(runs)
-    paper.curves("a", variants=["finetune"])
-    paper.curves("b", variants=["finetune"], first=20)
-    assert [len(plot.draw().axes) for plot in paper._album.plots] == [4, 6]
-
-
-def test_a_variant_and_the_chosen_one_may_be_the_same_runs(study, runs):
-    paper = study(runs)
-    paper.curves("a", scenarios=["k3"], variants=["l2@chosen", "l2@1e4"])
-    frame = paper._album.plots[-1].data
-    one = [frame["trained"] == 1, frame["model"] == 0, frame["step"] == 50, frame["seed"] == 0]
-    assert np.logical_and.reduce(one).sum() == 1
-
-
-GIVEN = {"model": 0, "variant": "finetune", "steps": [0, 500], "accuracy": [92, 60]}
-
-
-def test_curves_read_off_elsewhere_have_the_colour_of_their_variant(study, runs):
-    paper = study(runs)
-    paper.curves("a", scenarios=["k3"], variants=["finetune"], reference={"k3": {"plain": GIVEN}})
-    figure, _ = drawn(paper)
-    (points,) = (line for line in figure.axes[0].lines if line.get_linestyle() == "None")
-    assert points.get_xydata().tolist() == [[0, 92], [500, 60]]
-    assert points.get_markeredgecolor() == "#222222"
-    (legend,) = figure.legends
-    assert "read off the paper’s figure" in [text.get_text() for text in legend.get_texts()]
-    marks = [line for line in legend.get_lines() if line.get_marker() == "o"]
-    assert [mark.get_markeredgecolor() for mark in marks] == ["#222222"]
-
-
-def test_the_first_steps_show_points_only_where_some_were_read_off(study, runs):
-    paper = study(runs)
-    early = {**GIVEN, "steps": [0, 20]}
-    for name, given in (("late", GIVEN), ("early", early)):
-        where = {"reference": {"k3": {"plain": given}}}
-        paper.curves(name, scenarios=["k3"], variants=["finetune"], first=50, **where)
-        figure, _ = drawn(paper)
-        points = [line for line in figure.axes[2].lines if line.get_linestyle() == "None"]
-        assert [line.get_xdata().tolist() for line in points] == (
-            [] if name == "late" else [[0, 20]]
-        )
-
-
-@pytest.mark.parametrize(
-    ("reference", "message"),
-    [
-        ({"k5": {}}, "'k5' is not in the figure; expected one of: k3"),
-        ({"k3": {"x": {**GIVEN, "model": 2}}}, "write 0 for A or 1 for B"),
-        ({"k3": {"x": {**GIVEN, "variant": "fintune"}}}, "did you mean 'finetune'"),
-        ({"k3": {"x": {**GIVEN, "steps": [0]}}}, "1 steps, but 2 accuracies"),
-        ({"k3": {"x": {**GIVEN, "steps": 3}}}, "lists of numbers"),
-        ({"k3": {"x": {**GIVEN, "steps": [0, "a"]}}}, "lists of numbers"),
-        ({"k3": {"x": 3}}, "no mapping"),
-        ({"k3": {"x": {"model": 0}}}, "give model, variant, steps, accuracy"),
-        ({"k3": {"x": {**GIVEN, "colour": "red"}}}, "'colour'"),
-    ],
-)
-def test_references_that_fit_nowhere(study, runs, reference, message):
-    with pytest.raises(UserError, match=message):
-        study(runs).curves("a", scenarios=["k3"], variants=["finetune"], reference=reference)
-
-
-def test_curves_need_two_models_and_curves(study, runs):
-    with pytest.raises(UserError, match="scenarios of two models"):
-        study(runs, "sequence").curves("a", variants=["finetune"])
-    blind = [replace(run, curves=[]) for run in runs]
-    with pytest.raises(UserError, match="no finished run has curves"):
-        study(blind).curves("a", scenarios=["k3"], variants=["finetune"])
 
 
 def test_lines_over_scenarios(study, runs):
@@ -158,7 +71,7 @@ def test_lines_over_settings_of_one_scenario(study, runs):
     paper.lines("l", scenario="k3", series=own, variants=["freeze"], axis="samples")
     figure, plot = drawn(paper)
     assert [ax.get_xscale() for ax in figure.axes] == ["log"] * 2  # they span a factor of 100
-    color = series_looks(list(own))["exact"].color
+    color = series_styles(list(own))["exact"].color
     points = series(figure, 1, color)
     assert points[:, 0].tolist() == [100, 10_000]
     values = [paper.value("k3", variant, "second").mean for variant in ("wpl@1e2", "wpl@1e4")]
@@ -210,8 +123,8 @@ def test_unstable_training_is_hatched_and_said(study, fabricated):
         else run
         for run in [*fabricated("k1", 0.1), *fabricated("k3", 0.3)]
     ]
-    assert is_unstable(cells(runs, "k1")["finetune", None])
-    assert not is_unstable(cells(runs, "k3")["finetune", None])
+    assert last_is_unstable(cells(runs, "k1")["finetune", None])
+    assert not last_is_unstable(cells(runs, "k3")["finetune", None])
     paper = study(runs)
     paper.map("m", ["r"], ["k1", "k3", "none"], {("r", "k1"): "k1", ("r", "k3"): "k3"}, "finetune")
     figure, plot = drawn(paper)
@@ -247,13 +160,17 @@ def test_frontiers_go_through_all_strengths_and_name_what_failed(study, runs):
     frame = plot.data.set_index("variant")
     assert set(frame.index) == {
         "finetune", "freeze", *(f"wpl, strength {s}" for s in ("1e2", "1e4", "1e6")),
-        *(f"wpl_gradient, strength {s}" for s in ("1e2", "1e4")),
+        *(f"wpl_gradient, strength {s}" for s in ("1e2", "1e4", "1e6")),
     }  # fmt: skip
     value = paper.value("k3", "wpl@1e4", "first_after")
-    assert 100 * frame.loc["wpl, strength 1e4", "first"] == pytest.approx(value.mean)
-    assert "k3: wpl_gradient at 1e6 (4 of 4)" in plot.caption
-    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    assert 100 * frame.loc["wpl, strength 1e4", "stability"] == pytest.approx(value.mean)
+    assert frame.loc["wpl_gradient, strength 1e6", "diverged"] == 4
+    margin = figure.axes[1]
+    crosses = [line for line in margin.lines if line.get_marker() == "x"]
     assert len(crosses) == 1
+    assert {"wpl_gradient", "4"} == {text.get_text() for text in margin.texts}
+    assert [text.get_text() for text in margin.get_xticklabels()] == ["1e6"]
+    assert "A cross marks a strength that lost seeds" in plot.caption
     looks = {line.get_linestyle() for line in figure.axes[0].lines if len(line.get_xdata()) == 2}
     assert "--" in looks  # the gradient's
 
@@ -330,7 +247,7 @@ KINDS = ["finetune", "freeze", "wpl", "l2", "ewc", "si"]
 
 def test_a_kind_keeps_its_colour_in_every_figure(runs):
     own = cells(runs)
-    looks = Looks(KINDS)
+    looks = Styles(KINDS)
     one = looks.of({"wpl@1e4": own["wpl", 1e4]})
     two = looks.of({"l2@1e4": own["l2", 1e4], "wpl@chosen": own["wpl", 1e6]})
     gradient = looks.of({"wpl_gradient@1e2": own["wpl_gradient", 1e2]})
@@ -338,13 +255,13 @@ def test_a_kind_keeps_its_colour_in_every_figure(runs):
     assert gradient["wpl_gradient@1e2"].color == one["wpl@1e4"].color
     assert gradient["wpl_gradient@1e2"].linestyle != one["wpl@1e4"].linestyle
     assert two["l2@1e4"].color != one["wpl@1e4"].color
-    assert Looks(KINDS[::-1]).of({"wpl@1e4": own["wpl", 1e4]}) == one
+    assert Styles(KINDS[::-1]).of({"wpl@1e4": own["wpl", 1e4]}) == one
 
 
 def test_strengths_of_one_kind_are_shades(runs):
     own = cells(runs)
     shown = {f"wpl@{s}": own["wpl", s] for s in (1e2, 1e4, 1e6)}
-    colors = [look.color for look in Looks(KINDS).of(shown).values()]
+    colors = [look.color for look in Styles(KINDS).of(shown).values()]
     light = [sum(int(color[place : place + 2], 16) for place in (1, 3, 5)) for color in colors]
     assert light == sorted(light, reverse=True) and len(set(light)) == 3
 

@@ -13,11 +13,12 @@ import numpy as np
 from scipy import stats
 
 from reports.analysis.changes import Verdict, _judged
+from reports.analysis.frontier import hypervolume, hypervolume_over_seeds
 from reports.statistics.bootstrap import iqm_and_median
 from reports.statistics.limits import CHANGE
-from reports.statistics.pairs import compare
+from reports.statistics.pairs import compare_pairs
 from reports.statistics.ranks import rank
-from reports.statistics.two_samples import difference
+from reports.statistics.two_samples import compare_samples
 
 RUNS = 20_000
 DRAWN = 999  # ways to flip signs or to deal out runs, where there are too many
@@ -160,7 +161,7 @@ def groups():
     """False alarms of the permutation test of two groups, and of Welch's."""
     rng = np.random.default_rng(4)
     rows = {}
-    sizes = ((2, 2), (3, 3), (4, 4), (5, 5), (10, 10), (5, 10), (10, 5))
+    sizes = ((3, 3), (4, 4), (5, 5), (10, 10), (20, 20), (5, 10), (10, 5))
     for name, draw, wider in (
         ("normal", rng.standard_normal, 1),
         ("log-normal", lambda shape: np.exp(rng.normal(0, 0.5, shape)) - np.exp(0.125), 1),
@@ -192,6 +193,22 @@ def groups():
     table(["law (ours, Welch)", *(f"{a}, {b}" for a, b in sizes)], rows)
 
 
+def hypervolumes():
+    """Coverage of the hypervolume's interval: three strengths between both ends, normal noise."""
+    rng = np.random.default_rng(7)
+    truth = np.array([[0.94, 0.8], [0.92, 0.87], [0.88, 0.92], [0.95, 0.7], [0.84, 0.95]])
+    expected = hypervolume(truth[:3, 0], truth[:3, 1], truth[3], truth[4])
+    rows = {}
+    for deviation in (0.01, 0.02, 0.04):
+        for n in (4, 5, 10, 20):
+            common = rng.normal(0, deviation, (2000, n, 1, 2))
+            noise = rng.normal(0, deviation, (2000, n, 5, 2))
+            found = [hypervolume_over_seeds(one) for one in truth + (common + noise) / np.sqrt(2)]
+            covered = np.mean([one.low <= expected <= one.high for one in found])
+            rows.setdefault(f"deviation {deviation}", []).append(f"{100 * covered:.0f}")
+    table(["noise of a seed", *(f"n={n}" for n in (4, 5, 10, 20))], rows)
+
+
 def example():
     """-1, -1 and +20 points in three scenarios."""
     for seeds in (5, 6, 10, 20):
@@ -201,7 +218,7 @@ def example():
             {str(k): dict(enumerate(row)) for k, row in enumerate(side)}
             for side in (moved, 0 * moved)
         )
-        found = compare(ours, theirs, CHANGE)
+        found = compare_pairs(ours, theirs, CHANGE)
         print(
             f"{seeds} seeds: {100 * found.difference.value:+.1f} points "
             f"[{100 * found.difference.low:.1f}, {100 * found.difference.high:.1f}], "
@@ -220,7 +237,7 @@ def stores():
             for _ in range(times):
                 a, b = np.round(rng.normal(0.8, 0.02, (2, 10, n)) * 250) / 250
                 raw = [
-                    ("", "", "stability", difference(
+                    ("", "", "stability", compare_samples(
                         dict(enumerate(one)), dict(enumerate(other, first)), CHANGE))
                     for one, other in zip(a, b, strict=True)
                 ]  # fmt: skip
@@ -277,7 +294,17 @@ def table(titles, rows):
 
 
 if __name__ == "__main__":
-    every = (intervals, order_statistics, scenarios, pairs, groups, example, stores, ranks)
+    every = (
+        intervals,
+        order_statistics,
+        scenarios,
+        pairs,
+        groups,
+        hypervolumes,
+        example,
+        stores,
+        ranks,
+    )
     for simulate in every:
         if len(sys.argv) < 2 or simulate.__name__ in sys.argv[1:]:
             print(simulate.__doc__)

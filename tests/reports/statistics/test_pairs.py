@@ -8,7 +8,7 @@ from reports.statistics.effects import effect_size, rank_biserial
 from reports.statistics.holm import holm, holm_of
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import CHANGE
-from reports.statistics.pairs import DRAWN, EXACT, compare
+from reports.statistics.pairs import DRAWN, EXACT, compare_pairs
 from reports.statistics.permutation import EXACT_SEEDS, smallest_p
 
 RNG = np.random.default_rng(4)
@@ -34,7 +34,7 @@ def test_few_seeds_take_scipys_exact_permutation_test():
     expected = stats.permutation_test(
         (differences,), np.mean, permutation_type="samples", n_resamples=np.inf
     )
-    found = compare(*shifted(differences))
+    found = compare_pairs(*shifted(differences))
     assert found.test == EXACT
     assert found.p == pytest.approx(expected.pvalue, abs=1e-12)
 
@@ -46,7 +46,7 @@ def test_signs_are_flipped_of_whole_seeds_and_scenarios_count_alike():
     for signs in product((1, -1), repeat=5):
         flipped = [np.mean([signs[s] * d for s, d in own.items()]) for own in (first, second)]
         extreme += abs(np.mean(flipped)) >= abs(mean) - 1e-12
-    found = compare({"a": first, "b": second}, {"a": dict.fromkeys(range(5), 0.0)} | {
+    found = compare_pairs({"a": first, "b": second}, {"a": dict.fromkeys(range(5), 0.0)} | {
         "b": dict.fromkeys(range(5), 0.0)})  # fmt: skip
     assert found.p == pytest.approx(extreme / 2**5)
     assert (found.seeds, found.difference.n) == (5, 7)
@@ -57,7 +57,7 @@ def test_the_difference_that_is_shown_is_the_one_that_is_tested(seeds):
     """-1, -1 and +20 points in three scenarios: +6 points, which every seed shows."""
     noise = 0.005 * np.random.default_rng(0).random((3, seeds))
     ours = runs(*(noise + np.array([[-0.01], [-0.01], [0.2]])))
-    found = compare(ours, runs(*np.zeros((3, seeds))), CHANGE)
+    found = compare_pairs(ours, runs(*np.zeros((3, seeds))), CHANGE)
     assert found.difference.value == pytest.approx(0.0625, abs=0.002)
     assert found.p == pytest.approx(smallest_p(seeds), abs=5e-5)
     assert found.test == (EXACT if seeds <= EXACT_SEEDS else DRAWN)
@@ -69,16 +69,21 @@ def test_false_alarms_do_not_grow_with_scenarios_that_share_their_seeds():
     found = []
     for _ in range(400):
         common, own = rng.standard_t(3, (2, 3, 8))
-        found.append(compare(runs(*(0.9 * common[:1] + 0.4 * own)), runs(*np.zeros((3, 8)))).p)
+        found.append(
+            compare_pairs(runs(*(0.9 * common[:1] + 0.4 * own)), runs(*np.zeros((3, 8)))).p
+        )
     assert 0.02 <= np.mean(np.array(found) <= 0.05) <= 0.075
 
 
 def test_equal_effects_in_many_scenarios_are_no_more_seeds():
     differences = [0.1, 0.2, 0.15]
-    one, ten = compare(*shifted_in(1, differences)), compare(*shifted_in(10, differences))
+    one, ten = (
+        compare_pairs(*shifted_in(1, differences)),
+        compare_pairs(*shifted_in(10, differences)),
+    )
     assert ten.p == one.p == smallest_p(3)
     assert ten.smallest_p == one.smallest_p
-    five = [compare(*shifted_in(k, [0.1, 0.2, 0.15, -0.1, 0.3])).improvement for k in (1, 10)]
+    five = [compare_pairs(*shifted_in(k, [0.1, 0.2, 0.15, -0.1, 0.3])).improvement for k in (1, 10)]
     assert (five[0].low, five[0].high) == (five[1].low, five[1].high)
 
 
@@ -87,7 +92,7 @@ def test_difference_is_the_stratified_mean_with_its_interval():
         runs([0.9, 0.8, 0.85, 0.9], [0.5, 0.7, 0.6, 0.6]),
         runs([0.8, 0.75, 0.7, 0.7], [0.6, 0.6, 0.6, 0.5]),
     )
-    found = compare(ours, theirs)
+    found = compare_pairs(ours, theirs)
     assert found.difference.value == pytest.approx((0.125 + 0.025) / 2)
     moved = {"s0": [0.1, 0.05, 0.15, 0.2], "s1": [-0.1, 0.1, 0.0, 0.1]}
     expected = mean_estimate({name: dict(enumerate(values)) for name, values in moved.items()})
@@ -98,15 +103,15 @@ def test_difference_is_the_stratified_mean_with_its_interval():
 def test_only_pairs_with_both_values_count_in_any_order():
     ours = {"s": {3: 0.9, 1: 0.8, 2: None, 0: 0.7, 7: 0.1}}
     theirs = {"s": {0: 0.6, 1: 0.75, 2: 0.5, 3: 0.7}}
-    found = compare(ours, theirs)
+    found = compare_pairs(ours, theirs)
     assert found.difference.n == 3
     assert found.difference.value == pytest.approx((0.2 + 0.05 + 0.1) / 3)
-    assert found == compare({"s": dict(sorted(ours["s"].items()))}, theirs)
+    assert found == compare_pairs({"s": dict(sorted(ours["s"].items()))}, theirs)
 
 
 def test_turned_round():
     ours, theirs = shifted(RNG.normal(0.5, 1, 6))
-    there, back = compare(ours, theirs), compare(theirs, ours)
+    there, back = compare_pairs(ours, theirs), compare_pairs(theirs, ours)
     assert back.p == pytest.approx(there.p)
     assert back.effect == pytest.approx(-there.effect)
     assert back.rank_biserial == pytest.approx(-there.rank_biserial)
@@ -117,7 +122,7 @@ def test_turned_round():
 
 @pytest.mark.parametrize("n", [5, 20])
 def test_equal_variants_do_not_differ(n):
-    found = compare(*shifted(np.zeros(n)))
+    found = compare_pairs(*shifted(np.zeros(n)))
     assert (found.p, found.effect, found.rank_biserial) == (1.0, 0.0, 0.0)
     assert (found.difference.low, found.difference.high) == (0.0, 0.0)
     assert found.improvement.value == 0.5
@@ -133,7 +138,7 @@ def test_equal_variants_do_not_differ(n):
     ],
 )
 def test_no_test_without_pairs_in_every_scenario(ours, theirs, n):
-    found = compare(ours, theirs)
+    found = compare_pairs(ours, theirs)
     assert (found.test, found.p, found.effect) == (None, None, None)
     assert found.difference.n == n
 
@@ -182,12 +187,12 @@ def test_rank_biserial_by_hand():
 
 
 def test_improvement_by_hand():
-    found = compare(*shifted(np.array([0.1, 0.2, 0.0, -0.1, 0.3]))).improvement
+    found = compare_pairs(*shifted(np.array([0.1, 0.2, 0.0, -0.1, 0.3]))).improvement
     assert found.value == pytest.approx(3.5 / 5)
     # Wilson by its quadratic: |share - p| = z sqrt(p (1 - p) / n) at both ends.
     for end in (found.low, found.high):
         assert abs(0.7 - end) == pytest.approx(1.959964 * np.sqrt(end * (1 - end) / 5), rel=1e-5)
-    sure = compare(*shifted(np.full(5, 0.1))).improvement
+    sure = compare_pairs(*shifted(np.full(5, 0.1))).improvement
     assert sure == Estimate(1.0, pytest.approx(0.5655, abs=1e-4), 1.0, 5)
     by_scipy = stats.binomtest(5, 5).proportion_ci(method="wilson")
     assert sure.low == pytest.approx(by_scipy.low)

@@ -297,8 +297,8 @@ def test_two_stores_are_compared_by_the_ratio(record):
         if change.variant.startswith("wpl")
     )
     plain = sum(p for p, _ in before)
-    assert found.difference.a == pytest.approx(1 - sum(o for _, o in before) / plain)
-    assert found.difference.b == pytest.approx(1 - sum(o for _, o in after) / plain)
+    assert found.comparison.a == pytest.approx(1 - sum(o for _, o in before) / plain)
+    assert found.comparison.b == pytest.approx(1 - sum(o for _, o in after) / plain)
     little = [runs(record, [(p / 100, o) for p, o in side]) for side in (before, after)]
     assert not compare_stores(*little, ["forgetting_reduction"]).changes
 

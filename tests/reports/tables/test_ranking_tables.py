@@ -7,11 +7,12 @@ import pytest
 from reports.analysis.cross_fitting import choose
 from reports.analysis.frontier import frontiers
 from reports.analysis.ranking import ranking
-from reports.figures.plane import plane_plot
+from reports.figures.plane import Plane, plane_plot
 from reports.figures.ranking import critical_difference_plot, ranking_plot
-from reports.figures.strengths import sensitivity_plot
 from reports.figures.style import styles
+from reports.figures.sweep import sweep_plot
 from reports.formats.svg import svg_element
+from reports.html.sections import sections
 from reports.runs.cells import by_scenario, group
 from reports.tables.cost import cost_table
 from reports.tables.forgetting import forgetting_table
@@ -28,7 +29,7 @@ def cells(store):
 
 @pytest.fixture(scope="module")
 def look(cells):
-    return styles(sorted({cell.variant for cell in cells}, key=lambda v: v.order))
+    return styles(cells)
 
 
 @pytest.fixture(scope="module")
@@ -157,20 +158,22 @@ def test_the_choice_is_shown_with_its_neighbours(choices):
 def test_without_strengths_nothing_is_chosen(record, look):
     choices = choose(group([record([[0.9, 0.1], [0.5, 0.9]])]))
     assert choice_table(choices, "c") is None
-    assert sensitivity_plot(choices, look, "s") is None
+    assert sweep_plot(choices, look, "s") is None
 
 
-def test_the_sensitivity_has_a_panel_a_strategy(choices, look):
-    plot = sensitivity_plot([c for c in choices if c.scenario == "same data"], look, "s")
+def test_the_sweep_has_a_panel_a_strategy(choices, look):
+    plot = sweep_plot([c for c in choices if c.scenario == "same data"], look, "s")
     text = words(plot)
     for word in ("ewc", "wpl", "1e2", "1e6", "validation", "test, new models"):
         assert word in text
     assert set(plot.data["strategy"]) == {"ewc", "wpl"}
 
 
-def test_the_plane_shows_hypervolumes_and_marks_what_is_dominated(cells, look):
-    found = frontiers(by_scenario(cells)["same data"])
-    plot = plane_plot(found, look, "p")
+def test_the_plane_shows_hypervolumes_and_marks_what_is_dominated(cells):
+    own = by_scenario(cells)["same data"]
+    found = frontiers(own)
+    parts = [part for section in sections(own) for part in section.parts]
+    (plot,) = (part for part in parts if getattr(part, "name", "") == "scenario-1-plane")
     text = words(plot)
     for frontier in found.frontiers:
         assert f"{frontier.strategy} (fills " in text
@@ -218,14 +221,14 @@ def test_few_seeds_are_points_in_place_of_intervals(store, seeds):
     """A figure shows no interval that the tables do not have, and no seed that they hide."""
     own = [r for r in store if r.seed < seeds and r.scenario == "rotated" and r.status == "done"]
     cells = group(own)
-    look = styles(sorted({cell.variant for cell in cells}, key=lambda v: v.order))
+    look = styles(cells)
     standings = ranking(choose(cells))
     (panel, *_) = ranking_plot(standings, look, "r").draw().axes
     stability = [100 * value for row in standings[0].rows for value in row.mean.seeds]
     assert dots(panel) == (pytest.approx(sorted(stability)) if seeds < 4 else [])
     placed = frontiers(cells)
     points = [*placed.ends, *(p for f in placed.frontiers for p in f.points)]
-    ax = plane_plot(placed, look, "p").draw().axes[0]
+    ax = plane_plot([Plane("", placed)], look, "p", axes=("x", "y")).draw().axes[0]
     shown = [100 * x for p in points if p.y.seeds and p.x.seeds for x in p.x.seeds]
     assert dots(ax) == (pytest.approx(sorted(shown)) if seeds < 4 else [])
     entry = ranking_table(standings[0], "t").entries(ranking_table(standings[0], "t").rows[0])[1][1]

@@ -1,4 +1,4 @@
-"""How much hangs on the strength: the choice and its neighbours."""
+"""Scores over the strengths of each strategy: how much hangs on the choice."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
-from matplotlib.transforms import ScaledTranslation
 
 from reports.analysis.breakdown import Breakdown, breakdowns
 from reports.analysis.choice import CROSSED, RULE, Choice, Tried, stands_for
 from reports.figures.breakdown_marks import MARKED, mark_loss
+from reports.figures.canvas import Margins, canvas
 from reports.figures.captions import ALONE
+from reports.figures.intervals import draw_intervals
+from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
-from reports.figures.style import INK, Style, lines_of, wrapped
+from reports.figures.settings import INK
+from reports.figures.style import Style
 from reports.runs.cells import Variant
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import limits_of
@@ -38,14 +40,14 @@ _ASIDE = 3.0  # points between scores of one strength, whose intervals would hid
 _NAME = 30  # letters of a strategy's name over its panel, in a line
 
 
-def sensitivity_plot(
-    choices: Sequence[Choice], style: Mapping[Variant, Style], name: str
+def sweep_plot(
+    choices: Sequence[Choice], styles: Mapping[Variant, Style], name: str
 ) -> Plot | None:
     """Show scores over strengths, a panel for each strategy that has several.
 
     Args:
         choices: Of one scenario.
-        style: How each variant is drawn.
+        styles: Of each variant.
         name: Unique in the report.
 
     Returns:
@@ -61,18 +63,12 @@ def sensitivity_plot(
     head = 0.15 + 0.15 * lines_of((choice.strategy for choice in swept), _NAME)
 
     def draw() -> Figure:
-        between = 0.45 + head
-        width, height = 0.8 + 2.75 * across + 2.1, 1.4 * rows + between * (rows - 1) + head + 0.45
-        figure = Figure(figsize=(width, height))
-        axes = figure.subplots(
-            rows, across, squeeze=False, sharey=True,
-            gridspec_kw={
-                "left": 0.62 / width, "right": 1 - 2.1 / width, "bottom": 0.45 / height,
-                "top": 1 - head / height, "hspace": between / 1.4, "wspace": 0.1,
-            },
-        ).ravel()  # fmt: skip
+        width = 0.8 + 2.75 * across + 2.1
+        margins = Margins(right=2.1, top=head, bottom=0.45, across=0.26, down=0.45 + head)
+        figure, grid = canvas([1.4] * rows, across, margins=margins, width=width, sharey=True)
+        axes = [ax for row in grid for ax in row]
         for ax, choice in zip(axes, swept, strict=False):
-            _draw_scores(ax, choice, style)
+            _draw_scores(ax, choice, styles)
         if losses:
             _leave_margin(axes[0])
         for ax, choice in zip(axes, swept, strict=False):
@@ -97,7 +93,7 @@ def sensitivity_plot(
     )
 
 
-def sensitivity(choice: Choice) -> pd.DataFrame:
+def sweep_frame(choice: Choice) -> pd.DataFrame:
     """Return how scores depend on the strength: one row a strength and metric.
 
     Columns: strength, metric (``VALIDATION`` or one of ``SHOWN`` that some run has), mean, low,
@@ -141,7 +137,7 @@ def _frame(choice: Choice, losses: Mapping[Variant, Breakdown]) -> pd.DataFrame:
         for variant, loss in losses.items()
         if variant.strategy == choice.strategy
     }
-    frame = sensitivity(choice).assign(strategy=choice.strategy)
+    frame = sweep_frame(choice).assign(strategy=choice.strategy)
     counts = [by_strength.get(strength, (0, 0)) for strength in frame["strength"]]
     return frame.assign(diverged=[a for a, _ in counts], broke_down=[b for _, b in counts])
 
@@ -159,51 +155,23 @@ def _draw_losses(ax: Axes, choice: Choice, losses: Mapping[Variant, Breakdown]) 
             mark_loss(ax, place, 0.05, loss, ax.get_xaxis_transform())
 
 
-def _draw_scores(ax: Axes, choice: Choice, style: Mapping[Variant, Style]) -> None:
+def _draw_scores(ax: Axes, choice: Choice, styles: Mapping[Variant, Style]) -> None:
     variants = [tried.cell.variant for tried in choice.tried]
-    color = style[variants[0]].base
+    color = styles[variants[0]].base
     scores = [
-        (spot, metric, found, 100 * found.value)
+        (spot, metric, found)
         for spot, tried in enumerate(choice.tried)
         for metric, found in _scores(tried)
-        if found.value is not None
     ]
     middle = (len(_LINES) - 1) / 2
     for position, (metric, (label, line, marker)) in enumerate(_LINES.items()):
-        own = [(spot, found, mean) for spot, name, found, mean in scores if name == metric]
-        if not own:
-            continue
+        own = [(spot, found) for spot, name, found in scores if name == metric]
         shade = color if metric == VALIDATION else INK
-        aside = _ASIDE * (position - middle) / 72
-        moved = ax.transData + ScaledTranslation(aside, 0, ax.figure.dpi_scale_trans)
-        means = [(spot, mean) for spot, _, mean in own]
-        ax.plot(
-            *zip(*means, strict=True), color=shade, linestyle=line, marker=marker, markersize=4,
-            label=wrapped(label, 24), linewidth=1.4 if metric == VALIDATION else 1.0,
-            transform=moved,
+        draw_intervals(
+            ax, [spot for spot, _ in own], [found for _, found in own], 100,
+            Style(shade, line, marker, shade), aside=_ASIDE * (position - middle), marker=4,
+            label=wrapped(label, 24),
         )  # fmt: skip
-        bars = [
-            [(spot, 100 * found.low), (spot, 100 * found.high)]
-            for spot, found, _ in own
-            if found.low is not None and found.high is not None
-        ]
-        ax.add_collection(
-            LineCollection(bars, colors=shade, alpha=0.35, linewidths=1.6, transform=moved), False
-        )
-        alone = [
-            (spot, 100 * seed)
-            for spot, found, _ in own
-            if found.low is None
-            for seed in found.seeds
-        ]
-        if alone:
-            ax.plot(
-                *zip(*alone, strict=True), ".", color=shade, alpha=0.5, markersize=4,
-                markeredgewidth=0, transform=moved,
-            )  # fmt: skip
-        # What is moved aside does not count for the limits of the axes.
-        ax.update_datalim([*means, *alone, *(end for bar in bars for end in bar)])
-    ax.autoscale_view()
     counts = [stands_for(choice, tried.cell) for tried in choice.tried]
     for spot, count in enumerate(counts):
         if count:
@@ -212,4 +180,4 @@ def _draw_scores(ax: Axes, choice: Choice, style: Mapping[Variant, Style]) -> No
     ax.set_xticks(range(len(variants)), [strength_text(v.strength or 0.0) for v in variants])
     ax.set_title(wrapped(choice.strategy, _NAME), loc="left")
     ax.set_xlabel("strength")
-    ax.grid(axis="y", color="black", alpha=0.1, linewidth=0.6)
+    ax.grid(visible=False, axis="x")

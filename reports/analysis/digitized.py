@@ -9,11 +9,11 @@ from typing import TypeGuard
 from benchmark.errors import UserError, nearest
 
 Given = Mapping[str, Mapping[str, object]]
-"""Those of one scenario by any label, each with the attributes of a ``Reference``."""
+"""Those of one scenario by any label, each with the attributes of a ``DigitizedCurve``."""
 
 
 @dataclass(frozen=True)
-class Reference:
+class DigitizedCurve:
     """A curve that was read off another's figure.
 
     Attributes:
@@ -31,7 +31,7 @@ class Reference:
     @classmethod
     def read(
         cls, place: str, given: Mapping[str, object], variants: Sequence[str] | None = None
-    ) -> Reference:
+    ) -> DigitizedCurve:
         """Check a reference as a page gives it.
 
         Args:
@@ -69,13 +69,13 @@ def _are_numbers(given: object) -> TypeGuard[list[float]]:
     return isinstance(given, list) and all(isinstance(one, int | float) for one in given)
 
 
-def references(
+def digitized_curves(
     scenario: str, given: Given, variants: Sequence[str] | None = None
-) -> list[Reference]:
-    """Check the curves that a page gives for a scenario, see ``Reference.read``."""
+) -> list[DigitizedCurve]:
+    """Check the curves that a page gives for a scenario, see ``DigitizedCurve.read``."""
     if not isinstance(given, Mapping):
         raise UserError(f"reference of {scenario!r}: give its curves by a label each")
     return [
-        Reference.read(f"reference of {scenario!r}, {key!r}", one, variants)
+        DigitizedCurve.read(f"reference of {scenario!r}, {key!r}", one, variants)
         for key, one in given.items()
     ]

@@ -1,0 +1,89 @@
+"""What the report is made of: sections, groups of parts, and words beside tables and figures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from reports.figures.plot import Plot
+from reports.tables.table import Column, Table
+
+
+@dataclass(frozen=True)
+class Words:
+    """Prose.
+
+    Attributes:
+        paragraph: What is said, nothing where the list says it all.
+        items: A list that follows.
+    """
+
+    paragraph: str
+    items: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Names and what they are.
+
+    Attributes:
+        pairs: Each a name and its value, in words.
+    """
+
+    pairs: Sequence[tuple[str, str]]
+
+
+Part = Words | Facts | Table | Plot
+
+
+@dataclass(frozen=True)
+class Group:
+    """Parts of a section under one heading.
+
+    Attributes:
+        title: The heading: a scenario, mostly.
+        parts: What stands there.
+    """
+
+    title: str
+    parts: Sequence[Part]
+
+
+@dataclass(frozen=True)
+class Section:
+    """One question and its answers.
+
+    Attributes:
+        name: Unique in the report; letters, digits and hyphens.
+        question: The heading.
+        topic: The same in a word or two, for the contents.
+        intro: How to read what follows.
+        groups: The answers.
+    """
+
+    name: str
+    question: str
+    topic: str
+    intro: str
+    groups: Sequence[Group]
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns of its tables that need words, each once."""
+        tables = (part for part in self.parts if isinstance(part, Table))
+        found = {(c.title, c.meaning): c for table in tables for c in table.columns}
+        return [column for column in found.values() if column.meaning]
+
+    @property
+    def parts(self) -> Iterator[Part]:
+        """All its parts, in their order."""
+        for group in self.groups:
+            yield from group.parts
+
+    @property
+    def titled_parts(self) -> Iterator[Table | Plot]:
+        """Its tables and figures as they are exported: each title names its group, too."""
+        for group in self.groups:
+            for part in group.parts:
+                if isinstance(part, Table | Plot):
+                    yield replace(part, title=f"{part.title}: {group.title}")
