@@ -11,6 +11,7 @@ from pathlib import Path
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.properties import (
     importance,
+    optimizers,
     optimum,
     parameters,
     state,
@@ -28,6 +29,7 @@ from benchmark.kit.property import (
 
 PROPERTIES: tuple[Property, ...] = (
     *strength.PROPERTIES,
+    *optimizers.PROPERTIES,
     *optimum.PROPERTIES,
     *parameters.PROPERTIES,
     *importance.PROPERTIES,

@@ -18,7 +18,6 @@ from programs import (
     Tape,
     assert_close,
     distance,
-    in_memory_streams,
     make_bank,
     make_data,
     make_ordinary,
@@ -30,7 +29,6 @@ from programs import (
 from torch import nn
 
 from benchmark.cost import state_bytes
-from benchmark.evaluation import AccuracyMeter, evaluate
 from strategies import WPLSchur
 
 DAMPING = 0.03
@@ -304,29 +302,6 @@ def test_a_copied_plugin_goes_on_as_the_original(application, at):
     whole = train(make_bank(), [plugin], epochs=3)
     plugin = WPLSchur(strength=20.0, application=application)
     assert same(whole, train(make_bank(), [plugin, Swap()], epochs=3))
-
-
-class Evaluates(SupervisedPlugin):
-    """Evaluates all models after every third step."""
-
-    def __init__(self, test):
-        super().__init__()
-        self.test, self.step = test, 0
-
-    def after_training_iteration(self, strategy, *_, **__):
-        self.step += 1
-        if self.step % 3 == 0:
-            evaluate(strategy, self.test)
-
-
-@both_applications
-def test_evaluation_during_training_does_not_change_it(application):
-    def trained(*watchers):
-        plugin = WPLSchur(strength=10.0, application=application)
-        return train(make_bank(), [plugin, *watchers], program="in_memory", optimizer="momentum")
-
-    _, tests = in_memory_streams(make_data(), [0, 1])
-    assert same(trained(), trained(AccuracyMeter(), Evaluates(tests)))
 
 
 @both_applications
