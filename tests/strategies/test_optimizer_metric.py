@@ -172,7 +172,7 @@ def ends_of(name, strength):
     return ends
 
 
-@pytest.mark.parametrize("strength", [1e-3, 1.0, 1e6, 1e30])
+@pytest.mark.parametrize("strength", [1e-3, 1.0, 1e30])
 @pytest.mark.parametrize("name", [n for n in KNOWN if n != "sparse adam"])
 def test_every_strength_ends_between_the_anchor_and_the_free_end(name, strength):
     (anchor, free), (_, found) = ends_of(name, 0.0), ends_of(name, strength)

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import product
 
 import pytest
 import torch
@@ -102,13 +103,20 @@ class Dense:
         return sizes
 
 
-@both_privates
-@both_applications
-@pytest.mark.parametrize("paths", [TWO, THREE], ids=["two", "three"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_training_is_that_of_the_dense_penalty(private, application, paths, optimizer):
-    strength, bank = 30.0, make_bank(paths, dtype=torch.float64)
-    parts = [(x.double(), y) for x, y in make_data(len(paths))]
+EVERY_WAY = [
+    *(("proximal", "follows", 3, optimizer) for optimizer in OPTIMIZERS),
+    *(("proximal", "fixed", 2, optimizer) for optimizer in OPTIMIZERS),
+    ("proximal", "follows", 2, "sgd"),
+    ("proximal", "fixed", 3, "sgd"),
+    # What is added to the gradient does not know the optimizer.
+    *(("gradient", *way, "momentum") for way in product(["follows", "fixed"], [2, 3])),
+]
+
+
+@pytest.mark.parametrize(("application", "private", "models", "optimizer"), EVERY_WAY)
+def test_training_is_that_of_the_dense_penalty(application, private, models, optimizer):
+    strength, bank = 30.0, make_bank({2: TWO, 3: THREE}[models], dtype=torch.float64)
+    parts = [(x.double(), y) for x, y in make_data(models)]
     tape = Tape()
     plugin = WPLSchur(strength=strength, private=private, application=application, damping=DAMPING)
     how = {"program": "in_memory", "epochs": 1, "optimizer": optimizer}

@@ -96,7 +96,7 @@ def strength_or_default(candidate: Candidate) -> float | None:
 def _weights(
     candidate: Candidate, make: Callable[[], nn.Module], optimizer: str, strength: float | None
 ) -> State:
-    return program(candidate, make(), strength=strength, optimizer=optimizer, epochs=2).run()
+    return program(candidate, make(), strength=strength, optimizer=optimizer, epochs=3).run()
 
 
 def _zero_is_fine_tuning(candidate: Candidate) -> str:
