@@ -79,6 +79,18 @@ def test_settings_that_mean_nothing_are_refused(name):
             settings(**each)
 
 
+@pytest.mark.parametrize("penalty", of_kind(SharedParameterPenalty))
+def test_a_penalty_is_zero_where_nothing_is_known_and_where_a_model_ended(penalty):
+    plugin = penalty(strength=2.0)
+    assert plugin.penalty(make_bank()).item() == 0
+    trained = train(make_bank(), [plugin], parts=make_data(1))
+    assert plugin.penalty(trained).item() == pytest.approx(0, abs=1e-9)
+    with torch.no_grad():
+        for parameter in trained.parameters_of(0).values():
+            parameter += torch.linspace(-0.3, 0.3, parameter.numel()).view_as(parameter)
+    assert plugin.penalty(trained).item() > 1e-4
+
+
 @pytest.mark.parametrize("penalty", of_kind(SharedParameterPenalty, "samples"))
 def test_the_seed_decides_which_samples_a_penalty_is_estimated_from(penalty):
     def trained(seed):

@@ -9,7 +9,7 @@ from programs import make_bank, make_data, make_ordinary, same, train
 from torch import nn, optim
 
 from strategies import EWC, L2, SI, WPL, Freeze, WPLSchur
-from strategies.optimizer_metric import denominators, rates
+from strategies.optimizer_metric import Denominators, denominators, rates
 
 KNOWN = {
     "sgd": partial(optim.SGD, lr=0.1),
@@ -98,6 +98,14 @@ def test_an_unknown_optimizer_is_refused_before_it_trains(plugin, make):
 def test_momentum_of_one_or_more_is_refused():
     with pytest.raises(ValueError, match="momentum must be below 1"):
         rates(optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1, momentum=1.0))
+
+
+@pytest.mark.parametrize("factors", [[2.0], [2.0, 2.0], [2.0, 3.0]])
+def test_denominators_are_multiplied_out(factors):
+    roots = [torch.tensor([0.5, i]) for i in range(len(factors))]
+    found = Denominators(roots, factors, [0.25] * len(factors)).tensors()
+    for i, (own, factor) in enumerate(zip(found, factors, strict=True)):
+        assert own.tolist() == [factor * 0.5 + 0.25, factor * i + 0.25]
 
 
 def scheduled(make_scheduler, rate, make, plugin):
