@@ -12,6 +12,7 @@ from benchmark.kit.candidate import Candidate
 from benchmark.kit.properties import (
     hooks,
     importance,
+    optimizers,
     optimum,
     parameters,
     state,
@@ -29,6 +30,7 @@ from benchmark.kit.property import (
 
 PROPERTIES: tuple[Property, ...] = (
     *strength.PROPERTIES,
+    *optimizers.PROPERTIES,
     *optimum.PROPERTIES,
     *parameters.PROPERTIES,
     *importance.PROPERTIES,

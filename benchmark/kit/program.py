@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,11 +31,19 @@ OPTIMIZERS: dict[str, MakeOptimizer] = {
         p, lr=0.03, momentum=0.9, weight_decay=0.01
     ),
     "Adam with weight decay": lambda p: torch.optim.Adam(p, lr=0.02, weight_decay=0.01),
+    "RMSprop": lambda p: torch.optim.RMSprop(p, lr=0.01),
+    "centred RMSprop with momentum": lambda p: torch.optim.RMSprop(
+        p, lr=0.002, momentum=0.5, centered=True, eps=1e-3
+    ),
 }
-WITH_MOMENTS = [name for name in OPTIMIZERS if name != "SGD"]
+WITH_MOMENTS = [name for name in OPTIMIZERS if name not in {"SGD", "RMSprop"}]
 """Those that move a parameter whose gradient is zero."""
 
 State = dict[str, Tensor]
+
+_FINE_TUNING = {
+    template: Candidate("fine-tuning", None, template, protects=False) for template in (None, Naive)
+}
 
 
 @dataclass
@@ -90,13 +98,19 @@ class Program:
                 torch.manual_seed(100 + i)
             if i > 0:
                 self.strategy.train_mb_size = BATCH
-            self.strategy.train(
-                self.train[i], eval_streams=[], reset_optimizer_state=reset, **LOADER
-            )
+            problem: Exception | None = None
+            try:
+                self.strategy.train(
+                    self.train[i], eval_streams=[], reset_optimizer_state=reset, **LOADER
+                )
+            except Exception as error:  # such as of an importance that is no number
+                problem = error
             if not finite(state(self.model)):
                 raise BrokenError(
                     f"weights are NaN or infinite when model {i + 1} has been trained"
-                )
+                ) from problem
+            if problem is not None:
+                raise problem
             after_each(i)
         return state(self.model)
 
@@ -128,18 +142,35 @@ class _Losses:
         self.losses.append(torch.cat(self._batches).mean().item())
 
 
+def fine_tuning(candidate: Candidate) -> Candidate:
+    """Return what trains as a candidate does, without it: the same object every time."""
+    return _FINE_TUNING[None if candidate.template is None else Naive]
+
+
+def programs(candidate: Candidate) -> dict[str, Candidate]:
+    """Return a candidate once for each program that can train it.
+
+    A plugin is trained by the harness's template and by Avalanche's ``Naive``, which has other
+    data loaders. A template trains itself. The keys are what a message says after the name of an
+    optimizer.
+    """
+    if candidate.template is not None:
+        return {"": candidate}
+    return {"": candidate, " in plain Avalanche": replace(candidate, template=Naive)}
+
+
 def program(
     candidate: Candidate,
     model: nn.Module,
     *,
     strength: float | None = None,
-    fine_tuning: bool = False,
     optimizer: str = "SGD",
     first_batch: int = BATCH,
     epochs: int = 4,
     models: int = 3,
     watchers: Sequence[Any] = (),
     device: str = "cpu",
+    dtype: torch.dtype = torch.float32,
 ) -> Program:
     """Set up a training of a candidate.
 
@@ -147,19 +178,19 @@ def program(
         candidate: It trains in its own template, or as a plugin in the harness's.
         model: What to train, from these weights.
         strength: The candidate's dial; its default where not given.
-        fine_tuning: The same without the candidate.
         optimizer: A name of ``OPTIMIZERS``.
         first_batch: Samples of a training batch of the first model; the others take ``BATCH``.
         epochs: Passes over each model's data.
         models: How many experiences there are.
         watchers: Plugins that come after the candidate's.
         device: Where to train.
+        dtype: Of weights and inputs.
     """
-    parts = [(x.to(device), y.to(device)) for x, y in data(models)]
+    parts = [(x.to(device, dtype), y.to(device)) for x, y in data(models)]
     train, test = streams(parts, range(models) if isinstance(model, ModelBank) else [0] * models)
-    plugin = None if fine_tuning else candidate.make_plugin(strength)
+    plugin = candidate.make_plugin(strength)
     plugins = [*([] if plugin is None else [plugin]), *watchers]
-    model = model.to(device)
+    model = model.to(device, dtype)
     made = OPTIMIZERS[optimizer](model.parameters())
     batches = [first_batch, *[BATCH] * (models - 1)]
     strategy: Any
@@ -174,10 +205,9 @@ def program(
             plugins=plugins,
         )
     else:
-        itself = not fine_tuning and candidate.plugin is None
         strategy = make(
-            candidate.template if itself else Naive,
-            candidate.arguments_at(strength) if itself else {},
+            candidate.template,
+            candidate.arguments_at(strength) if plugin is None else {},
             model=model,
             optimizer=made,
             batch_size=first_batch,

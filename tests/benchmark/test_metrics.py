@@ -59,8 +59,8 @@ def test_plasticity_compares_new_models_with_training_alone():
 
 
 def test_intransigence_compares_new_models_with_joint_training():
-    joint = [[None] * 3, [None] * 3, [0.9, 0.9, 0.95]]
-    assert metrics.intransigence(R, joint) == pytest.approx(((0.9 - 0.8) + (0.95 - 0.85)) / 2)
+    joint = [[None] * 3, [None] * 3, [0.9, 0.9, 1.0]]
+    assert metrics.intransigence(R, joint) == pytest.approx(((0.9 - 0.8) + (1.0 - 0.85)) / 2)
 
 
 def test_forgetting_reduction_is_zero_for_fine_tuning_and_one_without_forgetting():
@@ -75,7 +75,8 @@ def test_forgetting_reduction_is_zero_for_fine_tuning_and_one_without_forgetting
 def test_forgetting_reduction_is_undefined_where_fine_tuning_forgets_less_than_a_point(lost):
     plain = [[0.9, 0.1], [0.9 - lost, 0.8]]
     assert metrics.forgetting_reduction([[0.9, 0.1], [0.85, 0.8]], plain) is None
-    assert metrics.forgetting_reduction([[0.9, 0.1], [0.85, 0.8]], [[0.9, 0.1], [0.88, 0.8]]) < 0
+    clear = [[0.9, 0.1], [0.889, 0.8]]  # 1.1 points
+    assert metrics.forgetting_reduction([[0.9, 0.1], [0.85, 0.8]], clear) < 0
 
 
 def test_forgetting_reduction_is_undefined_where_fine_tuning_forgets_nothing():
@@ -98,6 +99,9 @@ def test_the_worst_case_is_the_last_model_with_the_minima_of_the_others():
     expected = (R[2][2] + sum(lowest)) / 3
     assert metrics.worst_case_accuracy(R, curves) == pytest.approx(expected)
     assert metrics.worst_case_accuracy([[0.5]], []) is None
+    for row, known in ((2, False), (1, True), (0, True)):
+        holed = [[None if (i, j) == (row, 2) else R[i][j] for j in range(3)] for i in range(3)]
+        assert (metrics.worst_case_accuracy(holed, curves) is not None) == known
 
 
 def test_minimum_accuracy_without_curves_looks_at_the_matrix():

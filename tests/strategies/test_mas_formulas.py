@@ -197,16 +197,6 @@ def test_importance_depends_neither_on_labels_nor_on_the_batch_size(program):
     assert same(importances(4, 0), importances(20, 1))
 
 
-def test_the_seed_decides_which_samples_importance_is_estimated_from():
-    def importances(seed):
-        plugin = MAS(samples=5, seed=seed)
-        train(make_bank(), [plugin], optimizer=still)
-        return plugin.importances
-
-    assert same(importances(1), importances(1))
-    assert not same(importances(1), importances(2))
-
-
 @pytest.mark.parametrize("model", MODELS)
 def test_anchors_are_at_the_latest_weights(model):
     plugin, states = MAS(strength=1.0), []

@@ -9,7 +9,7 @@ from programs import make_bank, make_data, make_ordinary, same, train
 from torch import nn, optim
 
 from strategies import EWC, L2, SI, WPL, Freeze, WPLSchur
-from strategies.optimizer_metric import denominators, rates
+from strategies.optimizer_metric import Denominators, denominators, rates
 
 KNOWN = {
     "sgd": partial(optim.SGD, lr=0.1),
@@ -100,6 +100,14 @@ def test_momentum_of_one_or_more_is_refused():
         rates(optim.SGD([nn.Parameter(torch.ones(1))], lr=0.1, momentum=1.0))
 
 
+@pytest.mark.parametrize("factors", [[2.0], [2.0, 2.0], [2.0, 3.0]])
+def test_denominators_are_multiplied_out(factors):
+    roots = [torch.tensor([0.5, i]) for i in range(len(factors))]
+    found = Denominators(roots, factors, [0.25] * len(factors)).tensors()
+    for i, (own, factor) in enumerate(zip(found, factors, strict=True)):
+        assert own.tolist() == [factor * 0.5 + 0.25, factor * i + 0.25]
+
+
 def scheduled(make_scheduler, rate, make, plugin):
     """Train with a schedule that acts after each step."""
 
@@ -172,7 +180,7 @@ def ends_of(name, strength):
     return ends
 
 
-@pytest.mark.parametrize("strength", [1e-3, 1.0, 1e6, 1e30])
+@pytest.mark.parametrize("strength", [1e-3, 1.0, 1e30])
 @pytest.mark.parametrize("name", [n for n in KNOWN if n != "sparse adam"])
 def test_every_strength_ends_between_the_anchor_and_the_free_end(name, strength):
     (anchor, free), (_, found) = ends_of(name, 0.0), ends_of(name, strength)

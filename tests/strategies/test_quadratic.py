@@ -5,7 +5,14 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from strategies.quadratic import add_gradient_, merge, penalty, proximal_step_, pull
+from strategies.quadratic import (
+    add_gradient_,
+    merge,
+    penalty,
+    proximal_step_,
+    pull,
+    stiffness,
+)
 
 SHAPES = [(3, 2), (4,), ()]
 
@@ -143,6 +150,21 @@ def test_pull_is_finite_and_between_zero_and_one(scale):
 @pytest.mark.parametrize("c", [1e-3, 1e-7, 1e-12, 1e-30])
 def test_pull_is_precise_for_little_importance(c):
     assert pull(torch.tensor([1.0]), c).item() == pytest.approx(c / (1 + c), rel=1e-7)
+
+
+def test_stiffness_by_hand():
+    assert stiffness(torch.tensor([0.5, 0.0, 3.0]), 4.0).tolist() == [2.0, 0.0, 12.0]
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-300, 1.0, 1e30, 1e300, 1.7e308])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_the_sum_of_two_stiffnesses_is_finite_and_of_the_importances_type(dtype, scale):
+    largest = torch.finfo(dtype).max
+    k = stiffness(torch.tensor([0.0, 1e-7, 1.0, largest], dtype=dtype), scale)
+    assert k.dtype is dtype
+    assert (k + k).isfinite().all()
+    assert (k >= 0).all()
+    assert k[0] == 0
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])

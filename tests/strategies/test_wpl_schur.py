@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from itertools import product
 
 import pytest
 import torch
@@ -18,7 +19,6 @@ from programs import (
     Tape,
     assert_close,
     distance,
-    in_memory_streams,
     make_bank,
     make_data,
     make_ordinary,
@@ -30,7 +30,6 @@ from programs import (
 from torch import nn
 
 from benchmark.cost import state_bytes
-from benchmark.evaluation import AccuracyMeter, evaluate
 from strategies import WPLSchur
 
 DAMPING = 0.03
@@ -104,13 +103,20 @@ class Dense:
         return sizes
 
 
-@both_privates
-@both_applications
-@pytest.mark.parametrize("paths", [TWO, THREE], ids=["two", "three"])
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_training_is_that_of_the_dense_penalty(private, application, paths, optimizer):
-    strength, bank = 30.0, make_bank(paths, dtype=torch.float64)
-    parts = [(x.double(), y) for x, y in make_data(len(paths))]
+EVERY_WAY = [
+    *(("proximal", "follows", 3, optimizer) for optimizer in OPTIMIZERS),
+    *(("proximal", "fixed", 2, optimizer) for optimizer in OPTIMIZERS),
+    ("proximal", "follows", 2, "sgd"),
+    ("proximal", "fixed", 3, "sgd"),
+    # What is added to the gradient does not know the optimizer.
+    *(("gradient", *way, "momentum") for way in product(["follows", "fixed"], [2, 3])),
+]
+
+
+@pytest.mark.parametrize(("application", "private", "models", "optimizer"), EVERY_WAY)
+def test_training_is_that_of_the_dense_penalty(application, private, models, optimizer):
+    strength, bank = 30.0, make_bank({2: TWO, 3: THREE}[models], dtype=torch.float64)
+    parts = [(x.double(), y) for x, y in make_data(models)]
     tape = Tape()
     plugin = WPLSchur(strength=strength, private=private, application=application, damping=DAMPING)
     how = {"program": "in_memory", "epochs": 1, "optimizer": optimizer}
@@ -304,29 +310,6 @@ def test_a_copied_plugin_goes_on_as_the_original(application, at):
     whole = train(make_bank(), [plugin], epochs=3)
     plugin = WPLSchur(strength=20.0, application=application)
     assert same(whole, train(make_bank(), [plugin, Swap()], epochs=3))
-
-
-class Evaluates(SupervisedPlugin):
-    """Evaluates all models after every third step."""
-
-    def __init__(self, test):
-        super().__init__()
-        self.test, self.step = test, 0
-
-    def after_training_iteration(self, strategy, *_, **__):
-        self.step += 1
-        if self.step % 3 == 0:
-            evaluate(strategy, self.test)
-
-
-@both_applications
-def test_evaluation_during_training_does_not_change_it(application):
-    def trained(*watchers):
-        plugin = WPLSchur(strength=10.0, application=application)
-        return train(make_bank(), [plugin, *watchers], program="in_memory", optimizer="momentum")
-
-    _, tests = in_memory_streams(make_data(), [0, 1])
-    assert same(trained(), trained(AccuracyMeter(), Evaluates(tests)))
 
 
 @both_applications

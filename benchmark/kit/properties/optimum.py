@@ -27,8 +27,8 @@ _OPTIMIZERS: dict[str, MakeOptimizer] = {
     "RMSprop with momentum": partial(optim.RMSprop, lr=0.05, momentum=0.5),
 }
 _STRENGTHS = [10.0**power for power in range(-4, 7)]
-_SAMPLES, _FIRST_STEPS, _STEPS, _DECAY = 120, 60, 600, 0.985
-_TOLERANCE = 1e-3
+_SAMPLES, _FIRST_STEPS, _STEPS, _DECAY = 120, 60, 300, 0.97
+_TOLERANCE = 5e-3
 
 
 class _Decay:

@@ -73,7 +73,12 @@ def _memory(candidate: Candidate) -> str:
             kept = trained.strategy.plugins if trained.plugin is None else trained.plugin
             sizes[last + 1] = len(pickle.dumps(kept)) + _bytes(model) - built
 
-    trained.run(after_each=weigh)
+    try:
+        trained.run(after_each=weigh)
+    except BrokenError as reason:
+        if candidate.memory is None:
+            raise NotApplicableError(f"it declares nothing, and {reason}") from None
+        raise
     unit = sum(p.numel() * p.element_size() for p in model.parameters())
     early, late = ((sizes[b] - sizes[a]) / unit for a, b in ((2, 4), (4, 8)))
     told = f"from 2 to 4 models {early:+.2f}, from 4 to 8 {late:+.2f} times the parameters' size"

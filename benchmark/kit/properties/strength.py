@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
+from torch import nn
+
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.models import bank, ordinary, shared_bank
-from benchmark.kit.program import WITH_MOMENTS, State, distance, program, same
+from benchmark.kit.program import (
+    WITH_MOMENTS,
+    State,
+    distance,
+    fine_tuning,
+    program,
+    programs,
+    same,
+)
 from benchmark.kit.property import BrokenError, NotApplicableError, Property
 
 STRENGTHS = [10.0**power for power in range(-2, 9)]
-_EPOCHS = 12
+_EPOCHS = 6
 _PROTECTED, _HALF_WAY = 0.2, 0.3
 
 
@@ -31,30 +42,31 @@ class Effect:
     rise: float
 
 
-def _effect(candidate: Candidate, strength: float | None, *, fine_tuning: bool = False) -> Effect:
+@cache
+def effect(candidate: Candidate, strength: float | None, optimizer: str = "SGD") -> Effect:
+    """Train two models that share all but their heads; return what a strength does to them.
+
+    Args:
+        candidate: The strategy.
+        strength: Its dial.
+        optimizer: A name of ``OPTIMIZERS``.
+
+    Raises:
+        BrokenError: Weights are not finite.
+    """
     trained = program(
-        candidate,
-        shared_bank(),
-        strength=strength,
-        fine_tuning=fine_tuning,
-        epochs=_EPOCHS,
-        models=2,
+        candidate, shared_bank(), strength=strength, optimizer=optimizer, epochs=_EPOCHS, models=2
     )
     after_first: list[float] = []
     weights = trained.run(after_each=lambda i: after_first.append(trained.losses()[0]))
     return Effect(strength, weights, after_first[1] - after_first[0])
 
 
-@cache
-def effects(candidate: Candidate) -> tuple[Effect, list[Effect]]:
-    """Return fine-tuning, and the candidate over its strengths, those that are finite."""
-    plain = _effect(candidate, None, fine_tuning=True)
-    strengths = STRENGTHS if candidate.dial else [None]
-    seen = []
-    for strength in strengths:
+def effects(candidate: Candidate) -> Iterator[Effect]:
+    """Return what the candidate does at its strengths, from the smallest, those that are finite."""
+    for strength in STRENGTHS if candidate.dial else [None]:
         with suppress(BrokenError):  # it diverges, as a penalty that is added to the gradient does
-            seen.append(_effect(candidate, strength))
-    return plain, seen
+            yield effect(candidate, strength)
 
 
 def telling_strength(candidate: Candidate) -> float | None:
@@ -63,14 +75,13 @@ def telling_strength(candidate: Candidate) -> float | None:
     Raises:
         NotApplicableError: None has.
     """
-    plain, seen = effects(candidate)
-    different = [e for e in seen if not same(e.weights, plain.weights)]
-    if not different:
+    plain, last = effect(fine_tuning(candidate), None), None
+    for last in effects(candidate):
+        if not same(last.weights, plain.weights) and last.rise < (1 - _HALF_WAY) * plain.rise:
+            return last.strength
+    if last is None or same(last.weights, plain.weights):
         raise NotApplicableError("no strength has an effect")
-    for effect in different:
-        if effect.rise < (1 - _HALF_WAY) * plain.rise:
-            return effect.strength
-    return different[-1].strength
+    return last.strength
 
 
 def strength_or_default(candidate: Candidate) -> float | None:
@@ -81,25 +92,36 @@ def strength_or_default(candidate: Candidate) -> float | None:
         return None
 
 
+@cache
+def _weights(
+    candidate: Candidate, make: Callable[[], nn.Module], optimizer: str, strength: float | None
+) -> State:
+    return program(candidate, make(), strength=strength, optimizer=optimizer, epochs=3).run()
+
+
 def _zero_is_fine_tuning(candidate: Candidate) -> str:
     if candidate.dial is None:
         raise NotApplicableError("it has no strength")
-    for model in (ordinary, bank):
-        for optimizer in WITH_MOMENTS:
-            own = program(candidate, model(), strength=0.0, optimizer=optimizer).run()
-            plain = program(candidate, model(), fine_tuning=True, optimizer=optimizer).run()
-            if not same(own, plain):
-                kind = "a model bank" if model is bank else "an ordinary model"
-                raise BrokenError(
-                    f"{kind}, {optimizer}: weights differ by up to {distance(own, plain):.2g}"
-                )
-    return "equal bit for bit, on a bank and an ordinary model, with momentum and Adam"
+    for place, own in programs(candidate).items():
+        for make in (ordinary, bank):
+            for optimizer in WITH_MOMENTS:
+                zero = _weights(own, make, optimizer, 0.0)
+                plain = _weights(fine_tuning(own), make, optimizer, None)
+                if not same(zero, plain):
+                    kind = "a model bank" if make is bank else "an ordinary model"
+                    raise BrokenError(
+                        f"{kind}, {optimizer}{place}: weights differ by up to "
+                        f"{distance(zero, plain):.2g}"
+                    )
+    return (
+        f"equal bit for bit, on a bank and an ordinary model, behind {len(WITH_MOMENTS)} optimizers"
+    )
 
 
 def _protects(candidate: Candidate) -> str:
     if not candidate.protects:
         raise NotApplicableError("fine-tuning protects nothing")
-    plain, seen = effects(candidate)
+    plain, seen = effect(fine_tuning(candidate), None), list(effects(candidate))
     if not seen:
         raise BrokenError("weights are NaN or infinite at every strength")
     if all(same(effect.weights, plain.weights) for effect in seen):
@@ -110,9 +132,19 @@ def _protects(candidate: Candidate) -> str:
     told = (
         f"the first model's loss changes by {_told(best.rise)}{at}, by {_told(plain.rise)} without"
     )
-    if not best.rise < (1 - _PROTECTED) * plain.rise:
+    if not protected(best, plain):
         raise BrokenError(told)
     return told
+
+
+def protected(own: Effect, plain: Effect) -> bool:
+    """Whether the first model loses clearly less than by fine-tuning.
+
+    Args:
+        own: Of the strategy.
+        plain: Of fine-tuning.
+    """
+    return own.rise < (1 - _PROTECTED) * plain.rise
 
 
 def _told(rise: float) -> str:

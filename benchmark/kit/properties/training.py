@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
 from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import bank, normalised
-from benchmark.kit.program import Program, State, distance, program, same
+from benchmark.kit.models import bank, normalised, ordinary
+from benchmark.kit.program import State, distance, fine_tuning, program, same
 from benchmark.kit.properties.strength import strength_or_default
 from benchmark.kit.property import BrokenError, Property
 
+_ROUNDING = 1e-3
+_EVERY = 4
+"""Steps between evaluations; the last step of each model is one of them."""
 
-def _with_and_without_evaluation(candidate: Candidate, **options: Any) -> tuple[State, State]:
+
+class _Looks:
+    """The part of an Avalanche plugin that evaluates all models while one trains."""
+
+    def __init__(self) -> None:
+        self.look: Callable[[], object] = list
+        self._steps = 0
+
+    def before_training_exp(self, *_: Any, **__: Any) -> None:
+        self.look()
+
+    def after_training_iteration(self, *_: Any, **__: Any) -> None:
+        self._steps += 1
+        if self._steps % _EVERY == 0:
+            self.look()
+
+
+def _with_and_without_evaluation(candidate: Candidate, strength: float | None) -> list[State]:
     results = []
     for evaluates in (True, False):
-        strength = strength_or_default(candidate)
-        trained: Program = program(candidate, normalised(), strength=strength, **options)
-        look = trained.losses if evaluates else list
-        results.append(trained.run(reseed=False, after_each=lambda model, look=look: look()))  # type: ignore[misc]
-    return results[0], results[1]
+        watch = _Looks()
+        trained = program(candidate, normalised(), strength=strength, watchers=[watch])
+        if evaluates:
+            watch.look = trained.losses
+        results.append(trained.run(reseed=False, after_each=lambda _, watch=watch: watch.look()))  # type: ignore[misc]
+    return results
 
 
 def _evaluation(candidate: Candidate) -> str:
-    seen, unseen = _with_and_without_evaluation(candidate)
+    strength = strength_or_default(candidate)
+    seen, unseen = _with_and_without_evaluation(candidate, strength)
     if not same(seen, unseen):
-        plain = same(*_with_and_without_evaluation(candidate, fine_tuning=True))
+        plain = same(*_with_and_without_evaluation(fine_tuning(candidate), None))
         also = "" if plain else "; so do fine-tuning's in the same template"
         raise BrokenError(
             f"weights differ by up to {distance(seen, unseen):.2g} when all models are evaluated "
-            f"after each{also}"
+            f"while one trains and after it{also}"
         )
     return "the same weights, whether models are evaluated in between or not"
 
@@ -91,6 +114,18 @@ def _left_as_found(candidate: Candidate) -> str:
     return "training mode in training, each layer's own mode and all running statistics kept"
 
 
+def _double(candidate: Candidate) -> str:
+    strength = strength_or_default(candidate)
+    single, double = (
+        program(candidate, ordinary(), strength=strength, dtype=dtype).run()
+        for dtype in (torch.float32, torch.float64)
+    )
+    gap = distance(single, double)
+    if not gap < _ROUNDING:
+        raise BrokenError(f"weights differ by up to {gap:.2g} from those in single precision")
+    return f"weights differ by at most {gap:.2g} from those in single precision"
+
+
 def _deterministic(candidate: Candidate) -> str:
     strength = strength_or_default(candidate)
     first, second = (program(candidate, bank(), strength=strength).run() for _ in range(2))
@@ -122,5 +157,12 @@ PROPERTIES = (
         "The same seeds give the same weights, bit for bit.",
         "A generator without a seed, or the order of a set.",
         _deterministic,
+    ),
+    Property(
+        "precision changes rounding alone",
+        "In double precision the weights are those of single precision, up to rounding.",
+        "Tensors are made in single precision, or differences of numbers that are nearly equal "
+        "are divided by.",
+        _double,
     ),
 )

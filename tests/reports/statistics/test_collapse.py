@@ -16,6 +16,7 @@ from reports.wording.numbers import apart, percent
         ([0.9, 0.91, 0.9 - GAP - 0.001, 0.92], Strays(1, below=True)),
         ([0.9, 0.91, 0.9 - GAP + 0.001, 0.92], None),
         ([0.9, 0.6, 0.5, 0.75, 0.2], None),  # as far apart as the rest is wide
+        ([0.0, 0.5, 0.75, 1.0], None),  # exactly as far
         ([0.9, 0.9, 0.2, 0.2], None),  # which half is right?
         ([0.9, 0.2], None),
         ([0.9], None),

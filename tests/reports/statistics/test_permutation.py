@@ -49,12 +49,16 @@ def test_no_p_value_is_zero_and_the_smallest_is_reached(n):
     assert p == pytest.approx(smallest_p(n), abs=0 if n <= EXACT_SEEDS else 5 / DRAWN)
 
 
+def test_signs_that_were_drawn_count_what_was_measured_as_one_of_them():
+    assert sign_flip(np.ones(60)) == 1 / (DRAWN + 1)  # none of those drawn is as extreme
+
+
 def test_below_six_seeds_nothing_is_decided():
     assert smallest_p(5) > 0.05 > smallest_p(6)
     assert smallest_p(0) == smallest_p(1) == 1
 
 
-@pytest.mark.parametrize("sizes", [(2, 2), (3, 5), (6, 6), (2, 8)])
+@pytest.mark.parametrize("sizes", [(2, 2), (3, 5), (6, 6), (2, 8), (4, 7)])
 def test_two_groups_as_scipy_has_them(sizes):
     a, b = RNG.normal(0, 1, sizes[0]), RNG.normal(1, 1, sizes[1])
     expected = stats.permutation_test(
@@ -67,6 +71,14 @@ def test_two_groups_as_scipy_has_them(sizes):
     assert two_groups(a, b) == pytest.approx(expected.pvalue, abs=1e-12)
     assert two_groups(b, a) == two_groups(a, b)
     assert two_groups(a, b) >= smallest_p_of_groups(*sizes)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_the_unit_of_two_groups_does_not_matter(scale):
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        a, b = rng.normal(0, 1, 3), rng.normal(1, 3, 7)
+        assert two_groups(scale * a, scale * b) == two_groups(a, b)
 
 
 def test_of_groups_of_one_size_it_is_the_test_of_the_difference_of_means():

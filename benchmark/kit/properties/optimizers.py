@@ -1,0 +1,143 @@
+"""What a strength does behind every optimizer, in the harness and in plain Avalanche."""
+
+from __future__ import annotations
+
+import copy
+from contextlib import suppress
+
+from torch import nn
+
+from benchmark.kit.candidate import Candidate
+from benchmark.kit.models import shared_bank
+from benchmark.kit.program import (
+    OPTIMIZERS,
+    State,
+    fine_tuning,
+    program,
+    programs,
+    same,
+)
+from benchmark.kit.properties.strength import (
+    STRENGTHS,
+    Effect,
+    effect,
+    protected,
+    telling_strength,
+)
+from benchmark.kit.property import BrokenError, NotApplicableError, Property
+
+_HUGE = 1e12
+_EPOCHS = 2
+_HELD = 1e-4
+
+
+def _protects_everywhere(candidate: Candidate) -> str:
+    if not candidate.protects:
+        raise NotApplicableError("fine-tuning protects nothing")
+    strengths = _strengths(candidate, telling_strength(candidate))
+    wrong = []
+    for place, own in programs(candidate).items():
+        for optimizer in OPTIMIZERS:
+            plain = effect(fine_tuning(own), None, optimizer)
+            found: list[Effect] = []
+            for strength in strengths:
+                with suppress(BrokenError):  # it diverges
+                    found.append(effect(own, strength, optimizer))
+                    if protected(found[-1], plain):
+                        break
+            else:
+                wrong.append(f"{optimizer}{place}: {_seen(found, plain)}")
+    if wrong:
+        at = "" if strengths[0] is None else f"at strength {strengths[0]:g}, "
+        raise BrokenError(f"{at}which protects behind SGD, it does not behind " + "; ".join(wrong))
+    return f"behind {len(OPTIMIZERS)} optimizers"
+
+
+def _strengths(candidate: Candidate, telling: float | None) -> list[float | None]:
+    """Return the strengths of which one has to protect.
+
+    A strength means the same behind each optimizer, up to how far the training is from its end;
+    not where the penalty is decoupled from the optimizer's metric.
+    """
+    if telling is None:
+        return [None]
+    if candidate.arguments.get("application") == "decoupled":
+        return [strength for strength in STRENGTHS if strength >= telling]
+    return [telling, 10 * telling]
+
+
+def _seen(found: list[Effect], plain: Effect) -> str:
+    if not found:
+        return "weights are NaN or infinite"
+    if all(same(own.weights, plain.weights) for own in found):
+        return "the weights are those of fine-tuning, bit for bit"
+    least = min(own.rise for own in found)
+    return f"the first model's loss changes by {least:+.2f}, by {plain.rise:+.2f} without"
+
+
+def _holds(candidate: Candidate) -> str:
+    if candidate.dial is None or not hasattr(candidate.plugin, "penalty"):
+        raise NotApplicableError("it has no method penalty(model) that tells what it minimises")
+    if candidate.arguments.get("application") == "gradient":
+        raise NotApplicableError("it is added to the gradient, as asked, and diverges")
+    wrong, worst = [], 0.0
+    for place, own in programs(candidate).items():
+        for optimizer in OPTIMIZERS:
+            free = effect(fine_tuning(own), None, optimizer).weights
+            try:
+                share = _share(own, optimizer, free)
+            except BrokenError as reason:
+                wrong.append(f"{optimizer}{place}: {reason}")
+                continue
+            worst = max(worst, share)
+            if not share < _HELD:
+                wrong.append(f"{optimizer}{place}: {share:.2g}")
+    if wrong:
+        raise BrokenError(
+            f"the penalty at the end of a training at strength {_HUGE:g}, over that of "
+            "fine-tuning's weights: " + "; ".join(wrong)
+        )
+    return (
+        f"at most {worst:.1g} of the way that fine-tuning goes, behind {len(OPTIMIZERS)} optimizers"
+    )
+
+
+def _share(candidate: Candidate, optimizer: str, free: State) -> float:
+    """Return the penalty at the end of a training, over that of fine-tuning's weights."""
+    trained = program(
+        candidate, shared_bank(), strength=_HUGE, optimizer=optimizer, epochs=_EPOCHS, models=2
+    )
+    trained.run([0])
+    known = copy.deepcopy(trained.plugin)  # the second model moves its anchors
+    held = trained.run([1])
+    of_held, of_free = (_penalty(known, weights) for weights in (held, free))
+    if not of_free > 0:
+        raise NotApplicableError("its penalty is the same at all weights")
+    return of_held / of_free
+
+
+def _penalty(plugin: object, weights: State) -> float:
+    model: nn.Module = shared_bank()
+    model.load_state_dict(weights)
+    return float(plugin.penalty(model))  # type: ignore[attr-defined]
+
+
+PROPERTIES = (
+    Property(
+        "protects behind every optimizer",
+        "The strength that protects behind SGD, or ten times it, protects behind every optimizer, "
+        "in the harness and in plain Avalanche.",
+        "The penalty is scaled by the learning rate alone (see strategies/optimizer_metric.py), or "
+        "acts where only some optimizers or programs come by.",
+        _protects_everywhere,
+    ),
+    Property(
+        "a huge strength holds",
+        "At a huge strength the weights are finite and stay where the penalty is smallest, behind "
+        "every optimizer, in the harness and in plain Avalanche.",
+        "The penalty is added to the loss or its gradient, which diverges where step size * "
+        "strength * importance exceeds about 2; take the proximal step (strategies.Regularizer "
+        "does).",
+        _holds,
+    ),
+)

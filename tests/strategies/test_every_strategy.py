@@ -1,0 +1,179 @@
+"""What every strategy that ships must do: the kit's properties, and what only importances have."""
+
+from typing import Literal, get_args, get_origin
+
+import pytest
+import torch
+from avalanche.models import IncrementalClassifier
+from avalanche.training.plugins import SupervisedPlugin
+from programs import (
+    CLASSES,
+    FEATURES,
+    THREE,
+    make_bank,
+    make_data,
+    same,
+    snapshot,
+    train,
+)
+from pydantic import ValidationError
+from torch import nn
+
+from benchmark.kit.candidate import candidates
+from benchmark.kit.check import PROPERTIES, check, verdict
+from strategies import Regularizer
+from strategies.registry import STRATEGIES
+from strategies.sharing import SharedParameterPenalty
+
+
+def choices():
+    """Every choice that a setting of a strategy has beside its default."""
+    for name, entry in STRATEGIES.items():
+        for setting, field in entry.settings.model_fields.items():
+            if get_origin(field.annotation) is Literal:
+                for value in get_args(field.annotation):
+                    if value != field.default:
+                        yield pytest.param(name, {setting: value}, id=f"{name} {setting} {value}")
+
+
+def of_kind(kind, setting=None):
+    """The strategies whose class is of a kind, and that have a setting."""
+    return [
+        pytest.param(entry.load(), id=name)
+        for name, entry in STRATEGIES.items()
+        if issubclass(entry.load(), kind)
+        and (setting is None or setting in entry.settings.model_fields)
+    ]
+
+
+every_importance = pytest.mark.parametrize("penalty", of_kind(Regularizer))
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_it_has_the_properties_of_the_kit(name):
+    (candidate,) = candidates(name, {})
+    found = list(check(candidate))
+    assert not {v.property: v.detail for v in found if v.outcome == "fail"}
+    assert sum(v.outcome == "pass" for v in found) >= 6
+
+
+SLOW = {"a large strength protects", "rests at the minimum", "memory grows as declared"}
+"""Asked of the defaults alone; that it protects is asked behind every optimizer, too."""
+
+
+@pytest.mark.parametrize(("name", "settings"), list(choices()))
+def test_so_it_has_with_every_choice_of_its_settings(name, settings):
+    (candidate,) = candidates(name, settings)
+    found = [verdict(wanted, candidate) for wanted in PROPERTIES if wanted.name not in SLOW]
+    assert not {v.property: v.detail for v in found if v.outcome == "fail"}
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_settings_that_mean_nothing_are_refused(name):
+    settings = STRATEGIES[name].settings
+    wrong = [{"lambda_": 1}]
+    if "strength" in settings.model_fields:
+        wrong += [{"strength": -1}, {"strength": float("inf")}, {"strength": float("nan")}]
+    for each in wrong:
+        with pytest.raises(ValidationError):
+            settings(**each)
+
+
+@pytest.mark.parametrize("penalty", of_kind(SharedParameterPenalty))
+def test_a_penalty_is_zero_where_nothing_is_known_and_where_a_model_ended(penalty):
+    plugin = penalty(strength=2.0)
+    assert plugin.penalty(make_bank()).item() == 0
+    trained = train(make_bank(), [plugin], parts=make_data(1))
+    assert plugin.penalty(trained).item() == pytest.approx(0, abs=1e-9)
+    with torch.no_grad():
+        for parameter in trained.parameters_of(0).values():
+            parameter += torch.linspace(-0.3, 0.3, parameter.numel()).view_as(parameter)
+    assert plugin.penalty(trained).item() > 1e-4
+
+
+@pytest.mark.parametrize("penalty", of_kind(SharedParameterPenalty, "samples"))
+def test_the_seed_decides_which_samples_a_penalty_is_estimated_from(penalty):
+    def trained(seed):
+        return train(make_bank(), [penalty(samples=5, seed=seed, strength=10.0)])
+
+    assert same(trained(1), trained(1))
+    assert not same(trained(1), trained(2))
+
+
+@pytest.mark.parametrize("penalty", of_kind(Regularizer, "samples"))
+def test_each_model_draws_its_own_samples(penalty):
+    class Recording(penalty):
+        def estimate(self, strategy, parameters):
+            estimates.append(super().estimate(strategy, parameters))
+            return estimates[-1]
+
+    estimates, part = [], make_data(1)[0]
+    train(
+        make_bank((("shared", "a"), ("shared", "a"))),
+        [Recording(samples=5)],
+        parts=[part, part],
+        optimizer=lambda p: torch.optim.SGD(p, lr=0.0),
+    )
+    first, second = (estimate["blocks.shared.0.weight"] for estimate in estimates)
+    assert not torch.allclose(first, second, rtol=1e-3)
+
+
+@every_importance
+def test_importances_are_not_negative_and_cover_what_was_trained(penalty):
+    bank, plugin = make_bank(THREE), penalty()
+    bank.get_parameter("blocks.y.0.bias").requires_grad_(False)
+    seen = []
+    train(
+        bank,
+        [plugin],
+        parts=make_data(3),
+        after_each=lambda *_: seen.append((set(plugin.importances), set(plugin.anchors))),
+    )
+    expected = set()
+    for model in range(3):
+        expected |= set(bank.parameters_of(model)) - {"blocks.y.0.bias"}
+        assert seen[model] == (expected, expected)
+    assert all((value >= 0).all() for value in plugin.importances.values())
+    assert all(value.max() > 0 for value in plugin.importances.values())
+
+
+class Watch(SupervisedPlugin):
+    """Keeps the weights, and a penalty's importances, as a model finds them."""
+
+    def __init__(self, plugin):
+        super().__init__()
+        self.plugin = plugin
+        self.found = []
+
+    def before_training_exp(self, strategy, *_, **__):
+        known = {name: value.clone() for name, value in self.plugin.importances.items()}
+        self.found.append((snapshot(strategy.model), known))
+
+
+@every_importance
+@pytest.mark.parametrize("program", ["naive", "in_memory"])
+def test_old_rows_of_a_head_that_grew_are_protected_and_new_ones_are_free(penalty, program):
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(FEATURES, 8), nn.Tanh(), IncrementalClassifier(8, initial_out_features=2)
+    )
+    (x, y), (z, w) = make_data()
+    plugin = penalty(strength=1e15)
+    watch = Watch(plugin)
+    trained = train(
+        model,
+        [plugin, watch],
+        parts=[(x, y % 2), (z, w % 2 + 2)],
+        program=program,
+        epochs=5,
+    )
+    before, importances = watch.found[1]
+    moved = (trained[2].classifier.weight - before["2.classifier.weight"]).abs()
+    important = importances["2.classifier.weight"] > 1e-5
+    assert important[:2].all()
+    assert moved[:2].max() <= 1e-6
+    assert not important[2:].any()
+    assert moved[2:].max() > 0.01
+    for name, parameter in trained.named_parameters():
+        assert plugin.importances[name].shape == plugin.anchors[name].shape == parameter.shape
+    assert trained[2].classifier.out_features == CLASSES
