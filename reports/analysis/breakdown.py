@@ -117,7 +117,7 @@ def _where(losses: Sequence[Breakdown], tried: Sequence[Variant]) -> str:
     beyond = tried[tried.index(first) :]
     if [loss.variant for loss in losses] != beyond:
         return " at some strengths"
-    return f" {'from' if len(beyond) > 1 else 'at'} strength {strength_text(first.strength)}" + (
+    return f" {'from' if len(beyond) > 1 else 'at'} {first.setting}" + (
         " on" if len(beyond) > 1 else ""
     )
 

@@ -97,8 +97,8 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
         if choice.end is not None and choice.variant is not None:
             text = strength_text(choice.variant.strength or 0.0)
             yield (
-                f"the chosen strength of {choice.strategy}, {text}, is the {choice.end} that was "
-                "tried: a better one may lie beyond, widen the strengths."
+                f"the chosen {choice.variant.dial} of {choice.strategy}, {text}, is the "
+                f"{choice.end} that was tried: a better one may lie beyond, try more of them."
             )
     alone = [choice.strategy for choice in choices if choice.flatters]
     if alone:

@@ -31,7 +31,7 @@ class Mixed(Variant):
     @property
     def label(self) -> str:
         """``wpl, strength 1e3 (3 of 5 seeds), 1e4 (2)``."""
-        return f"{self.strategy}, strength {self.strengths}"
+        return f"{self.strategy}, {self.dial} {self.strengths}"
 
     @property
     def strengths(self) -> str:

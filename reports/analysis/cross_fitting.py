@@ -115,7 +115,8 @@ def _crossed(chosen: Cell, scores: Mapping[Cell, Mapping[int, float]]) -> Cell:
         done[seed] = next(record for record in cell.done if record.seed == seed)
     counts = Counter(done[seed].strength or 0.0 for seed in done)
     parts = sorted(counts.items(), key=lambda part: (-part[1], part[0]))
-    variant = Mixed(chosen.variant.strategy, chosen.variant.kind, None, tuple(parts))
+    one = chosen.variant
+    variant = Mixed(one.strategy, one.kind, None, one.dial, tuple(parts))
     return Cell(chosen.scenario, variant, tuple(done[seed] for seed in sorted(done)), (), ())
 
 

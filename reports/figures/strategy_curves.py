@@ -20,7 +20,6 @@ from reports.figures.rows import rows_of
 from reports.figures.style import Style
 from reports.runs.cells import FINETUNE, JOINT, Cell, Variant
 from reports.runs.frames import curves_frame
-from reports.wording.numbers import strength_text
 
 _MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend stands to the right
 
@@ -119,10 +118,7 @@ def _legend(row: Sequence[Cell], compared: Sequence[Cell]) -> _Legend:
     if len(own) > 1 and len({variant.strategy for variant in own}) == 1:
         title = wrapped(own[0].strategy, _KEY)
         labels = [
-            variant.strategy
-            if variant.strength is None
-            else f"strength {strength_text(variant.strength)}"
-            for variant in own
+            variant.strategy if variant.strength is None else variant.setting for variant in own
         ]
     return _Legend(title, [*labels, *(wrapped(cell.variant.label, _KEY) for cell in compared)])
 

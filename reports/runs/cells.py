@@ -1,8 +1,9 @@
 """Which runs belong together: the same scenario and the same variant, over seeds.
 
-A variant is a strategy at one strength. Names come from the suites. Should one name stand
-for different settings (two suites in one store, a suite that was edited), the name is
-completed with the settings that differ, so that different experiments are never averaged.
+A variant is a strategy at one strength, or at one value of another dial. Names come from the
+suites. Should one name stand for different settings (two suites in one store, a suite that was
+edited), the name is completed with the settings that differ, so that different experiments are
+never averaged.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from benchmark.spec import STRENGTH
 from benchmark.store import Record
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import limits_of
@@ -32,19 +34,24 @@ class Variant:
     Attributes:
         strategy: Its name in the suite, completed where the name is ambiguous.
         kind: What it is (``wpl``), whatever the suite calls it.
-        strength: Its dial, ``None`` where it has none.
+        strength: The value of its dial, ``None`` where it has none.
+        dial: What its dial is called.
     """
 
     strategy: str
     kind: str
     strength: float | None = None
+    dial: str = STRENGTH
 
     @property
     def label(self) -> str:
-        """``wpl, strength 1e4`` or ``finetune``."""
-        if self.strength is None:
-            return self.strategy
-        return f"{self.strategy}, strength {strength_text(self.strength)}"
+        """``wpl, strength 1e4``, ``adapter, rank 4`` or ``finetune``."""
+        return self.strategy if self.strength is None else f"{self.strategy}, {self.setting}"
+
+    @property
+    def setting(self) -> str:
+        """``strength 1e4`` or ``rank 4``; empty where it has no dial."""
+        return "" if self.strength is None else f"{self.dial} {strength_text(self.strength)}"
 
     @property
     def order(self) -> tuple[int, str, float]:
@@ -95,7 +102,8 @@ def group(records: Sequence[Record]) -> list[Cell]:
     strategy_of = _complete(records, lambda r: r.strategy, _strategy_settings)
     members: dict[tuple[str, Variant], list[Record]] = {}
     for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
-        variant = Variant(strategy, record.spec.strategy.kind, record.strength)
+        own = record.spec.strategy
+        variant = Variant(strategy, own.kind, record.strength, own.dial)
         members.setdefault((scenario, variant), []).append(record)
     ordered = sorted(members.items(), key=lambda item: (item[0][0], item[0][1].order))
     return [_cell(scenario, variant, runs) for (scenario, variant), runs in ordered]

@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import pytest
 
+from benchmark.spec import Spec
 from reports.runs.cells import Variant, group
 from reports.wording.numbers import strength_text
 
@@ -27,6 +30,14 @@ def test_strengths_are_written_short_and_exact(strength, text):
 def test_labels():
     assert Variant("wpl", "wpl", 1e4).label == "wpl, strength 1e4"
     assert Variant("finetune", "finetune").label == "finetune"
+    assert Variant("adapter", "adapter", 4, "rank").label == "adapter, rank 4"
+
+
+def test_a_variant_is_labelled_by_its_dial(record):
+    run = record([[0.9]], strategy="adapter", strength=0.5)
+    spec = {**run.spec.data, "strategy": {**run.spec.strategy.data, "dial": "scale"}}
+    (cell,) = group([replace(run, spec=Spec(spec))])
+    assert cell.variant.label == "adapter, scale 0.5"
 
 
 def test_order_is_finetune_then_strategies_by_strength_then_references(record):
