@@ -85,7 +85,7 @@ class Costs:
 
         Returns:
             ``training_seconds``, ``steps`` and ``consolidation_seconds`` (what comes after the
-            last step, such as estimating importances), one a model: ``None`` for a model that
+            last step, such as estimating importances), one per model: ``None`` for a model that
             was taken over from another run, and for all but the last where all are trained at
             once. ``state_bytes``: of the tensors that the strategy holds in the end, or
             ``None``. On a CPU, seconds are those of the process on all its cores, so that

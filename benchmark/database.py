@@ -115,7 +115,7 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
             is another database's.
     """
     purpose = "written" if write else "read"
-    with told(path, f"the store cannot be {purpose}", "mend that, or name another one"):
+    with told(path, f"the store cannot be {purpose}", "fix that, or name another one"):
         _refuse_others(path, write=write)
         mode = "mode=rwc" if write else _reading(path)
         seen = _state(path) if mode == _AS_IT_IS else None
@@ -238,7 +238,7 @@ def _refuse_others(path: Path, *, write: bool) -> None:
         ) from None
     except OSError as error:
         raise UserError(
-            f"{path}: the store cannot be opened ({error.strerror}); mend that, or name another one"
+            f"{path}: the store cannot be opened ({error.strerror}); fix that, or name another one"
         ) from error
     if start and start != _HEADER:
         raise UserError(f"{path}: not a Palimpsest store, and no SQLite database; name another one")

@@ -29,7 +29,7 @@ class AccuracyMeter(SupervisedPlugin):
         right: See ``Scenario.right``.
 
     Attributes:
-        accuracies: Of the last evaluation, one an experience.
+        accuracies: Of the last evaluation, one per experience.
         seconds: Spent in all evaluations so far.
     """
 
@@ -105,7 +105,7 @@ class CurveRecorder(SupervisedPlugin):
         measure: Given the strategy and experiences, returns their accuracies.
 
     Attributes:
-        curves: One a model trained, as the store keeps them.
+        curves: One per model trained, as the store keeps them.
     """
 
     def __init__(

@@ -184,5 +184,5 @@ def _told(path: Path) -> Iterator[None]:
     except (OSError, RuntimeError) as error:  # the latter: a loop of links, before Python 3.13
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"{path}: cannot be written ({reason}); mend that, or name another file"
+            f"{path}: cannot be written ({reason}); fix that, or name another file"
         ) from error

@@ -58,7 +58,7 @@ def make_plan(
         fetch: Get data sets that are not there, where they can be had; and refuse to go on without.
 
     Raises:
-        UserError: Anything the user has to mend.
+        UserError: Anything the user has to fix.
     """
     root = data_root(root).resolve()
     check_device(device)

@@ -29,7 +29,7 @@ class Record:
         accuracy_matrix: ``R[i][j]``, test accuracy of model j after model i.
         validation_matrix: The same on the validation split, for choosing settings.
         initial_accuracy: Test accuracy of each model before anything was trained.
-        curves: One dict a model i that was trained: ``model`` (i), ``steps`` (n,) optimizer
+        curves: One dict per model i that was trained: ``model`` (i), ``steps`` (n,) optimizer
             steps done, and ``accuracy``, for each model j = 0..i its test accuracy at these
             steps, (i+1, n).
         started: UTC time, ISO 8601.

@@ -69,7 +69,7 @@ def run_suite(
         them (``Results.failed``) and are tried again next time.
 
     Raises:
-        UserError: Anything the user has to mend. If it is found before the first run, nothing was
+        UserError: Anything the user has to fix. If it is found before the first run, nothing was
             written.
     """
     plan = make_plan(

@@ -1,4 +1,4 @@
-"""The results database: one SQLite file, one row a run.
+"""The results database: one SQLite file, one row per run.
 
 A run is written once, in one transaction, when it has ended (done or failed), so that an
 interruption at any moment loses nothing that was finished.
@@ -71,7 +71,7 @@ class Store:
         """
         row = columns_of(record) | _UNUSED
         marks = ", ".join("?" * len(row))
-        advice = "the runs before it are kept; mend that, and the same command goes on from there"
+        advice = "the runs before it are kept; fix that, and the same command goes on from there"
         with told(self.path, "a run cannot be written", advice), self._file.connection:
             self._file.connection.execute(
                 f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})",

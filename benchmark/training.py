@@ -37,7 +37,7 @@ class Batches:
     """Mini-batches of tensors: a given number of them, or one pass in order.
 
     Args:
-        tensors: Inputs (N, ...), targets (N,) and the task label, or one a sample (N,).
+        tensors: Inputs (N, ...), targets (N,) and the task label, or one per sample (N,).
         batch_size: Samples of a batch; the last one of a pass may have fewer.
         steps: How many batches to draw, shuffled anew for every pass; ``None``: one pass in order.
         seed: Seeds the shuffling.

@@ -49,7 +49,7 @@ class FisherSettings(RegularizerSettings):
     fisher: Estimator = Field(
         "exact",
         description="'exact': expectation over all classes under the model. 'monte_carlo': one "
-        "label a sample, drawn from the model. 'empirical': the true labels.",
+        "label per sample, drawn from the model. 'empirical': the true labels.",
     )
     samples: int = Field(
         1000,

@@ -50,7 +50,7 @@ def run_suites(options: RunOptions) -> int:
         The exit code: 130 if interrupted, 1 if a run of the suites failed, else 0.
 
     Raises:
-        UserError: Anything the user has to mend; nothing was written then.
+        UserError: Anything the user has to fix; nothing was written then.
     """
     suites = load_suites(
         suites_of(options.suites),

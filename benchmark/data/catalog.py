@@ -152,7 +152,7 @@ def require(name: str, root: Path) -> None:
         root: The folder that holds the data sets.
 
     Raises:
-        UserError: If the name is wrong, or the data are neither there nor to be had; one sentence
+        UserError: If the name is wrong, or the data cannot be found or downloaded; one sentence
             says where they were looked for and what to do.
     """
     check_name(name)

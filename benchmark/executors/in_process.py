@@ -60,7 +60,7 @@ class InProcess:
 def _as_in_a_worker(job: Job) -> Iterator[None]:
     """Make this process like a worker, and put everything back."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Avalanche's, several a run
+        warnings.simplefilter("ignore")  # Avalanche's, several per run
         import torch
 
         from benchmark.generators import own_numbers

@@ -16,7 +16,7 @@ def _prepare() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"  # read by the imports below; threads would not survive a fork
-    logging.captureWarnings(capture=True)  # Avalanche's, several a run
+    logging.captureWarnings(capture=True)  # Avalanche's, several per run
     gc.disable()  # nothing that the imports make is garbage: a sixth of their time
     import torch
 

@@ -132,7 +132,7 @@ class WorkerProcesses:
                 process.terminate()
 
     def _under_way(self) -> dict[str, float]:
-        """The fraction done of the jobs that workers have in hand, by name."""
+        """The fraction done of the jobs that workers are carrying out, by name."""
         found = {}
         for file in Path(self._scratch.name).glob("*.progress"):
             with contextlib.suppress(OSError, ValueError):  # just being written or removed

@@ -24,7 +24,7 @@ class Keeper(SupervisedPlugin):
 
     Args:
         path: Where to save it.
-        curves: One a model, as the curves' recorder fills them.
+        curves: One per model, as the curves' recorder fills them.
     """
 
     def __init__(self, path: Path, curves: list[dict[str, Any]]) -> None:

@@ -136,8 +136,8 @@ class ScenarioSettings(Settings):
         0, description="Steps over which each model's learning rate rises linearly."
     )
     batch_size: Count = Field(64, description="Samples of an optimizer step.")
-    steps: Count | None = Field(None, description="Optimizer steps a model; or give epochs.")
-    epochs: Count | None = Field(None, description="Passes over its data a model; or give steps.")
+    steps: Count | None = Field(None, description="Optimizer steps per model; or give epochs.")
+    epochs: Count | None = Field(None, description="Passes over its data per model; or give steps.")
     curve: Curve = Field(Curve(), description="How models are watched while one trains.")
 
     @field_validator("optimizer", mode="before")

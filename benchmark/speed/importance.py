@@ -1,4 +1,4 @@
-"""The diagonal Fisher information beside the obvious way: a backward pass a sample and class."""
+"""The diagonal Fisher information beside the obvious way: a backward pass per sample and class."""
 
 from __future__ import annotations
 

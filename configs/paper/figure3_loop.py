@@ -281,7 +281,7 @@ class _Network:
 
     @torch.no_grad()
     def accuracy(self, x: Tensor, y: Tensor) -> float:
-        """Return the fraction of images that is classified rightly."""
+        """Return the fraction of images that is classified correctly."""
         return float((self.logits(x).argmax(dim=1) == y).float().mean())
 
 

@@ -80,7 +80,7 @@ class Frontiers:
     Attributes:
         scenario: Its name.
         ends: The references: fine-tuning, freezing, independent, joint, as far as they ran.
-        frontiers: One a strategy.
+        frontiers: One per strategy.
         breakdowns: The variants that diverged or broke down. They have no point, since the
             seeds that are left would flatter them; references have one all the same.
     """

@@ -132,7 +132,7 @@ def measure(cells: Mapping[str, Cell | None], metric: str) -> Measure:
     """Return a metric of one strategy.
 
     Args:
-        cells: Its runs in each scenario, one a seed; ``None`` where there are none.
+        cells: Its runs in each scenario, one per seed; ``None`` where there are none.
         metric: Of ``benchmark/metrics``.
     """
     done = {name: () if cell is None else cell.done for name, cell in cells.items()}

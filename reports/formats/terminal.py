@@ -26,7 +26,7 @@ class SummaryRow:
     Attributes:
         scenario: The scenario's name.
         variant: The strategy and its strength: ``wpl, strength 1e4``.
-        seeds: Number of finished runs that count, one a seed.
+        seeds: Number of finished runs that count, one per seed.
         failed: Number of runs that failed.
         metrics: By the names in ``SUMMARY_METRICS``, mean and interval, fractions.
         reason: Why there is no forgetting reduction, where there is none.

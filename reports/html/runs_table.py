@@ -72,7 +72,7 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
 
     Returns:
         ``columns``, the names and kinds of ``run_columns``; ``texts``, every text once; ``rows``,
-        one a run with a value a column: a number, ``None``, or the place of a text in ``texts``.
+        one per run, a value per column: a number, ``None``, or the place of a text in ``texts``.
         ``strengths`` maps a strength to how it is written.
     """
     columns = run_columns()

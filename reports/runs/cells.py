@@ -67,7 +67,7 @@ class Cell:
     Attributes:
         scenario: The scenario's name, completed where it is ambiguous.
         variant: The strategy and its strength.
-        done: Finished runs, one a seed, in the order of their seeds.
+        done: Finished runs, one per seed, in the order of their seeds.
         failed: Runs that failed.
         repeated: Finished runs left out, because a newer one has the same seed.
     """

@@ -21,7 +21,7 @@ CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "pos
 
 
 def runs_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row a run, with one column a metric (NaN where it is not defined).
+    """Return one row per run, with one column per metric (NaN where it is not defined).
 
     Columns: key, scenario, variant (its label), strategy, kind, strength, seed, status,
     counted (finished and not replaced by a newer run with the same seed), seconds, metrics, and

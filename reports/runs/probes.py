@@ -17,7 +17,7 @@ RUN = ("scenario", "variant", "seed")
 
 
 def distance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row a run, new model and shared block, and one for all its shared blocks.
+    """Return one row per run, new model and shared block, and one for all its shared blocks.
 
     Columns: scenario, variant (its label), seed, model, block, moved, relative, from_anchor and
     weighted, as ``benchmark/probes/distance.py`` defines them; NaN where there is no anchor.
@@ -28,7 +28,7 @@ def distance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def importance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row a run, model just trained and block that it uses.
+    """Return one row per run, model just trained and block that it uses.
 
     Columns: scenario, variant (its label), seed, model, block, mean, zero (share that is exactly
     0) and the quantiles q0, q0.01, q0.05, q0.25, q0.5, q0.75, q0.95, q0.99 and q1.
@@ -38,7 +38,7 @@ def importance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row a run, later model (``trained``), earlier model and shared block.
+    """Return one row per run, later model (``trained``), earlier model and shared block.
 
     Columns: scenario, variant (its label), seed, trained, model, block and cka: linear CKA of the
     block's output on the earlier model's test inputs, between when that model had just been
@@ -48,7 +48,7 @@ def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row a run and earlier model.
+    """Return one row per run and earlier model.
 
     Columns: scenario, variant (its label), seed, model, and its test accuracy when it had just
     been trained (learned; NaN where all models are trained at once), at the end (before) and

@@ -63,7 +63,7 @@ def strays(values: Sequence[float]) -> Strays | None:
     """Return which runs are far from the others, ``None`` where none are.
 
     Args:
-        values: One a run, fractions, in any order; of fewer than three none can be told.
+        values: One per run, fractions, in any order; of fewer than three none can be told.
     """
     upwards = sorted(values)
     downwards = [-value for value in reversed(upwards)]

@@ -79,7 +79,7 @@ def forgetting_pairs(records: Iterable[Record]) -> dict[int, tuple[float, float]
     """Return by seed numerator and denominator: the forgetting of each run and of fine-tuning.
 
     Args:
-        records: Finished runs of one variant, one a seed; those without either are left out.
+        records: Finished runs of one variant, one per seed; those without either are left out.
     """
     found = {}
     for record in records:
@@ -153,7 +153,7 @@ def ratio_of_means(numerators: Array, denominators: Array) -> Estimate:
     ``(mean(b)^2 - q s_bb) r^2 - 2 (mean(a) mean(b) - q s_ab) r + mean(a)^2 - q s_aa = 0``.
 
     Args:
-        numerators: a, one a seed, (n,).
+        numerators: a, one per seed, (n,).
         denominators: b, of the same seeds; their mean is above zero.
 
     Returns:

@@ -111,7 +111,7 @@ def compare_independent(
     Variances are Involved, Biometrika 34 (1947).
 
     Args:
-        a: Values before, one a seed.
+        a: Values before, one per seed.
         b: Values after, of other seeds.
         limits: What the difference can be.
     """

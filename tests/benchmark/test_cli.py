@@ -101,7 +101,7 @@ def test_runs_are_listed_as_the_contract_says(done, capsys):
 def test_strategies_are_paired(done, capsys):
     runs = listed(done / "r.db", capsys)
     first_rows = {(r["seed"], tuple(r["accuracy_matrix"][0])) for r in runs}
-    assert len(first_rows) == 2  # one a seed: the same weights, the same batches
+    assert len(first_rows) == 2  # one per seed: the same weights, the same batches
 
 
 def test_running_again_runs_nothing(done, capsys):

@@ -24,7 +24,7 @@ def by_seed(values, first=0):
 
 
 def runs(record, values, *, metric="stability", first=0, **settings):
-    """Finished runs, one a seed, of which only one metric is defined."""
+    """Finished runs, one per seed, of which only one metric is defined."""
     made = [record([[0.5]], seed=first + place, **settings) for place in range(len(values))]
     return [with_metrics(one, **{metric: value}) for one, value in zip(made, values, strict=True)]
 
