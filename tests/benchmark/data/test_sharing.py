@@ -18,7 +18,8 @@ import torch
 from benchmark.data import images, sharing
 from benchmark.data.sharing import share_through, shared
 from benchmark.errors import UserError
-from benchmark.scenarios import scenario
+from benchmark.scenarios.loading import load_data_set
+from benchmark.scenarios.parts import DataSet
 from benchmark.scenarios.split import Split
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
@@ -26,7 +27,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux'
 
 def forget():
     images._raw.cache_clear()
-    scenario._source.cache_clear()
+    load_data_set.cache_clear()
 
 
 @pytest.fixture(autouse=True)
@@ -49,7 +50,7 @@ def numbers() -> dict:
     return {"x": torch.arange(50_000.0), "y": torch.tensor([3, 1]), "names": ("a", "b")}
 
 
-def tensors(source: scenario.Source) -> list[torch.Tensor]:
+def tensors(source: DataSet) -> list[torch.Tensor]:
     part = source.part
     return [tensor for split in (part.train, part.validation, part.test) for tensor in split]
 
@@ -152,7 +153,7 @@ def ask_for(data: str, root: Path, folder: Path, log: Path) -> tuple[str, list[s
 
     images._read = logged
     share_through(folder)
-    found = tensors(scenario.source(Split(data=data), root, "cpu"))
+    found = tensors(Split(data=data).load_data(root, "cpu"))
     digest = hashlib.sha256(b"".join(tensor.numpy().tobytes() for tensor in found)).hexdigest()
     files = [file_behind(tensor) for tensor in found] if sys.platform == "linux" else []
     return digest, files
@@ -213,11 +214,11 @@ def test_without_a_lock_the_same_is_made_twice_and_is_right(folder, monkeypatch)
 def test_a_shared_source_is_the_same_bit_for_bit(data, options, two_classes, tmp_path, real_data):
     root = real_data("MNIST") if data == "mnist" else tmp_path
     settings = Split(data=f"folder:{two_classes}" if data == "folder" else data, **options)
-    own = scenario.source(settings, root, "cpu")
+    own = settings.load_data(root, "cpu")
     share_through(tmp_path)
     for _ in range(2):  # as the one who made it, and as another process
         forget()
-        found = scenario.source(settings, root, "cpu")
+        found = settings.load_data(root, "cpu")
         for tensor, expected in zip(tensors(found), tensors(own), strict=True):
             assert tensor.dtype == expected.dtype
             assert torch.equal(tensor, expected)
