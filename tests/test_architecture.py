@@ -55,7 +55,8 @@ def test_reports_read_stores_and_train_nothing(path):
     found = imports(path)
     assert not {m for m in found if m.split(".")[0] in HEAVY | {"strategies"}}
     allowed = {"benchmark"} | {
-        f"benchmark.{m}" for m in ("archive", "store", "failure", "files", "metrics", "errors")
+        f"benchmark.{m}"
+        for m in ("archive", "store", "spec", "failure", "files", "metrics", "errors")
     }
     assert {m for m in found if m.split(".")[0] == "benchmark"} <= allowed
 

@@ -147,4 +147,5 @@ def outcome(record: Record, *, with_suite: bool = False) -> str:
         value = record.metrics.get(name)
         if value is not None:
             shown.append(f"{name.replace('_', ' ')} {100 * value:.1f} %")
-    return f"done {what}: {', '.join(shown)} ({record.seconds:.1f} s)"
+    found = f": {', '.join(shown)}" if shown else ""
+    return f"done {what}{found} ({record.seconds:.1f} s)"

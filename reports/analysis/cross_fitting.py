@@ -144,11 +144,18 @@ def _chosen(tried: Sequence[Tried]) -> tuple[Cell | None, str]:
     known = [score for score in scores if score is not None]
     if known:  # all have a score then: they are compared over the same seeds
         return possible[_highest(known)].cell, RULE
+    return None, _why_none(tried, possible)
+
+
+def _why_none(tried: Sequence[Tried], possible: Sequence[Tried]) -> str:
+    """Say why no strength could be chosen."""
     if possible:
-        return None, "the strengths have no seed in common"
-    if not any(candidate.validation.n for candidate in tried):
-        return None, "no validation accuracies to choose by: the scenario has no validation split"
-    return None, "every strength has failed runs or runs without validation accuracies"
+        return "the strengths have no seed in common"
+    if any(candidate.validation.n for candidate in tried):
+        return "every strength has failed runs or runs without validation accuracies"
+    if any(record.moments for candidate in tried for record in candidate.cell.done):
+        return "no accuracies at the end to choose by: the models are trained by turns"
+    return "no validation accuracies to choose by: the scenario has no validation split"
 
 
 def _validation(record: Record) -> float | None:

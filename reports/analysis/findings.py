@@ -57,6 +57,8 @@ def _references(done: Sequence[Cell]) -> str:
     for cell in done:
         name = cell.variant.label
         learned = cell.interval("learning_accuracy")
+        if learned.value is None:  # no accuracy matrix
+            continue
         if cell.variant.kind == FINETUNE:
             loss = cell.interval("forgetting")
             seeds, alike = _seeds(loss, learned)

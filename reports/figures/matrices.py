@@ -33,8 +33,10 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
         name: Unique in the report.
 
     Returns:
-        The plot, or ``None`` where there are no cells.
+        The plot, or ``None`` where no cell has an accuracy matrix (models that are trained by
+        turns have none).
     """
+    cells = [cell for cell in cells if any(record.accuracy_matrix for record in cell.done)]
     if not cells:
         return None
     matrices = {cell.variant: mean_matrix(cell) for cell in cells}

@@ -51,9 +51,9 @@ def sweep_plot(
         name: Unique in the report.
 
     Returns:
-        The plot, or ``None`` where no strategy has several strengths.
+        The plot, or ``None`` where no strategy has several strengths with accuracies at the end.
     """
-    swept = [choice for choice in choices if choice.budget > 1]
+    swept = [choice for choice in choices if choice.budget > 1 and _has_scores(choice)]
     if not swept:
         return None
     losses = _losses(choices)
@@ -91,6 +91,10 @@ def sweep_plot(
         pd.concat(frames, ignore_index=True),
         draw,
     )
+
+
+def _has_scores(choice: Choice) -> bool:
+    return any(record.accuracy_matrix for tried in choice.tried for record in tried.cell.done)
 
 
 def sweep_frame(choice: Choice) -> pd.DataFrame:
@@ -179,5 +183,5 @@ def _draw_scores(ax: Axes, choice: Choice, styles: Mapping[Variant, Style]) -> N
     ax.set_xlim(-0.3, len(variants) - 0.7)
     ax.set_xticks(range(len(variants)), [strength_text(v.strength or 0.0) for v in variants])
     ax.set_title(wrapped(choice.strategy, _NAME), loc="left")
-    ax.set_xlabel("strength")
+    ax.set_xlabel(variants[0].dial)
     ax.grid(visible=False, axis="x")

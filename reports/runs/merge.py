@@ -17,7 +17,7 @@ from benchmark.errors import UserError
 from benchmark.metrics import METRICS, Matrix, reference_kinds
 from benchmark.store import Record
 
-_MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves")
+_MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves", "moments")
 
 _References = Mapping[str, Mapping[str, Mapping[str, Matrix]]]
 """Accuracy matrices of reference runs: what they can be paired with -> kind -> store."""

@@ -23,7 +23,7 @@ def effect_size(differences: Array) -> float | None:
     It has no interval, since pairs of several scenarios are not independent.
 
     Args:
-        differences: One a pair, (n,).
+        differences: One per pair, (n,).
 
     Returns:
         In standard deviations; ``None`` below three pairs, where J is zero, and where all
@@ -50,7 +50,7 @@ def rank_biserial(differences: Array) -> float:
     Source: Kerby, The Simple Difference Formula, Comprehensive Psychology 3 (2014).
 
     Args:
-        differences: One a pair, (n,).
+        differences: One per pair, (n,).
     """
     from scipy.stats import rankdata
 

@@ -94,7 +94,7 @@ class Row:
     """A row of a table.
 
     Attributes:
-        cells: One a column; the first is the heading of the row.
+        cells: One per column; the first is the heading of the row.
         group: Rows that follow each other with the same group belong together; a line parts
             them from the others.
     """

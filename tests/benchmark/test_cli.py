@@ -316,6 +316,8 @@ def test_an_interrupt_keeps_what_was_finished(suite, tmp_path):
                 break
         os.killpg(running.pid, signal.SIGINT)
         _, err = running.communicate(timeout=60)
+    except subprocess.TimeoutExpired as late:
+        pytest.fail(f"it goes on: {(late.stderr or b'').decode()[-3000:]}")
     finally:
         running.kill()
     assert running.returncode == 130

@@ -37,7 +37,8 @@ def _unused_stay(candidate: Candidate) -> str:
         before = state(model)
         for i in range(len(trained.train)):
             after = trained.run([i], reset=False)
-            unused = (before.keys() & after.keys()) - model.parameters_of(i).keys()
+            used = model.parameters_of(i)
+            unused = [name for name in before if name in after and name not in used]
             gaps = {name: (after[name] - before[name]).abs().max().item() for name in unused}
             worst = max(gaps, key=lambda name: gaps[name], default="")
             if gaps.get(worst, 0) > 0:
@@ -55,7 +56,7 @@ def _without_gradient(candidate: Candidate) -> str:
         before = state(model)
         trained = program(candidate, model, strength=strength, optimizer=optimizer, models=2)
         after = trained.run(reset=False)
-        kept = before.keys() & after.keys()  # what a strategy adds has no value before
+        kept = [name for name in before if name in after]  # what a strategy adds is new
         moved = [name for name in kept if not torch.equal(before[name], after[name])]
         wrong = [name for name in moved if not name.startswith("head.")]
         if wrong:
