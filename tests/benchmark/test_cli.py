@@ -305,11 +305,17 @@ def suites_in(path):
         return sorted(record.suite for record in store.records())
 
 
+def interruptible():
+    """Interrupt the process by SIGINT even where these tests run in a shell's background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_an_interrupt_keeps_what_was_finished(suite, tmp_path):
     suite.write_text(SUITE.replace("seeds: 2", "seeds: 500"))
     running = process(
-        "run", suite, "--store", tmp_path / "i.db", "--workers", 2, start_new_session=True
-    )
+        "run", suite, "--store", tmp_path / "i.db", "--workers", 2,
+        start_new_session=True, preexec_fn=interruptible,
+    )  # fmt: skip
     try:
         for line in running.stderr:
             if line.startswith("[3/"):

@@ -193,6 +193,8 @@ def wait_until(condition) -> None:
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_no_worker_outlives_its_parent(tmp_path, how):
     program = (
+        "import signal\n"  # a shell's background, where tests may run, ignores interrupts
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from test_workers import Path, a_run, busy, carry_out, start, workers\n"
         "workers._execute, workers._start_worker, workers._PREPARATION = busy, start, 'os'\n"
         f"runs, root = [a_run('a'), a_run('b')], Path({str(tmp_path)!r})\n"
@@ -200,7 +202,9 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
         "    list(carry_out(runs, executor, lambda *_: None))\n"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", program], cwd=Path(__file__).parent, stderr=subprocess.DEVNULL
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parent,
+        stderr=subprocess.DEVNULL,
     )
     try:
         wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
