@@ -8,25 +8,10 @@ import pytest
 from figure_checks import check, laid_out
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
+from page_parts import cells, drawn
 
 from benchmark.errors import UserError
 from reports.figures.style import Styles
-from reports.runs.cells import group
-
-
-def cells(runs, scenario="k3"):
-    """Cells of a scenario by strategy and strength."""
-    return {
-        (cell.variant.strategy, cell.variant.strength): cell
-        for cell in group(runs)
-        if cell.scenario == scenario
-    }
-
-
-def drawn(study):
-    """The last figure that a study made: what is drawn, and the plot."""
-    plot = study._album.plots[-1]
-    return plot.draw(), plot
 
 
 def curve(figure, panel, color):

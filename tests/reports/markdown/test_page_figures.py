@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from page_parts import cells, drawn
 
 from benchmark.errors import UserError
 from reports.analysis.instability import last_is_unstable
@@ -17,21 +18,6 @@ from reports.formats.svg import small_svg, svg_element
 from reports.markdown.album import Album
 from reports.markdown.strengths import chosen_strengths
 from reports.runs.cells import group
-
-
-def cells(runs, scenario="k3"):
-    """Cells of a scenario by strategy and strength."""
-    return {
-        (cell.variant.strategy, cell.variant.strength): cell
-        for cell in group(runs)
-        if cell.scenario == scenario
-    }
-
-
-def drawn(study):
-    """The last figure that a study made: what is drawn, and the plot."""
-    plot = study._album.plots[-1]
-    return plot.draw(), plot
 
 
 def series(figure, panel, color):
