@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from benchmark.executors.executor import Report
+from benchmark.executors.scratch import WithScratch
 from benchmark.jobs import Job
 from benchmark.store import Record
 
 
-class InProcess:
+class InProcess(WithScratch):
     """Carries out jobs in this process, with one thread, as a worker does.
 
     Between jobs the process is what it was before: its threads, its warnings, and the random
@@ -28,19 +26,8 @@ class InProcess:
     workers = 1
 
     def __init__(self, root: Path) -> None:
+        super().__init__()
         self._root = root
-        self._scratch = tempfile.TemporaryDirectory(prefix="palimpsest-")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._scratch.cleanup()
 
     def execute(self, jobs: Sequence[Job], report: Report) -> Generator[list[Record], None, None]:
         """Carry out jobs; see ``Executor``. None is ever lost: this process would be, too."""

@@ -13,19 +13,19 @@ import importlib
 import multiprocessing
 import os
 import sys
-import tempfile
 import threading
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.context import BaseContext
 from pathlib import Path
-from types import ModuleType, TracebackType
-from typing import Any, Self
+from types import ModuleType
+from typing import Any
 
 from benchmark import plugins
 from benchmark.errors import UserError
 from benchmark.executors.executor import Lost, Report
+from benchmark.executors.scratch import WithScratch
 from benchmark.jobs import Job
 from benchmark.store import Record
 
@@ -36,7 +36,7 @@ _IN_VAIN = 2
 """How often all workers may end before any has begun a job."""
 
 
-class WorkerProcesses:
+class WorkerProcesses(WithScratch):
     """Carries out jobs in processes on this machine, with one thread each.
 
     Where a process dies (out of memory, most often), all processes end. The jobs that were under
@@ -49,25 +49,14 @@ class WorkerProcesses:
     """
 
     def __init__(self, root: Path, workers: int) -> None:
+        super().__init__()
         self._root = root
         self._workers = workers
-        self._scratch = tempfile.TemporaryDirectory(prefix="palimpsest-")
 
     @property
     def workers(self) -> int:
         """How many processes there are."""
         return self._workers
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._scratch.cleanup()
 
     def execute(
         self, jobs: Sequence[Job], report: Report
