@@ -47,7 +47,7 @@ def wrapped(label: str, width: int = 30) -> str:
     What is too long loses its middle: names that begin alike differ at their ends, and a
     strength stands there.
     """
-    text, kept = fill(label, width), len(label)
+    text, kept = fill(label, width), min(len(label), 4 * width)  # more never fits
     while text.count("\n") > 2:
         kept -= 1
         head, tail = label[: (kept + 1) // 2], label[(kept + 1) // 2 - kept :]

@@ -63,7 +63,8 @@ SLOW = {"protects behind every optimizer", "rests at the minimum", "memory grows
 
 @pytest.mark.parametrize(("name", "settings"), list(choices()))
 def test_so_it_has_with_every_choice_of_its_settings(name, settings):
-    (candidate,) = candidates(name, settings)
+    few = {"samples": 10} if name == "wpl_schur" else {}  # its time grows with them
+    (candidate,) = candidates(name, settings | few)
     found = [verdict(wanted, candidate) for wanted in PROPERTIES if wanted.name not in SLOW]
     assert not {v.property: v.detail for v in found if v.outcome == "fail"}
 
