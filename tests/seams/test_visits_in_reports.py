@@ -13,6 +13,7 @@ from benchmark.metrics import METRICS, Metric
 from benchmark.runner import execute
 from benchmark.store import Store
 from reports.analysis.coincidence import coinciding
+from reports.analysis.quantities import QUANTITIES, interval, quantity_named
 from reports.html.report import write_report
 from reports.html.runs_table import run_columns
 from reports.html.sections import sections
@@ -153,6 +154,15 @@ def test_an_archive_and_one_run_have_the_end(records, tmp_path, capsys):
     _, out, _ = command(capsys, "show", "run", key, "--store", tmp_path / "runs.parquet")
     assert "average accuracy" in out
     assert "stability" not in out
+
+
+def test_a_page_has_the_end_and_a_dash_for_what_needs_an_order(records):
+    plain, *others = group(records)
+    for cell in (plain, *others):
+        for name, quantity in QUANTITIES.items():
+            known = interval(quantity, cell, plain).value is not None
+            assert known == (quantity.limits is None), name
+        assert interval(quantity_named("average_accuracy"), cell, plain).value is not None
 
 
 def test_moments_are_results(records):
