@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.errors import UserError
 from benchmark.store import Record
 
-_WHOLE = ("seed", "model", "steps", "peak_memory", "state_bytes")
+_WHOLE = ("seed", "model", "visit", "steps", "peak_memory", "state_bytes")
 """Columns of whole numbers, which may be missing."""
 
 
@@ -17,14 +18,16 @@ def frame(records: Sequence[Record], by: str = "run") -> pd.DataFrame:
     """Return runs as a tidy table; see ``Results.frame``.
 
     Raises:
-        ValueError: ``by`` is neither ``run`` nor ``model``.
+        UserError: ``by`` is none of ``run``, ``model`` and ``moment``.
     """
-    if by not in {"run", "model"}:
-        raise ValueError(f"by={by!r}: expected 'run' or 'model'")
-    rows = [_run(record) for record in records]
-    if by == "model":
-        rows = [row for record in records for row in _models(record)]
-    columns = list(dict.fromkeys(name for row in rows for name in row)) or list(_CELL)
+    makers = {"run": _run, "model": _models, "moment": _moments}
+    if by not in makers:
+        raise UserError(f"frame: by is {by!r}, expected one of: {', '.join(makers)}")
+    rows = [row for record in records for row in makers[by](record)]
+    columns = list(dict.fromkeys(name for row in rows for name in row)) or [
+        *_CELL,
+        *_MOMENT * (by == "moment"),
+    ]
     table = pd.DataFrame(rows, columns=columns)
     for name in columns:
         if name in _WHOLE:
@@ -37,6 +40,7 @@ def frame(records: Sequence[Record], by: str = "run") -> pd.DataFrame:
 
 
 _CELL = ("key", "suite", "scenario", "strategy", "kind", "strength", "seed", "status")
+_MOMENT = ("visit", "steps", "model", "accuracy", "validation_accuracy")
 _TEXTS = {*_CELL, "error", "device"} - {"strength", "seed"}
 
 
@@ -46,9 +50,9 @@ def _cell(record: Record) -> dict[str, Any]:
     return {name: values.get(name, record.spec.strategy.kind) for name in _CELL}
 
 
-def _run(record: Record) -> dict[str, Any]:
+def _run(record: Record) -> Iterator[dict[str, Any]]:
     cost = record.cost
-    return {
+    yield {
         **_cell(record),
         "error": record.error,
         **record.metrics,
@@ -66,20 +70,30 @@ def _run(record: Record) -> dict[str, Any]:
 def _models(record: Record) -> Iterator[dict[str, Any]]:
     """A row per model, which are counted from 0 as everywhere in Python."""
     matrix, validation = record.accuracy_matrix, record.validation_matrix
-    for model in range(len(matrix)):
+    for model, final in enumerate(record.final_accuracy):
         yield {
             **_cell(record),
             "model": model,
             "initial": _at(record.initial_accuracy, model),
-            "learned": matrix[model][model],
-            "final": matrix[-1][model],
+            "learned": matrix[model][model] if matrix else None,
+            "final": final,
             "validation_learned": validation[model][model] if validation else None,
-            "validation_final": validation[-1][model] if validation else None,
+            "validation_final": _at(record.final_validation, model),
             **{
                 name: _at(record.cost.get(name, []), model)
                 for name in ("training_seconds", "consolidation_seconds", "steps")
             },
         }
+
+
+def _moments(record: Record) -> Iterator[dict[str, Any]]:
+    """A row per moment and model that was evaluated then."""
+    for moment in record.moments:
+        for model, accuracy in enumerate(moment["accuracy"]):
+            if accuracy is not None:
+                validation = _at(moment.get("validation_accuracy", ()), model)
+                values = (moment["visit"], moment["steps"], model, accuracy, validation)
+                yield {**_cell(record), **dict(zip(_MOMENT, values, strict=True))}
 
 
 def _at(values: Sequence[Any], place: int) -> Any:

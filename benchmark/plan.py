@@ -9,6 +9,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 
 from benchmark.archive import is_archive
@@ -62,8 +63,8 @@ def make_plan(
     """
     root = data_root(root).resolve()
     check_device(device)
-    if workers is not None and workers < 1:
-        raise UserError(f"workers: expected 1 or more, got {workers}")
+    if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
+        raise UserError(f"workers: expected a whole number, 1 or more, got {workers!r}")
     for suite in suites:
         _check_avalanche(suite)
     finished = _finished(store)

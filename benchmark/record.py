@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from benchmark.failure import Failure
-from benchmark.metrics import Computed, Matrix, reference_kinds
+from benchmark.metrics import Accuracies, Computed, Matrix, reference_kinds
 from benchmark.spec import Spec
 
 
@@ -78,9 +78,29 @@ class Record:
         return Computed(self)
 
     @property
+    def final_accuracy(self) -> Accuracies:
+        """Test accuracy of each model at the end: last row of the matrix, or last moment.
+
+        ``None`` for models that were not evaluated at that moment; empty where there is neither.
+        """
+        return _final(self.accuracy_matrix, self.moments, "accuracy")
+
+    @property
+    def final_validation(self) -> Accuracies:
+        """The same on the validation split; empty where the scenario has none."""
+        return _final(self.validation_matrix, self.moments, "validation_accuracy")
+
+    @property
     def error(self) -> str | None:
         """What it failed with, in words; ``None`` where it did not."""
         return None if self.failure is None else self.failure.message
+
+
+def _final(matrix: Matrix, moments: Sequence[Mapping[str, Any]], name: str) -> Accuracies:
+    if matrix:
+        return matrix[-1]
+    found: Accuracies = moments[-1].get(name, []) if moments else []
+    return found
 
 
 JSON_COLUMNS: dict[str, type] = {

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from benchmark.archive import read_runs
-from benchmark.plugins import load_metrics
+from benchmark.plugins import load_files, load_metrics
 from benchmark.store import Record
 
 if TYPE_CHECKING:
@@ -32,16 +32,17 @@ class Results:
         """The runs that failed."""
         return tuple(record for record in self.records if record.status == "failed")
 
-    def frame(self, by: Literal["run", "model"] = "run") -> pd.DataFrame:
+    def frame(self, by: Literal["run", "model", "moment"] = "run") -> pd.DataFrame:
         """Return the runs as a tidy table, numbers as numbers; what is not known is missing.
 
         Args:
             by: ``run``: a row per run, with its metrics (fractions) and what it took. ``model``: a
                 row per run and model, with the model's accuracies and its training; runs that
-                failed have none.
+                failed have none. ``moment``: a row per run, moment and model that was evaluated
+                then, for models that are trained by turns; other runs have none.
 
         Raises:
-            ValueError: ``by`` is neither.
+            UserError: ``by`` is none of these.
         """
         from benchmark.frame import frame
 
@@ -58,16 +59,20 @@ class Results:
         return f"<{len(self)} runs of {self.path}{failed}>"
 
 
-def open_store(path: Path | str) -> Results:
+def open_store(path: Path | str, *, plugins: Iterable[Path | str] = ()) -> Results:
     """Read all runs of a results database, or of an archive (``palimpsest archive``).
 
     Metrics that installed packages announce are there as well.
 
     Args:
         path: The file; it stays as it is.
+        plugins: Python files that add metrics. Reading the runs of a strategy or scenario does
+            not take the file that added it.
 
     Raises:
-        UserError: It is missing, damaged, no store, or of a newer version.
+        UserError: It is missing, damaged, no store, or of a newer version; a plugin cannot be
+            loaded.
     """
+    load_files(plugins)
     load_metrics()
     return Results(Path(path), tuple(read_runs(Path(path))))

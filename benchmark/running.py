@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.errors import UserError
 from benchmark.executors.carry_out import carry_out
 from benchmark.executors.local import local_executor
 from benchmark.jobs import Job
 from benchmark.plan import Plan, make_plan
+from benchmark.plugins import load_files
 from benchmark.results import Results
 from benchmark.store import Record, Store
 from benchmark.suite import Suite
@@ -61,7 +63,8 @@ def run_suite(
             core.
         data_root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
-        plugins: Python files that add strategies and scenarios, for suites that are not loaded yet.
+        plugins: Python files that add strategies and scenarios, for suites that are not loaded yet,
+            and metrics. What they add stays known to the process.
         progress: Told what happens meanwhile.
 
     Returns:
@@ -72,11 +75,14 @@ def run_suite(
         UserError: Anything the user has to fix. If it is found before the first run, nothing was
             written.
     """
+    if not suites:
+        raise UserError(
+            "run_suite: no suite was given; expected one or more suite files, names of shipped "
+            "suites ('quick'), mappings, or what load_suite returns"
+        )
+    load_files(plugins)
     plan = make_plan(
-        [
-            suite if isinstance(suite, Suite) else load_suite(suite, plugins=plugins)
-            for suite in suites
-        ],
+        [suite if isinstance(suite, Suite) else load_suite(suite) for suite in suites],
         Path(store),
         device=device,
         workers=workers,

@@ -70,12 +70,13 @@ def load_suite(
         strategies: Only these, by their names in the suite.
         settings: In place of the file's: values by their dotted path, such as
             ``{"scenarios.turned.width": 100}``.
-        plugins: Python files that add strategies and scenarios; known from then on.
+        plugins: Python files that add strategies, scenarios and metrics. What they add stays known
+            to the process.
 
     Raises:
         UserError: With the file, the line or key, what was expected and the nearest name.
     """
-    load_files(map(Path, plugins))
+    load_files(plugins)
     (checked,) = load_suites([suite], seeds=seeds, strategies=strategies, settings=settings)
     return checked
 

@@ -15,14 +15,15 @@ from reports.figures.settings import figure_settings
 from reports.html.sections import sections
 from reports.runs.cells import group
 from reports.runs.merge import merge, read_stores
+from reports.wording.words import several
 
 KINDS = {
     "frontier": ("plane", "runs of two models or more"),
-    "strengths": ("sweep", "a strategy with several strengths"),
+    "strengths": ("sweep", "finished runs of a strategy at several strengths"),
     "curves": ("curves", "runs that measured curves (curve: {every: 50})"),
     "matrices": ("matrices", "finished runs"),
-    "ranking": ("means", "two strategies or more"),
-    "ranks": ("ranks", "several scenarios that share seeds and strategies"),
+    "ranking": ("means", "finished runs of two strategies or more"),
+    "ranks": ("ranks", "finished runs of several scenarios that share seeds and strategies"),
     "distance": ("inside-distance", "runs with the probe distance"),
     "importance": ("inside-importance", "runs with the probe importance"),
     "similarity": ("inside-similarity", "runs with the probe similarity"),
@@ -31,6 +32,13 @@ KINDS = {
 """The figures that can be asked for: how their names in the report end, and what they need."""
 
 _OVER_SCENARIOS = {"ranking", "ranks"}
+_IN_TURN = {"frontier", "curves", "matrices"}
+"""What only models have that are trained one after another."""
+
+_AT_THE_END = {"ranking", "ranks", "strengths"}
+"""What is drawn of accuracies of all models at the end."""
+
+_Runs = Iterable[Record] | Path | str
 
 
 class ReportFigure(Figure):
@@ -43,9 +51,7 @@ class ReportFigure(Figure):
         return content.getvalue()
 
 
-def plot(
-    kind: str, results: Iterable[Record] | Path | str, *, scenario: str | None = None
-) -> Figure:
+def plot(kind: str, results: _Runs = (), *, scenario: str | None = None) -> Figure:
     """Return a figure of the report, as matplotlib's.
 
     Args:
@@ -56,11 +62,17 @@ def plot(
         scenario: Whose; needed where the runs have several. A ranking is else over all of them.
 
     Raises:
-        UserError: There is no such kind or scenario, or the runs have nothing of that kind.
+        UserError: There is no such kind or scenario, these are no runs, or the runs have nothing of
+            that kind; says what is missing.
     """
+    if not isinstance(kind, str):
+        kinds = ", ".join(KINDS)
+        raise UserError(
+            f"plot: the kind comes first, and is a {type(kind).__name__}; expected one of: {kinds}"
+        )
     if kind not in KINDS:
         raise UserError(f"plot: unknown kind {kind!r}; {nearest(kind, KINDS)}")
-    ending, needs = KINDS[kind]
+    ending, _ = KINDS[kind]
     records = _of(scenario, _records(results), kind)
     found = [
         part
@@ -69,17 +81,45 @@ def plot(
         if isinstance(part, Plot) and part.name.split("-", 2)[-1] == ending
     ]
     if not found:
-        raise UserError(f"plot: these runs have nothing of the kind {kind!r}; it needs {needs}")
+        raise UserError(f"plot: nothing of the kind {kind!r} to draw: {_missing(kind, records)}")
     with figure_settings():
         figure = found[-1].draw()  # of several rankings, the one over all scenarios
     figure.__class__ = ReportFigure
     return figure
 
 
-def _records(results: Iterable[Record] | Path | str) -> Sequence[Record]:
+def _records(results: _Runs) -> Sequence[Record]:
     if isinstance(results, Path | str):
         return merge(read_stores([Path(results)])).records
-    return list(results)
+    records = list(results) if isinstance(results, Iterable) else [results]
+    if not all(isinstance(record, Record) for record in records):
+        raise UserError(
+            f"plot: expected what run_suite or open_store returned, or the file of a store, got a "
+            f"{type(results).__name__}"
+        )
+    return records
+
+
+def _missing(kind: str, records: Sequence[Record]) -> str:
+    """Say what there would have to be."""
+    done = [record for record in records if record.status == "done"]
+    if not records:
+        return "there are no runs; give what run_suite or open_store returned"
+    if not done:
+        one = f"the {several(len(records), 'run')} failed"
+        return f"{one} ({records[0].error}); it needs finished runs"
+    by_turns = all(record.moments for record in done)
+    if by_turns and kind in _IN_TURN:
+        return (
+            "it needs models that are trained one after another, and these are trained by turns; "
+            "results.frame(by='moment') has their accuracies"
+        )
+    if by_turns and kind in _AT_THE_END and all(None in r.final_accuracy for r in done):
+        return "it needs a last visit after which all models are evaluated"
+    absent = [reason for r in done if (reason := r.probes.get(kind, {}).get("absent"))]
+    if absent:
+        return f"the probe has recorded nothing ({absent[0]})"
+    return f"it needs {KINDS[kind][1]}"
 
 
 def _of(scenario: str | None, records: Sequence[Record], kind: str) -> Sequence[Record]:

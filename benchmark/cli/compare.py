@@ -51,8 +51,8 @@ def compare(options: CompareOptions) -> int:
         few seeds cannot judge. Else 0.
 
     Raises:
-        UserError: A store is missing or has no runs, a metric is unknown, or the stores have
-            nothing in common.
+        UserError: A store is missing or has no runs, a metric is unknown, the stores have
+            nothing in common, or ``--fail-on`` has nothing to judge.
     """
     metrics = _metrics(options.metrics)
     paths = (options.store_a, options.store_b)
@@ -73,6 +73,11 @@ def compare(options: CompareOptions) -> int:
         print(json.dumps(_as_data(found, names), indent=1))
     else:
         _print(found, names)
+    if options.fail_on and not found.changes and not found.runs:
+        raise UserError(
+            f"--fail-on {options.fail_on}: nothing was compared, since no number is known of both "
+            "stores; choose other --metrics, or leave --fail-on out"
+        )
     failed = options.fail_on is not None and found.regressed
     failed |= options.fail_on == "undetermined" and found.undetermined
     return FAILED if failed else 0

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from benchmark.cli.console import table_console
 from benchmark.errors import UserError, nearest
-from benchmark.metrics import METRICS, Metric, added_metrics
+from benchmark.metrics import AVERAGE, METRICS, Metric, added_metrics, columns
 from benchmark.plugins import load_packages
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.probes import PROBES
@@ -91,7 +91,9 @@ def runs(store: Path, as_json: bool) -> None:
     if as_json:
         print(runs_json(records))
         return
-    shown = [METRICS[name] for name in _SHOWN] + added_metrics()
+    names = columns(_SHOWN, records, otherwise=AVERAGE)
+    names += columns([metric.name for metric in added_metrics()], records)
+    shown = [METRICS[name] for name in names]
     _print(
         [
             {

@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmark.archive import read_runs
 from benchmark.cli.progress import describe
 from benchmark.errors import UserError
-from benchmark.metrics import METRICS
+from benchmark.metrics import METRICS, applies
 from benchmark.record import Record
 from reports.wording.numbers import DASH, percent, quantity
 from reports.wording.words import duration, several
@@ -104,6 +104,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         yield "Metrics", _lines({
             metric.name: quantity(metric, record.metrics[metric.name])
             for metric in METRICS.values()
+            if applies(metric, record)
         })  # fmt: skip
     if record.accuracy_matrix:
         yield (

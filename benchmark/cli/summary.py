@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -21,30 +22,30 @@ def print_summary(records: Sequence[Record], suite: str = "") -> None:
         records: Of one suite.
         suite: Its name, where there are several.
     """
-    from reports.formats.terminal import SUMMARY_METRICS, summary_rows
+    from reports.formats.terminal import summary_rows
     from reports.statistics.ratio import REDUCTION
 
     console = table_console()
     of_suite = f"{suite}, " if suite else ""
-    rows = summary_rows(records)
-    for scenario in dict.fromkeys(row.scenario for row in rows):
+    for scenario, members in groupby(summary_rows(records), key=lambda row: row.scenario):
+        rows = list(members)
         console.print(
             f"\n{of_suite}{scenario}: per cent, means over seeds; below [95 % interval], or "
             "(single seeds)"
         )
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("strategy", no_wrap=True)
-        for title in (*SUMMARY_METRICS, "seeds"):
+        metrics = list(rows[0].metrics)
+        for title in (*metrics, "seeds"):
             table.add_column(title.replace("_", "\n"), justify="right", no_wrap=True)
         for row in rows:
-            if row.scenario == scenario:
-                cells = [summary_cell(row.metrics[name], row.seeds) for name in SUMMARY_METRICS]
-                if row.reason:
-                    cells[SUMMARY_METRICS.index(REDUCTION)] = "*"
-                failed = f" ({row.failed} failed)" if row.failed else ""
-                table.add_row(row.variant, *cells, f"{row.seeds}{failed}")
+            cells = [summary_cell(row.metrics[name], row.seeds) for name in metrics]
+            if row.reason:
+                cells[metrics.index(REDUCTION)] = "*"
+            failed = f" ({row.failed} failed)" if row.failed else ""
+            table.add_row(row.variant, *cells, f"{row.seeds}{failed}")
         console.print(table, markup=False, highlight=False)
-        for reason in {row.reason: "" for row in rows if row.scenario == scenario and row.reason}:
+        for reason in {row.reason: "" for row in rows if row.reason}:
             console.print(f"* forgetting reduction: {reason}", markup=False, highlight=False)
     console.print()
 

@@ -5,9 +5,10 @@ what it means. Tables, rankings, comparisons, pages and the documentation read t
 are computed when runs are read (``Computed``), not when a run ends. Nothing here needs torch.
 """
 
-from benchmark.metrics.computed import Computed, compute
+from benchmark.metrics.computed import Computed, applies, columns, compute
 from benchmark.metrics.formulas import (
     LEAST_FORGETTING,
+    Accuracies,
     Curves,
     Matrix,
     average_accuracy,
@@ -25,6 +26,7 @@ from benchmark.metrics.formulas import (
 )
 from benchmark.metrics.metric import ACCURACY, CHANGE, UNBOUNDED, Bounds, Metric, Need
 from benchmark.metrics.registry import (
+    AVERAGE,
     FINETUNE_FORGETTING,
     METRICS,
     added_metrics,
@@ -34,11 +36,13 @@ from benchmark.metrics.registry import (
 
 __all__ = [
     "ACCURACY",
+    "AVERAGE",
     "CHANGE",
     "FINETUNE_FORGETTING",
     "LEAST_FORGETTING",
     "METRICS",
     "UNBOUNDED",
+    "Accuracies",
     "Bounds",
     "Computed",
     "Curves",
@@ -46,8 +50,10 @@ __all__ = [
     "Metric",
     "Need",
     "added_metrics",
+    "applies",
     "average_accuracy",
     "backward_transfer",
+    "columns",
     "compute",
     "forgetting",
     "forgetting_by_model",

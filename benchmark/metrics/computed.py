@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,9 @@ from benchmark.errors import UserError
 from benchmark.metrics.formulas import Matrix
 from benchmark.metrics.metric import Metric
 from benchmark.metrics.registry import FINETUNE_FORGETTING, METRICS, metric_named
+
+_REQUIRED = ("accuracy_matrix", "final_accuracy", "moments")
+"""What a run has or has not, by the order in which its models are trained."""
 
 _ROUNDING = 1e-9
 """How far outside its bounds a value may be by the rounding of a sum."""
@@ -70,11 +73,9 @@ def compute(metric: Metric, run: Measured) -> float | None:
     Raises:
         UserError: Its function raises, or returns what is no number or outside its bounds.
     """
-    if run.status != "done":
+    if run.status != "done" or not applies(metric, run):
         return None
     arguments = [getattr(run, need) for need in metric.needs]
-    if "accuracy_matrix" in metric.needs and not arguments[metric.needs.index("accuracy_matrix")]:
-        return None
     if metric.reference is not None:
         if not run.references.get(metric.reference):
             return None
@@ -85,6 +86,38 @@ def compute(metric: Metric, run: Measured) -> float | None:
         said = f"{type(error).__name__}: {error}".rstrip(": ")
         raise _wrong(metric, run, f"{_place(error)}{said}") from error
     return None if found is None else _checked(metric, run, found)
+
+
+def applies(metric: Metric, run: Measured) -> bool:
+    """Whether a run has what a metric is computed from, a reference aside.
+
+    What models that are trained in turn measure, those that are trained by turns do not.
+    """
+    return all(getattr(run, need) for need in metric.needs if need in _REQUIRED)
+
+
+def columns(
+    names: Iterable[str], runs: Iterable[Measured], *, otherwise: str | None = None
+) -> list[str]:
+    """Return the metrics that a table of runs needs columns for.
+
+    Args:
+        names: Those that it shows where it can.
+        runs: Its runs; where none has finished, all ``names`` are returned.
+        otherwise: Shown, too, where it applies to a run to which none of ``names`` does.
+
+    Returns:
+        Those of ``names`` that apply to some run.
+    """
+    known = [metric_named(name) for name in names]
+    done = [run for run in runs if run.status == "done"]
+    if not done:
+        return [metric.name for metric in known]
+    found = [metric.name for metric in known if any(applies(metric, run) for run in done)]
+    if otherwise is not None:
+        others = [run for run in done if not any(applies(metric, run) for metric in known)]
+        found += [otherwise] * any(applies(metric_named(otherwise), run) for run in others)
+    return found
 
 
 def _checked(metric: Metric, run: Measured, found: Any) -> float:

@@ -6,6 +6,9 @@ Notation, for T models trained one after another, counted from 0:
 * ``b[j]``: test accuracy of model j before anything was trained,
 * *earlier* models are 0 .. T-2, *new* models are 1 .. T-1.
 
+Models that are trained by turns have no such matrix, and their accuracies at the end are those of
+the last moment at which models were evaluated.
+
 All values are fractions, not per cent. A value that is not defined (one model only, a
 strategy that trains everything at once, a reference run that was not made) is ``None``.
 No function here needs torch.
@@ -21,16 +24,24 @@ if TYPE_CHECKING:  # numpy is imported where a metric is computed, not where one
     import numpy as np
     from numpy.typing import NDArray
 
-Matrix = Sequence[Sequence[float | None]]
+Accuracies = Sequence[float | None]
+Matrix = Sequence[Accuracies]
 Curves = Sequence[dict[str, Any]]
 
 LEAST_FORGETTING = 0.01
 """Where fine-tuning forgets less than one point of accuracy, there is nothing to remove."""
 
 
-def average_accuracy(matrix: Matrix) -> float | None:
-    """Mean accuracy of all models at the end: ``mean_j R[T-1][j]``."""
-    return _mean(_array(matrix)[-1])
+def average_accuracy(final: Accuracies) -> float | None:
+    """Mean accuracy of all models at the end: ``mean_j R[T-1][j]``.
+
+    Of models that are trained by turns, ``mean_j a[j]`` with their accuracies at the last moment;
+    ``None`` where that leaves a model out.
+
+    Args:
+        final: The accuracy of each model at the end.
+    """
+    return _mean(_array(final))
 
 
 def stability(matrix: Matrix) -> float | None:
@@ -71,7 +82,7 @@ def backward_transfer(matrix: Matrix) -> float | None:
     return _mean(r[-1, :-1] - r.diagonal()[:-1])
 
 
-def forward_transfer(matrix: Matrix, initial: Sequence[float | None]) -> float | None:
+def forward_transfer(matrix: Matrix, initial: Accuracies) -> float | None:
     """Mean gain of a model by what was trained before it: ``mean_{i>=1} ( R[i-1][i] - b[i] )``."""
     r = _array(matrix)
     return _mean(r.diagonal(1) - _array(initial)[1:])
@@ -160,7 +171,7 @@ def forgetting_of_reference(matrix: Matrix, reference: Matrix) -> float | None:
     return forgetting(reference)
 
 
-def _array(values: Matrix | Sequence[float | None]) -> NDArray[np.float64]:
+def _array(values: Matrix | Accuracies) -> NDArray[np.float64]:
     import numpy as np
 
     return np.array(values, dtype=float)  # None becomes NaN

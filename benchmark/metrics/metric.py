@@ -18,6 +18,7 @@ UNBOUNDED: Bounds = (-math.inf, math.inf)
 
 Need = Literal[
     "accuracy_matrix",
+    "final_accuracy",
     "validation_matrix",
     "initial_accuracy",
     "curves",
@@ -45,7 +46,8 @@ class Metric:
             Anything else (``s``, ``MiB``, nothing) is shown as it is.
         better: Which way is better.
         bounds: The least and the greatest value that it can have; intervals are cut off there.
-        needs: What it is computed from, see ``Need``.
+        needs: What it is computed from, see ``Need``. It is ``None`` for runs that have no such
+            ``accuracy_matrix``, ``moments`` or ``final_accuracy``.
         reference: The kind of strategy that it compares with: the metric is ``None`` where the
             store has no finished run of it with the same scenario and seed.
         signed: Whether it is written with its sign.

@@ -16,6 +16,7 @@ METRICS: dict[str, Metric] = {
             "average_accuracy",
             formulas.average_accuracy,
             "accuracy of all models at the end",
+            needs=("final_accuracy",),
             source=f"{_GEM}, equation 2",
         ),
         Metric(
@@ -106,6 +107,9 @@ METRICS: dict[str, Metric] = {
     )
 }  # fmt: skip
 """Every metric by name, in the order of tables."""
+
+AVERAGE = "average_accuracy"
+"""The metric that every run has, in whichever order its models were trained."""
 
 FINETUNE_FORGETTING = "finetune_forgetting"
 """Beside the metrics of a run: what ``forgetting_reduction`` divides by.

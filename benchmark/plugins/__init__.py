@@ -65,17 +65,22 @@ _origins: dict[tuple[Kind, str], _Origin] = {}
 _sources: dict[str, PluginSource] = {}
 
 
-def load_files(paths: Iterable[Path]) -> None:
+def load_files(paths: Iterable[Path | str]) -> None:
     """Load plugin files, each once; one that was edited since is loaded anew.
+
+    What they add stays known to the process: results compute their metrics when these are asked
+    for, which may be at any time.
 
     Args:
         paths: The Python files.
 
     Raises:
-        UserError: With the file and, where there is one, the line.
+        UserError: With the file and, where there is one, the line; or it is one path, not several.
     """
+    if isinstance(paths, str | Path):
+        raise UserError(f"plugins: expected a list of files, got {str(paths)!r} alone")
     for path in paths:
-        _load(PluginSource.read(path))
+        _load(PluginSource.read(Path(path)))
 
 
 @cache

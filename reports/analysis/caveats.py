@@ -83,6 +83,8 @@ def _scenario_caveats(done: Sequence[Cell]) -> Iterator[str]:
             effect = f"below {FEWEST_SEEDS} there are no intervals, only the seeds themselves"
         yield f"fewer than {ENOUGH_SEEDS} seeds (as few as {least}) for {which}; {effect}."
     yield from _collapses(done)
+    if any(record.moments and None in record.final_accuracy for c in done for record in c.done):
+        yield "no average accuracy: not all models are evaluated after the last visit."
     if done and len(done[0].done[0].accuracy_matrix) > 1:
         yield from _missing_references(done)
         yield from _little_forgetting(done)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmark.metrics import AVERAGE
 from reports.analysis.choice import Choice
 from reports.runs.cells import FINETUNE, INDEPENDENT, REFERENCES, Cell, by_scenario
 from reports.statistics.interval import Estimate
@@ -47,9 +48,34 @@ def findings(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Finding]:
             continue
         plain = next((cell for cell in done if cell.variant.kind == FINETUNE), None)
         compared = [c for c in choices if c.scenario == scenario and c.kind not in REFERENCES]
+        if all(record.moments for cell in done for record in cell.done):
+            found.append(_by_turns(scenario, done, compared))
+            continue
         strategies = [_strategy(choice, plain) for choice in compared]
         found.append(Finding(scenario, _references(done), strategies))
     return found
+
+
+def _by_turns(scenario: str, done: Sequence[Cell], compared: Sequence[Choice]) -> Finding:
+    """Describe models that are trained by turns: none is earlier or new, each has its end."""
+    sentences = []
+    for cell in done:
+        average = cell.interval(AVERAGE)
+        if cell.variant.kind in {FINETUNE, INDEPENDENT} and average.value is not None:
+            how = "With" if cell.variant.kind == FINETUNE else "Trained alone, with"
+            seeds, alike = _seeds(average)
+            reached = bracketed(average, "%", seeds=alike)
+            sentences.append(f"{how} {cell.variant.label}, models end at {reached}{seeds}.")
+    strategies = []
+    for choice in compared:
+        if choice.reported is None:
+            strategies.append(_not_chosen(choice))
+            continue
+        average = choice.reported.interval(AVERAGE)
+        seeds, alike = _seeds(average)
+        reached = bracketed(average, "%", seeds=alike)
+        strategies.append(f"{_named(choice, choice.reported)}: average accuracy {reached}{seeds}.")
+    return Finding(scenario, " ".join(sentences), strategies)
 
 
 def _references(done: Sequence[Cell]) -> str:
@@ -57,8 +83,6 @@ def _references(done: Sequence[Cell]) -> str:
     for cell in done:
         name = cell.variant.label
         learned = cell.interval("learning_accuracy")
-        if learned.value is None:  # no accuracy matrix
-            continue
         if cell.variant.kind == FINETUNE:
             loss = cell.interval("forgetting")
             seeds, alike = _seeds(loss, learned)
@@ -92,10 +116,8 @@ def _strategy(choice: Choice, plain: Cell | None) -> str:
     """Say what it avoids at the strengths that stand for it, and at what cost."""
     cell = choice.reported
     if cell is None:
-        return f"{choice.strategy}: no strength could be chosen ({choice.reason})."
-    name = cell.variant.label
-    if choice.budget > 1:
-        name += f" (chosen among {choice.budget})"
+        return _not_chosen(choice)
+    name = _named(choice, cell)
     removed = cell.interval(REDUCTION)
     if removed.value is None or plain is None:
         stable, learned = cell.interval("stability"), cell.interval("learning_accuracy")
@@ -108,6 +130,15 @@ def _strategy(choice: Choice, plain: Cell | None) -> str:
     seeds, alike = _seeds(removed, lost)
     avoided = bracketed(removed, "%", seeds=alike)
     return f"{name} avoids {avoided} of fine-tuning's forgetting{_price(lost, alike)}{seeds}."
+
+
+def _not_chosen(choice: Choice) -> str:
+    return f"{choice.strategy}: no strength could be chosen ({choice.reason})."
+
+
+def _named(choice: Choice, cell: Cell) -> str:
+    among = f" (chosen among {choice.budget})" if choice.budget > 1 else ""
+    return f"{cell.variant.label}{among}"
 
 
 def _seeds(*found: Estimate) -> tuple[str, int]:

@@ -100,7 +100,8 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
     single strength, or has none, has no frontier to compare with theirs.
 
     Args:
-        cells: All cells of one scenario; those without finished runs are left out.
+        cells: All cells of one scenario; those without finished runs are left out, and so are
+            models that are trained by turns, of which none is earlier or new.
     """
     losses = breakdowns(cells)
     lost = {loss.variant for loss in losses if loss.variant.kind not in REFERENCES}
@@ -112,7 +113,8 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
         for kind in (FINETUNE, FREEZE)
     )
     found = []
-    compared = [cell for cell in done if cell.variant.kind not in REFERENCES]
+    in_turn = [cell for cell in done if any(record.accuracy_matrix for record in cell.done)]
+    compared = [cell for cell in in_turn if cell.variant.kind not in REFERENCES]
     tried = Counter(c.variant.strategy for c in cells if c.variant.kind not in REFERENCES)
     budgets = {count for count in tried.values() if count > 1} or {1}
     for strategy, group in groupby(compared, key=lambda cell: cell.variant.strategy):

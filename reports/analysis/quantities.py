@@ -130,8 +130,8 @@ def share_of(quantity: Quantity, cell: Cell, plain: Cell | None) -> Removed | No
 
 
 def _entry(i: int, j: int, record: Record, _: Record | None) -> float | None:
-    """An entry of the accuracy matrix."""
-    return record.accuracy_matrix[i][j]
+    """An entry of the accuracy matrix; ``None`` where there is no matrix."""
+    return record.accuracy_matrix[i][j] if record.accuracy_matrix else None
 
 
 def _lost(record: Record, _: Record | None) -> float | None:
@@ -140,8 +140,8 @@ def _lost(record: Record, _: Record | None) -> float | None:
 
 
 def _price(record: Record, plain: Record | None) -> float | None:
-    own = record.accuracy_matrix[-1][-1]
-    other = None if plain is None else plain.accuracy_matrix[-1][-1]
+    own = _entry(-1, -1, record, None)
+    other = None if plain is None else _entry(-1, -1, plain, None)
     return None if own is None or other is None else other - own
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.metrics import AVERAGE
 from reports.analysis.breakdown import Breakdown, breakdowns
 from reports.analysis.choice import CROSSED, RULE, Choice, Tried, stands_for
 from reports.figures.breakdown_marks import MARKED, mark_loss
@@ -25,16 +26,20 @@ from reports.statistics.ratio import REDUCTION
 from reports.wording.numbers import strength_text
 
 VALIDATION = "validation_accuracy"
-SHOWN = ("average_accuracy", "stability", "learning_accuracy", REDUCTION)
+SHOWN = (AVERAGE, "stability", "learning_accuracy", REDUCTION)
 """Test metrics that are shown beside the validation score."""
 
 _COLUMNS = 3
-_LINES = {
-    VALIDATION: ("validation, all models (the rule)", "-", "o"),
+_Line = tuple[str, str | tuple[int, tuple[float, ...]], str]
+_RULE: dict[str, _Line] = {VALIDATION: ("validation, all models (the rule)", "-", "o")}
+_LINES = _RULE | {
     "stability": ("test, earlier models", (0, (4, 2)), "s"),
     "learning_accuracy": ("test, new models", (0, (1, 1.5)), "^"),
 }
 """For each score its name, line and marker."""
+
+_BY_TURNS = _RULE | {AVERAGE: ("test, all models", (0, (4, 2)), "s")}
+"""The same where no model is earlier or new."""
 
 _ASIDE = 3.0  # points between scores of one strength, whose intervals would hide each other
 _NAME = 30  # letters of a strategy's name over its panel, in a line
@@ -94,7 +99,8 @@ def sweep_plot(
 
 
 def _has_scores(choice: Choice) -> bool:
-    return any(record.accuracy_matrix for tried in choice.tried for record in tried.cell.done)
+    done = (record for tried in choice.tried for record in tried.cell.done)
+    return any(r.accuracy_matrix or r.metrics.get(AVERAGE) is not None for r in done)
 
 
 def sweep_frame(choice: Choice) -> pd.DataFrame:
@@ -167,8 +173,10 @@ def _draw_scores(ax: Axes, choice: Choice, styles: Mapping[Variant, Style]) -> N
         for spot, tried in enumerate(choice.tried)
         for metric, found in _scores(tried)
     ]
-    middle = (len(_LINES) - 1) / 2
-    for position, (metric, (label, line, marker)) in enumerate(_LINES.items()):
+    in_turn = any(record.accuracy_matrix for tried in choice.tried for record in tried.cell.done)
+    lines = _LINES if in_turn else _BY_TURNS
+    middle = (len(lines) - 1) / 2
+    for position, (metric, (label, line, marker)) in enumerate(lines.items()):
         own = [(spot, found) for spot, name, found in scores if name == metric]
         shade = color if metric == VALIDATION else INK
         draw_intervals(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmark.metrics import AVERAGE, columns
 from benchmark.store import Record
-from reports.runs.cells import group
+from reports.runs.cells import by_scenario, group
 from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
 
@@ -28,7 +29,8 @@ class SummaryRow:
         variant: The strategy and its strength: ``wpl, strength 1e4``.
         seeds: Number of finished runs that count, one per seed.
         failed: Number of runs that failed.
-        metrics: By the names in ``SUMMARY_METRICS``, mean and interval, fractions.
+        metrics: Mean and interval, fractions, by name: of ``SUMMARY_METRICS`` those that the
+            scenario's runs have, or average accuracy.
         reason: Why there is no forgetting reduction, where there is none.
     """
 
@@ -42,14 +44,22 @@ class SummaryRow:
 
 def summary_rows(records: Sequence[Record]) -> list[SummaryRow]:
     """Return one row a scenario and variant, in the order of the report's tables."""
-    return [
-        SummaryRow(
-            cell.scenario,
-            cell.variant.label,
-            len(cell.done),
-            len(cell.failed),
-            {metric: cell.interval(metric) for metric in SUMMARY_METRICS},
-            cell.removed.reason,
+    rows = []
+    for scenario, cells in by_scenario(group(records)).items():
+        metrics = columns(
+            SUMMARY_METRICS,
+            (record for cell in cells for record in cell.done),
+            otherwise=AVERAGE,
         )
-        for cell in group(records)
-    ]
+        rows += [
+            SummaryRow(
+                scenario,
+                cell.variant.label,
+                len(cell.done),
+                len(cell.failed),
+                {metric: cell.interval(metric) for metric in metrics},
+                cell.removed.reason,
+            )
+            for cell in cells
+        ]
+    return rows

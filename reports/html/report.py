@@ -91,7 +91,7 @@ def _document(
         lead=_lead(records, cells),
         sections=answers,
         drawings={name: Markup(svg) for name, svg in svgs(plots).items()},
-        run_columns=[column for column in run_columns() if column.title],
+        run_columns=[column for column in run_columns(cells) if column.title],
         runs=runs_data(cells),
         failures=failures(cells),
         origin=Facts(origin(records, sources)),

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmark.metrics import FINETUNE_FORGETTING, METRICS, Metric, added_metrics, metric_named
+from benchmark.metrics import (
+    FINETUNE_FORGETTING,
+    METRICS,
+    Metric,
+    added_metrics,
+    columns,
+    metric_named,
+)
 from benchmark.store import Record
 from reports.runs.cells import Cell
 from reports.tables.metrics import MAIN
@@ -35,9 +42,14 @@ class RunColumn:
     unit: str = ""
 
 
-def run_columns() -> list[RunColumn]:
-    """Return the columns: what a run is, its metrics, what it took."""
-    shown = {*MAIN, *(metric.name for metric in added_metrics())}
+def run_columns(cells: Sequence[Cell]) -> list[RunColumn]:
+    """Return the columns: what a run is, its metrics, what it took.
+
+    Args:
+        cells: All of a report. Metrics that none of their runs can have are in the download alone.
+    """
+    names = [*MAIN, *(metric.name for metric in added_metrics())]
+    shown = columns(names, (record for cell in cells for record in cell.runs))
     metrics = [
         RunColumn(
             name, _kind(metric), *((metric.title, metric.unit) if name in shown else ("", ""))
@@ -75,7 +87,7 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
         one per run, a value per column: a number, ``None``, or the place of a text in ``texts``.
         ``strengths`` maps a strength to how it is written.
     """
-    columns = run_columns()
+    found = run_columns(cells)
     texts: dict[str, int] = {}
     rows = []
     for cell in cells:
@@ -85,12 +97,12 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
             rows.append(
                 [
                     texts.setdefault(value, len(texts)) if isinstance(value, str) else value
-                    for value in (values[column.name] for column in columns)
+                    for value in (values[column.name] for column in found)
                 ]
             )
     strengths = {cell.variant.strength for cell in cells if cell.variant.strength is not None}
     return {
-        "columns": [[column.name, column.kind] for column in columns],
+        "columns": [[column.name, column.kind] for column in found],
         "texts": list(texts),
         "rows": rows,
         "strengths": [[strength, strength_text(strength)] for strength in sorted(strengths)],

@@ -51,8 +51,8 @@ def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row per run and earlier model.
 
     Columns: scenario, variant (its label), seed, model, and its test accuracy when it had just
-    been trained (learned; NaN where all models are trained at once), at the end (before) and
-    with its private parts fitted anew (after).
+    been trained (learned; NaN where models are trained at once or by turns), at the end (before)
+    and with its private parts fitted anew (after).
     """
     frame = _frame(cells, "refit", ("model",), ("before", "after"))
     matrices = {
@@ -61,7 +61,7 @@ def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:
         for record in cell.done
     }
     learned = [
-        matrices[scenario, variant, seed][model][model]
+        matrix[model][model] if (matrix := matrices[scenario, variant, seed]) else None
         for scenario, variant, seed, model in zip(
             *(frame[column] for column in (*RUN, "model")), strict=True
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.metrics import METRICS, Metric, added_metrics
+from benchmark.metrics import METRICS, Metric, added_metrics, columns
 from reports.runs.cells import Cell
 from reports.runs.frames import summary_frame
 from reports.statistics.interval import Estimate
@@ -35,25 +35,28 @@ _WORST = Column(
 )
 
 
-def metrics_table(cells: Sequence[Cell], name: str) -> Table:
+def metrics_table(cells: Sequence[Cell], name: str) -> Table | None:
     """Show what every variant keeps, learns and forgets.
 
     Args:
         cells: One scenario's cells.
         name: Unique in the report.
+
+    Returns:
+        The table, with the metrics that its runs can have; ``None`` where these are none.
     """
-    return _table(cells, name, "Every variant", [METRICS[metric] for metric in MAIN])
+    return _table(cells, name, "Every variant", MAIN)
 
 
-def transfer_table(cells: Sequence[Cell], name: str) -> Table:
-    """Show what the models gain and lose by each other.
+def transfer_table(cells: Sequence[Cell], name: str) -> Table | None:
+    """Show what the models gain and lose by each other; see ``metrics_table``.
 
     Args:
         cells: One scenario's cells.
         name: Unique in the report.
     """
     title = "Worst case, transfer and intransigence"
-    return _table(cells, name, title, [METRICS[metric] for metric in TRANSFER])
+    return _table(cells, name, title, TRANSFER)
 
 
 def added_table(cells: Sequence[Cell], name: str) -> Table | None:
@@ -63,8 +66,7 @@ def added_table(cells: Sequence[Cell], name: str) -> Table | None:
         cells: One scenario's cells.
         name: Unique in the report.
     """
-    added = added_metrics()
-    return _table(cells, name, "Metrics of plugins", added) if added else None
+    return _table(cells, name, "Metrics of plugins", [metric.name for metric in added_metrics()])
 
 
 def metric_column(metric: Metric) -> Column:
@@ -72,18 +74,22 @@ def metric_column(metric: Metric) -> Column:
     return Column(metric.title, metric.unit, metric.meaning, measured(metric))
 
 
-def _table(cells: Sequence[Cell], name: str, title: str, metrics: Sequence[Metric]) -> Table:
-    columns = [Column("strategy, strength", words=True)]
+def _table(cells: Sequence[Cell], name: str, title: str, names: Sequence[str]) -> Table | None:
+    done = [record for cell in cells for record in cell.done]
+    metrics = [METRICS[metric] for metric in columns(names, done)]
+    if not metrics:
+        return None
+    headings = [Column("strategy, strength", words=True)]
     for metric in metrics:
-        columns.append(metric_column(metric))
+        headings.append(metric_column(metric))
         if metric.name == "learning_accuracy":
-            columns.append(_WORST)
+            headings.append(_WORST)
     summary = summary_frame(cells)
     return Table(
         name,
         title,
         f"Means over seeds, scenario {cells[0].scenario}. {BRACKETS}",
-        (*columns, Column("seeds")),
+        (*headings, Column("seeds")),
         [_row(cell, metrics) for cell in cells],
         summary[summary["metric"].isin([metric.name for metric in metrics])],
     )

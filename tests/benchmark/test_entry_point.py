@@ -114,11 +114,13 @@ def test_a_mapping_is_checked_as_a_file_is_and_left_alone():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"workers": 0}, "workers: expected 1 or more"),
+        ({"workers": 0}, "workers: expected a whole number, 1 or more, got 0"),
+        ({"workers": 1.5}, "workers: expected a whole number, 1 or more, got 1.5"),
         ({"device": "tpu"}, "device tpu: expected cpu"),
         ({"store": "no/such/folder/r.db"}, "the folder no/such/folder is not there"),
         ({"store": "r.parquet"}, "an archive is for reading"),
         ({"plugins": ["none.py"]}, "no such plugin file"),
+        ({"plugins": "none.py"}, "plugins: expected a list of files, got 'none.py' alone"),
     ],
     ids=str,
 )
@@ -126,6 +128,12 @@ def test_a_mistake_is_told_before_anything_runs(tmp_path, monkeypatch, arguments
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=message):
         run_suite(SUITE, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_suite_is_a_mistake(tmp_path):
+    with pytest.raises(UserError, match="run_suite: no suite was given; expected one or more"):
+        run_suite(store=tmp_path / "none.db")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -157,6 +165,23 @@ def test_a_plugin_is_known_to_the_suite_and_its_runs(tmp_path, registries):
         (record,) = run_suite(suite, store=tmp_path / "p.db", workers=1)
         assert record.status == "done"
         assert run_suite(content, store=tmp_path / "p.db", plugins=[plugin]).records == (record,)
+
+
+def test_a_metric_of_a_plugin_is_in_what_is_read_and_stays(done, tmp_path, registries):
+    plugin = tmp_path / "worst.py"
+    plugin.write_text(
+        "from benchmark.metrics import Metric\n"
+        "METRICS = [Metric('worst', min, 'worst model at the end', needs=('final_accuracy',))]\n"
+    )
+    results, _ = done
+    expected = [min(record.accuracy_matrix[-1]) for record in results]
+    with registries():
+        assert "worst" not in open_store(results.path).frame()
+        again = run_suite(load_suite(SUITE), store=results.path, plugins=[plugin])
+        assert list(again.frame()["worst"]) == expected
+    with registries():
+        assert list(open_store(results.path, plugins=[str(plugin)]).frame()["worst"]) == expected
+        assert list(open_store(results.path).frame()["worst"]) == expected  # known from then on
 
 
 # Frames
@@ -206,8 +231,41 @@ def test_what_is_not_known_is_missing(done):
     assert list(Results(results.path, ()).frame())[:2] == ["key", "suite"]
 
 
+@pytest.fixture
+def by_turns(done):
+    """A run whose models were trained by turns, beside one whose models were not."""
+    (first, other, *_) = done[0]
+    moments = [
+        {"visit": 0, "steps": 5, "accuracy": [0.5, None], "validation_accuracy": [0.25, None]},
+        {"visit": 3, "steps": 20, "accuracy": [0.75, 0.5], "validation_accuracy": [1.0, 0.0]},
+    ]
+    visited = replace(first, accuracy_matrix=[], validation_matrix=[], curves=[], moments=moments)
+    return Results(done[0].path, (visited, other))
+
+
+def test_a_frame_has_a_row_per_run_moment_and_model_that_was_evaluated(by_turns):
+    frame = by_turns.frame(by="moment")
+    assert set(frame["key"]) == {by_turns.records[0].key}
+    columns = ["visit", "steps", "model", "accuracy", "validation_accuracy"]
+    assert frame[columns].to_numpy().tolist() == [
+        [0, 5, 0, 0.5, 0.25], [3, 20, 0, 0.75, 1.0], [3, 20, 1, 0.5, 0.0],
+    ]  # fmt: skip
+    assert all(pd.api.types.is_integer_dtype(frame[name]) for name in columns[:3])
+    assert by_turns.frame()["average_accuracy"][0] == 0.625
+    models = by_turns.frame(by="model")
+    assert list(models["final"][:2]) == [0.75, 0.5]
+    assert list(models["validation_final"][:2]) == [1.0, 0.0]
+    assert models["learned"].isna().tolist() == [True, True, False, False]
+
+
+def test_a_frame_of_no_moments_is_empty(done):
+    frame = done[0].frame(by="moment")
+    assert frame.empty
+    assert frame["accuracy"].dtype == "float64"
+
+
 def test_a_frame_of_something_else_is_refused(done):
-    with pytest.raises(ValueError, match="expected 'run' or 'model'"):
+    with pytest.raises(UserError, match="by is 'seed', expected one of: run, model, moment"):
         done[0].frame(by="seed")
 
 

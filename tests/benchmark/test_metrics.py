@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmark.metrics import FINETUNE_FORGETTING, METRICS, Computed
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS, Computed, columns
 from benchmark.metrics import formulas as metrics
 from benchmark.record import Record
 from benchmark.spec import Spec
@@ -29,7 +29,35 @@ def computed(r, b=(), curves=(), references=None):
 
 
 def test_average_accuracy_is_the_mean_of_the_last_row():
-    assert metrics.average_accuracy(R) == pytest.approx((0.6 + 0.7 + 0.85) / 3)
+    assert metrics.average_accuracy(R[-1]) == pytest.approx((0.6 + 0.7 + 0.85) / 3)
+
+
+def test_average_accuracy_of_models_trained_by_turns_is_of_the_last_moment():
+    def average(*accuracies):
+        moments = [{"visit": i, "steps": i, "accuracy": list(a)} for i, a in enumerate(accuracies)]
+        return run([], moments=moments).metrics["average_accuracy"]
+
+    assert average([0.9, 0.9], [0.5, 0.25]) == 0.375
+    assert average([0.9, 0.9], [None, 0.25]) is None  # no mean of some models
+    assert average() is None
+    found = run([], moments=[{"visit": 0, "steps": 1, "accuracy": [0.5]}]).metrics
+    assert [name for name, value in found.items() if value is not None] == ["average_accuracy"]
+
+
+def test_a_table_has_columns_for_metrics_that_apply_to_some_run():
+    in_turn = run(R)
+    visits = run([], moments=[{"visit": 0, "steps": 1, "accuracy": [0.5]}])
+    failed = run([], status="failed")
+    names = ["stability", "forgetting"]
+
+    def shown(*runs):
+        return columns(names, runs, otherwise="average_accuracy")
+
+    assert shown(in_turn, failed) == shown(failed) == shown() == names
+    assert shown(visits, failed) == ["average_accuracy"]
+    assert shown(visits, in_turn) == [*names, "average_accuracy"]
+    assert columns(names, [visits]) == []
+    assert columns(["average_accuracy"], [visits, in_turn]) == ["average_accuracy"]
 
 
 def test_stability_leaves_the_last_model_out():

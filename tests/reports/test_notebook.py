@@ -1,10 +1,13 @@
 """Figures of the report, asked for by a program."""
 
 import pickle
+import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
@@ -64,9 +67,52 @@ def test_a_mistake_is_told(stored, kind, scenario, message):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_runs_that_have_nothing_of_a_kind_are_told(record, kind):
-    with pytest.raises(UserError, match=f"nothing of the kind '{kind}'; it needs"):
-        plot(kind, [record(error="no")])
+def test_what_is_missing_for_a_kind_is_told(record, kind):
+    nothing = f"nothing of the kind '{kind}' to draw:"
+    with pytest.raises(UserError, match=f"{nothing} there are no runs; give what run_suite"):
+        plot(kind)
+    with pytest.raises(UserError, match=rf"{nothing} the 2 runs failed \(no\); it needs finished"):
+        plot(kind, [record(error="no"), record(error="other", seed=1)])
+    if kind != "matrices":
+        with pytest.raises(UserError, match=re.escape(f"{nothing} it needs {KINDS[kind][1]}")):
+            plot(kind, [record([[0.9]])])
+
+
+@pytest.mark.parametrize("last", [[0.5, 0.25], [None, 0.25]], ids=["of all", "of some"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_models_trained_by_turns_have_what_is_drawn_of_their_ends(record, kind, last):
+    moments = [{"visit": 1, "steps": 5, "accuracy": last, "validation_accuracy": last}]
+    probes = {"distance": {"absent": "none starts from another"}}
+    runs = [
+        replace(record(**one, seed=seed), moments=moments, probes=probes)
+        for seed in (0, 1)
+        for one in ({}, *({"strategy": "wpl", "strength": s} for s in (1.0, 10.0)))
+    ]
+    if kind in {"ranking", "strengths"} and None not in last:
+        assert plot(kind, runs).axes
+        return
+    expected = KINDS[kind][1]
+    if kind in {"frontier", "curves", "matrices"}:
+        expected = "models that are trained one after another, and these are trained by turns"
+    elif kind in {"ranking", "ranks", "strengths"} and None in last:
+        expected = "a last visit after which all models are evaluated"
+    elif kind == "distance":
+        expected = "the probe has recorded nothing (none starts from another)"
+    with pytest.raises(UserError, match=re.escape(expected)):
+        plot(kind, runs)
+
+
+@pytest.mark.parametrize("runs", [None, 3, pd.DataFrame({"a": [1]}), [None]], ids=str)
+def test_what_is_no_run_is_told(runs):
+    with pytest.raises(UserError, match=f"what run_suite or.* got a {type(runs).__name__}"):
+        plot("frontier", runs)
+
+
+def test_a_kind_that_is_left_out_is_told(stored):
+    with pytest.raises(UserError, match="the kind comes first, and is a DataFrame; expected"):
+        plot(pd.DataFrame())
+    with pytest.raises(UserError, match="the kind comes first, and is a Results"):
+        plot(stored)
 
 
 def test_every_kind_is_a_figure_of_the_report(rich, stored):

@@ -1,17 +1,28 @@
-"""Runs without an accuracy matrix: reports leave out what is not there, and say nothing false."""
+"""Runs without an accuracy matrix: reports show accuracies at the end, and say nothing false."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
+from benchmark.archive import archive
+from benchmark.cli import main
 from benchmark.cli.progress import outcome
+from benchmark.cli.summary import print_summary
+from benchmark.metrics import METRICS, Metric
 from benchmark.runner import execute
+from benchmark.store import Store
 from reports.analysis.coincidence import coinciding
+from reports.analysis.quantities import QUANTITIES, interval, quantity_named
 from reports.html.report import write_report
+from reports.html.runs_table import run_columns
+from reports.html.sections import sections
 from reports.runs.cells import group
 from reports.runs.merge import same_results
+from reports.tables.metrics import added_table, metrics_table, transfer_table
+from reports.tables.table import Table
 
-SPACE = {"family": "space", "samples": 120, "batch_size": 20, "width": 8}
+SPACE = {"family": "space", "samples": 120, "batch_size": 20, "width": 8, "rounds": 1}
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +31,138 @@ def records(make_runs, root):
     return [execute(run, root) for run in make_runs(strategies, SPACE, seeds=(0, 1))]
 
 
-def test_a_report_is_written_and_claims_nothing(records, tmp_path):
+@pytest.fixture(scope="module")
+def in_turn(make_runs, root):
+    scenario = {"family": "two_models", "data": "digits", "steps": 5, "width": 8}
+    (run,) = make_runs({"finetune": {}}, scenario)
+    return execute(run, root)
+
+
+def partly(record):
+    """The same run, with a last moment that leaves a model out."""
+    last = record.moments[-1]
+    cut = {name: [None, *last[name][1:]] for name in ("accuracy", "validation_accuracy")}
+    return replace(record, moments=[*record.moments[:-1], last | cut])
+
+
+def stored(path, records):
+    with Store(path, create=True) as store:
+        for record in records:
+            store.put(record)
+    return path
+
+
+def command(capsys, *arguments):
+    with pytest.raises(SystemExit) as left:
+        main([str(argument) for argument in arguments])
+    found = capsys.readouterr()
+    return left.value.code, found.out, found.err
+
+
+def test_a_report_shows_the_end_and_claims_nothing(records, tmp_path):
     write_report(records, tmp_path / "report.html", sources=["runs.db"], command="report")
     text = (tmp_path / "report.html").read_text()
-    assert "the models are trained by turns" in text
+    assert "With finetune, models end at " in text
+    assert "(chosen among 2): average accuracy " in text
     assert "bit for bit, at every strength" not in text
     assert "forget –" not in text
+    assert "no strength could be chosen" not in text
+
+
+def test_tables_have_columns_for_what_the_runs_have(records):
+    cells = group(records)
+    table = metrics_table(cells, "m")
+    assert [column.title for column in table.columns[1:]] == ["average accuracy", "seeds"]
+    for row, cell in zip(table.rows, cells, strict=True):
+        assert row.cells[1].value == pytest.approx(
+            sum(record.metrics["average_accuracy"] for record in cell.done) / 2
+        )
+    assert set(table.data["metric"]) == {"average_accuracy"}
+    assert transfer_table(cells, "t") is None
+    titled = {column.name for column in run_columns(cells) if column.title}
+    assert titled & {*METRICS} == {"average_accuracy"}
+    found = sections(cells)
+    ranked = [part for section in found if section.name == "ranking" for part in section.parts]
+    assert [part.title for part in ranked if isinstance(part, Table)] == ["average accuracy"]
+    names = {part.name for section in found for part in section.parts if hasattr(part, "name")}
+    assert {"scenario-1-choice", "scenario-1-sweep"} <= names
+    assert "scenario-1-frontiers" not in names
+
+
+def test_a_metric_of_a_plugin_has_a_table_where_it_applies(records, in_turn, registries):
+    def first(moments):
+        return moments[0]["accuracy"][0]
+
+    with registries():
+        METRICS["first"] = Metric("first", first, "the first model at first", needs=("moments",))
+        assert added_table(group(records), "a") is not None
+        assert added_table(group([in_turn]), "a") is None
+        assert in_turn.metrics["first"] is None
+
+
+def test_a_last_visit_that_leaves_a_model_out_is_told(records, tmp_path, capsys):
+    cut = [partly(record) for record in records]
+    assert {value for record in cut for value in record.metrics.values()} == {None}
+    write_report(cut, tmp_path / "report.html", sources=["runs.db"], command="report")
+    text = (tmp_path / "report.html").read_text()
+    assert "no average accuracy: not all models are evaluated after the last visit." in text
+    assert "(no accuracies at the end to choose by: the last visit evaluates only some" in text
+    path = stored(tmp_path / "cut.db", cut)
+    again = tmp_path / "again.db"
+    again.write_bytes(path.read_bytes())
+    assert command(capsys, "compare", path, again)[0] == 0
+    code, _, told = command(capsys, "compare", path, again, "--fail-on", "regression")
+    assert (code, "nothing was compared" in told) == (2, True)
+
+
+def test_stores_are_compared_by_their_ends(records, tmp_path, capsys):
+    worse = [
+        replace(r, moments=[*r.moments[:-1], r.moments[-1] | {"accuracy": [0.0] * 20}])
+        if r.strategy == "freeze"
+        else r
+        for r in records
+    ]
+    stores = stored(tmp_path / "a.db", records), stored(tmp_path / "b.db", worse)
+    code, out, _ = command(capsys, "compare", *stores, "--json")
+    found = json.loads(out)
+    assert (code, found["cells"]) == (0, 4)
+    assert {each["metric"] for each in found["numbers"]} == {"average_accuracy"}
+    assert found["counts"] == {"equal": 3, "undetermined": 1}
+
+
+def test_runs_are_listed_and_summed_up_by_their_ends(records, in_turn, tmp_path, capsys):
+    store = stored(tmp_path / "runs.db", records)
+    _, out, _ = command(capsys, "list", "runs", "--store", store)
+    head = out.splitlines()[0].split()
+    assert [name for name in head if name in METRICS] == ["average_accuracy"]
+    assert f"{100 * records[0].metrics['average_accuracy']:.1f}" in out.splitlines()[1]
+    stored(store, [in_turn])
+    _, out, _ = command(capsys, "list", "runs", "--store", store)
+    assert {"stability", "average_accuracy"} <= {*out.splitlines()[0].split()}
+    print_summary(records)
+    out = capsys.readouterr().out
+    assert "accuracy  seeds" in out
+    assert "forgetting" not in out
+    print_summary([in_turn])
+    out = capsys.readouterr().out
+    assert ("average" in out, "forgetting" in out) == (False, True)
+
+
+def test_an_archive_and_one_run_have_the_end(records, tmp_path, capsys):
+    (tmp_path / "runs.parquet").write_bytes(archive(records))
+    key = records[0].key
+    _, out, _ = command(capsys, "show", "run", key, "--store", tmp_path / "runs.parquet")
+    assert "average accuracy" in out
+    assert "stability" not in out
+
+
+def test_a_page_has_the_end_and_a_dash_for_what_needs_an_order(records):
+    plain, *others = group(records)
+    for cell in (plain, *others):
+        for name, quantity in QUANTITIES.items():
+            known = interval(quantity, cell, plain).value is not None
+            assert known == (quantity.limits is None), name
+        assert interval(quantity_named("average_accuracy"), cell, plain).value is not None
 
 
 def test_moments_are_results(records):
@@ -35,5 +172,5 @@ def test_moments_are_results(records):
     assert not same_results(one, replace(one, moments=[]))
 
 
-def test_progress_ends_in_the_time(records):
-    assert outcome(records[0]).startswith("done it finetune seed 0 (")
+def test_progress_ends_in_what_came_out(records):
+    assert outcome(records[0]).startswith("done it finetune seed 0: average accuracy ")

@@ -124,6 +124,15 @@ def test_refits_stand_beside_what_was_learned(cells):
     assert np.isnan(frame.loc[("joint", 0, 0), "learned"])
 
 
+def test_refits_of_models_trained_by_turns_have_nothing_learned(cells):
+    (cell,) = (cell for cell in cells if cell.variant.label == "freeze")
+    frame = refit_frame(
+        [replace(cell, done=tuple(replace(r, accuracy_matrix=[]) for r in cell.done))]
+    )
+    assert len(frame) == 3 * 2
+    assert frame["learned"].isna().all()
+
+
 def test_models_are_averaged_within_a_seed_and_then_seeds(cells):
     frame = refit_frame(cells)
     found = block_means(frame, ["variant"], "after").set_index("variant").loc["freeze"]

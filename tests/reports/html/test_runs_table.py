@@ -5,6 +5,7 @@ import pytest
 from benchmark.metrics import METRICS
 from reports.html.runs_table import run_columns, runs_data
 from reports.runs.cells import group
+from reports.tables.metrics import MAIN
 
 
 def table(records):
@@ -49,7 +50,11 @@ def test_a_text_is_kept_once(record):
     assert len(json.dumps(runs_data(group(records)))) < 40_000
 
 
-def test_titled_columns_are_the_table():
-    titled = [column.name for column in run_columns() if column.title]
+def test_titled_columns_are_the_table(record):
+    cells = group([record([[0.9, 0.1], [0.5, 0.8]])])
+    titled = [column.name for column in run_columns(cells) if column.title]
+    assert [name for name in titled if name in METRICS] == [
+        name for name in METRICS if name in MAIN
+    ]
     assert titled[:5] == ["scenario", "strategy", "strength", "seed", "status"]
     assert titled[-1] == "key"
