@@ -1,4 +1,4 @@
-"""One figure of the report at a time, for a notebook or a program."""
+"""Single figures of the report, for a notebook or a program."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class ReportFigure(Figure):
 def plot(
     kind: str, results: Iterable[Record] | Path | str, *, scenario: str | None = None
 ) -> Figure:
-    """Return a figure of the report, as matplotlib's.
+    """Return a figure of the report as a matplotlib figure.
 
     Args:
         kind: ``frontier`` (stability against plasticity), ``strengths``, ``curves``, ``matrices``,
