@@ -46,7 +46,7 @@ class ReportFigure(Figure):
 def plot(
     kind: str, results: Iterable[Record] | Path | str, *, scenario: str | None = None
 ) -> Figure:
-    """Return a figure of the report as a matplotlib figure.
+    """Return a figure of the report, as matplotlib's.
 
     Args:
         kind: ``frontier`` (stability against plasticity), ``strengths``, ``curves``, ``matrices``,

@@ -28,8 +28,8 @@ class SummaryRow:
         variant: The strategy and its strength: ``wpl, strength 1e4``.
         seeds: Number of finished runs that count, one per seed.
         failed: Number of runs that failed.
-        metrics: Means with intervals by the names in ``SUMMARY_METRICS``, fractions.
-        reason: Why forgetting reduction has no value, if so.
+        metrics: By the names in ``SUMMARY_METRICS``, mean and interval, fractions.
+        reason: Why there is no forgetting reduction, where there is none.
     """
 
     scenario: str
@@ -41,7 +41,7 @@ class SummaryRow:
 
 
 def summary_rows(records: Sequence[Record]) -> list[SummaryRow]:
-    """Return one row per scenario and variant, in the order of the report's tables."""
+    """Return one row a scenario and variant, in the order of the report's tables."""
     return [
         SummaryRow(
             cell.scenario,

@@ -36,7 +36,7 @@ class RunColumn:
 
 
 def run_columns() -> list[RunColumn]:
-    """Return the columns: what identifies a run, its metrics, its time and memory."""
+    """Return the columns: what a run is, its metrics, what it took."""
     shown = {*MAIN, *(metric.name for metric in added_metrics())}
     metrics = [
         RunColumn(

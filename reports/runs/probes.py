@@ -49,9 +49,9 @@ def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
 def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row per run and earlier model.
 
-    Columns: scenario, variant (its label), seed, model, and its test accuracy just after its
-    training (learned; NaN where all models are trained at once), at the end (before) and
-    after its private parts were refitted (after).
+    Columns: scenario, variant (its label), seed, model, and its test accuracy when it had just
+    been trained (learned; NaN where all models are trained at once), at the end (before) and
+    with its private parts fitted anew (after).
     """
     frame = _frame(cells, "refit", ("model",), ("before", "after"))
     matrices = {

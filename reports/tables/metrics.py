@@ -46,7 +46,7 @@ def metrics_table(cells: Sequence[Cell], name: str) -> Table:
 
 
 def transfer_table(cells: Sequence[Cell], name: str) -> Table:
-    """Show what the models gain and lose from each other.
+    """Show what the models gain and lose by each other.
 
     Args:
         cells: One scenario's cells.
