@@ -8,7 +8,7 @@ In Python::
     results = run_suite(load_suite("quick", seeds=3), store="quick.db")
     results.frame()  # of pandas
 
-What is imported from here is loaded when it is asked for: ``import benchmark`` takes no time.
+Names are loaded on first use: ``import benchmark`` itself takes no time.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -49,11 +49,8 @@ def __getattr__(name: str) -> Any:
 
         check_import_names()
         return getattr(import_module(f"benchmark.{_PLACES[name]}"), name)
-    if name == "__version__":  # looked up when asked for: importlib.metadata is slow to import
-        from importlib.metadata import PackageNotFoundError, version
+    if name == "__version__":  # looked up on request: importlib.metadata is slow to import
+        from benchmark.provenance import palimpsest_version
 
-        try:
-            return version("palimpsest-bench")
-        except PackageNotFoundError:  # imported from a source tree that was never installed
-            return "0+unknown"
+        return palimpsest_version()
     raise AttributeError(f"module 'benchmark' has no attribute {name!r}")

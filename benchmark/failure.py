@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from traceback import TracebackException
+from traceback import TracebackException, extract_tb
 from typing import Any, Self
 
 
@@ -92,6 +92,12 @@ class Failure:
         return {"kind": str(self.kind), "message": self.message, "traceback": self.traceback}
 
 
+def raised_at(error: BaseException) -> str:
+    """Return where an exception was raised: ``package/module.py, line 7``."""
+    frame = extract_tb(error.__traceback__)[-1]
+    return f"{_module_path(frame.filename)}, line {frame.lineno}"
+
+
 def _kind(error: BaseException, message: str) -> FailureKind:
     if isinstance(error, DivergedError):
         return FailureKind.DIVERGED
@@ -110,7 +116,7 @@ def _traceback(error: BaseException) -> str:
     found = TracebackException.from_exception(error)  # reads the lines before files are renamed
     for part in _chain(found, set()):
         for frame in part.stack:
-            frame.filename = _short(frame.filename)
+            frame.filename = _module_path(frame.filename)
     text = "".join(found.format())
     if len(text) <= _MOST_CHARACTERS:
         return text
@@ -129,8 +135,8 @@ def _chain(found: TracebackException, seen: set[int]) -> Iterator[TracebackExcep
             yield from _chain(other, seen)
 
 
-def _short(file: str) -> str:
-    """Return a file as ``package/module.py``; one that is imported from nowhere by its name."""
+def _module_path(file: str) -> str:
+    """Return a file as ``package/module.py``; its name alone where it is on no import path."""
     path = Path(file)
     inside = [Path(place) for place in sys.path if place and path.is_relative_to(place)]
     nearest = max(inside, key=lambda place: len(place.parts), default=path.parent)

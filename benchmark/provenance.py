@@ -1,17 +1,20 @@
-"""What a result may depend on beyond its settings; no torch needed to tell."""
+"""What a result may depend on beyond its settings; found without importing torch."""
 
 from __future__ import annotations
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
-import benchmark
+
+def palimpsest_version() -> str:
+    """Return Palimpsest's own version, ``0+unknown`` in a source tree that was never installed."""
+    return _version("palimpsest-bench", "0+unknown")
 
 
 def versions() -> dict[str, str]:
     """Return the versions of this project and of what it computes with, and the machine."""
     return {
-        "palimpsest": benchmark.__version__,
+        "palimpsest": palimpsest_version(),
         "python": platform.python_version(),
         "torch": _version("torch"),
         "avalanche": _version("avalanche-lib"),
@@ -19,8 +22,8 @@ def versions() -> dict[str, str]:
     }
 
 
-def _version(distribution: str) -> str:
+def _version(distribution: str, unknown: str = "unknown") -> str:
     try:
         return version(distribution)
     except PackageNotFoundError:
-        return "unknown"
+        return unknown

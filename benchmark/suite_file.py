@@ -163,7 +163,7 @@ def _parse(name: str, text: str) -> Source:
         node = loader.get_single_node()
         source = Source(name, {})
         if node is not None:
-            _Lines(source, loader).note(node, ())
+            _LineRecorder(source, loader).note(node, ())
         content = None if node is None else loader.construct_document(node)
     except yaml.YAMLError as error:
         raise UserError(
@@ -201,7 +201,7 @@ _MOST_LINES = 100_000
 _MERGE = "tag:yaml.org,2002:merge"
 
 
-class _Lines:
+class _LineRecorder:
     """Notes the line of every path in a YAML file, before merge keys (``<<``) are resolved."""
 
     def __init__(self, source: Source, loader: yaml.SafeLoader) -> None:

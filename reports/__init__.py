@@ -5,7 +5,7 @@ In Python::
 
     from reports import plot
 
-    plot("frontier", open_store("palimpsest.db"))  # a figure of matplotlib's
+    plot("frontier", open_store("palimpsest.db"))  # a matplotlib figure
 """
 
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ __all__ = ["plot"]
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plot":  # loaded when it is asked for: matplotlib is slow to import
+    if name == "plot":  # loaded on first use: matplotlib is slow to import
         from reports.notebook import plot
 
         return plot

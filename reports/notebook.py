@@ -1,4 +1,4 @@
-"""One figure of the report at a time, for a notebook or a program."""
+"""Single figures of the report, for a notebook or a program."""
 
 from __future__ import annotations
 

@@ -74,10 +74,10 @@ def diagonal_fisher(
             return None
         return draw_classes(p, uniform[part]) if drawn else y[part]
 
-    return mean_over_samples(Network(model, task_label), parameters, x, _Squares(labels))
+    return mean_over_samples(Network(model, task_label), parameters, x, _SquaredGradients(labels))
 
 
-class _Squares(Sum):
+class _SquaredGradients(Sum):
     """Squared gradients by the factors of the logits' Fisher information.
 
     Args:

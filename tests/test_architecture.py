@@ -56,7 +56,16 @@ def test_reports_read_stores_and_train_nothing(path):
     assert not {m for m in found if m.split(".")[0] in HEAVY | {"strategies"}}
     allowed = {"benchmark"} | {
         f"benchmark.{m}"
-        for m in ("archive", "store", "spec", "failure", "files", "metrics", "errors")
+        for m in (
+            "archive",
+            "store",
+            "spec",
+            "failure",
+            "files",
+            "metrics",
+            "errors",
+            "provenance",
+        )
     }
     assert {m for m in found if m.split(".")[0] == "benchmark"} <= allowed
 

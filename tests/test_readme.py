@@ -13,6 +13,7 @@ from benchmark.plugins import load_files
 from benchmark.suite_loading import load_suite
 from reports.runs.provenance import WPL_PAPER, citation
 from reports.wording.numbers import strength_text
+from strategies.registry import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -144,6 +145,18 @@ def test_every_module_it_names_exists():
         name = line.split()[0]
         folder = name if not line.startswith(" ") else folder
         assert (ROOT / (name if name == folder else folder + name)).exists(), name
+
+
+@pytest.mark.parametrize("package", ["benchmark", "strategies", "reports"])
+def test_the_architecture_names_every_module(package):
+    named = {line.split()[0] for text in blocks(ARCHITECTURE, "") for line in text.splitlines()}
+    there = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in (ROOT / package).iterdir()
+        if path.name not in {"__init__.py", "__pycache__", "py.typed"}
+    }
+    one_each = {f"{name}.py" for name in STRATEGIES}  # "one file per strategy"
+    assert there - one_each <= named
 
 
 def test_the_program_shows_what_protection_does(capsys):

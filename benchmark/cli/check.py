@@ -14,7 +14,7 @@ from benchmark.assignment import parse_assignment
 from benchmark.cli.console import table_console
 
 if TYPE_CHECKING:
-    from benchmark.kit.property import Verdict
+    from benchmark.kit.property import PropertyResult
 
 
 def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> int:
@@ -47,7 +47,7 @@ def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> 
     return int(any(v.outcome == "fail" for own in found.values() for v in own))
 
 
-def _print(name: str, verdicts: list[Verdict]) -> None:
+def _print(name: str, verdicts: list[PropertyResult]) -> None:
     console = table_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(name, no_wrap=True)

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-import traceback
 import warnings
 from collections.abc import Iterator
-from pathlib import Path
 
+from benchmark.failure import raised_at
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.properties import (
     hooks,
@@ -25,7 +23,7 @@ from benchmark.kit.property import (
     NotApplicableError,
     Outcome,
     Property,
-    Verdict,
+    PropertyResult,
 )
 
 PROPERTIES: tuple[Property, ...] = (
@@ -41,13 +39,13 @@ PROPERTIES: tuple[Property, ...] = (
 )
 
 
-def check(candidate: Candidate) -> Iterator[Verdict]:
+def check(candidate: Candidate) -> Iterator[PropertyResult]:
     """Check every property; what a strategy raises is a failure of that property."""
     for each in PROPERTIES:
         yield verdict(each, candidate)
 
 
-def verdict(wanted: Property, candidate: Candidate) -> Verdict:
+def verdict(wanted: Property, candidate: Candidate) -> PropertyResult:
     """Check one property.
 
     Args:
@@ -63,15 +61,6 @@ def verdict(wanted: Property, candidate: Candidate) -> Verdict:
     except BrokenError as reason:
         detail = str(reason)
     except Exception as error:
-        detail = f"it raised {type(error).__name__}: {error} ({_place(error)})"
+        detail = f"it raised {type(error).__name__}: {error} ({raised_at(error)})"
     cause = wanted.cause if outcome == "fail" else ""
-    return Verdict(wanted.name, outcome, detail, wanted.meaning, cause)
-
-
-def _place(error: Exception) -> str:
-    """Return the line where it was raised, and the file as the path for modules has it."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    file = Path(frame.filename)
-    folders = [folder for folder in sys.path if folder and file.is_relative_to(folder)]
-    names = [frame.filename, *(str(file.relative_to(folder)) for folder in folders)]
-    return f"{min(names, key=len)}, line {frame.lineno}"
+    return PropertyResult(wanted.name, outcome, detail, wanted.meaning, cause)

@@ -37,7 +37,7 @@ class Property:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class PropertyResult:
     """The outcome of a property for one strategy.
 
     Attributes:

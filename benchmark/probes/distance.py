@@ -20,7 +20,7 @@ class _Start:
 
 
 @dataclass
-class _Squares:
+class _SquaredDistances:
     """Sums over parameters; from the anchors ``None`` where no parameter has one."""
 
     size: float = 0.0
@@ -81,9 +81,9 @@ class Distance(Probe):
         """Measure the way."""
         model = strategy.experience.current_experience
         blocks = self.subject.inherited(model)
-        whole = _Squares()
+        whole = _SquaredDistances()
         for block in blocks:
-            squares = _Squares()
+            squares = _SquaredDistances()
             for name, parameter in parameters_of(strategy.model, block).items():
                 for sums in (squares, whole):
                     sums.add(self._start[name], parameter.detach())
@@ -93,7 +93,7 @@ class Distance(Probe):
         self._start = {}
 
 
-def _row(model: int, block: str | None, squares: _Squares) -> dict[str, Any]:
+def _row(model: int, block: str | None, squares: _SquaredDistances) -> dict[str, Any]:
     return {
         "model": model,
         "block": block,

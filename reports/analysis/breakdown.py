@@ -1,17 +1,17 @@
-"""Where a strength breaks training down instead of protecting more.
+"""Strengths at which training breaks down instead of protecting more.
 
-A run *diverged* where its failure is of that kind (``benchmark/failure.py``): its numbers were no
-longer finite. That is a fact, and no criterion.
+A run *diverged* if its failure is of that kind (``benchmark/failure.py``): its numbers were no
+longer finite. That is a fact, not a criterion.
 
-A run *broke down* where it finished, but keeps at least ``LEAST_FALL`` less of the earlier models
-and its new models reach at least ``LEAST_FALL`` less than a run with the same seed of the same
+A run *broke down* if it finished, but keeps at least ``LEAST_FALL`` less of the earlier models
+and its new models reach at least ``LEAST_FALL`` less than in a run with the same seed of the same
 strategy at some weaker strength, or of fine-tuning, which is strength 0. A penalty trades one for
 the other: a stronger one that loses both protects nothing. References and strategies without
 a strength cannot break down, they can only diverge.
 
-A seed or two that lose both may be training that is unstable at any strength (see
-``instability.py``), so such runs count only where more than half of a variant's seeds
-diverged or broke down. One that diverged always counts.
+One or two seeds that lose both may be a sign of training that is unstable at any strength (see
+``instability.py``), so such runs count only if more than half of a variant's seeds diverged or
+broke down. A run that diverged always counts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from reports.wording.numbers import strength_text
 from reports.wording.words import several
 
 LEAST_FALL = 0.2
-"""How much both stability and learning accuracy fall where a run broke down."""
+"""By how much both stability and learning accuracy fall, at least, in a run that broke down."""
 
 _WHY = (
     "its penalty is added to the gradient, which overshoots once learning rate × strength × "
@@ -37,7 +37,7 @@ _WHY = (
 
 @dataclass(frozen=True)
 class Breakdown:
-    """The seeds that a variant lost. What is left of its means is not worth comparing.
+    """The seeds that a variant lost; means over the others should not be compared.
 
     Attributes:
         variant: The strategy and its strength.
@@ -61,7 +61,7 @@ def breakdowns(cells: Sequence[Cell]) -> list[Breakdown]:
     """Return the variants of one scenario that lost a seed, in the order of the cells.
 
     Args:
-        cells: All of the scenario: weaker strengths and fine-tuning are what is compared with.
+        cells: All of the scenario: runs are compared with weaker strengths and fine-tuning.
     """
     found = []
     for cell in cells:
@@ -78,9 +78,9 @@ def breakdowns(cells: Sequence[Cell]) -> list[Breakdown]:
 
 
 def breakdown_sentences(cells: Sequence[Cell]) -> Iterator[str]:
-    """Say of each strategy of one scenario from which strength on it loses seeds, and why.
+    """Say from which strength on each strategy of a scenario loses seeds, and why.
 
-    Why is said where the penalty is added to the gradient and fine-tuning does not diverge.
+    The reason is given where the penalty is added to the gradient and fine-tuning loses no seed.
 
     Args:
         cells: All of the scenario.
@@ -123,7 +123,7 @@ def _where(losses: Sequence[Breakdown], tried: Sequence[Variant]) -> str:
 
 
 def _counts(losses: Sequence[Breakdown]) -> Iterator[str]:
-    """Say how many seeds each strength loses; strengths in a row with the same loss share one."""
+    """Say how many seeds each strength loses; consecutive strengths with equal losses together."""
     for text, group in groupby(losses, key=_seeds):
         strengths = [loss.variant.strength for loss in group]
         known = [strength_text(strength) for strength in strengths if strength is not None]
@@ -141,7 +141,7 @@ def _seeds(loss: Breakdown) -> str:
 def _evidence(
     losses: Sequence[Breakdown], own: Cell, cells: Sequence[Cell], found: Container[Variant]
 ) -> str:
-    """Name a strategy that differs in the application alone and holds at these strengths."""
+    """Name a strategy that differs only in its application and loses no seed at these strengths."""
     for other in dict.fromkeys(cell.variant.strategy for cell in cells):
         members = {c.variant.strength: c for c in cells if c.variant.strategy == other}
         beside = [members.get(loss.variant.strength) for loss in losses]
@@ -153,12 +153,12 @@ def _evidence(
             and _penalty(cell) == _penalty(own)
             for cell in beside
         ):
-            return f" ({other} shows it)"
+            return f" ({other} loses no seed there)"
     return ""
 
 
 def _penalty(cell: Cell) -> dict[str, object]:
-    """A strategy's settings but for how its penalty is applied."""
+    """A strategy's settings except how its penalty is applied."""
     settings = next(cell.runs).spec.strategy.settings
     return {key: value for key, value in settings.items() if key != "application"}
 

@@ -1,4 +1,4 @@
-"""What to keep in mind: the weaknesses of exactly these runs."""
+"""Caveats: what weakens conclusions from exactly these runs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS
 from reports.statistics.pairs import PairedComparison
 from reports.statistics.ratio import NOTHING
 from reports.wording.numbers import strength_text
-from reports.wording.words import ranges, several
+from reports.wording.words import joined, ranges, several
 
 ENOUGH_SEEDS = 5
 
@@ -30,8 +30,8 @@ def caveats(
 
     Args:
         cells: All of a report.
-        choices: What ``cross_fitting.choose`` found for them.
-        standings: What ``ranking.ranking`` made of these.
+        choices: What ``cross_fitting.choose`` returned for them.
+        standings: What ``ranking.ranking`` returned for the choices.
     """
     found: dict[str, list[str]] = {}
     for scenario, members in by_scenario(cells).items():
@@ -55,14 +55,14 @@ def _run_caveats(cells: Sequence[Cell]) -> Iterator[str]:
     total = failed + sum(len(cell.done) for cell in cells)
     if failed:
         yield (
-            f"{failed} of {several(total, 'run')} failed and count in no number here; "
-            "their messages stand under Failures."
+            f"{failed} of {several(total, 'run')} failed and are not part of any number here; "
+            "Failures lists their messages."
         )
     repeated = sum(len(cell.repeated) for cell in cells)
     if repeated:
         yield (
             f"{several(repeated, 'run')} with the same settings and seed as a newer one: only the "
-            "newest of each counts."
+            "newest is counted."
         )
     seen: dict[str, set[str]] = {}
     for record in (record for cell in cells for record in cell.done):
@@ -78,9 +78,9 @@ def _scenario_caveats(done: Sequence[Cell]) -> Iterator[str]:
     if few:
         least = min(len(cell.done) for cell in few)
         which = "all variants" if len(few) == len(done) else _listed(c.variant.label for c in few)
-        effect = "such intervals are rough"
+        effect = "intervals from so few seeds are rough"
         if least < FEWEST_SEEDS:
-            effect = f"below {FEWEST_SEEDS} there are no intervals, only the seeds themselves"
+            effect = f"below {FEWEST_SEEDS} seeds no interval is shown, only the seeds themselves"
         yield f"fewer than {ENOUGH_SEEDS} seeds (as few as {least}) for {which}; {effect}."
     yield from _collapses(done)
     if any(record.moments and None in record.final_accuracy for c in done for record in c.done):
@@ -100,13 +100,13 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
             text = strength_text(choice.variant.strength or 0.0)
             yield (
                 f"the chosen {choice.variant.dial} of {choice.strategy}, {text}, is the "
-                f"{choice.end} that was tried: a better one may lie beyond, try more of them."
+                f"{choice.end} that was tried: a better one may lie beyond it, so extend the range."
             )
-    alone = [choice.strategy for choice in choices if choice.flatters]
+    alone = [choice.strategy for choice in choices if choice.is_optimistic]
     if alone:
         yield (
-            f"the strength of {', '.join(alone)} was chosen on the seed on which it is reported: "
-            "one seed has no other half, and what is reported flatters."
+            f"the strength of {', '.join(alone)} was chosen on the seed on which it is reported, "
+            "since there is only one: the reported numbers are optimistic."
         )
 
 
@@ -128,8 +128,8 @@ def _test_caveats(standings: Sequence[Standing]) -> Iterator[str]:
         found.setdefault(why, []).append(other)
     for why, others in found.items():
         yield (
-            f"no paired test against {' or '.join(others)} {why}: read sizes and intervals, not "
-            "p-values."
+            f"no paired test against {' or '.join(others)} {why}: read effect sizes and intervals, "
+            "not p-values."
         )
 
 
@@ -140,10 +140,10 @@ def _reach(
 
     Args:
         compared: The comparisons that were made.
-        family: For how many tests they are corrected; for themselves where ``None``.
+        family: The number of tests they are corrected for; their own number where ``None``.
 
     Returns:
-        It after Holm's correction and before, of how many seeds, and corrected for how many.
+        The p-value after and before Holm's correction, the number of seeds, and of tests.
     """
     tested = [one for one in compared if one is not None and one.p is not None]
     if not tested:
@@ -154,7 +154,7 @@ def _reach(
 
 
 def _collapses(done: Sequence[Cell]) -> Iterator[str]:
-    """Say which means hide that a few seeds are far from all others."""
+    """Say which means hide a few seeds that are far from all others."""
     found: dict[str, list[str]] = {}
     for metric in _MEANS:
         for cell in done:
@@ -167,8 +167,8 @@ def _collapses(done: Sequence[Cell]) -> Iterator[str]:
         yield (
             f"some seeds are far from all others, by a gap of more than {100 * GAP:.0f} points: "
             f"{listed}. Where runs collapse now and then, a mean of a few seeds says little, and "
-            "its 95 % interval holds the truth in some 55 % of cases with 5 seeds, 80 % with 10: "
-            "read the median and the share of such seeds, which stand beside the mean."
+            "its 95 % interval covers the true mean in about 55 % of cases with 5 seeds, 80 % "
+            "with 10: read the median and the number of such seeds, given beside the mean."
         )
 
 
@@ -182,9 +182,9 @@ def _missing_references(done: Sequence[Cell]) -> Iterator[str]:
         if not have:
             yield f"no {name}, which needs a reference: add the strategy {kind} to the suite."
         elif seeds - have:
-            lacking = sorted(seeds - have)
-            missing = f"seed{'s' * (len(lacking) > 1)} {ranges(lacking)}"
-            yield f"{name} lacks {missing}, for which no run of {kind} finished."
+            lacking = seeds - have
+            missing = f"seed{'s' * (len(lacking) > 1)} {joined(ranges(lacking))}"
+            yield f"{name} is missing for {missing}: no run of {kind} finished there."
 
 
 def _little_forgetting(done: Sequence[Cell]) -> Iterator[str]:

@@ -12,7 +12,7 @@ from reports.wording.words import several
 
 RULE = (
     "the strength with the highest average accuracy of all models at the end on the validation "
-    "split, mean over the seeds that all strengths have; of equal ones the weakest; strengths "
+    "split, mean over the seeds that all strengths have; the weakest of equal ones; strengths "
     "with failed runs are left out"
 )
 CROSSED = "each half of the seeds is reported at the strength that was chosen on the other half"
@@ -23,7 +23,7 @@ class Mixed(Variant):
     """A strategy whose seeds are reported at more than one strength.
 
     Attributes:
-        parts: The strengths, the one of most seeds first, each with its number of seeds.
+        parts: The strengths with their numbers of seeds, the most frequent one first.
     """
 
     parts: tuple[tuple[float, int], ...] = ()
@@ -49,7 +49,7 @@ class Tried:
     Attributes:
         cell: Its runs.
         validation: Its score: average validation accuracy of all models at the end, mean over
-            the seeds that are compared (all it has where it is excluded).
+            the seeds that are compared (over all its seeds where it is excluded).
         excluded: Why it cannot be chosen, ``None`` where it can.
     """
 
@@ -66,15 +66,15 @@ class Choice:
         scenario: The scenario's name.
         strategy: The strategy's name.
         kind: Its kind.
-        cell: The runs of the strength that was chosen on all seeds, ``None`` where none could be:
-            what to use next time.
-        reported: The runs that stand for the strategy in every number: each seed's at the strength
+        cell: The runs of the strength that was chosen on all seeds, the one to use next time;
+            ``None`` where none could be chosen.
+        reported: The runs that stand for the strategy in every number: each seed at the strength
             that was chosen on the other half of the seeds. ``cell`` itself where both halves agree;
-            else its variant is ``Mixed``. ``None`` where ``cell`` is.
-        reason: The rule, or why there was nothing to choose, in words.
+            otherwise its variant is ``Mixed``. ``None`` where ``cell`` is.
+        reason: The rule, or why there was nothing to choose.
         tried: Every strength, from weak to strong.
-        compared: On how many seeds the strengths were compared. With one there is no other half:
-            it is reported at the strength that was chosen on it.
+        compared: On how many seeds the strengths were compared. A single seed is reported at the
+            strength that was chosen on it, since there is no other half.
     """
 
     scenario: str
@@ -93,12 +93,12 @@ class Choice:
 
     @property
     def strengths(self) -> str:
-        """The strengths at which it is reported, in words; empty where it has none."""
+        """The strengths at which it is reported, as text; empty where it has none."""
         return "" if self.reported is None else strengths_text(self.reported.variant)
 
     @property
-    def flatters(self) -> bool:
-        """Whether it was chosen on the seed on which it is reported: there is one only."""
+    def is_optimistic(self) -> bool:
+        """Whether it was chosen on the seed on which it is reported, the only one."""
         return self.reason == RULE and self.compared < 2 and self.possible > 1
 
     @property
@@ -114,23 +114,23 @@ class Choice:
     @property
     def neighbours(self) -> tuple[Tried, ...]:
         """The strengths next to the one that was chosen: one, two, or none."""
-        place = self._place
+        place = self._index
         if place is None:
             return ()
         return tuple(self.tried[i] for i in (place - 1, place + 1) if 0 <= i < self.budget)
 
     @property
     def end(self) -> str | None:
-        """``weakest`` or ``strongest`` where the choice is an end of several strengths.
+        """``weakest`` or ``strongest`` where the choice is the first or last of several strengths.
 
-        A better one may lie beyond: the grid should be wider.
+        A better one may lie beyond it: the grid should be wider.
         """
-        if self._place is None or self.budget < 2:
+        if self._index is None or self.budget < 2:
             return None
-        return {0: "weakest", self.budget - 1: "strongest"}.get(self._place)
+        return {0: "weakest", self.budget - 1: "strongest"}.get(self._index)
 
     @property
-    def _place(self) -> int | None:
+    def _index(self) -> int | None:
         cells = [tried.cell for tried in self.tried]
         return None if self.cell is None else cells.index(self.cell)
 
@@ -139,7 +139,7 @@ def budgets(choices: Sequence[Choice]) -> dict[str, int]:
     """Return how many strengths each strategy with a dial was given.
 
     Args:
-        choices: Of one scenario. More than one number among them: an unfair comparison.
+        choices: Of one scenario. If their numbers differ, the comparison is unfair.
     """
     return {
         choice.strategy: choice.budget
@@ -156,7 +156,7 @@ def strengths_text(variant: Variant) -> str:
 
 
 def stands_for(choice: Choice, cell: Cell) -> int:
-    """Return of how many seeds the runs of a strength stand for the strategy."""
+    """Return on how many seeds the strategy is reported with the runs of this strength."""
     shown = () if choice.reported is None else choice.reported.done
     own = {id(record) for record in cell.done}
     return sum(id(record) in own for record in shown)

@@ -1,4 +1,4 @@
-"""Strategies that are the same computation, and why where that is known."""
+"""Strategies that are the same computation, and why, where that is known."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _SAME_FOR_TWO_MODELS = {"ewc", "wpl"}
 
 
 def coincidence_sentences(cells: Sequence[Cell]) -> Iterator[str]:
-    """Say which strategies of one scenario give the same runs.
+    """Say which strategies of one scenario give identical runs.
 
-    The reason is known for EWC and diagonal WPL with two models, see ``strategies/wpl.py``.
+    The reason is given for EWC and diagonal WPL with two models, see ``strategies/wpl.py``.
 
     Args:
         cells: All of the scenario.
@@ -25,21 +25,22 @@ def coincidence_sentences(cells: Sequence[Cell]) -> Iterator[str]:
     models = {len(record.accuracy_matrix) for cell in cells for record in cell.done}
     for names in (names for groups in coinciding(cells).values() for names in groups):
         text = (
-            f"{joined(names)} give the same runs bit for bit, at every "
-            "strength and seed that they have in common"
+            f"{joined(names)} give bit-identical runs at every strength and seed that they have "
+            "in common"
         )
         if models == {2} and {kinds[name] for name in names} == _SAME_FOR_TWO_MODELS:
             text += (
-                ": with two models the second never touches what is private to the first, so the "
-                "penalty is the same; they part from the third model on, and in WPL’s Schur form"
+                ": with two models the second never changes the private parameters of the first, "
+                "so the penalty is the same; they differ from the third model on, and WPL’s Schur "
+                "form is another penalty"
             )
         yield f"{text}."
 
 
 def coinciding(cells: Sequence[Cell]) -> dict[str, list[tuple[str, ...]]]:
-    """Return by scenario the strategies that measured the same in every run, to the last bit.
+    """Return the strategies of each scenario whose runs measured the same, bit for bit.
 
-    Compared are runs of the same strength and seed, wherever both strategies have one: test and
+    Runs of the same strength and seed are compared where both strategies have one: test and
     validation accuracies, curves and metrics.
     """
     found: dict[str, list[tuple[str, ...]]] = {}
@@ -63,10 +64,10 @@ def coinciding(cells: Sequence[Cell]) -> dict[str, list[tuple[str, ...]]]:
 
 
 def twins(runs: Mapping[str, Sequence[Cell | None]]) -> list[set[str]]:
-    """Sort strategies into groups whose runs are the same, bit for bit; most are alone.
+    """Group strategies whose runs are the same, bit for bit; most groups have one member.
 
     Args:
-        runs: Of each strategy those that stand for it, in each of the same scenarios.
+        runs: For each strategy the runs that stand for it, in each of the same scenarios.
     """
     own = {
         name: {(place, r.seed): r for place, cell in enumerate(cells) if cell for r in cell.done}

@@ -1,8 +1,8 @@
-"""What protection costs: time for a step relative to fine-tuning, and memory.
+"""The cost of protection: time per step relative to fine-tuning, and memory.
 
-Runs of several workers on a busy machine share its caches and its memory, and are timed at
-different moments, so that ratios are rough: take a tenth for nothing. ``palimpsest speed``
-measures in turn what has to be compared closely.
+Runs of several workers on a busy machine share its caches and memory, and are timed at different
+moments, so ratios are rough: a difference of 10 % may be chance. ``palimpsest speed`` gives exact
+comparisons: it measures methods in turn.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from reports.runs.cells import FINETUNE, Cell, by_scenario
 from reports.statistics.interval import mean_estimate
 
 CAPTION = (
-    "Time for an optimizer step while new models train, as the ratio to fine-tuning with the same "
-    "seed (geometric mean over seeds, from four on with its 95 % interval), and the time after the "
-    "last step of each, in which importances are estimated. State is what a strategy keeps beside "
-    "the model. Runs that shared a busy machine were not timed closely: a ratio of 1.1 may be "
-    "chance."
+    "Time per optimizer step while new models train, as a ratio to fine-tuning with the same "
+    "seed (geometric mean over seeds, with its 95 % interval from four seeds on), and the time "
+    "after the last step of each model, in which importances are estimated. State is what a "
+    "strategy keeps in addition to the model. Runs that share a busy machine are timed only "
+    "roughly: a ratio of 1.1 may be chance."
 )
-"""What a reader has to know of a table of ``cost_frame``."""
+"""The caption of a table of ``cost_frame``."""
 
 _COLUMNS = {
     "scenario": str,
@@ -42,22 +42,22 @@ _COLUMNS = {
 
 
 def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row a scenario and variant, NaN where nothing is known.
+    """Return one row per scenario and variant, NaN where nothing was recorded.
 
-    Only new models (i >= 1) count: the first one is trained alike by all, and mostly taken
-    over from another run.
+    Only new models (i >= 1) count: the first one is trained alike by all strategies, and mostly
+    taken over from another run.
 
     Columns:
         scenario, variant: The variant's label.
         n: Seeds with times.
         seconds_per_step: Seconds of training divided by optimizer steps, median over seeds.
-        ratio, ratio_low, ratio_high: That of the variant divided by that of fine-tuning with
+        ratio, ratio_low, ratio_high: The variant's seconds per step divided by fine-tuning's with
             the same seed: ``exp`` of the mean log-ratio and of its 95 % interval.
-        consolidation_seconds: After the last step of a new model, such as estimating
+        consolidation_seconds: Time after the last step of a new model, such as for estimating
             importances; mean over models, median over seeds.
         state_bytes: Of the tensors that the strategy holds in the end, median over seeds.
-        peak_memory: Bytes, median over seeds: the whole process on a CPU, what is allocated on
-            a device.
+        peak_memory: Bytes, median over seeds: of the whole process on a CPU, of allocated memory
+            on another device.
     """
     rows = []
     for members in by_scenario(cells).values():

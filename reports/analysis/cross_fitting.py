@@ -1,19 +1,19 @@
 """The strength at which a strategy is reported: chosen on the validation split, of other seeds.
 
-Test results stand in no rule here. ``reports/figures/sweep.py`` puts them beside the validation
-scores after the choice, to show what another strength would have given.
+The choice never uses test results. ``reports/figures/sweep.py`` shows them beside the validation
+scores afterwards, for what another strength would have given.
 
-Choosing on the validation split is not enough. Validation and test accuracy of one run go up and
-down together, so that the strength that wins on some seeds has been lucky with their test results,
-too. So seeds are halved (in their order, the first, third, ... and the second, fourth, ...), and
-each half is reported at the strength that was chosen on the other one: cross-fitting, as of
+Choosing on the validation split is not enough. Validation and test accuracy of a run rise and fall
+together, so a strength that wins on some seeds was lucky with their test results, too. So seeds
+are halved (in their order: the first, third, ... and the second, fourth, ...), and each half is
+reported at the strength that was chosen on the other half: cross-fitting, as in
 Chernozhukov et al., Double/Debiased Machine Learning, The Econometrics Journal 21 (2018). All
-seeds count, and no run decides about itself.
+seeds count, and no run affects the strength at which it is reported itself.
 
-What that is worth, for strengths that are equally good and a baseline that is as good as they are
+The effect, for strengths that are equally good and a baseline that is as good as they are
 (20,000 simulations; normal, correlation 0.9 of validation and test over seeds). Bias: of the
 reported mean, in standard deviations over seeds. Better and worse: how often Student's paired test
-finds a difference from the baseline, per cent on each side, where 2.5 are promised:
+finds a difference from the baseline, per cent on each side; the nominal rate is 2.5:
 
 =====================  ======  ===================  ===================  ===================
 chosen on              seeds   3 strengths          5 strengths          7 strengths
@@ -30,8 +30,8 @@ the other half         5       0.00    3.2     3.0  0.00    3.3     3.1  0.00   
                        20      0.00    3.4     3.2  0.00    3.6     3.0  0.00    3.8     2.8
 =====================  ======  ===================  ===================  ===================
 
-Leaving out one seed removes the bias, but where a strength wins by luck it still wins on nearly
-all seeds but one, and the test is as sure as before. Halves cost little: where neighbouring
+Leaving out one seed removes the bias, but a strength that wins by luck still wins whichever seed
+is left out, and the false alarms remain. Halves cost little: where neighbouring
 strengths differ by a standard deviation over seeds, the mean is 0.25 of it below that of the best
 strength with 5 seeds and 0.10 with 10 (leaving out one: 0.14 and 0.03); where they differ by 0.1,
 0.11 and 0.10 (0.10 and 0.10). Against a baseline without any spread of its own the test finds 4.1
@@ -98,8 +98,8 @@ def _crossed(chosen: Cell, scores: Mapping[Cell, Mapping[int, float]]) -> Cell:
     """Take each seed's run at the strength that was chosen on the other half of the seeds.
 
     Args:
-        chosen: What was chosen on all seeds. A seed that some strength lacks had no part in it
-            and is reported there.
+        chosen: What was chosen on all seeds. A seed that some strength lacks took no part in the
+            choice and is reported at this strength.
         scores: Of the strengths that can be chosen, from weak to strong, by seed: the same seeds.
     """
     seeds = sorted(scores[chosen])
@@ -121,7 +121,7 @@ def _crossed(chosen: Cell, scores: Mapping[Cell, Mapping[int, float]]) -> Cell:
 
 
 def _highest(scores: Iterable[float]) -> int:
-    """Place of the highest score; of equal ones the first, which is the weakest strength."""
+    """Index of the highest score; of equal ones the first, which is the weakest strength."""
     known = [round(score, _DIGITS) for score in scores]
     return known.index(max(known))
 
@@ -142,7 +142,7 @@ def _chosen(tried: Sequence[Tried]) -> tuple[Cell | None, str]:
     possible = [candidate for candidate in tried if candidate.excluded is None]
     scores = [candidate.validation.value for candidate in possible]
     known = [score for score in scores if score is not None]
-    if known:  # all have a score then: they are compared over the same seeds
+    if known:  # then all have one: they are compared over the same seeds
         return possible[_highest(known)].cell, RULE
     return None, _why_none(tried, possible)
 

@@ -1,4 +1,4 @@
-"""Curves that were read off another's figure, as a page gives them."""
+"""Curves that were read off a published figure, as a page gives them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import TypeGuard
 from benchmark.errors import UserError, nearest
 
 Given = Mapping[str, Mapping[str, object]]
-"""Those of one scenario by any label, each with the attributes of a ``DigitizedCurve``."""
+"""The curves of one scenario by label, each with the attributes of a ``DigitizedCurve``."""
 
 
 @dataclass(frozen=True)
 class DigitizedCurve:
-    """A curve that was read off another's figure.
+    """A curve that was read off a published figure.
 
     Attributes:
         model: 0 (A) or 1 (B).
-        variant: The variant of the figure that it belongs to, as it is written.
+        variant: The variant of our figure that it belongs to, as it is written.
         steps: Steps of B.
         accuracy: In per cent.
     """
@@ -35,19 +35,21 @@ class DigitizedCurve:
         """Check a reference as a page gives it.
 
         Args:
-            place: Where it stands, for the message.
+            place: Where it was given, for messages.
             given: Its attributes.
             variants: Those of the figure; any where ``None``.
 
         Raises:
-            UserError: Something is missing, or has no match.
+            UserError: An attribute is missing or wrong.
         """
         if not isinstance(given, Mapping):
-            raise UserError(f"{place}: this is no mapping; give the reference of one scenario")
+            raise UserError(f"{place}: not a mapping; give the reference of one scenario")
         fields = ("model", "variant", "steps", "accuracy")
-        wrong = sorted(map(str, given.keys() ^ set(fields)))
-        if wrong:
-            raise UserError(f"{place}: has or lacks {wrong[0]!r}; give {', '.join(fields)}")
+        missing = sorted(set(fields) - given.keys())
+        unknown = sorted(map(str, given.keys() - set(fields)))
+        if missing or unknown:
+            problem = f"{missing[0]!r} is missing" if missing else f"unknown key {unknown[0]!r}"
+            raise UserError(f"{place}: {problem}; give {', '.join(fields)}")
         model, variant = given["model"], given["variant"]
         steps, accuracy = given["steps"], given["accuracy"]
         if type(model) is not int or model not in {0, 1}:
@@ -60,7 +62,7 @@ class DigitizedCurve:
             raise UserError(f"{place}: steps and accuracy must be lists of numbers")
         if len(steps) != len(accuracy):
             raise UserError(
-                f"{place}: {len(steps)} steps, but {len(accuracy)} accuracies; give one each"
+                f"{place}: {len(steps)} steps, but {len(accuracy)} accuracies; give one per step"
             )
         return cls(model, str(variant), steps, accuracy)
 
@@ -74,7 +76,7 @@ def digitized_curves(
 ) -> list[DigitizedCurve]:
     """Check the curves that a page gives for a scenario, see ``DigitizedCurve.read``."""
     if not isinstance(given, Mapping):
-        raise UserError(f"reference of {scenario!r}: give its curves by a label each")
+        raise UserError(f"reference of {scenario!r}: not a mapping; give each curve a label")
     return [
         DigitizedCurve.read(f"reference of {scenario!r}, {key!r}", one, variants)
         for key, one in given.items()

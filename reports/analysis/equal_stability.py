@@ -1,11 +1,11 @@
-"""What one strategy learns more than another where both protect as much.
+"""How much more one strategy learns than another at equal protection.
 
-Two strategies' strengths do not compare, but the frontiers that they trace do: at the level
+Strengths of two strategies are not comparable, but the frontiers that they trace are: at the level
 ``r`` of protection, A is at ``plain + r (before - plain)``, between fine-tuning and no loss.
 There each strategy's B is read off its frontier: the means over seeds of fine-tuning, of the
-strengths from weak to strong, and of freezing where it ran, joined by straight lines; where they
-cross a level several times, the highest B counts. The difference has the standard error of a
-bootstrap that resamples seeds, the same for both strategies (``statistics/bootstrap.py``).
+strengths from weak to strong, and of freezing where it ran, joined by straight lines. Where these
+cross a level several times, the highest B counts. The standard error of the difference is found by
+a bootstrap that resamples the same seeds for both strategies (``statistics/bootstrap.py``).
 """
 
 from __future__ import annotations
@@ -32,10 +32,11 @@ class Level:
     """Two strategies at one level of protection.
 
     Attributes:
-        share: The share of fine-tuning's loss that is removed there.
-        own: B of the one, a fraction; undefined where its frontier does not reach the level.
+        share: The share of fine-tuning's loss that is removed.
+        own: B of the first strategy, a fraction; undefined where its frontier does not reach the
+            level.
         other: B of the other.
-        difference: How much more the one has.
+        difference: B of the first minus B of the other.
     """
 
     share: float
@@ -51,9 +52,9 @@ def at_equal_stability(
 
     Args:
         own: Fine-tuning, the strategy's strengths from weak to strong, and freezing if it ran.
-            A strength that lost seeds has no place on the frontier.
+            A strength that lost seeds is left out.
         other: The same for the other strategy, with the same ends.
-        shares: The levels, fractions of fine-tuning's loss that are removed.
+        shares: The levels: fractions of fine-tuning's loss that are removed.
     """
     seeds = sorted({r.seed for r in own[0].done} & {r.seed for r in other[0].done})
     n = len(seeds)
@@ -77,7 +78,7 @@ def at_equal_stability(
 
 
 def _difference(gap: Array, n: int) -> Estimate:
-    """The first of the gaps, with the spread of the others, those of resampled seeds."""
+    """The first gap, with the spread of the others, which are from resampled seeds."""
     value, known = _known(gap[0]), gap[1:][np.isfinite(gap[1:])]
     # An interval only where nearly every resample reaches the level, too.
     if value is None or n < 2 or len(known) < _ENOUGH * (len(gap) - 1):
@@ -96,7 +97,7 @@ def _values(cells: Sequence[Cell], seeds: Sequence[int], i: int, j: int) -> Arra
 
 
 def _read_off(a: Array, b: Array, level: Array) -> Array:
-    """Return B where a path of points (resamples, points) has A at a level, NaN where nowhere."""
+    """Return B where a path (resamples, points) has A at a level, NaN where it nowhere has."""
     best = np.full(len(level), np.nan)
     for i in range(a.shape[1] - 1):
         rise = a[:, i + 1] - a[:, i]

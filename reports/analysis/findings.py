@@ -1,4 +1,4 @@
-"""What came out, in words. Every number comes from the runs."""
+"""The findings in sentences. Every number comes from the runs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from reports.wording.words import several
 
 @dataclass(frozen=True)
 class Finding:
-    """One scenario in words.
+    """The findings of one scenario.
 
     Attributes:
         scenario: Its name.
         references: What fine-tuning forgets and what models reach alone.
-        strategies: For each strategy at the strengths that stand for it, what it avoids and costs.
+        strategies: For each strategy at its reported strengths, what it avoids and costs.
     """
 
     scenario: str
@@ -36,7 +36,7 @@ def findings(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Finding]:
 
     Args:
         cells: All of a report.
-        choices: What ``cross_fitting.choose`` found for them, on validation data.
+        choices: What ``cross_fitting.choose`` returned for them, chosen on validation data.
     """
     found = []
     for scenario, members in by_scenario(cells).items():
@@ -102,7 +102,7 @@ def _references(done: Sequence[Cell]) -> str:
 
 
 def _forgotten(loss: Estimate, reason: str | None, seeds: int) -> str:
-    """Say how much fine-tuning forgets, and why no share of it is given where none is."""
+    """Say how much fine-tuning forgets, and why no share of it is given, if so."""
     if reason == NOTHING:
         gain = bracketed(loss, "points", signed=True, seeds=seeds)
         return f"less than a point (forgetting {gain}), so there is nothing to remove;"
@@ -113,7 +113,7 @@ def _forgotten(loss: Estimate, reason: str | None, seeds: int) -> str:
 
 
 def _strategy(choice: Choice, plain: Cell | None) -> str:
-    """Say what it avoids at the strengths that stand for it, and at what cost."""
+    """Say what a strategy avoids at its reported strengths, and at what cost."""
     cell = choice.reported
     if cell is None:
         return _not_chosen(choice)
@@ -142,11 +142,11 @@ def _named(choice: Choice, cell: Cell) -> str:
 
 
 def _seeds(*found: Estimate) -> tuple[str, int]:
-    """Say how many seeds the numbers of a sentence are of, once, if they all are of as many.
+    """Say once how many seeds the numbers of a sentence come from, if that is the same for all.
 
     Returns:
-        What ends the sentence, and the number of seeds that its numbers need not name; none where
-        each has to name its own.
+        The end of the sentence, and the number of seeds that its numbers need not repeat;
+        0 where each has to give its own.
     """
     counts = {one.n for one in found if one.value is not None}
     if len(counts) != 1:
@@ -156,7 +156,7 @@ def _seeds(*found: Estimate) -> tuple[str, int]:
 
 
 def _lost(cell: Cell, plain: Cell) -> Estimate:
-    """What new models lose in accuracy against fine-tuning, seed by seed."""
+    """What new models lose in accuracy relative to fine-tuning, paired by seed."""
     ours, theirs = (
         {record.seed: record.metrics.get("learning_accuracy") for record in one.done}
         for one in (cell, plain)

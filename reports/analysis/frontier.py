@@ -1,15 +1,14 @@
 """Frontiers in the stability-plasticity plane and the area below them.
 
 In the plane, x is the learning accuracy of the new models and y the stability. Strength 0 of
-a strategy is fine-tuning and infinite strength is freezing, so that both ends belong to every
-frontier.
+a strategy is fine-tuning and infinite strength is freezing, so both are ends of every frontier.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from math import sqrt
 
@@ -20,13 +19,14 @@ from reports.analysis.breakdown import Breakdown, breakdowns
 from reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, REFERENCES, Cell, Variant
 from reports.statistics.bootstrap import seed_weights
 from reports.statistics.interval import Estimate, student_estimate
+from reports.statistics.limits import Limits
 
 X, Y = "learning_accuracy", "stability"
 UPPER_BOUNDS = (INDEPENDENT, JOINT)
-"""Kinds that share no parameters or see all data at once: bounds, not competitors."""
+"""Kinds that share no parameters, or see all data at once: bounds, not competitors."""
 
 SMALLEST_SIDE = 0.01
-"""Ends closer than one point of accuracy leave no room between them to fill."""
+"""A fraction: ends closer than one point of accuracy leave no area between them."""
 
 Array = NDArray[np.float64]
 
@@ -58,9 +58,9 @@ class Frontier:
         kind: Its kind.
         points: From weak to strong.
         budget: How many strengths were tried, those that diverged or broke down included.
-        hypervolume: Share of the ends' rectangle that it dominates (``hypervolume``), its
-            interval within 0 .. 1. ``n`` counts the seeds that all its strengths and both
-            ends have. It grows with the number of strengths, so that there is none where the
+        hypervolume: Share of the rectangle between the ends that it dominates (``hypervolume``),
+            its interval within 0 .. 1. ``n`` counts the seeds that all its strengths and both
+            ends have. It grows with the number of strengths, so it is not computed where the
             strategies of the scenario had different numbers of them (see ``frontiers``).
         reason: Why there is no hypervolume, ``None`` where there is one.
     """
@@ -79,10 +79,10 @@ class Frontiers:
 
     Attributes:
         scenario: Its name.
-        ends: The references: fine-tuning, freezing, independent, joint, as far as they ran.
+        ends: The references that ran: fine-tuning, freezing, independent, joint.
         frontiers: One per strategy.
-        breakdowns: The variants that diverged or broke down. They have no point, since the
-            seeds that are left would flatter them; references have one all the same.
+        breakdowns: The variants that diverged or broke down. They have no point, since their
+            remaining seeds are a biased sample; references have one all the same.
     """
 
     scenario: str
@@ -96,8 +96,8 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
 
     Every further strength can only add to a hypervolume: the same computation fills 81.6 % of the
     rectangle with three strengths and 70.1 % with one of them. So there are hypervolumes only where
-    all strategies that were tried at several strengths were given as many; one that was tried at a
-    single strength, or has none, has no frontier to compare with theirs.
+    all strategies with several strengths had equally many; a strategy with a single strength, or
+    without one, has no frontier to compare with theirs.
 
     Args:
         cells: All cells of one scenario; those without finished runs are left out, and so are
@@ -129,9 +129,10 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
 
 
 def dominated(points: Array) -> NDArray[np.bool_]:
-    """Tell which points another is at least as good as in both and better in one.
+    """Return which points are dominated: another is at least as good in both, and better in one.
 
-    Equal points do not dominate each other; undefined (NaN) ones neither do nor are.
+    Equal points do not dominate each other; undefined (NaN) ones neither dominate nor are
+    dominated.
 
     Args:
         points: x and y of each, (P, 2); more is better.
@@ -145,14 +146,14 @@ def dominated(points: Array) -> NDArray[np.bool_]:
 
 
 def hypervolume(x: Array, y: Array, finetune: Array, freeze: Array) -> Array:
-    """Return the share of the ends' rectangle that a frontier dominates, 0 .. 1.
+    """Return the share of the rectangle between the ends that a frontier dominates, 0 .. 1.
 
     The rectangle spans from the reference point (the plasticity of freezing, the stability of
     fine-tuning) to the ideal one (the plasticity of fine-tuning, the stability of freezing).
-    A point dominates everything that is worse in both. 0: no better than the ends, which are
-    free. 1: one strength keeps what freezing keeps and learns what fine-tuning learns. What
-    lies beyond the rectangle counts as if on its edge, so that a little noise past an end that
-    is close to the other cannot outweigh everything.
+    A point dominates everything that is worse in both. 0: no better than the ends, which come
+    for free. 1: one strength keeps what freezing keeps and learns what fine-tuning learns. Points
+    beyond the rectangle are moved to its edge, so that a little noise beyond an end cannot
+    outweigh everything where the ends are close.
     Source: the hypervolume of Zitzler & Thiele, IEEE Trans. Evolutionary Computation 3 (1999),
     scaled to the reference and ideal point.
 
@@ -165,7 +166,7 @@ def hypervolume(x: Array, y: Array, finetune: Array, freeze: Array) -> Array:
     Returns:
         (...).
     """
-    # A resample may swap ends that are close together; the floor keeps shares within 0 .. 1.
+    # Resampling may swap ends that are close together; the floor keeps shares within 0 .. 1.
     width = np.maximum(finetune[..., :1] - freeze[..., :1], 1e-9)
     height = np.maximum(freeze[..., 1:] - finetune[..., 1:], 1e-9)
     u = np.clip((x - freeze[..., :1]) / width, 0, 1)
@@ -181,11 +182,11 @@ def hypervolume_over_seeds(table: Array) -> Estimate:
     """Return the hypervolume of means over seeds, with its interval, within 0 .. 1.
 
     Seeds are resampled jointly for strengths and ends. With normal noise of 1 to 4 points the
-    interval covers the truth in 93 to 96 % of 2,000 simulations with 4, 5, 10 and 20 seeds (error
-    0.5; ``simulations.py``).
+    interval covers the true value in 93 to 96 % of 2,000 simulations with 4, 5, 10 and 20 seeds
+    (error 0.5; ``simulations.py``).
 
     Args:
-        table: x and y of each strength, and then of fine-tuning and freezing, by seed,
+        table: x and y of each strength, then of fine-tuning and freezing, by seed,
             (seeds, strengths + 2, 2).
     """
     n = len(table)
@@ -197,11 +198,7 @@ def hypervolume_over_seeds(table: Array) -> Estimate:
     if n == 1:
         return Estimate(float(value), None, None, n)
     error = float(resampled.std()) * sqrt(n / (n - 1))
-    found = student_estimate(float(value), error, n - 1, n)
-    low, high = (
-        None if end is None else min(1.0, max(0.0, end)) for end in (found.low, found.high)
-    )
-    return replace(found, low=low, high=high)
+    return student_estimate(float(value), error, n - 1, n, Limits(0.0, 1.0))
 
 
 _NONE = Estimate(None, None, None, 0)
@@ -221,11 +218,11 @@ def _points(done: Sequence[Cell]) -> list[Point]:
 
 
 def _unequal(own: int, budgets: Set[int]) -> str | None:
-    """Say why a strategy's hypervolume does not compare, ``None`` where it does.
+    """Say why a strategy's hypervolume is not comparable, ``None`` where it is.
 
     Args:
         own: How many strengths it was given; 1 for none.
-        budgets: How many those with several strengths were given.
+        budgets: The different numbers of those with several strengths.
     """
     if len(budgets) > 1:
         return f"the strategies have {min(budgets)} to {max(budgets)} strengths, and more fill more"

@@ -1,8 +1,8 @@
-"""Training that does not hold: seeds of a new model that learn far less than the others.
+"""Unstable training: seeds on which a new model learns far less than on the others.
 
-What an unstable training loses looks like forgetting, and whatever steadies it looks like
-protection. So the report names the worst seed of the new models, not of the earlier ones. What
-is far less is said in one place, ``reports/statistics/collapse.py``.
+What unstable training loses looks like forgetting, and whatever stabilises it looks like
+protection. So the report names the worst seed of the new models, not of the earlier ones.
+``reports/statistics/collapse.py`` defines "far less".
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Instability:
         count: How many seeds are far below the others.
         seeds: How many there are.
         seed: The worst of them.
-        worst: What the model reaches there when it has just learned, a fraction.
-        median: What it reaches with the median seed.
+        worst: The model's accuracy on that seed just after its own training, a fraction.
+        median: Its median accuracy over seeds, likewise.
     """
 
     model: int
@@ -41,7 +41,7 @@ class Instability:
 def instability(cell: Cell) -> Instability | None:
     """Return the new model with seeds far below the others whose worst one is furthest below.
 
-    Compared is each new model's accuracy when it has just learned, ``R[i][i]`` for i >= 1.
+    The accuracies compared are each new model's just after its own training, ``R[i][i]``, i >= 1.
 
     Args:
         cell: The runs of one variant.

@@ -2,9 +2,8 @@
 
 Most metrics are means over seeds. Forgetting reduction is a ratio of means, see
 ``statistics/ratio.py``, and so is the difference of two of them, since both divide by the same
-fine-tuning:
-``(mean F' - mean F) / mean F_finetune``. Whether it is zero is a question about forgetting itself,
-which is what is tested.
+forgetting of fine-tuning: ``(mean F' - mean F) / mean F_finetune``. It is zero if F and F' have
+the same mean, so the test compares forgetting itself.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Means:
 
     Attributes:
         values: By scenario and seed; ``None`` where it is not defined.
-        limits: What it can be.
+        limits: Its range.
     """
 
     values: Mapping[str, Mapping[int, float | None]]
@@ -43,7 +42,7 @@ class Means:
 
     @property
     def by_seed(self) -> Mapping[str, Mapping[int, float | None]]:
-        """By scenario and seed, what is ranked."""
+        """The values that are ranked, by scenario and seed."""
         return self.values
 
     @property
@@ -76,7 +75,7 @@ class Shares:
 
     @property
     def by_seed(self) -> Mapping[str, Mapping[int, float | None]]:
-        """By scenario and seed, what is ranked: forgetting, as a share of fine-tuning's mean."""
+        """The values that are ranked, by scenario and seed: see ``ratio.scaled``."""
         return {name: {**scaled(own)} for name, own in self.pairs.items()}
 
     @property
@@ -88,8 +87,8 @@ class Shares:
     def estimate(self) -> Estimate:
         """Return the mean over scenarios of the ratio of means over seeds.
 
-        In one scenario with Fieller's interval, over several with that of the mean of what is
-        linear in the seeds (the delta method).
+        In one scenario with Fieller's interval, over several with that of the mean of the
+        linearised ratios (the delta method).
         """
         if len(self.pairs) == 1:
             return removed(next(iter(self.pairs.values()))).share
@@ -97,18 +96,18 @@ class Shares:
         return found if found.value is None else with_strays(found, self.pairs)
 
     def middle(self) -> tuple[Estimate, Estimate]:
-        """Return neither interquartile mean nor median: a ratio of means has none over runs."""
+        """Return undefined estimates: a ratio of means has no interquartile mean and no median."""
         runs = sum(len(own) for own in self.pairs.values())
         return (Estimate(None, None, None, runs),) * 2
 
     def minus(self, other: Shares) -> PairedComparison:
         """Compare with another strategy over the seeds that both have.
 
-        The test, the effect and the wins are those of forgetting, in each scenario as a share of
+        Test, effect size and wins are those of forgetting, in each scenario as a share of
         fine-tuning's mean. The difference is that of the two ratios.
 
-        Fine-tuning avoids 0 % of its own forgetting and what never forgets 100 %, whatever the
-        runs: the difference of these two is no finding, and has neither test nor effect.
+        By definition fine-tuning avoids 0 % of its forgetting, and a strategy that never forgets
+        100 %: the difference of these two is not a finding, and has neither test nor effect size.
         """
         ours, theirs = {}, {}
         for name in sorted({*self.pairs, *other.pairs}):
@@ -133,7 +132,7 @@ def measure(cells: Mapping[str, Cell | None], metric: str) -> Measure:
 
     Args:
         cells: Its runs in each scenario, one per seed; ``None`` where there are none.
-        metric: Of ``benchmark/metrics``.
+        metric: A name in ``benchmark/metrics``.
     """
     done = {name: () if cell is None else cell.done for name, cell in cells.items()}
     if metric == REDUCTION:
@@ -154,7 +153,7 @@ def compare_measures(ours: Measure, theirs: Measure) -> PairedComparison:
 
 
 def _by_definition(one: Mapping[str, Pairs], other: Mapping[str, Pairs]) -> bool:
-    """Whether the first never forgets anything, and the second what fine-tuning forgets."""
+    """Whether the first never forgets, and the second forgets what fine-tuning does."""
     never = all(own == 0 for pairs in one.values() for own, _ in pairs.values())
     return never and all(own == plain for pairs in other.values() for own, plain in pairs.values())
 

@@ -1,4 +1,4 @@
-"""What a page can ask of the runs of a variant, by name.
+"""The quantities that a page can ask for, by name.
 
 ``R[i][j]`` is the test accuracy of model j after model i was trained, T the number of models
 (see ``benchmark/metrics``). Models before the last are *earlier* ones.
@@ -22,10 +22,10 @@ from reports.statistics.ratio import REDUCTION, Removed, removed
 from reports.wording.numbers import measured, percent
 
 SEEDS = "seeds "
-"""What stands before single seeds: a page has no captions that say it."""
+"""Written before the values of single seeds, since a page has no caption that explains them."""
 
 Values = dict[int, float | None]
-"""One value a seed; ``None`` where it is not defined."""
+"""One value per seed; ``None`` where it is not defined."""
 
 
 @dataclass(frozen=True)
@@ -35,16 +35,16 @@ class Quantity:
     Attributes:
         name: How a page writes it.
         title: As a heading.
-        of: Its value for one run, and for fine-tuning of the same scenario and seed where the
-            quantity compares the two (``paired``).
-        unit: Of what is printed, for headings and axes.
-        scale: What a value is multiplied with to be in that unit.
-        write: Writes a value in that unit, without it.
-        suffix: The unit again where a printed number needs it; per cent goes without.
+        of: Computes its value from a run and, where it compares the two (``paired``), the run of
+            fine-tuning with the same scenario and seed.
+        unit: The printed unit, for headings and axes.
+        scale: The factor that converts a value to that unit.
+        write: Writes a value in that unit, without the unit.
+        suffix: The unit where it follows a printed number; empty for per cent.
         paired: Whether it needs fine-tuning's runs.
-        limits: What it can be, a fraction; ``None`` for what is no fraction.
-        counted: Not measured but counted, and so the same with every seed by construction, such
-            as bytes: there is nothing to doubt.
+        limits: Its range, as a fraction; ``None`` if it is not a fraction.
+        counted: Whether it is counted, not measured, such as bytes: equal for every seed by
+            construction, so it has no interval.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Quantity:
         return f"{self.title}, {self.unit}"
 
     def difference(self) -> Quantity:
-        """Return what the difference of two values is written as: with its sign."""
+        """Return the quantity of the difference of two values, written with its sign."""
         if self.write is not percent:
             return self
         limits = self.limits and of_difference(self.limits)
@@ -77,8 +77,8 @@ def per_seed(quantity: Quantity, cell: Cell, plain: Cell | None) -> Values:
     Args:
         quantity: What is asked for.
         cell: The variant's runs.
-        plain: Fine-tuning's runs in the same scenario, ``None`` where there are none. Only
-            seeds that both have count for a quantity that is ``paired``.
+        plain: Fine-tuning's runs in the same scenario, ``None`` where there are none. A ``paired``
+            quantity is computed for the seeds that both have.
     """
     others = {} if plain is None else {record.seed: record for record in plain.done}
     return {
@@ -89,7 +89,7 @@ def per_seed(quantity: Quantity, cell: Cell, plain: Cell | None) -> Values:
 
 
 def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Estimate:
-    """Return a quantity's mean over seeds and its 95 % interval (see ``share_of``, too).
+    """Return a quantity's mean over seeds and its 95 % interval (see also ``share_of``).
 
     Args:
         quantity: What is asked for.
@@ -107,8 +107,8 @@ def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Estimate:
 def share_of(quantity: Quantity, cell: Cell, plain: Cell | None) -> Removed | None:
     """Return a quantity that is a ratio of means over seeds, ``None`` for any other.
 
-    Two are: ``forgetting_reduction``, of forgetting, and ``removed``, of ``lost``. See
-    ``statistics/ratio.py`` for the interval, and for where there is nothing to remove.
+    There are two: ``forgetting_reduction``, of forgetting, and ``removed``, of ``lost``. See
+    ``statistics/ratio.py`` for the interval, and for when there is nothing to remove.
 
     Args:
         quantity: What is asked for.
@@ -169,7 +169,7 @@ def _decimals(scale: float, digits: int, value: float) -> str:
 LOST = Quantity("lost", "lost by A", _lost, "points", limits=CHANGE)
 REMOVED = Quantity("removed", "forgetting removed", lambda _, __: None, limits=UNLIMITED)
 RATIOS = {REMOVED.name: LOST.name, REDUCTION: "forgetting"}
-"""Quantities that are ratios of means over seeds, each with what it is the ratio of."""
+"""Quantities that are ratios of means over seeds, with the quantity in both means."""
 
 QUANTITIES = {
     quantity.name: quantity
@@ -198,13 +198,13 @@ QUANTITIES = {
 }  # fmt: skip
 """What a page can ask for beside every metric of ``benchmark/metrics``, by name:
 
-* ``first_before``, ``first_after``: the first model's accuracy when it had just been trained,
+* ``first_before``, ``first_after``: the first model's accuracy just after its training,
   ``R[0][0]``, and at the end, ``R[T-1][0]``,
 * ``lost``: ``mean_{j<T-1} R[j][j] - R[T-1][j]``; with two models first_before - first_after,
 * ``second``: the last model's accuracy, ``R[T-1][T-1]``,
 * ``removed``: the share of fine-tuning's loss that is avoided, see ``share_of``,
 * ``price``: fine-tuning's ``second`` minus the variant's, seed by seed,
-* ``refit``: accuracy of the earlier models with their private parts fitted again (probe refit),
+* ``refit``: accuracy of the earlier models after refitting their private parts (probe refit),
 * ``seconds_per_step``, ``consolidation_seconds``, ``state_bytes``: see ``analysis/cost.py``.
 """
 
@@ -213,7 +213,7 @@ def quantity_named(name: str) -> Quantity:
     """Return a quantity by its name.
 
     Raises:
-        UserError: There is none; the nearest is named.
+        UserError: There is none of that name; the message suggests the nearest.
     """
     if name in QUANTITIES:
         return QUANTITIES[name]

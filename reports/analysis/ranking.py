@@ -1,4 +1,4 @@
-"""The ranking: strategies side by side at the strengths that were chosen on validation data."""
+"""The ranking: strategies compared at the strengths that were chosen on validation data."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reports.wording.words import joined
 RANKED = ("stability", "plasticity", "average_accuracy", REDUCTION)
 """What strategies are ranked by, beside the metrics of plugins."""
 
-_DIGITS = 12  # means that differ by less than rounding are equal
+_DIGITS = 12  # decimals; means that differ by less are equal but for rounding
 
 
 @dataclass(frozen=True)
@@ -33,20 +33,20 @@ class Ranked:
     Attributes:
         strategy: Its name.
         kind: Its kind.
-        variants: By scenario, the strategy at the strengths that stand for it there.
-        competes: It is ranked and compared; ``False`` for the upper bounds independent and
-            joint, which do not share or see all data at once.
+        variants: The strategy at its reported strengths, by scenario.
+        competes: Whether it is ranked and compared; ``False`` for the upper bounds independent
+            and joint, which share no parameters or see all data at once.
         mean: Mean over scenarios of the mean over seeds; of forgetting reduction the ratio of
             means (``reports/analysis/measures.py``).
         reason: Why there is no mean, where that is known.
-        iqm: Interquartile mean over all runs x scenarios; none of a ratio of means.
+        iqm: Interquartile mean over all runs x scenarios; undefined for a ratio of means.
         median: Median over all runs x scenarios; likewise.
-        rank: Average over seeds and scenarios of the rank, 1 is best; ``None`` where the
-            strategy does not compete or has no value in some scenario.
-        against_finetune: This row minus fine-tuning, ``None`` where it is fine-tuning, does not
+        rank: Average rank over seeds and scenarios, 1 is best; ``None`` where the strategy does
+            not compete or has no value in some scenario.
+        against_finetune: This row minus fine-tuning; ``None`` where it is fine-tuning or does not
             compete, or there is no fine-tuning.
-        against_best: This row minus the best one, ``None`` where it is (one of) the best, does not
-            compete, or there is none.
+        against_best: This row minus the best one; ``None`` where it is (one of) the best or does
+            not compete, or there is none.
     """
 
     strategy: str
@@ -61,6 +61,12 @@ class Ranked:
     against_finetune: PairedComparison | None
     against_best: PairedComparison | None
 
+    @property
+    def label(self) -> str:
+        """The strategy with its strength; without it where scenarios have different ones."""
+        variants = set(self.variants.values())
+        return variants.pop().label if len(variants) == 1 else self.strategy
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -69,14 +75,14 @@ class Standing:
     Attributes:
         scenarios: Over which scenarios.
         metric: Which metric.
-        rows: Those that compete from the best mean to the worst, then the upper bounds.
+        rows: Competing strategies from the best mean to the worst, then the upper bounds.
         finetune: Name of the row that is fine-tuning.
-        best: Names of the rows with the best mean of those that compete: several where it is
-            equal. They were found on the same runs as the comparisons with them, see ``_to_best``.
-        identical: The names of those of the best whose runs are the same, bit for bit, together.
-        pairs: Of how many pairs of strategies one could have been a comparison with the best, those
-            that are identical counted once: what p-values against the best are corrected for.
-        ranks: Average ranks and their test, of those that compete.
+        best: Names of the competing rows with the best mean; several if their means are equal.
+            They were found on the same runs as the comparisons with them, see ``_to_best``.
+        identical: The best, grouped by runs that are the same bit for bit.
+        pairs: How many pairs of strategies there are, identical ones counted once: p-values
+            against the best are corrected for all of them.
+        ranks: Average ranks of the competing strategies, and their test.
         left_out: Strategies without a row, and why.
     """
 
@@ -92,9 +98,10 @@ class Standing:
 
     @property
     def best_text(self) -> str:
-        """``wpl``; ``ewc and wpl, identical``; ``l2 and si, equal in the mean``; both, or nothing.
+        """The best as text, such as ``wpl``; empty where there is none.
 
-        Both: ``ewc and wpl (identical) and si, equal in the mean``.
+        Several: ``ewc and wpl, identical``; ``l2 and si, equal in the mean``; ``ewc and wpl
+        (identical) and si, equal in the mean``.
         """
         if len(self.identical) == 1:
             (names,) = self.identical
@@ -106,11 +113,11 @@ class Standing:
 def ranking(choices: Sequence[Choice]) -> list[Standing]:
     """Return the standings of each scenario, then those over all scenarios together.
 
-    A metric that no run of any strategy has makes no standing. Over all scenarios (two or more
-    with the metric), only strategies that have a row in each stand together.
+    A metric that no run has is left out. Over all scenarios (two or more with the metric), only
+    strategies that have a row in each of them are ranked.
 
     Args:
-        choices: What ``cross_fitting.choose`` found for all cells, references included.
+        choices: What ``cross_fitting.choose`` returned for all cells, references included.
     """
     scenarios = tuple(dict.fromkeys(choice.scenario for choice in choices))
     standings = []
@@ -122,15 +129,15 @@ def ranking(choices: Sequence[Choice]) -> list[Standing]:
 
 
 def ranking_frame(standings: Sequence[Standing]) -> pd.DataFrame:
-    """Return one row a standing and strategy, for CSV and LaTeX.
+    """Return one row per standing and strategy, for CSV and LaTeX.
 
-    Columns: scenario (names joined by ``; ``), metric, strategy, kind, strengths (at which it
-    stands, in words: ``1e3 (3 of 5 seeds), 1e4 (2)``; of several scenarios joined by ``; ``),
-    best (it is, or one of them), rank, n; mean, iqm and median, each with ``_low`` and ``_high``;
-    reason (why there is no mean); and for the comparisons with fine-tuning and the best,
+    Columns: scenario (names joined by ``; ``), metric, strategy, kind, strengths (those it is
+    reported at: ``1e3 (3 of 5 seeds), 1e4 (2)``; of several scenarios joined by ``; ``), best
+    (whether it is one of the best), rank, n; mean, iqm and median, each with ``_low`` and
+    ``_high``; reason (why there is no mean); and for the comparison with fine-tuning
     ``difference_finetune`` (with ``_low`` and ``_high``), pairs, seeds (of these), test, p,
-    p_holm, effect, rank_biserial and improvement (with ends), and the same with ``_best``. Empty
-    where there is none.
+    p_holm, effect, rank_biserial and improvement (with its ends), and the same with ``_best``.
+    Empty where there is none.
     """
     return pd.DataFrame(
         [dict(_fields(standing, row)) for standing in standings for row in standing.rows]
@@ -152,10 +159,10 @@ def _standing(choices: Sequence[Choice], scenarios: tuple[str, ...], metric: str
     }
     rows = [_row(name, by_name[name], scenarios, own) for name, own in found.items()]
     sign = -1 if METRICS[metric].better == "lower" else 1
-    rows.sort(key=lambda row: _place(row, sign))
+    rows.sort(key=lambda row: _sort_key(row, sign))
     placed = [row for row in rows if row.competes and row.mean.value is not None]
     names = [row.strategy for row in placed]
-    # Each of equal ones: neither a rounding error nor the alphabet makes one the best.
+    # All of equal ones: neither rounding nor the alphabet decides.
     best = tuple(row.strategy for row in placed if _rounded(row) == _rounded(placed[0]))
     finetune = next((row.strategy for row in rows if row.kind == FINETUNE), None)
     ranks = rank({name: _turned(found[name].by_seed, sign) for name in names})
@@ -207,24 +214,24 @@ def _to_finetune(found: Mapping[str, Measure], other: str | None) -> dict[str, P
 def _to_best(
     found: Mapping[str, Measure], best: Sequence[str], groups: Sequence[set[str]], pairs: int
 ) -> dict[str, PairedComparison]:
-    """Compare with the best; where several are, with the one that differs least surely.
+    """Compare with the best; if there are several, with the one with the largest p-value.
 
-    The best was picked by these very runs, and with it which comparisons are made: any pair could
-    have been one. So the family of Holm's correction are all pairs of strategies, those that are
-    identical counted once; the pairs that were not compared count as if they had p = 1, which
-    can only raise the others. With 3, 5 and 8 strategies that are equally good and 5, 10 and 20
-    seeds, some strategy is then found different from the best at 5 % in 2.7 to 4.4 % of 20,000
-    simulations with normal values, where a family of these comparisons alone gives 6.1 to 12.1 %.
+    The same runs decide which strategy is the best, and so which comparisons are made: it could
+    have been any pair. So the family of Holm's correction is all pairs of strategies, identical
+    ones counted once; pairs that were not compared count with p = 1, which can only raise the
+    others. With 3, 5 and 8 strategies that are equally good and 5, 10 and 20 seeds, some
+    strategy is then found different from the best at 5 % in 2.7 to 4.4 % of 20,000
+    simulations with normal values; with a family of these comparisons alone in 6.1 to 12.1 %.
     (With a best that is picked on all other seeds it is 3.4 to 28 %.)
 
-    The difference itself flatters the best: in these simulations by 0.57 to 0.72 standard
-    deviations over seeds with 5 of them, 0.40 to 0.52 with 10, and 0.28 to 0.36 with 20.
+    The difference itself is biased in favour of the best: in these simulations by 0.57 to 0.72
+    standard deviations over seeds with 5 seeds, 0.40 to 0.52 with 10, and 0.28 to 0.36 with 20.
 
     Args:
-        found: What competes.
+        found: The competing strategies.
         best: The names of the best.
-        groups: What competes, the names of those that are identical together.
-        pairs: Of these groups.
+        groups: The names of the competing strategies, identical ones grouped.
+        pairs: The number of pairs of these groups.
     """
     against = {
         name: max((compare_measures(own, found[other]) for other in best), key=_doubt)
@@ -263,12 +270,12 @@ def _rounded(row: Ranked) -> float:
     return round(row.mean.value or 0.0, _DIGITS)
 
 
-def _place(row: Ranked, sign: int) -> tuple[bool, bool, float, str]:
+def _sort_key(row: Ranked, sign: int) -> tuple[bool, bool, float, str]:
     return not row.competes, row.mean.value is None, -sign * _rounded(row), row.strategy
 
 
 def _turned(runs: Runs, sign: int) -> Runs:
-    """Values of which the greater is the better."""
+    """Values with the sign at which greater is better."""
     return {
         name: {seed: None if value is None else sign * value for seed, value in own.items()}
         for name, own in runs.items()
@@ -276,7 +283,7 @@ def _turned(runs: Runs, sign: int) -> Runs:
 
 
 def _improved(found: PairedComparison | None, sign: int) -> PairedComparison | None:
-    """Say how often a strategy is better, where it is compared by a metric of which less is."""
+    """Return a comparison whose improvement counts smaller values, if smaller is better."""
     if found is None or sign > 0:
         return found
     won = found.improvement

@@ -1,4 +1,4 @@
-"""What a page asks of curves: their value at a step, their lowest point, their distance."""
+"""What a page can ask of curves: their value at a step, their lowest point, their distance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def at_step(cell: Cell, model: int, step: int) -> Values:
 
 
 def lowest(cell: Cell, model: int, first: int) -> Values:
-    """Return each seed's lowest accuracy of a model after one of so many first steps."""
+    """Return each seed's lowest accuracy of a model over the first steps."""
     found: Values = {}
     for record in cell.done:
         steps, accuracy = _curve(record, model)
@@ -37,12 +37,12 @@ def lowest(cell: Cell, model: int, first: int) -> Values:
 def distance(cell: Cell, steps: Sequence[int], shape: Shape) -> float:
     """Return how far mean curves are from given ones, in points.
 
-    The root of the mean square over models and steps of the mean over seeds minus the given
-    value. Step 0 tells nothing of a training and is left out.
+    The root mean square over models and steps of the mean over seeds minus the given value.
+    Step 0 is before the training and is left out.
 
     Args:
         cell: The runs.
-        steps: Where they are compared.
+        steps: The steps at which they are compared.
         shape: The given curves, in per cent.
     """
     return distance_from_points(
@@ -56,21 +56,21 @@ def distance(cell: Cell, steps: Sequence[int], shape: Shape) -> float:
 
 
 def distance_from_points(cell: Cell, points: Iterable[Point]) -> float:
-    """Return ``distance`` from points, which need not be of the same steps for all models."""
+    """Return ``distance`` from points, whose steps may differ between models."""
     squares = [
         (100 * fmean(_at(record, model, step) for record in cell.done) - given) ** 2
         for model, step, given in points
         if step > 0
     ]
     if not squares:
-        raise UserError(f"{cell.scenario!r}: no point after step 0 to compare with; give some")
+        raise UserError(f"{cell.scenario!r}: no point after step 0; give at least one")
     return sqrt(fmean(squares))
 
 
 def _curve(record: Record, model: int) -> tuple[Sequence[int], Sequence[float]]:
     """The steps of the last model's training and a model's accuracies at them."""
     if not record.curves:
-        raise UserError(f"{record.scenario!r} has no curves; set curve: in the suite")
+        raise UserError(f"{record.scenario!r} has no curves; set 'curve' in the suite")
     last = record.curves[-1]
     return last["steps"], last["accuracy"][model]
 
@@ -79,7 +79,7 @@ def _at(record: Record, model: int, step: float) -> float:
     steps, accuracy = _curve(record, model)
     if step not in steps:
         raise UserError(
-            f"the curves of {record.scenario!r} were not measured at step {step:g}; they were at "
+            f"the curves of {record.scenario!r} were not measured at step {step:g}, but at "
             f"{', '.join(map(str, steps[:8]))}, ..."
         )
     return float(accuracy[steps.index(step)])

@@ -1,4 +1,4 @@
-"""How a page writes variants: ``finetune``, ``wpl@1e4``, ``wpl@chosen``; and what they name."""
+"""Variants as a page writes them: ``finetune``, ``wpl@1e4``, ``wpl@chosen``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from reports.runs.cells import Cell, by_scenario
 from reports.wording.numbers import strength_text
 
 CHOSEN = "chosen"
-"""In place of a strength: those that ``cross_fitting.choose`` chose on the validation split."""
+"""Written for a strength: those that ``cross_fitting.choose`` chose on the validation split."""
 
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """The cells of one suite by the names that a page gives them.
+    """The cells of one suite, by the names that a page uses.
 
     Attributes:
         suite: The suite's name, for messages.
@@ -44,7 +44,7 @@ class Catalog:
         """Return a scenario's cells.
 
         Raises:
-            UserError: There is none of that name; the nearest is named.
+            UserError: There is none of that name; the message suggests the nearest.
         """
         known = self.scenarios
         if name not in known:
@@ -63,7 +63,7 @@ class Catalog:
 
         Raises:
             UserError: The store has no such scenario, strategy or strength, or no strength could
-                be chosen; the nearest names are given.
+                be chosen; the message suggests the nearest names.
         """
         members = self.scenario(scenario)
         name, at, strength = written.rpartition("@")
@@ -80,15 +80,15 @@ class Catalog:
                 return cell
         names = spellings([c for c in members if c.variant.strategy == name])
         raise UserError(
-            f"suite {self.suite!r}, scenario {scenario!r}: no variant {written!r} in the store; "
-            f"{name} is there as {', '.join(names)}"
+            f"suite {self.suite!r}, scenario {scenario!r}: no variant {written!r} in the store, "
+            f"which has {', '.join(names)}; write one of these"
         )
 
     def strategy(self, scenario: str, name: str) -> list[Cell]:
         """Return a strategy's cells in a scenario, from weak to strong.
 
         Raises:
-            UserError: There is none of that name; the nearest is named.
+            UserError: There is none of that name; the message suggests the nearest.
         """
         members = self.scenario(scenario)
         own = [cell for cell in members if cell.variant.strategy == name]
@@ -128,7 +128,7 @@ def label(written: str, labels: Mapping[str, str]) -> str:
 
     Args:
         written: As ``Catalog.cell`` reads it.
-        labels: Names for variants as they are written, or for strategies: with ``{"wpl": "WPL"}``
+        labels: Names for variants as written, or for strategies: with ``{"wpl": "WPL"}``,
             ``wpl@1e4`` is ``WPL, strength 1e4`` and ``wpl@chosen`` is ``WPL``.
     """
     if written in labels:

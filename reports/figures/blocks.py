@@ -1,4 +1,4 @@
-"""Drawing what probes saw: a line for each variant, and side by side the blocks of the bank."""
+"""Drawing what probes recorded: a row per variant, and the blocks of the bank side by side."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from reports.statistics.limits import ACCURACY, UNLIMITED, Limits
 from reports.wording.numbers import strength_text
 
 _ACROSS = 5
-"""Most blocks side by side."""
+"""The most blocks side by side."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def points_by_block(
         series: The variants, from top to bottom.
         label: Of the axis.
         scale: What values are multiplied by.
-        limits: The least and the most that is possible, of values before scaling.
+        limits: The range of the values before scaling.
     """
     found = block_means(frame, ["block", "variant"], value, limits)
     figure, axes = _panels(series, sorted(set(frame["block"]), key=_order), label)
@@ -81,7 +81,7 @@ def ranges_by_block(frame: pd.DataFrame, series: Sequence[Series], label: str) -
     left = max(positive.min(initial=right), right * 1e-8) / 2
     figure, axes = _panels(series, sorted(set(frame["block"]), key=_order), label)
     for block, ax in axes.items():
-        ax.set(xscale="log", xlim=(left, right * (right / left) ** 0.35))  # room for the numbers
+        ax.set(xscale="log", xlim=(left, right * (right / left) ** 0.35))  # space for the numbers
         ax.set_xticks(_powers(left, right))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: strength_text(x)))
         ax.xaxis.set_minor_locator(NullLocator())
@@ -103,13 +103,13 @@ def ranges_by_block(frame: pd.DataFrame, series: Sequence[Series], label: str) -
 
 
 def _powers(left: float, right: float) -> list[float]:
-    """Three powers of ten at most, none of them in the room for the numbers."""
+    """At most three powers of ten, outside the space for the numbers."""
     powers = range(ceil(log10(left)), floor(log10(right)) + 1)
     return [10.0**power for power in powers[:: -(-len(powers) // 3) or 1]]
 
 
 def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
-    """Draw three accuracies for each variant: when learned, at the end and refitted.
+    """Draw three accuracies for each variant: after learning, at the end and refitted.
 
     Args:
         frame: Columns variant, seed, learned, before and after; fractions.
@@ -148,7 +148,7 @@ def block_means(
     """Average a value over models within each seed, then over seeds.
 
     Returns:
-        One row a group, in order of appearance: ``by``, mean, low and high (what is drawn, see
+        One row per group, in order of appearance: ``by``, mean, low and high (what is drawn, see
         ``grouped.drawn``).
     """
     per_seed = frame.groupby([*by, "seed"], sort=False)[value].mean()
@@ -159,7 +159,7 @@ def block_means(
 def _panels(
     series: Sequence[Series], blocks: Sequence[str], label: str
 ) -> tuple[Figure, dict[str, Axes]]:
-    """Lay out an axes for each block, the variants' names at the left of each line of them."""
+    """Lay out axes for each block, with the variants' names at the left of each row of axes."""
     across = min(len(blocks), _ACROSS)
     down = -(-len(blocks) // across)
     size = (2.2 + 1.68 * across, down * (0.75 + 0.19 * len(series)))
@@ -180,7 +180,7 @@ def _panels(
 
 
 def _order(block: str) -> tuple[bool, bool, list[Any]]:
-    """Sort key: numbers by their size, heads behind the layers, and what is no block last."""
+    """Sort key: numbers by size, heads after the layers, and all blocks together last."""
     words: list[Any] = re.split(r"(\d+)", block)
     words[1::2] = map(int, words[1::2])
     return " " in block, "head" in block, words

@@ -19,7 +19,7 @@ MARKED = (
     f"count in no mean) or broke down (keep and learn at least {100 * LEAST_FALL:.0f} points less "
     "than at a weaker strength)."
 )
-"""What a caption says of the crosses."""
+"""The sentence of a caption that explains the crosses."""
 
 _HEIGHT = 5.0  # points from a cross to its number
 
@@ -30,11 +30,11 @@ def mark_loss(
     """Draw a cross with the number of seeds that were lost above it.
 
     Args:
-        ax: Where.
-        x: Its place.
+        ax: Where to draw.
+        x: Its position.
         y: Likewise.
-        loss: What was lost.
-        transform: What ``x`` and ``y`` are measured in.
+        loss: The seeds that were lost.
+        transform: The coordinates of ``x`` and ``y``.
         color: Of the cross.
     """
     ax.plot(
@@ -54,14 +54,14 @@ def draw_margin(
     names: Mapping[str, str],
     letters: int,
 ) -> None:
-    """Show losses that have no place in a figure: a row for each strategy, a column a strength.
+    """Show losses that have no place in a figure: a row per strategy, a column per strength.
 
     Args:
-        ax: Empty axes, for nothing else; the names take the left half.
+        ax: Empty axes for these alone; the names take the left half.
         losses: One scenario's.
         styles: Of each variant.
         names: Of each strategy, for the reader.
-        letters: Of a name in a line.
+        letters: The length of a line of a name.
     """
     rows = list(dict.fromkeys(loss.variant.strategy for loss in losses))
     strengths = sorted({_order(loss.variant) for loss in losses})
@@ -81,5 +81,5 @@ def draw_margin(
 
 
 def _order(variant: Variant) -> float:
-    """A place for every strength, and for none."""
+    """Sort key: variants without a strength first."""
     return -1.0 if variant.strength is None else variant.strength

@@ -16,18 +16,21 @@ from reports.figures.labels import lines_of, wrapped
 from reports.figures.style import Style
 
 WIDTH = 800 / 96
-"""Inches: 800 pixels of a browser, which is how wide a page of Markdown is."""
+"""Inches: 800 pixels in a browser, the width of a page of Markdown."""
 
 WIDE = 1000 / 96
-"""Inches: of the widest figures of a report."""
+"""Inches: the width of the widest figures of a report."""
 
 BAND = 0.15
 """How opaque the band of a 95 % interval is."""
 
+LEAST_SPAN = 4.0
+"""Percentage points: the smallest range of an axis, so that noise does not look like an effect."""
+
 MARKER, LINE = 6.0, 1.6
 """Points: the size of a marker, the width of a line."""
 
-_POINTS = 4  # beside each other in a legend's key
+_POINTS = 4  # the most points side by side in a legend's key
 
 # Inches: of a letter and a line of a title.
 _LETTER, _LINE = 0.075, 0.15
@@ -51,16 +54,16 @@ class Margins:
 def titled(
     titles: Sequence[str], columns: int, margins: Margins, width: float = WIDTH
 ) -> tuple[Sequence[str], Margins]:
-    """Break titles of panels into lines that fit over them.
+    """Break the titles of panels into lines that fit above them.
 
     Args:
         titles: Of the panels.
-        columns: How many panels stand side by side.
+        columns: How many panels are side by side.
         margins: Around and between panels.
         width: Of the figure, in inches.
 
     Returns:
-        The titles, and margins that hold them above every row.
+        The titles, and margins with space for them above every row.
     """
     room = width - margins.left - margins.right - (columns - 1) * margins.across
     letters = int(room / columns / _LETTER)
@@ -80,15 +83,15 @@ def canvas(
 ) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure with a grid of panels, its legend below them.
 
-    Panels are placed by hand: a layout engine would draw everything twice.
+    Positions are computed here, since a layout engine would draw everything twice.
 
     Args:
-        heights: Inches of the panels of each row.
-        columns: Of panels.
-        keys: Of the legend.
+        heights: Of the panels of each row, in inches.
+        columns: How many columns of panels.
+        keys: The entries of the legend.
         margins: Around and between panels.
         width: Of the figure, in inches.
-        options: For ``Figure.subplots``; ratios of widths go into ``width_ratios``.
+        options: For ``Figure.subplots``, such as ``width_ratios``.
     """
     room = width - margins.left - margins.right
     across = _across(keys, room)
@@ -130,8 +133,8 @@ def line_keys(styles: Mapping[str, Style], names: Mapping[str, str], marked: boo
 
     Args:
         styles: By line.
-        names: What the lines are called.
-        marked: Whether they have markers.
+        names: By line.
+        marked: Whether the lines have markers.
     """
     return [
         (
@@ -145,7 +148,7 @@ def line_keys(styles: Mapping[str, Style], names: Mapping[str, str], marked: boo
 
 
 def read_off(color: str) -> dict[str, Any]:
-    """Return how points are drawn that were read off another's figure, for ``Axes.plot``."""
+    """Return the style of points that were read off a published figure, for ``Axes.plot``."""
     return {
         "linestyle": "", "marker": "o", "markersize": 5, "markerfacecolor": "white",
         "markeredgewidth": 1.2, "markeredgecolor": color,
@@ -153,10 +156,10 @@ def read_off(color: str) -> dict[str, Any]:
 
 
 def read_off_key(styles: Iterable[Style]) -> Key:
-    """Return the legend's key of points that were read off another's figure.
+    """Return the legend's key of points that were read off a published figure.
 
     Args:
-        styles: Of the lines that have such points, whose colours the points have.
+        styles: Of the lines that have such points; the points have the same colours.
     """
     colors = list(dict.fromkeys(style.color for style in styles))[:_POINTS]
     handles = tuple(Line2D([], [], **read_off(color)) for color in colors)
@@ -164,14 +167,14 @@ def read_off_key(styles: Iterable[Style]) -> Key:
 
 
 def _legend_height(keys: Sequence[Key], across: int) -> float:
-    """Inches; a row is as high as the longest of its labels has lines."""
+    """In inches; the height of a row is that of its longest label."""
     rows = [keys[start : start + across] for start in range(0, len(keys), across)]
     lines = [max(text.count("\n") + 1 for _, text in row) for row in rows]
     return 0.08 + sum(0.05 + _LINE * count for count in lines) if lines else 0.0
 
 
 def _across(keys: Sequence[Key], width: float) -> int:
-    """How many columns of a legend fit beside each other."""
+    """How many columns of a legend fit side by side."""
     for columns in range(len(keys), 1, -1):
         longest = [
             max(len(line) for _, text in keys[place::columns] for line in text.split("\n"))

@@ -1,4 +1,4 @@
-"""What captions say of intervals."""
+"""How captions explain intervals."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from reports.statistics.interval import FEWEST_SEEDS
 BANDS = (
     f"95 % intervals over seeds, below {FEWEST_SEEDS} seeds from the lowest of them to the highest"
 )
-"""Of bands and lines made by ``grouped.drawn``."""
+"""For bands and lines made by ``grouped.drawn``."""
 
 ALONE = f"small points are single seeds, where fewer than {FEWEST_SEEDS} ran"
-"""Of points in place of an interval."""
+"""For points in place of an interval."""
 
 SPREAD = f"Means over seeds with 95 % intervals; {ALONE}."
-"""Of ``intervals.draw_intervals``."""
+"""For ``intervals.draw_intervals``."""

@@ -1,4 +1,4 @@
-"""Curves of accuracy over training, drawn: means, bands, where models begin, shared axes."""
+"""Drawing curves of accuracy over training: means, bands, starts of models, shared axes."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from reports.figures.style import Style
 def draw_curves(
     ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]], marker: float = 0.0
 ) -> None:
-    """Draw means and their bands; lines that coincide lie on each other, wide below narrow.
+    """Draw means and their bands; of lines that coincide, wider ones are below narrower ones.
 
     Args:
         ax: Per cent or points over steps or models.
-        curves: Each with its style and its means: columns phase (lines break between phases), x,
-            mean, low and high.
-        marker: Points: the size of the markers at each x; 0 for none.
+        curves: Styles and means: columns phase (lines break between phases), x, mean, low and
+            high.
+        marker: The size of the markers at each x, in points; 0 for none.
     """
     lines, bands, styles = [], [], []
     for style, mean in curves:
@@ -39,7 +39,7 @@ def draw_curves(
         return
     colors = [style.color for style in styles]
     widths = nested(lines, LINE)
-    # Two collections, because an artist for each line would take most of the report's time.
+    # Two collections: an artist per line would take most of the report's time.
     ax.add_collection(PolyCollection(bands, facecolors=colors, alpha=BAND, linewidths=0), False)
     ax.add_collection(
         LineCollection(
@@ -56,12 +56,12 @@ def draw_curves(
             )  # fmt: skip
         elif len(line) == 1:
             ax.plot(*line[0], ".", color=style.color)
-    # Not dataLim itself: what is drawn later would then replace the limits, and not widen them.
+    # Not by setting dataLim: what is drawn later would then replace the limits, not widen them.
     ax.update_datalim(np.concatenate([*lines, *bands]))
 
 
 def mark_phases(ax: Axes, panel: Panel) -> None:
-    """Mark where models begin, and the part that another panel enlarges."""
+    """Mark the starts of models, and the part that another panel enlarges."""
     for start in panel.starts:
         ax.axvline(start, color=PALE, linewidth=0.6, zorder=0)
     if panel.shaded:
@@ -70,7 +70,7 @@ def mark_phases(ax: Axes, panel: Panel) -> None:
 
 
 def share_accuracies(axes: Sequence[Axes]) -> None:
-    """Give panels that will be compared one accuracy axis, and never less than 5 points of it."""
+    """Give panels that will be compared the same accuracy axis, of at least 5 points."""
     ends = np.array([ax.dataLim.intervaly for ax in axes])
     ends = ends[np.isfinite(ends).all(axis=1)]
     low, high = (ends.min(), ends.max()) if len(ends) else (0.0, 100.0)
@@ -81,7 +81,7 @@ def share_accuracies(axes: Sequence[Axes]) -> None:
 
 
 def share_steps(axes: Sequence[Axes]) -> None:
-    """Give panels of one sequence the whole of it, whenever their own models began."""
+    """Give panels of one sequence the same axis of steps, whenever their models began."""
     ends = np.array([ax.dataLim.intervalx for ax in axes])
     if np.isfinite(ends).any():
         low, high = np.min(ends[np.isfinite(ends)]), np.max(ends[np.isfinite(ends)])

@@ -27,8 +27,8 @@ PANELS = {
     "new": "the new model, %",
 }
 
-_MARKER = 4.4  # points, and more where others lie on it
-_NAME = 24  # letters of a scenario's name beside its row, in a line
+_MARKER = 4.4  # points, and more where other markers cover it
+_NAME = 24  # letters per line of a scenario's name beside its row
 
 
 def growth_plot(
@@ -38,10 +38,10 @@ def growth_plot(
     name: str,
     caption: str,
 ) -> Plot:
-    """Make the figure: a row for each scenario, a panel for each of ``PANELS``.
+    """Make the figure: a row per scenario, a panel for each of ``PANELS``.
 
     Args:
-        scenarios: By title, the runs by variant as it is written.
+        scenarios: For each title the runs by variant as it is written.
         styles: Of each variant.
         names: Of each variant, for the reader.
         name: Of the file.
@@ -97,7 +97,7 @@ def growth_plot(
 
 
 def growth_frame(cell: Cell) -> pd.DataFrame:
-    """Return how one variant does after each model: one row a panel and number of models.
+    """Return the accuracies of one variant after each model: one row per panel and model.
 
     After model t (counted from 0), ``R`` the accuracy matrix of a seed:
 
@@ -106,7 +106,7 @@ def growth_frame(cell: Cell) -> pd.DataFrame:
     * ``new``: ``R[t][t]``.
 
     Columns: panel, models (t + 1), mean, low and high in per cent (what is drawn: the interval, or
-    the lowest and the highest of a few seeds); rows that are not defined are left out.
+    the lowest and the highest of a few seeds); undefined rows are left out.
     """
     matrices = [np.array(record.accuracy_matrix, dtype=float) for record in cell.done]
     if not matrices or len(matrices[0]) < 2:

@@ -1,4 +1,4 @@
-"""Means over a number with their intervals, joined by a line."""
+"""Drawing means with their intervals over a number, joined by a line."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ def draw_intervals(
 ) -> None:
     """Draw means with their 95 % intervals, joined by a line; undefined ones are left out.
 
-    Single seeds stand in place of an interval where there are too few, see ``captions.SPREAD``.
+    Where there are too few seeds for an interval, they are drawn one by one (``captions.SPREAD``).
 
     Args:
-        ax: Where.
-        x: Places.
-        found: At each.
-        scale: What values are multiplied with.
+        ax: Where to draw.
+        x: Positions.
+        found: The mean at each position.
+        scale: What values are multiplied by.
         style: Of the line.
-        aside: Points to the right, so that intervals at one place do not hide each other.
-        marker: Points: its size.
+        aside: Points to the right, so that intervals at one position do not hide each other.
+        marker: The size of markers, in points.
         label: Of the line in a legend of the axes.
     """
     known = [(p, i.value, i) for p, i in zip(x, found, strict=True) if i.value is not None]
@@ -62,6 +62,6 @@ def draw_intervals(
             *zip(*alone, strict=True), ".", color=style.color, alpha=0.6, markersize=4.5,
             markeredgewidth=0, transform=placed,
         )  # fmt: skip
-    # What is moved aside does not count for the limits of the axes.
+    # The limits of the axes do not include the shift to the side.
     ax.update_datalim([*means, *alone, *(end for bar in bars for end in bar)])
     ax.autoscale_view()

@@ -1,4 +1,4 @@
-"""Words in figures: broken into lines, and beside points where they hide least."""
+"""Labels in figures: broken into lines, and placed beside points where they hide least."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from numpy.typing import NDArray
 
 _Array = NDArray[np.float64]
 
-_LETTER, _HEIGHT = 5.4, 9.0  # points: of a letter of 8 points, of a line of them
-_GAPS = (3.0, 7.0, 13.0, 20.0, 28.0, 38.0, 50.0, 64.0)  # points from a marker to its words
-_FAR = 10.0  # points from which on a line leads from the words to their marker
-_STEP = 3.0  # points between the places of a line that count as hidden
+_LETTER, _HEIGHT = 5.4, 9.0  # points: width of a letter and height of a line at size 8
+_GAPS = (3.0, 7.0, 13.0, 20.0, 28.0, 38.0, 50.0, 64.0)  # points from a marker to its label
+_FAR = 10.0  # points; from this distance on a line connects the label with its marker
+_STEP = 3.0  # points between the spots of a line that a label may hide
 
-# What a place costs, in points of distance.
-_OUTSIDE, _ON_WORDS, _ON_MARKER, _ON_LINE, _NEARER = 1e4, 200.0, 60.0, 3.0, 25.0
+# The cost of a position, in points of distance.
+_OUTSIDE, _ON_LABEL, _ON_MARKER, _ON_LINE, _NEARER = 1e4, 200.0, 60.0, 3.0, 25.0
 
 
 @dataclass(frozen=True)
 class Label:
-    """Words at a point.
+    """The label of a point.
 
     Attributes:
-        text: What they say.
+        text: Its text.
         x: Of the point, in units of the axes.
         y: Likewise.
-        color: Of the words.
+        color: Of the text.
     """
 
     text: str
@@ -42,16 +42,16 @@ class Label:
 
 
 def wrapped(label: str, width: int = 30) -> str:
-    """Break a label into lines that fit beside a figure, three at most.
+    """Break a label into at most three lines that fit beside a figure.
 
-    What is too long loses its middle: names that begin alike differ at their ends, and a
-    strength stands there.
+    A label that is too long loses its middle: names that begin alike differ at their ends, and
+    that is where a strength is.
     """
     text, kept = fill(label, width), min(len(label), 4 * width)  # more never fits
     while text.count("\n") > 2:
         kept -= 1
         head, tail = label[: (kept + 1) // 2], label[(kept + 1) // 2 - kept :]
-        # Whole words where they are short.
+        # Cut at whole words where these are short.
         head, tail = re.sub(r" \S{0,9}$", "", head), re.sub(r"^\S{0,9} ", "", tail)
         text = fill(f"{head} … {tail}", width)
     # Matplotlib leaves labels with a leading underscore out of legends.
@@ -59,7 +59,7 @@ def wrapped(label: str, width: int = 30) -> str:
 
 
 def lines_of(labels: Iterable[str], width: int = 30) -> int:
-    """Return how many lines the longest of some labels takes when it is wrapped, at least 1."""
+    """Return the largest number of lines of some labels when they are wrapped, at least 1."""
     return max((wrapped(label, width).count("\n") + 1 for label in labels), default=1)
 
 
@@ -69,13 +69,13 @@ def write_labels(
     markers: Sequence[tuple[float, float, float]],
     lines: Sequence[Sequence[tuple[float, float]]],
 ) -> None:
-    """Write labels beside their points, one after the other: inside the axes, near, on nothing.
+    """Write labels near their points, one after another: inside the axes and covering little.
 
     Args:
-        ax: With its final limits and place.
+        ax: With its final limits and position.
         labels: What to write.
-        markers: Everything that should not be hidden: x, y and diameter in points.
-        lines: Lines that are better not crossed, each a list of points.
+        markers: What should not be hidden: x, y and diameter in points.
+        lines: Lines that labels should avoid, each a list of points.
     """
     if not labels:
         return
@@ -99,7 +99,7 @@ def write_labels(
         cost = (
             gap
             + _OUTSIDE * outside.any(axis=1)
-            + _ON_WORDS * _overlaps(boxes, taken)
+            + _ON_LABEL * _overlaps(boxes, taken)
             + _ON_MARKER * _overlaps(boxes, blocks)
             + _ON_LINE * _overlaps(boxes, np.hstack([way, way]))
             + _NEARER * _astray(boxes, spot, centres)
@@ -116,18 +116,18 @@ def write_labels(
 
 
 def _candidates(size: _Array) -> tuple[_Array, _Array]:
-    """Where the middle of words of a size may lie, and how far they then are from the point."""
+    """Positions of the middle of a label of some size, and their distances from the point."""
     angles = np.deg2rad([45, 135, -45, -135, 90, -90, 0, 180, 20, 160, -20, -160, 70, 110, -70])
     turns = np.column_stack([np.cos(angles), np.sin(angles)])
     gaps = np.repeat(_GAPS, len(turns))
-    # Words beside a point are wider than high: they stand off by their own half sizes.
+    # A label is wider than high: its middle is off by half its own size.
     reach = np.tile(np.clip(1.5 * turns, -1, 1), (len(_GAPS), 1)) * size / 2
     found = reach + np.tile(turns, (len(_GAPS), 1)) * (gaps[:, None] + 2)
     return found, gaps
 
 
 def _along(line: _Array) -> _Array:
-    """Places along a line of straight pieces."""
+    """Spots along a polyline."""
     parts = []
     for start, end in pairwise(line):
         count = max(2, int(np.hypot(*(end - start)) / _STEP))
@@ -136,7 +136,7 @@ def _along(line: _Array) -> _Array:
 
 
 def _astray(boxes: _Array, own: _Array, centres: _Array) -> _Array:
-    """Whether words lie nearer to another marker than to their own."""
+    """Whether a label is nearer to another marker than to its own."""
     others = centres[np.hypot(*(centres - own).T) > 3]
     if not len(others):
         return np.zeros(len(boxes))

@@ -13,6 +13,7 @@ from matplotlib.ticker import NullLocator
 from reports.analysis.quantities import Quantity, interval
 from reports.figures.canvas import (
     BAND,
+    LEAST_SPAN,
     MARKER,
     Margins,
     canvas,
@@ -29,15 +30,14 @@ from reports.figures.style import Style
 from reports.runs.cells import Cell
 from reports.wording.numbers import percent, strength_text
 
-_SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
 _ASIDE = 2.4  # points between the intervals of neighbouring lines
 _LOG = 30
-"""An axis whose largest number is so many times its smallest is logarithmic."""
+"""An axis is logarithmic if its largest number is at least this many times its smallest."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One line: the runs at each place of the x axis.
+    """One line: the runs at each x.
 
     Attributes:
         cells: By x.
@@ -50,12 +50,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Levels:
-    """What is compared with, at every x.
+    """What lines are compared with.
 
     Attributes:
-        cells: By label, a horizontal line each.
+        cells: Horizontal lines, by label.
         styles: By label.
-        points: By quantity and label of a line, x and value as printed, read off another's figure.
+        points: Points read off a published figure, by quantity and label of a line: x and value as
+            printed.
     """
 
     cells: Mapping[str, Cell] = field(default_factory=dict)
@@ -72,13 +73,13 @@ def lines_plot(
     name: str,
     caption: str,
 ) -> Plot:
-    """Make the figure: a panel for each quantity.
+    """Make the figure: a panel per quantity.
 
     Args:
         lines: By label.
         quantities: Each with its name for the reader.
         plain: Fine-tuning's runs in a scenario.
-        beside: What is compared with.
+        beside: What the lines are compared with.
         axis: What x counts.
         name: Of the file.
         caption: What the page says of it.
@@ -121,7 +122,7 @@ def lines_plot(
             ax.set_title(title, loc="left")
             ax.set_xlabel(axis)
             if logarithmic and places[0] == 0:
-                # Zero has a place beside the smallest number.
+                # Zero gets a position beside the smallest number.
                 ax.set_xscale("symlog", linthresh=smallest, linscale=0.5)
             elif logarithmic:
                 ax.set_xscale("log")
@@ -145,11 +146,11 @@ def lines_plot(
 
 
 def _limits(ax: Axes, quantity: Quantity) -> None:
-    """Show no less than some points, and no room beyond 0 and 100 % where nothing lies there."""
+    """Show at least ``LEAST_SPAN``, and nothing beyond 0 and 100 % where there are no values."""
     if quantity.write is not percent:
         return
     low, high = ax.get_ylim()
-    margin = max(0.0, _SPAN - (high - low)) / 2
+    margin = max(0.0, LEAST_SPAN - (high - low)) / 2
     low, high = low - margin, high + margin
     if quantity.unit == "%" and ax.dataLim.y0 >= 0 and ax.dataLim.y1 <= 100:
         low, high = max(-2.0, low), min(102.0, high)
@@ -157,7 +158,7 @@ def _limits(ax: Axes, quantity: Quantity) -> None:
 
 
 def _ticks(ax: Axes, places: Sequence[float]) -> None:
-    """Name the places, but none whose name would touch the one before."""
+    """Label the positions, but skip labels that would touch the one before."""
     ax.set_xlim(ax.get_xlim())
     spots = ax.transData.transform([(x, ax.get_ylim()[0]) for x in places])[:, 0]
     kept: list[float] = []

@@ -17,24 +17,24 @@ from reports.figures.settings import INK
 from reports.runs.cells import Cell
 from reports.runs.frames import matrices_frame, mean_matrix
 
-# Inches: from one matrix to the next, of a matrix, of a line of its name.
+# Inches: from one matrix to the next, the side of a matrix, a line of its name.
 _SLOT, _SIDE, _LINE = 1.5, 1.2, 0.15
 
-_NAME = 22  # letters of a name over a matrix, in a line
+_NAME = 22  # letters per line of a name above a matrix
 
 
 def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
     """Show mean accuracy matrices: row i after model i was trained, column j model j.
 
-    Numbers above the diagonal, of models not yet trained, stand without colour.
+    Numbers above the diagonal, of models not yet trained, have no colour.
 
     Args:
         cells: Of one scenario, with finished runs.
         name: Unique in the report.
 
     Returns:
-        The plot, or ``None`` where no cell has an accuracy matrix (models that are trained by
-        turns have none).
+        The plot, or ``None`` where no cell has an accuracy matrix (as with models that are
+        trained in alternation).
     """
     cells = [cell for cell in cells if any(record.accuracy_matrix for record in cell.done)]
     if not cells:
@@ -48,7 +48,7 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
     def draw() -> Figure:
         across, down = 0.5 + _SLOT * width + 0.6, 0.15 + pitch * len(rows)
         figure = Figure(figsize=(across, down))
-        # One pair of axes in inches: one for each matrix would take seconds to draw.
+        # One pair of axes, in inches: a pair per matrix would take seconds to draw.
         ax = figure.add_axes((0, 0, 1, 1))
         ax.set(xlim=(0, across), ylim=(down, 0))
         ax.set_axis_off()
@@ -77,7 +77,7 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
         name,
         "Accuracy matrices",
         "Test accuracy of each model (column) after each model was trained (row), mean over seeds, "
-        "at the strengths that were chosen. Numbers without colour are of models not yet trained.",
+        "at the chosen strengths. Numbers without colour are of models not yet trained.",
         f"Mean accuracy matrices in {cells[0].scenario}",
         matrices_frame(cells),
         draw,

@@ -1,4 +1,4 @@
-"""What lies on the same place stays visible: it is drawn wider below."""
+"""Shapes at the same place stay visible: the lower ones are drawn wider."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from numpy.typing import ArrayLike
 
 
 def layers(shapes: Sequence[ArrayLike]) -> list[int]:
-    """Count for each of several shapes how many later ones are the same and would hide it.
+    """Count for each shape how many later ones are the same and would hide it.
 
-    Drawn wider by its count, each stays visible below those that coincide with it.
+    If each is drawn wider by its count, it stays visible below those that coincide with it.
 
     Args:
         shapes: What is drawn, in this order; numbers that agree to nine digits are the same.
@@ -22,7 +22,7 @@ def layers(shapes: Sequence[ArrayLike]) -> list[int]:
     seen: Counter[bytes] = Counter()
     found = []
     for shape in reversed(shapes):
-        # The sum makes a positive zero of a negative one.
+        # Adding 0.0 turns a negative zero into a positive one.
         key = (np.asarray(shape, dtype=float).round(9) + 0.0).tobytes()
         found.append(seen[key])
         seen[key] += 1
@@ -30,7 +30,7 @@ def layers(shapes: Sequence[ArrayLike]) -> list[int]:
 
 
 def nested(shapes: Sequence[ArrayLike], width: float) -> list[float]:
-    """Return widths of lines in points: ``width``, and more for what others lie on.
+    """Return widths of lines in points: ``width``, and more for lines that others cover.
 
     Args:
         shapes: The lines, in the order in which they are drawn (see ``layers``).
@@ -41,23 +41,21 @@ def nested(shapes: Sequence[ArrayLike], width: float) -> list[float]:
     return [width + step * count for count in counts]
 
 
-_NEAR = 3.0  # points: markers so close hide each other, and are drawn inside one another
-
+_NEAR = 3.0  # points: markers this close hide each other, and are drawn inside one another
 
 _LARGER = 4.0  # points: by how much the outer one is larger
 
-
 _FULL = {"*": 1.5, "d": 1.25}
-"""Markers that fill less of their size are drawn larger by so much."""
+"""Factors for markers that fill less of their size."""
 
 
 def keep_visible(ax: Axes, marks: Sequence[Line2D], size: float) -> list[float]:
-    """Make markers larger that later ones would hide.
+    """Enlarge markers that later ones would hide.
 
     Args:
-        ax: With its final limits and place.
+        ax: With its final limits and position.
         marks: One point each, in the order in which they are drawn.
-        size: Diameter in points of a marker that none hides.
+        size: Diameter in points of a marker that is not hidden.
 
     Returns:
         The diameters in points.

@@ -1,4 +1,4 @@
-"""What figures of curves show: their panels, for any number of models."""
+"""The panels of figures of curves, for any number of models."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from reports.statistics.grouped import drawn, over_seeds
 from reports.statistics.limits import ACCURACY
 
 START = 50
-"""The first steps after the switch to a new model have a panel of their own, at most so many."""
+"""At most this many first steps after the switch to a new model have a panel of their own."""
 
-_ENOUGH = 10  # of them, measured one by one, make a panel worth while
+_ENOUGH = 10  # first steps, measured one by one, that are worth a panel
 
 MANY = 4
-"""From more models than this on, earlier models are averaged."""
+"""With more models than this, earlier models are averaged."""
 
-_POINTS = 240  # of a line: more cannot be seen, and would make the files heavy
+_POINTS = 240  # per line: more cannot be seen, and would make the files large
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def earlier_models(frame: pd.DataFrame) -> Panel:
 
 
 def new_model(frame: pd.DataFrame) -> Panel:
-    """Return the panel of each later model in its own training."""
+    """Return the panel of each later model during its own training."""
     later = frame[frame["trained"] > 0]
     lines = _lines(later[later["model"] == later["trained"]], "position")
     if frame["trained"].max() == 1:
@@ -118,21 +118,21 @@ def average(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _measured_closely(frame: pd.DataFrame) -> int:
-    """How many of the first steps after a switch were measured one by one, 0 if only a few."""
+    """How many first steps after a switch were measured one by one, 0 if only a few."""
     steps = set(frame[frame["model"] < frame["trained"]]["step"])
     closely = next(step for step in range(START + 1) if step == START or step + 1 not in steps)
     return closely if closely >= _ENOUGH else 0
 
 
 def _lines(frame: pd.DataFrame, x: str) -> pd.DataFrame:
-    """One value a variant, seed and step: the mean over the models in ``frame``."""
+    """One value per variant, seed and step: the mean over the models in ``frame``."""
     keys = ["variant", "seed", "trained", x]
     lines = frame.groupby(keys, as_index=False, observed=True)["accuracy"].mean()
     return lines.rename(columns={"trained": "phase", x: "x"})
 
 
 def _thinned(line: pd.DataFrame) -> pd.DataFrame:
-    """Keep both ends, and of each short stretch the lowest and the highest: no dip is lost."""
+    """Keep both ends, and the lowest and highest point of each short stretch: no dip is lost."""
     if len(line) <= _POINTS:
         return line
     mean = line["mean"].fillna(0).to_numpy()

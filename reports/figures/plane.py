@@ -30,9 +30,9 @@ from reports.figures.style import Style
 from reports.runs.cells import Variant
 from reports.wording.numbers import strength_text
 
-_NAME = 42  # letters of a name in the legend, in a line
+_NAME = 42  # letters per line of a name in the legend
 
-# Inches: of a plane alone and of one of several, of a row of the margin for lost strengths.
+# Inches: height of a single plane, of one of several, of a row of the margin for lost strengths.
 _ALONE, _SEVERAL, _ROW = 4.2, 2.9, 0.3
 
 HOW = (
@@ -40,7 +40,7 @@ HOW = (
     f"(strong). {SPREAD} Hollow points are dominated: another variant is at least as good in both. "
     "Points that coincide are drawn inside one another."
 )
-"""What a caption says of every plane."""
+"""The part of the caption that explains a plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,7 @@ class Plane:
     """One pair of axes.
 
     Attributes:
-        title: Stands above it; empty for none.
+        title: Shown above it; may be empty.
         found: The variants of a scenario, in the plane.
     """
 
@@ -78,7 +78,7 @@ def plane_plot(
     remarks: Mapping[str, str] | None = None,
     labelled: bool = False,
 ) -> Plot | None:
-    """Show each variant's mean with its 95 % intervals, a strategy's strengths joined in order.
+    """Show each variant's mean with its 95 % intervals, with lines through the strengths.
 
     A variant with a stability but no learning accuracy (``joint`` with more than two models)
     is a horizontal line.
@@ -87,10 +87,10 @@ def plane_plot(
         planes: One or several scenarios.
         styles: Of each variant.
         name: Of the figure; unique.
-        axes: Names of the axes, across and up.
-        caption: Said before how to read it.
-        names: Of strategies, for the reader, where they are not their own.
-        remarks: Said of strategies in the legend, behind their names.
+        axes: Names of the x and y axis.
+        caption: Begins the caption, before how to read it.
+        names: Other names of strategies for the reader.
+        remarks: Added to the names of strategies in the legend.
         labelled: Whether strengths are written beside their points.
 
     Returns:
@@ -103,7 +103,7 @@ def plane_plot(
     every = {
         strategy: strategy for plane in planes for strategy in [*dict(plane.lines), *plane.lost]
     }
-    # What is compared stands before what it is compared with, both in the order of the names.
+    # Strategies come before the references, both in the order of the names.
     order = {strategy: place for place, strategy in enumerate(names or {})}
     called = {
         strategy: (names or {}).get(strategy, strategy)
@@ -192,7 +192,7 @@ def _draw_plane(ax: Axes, plane: Plane, styles: Mapping[Variant, Style], *, labe
 
 
 def _frame(plane: Plane) -> pd.DataFrame:
-    """One row a variant: its place, or without one how many seeds it lost."""
+    """One row per variant: its position if it has one, and how many seeds it lost."""
     found = plane.found
     lost = {loss.variant: (len(loss.diverged), len(loss.broken)) for loss in found.breakdowns}
     rows: list[tuple[object, ...]] = [

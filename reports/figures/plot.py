@@ -1,4 +1,4 @@
-"""A figure of the report with everything that belongs to it, before it is drawn.
+"""A figure of the report with its caption and data, before it is drawn.
 
 The report, the figure files and the downloads are all made from the same plots.
 """
@@ -17,11 +17,11 @@ class Plot:
     """One figure.
 
     Attributes:
-        name: Unique in a report; letters, digits and hyphens: a file name, and part of the
-            identifiers in the report.
+        name: Unique in a report; letters, digits and hyphens: it is used in file names and in the
+            identifiers of the report.
         title: Its heading.
-        caption: What a reader has to know to read it.
-        description: What it shows, in words, for those who cannot see it.
+        caption: What a reader needs to know to read it.
+        description: What it shows, for readers who cannot see it.
         data: The numbers that are drawn, a tidy frame; fractions.
         draw: Makes the figure. Called inside ``figure_settings``.
     """

@@ -8,13 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from reports.analysis.frontier import Point
-from reports.figures.canvas import MARKER
+from reports.figures.canvas import LEAST_SPAN, MARKER
 from reports.figures.settings import PALE
 from reports.figures.style import Style
 from reports.runs.cells import Variant
 from reports.statistics.interval import Estimate
 
-_SPAN = 4.0  # points: the least an axis shows, so that noise does not look like a difference
 SEED_SIZE = 3.2  # points: of a single seed
 
 
@@ -30,12 +29,12 @@ def draw_points(
 
     Args:
         ax: Accuracies in per cent, on both axes.
-        points: From weak to strong. One with a stability alone is a horizontal line.
+        points: From weak to strong. One with only a stability is a horizontal line.
         styles: Of each variant.
-        width: Points: of the line.
+        width: Of the line, in points.
 
     Returns:
-        The points with a place, each with its marker.
+        The points with both accuracies, each with its marker.
     """
     placed = [point for point in points if is_placed(point)]
     if len(placed) > 1:
@@ -69,12 +68,12 @@ def draw_points(
 
 
 def place_of(point: Point) -> tuple[float, float]:
-    """Return where it stands, in per cent."""
+    """Return its coordinates in per cent."""
     return 100 * (point.x.value or 0.0), 100 * (point.y.value or 0.0)
 
 
 def bars_of(point: Point) -> list[list[tuple[float, float]]]:
-    """Return the intervals of a point as lines, as far as they are known."""
+    """Return the intervals of a point as lines, where it has them."""
     x, y = place_of(point)
     across, up = _ends(point.x), _ends(point.y)
     found = [[(end, y) for end in across]] if across else []
@@ -106,7 +105,7 @@ def _ends(found: Estimate) -> tuple[float, float] | None:
 
 
 def handle_of(styles: Mapping[Variant, Style], points: Sequence[Point]) -> Line2D:
-    """Return a legend's key; without a marker, of the line that stands for a point."""
+    """Return a legend's key; without a marker where a line is drawn in place of a point."""
     look = styles[points[0].variant]
     marked = any(is_placed(point) for point in points)
     return Line2D(
@@ -116,10 +115,10 @@ def handle_of(styles: Mapping[Variant, Style], points: Sequence[Point]) -> Line2
 
 
 def limit_axes(ax: Axes, ticks: int) -> None:
-    """Leave room around the points, and show neither less than some points nor the impossible."""
+    """Leave space around the points, show at least ``LEAST_SPAN``, and stay within 0 and 100 %."""
     for get, put in ((ax.get_xlim, ax.set_xlim), (ax.get_ylim, ax.set_ylim)):
         low, high = get()
-        missing = max(0.0, _SPAN - (high - low)) / 2
+        missing = max(0.0, LEAST_SPAN - (high - low)) / 2
         margin = missing + 0.03 * (high - low)
         put(max(-2.0, low - margin), min(102.0, high + margin))
     ax.locator_params(nbins=ticks)

@@ -1,4 +1,4 @@
-"""What the probes saw inside the runs, as tidy frames and plots (see ``benchmark/probes``)."""
+"""Plots of what the probes recorded inside the runs (see ``benchmark/probes``)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reports.statistics.limits import ACCURACY, Limits
 
 
 def inside_plots(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: str) -> list[Plot]:
-    """Return a plot for each probe that looked into runs of a scenario.
+    """Return a plot for each probe with records in the runs of a scenario.
 
     Args:
         cells: One scenario's cells with finished runs.
@@ -54,7 +54,7 @@ def _distance_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, sce
         name,
         "How far shared parameters moved",
         "Distance between the shared parameters before and after a new model’s training, relative "
-        f"to their norm before: mean over the new models; lines are {BANDS}. "
+        f"to their norm before it: mean over the new models; lines are {BANDS}. "
         "Independent models each start from the initial weights, and move freely.",
         f"Relative movement of each shared block in {scenario}, by strategy",
         frame,
@@ -74,11 +74,11 @@ def _importance_plot(
     return Plot(
         name,
         "Importances",
-        "How the importances of each shared block’s parameters are distributed before the last "
-        "model trains, mean over models and seeds of: the median (dot), the middle half (thick) "
-        "and the middle 90 % (thin). Numbers on the right: how many are exactly 0, which nothing "
-        "protects; what reaches into these begins at the left edge. Strategies estimate importance "
-        "in units of their own.",
+        "Distribution of the importances of each shared block’s parameters before the last model "
+        "trains; means over models and seeds of the median (dot), the middle half (thick) and the "
+        "middle 90 % (thin). Numbers on the right: the share that is exactly 0, so that nothing "
+        "protects it; ranges that include 0 begin at the left edge. Each strategy has its own unit "
+        "of importance.",
         f"Quantiles of the importances of each shared block in {scenario}, by strategy",
         frame,
         lambda: ranges_by_block(met, series, "importance"),
@@ -92,9 +92,9 @@ def _similarity_plot(
     return Plot(
         name,
         "Representations, before and after",
-        "Likeness (linear CKA) of each shared block’s output on an earlier model’s test images, "
-        "between when that model had just been trained and the end: 1 is the same up to rotation "
-        f"and scale. Mean over the earlier models; lines are {BANDS}.",
+        "Similarity (linear CKA) of each shared block’s output on an earlier model’s test images, "
+        "just after that model’s training and at the end: 1 is the same up to rotation and scale. "
+        f"Mean over the earlier models; lines are {BANDS}.",
         f"Linear CKA of each shared block before and after later models in {scenario}",
         frame,
         lambda: points_by_block(last, "cka", series, "linear CKA", scale=1, limits=ACCURACY),
@@ -105,11 +105,11 @@ def _refit_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, scenar
     return Plot(
         name,
         "Lost, or only out of date?",
-        "Test accuracy of the earlier models when they had just been trained, at the end, and "
-        "with their private parts fitted anew to the final shared blocks, which stay as they are. "
-        "What fitting wins back was never lost: only the private parts were out of date. It trains "
-        "them longer, too, so that compare with freezing, whose shared blocks never changed. "
-        f"Means over the earlier models; lines are {BANDS}.",
+        "Test accuracy of the earlier models just after their training, at the end, and after "
+        "their private parts were refitted to the final shared blocks, which stay as they are. "
+        "What refitting recovers was never lost: only the private parts were out of date. Since "
+        "refitting also trains them longer, compare with freezing, whose shared blocks never "
+        f"changed. Means over the earlier models; lines are {BANDS}.",
         f"Accuracy of the earlier models when learned, at the end and refitted, in {scenario}",
         frame,
         lambda: accuracy_points(frame, series),

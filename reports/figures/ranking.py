@@ -18,9 +18,9 @@ from reports.figures.style import Style
 from reports.runs.cells import Variant
 
 _LABELS = 2.1  # inches beside the panels
-_ROW, _LINE = 0.27, 0.15  # likewise of a row at least, and of a line of a label
-_NAME = 30  # letters of a label, in a line
-_BESIDE = 20  # likewise beside ranks on a line
+_ROW, _LINE = 0.27, 0.15  # inches: the minimum height of a row, a line of a label
+_NAME = 30  # letters per line of a label
+_BESIDE = 20  # letters per line of a label in the diagram of ranks
 
 
 def ranking_plot(
@@ -29,7 +29,7 @@ def ranking_plot(
     """Show each strategy's mean by every metric, with its interval.
 
     Args:
-        standings: Of the same scenarios, one a metric.
+        standings: Of the same scenarios, one per metric.
         styles: Of each variant.
         name: Unique in the report.
 
@@ -39,7 +39,7 @@ def ranking_plot(
     if not standings or len(standings[0].rows) < 2:
         return None
     strategies = [row.strategy for row in standings[0].rows]
-    labels = [_label(standings[0], strategy) for strategy in strategies]
+    labels = [row.label for row in standings[0].rows]
     tall = max(_ROW, 0.06 + _LINE * lines_of(labels, _NAME)) * len(strategies)
 
     def draw() -> Figure:
@@ -72,9 +72,9 @@ def ranking_plot(
         "Side by side",
         f"Mean over seeds with its 95 % interval ({ALONE}), each strategy at the strengths that "
         "were chosen for it on validation data; ordered by "
-        f"{METRICS[standings[0].metric].title}. The small bar is the interquartile mean: far "
-        "from the mean, single seeds weigh heavily. Intervals that overlap do not show that two "
-        "strategies are equal; the paired differences in the tables below do better.",
+        f"{METRICS[standings[0].metric].title}. The small bar is the interquartile mean: if it is "
+        "far from the mean, single seeds weigh heavily. Overlapping intervals do not show that "
+        "two strategies are equal; use the paired differences in the tables below.",
         f"Means with 95 % intervals of {len(strategies)} strategies by "
         f"{', '.join(METRICS[s.metric].title for s in standings)}",
         ranking_frame(standings),
@@ -83,10 +83,10 @@ def ranking_plot(
 
 
 def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot | None:
-    """Show average ranks over scenarios, and which strategies cannot be told apart.
+    """Show average ranks over scenarios, and which strategies are not significantly different.
 
     Args:
-        standings: Of several scenarios, one a metric.
+        standings: Of several scenarios, one per metric.
         name: Unique in the report.
 
     Returns:
@@ -109,22 +109,16 @@ def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot |
     return Plot(
         name,
         "Ranks over scenarios",
-        "Average rank over seeds and scenarios, 1 is best. A black bar joins strategies that "
-        "cannot be told apart at 5 %: their ranks differ by less than the critical difference, CD. "
-        "First comes a permutation test, with Friedman’s statistic, of whether there is any "
-        "difference at all. In both whole seeds are permuted, since scenarios share them: they are "
-        "about other seeds, not about other scenarios.",
+        "Average rank over seeds and scenarios, 1 is best. A black bar joins strategies that are "
+        "not significantly different at 5 %: their ranks differ by less than the critical "
+        "difference, CD. The p-value is of a permutation test, with Friedman’s statistic, of "
+        "whether there is any difference at all. Both permute whole seeds, since scenarios share "
+        "them: they say something about other seeds, not about other scenarios.",
         "Critical-difference diagrams of average ranks by "
         f"{', '.join(METRICS[standing.metric].title for standing in known)}",
         ranking_frame(known),
         draw,
     )
-
-
-def _label(standing: Standing, strategy: str) -> str:
-    row = next(row for row in standing.rows if row.strategy == strategy)
-    variants = set(row.variants.values())
-    return variants.pop().label if len(variants) == 1 else strategy
 
 
 def _draw_row(
@@ -165,7 +159,7 @@ def _diagram_height(standing: Standing) -> float:
 
 
 def _draw_diagram(ax: Axes, standing: Standing) -> None:
-    """Ranks on a line, names below it to both sides, bars for what cannot be told apart."""
+    """Ranks on a line, names below it on both sides, bars over ranks that do not clearly differ."""
     ranks, count = standing.ranks, len(standing.ranks.average)
     half, pitch = (count + 1) // 2, _pitch(standing)
     bars = 0.1 * len(ranks.groups) + 0.12

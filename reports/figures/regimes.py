@@ -1,4 +1,4 @@
-"""A map over two settings: what A loses in every cell, beside what B reaches."""
+"""A map over two settings: what A loses and B reaches in every cell."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from reports.wording.numbers import percent
 
 _HEIGHT, _LEFT, _BAR = 0.66, 1.35, 0.75  # inches: of a cell and around the map
 
-_LETTER = 0.08  # of a letter of a title
+_LETTER = 0.08  # inches: the width of a letter of a title
 
 Position = tuple[str, str]
 """Row and column."""
@@ -41,16 +41,16 @@ def regimes_plot(
     """Make the map.
 
     Args:
-        cells: The runs of each place; places without stay empty.
+        cells: The runs of each position; positions without runs stay empty.
         rows: From top to bottom.
         columns: From left to right.
         titles: Names of rows and columns, for the reader.
         name: Of the file.
         caption: What the page says of it.
-        top: Points at the top of the colour scale; from the losses where ``None``.
+        top: Points at the top of the colour scale; taken from the losses where ``None``.
 
     Raises:
-        UserError: No place has runs, or A loses more than ``top`` somewhere.
+        UserError: No position has runs, or A loses more than ``top`` somewhere.
     """
     if not cells:
         raise UserError(f"map {name!r}: no cell has a scenario; name one for each row and column")
@@ -95,7 +95,7 @@ def regimes_plot(
             lines += [f"{len(failed)} failed"] if failed else []
             if len(columns) > 5:
                 lines = ", ".join(lines).split(", ")
-            if rough:  # text on hatches is hard to read
+            if rough:  # text on hatching is hard to read
                 ax.add_patch(
                     Rectangle((x + 0.16, y + 0.1), 0.68, 0.82, facecolor=shade, linewidth=0)
                 )

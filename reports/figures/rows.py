@@ -1,4 +1,4 @@
-"""How variants are laid out in rows: a strategy each, never too many."""
+"""The layout of variants in rows: one strategy per row, never too many variants."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from itertools import groupby
 from reports.runs.cells import Cell
 
 ROW = 6
-"""Most variants that one row of a figure holds."""
+"""The most variants in one row of a figure."""
 
 
 def rows_of(cells: Sequence[Cell]) -> list[list[Cell]]:

@@ -1,4 +1,4 @@
-"""Accuracy over training in several scenarios: a column for each, a row for each panel."""
+"""Accuracy over training in several scenarios: a column per scenario, a row per panel."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class ScenarioColumn:
     Attributes:
         title: Its name for the reader.
         cells: Its runs by variant as it is written.
-        references: Curves to compare with, of a scenario of two models.
+        references: Curves to compare with, in a scenario of two models.
     """
 
     title: str
@@ -57,9 +57,9 @@ class _Spot:
     Attributes:
         panel: Its curves.
         curves: Their means, with the style of each.
-        points: What was read off elsewhere.
+        points: Curves read off a published figure.
         level: The accuracy of A before B, in per cent; ``None`` where it is not shown.
-        whole: Whether it shows the training to its end, or only the first steps.
+        whole: Whether it shows all of the training, or only the first steps.
     """
 
     panel: Panel
@@ -77,21 +77,22 @@ def scenario_curves_plot(
     name: str,
     caption: str,
 ) -> Plot:
-    """Show the earlier models while later ones train, these, and the first steps after a switch.
+    """Show earlier models while later ones train, the later ones, and the first steps of training.
 
-    Of two models, A and B, all curves are of B's training. Of more, earlier models are averaged.
+    With two models, A and B, all curves are of B's training. With more, earlier models are
+    averaged.
 
     Args:
         columns: The scenarios, of two or more models.
         styles: Of each variant.
         names: Of each variant, for the reader.
-        first: How many of the first steps have a row of their own; 0 for none.
+        first: How many first steps have a row of their own; 0 for none.
         name: Of the file.
         caption: What the page says of it.
 
     Raises:
-        UserError: A scenario has one model, or its runs have no curves; or more than two, and
-            curves to compare with.
+        UserError: A scenario has one model or no curves, or more than two models and curves to
+            compare with.
     """
     frames = [_frame(column) for column in columns]
     two = all(frame["trained"].max() == 1 for frame in frames)
@@ -156,15 +157,15 @@ def _frame(column: ScenarioColumn) -> pd.DataFrame:
             raise UserError(f"{cell.scenario!r}, {written}: no finished run has curves")
         if models == {1}:
             raise UserError(
-                f"{cell.scenario!r}: this scenario has one model, and curves are of what later "
-                "models change; name one with two or more"
+                f"{cell.scenario!r}: this scenario has one model, and curves show what later "
+                "models change; name a scenario with two or more"
             )
         if models != {2} and column.references:
             raise UserError(
-                f"reference of {cell.scenario!r}: points are shown in scenarios of two models; "
-                f"this one has {max(models)}"
+                f"reference of {cell.scenario!r}: points are shown only in scenarios of two "
+                f"models; this one has {max(models)}; leave them out"
             )
-    # A strength and the chosen one may be the same cell.
+    # A strength and the chosen strength may be the same cell.
     return curves_frame(list(dict.fromkeys(column.cells.values())))
 
 
@@ -181,14 +182,14 @@ def _spot(
     ]
     points = [one for one in column.references if one.model == (row == "new")]
     if row == "first":
-        # Where all of them start, the whole curve shows.
+        # References with only step 0 in this row are shown only with the whole curve.
         points = [one for one in points if any(0 < x <= first for x in one.steps)]
     level = _before(column) if row != "new" and frame["trained"].max() == 1 else None
     return _Spot(panel, curves, points, level, whole=row != "first")
 
 
 def _before(column: ScenarioColumn) -> float | None:
-    """Where A was before B: the same for all variants, which share A's training."""
+    """A's accuracy before B: the same for all variants, which share A's training."""
     cell = next(iter(column.cells.values()))
     found = mean_estimate({"": [record.accuracy_matrix[0][0] for record in cell.done]}).value
     return None if found is None else 100 * found

@@ -1,4 +1,4 @@
-"""How all figures are set: fonts, lines and ink."""
+"""The settings of all figures: fonts, lines and colours of text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import seaborn as sns
 INK, PALE = "#333333", "#b8b8b8"
 
 _SETTINGS: dict[str, Any] = {
-    "font.family": "DejaVu Sans",  # measures the layout; the report sets its own, narrower font
+    "font.family": "DejaVu Sans",  # for the layout; the report sets its own, narrower font
     "font.size": 8.5,
     "axes.titlesize": 9,
     "axes.labelsize": 8.5,
@@ -32,13 +32,13 @@ _SETTINGS: dict[str, Any] = {
     "lines.linewidth": 1.4,
     "svg.fonttype": "none",
     "text.color": INK,
-    "text.parse_math": False,  # a name may hold a dollar sign
+    "text.parse_math": False,  # a name may contain a dollar sign
 }
 
 
 @contextmanager
 def figure_settings() -> Iterator[None]:
-    """Draw with these settings, and leave nothing of them behind."""
+    """Use these settings, and restore the earlier ones afterwards."""
     settings: dict[Any, Any] = {**sns.axes_style("ticks"), **_SETTINGS}
     with mpl.rc_context(settings):
         yield

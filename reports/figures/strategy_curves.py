@@ -1,4 +1,4 @@
-"""Accuracy over training in one scenario: a row for each strategy, a column for each panel."""
+"""Accuracy over training in one scenario: a row per strategy, a column per panel."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ from reports.figures.style import Style
 from reports.runs.cells import FINETUNE, JOINT, Cell, Variant
 from reports.runs.frames import curves_frame
 
-_MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend stands to the right
+_MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend is on the right
 
-# Inches.
-_LINE = 0.15  # of a line of text, with the room to the next
-_KEY = 24  # letters of a name in a legend, in a line
+_LINE = 0.15  # inches: the height of a line of text
+_KEY = 24  # letters per line of a name in a legend
 
 
 def strategy_curves_plot(
@@ -33,7 +32,7 @@ def strategy_curves_plot(
 ) -> Plot | None:
     """Show accuracy over the steps of training: mean and band over seeds.
 
-    A row for each strategy with several strengths, fine-tuning in each for comparison. The
+    A row per strategy with several strengths, with fine-tuning in each for comparison. The
     strategy ``joint`` is left out: it has no order of models.
 
     Args:
@@ -86,8 +85,8 @@ def strategy_curves_plot(
         name,
         "Curves",
         f"Test accuracy during training: means; bands are {BANDS}. Strengths run from "
-        "light (weak) to dark (strong). Lines that coincide lie on each other, wide below narrow."
-        + (" Joint training has no order of models, and no curve here." if joint else ""),
+        "light (weak) to dark (strong). Where lines coincide, the lower ones are wider."
+        + (" Joint training has no order of models, so it has no curve here." if joint else ""),
         f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",
         frame,
         draw,
@@ -106,7 +105,7 @@ def _name_axes(ax: Axes, panel: Panel, *, first: bool, last: bool) -> None:
 
 @dataclass(frozen=True)
 class _Legend:
-    """What stands beside a row: a strategy that has it to itself is the title of its strengths."""
+    """The legend of a row; if all of its variants are of one strategy, that is its title."""
 
     title: str | None
     labels: Sequence[str]

@@ -1,4 +1,4 @@
-"""Colours, lines and markers: the one assignment, for the report and for written pages."""
+"""Colours, lines and markers: one assignment for the report and for written pages."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, Cell, Varia
 
 Key = TypeVar("Key", bound=Hashable)
 
-# References are grey, so that colour is left for what is compared.
+# References are grey, so that colours are left for the strategies compared.
 _GREYS = {
     FINETUNE: ("#222222", (0, ()), "s"),
     FREEZE: ("#7a7a7a", (0, (4, 2)), "D"),
     INDEPENDENT: ("#555555", (0, (1, 1.5)), "^"),
     JOINT: ("#999999", (0, (5, 1.5, 1, 1.5)), "v"),
 }
-# The most different first; without grey (for references) and yellow (vanishes on white).
+# The most distinct first; without grey (for references) and yellow (invisible on white).
 _ORDER = (0, 3, 2, 4, 9, 1, 5, 6)
 _MARKERS = "oPXpd*<>"
-_SIBLINGS = 4  # strategies of one kind that lines and markers tell apart
+_SIBLINGS = 4  # the most strategies of one kind that share a colour
 _DASHES: tuple[Any, ...] = (
     "-",
     (0, (1, 1.3)),
@@ -33,7 +33,7 @@ _DASHES: tuple[Any, ...] = (
     (0, (1, 3)),
 )
 _GRADIENTS: tuple[Any, ...] = ((0, (4, 1.8)), (0, (8, 1.8)), (0, (4, 1.8, 8, 1.8)))
-"""Dashes are left for penalties that are added to the gradient."""
+"""Dashes are reserved for penalties that are added to the gradient."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Style:
     """How a variant is drawn.
 
     Attributes:
-        color: Its own: the strategy's, lighter for weak and darker for strong strengths.
+        color: The strategy's colour, lighter for weak and darker for strong strengths.
         linestyle: Of its lines.
         marker: Of its points, the strategy's.
         base: The strategy's colour.
@@ -64,15 +64,14 @@ class Styles:
     A kind of strategy has one colour and marker; strategies of one kind share the colour, and have
     lines and markers of their own. Where a figure has more than ``_SIBLINGS`` of a kind, the
     others have colours of their own, too. Strengths are shades, from light (weak) to dark
-    (strong). References are grey, so that colour is left for what is compared; penalties that
-    are added to the gradient are dashed.
+    (strong). References are grey, and penalties that are added to the gradient are dashed.
 
     Args:
         kinds: All kinds of strategies of the report or page, in any order.
     """
 
     def __init__(self, kinds: Iterable[str]) -> None:
-        # From the end of the alphabet, wpl before wpl_schur: wpl has the first colour everywhere.
+        # In reverse alphabetical order, but wpl before wpl_schur: wpl always has the first colour.
         ordered = sorted(set(kinds), key=lambda kind: [-ord(letter) for letter in kind])
         self._kinds = [kind for kind in ordered if kind not in _GREYS]
 
@@ -81,8 +80,8 @@ class Styles:
 
         Args:
             shown: What is drawn, each with some of its runs.
-            chosen: Those of ``shown`` that stand for a strategy at the strengths that were
-                chosen, and have no shade therefore.
+            chosen: Those of ``shown`` that stand for a strategy at its chosen strengths, and so
+                have no shade.
         """
         strategies: dict[str, list[str]] = {}
         strengths: dict[str, set[float]] = {}
@@ -114,7 +113,7 @@ class Styles:
             place = strategies[kind].index(strategy)
             if kind in _GREYS and place == 0:
                 wanted = _GREYS[kind][1]
-            # The chosen strength may have the shade of another: no two lines look the same.
+            # The chosen strength may have the shade of another strength: lines must still differ.
             taken = [style.linestyle for style in found.values() if style.color == color]
             free = [line for line in (wanted, *dashes, *_DASHES) if line not in taken]
             line = free[0] if free else wanted
@@ -139,7 +138,7 @@ class Styles:
         return found | {each: to_hex(color) for each, color in zip(crowded, others, strict=False)}
 
     def _markers(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
-        """The marker of each strategy by kind and name, each its own as far as they go."""
+        """The marker of each strategy by kind and name, different while there are enough."""
         found = {}
         for kind, own in strategies.items():
             if kind in _GREYS:
@@ -165,7 +164,7 @@ def styles(cells: Sequence[Cell]) -> dict[Variant, Style]:
 
 
 def series_styles(labels: Sequence[str]) -> dict[str, Style]:
-    """Return styles for lines that are not told apart by strategy, such as estimators."""
+    """Return styles for lines that do not differ by strategy, such as estimators."""
     safe = sns.color_palette("colorblind")
     count = len(labels)
     palette = [safe[place] for place in _ORDER] if count <= len(_ORDER) else _apart(count)
@@ -176,13 +175,13 @@ def series_styles(labels: Sequence[str]) -> dict[str, Style]:
 
 
 def applied_as_gradient(cell: Cell) -> bool:
-    """Whether the penalty is added to the gradient, and not minimised after each step."""
+    """Whether the penalty is added to the gradient, not minimised after each step."""
     settings = next(cell.runs).spec.strategy.settings
     return bool(settings.get("application") == "gradient")
 
 
 def _apart(n: int) -> list[Any]:
-    """Many colours, of which neighbours in the list are far apart in hue."""
+    """Many colours; neighbours in the list are far apart in hue."""
     hues = sns.husl_palette(n, l=0.55)
     step = next(step for step in range(round(0.38 * n), n) if gcd(step, n) == 1)
     return [hues[place * step % n] for place in range(n)]

@@ -1,4 +1,4 @@
-"""Scores over the strengths of each strategy: how much hangs on the choice."""
+"""Scores over the strengths of each strategy: how much depends on the choice."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from reports.analysis.breakdown import Breakdown, breakdowns
 from reports.analysis.choice import CROSSED, RULE, Choice, Tried, stands_for
 from reports.figures.breakdown_marks import MARKED, mark_loss
 from reports.figures.canvas import Margins, canvas
-from reports.figures.captions import ALONE
+from reports.figures.captions import SPREAD
 from reports.figures.intervals import draw_intervals
 from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
 from reports.figures.settings import INK
 from reports.figures.style import Style
 from reports.runs.cells import Variant
-from reports.statistics.interval import Estimate, mean_estimate
-from reports.statistics.limits import limits_of
+from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
 from reports.wording.numbers import strength_text
 
@@ -36,19 +35,19 @@ _LINES = _RULE | {
     "stability": ("test, earlier models", (0, (4, 2)), "s"),
     "learning_accuracy": ("test, new models", (0, (1, 1.5)), "^"),
 }
-"""For each score its name, line and marker."""
+"""The name, line and marker of each score."""
 
 _BY_TURNS = _RULE | {AVERAGE: ("test, all models", (0, (4, 2)), "s")}
 """The same where no model is earlier or new."""
 
 _ASIDE = 3.0  # points between scores of one strength, whose intervals would hide each other
-_NAME = 30  # letters of a strategy's name over its panel, in a line
+_NAME = 30  # letters per line of a strategy's name above its panel
 
 
 def sweep_plot(
     choices: Sequence[Choice], styles: Mapping[Variant, Style], name: str
 ) -> Plot | None:
-    """Show scores over strengths, a panel for each strategy that has several.
+    """Show scores over strengths, a panel per strategy with several strengths.
 
     Args:
         choices: Of one scenario.
@@ -56,7 +55,7 @@ def sweep_plot(
         name: Unique in the report.
 
     Returns:
-        The plot, or ``None`` where no strategy has several strengths with accuracies at the end.
+        The plot, or ``None`` where no strategy has several strengths with final accuracies.
     """
     swept = [choice for choice in choices if choice.budget > 1 and _has_scores(choice)]
     if not swept:
@@ -86,11 +85,11 @@ def sweep_plot(
 
     return Plot(
         name,
-        "How much hangs on the strength",
-        "The wide vertical lines mark the strengths that stand for the strategy in the other "
-        f"parts, the darker for the more seeds: {CROSSED}, which is {RULE}. Test accuracies "
-        "are shown for what the neighbours would have given; they took no part in the choice. "
-        f"Means over seeds with 95 % intervals; {ALONE}.{f' {MARKED}' if losses else ''}",
+        "How much depends on the strength",
+        "The wide vertical lines mark the strengths at which the strategy is reported, darker for "
+        f"more seeds: {CROSSED}, which is {RULE}. Test accuracies show what other strengths would "
+        "have given; they play no part in the choice. "
+        f"{SPREAD}{f' {MARKED}' if losses else ''}",
         f"Validation and test accuracy over strengths in {choices[0].scenario}, for "
         f"{', '.join(choice.strategy for choice in swept)}",
         pd.concat(frames, ignore_index=True),
@@ -104,11 +103,12 @@ def _has_scores(choice: Choice) -> bool:
 
 
 def sweep_frame(choice: Choice) -> pd.DataFrame:
-    """Return how scores depend on the strength: one row a strength and metric.
+    """Return how scores depend on the strength: one row per strength and metric.
 
     Columns: strength, metric (``VALIDATION`` or one of ``SHOWN`` that some run has), mean, low,
-    high, n, chosen (this strength was, on all seeds), reported (of how many seeds the runs at this
-    strength stand for the strategy), excluded (why it could not be chosen, else ``None``).
+    high, n, chosen (whether this strength was chosen on all seeds), reported (on how many seeds
+    the strategy is reported at this strength), excluded (why it could not be chosen, else
+    ``None``).
     """
     rows = [
         (tried.cell.variant.strength, metric, found.value, found.low, found.high, found.n,
@@ -123,16 +123,10 @@ def sweep_frame(choice: Choice) -> pd.DataFrame:
 
 def _scores(tried: Tried) -> Iterator[tuple[str, Estimate]]:
     yield VALIDATION, tried.validation
-    done = tried.cell.done
     for metric in SHOWN:
-        if metric == REDUCTION:
-            share = tried.cell.removed.share
-            if share.value is not None:
-                yield metric, share
-            continue
-        values = [record.metrics.get(metric) for record in done]
-        if any(value is not None for value in values):
-            yield metric, mean_estimate({"": values}, limits_of(metric))
+        found = tried.cell.interval(metric)
+        if found.value is not None:
+            yield metric, found
 
 
 def _losses(choices: Sequence[Choice]) -> dict[Variant, Breakdown]:
@@ -153,7 +147,7 @@ def _frame(choice: Choice, losses: Mapping[Variant, Breakdown]) -> pd.DataFrame:
 
 
 def _leave_margin(ax: Axes) -> None:
-    """Leave the bottom of all panels, which share their y axis, to the crosses."""
+    """Keep the bottom of all panels, which share their y axis, free for the crosses."""
     low, high = ax.get_ylim()
     ax.set_ylim(low - 0.18 * (high - low), high)
 

@@ -1,1 +1,1 @@
-"""How figures and tables are written: SVG, PDF, PNG, LaTeX, CSV, Markdown, the terminal."""
+"""The formats of figures and tables: SVG, PDF, PNG, LaTeX, CSV, Markdown, the terminal."""

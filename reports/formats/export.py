@@ -1,7 +1,7 @@
 """The tables and figures of a report as files, for a paper.
 
-Files have the names of what they show; ``index.csv`` says what is what, also of earlier files that
-are still there. The same runs give the same files, byte for byte, with the same versions of
+Files are named after what they show; ``index.csv`` lists them, including earlier ones that are
+still there. The same runs give the same files, byte for byte, with the same versions of
 Matplotlib, pandas and pyarrow.
 """
 
@@ -29,11 +29,11 @@ from reports.formats.svg import svg_file
 from reports.tables.table import Table
 
 DPI = 200
-"""Of PNG files: sharp in print at the figures' own size."""
+"""Of PNG files: sharp in print at the figures' original size."""
 
 
 def _csv(table: Table) -> bytes:
-    """The data in full precision: what is read back are the same numbers."""
+    """The data in full precision: reading them back gives the same numbers."""
     return str(table.data.to_csv(index=False, lineterminator="\n")).encode()
 
 
@@ -46,7 +46,7 @@ def _latex(table: Table) -> bytes:
 
 
 def _pdf(plot: Plot) -> bytes:
-    """With TrueType fonts inside (publishers refuse Type 3), and without the date."""
+    """With embedded TrueType fonts (publishers refuse Type 3), and without the date."""
     with figure_settings(), mpl.rc_context({"pdf.fonttype": 42}):
         metadata = dict.fromkeys(("Creator", "Producer", "CreationDate"))
         return _saved(plot.draw(), format="pdf", metadata={**metadata, "Title": plot.title})
@@ -85,7 +85,7 @@ _STARTS = {
     "pdf": re.compile(rb"%PDF-"),
     "png": re.compile(rb"\x89PNG\r\n"),
 }
-"""How a file begins, by suffix. Whose it is says the index beside it."""
+"""How a file begins, by suffix. The index beside it says whether it is ours."""
 
 
 def _earlier(folder: Path) -> list[list[str]]:
@@ -96,7 +96,7 @@ def _earlier(folder: Path) -> list[list[str]]:
             return []
         with path.open(encoding="utf-8", newline="") as file:
             return [line for line in csv.reader(file) if len(line) == len(_INDEX_COLUMNS)][1:]
-    except (OSError, ValueError, csv.Error):  # writing the new index tells what can be told
+    except (OSError, ValueError, csv.Error):  # writing the new index will report the problem
         return []
 
 
@@ -105,11 +105,11 @@ def _listed(folder: Path) -> set[str]:
 
 
 def check_formats(option: str, values: Sequence[str], valid: Collection[str]) -> list[str]:
-    """Return the formats that a user named, each once, and refuse those that cannot work.
+    """Return the formats that a user named, each once; refuse those that cannot be written.
 
     Args:
         option: The option's name, for the message.
-        values: As the user gave them: one each, or several separated by commas.
+        values: As the user gave them: each one format, or several separated by commas.
         valid: ``TABLES`` or ``FIGURES``.
 
     Raises:
@@ -130,10 +130,10 @@ def check_formats(option: str, values: Sequence[str], valid: Collection[str]) ->
 class Exports:
     """The tables and figures of a report as files in a folder, and ``index.csv`` beside them.
 
-    Only files that the index of an earlier report names are replaced; other files are left.
+    Only files that the index of an earlier report names are replaced; others are left alone.
 
     Attributes:
-        folder: Where to; made where it is missing.
+        folder: Where to write; created if it is missing.
         tables: Formats of tables, of those in ``TABLES``.
         figures: Formats of figures, of those in ``FIGURES``.
     """

@@ -14,7 +14,7 @@ _SPECIAL = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "[": "{[}",  # after a line's end these two would be arguments of it
+    "[": "{[}",  # after a line break these two would be its arguments
     "*": "{*}",
     **{character: f"\\{character}" for character in "&%$#_{}"},
     "\N{MINUS SIGN}": "$-$",
@@ -37,7 +37,7 @@ _MATH = str.maketrans({"−": "-", "[": r"\ [", "\N{NO-BREAK SPACE}": " "})
 def latex(table: Table) -> str:
     """Return a table as a floating ``table`` environment with a caption and a label.
 
-    It needs the package booktabs and an engine that reads UTF-8 (all of today do).
+    It needs the package booktabs and an engine that reads UTF-8 (all current ones do).
     """
     columns = "".join("l" if column.words else "r" for column in table.columns)
     lines = [
@@ -58,7 +58,7 @@ def latex(table: Table) -> str:
 
 
 def escape(text: str) -> str:
-    """Return text that LaTeX prints as it is."""
+    """Return text escaped for LaTeX."""
     return text.translate(_ESCAPES)
 
 
@@ -67,7 +67,7 @@ def _caption(table: Table) -> str:
 
 
 def _heading(column: Column) -> str:
-    r"""Stack a heading word by word: tables for print must be narrow."""
+    r"""Stack the words of a heading: printed tables must be narrow."""
     words = [*column.title.split(), *([f"({column.unit})"] if column.unit else [])]
     if column.words or len(words) < 2:
         return escape(" ".join(words))

@@ -1,4 +1,4 @@
-"""A table as Markdown, in the form that GitHub and most other readers know."""
+"""A table as Markdown, in the form that GitHub and most other renderers accept."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _ESCAPES = str.maketrans({"|": r"\|", "\n": " "})
 
 
 def markdown(table: Table) -> str:
-    """Return a table with its headings; words to the left, numbers to the right."""
+    """Return a table with its headings; text is aligned left, numbers right."""
     lines = [
         _line(_heading(column) for column in table.columns),
         _line("---" if column.words else "---:" for column in table.columns),
@@ -22,19 +22,14 @@ def markdown(table: Table) -> str:
 
 
 def unbroken(entry: Entry, *more: str) -> str:
-    """Return a number, its interval and what follows it so that no line ends within.
-
-    With spaces of full width: not every font has the narrow one of the HTML report.
-    """
-    parts = [entry.text, entry.interval.replace("\N{NARROW NO-BREAK SPACE}", _SPACE), *more]
-    return _SPACE.join(part for part in parts if part)
+    """Join a number, its interval and what follows it by no-break spaces, to keep them together."""
+    return _SPACE.join(part for part in (entry.text, entry.interval, *more) if part)
 
 
 def folded(summary: str, text: str) -> str:
-    """Return text that a reader sees once the line with its summary is clicked.
+    """Return text that is shown when the reader clicks on its summary.
 
-    GitHub and MyST read what stands inside as Markdown, tables and figures too: it has a blank
-    line before and behind it.
+    The blank lines around it make GitHub and MyST read it as Markdown, tables and figures included.
 
     Args:
         summary: A line of plain text.

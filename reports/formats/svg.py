@@ -1,4 +1,4 @@
-"""Figures as SVG: an element of the report, a file, and a small file."""
+"""Figures as SVG: an element of the report, a file, and a compact file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,13 @@ from reports.figures.plot import Plot
 from reports.figures.settings import figure_settings
 
 _FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
-"""A file has no page around it that sets its font: name some that are everywhere."""
+"""A file has no page around it that sets the font, so name some that are common."""
 
 _PAPER = '<rect width="100%" height="100%" fill="#ffffff"/>'
 _NUMBERS = re.compile(r"-?\d+(?:\.\d+)?")
 
-
 START = re.compile(rb'<\?xml version="1.0" encoding="UTF-8"\?>\n<svg role="img" aria-label=')
-"""How a file of ours begins; other programs begin theirs otherwise."""
+"""How a file of ours begins; those of other programs begin differently."""
 
 
 def svg_element(plot: Plot) -> str:
@@ -31,26 +30,26 @@ def svg_element(plot: Plot) -> str:
 
 
 def svg_file(plot: Plot) -> bytes:
-    """Draw a plot as a file, otherwise as in the report."""
+    """Draw a plot as a file, the same as in the report."""
     return f'<?xml version="1.0" encoding="UTF-8"?>\n{svg_element(plot)}\n'.encode()
 
 
 def small_svg(plot: Plot) -> bytes:
     """Draw a plot as an SVG file; the same plot gives the same bytes.
 
-    Matplotlib spends most of a file on names of groups, on indentation and on digits that nobody
-    sees: lines are kept to a tenth of a point, each point relative to the one before it.
+    Most of Matplotlib's file is names of groups, indentation and invisible digits: here lines are
+    rounded to a tenth of a point, and each point is relative to the one before it.
     """
     text = svg_file(plot).decode().replace("'DejaVu Sans'", _FONTS)
     text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing refers to groups
-    # Readers may look at the page on black; the ink of the figures is dark.
+    # A page may be shown on black, and the ink of the figures is dark.
     text = text.replace("</title>", f"</title>{_PAPER}", 1)
     text = re.sub(r"\n +", "\n", text)
     return re.sub(r'\bd="(M [^M"]*)"', _relative, text).encode()
 
 
 def _relative(path: re.Match[str]) -> str:
-    """Write a path of straight lines relatively, and leave others as they are."""
+    """Write a path of straight lines with relative coordinates; leave other paths as they are."""
     commands = path[1].split()
     if set(re.findall("[A-Za-z]", path[1])) - {"M", "L", "z"}:
         return path.group()
@@ -75,7 +74,7 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
     Args:
         figure: What to draw.
         name: Unique in the document, made of letters, digits and hyphens.
-        description: What it shows, for those who cannot see it.
+        description: What it shows, for readers who cannot see it.
     """
     buffer = StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
@@ -92,5 +91,5 @@ def to_svg(figure: Figure, name: str, description: str) -> str:
 
 
 def _rounded(path: re.Match[str]) -> str:
-    """Keep a hundredth of a point: six decimals would double the size of the report."""
+    """Round to a hundredth of a point: six decimals would double the size of the report."""
     return re.sub(r"(\.\d\d)\d+", r"\1", path.group())

@@ -1,1 +1,1 @@
-"""The report: one HTML file with the questions of a reader as its headings."""
+"""The report: one HTML file whose headings are a reader's questions."""

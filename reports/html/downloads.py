@@ -1,7 +1,7 @@
-"""The numbers behind a figure or table, packed into a link of the report.
+"""The data of a figure or table, packed into a link of the report.
 
-The link is a ``data:`` address of a gzipped CSV file, which needs no script; with one,
-``templates/downloads.js`` unpacks it when it is clicked.
+The link is a ``data:`` URL of a gzipped CSV file, which works without scripts; with scripts,
+``templates/downloads.js`` unpacks the file on a click.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from reports.statistics.limits import ACCURACY
 from reports.tables.table import Table
 
 MANY = 2000
-"""From more rows than this on, single seeds are averaged."""
+"""With more rows than this, data are averaged over seeds."""
 
 _LIMITS = {"accuracy": ACCURACY}
-"""What averaged columns can be; others have no ends."""
+"""The ranges of averaged columns; others are unbounded."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Download:
 
     Attributes:
         file: Its name.
-        address: Where the link points.
-        note: What a reader should know of it; empty for the whole data.
+        address: The target of the link.
+        note: A remark for the reader; empty where the data are complete.
     """
 
     file: str
@@ -54,7 +54,7 @@ def download(part: Plot | Table) -> Download:
 
 
 def averaged(data: pd.DataFrame) -> pd.DataFrame:
-    """Replace the last column, which was measured, by its mean and interval over seeds.
+    """Replace the last column, the measured one, by its mean and interval over seeds.
 
     Args:
         data: A tidy frame with a column ``seed``.

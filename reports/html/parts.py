@@ -1,4 +1,4 @@
-"""What the report is made of: sections, groups of parts, and words beside tables and figures."""
+"""The building blocks of the report: sections, groups, and text beside tables and figures."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from reports.tables.table import Column, Table
 
 @dataclass(frozen=True)
 class Words:
-    """Prose.
+    """Text.
 
     Attributes:
-        paragraph: What is said, nothing where the list says it all.
-        items: A list that follows.
+        paragraph: A paragraph; empty where there is only a list.
+        items: The items of a list after it.
     """
 
     paragraph: str
@@ -24,10 +24,10 @@ class Words:
 
 @dataclass(frozen=True)
 class Facts:
-    """Names and what they are.
+    """A list of names and values.
 
     Attributes:
-        pairs: Each a name and its value, in words.
+        pairs: Each a name and its value, as text.
     """
 
     pairs: Sequence[tuple[str, str]]
@@ -41,8 +41,8 @@ class Group:
     """Parts of a section under one heading.
 
     Attributes:
-        title: The heading: a scenario, mostly.
-        parts: What stands there.
+        title: The heading, usually a scenario.
+        parts: Its parts.
     """
 
     title: str
@@ -56,8 +56,8 @@ class Section:
     Attributes:
         name: Unique in the report; letters, digits and hyphens.
         question: The heading.
-        topic: The same in a word or two, for the contents.
-        intro: How to read what follows.
+        topic: The same in a word or two, for the table of contents.
+        intro: How to read the section.
         groups: The answers.
     """
 
@@ -69,7 +69,7 @@ class Section:
 
     @property
     def columns(self) -> list[Column]:
-        """The columns of its tables that need words, each once."""
+        """The columns of its tables that need an explanation, each once."""
         tables = (part for part in self.parts if isinstance(part, Table))
         found = {(c.title, c.meaning): c for table in tables for c in table.columns}
         return [column for column in found.values() if column.meaning]
@@ -82,7 +82,7 @@ class Section:
 
     @property
     def titled_parts(self) -> Iterator[Table | Plot]:
-        """Its tables and figures as they are exported: each title names its group, too."""
+        """Its tables and figures for export: each title includes its group."""
         for group in self.groups:
             for part in group.parts:
                 if isinstance(part, Table | Plot):

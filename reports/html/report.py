@@ -1,4 +1,4 @@
-"""One self-contained HTML file: it opens offline, and asks for nothing from outside."""
+"""The report as one self-contained HTML file, which opens offline and loads nothing."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def write_report(
     inputs: Iterable[Path] = (),
     exports: Exports | None = None,
 ) -> None:
-    """Write the report of some runs, whole or not at all.
+    """Write the report of some runs, completely or not at all.
 
     The same runs give the same files.
 
@@ -56,12 +56,12 @@ def write_report(
         records: Runs as ``Store.records`` returns them.
         output: The HTML file; an earlier report there is replaced, nothing else is.
         sources: Where the runs come from, such as the store's path.
-        command: What to type to make this report again.
-        inputs: Files that must not be written over.
-        exports: The tables and figures to write as files, too.
+        command: The command that makes this report again.
+        inputs: Files that must not be overwritten.
+        exports: Tables and figures to write as files, too.
 
     Raises:
-        UserError: There are no runs, or a file cannot be written; then none is.
+        UserError: There are no runs, or a file cannot be written; then no file is.
     """
     if not records:
         raise UserError(
@@ -101,7 +101,7 @@ def _document(
         command=command,
         style=Markup(_template("report.css")),
         script=Markup(script),
-        # The only script that may run: the report's policy names its hash.
+        # The report's content security policy allows only the script with this hash.
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
 

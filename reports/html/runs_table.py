@@ -22,7 +22,7 @@ from reports.wording.numbers import strength_text
 DIGITS = 5
 """Decimals of a fraction in the report: enough for a test set of 100,000.
 
-Of other numbers so many are significant."""
+Other numbers have this many significant digits."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,10 @@ class RunColumn:
     """A column of the table of runs.
 
     Attributes:
-        name: In the download.
+        name: Its name in the download.
         kind: What it holds; fractions are shown in per cent.
-        title: Its heading in the table; without one it is in the download alone.
-        unit: Of what the table shows.
+        title: Its heading in the table; without one it is only in the download.
+        unit: The unit shown in the table.
     """
 
     name: str
@@ -84,8 +84,8 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
 
     Returns:
         ``columns``, the names and kinds of ``run_columns``; ``texts``, every text once; ``rows``,
-        one per run, a value per column: a number, ``None``, or the place of a text in ``texts``.
-        ``strengths`` maps a strength to how it is written.
+        one per run, a value per column: a number, ``None``, or the index of a text in ``texts``;
+        ``strengths``, pairs of a strength and how it is written.
     """
     found = run_columns(cells)
     texts: dict[str, int] = {}

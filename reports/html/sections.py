@@ -1,7 +1,7 @@
-"""The report as questions and answers: which part stands where. The HTML and all files follow it.
+"""The sections of the report: questions and answers. The HTML and all files follow their order.
 
-A table or figure is added in ``sections``, in one line. ``None`` stands for nothing to show, and
-leaves no trace.
+A table or figure is added in ``sections``, with one line. Parts that are ``None`` have nothing to
+show and are left out.
 """
 
 from __future__ import annotations
@@ -37,32 +37,32 @@ from reports.wording.numbers import percent
 from reports.wording.words import several
 
 HOW = (
-    "Student’s, cut off at the ends of what the number can be; for means from the spread of the "
-    "seeds, for interquartile means, medians and hypervolumes from a bootstrap over seeds. Shares "
-    "of fine-tuning’s forgetting have Fieller’s, and over several scenarios Student’s; shares of "
-    "pairs that are won, in the data, Wilson’s. Where several scenarios share seeds, what a seed "
-    "does in all of them counts as one. With fewer than "
-    f"{FEWEST_SEEDS} seeds their own values stand in place of an interval."
+    "Student’s, clipped to the range of the number; for means from the spread of the seeds, for "
+    "interquartile means, medians and hypervolumes from a bootstrap over seeds. Shares of "
+    "fine-tuning’s forgetting have Fieller’s intervals, over several scenarios Student’s; in the "
+    "data, shares of pairs that are won have Wilson’s. Where several scenarios share seeds, a seed "
+    "counts once, with all of its runs. With fewer than "
+    f"{FEWEST_SEEDS} seeds, the values of the seeds are shown instead of an interval."
 )
-"""Which interval the report has; ``statistics/__init__.py`` has its measured coverage."""
+"""The report's intervals; ``statistics/__init__.py`` has their measured coverage."""
 
 REFERENCES_IN_PLANE = (
-    "Up and to the right is better. Grey marks the references; fine-tuning and freezing are the "
-    "free ends of every frontier, independent and joint training share nothing or see all data at "
-    "once."
+    "Up and to the right is better. Grey marks the references: fine-tuning and freezing are the "
+    "ends of every frontier and cost nothing to reach; independent training shares nothing, and "
+    "joint training sees all data at once."
 )
 
 
 @dataclass(frozen=True, eq=False)
 class ScenarioResults:
-    """What the parts about one scenario are made of.
+    """The results from which the parts about one scenario are made.
 
     Attributes:
         name: The scenario's name.
-        id: Begins the names of its tables and plots: ``scenario-1``.
+        id: The prefix of the names of its tables and plots: ``scenario-1``.
         cells: All its cells.
         done: Those with finished runs.
-        choices: Which strength stands for each strategy.
+        choices: The strength at which each strategy is reported.
         frontiers: Its variants in the plane.
     """
 
@@ -75,7 +75,7 @@ class ScenarioResults:
 
     @property
     def chosen(self) -> list[Cell]:
-        """Of each strategy the runs that stand for it."""
+        """The runs with which each strategy is reported."""
         return [choice.reported for choice in self.choices if choice.reported is not None]
 
 
@@ -96,8 +96,8 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "Summary",
             f"Means over seeds; in brackets their 95 % intervals: {HOW} Where a strategy has "
             "several strengths, each half of the seeds is reported at the one that was chosen on "
-            "validation data of the other half; the numbers are of test data. Intervals of two "
-            "strategies that overlap do not show that the strategies are equal: runs with the same "
+            "validation data of the other half; the reported numbers are on test data. "
+            "Overlapping intervals do not show that two strategies are equal: runs with the same "
             "seed are paired.",
             list(_compared(scenarios, choices, standings)),
         ),
@@ -105,18 +105,19 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "ranking",
             "Which strategy is best, and how sure is that?",
             "Ranking",
-            "Each half of a strategy’s seeds at the strength that was chosen on validation data of "
-            "the other half, so that no run decides about itself. Differences are paired by seed, "
-            "and so is their test: it flips the signs of whole seeds, over all scenarios. A small "
-            "p says that there is a difference, not that it matters: its size stands beside it. "
-            "Where not every run has a partner, the number of pairs stands behind a difference.",
+            "Each half of a strategy’s seeds is reported at the strength that was chosen on "
+            "validation data of the other half, so that no run affects its own strength. "
+            "Differences are paired by seed, and so is their test: it flips the signs of whole "
+            "seeds, in all scenarios at once. A small p says that there is a difference, not that "
+            "it matters: its size is given beside it. Where some runs have no partner, the number "
+            "of pairs is given after a difference.",
             list(_ranking(standings, look)),
         ),
         Section(
             "protection",
             "What does protection cost?",
             "Price of protection",
-            "What the earlier models keep against what the new ones reach, over all strengths. "
+            "What the earlier models keep, against what the new ones reach, for all strengths. "
             "Earlier models are all but the last, new models all but the first.",
             _each(
                 scenarios,
@@ -132,15 +133,16 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "training",
             "When does forgetting happen?",
             "Over training",
-            "A dip that heals before the end shows here, and as minimum accuracy in the next part.",
+            "A dip that recovers before the end shows here, and as minimum accuracy in the next "
+            "section.",
             _each(scenarios, lambda s: [strategy_curves_plot(s.done, look, f"{s.id}-curves")]),
         ),
         Section(
             "models",
             "Which model loses how much?",
             "Model by model",
-            "Every strength, chosen or not. Where only some seeds have a value, their number "
-            "stands behind it; a dash where none has.",
+            "Every strength, chosen or not. Where only some seeds have a value, their number is "
+            "given after it; a dash means that none has.",
             _each(
                 scenarios,
                 lambda s: [
@@ -155,7 +157,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
         Section(
             "cost",
             "What does it cost to run?",
-            "Cost",
+            "Time and memory",
             "",
             _each(scenarios, lambda s: [cost_table(s.done, f"{s.id}-cost")]),
         ),
@@ -185,7 +187,7 @@ def _scenarios(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Scenari
 
 
 def _ranking(standings: Sequence[Standing], look: Mapping[Variant, Style]) -> Iterator[Group]:
-    """The strategies side by side, in each scenario and over all."""
+    """The comparison of strategies, in each scenario and over all."""
     spans = groupby(standings, key=lambda standing: standing.scenarios)
     for place, (scenarios, members) in enumerate(spans, 1):
         own = list(members)
@@ -199,7 +201,7 @@ def _ranking(standings: Sequence[Standing], look: Mapping[Variant, Style]) -> It
 
 
 def _plane(scenario: ScenarioResults, look: Mapping[Variant, Style]) -> Plot | None:
-    """The plane of a scenario; its legend says how much each frontier fills."""
+    """The plane of a scenario; its legend has the hypervolume of each frontier."""
     found = scenario.frontiers
     unequal = len({frontier.budget for frontier in found.frontiers}) > 1
     return plane_plot(
@@ -241,7 +243,7 @@ def _each(
 def _compared(
     scenarios: Sequence[ScenarioResults], choices: Sequence[Choice], standings: Sequence[Standing]
 ) -> Iterator[Group]:
-    """Say in words what came out in each scenario, and what to keep in mind."""
+    """The findings of each scenario as text, and the caveats."""
     cells = [cell for scenario in scenarios for cell in scenario.cells]
     words = {
         finding.scenario: Words(finding.references, finding.strategies)

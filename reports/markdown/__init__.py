@@ -1,1 +1,1 @@
-"""Written pages whose every number, table and figure comes from the store."""
+"""Written pages: all numbers, tables and figures come from the store."""

@@ -1,4 +1,4 @@
-"""The figures of a page: numbered in their order, and written beside it."""
+"""The figures of a page: numbered in order, and written to files beside it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Album:
     """Collects the figures of a page while it is written.
 
     Args:
-        folder: Where they will lie, relative to the page.
+        folder: The folder of their files, relative to the page.
     """
 
     def __init__(self, folder: PurePosixPath) -> None:
@@ -25,10 +25,10 @@ class Album:
         self._plots: dict[str, Plot] = {}
 
     def add(self, plot: Plot) -> str:
-        """Take a figure in and return the Markdown that shows it, with its number and caption.
+        """Add a figure and return the Markdown that shows it, with its number and caption.
 
         Raises:
-            UserError: The name is taken, or cannot be a file's.
+            UserError: The name is taken, or is not valid as a file name.
         """
         if not _NAME.fullmatch(plot.name):
             raise UserError(
@@ -37,8 +37,8 @@ class Album:
             )
         if plot.name in self._plots:
             raise UserError(
-                f"figure name {plot.name!r} is taken by an earlier figure of the page; name this "
-                "one otherwise"
+                f"figure name {plot.name!r} is taken by an earlier figure of the page; choose "
+                "another"
             )
         self._plots[plot.name] = plot
         alternative = plot.description.replace("[", "(").replace("]", ")")

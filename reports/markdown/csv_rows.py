@@ -1,4 +1,4 @@
-"""Numbers that no run of a store has, from a CSV file beside the template."""
+"""Numbers that are not in a store, from a CSV file beside the template."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 
 
 def read_rows(folder: Path, path: str) -> list[dict[str, str | int | float]]:
-    """Return the rows of a CSV file, each by the names in its first line.
+    """Return the rows of a CSV file as mappings by the names in its first line.
 
-    What is a number is one (``3`` whole, ``0.5`` and ``1e4`` not); anything else is text, and so is
-    an empty cell.
+    Cells that are numbers become ``int`` (``3``) or ``float`` (``0.5``, ``1e4``); others, and empty
+    ones, stay text.
 
     Args:
-        folder: That of the template.
-        path: The file, from there.
+        folder: The template's folder.
+        path: The file, relative to it.
 
     Raises:
-        UserError: It cannot be read, is not UTF-8, its first line names no columns or one twice, or
-            a row has more or fewer cells.
+        UserError: The file cannot be read or is not UTF-8, its first line does not name every
+            column once, or a row has too many or too few cells.
     """
     try:
         with (folder / path).open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             names = next(reader, [])
             rows = [(reader.line_num, cells) for cells in reader if cells]
-    except (OSError, ValueError, csv.Error) as error:  # the second one: a path with a NUL, too
+    except (OSError, ValueError, csv.Error) as error:  # ValueError: also a path with a NUL
         reason = getattr(error, "strerror", None) or (
             "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)
         )
@@ -40,17 +40,17 @@ def read_rows(folder: Path, path: str) -> list[dict[str, str | int | float]]:
     twice = [name for name, count in Counter(names).items() if count > 1]
     if not names or "" in names or twice:
         what = f"names {twice[0]!r} twice" if twice and twice[0] else "does not name every column"
-        raise UserError(f"{path}: its first line {what}; write a name for each column, once")
+        raise UserError(f"{path}: its first line {what}; give each column a name of its own")
     for line, cells in rows:
         if len(cells) != len(names):
             raise UserError(
-                f"{path}, line {line}: {len(cells)} cells, but {len(names)} columns have names; "
-                "write a cell for each"
+                f"{path}, line {line}: {len(cells)} cells, but the first line names {len(names)} "
+                "columns; write one cell per column"
             )
     return [dict(zip(names, map(_parsed, cells), strict=True)) for _, cells in rows]
 
 
-_MOST_DIGITS = 300  # of a whole number; Python refuses to read very long ones
+_MOST_DIGITS = 300  # of a whole number; Python refuses to parse very long ones
 
 
 def _parsed(cell: str) -> str | int | float:

@@ -1,4 +1,4 @@
-"""What a template knows of one suite, with its figures."""
+"""One suite as a template sees it, with figures."""
 
 from __future__ import annotations
 
@@ -25,13 +25,14 @@ from reports.runs.cells import FINETUNE, FREEZE, Cell
 class IllustratedStudy(Study):
     """The runs of one suite, with figures that are written beside the page.
 
-    Each figure returns the Markdown that shows it. Strategies keep their colours over the page.
+    Each method returns the Markdown that shows its figure. Strategies have the same colours in all
+    figures of the page.
 
     Args:
         records: The suite's runs.
-        catalog: The same, as cells.
+        catalog: The same runs as cells.
         kinds: All kinds of strategies of the page.
-        album: Takes the figures.
+        album: Collects the figures.
     """
 
     def __init__(
@@ -51,20 +52,20 @@ class IllustratedStudy(Study):
         reference: Mapping[str, Given] | None = None,
         labels: Labels | None = None,
     ) -> str:
-        """Draw accuracies over training: a column for each scenario, earlier models above new ones.
+        """Draw accuracies over training: a column per scenario, earlier models above new ones.
 
-        Of two models, A above B, over B's steps. Of more, the mean of the earlier models above
+        With two models, A above B, over B's steps. With more, the mean of the earlier models above
         the model in training, over the steps since the second model began.
 
         Args:
             name: Of the file.
-            caption: Said of it, before how to read it.
-            scenarios: Of two or more models; all where ``None``.
+            caption: The caption, to which how to read the figure is added.
+            scenarios: With two or more models; all where ``None``.
             variants: As they are written.
-            first: So many first steps after a switch have a row of their own; the suite should
+            first: How many first steps after a switch have a row of their own; the suite should
                 measure each of them (``curve: {first: 50}``).
-            reference: Curves that were read off elsewhere, drawn as points in scenarios of two
-                models: by scenario and any label,
+            reference: Curves that were read off a published figure, drawn as points in scenarios
+                of two models: by scenario and any label,
                 ``{"model": 0, "variant": "wpl@1e6", "steps": [...], "accuracy": [...]}``,
                 accuracies in per cent, the variant one of the figure.
             labels: Other names for scenarios, variants and strategies.
@@ -99,25 +100,25 @@ class IllustratedStudy(Study):
         reference: Mapping[str, Mapping[str, Mapping[float, float]]] | None = None,
         labels: Labels | None = None,
     ) -> str:
-        """Draw quantities over a number: a panel for each quantity, a line for each variant.
+        """Draw quantities over a number: a panel per quantity, a line per variant.
 
         Either over scenarios, ``scenarios={"k1": 1, "k2": 2}`` with ``variants`` as lines, or over
         variants of one scenario, ``scenario="a", series={"exact": {10: "exact_10@1e4", ...}}``
-        with ``variants`` as horizontal lines to compare with. Numbers that span a factor of 30
-        have a logarithmic axis.
+        with ``variants`` as horizontal lines to compare with. The axis is logarithmic if the
+        numbers span a factor of 30 or more.
 
         Args:
             name: Of the file.
-            caption: Said of it, before how to read it.
+            caption: The caption, to which how to read the figure is added.
             scenarios: The number of each scenario.
             variants: As they are written.
-            scenario: That of ``series``.
-            series: The number of each variant, by line.
+            scenario: The scenario of ``series``.
+            series: For each line its variants, by number.
             quantities: The panels.
-            axis: What the number counts.
-            reference: Values that were read off elsewhere, drawn as points: by quantity and
-                variant (or label of a series), ``{"first_after": {"finetune": {1: 82, 2: 76}}}``,
-                in the unit of the panel.
+            axis: The label of the axis of numbers.
+            reference: Values that were read off a published figure, drawn as points: by quantity
+                and variant (or label of a series),
+                ``{"first_after": {"finetune": {1: 82, 2: 76}}}``, in the unit of the panel.
             labels: Other names for variants, strategies, series and quantities.
         """
         labels, reference = labels or {}, reference or {}
@@ -183,13 +184,13 @@ class IllustratedStudy(Study):
             rows: From top to bottom.
             columns: From left to right.
             cell: The scenario of a row and column: a pattern such as ``"{row}_{column}"``, a
-                mapping ``{(row, column): scenario}`` (places it leaves out stay empty), or a
+                mapping ``{(row, column): scenario}`` (cells that it lacks stay empty), or a
                 function.
-            variant: Whose runs, as it is written.
-            caption: Said of it, before how to read it.
+            variant: The variant whose runs are shown, as it is written.
+            caption: The caption, to which how to read the figure is added.
             labels: Other names for rows and columns.
-            top: Points at the top of the colour scale, so that maps of one page share one; where
-                ``None``, it ends above what this map shows.
+            top: The end of the colour scale in points, so that maps of one page can share it;
+                above the largest value of this map where ``None``.
         """
         found = {}
         for row in rows:
@@ -213,13 +214,13 @@ class IllustratedStudy(Study):
         strategies: Sequence[str] = (),
         labels: Labels | None = None,
     ) -> str:
-        """Draw what is kept over what is learned: a panel for each scenario, a line a strategy.
+        """Draw stability over plasticity: a panel per scenario, a line per strategy.
 
-        Of two models A over B. Fine-tuning and freezing are shown as the ends where they ran.
+        With two models, A over B. Fine-tuning and freezing are shown as the ends where they ran.
 
         Args:
             name: Of the file.
-            caption: Said of it, before how to read it.
+            caption: The caption, to which how to read the figure is added.
             scenarios: All where ``None``.
             strategies: Their names in the suite.
             labels: Other names for scenarios and strategies.
@@ -245,7 +246,7 @@ class IllustratedStudy(Study):
             axes = ("new models, %", "earlier models at the end, %")
         plot = plane_plot(planes, styles, name, axes=axes, caption=caption, names=names)
         if plot is None:
-            raise UserError(f"figure {name!r}: no run finished that could be shown; choose others")
+            raise UserError(f"figure {name!r}: no finished runs to show; choose other strategies")
         return self._album.add(plot)
 
     def growth(
@@ -260,8 +261,8 @@ class IllustratedStudy(Study):
 
         Args:
             name: Of the file.
-            caption: Said of it, before how to read it.
-            scenarios: A row each; all where ``None``.
+            caption: The caption, to which how to read the figure is added.
+            scenarios: The rows; all where ``None``.
             variants: As they are written.
             labels: Other names for scenarios, variants and strategies.
         """
@@ -279,7 +280,7 @@ class IllustratedStudy(Study):
     def _drawn(
         self, cells: Mapping[str, Cell], labels: Labels
     ) -> tuple[dict[str, Style], dict[str, str]]:
-        """How variants look, and what they are called."""
+        """The styles and the names of variants."""
         chosen = [written for written in cells if written.endswith(f"@{CHOSEN}")]
         return self._styles.of(cells, chosen), {
             written: label(written, labels) for written in cells
@@ -287,7 +288,7 @@ class IllustratedStudy(Study):
 
 
 def _known(given: Iterable[str], valid: Iterable[str], place: str) -> None:
-    """Refuse names that match nothing."""
+    """Refuse names that are not valid."""
     words = list(valid)
     for name in given:
         if name not in words:

@@ -1,4 +1,4 @@
-"""A number as a page prints it: with its interval, in the unit that a reader expects."""
+"""A number as a page prints it: with its interval, in the unit for the reader."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from reports.tables.table import Column, Entry
 
 @dataclass(frozen=True)
 class Number:
-    """What a quantity is over the seeds; printed as ``90.7 [90.1, 91.3]``.
+    """A quantity over seeds, printed as ``90.7 [90.1, 91.3]``.
 
-    Its attributes are in the unit that is printed (per cent for accuracies), so that a template
-    can compare them: ``{% if s.value("k3", "wpl@1e4", "first_after").mean > 90 %}``.
+    Its attributes are in the printed unit (per cent for accuracies), so that a template can
+    compare them: ``{% if s.value("k3", "wpl@1e4", "first_after").mean > 90 %}``.
 
     Attributes:
         found: Mean or estimate with its 95 % interval, in the quantity's own unit (fractions).
-        quantity: What it is of.
-        p: Of a paired difference: the p-value of the test that it is no difference, not corrected.
-        test: Which test that is.
-        reason: Why there is no value, printed in its place; ``None`` prints a dash.
+        quantity: The quantity.
+        p: For a paired difference the p-value of "no difference", not corrected.
+        test: Which test gave it.
+        reason: Why there is no value, printed in its place; a dash where ``None``.
     """
 
     found: Estimate
@@ -33,7 +33,7 @@ class Number:
 
     @property
     def mean(self) -> float | None:
-        """The mean over seeds (of ``removed`` and hypervolumes: the estimate)."""
+        """The mean over seeds (the estimate for ``removed`` and hypervolumes)."""
         return self._scaled(self.found.value)
 
     @property
@@ -53,33 +53,33 @@ class Number:
 
     @property
     def n(self) -> int:
-        """How many seeds (or pairs of them) it rests on."""
+        """How many seeds (or pairs) it rests on."""
         return self.found.n
 
     @property
     def bare(self) -> str:
-        """The mean alone, written: ``90.7``."""
+        """The mean alone, as text: ``90.7``."""
         return self._entry.text
 
     @property
     def worst(self) -> str:
-        """The smallest value of a seed, written: ``88.9``."""
+        """The smallest value of a seed, as text: ``88.9``."""
         return self._column.entry(self.found.minimum).text
 
     @property
     def apart(self) -> str:
-        """``1 of 5 seeds far below, median 91.2`` where some are far from all others."""
+        """``1 of 5 seeds far below, median 91.2`` where some are far from all others, or empty."""
         return self._entry.note
 
     @property
     def certain(self) -> bool:
-        """Whether the 95 % interval leaves out zero."""
+        """Whether the 95 % interval excludes zero."""
         low, high = self.found.low, self.found.high
         return low is not None and high is not None and not low <= 0 <= high
 
     @property
     def p_text(self) -> str:
-        """``p = 0.002``, ``p < 0.001``, or nothing where there is no test."""
+        """``p = 0.002``, ``p < 0.001``, or empty where there is no test."""
         if self.p is None:
             return ""
         return "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"

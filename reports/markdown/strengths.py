@@ -1,4 +1,4 @@
-"""Which strengths a figure draws where a page writes ``wpl@chosen``, for its caption."""
+"""The strengths behind ``wpl@chosen`` in a figure, for its caption."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ def chosen_strengths(cells: Mapping[str, Mapping[str, Cell]], labels: Mapping[st
     """Return a sentence with the chosen strengths, empty where none was chosen.
 
     ``Strengths, chosen on validation data: a: WPL 1e5, L2 anchor 10; b and c: ...``. Scenarios
-    with the same strengths are named together, and not at all where all have the same; a name
-    such as ``a: converged`` is cut to ``a`` where that tells it apart. Where the halves of the
-    seeds have two strengths, it is ``WPL 1e4 (3 seeds) and 1e5 (2)``.
+    with the same strengths are named together, and not at all if all have the same; a name such
+    as ``a: converged`` is cut to ``a`` if the short names are unique. If the halves of the seeds
+    have different strengths, this is ``WPL 1e4 (3 seeds) and 1e5 (2)``.
 
     Args:
         cells: The runs of each scenario by variant as it is written.
@@ -52,6 +52,6 @@ def _strength(cell: Cell) -> str:
 
 
 def _short(names: Sequence[str]) -> Sequence[str]:
-    """Cut names such as ``a: converged`` before the colon, if that tells all of them apart."""
+    """Cut names such as ``a: converged`` before the colon, if the short names are unique."""
     heads = [name.partition(":")[0] for name in names]
     return heads if len(set(heads)) == len(names) else names

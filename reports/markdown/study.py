@@ -1,4 +1,4 @@
-"""What a template knows of one suite, in numbers: facts, values and tables."""
+"""One suite as a template sees it: facts, values and tables."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ACCURACY = Quantity("accuracy", "accuracy", lambda _, __: None)
 
 
 class StabilityLevel(NamedTuple):
-    """What two strategies learn where they protect as much, see ``equal_stability.Level``."""
+    """What two strategies learn at equal protection, see ``equal_stability.Level``."""
 
     share: float
     own: Number
@@ -58,7 +58,7 @@ class Study:
 
     Args:
         records: The suite's runs.
-        catalog: The same, as cells.
+        catalog: The same runs as cells.
     """
 
     def __init__(self, records: Sequence[Record], catalog: Catalog) -> None:
@@ -77,7 +77,7 @@ class Study:
 
     @property
     def seeds(self) -> int:
-        """With how many seeds every variant was run in every scenario, at least."""
+        """The smallest number of seeds with which a variant was run in a scenario."""
         return min(len({record.seed for record in cell.runs}) for cell in self._catalog.cells)
 
     @property
@@ -87,22 +87,25 @@ class Study:
 
     @property
     def seconds(self) -> float:
-        """Seconds in which runs of the suite were going on, see ``clock.elapsed``."""
+        """Seconds in which runs of the suite were under way, see ``clock.elapsed``."""
         return elapsed(self._records)
 
     @property
     def time(self) -> str:
-        """The same in words: ``6 min 12 s``."""
+        """The same as text: ``6 min 12 s``."""
         return duration(self.seconds)
 
     @property
     def workers(self) -> int:
-        """How many runs were going on at once, at most."""
+        """The largest number of runs that were under way at once."""
         return most_at_once(self._records)
 
     @property
     def versions(self) -> dict[str, str]:
-        """Of Python, torch, Avalanche, this project, and the machine; several with commas."""
+        """Versions of Python, torch, Avalanche and Palimpsest, and the machine.
+
+        Where runs have different ones, all are given, with commas.
+        """
         names = dict.fromkeys(name for record in self._records for name in record.versions)
         return {
             name: ", ".join(sorted({record.versions.get(name, "?") for record in self._records}))
@@ -126,8 +129,8 @@ class Study:
     def strength(self, scenario: str, variant: str) -> str:
         """Return the strength of a variant as it is written.
 
-        Of ``wpl@chosen`` the one that was chosen, with both halves of the seeds:
-        ``1e3 (3 of 5 seeds), 1e4 (2)`` where they differ.
+        For ``wpl@chosen`` the strengths of both halves of the seeds:
+        ``1e3 (3 of 5 seeds), 1e4 (2)`` if they differ.
         """
         return strengths_text(self._catalog.cell(scenario, variant).variant) or "none"
 
@@ -137,7 +140,7 @@ class Study:
         Args:
             scenario: Its name.
             variant: As it is written.
-            quantity: One of ``quantities.QUANTITIES``.
+            quantity: One of ``quantities.QUANTITIES``, or a metric.
         """
         asked = quantity_named(quantity)
         cell = self._catalog.cell(scenario, variant)
@@ -147,15 +150,15 @@ class Study:
         return Number(interval(asked, cell, plain), asked, reason=reason)
 
     def difference(self, scenario: str, variant: str, other: str, quantity: str) -> Number:
-        """Return how much more one variant has of a quantity than another, seed by seed.
+        """Return a quantity of one variant minus that of another, paired by seed.
 
-        With the interval and the p-value of ``pairs.compare_pairs``, the latter in ``p``.
+        With the interval and the p-value (in ``p``) of ``pairs.compare_pairs``.
         """
         asked = quantity_named(quantity)
         if asked.name in RATIOS:
             raise UserError(
-                f"{asked.name!r} is a ratio of means and has no difference seed by seed; ask for "
-                f"the difference of {RATIOS[asked.name]!r}"
+                f"{asked.name!r} is a ratio of means and has no difference paired by seed; ask "
+                f"for the difference of {RATIOS[asked.name]!r}"
             )
         plain = self._plain(scenario, asked)
         ours, theirs = (
@@ -171,7 +174,7 @@ class Study:
         return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
 
     def lowest(self, scenario: str, variant: str, model: int, first: int) -> Number:
-        """Return a model's lowest accuracy after any of so many first steps, seed by seed."""
+        """Return a model's lowest accuracy over the first steps, the mean of each seed's lowest."""
         values = shape.lowest(self._catalog.cell(scenario, variant), model, first)
         return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
 
@@ -183,15 +186,15 @@ class Study:
         Args:
             scenario: Its name.
             variant: As it is written.
-            steps: Where they are compared.
-            curves: Accuracies in per cent by model, one for each step.
+            steps: The steps at which they are compared.
+            curves: Accuracies in per cent by model, one per step.
         """
         return shape.distance(self._catalog.cell(scenario, variant), steps, curves)
 
     def distance_from(
         self, scenario: str, variant: str, reference: Given, as_: str | None = None
     ) -> float:
-        """Return how far mean curves are from those read off elsewhere, in points.
+        """Return how far mean curves are from those read off a published figure, in points.
 
         As ``distance``, over all points of A and B after step 0.
 
@@ -199,8 +202,8 @@ class Study:
             scenario: Its name.
             variant: As it is written.
             reference: The scenario's entries as ``curves`` takes them. Those of other variants
-                do not count.
-            as_: The variant whose entries count, where it is another one than ``variant``.
+                are ignored.
+            as_: The variant whose entries are used, if it is not ``variant``.
         """
         wanted = variant if as_ is None else as_
         given = digitized_curves(scenario, reference)
@@ -220,13 +223,13 @@ class Study:
     def equal_stability(
         self, scenario: str, strategy: str, other: str, shares: Sequence[float]
     ) -> list[StabilityLevel]:
-        """Compare what two strategies of two models learn where they protect as much.
+        """Compare what two strategies learn at equal protection, in a scenario of two models.
 
         Args:
             scenario: Its name.
-            strategy: A strategy with strengths, without one.
-            other: Another.
-            shares: Levels: the shares of fine-tuning's loss that are removed.
+            strategy: A strategy with strengths, written without one.
+            other: Another one.
+            shares: The levels: shares of fine-tuning's loss that are removed.
         """
         members = self._catalog.scenario(scenario)
         ends = {cell.variant.kind: cell for cell in members if cell.variant.strength is None}
@@ -237,8 +240,8 @@ class Study:
         )
         if not first:
             raise UserError(
-                f"a comparison at equal stability starts at fine-tuning, which {scenario!r} has "
-                "no runs of; add finetune to the suite"
+                f"a comparison at equal stability needs fine-tuning, but {scenario!r} has no runs "
+                "of it; add finetune to the suite"
             )
         return [
             StabilityLevel(
@@ -266,12 +269,12 @@ class Study:
         quantities: Sequence[str] = ("first_before", "first_after", "second", "removed"),
         labels: Labels | None = None,
     ) -> str:
-        """Return a table with a row for each scenario and variant.
+        """Return a table with a row per scenario and variant.
 
         Args:
             scenarios: Their names; all where ``None``.
-            variants: As they are written; all that each scenario has where ``None``.
-            quantities: Its columns: of ``quantities.QUANTITIES``, or ``strength``.
+            variants: As they are written; all variants of each scenario where ``None``.
+            quantities: Its columns: of ``quantities.QUANTITIES``, metrics, or ``strength``.
             labels: Other names for scenarios, variants, strategies and quantities.
         """
         rows = [
@@ -283,7 +286,7 @@ class Study:
         return markdown(results_table(rows, columns, self._finetune, labels or {}))
 
     def _finetune(self, scenario: str) -> Cell | None:
-        """Fine-tuning's runs, with which others are compared."""
+        """Fine-tuning's runs, if there are any."""
         members = self._catalog.scenario(scenario)
         return next((cell for cell in members if cell.variant.kind == FINETUNE), None)
 
@@ -291,7 +294,7 @@ class Study:
         found = self._finetune(scenario)
         if found is None and (quantity.paired or quantity is REMOVED):
             raise UserError(
-                f"{quantity.name!r} compares with fine-tuning, which {scenario!r} has no runs of; "
+                f"{quantity.name!r} compares with fine-tuning, but {scenario!r} has no runs of it; "
                 "add finetune to the suite"
             )
         return found

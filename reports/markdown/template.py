@@ -1,8 +1,8 @@
 """The template of a page: Markdown with Jinja2, and variables in front of it.
 
 A template may begin with a block of YAML between two lines ``---``; its keys are variables of
-the page, for numbers that come from elsewhere, such as those read off a paper's figures. The
-rest is Markdown, in which ``suite(NAME)`` gives the runs of a suite (see ``study.Study`` and, for
+the page, for numbers from elsewhere, such as those read off a paper's figures. The rest is
+Markdown, in which ``suite(NAME)`` gives the runs of a suite (see ``study.Study`` and, for
 figures, ``illustrated.IllustratedStudy``):
 
     ---
@@ -11,9 +11,10 @@ figures, ``illustrated.IllustratedStudy``):
     {% set s = suite("shared_layers") %}
     A is at {{ s.value("k3", "finetune", "first_after") }} % after B; the paper has {{ paper.k3 }}.
 
-Other functions: ``rows(PATH)`` gives a CSV file beside the template (``csv_rows.read_rows``),
-``folded(SUMMARY, TEXT)`` text that a reader opens (``markdown.folded``), and ``intervals()`` how
-many 95 % intervals the page prints (``intervals.Intervals``).
+Other functions: ``rows(PATH)`` gives the rows of a CSV file beside the template
+(``csv_rows.read_rows``), ``folded(SUMMARY, TEXT)`` text that the reader can unfold
+(``markdown.folded``), and ``intervals()`` the number of 95 % intervals that the page prints
+(``intervals.Intervals``).
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ PAGE = Kind(
     "page",
     re.compile(rb"(?s)(.*\n)?" + re.escape(_MARK).replace(r"\{\}", "[^\n]*").encode()),
 )
-"""The page; something may stand above the mark that it begins with."""
+"""The page; other text may precede the mark."""
 
 FIGURE = Kind("page", START)
 
@@ -58,15 +59,15 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
 
     Args:
         template: The file.
-        records: All runs that it can ask for, as ``merge.merge`` returns them.
-        folder: Where the figures will lie, relative to the page.
+        records: All runs that it can use, as ``merge.merge`` returns them.
+        folder: The folder of the figures, relative to the page.
 
     Returns:
         The page and its figures.
 
     Raises:
-        UserError: The template cannot be read, or asks for what is not there; the message has its
-            line.
+        UserError: The template cannot be read, or asks for something that does not exist; the
+            message gives the line.
     """
     try:
         text = template.read_text("utf-8")
@@ -96,7 +97,7 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
         raise UserError(f"{template}, line {error.lineno}: {error.message}") from error
     except Exception as error:
         line, innermost = _line(error)
-        # An error of any other kind inside our own functions is ours, and keeps its traceback.
+        # Any other error inside our own functions is a bug and keeps its traceback.
         if line is None or not (innermost or isinstance(error, UserError | TemplateError)):
             raise
         raise UserError(f"{template}, line {line}: {error}") from error
@@ -105,7 +106,7 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
 
 
 class _Studies:
-    """The suites of the stores, each prepared when it is first asked for."""
+    """The suites of the stores, each prepared on first use."""
 
     def __init__(self, records: Sequence[Record], album: Album) -> None:
         self._records: dict[str, list[Record]] = {}
@@ -127,17 +128,17 @@ class _Studies:
 
 
 def _front_matter(text: str, template: Path) -> tuple[Mapping[str, Any], str]:
-    """The variables, and the rest with its lines where they were, so that messages find them."""
+    """The variables, and the rest with its line numbers unchanged, for messages."""
     found = _FRONT.match(text)
     if not found:
         return {}, text
     try:
         variables = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError) as error:  # the latter: a date in month 13
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date in month 13
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 2}" if mark else ""
         problem = getattr(error, "problem", None) or error
-        raise UserError(f"{template}{line}: the front matter is no YAML: {problem}") from error
+        raise UserError(f"{template}{line}: the front matter is not YAML: {problem}") from error
     if variables is None:
         variables = {}
     if not isinstance(variables, dict) or not all(isinstance(key, str) for key in variables):
@@ -146,7 +147,7 @@ def _front_matter(text: str, template: Path) -> tuple[Mapping[str, Any], str]:
 
 
 def _unknown(names: Mapping[str, Any]) -> type[StrictUndefined]:
-    """What Jinja makes of a name that is not there: an error with the nearest one."""
+    """Jinja's type for unknown names: its error message suggests the nearest name."""
 
     class Unknown(StrictUndefined):
         @property

@@ -1,1 +1,1 @@
-"""Which runs there are, where they come from and which of them belong together."""
+"""The runs of a report: where they come from and which of them belong together."""

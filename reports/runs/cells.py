@@ -1,9 +1,8 @@
 """Which runs belong together: the same scenario and the same variant, over seeds.
 
 A variant is a strategy at one strength, or at one value of another dial. Names come from the
-suites. Should one name stand for different settings (two suites in one store, a suite that was
-edited), the name is completed with the settings that differ, so that different experiments are
-never averaged.
+suites. If one name stands for different settings (two suites in one store, or an edited suite),
+the settings that differ are added to it, so that different experiments are never averaged.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from reports.wording.numbers import strength_text
 
 FINETUNE, FREEZE, INDEPENDENT, JOINT = "finetune", "freeze", "independent", "joint"
 REFERENCES = (FINETUNE, FREEZE, INDEPENDENT, JOINT)
-"""Kinds of strategies that mark the ends of what is possible, as ``spec`` names them."""
+"""Kinds of strategies that serve as references, as ``spec`` names them."""
 
 _PLACE = {FINETUNE: 0, FREEZE: 2, INDEPENDENT: 3, JOINT: 4}
 
@@ -32,10 +31,10 @@ class Variant:
     """A strategy at one strength.
 
     Attributes:
-        strategy: Its name in the suite, completed where the name is ambiguous.
+        strategy: Its name in the suite, with settings added where it is ambiguous.
         kind: What it is (``wpl``), whatever the suite calls it.
         strength: The value of its dial, ``None`` where it has none.
-        dial: What its dial is called.
+        dial: The name of its dial.
     """
 
     strategy: str
@@ -65,11 +64,11 @@ class Cell:
     """The runs of one variant in one scenario.
 
     Attributes:
-        scenario: The scenario's name, completed where it is ambiguous.
+        scenario: The scenario's name, with settings added where it is ambiguous.
         variant: The strategy and its strength.
         done: Finished runs, one per seed, in the order of their seeds.
         failed: Runs that failed.
-        repeated: Finished runs left out, because a newer one has the same seed.
+        repeated: Finished runs that are left out because a newer one has the same seed.
     """
 
     scenario: str
@@ -84,7 +83,7 @@ class Cell:
         yield from (*self.done, *self.failed, *self.repeated)
 
     def interval(self, metric: str) -> Estimate:
-        """Return a metric's mean over the seeds and its interval, fractions."""
+        """Return a metric's mean over the seeds with its interval, as fractions."""
         if metric == REDUCTION:
             return self.removed.share
         values = {record.seed: record.metrics.get(metric) for record in self.done}
@@ -131,12 +130,12 @@ def _cell(scenario: str, variant: Variant, runs: Sequence[Record]) -> Cell:
 
 
 def _scenario_settings(record: Record) -> dict[str, Any]:
-    """Everything a run shares with those it is compared with, such as the device."""
+    """Everything that runs must share to be compared, such as the device."""
     return {**record.spec.scenario.data, **record.spec.circumstances}
 
 
 def _strategy_settings(record: Record) -> dict[str, Any]:
-    """Old and new results of one strategy stand side by side in one scenario."""
+    """With the results version: old and new results of a strategy are shown side by side."""
     return {**record.spec.strategy.data, "results_version": record.spec.results_version}
 
 

@@ -1,4 +1,4 @@
-"""How long a suite took, told from when its runs began and how long each lasted."""
+"""How long a suite took, from when its runs began and how long each took."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from datetime import datetime
 from benchmark.store import Record
 
 RESOLUTION = 1.0
-"""Seconds: stores keep the second in which a run began, so that it may have begun later."""
+"""Seconds: stores keep start times in whole seconds, so a run may have begun up to this later."""
 
-_PAUSE = 2.0  # seconds without a run, at most, that belong to the work: rounding, a worker's start
+_PAUSE = 2.0  # seconds without a run that count at most: rounding, the start of a worker
 
 
 def elapsed(records: Sequence[Record]) -> float:
-    """Return the seconds in which at least one run was going on.
+    """Return the seconds during which at least one run was under way.
 
-    The length of the union of the intervals from ``started`` to ``started + seconds``. Times in
-    which nothing ran do not count, so that a suite may be interrupted and gone on with.
+    The length of the union of the intervals from ``started`` to ``started + seconds``. Time in
+    which nothing ran does not count, so a suite may be interrupted and resumed.
     """
     total, end = 0.0, float("-inf")
     for start, stop in sorted(_spans(records)):
@@ -30,13 +30,13 @@ def elapsed(records: Sequence[Record]) -> float:
 
 
 def most_at_once(records: Sequence[Record]) -> int:
-    """Return how many runs were going on at the same time, at most.
+    """Return the largest number of runs that were under way at the same time.
 
-    Runs that follow each other within the resolution of ``started`` do not count as two.
+    Runs that follow each other within the resolution of ``started`` do not count as overlapping.
     """
     known = [(start + RESOLUTION, stop) for start, stop in _spans(records)]
     sure = [(start, stop) for start, stop in known if start < stop]
-    # At one time, ends come before starts.
+    # At equal times, ends come before starts.
     events = sorted([(start, 1) for start, _ in sure] + [(stop, -1) for _, stop in sure])
     most = now = 0
     for _, change in events:

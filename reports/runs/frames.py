@@ -1,4 +1,4 @@
-"""From runs to tidy pandas frames. Accuracies, and metrics of them, are fractions throughout."""
+"""From runs to tidy pandas frames. Accuracies and metrics of them are fractions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from benchmark.metrics import METRICS
 from benchmark.store import Record
 from reports.runs.cells import Cell
-from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
 
 _Numbers = NDArray[Any]
@@ -20,42 +19,13 @@ _Numbers = NDArray[Any]
 CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "position", "accuracy")
 
 
-def runs_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per run, with one column per metric (NaN where it is not defined).
-
-    Columns: key, scenario, variant (its label), strategy, kind, strength, seed, status,
-    counted (finished and not replaced by a newer run with the same seed), seconds, metrics, and
-    the forgetting of fine-tuning with the same seed, which forgetting reduction divides by.
-    """
-    values = (*METRICS, FINETUNE_FORGETTING)
-    rows = [
-        {
-            "key": record.key,
-            "scenario": cell.scenario,
-            "variant": cell.variant.label,
-            "strategy": cell.variant.strategy,
-            "kind": cell.variant.kind,
-            "strength": cell.variant.strength,
-            "seed": record.seed,
-            "status": record.status,
-            "counted": any(record is counted for counted in cell.done),
-            "seconds": record.seconds,
-            **{metric: record.metrics.get(metric) for metric in values},
-        }
-        for cell in cells
-        for record in cell.runs
-    ]
-    frame = pd.DataFrame(rows)
-    return frame.astype(dict.fromkeys(("strength", *values), float)) if rows else frame
-
-
 def summary_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row a scenario, variant and metric.
+    """Return one row per scenario, variant and metric.
 
     Columns: scenario, variant, metric, n (seeds with a value), mean, low, high (95 %
     interval, NaN below ``FEWEST_SEEDS``), median, minimum and maximum over seeds, far_off
     (how many seeds are far from all others, see ``reports/statistics/collapse.py``) and reason (why
-    forgetting reduction has no value, where it has none).
+    forgetting reduction has no value).
     """
     rows = []
     for cell in cells:
@@ -63,7 +33,9 @@ def summary_frame(cells: Sequence[Cell]) -> pd.DataFrame:
             found = cell.interval(metric)
             far = found.strays.count if found.strays else 0
             reason = cell.removed.reason if metric == REDUCTION else None
-            values = [found.value, found.low, found.high, *_over_seeds(found)]
+            ends = found.low, found.high
+            seeds = found.median, found.minimum, found.maximum
+            values = (found.value, *ends, *seeds)
             rows.append((cell.scenario, cell.variant.label, metric, found.n, *values, far, reason))
     numbers = ["mean", "low", "high", "median", "minimum", "maximum"]
     columns = ["scenario", "variant", "metric", "n", *numbers, "far_off", "reason"]
@@ -71,7 +43,7 @@ def summary_frame(cells: Sequence[Cell]) -> pd.DataFrame:
 
 
 def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row a measured accuracy.
+    """Return one row per measured accuracy.
 
     Columns: scenario, variant (its label), seed, trained (the model in training), model (the
     one that was measured), step (of that training, 0 before its first), position (steps
@@ -91,7 +63,7 @@ def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
         for name, values in zip(CURVE_COLUMNS, zip(*parts, strict=True), strict=False)
     }
     frame = pd.DataFrame(columns, columns=list(CURVE_COLUMNS))
-    # There may be hundreds of thousands of rows: numbers sort and compare faster than names.
+    # There may be hundreds of thousands of rows; categories sort and compare faster than text.
     return frame.astype({"scenario": "category", "variant": "category"})
 
 
@@ -102,7 +74,7 @@ def mean_matrix(cell: Cell) -> NDArray[np.float64]:
 
 
 def matrices_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row an entry of a mean accuracy matrix.
+    """Return one row per entry of the mean accuracy matrices.
 
     Columns: scenario, variant (its label), trained (the last model trained), model (the one
     that was measured) and accuracy.
@@ -115,12 +87,8 @@ def matrices_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["scenario", "variant", "trained", "model", "accuracy"])
 
 
-def _over_seeds(found: Estimate) -> tuple[float | None, float | None, float | None]:
-    return found.median, found.minimum, found.maximum
-
-
 def _lines(record: Record) -> Iterator[tuple[int, int, _Numbers, _Numbers, _Numbers]]:
-    """Trained model, measured model, and along the line steps, positions and accuracies."""
+    """For each line the trained model, the measured model, steps, positions and accuracies."""
     lengths = {curve["model"]: max(curve["steps"], default=0) for curve in record.curves}
     first = lengths.get(0, 0) if len(record.accuracy_matrix) > 1 else 0
     for curve in record.curves:

@@ -1,4 +1,4 @@
-"""The cells of two stores, matched by what decides their results."""
+"""The cells of two stores, matched by the settings that decide their results."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ NamedPair = tuple[Name, StoredCell | None, StoredCell | None]
 
 
 def matched_cells(a: Sequence[Record], b: Sequence[Record]) -> list[NamedPair]:
-    """Match the cells of two stores, named and in the order of the report.
+    """Match the cells of two stores, with the names and the order of the report.
 
     Args:
         a: The runs of one store.
@@ -79,7 +79,7 @@ def _stored(records: Sequence[Record]) -> dict[str, StoredCell]:
 
 
 def _settings(record: Record) -> dict[str, Any]:
-    """What decides a cell's results but for the code, flat."""
+    """What decides a cell's results except the code, as a flat mapping."""
     spec, strategy = record.spec, record.spec.strategy
     own = {"name": strategy.name, "strategy": strategy.kind, "plugin": strategy.plugin}
     return {
@@ -92,10 +92,10 @@ def _settings(record: Record) -> dict[str, Any]:
 
 
 def _matched(a: dict[str, StoredCell], b: dict[str, StoredCell]) -> list[CellPair]:
-    """Pair the cells of equal settings, and keep those that are left.
+    """Pair cells with equal settings; cells without a partner are kept, too.
 
-    A newer version may know a setting that an older one did not: the only cells of a name that
-    are left on either side are a pair, too, where they agree on all settings that both know.
+    A newer version may have a setting that an older one lacks: if each side has one unpaired cell
+    of a name, these two are a pair, too, where they agree on all settings that both have.
     """
     pairs: list[CellPair] = [(a[key], b[key]) for key in a if key in b]
     left: dict[Any, tuple[list[StoredCell], list[StoredCell]]] = {}
@@ -115,11 +115,11 @@ def _agree(a: dict[str, Any], b: dict[str, Any]) -> bool:
 
 
 def _named(pairs: Sequence[CellPair]) -> list[NamedPair]:
-    """Name the pairs as the report names cells, in its order: ambiguous names with settings."""
+    """Name and order the pairs as the report does its cells: settings added to ambiguous names."""
     shown: dict[int, tuple[Record, CellPair]] = {}
     for pair in pairs:
         first = next(cell.first for cell in pair if cell)
-        # Without the seed, the code's version, and what only looks on.
+        # Without the seed, the version of the code and the probes, which change no result.
         spec = first.spec.without("seed", "results_version", "probes")
         record = replace(first, spec=spec)
         shown[id(record)] = record, pair

@@ -1,9 +1,9 @@
-"""Several stores become the runs of one report, and nothing different is averaged.
+"""Several stores become the runs of one report; different experiments are never averaged.
 
 A run that is in several stores counts once. Where stores disagree about a run (the same
-settings gave other numbers, before and after a change of the code, say), all runs of its
-strategy in its scenario carry the name of their store, so that they stand side by side. What
-has one name but different settings is told apart by ``reports/runs/cells.py``.
+settings gave other numbers, say before and after a change of the code), all runs of its
+strategy in its scenario carry the name of their store, so that they are shown side by side.
+``reports/runs/cells.py`` separates runs with one name but different settings.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from benchmark.archive import read_runs
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS, Matrix, reference_kinds
 from benchmark.store import Record
+from reports.wording.words import joined
 
 _MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves", "moments")
 
 _References = Mapping[str, Mapping[str, Mapping[str, Matrix]]]
-"""Accuracy matrices of reference runs: what they can be paired with -> kind -> store."""
+"""Accuracy matrices of reference runs: pairing -> kind -> store."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +29,10 @@ class Merged:
     """The runs of several stores.
 
     Attributes:
-        records: In the order of ``Store.records``, with the references of their metrics as far
-            as any of the stores has them.
-        origin: Where they come from and how they were merged; goes on from "Runs from".
-        disputed: Scenarios and strategies of which stores hold different results of one run.
+        records: In the order of ``Store.records``, with the reference runs of their metrics from
+            any of the stores.
+        origin: Where they come from and how they were merged; follows "Runs from".
+        disputed: Scenarios and strategies with a run whose results differ between stores.
     """
 
     records: list[Record]
@@ -40,19 +41,19 @@ class Merged:
 
 
 def read_stores(paths: Sequence[Path]) -> dict[str, list[Record]]:
-    """Return the runs of each store by a short name that tells the stores apart.
+    """Return the runs of each store by a short name that is unique among them.
 
     Args:
-        paths: Results databases, or archives of some.
+        paths: Results databases or archives.
 
     Raises:
-        UserError: One is missing, no store, or named twice.
+        UserError: A file is missing, is not a store, or is named twice.
     """
     return {name: read_runs(path) for name, path in zip(store_names(paths), paths, strict=True)}
 
 
 def store_names(paths: Sequence[Path]) -> list[str]:
-    """Return each path's file name, with as many folders as make it unique: ``new/runs.db``.
+    """Return each path's file name, with enough folders to make it unique: ``new/runs.db``.
 
     Args:
         paths: Different files.
@@ -76,8 +77,8 @@ def store_names(paths: Sequence[Path]) -> list[str]:
 def merge(stores: Mapping[str, Sequence[Record]]) -> Merged:
     """Make one list of the runs of several stores.
 
-    * A run (same key) that is in several stores counts once; a finished one before a failed
-      one, then the newest.
+    * A run (same key) that is in several stores counts once: a finished run is preferred to a
+      failed one, then the newest.
     * Where two stores hold different results of one run, the strategy is renamed in its
       scenario to ``wpl [before.db]`` and ``wpl [after.db]``, each with all of its store's runs.
     * A metric that needs a reference run takes it from the run's own store, or else from the
@@ -101,10 +102,10 @@ def merge(stores: Mapping[str, Sequence[Record]]) -> Merged:
 
 
 def same_results(a: Record, b: Record) -> bool:
-    """Whether two finished runs measured the same, to the last bit.
+    """Whether two finished runs measured the same, bit for bit.
 
-    So must their metrics that compare them with a reference run be the same, unless only one of
-    them has that run.
+    Metrics that compare them with a reference run must be equal, too, unless only one of them
+    has that run.
     """
     if any(getattr(a, name) != getattr(b, name) for name in _MEASURED):
         return False
@@ -142,7 +143,7 @@ def _references(stores: Mapping[str, Sequence[Record]]) -> _References:
 
 
 def _completed(record: Record, store: str, references: _References) -> Record:
-    """Give a run the references that its own store lacks, where the others agree about them."""
+    """Give a run the references that its own store lacks, where the other stores agree."""
     usable: dict[str, Matrix] = {}
     for kind, by_store in references.get(record.spec.pairing, {}).items():
         candidates = list(by_store.values())
@@ -163,7 +164,7 @@ def _order(record: Record) -> tuple[str, str, float, int, str]:
 def _origin(names: Sequence[str], disputed: set[tuple[str, str]]) -> str:
     if len(names) == 1:
         return names[0]
-    text = f"{', '.join(names[:-1])} and {names[-1]}; a run that is in several of them counts once"
+    text = f"{joined(names)}; a run that is in several of them counts once"
     if not disputed:
         return text
     strategies = ", ".join(sorted({strategy for _, strategy in disputed}))

@@ -1,4 +1,4 @@
-"""What the probes saw inside the runs, as tidy frames (see ``benchmark/probes``)."""
+"""What the probes recorded inside the runs, as tidy frames (see ``benchmark/probes``)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import pandas as pd
 from reports.runs.cells import Cell
 
 WHOLE = "all shared blocks"
-"""Stands for the blocks together."""
-
+"""The name of all shared blocks taken together."""
 
 RUN = ("scenario", "variant", "seed")
 
 
 def distance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per run, new model and shared block, and one for all its shared blocks.
+    """Return one row per run, new model and shared block, and one for all shared blocks together.
 
     Columns: scenario, variant (its label), seed, model, block, moved, relative, from_anchor and
     weighted, as ``benchmark/probes/distance.py`` defines them; NaN where there is no anchor.
@@ -41,8 +40,8 @@ def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row per run, later model (``trained``), earlier model and shared block.
 
     Columns: scenario, variant (its label), seed, trained, model, block and cka: linear CKA of the
-    block's output on the earlier model's test inputs, between when that model had just been
-    trained and the end of the later one's training.
+    block's output on the earlier model's test inputs, just after that model's training against
+    the end of the later model's training.
     """
     return _frame(cells, "similarity", ("trained", "model", "block"), ("cka",))
 
@@ -73,7 +72,7 @@ def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:
 def _frame(
     cells: Sequence[Cell], probe: str, keys: Sequence[str], values: Sequence[str]
 ) -> pd.DataFrame:
-    """Collect a probe's rows of all finished runs; they know what they are about themselves."""
+    """Collect a probe's rows from all finished runs; a row holds its own keys."""
     rows: list[dict[str, Any]] = [
         {"scenario": cell.scenario, "variant": cell.variant.label, "seed": record.seed, **row}
         for cell in cells

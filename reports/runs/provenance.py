@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark import __version__
 from benchmark.failure import Failure
+from benchmark.provenance import palimpsest_version
 from benchmark.store import Record
 from reports.runs.cells import Cell
-from reports.wording.words import duration, several
+from reports.wording.words import duration, ranges, several
 
-_NAMED = 10  # runs that failed with the same message; the table of runs has them all
+_NAMED = 10  # how many runs with the same message are named; the table of runs has all
 
 WPL_PAPER = """\
 @inproceedings{benyahia2019overcoming,
@@ -35,10 +35,10 @@ class FailedRuns:
     """A message and the runs that ended with it.
 
     Attributes:
-        kind: What kind of failure it is.
-        message: What the runs said.
+        kind: The kind of failure.
+        message: Their error message.
         n: How many runs.
-        runs: Which, in words; the first of them where they are many.
+        runs: Which runs, as text; only the first where there are many.
         traceback: That of the first run that has one; empty where none has.
     """
 
@@ -50,7 +50,7 @@ class FailedRuns:
 
 
 def scenario_facts(record: Record) -> list[tuple[str, str]]:
-    """Return the settings of a run's scenario, in brief."""
+    """Return the settings of a run's scenario in short form."""
     settings = {**record.spec.scenario.settings, "device": record.spec.device}
     return [
         (key.replace("_", " "), _in_words(value))
@@ -71,7 +71,7 @@ def exact_settings(cells: Sequence[Cell]) -> list[tuple[str, str]]:
 
 
 def origin(records: Sequence[Record], sources: Sequence[str]) -> list[tuple[str, str]]:
-    """Return which runs these are, what they took, and what made them.
+    """Return which runs these are, their time and memory, and the versions that made them.
 
     Args:
         records: All runs of the report.
@@ -83,21 +83,13 @@ def origin(records: Sequence[Record], sources: Sequence[str]) -> list[tuple[str,
         ("seeds", seeds(records)),
         *_times(records),
         *_versions(records),
-        ("report by", f"Palimpsest {__version__}"),
+        ("report by", f"Palimpsest {palimpsest_version()}"),
     ]
 
 
 def seeds(records: Sequence[Record]) -> str:
-    """Name the seeds, those that follow each other as a range: ``0 to 4, 7``."""
-    runs: list[list[int]] = []
-    for seed in sorted({record.seed for record in records}):
-        if runs and seed == runs[-1][-1] + 1:
-            runs[-1].append(seed)
-        else:
-            runs.append([seed])
-    return ", ".join(
-        f"{run[0]} to {run[-1]}" if len(run) > 2 else ", ".join(map(str, run)) for run in runs
-    )
+    """Name the seeds, consecutive ones as a range: ``0 to 4, 7``."""
+    return ", ".join(ranges(record.seed for record in records))
 
 
 def failures(cells: Sequence[Cell]) -> list[FailedRuns]:
@@ -129,7 +121,7 @@ def citation() -> str:
   title  = {{Palimpsest: A Benchmark of Methods against Forgetting in Networks whose Models
             Share Parameters}},
   author = {{{{The Palimpsest developers}}}},
-  note   = {{Version {__version__}}}
+  note   = {{Version {palimpsest_version()}}}
 }}"""
 
 
@@ -151,7 +143,7 @@ def _versions(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
 
 
 def _in_words(value: Any) -> str:
-    """A setting on one line: ``rmsprop, learning rate 0.01``, without what is switched off."""
+    """A setting on one line: ``rmsprop, learning rate 0.01``; what is switched off is left out."""
     if not isinstance(value, dict):
         return value if isinstance(value, str) else json.dumps(value)
     parts = [

@@ -1,4 +1,4 @@
-"""The suite file that makes the runs of a report again, whatever file or options made them."""
+"""The suite files that reproduce the runs of a report, whatever file or options made them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from benchmark.store import Record
 
 
 def suite_files(records: Sequence[Record]) -> dict[str, str]:
-    """Write one suite file for each suite, all settings with their values, defaults included.
+    """Write one suite file per suite, with all settings, defaults included.
 
-    ``palimpsest run`` gives its runs the keys of the records. A suite in which one name stands
-    for different settings (it was edited in between) has none: its settings stand by themselves.
+    ``palimpsest run`` gives its runs the keys of the records. There is no file for a suite in
+    which one name stands for different settings (it was edited in between).
 
     Args:
         records: Runs of one or several suites.

@@ -1,22 +1,22 @@
 """Numbers over seeds: intervals, tests and ranks; plain numbers in, estimates out.
 
-Which interval and which test there are, in every table, figure and sentence, in ``compare`` and on
-pages, is said here and nowhere else:
+The intervals and tests of every table, figure, sentence and page, and of ``compare``; this is the
+one list of them:
 
-* **One interval**, 95 %: Student's, from the spread of whole seeds, cut off at the ends of what the
-  number can be (``interval.py``). A mean has its standard error from the textbook; an interquartile
-  mean, a median and a hypervolume have theirs from a bootstrap over seeds (``bootstrap.py``). A
-  share of fine-tuning's forgetting, a ratio of means, has Fieller's (``ratio.py``). Below
-  ``interval.FEWEST_SEEDS`` seeds the seeds themselves stand in its place.
+* **One interval**, 95 %: Student's, from the spread of whole seeds, clipped to the range of the
+  number (``interval.py``). The standard error of a mean is the textbook's; that of an interquartile
+  mean, a median or a hypervolume is found by a bootstrap over seeds (``bootstrap.py``). A share of
+  fine-tuning's forgetting, which is a ratio of means, has Fieller's interval (``ratio.py``). With
+  fewer than ``interval.FEWEST_SEEDS`` seeds, the values of the seeds are shown instead.
 * **One paired test**: the sign-flip test of whole seeds (``permutation.sign_flip``), for pairs of
-  runs with the same seed (``pairs.py``), corrected by Holm's method where several stand together
-  (``holm.py``). Stores without seeds in common have the permutation test of two groups
+  runs with the same seed (``pairs.py``), with Holm's correction where there are several
+  (``holm.py``). Stores without seeds in common are compared by the permutation test of two groups
   (``permutation.two_groups``, ``two_samples.py``).
 * **One rule for seeds that are far from all others** (``collapse.py``), for collapsed runs and
   unstable training.
 
-Measured in 20,000 simulations each (Fieller's: 4,000), per cent: how often the interval covers the
-truth, and how often the test at 5 % finds a difference where there is none (three scenarios,
+Measured by simulation (20,000 each; Fieller's 4,000), per cent: how often the interval covers the
+true value, and how often the test at 5 % finds a difference where there is none (three scenarios,
 correlation 0.5):
 
 =========================  =====  =====  =====  =====
@@ -33,5 +33,5 @@ test, t(3)                 0.0    0.0    4.9    5.0
 =========================  =====  =====  =====  =====
 
 With three seeds no interval is shown, and with fewer than six the test cannot reach 5 %. The
-modules have the whole tables; ``tests/reports/statistics/simulations.py`` makes them again.
+modules have the full tables; ``tests/reports/statistics/simulations.py`` reproduces them.
 """

@@ -1,4 +1,4 @@
-"""Numbers whose error a bootstrap finds: it draws whole seeds, with fixed random numbers."""
+"""Standard errors from a bootstrap that draws whole seeds, with fixed random numbers."""
 
 from __future__ import annotations
 
@@ -20,21 +20,20 @@ Array = NDArray[np.float64]
 
 RESAMPLES = 1_000
 
-
 _SEED = 1979
 
 
 def iqm_and_median(strata: Strata, limits: Limits | None = None) -> tuple[Estimate, Estimate]:
     """Return the interquartile mean and the median over all runs x scenarios, with intervals.
 
-    The interquartile mean is that of what is left when a quarter of the runs (rounded down) is
-    cut off either end: Agarwal et al., Deep Reinforcement Learning at the Edge of the
+    The interquartile mean is the mean of what is left after a quarter of the runs (rounded down)
+    is cut off at each end: Agarwal et al., Deep Reinforcement Learning at the Edge of the
     Statistical Precipice, NeurIPS 2021. The median cuts off all but the middle one or two.
-    With so few runs that nothing is cut off, both are the mean and have its interval.
+    With too few runs to cut off any, both are the mean and have its interval.
 
     Args:
         strata: As for ``mean_estimate``.
-        limits: Likewise.
+        limits: As for ``mean_estimate``.
     """
     groups = known_values(strata)
     sizes = [len(group) for group in groups]
@@ -45,7 +44,7 @@ def iqm_and_median(strata: Strata, limits: Limits | None = None) -> tuple[Estima
     values = np.array([value for value, _ in runs])
     every = sorted({seed for _, seed in runs})
     drawn = _counts(len(every)).T[[every.index(seed) for _, seed in runs]]
-    last = np.cumsum(drawn, axis=0)  # place of the last copy of each value in its resample
+    last = np.cumsum(drawn, axis=0)  # position of the last copy of each value in its resample
     total = last[-1]
     found = []
     for cut, cuts in ((n // 4, total // 4), ((n - 1) // 2, (total - 1) // 2)):
@@ -63,8 +62,8 @@ def iqm_and_median(strata: Strata, limits: Limits | None = None) -> tuple[Estima
 def seed_weights(n: int) -> Array:
     """Return how often each of n seeds is in each resample, as weights, (RESAMPLES, n).
 
-    Rows sum to 1, so that ``seed_weights(n) @ values`` are resampled means. Whatever is
-    resampled with the same weights is resampled jointly: paired by seed.
+    Rows sum to 1, so ``seed_weights(n) @ values`` are resampled means. Quantities resampled with
+    the same weights are resampled jointly: paired by seed.
     """
     return _counts(n) / n
 

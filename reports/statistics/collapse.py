@@ -1,19 +1,19 @@
 """Seeds that are far from all others: the one rule for runs that collapsed.
 
-A few runs are *far below* the others where a gap parts them from the rest, which is more than
+A few runs are *far below* the others where a gap separates them from the rest, which is more than
 half of the runs, and the gap is wider than ``GAP`` and wider than the range of the rest; *far
-above* is the mirror image. So a spread that is merely wide is no collapse.
+above* is the mirror image. A spread that is merely wide is not a collapse.
 
-Where runs collapse now and then, the mean of a few seeds says little, and its interval
-promises too much: with one run in seven at 20 instead of 90 %, Student's 95 % interval covers the
-true mean in 39, 48, 55, 80 and 92 % of cases with 3, 4, 5, 10 and 20 seeds. So the report writes
-the median and the share of collapsed runs beside such a mean. It can do so only where it sees
-one: with ``n`` seeds a collapse of probability ``q`` goes unseen with probability ``(1 - q)^n``,
-for q = 0.15 that is 52, 44, 20 and 4 % with 4, 5, 10 and 20 seeds.
+Where runs collapse now and then, the mean of a few seeds says little, and its interval is too
+narrow: with one run in seven at 20 instead of 90 %, Student's 95 % interval covers the
+true mean in 39, 48, 55, 80 and 92 % of cases with 3, 4, 5, 10 and 20 seeds. So the report shows
+the median and the share of collapsed runs beside such a mean. It can do so only if a collapse was
+observed: with ``n`` seeds, collapses of probability ``q`` go unobserved with probability
+``(1 - q)^n``; for q = 0.15 that is 52, 44, 20 and 4 % with 4, 5, 10 and 20 seeds.
 
 How often the rule finds runs far off, per cent, in 20,000 simulations each. Above the line
-nothing is far off, so these are false alarms, both sides together; below it each run
-collapses with probability 0.15, and samples count in which some, but fewer than half did:
+no run is far off, so these are false alarms, both sides together. Below it each run collapses
+with probability 0.15; counted are samples in which some runs collapsed, but fewer than half:
 
 ========================================================  =====  =====  =====  =====
 law of the runs, points                                     n=4    n=5   n=10   n=20
@@ -38,7 +38,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 GAP = 0.2
-"""How wide the gap must be at least, a fraction: 20 points."""
+"""The minimum width of the gap, a fraction: 20 points."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def strays(values: Sequence[float]) -> Strays | None:
     """Return which runs are far from the others, ``None`` where none are.
 
     Args:
-        values: One per run, fractions, in any order; of fewer than three none can be told.
+        values: One per run, fractions, in any order; with fewer than three there are none.
     """
     upwards = sorted(values)
     downwards = [-value for value in reversed(upwards)]
@@ -76,7 +76,7 @@ def strays(values: Sequence[float]) -> Strays | None:
 
 
 def _parted(ordered: Sequence[float]) -> list[tuple[int, float]]:
-    """Count the lowest values that a gap parts from the majority above, and how wide it is."""
+    """Return how many of the lowest values a gap separates from the majority, and the gap."""
     found = []
     for count in range(1, (len(ordered) + 1) // 2):
         gap = ordered[count] - ordered[count - 1]

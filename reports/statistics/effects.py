@@ -1,4 +1,4 @@
-"""Sizes of paired differences, in units of their own."""
+"""Effect sizes of paired differences."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def effect_size(differences: Array) -> float | None:
     """Return Cohen's ``d_z = mean / s`` of differences, times Hedges' small-sample correction.
 
     ``J = G(f/2) / (sqrt(f/2) G((f - 1)/2))``, ``f = n - 1``, G the gamma function. Over several
-    scenarios ``s`` holds the differences between them, too. Sources: Cohen, Statistical Power
+    scenarios ``s`` includes the differences between them. Sources: Cohen, Statistical Power
     Analysis (1988), section 2.3.5; Hedges, J. Educational Statistics 6 (1981).
 
     It has no interval, since pairs of several scenarios are not independent.
@@ -26,8 +26,8 @@ def effect_size(differences: Array) -> float | None:
         differences: One per pair, (n,).
 
     Returns:
-        In standard deviations; ``None`` below three pairs, where J is zero, and where all
-        differ by the same amount but zero, where it is infinite.
+        In standard deviations; ``None`` with fewer than three pairs, where J is zero, and where
+        all pairs differ by the same nonzero amount, where it is infinite.
     """
     n = differences.size
     if n < 3:
@@ -46,7 +46,7 @@ def rank_biserial(differences: Array) -> float:
     """Return the matched-pairs rank-biserial correlation: ``(W+ - W-) / (W+ + W-)``.
 
     ``W+`` and ``W-`` are the sums of the ranks of positive and negative differences by size;
-    those of zero are left out. 1: ours is greater in every pair; 0 where all pairs are equal.
+    zeros are left out. 1: ours is greater in every pair; 0 where all pairs are equal.
     Source: Kerby, The Simple Difference Formula, Comprehensive Psychology 3 (2014).
 
     Args:

@@ -15,10 +15,10 @@ def over_seeds(grouped: Any, limits: Limits | None) -> pd.DataFrame:
 
     Args:
         grouped: A column, grouped by all but the seeds.
-        limits: What its values can be.
+        limits: The range of its values.
 
     Returns:
-        A row a group: its keys, n, mean, low, high (95 % interval, NaN below
+        One row per group: its keys, n, mean, low, high (95 % interval, NaN below
         ``FEWEST_SEEDS``), minimum and maximum.
     """
     found = grouped.agg(n="count", mean="mean", std="std", minimum="min", maximum="max")
@@ -32,7 +32,7 @@ def over_seeds(grouped: Any, limits: Limits | None) -> pd.DataFrame:
 
 
 def drawn(found: pd.DataFrame) -> pd.DataFrame:
-    """Fill in what is drawn where there is no interval: from the lowest seed to the highest.
+    """Fill in the range from the lowest to the highest seed where there is no interval to draw.
 
     Args:
         found: As ``over_seeds`` returns it.

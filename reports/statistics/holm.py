@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Correct a family of p-values; ``None`` (no test) stays and does not count.
+    """Correct a family of p-values; ``None`` (no test) stays ``None`` and is not counted.
 
     ``max_{j <= i} min(1, (m - j + 1) p_(j))`` for the i-th smallest of m. Source: Holm, A
     Simple Sequentially Rejective Multiple Test Procedure, Scand. J. Statistics 6 (1979).
@@ -21,11 +21,11 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def holm_of(least: float, p_values: Sequence[float]) -> float:
-    """Return what Holm's correction would make of ``least`` in place of one not below it.
+    """Return the corrected value of ``least`` if it replaced a p-value that is not below it.
 
     Args:
         least: A p-value.
-        p_values: The family, with the one that it takes the place of.
+        p_values: The family, including the p-value to be replaced.
     """
     below = [p for p in p_values if p < least]
     return max(p for p in holm([*below, *[least] * (len(p_values) - len(below))]) if p is not None)

@@ -1,33 +1,34 @@
 """Intervals over seeds: one for every number, 95 %, fixed random numbers where any are drawn.
 
-Nearly all are Student's: the value -+ ``t(97.5 %, seeds - 1)`` standard errors, cut off at the
-ends of what the number can be (an accuracy is not above 1; the truth is not there, either, so
-that nothing is covered less often). Only the standard error differs:
+Nearly all are Student's: the value -+ ``t(97.5 %, seeds - 1)`` standard errors, clipped to the
+range of the number (an accuracy is at most 1; the true value is in the range, so clipping does
+not reduce the coverage). Only the standard error differs:
 
 * that of a **mean** is the textbook's (``mean_estimate``). Scenarios share seeds, and with them
-  initial weights: what a seed does in all scenarios is taken together before it is squared, as
-  for clustered observations. Source: Cameron & Miller, A Practitioner's Guide to Cluster-Robust
+  initial weights: the deviations of a seed are summed over all scenarios before they are squared,
+  as for clustered observations. Source: Cameron & Miller, A Practitioner's Guide to Cluster-Robust
   Inference, Journal of Human Resources 50 (2015);
 * that of an **interquartile mean, median or hypervolume** is found by a bootstrap that draws whole
-  seeds, each with all that it did (``student_estimate``, ``seed_weights``). Sources: Efron &
+  seeds, each with all of its runs (``student_estimate``, ``seed_weights``). Sources: Efron &
   Tibshirani, An Introduction to the Bootstrap (1993), section 12, and Hesterberg, What Teachers
-  Should Know About the Bootstrap, The American Statistician 69 (2015), who also says what to
-  multiply the error of functions of means by: ``sqrt(n / (n - 1))``, since resampling underrates
-  it. That of order statistics it does not underrate.
+  Should Know About the Bootstrap, The American Statistician 69 (2015), who also gives the factor
+  for functions of means, whose error resampling underestimates: ``sqrt(n / (n - 1))``. For order
+  statistics it does not.
 
 The others: a **share of fine-tuning's forgetting**, and the difference of two, has Fieller's
-interval (``ratio.py``); over several scenarios, and for ``palimpsest compare``, where there
-is no Fieller's, Student's of what is linear in the seeds (``ratio.linearised``). A **share of pairs
-that are won** has Wilson's (``pairs.compare_pairs``), and the difference of two groups of different
-seeds Welch's (``two_samples.compare_independent``).
+interval (``ratio.py``). Where Fieller's does not apply (over several scenarios, and in
+``palimpsest compare``), it is Student's of the linearised ratio (``ratio.linearised``). A **share
+of pairs that are won** has Wilson's (``pairs.compare_pairs``), and the difference of two groups of
+different seeds Welch's (``two_samples.compare_independent``).
 
-Below ``statistics.FEWEST_SEEDS`` seeds there is no interval: what is shown are the seeds.
+With fewer than ``FEWEST_SEEDS`` seeds there is no interval: the values of the seeds are shown.
 
-How often they cover the truth, per cent, in 20,000 simulations (error of a number: 0.2), with 3
-to 20 seeds of one scenario. Log-normal: deviation 0.5 of the logarithm; the beta laws are shaped
-as accuracies near 90 and 96 % are; collapses: 15 % of the runs near 20 instead of 90 % (see
-``collapse.py``). Behind Student's interval the smoothed bootstrap-t, which some tables had
-before (4,000 simulations, error 0.4), and its width as a multiple of Student's:
+How often they cover the true value, per cent, in 20,000 simulations (error of a number: 0.2), with
+3 to 20 seeds of one scenario. Log-normal: deviation 0.5 of the logarithm; the beta distributions
+are shaped like accuracies near 90 and 96 %; collapses: 15 % of the runs near 20 instead of 90 %
+(see ``collapse.py``). After the coverage of Student's interval, that of the smoothed bootstrap-t,
+which some tables had before (4,000 simulations, error 0.4), and its width as a multiple of
+Student's:
 
 ==============  ==========  ==========  ==========  ==========  ==========
 law             n=3         n=4         n=5         n=10        n=20
@@ -40,8 +41,8 @@ t(5)            96 97 1.25  96 96 1.14  96 95 1.08  96 94 1.02  95 94 1.01
 15 % collapses  39 45 1.25  47 47 1.15  55 56 1.22  80 80 1.27  92 95 1.17
 ==============  ==========  ==========  ==========  ==========  ==========
 
-The bootstrap-t covers skewed laws one point better, for 11 % more width with five seeds, and with
-random numbers that nobody can check by hand. No interval is right where runs collapse.
+The bootstrap-t covers skewed distributions one point better, for 11 % more width with five seeds,
+and with random numbers that nobody can check by hand. No interval is right where runs collapse.
 
 The interquartile mean and the median (2,000 simulations, error 0.5):
 
@@ -55,8 +56,8 @@ beta(48, 2)  95 95  95 97  95 95  95 94
 t(5)         97 97  97 98  96 96  96 95
 ===========  =====  =====  =====  =====
 
-The mean over three scenarios, normal, correlated over scenarios within a seed; behind it the same
-where scenarios are taken as independent, as before:
+The mean over three scenarios, normal, correlated over scenarios within a seed; after it the same
+if scenarios were treated as independent, as before:
 
 ===============  =====  =====  =====  =====
 seeds            n=4    n=5    n=10   n=20
@@ -66,8 +67,8 @@ correlation 0.5  95 86  95 85  95 84  95 84
 correlation 0.9  95 75  95 75  95 76  95 76
 ===============  =====  =====  =====  =====
 
-``python tests/reports/statistics/simulations.py`` makes these numbers again, and
-``tests/reports/statistics/test_interval.py`` a part of them.
+``python tests/reports/statistics/simulations.py`` reproduces these numbers, and
+``tests/reports/statistics/test_interval.py`` some of them.
 """
 
 from __future__ import annotations
@@ -88,16 +89,16 @@ Array = NDArray[np.float64]
 Strata = Mapping[str, Mapping[int, float | None] | Iterable[float | None]]
 """The values of each scenario by seed; ``None`` where a metric is not defined.
 
-Without their seeds nothing is known to be shared between scenarios."""
+Values without seeds are treated as independent between scenarios."""
 
 
 CONFIDENCE = 0.95
 
 FEWEST_SEEDS = 4
-"""Below so many seeds there is no interval: the values of the seeds say more than any would.
+"""With fewer seeds there is no interval: the values of the seeds say more than any would.
 
-Student's factor is 12.7 with two seeds and 4.3 with three, so that the interval of most
-accuracies reaches from one end of the scale to the other."""
+Student's factor is 12.7 with two seeds and 4.3 with three: the interval of most accuracies would
+reach from one end of the scale to the other."""
 
 _ROUNDING = 1e-12  # a spread below this is rounding, not spread: metrics are of order 1
 
@@ -110,13 +111,13 @@ class Estimate:
         value: What was estimated, ``None`` where it is not defined.
         low: Lower end of the 95 % interval, ``None`` where some scenario has fewer than
             ``FEWEST_SEEDS`` seeds.
-        high: Upper end of it.
+        high: Upper end of the interval, likewise.
         n: How many runs (or pairs of runs) it rests on.
-        seeds: Of a mean, what each seed has: of several scenarios its mean over them, and nothing
-            where they have different seeds.
+        seeds: Of a mean, the value of each seed (its mean over several scenarios); empty where
+            scenarios have different seeds.
         strays: Seeds that are far from all others, of a mean of fractions.
-        parts: Of a ratio of means, whose seeds have no value of their own, what it is a ratio of,
-            by name: as far as it has strays.
+        parts: Of a ratio of means, whose seeds have no value of their own: those of its two means
+            that have strays, by name.
     """
 
     value: float | None
@@ -143,7 +144,7 @@ class Estimate:
         return median(self.seeds) if self.seeds else None
 
     def __neg__(self) -> Estimate:
-        """Turn it round: ``b - a`` for ``a - b``."""
+        """Reverse the sign: ``b - a`` for ``a - b``."""
         value, low, high = (
             None if end is None else -end for end in (self.value, self.high, self.low)
         )
@@ -155,16 +156,16 @@ def mean_estimate(strata: Strata, limits: Limits | None = None) -> Estimate:
     """Return the mean over scenarios of the mean over seeds, with Student's interval.
 
     For K scenarios k with ``n_k`` seeds s, ``value = 1/K sum_k 1/n_k sum_s x_ks``, and its squared
-    standard error is ``sum_s (sum_k (x_ks - mean_k) / (K sqrt(n_k (n_k - 1))))^2``: of one
-    scenario ``s^2 / n``, of several with the same seeds that of the seeds' means, and of several
-    without a seed in common the sum of theirs. The degrees of freedom are those of the scenario
-    with the fewest seeds, ``n_k - 1``.
+    standard error is ``sum_s (sum_k (x_ks - mean_k) / (K sqrt(n_k (n_k - 1))))^2``: for one
+    scenario ``s^2 / n``, for several with the same seeds that of the seeds' means, and for several
+    without a seed in common the sum of theirs over ``K^2``. The degrees of freedom are those of
+    the scenario with the fewest seeds, ``n_k - 1``.
 
     Args:
-        strata: Values by scenario. Undefined ones are left out; with none left in some
-            scenario there is no mean, since means over different scenarios do not compare.
-        limits: What the number can be: there the interval ends, and of fractions seeds that are
-            far from the others are found. ``None`` where nothing is known, and for no fraction.
+        strata: Values by scenario. Undefined ones are left out; if none is left in some
+            scenario there is no mean, since means over different scenarios are not comparable.
+        limits: The range of the number: the interval is clipped to it, and for fractions the
+            seeds far from all others are found. ``None`` where the range is not known.
     """
     groups = known_values(strata)
     sizes = [len(group) for group in groups]
@@ -194,24 +195,24 @@ def student_estimate(
     *,
     seeds: tuple[float, ...] = (),
 ) -> Estimate:
-    """Return ``value -+ t(97.5 %, freedom) * error``, within the limits of the number.
+    """Return ``value -+ t(97.5 %, freedom) * error``, clipped to the range of the number.
 
-    Without an interval below ``FEWEST_SEEDS`` seeds, which is ``freedom + 1``.
+    Without an interval below ``FEWEST_SEEDS`` seeds; their number is ``freedom + 1``.
 
     Args:
         value: What was estimated.
         error: Its standard error.
         freedom: Degrees of freedom of that error, seeds - 1.
         n: How many runs it rests on.
-        limits: What the number can be, ``None`` for what is no fraction.
-        seeds: The values of the seeds, of a mean.
+        limits: The range of the number, ``None`` where it is not known.
+        seeds: For a mean, the values of the seeds.
     """
     far = strays(seeds) if limits and limits.fraction and len(seeds) >= FEWEST_SEEDS else None
     if freedom + 1 < FEWEST_SEEDS:
         return Estimate(value, None, None, n, seeds)
     if error < _ROUNDING:
         return Estimate(value, value, value, n, seeds, far)
-    # half_width asks for the deviation of single values: that of freedom + 1 of them.
+    # half_width takes the standard deviation of freedom + 1 single values.
     half = float(half_width(error * sqrt(freedom + 1), freedom + 1))
     low, high = value - half, value + half
     if limits:
@@ -243,7 +244,7 @@ _Key = tuple[str, int]
 
 
 def known_values(strata: Strata) -> list[dict[_Key, float]]:
-    """Return the known values of each scenario by seed; the order of the runs does not matter."""
+    """Return the defined values of each scenario by seed, whatever the order of the runs."""
     found = []
     for name, values in sorted(strata.items()):
         if isinstance(values, Mapping):

@@ -1,4 +1,4 @@
-"""What a number can be: where its interval ends."""
+"""The range of a number, to which its interval is clipped."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Limits(NamedTuple):
     Attributes:
         low: The least.
         high: The greatest.
-        fraction: Whether it is a fraction. Only of fractions can be said that a seed is far from
-            all others: the gap is one of percentage points.
+        fraction: Whether it is a fraction. Seeds far from all others are found for fractions
+            only, since the gap is in percentage points.
     """
 
     low: float
@@ -28,7 +28,7 @@ ACCURACY = Limits(*_ACCURACY)
 CHANGE = Limits(*_CHANGE)
 """Of the difference of two accuracies."""
 UNLIMITED = Limits(*UNBOUNDED)
-"""Of a fraction without ends, such as a share of what was forgotten, which may be a gain."""
+"""Of a fraction without bounds, such as the share of forgetting removed (there may be a gain)."""
 
 
 def limits_of(metric: str) -> Limits:

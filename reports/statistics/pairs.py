@@ -1,7 +1,7 @@
 """Two variants compared pair by pair: the same scenario, the same seed.
 
-Runs with the same seed share their initial weights and batches, so that pairs remove what
-both have in common. Every comparison has the size of the difference beside the test.
+Runs with the same seed share their initial weights and batches, so the variation that both have
+in common cancels. Every comparison gives the size of the difference beside the test.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Runs = Mapping[str, Mapping[int, float | None]]
 
 EXACT, DRAWN = "exact sign-flip test", "Monte Carlo sign-flip test"
 
-_DIGITS = 12  # differences are rounded to so many: what is left is rounding, not a difference
+_DIGITS = 12  # decimals that differences are rounded to: what is below is rounding error
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class PairedComparison:
     Attributes:
         difference: Mean over scenarios of the mean difference (ours minus theirs), with the
             interval of ``interval.mean_estimate``; its ``n`` counts the pairs.
-        seeds: How many seeds these pairs are of; scenarios share them.
-        test: Which test ``p`` is of, ``None`` where there is none (below two seeds, or a
+        seeds: How many seeds the pairs have; scenarios share them.
+        test: Which test gave ``p``, ``None`` where there is none (fewer than two seeds, or a
             scenario without pairs).
         p: Two-sided p-value, before any correction.
-        p_holm: After Holm's correction, where a family was corrected.
+        p_holm: After Holm's correction, where there was one.
         effect: Mean difference in standard deviations of the differences (``effect_size``).
         rank_biserial: Matched-pairs rank-biserial correlation, -1 .. 1.
         improvement: Share of the pairs in which ours is greater, ties counted half.
@@ -55,21 +55,21 @@ class PairedComparison:
 
     @property
     def smallest_p(self) -> float:
-        """The smallest p-value that so many seeds can give."""
+        """The smallest p-value that this number of seeds can give."""
         return smallest_p(self.seeds)
 
 
 def compare_pairs(ours: Runs, theirs: Runs, limits: Limits | None = None) -> PairedComparison:
-    """Compare two variants over the scenarios and seeds which both have values of.
+    """Compare two variants over the scenarios and seeds for which both have values.
 
-    The test is that of the mean difference which is shown: signs are flipped of whole seeds,
-    in all scenarios at once (``permutation.sign_flip``). A seed contributes
-    ``sum_k d_ks / (K n_k)`` to the mean over K scenarios, over those k in which it has a pair.
+    The test is of the mean difference that is shown: it flips the signs of whole seeds, in all
+    scenarios at once (``permutation.sign_flip``). A seed contributes ``sum_k d_ks / (K n_k)`` to
+    the mean over K scenarios, summed over those k in which it has a pair.
 
     Args:
         ours: Values of the variant in question.
         theirs: Values of the variant it is compared with.
-        limits: What the difference can be, see ``interval.mean_estimate``.
+        limits: The range of the difference, see ``interval.mean_estimate``.
     """
     pairs = {name: _differences(ours, theirs, name) for name in sorted({*ours, *theirs})}
     difference = mean_estimate(pairs, limits)
@@ -103,9 +103,9 @@ def _improvement(pairs: Mapping[str, Mapping[int, float]], seeds: int) -> Estima
 
     The mean over scenarios, as in Agarwal et al., NeurIPS 2021, who compare every run with
     every other; here only runs of the same seed, since they are paired in everything else.
-    With Wilson's interval for a share (J. Am. Statistical Association 22, 1927): a bootstrap has
-    none where all pairs point one way, which with few seeds is common. Its n is that of the
-    seeds, as if all scenarios of a seed said the same: were that not so, more would be known.
+    With Wilson's interval for a share (J. Am. Statistical Association 22, 1927): a bootstrap gives
+    none where all pairs point one way, which is common with few seeds. Its n is the number of
+    seeds, as if all scenarios of a seed agreed; this is conservative.
     """
     from scipy.special import ndtri
 

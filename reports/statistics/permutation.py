@@ -1,24 +1,24 @@
 """The tests of the report and of ``palimpsest compare``: permutation tests of what is shown.
 
 **Pairs of runs** (the same scenario, the same seed) have the sign-flip test of the mean difference
-(``sign_flip``). If nothing sets two variants apart, each seed could as well have been the
-other way round, in all scenarios at once: scenarios share seeds, and with them initial weights.
-So one sign is flipped for a seed in all its scenarios. Of up to ``EXACT_SEEDS`` seeds all ways to
-flip signs are gone through, of more ``DRAWN`` that are drawn with fixed random numbers. Sources:
+(``sign_flip``). If two variants do not differ, each seed's difference could as well have had the
+other sign, in all scenarios at once: scenarios share seeds, and with them initial weights. So the
+sign of a seed is flipped in all its scenarios together. With up to ``EXACT_SEEDS`` seeds all sign
+flips are enumerated, with more ``DRAWN`` of them are drawn with fixed random numbers. Sources:
 Fisher, The Design of Experiments (1935), section 21; Winkler et al., Multi-level block permutation,
 NeuroImage 123 (2015), for whole blocks; Phipson & Smyth, Permutation P-values Should Never Be Zero,
 Stat. Appl. Genetics and Molecular Biology 9 (2010), for ``(b + 1) / (m + 1)``.
 
 **Two groups of different seeds** have the permutation test of the difference of their means
-(``two_groups``): all ways to deal the runs out to both groups, or ``DRAWN`` of them. Source:
+(``two_groups``): all ways to divide the runs between both groups, or ``DRAWN`` of them. Source:
 Pitman, Significance Tests Which May be Applied to Samples from any Populations, J. Royal
-Statistical Society Supplement 4 (1937), and for means in their own standard errors, which lets the
-spreads of both groups differ, Janssen, Statistics & Probability Letters 36 (1997).
+Statistical Society Supplement 4 (1937), and for means in units of their standard errors, which
+allows for different variances, Janssen, Statistics & Probability Letters 36 (1997).
 
-Both are exact whatever the law of the runs, as long as nothing differs; with few seeds they cannot
+Both are exact for any distribution of the runs if nothing differs; with few seeds they cannot
 reach 5 %, and the report then says so. False alarms at 5 %, per cent, in 20,000 simulations each
-(error: 0.15), with so many seeds: of whole seeds, and of all pairs as if they were independent, as
-the report had it before. Differences of three scenarios, correlated within a seed:
+(error: 0.15), with n seeds: flipping whole seeds, and all pairs as if they were independent, as
+in earlier versions of the report. Differences of three scenarios, correlated within a seed:
 
 ================  ========  ========  ========  ========  ========  ========
 law, correlation  n=3       n=5       n=6       n=8       n=10      n=20
@@ -31,9 +31,9 @@ t(3), 0.5         0.0 16.5  0.0 17.6  3.2 16.5  4.8 16.9  4.9 16.8  5.0 16.6
 t(3), 0.9         0.0 28.9  0.0 28.8  3.4 27.3  4.6 26.7  4.9 26.4  4.9 25.3
 ================  ========  ========  ========  ========  ========  ========
 
-Of two groups with so many seeds each, and of Welch's t-test, which ``compare`` had before; "wider":
-runs of the first group vary three times as much, where the test, which asks for one law, is not
-exact. With two seeds each no p-value is below a third:
+The same for two groups, by their numbers of seeds, and for Welch's t-test, which ``compare`` had
+before; "wider": runs of the first group vary three times as much, where the test, which assumes
+one distribution, is not exact. With two seeds each no p-value is below a third:
 
 =================  =======  =======  =======  =======  =======  =======  =======
 law                3, 3     4, 4     5, 5     10, 10   20, 20   5, 10    10, 5
@@ -45,11 +45,11 @@ normal, one wider  0.0 5.3  5.0 5.2  7.0 5.3  5.9 5.0  5.4 5.0  7.8 5.4  3.8 4.8
 =================  =======  =======  =======  =======  =======  =======  =======
 
 An example: differences of -1, -1 and +20 points in three scenarios (each seed within half a point
-of it) have a mean of +6.0 points. Its p is 0.062 with 5 seeds, 0.031 with 6, 0.002 with 10 and
-0.00001 with 20; Wilcoxon's test of all pairs, which the report had from 13 pairs on, has 0.80,
-0.77, 0.66 and 0.48.
+of them) have a mean of +6.0 points. Its p is 0.062 with 5 seeds, 0.031 with 6, 0.002 with 10 and
+0.00001 with 20; Wilcoxon's test of all pairs, which the report once used from 13 pairs on, gives
+0.80, 0.77, 0.66 and 0.48.
 
-``python tests/reports/statistics/simulations.py`` makes all of these numbers again.
+``python tests/reports/statistics/simulations.py`` reproduces all of these numbers.
 """
 
 from __future__ import annotations
@@ -64,13 +64,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 EXACT_SEEDS = 16
-"""Up to so many seeds every one of the 2^n ways to flip signs is gone through."""
+"""Up to this many seeds all 2^n sign flips are enumerated."""
 
 EXACT_SPLITS = 50_000
-"""Up to so many every way to deal runs out to two groups is gone through."""
+"""Up to this many ways to divide runs between two groups are enumerated."""
 
 DRAWN = 99_999
-"""How many are drawn where there are more."""
+"""How many are drawn if there are more."""
 
 _SEED = 1935
 _CHUNKS = 10
@@ -80,9 +80,8 @@ _SLACK = 1e-9  # relative: sums that are equal but for rounding are equal
 def sign_flip(parts: Array) -> float:
     """Return the two-sided p-value of the sign-flip test of a mean.
 
-    The share of ways to flip signs whose sum is at least as far from zero as what was
-    measured, which is one of them; where they are drawn, ``(b + 1) / (m + 1)``, b of m of
-    them. Never zero.
+    The share of sign flips whose sum is at least as far from zero as the measured one, which is
+    one of them; where m flips are drawn and b of them are, ``(b + 1) / (m + 1)``. Never zero.
 
     Args:
         parts: What each seed contributes to the mean, (seeds,), in the order of the seeds.
@@ -98,11 +97,11 @@ def sign_flip(parts: Array) -> float:
 
 
 def smallest_p(seeds: int) -> float:
-    """Return the smallest p-value that ``sign_flip`` can give with so many seeds: ``2^(1 - n)``.
+    """Return the smallest p-value that ``sign_flip`` can give with n seeds: ``2^(1 - n)``.
 
-    Of all ``2^n`` ways to flip signs, two are as extreme as all seeds pointing one way. Below
-    six seeds it is above 0.05: no test can reach 5 %. (With normal differences a t-test could;
-    this one does not assume that.) Where signs are drawn it is one of all that were looked at.
+    Of all ``2^n`` sign flips, two are as extreme as all seeds pointing one way. Below six seeds
+    it is above 0.05: the test cannot reach 5 %. (A t-test could, but it assumes normal
+    differences.) Where flips are drawn it is ``1 / (DRAWN + 1)``.
     """
     if seeds <= EXACT_SEEDS:
         return float(min(1.0, 2.0 ** (1 - seeds)))
@@ -112,9 +111,9 @@ def smallest_p(seeds: int) -> float:
 def two_groups(a: Array, b: Array) -> float:
     """Return the two-sided p-value of the permutation test of ``mean(b) - mean(a)``.
 
-    The share of ways to deal all runs out to groups of these sizes whose means are at least as
-    far apart, in Welch's standard errors of each; where they are drawn, ``(k + 1) / (m + 1)``.
-    Never zero. With groups of the same size these errors change nothing.
+    The share of all divisions of the runs into groups of these sizes whose means are at least as
+    far apart, in units of Welch's standard error of each division; where m are drawn and k of them
+    are, ``(k + 1) / (m + 1)``. Never zero. With groups of equal size these units change nothing.
 
     Args:
         a: Values of one group, (n_a,), at least two.
@@ -147,7 +146,7 @@ def two_groups(a: Array, b: Array) -> float:
 def smallest_p_of_groups(a: int, b: int) -> float:
     """Return the smallest p-value that ``two_groups`` can give with groups of these sizes.
 
-    One of all ways to deal out the runs; of groups of the same size two, as they can change places.
+    One of all ways to divide the runs; two for groups of equal size, which can be swapped.
     """
     ways = comb(a + b, a)
     return (2 if a == b else 1) / ways if ways <= EXACT_SPLITS else 1 / (DRAWN + 1)
@@ -155,7 +154,7 @@ def smallest_p_of_groups(a: int, b: int) -> float:
 
 @lru_cache(maxsize=4)
 def _signs(n: int) -> Array:
-    """Every way to give n values signs but for that of the first, (2^(n - 1), n)."""
+    """All signs of n values with the first one positive, (2^(n - 1), n)."""
     others = max(n - 1, 0)
     bits = np.arange(2**others)[:, None] >> np.arange(others) & 1
     return np.hstack([np.ones((2**others, min(n, 1))), 1.0 - 2.0 * bits])
@@ -163,20 +162,20 @@ def _signs(n: int) -> Array:
 
 @lru_cache(maxsize=2)
 def _drawn(n: int) -> NDArray[np.int8]:
-    """``DRAWN`` ways to flip n signs, (DRAWN, n)."""
+    """``DRAWN`` random signs of n values, (DRAWN, n)."""
     bits = np.random.default_rng([_SEED, n]).integers(0, 2, (DRAWN, n), dtype=np.int8)
     return np.asarray(1 - 2 * bits, dtype=np.int8)
 
 
 @lru_cache(maxsize=4)
 def _splits(n: int, k: int) -> NDArray[np.intp]:
-    """Every way to choose k of n places, (n over k, k)."""
+    """All ways to choose k of n positions, (n over k, k)."""
     return np.array(list(combinations(range(n), k)), dtype=np.intp)
 
 
 @lru_cache(maxsize=2)
 def _dealt(n: int, k: int) -> NDArray[np.intp]:
-    """``DRAWN`` ways to choose k of n places, (DRAWN, k)."""
+    """``DRAWN`` random ways to choose k of n positions, (DRAWN, k)."""
     rng = np.random.default_rng([_SEED, n, k])
     parts = (rng.random((len(part), n)) for part in np.array_split(np.arange(DRAWN), _CHUNKS))
     return np.concatenate([np.argpartition(part, k - 1, axis=1)[:, :k] for part in parts])

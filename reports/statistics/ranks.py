@@ -1,15 +1,15 @@
-"""Strategies ranked over several scenarios: do they differ, and by how much must they?
+"""Strategies ranked over several scenarios: do they differ, and what difference is significant?
 
-The blocks are the seeds. Scenarios share them, and with them initial weights, so that scenarios are
-no independent blocks: Friedman's test and Nemenyi's critical difference of means over seeds, with
+The blocks are the seeds. Scenarios share them, and with them initial weights, so scenarios are not
+independent blocks: Friedman's test and Nemenyi's critical difference of means over seeds, with
 scenarios as blocks (Demsar, Journal of Machine Learning Research 7, 2006), find differences where
-there are none. Here strategies are ranked with every seed by itself, and the labels of whole seeds
-are permuted, in all scenarios at once, which is exact (see ``permutation.py``). So it is
-about other seeds in these scenarios; it says nothing of other scenarios, which nobody drew.
+there are none. Here strategies are ranked for each seed separately, and the labels of whole seeds
+are permuted, in all scenarios at once, which is exact (see ``permutation.py``). The result
+generalises to other seeds in these scenarios, not to other scenarios, which were not sampled.
 
 False alarms at 5 %, per cent, of four equal strategies with five seeds (600 simulations of ours,
-error 0.9; 2,000 of Friedman's): the test, and whether the critical difference tells any apart
-(``python tests/reports/statistics/simulations.py`` makes the numbers again):
+error 0.9; 2,000 of Friedman's): the test, and whether the critical difference separates any
+strategies (``python tests/reports/statistics/simulations.py`` reproduces the numbers):
 
 ======================  ==========  ==========  ==============  ==============
 scenarios, correlation  ours, test  ours, any   Friedman, test  Friedman, any
@@ -37,7 +37,7 @@ from reports.statistics.pairs import Runs
 Array = NDArray[np.float64]
 
 ENOUGH = 3
-"""So many scenarios, strategies and seeds are needed to say anything."""
+"""The minimum number of scenarios, of strategies and of seeds for a test."""
 
 DRAWN = 9_999
 """How many permutations of labels are drawn."""
@@ -52,16 +52,16 @@ class Ranks:
 
     Attributes:
         average: Average rank by strategy, best (lowest) first; 1 is best, ties share ranks. Each
-            seed that all strategies have is ranked by itself; the mean over seeds of each
-            scenario, then over scenarios.
+            seed that all strategies have is ranked separately; then the mean is taken over the
+            seeds of each scenario, and over scenarios.
         scenarios: Over how many scenarios.
         seeds: Over how many seeds.
         p: P-value of "all strategies are equal", by permutation of whole seeds; ``None`` where
-            there is too little (``ENOUGH``) or all are equal everywhere.
-        critical_difference: Ranks that differ by less cannot be told apart: so far do the
-            highest and the lowest lie apart in 5 % of the permutations at most.
-        groups: Names of strategies which cannot be told apart, as large as they go: the bars
-            of a critical-difference diagram. Best first, and never a group of one.
+            there is too little data (``ENOUGH``) or all are equal everywhere.
+        critical_difference: Ranks that differ by less are not significantly different: in at most
+            5 % of the permutations the highest and the lowest rank are further apart.
+        groups: The largest groups of strategies that are not significantly different, by name: the
+            bars of a critical-difference diagram. Best first, and never a group of one.
     """
 
     average: dict[str, float]
@@ -73,12 +73,12 @@ class Ranks:
 
 
 def rank(runs: Mapping[str, Runs]) -> Ranks:
-    """Rank strategies with each seed in each scenario; greater is better.
+    """Rank strategies for each seed in each scenario; greater is better.
 
     The statistic is Friedman's, ``sum_j (R_j - (k + 1) / 2)^2`` for the average ranks ``R_j`` of k
     strategies; its p-value is ``(b + 1) / (m + 1)`` where b of m permutations of the labels
     within each seed have one at least as large. Source: Friedman, Journal of the American
-    Statistical Association 32 (1937), whose own test this is with one scenario.
+    Statistical Association 32 (1937); with one scenario it is his test.
 
     Args:
         runs: For each strategy its values by scenario and seed; the same scenarios for all.
@@ -131,7 +131,7 @@ def groups(average: Mapping[str, float], difference: float) -> tuple[tuple[str, 
 
 
 def _ranked(values: Sequence[Mapping[int, float | None]]) -> dict[int, Array]:
-    """Ranks of the strategies in one scenario, for each seed that all have a value with."""
+    """Ranks of the strategies in one scenario, for each seed for which all have a value."""
     from scipy.stats import rankdata
 
     shared = set.intersection(*({s for s, v in own.items() if v is not None} for own in values))
@@ -148,6 +148,6 @@ def _named(names: Sequence[str], ranks: Array) -> dict[str, float]:
 
 
 def _unlike(ranks: Array) -> Array:
-    """How far ranks are from being all the same, (..., strategies)."""
+    """Friedman's statistic: how far ranks, (..., strategies), are from all being equal."""
     found: Array = ((ranks - (ranks.shape[-1] + 1) / 2) ** 2).sum(axis=-1)
     return found

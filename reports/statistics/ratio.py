@@ -1,8 +1,8 @@
 """Forgetting removed: how much of fine-tuning's forgetting a strategy avoids, over seeds.
 
 A ratio of means, ``1 - mean_s F(s) / mean_s F_finetune(s)`` over the seeds s that both have. The
-mean of the ratios of single seeds is no alternative: one seed with which fine-tuning happens to
-forget next to nothing outweighs all others. With 5 seeds, a true share of 0.7 and normal noise of
+mean of the ratios of single seeds is no alternative: one seed for which fine-tuning happens to
+forget almost nothing outweighs all others. With 5 seeds, a true share of 0.7 and normal noise of
 1.5 points on both, where fine-tuning forgets 3 points, the middle 90 % of 100,000 simulations lie
 between -0.50 and 1.19 for the mean of ratios (the lowest at -4426), and between 0.28 and 1.07 for
 the ratio of means (shown in 91 % of them, see ``removed``). Where it forgets 2 points: between
@@ -10,10 +10,10 @@ the ratio of means (shown in 91 % of them, see ``removed``). Where it forgets 2 
 
 The interval is Fieller's (Some Problems in Interval Estimation, Journal of the Royal Statistical
 Society B 16, 1954): all shares r for which Student's test does not reject that ``F - (1 - r)
-F_finetune`` has mean zero. It takes numerator and denominator of a seed together, is exact for
-normal values, and bounded where Student's interval of the denominator excludes zero. Coverage of
-a true share of 0.7, per cent, where it is bounded, by the coefficient of variation (cv) of both
-forgettings (4,000 simulations, correlation 0.5; in brackets how often it is bounded):
+F_finetune`` has mean zero. It keeps the numerator and denominator of a seed paired, is exact for
+normal values, and is bounded where Student's interval of the denominator excludes zero. Coverage
+of a true share of 0.7, per cent, where it is bounded, by the coefficient of variation (cv) of both
+values of forgetting (4,000 simulations, correlation 0.5; in brackets how often it is bounded):
 
 ===========================  ==========  ==========  ==========  ==========
 interval, values             3 seeds     5 seeds     10 seeds    20 seeds
@@ -31,7 +31,7 @@ delta, gamma, cv 1           85          88          91          93
 
 The last three are Student's interval with the standard error of a bootstrap that resamples seeds,
 and of the linearised ratio (the delta method), where Fieller's is bounded. With three seeds it
-mostly is not, and there the report shows no intervals.
+mostly is not, and the report shows no intervals.
 """
 
 from __future__ import annotations
@@ -66,8 +66,8 @@ class Removed:
     """The share of fine-tuning's forgetting that a variant avoids.
 
     Attributes:
-        share: It, with its interval; without a value where there is none.
-        reason: Why there is none, in words: ``NOTHING``, ``UNCLEAR``, or ``None`` where no seed has
+        share: The share with its interval; its value is ``None`` where it is not defined.
+        reason: Why it is not defined: ``NOTHING``, ``UNCLEAR``, or ``None`` where no seed has
             both runs.
     """
 
@@ -76,10 +76,10 @@ class Removed:
 
 
 def forgetting_pairs(records: Iterable[Record]) -> dict[int, tuple[float, float]]:
-    """Return by seed numerator and denominator: the forgetting of each run and of fine-tuning.
+    """Return numerator and denominator by seed: the forgetting of each run and of fine-tuning.
 
     Args:
-        records: Finished runs of one variant, one per seed; those without either are left out.
+        records: Finished runs of one variant, one per seed; those that lack one are left out.
     """
     found = {}
     for record in records:
@@ -92,9 +92,9 @@ def forgetting_pairs(records: Iterable[Record]) -> dict[int, tuple[float, float]
 def removed(pairs: Pairs) -> Removed:
     """Return ``1 - mean_s F(s) / mean_s F_finetune(s)`` with Fieller's interval.
 
-    There is none where fine-tuning forgets less than ``LEAST_FORGETTING`` on average, and none
-    where its forgetting is not clearly above zero: where its 95 % interval reaches zero, or,
-    below ``FEWEST_SEEDS`` seeds, a seed forgets less than ``LEAST_FORGETTING``.
+    It is not defined where fine-tuning forgets less than ``LEAST_FORGETTING`` on average, nor
+    where its forgetting is not clearly above zero: its 95 % interval reaches zero or, with fewer
+    than ``FEWEST_SEEDS`` seeds, a seed forgets less than ``LEAST_FORGETTING``.
     """
     ours, plain = _columns(pairs)
     reason = _reason(plain)
@@ -102,21 +102,21 @@ def removed(pairs: Pairs) -> Removed:
         return Removed(Estimate(None, None, None, plain.size), reason)
     share = ratio_of_means(ours, plain)
     low, high = (None if end is None else 1 - end for end in (share.high, share.low))
-    # Where the seeds stand for an interval, none of them has next to nothing to divide by.
+    # Where seeds are shown in place of an interval, none of them has a tiny denominator.
     seeds = tuple((1 - ours / plain).tolist()) if share.n < FEWEST_SEEDS else ()
     found = Estimate(1 - (share.value or 0.0), low, high, share.n, seeds)
     return Removed(with_strays(found, {"": pairs}), None)
 
 
 def with_strays(share: Estimate, pairs: Mapping[str, Pairs]) -> Estimate:
-    """Add to a share of ``removed`` which seeds are far from all others in what it is made of.
+    """Add to a share of ``removed`` the seeds that are far from all others in its two means.
 
-    A share itself has no value of a seed. One run in eight that collapsed moves it as much as it
-    moves the mean forgetting.
+    The share has no value per seed, but one collapsed run in eight moves it as much as it moves
+    the mean forgetting.
 
     Args:
-        share: It, or its mean over scenarios.
-        pairs: What it is made of, by scenario.
+        share: The share, or its mean over scenarios.
+        pairs: The forgetting it is computed from, by scenario.
     """
     ours, plain = (
         mean_estimate(
@@ -133,7 +133,7 @@ def with_strays(share: Estimate, pairs: Mapping[str, Pairs]) -> Estimate:
 def difference_of_shares(ours: Pairs, theirs: Pairs) -> Estimate:
     """Return the difference of two shares of ``removed``, with Fieller's interval.
 
-    ``(mean F' - mean F) / mean F_finetune``: a ratio of means itself.
+    ``(mean F' - mean F) / mean F_finetune``, which is a ratio of means, too.
 
     Args:
         ours: Forgetting F and fine-tuning's.
@@ -182,10 +182,10 @@ def ratio_of_means(numerators: Array, denominators: Array) -> Estimate:
 
 
 def scaled(pairs: Pairs) -> dict[int, float]:
-    """Return by seed ``1 - F(s) / mean F_finetune``: what each run avoids of the mean forgetting.
+    """Return ``1 - F(s) / mean F_finetune`` by seed: the share of the mean forgetting avoided.
 
-    Their mean is the share of ``removed``; a test of their differences is one of forgetting itself.
-    Empty where there is no such share. Their spread leaves out that of fine-tuning.
+    Their mean is the share of ``removed``; a test of their differences is a test of forgetting.
+    Empty where that share is not defined. Their spread does not include that of fine-tuning.
     """
     _, plain = _columns(pairs)
     if _reason(plain) or not plain.size:
@@ -195,11 +195,11 @@ def scaled(pairs: Pairs) -> dict[int, float]:
 
 
 def linearised(pairs: Pairs) -> dict[int, float]:
-    """Return by seed ``r - (F(s) - (1 - r) F_finetune(s)) / mean F_finetune``, r the share.
+    """Return ``r - (F(s) - (1 - r) F_finetune(s)) / mean F_finetune`` by seed, r the share.
 
-    Their mean is the share of ``removed``, and their spread over seeds the one that counts for it,
-    fine-tuning's included (the delta method): what is compared between stores, and averaged over
-    scenarios, where Fieller has no interval. Empty where there is no such share.
+    Their mean is the share of ``removed``, and their spread over seeds gives its standard error,
+    fine-tuning's included (the delta method). They are used between stores and over several
+    scenarios, where Fieller's interval does not apply. Empty where the share is not defined.
     """
     ours, plain = _columns(pairs)
     if _reason(plain) or not plain.size:
@@ -210,7 +210,7 @@ def linearised(pairs: Pairs) -> dict[int, float]:
 
 
 def _columns(pairs: Pairs) -> tuple[Array, Array]:
-    """Numerators and denominators, in the order of seeds: that of the runs must not matter."""
+    """Numerators and denominators in the order of seeds, whatever the order of the runs."""
     table = np.array([pairs[seed] for seed in sorted(pairs)], dtype=float).reshape(-1, 2)
     return table[:, 0], table[:, 1]
 

@@ -16,7 +16,7 @@ from reports.statistics.permutation import smallest_p, smallest_p_of_groups, two
 ROUNDING = 1e-12
 """Differences of metrics below this come from rounding: accuracies are counts of samples."""
 
-_MOST = 1_000  # seeds: how many are thought of at most
+_MOST = 1_000  # seeds: ``seeds_needed`` tries no more
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class SampleComparison:
         b: Mean of B.
         difference: ``b - a`` with its interval.
         p: Two-sided p-value of "no difference", ``None`` where nothing was tested: one seed, or
-            all values are equal, or they differ by rounding.
-        smallest_p: The smallest p-value that so many seeds can give.
-        equal: Whether all values are equal to the last bit.
+            all values are equal but for rounding.
+        smallest_p: The smallest p-value that these numbers of seeds can give.
+        equal: Whether all values are equal bit for bit.
     """
 
     paired: bool
@@ -47,13 +47,13 @@ class SampleComparison:
     equal: bool
 
     def seeds_needed(self, level: float) -> int | None:
-        """Return how many seeds (of each side, if unpaired) can give a p-value below a level.
+        """Return how many seeds (per side, if unpaired) can give a p-value below a level.
 
         Args:
-            level: Of the test, after the correction for others.
+            level: Of the test, after correction for the other tests.
 
         Returns:
-            ``None`` where no number of seeds can: the p-value of drawn permutations has an end.
+            ``None`` where no number of seeds can: p-values of drawn permutations have a minimum.
         """
         least = smallest_p if self.paired else lambda n: smallest_p_of_groups(n, n)
         return next((n for n in range(2, _MOST) if least(n) < level), None)
@@ -65,12 +65,12 @@ def compare_samples(
     """Compare the values of two groups of seeds.
 
     Paired by seed where at least half of the smaller group's seeds are in the other, see
-    ``compare_paired``; else all are compared with all, see ``compare_independent``.
+    ``compare_paired``; otherwise as two groups, see ``compare_independent``.
 
     Args:
         a: Values before by seed, at least one.
         b: Values after by seed, at least one.
-        limits: What the difference can be, see ``interval.mean_estimate``.
+        limits: The range of the difference, see ``interval.mean_estimate``.
     """
     common = sorted(a.keys() & b.keys())
     if common and 2 * len(common) >= min(len(a), len(b)):
@@ -88,7 +88,7 @@ def compare_paired(
     Args:
         a: Values before by seed.
         b: Values after, of the same seeds.
-        limits: What the difference can be.
+        limits: The range of the difference.
     """
     found = compare_pairs({"": b}, {"": a}, limits)
     n = len(a)
@@ -104,8 +104,8 @@ def compare_independent(
 ) -> SampleComparison:
     """Compare values of different seeds: the permutation test of the difference of their means.
 
-    See ``permutation.two_groups``. The interval is Student's with Welch's degrees of freedom, which
-    lets the variances differ: standard error ``sqrt(v_a + v_b)``, ``v = s^2 / n``, and
+    See ``permutation.two_groups``. The interval is Student's with Welch's degrees of freedom, for
+    unequal variances: standard error ``sqrt(v_a + v_b)``, ``v = s^2 / n``, and
     ``(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))`` degrees of freedom.
     Source: Welch, The Generalization of Student's Problem when Several Different Population
     Variances are Involved, Biometrika 34 (1947).
@@ -113,7 +113,7 @@ def compare_independent(
     Args:
         a: Values before, one per seed.
         b: Values after, of other seeds.
-        limits: What the difference can be.
+        limits: The range of the difference.
     """
     sizes = len(a), len(b)
     change = _mean(b) - _mean(a)

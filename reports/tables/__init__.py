@@ -1,1 +1,1 @@
-"""Tables with everything that belongs to them, before they are written."""
+"""Tables as data: columns, rows and captions, before they are written in some format."""

@@ -16,7 +16,7 @@ _MEBI = 2**20
 
 
 def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
-    """Show time for a step, relative to fine-tuning, and memory.
+    """Show the time per step, also relative to fine-tuning, and memory.
 
     Args:
         cells: One scenario's cells with finished runs.
@@ -30,11 +30,11 @@ def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
         return None
     columns = [
         Column("strategy, strength", words=True),
-        Column("time a step", "ms", "while new models train, without evaluation", _milliseconds),
+        Column("time per step", "ms", "while new models train, without evaluation", _milliseconds),
         Column("to fine-tuning", "ratio", "paired by seed", decimals),
-        Column("after a model", "s", "such as estimating importances, for each model", decimals),
-        Column("state", "MiB", "tensors that the strategy keeps beside the model", _mebibytes),
-        Column("peak memory", "MiB", "of the whole process, or allocated on a device", _rounded),
+        Column("after a model", "s", "such as estimating importances, per model", decimals),
+        Column("state", "MiB", "tensors that the strategy keeps in addition to the model", _mebi),
+        Column("peak memory", "MiB", "of the whole process, or allocated on a device", _whole_mebi),
     ]
     rows = [
         Row([
@@ -60,9 +60,9 @@ def _milliseconds(value: float) -> str:
     return f"{1000 * value:.2f}"
 
 
-def _mebibytes(value: float) -> str:
+def _mebi(value: float) -> str:
     return f"{value / _MEBI:.2f}"
 
 
-def _rounded(value: float) -> str:
+def _whole_mebi(value: float) -> str:
     return f"{value / _MEBI:.0f}"

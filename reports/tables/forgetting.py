@@ -1,4 +1,4 @@
-"""Forgetting of each model by itself, as a table."""
+"""The forgetting of each model, as a table."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reports.tables.table import BRACKETS, Column, Row, Table
 from reports.wording.numbers import percent
 
 MOST = 12
-"""Models that the report has columns for; the data have all."""
+"""The most models that get a column in the report; the data have all."""
 
 
 def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
@@ -29,7 +29,7 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
         name: Unique in the report.
 
     Returns:
-        The table, or ``None`` where there are fewer than two earlier models, whose mean says it.
+        The table, or ``None`` with fewer than two earlier models, where the mean says it all.
     """
     models = max((len(cell.done[0].accuracy_matrix) for cell in cells), default=0)
     if models < 3:
@@ -49,8 +49,8 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     return Table(
         name,
         "Forgetting, model by model",
-        "Loss of each earlier model from its best accuracy to its last one, at the strengths that "
-        f"were chosen; negative where it gained. {BRACKETS}"
+        "Loss of each earlier model from its best accuracy to its final one, at the chosen "
+        f"strengths; negative where it gained. {BRACKETS}"
         + (f" The first {shown} of {models - 1}; the data have all." * (shown < models - 1)),
         [Column("strategy, strength", words=True), *columns],
         rows,

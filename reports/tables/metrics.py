@@ -22,15 +22,15 @@ MAIN = (
     "learning_accuracy",
     "minimum_accuracy",
 )
-"""The metrics of the first table, and of the table of runs."""
+"""The metrics of the main table, and of the table of runs."""
 
 TRANSFER = ("worst_case_accuracy", "backward_transfer", "forward_transfer", "intransigence")
-"""Those of the second."""
+"""Those of the transfer table."""
 
 _WORST = Column(
     "learning accuracy, worst seed",
     "%",
-    "the same for the worst seed; far below the mean, training was unstable",
+    "the same for the worst seed; if it is far below the mean, training was unstable",
     percent,
 )
 
@@ -60,7 +60,7 @@ def transfer_table(cells: Sequence[Cell], name: str) -> Table | None:
 
 
 def added_table(cells: Sequence[Cell], name: str) -> Table | None:
-    """Show the metrics that plugins brought, ``None`` where none did.
+    """Show the metrics of plugins, ``None`` where there are none.
 
     Args:
         cells: One scenario's cells.
@@ -117,5 +117,5 @@ def _removed(cell: Cell) -> Value | Noted:
 
 
 def _counted(found: Estimate, seeds: int) -> Value | Noted:
-    """Say of how many seeds a value is, where some have none."""
+    """Add how many seeds have a value, where some have none."""
     return Noted(found, several(found.n, "seed")) if 0 < found.n < seeds else found

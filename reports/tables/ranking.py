@@ -8,14 +8,13 @@ from dataclasses import replace
 import pandas as pd
 
 from benchmark.metrics import METRICS
-from reports.analysis.choice import CROSSED, RULE, Choice, stands_for
+from reports.analysis.choice import CROSSED, RULE, Choice, stands_for, strengths_text
 from reports.analysis.frontier import Frontiers
 from reports.analysis.ranking import Ranked, Standing, ranking_frame
-from reports.runs.cells import Cell
 from reports.statistics.interval import FEWEST_SEEDS, Estimate
 from reports.statistics.pairs import PairedComparison
 from reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
-from reports.wording.numbers import decimals, measured, percent, strength_text
+from reports.wording.numbers import decimals, measured, percent
 from reports.wording.words import several as counted
 
 _EFFECT = (
@@ -24,27 +23,27 @@ _EFFECT = (
 )
 _TEST = (
     "how often chance alone gives a mean difference at least as large as that to fine-tuning: "
-    "sign-flip test, which turns whole seeds round in all scenarios; two-sided, corrected for the "
-    "strategies in the table"
+    "sign-flip test, which flips the signs of whole seeds in all scenarios; two-sided, corrected "
+    "for the strategies in the table"
 )
 _TO_BEST = (
-    "paired difference, seed by seed; the best was found by these very runs, which flatters it: "
-    "where all are equally good, by half a standard deviation over seeds or so"
+    "difference paired by seed; the best was picked on the same runs, which biases the difference "
+    "in its favour: by about half a standard deviation over seeds where all are equally good"
 )
 _P_TO_BEST = (
-    "likewise, but corrected for all pairs of strategies, since any could have been the best; of "
-    "several that are the best, the one that differs least surely"
+    "likewise, but corrected for all pairs of strategies, since any could have been the best; if "
+    "several are the best, against the one with the largest p"
 )
 _IQM = (
     "interquartile mean: mean of the middle half of all runs; a ratio of means, such as forgetting "
-    "reduction, has none, nor a median"
+    "reduction, has neither this nor a median"
 )
-_CHANCE = 0.001
-"""Below it p-values are not told apart."""
+_SMALLEST_SHOWN = 0.001
+"""Smaller p-values are written as below it."""
 
 
 def ranking_table(standing: Standing, name: str) -> Table:
-    """Show one metric: values, and what sets each strategy apart from fine-tuning and the best.
+    """Show one metric: values, and each strategy's difference from fine-tuning and the best.
 
     Args:
         standing: The strategies by one metric.
@@ -61,9 +60,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("median", unit, "over all runs", write),
     ]
     columns += [
-        Column(
-            "to fine-tuning", metric.difference_unit, "paired difference, seed by seed", difference
-        ),
+        Column("to fine-tuning", metric.difference_unit, "difference paired by seed", difference),
         Column("effect", "d_z", _EFFECT, _signed),
         Column("wins", "% of pairs", "better than fine-tuning; ties counted half", _whole),
         Column("p", "Holm", _TEST, _p),
@@ -86,7 +83,7 @@ def ranking_table(standing: Standing, name: str) -> Table:
 
 
 def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
-    """Show which strength stands for each strategy, and among how many it was chosen.
+    """Show the strength at which each strategy is reported, and how many it was chosen from.
 
     Args:
         choices: Of one scenario.
@@ -101,7 +98,7 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     columns = [
         Column("strategy", words=True),
         Column("strengths tried"),
-        Column("reported at", "", "the strengths that stand for it in every comparison"),
+        Column("reported at", "", "the strengths used in every comparison"),
         Column("chosen on all seeds", "", "the one to use next time"),
         Column("its score", "%", "average validation accuracy of all models at the end", percent),
         Column("weaker neighbour", "%", "", percent),
@@ -118,8 +115,8 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     rule = "; ".join(f"{r}; {CROSSED}" if r == RULE else r for r in reasons)
     return Table(
         name,
-        "The strength that was chosen",
-        f"By the validation split only: {rule}",
+        "The chosen strength",
+        f"Chosen on the validation split only: {rule}",
         columns,
         [_choice_row(choice) for choice in swept],
         pd.DataFrame(scores, columns=[*names, "reported"]),
@@ -127,7 +124,7 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
 
 
 def frontier_table(found: Frontiers, name: str) -> Table | None:
-    """Show how much of the room between fine-tuning and freezing each frontier fills.
+    """Show how much of the area between fine-tuning and freezing each frontier dominates.
 
     Args:
         found: One scenario's frontiers.
@@ -148,7 +145,7 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
             "share of the rectangle between fine-tuning and freezing that the frontier dominates: "
             "0 is no better than these two, 100 keeps what freezing keeps and learns what "
             "fine-tuning learns; it grows with the number of strengths, so it is shown only "
-            "where that is equal",
+            "where these numbers are equal",
             percent,
         ),
     ]
@@ -167,8 +164,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         name,
         "Frontiers",
         f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
-        "resampled jointly. Only where all strategies with several strengths were given as many: "
-        "each further one adds to it.",
+        "resampled jointly. Shown only where all strategies with several strengths have equally "
+        "many, since every further strength adds to the area.",
         columns,
         rows,
         pd.DataFrame(data, columns=[*names, "seeds", "reason"]),
@@ -176,8 +173,7 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
 
 
 def _cells(ranked: Ranked, standing: Standing, *, several: bool) -> list[Value | Noted]:
-    variants = set(ranked.variants.values())
-    label = variants.pop().label if len(variants) == 1 else ranked.strategy
+    label = ranked.label
     cells: list[Value | Noted] = [label if ranked.competes else Noted(label, "a bound")]
     if several:
         cells.append(ranked.rank)
@@ -192,7 +188,7 @@ def _cells(ranked: Ranked, standing: Standing, *, several: bool) -> list[Value |
 
 
 def _counted(found: PairedComparison, ranked: Ranked) -> Value | Noted:
-    """A difference, with its number of pairs where not every run has one."""
+    """A difference, with its number of pairs where some runs have no partner."""
     pairs = found.difference.n
     return (
         found.difference
@@ -204,7 +200,7 @@ def _counted(found: PairedComparison, ranked: Ranked) -> Value | Noted:
 def _choice_row(choice: Choice) -> Row:
     if choice.cell is None:
         return Row([choice.strategy, choice.budget, choice.reason, None, None, None, None])
-    chosen = _strength(choice.cell)
+    chosen = strengths_text(choice.cell.variant)
     score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
     beside = [tried.validation for tried in choice.neighbours]
     weaker = None if choice.end == "weakest" else beside[0]
@@ -220,10 +216,6 @@ def _ends(found: Estimate) -> tuple[float | None, float | None, float | None]:
     return found.value, found.low, found.high
 
 
-def _strength(cell: Cell) -> str:
-    return "" if cell.variant.strength is None else strength_text(cell.variant.strength)
-
-
 def _signed(value: float) -> str:
     return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
 
@@ -233,4 +225,4 @@ def _whole(value: float) -> str:
 
 
 def _p(value: float) -> str:
-    return f"<{_CHANCE}" if value < _CHANCE else f"{value:.3f}"
+    return f"<{_SMALLEST_SHOWN}" if value < _SMALLEST_SHOWN else f"{value:.3f}"

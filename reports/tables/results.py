@@ -1,4 +1,4 @@
-"""The table of a page: a row for each scenario and variant, a column for each quantity."""
+"""The table of a page: a row per scenario and variant, a column per quantity."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reports.runs.cells import FINETUNE, Cell
 from reports.tables.table import Column, Noted, Row, Table, Value
 
 STRENGTH = "strength"
-"""What a table can show beside quantities: which strength a variant has."""
+"""A column that is not a quantity: the strength of a variant."""
 
 
 def results_table(
@@ -25,9 +25,9 @@ def results_table(
     """Make the table.
 
     Args:
-        rows: Scenario, variant as it is written, and its runs. A scenario's rows follow each
-            other; its name stands in the first of them. With one scenario it has no column.
-        quantities: The columns; ``STRENGTH`` among them as it is.
+        rows: Scenario, variant as written, and its runs. The rows of a scenario follow each
+            other, and the first has its name. With one scenario there is no such column.
+        quantities: The columns: quantities, or ``STRENGTH``.
         plain: Fine-tuning's runs in a scenario.
         labels: Names for scenarios, variants, strategies and quantities.
     """
@@ -76,6 +76,6 @@ def _named(written: str, cell: Cell, labels: Mapping[str, str]) -> Noted | str:
 
 
 def _noted(value: Value, cell: Cell) -> Value | Noted:
-    """Say of how many seeds a mean is where some have no value."""
+    """Add how many seeds have a value, where some have none."""
     n = getattr(value, "n", None)
     return Noted(value, f"({n} of {len(cell.done)})") if n and n < len(cell.done) else value

@@ -1,4 +1,4 @@
-"""A table of the report with everything that belongs to it, before it is set.
+"""A table of the report as data, before it is written in some format.
 
 The report, the table files and the downloads are all made from the same tables.
 """
@@ -15,22 +15,22 @@ from reports.statistics.interval import FEWEST_SEEDS, Estimate
 from reports.wording.numbers import DASH, apart, spread
 
 Value = Estimate | float | str | None
-"""What a cell holds: a number with or without its 95 % interval, words, or nothing."""
+"""What a cell holds: a number with or without its 95 % interval, text, or nothing."""
 
 BRACKETS = (
-    "In brackets 95 % intervals over seeds; in parentheses single seeds, where fewer than "
+    "In brackets: 95 % intervals over seeds. In parentheses: single seeds, where fewer than "
     f"{FEWEST_SEEDS} have a value."
 )
-"""What a caption says of the numbers of a table."""
+"""The sentence of a caption that explains intervals."""
 
 
 @dataclass(frozen=True)
 class Noted:
-    """A value with a remark behind it, such as how many runs of it failed.
+    """A value with a short remark after it, such as how many of its runs failed.
 
     Attributes:
         value: What the cell holds.
-        note: The remark, in few words.
+        note: The remark.
     """
 
     value: Value
@@ -39,12 +39,12 @@ class Noted:
 
 @dataclass(frozen=True)
 class Entry:
-    """A cell, written.
+    """A cell as text.
 
     Attributes:
-        text: The value; a dash for nothing.
+        text: The value; a dash where there is none.
         interval: Its 95 % interval or its seeds, see ``numbers.spread``; may be empty.
-        note: A remark, mostly empty.
+        note: A remark; usually empty.
     """
 
     text: str
@@ -59,10 +59,10 @@ class Column:
     Attributes:
         title: Its heading.
         unit: Of its numbers, shown under the heading.
-        meaning: What it says, for the reader who has not met it; nothing where it is plain.
+        meaning: An explanation for the reader; empty where the title is enough.
         write: How a number is written, such as ``percent``.
-        seeds: What stands before single seeds, if no caption says it.
-        words: It holds words, which stand to the left; numbers stand to the right.
+        seeds: Written before the values of single seeds, if no caption explains them.
+        words: Whether it holds text, which is aligned left; numbers are aligned right.
     """
 
     title: str
@@ -95,8 +95,8 @@ class Row:
 
     Attributes:
         cells: One per column; the first is the heading of the row.
-        group: Rows that follow each other with the same group belong together; a line parts
-            them from the others.
+        group: Consecutive rows with the same group belong together; a line separates them from
+            the others.
     """
 
     cells: Sequence[Value | Noted]
@@ -108,10 +108,10 @@ class Table:
     """One table.
 
     Attributes:
-        name: Unique in a report; letters, digits and hyphens: a file name, and part of the
-            identifiers in the report.
+        name: Unique in a report; letters, digits and hyphens: it is used in file names and in the
+            identifiers of the report.
         title: Its heading.
-        caption: What a reader has to know to read it.
+        caption: What a reader needs to know to read it.
         columns: Its columns; the first names the rows.
         rows: Its rows, in their order.
         data: The numbers behind it, a tidy frame; fractions.
@@ -126,7 +126,7 @@ class Table:
 
     @property
     def groups(self) -> list[list[Row]]:
-        """Rows that follow each other and belong together."""
+        """Its rows, consecutive ones of one group together."""
         return [list(rows) for _, rows in groupby(self.rows, key=lambda row: row.group)]
 
     def entries(self, row: Row) -> list[tuple[Column, Entry]]:

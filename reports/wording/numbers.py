@@ -27,15 +27,15 @@ def decimals(value: float) -> str:
 
 
 def spread(found: Estimate, write: Callable[[float], str], label: str = "seeds ") -> str:
-    """Write how well seeds pin a number down: the one place that decides how.
+    """Write the uncertainty of a number; the one place that decides how.
 
-    Its 95 % interval, ``[40.0, 50.2]``; of two or three seeds their values, ``(seeds 41.3, 44.0)``;
-    nothing of one seed, or of what seeds have no value of their own of.
+    Its 95 % interval, ``[40.0, 50.2]``; for two or three seeds their values,
+    ``(seeds 41.3, 44.0)``; nothing for one seed, or where seeds have no values of their own.
 
     Args:
         found: The number.
-        write: How one of its values is written.
-        label: What stands before the seeds; nothing where a heading says it.
+        write: Writes one of its values.
+        label: Written before the values of seeds; empty where a heading says it.
     """
     if found.low is not None and found.high is not None:
         return f"[{write(found.low)},{_SPACE}{write(found.high)}]"
@@ -47,8 +47,8 @@ def spread(found: Estimate, write: Callable[[float], str], label: str = "seeds "
 def apart(found: Estimate, write: Callable[[float], str]) -> str:
     """Say that seeds are far from all others: ``1 of 5 seeds far below, median 91.2``.
 
-    Of a ratio of means it is said of its parts: ``forgetting of 1 of 8 seeds far above, median 2.5
-    points``.
+    For a ratio of means this is said of its two means: ``forgetting of 1 of 8 seeds far above,
+    median 2.5 points``.
     """
     remarks = [
         f"{name} of {remark}{_SPACE}points"
@@ -70,12 +70,12 @@ def bracketed(found: Estimate, unit: str, *, signed: bool = False, seeds: int | 
 
     Args:
         found: The number.
-        unit: Of it.
-        signed: With its sign.
-        seeds: How many seeds the sentence speaks of: where the number has others, it says so.
+        unit: Its unit.
+        signed: Whether a positive number has a plus sign.
+        seeds: How many seeds the sentence is about; a number from another number of seeds says so.
     """
     write = partial(percent, signed=signed)
-    shown = found.low is None and len(found.seeds) > 1  # the seeds stand there themselves
+    shown = found.low is None and len(found.seeds) > 1  # the seeds themselves are written
     counted = seeds is not None and found.n not in {0, seeds} and not shown
     remarks = [several(found.n, "seed")] if counted else []
     remarks += [remark for remark in (apart(found, write),) if remark]
@@ -85,7 +85,7 @@ def bracketed(found: Estimate, unit: str, *, signed: bool = False, seeds: int | 
 
 
 def strength_text(strength: float) -> str:
-    """Write a strength as short as it goes: ``0.5``, ``10``, ``1e4``, ``2.5e-7``."""
+    """Write a strength in its shortest form: ``0.5``, ``10``, ``1e4``, ``2.5e-7``."""
     plain = f"{strength:.10g}"
     mantissa, exponent = f"{strength:.9e}".split("e")
     short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
@@ -93,7 +93,7 @@ def strength_text(strength: float) -> str:
 
 
 def measured(metric: Metric) -> Callable[[float | None], str]:
-    """Return what writes a value of a metric, without its unit; a dash for ``None``."""
+    """Return a function that writes a value of a metric without unit, ``None`` as a dash."""
     return partial(percent if metric.is_percentage else _plain, signed=metric.signed)
 
 

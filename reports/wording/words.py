@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def several(n: int, noun: str) -> str:
@@ -11,24 +11,24 @@ def several(n: int, noun: str) -> str:
 
 
 def joined(names: Sequence[str]) -> str:
-    """Write names in a row: ``a``, ``a and b``, ``a, b and c``."""
+    """Join names as a list: ``a``, ``a and b``, ``a, b and c``."""
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def ranges(numbers: Sequence[int]) -> str:
-    """Write whole numbers, three or more in a row as a range: ``0, 1 and 3 to 9``.
+def ranges(numbers: Iterable[int]) -> list[str]:
+    """Write whole numbers, three or more in a row as a range: ``0``, ``1``, ``3 to 9``.
 
     Args:
-        numbers: In ascending order, each once.
+        numbers: In any order, with or without repeats.
     """
     rows: list[list[int]] = []
-    for number in numbers:
+    for number in sorted(set(numbers)):
         if rows and rows[-1][-1] == number - 1:
             rows[-1].append(number)
         else:
             rows.append([number])
     parts = [[f"{row[0]} to {row[-1]}"] if len(row) > 2 else map(str, row) for row in rows]
-    return joined([text for part in parts for text in part])
+    return [text for part in parts for text in part]
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,6 @@
 "use strict";
 
-/** Let the reader keep a file that was made in the report. */
+/** Save a file that was made in the report. */
 function save(name, blob) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
@@ -9,7 +9,7 @@ function save(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
-/** Unpack the gzipped CSV of a data: link; without this script the link gives the packed file. */
+/** Save the unpacked CSV of a data: link; without this script the link gives the gzipped file. */
 async function saveUnpacked(link) {
   const packed = atob(link.href.slice(link.href.indexOf(",") + 1));
   const bytes = Uint8Array.from(packed, (character) => character.charCodeAt(0));

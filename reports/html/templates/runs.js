@@ -1,4 +1,4 @@
-/* The table of runs: sorts, filters, searches and shows in parts what reports/html/runs_table.py put in the report. */
+/* The table of runs: sorting, filters, search and pages, over the data from reports/html/runs_table.py. */
 (() => {
   const ROWS = 25;
   const PRINTED = 1000;
@@ -39,7 +39,7 @@
     return plus + percent.replace("-", "−");
   }
 
-  /** What the search looks through: every word of a run. */
+  /** The text that is searched: every word of a run. */
   function words(run) {
     if (run.text === null) {
       const strength = run.values[at.strength];
@@ -56,7 +56,7 @@
     return a - b;
   }
 
-  /** Choose and order the runs that the controls ask for. */
+  /** Filter and sort the runs as the controls say. */
   function update() {
     const asked = form.elements.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const chosen = ["scenario", "strategy", "status"].filter((name) => form.elements[name].value !== "");
@@ -86,7 +86,7 @@
     return made;
   }
 
-  /** One run; a failed one has its message where others have their metrics. */
+  /** The row of a run; a failed one has its message in place of metrics. */
   function tableRow(run) {
     const made = document.createElement("tr");
     const failed = run.values[at.status] === "failed";
@@ -114,7 +114,7 @@
     status.textContent = `${found.length}${all} runs, ${failed} failed${rows}.`;
     for (const turn of turns) {
       const next = screen + Number(turn.dataset.turn);
-      // Not "disabled": the button would lose the focus it was pressed with.
+      // Not "disabled": the button would lose the focus when it is pressed.
       turn.setAttribute("aria-disabled", String(next < 0 || next * ROWS >= found.length));
     }
   }

@@ -158,7 +158,7 @@ def test_the_proximal_twin_is_named_where_it_held_at_these_strengths(gradient, r
     def said(strategy, strengths, **settings):
         twin = runs(strategy, dict.fromkeys(strengths, [(0.9, 0.8)] * 3), **settings)
         (text,) = breakdown_sentences(group([*gradient, *twin]))
-        return text.endswith(f"{WHY} ({strategy} shows it).")
+        return text.endswith(f"{WHY} ({strategy} loses no seed there).")
 
     lost = (10.0, 100.0, 1e3, 1e4)
     proximal = {"settings": {"application": "proximal"}}

@@ -166,7 +166,7 @@ def test_halves_that_agree_are_one_strength(run):
     choice = only([run(d, seed, s) for d, s in ((1.0, 0.6), (10.0, 0.8)) for seed in range(5)])
     assert choice.reported is choice.cell
     assert choice.strengths == "10"
-    assert not choice.flatters
+    assert not choice.is_optimistic
 
 
 def test_each_half_is_reported_at_what_the_other_chose(run):
@@ -214,10 +214,10 @@ def test_a_seed_that_some_strength_lacks_is_reported_at_the_choice_of_all_others
 
 def test_one_seed_has_no_other_half(run):
     choice = only([run(1.0, 0, 0.6), run(10.0, 0, 0.8)])
-    assert choice.flatters
+    assert choice.is_optimistic
     assert (choice.reported, choice.strengths) == (choice.cell, "10")
-    assert not only([run(1.0, 0, 0.6)]).flatters
-    (said,) = (t for t in caveats([choice.cell], [choice], []) if "other half" in t)
+    assert not only([run(1.0, 0, 0.6)]).is_optimistic
+    (said,) = (t for t in caveats([choice.cell], [choice], []) if "optimistic" in t)
     assert "the strength of ewc was chosen on the seed on which it is reported" in said
 
 

@@ -204,14 +204,14 @@ def test_few_seeds_failures_and_missing_references(record):
     assert "1 of 4 runs failed" in text
     assert "fewer than 5 seeds (as few as 1) for all variants" in text
     assert "add the strategy independent to the suite" in text
-    assert "forgetting reduction lacks seed 1, for which no run of finetune finished" in text
+    assert "forgetting reduction is missing for seed 1: no run of finetune finished there" in text
 
 
 def test_equal_caveats_of_several_scenarios_are_one(record):
     found = caveats(group([record([[0.9]], scenario=name) for name in ("a", "b")]))
     assert found == [
-        "a; b: fewer than 5 seeds (as few as 1) for all variants; below 4 there are no intervals, "
-        "only the seeds themselves."
+        "a; b: fewer than 5 seeds (as few as 1) for all variants; below 4 seeds no interval is "
+        "shown, only the seeds themselves."
     ]
 
 
@@ -235,9 +235,9 @@ def test_seeds_in_a_row_are_a_range(record):
     made = [record(LOST, seed=seed) for seed in range(3)]
     made += [record(KEPT, strategy="wpl", strength=1.0, seed=seed) for seed in range(10)]
     text = "\n".join(caveats(group(made)))
-    assert "forgetting reduction lacks seeds 3 to 9, for which no run of finetune" in text
-    assert ranges([4]) == "4"
-    assert ranges([0, 1, 3, 4, 5, 9]) == "0, 1, 3 to 5 and 9"
+    assert "forgetting reduction is missing for seeds 3 to 9: no run of finetune" in text
+    assert ranges([4]) == ["4"]
+    assert ranges([9, 0, 1, 3, 4, 5, 9]) == ["0", "1", "3 to 5", "9"]
 
 
 def test_numbers():

@@ -90,7 +90,7 @@ def test_the_first_steps_show_points_only_where_some_were_read_off(study, runs):
         ({"k3": {"x": {**GIVEN, "steps": [0]}}}, "1 steps, but 2 accuracies"),
         ({"k3": {"x": {**GIVEN, "steps": 3}}}, "lists of numbers"),
         ({"k3": {"x": {**GIVEN, "steps": [0, "a"]}}}, "lists of numbers"),
-        ({"k3": {"x": 3}}, "no mapping"),
+        ({"k3": {"x": 3}}, "not a mapping"),
         ({"k3": {"x": {"model": 0}}}, "give model, variant, steps, accuracy"),
         ({"k3": {"x": {**GIVEN, "colour": "red"}}}, "'colour'"),
     ],
@@ -132,7 +132,9 @@ def test_curves_need_a_later_model_and_curves(study, runs, record):
     one = [record([[0.9]], curves=[{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}])]
     with pytest.raises(UserError, match="this scenario has one model"):
         study(one).curves("a", variants=["finetune"])
-    with pytest.raises(UserError, match="points are shown in scenarios of two models; this one"):
+    with pytest.raises(
+        UserError, match="points are shown only in scenarios of two models; this one"
+    ):
         study(runs, "sequence").curves("a", variants=["finetune"], reference={"many": {"x": GIVEN}})
     blind = [replace(run, curves=[]) for run in runs]
     with pytest.raises(UserError, match="no finished run has curves"):

@@ -60,7 +60,7 @@ def test_rows_are_parsed(render, runs, tmp_path):
         (b"", "does not name every column"),
         (b"a,,b\n", "does not name every column"),
         (b"a,b,a\n", "names 'a' twice"),
-        (b"a,b\n1,2\n\n1\n", "n.csv, line 4: 1 cells, but 2 columns"),
+        (b"a,b\n1,2\n\n1\n", "n.csv, line 4: 1 cells, but the first line names 2 columns"),
         (b'a,b\n1,"2\n', "cannot be read .unexpected end of data"),
     ],
 )

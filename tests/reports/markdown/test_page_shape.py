@@ -67,7 +67,7 @@ def test_the_distance_from_what_was_read_off(cell, study):
 
 
 def test_a_step_that_was_not_measured_is_an_error(cell):
-    with pytest.raises(UserError, match="not measured at step 3; they were at 0, 1, 2"):
+    with pytest.raises(UserError, match="not measured at step 3, but at 0, 1, 2"):
         at_step(cell, 0, 3)
 
 

@@ -95,7 +95,7 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(render, runs):
         ("a\n{% if suite('paper') %}", 2, "end of template"),
         ("a\n\n{{ 1 + }}", 3, "unexpected 'end of print statement'"),
         ("{{ suite('paper').value('k1', 'wpl_gradient@1e2', 'plasticity').mean > 3 }}", 1, "'>'"),
-        ("---\nx: 1\ny: [\n---\n", 4, "front matter is no YAML"),
+        ("---\nx: 1\ny: [\n---\n", 4, "front matter is not YAML"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(render, runs, text, line, message):

@@ -58,10 +58,10 @@ def test_where_the_halves_of_the_seeds_choose_differently_both_strengths_stand(r
     [
         ("k33", "wpl@1e4", "no runs of a scenario 'k33'; did you mean 'k3'"),
         ("k3", "wlp@1e4", "no strategy 'wlp' in the store; did you mean 'wpl'"),
-        ("k3", "wpl@1e5", "wpl is there as wpl@1e2, wpl@1e4, wpl@1e6"),
-        ("k3", "wpl", "wpl is there as"),
-        ("k3", "finetune@1e4", "finetune is there as finetune"),
-        ("k3", "wpl@strong", "wpl is there as"),
+        ("k3", "wpl@1e5", "the store, which has wpl@1e2, wpl@1e4, wpl@1e6"),
+        ("k3", "wpl", "which has wpl@"),
+        ("k3", "finetune@1e4", "which has finetune;"),
+        ("k3", "wpl@strong", "which has wpl@"),
     ],
 )
 def test_what_is_not_there_is_answered_with_the_nearest(catalog, scenario, written, message):

@@ -3,9 +3,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmark.metrics import METRICS
 from reports.runs.cells import group
-from reports.runs.frames import curves_frame, mean_matrix, runs_frame, summary_frame
+from reports.runs.frames import curves_frame, mean_matrix, summary_frame
 from reports.statistics.grouped import drawn, over_seeds
 from reports.statistics.interval import mean_estimate
 from reports.statistics.limits import ACCURACY
@@ -21,18 +20,6 @@ CURVES = [
 @pytest.fixture
 def pair(record):
     return group([record(FIRST, curves=CURVES), record(SECOND, seed=1)])
-
-
-def test_runs_frame_has_one_row_a_run_and_nan_where_undefined(pair, record):
-    frame = runs_frame(pair)
-    assert list(frame["seed"]) == [0, 1]
-    assert list(frame["stability"]) == [0.5, 0.6]
-    assert frame["plasticity"].isna().all()
-    assert set(METRICS) <= set(frame.columns)
-    assert set(frame["variant"]) == {"finetune"}
-    failed = runs_frame(group([record(error="no")]))
-    assert not failed["counted"].any()
-    assert failed[list(METRICS)].isna().all(axis=None)
 
 
 def test_summary_frame_by_hand(pair):
