@@ -1,4 +1,4 @@
-"""What a result may depend on beyond its settings; no torch needed to tell."""
+"""What a result may depend on besides its settings; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import benchmark
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this project and of what it computes with, and the machine."""
+    """Return the versions of this project and of the libraries it computes with, and the
+    machine."""
     return {
         "palimpsest": benchmark.__version__,
         "python": platform.python_version(),

@@ -20,7 +20,7 @@ class Results:
     """Finished runs, as they were when they were read.
 
     Attributes:
-        path: The results database or archive that they are from.
+        path: The results database or archive that they come from.
         records: One per run, in a stable order.
     """
 
@@ -64,10 +64,10 @@ def open_store(path: Path | str) -> Results:
     Metrics that installed packages announce are there as well.
 
     Args:
-        path: The file; it stays as it is.
+        path: The file; it is not changed.
 
     Raises:
-        UserError: It is missing, damaged, no store, or of a newer version.
+        UserError: It is missing, damaged, not a store, or of a newer version.
     """
     load_metrics()
     return Results(Path(path), tuple(read_runs(Path(path))))

@@ -34,7 +34,7 @@ SuiteLike = str | Path | Mapping[str, Any]
 """A suite file, the name of a suite that comes with Palimpsest, or a file's content."""
 
 Seeds = int | Iterable[int] | str
-"""How many, or which; or text as ``--seeds`` takes it."""
+"""How many, or which ones; or text as ``--seeds`` takes it."""
 
 Settings = Mapping[str, Any] | Iterable[str]
 """Values by dotted path; or ``PATH=VALUE`` each, as ``--set`` takes it."""
@@ -50,7 +50,7 @@ class _SuiteFile(BaseModel):
     seeds: Any = Field(5, description="How many (0, 1, ...), or which.")
     scenarios: dict[str, dict[str, Any] | None] = Field(min_length=1)
     strategies: dict[str, dict[str, Any] | None] = Field(min_length=1)
-    probes: list[str] = Field([], description="What to record of the inside of every run.")
+    probes: list[str] = Field([], description="What to record inside every run.")
 
 
 def load_suite(
@@ -70,7 +70,7 @@ def load_suite(
         strategies: Only these, by their names in the suite.
         settings: In place of the file's: values by their dotted path, such as
             ``{"scenarios.turned.width": 100}``.
-        plugins: Python files that add strategies and scenarios; known from then on.
+        plugins: Python files that add strategies and scenarios; they stay loaded.
 
     Raises:
         UserError: With the file, the line or key, what was expected and the nearest name.
@@ -89,8 +89,8 @@ def load_suites(
 ) -> list[Suite]:
     """Read and check several suites.
 
-    What is chosen or set for a scenario or strategy holds in the suites that have one of that
-    name. A suite that has none of the chosen strategies is left out.
+    Choices and settings for a scenario or strategy apply to the suites that have one of that name.
+    A suite that has none of the chosen strategies is left out.
 
     Args:
         suites: As for ``load_suite``.
@@ -99,7 +99,7 @@ def load_suites(
         settings: In place of the files'.
 
     Raises:
-        UserError: As for ``load_suite``; or no suite has a name that was given.
+        UserError: As for ``load_suite``; or no suite has a given name.
     """
     sources = [_source(suite) for suite in suites]
     for assignment in _assignments(settings):
@@ -124,7 +124,7 @@ def _assignments(settings: Settings) -> list[Assignment]:
 
 
 def _assign(assignment: Assignment, sources: Sequence[Source]) -> None:
-    """Set a value in the files that have the scenario or strategy; a mistyped one is refused."""
+    """Set a value in the files that have the scenario or strategy; refuse a mistyped name."""
     takers = [source for source in sources if source.has(assignment.label)]
     if assignment.label and not takers:
         group, name = assignment.label
@@ -224,12 +224,14 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
     checked_settings = validated(chosen.settings, settings, source, path)
     listed = getattr(sweep, dial.plural) or [getattr(checked_settings, dial.name)]
     if len(set(listed)) < len(listed):
-        raise source.error((*path, dial.plural), f"a {dial.name} is listed twice: {listed}")
+        raise source.error(
+            (*path, dial.plural), f"a value of {dial.name} is listed twice: {listed}"
+        )
     return Strategy(name, kind, checked_settings, tuple(float(value) for value in listed), dial)
 
 
 def _sweep(dial: Dial, settings: type[StrategySettings]) -> type[BaseModel]:
-    """The model that checks several values of a dial, each as the setting of its name."""
+    """Return the model that checks a list of values of a dial, each like the setting itself."""
     one = settings.model_fields[dial.name]
     each: Any = Annotated[one.annotation, *one.metadata] if one.metadata else one.annotation
     field: Any = (list[each], Field([], min_length=1))

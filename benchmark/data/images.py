@@ -52,8 +52,8 @@ class ImageData:
 def load(name: str, root: Path) -> ImageData:
     """Load a data set, downloading it where it is missing.
 
-    Its files are read and decoded once; from then on the pixels as they are stored are kept, a
-    quarter of the size of what this returns.
+    Its files are read and decoded once. From then on the raw pixels stay in memory, at a quarter of
+    the size of what this returns.
 
     Args:
         name: The data set: one of ``catalog.NAMES``, or ``folder:PATH``.
@@ -63,7 +63,7 @@ def load(name: str, root: Path) -> ImageData:
         The same tensors, bit for bit, in every process.
 
     Raises:
-        UserError: If the name is wrong, or the data are missing, damaged or of no use.
+        UserError: If the name is wrong, or the data are missing, damaged or unusable.
     """
     raw = _raw(name, root)
     mean, std = _statistics(raw.train_x)

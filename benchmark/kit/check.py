@@ -56,7 +56,7 @@ def verdict(wanted: Property, candidate: Candidate) -> Verdict:
     """
     outcome: Outcome = "fail"
     try:
-        with warnings.catch_warnings(record=True):  # Avalanche's, dozens a training
+        with warnings.catch_warnings(record=True):  # Avalanche's, dozens per training
             detail, outcome = wanted.check(candidate), "pass"
     except NotApplicableError as reason:
         detail, outcome = str(reason), "not applicable"
@@ -69,7 +69,7 @@ def verdict(wanted: Property, candidate: Candidate) -> Verdict:
 
 
 def _place(error: Exception) -> str:
-    """Return the line where it was raised, and the file as the path for modules has it."""
+    """Return the file, relative to the import path, and the line where it was raised."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     file = Path(frame.filename)
     folders = [folder for folder in sys.path if folder and file.is_relative_to(folder)]

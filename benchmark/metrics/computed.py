@@ -37,11 +37,11 @@ class Measured(Protocol):
 class Computed(Mapping[str, float | None]):
     """The metrics of a run by name, each computed once, when it is first asked for.
 
-    Reading thousands of runs costs nothing for metrics that nobody looks at, and one that was
-    added today is there for yesterday's runs.
+    Metrics that are not asked for cost nothing when thousands of runs are read, and a metric that
+    is added today exists for yesterday's runs.
 
     Args:
-        run: The run; one that failed has no value of any metric.
+        run: The run; a failed one has no value of any metric.
     """
 
     def __init__(self, run: Measured) -> None:
@@ -65,10 +65,11 @@ class Computed(Mapping[str, float | None]):
 
 
 def compute(metric: Metric, run: Measured) -> float | None:
-    """Return a metric of a run; ``None`` where it is not defined or its reference is missing.
+    """Return a metric of a run; ``None`` if it is not defined or its reference run is missing.
 
     Raises:
-        UserError: Its function raises, or returns what is no number or outside its bounds.
+        UserError: Its function raises, or returns something that is not a number or is outside its
+            bounds.
     """
     if run.status != "done":
         return None

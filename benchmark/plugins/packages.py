@@ -20,10 +20,10 @@ _GROUPS: dict[Kind, tuple[str, Callable[[Any, str], Addition]]] = {
 
 
 def announced(kinds: Iterable[Kind]) -> Iterator[tuple[Addition, str]]:
-    """Load every entry point of some groups; yield what it adds and the hash of its package.
+    """Load every entry point of some kinds; yield what it adds and the hash of its package.
 
     Args:
-        kinds: What to look for.
+        kinds: Which kinds of additions to look for.
 
     Raises:
         UserError: Names the package and the entry point.
