@@ -9,8 +9,7 @@ import benchmark
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this project and of the libraries it computes with, and the
-    machine."""
+    """Return the versions of this project and of its numerical libraries, and the machine."""
     return {
         "palimpsest": benchmark.__version__,
         "python": platform.python_version(),

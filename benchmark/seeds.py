@@ -44,7 +44,7 @@ def seeds_of(seeds: Any, source: Source) -> tuple[int, ...]:
         if seeds < _SEEDS_END:
             given = source.assigned.get(("seeds",)) == OPTION
             alone = f"{OPTION} {seeds}," if given else f"[{seeds}]"
-            message = f"{message}, or {alone} for the one seed with that number"
+            message = f"{message}, or for the single seed {seeds}: {alone}"
         raise source.error(("seeds",), message)
     return tuple(range(seeds))
 

@@ -101,8 +101,7 @@ class Store:
         return [run for run in runs if run.key in wanted]
 
     def _fresh(self, read: Callable[[], Iterator[_Row]]) -> list[_Row]:
-        """Read again until no other process wrote meanwhile; reading takes no locks to prevent
-        that."""
+        """Read until no other process wrote meanwhile; reading takes no locks to prevent that."""
         while True:
             try:
                 found = list(read())

@@ -71,7 +71,7 @@ def list_images(path: Path) -> Listing:
 
     Where there are both ``train/CLASS/...`` and ``test/CLASS/...``, these are the two splits;
     otherwise each top folder is a class. A single folder around everything, as archivers add it, is
-    skipped. Hidden files, ``__MACOSX``, files that are not images and images outside a class folder
+    opened. Hidden files, ``__MACOSX``, files that are not images and images outside a class folder
     are ignored.
 
     Args:

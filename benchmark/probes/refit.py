@@ -70,8 +70,7 @@ class Refit(Probe):
                 self.rows.append({"model": model, "before": before, "after": after})
 
     def _donor(self, model: int) -> int | None:
-        """The model whose shared blocks one is fitted to: itself, if networks are not
-        independent."""
+        """The model whose shared blocks a model is fitted to: itself, if they are really shared."""
         if self.subject.kind != "independent":
             return model
         paths, blocks = self.subject.paths, {*self.subject.shared(model)}

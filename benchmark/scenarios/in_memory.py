@@ -16,8 +16,7 @@ from torch.utils.data import TensorDataset
 
 
 class _Labels(DataAttribute):
-    """Labels that know their distinct values; Avalanche would look at each, or only at the
-    first."""
+    """Labels that know their distinct values; Avalanche would check each, or only the first."""
 
     def __init__(
         self, labels: Sequence[int], name: str, different: set[int], **options: Any

@@ -129,8 +129,8 @@ class ScenarioSettings(Settings):
     )
     optimizer_state: Literal["fresh", "kept"] = Field(
         "fresh",
-        description="State of a model's optimizer at its start. 'kept': with the momentum and second "
-        "moments of parameters that an earlier model trained.",
+        description="State of a model's optimizer at its start. 'kept': with the momentum and "
+        "second moments of parameters that an earlier model trained.",
         exclude_if=lambda state: bool(state == "fresh"),  # keeps the keys of earlier results
     )
     warmup: CountFromZero = Field(

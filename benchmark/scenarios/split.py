@@ -40,8 +40,7 @@ class Split(ScenarioSettings):
         self._classes_each(outline(self.data, root).n_classes)
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
-        """Create the scenario; the seed decides the weights and, if asked for, the order of
-        classes."""
+        """Create the scenario; the seed decides the weights and, if asked, the order of classes."""
         import torch
 
         from benchmark.scenarios.trunk import trunk_bank

@@ -107,7 +107,7 @@ def test_strategies_are_paired(done, capsys):
 def test_running_again_runs_nothing(done, capsys):
     before = (done / "r.db").read_bytes()
     assert command("run", done / "small.yaml", "--store", done / "r.db") == 0
-    assert "Nothing to do: all 4 runs" in capsys.readouterr().out
+    assert "r.db already has all 4 runs." in capsys.readouterr().out
     assert (done / "r.db").read_bytes() == before
 
 
@@ -222,7 +222,7 @@ MISTAKES = [
     (["run", "small.yaml", "--device", "tpu"], "expected cpu, cuda"),
     (
         ["run", "small.yaml", "--device", "cuda:99"],
-        "finds no such device here; choose cpu",
+        "finds no such device on this machine; choose cpu",
     ),
     (["run", "small.yaml", "--store", "no/folder/r.db"], "is not there"),
     (["run", "small.yaml", "--store", "small.yaml"], "not a Palimpsest store"),

@@ -116,9 +116,9 @@ def test_a_mapping_is_checked_as_a_file_is_and_left_alone():
     [
         ({"workers": 0}, "workers: expected 1 or more"),
         ({"device": "tpu"}, "device tpu: expected cpu"),
-        ({"store": "no/such/folder/r.db"}, "the folder no/such/folder is not there"),
-        ({"store": "r.parquet"}, "an archive is for reading"),
-        ({"plugins": ["none.py"]}, "no such plugin file"),
+        ({"store": "no/such/folder/r.db"}, "the folder no/such/folder does not exist"),
+        ({"store": "r.parquet"}, "this is an archive, which is read-only"),
+        ({"plugins": ["none.py"]}, "this plugin file does not exist"),
     ],
     ids=str,
 )
