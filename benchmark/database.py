@@ -62,7 +62,7 @@ DAMAGED = (
     "the store is damaged",
     "restore it from a copy, or move it away and run its suites again",
 )
-"""What is wrong and what to do, for `told`."""
+"""What is wrong and what to do, for `user_errors`."""
 
 _HEADER = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -115,7 +115,7 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
             another database.
     """
     purpose = "written" if write else "read"
-    with told(path, f"the store cannot be {purpose}", "fix that, or name another one"):
+    with user_errors(path, f"the store cannot be {purpose}", "fix that, or name another one"):
         _refuse_others(path, write=write)
         mode = "mode=rwc" if write else _reading(path)
         seen = _state(path) if mode == _AS_IT_IS else None
@@ -152,7 +152,7 @@ def database_beside(path: Path) -> str | None:
 
 
 @contextmanager
-def told(path: Path, what: str, advice: str) -> Iterator[None]:
+def user_errors(path: Path, what: str, advice: str) -> Iterator[None]:
     """Turn SQLite's errors about a file into a sentence; wrong statements of ours are bugs."""
     try:
         yield

@@ -85,7 +85,7 @@ def check_output(path: Path, kind: Kind | None, inputs: Iterable[Path] = ()) -> 
         UserError: One of the inputs is there (by whatever name), or a file that the command did not
             write; or the name is reserved for a database.
     """
-    with _told(path):
+    with _user_errors(path):
         for given in inputs:
             if _same(path, given):
                 raise UserError(
@@ -136,14 +136,14 @@ def write_files(outputs: Sequence[Output], inputs: Iterable[Path] = ()) -> None:
     done = False
     try:
         for output, target in zip(outputs, targets, strict=True):
-            with _told(output.path):
+            with _user_errors(output.path):
                 _make_folder(target.parent, folders)
                 temporaries.append(target.with_name(f".palimpsest-{token_hex(8)}.tmp"))
                 _write(temporaries[-1], output.content)
                 if target.exists():
                     temporaries[-1].chmod(target.stat().st_mode & 0o7777)
         for output, target, temporary in zip(outputs, targets, temporaries, strict=True):
-            with _told(output.path):
+            with _user_errors(output.path):
                 temporary.replace(target)
         done = True
     finally:
@@ -178,7 +178,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
+def _user_errors(path: Path) -> Iterator[None]:
     """Turn the system's errors about a file into one sentence."""
     try:
         yield

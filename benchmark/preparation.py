@@ -28,7 +28,7 @@ from benchmark.training import InMemoryTraining
 from strategies.hooks import Optimizes
 from strategies.registry import STRATEGIES
 
-Progress = Callable[[float], None]
+OnProgress = Callable[[float], None]
 """Called with the fraction of the training that is done."""
 
 TRAINING = {"eval_streams": [], "reset_optimizer_state": True, **LOADER}
@@ -61,7 +61,7 @@ class Prepared:
 
 
 def prepare(
-    run: Run, root: Path, progress: Progress = lambda done: None, others: Sequence[Run] = ()
+    run: Run, root: Path, progress: OnProgress = lambda done: None, others: Sequence[Run] = ()
 ) -> Prepared:
     """Build the scenario and the strategy of a run.
 

@@ -13,7 +13,7 @@ from benchmark.failure import Failure
 from benchmark.first_model.storage import place_of
 from benchmark.first_model.takeover import train_or_take_over
 from benchmark.jobs import Job
-from benchmark.preparation import TRAINING, Prepared, Progress, prepare
+from benchmark.preparation import TRAINING, OnProgress, Prepared, prepare
 from benchmark.provenance import versions
 from benchmark.store import Record
 from benchmark.suite import Run
@@ -23,7 +23,7 @@ def execute_job(
     runs: Job,
     root: Path,
     scratch: Path | None = None,
-    progress: Progress = lambda done: None,
+    progress: OnProgress = lambda done: None,
 ) -> list[Record]:
     """Carry out runs that share one training; an error in a run ends up in its record.
 
@@ -60,7 +60,7 @@ def execute_job(
 
 
 def execute(
-    run: Run, root: Path, scratch: Path | None = None, progress: Progress = lambda done: None
+    run: Run, root: Path, scratch: Path | None = None, progress: OnProgress = lambda done: None
 ) -> Record:
     """Carry out a run by itself, see ``execute_job``."""
     return execute_job((run,), root, scratch, progress)[0]
@@ -71,7 +71,7 @@ def _failed(error: Exception) -> dict[str, Any]:
 
 
 def _train_and_evaluate(
-    runs: Sequence[Run], root: Path, scratch: Path | None, progress: Progress
+    runs: Sequence[Run], root: Path, scratch: Path | None, progress: OnProgress
 ) -> list[dict[str, Any]]:
     ready = prepare(runs[0], root, progress, others=runs[1:])
     alone = len(runs) == 1
@@ -100,7 +100,7 @@ def _train_and_evaluate(
     ]
 
 
-def _one_by_one(runs: Sequence[Run], root: Path, progress: Progress) -> list[dict[str, Any]]:
+def _one_by_one(runs: Sequence[Run], root: Path, progress: OnProgress) -> list[dict[str, Any]]:
     """Train each run separately; one that fails does not affect the others."""
     outcomes: list[dict[str, Any]] = []
     for i, run in enumerate(runs):

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from benchmark.database import DAMAGED, open_database, told
+from benchmark.database import DAMAGED, open_database, user_errors
 from benchmark.errors import UserError
 from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
 
@@ -72,7 +72,7 @@ class Store:
         row = columns_of(record) | _UNUSED
         marks = ", ".join("?" * len(row))
         advice = "the runs before it are kept; fix that, and the same command continues from there"
-        with told(self.path, "a run cannot be written", advice), self._file.connection:
+        with user_errors(self.path, "a run cannot be written", advice), self._file.connection:
             self._file.connection.execute(
                 f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})",
                 [*row.values()],
@@ -116,7 +116,7 @@ class Store:
 
     def _rows(self, query: str) -> Iterator[Any]:
         if self._file.columns:
-            with told(self.path, *DAMAGED):
+            with user_errors(self.path, *DAMAGED):
                 yield from self._file.connection.execute(query)
 
     def _read(self) -> Iterator[Record]:

@@ -36,7 +36,7 @@ SuiteLike = str | Path | Mapping[str, Any]
 Seeds = int | Iterable[int] | str
 """How many, or which ones; or text as ``--seeds`` takes it."""
 
-Settings = Mapping[str, Any] | Iterable[str]
+SettingsLike = Mapping[str, Any] | Iterable[str]
 """Values by dotted path; or ``PATH=VALUE`` each, as ``--set`` takes it."""
 
 
@@ -58,7 +58,7 @@ def load_suite(
     *,
     seeds: Seeds | None = None,
     strategies: Iterable[str] | None = None,
-    settings: Settings = (),
+    settings: SettingsLike = (),
     plugins: Iterable[Path | str] = (),
 ) -> Suite:
     """Read and check a suite.
@@ -85,7 +85,7 @@ def load_suites(
     *,
     seeds: Seeds | None = None,
     strategies: Iterable[str] | None = None,
-    settings: Settings = (),
+    settings: SettingsLike = (),
 ) -> list[Suite]:
     """Read and check several suites.
 
@@ -117,7 +117,7 @@ def _source(suite: SuiteLike) -> Source:
     return read_source(str(suite))
 
 
-def _assignments(settings: Settings) -> list[Assignment]:
+def _assignments(settings: SettingsLike) -> list[Assignment]:
     if isinstance(settings, Mapping):
         return [Assignment.of(path, value) for path, value in settings.items()]
     return [Assignment.parse(text) for text in settings]

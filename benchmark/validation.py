@@ -33,7 +33,7 @@ def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...
         checked = model.model_validate(values)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        inner = _place(values, problem)
+        inner = _path_of(values, problem)
         raise source.error((*path, *inner), _explain(problem, model)) from None
     for inner, value, given in _pairs(checked, values):
         if isinstance(given, bool) and not isinstance(value, bool):
@@ -92,7 +92,7 @@ def _pairs(value: Any, given: Any, path: _Path = ()) -> Iterator[tuple[_Path, An
         yield path, value, given
 
 
-def _place(values: Any, problem: Any) -> _Path:
+def _path_of(values: Any, problem: Any) -> _Path:
     """Return where in the values the problem is.
 
     Pydantic's location also names the member of a union that was tried, which no file has.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 from benchmark.files import Output, write_files
-from benchmark.plugins.additions import NAME
+from benchmark.metrics.metric import NAME
 from strategies.registry import STRATEGIES
 
 _NAME, _CLASS = "my_reg", "MyReg"

@@ -19,7 +19,7 @@ from benchmark.plan import check_device
 from benchmark.suite_loading import load_suite
 
 if TYPE_CHECKING:
-    from benchmark.speed.measure import Case, Row
+    from benchmark.speed.measure import Case, SpeedRow
 
 _FISHER_SAMPLES = 128
 _CURVES = "two_models_curves"
@@ -90,7 +90,7 @@ def _cases(options: SpeedOptions, root: Path) -> list[Case]:
     return found + importance.cases(options.device, _FISHER_SAMPLES)
 
 
-def _print(rows: Sequence[Row]) -> None:
+def _print(rows: Sequence[SpeedRow]) -> None:
     console = table_console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("workload", "method", "phase", "implementation"):

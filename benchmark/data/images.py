@@ -20,7 +20,6 @@ class ImageData:
     """A data set in memory. Others may hold the same tensors: never write to them.
 
     Attributes:
-        name: The data set, as the catalog knows it.
         train_x: Images to train on, float32, shape (N, C, H, W); each channel has mean 0 and
             standard deviation 1 over all of them.
         train_y: Their classes, int64, shape (N,).
@@ -30,7 +29,6 @@ class ImageData:
         classes: The names of the classes; label i is ``classes[i]``.
     """
 
-    name: str
     train_x: Tensor
     train_y: Tensor
     test_x: Tensor
@@ -68,7 +66,6 @@ def load(name: str, root: Path) -> ImageData:
     raw = _raw(name, root)
     mean, std = _statistics(raw.train_x)
     return ImageData(
-        name=name,
         train_x=_normalise(raw.train_x, mean, std),
         train_y=raw.train_y,
         test_x=_normalise(raw.test_x, mean, std),

@@ -35,13 +35,11 @@ class Listing:
     """The images of a folder or a zip file, sorted.
 
     Attributes:
-        path: The folder or the zip file.
         classes: The names of the classes, sorted.
         train: The images to train on; all of them if the source has no ``train/`` and ``test/``.
         test: The images of ``test/``; empty if the source has no such split.
     """
 
-    path: Path
     classes: tuple[str, ...]
     train: tuple[ImageFile, ...]
     test: tuple[ImageFile, ...]
@@ -94,7 +92,7 @@ def list_images(path: Path) -> Listing:
     else:
         train, test = _in_classes(path, found), []
     classes = _checked_classes(path, train, test)
-    return Listing(path, classes, _labelled(train, classes), _labelled(test, classes))
+    return Listing(classes, _labelled(train, classes), _labelled(test, classes))
 
 
 def _found(path: Path) -> Iterator[_Found]:

@@ -63,12 +63,12 @@ def verdict(wanted: Property, candidate: Candidate) -> Verdict:
     except BrokenError as reason:
         detail = str(reason)
     except Exception as error:
-        detail = f"it raised {type(error).__name__}: {error} ({_place(error)})"
+        detail = f"it raised {type(error).__name__}: {error} ({_raised_at(error)})"
     cause = wanted.cause if outcome == "fail" else ""
     return Verdict(wanted.name, outcome, detail, wanted.meaning, cause)
 
 
-def _place(error: Exception) -> str:
+def _raised_at(error: Exception) -> str:
     """Return the file, relative to the import path, and the line where it was raised."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
     file = Path(frame.filename)

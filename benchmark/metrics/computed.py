@@ -84,7 +84,7 @@ def compute(metric: Metric, run: Measured) -> float | None:
         found = metric.function(*arguments)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise _wrong(metric, run, f"{_place(error)}{said}") from error
+        raise _wrong(metric, run, f"{_raised_at(error)}{said}") from error
     return None if found is None else _checked(metric, run, found)
 
 
@@ -110,7 +110,7 @@ def _wrong(metric: Metric, run: Measured, what: str) -> UserError:
     )
 
 
-def _place(error: BaseException) -> str:
+def _raised_at(error: BaseException) -> str:
     """Return where the function raised: ``my_metrics.py, line 7: ``."""
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call here
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: " if frames else ""

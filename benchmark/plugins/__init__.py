@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS
-from benchmark.plugins.additions import Addition, Kind
+from benchmark.plugins.additions import Addition, AdditionKind
 from benchmark.plugins.packages import announced
 from benchmark.plugins.source import PluginSource, additions_of
 from benchmark.scenarios import FAMILIES
@@ -55,13 +55,13 @@ class _Origin:
     digest: str
 
 
-_REGISTRIES: dict[Kind, MutableMapping[str, Any]] = {
+_REGISTRIES: dict[AdditionKind, MutableMapping[str, Any]] = {
     "strategy": STRATEGIES,
     "scenario": FAMILIES,
     "metric": METRICS,
 }
 
-_origins: dict[tuple[Kind, str], _Origin] = {}
+_origins: dict[tuple[AdditionKind, str], _Origin] = {}
 _sources: dict[str, PluginSource] = {}
 
 
@@ -98,7 +98,7 @@ def load_metrics() -> None:
     _load_announced("metric")
 
 
-def _load_announced(*kinds: Kind) -> None:
+def _load_announced(*kinds: AdditionKind) -> None:
     for addition, digest in announced(kinds):
         _register(addition, _Origin(addition.place, digest))
 
@@ -126,7 +126,7 @@ def strategies_of(path: Path) -> list[str]:
     ]
 
 
-def digest_of(kind: Kind, name: str) -> str | None:
+def digest_of(kind: AdditionKind, name: str) -> str | None:
     """Return the hash of the code that adds a strategy or scenario; ``None`` for what ships.
 
     Args:

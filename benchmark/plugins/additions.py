@@ -21,7 +21,7 @@ from benchmark.scenarios.settings import ScenarioSettings
 from strategies.registry import StrategyEntry
 from strategies.settings import StrategySettings
 
-Kind = Literal["strategy", "scenario", "metric"]
+AdditionKind = Literal["strategy", "scenario", "metric"]
 
 _TAKEN = {*COLUMNS, FINETUNE_FORGETTING, "variant", "kind", "counted", "metrics"}
 """Columns of tables of runs besides the metrics."""
@@ -38,7 +38,7 @@ class Addition:
         place: The file and line, or the package, for messages.
     """
 
-    kind: Kind
+    kind: AdditionKind
     name: str
     value: StrategyEntry | type[ScenarioSettings] | Metric
     place: str
@@ -57,7 +57,7 @@ def strategy_of(value: Any, place: str) -> Addition:
     if not isinstance(value, StrategyEntry):
         raise UserError(
             f"{place}: expected a StrategyEntry (from strategies.registry import StrategyEntry), "
-            f"got {_told(value)}"
+            f"got {_described(value)}"
         )
     _check_name(value.name, place)
     entry = dataclasses.replace(value, settings=_settings_model(value.settings, place))
@@ -77,7 +77,7 @@ def scenario_of(value: Any, place: str) -> Addition:
     if not (isinstance(value, type) and issubclass(value, ScenarioSettings)):
         raise UserError(
             f"{place}: expected a class derived from benchmark.scenarios.settings."
-            f"ScenarioSettings, got {_told(value)}"
+            f"ScenarioSettings, got {_described(value)}"
         )
     name = value.model_fields["family"].default
     if not isinstance(name, str):
@@ -103,7 +103,7 @@ def metric_of(value: Any, place: str) -> Addition:
     """
     if not isinstance(value, Metric):
         raise UserError(
-            f"{place}: expected a Metric (from benchmark.metrics import Metric), got {_told(value)}"
+            f"{place}: expected a Metric (from benchmark.metrics import Metric), got {_described(value)}"
         )
     if value.name in _TAKEN:
         raise UserError(
@@ -125,7 +125,7 @@ def _settings_model(settings: Any, place: str) -> type[StrategySettings]:
         return settings
     if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
         raise UserError(
-            f"{place}: its settings are {_told(settings)}, expected a dataclass or a class "
+            f"{place}: its settings are {_described(settings)}, expected a dataclass or a class "
             "derived from strategies.settings.StrategySettings"
         )
     described = _attribute_docstrings(settings)
@@ -155,5 +155,5 @@ def _attribute_docstrings(documented: type[Any]) -> dict[str, str]:
     return found
 
 
-def _told(value: Any) -> str:
+def _described(value: Any) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"{value!r}"

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.plugins.additions import Addition, Kind, metric_of, scenario_of, strategy_of
+from benchmark.plugins.additions import Addition, AdditionKind, metric_of, scenario_of, strategy_of
 
-_GROUPS: dict[Kind, tuple[str, Callable[[Any, str], Addition]]] = {
+_GROUPS: dict[AdditionKind, tuple[str, Callable[[Any, str], Addition]]] = {
     "strategy": ("palimpsest.strategies", strategy_of),
     "scenario": ("palimpsest.scenarios", scenario_of),
     "metric": ("palimpsest.metrics", metric_of),
 }
 
 
-def announced(kinds: Iterable[Kind]) -> Iterator[tuple[Addition, str]]:
+def announced(kinds: Iterable[AdditionKind]) -> Iterator[tuple[Addition, str]]:
     """Load every entry point of some kinds; yield what it adds and the hash of its package.
 
     Args:

@@ -85,9 +85,9 @@ def _checked(
     source: PluginSource, module: ModuleType, variable: str, values: Any
 ) -> Iterator[Addition]:
     if not isinstance(values, list | tuple):
-        raise UserError(f"{_place(source, variable)}: {variable} is {values!r}, expected a list")
+        raise UserError(f"{_line_of(source, variable)}: {variable} is {values!r}, expected a list")
     for value in values:
-        place = _place(source, variable, getattr(value, "name", None))
+        place = _line_of(source, variable, getattr(value, "name", None))
         addition = _LISTS[variable](value, place)
         entry = addition.value
         if isinstance(entry, StrategyEntry):
@@ -131,7 +131,7 @@ def _run(source: PluginSource) -> ModuleType:
     return module
 
 
-def _place(source: PluginSource, variable: str, word: Any = None) -> str:
+def _line_of(source: PluginSource, variable: str, word: Any = None) -> str:
     """Return the file and the line of a word in a list, or else of the list."""
     lines = [
         statement.lineno

@@ -42,7 +42,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Row:
+class SpeedRow:
     """One phase of a case, as ``palimpsest speed`` prints it.
 
     Attributes:
@@ -88,7 +88,7 @@ class Stopwatch:
 
 def measure(
     cases: Sequence[Case], repeats: int, tell: Callable[[str], None] = lambda line: None
-) -> list[Row]:
+) -> list[SpeedRow]:
     """Time all cases in turn, several times over.
 
     Args:
@@ -114,6 +114,6 @@ def measure(
         return median(a / b for a, b in zip(rates[key], others, strict=True))
 
     return [
-        Row(*key, median(found), ratio(key, "loop"), ratio(key, "avalanche"))
+        SpeedRow(*key, median(found), ratio(key, "loop"), ratio(key, "avalanche"))
         for key, found in rates.items()
     ]

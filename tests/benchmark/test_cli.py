@@ -113,9 +113,10 @@ def test_running_again_runs_nothing(done, capsys):
 
 def test_only_what_changed_would_run(done, capsys):
     options = ("--store", done / "r.db", "--dry-run", "--set", "strategies.wpl.samples=51")
-    assert command("run", done / "small.yaml", *options) == 0
+    assert command("run", done / "small.yaml", *options, "--workers", 1) == 0
     out = capsys.readouterr().out
     assert "2 of 4 runs to do" in out
+    assert out.endswith(" with 1 worker\n")
     assert "finetune" not in out
 
 
@@ -224,7 +225,7 @@ MISTAKES = [
         ["run", "small.yaml", "--device", "cuda:99"],
         "finds no such device on this machine; choose cpu",
     ),
-    (["run", "small.yaml", "--store", "no/folder/r.db"], "is not there"),
+    (["run", "small.yaml", "--store", "no/folder/r.db"], "does not exist"),
     (["run", "small.yaml", "--store", "small.yaml"], "not a Palimpsest store"),
     (["run", "small.yaml", "--workers", "0"], "--workers"),
     (

@@ -255,7 +255,9 @@ def test_a_broken_file_is_told_with_its_line(write, tmp_path, capsys, message):
 
 def test_two_files_cannot_add_the_same_name(write):
     load_files([write("one.py", LIGHT)])
-    with pytest.raises(UserError, match=r"two\.py, line 22: .*one\.py already adds a strategy 'pull'"):
+    with pytest.raises(
+        UserError, match=r"two\.py, line 22: .*one\.py already adds a strategy 'pull'"
+    ):
         load_files([write("two.py", LIGHT)])
     assert STRATEGIES["pull"].module == "palimpsest_plugin_one"
 

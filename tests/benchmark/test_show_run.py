@@ -1,6 +1,7 @@
 """``palimpsest show run``: everything that is known about one run."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -100,6 +101,15 @@ def test_everything_that_is_known_of_a_run(show):
         "results version  3\n",
     ):
         assert text in out, (text, out)
+
+
+def test_the_initial_accuracies_of_a_run_without_a_matrix(show):
+    """As when models are trained by visits: the title makes sense by itself."""
+    with Store("runs.db", create=True) as store:
+        store.put(replace(DONE, key="ee44", accuracy_matrix=[], validation_matrix=[]))
+    out = show("ee44")
+    assert "\nAccuracy on the test set before training, %\n      10.0    12.0\n" in out
+    assert "a row for each model trained" not in out
 
 
 def test_the_traceback_of_one_that_failed(show):

@@ -247,7 +247,7 @@ MISTAKES = [
     ({"seeds: 2": "seeds: [3, true]"}, 2, "seeds.1: a seed is a whole number"),
     ({"seeds: 2": "seeds:\n  - 3\n  - 3"}, 4, "seeds.1: expected different seeds, got 3 twice"),
     ({"seeds: 2": f"seeds: [{2**63}]"}, 2, "seeds.0: a seed is"),
-    ({"seeds: 2": "seeds: 1000000000"}, 2, "for the one seed of that number [1000000000]"),
+    ({"seeds: 2": "seeds: 1000000000"}, 2, "for the single seed 1000000000: [1000000000]"),
     (
         {"  wpl:\n    strengths: [1, 1e4]": "  wpl: 5"},
         14,

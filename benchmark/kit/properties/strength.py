@@ -129,9 +129,8 @@ def _protects(candidate: Candidate) -> str:
         raise BrokenError(f"{top} gives the weights of fine-tuning, bit for bit")
     best = min(seen, key=lambda effect: effect.rise)
     at = "" if best.strength is None else f" at strength {best.strength:g}"
-    told = (
-        f"the first model's loss changes by {_told(best.rise)}{at}, by {_told(plain.rise)} without"
-    )
+    rises = f"{_signed(best.rise)}{at}, by {_signed(plain.rise)} without"
+    told = f"the first model's loss changes by {rises}"
     if not protected(best, plain):
         raise BrokenError(told)
     return told
@@ -147,7 +146,7 @@ def protected(own: Effect, plain: Effect) -> bool:
     return own.rise < (1 - _PROTECTED) * plain.rise
 
 
-def _told(rise: float) -> str:
+def _signed(rise: float) -> str:
     return f"{round(rise, 2) + 0.0:+.2f}"  # no -0.00
 
 
