@@ -49,9 +49,8 @@ def forgetting(matrix: Matrix) -> float | None:
     ``mean_{j<T-1} ( max_{j<=i<T-1} R[i][j] - R[T-1][j] )``; negative where later models helped.
     Chaudhry et al. take the maximum over all i < T-1. Ours leaves out i < j, before model j was
     trained: what it could do by then is transfer, and losing it is not a loss of what it learned.
-        The two differ
-    only if a model was better before its own training than at any time between that and the last
-    model; then theirs is larger.
+    The two differ only if a model was better before its own training than at any time between
+    that and the last model; then theirs is larger.
     """
     return _mean(forgetting_by_model(matrix))
 

@@ -103,7 +103,8 @@ def metric_of(value: Any, place: str) -> Addition:
     """
     if not isinstance(value, Metric):
         raise UserError(
-            f"{place}: expected a Metric (from benchmark.metrics import Metric), got {_described(value)}"
+            f"{place}: expected a Metric (from benchmark.metrics import Metric), "
+            f"got {_described(value)}"
         )
     if value.name in _TAKEN:
         raise UserError(
