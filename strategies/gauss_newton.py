@@ -83,7 +83,7 @@ class GaussNewtonRoot:
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:  # among them NotImplementedError
-                raise ValueError(f"{_NEEDED} this one is not: {error}") from error
+                raise ValueError(f"{_NEEDED} in this one that fails: {error}") from error
         if not right:
             raise ValueError(
                 f"{_NEEDED} in this one the gradient of a sample changes with the other samples "
