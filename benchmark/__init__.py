@@ -6,9 +6,9 @@ In Python::
     from benchmark import load_suite, open_store, run_suite
 
     results = run_suite(load_suite("quick", seeds=3), store="quick.db")
-    results.frame()  # of pandas
+    results.frame()  # a pandas DataFrame
 
-Names are loaded on first use: ``import benchmark`` itself takes no time.
+Names are imported on first use, so ``import benchmark`` itself is fast.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -49,7 +49,7 @@ def __getattr__(name: str) -> Any:
 
         check_import_names()
         return getattr(import_module(f"benchmark.{_PLACES[name]}"), name)
-    if name == "__version__":  # looked up on request: importlib.metadata is slow to import
+    if name == "__version__":  # looked up on demand: importlib.metadata is slow to import
         from benchmark.provenance import palimpsest_version
 
         return palimpsest_version()

@@ -1,9 +1,9 @@
-"""Runs as one Parquet file, to be handed on and read.
+"""Runs as one Parquet file, for sharing.
 
-A row is a run. Its plain columns have their types; the others of ``store.Record`` are JSON, which
-gives every number back to the last bit; ``metric.NAME`` has the metrics as columns of numbers, for
-readers who have pandas and not Palimpsest, which computes them from the rest. The same runs give
-the same bytes, with the same version of pyarrow.
+One row per run. Plain columns are typed; the other fields of ``record.Record`` are JSON, which
+keeps every number to the last bit. The columns ``metric.NAME`` hold the metrics as numbers, for
+readers with pandas only; Palimpsest computes them from the other columns. With the same version of
+pyarrow, the same runs give the same bytes.
 """
 
 from __future__ import annotations
@@ -22,29 +22,29 @@ from benchmark.store import Store
 ARCHIVE_VERSION = 2
 
 _ADDED = {1: (), 2: ("failure", "moments")}
-"""The columns that a version has and the one before has not."""
+"""The columns that each version added."""
 
 MAGIC = b"PAR1"
 """How every Parquet file begins and ends."""
 
 _MARK = b"palimpsest.archive"
-"""The key of the version in the metadata of our files; others have none."""
+"""The metadata key of the archive version, which only our files have."""
 
 _METRIC = "metric."
-_LEVEL = 9  # of zstd: a tenth smaller than the default, seconds for thousands of runs
+_LEVEL = 9  # of zstd: 10 % smaller than the default, in seconds for thousands of runs
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a path is to be read as an archive: what is there decides, not what it is called.
+    """Whether a path is to be read as an archive; its content decides, not its name.
 
-    Where nothing is, the name does. Every Parquet file counts; ``read_archive`` says if it is none
-    of ours.
+    Where there is no file, the name decides. Every Parquet file counts; ``read_archive`` refuses
+    those that ``palimpsest archive`` did not write.
     """
     try:
         if not path.exists():
             return path.suffix.lower() == ".parquet"
         return _end(path) is not None
-    except OSError:  # whoever reads it says what is wrong
+    except OSError:  # reading it will say what is wrong
         return False
 
 
@@ -67,7 +67,7 @@ def read_runs(path: Path) -> list[Record]:
     """Return the runs of a store or of an archive, in a stable order.
 
     Args:
-        path: A results database, or what ``palimpsest archive`` made of some.
+        path: A results database, or an archive.
 
     Raises:
         UserError: As ``store.Store`` and ``read_archive``.
@@ -82,8 +82,8 @@ def read_archive(path: Path) -> list[Record]:
     """Return the runs of an archive, as they were written.
 
     Raises:
-        UserError: It is missing, damaged, of another program or of a newer version, or pyarrow is
-            not installed.
+        UserError: It is missing, damaged, or written by another program or a newer version, or
+            pyarrow is not installed.
     """
     check_pyarrow(path)
     import pyarrow as pa
@@ -98,7 +98,7 @@ def read_archive(path: Path) -> list[Record]:
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: there is no archive here; 'palimpsest archive --store STORE --output {path}' "
-            "makes one of a store"
+            "writes one from a store"
         ) from error
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -113,7 +113,7 @@ def archive(records: Sequence[Record]) -> bytes:
         records: The runs; the file has them in this order.
 
     Raises:
-        ValueError: One holds a number that is not finite, where it should have none.
+        ValueError: A run holds a number that is not finite.
     """
     import pyarrow as pa
     from pyarrow import parquet
@@ -131,10 +131,10 @@ def archive(records: Sequence[Record]) -> bytes:
 
 
 def check_pyarrow(path: Path) -> None:
-    """Refuse to go on without what reads and writes archives.
+    """Check that pyarrow, which reads and writes archives, is installed.
 
     Raises:
-        UserError: pyarrow is not installed; says how to install it.
+        UserError: It is not; says how to install it.
     """
     if not find_spec("pyarrow"):
         raise UserError(f"{path}: archives need pyarrow; pip install 'palimpsest-bench[parquet]'")
@@ -152,7 +152,7 @@ def _end(path: Path) -> bytes | None:
 
 
 def _schema(metrics: Iterable[str] = ()) -> Any:
-    """The columns of an archive and their types, and its mark."""
+    """The columns of an archive, their types, and the version."""
     import pyarrow as pa
 
     types = {
@@ -172,14 +172,14 @@ def _row(record: Record) -> dict[str, Any]:
 
 
 def _check(path: Path, schema: Any) -> None:
-    """Refuse what is no archive of this version."""
+    """Refuse files that are not archives, damaged, or of a newer version."""
     version = (schema.metadata or {}).get(_MARK)
     if version is None:
         raise UserError(
-            f"{path}: a Parquet file, but none of 'palimpsest archive'; name another one"
+            f"{path}: a Parquet file, but not written by 'palimpsest archive'; name another one"
         )
     if not version.isdigit():
-        raise _damaged(path, "its version is no number")
+        raise _damaged(path, "its version is not a number")
     if int(version) > ARCHIVE_VERSION:
         raise UserError(
             f"{path}: written by a newer Palimpsest (archive format {int(version)}, this one reads "
@@ -203,6 +203,6 @@ def _record(path: Path, row: dict[str, Any]) -> Record:
 
 def _damaged(path: Path, reason: str) -> UserError:
     return UserError(
-        f"{path}: the archive is damaged or cut short ({reason}); get it again, or make it again "
+        f"{path}: the archive is damaged or truncated ({reason}); get it again, or write it again "
         "from its store"
     )

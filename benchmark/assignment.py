@@ -1,4 +1,4 @@
-"""Values that a user sets in place of those of a file."""
+"""Values that a user sets in place of a suite file's."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Assignment:
     """One value for a suite file, by its path.
 
     Attributes:
-        path: Keys from the top of the file on.
+        path: Keys, from the top level of the file down.
         value: Plain data.
         origin: Where it is from, for messages about the value.
         text: As the user gave it, for messages about the path.
@@ -76,7 +76,7 @@ def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
 
     Args:
         assignment: Name, equals sign, value in YAML.
-        expected: What a mistaken user is told to write.
+        expected: The expected syntax, for the error message.
 
     Raises:
         UserError: No name or equals sign, or no valid YAML value.

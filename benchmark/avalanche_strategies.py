@@ -32,7 +32,7 @@ _OURS = {
 
 
 def find(kind: str) -> type[Any]:
-    """Return a strategy class of Avalanche's.
+    """Return one of Avalanche's strategy classes.
 
     Args:
         kind: ``avalanche:`` and the class's name.
@@ -52,7 +52,7 @@ def find(kind: str) -> type[Any]:
 
 
 class WrongArgumentError(UserError):
-    """An argument that a class of Avalanche's does not take.
+    """An argument that an Avalanche class does not take.
 
     Attributes:
         argument: Its name.
@@ -111,14 +111,15 @@ def make(
 
     Args:
         template: The class, Avalanche's or one derived from it.
-        arguments: Of its constructor, what the scenario does not decide.
+        arguments: Those of its constructor that the scenario does not decide.
         model: The bank.
         optimizer: Over all its parameters.
         batch_size: Samples of a training batch.
-        most_epochs: More than any model needs; a ``StepLimit`` among the plugins ends it.
+        most_epochs: At least what every model needs; a ``StepLimit`` among the plugins stops
+            training earlier.
         device: Where model and data are.
         plugins: Whatever watches the training.
-        loss: What training minimises; cross-entropy where not given.
+        loss: The training loss; cross-entropy by default.
     """
     return template(
         model=model,

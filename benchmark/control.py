@@ -1,4 +1,4 @@
-"""Plugins that steer a training: warm-up, limits, and an end where numbers are no longer finite."""
+"""Plugins that control training: warm-up, limits, and a stop where numbers are not finite."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Warmup(SupervisedPlugin):
         self._step += 1
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Leave the full rate, also where the training ended before the warm-up did."""
+        """Restore the full rate, also if training ended before the warm-up did."""
         self._scale(strategy, 1.0)
 
     def _scale(self, strategy: Any, factor: float) -> None:
@@ -82,12 +82,12 @@ class Watch(SupervisedPlugin):
     """Report progress, and end a run whose numbers are no longer finite.
 
     Args:
-        progress: Called with the fraction done of the training of all models.
+        progress: Called with the fraction of the training of all models that is done.
         steps: Optimizer steps of each training: of each model, or of each visit.
         every: Steps between two reports (each waits for the device).
 
     Attributes:
-        step: How many steps the model in training has done.
+        step: How many steps the model being trained has done.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class Watch(SupervisedPlugin):
         self._loss += strategy.loss.detach()
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Look at the sum now and then."""
+        """Check the sum every ``every`` steps."""
         self.step += 1
         if self.step % self._every == 0:
             self._check_loss(strategy)
@@ -123,7 +123,7 @@ class Watch(SupervisedPlugin):
             self._progress(min(1.0, done / sum(self._steps)))
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Look at the sum and at the parameters."""
+        """Check the sum and the parameters."""
         self._check_loss(strategy)
         for name, parameter in strategy.model.named_parameters():
             if not parameter.isfinite().all():
@@ -144,7 +144,7 @@ class Watch(SupervisedPlugin):
 
 
 class StopAtTarget(SupervisedPlugin):
-    """Ends a model's training once it reaches an accuracy on the validation split.
+    """Stop a model's training once it reaches an accuracy on the validation split.
 
     Args:
         targets: The accuracy for each model, or ``None`` to train all its steps.

@@ -1,6 +1,6 @@
-"""What a run takes: time of each model, memory of the strategy's state, peak memory.
+"""What a run costs: training time of each model, memory of the strategy's state, peak memory.
 
-Nothing here does anything at a training step.
+Nothing here runs during a training step.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from benchmark.evaluation import AccuracyMeter, now
 
 
 class Costs:
-    """Times each model's training, the last of the plugins of an Avalanche strategy.
+    """Times each model's training; it has to be the last plugin of an Avalanche strategy.
 
-    The clock starts when a training's first step does and leaves out every evaluation on the way.
-    A model that is trained several times has the sum.
+    The clock starts with the first step of a training and excludes evaluations. The times of a
+    model that is trained several times are summed.
 
     Args:
-        model: The bank, as it was built: what a strategy adds to it is the strategy's.
+        model: The bank as it was built; what a strategy adds to it counts as its state.
         models: How many there are.
         at_once: Whether all are trained at once; that training is then the last model's.
         watch: Counts the steps.
@@ -49,7 +49,7 @@ class Costs:
         self._earlier = (0.0, 0, 0.0)
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Set the clock back, and note what earlier trainings of the model took."""
+        """Reset the clock, and note what earlier trainings of the model took."""
         self._first_step = self._last_step = None
         model = self._model(strategy)
         sums = (self._training[model], self._steps[model], self._consolidation[model])
@@ -87,9 +87,9 @@ class Costs:
             ``training_seconds``, ``steps`` and ``consolidation_seconds`` (what comes after the
             last step, such as estimating importances), one per model: ``None`` for a model that
             was taken over from another run, and for all but the last where all are trained at
-            once. ``state_bytes``: of the tensors that the strategy holds in the end, or
-            ``None``. On a CPU, seconds are those of the process on all its cores, so that
-            waiting for other programs does not count; elsewhere they are of the clock.
+            once. ``state_bytes``: of the tensors that the strategy holds at the end, or ``None``.
+            On a CPU, seconds are CPU time of the process over all its cores, so that waiting for
+            other programs does not count; elsewhere they are wall-clock time.
         """
         return {
             "training_seconds": self._training,
@@ -110,8 +110,9 @@ class Costs:
 def state_bytes(plugin: Any, model: nn.Module, built: Mapping[str, Tensor] | None = None) -> int:
     """Return the bytes of all tensors that a strategy's plugin holds, or has added to the model.
 
-    Counted is what its attributes hold, in containers, dataclasses, modules and optimizers, each
-    storage once and whole; parameters, gradients and buffers of the model are not the strategy's.
+    This counts what its attributes hold, also inside containers, dataclasses, modules and
+    optimizers, each storage once and in full. Parameters, gradients and buffers of the model are
+    not counted.
 
     Args:
         plugin: The strategy.
@@ -148,7 +149,7 @@ def _tensors(value: Any) -> Iterator[Tensor]:
 
 
 def reset_peak_memory(device: str) -> None:
-    """Start to measure the peak anew; a worker process carries out many runs.
+    """Reset the peak, since a worker process carries out many runs.
 
     Args:
         device: As torch spells it.
@@ -160,7 +161,7 @@ def reset_peak_memory(device: str) -> None:
 
 
 def peak_memory(device: str) -> int:
-    """Return the bytes of the most memory held since ``reset_peak_memory``.
+    """Return the peak memory since ``reset_peak_memory``, in bytes.
 
     On a CPU it is the resident set of the process, on a device what torch has allocated there.
 

@@ -1,6 +1,6 @@
 """The SQLite file of a store: its tables, and how it is opened.
 
-Only a file that is a store is written, and reading one leaves no trace.
+Only files that are stores are written to, and reading a store leaves no trace.
 """
 
 from __future__ import annotations
@@ -56,17 +56,17 @@ ALTER TABLE runs ADD COLUMN failure TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';
 """,
 }
-"""What turns a store of one version into one of the next; new columns begin empty."""
+"""SQL that turns a store of each version into one of the next; new columns start empty."""
 
 DAMAGED = (
     "the store is damaged",
     "restore it from a copy, or move it away and run its suites again",
 )
-"""What is wrong and what to do, for `told`."""
+"""What is wrong and what to do, for `user_errors`."""
 
 _HEADER = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite adds to a database's name for its own files, which it deletes."""
+"""What SQLite appends to a database's name for its own files, which it deletes."""
 
 _WAIT_SECONDS = 30
 _AS_IT_IS = "mode=ro&immutable=1"
@@ -78,9 +78,9 @@ class Database:
 
     Attributes:
         path: The file.
-        connection: To it.
-        columns: Of its table of runs: fewer in a file of an earlier version, none in one that is
-            still empty.
+        connection: The connection to it.
+        columns: The columns of its table of runs: fewer in a file of an earlier version, none in a
+            file that is still empty.
         seen: The file's state when it was opened, if it is read without locks.
     """
 
@@ -90,7 +90,7 @@ class Database:
     seen: _State | None
 
     def is_current(self) -> bool:
-        """Whether what was read is right: no other process wrote in the meantime."""
+        """Whether what was read is consistent: no other process wrote in the meantime."""
         try:
             return self.seen is None or self.seen == _state(self.path)
         except FileNotFoundError:
@@ -100,8 +100,8 @@ class Database:
 def open_database(path: Path, columns: Collection[str], *, write: bool) -> Database:
     """Open a store's file.
 
-    A file that is opened for reading stays as it is, to the last byte, and so does a log beside it
-    that a killed process left; one of an earlier version, too.
+    Opening a file for reading changes no byte of it, nor of a log beside it that a killed process
+    left, whatever its version.
 
     Args:
         path: The file.
@@ -110,12 +110,12 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
             earlier version up to date.
 
     Raises:
-        UserError: The file is missing, is no store, is damaged, belongs to a newer version, or
-            cannot be written where that was asked for, also because its name, or one beside it,
-            is another database's.
+        UserError: The file is missing, not a store, damaged or of a newer version; or it is to be
+            written and cannot be, for example because its name, or one beside it, belongs to
+            another database.
     """
     purpose = "written" if write else "read"
-    with told(path, f"the store cannot be {purpose}", "fix that, or name another one"):
+    with user_errors(path, f"the store cannot be {purpose}", "fix that, or name another one"):
         _refuse_others(path, write=write)
         mode = "mode=rwc" if write else _reading(path)
         seen = _state(path) if mode == _AS_IT_IS else None
@@ -136,12 +136,12 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
 
 
 def database_beside(path: Path) -> str | None:
-    """Return the name of the database beside a place that SQLite takes the place's file for.
+    """Return the name of the database that a path would be a helper file of, by its name.
 
-    Such a name is not free, even where SQLite uses it for nothing at the moment.
+    Such a name is reserved, even while SQLite does not use it.
 
     Args:
-        path: The place; what it links to is looked at, too.
+        path: The path; what it links to counts, too.
     """
     for place in (path, path.resolve()):
         for suffix in _BESIDE:
@@ -152,14 +152,14 @@ def database_beside(path: Path) -> str | None:
 
 
 @contextmanager
-def told(path: Path, what: str, advice: str) -> Iterator[None]:
-    """Say in a sentence what SQLite reports of a file; errors in our own statements are ours."""
+def user_errors(path: Path, what: str, advice: str) -> Iterator[None]:
+    """Turn SQLite's errors about a file into a sentence; wrong statements of ours are bugs."""
     try:
         yield
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
             raise
-        if not isinstance(error, sqlite3.OperationalError):  # the file's content, not its place
+        if not isinstance(error, sqlite3.OperationalError):  # the content is wrong, not the access
             what, advice = DAMAGED
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: {what} ({reason}); {advice}") from error
@@ -194,7 +194,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
     if version < SCHEMA_VERSION:
         _upgrade(connection)
-    connection.execute("BEGIN IMMEDIATE")  # is granted where the file is read-only, too
+    connection.execute("BEGIN IMMEDIATE")  # succeeds on a read-only file, too
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.rollback()
 
@@ -215,18 +215,18 @@ def _upgrade(connection: sqlite3.Connection) -> None:
 
 
 def _refuse_others(path: Path, *, write: bool) -> None:
-    """Keep everything from SQLite that is no database, or empty."""
+    """Refuse files that are neither databases nor empty, before SQLite opens them."""
     base = database_beside(path) if write else None
     if base:
         raise UserError(
-            f"{path}: beside {base} this name belongs to the database; name another store"
+            f"{path}: this name is reserved for the database {base} beside it; name another store"
         )
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise UserError(f"{path}: this is a folder; name a results database, such as runs.db")
         if not stat.S_ISREG(kind):
-            raise UserError(f"{path}: this is no ordinary file; name a results database")
+            raise UserError(f"{path}: this is not a regular file; name a results database")
         with path.open("rb") as file:
             start = file.read(len(_HEADER))
     except FileNotFoundError:
@@ -234,35 +234,36 @@ def _refuse_others(path: Path, *, write: bool) -> None:
             _refuse_leftovers(path)
             return
         raise UserError(
-            f"{path}: there is no store here; 'palimpsest run SUITE --store {path}' makes one"
+            f"{path}: there is no store here; 'palimpsest run SUITE --store {path}' creates one"
         ) from None
     except OSError as error:
         raise UserError(
             f"{path}: the store cannot be opened ({error.strerror}); fix that, or name another one"
         ) from error
     if start and start != _HEADER:
-        raise UserError(f"{path}: not a Palimpsest store, and no SQLite database; name another one")
+        raise UserError(f"{path}: not a Palimpsest store, nor an SQLite database; name another one")
     if write and not _is_writable(path):
         raise UserError(f"{path}: the store is read-only; change that, or name another one")
 
 
 def _refuse_leftovers(path: Path) -> None:
-    """SQLite deletes what is beside a new database, be it a moved one's log with runs in it."""
+    """Refuse a new store beside an old one's log: SQLite would delete it, with the runs in it."""
     for suffix in _BESIDE:
         if suffix != "-shm" and _is_filled(path, suffix) and not path.exists():
             raise UserError(
-                f"{path}: there is no store here, but {path.resolve().name}{suffix}, which making "
-                "one would delete; put its store beside it again, move it away, or name another one"
+                f"{path}: there is no store here, but {path.resolve().name}{suffix}, which a "
+                "new store would delete; put its store back beside it, move it away, or name "
+                "another one"
             )
 
 
 def _reading(path: Path) -> str:
     """Choose how SQLite may read.
 
-    A file that nobody is writing is read as it is, without locks: they would need helper files
-    beside it, and so the permission and the space to write. While there is a log of writes beside
-    it, it has to be read together with them: not by "mode=rw", which on closing moves them into
-    the file. A journal is of a write that was cut short, and has to be undone in the file.
+    A file that nobody is writing is read as it is, without locks, which would need helper files
+    beside it, and so the permission and the space to write. A file with a write-ahead log beside it
+    has to be read together with the log: not by "mode=rw", which on closing moves the log into the
+    file. A journal is left by an interrupted write, which has to be rolled back in the file.
     """
     if _is_filled(path, "-wal"):
         return "mode=ro"

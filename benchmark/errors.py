@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class UserError(Exception):
-    """Something the user wrote cannot work.
+    """A mistake of the user.
 
     The message says what was wrong, where, what was expected and what to do. The command
     line prints it without a traceback and exits with code 2.

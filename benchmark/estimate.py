@@ -9,7 +9,7 @@ from benchmark.store import Record
 from benchmark.suite import Run
 
 _SECONDS_A_STEP = 0.003
-"""A small network on one core; what other machines and networks need differs by factors."""
+"""For a small network on one core; other machines and networks differ by factors."""
 _TRAINING_SAMPLES = {"digits": 1_300, "mnist": 54_000, "fashion_mnist": 54_000, "kmnist": 54_000}
 _OTHER_SAMPLES = 45_000
 
@@ -18,8 +18,8 @@ def estimate(todo: Sequence[Run], known: Sequence[Record], workers: int) -> str:
     """Return the time in words, from runs of the same scenario if the store has any.
 
     Args:
-        todo: The runs to be made.
-        known: Finished runs to judge by.
+        todo: The runs to carry out.
+        known: Finished runs to estimate from.
         workers: How many run at once.
     """
     measured: dict[str, list[float]] = {}

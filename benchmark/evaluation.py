@@ -1,7 +1,7 @@
 """Accuracies, measured through Avalanche's evaluation loop so that every plugin takes part.
 
-Evaluation draws no random numbers that training would miss (those of its own are the same each
-time), and leaves mode and state of strategy and model as they were.
+Evaluation takes no random numbers from training (its own are the same each time), and leaves the
+modes and the state of strategy and model as they were.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from benchmark.scenarios.settings import Curve
 from strategies.hooks import Hooked
 
 LOADER = {"pin_memory": False}
-"""For Avalanche's data loaders: the data are where they are needed already."""
+"""For Avalanche's data loaders: the data are already where they are needed."""
 
 
 class AccuracyMeter(SupervisedPlugin):
-    """Counts what is right in each experience that is evaluated: samples, or tokens of them.
+    """Counts correct predictions in each evaluated experience: of samples, or of their tokens.
 
     Args:
         right: See ``Scenario.right``.
@@ -85,10 +85,9 @@ def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> lis
 
 
 def now(device: torch.device) -> float:
-    """Return the time in seconds, once the device has done what it was asked to.
+    """Return the time in seconds, once the device has finished its work.
 
-    On a CPU it is the time that the processor worked for this process, which what else runs on
-    the machine changes little.
+    On a CPU it is the CPU time of this process, which other programs on the machine affect little.
     """
     if device.type != "cuda":
         return time.process_time()

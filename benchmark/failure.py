@@ -25,13 +25,13 @@ class FailureKind(StrEnum):
 
 
 _MOST_CHARACTERS = 20_000
-"""Of a traceback; what is longer is cut in the middle."""
+"""Of a traceback; a longer one is cut in the middle."""
 
 _NO_MEMORY = ("MemoryError", "OutOfMemoryError")
-"""Names of exceptions; torch's own is not imported for it."""
+"""By name, so that torch need not be imported for its own."""
 
-_NO_MEMORY_SAID = ("out of memory", "can't allocate memory", "not enough memory")
-"""What torch says in a plain ``RuntimeError``."""
+_NO_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
+"""Parts of the messages of a plain ``RuntimeError`` of torch."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,10 @@ class Failure:
     """Why a run failed.
 
     Attributes:
-        kind: To tell failures apart by.
-        message: In words: the exception's type and what it says.
-        traceback: Where it happened, as Python prints it; without the folders of this machine.
-            Empty where the run's process was killed, and in stores of before version 3.
+        kind: For telling failures apart.
+        message: The exception's type and message.
+        traceback: Where it happened, as Python prints it, without the folders of this machine.
+            Empty if the run's process was killed, and in stores older than version 3.
     """
 
     kind: FailureKind
@@ -57,7 +57,7 @@ class Failure:
 
     @classmethod
     def told(cls, message: str) -> Self:
-        """Return what is known of a failure from its message alone, as older stores have it."""
+        """Return a failure of which only the message is known, as older stores have it."""
         if message.startswith(f"{DivergedError.__name__}:"):
             kind = FailureKind.DIVERGED
         elif message.startswith("its worker process was killed"):
@@ -73,8 +73,8 @@ class Failure:
         """Return a failure as it was stored.
 
         Args:
-            data: What ``to_json`` gave; empty in stores of before version 3.
-            message: What these have in its place.
+            data: What ``to_json`` returned; empty in stores older than version 3.
+            message: What those have in its place.
 
         Raises:
             ValueError: It has another shape.
@@ -108,11 +108,11 @@ def _kind(error: BaseException, message: str) -> FailureKind:
 
 
 def _says(message: str) -> bool:
-    return any(words in message.lower() for words in _NO_MEMORY_SAID)
+    return any(words in message.lower() for words in _NO_MEMORY_MESSAGES)
 
 
 def _traceback(error: BaseException) -> str:
-    """Write a traceback whose files are named from where Python imports them."""
+    """Write a traceback with file names relative to the folders that Python imports from."""
     found = TracebackException.from_exception(error)  # reads the lines before files are renamed
     for part in _chain(found, set()):
         for frame in part.stack:
@@ -136,7 +136,7 @@ def _chain(found: TracebackException, seen: set[int]) -> Iterator[TracebackExcep
 
 
 def _module_path(file: str) -> str:
-    """Return a file as ``package/module.py``; its name alone where it is on no import path."""
+    """Return a file as ``package/module.py``, or by its name if it is in no import folder."""
     path = Path(file)
     inside = [Path(place) for place in sys.path if place and path.is_relative_to(place)]
     nearest = max(inside, key=lambda place: len(place.parts), default=path.parent)

@@ -1,6 +1,6 @@
-"""Files that a command writes: whole or not at all, and over nothing but its own earlier ones.
+"""Files that a command writes: completely or not at all, and only over its own earlier ones.
 
-Every command writes here, but for ``run``: a store has rules of its own (see
+All commands write through this module except ``run``: a store has rules of its own (see
 ``benchmark/database.py``).
 """
 
@@ -23,14 +23,14 @@ _START = 2048
 
 @dataclass(frozen=True)
 class Kind:
-    """Files of which a command may replace an earlier one.
+    """A kind of file, of which a command may replace earlier ones.
 
     Attributes:
         command: What writes them, ``report`` for ``palimpsest report``.
         start: Matches the beginning of such a file.
-        listed: Where the beginning cannot tell whose a file is (a PNG is a PNG): returns the names
-            of the files in a folder that the command wrote.
-        marked: Where what tells it is not at the beginning: whether a file has it.
+        listed: If the beginning cannot tell who wrote a file (a PNG is a PNG): returns the names of
+            the files in a folder that the command wrote.
+        marked: If the distinguishing mark is not at the beginning: whether a file has it.
     """
 
     command: str
@@ -39,7 +39,7 @@ class Kind:
     marked: Callable[[Path], bool] | None = None
 
     def has(self, path: Path) -> bool:
-        """Whether a file is of this kind, or has nothing in it that could be lost.
+        """Whether a file is of this kind, or empty.
 
         Raises:
             OSError: It cannot be read.
@@ -60,9 +60,9 @@ class Output:
     """A file to be written.
 
     Attributes:
-        path: Where; its folder is made where it is missing.
+        path: Where to write; its folder is created if missing.
         content: What it holds.
-        kind: What may lie there already; ``None``: nothing.
+        kind: What may already be there; ``None``: nothing.
     """
 
     path: Path
@@ -71,21 +71,21 @@ class Output:
 
 
 def check_output(path: Path, kind: Kind | None, inputs: Iterable[Path] = ()) -> Path:
-    """Refuse a place where writing would destroy something.
+    """Refuse a path where writing would destroy something.
 
     Args:
         path: Where a file is to be written.
-        kind: What may lie there already; ``None``: nothing.
+        kind: What may already be there; ``None``: nothing.
         inputs: The files that the command reads.
 
     Returns:
-        The file itself, where ``path`` is a symbolic link.
+        The file itself, if ``path`` is a symbolic link.
 
     Raises:
-        UserError: There is one of the inputs (whatever it is called there), a file that the
-            command did not write, or what belongs to a database.
+        UserError: One of the inputs is there (by whatever name), or a file that the command did not
+            write; or the name is reserved for a database.
     """
-    with _told(path):
+    with _user_errors(path):
         for given in inputs:
             if _same(path, given):
                 raise UserError(
@@ -96,10 +96,11 @@ def check_output(path: Path, kind: Kind | None, inputs: Iterable[Path] = ()) -> 
         base = database_beside(path)
         if base:
             raise UserError(
-                f"{path}: beside {base} this name belongs to the database; name another file"
+                f"{path}: this name is reserved for the database {base} beside it; name another "
+                "file"
             )
         if kind is None and (path.exists() or path.is_symlink()):
-            raise UserError(f"{path} is there already; choose another name, or move it away")
+            raise UserError(f"{path} already exists; choose another name, or move it away")
         if target.is_dir():
             raise UserError(f"{path}: this is a folder; name a file")
         if kind and target.exists():
@@ -114,7 +115,7 @@ def check_output(path: Path, kind: Kind | None, inputs: Iterable[Path] = ()) -> 
 
 
 def write_files(outputs: Sequence[Output], inputs: Iterable[Path] = ()) -> None:
-    """Write files, each to another name beside its place, and then move all of them there.
+    """Write files, each under a temporary name beside its place, and then move all of them there.
 
     Whatever fails, earlier files stay as they are and nothing is left behind. A file keeps its
     mode, and a symbolic link stays one.
@@ -124,7 +125,7 @@ def write_files(outputs: Sequence[Output], inputs: Iterable[Path] = ()) -> None:
         inputs: The files that the command reads.
 
     Raises:
-        UserError: As ``check_output``; or two of the files are one, or one cannot be written.
+        UserError: As ``check_output``; or two of them are the same file, or one cannot be written.
     """
     targets = [check_output(output.path, output.kind, inputs) for output in outputs]
     for place, target in enumerate(targets):
@@ -135,19 +136,19 @@ def write_files(outputs: Sequence[Output], inputs: Iterable[Path] = ()) -> None:
     done = False
     try:
         for output, target in zip(outputs, targets, strict=True):
-            with _told(output.path):
+            with _user_errors(output.path):
                 _make_folder(target.parent, folders)
                 temporaries.append(target.with_name(f".palimpsest-{token_hex(8)}.tmp"))
                 _write(temporaries[-1], output.content)
                 if target.exists():
                     temporaries[-1].chmod(target.stat().st_mode & 0o7777)
         for output, target, temporary in zip(outputs, targets, temporaries, strict=True):
-            with _told(output.path):
+            with _user_errors(output.path):
                 temporary.replace(target)
         done = True
     finally:
         for temporary in temporaries:
-            with suppress(OSError):  # it was moved, or never made
+            with suppress(OSError):  # it was moved, or never created
                 temporary.unlink()
         for folder in [] if done else reversed(folders):
             with suppress(OSError):  # something is in it by now
@@ -155,7 +156,7 @@ def write_files(outputs: Sequence[Output], inputs: Iterable[Path] = ()) -> None:
 
 
 def _same(path: Path, given: Path) -> bool:
-    """Whether two names mean one file, by links of any kind or by upper and lower case."""
+    """Whether two paths are one file, by links of any kind or on a case-insensitive file system."""
     return path.exists() and given.exists() and path.samefile(given)
 
 
@@ -173,12 +174,12 @@ def _write(path: Path, content: bytes) -> None:
     with path.open("xb") as file:
         file.write(content)
         file.flush()
-        os.fsync(file.fileno())  # some file systems tell only now that they are full
+        os.fsync(file.fileno())  # some file systems report only now that they are full
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Say in a sentence what the system reports of a file."""
+def _user_errors(path: Path) -> Iterator[None]:
+    """Turn the system's errors about a file into one sentence."""
     try:
         yield
     except (OSError, RuntimeError) as error:  # the latter: a loop of links, before Python 3.13

@@ -1,7 +1,7 @@
-"""The generators that everything draws from which has none of its own.
+"""The global random generators, for everything that has none of its own.
 
-A network may draw from torch's (dropout), numpy's or Python's own; all of them are set and put
-back together.
+A network may draw from torch's (dropout), numpy's or Python's; all are seeded and restored
+together.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def seed_generators(seed: int) -> None:
 
 @contextmanager
 def own_numbers(device: torch.device, seed: int = 0) -> Iterator[None]:
-    """Let what is inside draw the same numbers each time, and leave no trace in what follows.
+    """Seed the generators inside the context, and restore them after it.
 
     Args:
-        device: Whose generator is put back, beside the CPU's, numpy's and Python's own.
-        seed: Where the numbers start.
+        device: Its generator is restored, besides the CPU's, numpy's and Python's.
+        seed: The seed inside.
     """
     devices = []
     if device.type == "cuda":

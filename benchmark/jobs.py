@@ -8,17 +8,18 @@ from benchmark.suite import Run
 from strategies.registry import STRATEGIES
 
 Job = tuple[Run, ...]
-"""Runs that share one training: they differ in a dial that acts after it. Mostly one run."""
+"""Runs that share one training because they differ only in a dial that acts after it; mostly one
+run."""
 
 
 def jobs_of(runs: Iterable[Run]) -> list[Job]:
-    """Return runs as jobs, each where its first run was.
+    """Group runs into jobs, each in the place of its first run.
 
     A strategy's registry entry says whether its dial acts after training (``Dial``).
 
     Args:
-        runs: Those to carry out. Where a store has some values of a dial already, these are the
-            others: they are trained again, and come out as if all had been run together.
+        runs: Those to carry out. If a store already has some values of a dial, these are the
+            others; they are trained again, with the same results as if all had been run together.
     """
     groups: dict[str, list[Run]] = {}
     for run in runs:

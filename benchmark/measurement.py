@@ -1,4 +1,4 @@
-"""What one run measures of a training, which it may share with other runs of its job."""
+"""What one run measures during a training, which it may share with other runs of its job."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _Matrix = list[list[float | None]]
 
 
 class Measurement:
-    """The accuracies of one run: at the value of its dial, where that acts after training.
+    """The accuracies of one run, at the value of its dial if that acts after training.
 
-    Where an evaluation fails, the run has failed and is not evaluated any more. Its job goes on as
+    If an evaluation fails, the run has failed and is not evaluated any more. Its job continues as
     long as one of its runs has not failed.
 
     Args:
@@ -85,10 +85,10 @@ class Measurement:
         self._moments.append(moment)
 
     def accuracies(self, strategy: Any, experiences: Sequence[Any]) -> list[float]:
-        """Return the accuracy of each experience's model; NaN where the run has failed.
+        """Return the accuracy of each experience's model; NaN if the run has failed.
 
         Raises:
-            Exception: What the evaluation raised, where no run of the job is left.
+            Exception: What the evaluation raised, if all runs of the job have failed.
         """
         if self.error is None:
             try:
@@ -102,7 +102,7 @@ class Measurement:
         return [math.nan] * len(experiences)
 
     def result(self) -> dict[str, Any]:
-        """Return what a record keeps of it."""
+        """Return what a record stores of it."""
         return {
             "accuracy_matrix": self._test,
             "validation_matrix": self._validation,

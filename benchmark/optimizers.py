@@ -1,4 +1,4 @@
-"""From the settings of an optimizer to one, and the optimizer of each model."""
+"""Builds an optimizer from its settings, and gives each model its own."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def make_optimizer(
     It works on lists of tensors (``foreach``): the same numbers bit for bit, with fewer calls.
 
     Args:
-        settings: Of the scenario. Where the weight decay goes by role, shared and other
+        settings: Of the scenario. If the weight decay depends on the role, shared and other
             parameters are a group each.
-        model: A model bank, say.
-        shared: Those of its parameters that an earlier model used, too.
+        model: Such as a model bank.
+        shared: Those of its parameters that an earlier model also used.
     """
     options = settings.model_dump(exclude={"name", "learning_rate", "weight_decay"})
     classes: dict[type[Any], Callable[..., torch.optim.Optimizer]] = {
@@ -38,7 +38,7 @@ def make_optimizer(
 def _groups(
     settings: Optimizer, model: nn.Module, shared: Collection[Tensor]
 ) -> list[dict[str, Any]]:
-    """The parameters by their weight decay."""
+    """The parameters, grouped by weight decay."""
     parameters, decay = list(model.parameters()), settings.weight_decay
     if not isinstance(decay, RoleDecay):
         return [{"params": parameters, "weight_decay": decay}]
@@ -53,12 +53,12 @@ def _groups(
 
 
 class EachOptimizer(SupervisedPlugin):
-    """Trains each model with its own optimizer, whose state is fresh or the last model's.
+    """Trains each model with its own optimizer, whose state is fresh or the previous model's.
 
     Args:
         settings: The optimizer of each model; the strategy starts with the first one's.
-        keep: Whether a model starts with what the optimizer knows of each parameter (momentum,
-            second moment); parameters that no model trained before start fresh in any case.
+        keep: Whether a model starts with the optimizer's state of each parameter (momentum, second
+            moment); parameters that no model trained before start fresh in any case.
     """
 
     def __init__(self, settings: Sequence[Optimizer], *, keep: bool) -> None:
@@ -71,12 +71,12 @@ class EachOptimizer(SupervisedPlugin):
 
     @staticmethod
     def is_needed(settings: Sequence[Optimizer], *, keep: bool) -> bool:
-        """Whether one optimizer, cleared before each model, would not do."""
+        """Whether one optimizer, reset before each model, would not be enough."""
         by_role = any(isinstance(own.weight_decay, RoleDecay) for own in settings)
         return keep or by_role or any(own != settings[0] for own in settings)
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Change the optimizer where the model's is another one, and give it what is kept."""
+        """Change the optimizer if the model needs another one, and give it the kept state."""
         wanted = self._settings[strategy.experience.current_experience]
         if wanted != self._current or isinstance(wanted.weight_decay, RoleDecay):
             shared = [p for name, p in self._own(strategy).items() if name in self._used]
@@ -85,14 +85,14 @@ class EachOptimizer(SupervisedPlugin):
         strategy.optimizer.state.update(self._known)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note what the optimizer knows, before Avalanche clears it for the next model."""
+        """Note the optimizer's state, before Avalanche clears it for the next model."""
         self._used |= self._own(strategy).keys()
         if self._keep:
             self._known = dict(strategy.optimizer.state)
 
     @staticmethod
     def _own(strategy: Any) -> dict[str, nn.Parameter]:
-        """The parameters that the model in training uses, by name."""
+        """The parameters that the model being trained uses, by name."""
         found: dict[str, nn.Parameter] = strategy.model.parameters_of(
             strategy.experience.task_label
         )

@@ -1,4 +1,4 @@
-"""What is to be done for suites: the runs that a store does not have yet.
+"""What there is to do for suites: the runs that a store does not have yet.
 
 Everything is checked here before anything trains.
 """
@@ -21,12 +21,12 @@ from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs of suites, and what it takes to carry out those that are missing.
+    """The runs of suites, and what is needed to carry out the missing ones.
 
     Attributes:
-        runs: All that the suites ask for, each once.
+        runs: All runs that the suites ask for, each once.
         todo: Those of them that the store does not have, or has as failed.
-        store: The results database, which need not be there yet.
+        store: The results database, which need not exist yet.
         root: The folder that holds the data sets.
         workers: How many jobs are carried out at a time.
     """
@@ -50,13 +50,13 @@ def make_plan(
     """Check what suites need, and compare them with what a store has. Nothing is written there.
 
     Args:
-        suites: Where several ask for one run, it is the first one's.
+        suites: A run that several ask for belongs to the first of them.
         store: The results database.
         device: As torch spells it.
         workers: How many jobs at a time; ``None`` for one per core.
         root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
-        fetch: Get data sets that are not there, where they can be had; and refuse to go on without.
+        fetch: Download missing data sets where possible; fail if one is not available.
 
     Raises:
         UserError: Anything the user has to fix.
@@ -81,7 +81,7 @@ def make_plan(
 
 
 def check_device(device: str) -> None:
-    """Refuse a device that torch does not find.
+    """Refuse a device that torch cannot find.
 
     Raises:
         UserError: Says what was expected.
@@ -94,17 +94,17 @@ def check_device(device: str) -> None:
     import torch
 
     if int(index or 0) >= torch.cuda.device_count():
-        raise UserError(f"device {device}: torch finds no such device here; choose cpu")
+        raise UserError(f"device {device}: torch finds no such device on this machine; choose cpu")
 
 
 def _finished(store: Path) -> dict[str, str]:
-    """The status of the runs that a store has, which need not be there yet."""
+    """The status of the runs of a store, by key; the store need not exist yet."""
     if not store.parent.is_dir():
-        raise UserError(f"{store}: the folder {store.parent} is not there; make it first")
+        raise UserError(f"{store}: the folder {store.parent} does not exist; create it first")
     if is_archive(store):
         raise UserError(
-            f"{store}: an archive is for reading, and runs are kept in a database; name one, such "
-            "as runs.db"
+            f"{store}: this is an archive, which is read-only; name a results database, such as "
+            "runs.db"
         )
     if not store.exists():
         return {}
@@ -113,7 +113,7 @@ def _finished(store: Path) -> dict[str, str]:
 
 
 def _check_avalanche(suite: Suite) -> None:
-    """Check the strategies that are classes of Avalanche's; importing it takes seconds."""
+    """Check the strategies that are Avalanche classes; importing Avalanche takes seconds."""
     for strategy in suite.strategies.values():
         if strategy.kind.startswith(AVALANCHE):
             with warnings.catch_warnings():

@@ -1,4 +1,4 @@
-"""From a run to what trains: scenario, strategy, optimizer and everything that watches."""
+"""From a run to everything that trains it: scenario, strategy, optimizer, watching plugins."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from benchmark.training import InMemoryTraining
 from strategies.hooks import Optimizes
 from strategies.registry import STRATEGIES
 
-Progress = Callable[[float], None]
+OnProgress = Callable[[float], None]
 """Called with the fraction of the training that is done."""
 
 TRAINING = {"eval_streams": [], "reset_optimizer_state": True, **LOADER}
-"""How an experience is trained: nothing evaluated on the way, a fresh optimizer."""
+"""How an experience is trained: without evaluations meanwhile, with a fresh optimizer."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class Prepared:
         schedule: The trainings, in order.
         strategy: The Avalanche strategy that carries them out.
         plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
-        measurements: What is measured of each run; their curves, where curves are asked for.
-        costs: What times it.
-        probes: What looks inside, by name.
+        measurements: What is measured for each run, including curves if requested.
+        costs: The plugin that times it.
+        probes: The probes attached to it, by name.
     """
 
     settings: ScenarioSettings
@@ -61,14 +61,14 @@ class Prepared:
 
 
 def prepare(
-    run: Run, root: Path, progress: Progress = lambda done: None, others: Sequence[Run] = ()
+    run: Run, root: Path, progress: OnProgress = lambda done: None, others: Sequence[Run] = ()
 ) -> Prepared:
     """Build the scenario and the strategy of a run.
 
     Args:
         run: What to do.
         root: The folder that holds the data sets.
-        progress: Told how far the training is.
+        progress: Called with the progress of the training.
         others: Runs that share its training.
 
     Raises:
@@ -112,7 +112,7 @@ def scenario_settings(spec: Spec) -> ScenarioSettings:
 
 
 def _schedule(run: Run, scenario: Scenario) -> Schedule:
-    """The scenario's own schedule or its models in turn, unless the strategy trains at once."""
+    """The scenario's own schedule or its models in turn, unless the strategy trains all at once."""
     schedule = scenario.schedule or in_turn(scenario.steps)
     kind = run.spec.strategy.kind
     if kind.startswith(AVALANCHE):
@@ -123,16 +123,16 @@ def _schedule(run: Run, scenario: Scenario) -> Schedule:
 
 
 def _steps(schedule: Schedule, models: int) -> list[int]:
-    """The steps of each training; at once, all models are gone through and the first one trains."""
+    """The steps of each training. Trained at once, all steps are those of the first model."""
     steps = [visit.steps for visit in schedule.visits]
     return steps if schedule.order != "at once" else [*steps, *[0] * (models - 1)]
 
 
 def _model_optimizers(settings: ScenarioSettings, models: range, plugin: Any) -> list[Any]:
-    """What gives each model its own optimizer, where one for all would not do.
+    """The plugin that gives each model its own optimizer, if one for all is not enough.
 
-    It comes before the strategy, which may clear what the optimizer knows; a strategy that has an
-    update rule of its own has its own optimizers.
+    It comes before the strategy, which may clear the optimizer's state. A strategy with an update
+    rule of its own has its own optimizers.
     """
     optimizers = [settings.optimizer_of(i) for i in models]
     keep = settings.optimizer_state == "kept"
@@ -156,7 +156,7 @@ def _strategy_class(run: Run) -> tuple[type[Any], dict[str, Any]]:
 
 
 def _make_plugin(run: Run) -> Any:
-    """Build the strategy under test, where it is a plugin and no template of Avalanche's."""
+    """Build the strategy under test, if it is a plugin and not an Avalanche template."""
     found, arguments = _strategy_class(run)
     return None if issubclass(found, SupervisedTemplate) else found(**arguments)
 

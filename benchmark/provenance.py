@@ -1,4 +1,4 @@
-"""What a result may depend on beyond its settings; found without importing torch."""
+"""What a result may depend on besides its settings; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def palimpsest_version() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this project and of what it computes with, and the machine."""
+    """Return the versions of this project and of its numerical libraries, and the machine."""
     return {
         "palimpsest": palimpsest_version(),
         "python": platform.python_version(),

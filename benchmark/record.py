@@ -1,4 +1,4 @@
-"""A run that has ended, and how its columns stand in a store and in an archive."""
+"""A run that has ended, and its columns in a store and in an archive."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from benchmark.spec import Spec
 
 @dataclass(frozen=True)
 class Record:
-    """A run that has ended, as it stands in the store.
+    """A run that has ended, as the store holds it.
 
     Attributes:
         key: Hash of everything that decides the result.
         suite: Name of the suite that first asked for it.
         scenario: The scenario's name in the suite.
         strategy: The strategy's name in the suite.
-        strength: The value of the strategy's dial, ``None`` where it has none.
+        strength: The value of the strategy's dial, ``None`` if it has none.
         seed: The run's seed.
         status: ``done`` or ``failed``.
         spec: All settings, defaults filled in.
@@ -37,17 +37,17 @@ class Record:
         peak_memory: Bytes, the process's largest resident set during the run (where the system
             cannot tell, since the process began); on a device, the most allocated.
         versions: Of Python, torch, Avalanche, this project, and the machine.
-        cost: What the training took, see ``benchmark/cost.py``; empty where it failed and in
-            stores of before version 2.
+        cost: What the training cost, see ``benchmark/cost.py``; empty if it failed, and in stores
+            older than version 2.
         probes: By name of the probe, see ``benchmark/probes``: ``{"rows": [...]}``, or
-            ``{"absent": reason}``; empty where the suite asked for none.
-        failure: Why it failed; ``None`` where it did not.
-        moments: Where models are trained by turns, again and again, there is no accuracy matrix;
-            each moment at which models were evaluated is a dict: ``visit`` (its number), ``steps``
+            ``{"absent": reason}``; empty if the suite asked for none.
+        failure: Why it failed; ``None`` if it did not.
+        moments: If models are trained in alternating visits, there is no accuracy matrix; each
+            moment at which models were evaluated is a dict: ``visit`` (its number), ``steps``
             (of all visits so far), ``accuracy`` (on test data, one per model, ``None`` for those
-            not evaluated) and, where there is a validation split, ``validation_accuracy``.
-        references: Accuracy matrices of the runs of the same scenario and seed that metrics
-            compare it with, by kind of strategy; not stored, but found when runs are read.
+            not evaluated) and, if there is a validation split, ``validation_accuracy``.
+        references: Accuracy matrices of the runs of the same scenario and seed that metrics compare
+            it with, by kind of strategy; not stored, but looked up when runs are read.
     """
 
     key: str
@@ -74,7 +74,7 @@ class Record:
 
     @cached_property
     def metrics(self) -> Mapping[str, float | None]:
-        """By name, see ``benchmark/metrics``; computed when they are asked for."""
+        """The metrics by name, see ``benchmark/metrics``; computed on demand."""
         return Computed(self)
 
     @property
@@ -92,7 +92,7 @@ class Record:
 
     @property
     def error(self) -> str | None:
-        """What it failed with, in words; ``None`` where it did not."""
+        """Why it failed, in words; ``None`` if it did not."""
         return None if self.failure is None else self.failure.message
 
 
@@ -115,19 +115,21 @@ JSON_COLUMNS: dict[str, type] = {
     "failure": dict,
     "moments": list,
 }
-"""The columns that are kept as JSON, and what that is of: empty where an old version has none."""
+"""The columns that are kept as JSON, and their types; an older version that lacks one has it
+empty."""
 
 _OF_RECORDS = [each.name for each in fields(Record) if each.name != "references"]
 _STATUS = _OF_RECORDS.index("status") + 1
 COLUMNS = (*_OF_RECORDS[:_STATUS], "error", *_OF_RECORDS[_STATUS:])
-"""Of a store and an archive: what a record holds, and its error in words once more by itself."""
+"""Of a store and an archive: the fields of a record, and its error message in a column of its
+own."""
 
 
 def columns_of(record: Record) -> dict[str, Any]:
-    """Return what is stored of a run, by column.
+    """Return what is stored for a run, by column.
 
     Raises:
-        ValueError: It holds a number that is not finite, where it should have none.
+        ValueError: It holds a number that is not finite.
     """
     values = {column: getattr(record, column) for column in COLUMNS}
     values["spec"] = record.spec.data
@@ -148,7 +150,7 @@ def record_of(values: Mapping[str, Any]) -> Record:
         ValueError: They have another shape.
     """
     if not all(isinstance(values[column], kind) for column, kind in JSON_COLUMNS.items()):
-        raise ValueError("a column holds something else")
+        raise ValueError("a column has the wrong type")
     texts = ("key", "suite", "scenario", "strategy")
     if not all(isinstance(values[name], str) for name in texts):
         raise ValueError("a run has a key, a suite, a scenario and a strategy")
@@ -162,7 +164,7 @@ def record_of(values: Mapping[str, Any]) -> Record:
 
 
 def with_references(records: Sequence[Record]) -> list[Record]:
-    """Give each run those that metrics compare it with, from all that are read together."""
+    """Give each run its reference runs, from all that are read together."""
     kinds = reference_kinds()
     found: dict[str, dict[str, Matrix]] = {}
     for record in records:

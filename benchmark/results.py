@@ -20,7 +20,7 @@ class Results:
     """Finished runs, as they were when they were read.
 
     Attributes:
-        path: The results database or archive that they are from.
+        path: The results database or archive that they come from.
         records: One per run, in a stable order.
     """
 
@@ -65,12 +65,12 @@ def open_store(path: Path | str, *, plugins: Iterable[Path | str] = ()) -> Resul
     Metrics that installed packages announce are there as well.
 
     Args:
-        path: The file; it stays as it is.
+        path: The file; it is not changed.
         plugins: Python files that add metrics. Reading the runs of a strategy or scenario does
             not take the file that added it.
 
     Raises:
-        UserError: It is missing, damaged, no store, or of a newer version; a plugin cannot be
+        UserError: It is missing, damaged, not a store, or of a newer version; a plugin cannot be
             loaded.
     """
     load_files(plugins)

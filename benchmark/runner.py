@@ -1,4 +1,4 @@
-"""A job, start to finish: build, train, evaluate, return what the store keeps of each run."""
+"""A job, start to finish: build, train, evaluate, return what the store keeps for each run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmark.failure import Failure
 from benchmark.first_model.storage import place_of
 from benchmark.first_model.takeover import train_or_take_over
 from benchmark.jobs import Job
-from benchmark.preparation import TRAINING, Prepared, Progress, prepare
+from benchmark.preparation import TRAINING, OnProgress, Prepared, prepare
 from benchmark.provenance import versions
 from benchmark.store import Record
 from benchmark.suite import Run
@@ -23,17 +23,17 @@ def execute_job(
     runs: Job,
     root: Path,
     scratch: Path | None = None,
-    progress: Progress = lambda done: None,
+    progress: OnProgress = lambda done: None,
 ) -> list[Record]:
-    """Carry out runs that share one training; whatever goes wrong in one ends up in its record.
+    """Carry out runs that share one training; an error in a run ends up in its record.
 
-    What comes out is what each run by itself would give.
+    The results are those of each run by itself.
 
     Args:
         runs: What to do.
         root: The folder that holds the data sets.
         scratch: A folder through which jobs share their first model, or ``None``.
-        progress: Told the fraction of the job that is done.
+        progress: Called with the fraction of the job that is done.
 
     Returns:
         The finished runs in their order, ``done`` or ``failed``; time is divided evenly.
@@ -60,7 +60,7 @@ def execute_job(
 
 
 def execute(
-    run: Run, root: Path, scratch: Path | None = None, progress: Progress = lambda done: None
+    run: Run, root: Path, scratch: Path | None = None, progress: OnProgress = lambda done: None
 ) -> Record:
     """Carry out a run by itself, see ``execute_job``."""
     return execute_job((run,), root, scratch, progress)[0]
@@ -71,12 +71,12 @@ def _failed(error: Exception) -> dict[str, Any]:
 
 
 def _train_and_evaluate(
-    runs: Sequence[Run], root: Path, scratch: Path | None, progress: Progress
+    runs: Sequence[Run], root: Path, scratch: Path | None, progress: OnProgress
 ) -> list[dict[str, Any]]:
     ready = prepare(runs[0], root, progress, others=runs[1:])
     alone = len(runs) == 1
     if not alone and (any(ready.scenario.targets) or ready.probes):
-        # Early stopping looks at an evaluation, and probes look in the midst of one: each run's.
+        # Early stopping depends on evaluations, and probes look inside them: each run's own.
         return _one_by_one(runs, root, progress)
     shared = place_of(runs[0], ready.settings, scratch) if alone else None
     try:
@@ -90,7 +90,7 @@ def _train_and_evaluate(
             "cost": ready.costs.result(ready.plugin, ready.scenario.model),
             "probes": {name: probe.result(ready.strategy) for name, probe in ready.probes.items()},
         }
-    except Exception as error:  # of the training, or the last run's that was left
+    except Exception as error:  # of the training, or of the last run that had not failed
         return [_failed(found.error or error) for found in ready.measurements]
     return [
         {"status": "done", **found.result(), **common}
@@ -100,8 +100,8 @@ def _train_and_evaluate(
     ]
 
 
-def _one_by_one(runs: Sequence[Run], root: Path, progress: Progress) -> list[dict[str, Any]]:
-    """Train for each run; one that fails does not keep the others from theirs."""
+def _one_by_one(runs: Sequence[Run], root: Path, progress: OnProgress) -> list[dict[str, Any]]:
+    """Train each run separately; one that fails does not affect the others."""
     outcomes: list[dict[str, Any]] = []
     for i, run in enumerate(runs):
 

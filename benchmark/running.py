@@ -1,4 +1,4 @@
-"""Carrying out suites from Python; the command ``palimpsest run`` prints what this does."""
+"""Carries out suites, from Python; the command ``palimpsest run`` adds the printing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from benchmark.suite_loading import SuiteLike, load_suite
 
 @dataclass(frozen=True)
 class Progress:
-    """What has happened while suites run: a run has ended, or a job is so far.
+    """Progress while suites run: a run has ended, or a job has advanced.
 
     Attributes:
-        done: How many runs have ended, those that the store had before included.
+        done: How many runs have ended, including those that the store had before.
         total: How many the suites have.
-        record: The run that has ended; ``None`` where a job is under way.
-        job: The runs that are trained together, of which this tells.
+        record: The run that has ended; ``None`` if a job is under way.
+        job: The runs trained together that this is about.
         fraction: Of the job that is done, from 0 to 1.
     """
 
@@ -38,7 +38,7 @@ class Progress:
 
 
 Watcher = Callable[[Progress], None]
-"""Told of progress, in the thread that runs the suite; what it raises ends the suite."""
+"""Called with progress, in the thread that runs the suite; an exception in it ends the suite."""
 
 
 def run_suite(
@@ -53,27 +53,27 @@ def run_suite(
     """Carry out the runs of suites that a store does not have yet, and return all of them.
 
     A run is in the store as soon as it has ended, so that an interrupt (``KeyboardInterrupt``)
-    loses none: the same call goes on from there. Nothing is printed.
+    loses none: the same call continues from there. Nothing is printed.
 
     Args:
         *suites: What ``load_suite`` returns or takes.
-        store: The results database, made where there is none.
+        store: The results database; created if missing.
         device: As torch spells it: ``cpu``, ``cuda``, ``cuda:1``.
-        workers: How many worker processes; one runs everything in this process. ``None``: one per
+        workers: Number of worker processes; 1 runs everything in this process. ``None``: one per
             core.
         data_root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
         plugins: Python files that add strategies and scenarios, for suites that are not loaded yet,
             and metrics. What they add stays known to the process.
-        progress: Told what happens meanwhile.
+        progress: Called with what happens meanwhile.
 
     Returns:
-        The suites' runs, those that the store had before included. Runs that have failed are among
-        them (``Results.failed``) and are tried again next time.
+        The suites' runs, including those that the store had before. Failed runs are among them
+        (``Results.failed``) and are tried again next time.
 
     Raises:
-        UserError: Anything the user has to fix. If it is found before the first run, nothing was
-            written.
+        UserError: Anything the user has to fix. If it is found before the first run, nothing has
+            been written.
     """
     if not suites:
         raise UserError(
@@ -96,7 +96,7 @@ def carry_out_plan(plan: Plan, progress: Watcher | None = None) -> Results:
 
     Args:
         plan: What ``make_plan`` returned.
-        progress: Told what happens meanwhile.
+        progress: Called with what happens meanwhile.
 
     Raises:
         UserError: A run cannot be written, or workers cannot start; the runs before are kept.

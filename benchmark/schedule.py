@@ -1,8 +1,9 @@
-"""In which order a run trains its models, and when it evaluates them.
+"""The order in which a run trains its models, and when it evaluates them.
 
 A strategy says whether it trains models in turn or at once (its registry entry); a scenario may
-bring a schedule of its own: alternating visits, as in an architecture search, where many
-sub-networks of one bank are trained a little, in any order, each many times. Importing this needs
+have a schedule of its own: alternating visits, as in an architecture search, where many
+sub-networks of one bank are trained for a few steps at a time, in any order and repeatedly.
+Importing this needs
 no torch.
 """
 
@@ -19,12 +20,12 @@ Order = Literal["in turn", "at once", "visits"]
 class Visit:
     """One training.
 
-    To strategies every visit is a training of its own: an experience begins and ends with it.
+    For strategies every visit is a separate training: an experience begins and ends with it.
 
     Attributes:
-        models: Those that are trained: one, or all at once.
+        models: The models trained: one, or all at once.
         steps: Optimizer steps, at most.
-        evaluated: Those that are evaluated afterwards.
+        evaluated: The models evaluated afterwards.
     """
 
     models: tuple[int, ...]
@@ -37,11 +38,11 @@ class Schedule:
     """All trainings of a run.
 
     Attributes:
-        order: How models follow one another. Only in turn is there an earlier model and a later
-            one, which curves, early stopping and most probes ask for.
+        order: How models follow one another. Only "in turn" are there earlier and later models,
+            which curves, early stopping and most probes need.
         visits: The trainings.
-        fills_matrix: Whether evaluations are rows of the accuracy matrix, each that of the last
-            model trained. Else they are moments, and the run has no accuracy matrix.
+        fills_matrix: Whether evaluations are rows of the accuracy matrix, each for the last model
+            trained. Otherwise they are moments, and the run has no accuracy matrix.
     """
 
     order: Order
@@ -55,7 +56,7 @@ class Schedule:
 
     @property
     def unordered(self) -> str | None:
-        """Why no model comes before another, in words; ``None`` where they are trained in turn."""
+        """Why no model comes before another, in words; ``None`` if they are trained in turn."""
         return {
             "in turn": None,
             "at once": "all models are trained at once",
@@ -63,7 +64,7 @@ class Schedule:
         }[self.order]
 
     def at_once(self, models: int) -> Schedule:
-        """Return one training of all models, of as many steps."""
+        """Return one training of all models at once, with as many steps."""
         everyone = tuple(range(models))
         return Schedule("at once", (Visit(everyone, self.steps, everyone),), self.fills_matrix)
 
@@ -85,7 +86,7 @@ def alternating(visits: Iterable[Visit]) -> Schedule:
         visits: Each trains one model; a model may have any number of them.
 
     Raises:
-        ValueError: There is none, or one of several models or without steps.
+        ValueError: There is no visit, or one with several models or without steps.
     """
     listed = tuple(visits)
     if not listed:

@@ -1,7 +1,7 @@
 """All randomness of a run, from one seed.
 
-Every use has a stream of its own, so that strategies are compared on the same initial
-weights and the same batches, and one that draws more numbers disturbs no other use.
+Every use has its own stream, so that strategies are compared on the same initial weights and the
+same batches, and drawing more numbers in one place affects no other.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ def derive(seed: int, stream: Stream, index: int = 0) -> int:
     Args:
         seed: The run's seed.
         stream: What it is for: initial weights, the scenario's own choices (permutations,
-            paths), the order of the batches, samples for importance, everything that draws
-            from generators which all share (torch's, numpy's, Python's own: dropout, Avalanche's
-            own loaders), or the order of the batches of the probe ``refit``.
-        index: Which of several, e.g. the model whose batches are ordered. Of ``global``: 0 while
+            paths), the order of the batches, samples for importance, everything that draws from
+            global generators (torch's, numpy's, Python's: dropout, Avalanche's own loaders), or the
+            order of the batches of the probe ``refit``.
+        index: Which of several, e.g. the model whose batches are ordered. For ``global``: 0 while
             the run is built, 2i + 1 while model i trains and 2i + 2 after that.
     """
     from numpy.random import SeedSequence  # the settings of scenarios import this module

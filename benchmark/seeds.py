@@ -1,4 +1,4 @@
-"""Which seeds a suite has: from what its file or the user says."""
+"""The seeds of a suite, from its file or from the user."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def seeds_of(seeds: Any, source: Source) -> tuple[int, ...]:
         source: The file, for the message.
 
     Raises:
-        UserError: They are not what ``seeds`` can be; says where and what was expected.
+        UserError: They are not valid; says where and what was expected.
     """
     if isinstance(seeds, list):
         for place, seed in enumerate(seeds):
@@ -40,11 +40,11 @@ def seeds_of(seeds: Any, source: Source) -> tuple[int, ...]:
     if seeds < 1:
         raise source.error(("seeds",), f"at least one seed is needed, not {seeds}")
     if seeds > _MOST_SEEDS:
-        message = f"{shown(seeds)} seeds are too many; expected {_MOST_SEEDS} at most"
+        message = f"{shown(seeds)} seeds are too many; expected at most {_MOST_SEEDS}"
         if seeds < _SEEDS_END:
             given = source.assigned.get(("seeds",)) == OPTION
             alone = f"{OPTION} {seeds}," if given else f"[{seeds}]"
-            message = f"{message}, or for the one seed of that number {alone}"
+            message = f"{message}, or for the single seed {seeds}: {alone}"
         raise source.error(("seeds",), message)
     return tuple(range(seeds))
 

@@ -1,7 +1,7 @@
-"""Everything that decides a run's result, as a type: the one place that knows how it is stored.
+"""Everything that decides a run's result, as a type: the only place that knows how it is stored.
 
-A spec is plain data, kept as it is: it comes back from a store exactly as it went in, also one of
-an older version that lacks what was added since. Importing this needs no torch.
+A spec is plain data and kept unchanged: a store returns it exactly as it was written, also one of
+an older version that lacks later additions. Importing this needs no torch.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from functools import cached_property
 from typing import Any
 
 STRENGTH = "strength"
-"""What a dial is called where a spec does not say."""
+"""The name of a dial if a spec does not say."""
 
 _NO_SETTINGS = frozenset({"name", "fingerprints", "plugin"})
-"""What stands beside the settings of a scenario."""
+"""Keys of a scenario that are not settings."""
 
 _OWN = frozenset({"scenario", "strategy", "strength", "seed", "results_version", "probes"})
-"""What does not belong to the circumstances that all runs of a scenario share."""
+"""Keys that are not among the circumstances that all runs of a scenario share."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class StrategySpec:
 
     Attributes:
         name: In the suite.
-        kind: What it is, whatever the suite calls it: ``wpl``, or ``avalanche:`` and a class.
+        kind: What it is, whatever its name in the suite: ``wpl``, or ``avalanche:`` and a class.
         settings: By name, defaults filled in; without the dial and the seed.
         plugin: Digest of the code that adds the kind; ``None`` for what ships.
         dial: What its dial is called.
@@ -88,7 +88,7 @@ class Spec:
         data: As it is stored, JSON.
 
     Raises:
-        ValueError: It names no scenario, or no kind of strategy.
+        ValueError: It has no scenario, or no kind of strategy.
     """
 
     data: Mapping[str, Any]
@@ -119,11 +119,11 @@ class Spec:
         Args:
             scenario: The scenario.
             strategy: The strategy.
-            strength: The value of the strategy's dial, ``None`` where it has none.
+            strength: The value of the strategy's dial, ``None`` if it has none.
             seed: The run's seed.
             device: As torch spells it.
-            results_version: Of the code.
-            probes: What the run records of its inside. They change no result, but what is stored.
+            results_version: The results version of the code.
+            probes: The probes of the run. They change no result, only what is stored.
         """
         return cls({
             "scenario": scenario.data,
@@ -159,7 +159,7 @@ class Spec:
 
     @property
     def strength(self) -> float | None:
-        """The value of the strategy's dial, ``None`` where it has none."""
+        """The value of the strategy's dial, ``None`` if it has none."""
         return self.data.get("strength")
 
     @property
@@ -170,22 +170,22 @@ class Spec:
 
     @property
     def device(self) -> str:
-        """As torch spells it; ``cpu`` where a store does not say."""
+        """As torch spells it; ``cpu`` if a store does not say."""
         return str(self.data.get("device", "cpu"))
 
     @property
     def results_version(self) -> int | None:
-        """Of the code that made the results; ``None`` where a store does not say."""
+        """That of the code that produced the results; ``None`` if a store does not say."""
         return self.data.get("results_version")
 
     @property
     def probes(self) -> tuple[str, ...]:
-        """What the run records of its inside."""
+        """The probes of the run."""
         return tuple(self.data.get("probes", ()))
 
     @property
     def circumstances(self) -> dict[str, Any]:
-        """What runs of one scenario share beside its settings, such as the device."""
+        """What runs of one scenario share besides its settings, such as the device."""
         return {name: value for name, value in self.data.items() if name not in _OWN}
 
     def without(self, *names: str) -> Spec:
@@ -194,7 +194,7 @@ class Spec:
 
     @cached_property
     def pairing(self) -> str:
-        """What a run has in common with those that it is compared with seed by seed."""
+        """What a run shares with those that it is compared with seed by seed."""
         common = ("scenario", "seed", "device", "results_version")
         return json.dumps({name: self.data.get(name) for name in common}, sort_keys=True)
 

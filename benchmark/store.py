@@ -1,7 +1,7 @@
 """The results database: one SQLite file, one row per run.
 
 A run is written once, in one transaction, when it has ended (done or failed), so that an
-interruption at any moment loses nothing that was finished.
+interruption at any moment loses no finished run.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from benchmark.database import DAMAGED, open_database, told
+from benchmark.database import DAMAGED, open_database, user_errors
 from benchmark.errors import UserError
 from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
 
@@ -21,7 +21,8 @@ __all__ = ["Record", "Store"]
 _Row = TypeVar("_Row")
 
 _UNUSED = {"metrics": "{}"}
-"""Columns of the table that versions before 3 filled: metrics are computed when runs are read."""
+"""Columns of the table that only versions before 3 filled: metrics are computed when runs are
+read."""
 
 _TABLE = (*COLUMNS, *_UNUSED)
 
@@ -29,8 +30,7 @@ _TABLE = (*COLUMNS, *_UNUSED)
 class Store:
     """Finished runs in one SQLite file (write-ahead log, so readers never block the writer).
 
-    A store that is opened for reading stays as it is, to the last byte; one of an earlier
-    version, too.
+    Opening a store for reading changes no byte of it, even if it is of an earlier version.
 
     Args:
         path: The database file.
@@ -38,8 +38,8 @@ class Store:
             earlier version up to date.
 
     Raises:
-        UserError: The file is missing, is no store, is damaged, belongs to a newer version, or
-            cannot be written where that was asked for.
+        UserError: The file is missing, not a store, damaged or of a newer version; or it is to be
+            written and cannot be.
     """
 
     def __init__(self, path: Path | str, *, create: bool = False) -> None:
@@ -67,12 +67,12 @@ class Store:
 
         Raises:
             UserError: It cannot be written (a full disk); the runs before it are kept.
-            ValueError: It holds a number that is not finite, where it should have none.
+            ValueError: It holds a number that is not finite.
         """
         row = columns_of(record) | _UNUSED
         marks = ", ".join("?" * len(row))
-        advice = "the runs before it are kept; fix that, and the same command goes on from there"
-        with told(self.path, "a run cannot be written", advice), self._file.connection:
+        advice = "the runs before it are kept; fix that, and the same command continues from there"
+        with user_errors(self.path, "a run cannot be written", advice), self._file.connection:
             self._file.connection.execute(
                 f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})",
                 [*row.values()],
@@ -89,7 +89,7 @@ class Store:
         seed in the whole store.
 
         Args:
-            keys: Only these runs; all where ``None``.
+            keys: Only these runs; ``None`` for all.
 
         Raises:
             UserError: The file is damaged.
@@ -101,7 +101,7 @@ class Store:
         return [run for run in runs if run.key in wanted]
 
     def _fresh(self, read: Callable[[], Iterator[_Row]]) -> list[_Row]:
-        """Read until no other process wrote meanwhile: reading takes no locks that prevent it."""
+        """Read until no other process wrote meanwhile; reading takes no locks to prevent that."""
         while True:
             try:
                 found = list(read())
@@ -116,7 +116,7 @@ class Store:
 
     def _rows(self, query: str) -> Iterator[Any]:
         if self._file.columns:
-            with told(self.path, *DAMAGED):
+            with user_errors(self.path, *DAMAGED):
                 yield from self._file.connection.execute(query)
 
     def _read(self) -> Iterator[Record]:

@@ -25,11 +25,11 @@ RESULTS_VERSION = 3
 """Part of every run's key; raised when a change of the code changes results."""
 
 AVALANCHE = "avalanche:"
-"""Prefix of a strategy that is a class of Avalanche's."""
+"""Prefix of a strategy that is an Avalanche class."""
 
 
 class AvalancheSettings(StrategySettings):
-    """A strategy class of Avalanche, used as it is shipped."""
+    """An Avalanche strategy class, used as it is shipped."""
 
     arguments: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments of the class's constructor."
@@ -43,9 +43,9 @@ class Strategy:
     Attributes:
         name: What the suite calls it.
         kind: A name of the registry, or ``avalanche:`` and a class.
-        settings: Checked; each run has its own dial and seed.
-        strengths: The values of its dial; ``(None,)`` where it has none.
-        dial: What they are called; ``None`` where it has none.
+        settings: Checked; dial and seed are set per run.
+        strengths: The values of its dial; ``(None,)`` if it has none.
+        dial: Its dial; ``None`` if it has none.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Run:
         suite: Name of the suite.
         scenario: Name of the scenario in the suite.
         strategy: Name of the strategy in the suite.
-        strength: The value of the strategy's dial, ``None`` where it has none.
+        strength: The value of the strategy's dial, ``None`` if it has none.
         seed: The run's seed.
         spec: Everything that decides the result.
     """
@@ -92,7 +92,7 @@ class Suite:
         seeds: The seeds of its runs.
         scenarios: By name.
         strategies: By name.
-        probes: What its runs record of their inside, names of ``PROBES``.
+        probes: The probes of its runs, names of ``PROBES``.
         source: The file that it was read from, for messages.
     """
 
@@ -109,10 +109,10 @@ class Suite:
         return sorted({name for s in self.scenarios.values() for name in s.data_sets()})
 
     def check_data(self, root: Path) -> None:
-        """Refuse scenarios that their data cannot fit.
+        """Refuse scenarios that do not fit their data.
 
         Args:
-            root: The folder that holds the data sets, which are there.
+            root: The folder that holds the data sets, which have to exist.
 
         Raises:
             UserError: Names the scenario and its line.

@@ -1,4 +1,4 @@
-"""Reading a suite file, keeping the line of every key for the messages."""
+"""Reads a suite file, and keeps the line of every key for messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Source:
         name: The file, as messages name it.
         content: Plain data.
         lines: The line, counted from 1, of every path in it.
-        assigned: Paths that the user has set, with where: an option, or an argument.
+        assigned: Paths that the user has set, and by what: an option, or an argument.
     """
 
     name: str
@@ -47,12 +47,12 @@ class Source:
         return UserError(f"{place}: {dotted}: {message}" if dotted else f"{place}: {message}")
 
     def names(self, group: str) -> list[str]:
-        """Return the names in a group, ``scenarios`` or ``strategies``, if it is one."""
+        """Return the names in a group, ``scenarios`` or ``strategies``; none if it is malformed."""
         entries = self.content.get(group)
         return [str(name) for name in entries] if isinstance(entries, dict) else []
 
     def has(self, label: tuple[str, str] | None) -> bool:
-        """Whether a group has a name; also where the group is none, which its check will tell."""
+        """Whether a group has a name; true for a malformed group, which is reported later."""
         if label is None or not isinstance(self.content.get(label[0]), dict):
             return True
         return label[1] in self.names(label[0])
@@ -94,7 +94,7 @@ def shipped_suites() -> dict[str, str]:
 
 
 def suites_of(names: Sequence[str]) -> list[str]:
-    """Return the suites that are asked for, each once, a folder's in the order of their names.
+    """Return the requested suites, each once; those of a folder sorted by name.
 
     Args:
         names: Files, shipped suites, and folders of either (``paper``).
@@ -106,7 +106,7 @@ def suites_of(names: Sequence[str]) -> list[str]:
     shipped = shipped_suites()
     for name in names:
         if not name:
-            raise UserError("a suite without a name; name a file, a shipped suite or a folder")
+            raise UserError("a suite name is empty; name a file, a shipped suite or a folder")
         path = Path(name)
         if path.is_file() or name in shipped:
             found.append(name)
@@ -129,7 +129,7 @@ def read_source(suite: str) -> Source:
         suite: A path, or a name of ``shipped_suites``.
 
     Raises:
-        UserError: There is no such suite, or it is no YAML mapping, or a key stands in it twice.
+        UserError: There is no such suite, it is not a YAML mapping, or it has a key twice.
     """
     path = Path(suite)
     if path.is_file():
@@ -138,7 +138,7 @@ def read_source(suite: str) -> Source:
     if suite in shipped:
         return _parse(f"{suite} (shipped suite)", shipped[suite])
     if path.suffix in SUFFIXES:
-        raise UserError(f"{suite}: there is no such suite file")
+        raise UserError(f"{suite}: this suite file does not exist")
     raise UserError(f"{suite}: neither a file nor a shipped suite; {nearest(suite, shipped)}")
 
 
@@ -152,7 +152,7 @@ def _read(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(
-            f"{path}, line {line}: not text in UTF-8: the byte 0x{content[error.start]:02x}; save "
+            f"{path}, line {line}: not UTF-8 text: the byte 0x{content[error.start]:02x}; save "
             "the file in that encoding"
         ) from None
 
@@ -193,7 +193,7 @@ def _line_of(error: yaml.YAMLError, text: str) -> str:
 
 def _problem(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.reader.ReaderError):
-        return f"the character {chr(int(error.character))!r} must not stand in it"
+        return f"the character {chr(int(error.character))!r} is not allowed"
     return str(getattr(error, "problem", None) or "it cannot be parsed")
 
 
@@ -213,7 +213,7 @@ class _LineRecorder:
         """Note the lines of what a node holds.
 
         Raises:
-            UserError: A key stands twice in it, or it refers to itself.
+            UserError: It has a key twice, or refers to itself.
         """
         line = node.start_mark.line + 1
         if node in self._inside:
@@ -234,23 +234,23 @@ class _LineRecorder:
         own: dict[Any, int] = {}
         for key, value in node.value:
             if key.tag == _MERGE or not isinstance(key, yaml.ScalarNode):
-                continue  # of the latter, the loader complains
+                continue  # the loader reports the latter
             name, line = self._loader.construct_object(key), key.start_mark.line + 1
             if name in own:
                 raise UserError(
-                    f"{self._source.name}, line {line}: the key {name!r} stands "
-                    f"here twice (first in line {own[name]}); remove one"
+                    f"{self._source.name}, line {line}: duplicate key {name!r} (first in line "
+                    f"{own[name]}); remove one"
                 )
             own[name] = self._source.lines[(*path, name)] = line
             self.note(value, (*path, name))
         if len(merged) > 1:
             raise UserError(
-                f"{self._source.name}, line {merged[1].start_mark.line + 1}: the key '<<' stands "
-                "here twice; write one list, <<: [*a, *b]"
+                f"{self._source.name}, line {merged[1].start_mark.line + 1}: duplicate key '<<'; "
+                "write one list, <<: [*a, *b]"
             )
         if merged:
             known = dict(self._source.lines)
             several = isinstance(merged[0], yaml.SequenceNode)
             for part in reversed(merged[0].value) if several else merged:
-                self.note(part, path)  # the first of several counts, and what stands here itself
+                self.note(part, path)  # the first of several wins, and own keys win over all
             self._source.lines.update(known)

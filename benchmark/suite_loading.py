@@ -34,9 +34,9 @@ SuiteLike = str | Path | Mapping[str, Any]
 """A suite file, the name of a suite that comes with Palimpsest, or a file's content."""
 
 Seeds = int | Iterable[int] | str
-"""How many, or which; or text as ``--seeds`` takes it."""
+"""How many, or which ones; or text as ``--seeds`` takes it."""
 
-Settings = Mapping[str, Any] | Iterable[str]
+SettingsLike = Mapping[str, Any] | Iterable[str]
 """Values by dotted path; or ``PATH=VALUE`` each, as ``--set`` takes it."""
 
 
@@ -50,7 +50,7 @@ class _SuiteFile(BaseModel):
     seeds: Any = Field(5, description="How many (0, 1, ...), or which.")
     scenarios: dict[str, dict[str, Any] | None] = Field(min_length=1)
     strategies: dict[str, dict[str, Any] | None] = Field(min_length=1)
-    probes: list[str] = Field([], description="What to record of the inside of every run.")
+    probes: list[str] = Field([], description="What to record inside every run.")
 
 
 def load_suite(
@@ -58,7 +58,7 @@ def load_suite(
     *,
     seeds: Seeds | None = None,
     strategies: Iterable[str] | None = None,
-    settings: Settings = (),
+    settings: SettingsLike = (),
     plugins: Iterable[Path | str] = (),
 ) -> Suite:
     """Read and check a suite.
@@ -86,12 +86,12 @@ def load_suites(
     *,
     seeds: Seeds | None = None,
     strategies: Iterable[str] | None = None,
-    settings: Settings = (),
+    settings: SettingsLike = (),
 ) -> list[Suite]:
     """Read and check several suites.
 
-    What is chosen or set for a scenario or strategy holds in the suites that have one of that
-    name. A suite that has none of the chosen strategies is left out.
+    Choices and settings for a scenario or strategy apply to the suites that have one of that name.
+    A suite that has none of the chosen strategies is left out.
 
     Args:
         suites: As for ``load_suite``.
@@ -100,7 +100,7 @@ def load_suites(
         settings: In place of the files'.
 
     Raises:
-        UserError: As for ``load_suite``; or no suite has a name that was given.
+        UserError: As for ``load_suite``; or no suite has a given name.
     """
     sources = [_source(suite) for suite in suites]
     for assignment in _assignments(settings):
@@ -118,14 +118,14 @@ def _source(suite: SuiteLike) -> Source:
     return read_source(str(suite))
 
 
-def _assignments(settings: Settings) -> list[Assignment]:
+def _assignments(settings: SettingsLike) -> list[Assignment]:
     if isinstance(settings, Mapping):
         return [Assignment.of(path, value) for path, value in settings.items()]
     return [Assignment.parse(text) for text in settings]
 
 
 def _assign(assignment: Assignment, sources: Sequence[Source]) -> None:
-    """Set a value in the files that have the scenario or strategy; a mistyped one is refused."""
+    """Set a value in the files that have the scenario or strategy; refuse a mistyped name."""
     takers = [source for source in sources if source.has(assignment.label)]
     if assignment.label and not takers:
         group, name = assignment.label
@@ -225,12 +225,14 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
     checked_settings = validated(chosen.settings, settings, source, path)
     listed = getattr(sweep, dial.plural) or [getattr(checked_settings, dial.name)]
     if len(set(listed)) < len(listed):
-        raise source.error((*path, dial.plural), f"a {dial.name} is listed twice: {listed}")
+        raise source.error(
+            (*path, dial.plural), f"a value of {dial.name} is listed twice: {listed}"
+        )
     return Strategy(name, kind, checked_settings, tuple(float(value) for value in listed), dial)
 
 
 def _sweep(dial: Dial, settings: type[StrategySettings]) -> type[BaseModel]:
-    """The model that checks several values of a dial, each as the setting of its name."""
+    """Return the model that checks a list of values of a dial, each like the setting itself."""
     one = settings.model_fields[dial.name]
     each: Any = Annotated[one.annotation, *one.metadata] if one.metadata else one.annotation
     field: Any = (list[each], Field([], min_length=1))

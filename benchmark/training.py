@@ -39,7 +39,7 @@ class Batches:
     Args:
         tensors: Inputs (N, ...), targets (N,) and the task label, or one per sample (N,).
         batch_size: Samples of a batch; the last one of a pass may have fewer.
-        steps: How many batches to draw, shuffled anew for every pass; ``None``: one pass in order.
+        steps: How many batches to draw, reshuffled for every pass; ``None``: one pass in order.
         seed: Seeds the shuffling.
     """
 
@@ -84,16 +84,16 @@ class InMemoryTraining(SupervisedTemplate):
 
     Args:
         model: A model bank.
-        optimizer: Its state is cleared where ``train`` is told ``reset_optimizer_state=True``.
+        optimizer: Its state is cleared if ``train`` is called with ``reset_optimizer_state=True``.
         batch_size: Samples of a training batch.
         steps: Optimizer steps of each experience.
         order_seeds: Seeds the order of each experience's batches.
-        noise_seeds: Two for each experience: the generators that the network may draw from
-            (dropout, say) are seeded with the one before its training and with the other after it,
-            so that what a strategy draws changes nothing there. Empty: they are left alone.
+        noise_seeds: Two for each experience: the global generators, which the network may draw from
+            (for dropout), are seeded with the first before its training and with the second after
+            it, so that what a strategy draws has no effect there. Empty: they are left alone.
         device: Where model and data are.
         plugins: The strategy under test and whatever watches it.
-        loss: What training minimises; cross-entropy where not given.
+        loss: The training loss; cross-entropy by default.
 
     ``train(experience, visit=v)`` takes steps and seeds number v in place of the experience's own.
     """
@@ -121,7 +121,7 @@ class InMemoryTraining(SupervisedTemplate):
             plugins=plugins,
             evaluator=silent_evaluator,
         )
-        idle = (EvaluationPlugin, PeriodicEval)  # nothing to do here, at eight calls a step
+        idle = (EvaluationPlugin, PeriodicEval)  # nothing to do here, at eight calls per step
         self.plugins: list[Any] = [p for p in self.plugins if not isinstance(p, idle)]
         self._steps = list(steps)
         self._order_seeds = list(order_seeds)
@@ -184,10 +184,10 @@ class InMemoryTraining(SupervisedTemplate):
         Args:
             experience: What to train on.
             eval_streams: Passed on to Avalanche.
-            instead: Leaves the model and its optimizer as the training would, in its place (a run
-                that takes a model over). The plugins see one step in which the parameters that
-                were trained have a gradient of zero, and nothing moves.
-            visit: Whose seeds to take, in place of the experience's own.
+            instead: Replaces the training (in a run that takes a model over): leaves the model and
+                its optimizer as the training would. The plugins see one step in which the trained
+                parameters have a gradient of zero, and nothing moves.
+            visit: The visit whose seeds to take, in place of the experience's own.
             **arguments: Passed on to Avalanche and all plugins.
         """
         i = self.experience.current_experience if visit is None else visit

@@ -1,4 +1,4 @@
-"""Checking values of a suite file, and telling what is wrong with them in a sentence."""
+"""Checks values of a suite file, and says in a sentence what is wrong with them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _Path = tuple[Any, ...]
 
 
 def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...]) -> _M:
-    """Check values against a model; the first thing wrong becomes a message with its line.
+    """Check values against a model; the first error becomes a message with its line.
 
     Args:
         model: A pydantic model.
         values: Plain data from the file.
         source: The file, for the message.
-        path: Where in the file the values stand.
+        path: Where in the file the values are.
 
     Raises:
         UserError: Names the file, the line or key, what was expected and the nearest name.
@@ -42,14 +42,14 @@ def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...
 
 
 def check_plain(value: Any, source: Source, path: _Path) -> None:
-    """Refuse what is no number, text, true, false, null, or list or mapping of such.
+    """Refuse values that are not numbers, text, true, false, null, or lists or mappings of these.
 
-    YAML has dates, sets and bytes, too, and numbers that are not finite; a store has not.
+    YAML also has dates, sets, bytes and numbers that are not finite; a store does not.
 
     Args:
         value: From the file.
         source: The file, for the message.
-        path: Where in the file it stands.
+        path: Where in the file it is.
 
     Raises:
         UserError: Says where.
@@ -67,20 +67,20 @@ def check_plain(value: Any, source: Source, path: _Path) -> None:
         isinstance(value, float) and not isfinite(value)
     ):
         expected = (
-            "expected a finite number, a text in quotes, true, false, null, or a list of such"
+            "expected a finite number, a text in quotes, true, false, null, or a list of these"
         )
         raise source.error(path, f"{expected}, got {shown(value)}")
 
 
 def shown(value: Any) -> str:
-    """Return a value of a suite file as it is quoted in a message."""
+    """Return a value of a suite file as messages quote it."""
     words = {None: "null", True: "true", False: "false"}
     text = words[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _pairs(value: Any, given: Any, path: _Path = ()) -> Iterator[tuple[_Path, Any, Any]]:
-    """Return what was made of each value that stands in the file."""
+    """Yield each value in the file with its place and its parsed form."""
     if isinstance(value, BaseModel) and isinstance(given, Mapping):
         for key in given:
             if key in type(value).model_fields:
@@ -101,7 +101,7 @@ def _path_to(values: Any, problem: Any) -> _Path:
     kind, location = problem["type"], problem["loc"]
     if _is_about_key(problem):
         location = (*location[: -2 if location[-1] == "[key]" else -1], problem["input"])
-    if kind == "value_error":  # of several keys together; the message begins with the one
+    if kind == "value_error":  # about several keys together; the message begins with one
         location = (*location, problem["msg"].removeprefix("Value error, ").split()[0].strip(":"))
     for part in location:
         inside: Iterable[Any] = values if isinstance(values, dict) else ()
@@ -155,15 +155,15 @@ _EXPECTED = {
     "model_attributes_type": "expected a mapping of names to values",
     "tuple_type": "expected a list",
     "list_type": "expected a list",
-    "string_type": "expected a text",
+    "string_type": "expected text",
     "bool_type": "expected true or false",
     "int_type": "expected a whole number",
     "float_type": "expected a number",
     "float_parsing": "expected a number",
     "too_short": "expected {min_length} or more entries",
-    "too_long": "expected {max_length} entries at most",
+    "too_long": "expected at most {max_length} entries",
 }
-"""In place of pydantic's own words, where these speak of Python."""
+"""In place of pydantic's own messages that use Python terms."""
 
 
 _LIMITS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
@@ -195,7 +195,7 @@ def _explain(problem: Any, model: type[BaseModel]) -> str:
 
 
 def _as_number(kind: str, given: Any) -> str:
-    """YAML reads 1e3 as text."""
+    """Suggest a whole number: YAML reads 1e3 as text."""
     try:
         whole = kind == "int_type" and isinstance(given, str) and float(given).is_integer()
     except ValueError:
@@ -204,6 +204,6 @@ def _as_number(kind: str, given: Any) -> str:
 
 
 def _as_list(kind: str, given: Any) -> str:
-    """One entry needs brackets, too."""
+    """Suggest brackets: a single entry needs them, too."""
     alone = isinstance(given, str | int | float) and not isinstance(given, bool)
     return f"; write [{shown(given)}]" if kind == "list_type" and alone else ""

@@ -6,8 +6,8 @@ Each works in any Avalanche program, without the harness::
     from strategies import WPL
     Naive(model=model, optimizer=optimizer, plugins=[WPL(strength=1e6)])
 
-The classes are imported when first asked for, so that their names and settings can be
-listed without importing torch.
+The classes are imported on first use, so that their names and settings can be listed without
+importing torch.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ except ImportError as error:
     if not (error.name or "").startswith("strategies"):
         raise
     raise ImportError(
-        f"another package's files stand among Palimpsest's in {__path__[0]} ({error}); install "
+        f"another package's files are mixed with Palimpsest's in {__path__[0]} ({error}); install "
         "palimpsest-bench into a virtual environment of its own",
         name=__name__,
     ) from error

@@ -1,8 +1,8 @@
-"""Whether a network treats every sample by itself, and which layer does not.
+"""Checks that a network treats every sample independently, and finds the layer that does not.
 
-A network whose logits for a sample change with the other samples of its batch, as behind batch
-normalisation without running statistics, has no gradients of single samples: whatever importance
-came of them would be that of another network.
+A network whose logits for a sample change with the other samples of its batch, as after batch
+normalisation without running statistics, has no gradients of single samples: any importance
+computed from them would be that of another network.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from torch import Tensor, nn
 from strategies.network import Network
 
 _SAMPLES = 32
-"""Samples of a batch that are looked at."""
+"""How many samples of a batch are checked."""
 
 _WHAT_TO_DO = (
     "so that it has no gradients of single samples, from which importance is estimated; let every "
-    "layer treat each sample by itself (batch normalisation with track_running_stats=True, for "
-    "example), or take a strategy that needs no such gradients, such as si or l2"
+    "layer treat each sample independently (batch normalisation with track_running_stats=True, for "
+    "example), or use a strategy that needs no such gradients, such as si or l2"
 )
 
 
 def require_independence(network: Network, x: Tensor) -> None:
     """Raise an error if samples depend on the others in their batch.
 
-    What rounding explains, such as the choice between two experts of the same score, is none
-    of that: samples that differ are looked at again in double precision.
+    Differences that rounding explains, such as the choice between two experts with the same score,
+    do not count: samples that differ are checked again in double precision.
 
     Args:
         network: In evaluation mode.
         x: Inputs (N, ...).
 
     Raises:
-        ValueError: They do, or the network takes the batch but not each of its samples by
-            itself; the error names the layer.
+        ValueError: They do, or the network takes the batch but not each of its samples alone; the
+            error names the layer.
     """
     whole = network(x).detach()
     alone = torch.stack([_of_one(network, sample) for sample in x])
@@ -67,7 +67,7 @@ def require_independence(network: Network, x: Tensor) -> None:
 
 
 def _of_one(network: Network, sample: Tensor) -> Tensor:
-    """Return the logits (C,) of a sample by itself, or name the layer that cannot take it."""
+    """Return the logits (C,) of a sample alone, or name the layer that cannot take it."""
     inside: list[nn.Module] = []
 
     def enter(layer: nn.Module, _: Any) -> None:
@@ -85,23 +85,23 @@ def _of_one(network: Network, sample: Tensor) -> Tensor:
             network.of_one(sample)
         layer = _named(network.model, inside[-1] if inside else network.model)
         raise ValueError(
-            f"the network takes batches, but no sample by itself: {layer} says '{error}', "
+            f"the network takes batches, but not a single sample: {layer} raises '{error}', "
             f"{_WHAT_TO_DO}"
         ) from error
 
 
 def some(x: Tensor) -> Tensor:
-    """Return the samples of a batch that are looked at: some, from the first to the last."""
+    """Return the samples of a batch that are checked: some, spread evenly."""
     return x[:: -(-len(x) // _SAMPLES)]
 
 
 def close(found: Tensor, right: Tensor, least: float = 0.0) -> bool:
-    """Whether values are right but for rounding.
+    """Whether values are right up to rounding.
 
     Args:
         found: The values.
         right: What they should be.
-        least: What else rounding may leave, where the largest value is next to 0.
+        least: What rounding may leave in addition, if the largest value is close to 0.
     """
     right = right.nan_to_num(0, 0, 0)
     share = 2 * tolerance(right)
@@ -111,29 +111,29 @@ def close(found: Tensor, right: Tensor, least: float = 0.0) -> bool:
 
 
 def tolerance(values: Tensor) -> float:
-    """Return the share of the largest value that rounding may make up."""
+    """Return the rounding error to allow, as a share of the largest value."""
     eps = torch.finfo(values.dtype).eps
     if values.dtype in (torch.float16, torch.bfloat16):
         return 16 * eps
-    # CUDA multiplies single precision with 10 bits where TF32 is allowed.
+    # CUDA multiplies single precision with 10 bits if TF32 is allowed.
     return 1e-2 if values.is_cuda and values.dtype == torch.float32 else 3 * eps**0.5
 
 
 def rows_that_differ(a: Tensor, b: Tensor) -> Tensor:
-    """Return which rows (N,) of two (N, C) are not the same but for rounding."""
+    """Return which rows (N,) of two (N, C) differ by more than rounding."""
     largest = b.nan_to_num(0, 0, 0).abs().max().item() if b.numel() else 0.0
     return ~torch.isclose(a, b, rtol=0, atol=tolerance(b) * largest, equal_nan=True).all(dim=1)
 
 
 def _depends(network: Network, x: Tensor, n: int) -> bool:
-    """Whether in double precision, too, sample n has other logits in its batch than alone."""
+    """Whether also in double precision sample n has other logits in its batch than alone."""
     tensors = chain(network.model.named_parameters(), network.model.named_buffers())
     values = {**dict(tensors), **(network.state or {})}
     exact = replace(network, state={name: _double(value) for name, value in values.items()})
     try:
         whole, alone = exact(_double(x))[n], exact.of_one(_double(x[n]))
     except (RuntimeError, TypeError, ValueError, NotImplementedError):
-        return True  # single precision has to do
+        return True  # the result in single precision stands
     return bool(rows_that_differ(whole.to(x.device)[None], alone[None]).any())
 
 
@@ -156,7 +156,7 @@ def _first_difference(network: Network, x: Tensor, other: Tensor, n: int) -> str
     Args:
         network: In evaluation mode.
         x: A batch (N, ...).
-        other: The same batch, or sample n of it by itself.
+        other: The same batch, or sample n of it alone.
         n: The sample.
     """
     for a, b in zip(_calls(network, x), _calls(network, other), strict=False):
@@ -181,7 +181,7 @@ def _same_rows(ours: Sequence[Tensor], theirs: Sequence[Tensor], n: int) -> bool
 
 
 def _of_sample(whole: Tensor, alone: Tensor, n: int) -> Tensor:
-    """Return the part of a batch's tensor that has to do with sample n."""
+    """Return the part of a batch's tensor that belongs to sample n."""
     for axis, (size, own) in enumerate(zip(whole.shape, alone.shape, strict=False)):
         if size != own:
             return whole.narrow(axis, n * own, own) if size >= (n + 1) * own else whole
@@ -189,7 +189,7 @@ def _of_sample(whole: Tensor, alone: Tensor, n: int) -> Tensor:
 
 
 def _calls(network: Network, x: Tensor) -> list[_Call]:
-    """Return the calls of all layers in a forward pass, in the order they end."""
+    """Return the calls of all layers in a forward pass, in the order in which they end."""
     calls: list[_Call] = []
 
     def after(layer: nn.Module, args: Any, kwargs: Any, output: Any) -> None:

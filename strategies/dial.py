@@ -9,15 +9,15 @@ from dataclasses import dataclass
 class Dial:
     """What a suite sweeps over: the strength of a penalty, a rank, a density, a scale.
 
-    Its range, its default and what it means stand in the strategy's settings, in the field of its
-    name. Stores keep its value as the run's ``strength``, whatever its name is.
+    Its range, default and meaning are in the strategy's settings, in the field with its name.
+    Stores keep its value as the run's ``strength``, whatever its name.
 
     Attributes:
         name: The setting, such as ``rank``.
         plural: In a suite, the key that lists several values of it: ``ranks: [2, 4, 8]``.
-        after_training: Training does not depend on it, only evaluation does (the scale at which
-            weights are merged). Runs that differ in nothing else are trained once; the strategy's
-            hook ``turn`` sets the value that is evaluated.
+        after_training: Only evaluation depends on it, not training (the scale at which weights are
+            merged). Runs that differ only in it are trained once; the strategy's hook ``turn`` sets
+            the value to evaluate.
     """
 
     name: str
@@ -26,4 +26,4 @@ class Dial:
 
 
 STRENGTH = Dial("strength", "strengths")
-"""Of every penalty."""
+"""The dial of every penalty."""

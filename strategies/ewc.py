@@ -16,8 +16,8 @@ from strategies.settings import EWCSettings
 class EWC(Regularizer):
     """Protect what the earlier models learned by its Fisher information (EWC).
 
-    Per model (the default), with one Fisher information and one anchor for each earlier
-    model k: ``strength/2 * sum_k sum_i F_ki (theta_i - theta*_ki)^2``. The quadratics are merged
+    Per model (the default), with a Fisher information and an anchor for each earlier model k:
+    ``strength/2 * sum_k sum_i F_ki (theta_i - theta*_ki)^2``. The quadratics are merged
     into one, which is exact, so that memory and time do not grow with the number of models.
     Source: Kirkpatrick et al., Overcoming catastrophic forgetting, PNAS 2017, equation 3.
 
@@ -25,8 +25,8 @@ class EWC(Regularizer):
     the anchor at the latest weights. Source: Schwarz et al., Progress & Compress, ICML 2018,
     equations 8 and 9. A parameter that a model does not use keeps its sum and anchor.
 
-    All parameters of the earlier models have importance, their private ones included; the
-    penalty acts on those that the current model trains.
+    All parameters of the earlier models have importance, including their private ones; the penalty
+    acts on those that the current model trains.
     """
 
     Settings = EWCSettings

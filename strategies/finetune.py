@@ -4,4 +4,4 @@ from avalanche.training.plugins import SupervisedPlugin
 
 
 class Finetune(SupervisedPlugin):
-    """Train each model on from where the last one left the shared parameters; protect nothing."""
+    """Train each model from where the previous one left the shared parameters; protect nothing."""

@@ -10,9 +10,9 @@ The square of a batch's mean gradient is none of these: it shrinks with the batc
 Sources: Martens, New insights and perspectives on the natural gradient method, JMLR 2020,
 section 5; Kunstner et al., Limitations of the empirical Fisher, NeurIPS 2019.
 
-Here is what the others compute together:
+This module combines what the others compute:
 
-* ``fisher_factors.py`` has the vectors to go back from, few for each sample;
+* ``fisher_factors.py`` has the vectors to backpropagate, a few per sample;
 * ``per_sample.py`` sums functions of single samples' gradients, for every network;
 * ``fisher_layers.py`` has the squares in closed form for layers of known kinds
   (``fisher_recurrent.py`` helps).
@@ -47,7 +47,7 @@ def diagonal_fisher(
     """Estimate the diagonal Fisher information of some of a model's parameters.
 
     The model is in evaluation mode during the estimate (no dropout, running statistics for
-    normalisation) and left as it was found; its gradients are not touched.
+    normalisation) and restored afterwards; its gradients are not touched.
 
     Args:
         model: Returns logits (N, C); an Avalanche ``MultiTaskModule`` is called with the label.
@@ -62,10 +62,10 @@ def diagonal_fisher(
         Non-negative tensors of the parameters' shapes, by name.
 
     Raises:
-        ValueError: The logits of a sample are not the same whatever batch it is in, or the
-            network cannot take a single sample; the error names the layer.
+        ValueError: The logits of a sample depend on its batch, or the network cannot take a single
+            sample; the error names the layer.
     """
-    # Drawn at once, so that the labels do not depend on the batches.
+    # All drawn at once, so that the labels do not depend on the batches.
     drawn = estimator == "monte_carlo"
     uniform = torch.rand(len(x) if drawn else 0, generator=generator)
 
@@ -78,11 +78,11 @@ def diagonal_fisher(
 
 
 class _SquaredGradients(Sum):
-    """Squared gradients by the factors of the logits' Fisher information.
+    """Squared gradients, by the factors of the logits' Fisher information.
 
     Args:
-        labels: Given probabilities (n, C) and which samples they are of, returns their labels
-            (n,), or none for the expectation over labels.
+        labels: Given probabilities (n, C) and the slice of samples they belong to, returns their
+            labels (n,), or ``None`` for the expectation over labels.
     """
 
     kinds = tuple(LAYERS)
@@ -125,7 +125,7 @@ def fisher_of_training(
         strategy: Its ``adapted_dataset`` gives the samples, without augmentation.
         parameters: The parameters to estimate for, by name.
         settings: The estimator, the number of samples and the seed of their choice.
-        model_index: How many models came before, so that each draws its own samples.
+        model_index: How many models came before, so that each model draws its own samples.
 
     Returns:
         Non-negative tensors of the parameters' shapes, by name.
@@ -152,10 +152,10 @@ def mean_over_labels(
     labels: Tensor,
     of_label: Callable[[int, Tensor], Mapping[str, Tensor]],
 ) -> dict[str, Tensor]:
-    """Join what is a mean over the samples of one task label to the mean over all samples.
+    """Combine the means over the samples of each task label into the mean over all samples.
 
     Args:
-        parameters: What there are values for, by name.
+        parameters: The parameters that there are values for, by name.
         labels: The task label of each sample (N,).
         of_label: Given a label and which samples have it (N,), the mean over those, by name.
 
@@ -175,12 +175,12 @@ def draw(dataset: Any, count: int, generator: torch.Generator) -> tuple[Tensor, 
 
     Args:
         dataset: An Avalanche dataset, used with its evaluation transforms (no augmentation).
-            Where it has ``tensors`` (inputs, targets, task labels) they are indexed at once.
-        count: How many; all where the dataset has fewer.
+            If it has ``tensors`` (inputs, targets, task labels), these are indexed at once.
+        count: How many; all if the dataset has fewer.
         generator: The only source of randomness, on the CPU.
 
     Returns:
-        Inputs (n, ...), targets (n,) and task labels (n,), 0 where the dataset has none.
+        Inputs (n, ...), targets (n,) and task labels (n,), 0 if the dataset has none.
     """
     chosen = torch.randperm(len(dataset), generator=generator)[:count]
     tensors = getattr(dataset, "tensors", None)

@@ -1,4 +1,4 @@
-"""The Fisher information of the logits, factored into vectors to go backwards from.
+"""The Fisher information of the logits, factored into vectors to backpropagate.
 
 With logits f_n and vectors v_nk such that sum_k v_nk v_nk^T is their Fisher information, the
 diagonal for the parameters is ``F_i = 1/N sum_n sum_k (v_nk . d f_n / d theta_i)^2``: one
@@ -19,7 +19,7 @@ def factors(p: Tensor, y: Tensor | None) -> Iterator[Tensor]:
 
     For one label that is its score, ``e_y - p``. The expectation over labels is the covariance
     of a draw, ``diag(p) - p p^T``, of rank C - 1: the columns of its Cholesky factor need one
-    backward pass less than the C scores, and no weights. With ``t_k = sum_(j >= k) p_j``::
+    backward pass fewer than the C scores, and no weights. With ``t_k = sum_(j >= k) p_j``::
 
         v_kk = sqrt(p_k t_(k+1) / t_k)        v_kj = -v_kk p_j / t_(k+1)  for j > k
 
@@ -28,7 +28,7 @@ def factors(p: Tensor, y: Tensor | None) -> Iterator[Tensor]:
 
     Args:
         p: Probabilities (N, C).
-        y: Labels (N,); the expectation over p where there are none.
+        y: Labels (N,); ``None`` for the expectation over p.
 
     Yields:
         (N, C).

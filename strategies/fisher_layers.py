@@ -1,14 +1,14 @@
 """Sums of squared per-sample gradients, layer by layer, without an autograd pass per sample.
 
 The gradient of one sample's loss by a layer's weight follows from the layer's input a_n and the
-gradient g_n by its output. For every kind of layer in ``LAYERS`` that is a closed form, which
-takes all samples at once::
+gradient g_n by its output. For every kind of layer in ``LAYERS`` it has a closed form, which
+handles all samples at once::
 
-    linear, one vector a sample      g_n a_n^T           the squares sum to (g^2)^T (a^2)
-    linear, T vectors a sample       sum_t g_nt a_nt^T   one matrix product a sample
+    linear, one vector per sample    g_n a_n^T           the squares sum to (g^2)^T (a^2)
+    linear, T vectors per sample     sum_t g_nt a_nt^T   one matrix product per sample
     convolution                      the same, with patches of the input for a_nt
-    normalisation                    sum_t g_nt a_nt     a is the input normalised
-    embedding                        sum of g_nt over the places t of one token
+    normalisation                    sum_t g_nt a_nt     a is the normalised input
+    embedding                        sum of g_nt over the positions t of one token
     recurrent                        linear layers over steps, see ``fisher_recurrent.py``
 
 The gradient by the bias is sum_t g_nt. Sources: Goodfellow, Efficient per-example gradient
@@ -27,14 +27,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _CHUNK_ELEMENTS = 2**18
-"""Elements of per-sample gradients formed at once; more leaves the processor's cache."""
+"""Elements of per-sample gradients formed at once; more do not fit into the processor's cache."""
 
 
 class SquaredGradients(ABC):
     """Squared gradients of a layer's weight and bias, summed over samples and backward passes.
 
     Attributes:
-        elements: How many elements this holds for all samples.
+        elements: How many elements this object holds for all samples.
     """
 
     elements: int
@@ -45,11 +45,11 @@ class SquaredGradients(ABC):
 
     @abstractmethod
     def sums(self) -> tuple[Tensor, Tensor]:
-        """Return the sums for weight and bias, elements in order, but in any shape."""
+        """Return the sums for weight and bias, with elements in order but in any shape."""
 
 
 class _Vectors(SquaredGradients):
-    """A matrix that a sample multiplies with one vector: the gradient is an outer product.
+    """A matrix that multiplies one vector per sample: the gradient is an outer product.
 
     Args:
         inputs: (N, I).
@@ -62,7 +62,7 @@ class _Vectors(SquaredGradients):
         self.elements = inputs.numel() + outputs.numel()
 
     def add(self, gradient: Tensor) -> None:
-        """Add the squares; the inputs, which all passes share, wait for ``sums``."""
+        """Add the squares; the inputs, which all passes share, enter in ``sums``."""
         gradient = gradient.reshape(self._squares.shape)
         self._squares.addcmul_(gradient, gradient)
 
@@ -72,7 +72,7 @@ class _Vectors(SquaredGradients):
 
 
 class _Matrices(SquaredGradients):
-    """A matrix that a sample multiplies with T vectors, possibly one for each of G groups.
+    """A matrix, possibly one for each of G groups, that multiplies T vectors per sample.
 
     Args:
         inputs: (N, G, I, T).
@@ -133,7 +133,7 @@ class _Scales(SquaredGradients):
 
 
 class _Rows(SquaredGradients):
-    """A table's rows: a sample's places with the same token add up before the square.
+    """A table's rows: a sample's positions with the same token add up before squaring.
 
     Args:
         layer: The embedding.
@@ -144,7 +144,7 @@ class _Rows(SquaredGradients):
     def __init__(self, layer: nn.Embedding, tokens: Tensor, outputs: Tensor) -> None:
         samples = torch.arange(len(tokens), device=tokens.device)[:, None]
         pairs = samples * layer.num_embeddings + tokens.reshape(len(tokens), -1)
-        # A pair of a sample and a token in it is a row here: far fewer than N x V.
+        # One row per pair of a sample and a token in it: far fewer than N x V.
         pairs, self._places = torch.unique(pairs, return_inverse=True)
         self._tokens = pairs % layer.num_embeddings
         self._squares = outputs.new_zeros(len(pairs), outputs.shape[-1])
@@ -152,7 +152,7 @@ class _Rows(SquaredGradients):
         self.elements = 2 * outputs.numel()
 
     def add(self, gradient: Tensor) -> None:
-        """Add up over places, and square."""
+        """Add up over positions, and square."""
         places = gradient.reshape(-1, gradient.shape[-1])
         pairs = torch.zeros_like(self._squares).index_add_(0, self._places.flatten(), places)
         self._squares.addcmul_(pairs, pairs)
@@ -235,17 +235,18 @@ LAYERS: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], SquaredGradients]]
     nn.LSTM: _linear,
     nn.GRU: _linear,
 }
-"""What is covered: layer, its inputs and its outputs, samples first, to its gradients' squares."""
+"""The layers covered: from a layer, its inputs and its outputs (samples first) to its squared
+gradients."""
 
 
 def covers(layer: nn.Module) -> bool:
-    """Whether the gradients of a layer, as it is set up, have a closed form here."""
+    """Whether the gradients of a layer, in its configuration, have a closed form here."""
     # An object's own forward function may do anything.
     if type(layer) not in LAYERS or "forward" in vars(layer):
         return False
     if isinstance(layer, nn.RNNBase):
         names = [name for names in layer._all_weights for name in names]
-        # Weights made of other parameters, as by ``weight_norm``, are none themselves.
+        # Weights computed from other parameters, as by ``weight_norm``, are not parameters.
         return layer.proj_size == 0 and all(name in layer._parameters for name in names)
     if layer._parameters.get("weight") is None:
         return False
@@ -267,6 +268,6 @@ def squared_gradients(layer: nn.Module, inputs: Tensor, outputs: Tensor) -> Squa
 
 
 def precise(values: Tensor) -> Tensor:
-    """Return values in a type that many of them can be summed in: half precision cannot."""
+    """Return values in a type that can sum many of them, which half precision cannot."""
     half = values.dtype in (torch.float16, torch.bfloat16)
     return values.float() if half else values

@@ -1,12 +1,12 @@
-"""Recurrent layers written out step by step, so that the gradient at every gate can be had.
+"""Recurrent layers unrolled step by step, to obtain the gradient at every gate.
 
 Each direction of each layer computes, with its own two weights and biases, gates from::
 
     u_t = W_ih x_t + b_ih        v_t = W_hh h_(t-1) + b_hh
 
-To the Fisher information these are two linear layers over steps: the gradient by W_ih is
+For the Fisher information these are two linear layers over steps: the gradient by W_ih is
 sum_t (d/du_t) x_t^T and that by W_hh is sum_t (d/dv_t) h_(t-1)^T. ``torch``'s own layers do not
-show u and v. The equations are those of the documentation of ``nn.RNN``, ``nn.LSTM``, ``nn.GRU``.
+expose u and v. The equations are those of the documentation of ``nn.RNN``, ``nn.LSTM``, ``nn.GRU``.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ class Product(NamedTuple):
     """One product of a weight with the vectors of all steps.
 
     Attributes:
-        suffix: What the names of weight and bias end in, such as ``ih_l0``.
+        suffix: How the names of weight and bias end, such as ``ih_l0``.
         inputs: The vectors (T, N, I), outside the autograd graph.
-        perturbation: The zeros (T, N, O) that are added to the product.
+        perturbation: The zeros (T, N, O) added to the product.
     """
 
     suffix: str
@@ -43,13 +43,13 @@ def unroll(
     *,
     perturbation: Callable[[Tensor], Tensor] = torch.zeros_like,
 ) -> tuple[tuple[Tensor, Any], list[Product]]:
-    """Compute what a recurrent layer returns, in evaluation mode and without projections.
+    """Compute the output of a recurrent layer, in evaluation mode and without projections.
 
     Args:
         layer: An ``nn.RNN``, ``nn.LSTM`` or ``nn.GRU``.
         input: The first argument of the layer, three-dimensional.
-        hx: The second, the state in which it starts.
-        perturbation: Returns the zeros that are added to a product, given one of its shape.
+        hx: The second argument, the initial state.
+        perturbation: Returns the zeros to add to a product, given a tensor of its shape.
 
     Returns:
         What the layer returns, and its products.
@@ -75,7 +75,7 @@ def unroll(
 
 
 def _initial_states(layer: nn.RNNBase, steps: Tensor, state: Any, directions: int) -> list[State]:
-    """Return the state in which each direction of each layer starts: zeros by default."""
+    """Return the initial state of each direction of each layer: zeros by default."""
     parts = 2 if isinstance(layer, nn.LSTM) else 1
     count = layer.num_layers * directions
     if state is None:
@@ -101,7 +101,7 @@ def _run(
     du = dv = perturbation(u)
     offsets = [bias_hh] * len(x)
     if isinstance(layer, nn.GRU):
-        # Its reset gate multiplies v; in the others only u + v counts, and du serves for both.
+        # The reset gate multiplies v; in the other layers only u + v matters, and du is enough.
         dv = perturbation(u)
         offsets = list((bias_hh + dv).unbind(0))
     before, hidden = [], []

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 class Freeze(SupervisedPlugin):
     """Keep every parameter as the first model that used it left it.
 
-    Frozen are the parameters that had a gradient while an earlier model trained. Their
-    gradients are removed before each step, so that no optimizer state or weight decay moves
-    them either. The running statistics of a normalisation layer are frozen likewise, once an
-    earlier model has changed them.
+    The parameters that had a gradient while an earlier model trained are frozen. Their gradients
+    are removed before each step, so that optimizer state and weight decay do not move them either.
+    The running statistics of a normalisation layer are frozen, too, once an earlier model has
+    changed them.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Freeze(SupervisedPlugin):
         self._buffers: dict[str, Tensor] = {}
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Stop the running statistics of the layers that are frozen."""
+        """Stop the running statistics of frozen layers."""
         self._parameters = dict(strategy.model.named_parameters())
         self._buffers = {name: b.clone() for name, b in strategy.model.named_buffers()}
         for name, module in strategy.model.named_modules():
@@ -35,7 +35,7 @@ class Freeze(SupervisedPlugin):
                 module.training = False
 
     def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Remove the gradients of what is frozen; note what this model uses."""
+        """Remove the gradients of frozen parameters; note what this model uses."""
         for name, parameter in self._parameters.items():
             if name in self._frozen:
                 parameter.grad = None

@@ -4,11 +4,11 @@ With logits f_n, Jacobians J_n = d f_n / d theta and p_n = softmax(f_n), for N s
 
     H = 1/N sum_n J_n^T (diag(p_n) - p_n p_n^T) J_n = G^T G,    G = N^-1/2 stack_nk v_nk^T J_n
 
-with the factors v_nk of ``fisher_factors.py``, ``sum_k v_nk v_nk^T = diag(p_n) - p_n p_n^T``. H
-is the exact Fisher information, off-diagonal and all. Source: Martens, New insights and
+with the factors v_nk of ``fisher_factors.py``, ``sum_k v_nk v_nk^T = diag(p_n) - p_n p_n^T``. H is
+the exact Fisher information, including its off-diagonal entries. Source: Martens, New insights and
 perspectives on the natural gradient method, JMLR 2020, sections 8 and 9.
 
-G has K = N (C - 1) rows, far fewer than there are parameters: what is solved is solved in K
+G has K = N (C - 1) rows, far fewer than there are parameters, so systems are solved in K
 dimensions. G itself is never formed.
 """
 
@@ -28,29 +28,29 @@ from strategies.fisher_factors import factors
 from strategies.network import Network, Table, differentiable, evaluation_mode, rescaled
 
 _NEEDED = (
-    "the full Fisher information needs a network that autograd goes back through twice, each "
-    "sample by itself (wpl and ewc take a diagonal one, which does not);"
+    "the full Fisher information needs a network that autograd can differentiate twice, with "
+    "independent samples (wpl and ewc take a diagonal one, which does not);"
 )
 
 
 class GaussNewtonRoot:
     """G for some of a model's parameters, linearised once and replayed for each product.
 
-    The model is in evaluation mode while it is linearised, and left as it was found.
+    The model is in evaluation mode while it is linearised, and restored afterwards.
 
     Args:
         model: Returns logits (N, C); an Avalanche ``MultiTaskModule`` is called with the label.
-        state: Values of parameters and buffers by their name in the model; it takes others as
-            they are in the model.
+        state: Values of parameters and buffers by their name in the model; others have the model's
+            values.
         names: The parameters to differentiate by.
-        samples: A task label and inputs (N_l, ...) for each label.
+        samples: Pairs of a task label and its inputs (N_l, ...).
 
     Attributes:
         rows: K, how many rows G has.
 
     Raises:
-        ValueError: The logits of a sample are not the same whatever batch it is in, or autograd
-            cannot go back through the network twice; the error names what does not let it.
+        ValueError: The logits of a sample depend on its batch, or autograd cannot differentiate the
+            network twice; the error names the obstacle.
     """
 
     def __init__(
@@ -72,9 +72,9 @@ class GaussNewtonRoot:
                     require_independence(Network(model, label, state), some(x))
                 linearised: Any = vjp(logits, *(state[name] for name in names))
                 outputs, self._backward = linearised
-                # Going back is linear in the vectors it starts from: its own derivative goes
-                # forward. Unlike forward-mode differentiation it covers all that can be
-                # differentiated twice.
+                # The backward pass is linear in the vectors it starts from, so its derivative is
+                # the forward pass. Unlike forward-mode differentiation this covers everything that
+                # can be differentiated twice.
                 zeros = [torch.zeros_like(output) for output in outputs]
                 turned: Any = vjp(lambda *vectors: self._backward(vectors), *zeros)
                 _, self._forward = turned
@@ -83,7 +83,7 @@ class GaussNewtonRoot:
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:  # among them NotImplementedError
-                raise ValueError(f"{_NEEDED} this one does not allow it: {error}") from error
+                raise ValueError(f"{_NEEDED} in this one that fails: {error}") from error
         if not right:
             raise ValueError(
                 f"{_NEEDED} in this one the gradient of a sample changes with the other samples "
@@ -101,7 +101,7 @@ class GaussNewtonRoot:
     def _agrees_with(
         self, network: Network, names: Sequence[str], sample: Tensor, zeros: Sequence[Tensor]
     ) -> bool:
-        """Whether plain autograd finds the same gradients for the last sample, by itself."""
+        """Whether plain autograd finds the same gradients for the last sample alone."""
         state = network.state or {}
         leaves = {name: state[name].detach().clone().requires_grad_() for name in names}
         logits = replace(network, state={**state, **leaves}).of_one(sample)
@@ -115,7 +115,7 @@ class GaussNewtonRoot:
         vectors = [torch.zeros_like(part) for part in zeros]
         vectors[-1][-1] = vector
         found = self._backward(tuple(vectors))
-        # The way forward is the transpose of the way back.
+        # The forward pass is the transpose of the backward pass.
         changes = self._forward(tuple(expected))
         there = sum(((v * c).sum() for v, c in zip(vectors, changes, strict=True)), start=0)
         back = sum(((g * g).sum() for g in expected), start=0)

@@ -1,15 +1,15 @@
-"""What a strategy may do beside watching a training: optional hooks, for methods of other kinds.
+"""Optional hooks, for strategies that do more than watch a training.
 
-A penalty gets along with Avalanche's callbacks. Masks, adapters, posteriors and merged weights ask
-for more. A strategy that derives from ``Hooked`` has such hooks called, in any Avalanche program
+Avalanche's callbacks are enough for a penalty. Masks, adapters, posteriors and merged weights need
+more. For a strategy that derives from ``Hooked`` these hooks are called, in any Avalanche program
 and in the harness alike; it defines those it needs:
 
 =============================  ====================================================================
-``adapt(model, index)``        Give the model what the method trains: masks, adapters, posteriors.
-``optimizer(parameters)``      Make the optimizer: an update rule of the method's own.
-``evaluating(model, index)``   A context in which model ``index`` is evaluated: with its mask, with
+``adapt(model, index)``        Add to the model what the method trains: masks, adapters, posteriors.
+``optimizer(parameters)``      Return the optimizer: the method's own update rule.
+``evaluating(model, index)``   Return a context to evaluate model ``index`` in: with its mask, with
                                merged weights, as an average over samples.
-``turn(value)``                Set the dial, where it acts after training (see ``Dial``).
+``turn(value)``                Set the dial, if it acts after training (see ``Dial``).
 =============================  ====================================================================
 
 ``index`` is the number of the experience, counted from 0, that the model learns. Strategies
@@ -32,45 +32,45 @@ class Adapts(Protocol):
     """A strategy that changes the model."""
 
     def adapt(self, model: nn.Module, index: int) -> None:
-        """Give the model what the method needs, in place.
+        """Add what the method needs to the model, in place.
 
-        Called before every training, when Avalanche has grown the model and before the optimizer
-        takes its parameters; again before an evaluation in which the model has grown. What is
-        there already must stay as it is, so that adapting twice is adapting once. The first
+        Called before every training, after Avalanche has grown the model and before the optimizer
+        takes its parameters; also before an evaluation for which the model has grown. It must leave
+        alone what it has already added, so that adapting twice has no further effect. The first
         evaluation, before anything is trained, sees the model as it was built.
 
         Args:
             model: The whole network, with all models that share it.
-            index: The model that is to be trained or evaluated.
+            index: The model to be trained or evaluated.
         """
 
 
 @runtime_checkable
 class Optimizes(Protocol):
-    """A strategy that has an update rule of its own."""
+    """A strategy with its own update rule."""
 
     def optimizer(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        """Return the optimizer of the training that begins, in place of the program's.
+        """Return the optimizer for the training that begins, in place of the program's.
 
         Args:
-            parameters: All of the model, as ``adapt`` left it. Those that the training does not
-                use have no gradient.
+            parameters: All parameters of the model, as ``adapt`` left it. Those that the training
+                does not use have no gradient.
         """
 
 
 @runtime_checkable
 class Evaluates(Protocol):
-    """A strategy whose models are evaluated otherwise than they stand after training."""
+    """A strategy whose models are evaluated in another state than training leaves them in."""
 
     def evaluating(self, model: nn.Module, index: int) -> AbstractContextManager[None]:
-        """Return a context in which the network is model ``index``; afterwards it is as before.
+        """Return a context in which the network is model ``index``; it restores the network.
 
-        Entered for each experience that is evaluated, between and after trainings, also in the
-        middle of one (curves, early stopping), where the model in training has to be as it stands.
+        Entered for each evaluated experience, between and after trainings, and also during one
+        (curves, early stopping), when the model being trained has to be left in its current state.
 
         Args:
             model: The whole network, in evaluation mode.
-            index: The model that is asked for; it need not have been trained yet.
+            index: The requested model; it need not have been trained yet.
         """
 
 
@@ -79,21 +79,21 @@ class Turns(Protocol):
     """A strategy whose dial acts after training."""
 
     def turn(self, value: float) -> None:
-        """Set the dial: what is evaluated from now on is evaluated at this value.
+        """Set the dial: later evaluations are at this value.
 
         Args:
-            value: Of the dial; trainings must not depend on it.
+            value: The value; trainings must not depend on it.
         """
 
 
 class Hooked(SupervisedPlugin):
     """Calls the hooks that a subclass defines from Avalanche's callbacks.
 
-    A subclass that overrides one of the callbacks here calls ``super()``. In front of another base
-    class it adds hooks to that one: ``class Mine(Hooked, Regularizer)``.
+    A subclass that overrides one of these callbacks has to call ``super()``. Put in front of
+    another base class, it adds hooks to that class: ``class Mine(Hooked, Regularizer)``.
 
-    Where an evaluation raises, its context is left by the harness at once, elsewhere by the next
-    training or evaluation; ``leave`` does so earlier.
+    If an evaluation raises, the harness leaves its context at once; in other programs the next
+    training or evaluation does, or a call of ``leave``.
     """
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
@@ -112,16 +112,16 @@ class Hooked(SupervisedPlugin):
     ) -> None:
         """Adapt the model, before Avalanche asks it for its parameters."""
         super().after_train_dataset_adaptation(strategy, *arguments, **keywords)
-        if self._given_optimizer is not None:  # Avalanche keeps account of that one's parameters
+        if self._given_optimizer is not None:  # Avalanche tracks that one's parameters
             strategy.optimizer, self._given_optimizer = self._given_optimizer, None
         if isinstance(self, Adapts):
-            if strategy.optimized_param_id is None:  # Avalanche wants to know them before they grow
+            if strategy.optimized_param_id is None:  # Avalanche needs them before they grow
                 strategy.make_optimizer(reset_optimizer_state=True)
             strategy.model = strategy.model_adaptation()
             self._adapt(strategy)
 
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
-        """Put the strategy's own optimizer in the place of the program's."""
+        """Replace the program's optimizer with the strategy's own."""
         if isinstance(self, Optimizes):
             self._given_optimizer = strategy.optimizer
             strategy.optimizer = self.optimizer(strategy.model.parameters())
@@ -145,7 +145,7 @@ class Hooked(SupervisedPlugin):
         super().after_eval_exp(strategy, *arguments, **keywords)
 
     def leave(self) -> None:
-        """Leave the context of an evaluation; nothing where there is none."""
+        """Leave the context of an evaluation, if there is one."""
         context, self._context = self._context, None
         if context is not None:
             context.close()
@@ -162,5 +162,5 @@ def _index(strategy: Any) -> int:
 
 
 def _shapes(model: nn.Module) -> dict[str, torch.Size]:
-    """What a model that grows changes."""
+    """The shapes of all parameters, which change when a model grows."""
     return {name: parameter.shape for name, parameter in model.named_parameters()}

@@ -18,9 +18,9 @@ _State = dict[str, Tensor]
 class Independent(Hooked):
     """Train each model by itself, from the initial weights, and keep a copy of it.
 
-    Before a model trains, the network is put back to its initial state, or to where an earlier
-    training of that model ended, and the optimizer's state is cleared; while model i is evaluated,
-    its own copy stands in (the initial state where it was not trained yet). Memory grows by one
+    Before a model trains, the network is restored to its initial state, or to where an earlier
+    training of that model ended, and the optimizer's state is cleared. While model i is evaluated,
+    its own copy is loaded (the initial state if it has not been trained yet). Memory grows by one
     network per model.
     """
 
@@ -46,7 +46,7 @@ class Independent(Hooked):
 
     @contextmanager
     def evaluating(self, model: nn.Module, index: int) -> Iterator[None]:
-        """Put the model's own weights in, unless it is the one being trained."""
+        """Load the model's own weights, unless it is the one being trained."""
         if index == self._in_training:
             yield
             return
@@ -64,7 +64,7 @@ def _copy(model: nn.Module) -> _State:
 
 @torch.no_grad()
 def _load(model: nn.Module, state: _State) -> None:
-    """Load a state; of heads that have grown since, as Avalanche's do, the part that was there."""
+    """Load a state; of heads that have grown since, as Avalanche's do, only the part it has."""
     for name, value in model.state_dict().items():
         if name in state:
             known = tuple(slice(0, size) for size in state[name].shape)

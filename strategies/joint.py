@@ -12,8 +12,8 @@ from avalanche.training.plugins import SupervisedPlugin
 class Joint(SupervisedPlugin):
     """Train all models at once: each mini-batch is drawn from the data of all of them.
 
-    Everything happens in the first experience, on the union of the stream that it belongs
-    to; the later ones train nothing. The reference for intransigence.
+    All training happens in the first experience, on the union of its stream; the later experiences
+    train nothing. The reference for intransigence.
     """
 
     def after_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -22,7 +22,7 @@ class Joint(SupervisedPlugin):
         if first.current_experience > 0:
             return
         stream = list(first.origin_stream)
-        for experience in stream:  # heads for all classes, where the model grows them
+        for experience in stream:  # heads for all classes, if the model grows them
             avalanche_model_adaptation(strategy.model, experience)
         strategy.adapted_dataset = concat_datasets([e.dataset for e in stream]).train()
 

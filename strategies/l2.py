@@ -13,11 +13,11 @@ from strategies.settings import L2Settings
 
 
 class L2(Regularizer):
-    """Protect all parameters of the earlier models alike, by an anchor without importances (L2).
+    """Protect all parameters of the earlier models equally, by an anchor without importances (L2).
 
     ``strength/2 * sum_i (theta_i - theta*_i)^2`` with the anchor ``theta*`` at the latest
-    weights of each parameter that some earlier model used. It is the control for every
-    importance: what EWC, SI or WPL gain over it is what their importances know.
+    weights of each parameter that some earlier model used. It is the control for every importance:
+    what EWC, SI or WPL gain over it is due to their importances.
 
     Source: the L2 penalty that Kirkpatrick et al., Overcoming catastrophic forgetting, PNAS
     2017, figure 2A, compare with.

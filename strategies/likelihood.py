@@ -1,4 +1,4 @@
-"""Methods that take outputs for logits: what they need of the training's loss."""
+"""What methods that treat outputs as logits need of the training's loss."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from torch.nn import functional
 def require_cross_entropy(strategy: Any, method: str) -> None:
     """Refuse a training whose loss is not the cross-entropy of logits.
 
-    Fisher information and distillation take the softmax of the outputs for the probabilities that
-    the training fits. For another loss they would be something else, without an error.
+    Fisher information and distillation treat the softmax of the outputs as the probabilities that
+    the training fits. With another loss they would silently compute something else.
 
     Args:
         strategy: The Avalanche strategy.
-        method: What needs it, as messages name it.
+        method: The name of the method, for messages.
 
     Raises:
         ValueError: It says which loss was found, and what to do.
@@ -27,6 +27,6 @@ def require_cross_entropy(strategy: Any, method: str) -> None:
         name = getattr(loss, "__name__", type(loss).__name__)
         raise ValueError(
             f"{method} needs logits of shape (samples, classes) that are trained by cross-entropy, "
-            f"and this training's loss is {name}; train with torch.nn.CrossEntropyLoss, or take a "
-            "method that asks for gradients alone, such as l2 or si"
+            f"and this training's loss is {name}; train with torch.nn.CrossEntropyLoss, or use a "
+            "method that needs only gradients, such as l2 or si"
         )

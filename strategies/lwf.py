@@ -20,25 +20,26 @@ from strategies.settings import LwFSettings
 
 
 class LwF(SupervisedPlugin):
-    """Hold what the earlier models say about the new model's data, by distillation (LwF).
+    """Preserve the earlier models' outputs on the new model's data, by distillation (LwF).
 
-    Before a new model trains, the network is copied as it is. While it trains, each earlier
-    model k adds a term to the loss, over the N inputs of the present batch::
+    Before a new model trains, the network is copied. While it trains, each earlier model k adds a
+    term to the loss, over the N inputs of the current batch::
 
         strength * 1/N sum_n cross_entropy(softmax(f_k*(x_n) / T), softmax(f_k(x_n) / T))
 
-    with the logits f_k* of the copy and f_k of the network as it is now. Each task label of a
-    ``MultiTaskModule`` is a model; any other network is one, its own earlier self. The logits are
-    those of the classes that the earlier model was trained on: in a single head that has, or
-    grows, outputs for later classes, those stay free.
+    with the logits f_k* of the copy and f_k of the current network. Each task label of a
+    ``MultiTaskModule`` is a model; any other network is a single model, its own earlier self. The
+    logits are those of the classes that the earlier model was trained on: if a single head has, or
+    grows, outputs for later classes, these stay free.
 
-    The earlier models' private parameters are trained along, as in the paper, so they do move.
-    Both sides are in evaluation mode: what is held is the function that will be evaluated, and
-    the earlier models' running statistics and dropout take no part. The loss has no factor T^2,
-    and the new head is not warmed up, which the paper found not to matter much to this method.
+    The earlier models' private parameters are trained, too, as in the paper, so they do move. Both
+    networks are in evaluation mode: what is preserved is the function that will be evaluated,
+    without the earlier models' dropout or updates of running statistics. The loss has no factor
+    T^2, and the new head is not warmed up, which the paper found to matter little for this method.
 
     All models must take the same kind of inputs. Memory is one copy of the network, whatever the
-    number of models; a step takes two more forward passes and a backward pass for each of them.
+    number of models; a step takes two additional forward passes and a backward pass per earlier
+    model.
 
     Source: Li and Hoiem, Learning without Forgetting, ECCV 2016, figure 3 and equation 2.
 
@@ -88,7 +89,7 @@ class LwF(SupervisedPlugin):
     def _distillation(self, before: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
         """Return the sum over earlier models."""
         recurrent = x.is_cuda and any(isinstance(m, nn.RNNBase) for m in model.modules())
-        # cuDNN cannot go back through recurrent layers in evaluation mode.
+        # cuDNN has no backward pass for recurrent layers in evaluation mode.
         kernels = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
         losses = []
         with evaluation_mode(model), kernels:
@@ -108,16 +109,16 @@ def _answers(before: nn.Module, x: Tensor, label: int) -> Tensor:
         raise
     except (RuntimeError, ValueError, IndexError) as error:
         raise ValueError(
-            f"learning without forgetting asks earlier models about the data of the present one, "
+            f"learning without forgetting evaluates earlier models on the current model's data, "
             f"but the model of task label {label} cannot take samples of shape "
             f"{tuple(x.shape[1:])} and type {x.dtype} ({error}); give all models inputs of one "
-            "kind, or take a strategy that needs no outputs, such as ewc or wpl"
+            "kind, or use a strategy that needs no outputs, such as ewc or wpl"
         ) from error
     return logits
 
 
 def _classes(strategy: Any) -> dict[int, set[int]]:
-    """Return the classes that were just trained on, by task label; 0 where the model has none."""
+    """Return the classes that were just trained on, by task label; 0 if the model has no labels."""
     data = strategy.adapted_dataset
     labels = data.targets_task_labels if is_multi_task_module(strategy.model) else repeat(0)
     found = defaultdict(set)

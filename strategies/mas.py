@@ -15,12 +15,12 @@ from strategies.settings import MASSettings
 
 
 class MAS(Regularizer):
-    """Protect parameters by how much the earlier models' outputs hang on them (MAS).
+    """Protect parameters by how much the earlier models' outputs depend on them (MAS).
 
     The importance of a parameter for one model, with logits f and N samples of its training
-    data, is ``Omega_i = 1/N sum_n |d ||f(x_n)||^2 / d theta_i|``. It asks for no labels. The
-    absolute value is that of each sample's gradient, as in the paper, where the authors' code
-    takes that of a batch's, which shrinks as batches grow.
+    data, is ``Omega_i = 1/N sum_n |d ||f(x_n)||^2 / d theta_i|``. It needs no labels. The absolute
+    value is that of each sample's gradient, as in the paper; the authors' code takes that of a
+    batch's, which shrinks as batches grow.
 
     The importances of all models that used a parameter are summed, and the anchor is at the
     latest weights. The paper's term is ``lambda * sum_i Omega_i (theta_i - theta*_i)^2``: its

@@ -1,4 +1,4 @@
-"""A classifier as it is evaluated: a function of samples, whose layers can be looked into."""
+"""A classifier in evaluation: a function of samples, whose layers can be inspected."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Network:
         model: Returns logits (N, C) for inputs (N, ...); an Avalanche ``MultiTaskModule`` is
             called with the label.
         task_label: Which model of a bank.
-        state: Values of parameters and buffers, by name; the model's own where there are none.
+        state: Values of parameters and buffers, by name; ``None`` for the model's own.
     """
 
     model: nn.Module
@@ -44,7 +44,7 @@ class Network:
         return logits
 
     def of_one(self, sample: Tensor) -> Tensor:
-        """Return the logits (C,) of a sample that is a batch by itself."""
+        """Return the logits (C,) of a sample as a batch of one."""
         logits = self(sample[None])
         if logits.ndim != 2 or len(logits) != 1:
             raise ValueError(
@@ -55,10 +55,10 @@ class Network:
 
 
 def _once_each(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return values for all names of tied tensors, but one name only for each layer.
+    """Return values for all names of tied tensors, but with only one name per layer.
 
-    ``functional_call`` leaves its values behind in a layer that it is given twice, as it is where
-    ties are left to it and a layer has two names (torch 2.15).
+    ``functional_call`` leaves its values behind in a layer that it is given twice, which happens if
+    it resolves ties itself and a layer has two names (torch 2.15).
     """
     named = chain(
         model.named_parameters(remove_duplicate=False), model.named_buffers(remove_duplicate=False)
@@ -75,7 +75,7 @@ def _once_each(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tenso
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, each module's own mode restored afterwards."""
+    """Evaluation mode; each module's own mode is restored afterwards."""
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
@@ -100,12 +100,12 @@ def requiring_gradients(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def differentiable(model: nn.Module) -> Iterator[None]:
-    """Take from a model what autograd cannot follow, or only once; the values stay the same.
+    """Disable what autograd cannot follow, or only once; the values stay the same.
 
-    Embeddings have dense gradients. Where they have a ``max_norm``, and so rescale in place the
-    rows that they look up, all rows are rescaled at once, and put back afterwards. What is
-    compiled runs as it was written. cuDNN, which cannot go back through recurrent layers in
-    evaluation mode, leaves those alone.
+    Embeddings get dense gradients. If they have a ``max_norm``, and so rescale the rows that they
+    look up in place, all rows are rescaled at once, and restored afterwards. Compiled functions run
+    uncompiled. cuDNN, which has no backward pass for recurrent layers in evaluation mode, is
+    disabled.
     """
     tables = [module for module in model.modules() if isinstance(module, Table)]
     settings = [(table, table.sparse, table.max_norm) for table in tables]

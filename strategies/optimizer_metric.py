@@ -1,10 +1,10 @@
-"""The metric of an optimizer: how far it moves each parameter for a unit of steady gradient.
+"""The metric of an optimizer: how far it moves each parameter per unit of constant gradient.
 
-An optimizer that sees the same gradient g again and again moves parameter i by ``-s_i g_i`` in
-each step. A proximal step on a penalty P that measures distances in this metric, ``argmin_theta
+An optimizer that repeatedly sees the same gradient g moves parameter i by ``-s_i g_i`` in each
+step. A proximal step on a penalty P that measures distances in this metric, ``argmin_theta
 sum_i (theta_i - theta'_i)^2 / (2 s_i) + P(theta)``, rests where ``g + dP/dtheta = 0``: at the
 minimum of loss + penalty, whatever the optimizer. With the plain learning rate in place of s_i it
-rests there behind plain SGD alone. Here ``s_i = rate / d_i``:
+rests there only behind plain SGD. Here ``s_i = rate / d_i``:
 
 =================================  ====================================  ======================
 optimizer                          rate                                  d_i
@@ -16,9 +16,9 @@ Adagrad                            ``lr``                                ``sqrt(
 =================================  ====================================  ======================
 
 v is the optimizer's running second moment of the loss's gradients as it used it in its latest step:
-v^ with Adam's correction of its bias, AMSGrad's the largest so far, that of centred RMSprop less
-the squared mean; Adagrad's d_i grows with its ``lr_decay``. A decoupled weight decay (AdamW) takes
-no part.
+v^ with Adam's bias correction, for AMSGrad the largest so far, for centred RMSprop minus the
+squared mean; Adagrad's d_i grows with its ``lr_decay``. A decoupled weight decay (AdamW) plays no
+part.
 
 Sources: Yun, Lozano & Yang, Adaptive Proximal Gradient Methods for Structured Neural Networks
 (ProxGen), NeurIPS 2021, algorithm 1; Melchior, Joseph & Moolekamp, Proximal Adam, 2020.
@@ -39,7 +39,7 @@ State = dict[str, Any]
 
 
 def rates(optimizer: Any) -> list[float]:
-    """Return the rate of each parameter group, see the module.
+    """Return the rate of each parameter group, see this module's docstring.
 
     Raises:
         ValueError: The optimizer's metric is not known, or its momentum is 1 or more.
@@ -49,13 +49,13 @@ def rates(optimizer: Any) -> list[float]:
 
 
 def learning_rates(optimizer: Any) -> list[float]:
-    """Return the plain learning rate of each parameter group, by value: it may be a tensor."""
+    """Return the plain learning rate of each parameter group as a number; it may be a tensor."""
     return [float(group["lr"]) for group in optimizer.param_groups]
 
 
 @dataclass(frozen=True)
 class Denominators:
-    """``d = factor * root + offset`` of each of some parameters, not multiplied out.
+    """``d = factor * root + offset`` for each of some parameters, in separate terms.
 
     Attributes:
         roots: Of the parameters' shapes.
@@ -74,7 +74,7 @@ class Denominators:
         )
 
     def plus(self, others: Sequence[Tensor]) -> list[Tensor]:
-        """Return ``factor * root + other``, in as few passes over the memory as there can be."""
+        """Return ``factor * root + other``, in as few passes over memory as possible."""
         roots, factor = self.roots, self.factors[0]
         if self.factors.count(factor) < len(self.factors):
             roots, factor = list(torch._foreach_mul(roots, self.factors)), 1.0
@@ -83,12 +83,12 @@ class Denominators:
 
 @torch.no_grad()
 def denominators(optimizer: Any, group: int, parameters: Sequence[Tensor]) -> Denominators | None:
-    """Return d of parameters; ``None`` where it is 1 for all.
+    """Return d of parameters; ``None`` if it is 1 for all.
 
-    A parameter that the optimizer has not moved yet has infinity: it is not to be moved.
+    It is infinite for a parameter that the optimizer has not moved yet, which must not be moved.
 
     Args:
-        optimizer: Of a kind that ``check`` lets pass.
+        optimizer: Of a kind that ``check`` accepts.
         group: Which of its parameter groups the parameters are in.
         parameters: Some of that group's, at least one.
     """
@@ -105,7 +105,7 @@ def denominators(optimizer: Any, group: int, parameters: Sequence[Tensor]) -> De
         squares.append(square)
         factors.append(factor)
         offsets.append(offset)
-    # Not of 0, which takes several times as long, and is common: inputs that are always 0.
+    # Avoid roots of 0, which are several times as slow, and common: inputs that are always 0.
     roots = list(torch._foreach_add(squares, torch.finfo(squares[0].dtype).tiny))
     torch._foreach_sqrt_(roots)
     return Denominators(roots, factors, offsets)
@@ -121,14 +121,14 @@ def check(optimizer: Any) -> None:
         known = ", ".join(kind.__name__ for kind in _RULES)
         raise ValueError(
             f"application 'proximal' solves the penalty in the metric of the optimizer, and that "
-            f"of {type(optimizer).__name__} is not known (known: {known}); take application "
+            f"of {type(optimizer).__name__} is not known (known: {known}); use application "
             "'gradient', which adds the penalty's gradient to the loss's, or 'decoupled', which "
             "scales the penalty by the learning rate alone"
         )
 
 
 def place(optimizer: Any) -> dict[int, int]:
-    """Return in which parameter group each parameter is, by the parameter's ``id``."""
+    """Return the index of each parameter's group, by the parameter's ``id``."""
     groups = enumerate(optimizer.param_groups)
     return {id(parameter): i for i, group in groups for parameter in group["params"]}
 
@@ -137,7 +137,7 @@ def _rate(group: Group) -> float:
     momentum = float(group.get("momentum", 0.0))
     if momentum >= 1:
         raise ValueError(f"an optimizer's momentum must be below 1, not {momentum}")
-    dampening = float(group.get("dampening", 0.0)) if momentum else 0.0  # as torch has it
+    dampening = float(group.get("dampening", 0.0)) if momentum else 0.0  # as in torch
     return float(group["lr"]) * (1 - dampening) / (1 - momentum)
 
 
@@ -169,7 +169,7 @@ def _adagrad(group: Group, state: State) -> _Terms:
 
 
 def _correction(group: Group, state: State) -> float:
-    """What the root of a second moment is multiplied by, since it started from 0."""
+    """The factor for the root of a second moment that corrects for its start at 0."""
     return 1 / sqrt(1 - float(group["betas"][1]) ** float(state["step"]))
 
 

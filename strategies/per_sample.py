@@ -1,20 +1,19 @@
-"""Sums over samples of a function of each one's gradients.
+"""Sums over samples of a function of each sample's gradients.
 
-The Fisher information is such a sum, of squares, and so is the sensitivity that memory aware
-synapses take, of absolute values. A sample's gradient is that of a batch of which it is the only
-sample. The sum over those is computed here for every network, in the fastest of three ways that
-can be taken:
+The Fisher information is such a sum, of squares; the sensitivity of memory aware synapses is
+another, of absolute values. A sample's gradient is that of a batch with only this sample. The sum
+over samples is computed here for every network, in the fastest possible of three ways:
 
 * layers with closed forms: all samples at once, see ``per_sample_uses.py``;
 * all other parameters by autograd, batched over samples, see ``per_sample_gradients.py``;
-* where the network does what ``torch.func.vmap`` cannot follow (branches on values, boolean
-  masks, activation checkpoints), one sample after the other.
+* one sample after the other, if the network does what ``torch.func.vmap`` cannot follow
+  (branches on values, boolean masks, activation checkpoints).
 
-The first two run the network by vmap, where no sample can see another, so that their shapes and
-order do not matter. Before they are taken, one sample's gradients are compared with plain
-autograd's. And some of every batch's samples are run as an ordinary batch: where their logits
-are others than one by one, as with batch normalisation without running statistics, the network
-has no gradients of single samples, and an error says so, see ``batch_mates.py``.
+The first two run the network under vmap, where no sample can see another. Before they are used, one
+sample's gradients are compared with plain autograd's. And some samples of every batch are run as an
+ordinary batch: if their logits differ from those one by one, as with batch normalisation without
+running statistics, the network has no gradients of single samples, and an error says so, see
+``batch_mates.py``.
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ from strategies.network import (
 from strategies.per_sample_uses import Use, forward, in_graph, uses_of_one, watchable
 
 _BATCH = 1024
-"""Samples that one forward pass takes at most."""
+"""The largest number of samples in one forward pass."""
 
 _BATCH_ELEMENTS = 2**21
-"""Elements of inputs and outputs that it holds at most, so that they stay in the cache."""
+"""The largest number of elements of inputs and outputs in it, so that they stay in the cache."""
 
 
 class Sum(ABC):
-    """What is summed over samples and, where there are several, over backward passes.
+    """What is summed over samples and, if there are several, over backward passes.
 
     Attributes:
         kinds: The layers that ``of_uses`` has closed forms for.
@@ -61,11 +60,11 @@ class Sum(ABC):
 
     @abstractmethod
     def vectors(self, logits: Tensor, part: slice) -> Iterable[Tensor]:
-        """Return what to go back from: v_k (n, C), one at a time.
+        """Return the vectors to backpropagate: v_k (n, C), one at a time.
 
         Args:
             logits: (n, C), outside the autograd graph.
-            part: Which samples they are of.
+            part: Which samples they belong to.
         """
 
     @abstractmethod
@@ -91,8 +90,8 @@ def mean_over_samples(
 ) -> dict[str, Tensor]:
     """Return ``1/N sum_n sum_k f(d (v_nk . logits_n) / d theta)``.
 
-    The model is in evaluation mode meanwhile (no dropout, running statistics for
-    normalisation) and left as it was found; its gradients are not touched.
+    The model is in evaluation mode meanwhile (no dropout, running statistics for normalisation) and
+    restored afterwards; its gradients are not touched.
 
     Args:
         network: Returns logits (N, C).
@@ -104,8 +103,8 @@ def mean_over_samples(
         Tensors of the parameters' shapes, by name.
 
     Raises:
-        ValueError: The logits of a sample are not the same whatever batch it is in, or the
-            network cannot take a single sample; the error names the layer.
+        ValueError: The logits of a sample depend on its batch, or the network cannot take a single
+            sample; the error names the layer.
     """
     model = network.model
     every = dict(model.named_parameters(remove_duplicate=False))
@@ -120,7 +119,7 @@ def mean_over_samples(
             part = slice(start, start + size)
             found = _at_once(plan, x[part], part) if plan else None
             if found is None:
-                plan = None  # what one batch cannot do the next ones need not try
+                plan = None  # what fails for one batch is not tried for the next ones
                 require_independence(network, some(x[part]))
                 found = _in_turn(network, wanted, x[part], part, sum_of)
             for name, value in found.items():
@@ -130,15 +129,15 @@ def mean_over_samples(
 
 @dataclass(frozen=True)
 class _Plan:
-    """How all samples of a batch are gone back from at once.
+    """How all samples of a batch are differentiated at once.
 
     Attributes:
         network: The network.
         wanted: What to differentiate by, by name.
         sum_of: What is summed.
-        layers: Those that are watched.
+        layers: The layers that are watched.
         uses: What one sample uses of them.
-        batch: Samples that one forward pass should take.
+        batch: Samples per forward pass.
     """
 
     network: Network
@@ -169,7 +168,7 @@ class _Plan:
         return values, found
 
 
-class _Probe(Sum):
+class _LastSampleOnly(Sum):
     """Another sum, for the last sample only and one vector."""
 
     def __init__(self, of: Sum, vector: Tensor) -> None:
@@ -194,10 +193,10 @@ class _Probe(Sum):
 
 
 def _plan(network: Network, wanted: Mapping[str, Tensor], x: Tensor, sum_of: Sum) -> _Plan | None:
-    """Return how to go back from many samples at once, or none where it would not be right.
+    """Return how to differentiate many samples at once, or ``None`` if that would be wrong.
 
-    The last sample's gradients for a random vector, as one of two samples, must be those that
-    plain autograd finds.
+    The last sample's gradients for a random vector, in a batch of two, must be those that plain
+    autograd finds.
     """
     try:
         layers = watchable(network.model, wanted.values(), sum_of.kinds)
@@ -210,7 +209,9 @@ def _plan(network: Network, wanted: Mapping[str, Tensor], x: Tensor, sum_of: Sum
         logits = network.of_one(x[-1])
         generator = torch.Generator().manual_seed(0)
         vector = precise(torch.randn(len(logits), generator=generator).to(logits))
-        _, found = replace(plan, sum_of=_Probe(sum_of, vector)).sums(x[[0, -1]], slice(0, 2))
+        _, found = replace(plan, sum_of=_LastSampleOnly(sum_of, vector)).sums(
+            x[[0, -1]], slice(0, 2)
+        )
         expected = per_sample_gradients.gradients(
             network.model, logits, list(wanted.values()), vector
         )
@@ -222,14 +223,14 @@ def _plan(network: Network, wanted: Mapping[str, Tensor], x: Tensor, sum_of: Sum
         name: torch.zeros_like(wanted[name]) if g is None else sum_of.of_gradients(precise(g))
         for name, g in zip(wanted, expected, strict=True)
     }
-    # Of what is 0, but for rounding, the rounding is left.
+    # Where the right value is 0, rounding remains.
     least = max(tolerance(value) * value.abs().max().item() for value in right.values())
     agree = all(close(found.get(n, torch.zeros_like(v)), v, least) for n, v in right.items())
     return plan if agree else None
 
 
 def _at_once(plan: _Plan, x: Tensor, part: slice) -> dict[str, Tensor] | None:
-    """Return the sums over some samples, or none where vmap cannot follow or finds others."""
+    """Return the sums over some samples, or ``None`` if vmap fails or finds other logits."""
     try:
         logits, sums = plan.sums(x, part)
         whole = plan.network(some(x)).detach()

@@ -1,4 +1,4 @@
-"""Sums over samples of a function of each one's gradients, for any parameters, by autograd."""
+"""Sums over samples of a function of each sample's gradients, for any parameters, by autograd."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from strategies.network import Network, replaced_forward
 from strategies.per_sample_uses import by_vmap
 
 _CHUNK_ELEMENTS = 2**22
-"""Elements of per-sample gradients held at once; more leaves the processor's cache."""
+"""Elements of per-sample gradients held at once; more do not fit into the processor's cache."""
 
 Measure = Callable[[Tensor], Tensor]
-"""What is summed of gradients, element by element: their squares or absolute values."""
+"""The function of gradients that is summed, element by element: squares or absolute values."""
 
 
 @torch.no_grad()
 def together(
     network: Network, values: Mapping[str, Tensor], x: Tensor, vectors: Tensor, measure: Measure
 ) -> dict[str, Tensor]:
-    """Go back from many samples at once, each by itself.
+    """Differentiate many samples at once, each by itself.
 
     Args:
         network: Returns logits (N, C).
@@ -68,7 +68,7 @@ def together(
 
 
 def _unrolled(layer: nn.RNNBase, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Return what a recurrent layer returns; torch cannot batch over its own."""
+    """Return what a recurrent layer returns; vmap cannot batch torch's own implementation."""
     return unroll(layer, *args, **kwargs)[0]
 
 
@@ -79,7 +79,7 @@ def in_turn(
     vectors: Callable[[Tensor, int], Iterable[Tensor]],
     measure: Measure,
 ) -> dict[str, Tensor]:
-    """Go back from one sample after the other: slow, but right for all that can be trained.
+    """Differentiate one sample after the other: slow, but right for everything that can be trained.
 
     Args:
         network: Returns logits (N, C); its parameters require gradients.
@@ -108,8 +108,8 @@ def gradients(
     """Return the dense gradients of ``vector . output``; ``None`` for leaves it does not use.
 
     Args:
-        model: Where the output is from.
-        output: Logits (C,), which can be gone back from again.
+        model: The model that computed the output.
+        output: Logits (C,); their graph is retained.
         leaves: Some of the model's parameters.
         vector: (C,).
     """
@@ -118,7 +118,7 @@ def gradients(
     try:
         found = torch.autograd.grad(output, leaves, start, retain_graph=True, allow_unused=True)
     except RuntimeError as error:
-        # Reentrant activation checkpoints only go back to where gradients accumulate.
+        # Reentrant activation checkpoints only support gradients that accumulate in parameters.
         if "checkpoint" not in str(error):
             raise
         before = {parameter: parameter.grad for parameter in model.parameters()}

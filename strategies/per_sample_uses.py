@@ -1,15 +1,15 @@
-"""Watches a network's layers at work: what goes into them, and the gradient by what comes out.
+"""Watches a network's layers: their inputs, and the gradients by their outputs.
 
-All samples go through the network at once, but each by itself: ``torch.func.vmap`` runs it as if
-on one sample. So no sample's values or gradients can come from another, whatever the network
-does with the dimensions of its tensors; where vmap cannot go, such as branches that depend on
-values, it raises.
+All samples go through the network at once, but each by itself: ``torch.func.vmap`` runs it as if on
+one sample. So no sample's values or gradients can come from another, whatever the network does with
+the dimensions of its tensors; where vmap cannot follow, such as at branches that depend on values,
+it raises.
 
 The forward function of every layer that ``fisher_layers.py`` covers is replaced by one that notes
 the layer's input and adds zeros to its output; the gradient by the zeros is the gradient by the
 output. Meanwhile the layer's parameters are constants. So any other use of them, by the layer
-again, by another layer that shares them or by a function, shows in the autograd graph, and a
-parameter that is not in the graph is one whose gradients the notes account for.
+again, by another layer that shares them or by a function, shows in the autograd graph; for a
+parameter that is not in the graph, the notes account for all gradients.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def watchable(
 ) -> list[nn.Module]:
     """Return the layers of some kinds that have wanted parameters and closed forms.
 
-    Among them are all recurrent layers, which vmap can only follow where they are written out.
+    All covered recurrent layers are among them, since vmap can only follow them unrolled.
     """
     own = set(wanted)
     return [
@@ -68,7 +68,7 @@ def watchable(
 
 
 def uses_of_one(network: Network, layers: Sequence[nn.Module], sample: Tensor) -> list[Use]:
-    """Return what a sample uses of the layers' weights, its tensors without the samples."""
+    """Return one sample's uses of the layers' weights; their tensors have no sample dimension."""
     with _watched(layers, lambda like: torch.zeros_like(like, requires_grad=True)) as uses:
         network.of_one(sample)
     return uses
@@ -81,8 +81,8 @@ def forward(
 
     Args:
         network: Its parameters require gradients.
-        layers: Those to watch.
-        like: What one sample uses of them.
+        layers: The layers to watch.
+        like: One sample's uses of them.
         x: Inputs (N, ...).
 
     Returns:
@@ -111,9 +111,9 @@ def forward(
 
 @contextmanager
 def by_vmap() -> Iterator[None]:
-    """What a network needs to run under vmap, and what it must not do there.
+    """Let a network run under vmap, and forbid what fails there.
 
-    Activation checkpointing runs layers again when vmap has ended, and is not allowed.
+    Activation checkpointing is not allowed: it runs layers again after vmap has ended.
     """
     with (
         warnings.catch_warnings(),
@@ -125,7 +125,7 @@ def by_vmap() -> Iterator[None]:
 
 
 class _AnyLayout(TorchFunctionMode):
-    """Ignores how tensors lie in memory, which changes no values and which vmap does not keep."""
+    """Ignores memory formats, which change no values and which vmap does not preserve."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
@@ -138,7 +138,9 @@ class _AnyLayout(TorchFunctionMode):
         except RuntimeError:
             if func is not Tensor.view:
                 raise
-            return Tensor.reshape(*args)  # in memory the samples may be between the dimensions
+            return Tensor.reshape(
+                *args
+            )  # the sample dimension may lie between the others in memory
 
 
 @contextmanager
@@ -146,11 +148,11 @@ def _watched(layers: Sequence[nn.Module], zeros: Callable[[Tensor], Tensor]) -> 
     """Note the first use of layers.
 
     Args:
-        layers: Those to watch, of kinds that are covered.
+        layers: The layers to watch, of covered kinds.
         zeros: Given a layer's result, returns the zeros to add to it.
 
     Yields:
-        The uses, in the order they come.
+        The uses, in order.
     """
     uses: list[Use] = []
     seen: set[Tensor] = set()
@@ -158,7 +160,7 @@ def _watched(layers: Sequence[nn.Module], zeros: Callable[[Tensor], Tensor]) -> 
     def call(layer: Any, forward: Callable[..., Any], input: Any, *args: Any, **kwargs: Any) -> Any:
         own = {p for p in layer._parameters.values() if p is not None}
         recurrent = isinstance(layer, nn.RNNBase)
-        # A packed sequence is no tensor, and a single sequence has no dimension for samples.
+        # A packed sequence is not a tensor, and a single sequence has no sample dimension.
         if recurrent and not (isinstance(input, Tensor) and input.ndim == 3):
             return forward(input, *args, **kwargs)
         if not seen.isdisjoint(own):
@@ -198,7 +200,7 @@ def _constants(layer: nn.Module) -> Iterator[None]:
 
 
 def in_graph(logits: Tensor, parameters: Mapping[str, Tensor]) -> list[str]:
-    """Return the names of the parameters whose use, or further use, nobody has noted."""
+    """Return the names of the parameters with uses that were not noted."""
     if not logits.requires_grad or not parameters:
         return []
     found = torch.autograd.grad(
@@ -210,7 +212,7 @@ def in_graph(logits: Tensor, parameters: Mapping[str, Tensor]) -> list[str]:
 def backward(
     logits: Tensor, uses: Sequence[Use], vectors: Iterable[Tensor]
 ) -> Iterator[tuple[Tensor, ...]]:
-    """Yield, for each vector (N, C), the gradients by what the uses return, samples first."""
+    """Yield, for each vector (N, C), the gradients by the results of the uses, samples first."""
     zeros = [use.zeros for use in uses]
     for vector in vectors:
         yield torch.autograd.grad(

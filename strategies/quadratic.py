@@ -1,8 +1,8 @@
 """The arithmetic of every importance-weighted penalty, over plain lists of tensors.
 
 The penalty is ``P(theta) = strength/2 * sum_i I_i (theta_i - a_i)^2`` with importance
-``I_i >= 0`` and anchor ``a_i``. All functions work element by element on lists of tensors of
-equal shapes; none knows of models, plugins or Avalanche.
+``I_i >= 0`` and anchor ``a_i``. All functions work element by element on lists of tensors of equal
+shapes, and know nothing of models, plugins or Avalanche.
 """
 
 from __future__ import annotations
@@ -94,8 +94,8 @@ def merge(
     """Return one quadratic equal to the sum of two, up to a constant.
 
     ``I (t-a)^2 + I' (t-a')^2 = (I+I') (t - (I a + I' a') / (I+I'))^2 + const``, so that memory
-    and time do not grow with the number of models. Where both importances are 0 the new
-    anchor is taken.
+    and time do not grow with the number of models. If both importances are 0, the new anchor is
+    used.
     """
     total = importance + new_importance
     share = torch.where(total > 0, new_importance / total, torch.ones_like(total))

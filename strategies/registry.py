@@ -1,4 +1,4 @@
-"""Which strategies there are: a name, its settings and where its class lives.
+"""The available strategies: name, settings and location of each class.
 
 Reading this list imports no torch; ``load`` does, when something trains.
 """
@@ -40,15 +40,15 @@ class StrategyEntry:
         module: The module that defines the class.
         settings: The model that checks its settings.
         summary: One line for listings.
-        source: Where it is from.
-        memory: How the memory of its state grows with the number of models, at most.
+        source: Where it was published.
+        memory: How fast, at most, the memory of its state grows with the number of models.
         moves_unused: It moves parameters that the current model does not use, by design.
-        online: Its importance is gathered from the batches of training, whichever these are, and
-            not from the data when the training has ended.
-        ends_only: It protects nothing while the first model trains, evaluates it as it stands
-            meanwhile, and looks only at the end of that training, so that runs can share it.
-        dial: What a suite sweeps over; the setting ``strength`` where it has one and nothing else
-            is declared.
+        online: Its importance is gathered from the batches during training, not from the data when
+            the training has ended.
+        ends_only: It protects nothing while the first model trains, does not change how it is
+            evaluated meanwhile, and looks only at the end of that training, so that runs can share
+            it.
+        dial: What a suite sweeps over; by default the setting ``strength``, if there is one.
         trains: The order in which it trains the models of a scenario.
     """
 
@@ -73,7 +73,7 @@ class StrategyEntry:
         """Return a value of the dial in the type of its setting: whole numbers are stored as 2.0.
 
         Args:
-            value: As a run has it.
+            value: The value as a run holds it.
         """
         assert self.dial is not None
         whole = self.settings.model_fields[self.dial.name].annotation is int
@@ -91,7 +91,7 @@ _ENTRIES = (
         "Finetune",
         "strategies.finetune",
         FinetuneSettings,
-        "train each model on, protect nothing",
+        "continue training with each model, protect nothing",
         "the lower reference",
         ends_only=True,
     ),
@@ -100,7 +100,7 @@ _ENTRIES = (
         "Freeze",
         "strategies.freeze",
         FreezeSettings,
-        "shared parameters stay as their first model left them",
+        "keep shared parameters as the first model that used them left them",
         "the limit of every penalty",
         ends_only=True,
     ),
@@ -130,7 +130,7 @@ _ENTRIES = (
         "L2",
         "strategies.l2",
         L2Settings,
-        "plain L2 anchor: all parameters of earlier models alike, the control for importances",
+        "plain L2 anchor: all parameters of earlier models equally, the control for importances",
         "Kirkpatrick et al., PNAS 2017, figure 2A",
         ends_only=True,
     ),
@@ -175,7 +175,7 @@ _ENTRIES = (
         "LwF",
         "strategies.lwf",
         LwFSettings,
-        "learning without forgetting: hold earlier models' outputs on the new data",
+        "learning without forgetting: preserve earlier models' outputs on the new data",
         "Li & Hoiem, ECCV 2016, TPAMI 2018",
         moves_unused=True,
         ends_only=True,

@@ -1,8 +1,8 @@
-"""The one mechanism under every importance-weighted penalty, as an Avalanche plugin.
+"""The mechanism behind every importance-weighted penalty, as an Avalanche plugin.
 
-A strategy says how important each parameter is when a model has been trained; this class
-does the rest: it keeps importance and anchor, joins those of several models, and applies the
-penalty while the next model trains (see ``strategies/quadratic.py`` for the arithmetic).
+A strategy says how important each parameter is once a model has been trained; this class does the
+rest: it keeps importances and anchors, combines those of several models, and applies the penalty
+while the next model trains (see ``strategies/quadratic.py`` for the arithmetic).
 
 Which parameters are penalised follows from the gradients: those that have one in the current
 step are used by the current model, those with an importance were used by an earlier one, and
@@ -32,13 +32,13 @@ class _Block:
 
     Attributes:
         group: Which group.
-        parameters: What is pulled.
-        anchors: Where to.
-        importances: How strongly.
+        parameters: The parameters to pull.
+        anchors: Their anchors.
+        importances: Their importances.
         scale: Strength times the group's rate.
-        pulls: The share of the way, where the optimizer divides by nothing; made when first
-            asked for, as what follows is.
-        stiffnesses: k, scale times importance, where the optimizer divides by ``d = f r + e``.
+        pulls: The share of the way to the anchor, if the optimizer divides by nothing; computed on
+            first use, like the following.
+        stiffnesses: k, scale times importance, if the optimizer divides by ``d = f r + e``.
         offsets: e of the latest step.
         shifted: k + e.
     """
@@ -54,7 +54,7 @@ class _Block:
     shifted: list[Tensor] = field(default_factory=list)
 
     def pulls_now(self, divided_by: Denominators | None) -> list[Tensor]:
-        """Return the share of the way to its anchor that each parameter takes in this step.
+        """Return the share of the way to its anchor that each parameter moves in this step.
 
         ``w = c / (1 + c)`` with ``c = scale * I / d``, as ``k / (d + k)``.
         """
@@ -70,7 +70,7 @@ class _Block:
 
 @dataclass
 class _Penalised:
-    """What the penalty acts on while the same parameters have gradients, at the same rates."""
+    """What the penalty acts on, as long as the same parameters have gradients at the same rates."""
 
     with_gradient: list[bool]
     rates: list[float]
@@ -80,8 +80,8 @@ class _Penalised:
 class Regularizer(SharedParameterPenalty):
     """A quadratic penalty on the parameters that the current model shares with earlier ones.
 
-    ``strength/2 * sum_i I_i (theta_i - anchor_i)^2``. Subclasses implement ``estimate`` and,
-    where more than two models are joined differently from a sum, ``consolidate``.
+    ``strength/2 * sum_i I_i (theta_i - anchor_i)^2``. Subclasses implement ``estimate`` and
+    ``consolidate``.
 
     Args:
         **settings: See the class's ``Settings``; ``strength`` is the dial.
@@ -110,7 +110,7 @@ class Regularizer(SharedParameterPenalty):
 
     @abstractmethod
     def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Join a parameter's new importance with what is known of it.
+        """Combine a parameter's new importance with that of earlier models.
 
         Args:
             name: The parameter; ``name in self.importances`` if an earlier model used it.
@@ -122,10 +122,10 @@ class Regularizer(SharedParameterPenalty):
         """
 
     def observe_gradients(self) -> None:
-        """See a step's gradients of the loss before the penalty's is added; nothing by default."""
+        """Observe the loss's gradients of a step; by default nothing."""
 
     def penalty(self, model: nn.Module) -> Tensor:
-        """Return the penalty at a network's present weights, see ``SharedParameterPenalty``."""
+        """Return the penalty at a network's current weights, see ``SharedParameterPenalty``."""
         known = {n: p for n, p in model.named_parameters() if n in self.importances}
         if not known:
             return torch.zeros(())
@@ -144,12 +144,12 @@ class Regularizer(SharedParameterPenalty):
 
     @torch.no_grad()
     def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Look at the loss's gradients, to which no penalty has added anything yet."""
+        """Observe the loss's gradients, to which no penalty has been added yet."""
         self.observe_gradients()
 
     @torch.no_grad()
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Add the penalty's gradient, where the penalty is applied as one."""
+        """Add the penalty's gradient, if the penalty is applied as a gradient."""
         self._note_gradients()
         if self.settings.application == "gradient" and self.settings.strength > 0:
             for block in self._blocks_now(strategy.optimizer):
@@ -160,7 +160,7 @@ class Regularizer(SharedParameterPenalty):
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Take the proximal step, where the penalty is applied as one."""
+        """Take the proximal step, if the penalty is applied as one."""
         application = self.settings.application
         if application == "gradient" or self.settings.strength == 0:
             return
@@ -172,15 +172,15 @@ class Regularizer(SharedParameterPenalty):
             proximal_step_(block.parameters, block.anchors, block.pulls_now(divided_by))
 
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
-        """Estimate the importance for the model that was trained, and join it to the others."""
+        """Estimate the importance for the model just trained, and combine it with earlier ones."""
         if not used:
-            return  # all of it is frozen
+            return  # everything is frozen
         for name, importance in self.estimate(strategy, used).items():
             value = used[name].detach().clone()
             self.importances[name], self.anchors[name] = self.consolidate(name, importance, value)
 
     def _blocks_now(self, optimizer: Any) -> list[_Block]:
-        """Return the shared parameters of this step; built anew only when something changed."""
+        """Return the shared parameters of this step; rebuilt only when something changed."""
         rates = self._rates(optimizer)
         at = self._penalised
         if at and at.with_gradient is self._with_gradient and at.rates == rates:
@@ -206,7 +206,7 @@ class Regularizer(SharedParameterPenalty):
         return blocks
 
     def _fit_to_grown(self, name: str) -> None:
-        """Extend importance (by 0) and anchor to a parameter that grew, as Avalanche's heads do."""
+        """Extend importance (by 0) and anchor to a parameter that has grown, such as a head."""
         parameter = self._parameters.get(name)
         if parameter is None or parameter.shape == self.importances[name].shape:
             return

@@ -17,7 +17,7 @@ from strategies.si import SI
 
 
 class RWalk(SI):
-    """Protect parameters by Fisher information and by the fall of the loss per divergence (RWalk).
+    """Protect parameters by Fisher information and by loss decrease per divergence (RWalk).
 
     While a model trains, the path integral of ``SI`` is cut into segments of ``every`` steps. At
     the end of each, with ``omega_i`` its path integral and ``Delta_i`` its movement::
@@ -26,16 +26,15 @@ class RWalk(SI):
         s_i <- s_i + max(0, omega_i) / (1/2 F_i Delta_i^2 + damping)
 
     ``F_batch`` is the empirical Fisher information of the last batch: the mean over its samples
-    of their squared gradients, in evaluation mode. So its expectation does not depend on the
-    batch size, where the paper squares the mean gradient, which shrinks as batches grow. F goes
-    on from model to model; the first batch starts it. What is left of the steps is a last,
-    shorter segment.
+    of their squared gradients, in evaluation mode. So its expectation does not depend on the batch
+    size; the paper squares the mean gradient, which shrinks as batches grow. F continues from model
+    to model and starts with the first batch. The remaining steps form a last, shorter segment.
 
     Afterwards the model's scores are averaged with those of the models before, ``s_i <-
     1/2 (s_i + s_new,i)``, where there were any, and ``I_i = F_i / max F + s_i / max s``, with
     the largest of all parameters that the model trained. (The authors' code also subtracts the
-    smallest, which is next to 0.) A parameter that a model does not use keeps all of this, and
-    its anchor, which else is at the latest weights. The paper's term is ``lambda * sum_i I_i
+    smallest, which is close to 0.) A parameter that a model does not use keeps all of this, and its
+    anchor; other anchors move to the latest weights. The paper's term is ``lambda * sum_i I_i
     (theta_i - theta*_i)^2``: its lambda is half our strength.
 
     Source: Chaudhry et al., Riemannian Walk for Incremental Learning, ECCV 2018, equations 6
@@ -77,7 +76,7 @@ class RWalk(SI):
 
     @torch.no_grad()
     def after_training_iteration(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
-        """Go on with the path, and end a segment when it is due."""
+        """Continue the path, and end a segment when it is due."""
         super().after_training_iteration(strategy, *arguments, **keywords)
         self._steps += 1
         if self._steps == self.settings.every:
@@ -101,7 +100,7 @@ class RWalk(SI):
         return importance, value
 
     def _end_segment(self, model: nn.Module) -> None:
-        """Update Fisher information and scores of what this model trains; start a new segment."""
+        """Update Fisher information and scores of the trained parameters; start a new segment."""
         parameters = {name: self._parameters[name] for name in self._path}
         for name, of_batch in self._fisher_of_batch(model, parameters).items():
             parameter, start, path = parameters[name], self._start[name], self._path[name]
@@ -129,13 +128,13 @@ class RWalk(SI):
 
 
 def _samples(strategy: Any) -> tuple[Tensor, Tensor, Tensor]:
-    """Return inputs, targets and task labels of the present batch; 0 where the model has none."""
+    """Return inputs, targets and task labels of the current batch; 0 if the model has no labels."""
     x, y = strategy.mb_x, strategy.mb_y
     label = strategy.mb_task_id if is_multi_task_module(strategy.model) else 0
     return x, y, label if isinstance(label, Tensor) else torch.full_like(y, label)
 
 
 def _scaled(values: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Divide all by the largest element of any; leave them where that is 0."""
+    """Divide all by the largest element of any; leave them as they are if that is 0."""
     largest = max((value.max().item() for value in values.values()), default=0.0) or 1.0
     return {name: value / largest for name, value in values.items()}

@@ -1,13 +1,13 @@
-"""The penalty of several models on what they share, solved in the space of their outputs.
+"""The penalty of several models on their shared parameters, solved in the space of their outputs.
 
 Let G_a = [S_a, W_a] be the root of model a's Gauss-Newton matrix (``gauss_newton.py``), divided
-into columns of shared and of private parameters. The least that a step v of the shared ones
-costs while the private ones w follow is the Schur complement::
+into columns of shared and of private parameters. The smallest cost of a step v of the shared
+parameters, while the private ones w follow, is given by the Schur complement::
 
     v^T Omega_a v = min_w |S_a v + W_a w|^2 + damping |w|^2
     Omega_a = S_a^T M_a^-1 S_a,    M_a = 1 + W_a W_a^T / damping
 
-by the matrix inversion lemma; M_a = 1 where the private parameters stay as they are. Stack S of
+by the matrix inversion lemma; M_a = 1 if the private parameters stay as they are. Stack S of
 all models' S_a and M of their M_a, and let D be the diagonal matrix of the optimizer's metric
 (``optimizer_metric.py``). The minimiser of ``1/2 (theta - theta')^T D^-1 (theta - theta') +
 strength/2 sum_a v_a^T Omega_a v_a``, with v_a the distance of theta from model a's anchor, is::
@@ -15,26 +15,26 @@ strength/2 sum_a v_a^T Omega_a v_a``, with v_a the distance of theta from model 
     theta = theta' - D S^T (M / strength + S D S^T)^-1 r,    r = stack_a S_a v_a(theta')
 
 and one basis solves it for all strengths and scales of D: Q with ``Q^T M Q = 1`` and ``Q^T S D
-S^T Q = diag(lambda)`` (Golub & Van Loan, Matrix Computations, section 8.7). With the
-eigenvectors of ``S D S^T = V Lambda V^T`` that are not of 0::
+S^T Q = diag(lambda)`` (Golub & Van Loan, Matrix Computations, section 8.7). With the eigenvectors
+of ``S D S^T = V Lambda V^T`` for eigenvalues other than 0::
 
     V^T M^-1 V = L L^T,    L^T Lambda L = U diag(lambda) U^T,    Q = M^-1 V L^-T U
     theta = theta' - D S^T Q diag(1 / (1 / strength + lambda)) Q^T r
 
-Where D keeps its shape, as behind SGD, a step is a product with S, two with Q and one with S^T,
-at every strength, and no iteration.
+If D changes only by a factor, as with SGD, a step is a product with S, two with Q and one with S^T,
+at every strength and without iteration.
 
-Behind an adaptive optimizer D changes with every step. Its minimiser is of the same form, ``theta =
+With an adaptive optimizer D changes in every step. Its minimiser is of the same form, ``theta =
 theta' - D S^T Q z``, since the span of Q does not depend on D; conjugate gradients find z of::
 
     (1 / strength + Q^T S D S^T Q) z = Q^T r
 
-from the last step's, with ``1 / strength + scale * lambda`` of the D that the basis was made for
-as preconditioner. When they have cost as much as a basis, it is made anew.
+starting from the last step's z, with ``1 / strength + scale * lambda`` of the basis's own D as
+preconditioner. When they have cost as much as a basis, the basis is recomputed.
 
-Conjugate gradients on the parameters would need no K x K matrix, but more iterations: of 200
-samples of MNIST some 20 a step at strength 1e2, 150 at 1e4 and more than 400 at 1e6, for two
-digits, already where D is constant.
+Conjugate gradients on the parameters would need no K x K matrix, but more iterations: with 200
+samples of MNIST some 20 per step at strength 1e2, 150 at 1e4 and more than 400 at 1e6, for two
+digits, even if D is constant.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ Metric = Sequence[Tensor | float]
 """The diagonal of D, parameter by parameter."""
 
 _MOST = 4
-"""Iterations for each dimension; exact arithmetic would need one, rounding asks for more."""
+"""Largest number of iterations per dimension; exact arithmetic would need one, rounding needs
+more."""
 
 
 @dataclass
@@ -60,10 +61,10 @@ class ModelTerm:
     """One earlier model's part of the penalty.
 
     Attributes:
-        positions: Which of the parameters it shares, by their place in a list of all.
+        positions: The parameters it shares, as positions in the list of all.
         anchors: Their values when the model was trained; a parameter may have grown since.
         shared: S_a, the root's columns of these parameters.
-        private: W_a, or ``None`` where the private parameters stay or there are none.
+        private: W_a, or ``None`` if the private parameters stay or there are none.
     """
 
     positions: list[int]
@@ -72,7 +73,7 @@ class ModelTerm:
     private: GaussNewtonRoot | None
 
     def product(self, directions: Sequence[Tensor]) -> Tensor:
-        """Return S_a v, given v for all parameters in the shapes they have now."""
+        """Return S_a v, given v for all parameters in their current shapes."""
         own = zip(self.positions, self.anchors, strict=True)
         return self.shared.product([fitted(directions[i], anchor.shape) for i, anchor in own])
 
@@ -83,7 +84,7 @@ class ModelTerm:
         return self.shared.product(away)
 
     def add_transposed_product_(self, totals: Sequence[Tensor], vector: Tensor) -> None:
-        """Add S_a^T u to what there is for all parameters."""
+        """Add S_a^T u to the totals for all parameters."""
         gradients = self.shared.transposed_product(vector)
         for i, gradient in zip(self.positions, gradients, strict=True):
             totals[i].add_(fitted(gradient, totals[i].shape))
@@ -94,13 +95,14 @@ class SchurPenalty:
     """``1/2 sum_a v_a^T Omega_a v_a`` over a list of parameters.
 
     Attributes:
-        parameters: What is penalised. Their values may change, their shapes may not.
+        parameters: The penalised parameters. Their values may change, their shapes may not.
         terms: One for each earlier model, each with at least one parameter.
         metric: The D that the basis is for: for each parameter a number, or a tensor of its shape.
         damping: Added to the diagonal of the private parameters' block, positive.
         basis: Q of shape (K, rank).
         values: lambda (rank,), in double precision.
-        iterations: Conjugate gradients so far; each costs as much as a row of the basis.
+        iterations: Iterations of conjugate gradients so far; each costs as much as a row of the
+            basis.
     """
 
     parameters: list[Tensor]
@@ -117,7 +119,7 @@ class SchurPenalty:
         """Find the basis."""
         gram = self._gram()
         values, vectors = torch.linalg.eigh(_symmetric(gram))
-        kept = values > _rounding(gram)  # the others change outputs by no more than rounding does
+        kept = values > _rounding(gram)  # the others change outputs by less than rounding
         values, vectors = values[kept], vectors[:, kept]
         parts = torch.split(vectors, [term.shared.rows for term in self.terms])
         pairs = zip(self.terms, parts, strict=True)
@@ -137,7 +139,7 @@ class SchurPenalty:
 
     @property
     def outdated(self) -> bool:
-        """Whether a basis for the present D would have cost less than what was iterated."""
+        """Whether a basis for the current D would have cost less than the iterations so far."""
         return self.iterations > len(self.basis)
 
     @torch.no_grad()
@@ -203,7 +205,7 @@ class SchurPenalty:
         return totals
 
     def _gram(self) -> Tensor:
-        """Return S D S^T (K, K), a row at a time: it takes no more memory than its result."""
+        """Return S D S^T (K, K), computed a row at a time to use no more memory than its result."""
         rows = []
         for term in self.terms:
             for unit in torch.eye(term.shared.rows).to(term.anchors[0]):
@@ -232,7 +234,7 @@ def _total(metric: Metric, parameters: Sequence[Tensor]) -> float:
 
 
 def _rounding(gram: Tensor) -> float:
-    """Return what the precision of a Gram matrix cannot tell from 0."""
+    """Return the largest value that rounding makes indistinguishable from 0 in a Gram matrix."""
     return 10 * torch.finfo(gram.dtype).eps * float(gram.norm())
 
 

@@ -6,9 +6,9 @@ With logits f(x; theta) and N samples::
 
 The absolute value is taken sample by sample: the gradient of a batch's sum is smaller, because
 samples of different signs cancel, and the more so the larger the batch. For a linear layer that
-multiplies one vector a_n a sample, where the gradient by its output is g_n, the sum over samples
-is ``|g|^T |a|``; a recurrent layer is two linear layers over steps, see ``fisher_recurrent.py``.
-All other parameters are differentiated by sample by sample, see ``per_sample.py``.
+multiplies one vector a_n per sample, with gradient g_n by its output, the sum over samples is
+``|g|^T |a|``; a recurrent layer is two linear layers over steps, see ``fisher_recurrent.py``.
+All other parameters are handled sample by sample, see ``per_sample.py``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from strategies.per_sample import Sum, mean_over_samples
 from strategies.per_sample_uses import Use, backward
 
 _CHUNK_ELEMENTS = 2**22
-"""Elements of per-sample gradients held at once; more leaves the processor's cache."""
+"""Elements of per-sample gradients held at once; more do not fit into the processor's cache."""
 
 
 def output_sensitivity(
@@ -32,8 +32,8 @@ def output_sensitivity(
 ) -> dict[str, Tensor]:
     """Return the mean absolute gradient of the squared norm of the logits.
 
-    The model is in evaluation mode meanwhile (no dropout, running statistics for
-    normalisation) and left as it was found; its gradients are not touched.
+    The model is in evaluation mode meanwhile (no dropout, running statistics for normalisation) and
+    restored afterwards; its gradients are not touched.
 
     Args:
         model: Returns logits (N, C); an Avalanche ``MultiTaskModule`` is called with the label.
@@ -45,8 +45,8 @@ def output_sensitivity(
         Non-negative tensors of the parameters' shapes, by name.
 
     Raises:
-        ValueError: The logits of a sample are not the same whatever batch it is in, or the
-            network cannot take a single sample; the error names the layer.
+        ValueError: The logits of a sample depend on its batch, or the network cannot take a single
+            sample; the error names the layer.
     """
     return mean_over_samples(Network(model, task_label), parameters, x, _AbsoluteValues())
 

@@ -1,7 +1,7 @@
 """The settings of every strategy, with what each means.
 
-They stand apart from the strategies so that a suite file can be checked, and
-``palimpsest show strategy wpl`` answered, without importing torch.
+They are separate from the strategies so that suite files can be checked, and ``palimpsest show
+strategy wpl`` works, without importing torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class StrategySettings(BaseModel):
 
 
 class RegularizerSettings(StrategySettings):
-    """What every importance-weighted penalty has."""
+    """The settings of every importance-weighted penalty."""
 
     strength: NonNegative = Field(
         1.0,
@@ -36,7 +36,7 @@ class RegularizerSettings(StrategySettings):
         "penalty is smallest. 'decoupled': the same, scaled by the learning rate alone, as AdamW's "
         "weight decay is; weaker behind momentum and adaptive optimizers. 'gradient': added to the "
         "gradient, as in the papers; diverges when step size * strength * importance exceeds "
-        "about 2, and changes what an adaptive optimizer knows of the loss.",
+        "about 2, and distorts the second moments of adaptive optimizers.",
     )
     seed: int = Field(
         0, ge=0, description="Seeds the samples drawn to estimate importance. A suite sets it."
@@ -44,7 +44,7 @@ class RegularizerSettings(StrategySettings):
 
 
 class FisherSettings(RegularizerSettings):
-    """What every penalty has whose importance is the diagonal Fisher information."""
+    """The settings of penalties whose importance is the diagonal Fisher information."""
 
     fisher: Estimator = Field(
         "exact",
@@ -80,14 +80,14 @@ class EWCSettings(FisherSettings):
 
     form: Literal["per_model", "online"] = Field(
         "per_model",
-        description="'per_model': one Fisher information and anchor a model (Kirkpatrick et al. "
+        description="'per_model': one Fisher information and anchor per model (Kirkpatrick et al. "
         "2017). 'online': one running sum, anchored at the latest weights (Schwarz et al. 2018).",
     )
     decay: float = Field(
         1.0,
         ge=0,
         le=1,
-        description="gamma of the online form: what is left of the old sum when a model is added.",
+        description="gamma of the online form: the factor of the old sum when a model is added.",
     )
 
 
@@ -136,7 +136,7 @@ class RWalkSettings(SISettings):
     damping: float = Field(
         1e-3,
         gt=0,
-        description="epsilon, added to the divergence that the fall of the loss is divided by.",
+        description="epsilon, added to the divergence that the loss decrease is divided by.",
     )
 
 
@@ -146,13 +146,13 @@ class LwFSettings(StrategySettings):
     strength: NonNegative = Field(
         1.0,
         description="lambda_o: weight of the distillation loss of each earlier model. 0 is "
-        "fine-tuning; infinity holds the earlier models' outputs on the new data, not weights.",
+        "fine-tuning; infinity fixes the earlier models' outputs on the new data, not weights.",
     )
     temperature: float = Field(
         2.0,
         gt=0,
-        description="T: outputs are divided by it before the softmax; the larger, the more the "
-        "small probabilities count.",
+        description="T: outputs are divided by it before the softmax; larger values give small "
+        "probabilities more weight.",
     )
 
 
@@ -163,8 +163,8 @@ class WPLSettings(FisherSettings):
         0.5,
         ge=0,
         lt=1,
-        description="m of the running average F <- m F + (1-m) F_new over models. Without effect "
-        "for two models.",
+        description="m of the running average F <- m F + (1-m) F_new over models. No effect "
+        "with two models.",
     )
     clip: float | None = Field(
         None,
@@ -186,24 +186,24 @@ class WPLSchurSettings(RegularizerSettings):
         1.0,
         description="Weight of the penalty, strength/2 * v^T Omega v, v the distance of the "
         "shared parameters from the anchor. 0 is fine-tuning; in the limit the earlier outputs on "
-        "the samples are held, and what does not change them stays free.",
+        "the samples are fixed, and directions that do not change them stay free.",
     )
     private: Literal["follows", "fixed"] = Field(
         "follows",
-        description="What is assumed of an earlier model's private parameters. 'follows': they "
-        "are fitted again, Omega = H_ss - H_s1 H_11^-1 H_1s (the paper's). 'fixed': they stay, "
+        description="What is assumed about an earlier model's private parameters. 'follows': they "
+        "are refitted, Omega = H_ss - H_s1 H_11^-1 H_1s (the paper's). 'fixed': they stay, "
         "Omega = H_ss (what is measured).",
     )
     damping: float = Field(
         0.01,
         gt=0,
-        description="Added to the diagonal of H_11, which is singular. The smaller, the more the "
-        "private parameters can make up for. Without effect where they are fixed.",
+        description="Added to the diagonal of H_11, which is singular. With smaller values the "
+        "private parameters can compensate for more. No effect if they are fixed.",
     )
     samples: int = Field(
         200,
         ge=1,
         strict=True,
-        description="Training samples of each earlier model; more protect more. With K = models * "
+        description="Training samples per earlier model; more protect more. With K = models * "
         "samples * (classes - 1), memory grows with K^2 and the time before a model with K^3.",
     )

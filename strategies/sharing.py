@@ -1,8 +1,8 @@
 """What every penalty on shared parameters needs to know: which parameters a model uses.
 
-It follows from the gradients. Parameters that have one in the current step are used by the
-current model; those that had one while an earlier model trained were used by that one; their
-intersection is what the models share.
+The gradients tell. Parameters that have one in the current step are used by the current model;
+those that had one while an earlier model trained were used by that one; the intersection is what
+the models share.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
 
     Attributes:
         settings: The checked settings.
-        models_seen: How many trainings there have been: models, or visits of them.
+        models_seen: The number of trainings so far: models, or visits of them.
     """
 
     Settings: ClassVar[type[RegularizerSettings]] = RegularizerSettings
@@ -46,7 +46,7 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
 
     @abstractmethod
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
-        """Keep what later penalties need to know of the model that was just trained.
+        """Keep what later penalties need to know about the model just trained.
 
         Args:
             strategy: The Avalanche strategy; its model, ``experience`` and
@@ -56,19 +56,19 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
 
     @abstractmethod
     def penalty(self, model: nn.Module) -> Tensor:
-        """Return the penalty at a network's present weights, a scalar that autograd can follow.
+        """Return the penalty at a network's current weights, a scalar that autograd can follow.
 
         Args:
-            model: Its parameters, by name, are those of the network that was trained. All that
-                some earlier model used count, also where the present one does not use them.
+            model: Its parameters, by name, are those of the network that was trained. All that some
+                earlier model used count, even if the current one does not use them.
         """
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the model's parameters, which may have grown since the last model.
 
         Raises:
-            ValueError: The penalty is to be solved in the metric of an optimizer that has none, or
-                needs another loss than the training's.
+            ValueError: The penalty has to be solved in the metric of an optimizer whose metric is
+                not known, or needs another loss than the training's.
         """
         if self.needs_cross_entropy:
             require_cross_entropy(strategy, type(self).__name__)
@@ -79,7 +79,7 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
         self._with_gradient = []
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Keep what is to be known of the model that was trained."""
+        """Keep what later penalties need."""
         used = {name: self._parameters[name] for name in self._parameters if name in self._used}
         self.keep(strategy, used)
         self.models_seen += 1
@@ -100,7 +100,7 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
 
 
 def fitted(tensor: Tensor, shape: torch.Size) -> Tensor:
-    """Return a tensor cut to a shape, or filled up with zeros: heads of Avalanche's grow."""
+    """Return a tensor cropped to a shape, or padded with zeros: Avalanche's heads grow."""
     if tensor.shape == shape:
         return tensor
     growth = [new - old for new, old in zip(shape, tensor.shape, strict=True)]

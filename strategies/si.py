@@ -16,7 +16,7 @@ from strategies.sparse import dense_gradients
 
 @dataclass
 class _Step:
-    """The parameters of the current step, what they were before it and their gradients."""
+    """The parameters of the current step, their values before it and their gradients."""
 
     with_gradient: list[bool]
     parameters: list[Tensor]
@@ -26,11 +26,11 @@ class _Step:
 
 
 class SI(Regularizer):
-    """Protect parameters by how much they contributed to the fall of the loss (SI).
+    """Protect parameters by how much they contributed to the decrease of the loss (SI).
 
-    While a model trains, ``omega_i -= g_i * (theta_i after the step - theta_i before it)`` sums
-    the loss's gradient g, without the penalty, over the real movement, whatever the optimizer
-    (and the proximal step) made of it. Afterwards ``I_i <- max(0, I_i + omega_i / (Delta_i^2 +
+    While a model trains, ``omega_i -= g_i * (theta_i after the step - theta_i before it)``
+    integrates the loss's gradient g, without the penalty, along the actual movement, including
+    the proximal step. Afterwards ``I_i <- max(0, I_i + omega_i / (Delta_i^2 +
     damping))`` with ``Delta_i`` the movement over the whole training, and the anchor is at the
     latest weights. The paper's surrogate loss is ``c * sum I (theta - theta*)^2``: its c is half
     our strength.
@@ -67,7 +67,7 @@ class SI(Regularizer):
 
     @torch.no_grad()
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Add the step's movement, all proximal steps in it, times the gradient to the path."""
+        """Add the step's movement, including proximal steps, times the gradient to the path."""
         step = self._step
         if step is not None and step.parameters:
             torch._foreach_sub_(step.before, step.parameters)  # minus the movement

@@ -1,4 +1,4 @@
-"""Sparse gradients, as ``nn.Embedding(sparse=True)`` has them, beside dense ones."""
+"""Handles sparse gradients, as of ``nn.Embedding(sparse=True)``, together with dense ones."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def dense_gradients(parameters: Iterable[Tensor]) -> list[Tensor]:
 
 
 def keep_sparse_(parameters: Sequence[Tensor], gradients: Sequence[Tensor]) -> None:
-    """Set the gradients that are sparse to dense ones, kept sparse.
+    """Set sparse gradients to the values of dense ones, and keep them sparse.
 
-    Some optimizers, such as ``torch.optim.SparseAdam``, take no others. Rows of zeros are left
-    out.
+    Some optimizers, such as ``torch.optim.SparseAdam``, take only sparse gradients. Rows of zeros
+    are left out.
 
     Args:
         parameters: All have gradients.

@@ -20,14 +20,14 @@ class WPL(Regularizer):
     The loss of the new model is ``L(theta_private, theta_shared) + strength/2 * sum_{i shared}
     F_i (theta_i - theta*_i)^2``, with the anchor ``theta*`` at the latest weights; private
     parameters move freely. With more than two models F is a running average over the models
-    that used a parameter, ``F <- momentum * F + (1 - momentum) * F_new`` (the first one as it
-    is), each tensor's norm clipped where ``clip`` is set. The strength is never multiplied into
-    the stored F, unlike in the authors' code, where it compounds. With ``weight_decay`` the
+    that used a parameter, ``F <- momentum * F + (1 - momentum) * F_new`` (the first one as it is),
+    with each tensor's norm clipped if ``clip`` is set. The strength is never multiplied into the
+    stored F; in the authors' code it is, and compounds. With ``weight_decay`` the
     paper's Gaussian priors on the shared and private weights are added while a later model
     trains: ``weight_decay/2 * theta_i^2``.
 
-    With two models this is EWC with the same Fisher information: the second model never
-    touches what is private to the first. They part from the third model on.
+    With two models this is EWC with the same Fisher information: the second model never touches
+    what is private to the first. From the third model on they differ.
 
     Source: Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equation 8 with
     the diagonal approximation of section 3.2.

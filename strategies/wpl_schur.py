@@ -20,12 +20,12 @@ from strategies.sharing import SharedParameterPenalty
 from strategies.sparse import dense_gradients, keep_sparse_
 
 _MEMORY = 0.9
-"""What is left after a step of the second moments of the penalty's gradients."""
+"""Decay per step of the second moments of the penalty's gradients."""
 
 
 @dataclass
 class _EarlierModel:
-    """What is kept of a model: where it ended, and samples to linearise it at."""
+    """What is kept of a model: its final state, and samples to linearise it at."""
 
     parameters: dict[str, Tensor]
     buffers: dict[str, Tensor]
@@ -35,7 +35,7 @@ class _EarlierModel:
 class WPLSchur(SharedParameterPenalty):
     """Protect shared parameters by the Schur complement of the Fisher information (WPL).
 
-    For each earlier model, of private parameters theta_1 and shared ones theta_s, that ended at
+    For each earlier model, with private parameters theta_1 and shared ones theta_s, that ended at
     theta*, the new model's loss has a term ``strength/2 * v^T Omega v`` with ``v = theta_s -
     theta_s*`` and::
 
@@ -43,21 +43,21 @@ class WPLSchur(SharedParameterPenalty):
         Omega = H_ss                                      private: fixed
 
     where H is the exact Fisher information with all its entries, over samples of that model's
-    training data. ``v^T Omega v`` is the least rise of the earlier loss, to second order, that
-    its private parameters can reach by following. What is shared follows from the new model's
+    training data. ``v^T Omega v`` is the smallest increase of the earlier loss, to second order, if
+    its private parameters follow. What is shared follows from the new model's
     gradients; the earlier model's other parameters are its private ones. With two
     models ``strategies.WPL`` is the diagonal of ``fixed``.
 
     H has no more than samples * (classes - 1) directions. No strength freezes the others: in the
-    limit the outputs on the samples are held, to first order, and nothing else, so that more
-    samples protect more. And where these directions are fewer than the private parameters,
-    which can then make up for all of them, Omega vanishes with the damping.
+    limit only the outputs on the samples are fixed, to first order, so that more samples protect
+    more. If these directions are fewer than the private parameters, which can then compensate for
+    all of them, Omega vanishes with the damping.
 
-    Kept of each earlier model are its parameters and buffers and the samples' inputs, so that
-    memory grows linearly with models; the solution while a model trains takes the square of
-    models * samples * (classes - 1) numbers, see ``schur_complement.py``. It is found anew for
-    each set of parameters that have gradients, and where the ratio of learning rates between
-    parameter groups changes. Behind an adaptive optimizer a step iterates and takes longer.
+    For each earlier model its parameters and buffers and the samples' inputs are kept, so that
+    memory grows linearly with models. The solution while a model trains takes (models * samples *
+    (classes - 1))^2 numbers, see ``schur_complement.py``. It is recomputed for each set of
+    parameters that have gradients, and when the ratio of learning rates between parameter groups
+    changes. With an adaptive optimizer a step iterates and takes longer.
 
     Source: Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equations 6 to 8
     and appendix, before the diagonal approximation.
@@ -75,7 +75,7 @@ class WPLSchur(SharedParameterPenalty):
         self._forces: dict[str, Tensor] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        # Linearised models cannot be copied, and are made again where they are missing.
+        # Linearised models cannot be copied; missing ones are rebuilt.
         return {**vars(self), "_penalties": {}, "_valued": None}
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -84,7 +84,7 @@ class WPLSchur(SharedParameterPenalty):
         self._penalties, self._forces = {}, {}
 
     def penalty(self, model: nn.Module) -> Tensor:
-        """Return the penalty at a network's present weights, see ``SharedParameterPenalty``."""
+        """Return the penalty at a network's current weights, see ``SharedParameterPenalty``."""
         earlier = {name for known in self._earlier for name in known.parameters}
         own = {name: p for name, p in model.named_parameters() if name in earlier}
         if not own:
@@ -96,7 +96,7 @@ class WPLSchur(SharedParameterPenalty):
 
     @torch.no_grad()
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Add the penalty's gradient, where the penalty is applied as one."""
+        """Add the penalty's gradient, if the penalty is applied as a gradient."""
         self._note_gradients()
         if self.settings.application == "gradient" and self.settings.strength > 0:
             names = self._penalised()
@@ -108,7 +108,7 @@ class WPLSchur(SharedParameterPenalty):
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Take the proximal step, where the penalty is applied as one."""
+        """Take the proximal step, if the penalty is applied as one."""
         if self.settings.application != "gradient" and self.settings.strength > 0:
             names = self._penalised()
             metric = self._metric(strategy.optimizer, names)
@@ -119,7 +119,7 @@ class WPLSchur(SharedParameterPenalty):
                     self._note_forces(names, forces)
 
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
-        """Keep the model's end and some of its samples."""
+        """Keep the model's final state and some of its samples."""
         self._valued = None
         if self.settings.strength == 0:
             return
@@ -145,11 +145,12 @@ class WPLSchur(SharedParameterPenalty):
         """Return the metric of the step just taken, see ``optimizer_metric.py``.
 
         An adaptive optimizer divides by the root of its second moment v of the loss's gradients,
-        which says nothing of parameters that the loss hardly needs. They would take the whole of
-        what the penalty asks for, in steps far beyond where the earlier model is linear. So the
-        larger of v and a quarter of a running second moment of the penalty's gradients is taken.
-        Where training is at rest both gradients are opposite, so that v is the larger and nothing
-        has changed. (With the whole of it any greater gradient of the penalty would be at rest.)
+        which is tiny for parameters that hardly affect the loss. They would move all the way that
+        the penalty asks for, in steps far beyond where the earlier model is linear. So the larger
+        of v and a quarter of a running second moment of the penalty's gradients is used. Where
+        training is at rest, both gradients are opposite, so that v is the larger and nothing
+        changes. (With all of it in place of a quarter, any larger gradient of the penalty would
+        also be at rest.)
         """
         parameters = [self._parameters[name] for name in names]
         rates, place = self._rates(optimizer), optimizer_metric.place(optimizer)
@@ -160,7 +161,7 @@ class WPLSchur(SharedParameterPenalty):
             return metric
         for group, rate in enumerate(rates):
             if rate == 0:
-                continue  # nothing of it moves
+                continue  # none of its parameters move
             own = [i for i, p in enumerate(parameters) if place.get(id(p)) == group]
             chosen = [parameters[i] for i in own]
             found = optimizer_metric.denominators(optimizer, group, chosen) if own else None
@@ -174,13 +175,13 @@ class WPLSchur(SharedParameterPenalty):
         return metric
 
     def _note_forces(self, names: Sequence[str], forces: Sequence[Tensor]) -> None:
-        """Go on with the second moments of the penalty's gradients, where they are needed."""
+        """Update the second moments of the penalty's gradients, if they are needed."""
         for name, force in zip(names, forces, strict=True):
             if name in self._forces:
                 self._forces[name].mul_(_MEMORY).addcmul_(force, force, value=1 - _MEMORY)
 
     def _penalty(self, model: nn.Module, names: list[str], metric: Metric) -> SchurPenalty | None:
-        """Return the penalty on some parameters; built anew only when it must be."""
+        """Return the penalty on some parameters; rebuilt only when necessary."""
         if not names:
             return None
         key = tuple(names)
@@ -205,7 +206,7 @@ class WPLSchur(SharedParameterPenalty):
         )
 
     def _term(self, bank: nn.Module, earlier: _EarlierModel, names: list[str]) -> ModelTerm:
-        """Return an earlier model's part, where ``names`` are those penalised now."""
+        """Return an earlier model's part, with ``names`` those penalised now."""
         shared = [name for name in names if name in earlier.parameters]
         private = [name for name in earlier.parameters if name not in shared]
         state = {**earlier.parameters, **earlier.buffers}
@@ -219,7 +220,7 @@ class WPLSchur(SharedParameterPenalty):
 
 
 def _same(penalty: SchurPenalty, metric: Metric) -> bool:
-    """Whether a basis serves a metric: ratios of plain rates must be those it was made for."""
+    """Whether a basis is valid for a metric: ratios of plain rates must be its own."""
     kinds = [isinstance(own, Tensor) for own in metric]
     if kinds != [isinstance(own, Tensor) for own in penalty.metric]:
         return False
@@ -227,7 +228,7 @@ def _same(penalty: SchurPenalty, metric: Metric) -> bool:
         return True  # the numbers beside tensors are 0
     numbers = [(float(a), float(b)) for a, b in zip(penalty.metric, metric, strict=True)]
     before, now = max(a for a, _ in numbers), max(b for _, b in numbers)
-    # A schedule scales all groups alike, but for rounding.
+    # A schedule scales all groups alike, up to rounding.
     return all(math.isclose(a / before, b / now, rel_tol=1e-6) for a, b in numbers)
 
 

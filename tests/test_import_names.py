@@ -115,7 +115,7 @@ def test_strategies_say_whose_files_stand_among_theirs(installed):
     (installed / "strategies" / "registry.py").write_text("from strategies.settings import X\n")
     (installed / "strategies" / "settings.py").touch()
     ran = told(["-c", "import strategies"], installed)
-    assert f"another package's files stand among Palimpsest's in {installed}" in ran.stderr
+    assert f"another package's files are mixed with Palimpsest's in {installed}" in ran.stderr
     assert "virtual environment of its own" in ran.stderr
 
 

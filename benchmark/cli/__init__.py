@@ -10,13 +10,13 @@ _SURROUNDINGS = {
     errno.EACCES, errno.EDQUOT, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOSPC,
     errno.EPERM, errno.EROFS,
 }  # fmt: skip
-"""What the system says of files that no code can be blamed for."""
+"""Errors of the file system that are not caused by our code."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code.
+    """Run the command line and exit with its code.
 
-    Exit codes: 0 all well, 1 some run failed, 2 the user's mistake, 130 interrupted.
+    Exit codes: 0 success, 1 a run failed, 2 a mistake of the user, 130 interrupted.
 
     Args:
         arguments: In place of ``sys.argv[1:]``.

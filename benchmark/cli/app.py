@@ -1,4 +1,4 @@
-"""The commands and their options; what they do is imported when they are called."""
+"""The commands and their options; their implementations are imported when called."""
 
 from __future__ import annotations
 
@@ -66,7 +66,8 @@ def run(
     ],
     store: StoreOption = DEFAULT_STORE,
     seeds: Annotated[
-        str | None, typer.Option(help="How many (5), or which (3,5,8), in place of the suite's.")
+        str | None,
+        typer.Option(help="How many seeds (5), or which (3,5,8), in place of the suite's."),
     ] = None,
     strategies: Annotated[
         str | None, typer.Option(help="Only these strategies of each suite: a,b.")
@@ -76,7 +77,7 @@ def run(
         typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of each suite."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes; default: one a core.")
+        int | None, typer.Option(min=1, help="Worker processes; default: one per core.")
     ] = None,
     data_root: Annotated[
         Path | None,
@@ -85,7 +86,7 @@ def run(
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     plugin: PluginOption = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the runs and an estimate of the time.")
+        bool, typer.Option("--dry-run", help="Only print the runs and estimate the time.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     as_json: JsonOption = False,
@@ -121,22 +122,22 @@ def report(
     ),
     tables: Annotated[
         list[str] | None,
-        typer.Option(metavar="FORMAT,...", help="Tables as files, too: csv, parquet, latex."),
+        typer.Option(metavar="FORMAT,...", help="Also write tables as files: csv, parquet, latex."),
     ] = None,
     figures: Annotated[
         list[str] | None,
-        typer.Option(metavar="FORMAT,...", help="Figures as files, too: svg, pdf, png."),
+        typer.Option(metavar="FORMAT,...", help="Also write figures as files: svg, pdf, png."),
     ] = None,
     files: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Where these go; default: NAME_files for NAME.html."),
+        typer.Option(metavar="DIR", help="Folder for these; default: NAME_files for NAME.html."),
     ] = None,
     plugin: MetricPluginOption = None,
 ) -> None:
     """Turn stores into one self-contained HTML file, and its tables and figures into files.
 
-    A run that is in several stores counts once. Where stores disagree about a run, its strategy
-    carries the name of the store.
+    A run that is in several stores counts once. Where stores disagree about a run, its strategy is
+    shown with the name of the store.
     """
     from benchmark.cli.report import ReportOptions, make_report
 
@@ -149,14 +150,14 @@ def page(
     template: Annotated[Path, typer.Argument(help="Markdown with Jinja2, such as page.md.j2.")],
     stores: Annotated[
         list[Path],
-        typer.Option("--store", help="A results database or archive; may be given again."),
+        typer.Option("--store", help="A results database or archive; may be repeated."),
     ],
     output: Annotated[Path, typer.Option("--output", "--out", "-o", help="The Markdown file.")],
     plugin: MetricPluginOption = None,
 ) -> None:
     """Write a page of Markdown whose numbers, tables and figures come from stores.
 
-    Figures go into a folder of the page's name beside it. In the template, suite("NAME") gives
+    Figures go into a folder beside the page, named after it. In the template, suite("NAME") gives
     the runs of a suite: {{ suite("NAME").value("SCENARIO", "wpl@1e4", "second") }}.
     """
     from benchmark.cli.page import PageOptions, make_page
@@ -169,15 +170,15 @@ def page(
 def archive(
     stores: Annotated[
         list[Path],
-        typer.Option("--store", help="A results database or archive; may be given again."),
+        typer.Option("--store", help="A results database or archive; may be repeated."),
     ],
     output: Annotated[Path, typer.Option("--output", "--out", "-o", help="The Parquet file.")],
     plugin: MetricPluginOption = None,
 ) -> None:
     """Write all runs of stores as one Parquet file, for others to read.
 
-    Every command that reads stores reads it as well. A row is a run; metric.NAME are its metrics
-    as numbers, for pandas.
+    Every command that reads stores also reads archives. There is a row per run; the columns
+    metric.NAME are its metrics as numbers, for pandas.
     """
     from benchmark.cli.archive import ArchiveOptions, make_archive
 
@@ -193,10 +194,10 @@ def compare(
         FailOn | None,
         typer.Option(
             help="Exit with 1 if a metric got worse beyond noise or a run now fails; "
-            "undetermined: also if one differs that so few seeds cannot judge."
+            "undetermined: also if one differs that has too few seeds to judge."
         ),
     ] = None,
-    metrics: Annotated[str | None, typer.Option(help="Only these, of all: a,b.")] = None,
+    metrics: Annotated[str | None, typer.Option(help="Only these metrics: a,b.")] = None,
     plugin: MetricPluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -221,7 +222,7 @@ def check(
     plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Check the properties that every strategy must have; exit with 1 where one fails."""
+    """Check the properties that every strategy must have; exit with 1 if one fails."""
     from benchmark.cli.check import check_strategies
 
     load_plugins(plugin)
@@ -230,14 +231,14 @@ def check(
 
 @app.command()
 def speed(
-    repeats: Annotated[int, typer.Option(min=1, help="How often everything is measured.")] = 3,
+    repeats: Annotated[int, typer.Option(min=1, help="How many times everything is measured.")] = 3,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of the suite speed."),
     ] = None,
     data_root: Annotated[
         Path | None,
-        typer.Option(help="Where MNIST is, as for run; where it is not, digits are used."),
+        typer.Option(help="Where MNIST is, as for run; without it, digits are used."),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     as_json: JsonOption = False,

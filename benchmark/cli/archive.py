@@ -31,7 +31,7 @@ def make_archive(options: ArchiveOptions) -> None:
 
     Raises:
         UserError: A store is missing or named twice, the stores have no runs or hold different
-            results of one run, or the file cannot be written; then nothing is.
+            results of one run, or the file cannot be written; nothing is written then.
     """
     output = options.output
     check_pyarrow(output)
@@ -42,10 +42,10 @@ def make_archive(options: ArchiveOptions) -> None:
     if merged.disputed:
         (scenario, strategy), *_ = sorted(merged.disputed)
         raise UserError(
-            f"the stores hold different results of one run ({strategy} in {scenario}), and an "
-            "archive has a run once; write an archive of each"
+            f"the stores hold different results of the same run ({strategy} in {scenario}), and an "
+            "archive holds each run once; write an archive per store"
         )
     if not merged.records:
-        raise UserError(f"{options.stores[0]}: no runs yet; 'palimpsest run' makes some")
+        raise UserError(f"{options.stores[0]}: no runs yet; 'palimpsest run' adds some")
     write_files([Output(output, archive(merged.records), ARCHIVE)], options.stores)
     print(output.resolve())

@@ -59,7 +59,7 @@ def compare(options: CompareOptions) -> int:
     stores = read_stores(paths)
     for path, records in zip(paths, stores.values(), strict=True):
         if not records:
-            raise UserError(f"{path}: this store has no runs yet; 'palimpsest run' makes some")
+            raise UserError(f"{path}: this store has no runs yet; 'palimpsest run' adds some")
     before, after = stores.values()
     found = compare_stores(before, after, metrics)
     if not found.cells:

@@ -7,10 +7,10 @@ WIDTH_IN_FILES = 140
 
 
 def table_console(width: int = WIDTH_IN_FILES) -> Console:
-    """Return the standard output.
+    """Return a console on the standard output.
 
     Args:
-        width: Columns where it is no terminal; a terminal has its own.
+        width: Columns where it is not a terminal; a terminal has its own width.
     """
     console = Console()
     if not console.is_terminal:

@@ -16,9 +16,9 @@ from benchmark.cli.options import (
     load_plugins,
 )
 
-list_app = typer.Typer(help="List what there is.", no_args_is_help=True)
+list_app = typer.Typer(help="List what is available.", no_args_is_help=True)
 show_app = typer.Typer(help="Show one thing in full.", no_args_is_help=True)
-new_app = typer.Typer(help="Write what there is to start from.", no_args_is_help=True)
+new_app = typer.Typer(help="Write files to start from.", no_args_is_help=True)
 
 
 @new_app.command("strategy")
@@ -49,7 +49,7 @@ def list_scenarios(plugin: PluginOption = None, as_json: JsonOption = False) -> 
 
 @list_app.command("probes")
 def list_probes(as_json: JsonOption = False) -> None:
-    """What a suite can ask to record of the inside of runs."""
+    """The probes that a suite can ask for: what they record of the inside of runs."""
     from benchmark.cli.listings import probes
 
     probes(as_json)
@@ -57,7 +57,7 @@ def list_probes(as_json: JsonOption = False) -> None:
 
 @list_app.command("metrics")
 def list_metrics(plugin: MetricPluginOption = None, as_json: JsonOption = False) -> None:
-    """The metrics that are computed of every run."""
+    """The metrics that are computed for every run."""
     from benchmark.cli.listings import metrics
 
     load_for_reading(plugin)
@@ -114,12 +114,12 @@ def show_metric(name: str, plugin: MetricPluginOption = None) -> None:
 
 @show_app.command("run")
 def show_run(
-    key: Annotated[str, typer.Argument(help="The run's key, or as much of it as is unique.")],
+    key: Annotated[str, typer.Argument(help="The run's key, or a unique prefix of it.")],
     store: StoreOption = DEFAULT_STORE,
     plugin: MetricPluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Everything that a store knows of one run; where it failed, the traceback."""
+    """Everything that a store holds about one run; if it failed, the traceback."""
     from benchmark.cli.show_run import show_run
 
     load_for_reading(plugin)

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from benchmark.store import Record
 
 _SHOWN = ("stability", "learning_accuracy", "forgetting", "plasticity")
-"""Metrics in the list of runs, beside those of plugins; ``--json`` has all."""
+"""The metrics in the list of runs, besides those of plugins; ``--json`` has all."""
 
 _WIDEST_IN_FILES = 100
-"""Characters of a cell in a file or a pipe; only longer ones, such as errors, take more lines."""
+"""Widest cell, in characters, in a file or a pipe; only longer text, such as errors, is wrapped."""
 
 
 def strategies(as_json: bool) -> None:
@@ -60,7 +60,7 @@ def probes(as_json: bool) -> None:
 
 
 def metrics(as_json: bool) -> None:
-    """Print the metrics that are computed of every run."""
+    """Print the metrics that are computed for every run."""
     rows = [
         {
             "name": m.name,
@@ -215,7 +215,7 @@ def needs(metric: Metric) -> str:
 
 
 def facts(metric: Metric) -> dict[str, str]:
-    """Return what is known of a metric beside its meaning and formula, in words."""
+    """Return what is known about a metric besides its meaning and formula, in words."""
     low, high = (f"{metric.scale * end:g}" for end in metric.bounds)
     found = {
         "Unit": metric.unit or "none",
@@ -235,14 +235,14 @@ def _number(metric: Metric, value: float | None) -> str:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    """The settings' models in an annotation, such as the optimizers."""
+    """The pydantic models in an annotation, such as the optimizers."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models(part)]
 
 
 def _with_name(model: type[BaseModel]) -> str:
-    """Which name chooses this one of several models."""
+    """The value of ``name`` that chooses this one of several models."""
     field = model.model_fields.get("name")
     return "" if field is None else f", with name: {type_text(field.annotation)}"
 

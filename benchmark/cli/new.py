@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 from benchmark.files import Output, write_files
-from benchmark.plugins.additions import NAME
+from benchmark.metrics.metric import NAME
 from strategies.registry import STRATEGIES
 
 _NAME, _CLASS = "my_reg", "MyReg"
@@ -20,10 +20,11 @@ def new_strategy(name: str) -> None:
     """Write a strategy that works at once, its test and a suite, and print what to do next.
 
     Args:
-        name: What suites will call it; the files carry it, too.
+        name: Its name in suites, and in the names of the files.
 
     Raises:
-        UserError: The name cannot be one, a file of that name is there, or one cannot be written.
+        UserError: The name is invalid or taken, a file of that name exists, or one cannot be
+            written.
     """
     paths = [Path(file.replace(_NAME, name)) for file in _FILES]
     _check(name)
@@ -37,7 +38,7 @@ def new_strategy(name: str) -> None:
     strategy, test, suite = paths
     print(f"Written: {strategy}, {test} and {suite}. Next:")
     print(f"  palimpsest check {strategy}")
-    needs = "" if find_spec("pytest") else "   # pip install pytest, which is not here yet"
+    needs = "" if find_spec("pytest") else "   # pip install pytest, which is not installed yet"
     print(f"  python -m pytest {test}{needs}")
     print(f"  palimpsest run {suite} --plugin {strategy}")
 
@@ -45,10 +46,10 @@ def new_strategy(name: str) -> None:
 def _check(name: str) -> None:
     if not NAME.fullmatch(name) or keyword.iskeyword(name):
         raise UserError(
-            f"{name!r} is no name for a strategy; expected lower-case letters, digits and "
+            f"{name!r} is not a valid strategy name; expected lower-case letters, digits and "
             "underscores, such as my_reg"
         )
     if name in STRATEGIES:
-        raise UserError(f"Palimpsest has a strategy {name!r} already; choose another name")
+        raise UserError(f"Palimpsest already has a strategy {name!r}; choose another name")
     if find_spec(name) is not None:
         raise UserError(f"{name}.py would hide Python's module {name!r}; choose another name")

@@ -13,12 +13,12 @@ PluginOption = Annotated[
     typer.Option(
         "--plugin",
         metavar="FILE.py",
-        help="Adds strategies, scenarios and metrics; may be given again.",
+        help="Adds strategies, scenarios and metrics; may be repeated.",
     ),
 ]
 MetricPluginOption = Annotated[
     list[Path] | None,
-    typer.Option("--plugin", metavar="FILE.py", help="Adds metrics; may be given again."),
+    typer.Option("--plugin", metavar="FILE.py", help="Adds metrics; may be repeated."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -34,7 +34,7 @@ def load_plugins(plugins: list[Path] | None) -> None:
 
 
 def load_for_reading(plugins: list[Path] | None) -> None:
-    """Load plugins for a command that reads runs: metrics of packages, too."""
+    """Load plugins for a command that reads runs: also the metrics of installed packages."""
     from benchmark.plugins import load_metrics
 
     load_metrics()

@@ -22,15 +22,14 @@ class PageOptions:
 def make_page(options: PageOptions) -> None:
     """Fill in a template from stores, write the page and its figures, and print where.
 
-    The figures lie in a folder of the page's name beside it; files there that the page does not
-    name are left.
+    The figures go into a folder beside the page, named after it; other files there are left alone.
 
     Args:
         options: As the user gave them.
 
     Raises:
-        UserError: A store is missing or named twice, the template asks for what is not there, or
-            something cannot be written; then nothing is.
+        UserError: A store is missing or named twice, the template asks for something that does not
+            exist, or a file cannot be written; nothing is written then.
     """
     from benchmark.files import Output, check_output, write_files
     from reports.markdown.template import FIGURE, PAGE, write_page

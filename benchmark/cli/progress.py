@@ -1,4 +1,4 @@
-"""What is seen while a suite runs: bars on a terminal, lines elsewhere, or nothing."""
+"""Progress of a suite: bars on a terminal, lines elsewhere, or nothing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from benchmark.suite import Run
 
 
 class Display(Protocol):
-    """Shows how far a suite is."""
+    """Shows the progress of a suite."""
 
     def __enter__(self) -> Self: ...
 
@@ -51,7 +51,7 @@ def make_display(total: int, done: int, *, quiet: bool, with_suite: bool = False
         return _Nothing()
     if sys.stderr.isatty():
         return _Bars(total, done, with_suite)
-    return _Lines(with_suite)
+    return _LinePerRun(with_suite)
 
 
 class _Nothing:
@@ -63,7 +63,7 @@ class _Nothing:
     def tell(self, news: News) -> None: ...
 
 
-class _Lines(_Nothing):
+class _LinePerRun(_Nothing):
     """A line per finished run."""
 
     def __init__(self, with_suite: bool) -> None:
@@ -121,7 +121,7 @@ class _Bars(_Nothing):
 
 
 def describe(run: Run | Record, *, with_suite: bool = False) -> str:
-    """Return a run in words: scenario, strategy, strength, seed.
+    """Describe a run in words: scenario, strategy, strength, seed.
 
     Args:
         run: What is described.
@@ -133,7 +133,7 @@ def describe(run: Run | Record, *, with_suite: bool = False) -> str:
 
 
 def outcome(record: Record, *, with_suite: bool = False) -> str:
-    """Return a finished run in a line: what it was, what came out, how long it took.
+    """Describe a finished run in a line: what it was, its result, how long it took.
 
     Args:
         record: The run.

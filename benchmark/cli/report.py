@@ -30,8 +30,8 @@ def make_report(options: ReportOptions) -> None:
         options: As the user gave them.
 
     Raises:
-        UserError: A store is missing, named twice or empty, a format is unknown, or something
-            cannot be written; then nothing is.
+        UserError: A store is missing, named twice or empty, a format is unknown, or a file cannot
+            be written; nothing is written then.
     """
     from benchmark.files import check_output
     from reports.formats.export import FIGURES, TABLES, Exports, check_formats
@@ -45,10 +45,12 @@ def make_report(options: ReportOptions) -> None:
         folder = options.files or output.with_name(f"{output.stem}_files")
         exports = Exports(folder, tables, figures)
     elif options.files:
-        raise UserError(f"--files {options.files}: say which, with --tables or --figures")
+        raise UserError(
+            f"--files {options.files}: there are no files to write; add --tables or --figures"
+        )
     check_output(output, REPORT, options.stores)  # before the work, not only after it
     merged = merge(read_stores(options.stores))
-    gc.freeze()  # else every collection goes through all runs again: a quarter of the time
+    gc.freeze()  # or every garbage collection visits all runs again: a quarter of the time
     command = shlex.join(["palimpsest", "report", *map(str, options.stores), "-o", str(output)])
     write_report(
         merged.records,

@@ -1,4 +1,4 @@
-"""``palimpsest run``: parsing and printing; what it does is ``benchmark.running``'s."""
+"""``palimpsest run``: parsing and printing; ``benchmark.running`` does the work."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from benchmark.running import carry_out_plan
 from benchmark.store import Record, Store
 from benchmark.suite_file import suites_of
 from benchmark.suite_loading import load_suites
+from reports.wording.words import several
 
 INTERRUPTED = 130
 
@@ -50,7 +51,7 @@ def run_suites(options: RunOptions) -> int:
         The exit code: 130 if interrupted, 1 if a run of the suites failed, else 0.
 
     Raises:
-        UserError: Anything the user has to fix; nothing was written then.
+        UserError: Anything the user has to fix; nothing has been written then.
     """
     suites = load_suites(
         suites_of(options.suites),
@@ -66,20 +67,20 @@ def run_suites(options: RunOptions) -> int:
         root=options.data_root,
         fetch=not options.dry_run,
     )
-    several = len(suites) > 1
+    with_suite = len(suites) > 1
     if options.dry_run:
-        _print_plan(plan, options, several)
+        _print_plan(plan, options, with_suite)
         return 0
     silent = options.quiet or options.as_json
     total, new = len(plan.runs), len(plan.todo)
-    display = make_display(total, total - new, quiet=silent, with_suite=several)
+    display = make_display(total, total - new, quiet=silent, with_suite=with_suite)
     try:
         with display:
             results = carry_out_plan(plan, display.tell)
     except KeyboardInterrupt:
         print(
             f"palimpsest: interrupted; {_stored(plan)} of {total} runs are in {options.store}, "
-            "the same command goes on from there",
+            "the same command continues from there",
             file=sys.stderr,
         )
         return INTERRUPTED
@@ -94,7 +95,7 @@ def _stored(plan: Plan) -> int:
         return len(store.statuses().keys() & {run.key for run in plan.runs})
 
 
-def _print_plan(plan: Plan, options: RunOptions, several: bool) -> None:
+def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:
     if options.as_json:
         import json
 
@@ -103,14 +104,14 @@ def _print_plan(plan: Plan, options: RunOptions, several: bool) -> None:
         print(json.dumps(rows, indent=1))
         return
     for run in plan.todo:
-        print(f"{run.key}  {describe(run, with_suite=several)}")
+        print(f"{run.key}  {describe(run, with_suite=with_suite)}")
     known: list[Record] = []
     if plan.store.exists():
         with Store(plan.store) as store:
             known = store.records()
     print(
         f"{len(plan.todo)} of {len(plan.runs)} runs to do, "
-        f"{estimate(plan.todo, known, plan.workers)} with {plan.workers} worker(s)"
+        f"{estimate(plan.todo, known, plan.workers)} with {several(plan.workers, 'worker')}"
     )
 
 
@@ -121,7 +122,8 @@ def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:
     elif not options.quiet:
         _print_summaries(results, suites)
         if not plan.todo:
-            print(f"Nothing to do: all {len(results)} runs were in {options.store} already.")
+            every = "the run" if len(results) == 1 else f"all {len(results)} runs"
+            print(f"Nothing to do: {options.store} already has {every}.")
         print(f"Results: {options.store}   Report: palimpsest report {options.store}")
     for record in results.failed:
         print(f"palimpsest: failed: {describe(record)}: {record.error}", file=sys.stderr)

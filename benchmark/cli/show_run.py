@@ -1,4 +1,4 @@
-"""``palimpsest show run``: everything that is known of one run."""
+"""``palimpsest show run``: everything that is known about one run."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from reports.wording.numbers import DASH, percent, quantity
 from reports.wording.words import duration, several
 
 _MOST_ROWS = 20
-"""Of what a probe saw, and of moments; ``--json`` has all."""
+"""Rows printed of a probe and of moments; ``--json`` has all."""
 
 _MOST_NAMED = 4
 
 
 def show_run(key: str, store: Path, as_json: bool) -> None:
-    """Print everything that a store knows of one run.
+    """Print everything that a store holds about one run.
 
     Args:
-        key: Of the run, or as much of it as is unique.
+        key: The run's key, or a unique prefix of it.
         store: A results database or an archive.
         as_json: Print JSON.
 
@@ -50,12 +50,12 @@ def find_run(key: str, records: Sequence[Record], store: Path) -> Record:
     """Return the run whose key begins with what was given.
 
     Args:
-        key: Of the run, or as much of it as is unique.
+        key: The run's key, or a unique prefix of it.
         records: All runs of a store.
         store: Its file, for messages.
 
     Raises:
-        UserError: There is none, or several; says which, and which are near.
+        UserError: No run matches, or several do; names them, or a similar key.
     """
     found = [record for record in records if record.key.startswith(key.lower())] if key else []
     exact = [record for record in found if record.key == key.lower()]
@@ -65,17 +65,19 @@ def find_run(key: str, records: Sequence[Record], store: Path) -> Record:
         keys = [record.key for record in found]
         named = ", ".join(keys[:_MOST_NAMED]) + (", ..." if len(keys) > _MOST_NAMED else "")
         raise UserError(
-            f"{store}: {key!r} begins the keys of {len(keys)} runs ({named}); give more of it"
+            f"{store}: {key!r} begins the keys of {len(keys)} runs ({named}); give more of the key"
         )
     near = get_close_matches(key.lower(), [record.key for record in records], 1, 0.6)
     hint = (
-        f"did you mean {near[0]!r}?" if near else f"'palimpsest list runs --store {store}' has all"
+        f"did you mean {near[0]!r}?"
+        if near
+        else f"'palimpsest list runs --store {store}' lists all"
     )
     raise UserError(f"{store}: no run has a key that begins with {key!r}; {hint}")
 
 
 def as_data(record: Record) -> dict[str, Any]:
-    """Return everything that is known of a run, as plain data for JSON."""
+    """Return everything that is known about a run, as plain data for JSON."""
     names = (
         "key", "suite", "scenario", "strategy", "strength", "seed", "status", "started", "seconds",
         "peak_memory", "accuracy_matrix", "validation_matrix", "initial_accuracy", "curves",
@@ -98,7 +100,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
     })  # fmt: skip
     if record.failure is not None:
         failure = record.failure
-        text = failure.traceback or "no traceback: it was not kept\n"
+        text = failure.traceback or "no traceback was kept\n"
         yield f"Failure ({failure.kind})", f"{failure.message}\n\n{text}"
     if record.status == "done":
         yield "Metrics", _lines({
@@ -112,7 +114,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
             _matrix(record.accuracy_matrix),
         )
     if record.initial_accuracy:
-        yield "The same before training, %", _matrix([record.initial_accuracy])
+        yield "Accuracy on the test set before training, %", _matrix([record.initial_accuracy])
     if any(value is not None for row in record.validation_matrix for value in row):
         yield "Accuracy on the validation split, %", _matrix(record.validation_matrix)
     if record.curves:
@@ -120,7 +122,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
     if record.moments:
         yield "Moments", _rows(record.moments)
     if record.cost:
-        yield "Cost", _lines({name: json.dumps(value) for name, value in record.cost.items()})
+        yield "Cost", _lines({name: _value(value) for name, value in record.cost.items()})
     for name, probe in record.probes.items():
         yield f"Probe {name}", _rows(probe["rows"]) if "rows" in probe else probe["absent"]
     spec = record.spec
@@ -147,7 +149,7 @@ def _matrix(rows: Sequence[Sequence[float | None]]) -> str:
 
 
 def _curve(curve: dict[str, Any]) -> str:
-    """Say how often a model's training was measured, and what it began and ended with."""
+    """Say how often a model's training was measured, and where the accuracies began and ended."""
     steps, accuracies = curve["steps"], curve["accuracy"]
     measured = several(len(steps), "point")
     text = f"  model {curve['model'] + 1}: {measured}"
@@ -174,7 +176,7 @@ def _value(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_value, value))}]"
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.0f}" if 1e3 <= abs(value) < 1e6 else f"{value:.4g}"
     return DASH if value is None else str(value)
 
 

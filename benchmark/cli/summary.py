@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def print_summary(records: Sequence[Record], suite: str = "") -> None:
-    """Print what came out, a table per scenario.
+    """Print the results, a table per scenario.
 
     Args:
         records: Of one suite.
@@ -51,7 +51,7 @@ def print_summary(records: Sequence[Record], suite: str = "") -> None:
 
 
 def summary_cell(found: Estimate, seeds: int) -> str:
-    """Return a mean, below it how well the seeds pin it down, and how many they are if not all."""
+    """Return a mean, below it its uncertainty over seeds, and how many seeds have it if not all."""
     from reports.wording.numbers import apart, spread
 
     if found.value is None:

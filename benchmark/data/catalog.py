@@ -1,4 +1,4 @@
-"""The data sets by name: where they lie and whether they are there, without importing torch."""
+"""The data sets by name: where they are and whether they exist, without importing torch."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def data_root(given: Path | None) -> Path:
 
 
 def check_name(name: str) -> None:
-    """Refuse a word that names no data set. The disk is not looked at.
+    """Refuse a name that is not that of a data set, without looking at the disk.
 
     Args:
         name: One of `NAMES`, or ``folder:PATH`` with the path of a folder or of a zip file.
@@ -84,7 +84,7 @@ def folder_path(name: str, root: Path) -> Path:
 
     Args:
         name: ``folder:PATH``. A relative path is looked for in the working directory, then under
-            ``root``, so that a suite file can name a folder without saying where it lies.
+            ``root``, so that a suite file can name a folder without saying where it is.
         root: The folder that holds the data sets.
 
     Returns:
@@ -100,14 +100,14 @@ def folder_path(name: str, root: Path) -> Path:
             return candidate
     places = " or ".join(dict.fromkeys(map(str, candidates)))
     raise UserError(
-        f"data set {name!r} is not there: looked for a folder or a zip file at {places}; correct "
+        f"data set {name!r} was not found: looked for a folder or a zip file at {places}; correct "
         "the path, or give the folder that holds it with --data-root DIR or PALIMPSEST_DATA"
     )
 
 
 @dataclass(frozen=True)
 class Outline:
-    """What is known of a data set before it is loaded.
+    """What is known about a data set before it is loaded.
 
     Attributes:
         input_shape: Channels, height and width; ``None`` where an image would have to be opened.
@@ -202,7 +202,7 @@ def fingerprint(name: str, root: Path) -> str:
     Returns:
         The name itself, for the named sets, which never change. For ``folder:PATH``, a hash of
         the names, sizes and modification times of its images, or of their names, sizes and CRCs
-        in a zip file; it does not depend on where the folder or the zip file lies.
+        in a zip file; it does not depend on where the folder or the zip file is.
 
     Raises:
         UserError: If the name is wrong, or the folder is missing or has no images to learn from.

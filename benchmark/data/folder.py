@@ -36,8 +36,8 @@ def read(path: Path) -> RawImages:
     """Decode the images of a folder or a zip file.
 
     Where the source has no ``train`` and ``test`` folders, a fixed fifth of each class is set apart
-    for testing. The images are grey, one channel, if every one of them is stored so (8 bits of
-    grey), and RGB otherwise.
+    for testing. The images are greyscale, with one channel, if every one of them is stored as 8-bit
+    greyscale, and RGB otherwise.
 
     Args:
         path: The folder or the zip file, laid out as `list_images` expects it.
@@ -47,7 +47,7 @@ def read(path: Path) -> RawImages:
 
     Raises:
         UserError: If `list_images` refuses the source, an image cannot be decoded or has more than
-            8 bits a channel, or two images differ in size.
+            8 bits per channel, or two images differ in size.
     """
     listing = list_images(path)
     files = (*listing.train, *listing.test)
@@ -77,16 +77,16 @@ def _decode(
             raise UserError(
                 f"the images of {path} differ in size (width x height): {files[0].member} has "
                 f"{first.shape[1]} x {first.shape[0]} pixels, {file.member} has "
-                f"{image.shape[1]} x {image.shape[0]}; bring them all to one size"
+                f"{image.shape[1]} x {image.shape[0]}; resize them to one size"
             )
-        if image.shape[2] > decoded.shape[3]:  # the first in colour, after grey ones
+        if image.shape[2] > decoded.shape[3]:  # the first in colour, after greyscale ones
             decoded = np.repeat(decoded, 3, axis=3)
         decoded[index] = image
     return decoded
 
 
 def _pixels(path: Path, member: str, read_member: Callable[[str], bytes]) -> npt.NDArray[np.uint8]:
-    """Return one image, shape (H, W, 1) if it is stored in 8 bits of grey, else (H, W, 3)."""
+    """Return one image, shape (H, W, 1) if it is stored as 8-bit greyscale, else (H, W, 3)."""
     try:
         with Image.open(BytesIO(read_member(member))) as image:
             deep = image.mode in {"I", "F"} or image.mode.startswith("I;")
@@ -96,6 +96,8 @@ def _pixels(path: Path, member: str, read_member: Callable[[str], bytes]) -> npt
         raise UserError(
             f"{member} in {path} cannot be decoded ({reason}): replace or remove it"
         ) from error
-    if deep:  # Pillow would cut the values off at 255
-        raise UserError(f"{member} in {path} has more than 8 bits a channel: convert it to 8 bits")
+    if deep:  # Pillow would clip the values at 255
+        raise UserError(
+            f"{member} in {path} has more than 8 bits per channel: convert it to 8 bits"
+        )
     return pixels.reshape(*pixels.shape[:2], -1)

@@ -20,7 +20,6 @@ class ImageData:
     """A data set in memory. Others may hold the same tensors: never write to them.
 
     Attributes:
-        name: The data set, as the catalog knows it.
         train_x: Images to train on, float32, shape (N, C, H, W); each channel has mean 0 and
             standard deviation 1 over all of them.
         train_y: Their classes, int64, shape (N,).
@@ -30,7 +29,6 @@ class ImageData:
         classes: The names of the classes; label i is ``classes[i]``.
     """
 
-    name: str
     train_x: Tensor
     train_y: Tensor
     test_x: Tensor
@@ -52,8 +50,8 @@ class ImageData:
 def load(name: str, root: Path) -> ImageData:
     """Load a data set, downloading it where it is missing.
 
-    Its files are read and decoded once; from then on the pixels as they are stored are kept, a
-    quarter of the size of what this returns.
+    Its files are read and decoded once. From then on the raw pixels stay in memory, at a quarter of
+    the size of what this returns.
 
     Args:
         name: The data set: one of ``catalog.NAMES``, or ``folder:PATH``.
@@ -63,12 +61,11 @@ def load(name: str, root: Path) -> ImageData:
         The same tensors, bit for bit, in every process.
 
     Raises:
-        UserError: If the name is wrong, or the data are missing, damaged or of no use.
+        UserError: If the name is wrong, or the data are missing, damaged or unusable.
     """
     raw = _raw(name, root)
     mean, std = _statistics(raw.train_x)
     return ImageData(
-        name=name,
         train_x=_normalise(raw.train_x, mean, std),
         train_y=raw.train_y,
         test_x=_normalise(raw.test_x, mean, std),

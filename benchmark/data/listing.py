@@ -35,13 +35,11 @@ class Listing:
     """The images of a folder or a zip file, sorted.
 
     Attributes:
-        path: The folder or the zip file.
         classes: The names of the classes, sorted.
-        train: The images to train on, or all where the source makes no difference.
-        test: The images of ``test/``; empty where the source makes no difference.
+        train: The images to train on; all of them if the source has no ``train/`` and ``test/``.
+        test: The images of ``test/``; empty if the source has no such split.
     """
 
-    path: Path
     classes: tuple[str, ...]
     train: tuple[ImageFile, ...]
     test: tuple[ImageFile, ...]
@@ -69,10 +67,10 @@ class _Found:
 def list_images(path: Path) -> Listing:
     """Find the images of a folder or a zip file and their classes.
 
-    ``train/CLASS/...`` and ``test/CLASS/...`` are told apart where both folders are there;
-    otherwise each top folder is a class. One folder around everything, as archivers add it, is
-    looked through. Hidden files, ``__MACOSX``, other files than images and images outside a class
-    folder are passed over.
+    Where there are both ``train/CLASS/...`` and ``test/CLASS/...``, these are the two splits;
+    otherwise each top folder is a class. A single folder around everything, as archivers add it, is
+    opened. Hidden files, ``__MACOSX``, files that are not images and images outside a class folder
+    are ignored.
 
     Args:
         path: A folder, or a zip file with the same content.
@@ -81,7 +79,7 @@ def list_images(path: Path) -> Listing:
         The images in the order of their paths, with their classes.
 
     Raises:
-        UserError: If there is no folder and no zip file, no image, fewer than two classes, a class
+        UserError: If there is no such folder or zip file, no image, fewer than two classes, a class
             with too few images, or a class that is only in one of ``train`` and ``test``.
     """
     found = sorted(_found(path), key=lambda file: file.parts)
@@ -94,7 +92,7 @@ def list_images(path: Path) -> Listing:
     else:
         train, test = _in_classes(path, found), []
     classes = _checked_classes(path, train, test)
-    return Listing(path, classes, _labelled(train, classes), _labelled(test, classes))
+    return Listing(classes, _labelled(train, classes), _labelled(test, classes))
 
 
 def _found(path: Path) -> Iterator[_Found]:
@@ -103,7 +101,7 @@ def _found(path: Path) -> Iterator[_Found]:
     elif path.is_file():
         stamped = _in_zip(path)
     else:
-        raise UserError(f"{path} is not there: expected a folder or a zip file of class folders")
+        raise UserError(f"{path} does not exist: expected a folder or a zip file of class folders")
     for member, stamp in stamped:
         yield _Found(member, tuple(member.split("/")), stamp)
 
@@ -161,7 +159,7 @@ def _checked_classes(path: Path, train: list[_Found], test: list[_Found]) -> tup
         )
     if len(in_train) < 2:
         raise UserError(
-            f"{path} has one class folder only ({next(iter(in_train))!r}): expected at least two"
+            f"{path} has only one class folder ({next(iter(in_train))!r}): expected at least two"
         )
     if not test and (alone := sorted(name for name, count in in_train.items() if count < 2)):
         raise UserError(

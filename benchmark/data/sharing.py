@@ -1,4 +1,4 @@
-"""Tensors that exist once for all processes of a run, in files that each of them maps."""
+"""Tensors that all processes of a run share, in files that each of them maps into memory."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def share_through(folder: Path | None) -> None:
     """Let `shared` keep its files in a folder from now on, or keep none.
 
     Args:
-        folder: One that all processes which share have in common, and that outlives their calls
-            of `shared`; once a file is mapped it may go. ``None`` for a process on its own.
+        folder: The folder that all sharing processes use. It has to outlive their calls of
+            `shared`; once a file is mapped, it may be deleted. ``None`` for a process on its own.
     """
     global _folder  # noqa: PLW0603  # told once, when the process starts
     _folder = folder
@@ -56,9 +56,9 @@ def shared(key: object, make: Callable[[], _Values]) -> _Values:
 
 @contextlib.contextmanager
 def _one_at_a_time(lock: Path) -> Iterator[None]:
-    """Wait for the process that holds the lock, which its end releases, however it ends."""
+    """Wait for the process that holds the lock, which is released however that process ends."""
     with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):  # no lock: the same is made twice, and nothing is wrong
+        with contextlib.suppress(OSError):  # without a lock the same is made twice, harmlessly
             fcntl.flock(stack.enter_context(lock.open("w")), fcntl.LOCK_EX)
         yield
 
@@ -74,5 +74,5 @@ def _write(values: object, file: Path) -> None:
 
 
 def _map(file: Path) -> Any:
-    """Read a file without copying it; whoever wrote to the tensors would write to copies."""
+    """Map a file without copying it; writing to the tensors would copy the pages written."""
     return torch.load(file, mmap=True, weights_only=True)

@@ -1,4 +1,4 @@
-"""Deterministic splits with every class in its share on both sides."""
+"""Deterministic stratified splits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def train_test_split(y: Tensor) -> tuple[Tensor, Tensor]:
         y: The classes, shape (N,).
 
     Returns:
-        The indices (train, test), as `validation_split` returns its own.
+        The indices (train, test), as `validation_split` returns them.
     """
     return _stratified(y, 0.2, _TEST_SEED)
 

@@ -49,11 +49,11 @@ _DAMAGE = (
 
 
 def download(name: str, root: Path) -> None:
-    """Download a data set with a progress bar, or unpack it where its archive is there already.
+    """Download a data set with a progress bar, or unpack its archive if that is already there.
 
     Args:
         name: One of torchvision's sets in the catalog.
-        root: The folder to put it in, made if need be.
+        root: The folder to put it in, created if needed.
     """
     # torchvision sets no time limit of its own: behind a firewall that drops packets it would wait
     # for minutes.
@@ -85,7 +85,7 @@ def read(name: str, root: Path) -> RawImages:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"the files of data set {name!r} under {root} cannot be read ({reason}): delete them, "
-            "so that they are downloaded anew, or put whole ones in their place"
+            "so that they are downloaded again, or replace them"
         ) from error
     return RawImages(
         _channels_first(train.data),

@@ -1,4 +1,4 @@
-"""Whole data sets turned into others: rotated images and permuted pixels."""
+"""Transformations of whole data sets: rotated images and permuted pixels."""
 
 from __future__ import annotations
 

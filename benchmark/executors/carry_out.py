@@ -1,4 +1,4 @@
-"""Runs through an executor: their order, and what is tried again."""
+"""Runs through an executor: order and retries."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from benchmark.suite import Run
 def carry_out(runs: Sequence[Run], executor: Executor, report: Report) -> Iterator[Record]:
     """Carry out runs; yield each as it ends.
 
-    Jobs that were lost are tried again when all others have ended, one run at a time, so that none
-    suffers from another. A run that is lost again is recorded as failed.
+    Lost jobs are tried again when all others have ended, one run at a time, so that they cannot
+    affect each other. A run that is lost again is recorded as failed.
 
     Args:
         runs: What to do.
-        executor: What carries it out, ready.
-        report: Told how far each job is.
+        executor: What carries them out, entered.
+        report: Called with the progress of each job.
 
     Yields:
         One record per run, in the order in which they end.

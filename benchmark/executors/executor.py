@@ -1,4 +1,4 @@
-"""What every executor does: it carries out jobs, somewhere, and gives their results back."""
+"""What every executor does: it carries out jobs, somewhere, and returns their results."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from benchmark.jobs import Job
 from benchmark.store import Record
 
 Report = Callable[[Job, float], None]
-"""Told the fraction, from 0 to 1, that is done of a job under way."""
+"""Called with a job under way and the fraction of it that is done, from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Lost:
     """A job that gave no result, because what carried it out ended before it did.
 
-    That may be the job's own fault (it takes too much memory) or not (a neighbour's, a machine that
-    was taken away), so that it is worth another try.
+    That may be the job's own fault (it takes too much memory) or not (another job does, or the
+    machine went away), so that it is worth a retry.
 
     Attributes:
         job: Its runs.
-        reason: What is known of the end, and what the user can do, for the runs' records.
+        reason: What is known about the end, and what the user can do, for the runs' records.
     """
 
     job: Job
@@ -33,8 +33,8 @@ class Lost:
 class Executor(Protocol):
     """Carries out jobs with ``runner.execute_job``: here, in other processes, on other machines.
 
-    It is a context: what it needs (processes, connections, a folder that its jobs share) is there
-    from its beginning to its end. Jobs, plugins and records are plain data that can be sent
+    It is a context manager: what it needs (processes, connections, a folder that its jobs share)
+    exists from entry to exit. Jobs, plugins and records are plain data that can be sent
     anywhere; nothing else is shared with what carries out a job.
     """
 
@@ -51,7 +51,7 @@ class Executor(Protocol):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """End what is still under way, and give back all that was taken."""
+        """End the jobs still under way, and release all resources."""
 
     def execute(
         self, jobs: Sequence[Job], report: Report
@@ -59,13 +59,13 @@ class Executor(Protocol):
         """Carry out jobs.
 
         Args:
-            jobs: Begun in this order.
+            jobs: Started in this order.
             report: Called in the caller's thread, now and then, while it waits for a result.
 
         Yields:
             One result per job, in the order in which they end: a record of each of its runs, or
-            ``Lost``. Whatever goes wrong inside a run is in its record and ends no other. Where the
-            caller closes the iterator (an interrupt), the jobs under way end.
+            ``Lost``. An error inside a run is in its record and does not affect other runs. If the
+            caller closes the iterator (on an interrupt), the jobs under way end.
 
         Raises:
             UserError: Nothing can be carried out here; says why and what to do.

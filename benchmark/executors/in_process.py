@@ -16,8 +16,8 @@ from benchmark.store import Record
 class InProcess(WithScratch):
     """Carries out jobs in this process, with one thread, as a worker does.
 
-    Between jobs the process is what it was before: its threads, its warnings, and the random
-    numbers that it would draw next.
+    Between jobs the process is as it was before: its threads, its warnings, and its random
+    generators.
 
     Args:
         root: The folder that holds the data sets.
@@ -30,7 +30,7 @@ class InProcess(WithScratch):
         self._root = root
 
     def execute(self, jobs: Sequence[Job], report: Report) -> Generator[list[Record], None, None]:
-        """Carry out jobs; see ``Executor``. None is ever lost: this process would be, too."""
+        """Carry out jobs; see ``Executor``. None is ever lost without this process."""
         for job in jobs:
             report(job, 0.0)
             yield self._one(job, report)
@@ -45,7 +45,7 @@ class InProcess(WithScratch):
 
 @contextmanager
 def _as_in_a_worker(job: Job) -> Iterator[None]:
-    """Make this process like a worker, and put everything back."""
+    """Make this process like a worker, and restore it afterwards."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Avalanche's, several per run
         import torch

@@ -12,7 +12,7 @@ def local_executor(root: Path, workers: int) -> Executor:
 
     Args:
         root: The folder that holds the data sets.
-        workers: How many jobs at a time; one alone needs no other process.
+        workers: How many jobs at a time; with 1, no other process is started.
     """
     if workers == 1:
         from benchmark.executors.in_process import InProcess

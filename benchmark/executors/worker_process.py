@@ -1,6 +1,6 @@
 """What every worker process starts with; importing this makes the process a worker.
 
-A fork server imports it once, and the workers that it forks have nothing left to import.
+A fork server imports it once; the workers that it forks have nothing left to import.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ def _prepare() -> None:
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"  # read by the imports below; threads would not survive a fork
     logging.captureWarnings(capture=True)  # Avalanche's, several per run
-    gc.disable()  # nothing that the imports make is garbage: a sixth of their time
+    gc.disable()  # imports make no garbage; collecting takes a sixth of their time
     import torch
 
     import benchmark.runner  # noqa: F401
 
     torch.set_num_threads(1)
-    gc.freeze()  # collections would write to the memory that forked workers have in common
+    gc.freeze()  # collections would write to memory that forked workers share
     atexit.register(gc.unfreeze)  # or libraries complain of leaks when the fork server ends
     gc.enable()
 

@@ -1,8 +1,8 @@
 """Jobs spread over worker processes, which import once, load data once and are reused.
 
 On Linux a fork server does the imports for all workers; data sets are shared through files in a
-scratch folder. A worker tells how far it is through a file of its own there, so that no message
-can block when a process is ended.
+scratch folder. Each worker reports its progress in a file of its own there, so that no message can
+block when a process is killed.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _POLL_SECONDS = 0.2
 _PREPARATION = "benchmark.executors.worker_process"
 _KILLED = "its worker process was killed, most likely out of memory; try fewer workers"
 _IN_VAIN = 2
-"""How often all workers may end before any has begun a job."""
+"""How many times in a row all workers may end before one begins a job."""
 
 
 class WorkerProcesses(WithScratch):
     """Carries out jobs in processes on this machine, with one thread each.
 
-    Where a process dies (out of memory, most often), all processes end. The jobs that were under
-    way are lost, the others go on in new ones. Workers do not import the program that starts
+    If a process dies (mostly out of memory), all processes end. The jobs under way are lost; the
+    others continue in new processes. Workers do not import the program that starts
     them, so that scripts need no ``if __name__ == "__main__"``, and notebooks work.
 
     Args:
@@ -102,7 +102,7 @@ class WorkerProcesses(WithScratch):
             initargs=(scratch, plugins.loaded()),
         )
         try:
-            with _without_main():  # processes start while jobs are handed over
+            with _without_main():  # processes start while jobs are submitted
                 left = {pool.submit(_execute, job, self._root, scratch) for job in jobs}
                 own = set(multiprocessing.active_children())
             while left:
@@ -110,7 +110,7 @@ class WorkerProcesses(WithScratch):
                 for future in done:
                     yield future.result()
                 for name, fraction in self._under_way().items():
-                    if name in by_name:  # a process that ends may still write of an earlier job
+                    if name in by_name:  # a process that is ending may still report an earlier job
                         report(by_name[name], fraction)
         except BrokenProcessPool:
             return
@@ -151,8 +151,8 @@ def _context() -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([_PREPARATION])
-    # A process that does nothing, for which the imports are waited: an interrupt meanwhile leaves
-    # no worker half started.
+    # Starting a process that does nothing waits for the imports: an interrupt meanwhile leaves no
+    # worker half started.
     with _without_main():
         context.Process(target=os.getpid).start()
     return context
@@ -160,10 +160,10 @@ def _context() -> BaseContext:
 
 @contextlib.contextmanager
 def _without_main() -> Iterator[None]:
-    """Let processes start that do not import the program which starts them.
+    """Let processes start without importing the program that starts them.
 
-    They need nothing of it, and where it has no ``if __name__ == "__main__"`` it would run again in
-    each of them. Python tells a process what to import by the module that is ``__main__``.
+    They need nothing from it, and without an ``if __name__ == "__main__"`` it would run again in
+    each of them. Python decides by the module ``__main__`` what a new process imports.
     """
     program = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -175,7 +175,7 @@ def _without_main() -> Iterator[None]:
 
 def _start_worker(scratch: Path, known: plugins.Loaded) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    importlib.import_module(_PREPARATION)  # no work where the fork server has done it
+    importlib.import_module(_PREPARATION)  # nothing left to do where the fork server has done it
     from benchmark.data.sharing import share_through
 
     share_through(scratch)
@@ -183,7 +183,7 @@ def _start_worker(scratch: Path, known: plugins.Loaded) -> None:
 
 
 def _end_with_parent() -> None:
-    """Nobody takes the results of a worker whose parent was killed, and nobody else ends it."""
+    """End with the parent: where it was killed, nothing else would end this process."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -201,7 +201,7 @@ def _execute(job: Job, root: Path, scratch: Path) -> list[Record]:
     progress(0.0)
     records = execute_job(job, root, scratch, progress)
     file.unlink()
-    # Scenario and strategy refer to each other: left to chance, the tensors of several runs would
-    # stay, which are gigabytes where every model has data of its own.
+    # Scenario and strategy refer to each other: without this, the tensors of several runs would
+    # stay in memory, gigabytes where every model has data of its own.
     gc.collect()
     return records

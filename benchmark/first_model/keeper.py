@@ -1,4 +1,4 @@
-"""The plugin that saves a first model, where all that its training changed can be handed over."""
+"""The plugin that saves a first model, if all that its training changed can be handed over."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from benchmark.first_model.storage import checksum, save
 
 
 class Keeper(SupervisedPlugin):
-    """Saves the first model where the training ends that it watches.
+    """Saves the first model at the end of its training.
 
-    It comes first among the plugins, and so sees the end of the training before any strategy does.
+    It is the first plugin, and so sees the end of the training before any strategy does.
 
     Args:
         path: Where to save it.
-        curves: One per model, as the curves' recorder fills them.
+        curves: One per model, as ``CurveRecorder`` fills them.
     """
 
     def __init__(self, path: Path, curves: list[dict[str, Any]]) -> None:
@@ -38,9 +38,9 @@ class Keeper(SupervisedPlugin):
         self._steps = 0
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note what the bank is like before."""
+        """Note the state of the bank before training."""
         self._untrained = dict(strategy.model.named_parameters())
-        with contextlib.suppress(Exception):  # a kind of tensor that has no bytes, say
+        with contextlib.suppress(Exception):  # such as a kind of tensor without bytes
             self._before = {n: _digest(value) for n, value in tensors_of(strategy.model).items()}
             self._surroundings = _surroundings(strategy.model)
 
@@ -55,7 +55,7 @@ class Keeper(SupervisedPlugin):
         self._steps += 1
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Save what has changed, unless something has that cannot be handed over."""
+        """Save what has changed, unless something that cannot be handed over has changed, too."""
         with contextlib.suppress(Exception):  # then the other runs train their own
             if self._surroundings == _surroundings(strategy.model):
                 save(self._trained_model(strategy.model, strategy.optimizer), self._path)
@@ -85,25 +85,25 @@ _OF_EVERY_MODULE = vars(nn.Module()).keys()
 
 
 class _Names(pickle.Pickler):
-    """Writes the bank's tensors and modules, which are looked at by themselves, as their names."""
+    """Writes the bank's tensors and modules, which are compared separately, as their names."""
 
     def __init__(self, file: io.BytesIO, names: dict[int, str]) -> None:
         super().__init__(file)
         self._names = names
 
     def persistent_id(self, value: Any) -> Any:
-        """Return what stands for a value, or ``None`` where the value itself is written."""
+        """Return what stands for a value, or ``None`` to write the value itself."""
         if isinstance(value, torch.Generator):
             return value.get_state().numpy().tobytes()
-        if isinstance(value, weakref.ref):  # recurrent layers have some, new ones now and then
+        if isinstance(value, weakref.ref):  # recurrent layers have some, and replace them
             value = value()
         return self._names.get(id(value))
 
 
 def _surroundings(model: nn.Module) -> bytes:
-    """What a bank consists of beside the values of its parameters and buffers, as bytes.
+    """Everything in a bank except the values of its parameters and buffers, as bytes.
 
-    Shapes, and the plain attributes of all modules: counters, caches, generators. Such a thing is
+    That is shapes, and the plain attributes of all modules: counters, caches, generators. These are
     not handed over, and so must not change.
     """
     modules = dict(model.named_modules())
@@ -118,7 +118,7 @@ def _surroundings(model: nn.Module) -> bytes:
             text = io.BytesIO()
             try:
                 _Names(text, names).dump(value)
-            except Exception:  # a function in a function, say; the same one is no change
+            except Exception:  # such as a nested function; the same object is no change
                 text = io.BytesIO(str(id(value)).encode())
             written.write(f"\n{name}=".encode() + text.getvalue())
     return written.getvalue()

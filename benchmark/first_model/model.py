@@ -1,4 +1,4 @@
-"""What the first model's training has changed, as another run takes it over."""
+"""What the first model's training has changed, for other runs to take over."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class FirstModel:
     """What the first model's training has changed, right after its last step.
 
     Attributes:
-        state: Parameters and buffers of the bank that are no longer what they were, by name.
+        state: The changed parameters and buffers of the bank, by name.
         trained: Names of the parameters that had a gradient in some step.
-        optimizer_state: What the optimizer knows of each parameter, by the parameter's name.
+        optimizer_state: The optimizer's state of each parameter, by the parameter's name.
         optimizer_options: Learning rate and the like of each of its groups.
-        steps: How many there were.
-        curve: What was measured on the way, or ``None``.
+        steps: How many steps it took.
+        curve: The curve measured meanwhile, or ``None``.
     """
 
     state: dict[str, Tensor]
@@ -30,7 +30,7 @@ class FirstModel:
     curve: dict[str, Any] | None
 
     def fits(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> bool:
-        """Whether a bank has all that was changed, in the same shapes."""
+        """Whether a bank has everything that was changed, in the same shapes."""
         own = tensors_of(model)
         parameters = dict(model.named_parameters())
         shapes = all(n in own and own[n].shape == value.shape for n, value in self.state.items())

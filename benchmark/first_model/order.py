@@ -9,12 +9,12 @@ from benchmark.jobs import Job
 
 
 def first_models_first(jobs: Sequence[Job], workers: int) -> list[Job]:
-    """Start a scenario and seed with one job, well before its others.
+    """Start each scenario and seed with one job, well before its others.
 
-    These take over its first model, which several workers would otherwise train at the same time.
+    The others take over its first model, which several workers would otherwise train at once.
 
     Args:
-        jobs: In the order in which they were asked for.
+        jobs: In the order in which they were requested.
         workers: How many are carried out at a time.
     """
     groups: dict[tuple[str, str, int], list[Job]] = {}

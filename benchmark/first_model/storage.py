@@ -24,10 +24,10 @@ def place_of(run: Run, settings: ScenarioSettings, scratch: Path | None) -> Path
     """Return the file of a run's first model, or ``None`` where the run trains its own.
 
     Args:
-        run: Its seed, device and data decide the first model. Its strategy decides whether it may
-            be shared: only where all that the strategy takes from a model's training is its end,
-            and where it trains the model as it was built, by the scenario's own update rule.
-        settings: Of its scenario. Those that only later models have do not count.
+        run: Its seed, device and data decide the first model. Its strategy decides whether the
+            model may be shared: only if the strategy uses nothing but the end of a model's
+            training, and trains the model as built, with the scenario's own optimizer.
+        settings: Of its scenario. Those that concern only later models do not count.
         scratch: The folder that runs share, or ``None``.
     """
     entry = STRATEGIES.get(run.spec.strategy.kind)
@@ -46,10 +46,10 @@ def place_of(run: Run, settings: ScenarioSettings, scratch: Path | None) -> Path
 
 
 def save(model: FirstModel, path: Path) -> None:
-    """Write a first model, all at once, so that other processes see it whole or not at all.
+    """Write a first model atomically: other processes see the whole file or none.
 
-    Where it cannot be written (the disk is full, say), nothing is left behind and the other runs
-    train their own.
+    If it cannot be written (the disk is full, for example), nothing is left behind and the other
+    runs train their own.
     """
     temporary = path.with_suffix(f".{os.getpid()}")
     content = io.BytesIO()
@@ -63,11 +63,11 @@ def save(model: FirstModel, path: Path) -> None:
 
 
 def load(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> FirstModel | None:
-    """Read a first model; ``None`` if none was trained yet, or the file is of no use.
+    """Read a first model; ``None`` if there is none yet, or the file is damaged or does not fit.
 
     Args:
         path: Where it is kept.
-        model: The bank that it is to fit.
+        model: The bank that it has to fit.
         optimizer: That bank's.
     """
     try:
@@ -85,5 +85,5 @@ _CHECKSUM_SIZE = 64
 
 
 def checksum(content: bytes) -> bytes:
-    """Return what differs where the content does."""
+    """Return a checksum of some bytes."""
     return hashlib.blake2b(content, digest_size=_CHECKSUM_SIZE).digest()

@@ -1,4 +1,4 @@
-"""How a run comes to its first model: it trains the model, or takes it over."""
+"""How a run gets its first model: it trains the model, or takes it over."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ def train_or_take_over(
     """Train the first model and save it, or take it over from a run that has trained the same.
 
     Args:
-        strategy: An ``InMemoryTraining`` with a bank that was not trained yet.
+        strategy: An ``InMemoryTraining`` with an untrained bank.
         experience: The first one.
         path: Where the first model is kept.
-        recorder: What measures the run's curves; a model that is taken over brings its curve.
+        recorder: The plugin that measures the run's curves; a model that is taken over brings its
+            own curve.
         **training: Arguments of ``strategy.train``.
     """
     known = load(path, strategy.model, strategy.optimizer)

@@ -1,4 +1,4 @@
-"""The kit: is a strategy what it claims to be?
+"""The kit: does a strategy do what it claims?
 
 Each property is checked by training tiny models for a few steps; together they take seconds.
 ``palimpsest check NAME`` runs all of them, and ``benchmark.kit.testing`` has them as a class for
@@ -6,6 +6,6 @@ pytest. Each was found broken in code that is widely used.
 
 * ``candidate.py``: what is checked, and how to build it;
 * ``models.py``: the tiny models and their data; ``program.py``: their trainings;
-* ``properties/``: what must hold, a few that belong together in a file;
+* ``properties/``: what must hold, related properties in one file;
 * ``check.py``: all of them, one verdict each.
 """

@@ -51,7 +51,7 @@ class Candidate:
         memory: How its state grows with models, as declared; ``None``: nothing is declared.
         moves_unused: It moves parameters that the current model does not use, by design.
         online: Its importance is gathered from the batches of training, as declared.
-        protects: Whether it is there to protect; fine-tuning is not.
+        protects: Whether it is meant to protect; fine-tuning is not.
     """
 
     name: str
@@ -81,9 +81,8 @@ def candidates(target: str, settings: Mapping[str, Any]) -> list[Candidate]:
 
     Args:
         target: A plugin file (all its strategies), a name as suites use it, or ``avalanche:`` and
-            a class of Avalanche's strategies or the name of a plugin of its, as in
-            ``avalanche:RWalk``.
-        settings: Some of their settings, or arguments of Avalanche's class.
+            the name of an Avalanche strategy or plugin, as in ``avalanche:RWalk``.
+        settings: Some of their settings, or arguments of the Avalanche class.
 
     Raises:
         UserError: There is no such strategy or setting.
@@ -92,7 +91,7 @@ def candidates(target: str, settings: Mapping[str, Any]) -> list[Candidate]:
         load_files([Path(target)])
         names = strategies_of(Path(target))
         if not names:
-            raise UserError(f"{target}: it adds no strategy to check; list it in STRATEGIES")
+            raise UserError(f"{target}: the file adds no strategy to check; list one in STRATEGIES")
         return [_registered(name, settings) for name in names]
     if target.startswith(AVALANCHE):
         return [_of_avalanche(target, settings)]
@@ -129,7 +128,7 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
 def _two_values(
     entry: StrategyEntry, settings: Mapping[str, Any], name: str
 ) -> tuple[float, float]:
-    """Return a setting's value and one beside it that is valid, too."""
+    """Return a setting's value and another valid one near it."""
     value = float(settings[name])
     for other in (value / 2, value + 1, value - 1, value + 0.1):
         try:
@@ -138,7 +137,9 @@ def _two_values(
             continue
         if other != value:
             return value, other
-    raise UserError(f"{entry.name}: its dial {name} has no value beside {value:g}")
+    raise UserError(
+        f"{entry.name}: its dial {name} has no valid value near {value:g} to compare with"
+    )
 
 
 def _of_avalanche(target: str, settings: Mapping[str, Any]) -> Candidate:

@@ -54,7 +54,7 @@ def verdict(wanted: Property, candidate: Candidate) -> PropertyResult:
     """
     outcome: Outcome = "fail"
     try:
-        with warnings.catch_warnings(record=True):  # Avalanche's, dozens a training
+        with warnings.catch_warnings(record=True):  # Avalanche's, dozens per training
             detail, outcome = wanted.check(candidate), "pass"
     except NotApplicableError as reason:
         detail, outcome = str(reason), "not applicable"

@@ -11,7 +11,7 @@ FEATURES, CLASSES, HIDDEN, SAMPLES = 6, 4, 8, 40
 
 
 def bank() -> ModelBank:
-    """Return three models: all share y; the first and third share x, which the second has not."""
+    """Return three models: all share y; the first and third share x."""
     torch.manual_seed(0)
     blocks = {name: _hidden(FEATURES) for name in "xz"} | {"y": _hidden(HIDDEN)}
     heads = {name: nn.Linear(HIDDEN, CLASSES) for name in "abc"}
@@ -20,7 +20,7 @@ def bank() -> ModelBank:
 
 
 def normalised() -> nn.Module:
-    """Return a model that is no bank, with batch normalisation and then dropout."""
+    """Return a model that is not a bank, with batch normalisation and then dropout."""
     torch.manual_seed(0)
     return nn.Sequential(
         nn.Linear(FEATURES, HIDDEN),
@@ -40,7 +40,7 @@ def shared_bank() -> ModelBank:
 
 
 def ordinary(width: int = HIDDEN) -> nn.Module:
-    """Return a model that is no bank: every experience trains all of it.
+    """Return a model that is not a bank: every experience trains all of it.
 
     Args:
         width: Hidden units.

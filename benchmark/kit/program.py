@@ -79,10 +79,10 @@ class Program:
         """Train models in turn.
 
         Args:
-            models: Which; all where not given.
+            models: Which ones; all by default.
             reset: Whether each starts with a fresh optimizer.
-            reseed: Whether each starts with a global generator of its own seed. Else they go on
-                from the last one's, as in an ordinary program.
+            reseed: Whether the global generator is seeded again for each. Otherwise it continues,
+                as in an ordinary program.
             after_each: Called with the model just trained.
 
         Returns:
@@ -103,7 +103,7 @@ class Program:
                 self.strategy.train(
                     self.train[i], eval_streams=[], reset_optimizer_state=reset, **LOADER
                 )
-            except Exception as error:  # such as of an importance that is no number
+            except Exception as error:  # such as about an importance that is NaN
                 problem = error
             if not finite(state(self.model)):
                 raise BrokenError(
@@ -143,7 +143,7 @@ class _Losses:
 
 
 def fine_tuning(candidate: Candidate) -> Candidate:
-    """Return what trains as a candidate does, without it: the same object every time."""
+    """Return fine-tuning in the same template as a candidate; always the same object."""
     return _FINE_TUNING[None if candidate.template is None else Naive]
 
 
@@ -177,7 +177,7 @@ def program(
     Args:
         candidate: It trains in its own template, or as a plugin in the harness's.
         model: What to train, from these weights.
-        strength: The candidate's dial; its default where not given.
+        strength: The candidate's dial; its default if not given.
         optimizer: A name of ``OPTIMIZERS``.
         first_batch: Samples of a training batch of the first model; the others take ``BATCH``.
         epochs: Passes over each model's data.

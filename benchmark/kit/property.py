@@ -12,7 +12,7 @@ Outcome = Literal["pass", "fail", "not applicable"]
 
 
 class BrokenError(Exception):
-    """The property does not hold; the message says what was seen."""
+    """The property does not hold; the message says what was observed."""
 
 
 class NotApplicableError(Exception):
@@ -25,8 +25,8 @@ class Property:
 
     Attributes:
         name: What it is called.
-        meaning: One sentence: what holds, where it does.
-        cause: The usual cause where it does not.
+        meaning: One sentence: what has to hold.
+        cause: The usual cause if it does not.
         check: Returns what was measured, or raises ``BrokenError`` or ``NotApplicableError``.
     """
 
@@ -43,9 +43,9 @@ class PropertyResult:
     Attributes:
         property: Its name.
         outcome: Whether it holds.
-        detail: What was seen, or why it does not apply.
+        detail: What was observed, or why it does not apply.
         meaning: See ``Property``.
-        cause: See ``Property``; empty where it holds.
+        cause: See ``Property``; empty if it holds.
     """
 
     property: str

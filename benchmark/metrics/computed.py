@@ -40,11 +40,11 @@ class Measured(Protocol):
 class Computed(Mapping[str, float | None]):
     """The metrics of a run by name, each computed once, when it is first asked for.
 
-    Reading thousands of runs costs nothing for metrics that nobody looks at, and one that was
-    added today is there for yesterday's runs.
+    Metrics that are not asked for cost nothing when thousands of runs are read, and a metric that
+    is added today exists for yesterday's runs.
 
     Args:
-        run: The run; one that failed has no value of any metric.
+        run: The run; a failed one has no value of any metric.
     """
 
     def __init__(self, run: Measured) -> None:
@@ -68,10 +68,11 @@ class Computed(Mapping[str, float | None]):
 
 
 def compute(metric: Metric, run: Measured) -> float | None:
-    """Return a metric of a run; ``None`` where it is not defined or its reference is missing.
+    """Return a metric of a run; ``None`` if it is not defined or its reference run is missing.
 
     Raises:
-        UserError: Its function raises, or returns what is no number or outside its bounds.
+        UserError: Its function raises, or returns something that is not a number or is outside its
+            bounds.
     """
     if run.status != "done" or not applies(metric, run):
         return None
@@ -84,7 +85,7 @@ def compute(metric: Metric, run: Measured) -> float | None:
         found = metric.function(*arguments)
     except Exception as error:
         said = f"{type(error).__name__}: {error}".rstrip(": ")
-        raise _wrong(metric, run, f"{_place(error)}{said}") from error
+        raise _wrong(metric, run, f"{_raised_at(error)}{said}") from error
     return None if found is None else _checked(metric, run, found)
 
 
@@ -142,7 +143,7 @@ def _wrong(metric: Metric, run: Measured, what: str) -> UserError:
     )
 
 
-def _place(error: BaseException) -> str:
+def _raised_at(error: BaseException) -> str:
     """Return where the function raised: ``my_metrics.py, line 7: ``."""
     frames = traceback.extract_tb(error.__traceback__)[1:]  # the first is the call here
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}: " if frames else ""

@@ -1,4 +1,4 @@
-"""The formulas of the metrics; ``registry.py`` has what is known of each beside its formula.
+"""The formulas of the metrics; ``registry.py`` has everything else about them.
 
 Notation, for T models trained one after another, counted from 0:
 
@@ -9,8 +9,8 @@ Notation, for T models trained one after another, counted from 0:
 Models that are trained by turns have no such matrix, and their accuracies at the end are those of
 the last moment at which models were evaluated.
 
-All values are fractions, not per cent. A value that is not defined (one model only, a
-strategy that trains everything at once, a reference run that was not made) is ``None``.
+All values are fractions, not per cent. A value that is not defined (only one model, a strategy that
+trains everything at once, a missing reference run) is ``None``.
 No function here needs torch.
 """
 
@@ -59,15 +59,15 @@ def forgetting(matrix: Matrix) -> float | None:
 
     ``mean_{j<T-1} ( max_{j<=i<T-1} R[i][j] - R[T-1][j] )``; negative where later models helped.
     Chaudhry et al. take the maximum over all i < T-1. Ours leaves out i < j, before model j was
-    trained: what it could do by then is transfer, and no loss of what it learned. The two differ
-    only where a model was better before its own training than at any time from then on until the
-    last model; then theirs is larger.
+    trained: what it could do by then is transfer, and losing it is not a loss of what it learned.
+    The two differ only if a model was better before its own training than at any time between
+    that and the last model; then theirs is larger.
     """
     return _mean(forgetting_by_model(matrix))
 
 
 def forgetting_by_model(matrix: Matrix) -> NDArray[np.float64]:
-    """What ``forgetting`` is the mean of: one value for each earlier model, NaN if undefined."""
+    """The values that ``forgetting`` is the mean of: one per earlier model, NaN if undefined."""
     r = _array(matrix)
     last = len(r) - 1
     return _array([r[j:last, j].max() - r[last, j] for j in range(last)])
@@ -99,16 +99,16 @@ def minimum_accuracy(matrix: Matrix, curves: Curves) -> float | None:
     lowest = _array([r[j:, j].min() for j in range(len(r) - 1)])
     for curve in curves:
         for j, values in enumerate(curve["accuracy"][: curve["model"]]):
-            # NumPy's minimum hands NaN on wherever it stands, Python's does not.
+            # NumPy's minimum propagates NaN, Python's does not.
             lowest[j] = _array(values).min(initial=lowest[j])
     return _mean(lowest)
 
 
 def worst_case_accuracy(matrix: Matrix, curves: Curves) -> float | None:
-    """What can be relied on at any time: the last model's accuracy and the others' minimum.
+    """Accuracy to rely on at any time: the last model's accuracy and the others' minimum.
 
-    ``1/T R[T-1][T-1] + (1 - 1/T) minimum_accuracy``; ``None`` with one model, which no other can
-    harm.
+    ``1/T R[T-1][T-1] + (1 - 1/T) minimum_accuracy``; ``None`` with a single model, which no other
+    can harm.
     """
     r = _array(matrix)
     lowest, share = minimum_accuracy(matrix, curves), 1 / len(r)
@@ -121,9 +121,9 @@ def forgetting_reduction(matrix: Matrix, finetuned: Matrix) -> float | None:
     """Share of fine-tuning's forgetting that a strategy avoids: ``1 - F / F_finetune``.
 
     ``None`` where fine-tuning with the same seed forgot less than one point: there is nothing to
-    reduce, and a ratio to so little says nothing. Over seeds it is
-    ``1 - mean_s F(s) / mean_s F_finetune(s)``, the ratio of the means, with those seeds, too; it is
-    no mean of the values of single runs.
+    reduce, and a ratio to so little says nothing. Over seeds it is ``1 - mean_s F(s) / mean_s
+    F_finetune(s)``, the ratio of the means, which includes those seeds; it is not a mean of the
+    values of single runs.
 
     Args:
         matrix: Accuracy matrix of the run.
@@ -178,7 +178,7 @@ def _array(values: Matrix | Accuracies) -> NDArray[np.float64]:
 
 
 def _mean(values: NDArray[np.float64]) -> float | None:
-    """Mean that is undefined where it has no terms or an undefined one."""
+    """Mean, or ``None`` if it has no terms or an undefined one."""
     if values.size == 0:
         return None
     mean = float(values.mean())

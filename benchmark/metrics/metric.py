@@ -1,4 +1,4 @@
-"""What a metric is: one object with all that is known of it."""
+"""What a metric is: one object with everything about it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ Need = Literal[
     "cost",
     "probes",
 ]
-"""What of a run a metric can be computed from: attributes of ``benchmark.store.Record``."""
+"""The parts of a run that a metric can be computed from: attributes of
+``benchmark.record.Record``."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -35,7 +36,7 @@ _PERCENTAGES = {"%", "points"}
 
 @dataclass(frozen=True)
 class Metric:
-    """A number that is computed of every finished run.
+    """A number that is computed for every finished run.
 
     Attributes:
         name: As stores, tables and pages name it: lower-case letters, digits and underscores.
@@ -48,14 +49,14 @@ class Metric:
         bounds: The least and the greatest value that it can have; intervals are cut off there.
         needs: What it is computed from, see ``Need``. It is ``None`` for runs that have no such
             ``accuracy_matrix``, ``moments`` or ``final_accuracy``.
-        reference: The kind of strategy that it compares with: the metric is ``None`` where the
-            store has no finished run of it with the same scenario and seed.
+        reference: The kind of strategy that it compares with; the metric is ``None`` if the store
+            has no finished run of that strategy with the same scenario and seed.
         signed: Whether it is written with its sign.
-        title: Its heading; the name in words where there is none.
+        title: Its heading; by default its name in words.
         source: Where it was published.
 
     Raises:
-        ValueError: One of these cannot be; says which and what was expected.
+        ValueError: One of these is invalid; says which and what was expected.
     """
 
     name: str
@@ -107,7 +108,7 @@ class Metric:
 
     @property
     def scale(self) -> float:
-        """What a value is multiplied with to be in its unit."""
+        """The factor that converts a value to its unit."""
         return 100.0 if self.is_percentage else 1.0
 
     @property

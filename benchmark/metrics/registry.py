@@ -1,4 +1,4 @@
-"""The metrics that there are, by name. A plugin adds its own to them."""
+"""The available metrics, by name. Plugins add their own."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ AVERAGE = "average_accuracy"
 """The metric that every run has, in whichever order its models were trained."""
 
 FINETUNE_FORGETTING = "finetune_forgetting"
-"""Beside the metrics of a run: what ``forgetting_reduction`` divides by.
+"""In addition to the metrics of a run: what ``forgetting_reduction`` divides by.
 
 The forgetting of fine-tuning with the same scenario and seed. Over several seeds the two means are
 divided, not their ratios averaged."""
@@ -140,7 +140,7 @@ def metric_named(name: str) -> Metric:
     """Return a metric.
 
     Raises:
-        KeyError: There is none of that name.
+        KeyError: There is no metric of that name.
     """
     return _DENOMINATOR if name == FINETUNE_FORGETTING else METRICS[name]
 

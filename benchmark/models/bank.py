@@ -36,7 +36,8 @@ class ModelBank(MultiTaskModule):
 
         Args:
             x: Inputs (N, ...).
-            task_labels: Of all inputs, or of each (N,); ``None`` for the outputs of all models.
+            task_labels: One for all inputs, or one for each (N,); ``None`` for the outputs of all
+                models.
 
         Returns:
             Outputs (N, ..., classes), such as logits (N, classes), or of tokens (N, L, classes).

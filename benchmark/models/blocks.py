@@ -26,7 +26,7 @@ def hidden_blocks(
         kind: ``mlp``: fully connected layers. ``cnn``: 3x3 convolutions, the first two
             followed by 2x2 max pooling.
         input_shape: Channels, height and width of the images.
-        depth: How many blocks.
+        depth: Number of blocks.
         width: Units of a layer, or channels of a convolution.
         activation: The non-linearity after each layer.
 

@@ -1,4 +1,4 @@
-"""Strategies, scenarios and metrics of the user's own, from a file or from installed packages.
+"""The user's own strategies, scenarios and metrics, from a file or from installed packages.
 
 A plugin file lists what it adds::
 
@@ -6,14 +6,14 @@ A plugin file lists what it adds::
     SCENARIOS = [MyScenario]
     METRICS = [Metric("my_metric", my_function, "what it says")]
 
-A package announces the same by entry points, one for each: in the group
-``palimpsest.strategies`` a ``StrategyEntry``, in ``palimpsest.scenarios`` a class of
-``ScenarioSettings``, in ``palimpsest.metrics`` a ``Metric``. Strategies and scenarios are looked at
-where a name is not known otherwise, and in listings; metrics where runs are read.
+A package announces the same by entry points, one for each: in the group ``palimpsest.strategies`` a
+``StrategyEntry``, in ``palimpsest.scenarios`` a subclass of ``ScenarioSettings``, in
+``palimpsest.metrics`` a ``Metric``. Strategies and scenarios are loaded when a name is not known
+otherwise, and in listings; metrics when runs are read.
 
-What a plugin adds stands in ``STRATEGIES``, ``FAMILIES`` and ``METRICS`` beside what ships. A hash
-of its code is part of the keys of the runs that use its strategies and scenarios, and worker
-processes are sent the text that was hashed: a file that is edited meanwhile mixes up nothing.
+What a plugin adds is in ``STRATEGIES``, ``FAMILIES`` and ``METRICS`` beside what ships. A hash of
+its code is part of the keys of the runs that use its strategies and scenarios. Worker processes are
+sent the text that was hashed, so editing the file meanwhile does no harm.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS
-from benchmark.plugins.additions import Addition, Kind
+from benchmark.plugins.additions import Addition, AdditionKind
 from benchmark.plugins.packages import announced
 from benchmark.plugins.source import PluginSource, additions_of
 from benchmark.scenarios import FAMILIES
@@ -36,11 +36,11 @@ from strategies.registry import STRATEGIES
 
 @dataclass(frozen=True)
 class Loaded:
-    """The plugins of a process, for another one to load the same.
+    """The plugins of a process, for another process to load.
 
     Attributes:
         sources: The files, with their text.
-        packages: Whether those that packages announce were loaded.
+        packages: Whether the plugins that packages announce were loaded.
     """
 
     sources: tuple[PluginSource, ...] = ()
@@ -49,24 +49,24 @@ class Loaded:
 
 @dataclass(frozen=True)
 class _Origin:
-    """Where an addition is from: the file or package, and the hash of its code."""
+    """Where an addition comes from: the file or package, and the hash of its code."""
 
     place: str
     digest: str
 
 
-_REGISTRIES: dict[Kind, MutableMapping[str, Any]] = {
+_REGISTRIES: dict[AdditionKind, MutableMapping[str, Any]] = {
     "strategy": STRATEGIES,
     "scenario": FAMILIES,
     "metric": METRICS,
 }
 
-_origins: dict[tuple[Kind, str], _Origin] = {}
+_origins: dict[tuple[AdditionKind, str], _Origin] = {}
 _sources: dict[str, PluginSource] = {}
 
 
 def load_files(paths: Iterable[Path | str]) -> None:
-    """Load plugin files, each once; one that was edited since is loaded anew.
+    """Load plugin files, each once; one that was edited since is loaded again.
 
     What they add stays known to the process: results compute their metrics when these are asked
     for, which may be at any time.
@@ -75,7 +75,7 @@ def load_files(paths: Iterable[Path | str]) -> None:
         paths: The Python files.
 
     Raises:
-        UserError: With the file and, where there is one, the line; or it is one path, not several.
+        UserError: With the file and, if known, the line; or it is one path, not several.
     """
     if isinstance(paths, str | Path):
         raise UserError(f"plugins: expected a list of files, got {str(paths)!r} alone")
@@ -103,7 +103,7 @@ def load_metrics() -> None:
     _load_announced("metric")
 
 
-def _load_announced(*kinds: Kind) -> None:
+def _load_announced(*kinds: AdditionKind) -> None:
     for addition, digest in announced(kinds):
         _register(addition, _Origin(addition.place, digest))
 
@@ -131,7 +131,7 @@ def strategies_of(path: Path) -> list[str]:
     ]
 
 
-def digest_of(kind: Kind, name: str) -> str | None:
+def digest_of(kind: AdditionKind, name: str) -> str | None:
     """Return the hash of the code that adds a strategy or scenario; ``None`` for what ships.
 
     Args:
@@ -157,16 +157,14 @@ def _register(addition: Addition, origin: _Origin) -> None:
     known = _REGISTRIES[kind]
     if name in known:
         other = _origins.get((kind, name))
-        holder = "Palimpsest has" if other is None else f"{other.place} adds"
-        raise UserError(
-            f"{addition.place}: {holder} a {kind} {name!r} already; choose another name"
-        )
+        holder = "Palimpsest already has" if other is None else f"{other.place} already adds"
+        raise UserError(f"{addition.place}: {holder} a {kind} {name!r}; choose another name")
     known[name] = addition.value
     _origins[kind, name] = origin
 
 
 def _forget(place: str) -> None:
-    """Take back what an earlier version of a file has added."""
+    """Remove what an earlier version of a file has added."""
     for (kind, name), origin in list(_origins.items()):
         if origin.place == place:
             del _origins[kind, name]

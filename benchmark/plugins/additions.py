@@ -1,11 +1,10 @@
-"""Checking one strategy, scenario or metric that a plugin adds."""
+"""Checks one strategy, scenario or metric that a plugin adds."""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
 import inspect
-import re
 import textwrap
 from dataclasses import dataclass
 from itertools import pairwise
@@ -16,17 +15,16 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 
 from benchmark.errors import UserError
 from benchmark.metrics import FINETUNE_FORGETTING, Metric
+from benchmark.metrics.metric import NAME
 from benchmark.record import COLUMNS
 from benchmark.scenarios.settings import ScenarioSettings
 from strategies.registry import StrategyEntry
 from strategies.settings import StrategySettings
 
-NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-Kind = Literal["strategy", "scenario", "metric"]
+AdditionKind = Literal["strategy", "scenario", "metric"]
 
 _TAKEN = {*COLUMNS, FINETUNE_FORGETTING, "variant", "kind", "counted", "metrics"}
-"""Columns of tables of runs beside their metrics."""
+"""Columns of tables of runs besides the metrics."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +34,11 @@ class Addition:
     Attributes:
         kind: Which of them.
         name: What suites and tables call it.
-        value: What stands in ``STRATEGIES``, ``FAMILIES`` or ``METRICS``.
+        value: The entry in ``STRATEGIES``, ``FAMILIES`` or ``METRICS``.
         place: The file and line, or the package, for messages.
     """
 
-    kind: Kind
+    kind: AdditionKind
     name: str
     value: StrategyEntry | type[ScenarioSettings] | Metric
     place: str
@@ -51,7 +49,7 @@ def strategy_of(value: Any, place: str) -> Addition:
 
     Args:
         value: What the plugin lists.
-        place: Where it stands.
+        place: Where it is listed.
 
     Raises:
         UserError: What is wrong with it.
@@ -59,7 +57,7 @@ def strategy_of(value: Any, place: str) -> Addition:
     if not isinstance(value, StrategyEntry):
         raise UserError(
             f"{place}: expected a StrategyEntry (from strategies.registry import StrategyEntry), "
-            f"got {_told(value)}"
+            f"got {_described(value)}"
         )
     _check_name(value.name, place)
     entry = dataclasses.replace(value, settings=_settings_model(value.settings, place))
@@ -71,7 +69,7 @@ def scenario_of(value: Any, place: str) -> Addition:
 
     Args:
         value: What the plugin lists.
-        place: Where it stands.
+        place: Where it is listed.
 
     Raises:
         UserError: What is wrong with it.
@@ -79,12 +77,12 @@ def scenario_of(value: Any, place: str) -> Addition:
     if not (isinstance(value, type) and issubclass(value, ScenarioSettings)):
         raise UserError(
             f"{place}: expected a class derived from benchmark.scenarios.settings."
-            f"ScenarioSettings, got {_told(value)}"
+            f"ScenarioSettings, got {_described(value)}"
         )
     name = value.model_fields["family"].default
     if not isinstance(name, str):
         raise UserError(
-            f"{place}: {value.__name__} does not say its name; add a field such as "
+            f"{place}: {value.__name__} has no name; add a field such as "
             "family: Literal['my_scenario'] = 'my_scenario'"
         )
     _check_name(name, place)
@@ -94,18 +92,19 @@ def scenario_of(value: Any, place: str) -> Addition:
 
 
 def metric_of(value: Any, place: str) -> Addition:
-    """Check a metric; what it says of itself was checked when it was made.
+    """Check a metric; its attributes were checked when it was created.
 
     Args:
         value: What the plugin lists.
-        place: Where it stands.
+        place: Where it is listed.
 
     Raises:
         UserError: What is wrong with it.
     """
     if not isinstance(value, Metric):
         raise UserError(
-            f"{place}: expected a Metric (from benchmark.metrics import Metric), got {_told(value)}"
+            f"{place}: expected a Metric (from benchmark.metrics import Metric), "
+            f"got {_described(value)}"
         )
     if value.name in _TAKEN:
         raise UserError(
@@ -117,7 +116,7 @@ def metric_of(value: Any, place: str) -> Addition:
 def _check_name(name: str, place: str) -> None:
     if not NAME.fullmatch(name):
         raise UserError(
-            f"{place}: {name!r} is no name for a suite; expected lower-case letters, digits and "
+            f"{place}: {name!r} is not a valid name; expected lower-case letters, digits and "
             "underscores, such as my_reg"
         )
 
@@ -127,7 +126,7 @@ def _settings_model(settings: Any, place: str) -> type[StrategySettings]:
         return settings
     if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
         raise UserError(
-            f"{place}: its settings are {_told(settings)}, expected a dataclass or a class "
+            f"{place}: its settings are {_described(settings)}, expected a dataclass or a class "
             "derived from strategies.settings.StrategySettings"
         )
     described = _attribute_docstrings(settings)
@@ -142,7 +141,7 @@ def _settings_model(settings: Any, place: str) -> type[StrategySettings]:
 
 
 def _attribute_docstrings(documented: type[Any]) -> dict[str, str]:
-    """Return the docstrings that follow a class's fields, by field."""
+    """Return the docstrings that follow a class's fields, by field name."""
     try:
         (body,) = ast.parse(textwrap.dedent(inspect.getsource(documented))).body
     except (OSError, TypeError):  # no source, as in an interactive session
@@ -157,5 +156,5 @@ def _attribute_docstrings(documented: type[Any]) -> dict[str, str]:
     return found
 
 
-def _told(value: Any) -> str:
+def _described(value: Any) -> str:
     return f"the class {value.__name__}" if isinstance(value, type) else f"{value!r}"

@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.plugins.additions import Addition, Kind, metric_of, scenario_of, strategy_of
+from benchmark.plugins.additions import Addition, AdditionKind, metric_of, scenario_of, strategy_of
 
-_GROUPS: dict[Kind, tuple[str, Callable[[Any, str], Addition]]] = {
+_GROUPS: dict[AdditionKind, tuple[str, Callable[[Any, str], Addition]]] = {
     "strategy": ("palimpsest.strategies", strategy_of),
     "scenario": ("palimpsest.scenarios", scenario_of),
     "metric": ("palimpsest.metrics", metric_of),
 }
 
 
-def announced(kinds: Iterable[Kind]) -> Iterator[tuple[Addition, str]]:
-    """Load every entry point of some groups; yield what it adds and the hash of its package.
+def announced(kinds: Iterable[AdditionKind]) -> Iterator[tuple[Addition, str]]:
+    """Load every entry point of some kinds; yield what it adds and the hash of its package.
 
     Args:
-        kinds: What to look for.
+        kinds: Which kinds of additions to look for.
 
     Raises:
         UserError: Names the package and the entry point.

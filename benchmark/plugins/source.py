@@ -1,4 +1,4 @@
-"""A plugin file: reading it, running it, and the line of what is wrong with it."""
+"""A plugin file: reading it, running it, and finding the line of an error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from benchmark.plugins.additions import Addition, metric_of, scenario_of, strate
 from strategies.registry import StrategyEntry
 
 MODULE_PREFIX = "palimpsest_plugin_"
-"""So that a file called like a module hides none."""
+"""So that a file cannot hide a module of the same name."""
 
 _LISTS: dict[str, Callable[[Any, str], Addition]] = {
     "STRATEGIES": strategy_of,
@@ -43,12 +43,12 @@ class PluginSource:
         """Read a file.
 
         Raises:
-            UserError: It cannot be read, or is no Python file.
+            UserError: It cannot be read, or is not a Python file.
         """
         if path.suffix != ".py":
             raise UserError(f"{path}: a plugin is a Python file, NAME.py")
         if not path.is_file():
-            raise UserError(f"{path}: there is no such plugin file")
+            raise UserError(f"{path}: this plugin file does not exist")
         try:
             return cls(str(path.resolve()), path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
@@ -85,8 +85,7 @@ def _checked(
     source: PluginSource, module: ModuleType, variable: str, values: Any
 ) -> Iterator[Addition]:
     if not isinstance(values, list | tuple):
-        line = _line_of(source, variable)
-        raise UserError(f"{line}: {variable} is {values!r}, expected a list")
+        raise UserError(f"{_line_of(source, variable)}: {variable} is {values!r}, expected a list")
     for value in values:
         place = _line_of(source, variable, getattr(value, "name", None))
         addition = _LISTS[variable](value, place)
@@ -97,7 +96,7 @@ def _checked(
 
 
 def _check_class(entry: StrategyEntry, module: ModuleType, place: str) -> None:
-    own = entry.module == module.__name__  # that of another module is imported when it trains
+    own = entry.module == module.__name__  # a class of another module is imported when it trains
     if own and not isinstance(vars(module).get(entry.class_name), type):
         raise UserError(f"{place}: the file has no class {entry.class_name!r}")
 
@@ -107,7 +106,7 @@ def _run(source: PluginSource) -> ModuleType:
     earlier = sys.modules.get(name)
     if earlier is not None and earlier.__file__ != source.path:
         raise UserError(
-            f"{source.path}: {earlier.__file__} is a plugin of that file name, too; rename one"
+            f"{source.path}: the plugin {earlier.__file__} has the same file name; rename one"
         )
     try:
         code = compile(source.text, source.path, "exec")
@@ -117,10 +116,10 @@ def _run(source: PluginSource) -> ModuleType:
         raise UserError(f"{place}: not valid Python: {getattr(error, 'msg', error)}") from None
     module = ModuleType(name)
     module.__file__ = source.path
-    # As it was read, for tracebacks and inspect; the file may be edited meanwhile.
+    # The text as it was read, for tracebacks and inspect; the file may be edited meanwhile.
     content = source.text.splitlines(keepends=True)
     linecache.cache[source.path] = (len(source.text), None, content, source.path)
-    sys.modules[name] = module  # where classes of the file are pickled from, and entries load them
+    sys.modules[name] = module  # pickle and registry entries find the classes there
     try:
         exec(code, vars(module))
     except Exception as error:
@@ -133,7 +132,7 @@ def _run(source: PluginSource) -> ModuleType:
 
 
 def _line_of(source: PluginSource, variable: str, word: Any = None) -> str:
-    """Return the file and line of a word in a list, or of the list if it has no such word."""
+    """Return the file and the line of a word in a list, or else of the list."""
     lines = [
         statement.lineno
         for statement in ast.parse(source.text).body

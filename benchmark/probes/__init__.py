@@ -1,6 +1,6 @@
-"""What happened inside a run: one file a probe, named by a suite's ``probes``.
+"""What happened inside a run: one file per probe, named by a suite's ``probes``.
 
-A probe looks into the bank while a run goes on and changes nothing of it. To add one, write a
+A probe inspects the bank during a run and changes nothing in it. To add one, write a
 ``Probe`` (see ``probe.py``) in a file with its name, and list it here. Importing this list
 needs no torch; ``load`` does.
 """
@@ -21,7 +21,7 @@ class ProbeEntry:
     """One probe that a suite can ask for.
 
     Attributes:
-        name: What a suite calls it, and its file in this folder.
+        name: Its name in suites, and of its file in this folder.
         class_name: Its class in that file.
         summary: One line for listings.
     """
@@ -42,10 +42,12 @@ _ENTRIES = (
     ),
     ProbeEntry("importance", "Importance", "how a regularizer's importances are distributed"),
     ProbeEntry(
-        "similarity", "Similarity", "linear CKA of shared blocks' outputs, just learned and later"
+        "similarity",
+        "Similarity",
+        "linear CKA of shared blocks' outputs, right after training and later",
     ),
     ProbeEntry(
-        "refit", "Refit", "accuracy with the private parts fitted anew to the final shared blocks"
+        "refit", "Refit", "accuracy with the private parts refitted to the final shared blocks"
     ),
 )
 

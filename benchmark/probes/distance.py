@@ -12,7 +12,7 @@ from benchmark.probes.probe import Probe, parameters_of
 
 @dataclass(frozen=True)
 class _Start:
-    """A parameter before a model trained, with the penalty that was in force then."""
+    """A parameter before a model trained, with the penalty that applied to it."""
 
     value: Tensor
     anchor: Tensor | None
@@ -21,7 +21,7 @@ class _Start:
 
 @dataclass
 class _SquaredDistances:
-    """Sums over parameters; from the anchors ``None`` where no parameter has one."""
+    """Sums over parameters; those from the anchors are ``None`` if no parameter has an anchor."""
 
     size: float = 0.0
     moved: float = 0.0
@@ -29,7 +29,7 @@ class _SquaredDistances:
     weighted: float | None = None
 
     def add(self, start: _Start, end: Tensor) -> None:
-        """Count a parameter in."""
+        """Add a parameter to the sums."""
         self.size += _sum(start.value.square())
         self.moved += _sum((end - start.value).square())
         if start.anchor is not None and start.importance is not None:
@@ -39,15 +39,15 @@ class _SquaredDistances:
 
 
 class Distance(Probe):
-    """For every model i >= 1 the way of the parameters that it shares with earlier models.
+    """For every model i >= 1, how far the parameters move that it shares with earlier models.
 
-    With theta_0 before its training and theta after it, anchor a and importance I as the
+    With theta_0 before its training and theta after it, and anchor a and importance I as the
     penalty had them meanwhile, in the unit of the parameters: ``moved = |theta - theta_0|``,
     ``relative = moved / |theta_0|``, ``from_anchor = |theta - a|`` and ``weighted =
     (sum_i I_i (theta_i - a_i)^2)^(1/2)``: the penalty is strength/2 times its square. A row for
     each block and one for all of them (``block`` is ``None``). Strategies without anchors have
-    ``None`` there. ``independent`` starts each model from the initial weights, and so does its
-    way.
+    ``None`` there. With ``independent``, which starts each model from the initial weights,
+    distances are measured from these.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -55,7 +55,7 @@ class Distance(Probe):
         self._start: dict[str, _Start] = {}
 
     def absent(self) -> str | None:
-        """Give a reason where no model is trained after another that it shares with."""
+        """Return a reason if no model is trained after another that it shares parameters with."""
         if self.subject.unordered:
             return f"{self.subject.unordered}: none starts from what another left"
         if not any(self.subject.inherited(i) for i in range(len(self.subject.paths))):
@@ -78,7 +78,7 @@ class Distance(Probe):
         }
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Measure the way."""
+        """Measure the distances."""
         model = strategy.experience.current_experience
         blocks = self.subject.inherited(model)
         whole = _SquaredDistances()

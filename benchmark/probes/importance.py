@@ -13,7 +13,7 @@ QUANTILES = (0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1)
 
 
 class Importance(Probe):
-    """After each model the importances of the blocks that it uses, as the next one meets them.
+    """After each model, the importances of the blocks that it uses, as the next model finds them.
 
     A row for each block: ``mean``, ``zero`` (the share that is exactly 0) and the quantiles
     ``q0``, ``q0.01``, ... ``q1``, linearly interpolated between the two nearest values. The
@@ -21,7 +21,7 @@ class Importance(Probe):
     """
 
     def absent(self) -> str | None:
-        """Give a reason where the strategy has no importances."""
+        """Return a reason if the strategy has no importances."""
         if self.subject.regularizer is None:
             return f"{self.subject.kind} has no importances that this probe knows"
         return None

@@ -1,4 +1,4 @@
-"""What every probe is: a plugin that looks, and what it is told about the run."""
+"""What every probe is: a plugin that only looks, and what it knows about the run."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class Subject:
     Attributes:
         scenario: Its experiences and the bank.
         kind: The kind of strategy, such as ``wpl``.
-        plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
-        unordered: Why there is no earlier and later model, where they are not trained in turn.
+        plugin: The strategy under test; ``None`` if it is an Avalanche class.
+        unordered: Why there are no earlier and later models, if they are not trained in turn.
         seed: The run's seed.
     """
 
@@ -49,20 +49,20 @@ class Subject:
         return [bank.paths[experience.task_label] for experience in self.scenario.train]
 
     def inherited(self, model: int) -> list[str]:
-        """Return the blocks of a model that an earlier one uses, too."""
+        """Return the blocks of a model that an earlier model also uses."""
         earlier = {block for path in self.paths[:model] for block in path}
         return [block for block in self.paths[model] if block in earlier]
 
     def shared(self, model: int) -> list[str]:
-        """Return the blocks of a model that any other one uses, too."""
+        """Return the blocks of a model that any other model also uses."""
         others = {block for i, path in enumerate(self.paths) if i != model for block in path}
         return [block for block in self.paths[model] if block in others]
 
     def look(self, strategy: Any, models: Iterable[int], see: Callable[[int, Any], None]) -> None:
         """Show models as they are evaluated: in evaluation mode, without gradients.
 
-        Some strategies keep weights of their own for a model and put them in while it is
-        evaluated. Therefore each model is shown in the middle of an evaluation, of one sample.
+        Some strategies keep separate weights for a model and load them while it is evaluated.
+        Therefore each model is shown in the middle of an evaluation of one sample.
 
         Args:
             strategy: The Avalanche strategy.
@@ -86,7 +86,7 @@ class Subject:
 
 
 class _Visitor:
-    """The part of an Avalanche plugin that is needed to see a model while it is evaluated."""
+    """The part of an Avalanche plugin that shows a model while it is evaluated."""
 
     def __init__(self, see: Callable[[int, Any], None]) -> None:
         self._see = see
@@ -97,11 +97,11 @@ class _Visitor:
 
 
 class Probe:
-    """Measures something of the bank while a run goes on, and changes nothing.
+    """Measures something about the bank during a run, and changes nothing.
 
-    It comes last among the Avalanche strategy's plugins and may implement
-    ``before_training_exp`` and ``after_training_exp``, which see a model's training when all
-    others have prepared or finished it. It draws no random numbers while models train.
+    It comes last among the Avalanche strategy's plugins and may implement ``before_training_exp``
+    and ``after_training_exp``, which are called when all other plugins have prepared or finished a
+    model's training. It draws no random numbers while models train.
 
     Args:
         subject: The run.
@@ -115,11 +115,11 @@ class Probe:
         self.rows: list[dict[str, Any]] = []
 
     def absent(self) -> str | None:
-        """Return why there is nothing to measure in this run; ``None`` where there is."""
+        """Return why there is nothing to measure in this run; ``None`` if there is something."""
         return None
 
     def finish(self, strategy: Any) -> None:
-        """Measure what is to be measured after the last model; nothing by default."""
+        """Measure what has to be measured after the last model; nothing by default."""
 
     def result(self, strategy: Any) -> dict[str, Any]:
         """Return ``{"rows": [...]}`` or ``{"absent": reason}``, as the store keeps it."""
@@ -131,12 +131,12 @@ class Probe:
 
 
 def attach(names: Iterable[str], subject: Subject, strategy: Any) -> dict[str, Probe]:
-    """Make probes, and add those that have something to measure to a strategy's plugins.
+    """Create probes, and add those that have something to measure to a strategy's plugins.
 
     Args:
         names: Of ``PROBES``.
         subject: The run.
-        strategy: The Avalanche strategy, complete but for these plugins.
+        strategy: The Avalanche strategy, complete except for these plugins.
     """
     probes: dict[str, Probe] = {name: PROBES[name].load()(subject) for name in names}
     strategy.plugins += [probe for probe in probes.values() if probe.absent() is None]

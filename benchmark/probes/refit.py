@@ -16,27 +16,28 @@ from benchmark.seeding import derive
 from benchmark.training import EVALUATION_BATCH, Batches
 
 STEPS, BATCH, LEARNING_RATE, SAMPLES = 500, 128, 1e-3, 10_000
-"""The budget, the same for every run: Adam's steps, batch size and learning rate, and how many
-of a model's training samples are used at most (a fixed random choice)."""
+"""The budget, the same for every run: Adam's steps, batch size and learning rate, and the largest
+number of a model's training samples used (a fixed random choice)."""
 
 
 class Refit(Probe):
-    """At the end, each earlier model with its private parts fitted anew to the shared ones.
+    """At the end, each earlier model with its private parts refitted to the shared ones.
 
-    The private parts start from their present values and are trained on the model's own
-    training data, its shared blocks frozen as they are at the end. A row a ``model``: test
-    accuracy ``before`` and ``after``. Where ``after`` is far above ``before``, the shared blocks
+    The private parts start from their current values and are trained on the model's own training
+    data, with its shared blocks frozen as they are at the end. A row per ``model``: test accuracy
+    ``before`` and ``after``. Where ``after`` is far above ``before``, the shared blocks
     can serve the model and only its private parts are outdated; where it stays low, the
     representation is lost.
 
-    Whether the blocks serve the model because they still carry what it taught them, or because
-    any training on such data would do, ``independent`` tells: there each model has a network of
-    its own, and it is fitted to the blocks of the latest one that has them all, which began at
-    the same initial weights and never saw the model. Models without such a later one have no row.
+    ``independent`` tells whether the blocks serve the model because they still hold what it
+    learned, or because any training on such data is enough. There each model has its own network,
+    and it is fitted to the blocks of the latest network that has all of them, which started from
+    the same initial weights and never saw the model. Models without such a later network have no
+    row.
     """
 
     def absent(self) -> str | None:
-        """Give a reason where there is no model to fit."""
+        """Return a reason if there is no model to fit."""
         earlier = range(len(self.subject.paths) - 1)
         if not any(self._private(i) for i in earlier):
             return "no earlier model has private parts: all that it uses is shared"
@@ -54,7 +55,7 @@ class Refit(Probe):
             copies[model] = nn.ModuleDict({name: deepcopy(bank.blocks[name]) for name in path})
 
         self.subject.look(strategy, everyone, see)
-        with own_numbers(strategy.device, derive(self.subject.seed, "refit")):  # dropout, say
+        with own_numbers(strategy.device, derive(self.subject.seed, "refit")):  # for dropout
             for model in everyone[:-1]:
                 donor = self._donor(model)
                 if not self._private(model) or donor is None:
@@ -69,7 +70,7 @@ class Refit(Probe):
                 self.rows.append({"model": model, "before": before, "after": after})
 
     def _donor(self, model: int) -> int | None:
-        """Whose shared blocks a model is fitted to: its own, if networks are not independent."""
+        """The model whose shared blocks a model is fitted to: itself, if they are really shared."""
         if self.subject.kind != "independent":
             return model
         paths, blocks = self.subject.paths, {*self.subject.shared(model)}
@@ -80,7 +81,7 @@ class Refit(Probe):
         return set(self.subject.paths[model]) - set(self.subject.shared(model))
 
     def _fit(self, model: int, network: nn.ModuleDict) -> None:
-        """Train the private blocks; what frozen blocks make of the data is computed once."""
+        """Train the private blocks; the outputs of leading frozen blocks are computed once."""
         private = self._private(model)
         leading = list(takewhile(lambda name: name not in private, network))
         frozen = nn.Sequential(*(network[name] for name in leading))

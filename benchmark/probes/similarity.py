@@ -1,4 +1,4 @@
-"""How alike a model's shared blocks answer when it has just been trained, and later."""
+"""How similar the outputs of a model's shared blocks stay after its training."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from benchmark.models.bank import ModelBank
 from benchmark.probes.probe import Probe
 
 SAMPLES = 1000
-"""Test samples of each model that the blocks are compared on, at most."""
+"""The largest number of test samples per model that the blocks are compared on."""
 
 
 class Similarity(Probe):
     """Linear CKA of each shared block's output on an earlier model's test inputs.
 
-    Compared are the outputs right after model j was trained and at the end of each later
+    It compares the outputs right after model j was trained with those at the end of each later
     model's training, on the same inputs: at most ``SAMPLES``, a fixed random choice. A row for
     each later model (``trained``), earlier ``model`` j and block: ``cka`` from 0 (nothing in
-    common) to 1 (the same up to a rotation and a scale). Blocks that another model uses, too,
-    count as shared, whether or not the later model does.
+    common) to 1 (the same up to a rotation and a scale). Blocks that any other model also uses
+    count as shared, whether or not the later model uses them.
     """
 
     def __init__(self, *arguments: Any) -> None:
@@ -31,7 +31,7 @@ class Similarity(Probe):
         self._inputs = [_choose(e.dataset.tensors[0]) for e in self.subject.scenario.test]
 
     def absent(self) -> str | None:
-        """Give a reason where there is no earlier and later, or nothing shared."""
+        """Return a reason if models are not trained in turn, or nothing is shared."""
         if self.subject.unordered:
             return f"{self.subject.unordered}: there is no before and after"
         if not any(self.subject.shared(i) for i in range(len(self.subject.paths) - 1)):
@@ -39,7 +39,7 @@ class Similarity(Probe):
         return None
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Compare all models so far with what they were when they had just learned."""
+        """Compare all models so far with their state right after their own training."""
         trained = strategy.experience.current_experience
 
         def see(model: int, bank: ModelBank) -> None:
@@ -59,8 +59,8 @@ class Similarity(Probe):
 def linear_cka(x: Tensor, y: Tensor) -> float | None:
     """Return linear centred kernel alignment, ``|Y'X|^2 / (|X'X| |Y'Y|)``, Frobenius norms.
 
-    Invariant to rotating or scaling X or Y. Where there are more features than samples the
-    same number comes from the kernel matrices: ``|Y'X|^2 = sum (XX' * YY')``.
+    Invariant to rotating or scaling X or Y. If there are more features than samples, the same
+    number is computed from the kernel matrices: ``|Y'X|^2 = sum (XX' * YY')``.
     Source: Kornblith et al., Similarity of Neural Network Representations Revisited, ICML 2019,
     section 3, with linear kernels.
 
@@ -69,7 +69,7 @@ def linear_cka(x: Tensor, y: Tensor) -> float | None:
         y: Features (n, q) of the same samples, likewise.
 
     Returns:
-        From 0 to 1; ``None`` where x or y is constant.
+        From 0 to 1; ``None`` if x or y is constant.
     """
     x, y = (features / features.norm().clamp_min(1e-30) for features in (x, y))
     if max(x.shape[1], y.shape[1]) > len(x):

@@ -1,6 +1,6 @@
-"""What is learned, in which order: one file a family of scenarios.
+"""What is learned, in which order: one file per family of scenarios.
 
-Each family is a settings class, checked without torch, whose ``build`` makes the scenario.
+Each family is a settings class, checked without torch, whose ``build`` creates the scenario.
 """
 
 from benchmark.scenarios.model_sequence import ModelSequence

@@ -18,7 +18,7 @@ class ChangedImages(ScenarioSettings):
 
     change: ClassVar[str]
 
-    experiences: Count = Field(5, ge=2, description="How many, the unchanged one included.")
+    experiences: Count = Field(5, ge=2, description="How many, including the unchanged one.")
     incremental: Literal["task", "domain"] = Field(
         "domain", description="task: a head for each experience. domain: one head for all."
     )
@@ -27,7 +27,7 @@ class ChangedImages(ScenarioSettings):
     curve: Curve = Curve(every=50)
 
     def degrees(self, experience: int) -> float:
-        """Return how far an experience's images are turned."""
+        """Return by how many degrees an experience's images are rotated."""
         return 0.0
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:

@@ -1,4 +1,4 @@
-"""Tensors in memory as a data set of Avalanche's."""
+"""Tensors in memory as an Avalanche dataset."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torch.utils.data import TensorDataset
 
 
 class _Labels(DataAttribute):
-    """Labels that know their different values; Avalanche would look one by one, or at the first."""
+    """Labels that know their distinct values; Avalanche would check each, or only the first."""
 
     def __init__(
         self, labels: Sequence[int], name: str, different: set[int], **options: Any

@@ -1,4 +1,4 @@
-"""A scenario's data set: loaded once per process, and once for all processes that share memory."""
+"""A scenario's data set: loaded once per process, or once for all processes that share memory."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def load_data_set(
 ) -> DataSet:
     """Load a data set onto a device, split for a scenario.
 
-    On the CPU, all processes that share files (see ``benchmark/data/sharing.py``) have the
-    tensors in common.
+    On the CPU, all processes that share files (see ``benchmark/data/sharing.py``) share the
+    tensors.
 
     Args:
         name: Of the data set.

@@ -28,8 +28,8 @@ class ModelSequence(ScenarioSettings):
     pool: Count = Field(2, description="Candidates for each hidden layer; 1: all are shared.")
     change: Literal["same", "rotated", "permuted"] = Field(
         "same",
-        description="The models' data: all the same, turned by model * rotation degrees, or the "
-        "pixels permuted for every model but the first.",
+        description="The models' data: all the same, rotated by model * rotation degrees, or with "
+        "the pixels permuted for every model but the first.",
     )
     rotation: float = Field(30.0, description="Degrees from model to model, for change: rotated.")
     steps: Count | None = 500

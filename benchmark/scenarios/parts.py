@@ -42,7 +42,7 @@ class DataSet:
 
     Attributes:
         part: Its three splits.
-        input_shape: Of an image: channels, height, width.
+        input_shape: The shape of an image: channels, height, width.
         n_classes: How many classes it has.
     """
 

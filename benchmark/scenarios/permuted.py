@@ -1,4 +1,4 @@
-"""The same images, their pixels permuted anew for each experience."""
+"""The same images, with their pixels permuted differently in each experience."""
 
 from __future__ import annotations
 

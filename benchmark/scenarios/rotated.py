@@ -1,4 +1,4 @@
-"""The same images, turned further with each experience."""
+"""The same images, rotated further with each experience."""
 
 from __future__ import annotations
 

@@ -16,14 +16,15 @@ OfOutputs = Callable[[Tensor, Tensor], Tensor]
 
 
 def right_class(outputs: Tensor, targets: Tensor) -> Tensor:
-    """Return where the class of the largest logit is the target's.
+    """Return where the class with the largest logit is the target's.
 
     Args:
         outputs: Logits (N, ..., classes).
         targets: Classes (N, ...).
 
     Returns:
-        Booleans of the targets' shape: an accuracy counts all of them, tokens of a text, too.
+        Booleans of the targets' shape; an accuracy counts all of them, such as each token of a
+        text.
     """
     return outputs.argmax(dim=-1) == targets
 
@@ -37,13 +38,13 @@ class Scenario:
         train: Avalanche experiences with the training data.
         validation: The held-out part of the training data, for choosing settings and stopping.
         test: For the reported numbers only.
-        curve_data: What curves are measured on: test experiences with fewer samples, say.
+        curve_data: What curves are measured on, such as test experiences with fewer samples.
         steps: Optimizer steps of each model, at most.
         targets: Validation accuracy at which a model's training ends early, or ``None``.
-        loss: What training minimises, a mean over the batch.
-        right: Booleans that say of everything that counts whether it is right; accuracies are
-            their mean. Where some targets do not count (padding), it leaves them out.
-        schedule: Of the scenario's own, in place of training the models in turn.
+        loss: The training loss, a mean over the batch.
+        right: Whether each prediction that counts is right, as booleans; accuracies are their mean.
+            Targets that do not count (padding) are left out.
+        schedule: The scenario's own schedule, in place of training the models in turn.
     """
 
     model: ModelBank

@@ -1,4 +1,4 @@
-"""What the settings of all scenario families have in common; importing this needs no torch."""
+"""The settings that all scenario families share; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class Settings(BaseModel):
 
 
 class RoleDecay(Settings):
-    """Weight decay by the role that a weight has in the model that trains."""
+    """Weight decay by the role of a weight in the model being trained."""
 
-    shared: NonNegative = Field(0.0, description="Of weights that an earlier model used, too.")
+    shared: NonNegative = Field(0.0, description="Of weights that an earlier model also used.")
     private: NonNegative = Field(0.0, description="Of the model's other weights.")
 
 
@@ -92,22 +92,22 @@ Optimizer = Annotated[SGD | Adam | RMSprop, Field(discriminator="name")]
 class Curve(Settings):
     """When the accuracy of every model so far is measured while one trains."""
 
-    every: CountFromZero = Field(50, description="Every so many steps; 0 measures no curve.")
-    first: CountFromZero = Field(0, description="And after each of the first so many steps.")
+    every: CountFromZero = Field(50, description="Steps between measurements; 0 measures no curve.")
+    first: CountFromZero = Field(0, description="Also after each of this many first steps.")
     samples: Count | None = Field(
         2000,
-        description="Samples of each model it is measured on, a fixed random choice; null: all. "
-        "Accuracies before and after a training always take all.",
+        description="Samples per model that it is measured on, a fixed random choice; null: all. "
+        "Accuracies before and after a training always use all.",
     )
     split: Literal["test", "validation"] = Field(
         "test",
-        description="Where they are from; validation, to choose settings by a curve.",
+        description="The split they come from; validation, to choose settings by a curve.",
         exclude_if=lambda split: bool(split == "test"),  # keeps the keys of earlier results
     )
 
 
 class ScenarioSettings(Settings):
-    """What every scenario has: data, network, training and how it is watched."""
+    """What every scenario has: data, network, training and curves."""
 
     family: str
     data: str = Field(
@@ -120,16 +120,17 @@ class ScenarioSettings(Settings):
     validation: Fraction = Field(
         0.1, description="Share of the training samples held out for choosing settings."
     )
-    network: Literal["mlp", "cnn"] = Field("mlp", description="What the hidden layers are.")
+    network: Literal["mlp", "cnn"] = Field("mlp", description="The kind of hidden layers.")
     width: Count = Field(100, description="Units of a hidden layer, or channels.")
     activation: Literal["relu", "tanh"] = Field("relu", description="After each hidden layer.")
     optimizer: Optimizer = Field(
-        default_factory=SGD, description="Of every model; by default each starts it fresh."
+        default_factory=SGD,
+        description="Of every model; by default each model starts with a fresh one.",
     )
     optimizer_state: Literal["fresh", "kept"] = Field(
         "fresh",
-        description="What a model's optimizer knows at its start. 'kept': the momentum and second "
-        "moments of parameters that an earlier model trained.",
+        description="State of a model's optimizer at its start. 'kept': with the momentum and "
+        "second moments of parameters that an earlier model trained.",
         exclude_if=lambda state: bool(state == "fresh"),  # keeps the keys of earlier results
     )
     warmup: CountFromZero = Field(
@@ -138,12 +139,12 @@ class ScenarioSettings(Settings):
     batch_size: Count = Field(64, description="Samples of an optimizer step.")
     steps: Count | None = Field(None, description="Optimizer steps per model; or give epochs.")
     epochs: Count | None = Field(None, description="Passes over its data per model; or give steps.")
-    curve: Curve = Field(Curve(), description="How models are watched while one trains.")
+    curve: Curve = Field(Curve(), description="How accuracies are measured while a model trains.")
 
     @field_validator("optimizer", mode="before")
     @classmethod
     def _complete_optimizer(cls, value: Any) -> Any:
-        """Where only some settings of the default optimizer are given, keep the others."""
+        """If only some settings of the default optimizer are given, keep the others."""
         default = cls.model_fields["optimizer"].get_default(call_default_factory=True)
         if isinstance(value, dict) and value.get("name", default.name) == default.name:
             return default.model_dump() | value
@@ -152,7 +153,7 @@ class ScenarioSettings(Settings):
     @model_validator(mode="before")
     @classmethod
     def _given_length_replaces_the_default(cls, values: Any) -> Any:
-        """Whoever gives steps does not want the default epochs as well, and the reverse."""
+        """Given steps replace the default epochs, and the reverse."""
         for given, other in (("steps", "epochs"), ("epochs", "steps")):
             if isinstance(values, dict) and values.get(given) is not None:
                 values = {other: None} | values
@@ -165,7 +166,7 @@ class ScenarioSettings(Settings):
         return self
 
     later_models_only: ClassVar[set[str]] = set()
-    """Settings without influence on the first model's training."""
+    """Settings that do not affect the first model's training."""
 
     def optimizer_of(self, model: int) -> Optimizer:
         """Return the settings of a model's optimizer."""
@@ -183,17 +184,17 @@ class ScenarioSettings(Settings):
         """Refuse data that cannot fit these settings, before any are loaded.
 
         Args:
-            root: The folder that holds the data sets, which are there.
+            root: The folder that holds the data sets, which have to exist.
 
         Raises:
             UserError: The settings do not fit the data.
         """
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
-        """Make the scenario that these settings describe; families implement it.
+        """Create the scenario that these settings describe; families implement it.
 
         Args:
-            seed: The run's seed; decides the initial weights and all that is random.
+            seed: The run's seed; decides the initial weights and everything random.
             root: The folder that holds the data sets.
             device: Where the data are to be, as torch spells it.
 
@@ -203,7 +204,7 @@ class ScenarioSettings(Settings):
         raise NotImplementedError
 
     def load_data(self, root: Path, device: str, name: str | None = None) -> DataSet:
-        """Return a data set as ``samples`` and ``validation`` ask for it, for ``build`` to use.
+        """Return a data set, with ``samples`` and ``validation`` applied, for ``build`` to use.
 
         Args:
             root: The folder that holds the data sets.
@@ -243,7 +244,7 @@ class ScenarioSettings(Settings):
         )
 
     def steps_for(self, n_samples: int) -> int:
-        """Return the optimizer steps that a model trains on so many samples."""
+        """Return the number of optimizer steps for a number of samples."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None

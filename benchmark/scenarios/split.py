@@ -40,7 +40,7 @@ class Split(ScenarioSettings):
         self._classes_each(outline(self.data, root).n_classes)
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
-        """Make the scenario; the seed decides the weights and, where asked, the classes' order."""
+        """Create the scenario; the seed decides the weights and, if asked, the order of classes."""
         import torch
 
         from benchmark.scenarios.trunk import trunk_bank
@@ -70,6 +70,6 @@ class Split(ScenarioSettings):
         if left_over or size == 0:
             raise UserError(
                 f"{self.data!r} has {n_classes} classes, which {self.experiences} "
-                "experiences cannot divide evenly: change experiences"
+                "experiences cannot divide evenly: choose another number of experiences"
             )
         return size

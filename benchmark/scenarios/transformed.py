@@ -1,4 +1,4 @@
-"""One model's data derived from another's: turned, or with its pixels permuted."""
+"""One model's data derived from another's: rotated, or with permuted pixels."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def trunk_bank(
         settings: Network kind, width and activation.
         hidden_layers: Depth of the trunk.
         base: For the shape of the images.
-        head_sizes: Classes of each model's head; with one entry there is one model only.
+        head_sizes: Classes of each model's head; with one entry there is only one model.
         seed: The run's seed, for the initial weights.
     """
     with torch.random.fork_rng(devices=[]):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def _is_none(value: object) -> bool:
-    return value is None  # left out of a run's key, which so stays that of earlier results
+    return value is None  # left out of a run's key, to keep the keys of earlier results
 
 
 Shape = tuple[int, int, int] | None

@@ -1,4 +1,4 @@
-"""The diagonal Fisher information beside the obvious way: a backward pass per sample and class."""
+"""The diagonal Fisher information beside the naive way: a backward pass per sample and class."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def cases(device: str, samples: int) -> list[Case]:
 
     Args:
         device: As torch spells it.
-        samples: How many each estimate takes.
+        samples: The number of samples per estimate.
     """
     made = []
     for workload, (make, layers) in _WORKLOADS.items():
@@ -71,7 +71,7 @@ def ours(
 def loop(
     model: nn.Module, parameters: dict[str, Tensor], x: Tensor, y: Tensor, estimator: Estimator
 ) -> dict[str, Tensor]:
-    """Estimate the same by batches of one sample, one backward pass a class."""
+    """Estimate the same with batches of one sample, one backward pass per class."""
     total = {name: torch.zeros_like(value) for name, value in parameters.items()}
     for sample, label in zip(x, y.tolist(), strict=True):
         log_p = model(sample[None])[0].log_softmax(dim=0)
@@ -141,4 +141,4 @@ _WORKLOADS: dict[str, tuple[Callable[[int], tuple[nn.Module, Tensor]], Layers]] 
     "fisher_embedding": (_embedding, (nn.Embedding,)),
     "fisher_recurrent": (_recurrent, (nn.LSTM,)),
 }
-"""For each kind of layer a small model, and the layers whose parameters are estimated."""
+"""For each kind of layer: a small model, and the layers whose parameters are estimated."""

@@ -41,7 +41,7 @@ def case(run: Run, root: Path) -> Case:
 
 
 def _trained(run: Run, root: Path, models: int) -> tuple[Prepared, list[int]]:
-    """A bank whose first models are trained, and the experiences that are left."""
+    """Return a bank whose first models are trained, and the remaining experiences."""
     ready = prepare(run, root)
     for experience in ready.scenario.train[:models]:
         ready.strategy.train(experience, **TRAINING)

@@ -1,8 +1,7 @@
 """Interleaved measurements, and the ratios between implementations.
 
-Machines are shared and their speed drifts, so that only what was measured in the same
-minute may be compared: every repeat measures all cases once, ratios are taken within a
-repeat, and medians are reported.
+Machines are shared and their speed drifts, so only measurements of the same minute are comparable:
+every repeat measures all cases once, ratios are taken within a repeat, and medians are reported.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ class Case:
         workload: What is trained, evaluated or estimated.
         method: A strategy's or an estimator's name.
         implementation: Whose code does it.
-        samples: For each phase how many samples it goes through.
-        run: Does it once and returns each phase's seconds; what it prepares is not counted.
+        samples: How many samples each phase processes.
+        run: Does it once and returns each phase's seconds; preparation is not counted.
     """
 
     workload: str
@@ -52,9 +51,9 @@ class SpeedRow:
         phase: One of the case's.
         implementation: As in the case.
         samples_per_second: Median over the repeats.
-        ratio_to_loop: To the loop's rate in the same repeat, median over the repeats; the loop
-            of the same method, or the plain one where it has none. ``None``: there is no loop.
-        ratio_to_avalanche: Likewise; ``None`` where Avalanche has no such method.
+        ratio_to_loop: To the loop's rate in the same repeat, median over the repeats; the loop of
+            the same method, or the plain one if there is none. ``None``: there is no loop.
+        ratio_to_avalanche: Likewise; ``None`` if Avalanche has no such method.
     """
 
     workload: str
@@ -67,10 +66,10 @@ class SpeedRow:
 
 
 class Stopwatch:
-    """Seconds of work: of the processor's time on a CPU, waiting for the device elsewhere.
+    """Seconds of work: CPU time on a CPU, wall-clock time with synchronisation elsewhere.
 
-    Processor time, because what other programs do on a shared machine then counts less; the
-    work is done by one thread.
+    CPU time, because other programs on a shared machine then count less; the work is done by one
+    thread.
 
     Args:
         device: As torch spells it.
@@ -81,7 +80,7 @@ class Stopwatch:
         self._start = now(self._device)
 
     def seconds(self) -> float:
-        """Return the time since the watch was made or last read."""
+        """Return the time since the watch was created or last read."""
         read = now(self._device)
         passed, self._start = read - self._start, read
         return max(passed, 1e-9)
@@ -94,8 +93,8 @@ def measure(
 
     Args:
         cases: Of one or several workloads.
-        repeats: How often.
-        tell: Told what is being measured.
+        repeats: How many times.
+        tell: Called with what is being measured.
     """
     rates: dict[tuple[str, str, str, Implementation], list[float]] = {}
     for _ in range(repeats):

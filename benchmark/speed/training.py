@@ -1,9 +1,9 @@
 """The same training three times: a hand-written loop, stock Avalanche and this harness.
 
 All three start from the same weights and see the same batches in the same order, so that
-fine-tuning ends with the same weights. Each method's importance pass is counted in, with
-its own defaults: ours takes the exact Fisher information of 1,000 samples, Avalanche's EWC
-the squared gradients of all its batches.
+fine-tuning ends with the same weights. Each method's importance pass is included, with its own
+defaults: ours takes the exact Fisher information of 1,000 samples, Avalanche's EWC the squared
+gradients of all its batches.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from benchmark.suite import Run
 from benchmark.training import EVALUATION_BATCH
 
 Trained = tuple[dict[str, float], nn.Module]
-"""Seconds of each phase, and the model that came out."""
+"""Seconds of each phase, and the trained model."""
 
 _STOCK: dict[str, tuple[type[Any], dict[str, float]]] = {
     PLAIN: (Naive, {}),
@@ -50,12 +50,12 @@ _STOCK: dict[str, tuple[type[Any], dict[str, float]]] = {
 def cases(
     run: Run, root: Path, implementations: Sequence[Implementation] = get_args(Implementation)
 ) -> list[Case]:
-    """Return a run as it is to be timed by every implementation that has its method.
+    """Return the cases that time a run, one per implementation that has its method.
 
     Args:
         run: Of the suite ``speed``.
         root: The folder that holds the data sets.
-        implementations: Of these only.
+        implementations: Only these.
     """
     method = run.spec.strategy.kind
     trainings: dict[Implementation, Callable[[Run, Path], Trained]] = {}
@@ -87,7 +87,7 @@ def train_by_harness(run: Run, root: Path) -> Trained:
 
 
 def train_by_loop(run: Run, root: Path) -> Trained:
-    """Train and evaluate as one would write it for the occasion, without a penalty."""
+    """Train and evaluate with a loop as one would write it by hand, without a penalty."""
     settings, ready = scenario_settings(run.spec), prepare(run, root)
     bank = ready.scenario.model
     models = [nn.Sequential(*(bank.blocks[name] for name in path)) for path in bank.paths]
@@ -126,7 +126,7 @@ def train_by_avalanche(run: Run, root: Path) -> Trained:
     streams = _stock_streams(run, ready, root)
     strategy_class, arguments = _STOCK[run.spec.strategy.kind]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that nothing is logged
+        warnings.simplefilter("ignore")  # about the lack of loggers
         metrics = EvaluationPlugin(accuracy_metrics(experience=True), loggers=[])
     strategy = strategy_class(
         model=model,

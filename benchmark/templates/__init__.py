@@ -1,1 +1,1 @@
-"""What ``palimpsest new`` writes: files that work as they are, with their names to be replaced."""
+"""What ``palimpsest new`` writes: working files, in which the names are replaced."""

@@ -1,7 +1,7 @@
 """A strategy of my own: a quadratic penalty whose importance is made up.
 
-Change the importance in ``estimate``, how several models' are joined in ``consolidate``, the
-settings and, at the bottom, what listings say. Then::
+Change the importance in ``estimate``, how those of several models are combined in ``consolidate``,
+the settings, and the entry at the bottom that listings show. Then::
 
     palimpsest check my_reg.py                       # the properties every strategy must have
     python -m pytest test_my_reg.py                  # the same as tests (pip install pytest)
@@ -22,7 +22,7 @@ from strategies.settings import RegularizerSettings
 
 
 class MyRegSettings(RegularizerSettings):
-    """The settings beside those of every regularizer (strength, application, seed).
+    """The settings besides those of every regularizer (strength, application, seed).
 
     A suite names them under the strategy, and ``palimpsest show strategy my_reg --plugin
     my_reg.py`` explains them.
@@ -42,7 +42,7 @@ class MyReg(Regularizer):
     settings: MyRegSettings
 
     def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
-        """Return the importance of the model just trained: made up, for you to replace.
+        """Return the importance for the model just trained: made up, for you to replace.
 
         Args:
             strategy: The Avalanche strategy: ``strategy.model``, ``strategy.experience``, and
@@ -55,7 +55,7 @@ class MyReg(Regularizer):
         return {name: p.detach().abs() ** self.settings.power for name, p in parameters.items()}
 
     def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Join a parameter's new importance with what earlier models left: here, their sum.
+        """Combine a parameter's new importance with that of earlier models: here, their sum.
 
         Args:
             name: The parameter.
@@ -70,7 +70,7 @@ class MyReg(Regularizer):
         return importance, value
 
 
-# What this file adds to Palimpsest, where it is given as --plugin my_reg.py.
+# What this file adds to Palimpsest when given as --plugin my_reg.py.
 STRATEGIES = [
     StrategyEntry(
         name="my_reg",

@@ -1,8 +1,8 @@
-"""A and B of the paper's figure 3 in a training loop of its own, compared with the figure.
+"""A and B of the paper's figure 3 in an independent training loop, compared with the figure.
 
-It takes initial weights, batches and splits, which weights are shared and their Fisher
-information from the harness; training, weight decay, penalty and accuracies are its own, so that
-each checks the other there.
+Initial weights, batches, splits, the choice of shared weights and their Fisher information come
+from the harness; training, weight decay, penalty and accuracies are implemented here, so that each
+checks the other.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def _two_models(options: Options, setting: Setting) -> TwoModels:
 
 @lru_cache(maxsize=1)
 def _scenario(options: Options) -> Scenario:
-    """The data; which network comes with them does not matter."""
+    """The data; the network that comes with them does not matter."""
     return TwoModels(
         data=options.data, samples=options.samples, curve=Curve(split="validation")
     ).build(0, options.root, "cpu")
@@ -153,7 +153,7 @@ class Row:
 
 
 class Experiment:
-    """One setting with one seed: A is trained once, B as often as asked."""
+    """One setting with one seed: A is trained once, B as often as requested."""
 
     def __init__(self, setting: Setting, seed: int, options: Options) -> None:
         self._setting, self._seed, self._options = setting, seed, options
@@ -281,7 +281,7 @@ class _Network:
 
     @torch.no_grad()
     def accuracy(self, x: Tensor, y: Tensor) -> float:
-        """Return the fraction of images that is classified correctly."""
+        """Return the fraction of images that are classified correctly."""
         return float((self.logits(x).argmax(dim=1) == y).float().mean())
 
 

@@ -2,11 +2,11 @@
 
 ``python -m configs.paper.figure3_search --data-root DIR --output FILE.csv`` draws settings at
 random (``draw_settings``), trains A and B with each, and compares the curves with what is read off
-the paper's figure 3, all on the validation split. It writes a row a curve. Who stays in the race is
-decided in five stages:
+the paper's figure 3, all on the validation split. It writes a row per curve. Settings are selected
+in five stages:
 
 1. every setting, plain, one seed, panels a to d in turn, until its mean distance so far is above
-   ``GIVE_UP``; one that was given up before d leaves the race;
+   ``GIVE_UP``; one that was given up before d is dropped;
 2. the ``SECOND`` nearest, a second seed, and WPL at each of ``STRENGTHS`` with two;
 3. the ``THIRD`` nearest by both, six more seeds, WPL at its best strength of stage 2;
 4. the one of these whose mean curves are nearest, and its ``neighbours``, with ``FOURTH`` seeds;
@@ -89,7 +89,7 @@ def neighbours(setting: Setting) -> list[Setting]:
 
 
 Job = tuple[int, Setting, int, Sequence[tuple[str, float]], float]
-"""A setting's number, the setting, a seed, the curves asked for, and the mean distance of plain
+"""A setting's number, the setting, a seed, the requested curves, and the mean distance of plain
 curves above which the rest is left out."""
 
 
@@ -183,8 +183,8 @@ def nearest(rows: Sequence[Row], among: Collection[int]) -> tuple[int, float]:
 
     Args:
         rows: Of the search.
-        among: The settings that are asked for. Those of their strengths count that were run with
-            as many seeds as plain training.
+        among: The settings to choose from. Only strengths that were run with as many seeds as plain
+            training count.
     """
     found = []
     for setting in among:
@@ -198,7 +198,7 @@ def nearest(rows: Sequence[Row], among: Collection[int]) -> tuple[int, float]:
                 for mean, given in zip(
                     mean_curve(own, panel, s), paper_curve(panel, s), strict=True
                 )
-            ]  # of each panel as many: this is the mean over panels, too
+            ]  # equally many per panel: this is also the mean over panels
             found.append((root_mean_square(differences), setting, strength))
     _, setting, strength = min(found)
     return setting, strength
@@ -238,7 +238,7 @@ def ranking(rows: Sequence[Row], *, with_wpl: bool) -> list[tuple[int, float]]:
 
 
 def write(rows: Sequence[Row], settings: Sequence[Setting], path: Path) -> None:
-    """Write a row a curve, with its setting."""
+    """Write a row per curve, with its setting."""
     with path.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         names = [field.name for field in fields(Setting)]

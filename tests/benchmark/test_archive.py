@@ -142,7 +142,7 @@ def test_a_file_that_is_none_of_ours(tmp_path):
     path = foreign(tmp_path / "a.parquet")
     assert is_archive(path)
     assert not is_marked(path)
-    with pytest.raises(UserError, match="a Parquet file, but none of 'palimpsest archive'"):
+    with pytest.raises(UserError, match="a Parquet file, but not written by 'palimpsest archive'"):
         read_archive(path)
 
 
@@ -155,7 +155,7 @@ def test_one_of_a_newer_version(tmp_path):
 
 def test_one_that_lacks_what_it_should_have(tmp_path):
     path = foreign(tmp_path / "a.parquet", {module._MARK: "1"}, key=["a"])
-    with pytest.raises(UserError, match=r"damaged or cut short .columns are missing"):
+    with pytest.raises(UserError, match=r"damaged or truncated .columns are missing"):
         read_archive(path)
 
 
@@ -169,7 +169,7 @@ def test_one_whose_rows_are_broken(packed, column, value):
     values = [value, *table.column(column).to_pylist()[1:]]
     broken = table.set_column(place, table.schema.field(column), pa.array(values, pa.string()))
     parquet.write_table(broken, packed)
-    with pytest.raises(UserError, match=r"damaged or cut short .run "):
+    with pytest.raises(UserError, match=r"damaged or truncated .run "):
         read_archive(packed)
 
 
@@ -203,7 +203,7 @@ def test_nothing_is_run_into_an_archive(packed, tmp_path, capsys, there):
     path = packed if there else tmp_path / "new.parquet"
     before = packed.read_bytes()
     assert command("run", "quick", "--store", path) == 2
-    assert "an archive is for reading" in capsys.readouterr().err
+    assert "this is an archive, which is read-only" in capsys.readouterr().err
     assert packed.read_bytes() == before
     assert (tmp_path / "new.parquet").exists() is False
 

@@ -107,15 +107,16 @@ def test_strategies_are_paired(done, capsys):
 def test_running_again_runs_nothing(done, capsys):
     before = (done / "r.db").read_bytes()
     assert command("run", done / "small.yaml", "--store", done / "r.db") == 0
-    assert "Nothing to do: all 4 runs" in capsys.readouterr().out
+    assert "r.db already has all 4 runs." in capsys.readouterr().out
     assert (done / "r.db").read_bytes() == before
 
 
 def test_only_what_changed_would_run(done, capsys):
     options = ("--store", done / "r.db", "--dry-run", "--set", "strategies.wpl.samples=51")
-    assert command("run", done / "small.yaml", *options) == 0
+    assert command("run", done / "small.yaml", *options, "--workers", 1) == 0
     out = capsys.readouterr().out
     assert "2 of 4 runs to do" in out
+    assert out.endswith(" with 1 worker\n")
     assert "finetune" not in out
 
 
@@ -220,9 +221,9 @@ MISTAKES = [
     (["run", "small.yaml", "--device", "tpu"], "expected cpu, cuda"),
     (
         ["run", "small.yaml", "--device", "cuda:99"],
-        "finds no such device here; choose cpu",
+        "finds no such device on this machine; choose cpu",
     ),
-    (["run", "small.yaml", "--store", "no/folder/r.db"], "is not there"),
+    (["run", "small.yaml", "--store", "no/folder/r.db"], "does not exist"),
     (["run", "small.yaml", "--store", "small.yaml"], "not a Palimpsest store"),
     (["run", "small.yaml", "--workers", "0"], "--workers"),
     (

@@ -203,7 +203,10 @@ MISTAKES = [
     (["report", "empty.db"], "no finished runs"),
     (["report", "a.db", "--tables", "cvs"], "did you mean 'csv'?"),
     (["report", "a.db", "--figures", "svg,gif"], "--figures: unknown format 'gif'"),
-    (["report", "a.db", "--files", "x"], "--files x: say which, with --tables or --figures"),
+    (
+        ["report", "a.db", "--files", "x"],
+        "--files x: there are no files to write; add --tables or --figures",
+    ),
     (["report", "a.db", "-o", "."], "this is a folder"),
 ]
 

@@ -88,13 +88,13 @@ def test_the_suite_needs_the_plugin():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("Far", "is no name for a strategy"),
-        ("far-pull", "is no name for a strategy"),
-        ("../far", "is no name for a strategy"),
-        ("class", "is no name for a strategy"),
-        ("wpl", "has a strategy 'wpl' already"),
+        ("Far", "is not a valid strategy name"),
+        ("far-pull", "is not a valid strategy name"),
+        ("../far", "is not a valid strategy name"),
+        ("class", "is not a valid strategy name"),
+        ("wpl", "already has a strategy 'wpl'"),
         ("torch", "would hide Python's module 'torch'"),
-        ("taken", "test_taken.py is there already"),
+        ("taken", "test_taken.py already exists"),
     ],
 )
 def test_new_refuses(tmp_path, capsys, name, message):
@@ -122,7 +122,7 @@ def test_settings_are_checked_too(capsys):
     [
         (["wlp"], "did you mean 'wpl'?"),
         (["avalanche:LwG"], "Avalanche has no supervised strategy 'LwG'"),
-        (["no.py"], "there is no such plugin file"),
+        (["no.py"], "this plugin file does not exist"),
         (["wpl", "--set", "momentun=1"], "--set: momentun: unknown key 'momentun'; did you mean"),
         (["wpl", "--set", "momentum=7"], "--set: momentum: input should be less than 1"),
         (["wpl", "--set", "momentum"], "expected NAME=VALUE"),

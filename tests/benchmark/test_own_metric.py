@@ -222,7 +222,7 @@ def test_what_is_not_defined_needs_no_value():
 
 BROKEN = {
     "line 1: expected a Metric": "METRICS = ['stability']\n",
-    "line 3: Palimpsest has a metric 'stability' already": "name='stability'",
+    "line 3: Palimpsest already has a metric 'stability'": "name='stability'",
     "'Bad name': expected a name of lower-case": "name='Bad name'",
     "line 3: 'seconds' is a column of every table of runs": "name='seconds'",
     "metric 'm': better is 'more', expected 'higher' or 'lower'": "better='more'",
@@ -254,7 +254,7 @@ def test_a_broken_one_is_told_with_its_line(folder, capsys, message):
 
 def test_it_belongs_to_no_key(folder):
     load_files([folder / "mine.py"])
-    with pytest.raises(UserError, match="adds a metric 'steps_measured' already"):
+    with pytest.raises(UserError, match="already adds a metric 'steps_measured'"):
         (folder / "other.py").write_text(MINE)
         load_files([folder / "other.py"])
     assert plugins.digest_of("metric", "steps_measured")

@@ -219,7 +219,7 @@ def test_unknown_settings_are_told_with_the_nearest_name(write):
 
 
 BROKEN = {
-    "there is no such plugin file": None,
+    "this plugin file does not exist": None,
     "line 2: not valid Python": "x = 1\ndef f(:\n",
     "line 3: ModuleNotFoundError: No module named 'nowhere'": "\n\nimport nowhere\n",
     "lists nothing to add": "x = 1\n",
@@ -227,13 +227,13 @@ BROKEN = {
     "line 1: expected a StrategyEntry": "STRATEGIES = ['ewc']\n",
     "line 1: expected a class derived from": "SCENARIOS = [int]\n",
     "line 22: the file has no class 'Pll'": LIGHT.replace('"Pull"', '"Pll"'),
-    "line 22: 'Pull it' is no name": LIGHT.replace('"pull"', '"Pull it"'),
-    "line 22: Palimpsest has a strategy 'ewc' already": LIGHT.replace('"pull"', '"ewc"'),
+    "line 22: 'Pull it' is not a valid name": LIGHT.replace('"pull"', '"Pull it"'),
+    "line 22: Palimpsest already has a strategy 'ewc'": LIGHT.replace('"pull"', '"ewc"'),
     "line 22: its settings are the class Pull, expected": LIGHT.replace(" PullSettings,", " Pull,"),
-    "line 13: Palimpsest has a scenario 'two_models' already": SCENARIO.replace(
+    "line 13: Palimpsest already has a scenario 'two_models'": SCENARIO.replace(
         '"small"', '"two_models"'
     ),
-    "does not say its name": "from benchmark.scenarios.settings import ScenarioSettings\n"
+    "has no name": "from benchmark.scenarios.settings import ScenarioSettings\n"
     "class Mine(ScenarioSettings): pass\nSCENARIOS = [Mine]\n",
     "has no method build": "from benchmark.scenarios.settings import ScenarioSettings\n"
     "class Mine(ScenarioSettings):\n    family: str = 'mine'\nSCENARIOS = [Mine]\n",
@@ -255,7 +255,9 @@ def test_a_broken_file_is_told_with_its_line(write, tmp_path, capsys, message):
 
 def test_two_files_cannot_add_the_same_name(write):
     load_files([write("one.py", LIGHT)])
-    with pytest.raises(UserError, match=r"two\.py, line 22: .*one\.py adds a strategy 'pull'"):
+    with pytest.raises(
+        UserError, match=r"two\.py, line 22: .*one\.py already adds a strategy 'pull'"
+    ):
         load_files([write("two.py", LIGHT)])
     assert STRATEGIES["pull"].module == "palimpsest_plugin_one"
 

@@ -1,6 +1,7 @@
-"""``palimpsest show run``: everything that is known of one run."""
+"""``palimpsest show run``: everything that is known about one run."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -43,7 +44,7 @@ DONE = record(
         {"model": 0, "steps": [], "accuracy": [[]]},
         {"model": 1, "steps": [0, 5, 10], "accuracy": [[0.9, 0.7, 0.5], [0.1, 0.4, 0.8]]},
     ],
-    cost={"state_bytes": 800},
+    cost={"training_seconds": [None, 12.345678901234567, 54321.0987], "state_bytes": 800},
     probes={
         "refit": {"rows": [{"model": 0, "after": 0.123456, "least": None}] * 30},
         "importance": {"absent": "fine-tuning has none"},
@@ -84,12 +85,13 @@ def test_everything_that_is_known_of_a_run(show):
         "forgetting            40.0\xa0points\n",
         "plasticity            –\n",
         "\n      90.0    10.0\n      50.0    80.0\n",
-        "\n      10.0    12.0\n",
+        "Accuracy on the test set before training, %\n      10.0    12.0\n",
         "\n      70.0       –\n      60.0    55.0\n",
         "model 1: 0 points\n",
         "model 2: 3 points, steps 0 to 10; accuracy, %: model 1 90.0 to 50.0, model 2 10.0 to ",
         "visit 1, steps 20, accuracy [0.25, –]\n",
-        "state bytes  800\n",
+        "training seconds  [–, 12.35, 54321]\n",
+        "state bytes       800\n",
         "model 0, after 0.1235, least –\n",
         "... and 10 more",
         "Probe importance\nfine-tuning has none\n",
@@ -101,13 +103,22 @@ def test_everything_that_is_known_of_a_run(show):
         assert text in out, (text, out)
 
 
+def test_the_initial_accuracies_of_a_run_without_a_matrix(show):
+    """As when models are trained by visits: the title makes sense by itself."""
+    with Store("runs.db", create=True) as store:
+        store.put(replace(DONE, key="ee44", accuracy_matrix=[], validation_matrix=[]))
+    out = show("ee44")
+    assert "\nAccuracy on the test set before training, %\n      10.0    12.0\n" in out
+    assert "a row for each model trained" not in out
+
+
 def test_the_traceback_of_one_that_failed(show):
     out = show("aa22cc")
     assert out.startswith("failed: turned mine 10 seed 3\n")
     assert f"Failure (error)\nKeyError: 'x'\n\n{TRACEBACK}" in out
     assert "Metrics" not in out
     out = show("dd33")
-    assert "Failure (diverged)\nDivergedError: NaN\n\nno traceback: it was not kept\n" in out
+    assert "Failure (diverged)\nDivergedError: NaN\n\nno traceback was kept\n" in out
 
 
 def test_json_has_all_of_it(show):
@@ -129,9 +140,9 @@ def test_json_has_all_of_it(show):
 @pytest.mark.parametrize(
     ("key", "message"),
     [
-        ("aa", "runs.db: 'aa' begins the keys of 2 runs (aa11bb, aa22cc); give more of it"),
+        ("aa", "runs.db: 'aa' begins the keys of 2 runs (aa11bb, aa22cc); give more of the key"),
         ("aa11bc", "no run has a key that begins with 'aa11bc'; did you mean 'aa11bb'?"),
-        ("zzz", "'palimpsest list runs --store runs.db' has all"),
+        ("zzz", "'palimpsest list runs --store runs.db' lists all"),
         ("", "no run has a key that begins with ''"),
     ],
 )

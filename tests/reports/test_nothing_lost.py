@@ -136,7 +136,7 @@ def test_what_belongs_to_a_database_is_not_written(place, capsys, name, suffix, 
         Path("link.md").symlink_to(other)
         other = "link.md"
     err = refused(capsys, place, *(other if word == "{}" else word for word in commands[name]))
-    assert "belongs to the database" in err
+    assert "this name is reserved for the database" in err
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-journal"])
@@ -144,7 +144,7 @@ def test_no_store_is_made_where_sqlite_would_delete_a_file_beside_it(place, caps
     """Such as the log of a store that was moved without it."""
     Path(f"new.db{suffix}").write_bytes(b"runs" * 2000)
     err = refused(capsys, place, "run", "small.yaml", "--store", "new.db")
-    assert f"new.db{suffix}, which making one would delete" in err
+    assert f"new.db{suffix}, which a new store would delete" in err
 
 
 @pytest.mark.parametrize("link", [os.symlink, os.link])
@@ -220,7 +220,7 @@ def test_a_figure_beside_a_page_replaces_no_figure_of_another(place, capsys):
 @pytest.mark.parametrize("make", [Path.touch, lambda path: path.symlink_to("nowhere.py")])
 def test_new_writes_over_nothing(place, capsys, there, make):
     make(Path(there))
-    assert f"{there} is there already" in refused(capsys, place, "new", "strategy", "far")
+    assert f"{there} already exists" in refused(capsys, place, "new", "strategy", "far")
 
 
 # What is a command's own

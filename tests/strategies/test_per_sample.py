@@ -186,7 +186,7 @@ NO_SAMPLE_BY_ITSELF = {
             nn.Linear(5, 4), nn.BatchNorm1d(4, track_running_stats=False), nn.Linear(4, CLASSES)
         ),
         lambda: vectors(5),
-        r"no sample by itself: layer '1' \(BatchNorm1d\) says 'Expected more than 1 value",
+        r"not a single sample: layer '1' \(BatchNorm1d\) raises 'Expected more than 1 value",
     ),
     "centred": (
         lambda: body_and_head(lambda m, x: m.head(m.body(x - x.mean(dim=0)).tanh())),

@@ -1,1 +1,1 @@
-"""What must hold for every strategy, a few properties that belong together in a file."""
+"""What must hold for every strategy; related properties are in one file."""

@@ -72,7 +72,7 @@ class _StumbledError(Exception):
 
 
 def _looks(model: nn.Module) -> tuple[State, dict[str, bool], dict[str, bool]]:
-    """Values, modes, and what requires a gradient."""
+    """The values, the modes, and which parameters require a gradient."""
     modes = {name: module.training for name, module in model.named_modules()}
     return state(model), modes, {name: p.requires_grad for name, p in model.named_parameters()}
 

@@ -12,7 +12,7 @@ _TOLERANCE = 0.02
 
 
 def _second_model(candidate: Candidate, strength: float | None, batch_size: int) -> State:
-    """Train the second model where the first one stood still, so that only importance differs."""
+    """Train the second model after a first one with learning rate 0: only importance differs."""
     trained = program(
         candidate, shared_bank(), strength=strength, models=2, first_batch=batch_size, epochs=6
     )

@@ -54,10 +54,10 @@ def _protects_everywhere(candidate: Candidate) -> str:
 
 
 def _strengths(candidate: Candidate, telling: float | None) -> list[float | None]:
-    """Return the strengths of which one has to protect.
+    """Return the strengths, at least one of which has to protect.
 
-    A strength means the same behind each optimizer, up to how far the training is from its end;
-    not where the penalty is decoupled from the optimizer's metric.
+    A strength means the same behind every optimizer, up to how far the training is from
+    convergence, unless the penalty is decoupled from the optimizer's metric.
     """
     if telling is None:
         return [None]

@@ -32,7 +32,7 @@ _TOLERANCE = 5e-3
 
 
 class _Decay:
-    """The part of an Avalanche plugin that lets the learning rate fall."""
+    """The part of an Avalanche plugin that decays the learning rate."""
 
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         for group in strategy.optimizer.param_groups:
@@ -95,7 +95,7 @@ def _minimum(model: nn.Linear, penalty: Callable[[], Tensor]) -> Tensor:
 
 
 def _flat(model: nn.Linear) -> Tensor:
-    """Return the weights up to what adds the same to all logits, which no probability shows."""
+    """Return the weights without what adds the same to all logits and changes no probability."""
     found = torch.cat([model.weight, model.bias[:, None]], dim=1).detach().double()
     return (found - found.mean(dim=0)).flatten()
 

@@ -14,7 +14,7 @@ from benchmark.kit.property import BrokenError, NotApplicableError, Property
 
 _MODELS = (2, 4, 8)
 _SLACK = 0.5
-_WIDTH = 512  # so that tensors are what weighs in a pickle, and not their names
+_WIDTH = 512  # so that a pickle is mostly tensors, not their names
 
 
 def _start(candidate: Candidate) -> Program:
@@ -56,7 +56,7 @@ def _state_dict(candidate: Candidate) -> str:
 
 
 def _bytes(model: nn.Module) -> int:
-    """Return the size of a model, with what a strategy has added to it."""
+    """Return the size of a model in bytes, including what a strategy has added to it."""
     tensors = (*model.parameters(), *model.buffers())
     return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 

@@ -1,4 +1,4 @@
-"""What the dial does: nothing at 0, and protection further up."""
+"""What the dial does: nothing at 0, and protection at larger values."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Effect:
 
     Attributes:
         strength: The dial; ``None`` where there is none.
-        weights: In the end.
+        weights: At the end.
         rise: Of the first model's loss while the second trains.
     """
 
@@ -63,7 +63,7 @@ def effect(candidate: Candidate, strength: float | None, optimizer: str = "SGD")
 
 
 def effects(candidate: Candidate) -> Iterator[Effect]:
-    """Return what the candidate does at its strengths, from the smallest, those that are finite."""
+    """Yield the effect of each strength, from the smallest, leaving out those that diverge."""
     for strength in STRENGTHS if candidate.dial else [None]:
         with suppress(BrokenError):  # it diverges, as a penalty that is added to the gradient does
             yield effect(candidate, strength)
@@ -73,7 +73,7 @@ def telling_strength(candidate: Candidate) -> float | None:
     """Return a strength that has an effect, without freezing everything.
 
     Raises:
-        NotApplicableError: None has.
+        NotApplicableError: No strength has an effect.
     """
     plain, last = effect(fine_tuning(candidate), None), None
     for last in effects(candidate):
@@ -85,7 +85,7 @@ def telling_strength(candidate: Candidate) -> float | None:
 
 
 def strength_or_default(candidate: Candidate) -> float | None:
-    """Return a strength that has an effect, or ``None`` (the default one) where none has."""
+    """Return a strength that has an effect, or ``None`` (the default one) if none has."""
     try:
         return telling_strength(candidate)
     except NotApplicableError:
@@ -129,9 +129,8 @@ def _protects(candidate: Candidate) -> str:
         raise BrokenError(f"{top} gives the weights of fine-tuning, bit for bit")
     best = min(seen, key=lambda effect: effect.rise)
     at = "" if best.strength is None else f" at strength {best.strength:g}"
-    told = (
-        f"the first model's loss changes by {_told(best.rise)}{at}, by {_told(plain.rise)} without"
-    )
+    rises = f"{_signed(best.rise)}{at}, by {_signed(plain.rise)} without"
+    told = f"the first model's loss changes by {rises}"
     if not protected(best, plain):
         raise BrokenError(told)
     return told
@@ -147,7 +146,7 @@ def protected(own: Effect, plain: Effect) -> bool:
     return own.rise < (1 - _PROTECTED) * plain.rise
 
 
-def _told(rise: float) -> str:
+def _signed(rise: float) -> str:
     return f"{round(rise, 2) + 0.0:+.2f}"  # no -0.00
 
 

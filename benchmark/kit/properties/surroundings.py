@@ -62,7 +62,7 @@ def _plain_avalanche(candidate: Candidate) -> str:
     for experience in benchmark.train_stream:
         strategy.train(experience, eval_streams=[], **LOADER)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of metrics that nobody asked for
+            warnings.simplefilter("ignore")  # about metrics that are not used
             strategy.eval(benchmark.test_stream, **LOADER)
     if not finite(state(model)):
         raise BrokenError("weights are NaN or infinite")

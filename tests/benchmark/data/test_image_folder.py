@@ -102,7 +102,7 @@ def test_hidden_files_macos_leftovers_and_other_files_are_passed_over(two_classe
 
 
 def test_a_missing_source(tmp_path):
-    with pytest.raises(UserError, match=r"nowhere is not there"):
+    with pytest.raises(UserError, match=r"nowhere does not exist"):
         folder.read(tmp_path / "nowhere")
 
 
@@ -128,7 +128,7 @@ def test_images_outside_class_folders_are_no_classes(tmp_path, write_image):
 def test_a_single_class(tmp_path, write_image):
     for index in range(3):
         write_image(tmp_path / "one" / "cat" / f"{index}.png")
-    with pytest.raises(UserError, match=r"one class folder only \('cat'\)"):
+    with pytest.raises(UserError, match=r"only one class folder \('cat'\)"):
         folder.read(tmp_path / "one")
 
 
@@ -171,7 +171,7 @@ def test_a_damaged_zip_member_is_named(two_classes, zip_of):
 def test_sixteen_bits_of_grey_are_refused(two_classes):
     image = Image.fromarray(np.full((4, 6), 40_000, dtype=np.uint16))
     image.save(two_classes / "dog" / "3.png")
-    with pytest.raises(UserError, match=r"dog/3.png in .* more than 8 bits a channel"):
+    with pytest.raises(UserError, match=r"dog/3.png in .* more than 8 bits per channel"):
         folder.read(two_classes)
 
 

@@ -33,7 +33,6 @@ def assert_normalised(x: torch.Tensor) -> None:
 
 def test_digits(tmp_path):
     data = images.load("digits", tmp_path)
-    assert data.name == "digits"
     assert data.input_shape == (1, 8, 8)
     assert data.n_classes == 10
     assert data.classes == tuple("0123456789")
