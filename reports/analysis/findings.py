@@ -92,7 +92,7 @@ def _strategy(choice: Choice, plain: Cell | None) -> str:
     """Say what it avoids at the strengths that stand for it, and at what cost."""
     cell = choice.reported
     if cell is None:
-        return f"{choice.strategy}: no strength could be chosen ({choice.reason})."
+        return f"{choice.strategy}: no {choice.dial.one} could be chosen ({choice.reason})."
     name = cell.variant.label
     if choice.budget > 1:
         name += f" (chosen among {choice.budget})"

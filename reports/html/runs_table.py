@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from benchmark.metrics import FINETUNE_FORGETTING, METRICS, Metric, added_metrics, metric_named
+from benchmark.spec import STRENGTH
 from benchmark.store import Record
 from reports.runs.cells import Cell
 from reports.tables.metrics import MAIN
@@ -35,7 +36,7 @@ class RunColumn:
     unit: str = ""
 
 
-def run_columns() -> list[RunColumn]:
+def run_columns(dial: str = STRENGTH) -> list[RunColumn]:
     """Return the columns: what a run is, its metrics, what it took."""
     shown = {*MAIN, *(metric.name for metric in added_metrics())}
     metrics = [
@@ -47,7 +48,7 @@ def run_columns() -> list[RunColumn]:
     return [
         RunColumn("scenario", "text", "scenario"),
         RunColumn("strategy", "text", "strategy"),
-        RunColumn("strength", "number", "strength"),
+        RunColumn("strength", "number", dial),
         RunColumn("seed", "number", "seed"),
         RunColumn("status", "text", "status"),
         *metrics,
@@ -73,7 +74,8 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
     Returns:
         ``columns``, the names and kinds of ``run_columns``; ``texts``, every text once; ``rows``,
         one per run, a value per column: a number, ``None``, or the place of a text in ``texts``.
-        ``strengths`` maps a strength to how it is written.
+        ``strengths`` maps a strength to how it is written, ``dials`` the strategies that have one
+        to what it is called.
     """
     columns = run_columns()
     texts: dict[str, int] = {}
@@ -93,6 +95,7 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
         "columns": [[column.name, column.kind] for column in columns],
         "texts": list(texts),
         "rows": rows,
+        "dials": {v.strategy: v.dial for v in (cell.variant for cell in cells) if v.setting},
         "strengths": [[strength, strength_text(strength)] for strength in sorted(strengths)],
     }
 

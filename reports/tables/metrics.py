@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.metrics import METRICS, Metric, added_metrics
-from reports.runs.cells import Cell
+from reports.runs.cells import Cell, dial_of
 from reports.runs.frames import summary_frame
 from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
@@ -73,7 +73,8 @@ def metric_column(metric: Metric) -> Column:
 
 
 def _table(cells: Sequence[Cell], name: str, title: str, metrics: Sequence[Metric]) -> Table:
-    columns = [Column("strategy, strength", words=True)]
+    dial = dial_of(cell.variant for cell in cells)
+    columns = [Column(f"strategy, {dial.one}", words=True)]
     for metric in metrics:
         columns.append(metric_column(metric))
         if metric.name == "learning_accuracy":
