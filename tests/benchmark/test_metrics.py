@@ -142,8 +142,15 @@ def test_training_all_at_once_leaves_undefined_what_needs_an_order():
     assert own["minimum_accuracy"] is None
 
 
-def test_every_metric_and_what_the_ratio_divides_by_are_computed():
-    assert {*computed(R, INITIAL)} == {*METRICS, FINETUNE_FORGETTING}
+def test_every_metric_and_what_the_ratio_divides_by_are_computed_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "benchmark.metrics.computed.compute", lambda metric, _: asked.append(metric.name)
+    )
+    found = Computed(run(R, INITIAL))
+    assert len(found) == len(dict(found)) == len(METRICS) + 1
+    assert repr(found) == repr(dict(found))
+    assert asked == [*found] == [*METRICS, FINETUNE_FORGETTING]
 
 
 FINETUNED = [[0.9, 0.1, 0.2], [0.5, 0.82, 0.3], [0.3, 0.4, 0.88]]
