@@ -21,6 +21,7 @@ from benchmark.plugins import load_packages
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.probes import PROBES
 from benchmark.scenarios import FAMILIES
+from benchmark.spec import STRENGTH
 from benchmark.suite_file import shipped_suites
 from strategies.registry import STRATEGIES
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 _SHOWN = ("stability", "learning_accuracy", "forgetting", "plasticity")
 """The metrics in the list of runs, besides those of plugins; ``--json`` has all."""
+
+_DIAL = "dial value"
+"""The heading where strategies have dials of several names."""
 
 _WIDEST_IN_FILES = 100
 """Widest cell, in characters, in a file or a pipe; only longer text, such as errors, is wrapped."""
@@ -91,16 +95,16 @@ def runs(store: Path, as_json: bool) -> None:
     if as_json:
         print(runs_json(records))
         return
-    names = columns(_SHOWN, records, otherwise=AVERAGE)
-    names += columns([metric.name for metric in added_metrics()], records)
-    shown = [METRICS[name] for name in names]
+    shown = [METRICS[name] for name in _SHOWN] + added_metrics()
+    dials = {r.spec.strategy.dial for r in records if r.strength is not None} or {STRENGTH}
+    heading = dials.pop() if len(dials) == 1 else _DIAL
     _print(
         [
             {
                 "key": r.key,
                 "scenario": r.scenario,
                 "strategy": r.strategy,
-                "strength": "" if r.strength is None else f"{r.strength:g}",
+                heading: _dial(r, named=heading == _DIAL),
                 "seed": r.seed,
                 "status": r.status,
                 **{metric.name: _number(metric, r.metrics[metric.name]) for metric in shown},
@@ -111,6 +115,13 @@ def runs(store: Path, as_json: bool) -> None:
         ],
         as_json=False,
     )
+
+
+def _dial(record: Record, *, named: bool) -> str:
+    """Return the value of a run's dial, with the dial's name where the heading has none."""
+    if record.strength is None:
+        return ""
+    return f"{record.spec.strategy.dial} {record.strength:g}" if named else f"{record.strength:g}"
 
 
 def runs_json(records: list[Record]) -> str:

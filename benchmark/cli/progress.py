@@ -18,6 +18,7 @@ from rich.progress import (
 
 from benchmark.jobs import Job
 from benchmark.running import Progress as News
+from benchmark.spec import STRENGTH
 from benchmark.store import Record
 from benchmark.suite import Run
 
@@ -121,15 +122,17 @@ class _Bars(_Nothing):
 
 
 def describe(run: Run | Record, *, with_suite: bool = False) -> str:
-    """Describe a run in words: scenario, strategy, strength, seed.
+    """Return a run in words: scenario, strategy, strength (``rank 4`` of another dial), seed.
 
     Args:
         run: What is described.
         with_suite: Begin with the suite that asked for it first.
     """
     suite = f"{run.suite}: " if with_suite else ""
-    strength = "" if run.strength is None else f" {run.strength:g}"
-    return f"{suite}{run.scenario} {run.strategy}{strength} seed {run.seed}"
+    dial = run.spec.strategy.dial
+    name = "" if dial == STRENGTH else f" {dial}"
+    value = "" if run.strength is None else f"{name} {run.strength:g}"
+    return f"{suite}{run.scenario} {run.strategy}{value} seed {run.seed}"
 
 
 def outcome(record: Record, *, with_suite: bool = False) -> str:

@@ -1,4 +1,4 @@
-"""A strategy under test, found by name, and how to build it at any strength."""
+"""A strategy under test, found by name, and how to build it at any value of its dial."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from benchmark.suite import AVALANCHE
 from benchmark.suite_file import Source
 from benchmark.validation import validated
 from strategies.dial import STRENGTH, Dial
+from strategies.hooks import Turns
 from strategies.registry import STRATEGIES, Memory, StrategyEntry
 
 _AVALANCHE_DIALS = {
@@ -45,9 +46,9 @@ class Candidate:
         plugin: Its class, where it is a plugin.
         template: The Avalanche template that trains it; ``None``: the harness's own.
         arguments: Of the plugin's constructor, or else of the template's.
-        dial: The argument that is its strength, or ``None``.
-        scale: Its dial where that acts after training, or ``None``.
-        scale_values: Two values of that dial.
+        strength: The argument that is its strength, or ``None``.
+        dial: Its dial where that is no strength (a rank, a scale), or ``None``.
+        values: Of that dial: what it is set to and, where it acts after training, one beside it.
         memory: How its state grows with models, as declared; ``None``: nothing is declared.
         moves_unused: It moves parameters that the current model does not use, by design.
         online: Its importance is gathered from the batches of training, as declared.
@@ -58,22 +59,47 @@ class Candidate:
     plugin: type[Any] | None
     template: type[Any] | None
     arguments: Mapping[str, Any] = field(default_factory=dict)
-    dial: str | None = None
-    scale: Dial | None = None
-    scale_values: tuple[float, ...] = ()
+    strength: str | None = None
+    dial: Dial | None = None
+    values: tuple[float, ...] = ()
     memory: Memory | None = None
     moves_unused: bool = False
     online: bool = False
     protects: bool = True
 
-    def arguments_at(self, strength: float | None) -> dict[str, Any]:
+    @property
+    def turns(self) -> bool:
+        """Whether its dial acts after training, and it has the method that sets it."""
+        return self.dial is not None and self.dial.after_training and self.has(Turns)
+
+    def has(self, hook: type[Any]) -> bool:
+        """Whether it has a hook, one of the protocols of ``strategies.hooks``."""
+        return self.plugin is not None and issubclass(self.plugin, hook)
+
+    def arguments_at(self, value: float | None) -> dict[str, Any]:
         """Return the constructor's arguments at a strength; ``None``: at the default one."""
-        own = {self.dial: strength} if self.dial and strength is not None else {}
+        own = {self.strength: value} if self.strength and value is not None else {}
         return {**self.arguments, **own}
 
-    def make_plugin(self, strength: float | None) -> Any:
-        """Return a new plugin; ``None`` where the template is the strategy."""
-        return None if self.plugin is None else self.plugin(**self.arguments_at(strength))
+    def make_plugin(self, value: float | None) -> Any:
+        """Return a new plugin; ``None`` where the template is the strategy.
+
+        Args:
+            value: Of its strength, or of its dial where that acts after training; ``None``: what it
+                is set to.
+        """
+        if self.plugin is None:
+            return None
+        made = self.plugin(**self.arguments_at(value))
+        if self.turns and value is not None:
+            made.turn(value)
+        return made
+
+    def setting(self, value: float | None) -> str:
+        """Return a value with the dial's name, ``rank 2``; nothing where it has no dial."""
+        if self.dial is not None:
+            return f"{self.dial.name} {self.values[0] if value is None else value:g}"
+        return "" if value is None else f"{STRENGTH.name} {value:g}"
 
 
 def candidates(target: str, settings: Mapping[str, Any]) -> list[Candidate]:
@@ -109,15 +135,15 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
     checked = validated(entry.settings, dict(settings), source, ()).model_dump()
     found = entry.load()
     is_template = issubclass(found, SupervisedTemplate)
-    scale = entry.dial if entry.dial and entry.dial.after_training else None
+    dial = None if entry.dial == STRENGTH else entry.dial
     return Candidate(
         name=name,
         plugin=None if is_template else found,
         template=found if is_template else None,
         arguments=checked,
-        dial=STRENGTH.name if entry.dial == STRENGTH else None,
-        scale=scale,
-        scale_values=() if scale is None else _two_values(entry, checked, scale.name),
+        strength=STRENGTH.name if entry.dial == STRENGTH else None,
+        dial=dial,
+        values=() if dial is None else _values(entry, checked, dial),
         memory=entry.memory,
         moves_unused=entry.moves_unused,
         online=entry.online,
@@ -125,21 +151,20 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
     )
 
 
-def _two_values(
-    entry: StrategyEntry, settings: Mapping[str, Any], name: str
-) -> tuple[float, float]:
-    """Return a setting's value and another valid one near it."""
-    value = float(settings[name])
-    for other in (value / 2, value + 1, value - 1, value + 0.1):
+def _values(entry: StrategyEntry, settings: Mapping[str, Any], dial: Dial) -> tuple[float, ...]:
+    """Return what a dial is set to; where it acts after training, also a valid value beside it."""
+    value = float(settings[dial.name])
+    if not dial.after_training:
+        return (value,)
+    for near in (value / 2, value + 1, value - 1, value + 0.1):
+        other = entry.dial_value(near)
         try:
-            entry.settings.model_validate({**settings, name: other})
+            entry.settings.model_validate({**settings, dial.name: other})
         except ValueError:
             continue
         if other != value:
             return value, other
-    raise UserError(
-        f"{entry.name}: its dial {name} has no valid value near {value:g} to compare with"
-    )
+    raise UserError(f"{entry.name}: its dial {dial.name} has no value beside {value:g}")
 
 
 def _of_avalanche(target: str, settings: Mapping[str, Any]) -> Candidate:
@@ -161,7 +186,7 @@ def _of_avalanche(target: str, settings: Mapping[str, Any]) -> Candidate:
         plugin=plugin,
         template=template,
         arguments=arguments,
-        dial=dial,
+        strength=dial,
         moves_unused=name in _MOVES_UNUSED,
         protects=name != "Naive",
     )

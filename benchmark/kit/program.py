@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,16 +11,17 @@ import torch
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 from avalanche.training.supervised import Naive
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 
 from benchmark.avalanche_strategies import make
 from benchmark.evaluation import LOADER
 from benchmark.kit.candidate import Candidate
+from benchmark.kit.evaluated import OUTPUTS, Evaluated, Meter
 from benchmark.kit.models import SAMPLES, data
 from benchmark.kit.property import BrokenError
 from benchmark.models.bank import ModelBank
 from benchmark.scenarios.in_memory import InMemoryDataset
 from benchmark.training import InMemoryTraining
+from strategies.hooks import Evaluates, Optimizes
 
 BATCH = 10
 
@@ -114,32 +115,24 @@ class Program:
             after_each(i)
         return state(self.model)
 
-    def losses(self) -> list[float]:
-        """Evaluate every model by the strategy; return their mean cross-entropies."""
-        meter = _Losses()
+    def evaluated(self) -> Evaluated:
+        """Evaluate every model by the strategy."""
+        meter = Meter()
         self.strategy.plugins.append(meter)
         try:
             self.strategy.eval(self.test, **LOADER)
         finally:
             self.strategy.plugins.remove(meter)
-        return meter.losses
+        return Evaluated(meter.losses, meter.outputs)
 
+    def result(self) -> State:
+        """Return what the trainings so far led to: weights and buffers, and what is evaluated.
 
-class _Losses:
-    """The part of an Avalanche plugin that measures the loss of each experience evaluated."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-        self._batches: list[Tensor] = []
-
-    def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        self._batches = []
-
-    def after_eval_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
-        self._batches.append(cross_entropy(strategy.mb_output, strategy.mb_y, reduction="none"))
-
-    def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        self.losses.append(torch.cat(self._batches).mean().item())
+        That is the same, unless the strategy evaluates otherwise than the network stands after
+        training (merged weights, masks): then the outputs of every model count, too.
+        """
+        own = state(self.model)
+        return {**own, **self.evaluated().outputs} if isinstance(self.plugin, Evaluates) else own
 
 
 def fine_tuning(candidate: Candidate) -> Candidate:
@@ -159,11 +152,27 @@ def programs(candidate: Candidate) -> dict[str, Candidate]:
     return {"": candidate, " in plain Avalanche": replace(candidate, template=Naive)}
 
 
+def result_of(trained: Program) -> State:
+    """Train all models; return the result."""
+    trained.run()
+    return trained.result()
+
+
+def optimizers_of(candidate: Candidate, names: Iterable[str]) -> list[str]:
+    """Return the optimizers to ask behind: one, where the strategy brings its own in its place."""
+    return [*names][:1] if candidate.has(Optimizes) else [*names]
+
+
+def behind(candidate: Candidate, names: Collection[str]) -> str:
+    """Return what those are, as a verdict says it."""
+    return "its own optimizer" if candidate.has(Optimizes) else f"{len(names)} optimizers"
+
+
 def program(
     candidate: Candidate,
     model: nn.Module,
     *,
-    strength: float | None = None,
+    value: float | None = None,
     optimizer: str = "SGD",
     first_batch: int = BATCH,
     epochs: int = 4,
@@ -177,7 +186,8 @@ def program(
     Args:
         candidate: It trains in its own template, or as a plugin in the harness's.
         model: What to train, from these weights.
-        strength: The candidate's dial; its default if not given.
+        value: Of the candidate's strength, or of its dial where that acts after training; what it
+            is set to where not given.
         optimizer: A name of ``OPTIMIZERS``.
         first_batch: Samples of a training batch of the first model; the others take ``BATCH``.
         epochs: Passes over each model's data.
@@ -188,7 +198,7 @@ def program(
     """
     parts = [(x.to(device, dtype), y.to(device)) for x, y in data(models)]
     train, test = streams(parts, range(models) if isinstance(model, ModelBank) else [0] * models)
-    plugin = candidate.make_plugin(strength)
+    plugin = candidate.make_plugin(value)
     plugins = [*([] if plugin is None else [plugin]), *watchers]
     model = model.to(device, dtype)
     made = OPTIMIZERS[optimizer](model.parameters())
@@ -207,7 +217,7 @@ def program(
     else:
         strategy = make(
             candidate.template,
-            candidate.arguments_at(strength) if plugin is None else {},
+            candidate.arguments_at(value) if plugin is None else {},
             model=model,
             optimizer=made,
             batch_size=first_batch,
@@ -244,9 +254,19 @@ def same(a: State, b: State) -> bool:
 
 
 def distance(a: State, b: State) -> float:
-    """Return the largest difference of any number of two states."""
-    gaps = [(a[n].double() - b[n].double()).abs().max() for n in a if a[n].shape == b[n].shape]
-    return torch.stack(gaps).max().item()
+    """Return the largest difference of any number that two states both have."""
+    shared = [name for name in a if name in b and a[name].shape == b[name].shape]
+    gaps = [(a[name].double() - b[name].double()).abs().max() for name in shared]
+    return torch.stack(gaps).max().item() if gaps else 0.0
+
+
+def apart(a: State, b: State) -> str:
+    """Say by how much two results of the same strategy differ, weights before outputs."""
+    weights = [{n: v for n, v in one.items() if not n.startswith(OUTPUTS)} for one in (a, b)]
+    gap = distance(*weights)
+    if same(*weights):
+        return f"what is evaluated differs, outputs by up to {distance(a, b):.2g}"
+    return f"weights differ by up to {gap:.2g}"
 
 
 def finite(values: State) -> bool:

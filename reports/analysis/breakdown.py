@@ -22,7 +22,8 @@ from itertools import groupby
 
 from benchmark.failure import FailureKind
 from benchmark.store import Record
-from reports.runs.cells import FINETUNE, REFERENCES, Cell, Variant
+from reports.runs.cells import FINETUNE, REFERENCES, Cell, Variant, dial_of
+from reports.wording.dials import Dial
 from reports.wording.numbers import strength_text
 from reports.wording.words import several
 
@@ -91,7 +92,8 @@ def breakdown_sentences(cells: Sequence[Cell]) -> Iterator[str]:
         own = [cell for cell in cells if cell.variant.strategy == strategy]
         losses = [loss for variant, loss in found.items() if variant.strategy == strategy]
         tried = [cell.variant for cell in own]
-        text = f"{strategy} {_what(losses)}{_where(losses, tried)} ({'; '.join(_counts(losses))})"
+        what = f"{_what(losses, dial_of(tried))}{_where(losses, tried)}"
+        text = f"{strategy} {what} ({'; '.join(_counts(losses))})"
         settings = next(own[0].runs).spec.strategy.settings
         if own[0].variant.kind == FINETUNE:
             text += ": training itself is unstable, whatever is protected"
@@ -100,12 +102,12 @@ def breakdown_sentences(cells: Sequence[Cell]) -> Iterator[str]:
         yield f"{text}."
 
 
-def _what(losses: Sequence[Breakdown]) -> str:
+def _what(losses: Sequence[Breakdown], dial: Dial) -> str:
     words = ["diverges"] if any(loss.diverged for loss in losses) else []
     if any(loss.broken for loss in losses):
         words.append(
             f"breaks down (keeps and learns at least {100 * LEAST_FALL:.0f} points less than a "
-            "weaker strength)"
+            f"{dial.lower} {dial.one})"
         )
     return " or ".join(words)
 
@@ -116,7 +118,7 @@ def _where(losses: Sequence[Breakdown], tried: Sequence[Variant]) -> str:
         return ""
     beyond = tried[tried.index(first) :]
     if [loss.variant for loss in losses] != beyond:
-        return " at some strengths"
+        return f" at some {dial_of(tried).many}"
     return f" {'from' if len(beyond) > 1 else 'at'} {first.setting}" + (
         " on" if len(beyond) > 1 else ""
     )

@@ -10,7 +10,7 @@ from reports.analysis.choice import Choice, budgets
 from reports.analysis.coincidence import coincidence_sentences
 from reports.analysis.instability import instability_sentences
 from reports.analysis.ranking import Standing
-from reports.runs.cells import FINETUNE, Cell, by_scenario
+from reports.runs.cells import FINETUNE, Cell, by_scenario, dial_of
 from reports.statistics.collapse import GAP
 from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS
 from reports.statistics.pairs import PairedComparison
@@ -94,7 +94,8 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
     tried = budgets(choices)
     if len(set(tried.values())) > 1:
         counts = ", ".join(f"{name} {count}" for name, count in tried.items())
-        yield f"strategies were given different numbers of strengths to choose from: {counts}."
+        dial = dial_of(tried.cell.variant for choice in choices for tried in choice.tried).many
+        yield f"strategies were given different numbers of {dial} to choose from: {counts}."
     for choice in choices:
         if choice.end is not None and choice.variant is not None:
             text = strength_text(choice.variant.strength or 0.0)
@@ -102,11 +103,13 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
                 f"the chosen {choice.variant.dial} of {choice.strategy}, {text}, is the "
                 f"{choice.end} that was tried: a better one may lie beyond it, so extend the range."
             )
-    alone = [choice.strategy for choice in choices if choice.is_optimistic]
-    if alone:
+    flattering = [choice for choice in choices if choice.flatters]
+    if flattering:
+        dial = dial_of(tried.cell.variant for choice in flattering for tried in choice.tried).one
+        alone = ", ".join(choice.strategy for choice in flattering)
         yield (
-            f"the strength of {', '.join(alone)} was chosen on the seed on which it is reported, "
-            "since there is only one: the reported numbers are optimistic."
+            f"the {dial} of {alone} was chosen on the seed on which it is reported: "
+            "one seed has no other half, and what is reported flatters."
         )
 
 

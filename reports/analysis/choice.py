@@ -5,17 +5,37 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.runs.cells import Cell, Variant
+from reports.runs.cells import Cell, Variant, dial_of
 from reports.statistics.interval import Estimate
+from reports.wording.dials import Dial
 from reports.wording.numbers import strength_text
 from reports.wording.words import several
 
-RULE = (
-    "the strength with the highest average accuracy of all models at the end on the validation "
-    "split, mean over the seeds that all strengths have; the weakest of equal ones; strengths "
-    "with failed runs are left out"
-)
-CROSSED = "each half of the seeds is reported at the strength that was chosen on the other half"
+
+def rule(dial: Dial) -> str:
+    """Say by which rule a strategy's strength is chosen, and at which one each seed is reported.
+
+    Args:
+        dial: What it is called.
+    """
+    return (
+        f"the {dial.one} with the highest average accuracy of all models at the end on the "
+        f"validation split, mean over the seeds that all {dial.many} have; of equal ones the "
+        f"{dial.lowest}; {dial.many} with failed runs are left out"
+    )
+
+
+def crossed(dial: Dial) -> str:
+    """Say at which strength each seed is reported.
+
+    Args:
+        dial: What it is called.
+    """
+    return f"each half of the seeds is reported at the {dial.one} that was chosen on the other half"
+
+
+RULE = "rule"
+"""The reason of a choice that was made by ``rule``."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +51,12 @@ class Mixed(Variant):
     @property
     def label(self) -> str:
         """``wpl, strength 1e3 (3 of 5 seeds), 1e4 (2)``."""
-        return f"{self.strategy}, {self.dial} {self.strengths}"
+        return f"{self.strategy}, {self.setting}"
+
+    @property
+    def setting(self) -> str:
+        """``strength 1e3 (3 of 5 seeds), 1e4 (2)``."""
+        return f"{self.dial} {self.strengths}"
 
     @property
     def strengths(self) -> str:
@@ -70,8 +95,8 @@ class Choice:
             ``None`` where none could be chosen.
         reported: The runs that stand for the strategy in every number: each seed at the strength
             that was chosen on the other half of the seeds. ``cell`` itself where both halves agree;
-            otherwise its variant is ``Mixed``. ``None`` where ``cell`` is.
-        reason: The rule, or why there was nothing to choose.
+            else its variant is ``Mixed``. ``None`` where ``cell`` is.
+        reason: ``RULE``, or why there was nothing to choose, in words.
         tried: Every strength, from weak to strong.
         compared: On how many seeds the strengths were compared. A single seed is reported at the
             strength that was chosen on it, since there is no other half.
@@ -90,6 +115,11 @@ class Choice:
     def variant(self) -> Variant | None:
         """The strategy at the strength that was chosen on all seeds."""
         return None if self.cell is None else self.cell.variant
+
+    @property
+    def dial(self) -> Dial:
+        """What its strengths are called."""
+        return dial_of(tried.cell.variant for tried in self.tried)
 
     @property
     def strengths(self) -> str:
@@ -121,13 +151,13 @@ class Choice:
 
     @property
     def end(self) -> str | None:
-        """``weakest`` or ``strongest`` where the choice is the first or last of several strengths.
+        """``weakest`` or ``strongest`` (``Dial.lowest``) where the choice is an end of several.
 
         A better one may lie beyond it: the grid should be wider.
         """
         if self._index is None or self.budget < 2:
             return None
-        return {0: "weakest", self.budget - 1: "strongest"}.get(self._index)
+        return {0: self.dial.lowest, self.budget - 1: self.dial.highest}.get(self._place)
 
     @property
     def _index(self) -> int | None:

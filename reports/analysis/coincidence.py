@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmark.store import Record
-from reports.runs.cells import Cell, by_scenario
+from reports.runs.cells import Cell, by_scenario, dial_of
 from reports.runs.merge import same_results
 from reports.wording.words import joined
 
@@ -25,8 +25,9 @@ def coincidence_sentences(cells: Sequence[Cell]) -> Iterator[str]:
     models = {len(record.accuracy_matrix) for cell in cells for record in cell.done}
     for names in (names for groups in coinciding(cells).values() for names in groups):
         text = (
-            f"{joined(names)} give bit-identical runs at every strength and seed that they have "
-            "in common"
+            f"{joined(names)} give the same runs bit for bit, at every "
+            f"{dial_of(c.variant for c in cells if c.variant.strategy in names).one} and seed that "
+            "they have in common"
         )
         if models == {2} and {kinds[name] for name in names} == _SAME_FOR_TWO_MODELS:
             text += (

@@ -48,7 +48,7 @@ from math import fsum
 from benchmark.metrics import average_accuracy
 from benchmark.store import Record
 from reports.analysis.choice import RULE, Choice, Mixed, Tried
-from reports.runs.cells import Cell
+from reports.runs.cells import Cell, dial_of
 from reports.statistics.interval import mean_estimate
 from reports.statistics.limits import ACCURACY
 from reports.wording.words import several
@@ -57,7 +57,7 @@ _DIGITS = 12  # scores that differ by less than rounding are equal
 
 
 def choose(cells: Sequence[Cell]) -> list[Choice]:
-    """Choose a strength for every strategy in every scenario, by ``RULE``.
+    """Choose a strength for every strategy in every scenario, by ``choice.rule``.
 
     Each half of the seeds is reported at the strength that was chosen on the other half.
 
@@ -138,7 +138,8 @@ def _chosen(tried: Sequence[Tried]) -> tuple[Cell | None, str]:
         return None, "no run finished"
     if len(tried) == 1:
         only = tried[0].cell
-        return only, "no strength" if only.variant.strength is None else "one strength only"
+        dial = dial_of([only.variant]).one
+        return only, f"no {dial}" if only.variant.strength is None else f"one {dial} only"
     possible = [candidate for candidate in tried if candidate.excluded is None]
     scores = [candidate.validation.value for candidate in possible]
     known = [score for score in scores if score is not None]
@@ -149,13 +150,13 @@ def _chosen(tried: Sequence[Tried]) -> tuple[Cell | None, str]:
 
 def _why_none(tried: Sequence[Tried], possible: Sequence[Tried]) -> str:
     """Say why no strength could be chosen."""
+    dial = dial_of(candidate.cell.variant for candidate in tried)
     if possible:
-        return "the strengths have no seed in common"
+        return f"the {dial.many} have no seed in common"
     if any(candidate.validation.n for candidate in tried):
-        return "every strength has failed runs or runs without validation accuracies"
-    done = [record for candidate in tried for record in candidate.cell.done]
-    if any(record.moments and None in record.final_validation for record in done):
-        return "no accuracies at the end to choose by: the last visit evaluates only some models"
+        return f"every {dial.one} has failed runs or runs without validation accuracies"
+    if any(record.moments for candidate in tried for record in candidate.cell.done):
+        return "no accuracies at the end to choose by: the models are trained by turns"
     return "no validation accuracies to choose by: the scenario has no validation split"
 
 

@@ -7,8 +7,8 @@ a strategy is fine-tuning and infinite strength is freezing, so both are ends of
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import sqrt
 
@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from reports.analysis.breakdown import Breakdown, breakdowns
-from reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, REFERENCES, Cell, Variant
+from reports.runs.cells import (
+    FINETUNE,
+    FREEZE,
+    INDEPENDENT,
+    JOINT,
+    REFERENCES,
+    Cell,
+    Variant,
+    dial_of,
+)
 from reports.statistics.bootstrap import seed_weights
 from reports.statistics.interval import Estimate, student_estimate
 from reports.statistics.limits import Limits
@@ -90,6 +99,13 @@ class Frontiers:
     frontiers: tuple[Frontier, ...]
     breakdowns: tuple[Breakdown, ...]
 
+    @property
+    def variants(self) -> Iterator[Variant]:
+        """All variants, those without a point, too."""
+        yield from (point.variant for one in self.frontiers for point in one.points)
+        yield from (loss.variant for loss in self.breakdowns)
+        yield from (point.variant for point in self.ends)
+
 
 def frontiers(cells: Sequence[Cell]) -> Frontiers:
     """Place one scenario's variants in the plane and measure their frontiers.
@@ -112,6 +128,7 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
         next((cell for cell in done if cell.variant.kind == kind), None)
         for kind in (FINETUNE, FREEZE)
     )
+    dial = dial_of(cell.variant for cell in cells).many
     found = []
     in_turn = [cell for cell in done if any(record.accuracy_matrix for record in cell.done)]
     compared = [cell for cell in in_turn if cell.variant.kind not in REFERENCES]
@@ -119,8 +136,8 @@ def frontiers(cells: Sequence[Cell]) -> Frontiers:
     budgets = {count for count in tried.values() if count > 1} or {1}
     for strategy, group in groupby(compared, key=lambda cell: cell.variant.strategy):
         members = list(group)
-        reason = _unequal(tried[strategy], budgets)
-        area, reason = (_NONE, reason) if reason else _area(members, finetune, freeze)
+        reason = _unequal(tried[strategy], budgets, dial)
+        area, reason = (_NONE, reason) if reason else _area(members, finetune, freeze, dial)
         own = tuple(points[cell.variant] for cell in members)
         kind, budget = members[0].variant.kind, tried[strategy]
         found.append(Frontier(strategy, kind, own, budget, area, reason))
@@ -217,21 +234,23 @@ def _points(done: Sequence[Cell]) -> list[Point]:
     ]
 
 
-def _unequal(own: int, budgets: Set[int]) -> str | None:
-    """Say why a strategy's hypervolume is not comparable, ``None`` where it is.
+def _unequal(own: int, budgets: Set[int], strengths: str) -> str | None:
+    """Say why a strategy's hypervolume does not compare, ``None`` where it does.
 
     Args:
         own: How many strengths it was given; 1 for none.
-        budgets: The different numbers of those with several strengths.
+        budgets: How many those with several strengths were given.
+        strengths: What they are called.
     """
     if len(budgets) > 1:
-        return f"the strategies have {min(budgets)} to {max(budgets)} strengths, and more fill more"
+        least, most = min(budgets), max(budgets)
+        return f"the strategies have {least} to {most} {strengths}, and more fill more"
     (others,) = budgets
-    return None if own == others else f"the others have {others} strengths, and more fill more"
+    return None if own == others else f"the others have {others} {strengths}, and more fill more"
 
 
 def _area(
-    members: Sequence[Cell], finetune: Cell | None, freeze: Cell | None
+    members: Sequence[Cell], finetune: Cell | None, freeze: Cell | None, strengths: str
 ) -> tuple[Estimate, str | None]:
     """The hypervolume with its interval, or why there is none."""
     if finetune is None or freeze is None:
@@ -239,7 +258,7 @@ def _area(
     values = [_by_seed(cell) for cell in (*members, finetune, freeze)]
     seeds = sorted(set.intersection(*(set(found) for found in values)))
     if not seeds:
-        return _NONE, "no seed that all strengths, finetune and freeze have"
+        return _NONE, f"no seed that all {strengths}, finetune and freeze have"
     table = np.array([[found[seed] for found in values] for seed in seeds])  # (S, P + 2, 2)
     n, mean = len(seeds), table.mean(axis=0)
     if min(mean[-2, 0] - mean[-1, 0], mean[-1, 1] - mean[-2, 1]) < SMALLEST_SIDE:

@@ -9,7 +9,7 @@ from math import isclose
 from benchmark.errors import UserError, nearest
 from reports.analysis.choice import Choice
 from reports.analysis.cross_fitting import choose
-from reports.runs.cells import Cell, by_scenario
+from reports.runs.cells import Cell, Variant, by_scenario
 from reports.wording.numbers import strength_text
 
 CHOSEN = "chosen"
@@ -106,8 +106,8 @@ class Catalog:
         )  # fmt: skip
         if choice.reported is None:
             raise UserError(
-                f"suite {self.suite!r}, scenario {scenario!r}: no strength of {strategy} could be "
-                f"chosen ({choice.reason}); name one, such as "
+                f"suite {self.suite!r}, scenario {scenario!r}: no {choice.dial.one} of {strategy} "
+                f"could be chosen ({choice.reason}); name one, such as "
                 f"{spellings([tried.cell for tried in choice.tried])[0]!r}"
             )
         return choice.reported
@@ -123,20 +123,21 @@ def spellings(cells: Sequence[Cell]) -> list[str]:
     ]
 
 
-def label(written: str, labels: Mapping[str, str]) -> str:
+def label(written: str, labels: Mapping[str, str], variant: Variant) -> str:
     """Return what a variant is called on the page.
 
     Args:
         written: As ``Catalog.cell`` reads it.
         labels: Names for variants as written, or for strategies: with ``{"wpl": "WPL"}``,
             ``wpl@1e4`` is ``WPL, strength 1e4`` and ``wpl@chosen`` is ``WPL``.
+        variant: What it is: it knows what its dial is called.
     """
     if written in labels:
         return labels[written]
     name, at, strength = written.rpartition("@")
     name = name if at else strength
     shown = labels.get(name, name)
-    return f"{shown}, strength {strength}" if at and strength != CHOSEN else shown
+    return f"{shown}, {variant.dial} {strength}" if at and strength != CHOSEN else shown
 
 
 def _number(text: str) -> float | None:

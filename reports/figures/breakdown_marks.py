@@ -11,15 +11,23 @@ from reports.analysis.breakdown import LEAST_FALL, Breakdown
 from reports.figures.labels import wrapped
 from reports.figures.settings import INK
 from reports.figures.style import Style
-from reports.runs.cells import Variant
+from reports.runs.cells import Variant, dial_of
+from reports.wording.dials import Dial
 from reports.wording.numbers import DASH, strength_text
 
-MARKED = (
-    "A cross marks a strength that lost seeds, and how many: they diverged (no longer finite; they "
-    f"count in no mean) or broke down (keep and learn at least {100 * LEAST_FALL:.0f} points less "
-    "than at a weaker strength)."
-)
-"""The sentence of a caption that explains the crosses."""
+
+def marked(dial: Dial) -> str:
+    """Return what a caption says of the crosses.
+
+    Args:
+        dial: What the strengths are called.
+    """
+    return (
+        f"A cross marks a {dial.one} that lost seeds, and how many: they diverged (no longer "
+        "finite; they count in no mean) or broke down (keep and learn at least "
+        f"{100 * LEAST_FALL:.0f} points less than at a {dial.lower} {dial.one})."
+    )
+
 
 _HEIGHT = 5.0  # points from a cross to its number
 
@@ -75,7 +83,8 @@ def draw_margin(
     ax.set(xlim=(-0.8 * count - 0.6, count - 0.4), ylim=(len(rows) - 0.35, -0.9), yticks=[])
     labels = [DASH if strength < 0 else strength_text(strength) for strength in strengths]
     ax.set_xticks(range(count), labels)
-    ax.set_xlabel("seeds lost, by strength")
+    dial = dial_of(loss.variant for loss in losses)
+    ax.set_xlabel(f"seeds lost, by {dial.one}")
     ax.spines["left"].set_visible(False)
     ax.grid(visible=False)
 

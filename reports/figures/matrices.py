@@ -14,7 +14,7 @@ from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
 from reports.figures.rows import rows_of
 from reports.figures.settings import INK
-from reports.runs.cells import Cell
+from reports.runs.cells import Cell, dial_of
 from reports.runs.frames import matrices_frame, mean_matrix
 
 # Inches: from one matrix to the next, the side of a matrix, a line of its name.
@@ -73,11 +73,12 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
         bar.ax.spines[:].set_visible(False)
         return figure
 
+    dial = dial_of(cell.variant for cell in cells).many
     return Plot(
         name,
         "Accuracy matrices",
         "Test accuracy of each model (column) after each model was trained (row), mean over seeds, "
-        "at the chosen strengths. Numbers without colour are of models not yet trained.",
+        f"at the {dial} that were chosen. Numbers without colour are of models not yet trained.",
         f"Mean accuracy matrices in {cells[0].scenario}",
         matrices_frame(cells),
         draw,

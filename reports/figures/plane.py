@@ -9,8 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from benchmark.spec import STRENGTH
 from reports.analysis.frontier import Frontiers, Point
-from reports.figures.breakdown_marks import MARKED, draw_margin
+from reports.figures.breakdown_marks import draw_margin, marked
 from reports.figures.canvas import MARKER, WIDTH, Margins, canvas, titled
 from reports.figures.captions import SPREAD
 from reports.figures.labels import Label, lines_of, wrapped, write_labels
@@ -27,7 +28,8 @@ from reports.figures.points import (
     seeds_of,
 )
 from reports.figures.style import Style
-from reports.runs.cells import Variant
+from reports.runs.cells import Variant, dial_of
+from reports.wording.dials import Dial
 from reports.wording.numbers import strength_text
 
 _NAME = 42  # letters per line of a name in the legend
@@ -35,12 +37,15 @@ _NAME = 42  # letters per line of a name in the legend
 # Inches: height of a single plane, of one of several, of a row of the margin for lost strengths.
 _ALONE, _SEVERAL, _ROW = 4.2, 2.9, 0.3
 
-HOW = (
-    "Each line goes through the strengths of a strategy, light (weak, near fine-tuning) to dark "
-    f"(strong). {SPREAD} Hollow points are dominated: another variant is at least as good in both. "
-    "Points that coincide are drawn inside one another."
-)
-"""The part of the caption that explains a plane."""
+
+def _how(dial: Dial) -> str:
+    """Return what a caption says of every plane."""
+    near = ", near fine-tuning" if dial.one == STRENGTH else ""
+    return (
+        f"Each line goes through the {dial.many} of a strategy, light ({dial.low}{near}) to dark "
+        f"({dial.high}). {SPREAD} Hollow points are dominated: another variant is at least as good "
+        "in both. Points that coincide are drawn inside one another."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,15 +154,16 @@ def plane_plot(
                     ax.remove()
         return figure
 
+    dial = dial_of(variant for plane in planes for variant in plane.found.variants)
     lost = (
-        f" {MARKED} A strategy has no point at such a strength."
+        f" {marked(dial)} A strategy has no point at such a {dial.one}."
         if any(plane.lost for plane in planes)
         else ""
     )
     return Plot(
         name,
         "Stability and plasticity",
-        f"{caption} {HOW}{lost}".strip(),
+        f"{caption} {_how(dial)}{lost}".strip(),
         f"Stability-plasticity plane of {', '.join(p.title or p.found.scenario for p in planes)}, "
         f"for {', '.join(called.values())}",
         pd.concat([_frame(plane) for plane in planes], ignore_index=True),

@@ -15,7 +15,7 @@ from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
 from reports.figures.settings import INK
 from reports.figures.style import Style
-from reports.runs.cells import Variant
+from reports.runs.cells import Variant, dial_of
 
 _LABELS = 2.1  # inches beside the panels
 _ROW, _LINE = 0.27, 0.15  # inches: the minimum height of a row, a line of a label
@@ -39,7 +39,8 @@ def ranking_plot(
     if not standings or len(standings[0].rows) < 2:
         return None
     strategies = [row.strategy for row in standings[0].rows]
-    labels = [row.label for row in standings[0].rows]
+    labels = [_label(standings[0], strategy) for strategy in strategies]
+    dial = dial_of(v for row in standings[0].rows for v in row.variants.values()).many
     tall = max(_ROW, 0.06 + _LINE * lines_of(labels, _NAME)) * len(strategies)
 
     def draw() -> Figure:
@@ -70,7 +71,7 @@ def ranking_plot(
     return Plot(
         name,
         "Side by side",
-        f"Mean over seeds with its 95 % interval ({ALONE}), each strategy at the strengths that "
+        f"Mean over seeds with its 95 % interval ({ALONE}), each strategy at the {dial} that "
         "were chosen for it on validation data; ordered by "
         f"{METRICS[standings[0].metric].title}. The small bar is the interquartile mean: if it is "
         "far from the mean, single seeds weigh heavily. Overlapping intervals do not show that "

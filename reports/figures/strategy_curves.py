@@ -18,7 +18,7 @@ from reports.figures.panels import Panel, average, panels
 from reports.figures.plot import Plot
 from reports.figures.rows import rows_of
 from reports.figures.style import Style
-from reports.runs.cells import FINETUNE, JOINT, Cell, Variant
+from reports.runs.cells import FINETUNE, JOINT, Cell, Variant, dial_of
 from reports.runs.frames import curves_frame
 
 _MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend is on the right
@@ -80,13 +80,15 @@ def strategy_curves_plot(
         figure.supylabel("accuracy, %", fontsize=8.5, x=0.08 / WIDE, ha="left")
         return figure
 
+    dial = dial_of(c.variant for c in shown)
     joint = len(shown) < len(cells) and any(c.variant.kind == JOINT for c in cells)
     return Plot(
         name,
         "Curves",
-        f"Test accuracy during training: means; bands are {BANDS}. Strengths run from "
-        "light (weak) to dark (strong). Where lines coincide, the lower ones are wider."
-        + (" Joint training has no order of models, so it has no curve here." if joint else ""),
+        f"Test accuracy during training: means; bands are {BANDS}. {dial.many.capitalize()} run "
+        f"from light ({dial.low}) to dark ({dial.high}). Lines that coincide lie on each other, "
+        "wide below narrow."
+        + (" Joint training has no order of models, and no curve here." if joint else ""),
         f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",
         frame,
         draw,

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 
 from benchmark.metrics import AVERAGE
 from reports.analysis.breakdown import Breakdown, breakdowns
-from reports.analysis.choice import CROSSED, RULE, Choice, Tried, stands_for
-from reports.figures.breakdown_marks import MARKED, mark_loss
+from reports.analysis.choice import Choice, Tried, crossed, rule, stands_for
+from reports.figures.breakdown_marks import mark_loss, marked
 from reports.figures.canvas import Margins, canvas
 from reports.figures.captions import SPREAD
 from reports.figures.intervals import draw_intervals
@@ -19,8 +19,9 @@ from reports.figures.labels import lines_of, wrapped
 from reports.figures.plot import Plot
 from reports.figures.settings import INK
 from reports.figures.style import Style
-from reports.runs.cells import Variant
-from reports.statistics.interval import Estimate
+from reports.runs.cells import Variant, dial_of
+from reports.statistics.interval import Estimate, mean_estimate
+from reports.statistics.limits import limits_of
 from reports.statistics.ratio import REDUCTION
 from reports.wording.numbers import strength_text
 
@@ -83,14 +84,16 @@ def sweep_plot(
         axes[across - 1].legend(loc="upper left", bbox_to_anchor=(1.03, 1.03), borderaxespad=0)
         return figure
 
+    dial = dial_of(tried.cell.variant for choice in swept for tried in choice.tried)
     return Plot(
         name,
-        "How much depends on the strength",
-        "The wide vertical lines mark the strengths at which the strategy is reported, darker for "
-        f"more seeds: {CROSSED}, which is {RULE}. Test accuracies show what other strengths would "
-        "have given; they play no part in the choice. "
-        f"{SPREAD}{f' {MARKED}' if losses else ''}",
-        f"Validation and test accuracy over strengths in {choices[0].scenario}, for "
+        f"How much hangs on the {dial.one}",
+        f"The wide vertical lines mark the {dial.many} that stand for the strategy in the other "
+        f"parts, the darker for the more seeds: {crossed(dial)}, which is {rule(dial)}. Test "
+        "accuracies are shown for what the neighbours would have given; they took no part in the "
+        f"choice. Means over seeds with 95 % intervals; {ALONE}."
+        f"{f' {marked(dial)}' if losses else ''}",
+        f"Validation and test accuracy over {dial.many} in {choices[0].scenario}, for "
         f"{', '.join(choice.strategy for choice in swept)}",
         pd.concat(frames, ignore_index=True),
         draw,

@@ -6,14 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmark.metrics import (
-    FINETUNE_FORGETTING,
-    METRICS,
-    Metric,
-    added_metrics,
-    columns,
-    metric_named,
-)
+from benchmark.metrics import FINETUNE_FORGETTING, METRICS, Metric, added_metrics, metric_named
+from benchmark.spec import STRENGTH
 from benchmark.store import Record
 from reports.runs.cells import Cell
 from reports.tables.metrics import MAIN
@@ -42,14 +36,9 @@ class RunColumn:
     unit: str = ""
 
 
-def run_columns(cells: Sequence[Cell]) -> list[RunColumn]:
-    """Return the columns: what a run is, its metrics, what it took.
-
-    Args:
-        cells: All of a report. Metrics that none of their runs can have are in the download alone.
-    """
-    names = [*MAIN, *(metric.name for metric in added_metrics())]
-    shown = columns(names, (record for cell in cells for record in cell.runs))
+def run_columns(dial: str = STRENGTH) -> list[RunColumn]:
+    """Return the columns: what a run is, its metrics, what it took."""
+    shown = {*MAIN, *(metric.name for metric in added_metrics())}
     metrics = [
         RunColumn(
             name, _kind(metric), *((metric.title, metric.unit) if name in shown else ("", ""))
@@ -59,7 +48,7 @@ def run_columns(cells: Sequence[Cell]) -> list[RunColumn]:
     return [
         RunColumn("scenario", "text", "scenario"),
         RunColumn("strategy", "text", "strategy"),
-        RunColumn("strength", "number", "strength"),
+        RunColumn("strength", "number", dial),
         RunColumn("seed", "number", "seed"),
         RunColumn("status", "text", "status"),
         *metrics,
@@ -84,8 +73,9 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
 
     Returns:
         ``columns``, the names and kinds of ``run_columns``; ``texts``, every text once; ``rows``,
-        one per run, a value per column: a number, ``None``, or the index of a text in ``texts``;
-        ``strengths``, pairs of a strength and how it is written.
+        one per run, a value per column: a number, ``None``, or the place of a text in ``texts``.
+        ``strengths`` maps a strength to how it is written, ``dials`` the strategies that have one
+        to what it is called.
     """
     found = run_columns(cells)
     texts: dict[str, int] = {}
@@ -105,6 +95,7 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
         "columns": [[column.name, column.kind] for column in found],
         "texts": list(texts),
         "rows": rows,
+        "dials": {v.strategy: v.dial for v in (cell.variant for cell in cells) if v.setting},
         "strengths": [[strength, strength_text(strength)] for strength in sorted(strengths)],
     }
 

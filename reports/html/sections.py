@@ -25,7 +25,7 @@ from reports.figures.strategy_curves import strategy_curves_plot
 from reports.figures.style import Style, styles
 from reports.figures.sweep import sweep_plot
 from reports.html.parts import Facts, Group, Section, Words
-from reports.runs.cells import Cell, Variant, by_scenario
+from reports.runs.cells import Cell, Variant, by_scenario, dial_of
 from reports.runs.provenance import scenario_facts
 from reports.statistics.interval import FEWEST_SEEDS
 from reports.tables.cost import cost_table
@@ -86,6 +86,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
         cells: All of a report, see ``cells.group``.
     """
     look = styles(cells)
+    dial = dial_of(cell.variant for cell in cells)
     choices = choose(cells)
     standings = ranking(choices)
     scenarios = _scenarios(cells, choices)
@@ -95,9 +96,9 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "What was compared, and what came out?",
             "Summary",
             f"Means over seeds; in brackets their 95 % intervals: {HOW} Where a strategy has "
-            "several strengths, each half of the seeds is reported at the one that was chosen on "
-            "validation data of the other half; the reported numbers are on test data. "
-            "Overlapping intervals do not show that two strategies are equal: runs with the same "
+            f"several {dial.many}, each half of the seeds is reported at the one that was chosen "
+            "on validation data of the other half; the numbers are of test data. Intervals of two "
+            "strategies that overlap do not show that the strategies are equal: runs with the same "
             "seed are paired.",
             list(_compared(scenarios, choices, standings)),
         ),
@@ -105,19 +106,19 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "ranking",
             "Which strategy is best, and how sure is that?",
             "Ranking",
-            "Each half of a strategy’s seeds is reported at the strength that was chosen on "
-            "validation data of the other half, so that no run affects its own strength. "
-            "Differences are paired by seed, and so is their test: it flips the signs of whole "
-            "seeds, in all scenarios at once. A small p says that there is a difference, not that "
-            "it matters: its size is given beside it. Where some runs have no partner, the number "
-            "of pairs is given after a difference.",
+            f"Each half of a strategy’s seeds at the {dial.one} that was chosen on validation data "
+            "of the other half, so that no run decides about itself. Differences are paired by "
+            "seed, and so is their test: it flips the signs of whole seeds, over all scenarios. A "
+            "small p says that there is a difference, not that it matters: its size stands beside "
+            "it. Where not every run has a partner, the number of pairs stands behind a "
+            "difference.",
             list(_ranking(standings, look)),
         ),
         Section(
             "protection",
             "What does protection cost?",
             "Price of protection",
-            "What the earlier models keep, against what the new ones reach, for all strengths. "
+            f"What the earlier models keep against what the new ones reach, over all {dial.many}. "
             "Earlier models are all but the last, new models all but the first.",
             _each(
                 scenarios,
@@ -141,8 +142,8 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "models",
             "Which model loses how much?",
             "Model by model",
-            "Every strength, chosen or not. Where only some seeds have a value, their number is "
-            "given after it; a dash means that none has.",
+            f"Every {dial.one}, chosen or not. Where only some seeds have a value, their number "
+            "stands behind it; a dash where none has.",
             _each(
                 scenarios,
                 lambda s: [
@@ -222,7 +223,8 @@ def _filled(frontier: Frontier, *, unequal: bool) -> str:
     area = frontier.hypervolume
     if area.value is None:
         return ""
-    with_what = f" with {several(frontier.budget, 'strength')}" if unequal else ""
+    dial = dial_of(point.variant for point in frontier.points).one
+    with_what = f" with {several(frontier.budget, dial)}" if unequal else ""
     return f" (fills {percent(area.value)} %{with_what})"
 
 

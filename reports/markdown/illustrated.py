@@ -283,7 +283,7 @@ class IllustratedStudy(Study):
         """The styles and the names of variants."""
         chosen = [written for written in cells if written.endswith(f"@{CHOSEN}")]
         return self._styles.of(cells, chosen), {
-            written: label(written, labels) for written in cells
+            written: label(written, labels, cell.variant) for written, cell in cells.items()
         }
 
 

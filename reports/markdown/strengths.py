@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from reports.analysis.choice import Mixed, strengths_text
 from reports.analysis.variants import CHOSEN, label
-from reports.runs.cells import Cell
+from reports.runs.cells import Cell, dial_of
+from reports.wording.dials import Dial
 from reports.wording.numbers import strength_text
 from reports.wording.words import joined, several
 
@@ -24,12 +25,17 @@ def chosen_strengths(cells: Mapping[str, Mapping[str, Cell]], labels: Mapping[st
         labels: Names for scenarios, variants and strategies.
     """
     places: dict[str, list[str]] = {}
+    chosen = [
+        {written: cell for written, cell in own.items() if written.endswith(f"@{CHOSEN}")}
+        for own in cells.values()
+    ]
+    dial = dial_of(cell.variant for own in chosen for cell in own.values())
     shown = dict(zip(cells, _short([labels.get(name, name) for name in cells]), strict=True))
-    for scenario, own in cells.items():
+    for scenario, own in zip(cells, chosen, strict=True):
         parts = [
-            f"{label(written, labels)} {strength}"
+            f"{label(written, labels, cell.variant)} {strength}"
             for written, cell in own.items()
-            if written.endswith(f"@{CHOSEN}") and (strength := _strength(cell))
+            if (strength := _strength(cell, dial))
         ]
         if parts:
             places.setdefault(", ".join(parts), []).append(shown[scenario])
@@ -39,16 +45,18 @@ def chosen_strengths(cells: Mapping[str, Mapping[str, Cell]], labels: Mapping[st
         (text,) = places
     else:
         text = "; ".join(f"{joined(names)}: {text}" for text, names in places.items())
-    return f"Strengths, chosen on validation data: {text}."
+    return f"{dial.many.capitalize()}, chosen on validation data: {text}."
 
 
-def _strength(cell: Cell) -> str:
+def _strength(cell: Cell, dial: Dial) -> str:
     variant = cell.variant
+    name = "" if dial_of([variant]) == dial else f"{variant.dial} "
     if not isinstance(variant, Mixed):
-        return strengths_text(variant)
+        text = strengths_text(variant)
+        return f"{name}{text}" if text else ""
     (first, count), *rest = variant.parts
     others = [f"{strength_text(strength)} ({n})" for strength, n in rest]
-    return joined([f"{strength_text(first)} ({several(count, 'seed')})", *others])
+    return name + joined([f"{strength_text(first)} ({several(count, 'seed')})", *others])
 
 
 def _short(names: Sequence[str]) -> Sequence[str]:

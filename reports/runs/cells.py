@@ -8,7 +8,7 @@ the settings that differ are added to it, so that different experiments are neve
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from benchmark.store import Record
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import limits_of
 from reports.statistics.ratio import REDUCTION, Removed, forgetting_pairs, removed
+from reports.wording.dials import Dial, dial_named
 from reports.wording.numbers import strength_text
 
 FINETUNE, FREEZE, INDEPENDENT, JOINT = "finetune", "freeze", "independent", "joint"
@@ -57,6 +58,15 @@ class Variant:
         """Sort key: fine-tuning, the strategies from weak to strong, the other references."""
         weakest = float("-inf") if self.strength is None else self.strength
         return _PLACE.get(self.kind, 1), self.strategy, weakest
+
+
+def dial_of(variants: Iterable[Variant]) -> Dial:
+    """Return what the dial of variants is called: a neutral word where they have several.
+
+    Args:
+        variants: Those without a dial do not count.
+    """
+    return dial_named(variant.dial for variant in variants if variant.setting)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from reports.analysis.cost import CAPTION, cost_frame
-from reports.runs.cells import Cell
+from reports.runs.cells import Cell, dial_of
 from reports.statistics.interval import Estimate
 from reports.tables.table import Column, Row, Table
 from reports.wording.numbers import decimals
@@ -29,8 +29,8 @@ def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
     if frame["seconds_per_step"].isna().all():
         return None
     columns = [
-        Column("strategy, strength", words=True),
-        Column("time per step", "ms", "while new models train, without evaluation", _milliseconds),
+        Column(f"strategy, {dial_of(cell.variant for cell in cells).one}", words=True),
+        Column("time a step", "ms", "while new models train, without evaluation", _milliseconds),
         Column("to fine-tuning", "ratio", "paired by seed", decimals),
         Column("after a model", "s", "such as estimating importances, per model", decimals),
         Column("state", "MiB", "tensors that the strategy keeps in addition to the model", _mebi),

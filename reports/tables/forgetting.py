@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from benchmark.metrics import forgetting_by_model
-from reports.runs.cells import Cell
+from reports.runs.cells import Cell, dial_of
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import CHANGE
 from reports.tables.table import BRACKETS, Column, Row, Table
@@ -43,16 +43,17 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
             (cell.scenario, cell.variant.label, j, found.n, found.value, found.low, found.high)
             for j, found in enumerate(lost)
         ]
+    dial = dial_of(cell.variant for cell in cells)
     shown = min(models - 1, MOST)
     write = partial(percent, signed=True)
     columns = [Column(f"model {j}", "points", write=write) for j in range(shown)]
     return Table(
         name,
         "Forgetting, model by model",
-        "Loss of each earlier model from its best accuracy to its final one, at the chosen "
-        f"strengths; negative where it gained. {BRACKETS}"
+        "Loss of each earlier model from its best accuracy to its last one, at the "
+        f"{dial.many} that were chosen; negative where it gained. {BRACKETS}"
         + (f" The first {shown} of {models - 1}; the data have all." * (shown < models - 1)),
-        [Column("strategy, strength", words=True), *columns],
+        [Column(f"strategy, {dial.one}", words=True), *columns],
         rows,
         pd.DataFrame(
             data, columns=["scenario", "variant", "model", "seeds", "forgetting", "low", "high"]

@@ -8,13 +8,15 @@ from dataclasses import replace
 import pandas as pd
 
 from benchmark.metrics import METRICS
-from reports.analysis.choice import CROSSED, RULE, Choice, stands_for, strengths_text
+from reports.analysis.choice import RULE, Choice, crossed, rule, stands_for
 from reports.analysis.frontier import Frontiers
 from reports.analysis.ranking import Ranked, Standing, ranking_frame
+from reports.runs.cells import Cell, dial_of
 from reports.statistics.interval import FEWEST_SEEDS, Estimate
 from reports.statistics.pairs import PairedComparison
 from reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
-from reports.wording.numbers import decimals, measured, percent
+from reports.wording.dials import Dial
+from reports.wording.numbers import decimals, measured, percent, strength_text
 from reports.wording.words import several as counted
 
 _EFFECT = (
@@ -52,8 +54,9 @@ def ranking_table(standing: Standing, name: str) -> Table:
     metric = METRICS[standing.metric]
     unit, write, difference = metric.unit, measured(metric), measured(replace(metric, signed=True))
     several = len(standing.scenarios) > 1
+    dial = dial_of(variant for ranked in standing.rows for variant in ranked.variants.values())
     columns = [
-        Column("strategy, strength" if not several else "strategy", words=True),
+        Column(f"strategy, {dial.one}" if not several else "strategy", words=True),
         *([Column("rank", "", "average over seeds and scenarios, 1 is best", decimals)] * several),
         Column("mean", unit, "over seeds, of each scenario", write),
         Column("IQM", unit, _IQM, write),
@@ -95,14 +98,15 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     swept = [choice for choice in choices if choice.budget > 1]
     if not swept:
         return None
+    dial = dial_of(tried.cell.variant for choice in swept for tried in choice.tried)
     columns = [
         Column("strategy", words=True),
-        Column("strengths tried"),
-        Column("reported at", "", "the strengths used in every comparison"),
+        Column(f"{dial.many} tried"),
+        Column("reported at", "", f"the {dial.many} that stand for it in every comparison"),
         Column("chosen on all seeds", "", "the one to use next time"),
         Column("its score", "%", "average validation accuracy of all models at the end", percent),
-        Column("weaker neighbour", "%", "", percent),
-        Column("stronger neighbour", "%", "", percent),
+        Column(f"{dial.lower} neighbour", "%", "", percent),
+        Column(f"{dial.higher} neighbour", "%", "", percent),
     ]
     scores = [
         (choice.strategy, tried.cell.variant.strength, *_ends(tried.validation), tried.validation.n,
@@ -112,13 +116,13 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     ]  # fmt: skip
     names = ["strategy", "strength", "validation_accuracy", "low", "high", "seeds", "chosen"]
     reasons = dict.fromkeys(choice.reason for choice in swept)
-    rule = "; ".join(f"{r}; {CROSSED}" if r == RULE else r for r in reasons)
+    told = "; ".join(f"{rule(dial)}; {crossed(dial)}" if r == RULE else r for r in reasons)
     return Table(
         name,
-        "The chosen strength",
-        f"Chosen on the validation split only: {rule}",
+        f"The {dial.one} that was chosen",
+        f"By the validation split only: {told}",
         columns,
-        [_choice_row(choice) for choice in swept],
+        [_choice_row(choice, dial) for choice in swept],
         pd.DataFrame(scores, columns=[*names, "reported"]),
     )
 
@@ -135,17 +139,18 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
     """
     if not found.frontiers:
         return None
+    dial = dial_of(found.variants)
     columns = [
         Column("strategy", words=True),
-        Column("strengths"),
+        Column(dial.many),
         Column("not dominated"),
         Column(
             "hypervolume",
             "%",
             "share of the rectangle between fine-tuning and freezing that the frontier dominates: "
             "0 is no better than these two, 100 keeps what freezing keeps and learns what "
-            "fine-tuning learns; it grows with the number of strengths, so it is shown only "
-            "where these numbers are equal",
+            f"fine-tuning learns; it grows with the number of {dial.many}, so it is shown only "
+            "where that is equal",
             percent,
         ),
     ]
@@ -164,8 +169,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         name,
         "Frontiers",
         f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
-        "resampled jointly. Shown only where all strategies with several strengths have equally "
-        "many, since every further strength adds to the area.",
+        f"resampled jointly. Only where all strategies with several {dial.many} were given as "
+        "many: each further one adds to it.",
         columns,
         rows,
         pd.DataFrame(data, columns=[*names, "seeds", "reason"]),
@@ -197,18 +202,19 @@ def _counted(found: PairedComparison, ranked: Ranked) -> Value | Noted:
     )
 
 
-def _choice_row(choice: Choice) -> Row:
+def _choice_row(choice: Choice, dial: Dial) -> Row:
     if choice.cell is None:
         return Row([choice.strategy, choice.budget, choice.reason, None, None, None, None])
-    chosen = strengths_text(choice.cell.variant)
+    name = "" if choice.dial == dial else f"{choice.dial.one} "
+    chosen = name + _strength(choice.cell)
     score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
     beside = [tried.validation for tried in choice.neighbours]
-    weaker = None if choice.end == "weakest" else beside[0]
-    stronger = None if choice.end == "strongest" else beside[-1]
+    weaker = None if choice.end == choice.dial.lowest else beside[0]
+    stronger = None if choice.end == choice.dial.highest else beside[-1]
     note = f"the {choice.end} tried" if choice.end else ""
     return Row([
-        choice.strategy, choice.budget, choice.strengths, Noted(chosen, note) if note else chosen,
-        score, weaker, stronger,
+        choice.strategy, choice.budget, name + choice.strengths,
+        Noted(chosen, note) if note else chosen, score, weaker, stronger,
     ])  # fmt: skip
 
 

@@ -9,8 +9,9 @@ import pandas as pd
 from reports.analysis.choice import strengths_text
 from reports.analysis.quantities import SEEDS, Quantity, interval, share_of
 from reports.analysis.variants import label
-from reports.runs.cells import FINETUNE, Cell
+from reports.runs.cells import FINETUNE, Cell, dial_of
 from reports.tables.table import Column, Noted, Row, Table, Value
+from reports.wording.dials import Dial
 
 STRENGTH = "strength"
 """A column that is not a quantity: the strength of a variant."""
@@ -34,11 +35,12 @@ def results_table(
     several = len({scenario for scenario, _, _ in rows}) > 1
     columns = [Column(labels.get("scenario", "scenario"), words=True)] if several else []
     columns.append(Column(labels.get("strategy", "strategy"), words=True))
-    columns += [_column(quantity, labels) for quantity in quantities]
+    dial = dial_of(cell.variant for _, _, cell in rows)
+    columns += [_column(quantity, labels, dial) for quantity in quantities]
     made, data = [], []
     previous = None
     for scenario, written, cell in rows:
-        found = [_value(quantity, cell, plain(scenario)) for quantity in quantities]
+        found = [_value(quantity, cell, plain(scenario), dial) for quantity in quantities]
         shown = labels.get(scenario, scenario) if scenario != previous else ""
         start = (
             [shown, _named(written, cell, labels)] if several else [_named(written, cell, labels)]
@@ -49,16 +51,17 @@ def results_table(
     return Table("results", "", "", columns, made, pd.DataFrame(data))
 
 
-def _column(quantity: Quantity | str, labels: Mapping[str, str]) -> Column:
+def _column(quantity: Quantity | str, labels: Mapping[str, str], dial: Dial) -> Column:
     if isinstance(quantity, str):
-        return Column(labels.get(quantity, quantity))
+        return Column(labels.get(quantity, dial.one))
     title = labels.get(quantity.name, quantity.title)
     return Column(title, quantity.unit, write=quantity.write, seeds=SEEDS)
 
 
-def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None) -> Value:
+def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None, dial: Dial) -> Value:
     if isinstance(quantity, str):
-        return strengths_text(cell.variant) or None
+        own = dial_of([cell.variant]) == dial  # else the heading does not say what it is
+        return (strengths_text(cell.variant) if own else cell.variant.setting) or None
     if quantity.paired and cell.variant.kind == FINETUNE:
         return None  # compared with itself
     share = share_of(quantity, cell, plain)
@@ -68,7 +71,7 @@ def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None) -> Value:
 
 
 def _named(written: str, cell: Cell, labels: Mapping[str, str]) -> Noted | str:
-    name = label(written, labels)
+    name = label(written, labels, cell.variant)
     failed = {record.seed for record in cell.failed} - {record.seed for record in cell.done}
     if not failed:
         return name

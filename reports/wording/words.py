@@ -7,7 +7,12 @@ from collections.abc import Iterable, Sequence
 
 def several(n: int, noun: str) -> str:
     """Write a count with its noun: ``1 run``, ``3 runs``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+    return f"{n} {noun if n == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Write a noun for several: ``runs``, ``densities``."""
+    return f"{noun[:-1]}ies" if noun[-1:] == "y" and noun[-2:-1] not in "aeiou" else f"{noun}s"
 
 
 def joined(names: Sequence[str]) -> str:

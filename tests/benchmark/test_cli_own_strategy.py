@@ -108,7 +108,7 @@ def test_new_refuses(tmp_path, capsys, name, message):
 def test_a_property_that_fails_is_told_with_its_cause(capsys):
     assert command("check", "avalanche:SynapticIntelligence") == 1
     out = " ".join(capsys.readouterr().out.split())
-    assert "a large strength protects FAIL strength 1e+08 gives the weights of fine-tuning" in out
+    assert "protects the earlier model FAIL strength 1e+08 gives the weights of fine-tuning" in out
     assert "Usual cause: Anchors or importances are views of the live weights" in out
 
 

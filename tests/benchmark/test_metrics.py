@@ -170,15 +170,39 @@ def test_training_all_at_once_leaves_undefined_what_needs_an_order():
     assert own["minimum_accuracy"] is None
 
 
-def test_every_metric_and_what_the_ratio_divides_by_are_computed():
-    assert {*computed(R, INITIAL)} == {*METRICS, FINETUNE_FORGETTING}
+def test_every_metric_and_what_the_ratio_divides_by_are_computed_once(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        "benchmark.metrics.computed.compute", lambda metric, _: asked.append(metric.name)
+    )
+    found = Computed(run(R, INITIAL))
+    assert len(found) == len(dict(found)) == len(METRICS) + 1
+    assert repr(found) == repr(dict(found))
+    assert asked == [*found] == [*METRICS, FINETUNE_FORGETTING]
 
 
-def test_a_missing_reference_leaves_its_metric_undefined():
-    found = computed(R, INITIAL, references={"finetune": R})
-    assert found["finetune_forgetting"] == metrics.forgetting(R)
-    assert found["forgetting_reduction"] == 0.0
-    assert found["plasticity"] is found["intransigence"] is None
+FINETUNED = [[0.9, 0.1, 0.2], [0.5, 0.82, 0.3], [0.3, 0.4, 0.88]]
+ALONE = [[0.9, 0, 0], [0.9, 0.84, 0], [0.9, 0.84, 0.89]]
+JOINT = [[None] * 3, [None] * 3, [0.91, 0.87, 0.93]]
+REFERENCES = {"finetune": FINETUNED, "independent": ALONE, "joint": JOINT}
+COMPARED = {
+    "finetune_forgetting": ("finetune", ((0.9 - 0.3) + (0.82 - 0.4)) / 2),
+    "forgetting_reduction": ("finetune", 1 - (0.35 + 0.1) / (0.6 + 0.42)),
+    "plasticity": ("independent", ((0.8 - 0.84) + (0.85 - 0.89)) / 2),
+    "intransigence": ("joint", ((0.87 - 0.8) + (0.93 - 0.85)) / 2),
+}
+
+
+def test_each_metric_is_compared_with_its_own_reference_and_needs_no_other():
+    found = computed(R, INITIAL, references=REFERENCES)
+    assert {m.name for m in METRICS.values() if m.reference} == COMPARED.keys() - {
+        "finetune_forgetting"
+    }
+    for name, (kind, value) in COMPARED.items():
+        assert found[name] == pytest.approx(value), name
+        assert computed(R, INITIAL, references={kind: REFERENCES[kind]})[name] == found[name]
+        others = {k: matrix for k, matrix in REFERENCES.items() if k != kind}
+        assert computed(R, INITIAL, references=others)[name] is None
 
 
 def curve(model, count, points, rng):

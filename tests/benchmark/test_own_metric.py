@@ -1,7 +1,9 @@
 """A metric of the user's own: from a file or a package, everywhere, for runs of yesterday."""
 
 import json
+from dataclasses import replace
 from importlib.metadata import EntryPoint
+from typing import get_args
 
 import pytest
 
@@ -10,6 +12,7 @@ from benchmark.archive import read_runs
 from benchmark.cli import main
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS, Metric, compute
+from benchmark.metrics.metric import Need
 from benchmark.plugins import load_files, load_metrics
 from benchmark.record import Record
 from benchmark.spec import Spec
@@ -218,6 +221,36 @@ def test_what_is_not_defined_needs_no_value():
     assert compute(metric, RUNS[0]) is None
     failing = Metric("mine", lambda matrix: 1 / 0, "mine")
     assert compute(failing, record("finetune", 0, status="failed")) is None
+    by_turns = replace(RUNS[0], accuracy_matrix=[])
+    assert compute(failing, by_turns) is None
+    assert compute(Metric("mine", lambda curves: 1, "mine", needs=("curves",)), by_turns) == 1
+
+
+@pytest.mark.parametrize(
+    ("unit", "scale", "of_difference"),
+    [("%", 100, "points"), ("points", 100, "points"), ("s", 1, "s")],
+)
+def test_a_unit_says_how_a_value_and_a_difference_are_shown(unit, scale, of_difference):
+    metric = Metric("mine", len, "mine", unit=unit, needs=get_args(Need))
+    assert (metric.scale, metric.difference_unit) == (scale, of_difference)
+    assert metric.is_percentage is (scale == 100)
+
+
+@pytest.mark.parametrize("end", [0, 1])
+def test_bounds_are_kept_to_rounding(end):
+    for past, fits in ((0, True), (5e-10, True), (2e-9, False), (0.1, False)):
+        value = end + past * (1 if end else -1)
+        metric = Metric("mine", lambda matrix, value=value: value, "mine")
+        if fits:
+            assert compute(metric, RUNS[0]) == value
+        else:
+            with pytest.raises(UserError, match="outside its bounds 0 to 1"):
+                compute(metric, RUNS[0])
+
+
+def test_a_function_without_lines_has_no_place():
+    with pytest.raises(UserError, match="finetune0: TypeError: "):
+        compute(Metric("mine", int, "mine"), RUNS[0])
 
 
 BROKEN = {
@@ -231,6 +264,9 @@ BROKEN = {
         "needs=('curve',)"
     ),
     "metric 'm': function is 3, expected a function": "function=3",
+    "metric 'm': unit is 5, expected a text": "unit=5",
+    "metric 'm': source is None, expected a text": "source=None",
+    "metric 'm': reference is 2, expected a kind of strategy": "reference=2",
 }
 
 

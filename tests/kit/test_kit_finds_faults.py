@@ -10,13 +10,13 @@ import pytest
 import torch
 from avalanche.models.utils import avalanche_forward
 from avalanche.training.supervised import Naive
+from test_kit_sees_evaluation import FAULTS as FAULTS_IN_EVALUATION
 
 from benchmark.errors import UserError
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.check import PROPERTIES, check, verdict
 from benchmark.kit.testing import StrategyProperties
 from strategies import L2, optimizer_metric
-from strategies.dial import Dial
 from strategies.hooks import Hooked
 
 
@@ -191,13 +191,8 @@ class WithHalfAStateDict(WithStateDict):
         super().load_state_dict({**state, "importances": {}})
 
 
-SCALE = {"scale": Dial("scale", "scales", after_training=True), "scale_values": (1.0, 2.0)}
-
-
 class SoundHooks(Hooked, L2):
     """The anchor with hooks that leave no trace."""
-
-    declares: ClassVar = SCALE
 
     def adapt(self, model, index):
         if not hasattr(model, "extra"):
@@ -212,9 +207,6 @@ class SoundHooks(Hooked, L2):
         finally:
             for parameter, required in zip(model.parameters(), before, strict=True):
                 parameter.requires_grad_(required)
-
-    def turn(self, value):
-        self.value = value
 
 
 class HooksNobodyCalls(L2):
@@ -241,33 +233,15 @@ class AdaptsAnew(SoundHooks):
         setattr(model, f"extra_{len(list(model.children()))}", torch.nn.Identity())
 
 
-class TrainsAtTheScale(L2):
-    declares: ClassVar = SCALE
-    value = 1.0
-
-    def turn(self, value):
-        self.value = value
-
-    def before_update(self, strategy, *_, **__):
-        super().before_update(strategy)
-        for parameter in self._parameters.values():
-            if parameter.grad is not None:
-                parameter.grad *= self.value
-
-
-class HasNoTurn(L2):
-    declares: ClassVar = SCALE
-
-
 FAULTS = {
     # A checkpoint copies what should have been copied before: the resumed training differs.
     AnchorsAreViews: {
-        "a large strength protects",
+        "protects the earlier model",
         "a huge strength holds",
         "a checkpoint keeps everything",
     },
     DoesNothing: {
-        "a large strength protects",
+        "protects the earlier model",
         "a huge strength holds",
         "rests at the minimum",
     },
@@ -313,8 +287,6 @@ FAULTS = {
     OverridesACallback: {"hooks are called"},
     PutsNothingBack: {"evaluating puts everything back", "evaluation changes nothing"},
     AdaptsAnew: {"adapting twice is adapting once"},
-    TrainsAtTheScale: {"a scale trains nothing"},
-    HasNoTurn: {"a scale trains nothing"},
 }
 
 
@@ -322,22 +294,22 @@ OF_HOOKS = {
     "hooks are called",
     "evaluating puts everything back",
     "adapting twice is adapting once",
-    "a scale trains nothing",
+    "turning trains nothing",
 }
 NOT_ASKED = {
     Sound: {"the state dict holds everything", *OF_HOOKS},
     WithStateDict: OF_HOOKS,
-    SoundHooks: {"the state dict holds everything"},
+    SoundHooks: {"the state dict holds everything", "turning trains nothing"},
 }
 
 
-SLOW = {"a large strength protects", "protects behind every optimizer", "rests at the minimum"}
+SLOW = {"protects the earlier model", "protects behind every optimizer", "rests at the minimum"}
 """Asked where they have to find a fault, and where there is none."""
 
 
 def planted(plugin, **changes):
-    candidate = Candidate(plugin.__name__, plugin, None, dial="strength", memory="constant")
-    return replace(candidate, **getattr(plugin, "declares", {}), **changes)
+    candidate = Candidate(plugin.__name__, plugin, None, strength="strength", memory="constant")
+    return replace(candidate, **changes)
 
 
 def verdicts(candidate, wanted=PROPERTIES):
@@ -368,7 +340,7 @@ def test_nothing_is_found_where_nothing_is_wrong(plugin):
 
 
 def test_every_property_but_the_gpus_was_seen_to_fail():
-    seen = set().union(*FAULTS.values())
+    seen = set().union(*FAULTS.values(), *FAULTS_IN_EVALUATION.values())
     assert seen == {each.name for each in PROPERTIES} - {"works on a GPU"}
 
 
@@ -400,4 +372,4 @@ def test_the_class_for_pytest_fails_with_the_cause():
         target = "avalanche:SynapticIntelligence"
 
     with pytest.raises(AssertionError, match="Cause: Anchors or importances are views"):
-        Broken().test_property(named("a large strength protects"))
+        Broken().test_property(named("protects the earlier model"))

@@ -6,7 +6,9 @@ import pytest
 
 from benchmark.kit.candidate import candidates
 from benchmark.kit.check import PROPERTIES, verdict
-from benchmark.kit.properties import hooks
+from benchmark.kit.properties import hooks, strength
+
+(PROTECTS,) = (each for each in strength.PROPERTIES if each.name.startswith("protects"))
 
 HOOKS = {
     "mask": {
@@ -20,12 +22,12 @@ HOOKS = {
         "adapting twice is adapting once",
     },
     "sign": {"hooks are called"},
-    "merge": {"hooks are called", "evaluating puts everything back", "a scale trains nothing"},
+    "merge": {"hooks are called", "evaluating puts everything back", "turning trains nothing"},
 }
 
 
-WHOLE = {"mask", "merge"}
-"""Those that are asked everything, which takes seconds each."""
+WHOLE = {"mask"}
+"""What is asked everything, which takes seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def found(registries):
         return {
             each.name: {
                 wanted.name: verdict(wanted, each)
-                for wanted in (PROPERTIES if each.name in WHOLE else hooks.PROPERTIES)
+                for wanted in (PROPERTIES if each.name in WHOLE else (*hooks.PROPERTIES, PROTECTS))
             }
             for each in every
         }
@@ -44,7 +46,7 @@ def found(registries):
 @pytest.mark.parametrize("name", HOOKS)
 def test_what_it_asks_of_hooks_holds(found, name):
     verdicts = found[name]
-    asked = {"hooks", "evaluating", "adapting", "a scale"}
+    asked = {"hooks", "evaluating", "adapting", "turning"}
     held = {
         prop
         for prop, verdict in verdicts.items()
@@ -53,3 +55,14 @@ def test_what_it_asks_of_hooks_holds(found, name):
     assert held == HOOKS[name]
     failed = {prop: v.detail for prop, v in verdicts.items() if v.outcome == "fail"}
     assert failed == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "dial"),
+    [("mask", ""), ("sign", ""), ("adapter", " at rank 2"), ("merge", " at scale 0.25")],
+)
+def test_protection_is_told_with_the_dials_own_name(found, name, dial):
+    told = found[name][PROTECTS.name].detail
+    assert f"{dial}, by +0.10 without" in told
+    assert "strength" not in told
+    assert (" at " in told) == bool(dial)

@@ -1,19 +1,31 @@
 """The diagonal Fisher information against a plain loop of autograd calls, sample by sample."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from avalanche.benchmarks.utils import as_classification_dataset
 from avalanche.models import IncrementalClassifier, MTSimpleMLP, SimpleMLP
 from avalanche.models.utils import avalanche_forward
-from programs import CLASSES, FEATURES, THREE, make_bank, make_data, slow_fisher, stock_streams
+from programs import (
+    CLASSES,
+    FEATURES,
+    THREE,
+    in_memory_streams,
+    make_bank,
+    make_data,
+    slow_fisher,
+    stock_streams,
+)
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
 from strategies import fisher_layers, per_sample, per_sample_gradients
-from strategies.fisher import diagonal_fisher, draw
+from strategies.fisher import diagonal_fisher, draw, fisher_of_training
+from strategies.fisher_factors import draw_classes
+from strategies.settings import FisherSettings
 
 SAMPLES = 7
 ESTIMATORS = ["exact", "monte_carlo", "empirical"]
@@ -494,3 +506,51 @@ def test_draw_uses_no_augmentation():
         plain, transform_groups={"train": (lambda t: t + 100, None), "eval": (None, None)}
     ).train()
     assert draw(dataset, 5, generator())[0].max() < 50
+
+
+@pytest.mark.parametrize("label", [0, 2])
+def test_draw_of_tensors_is_that_of_single_items(label):
+    part = make_data(1)[0]
+    items, tensors = (
+        streams([part], [label])[0][0].dataset for streams in (stock_streams, in_memory_streams)
+    )
+    single = draw(items, 9, generator())
+    assert single[2].tolist() == [label] * 9
+    mixed = InMemory(*part, torch.full_like(part[1], label))
+    for found in (draw(tensors, 9, generator()), draw(mixed, 9, generator())):
+        assert all(torch.equal(one, other) for one, other in zip(found, single, strict=True))
+
+
+class InMemory:
+    """A data set in memory whose samples have a task label each."""
+
+    def __init__(self, *tensors):
+        self.tensors = tensors
+
+    def __len__(self):
+        return len(self.tensors[0])
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_after_a_training_it_is_the_mean_over_samples_of_all_task_labels(estimator):
+    bank, (x, y) = make_bank(THREE), make_data(1)[0]
+    wanted = {n: p for n, p in bank.named_parameters() if n.startswith(("blocks.x", "blocks.y"))}
+    task = 2 * (torch.arange(len(x)) % 3 == 0).long()  # models 1 and 3; more samples of the first
+    training = SimpleNamespace(model=bank, device="cpu", adapted_dataset=InMemory(x, y, task))
+    settings = FisherSettings(fisher=estimator, samples=9, seed=5)
+    before = torch.get_rng_state()
+    found = fisher_of_training(training, wanted, settings, 2)
+    assert torch.equal(torch.get_rng_state(), before)
+    source = torch.Generator().manual_seed(5 + 2)
+    chosen = torch.randperm(len(x), generator=source)[:9]
+    expected = dict.fromkeys(wanted, 0)
+    for label in (0, 2):
+        own = chosen[task[chosen] == label]
+        drawn = None
+        if estimator == "monte_carlo":
+            p = avalanche_forward(bank, x[own], label).softmax(dim=-1)
+            drawn = draw_classes(p, torch.rand(len(own), generator=source))
+        part = slow_fisher(bank, list(wanted), x[own], y[own], estimator, label, drawn)
+        expected = {name: expected[name] + part[name] * len(own) / 9 for name in wanted}
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-7, msg=name)

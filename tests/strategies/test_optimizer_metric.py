@@ -5,7 +5,7 @@ from functools import cache, partial
 
 import pytest
 import torch
-from programs import make_bank, make_data, make_ordinary, same, train
+from programs import Tape, make_bank, make_data, make_ordinary, same, train
 from torch import nn, optim
 
 from strategies import EWC, L2, SI, WPL, Freeze, WPLSchur
@@ -84,10 +84,12 @@ class Own(optim.SGD):
 @pytest.mark.parametrize("plugin", [WPL, SI, WPLSchur])
 @pytest.mark.parametrize("make", [partial(Own, lr=0.1), partial(optim.Rprop, lr=0.01)])
 def test_an_unknown_optimizer_is_refused_before_it_trains(plugin, make):
-    model = make_ordinary()
-    with pytest.raises(ValueError, match=r"Own|Rprop.*'gradient'.*'decoupled'") as refusal:
-        train(model, [plugin(strength=1.0)], optimizer=make)
+    model, tape = make_ordinary(), Tape()
+    for strength in (0.1, 1.0):
+        with pytest.raises(ValueError, match=r"Own|Rprop.*'gradient'.*'decoupled'") as refusal:
+            train(model, [plugin(strength=strength), tape], optimizer=make)
     assert "known: SGD, Adam" in str(refusal.value)
+    assert tape.batches == []
     plain = train(model, optimizer=make)
     assert same(train(model, [plugin(strength=0.0)], optimizer=make), plain)
     for application in ("gradient", "decoupled"):

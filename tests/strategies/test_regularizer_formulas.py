@@ -208,7 +208,9 @@ def test_only_parameters_that_the_step_uses_are_pulled():
 
 
 def test_nothing_is_penalised_while_the_first_model_trains():
-    strong = train(make_bank(), [Given(strength=1e9)], parts=make_data(1))
+    plugin = Given(strength=1e9)
+    strong = train(make_bank(), [plugin], parts=make_data(1))
+    assert plugin.models_seen == 1
     assert same(strong, train(make_bank(), parts=make_data(1)))
 
 

@@ -30,10 +30,10 @@ STRENGTH, DAMPING, ALPHA, EVERY = 2.0, 0.01, 0.7, 3  # 8 steps a model: the last
 class SlowRWalk:
     """The definition, with dictionaries and nothing else."""
 
-    def __init__(self, model, batches, application):
+    def __init__(self, model, batches, application, every=EVERY):
         self.model = copy.deepcopy(model)
         self.batches = batches
-        self.application = application
+        self.application, self.every = application, every
         self.quadratics = Quadratics(STRENGTH)
         self.importances, self.fisher, self.scores, self.new = {}, {}, {}, {}
         self.clipped, self.segments, self.step = 0, 0, 0
@@ -45,7 +45,7 @@ class SlowRWalk:
         return self.quadratics.loss(i, used) if self.application == "gradient" else None
 
     def after_step(self, i, used, before, optimizer):
-        if self.step % EVERY == 0:
+        if self.step % self.every == 0:
             self.start, self.path = before, dict.fromkeys(used, 0)
         if self.application == "proximal":
             self.quadratics.proximal(i, used, before, optimizer)
@@ -53,7 +53,7 @@ class SlowRWalk:
             self.path[name] = self.path[name] - self.gradients[name] * (p.detach() - before[name])
             self.model.get_parameter(name).data.copy_(p)
         self.step += 1
-        if self.step in {EVERY, 2 * EVERY, len(self.batches[i])}:
+        if self.step % self.every == 0 or self.step == len(self.batches[i]):
             self.end_of_segment(i, used, *self.batches[i][self.step - 1])
 
     def end_of_segment(self, i, used, x, y):
@@ -116,6 +116,25 @@ def test_equals_the_segments_of_a_plain_loop(application, optimizer, kind):
             (plugin.anchors[name], slow.quadratics.terms[name][0][1]),
         ):
             torch.testing.assert_close(found, wanted, rtol=2e-3, atol=1e-4, msg=name)
+
+
+@pytest.mark.parametrize(("every", "segments"), [(4, 2), (7, 2), (8, 1), (9, 1)])
+def test_segments_may_end_with_the_training_or_a_step_before(every, segments):
+    initial, parts, tape = make_bank(THREE), make_data(3), Tape()
+    plugin = RWalk(strength=STRENGTH, damping=DAMPING, alpha=ALPHA, every=every)
+    train(initial, [plugin, tape], parts=parts, program="in_memory")
+    slow = SlowRWalk(initial, tape.batches, "proximal", every)
+    replay(
+        initial,
+        tape.batches,
+        on_gradients=slow.on_gradients,
+        after_step=slow.after_step,
+        after_model=slow.after_model,
+    )
+    assert slow.segments == segments * len(parts)
+    for name, importance in slow.importances.items():
+        torch.testing.assert_close(plugin.fisher[name], slow.fisher[name], rtol=2e-3, atol=1e-4)
+        torch.testing.assert_close(plugin.importances[name], importance, rtol=2e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("program", ["naive", "in_memory"])

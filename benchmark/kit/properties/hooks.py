@@ -1,4 +1,4 @@
-"""What hooks may do: evaluation and adaptation leave no trace, a scale trains nothing."""
+"""What hooks may do: evaluation and adaptation leave no trace, turning a dial trains nothing."""
 
 from __future__ import annotations
 
@@ -10,17 +10,16 @@ from torch import nn
 
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.models import bank
-from benchmark.kit.program import Program, State, distance, program, same, state
-from benchmark.kit.properties.strength import strength_or_default
+from benchmark.kit.program import Program, State, apart, distance, program, same, state
+from benchmark.kit.properties.strength import telling_or_default
 from benchmark.kit.property import BrokenError, NotApplicableError, Property
-from strategies.hooks import Adapts, Evaluates, Optimizes, Turns
+from strategies.hooks import Adapts, Evaluates, Optimizes
 
 _HOOKS = {"adapt": Adapts, "optimizer": Optimizes, "evaluating": Evaluates}
 
 
 def _hooks_of(candidate: Candidate) -> list[str]:
-    plugin = candidate.plugin
-    return [] if plugin is None else [name for name in _HOOKS if issubclass(plugin, _HOOKS[name])]
+    return [name for name in _HOOKS if candidate.has(_HOOKS[name])]
 
 
 def _require(candidate: Candidate, hook: str) -> None:
@@ -29,12 +28,12 @@ def _require(candidate: Candidate, hook: str) -> None:
 
 
 def _start(candidate: Candidate) -> Program:
-    return program(candidate, bank(), strength=strength_or_default(candidate))
+    return program(candidate, bank(), value=telling_or_default(candidate))
 
 
 def _look(trained: Program) -> None:
     """Evaluate all models."""
-    trained.losses()
+    trained.evaluated()
 
 
 def _called(candidate: Candidate) -> str:
@@ -94,7 +93,7 @@ def _puts_back(candidate: Candidate) -> str:
 
     def look(when: str) -> None:
         before = _looks(trained.model)
-        trained.losses()
+        trained.evaluated()
         left = _differences(trained.model, before)
         if left:
             raise BrokenError(f"evaluated {when}, it leaves {left}")
@@ -132,24 +131,36 @@ def _adapts_once(candidate: Candidate) -> str:
     return "a second time changes nothing"
 
 
-def _scale_trains_nothing(candidate: Candidate) -> str:
-    if candidate.scale is None:
+def _turning(candidate: Candidate) -> str:
+    if candidate.dial is None or not candidate.dial.after_training:
         raise NotApplicableError("it has no dial that acts after training")
-    if candidate.plugin is None or not issubclass(candidate.plugin, Turns):
+    if not candidate.turns:
         raise BrokenError("it has no method turn(value)")
-    name = candidate.scale.name
-    weights: list[State] = []
-    for value in candidate.scale_values:
-        trained = program(candidate, bank())
-        trained.plugin.turn(value)
-        weights.append(trained.run(after_each=lambda _, seen=trained: _look(seen)))  # type: ignore[misc]
-    first, second = candidate.scale_values
+    values = candidate.values
+    alone = {value: program(candidate, bank(), value=value) for value in values}
+    weights = [each.run(after_each=lambda _, of=each: _look(of)) for each in alone.values()]  # type: ignore[misc]
+    first, second = (candidate.setting(value) for value in values)
     if not same(*weights):
-        raise BrokenError(
-            f"between {name} {first:g} and {second:g}, trained weights differ by up to "
-            f"{distance(*weights):.2g}"
-        )
-    return f"the same weights, bit for bit, at {name} {first:g} and {second:g}"
+        raise BrokenError(f"between {first} and {second}, trained {apart(*weights)}")
+    both = program(candidate, bank())
+    turned: dict[float, State] = {}
+
+    def look_at_each(_: int) -> None:
+        for value in values:
+            both.plugin.turn(value)
+            turned[value] = both.evaluated().outputs
+
+    both.run(after_each=look_at_each)
+    expected = [each.evaluated().outputs for each in alone.values()]
+    for value, own in zip(values, expected, strict=True):
+        if not same(turned[value], own):
+            raise BrokenError(
+                f"evaluated at all values in turn, {candidate.setting(value)} is not what it is "
+                f"alone: outputs differ by up to {distance(turned[value], own):.2g}"
+            )
+    if same(*expected):
+        raise BrokenError(f"{first} and {second} evaluate to the same outputs, bit for bit")
+    return f"the same weights, bit for bit, at {first} and {second}, each evaluated as alone"
 
 
 PROPERTIES = (
@@ -174,10 +185,11 @@ PROPERTIES = (
         _adapts_once,
     ),
     Property(
-        "a scale trains nothing",
-        "Where the dial acts after training, the trained weights are the same at all its values.",
-        "The training looks at the dial, or the context of an evaluation does not put back the "
-        "weights that it scaled.",
-        _scale_trains_nothing,
+        "turning trains nothing",
+        "Where the dial acts after training, the trained weights are the same at all its values, "
+        "and what is evaluated depends on the present value alone.",
+        "The training looks at the dial; or the context of an evaluation does not put back the "
+        "weights that it changed, or keeps what it made of them; or turn(value) sets nothing.",
+        _turning,
     ),
 )

@@ -12,17 +12,20 @@ from benchmark.kit.models import shared_bank
 from benchmark.kit.program import (
     OPTIMIZERS,
     State,
+    behind,
     fine_tuning,
+    optimizers_of,
     program,
     programs,
-    same,
 )
 from benchmark.kit.properties.strength import (
     STRENGTHS,
     Effect,
     effect,
+    idle,
+    of_fine_tuning,
     protected,
-    telling_strength,
+    telling_value,
 )
 from benchmark.kit.property import BrokenError, NotApplicableError, Property
 
@@ -34,33 +37,35 @@ _HELD = 1e-4
 def _protects_everywhere(candidate: Candidate) -> str:
     if not candidate.protects:
         raise NotApplicableError("fine-tuning protects nothing")
-    strengths = _strengths(candidate, telling_strength(candidate))
+    values = _values(candidate, telling_value(candidate))
+    optimizers = optimizers_of(candidate, OPTIMIZERS)
     wrong = []
     for place, own in programs(candidate).items():
-        for optimizer in OPTIMIZERS:
+        for optimizer in optimizers:
             plain = effect(fine_tuning(own), None, optimizer)
             found: list[Effect] = []
-            for strength in strengths:
+            for value in values:
                 with suppress(BrokenError):  # it diverges
-                    found.append(effect(own, strength, optimizer))
+                    found.append(effect(own, value, optimizer))
                     if protected(found[-1], plain):
                         break
             else:
                 wrong.append(f"{optimizer}{place}: {_seen(found, plain)}")
     if wrong:
-        at = "" if strengths[0] is None else f"at strength {strengths[0]:g}, "
-        raise BrokenError(f"{at}which protects behind SGD, it does not behind " + "; ".join(wrong))
-    return f"behind {len(OPTIMIZERS)} optimizers"
+        setting = candidate.setting(values[0])
+        at = f"at {setting}, which protects behind SGD, " if setting else ""
+        raise BrokenError(f"{at}it does not protect behind " + "; ".join(wrong))
+    return f"behind {behind(candidate, OPTIMIZERS)}"
 
 
-def _strengths(candidate: Candidate, telling: float | None) -> list[float | None]:
-    """Return the strengths, at least one of which has to protect.
+def _values(candidate: Candidate, telling: float | None) -> list[float | None]:
+    """Return the values of the dial of which one has to protect.
 
     A strength means the same behind every optimizer, up to how far the training is from
     convergence, unless the penalty is decoupled from the optimizer's metric.
     """
-    if telling is None:
-        return [None]
+    if telling is None or candidate.strength is None:
+        return [telling]
     if candidate.arguments.get("application") == "decoupled":
         return [strength for strength in STRENGTHS if strength >= telling]
     return [telling, 10 * telling]
@@ -69,20 +74,20 @@ def _strengths(candidate: Candidate, telling: float | None) -> list[float | None
 def _seen(found: list[Effect], plain: Effect) -> str:
     if not found:
         return "weights are NaN or infinite"
-    if all(same(own.weights, plain.weights) for own in found):
-        return "the weights are those of fine-tuning, bit for bit"
+    if all(idle(own, plain) for own in found):
+        return of_fine_tuning(found[-1], plain)
     least = min(own.rise for own in found)
     return f"the first model's loss changes by {least:+.2f}, by {plain.rise:+.2f} without"
 
 
 def _holds(candidate: Candidate) -> str:
-    if candidate.dial is None or not hasattr(candidate.plugin, "penalty"):
+    if candidate.strength is None or not hasattr(candidate.plugin, "penalty"):
         raise NotApplicableError("it has no method penalty(model) that tells what it minimises")
     if candidate.arguments.get("application") == "gradient":
         raise NotApplicableError("it is added to the gradient, as asked, and diverges")
     wrong, worst = [], 0.0
     for place, own in programs(candidate).items():
-        for optimizer in OPTIMIZERS:
+        for optimizer in optimizers_of(candidate, OPTIMIZERS):
             free = effect(fine_tuning(own), None, optimizer).weights
             try:
                 share = _share(own, optimizer, free)
@@ -98,18 +103,21 @@ def _holds(candidate: Candidate) -> str:
             "fine-tuning's weights: " + "; ".join(wrong)
         )
     return (
-        f"at most {worst:.1g} of the way that fine-tuning goes, behind {len(OPTIMIZERS)} optimizers"
+        f"at most {worst:.1g} of the way that fine-tuning goes, behind "
+        f"{behind(candidate, OPTIMIZERS)}"
     )
 
 
 def _share(candidate: Candidate, optimizer: str, free: State) -> float:
     """Return the penalty at the end of a training, over that of fine-tuning's weights."""
     trained = program(
-        candidate, shared_bank(), strength=_HUGE, optimizer=optimizer, epochs=_EPOCHS, models=2
+        candidate, shared_bank(), value=_HUGE, optimizer=optimizer, epochs=_EPOCHS, models=2
     )
     trained.run([0])
     known = copy.deepcopy(trained.plugin)  # the second model moves its anchors
     held = trained.run([1])
+    if held.keys() != free.keys():
+        raise NotApplicableError("its model has other parameters than fine-tuning's")
     of_held, of_free = (_penalty(known, weights) for weights in (held, free))
     if not of_free > 0:
         raise NotApplicableError("its penalty is the same at all weights")
@@ -125,8 +133,8 @@ def _penalty(plugin: object, weights: State) -> float:
 PROPERTIES = (
     Property(
         "protects behind every optimizer",
-        "The strength that protects behind SGD, or ten times it, protects behind every optimizer, "
-        "in the harness and in plain Avalanche.",
+        "What protects behind SGD (of strengths that one, or ten times it) protects behind every "
+        "optimizer, in the harness and in plain Avalanche.",
         "The penalty is scaled by the learning rate alone (see strategies/optimizer_metric.py), or "
         "acts where only some optimizers or programs come by.",
         _protects_everywhere,

@@ -16,6 +16,7 @@ from benchmark.kit.models import CLASSES, FEATURES
 from benchmark.kit.program import MakeOptimizer, streams
 from benchmark.kit.property import BrokenError, NotApplicableError, Property
 from benchmark.training import InMemoryTraining
+from strategies.hooks import Optimizes
 
 _OPTIMIZERS: dict[str, MakeOptimizer] = {
     "SGD": partial(optim.SGD, lr=2.0),
@@ -65,6 +66,8 @@ def _after_the_first(candidate: Candidate, strength: float) -> Any:
         plugins=[candidate.make_plugin(strength), _Decay()],
     )
     _train(strategy, 0)
+    if {name for name, _ in strategy.model.named_parameters()} != {"weight", "bias"}:
+        raise NotApplicableError("it gives the model other parameters")
     return strategy
 
 
@@ -135,10 +138,12 @@ def _end(candidate: Candidate, strength: float, make: MakeOptimizer) -> Tensor:
 
 
 def _rests_at_the_minimum(candidate: Candidate) -> str:
-    if candidate.dial is None or not hasattr(candidate.plugin, "penalty"):
+    if candidate.strength is None or not hasattr(candidate.plugin, "penalty"):
         raise NotApplicableError("it has no method penalty(model) that tells what it minimises")
     if candidate.arguments.get("application") == "decoupled":
         raise NotApplicableError("it is decoupled from the optimizer's metric, as asked")
+    if candidate.has(Optimizes):
+        raise NotApplicableError("it has an update rule of its own")
     strength, expected, first = _half_way(candidate)
     wrong, worst = [], 0.0
     for name, make in _OPTIMIZERS.items():

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.models import CLASSES, FEATURES, HIDDEN, bank
-from benchmark.kit.program import WITH_MOMENTS, program, state
-from benchmark.kit.properties.strength import strength_or_default
+from benchmark.kit.program import WITH_MOMENTS, optimizers_of, program, state
+from benchmark.kit.properties.strength import telling_or_default
 from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from strategies.hooks import Optimizes
 
 
 class _PartlyTrained(nn.Module):
@@ -30,10 +33,10 @@ class _PartlyTrained(nn.Module):
 def _unused_stay(candidate: Candidate) -> str:
     if candidate.moves_unused:
         raise NotApplicableError("it moves them by design")
-    strength = strength_or_default(candidate)
-    for optimizer in WITH_MOMENTS:
+    value = telling_or_default(candidate)
+    for optimizer in optimizers_of(candidate, WITH_MOMENTS):
         model = bank()
-        trained = program(candidate, model, strength=strength, optimizer=optimizer)
+        trained = program(candidate, model, value=value, optimizer=optimizer)
         before = state(model)
         for i in range(len(trained.train)):
             after = trained.run([i], reset=False)
@@ -46,22 +49,27 @@ def _unused_stay(candidate: Candidate) -> str:
                     f"{optimizer}: {worst} moved by {gaps[worst]:.2g} while model {i + 1} trained"
                 )
             before = after
+    if candidate.has(Optimizes):
+        return "none moved, behind its own optimizer"
     return "none moved, with momentum and Adam, weight decay and an optimizer that is kept"
 
 
 def _without_gradient(candidate: Candidate) -> str:
-    strength = strength_or_default(candidate)
-    for optimizer in WITH_MOMENTS:
+    value = telling_or_default(candidate)
+    for optimizer in optimizers_of(candidate, WITH_MOMENTS):
         model = _PartlyTrained()
-        before = state(model)
-        trained = program(candidate, model, strength=strength, optimizer=optimizer, models=2)
-        after = trained.run(reset=False)
-        kept = [name for name in before if name in after]  # what a strategy adds is new
-        moved = [name for name in kept if not torch.equal(before[name], after[name])]
+        trained = program(candidate, model, value=value, optimizer=optimizer, models=2)
+        states = [state(model), trained.run([0], reset=False), trained.run([1], reset=False)]
+        moved = [
+            name
+            for before, after in pairwise(states)
+            for name in before
+            if name in after and not torch.equal(before[name], after[name])  # what is added is new
+        ]
         wrong = [name for name in moved if not name.startswith("head.")]
         if wrong:
             raise BrokenError(f"{optimizer}: {wrong[0]} moved, which has no gradient")
-        if not moved and before.keys() == after.keys():
+        if not moved and states[0].keys() == states[-1].keys():
             raise BrokenError(f"{optimizer}: nothing was trained")
     return "trained around a frozen layer and one that the forward pass does not use"
 

@@ -1,8 +1,8 @@
-"""What the dial does: nothing at 0, and protection at larger values."""
+"""What the dial does: a strength nothing at 0, and protection further up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -10,17 +10,19 @@ from functools import cache
 from torch import nn
 
 from benchmark.kit.candidate import Candidate
+from benchmark.kit.evaluated import Evaluated
 from benchmark.kit.models import bank, ordinary, shared_bank
 from benchmark.kit.program import (
     WITH_MOMENTS,
     State,
-    distance,
+    apart,
     fine_tuning,
     program,
     programs,
     same,
 )
 from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from strategies.hooks import Adapts, Evaluates, Optimizes
 
 STRENGTHS = [10.0**power for power in range(-2, 9)]
 _EPOCHS = 6
@@ -29,90 +31,126 @@ _PROTECTED, _HALF_WAY = 0.2, 0.3
 
 @dataclass(frozen=True)
 class Effect:
-    """What a strength does to two models that are trained in turn.
+    """What a strategy does to two models that are trained in turn.
 
     Attributes:
-        strength: The dial; ``None`` where there is none.
-        weights: At the end.
-        rise: Of the first model's loss while the second trains.
+        value: Of its dial; ``None``: what it is set to, or it has none.
+        weights: In the end.
+        outputs: Of both models in the end, as the strategy evaluates them.
+        rise: Of the first model's loss while the second trains, as it is evaluated.
     """
 
-    strength: float | None
+    value: float | None
     weights: State
+    outputs: State
     rise: float
 
 
 @cache
-def effect(candidate: Candidate, strength: float | None, optimizer: str = "SGD") -> Effect:
-    """Train two models that share all but their heads; return what a strength does to them.
+def effect(candidate: Candidate, value: float | None, optimizer: str = "SGD") -> Effect:
+    """Train two models that share all but their heads; return what a strategy does to them.
 
     Args:
         candidate: The strategy.
-        strength: Its dial.
+        value: Of its strength, or of its dial where that acts after training.
         optimizer: A name of ``OPTIMIZERS``.
 
     Raises:
         BrokenError: Weights are not finite.
     """
     trained = program(
-        candidate, shared_bank(), strength=strength, optimizer=optimizer, epochs=_EPOCHS, models=2
+        candidate, shared_bank(), value=value, optimizer=optimizer, epochs=_EPOCHS, models=2
     )
-    after_first: list[float] = []
-    weights = trained.run(after_each=lambda i: after_first.append(trained.losses()[0]))
-    return Effect(strength, weights, after_first[1] - after_first[0])
+    found: list[Evaluated] = []
+    weights = trained.run(after_each=lambda _: found.append(trained.evaluated()))
+    before, after = found
+    return Effect(value, weights, after.outputs, after.losses[0] - before.losses[0])
 
 
 def effects(candidate: Candidate) -> Iterator[Effect]:
-    """Yield the effect of each strength, from the smallest, leaving out those that diverge."""
-    for strength in STRENGTHS if candidate.dial else [None]:
+    """Return what the candidate does where it is finite.
+
+    At its strengths, from the smallest; at two values of a dial that acts after training, which are
+    cheap in a suite, too; else at what it is set to.
+    """
+    values: Sequence[float | None] = candidate.values if candidate.turns else [None]
+    for value in STRENGTHS if candidate.strength else values:
         with suppress(BrokenError):  # it diverges, as a penalty that is added to the gradient does
-            yield effect(candidate, strength)
+            yield effect(candidate, value)
 
 
-def telling_strength(candidate: Candidate) -> float | None:
-    """Return a strength that has an effect, without freezing everything.
+def idle(own: Effect, plain: Effect) -> bool:
+    """Whether what is evaluated is what fine-tuning gives.
+
+    Weights do not tell: those of merging may be trained as by fine-tuning, and are not evaluated.
+
+    Args:
+        own: Of the strategy.
+        plain: Of fine-tuning.
+    """
+    return same(own.outputs, plain.outputs)
+
+
+def of_fine_tuning(own: Effect, plain: Effect) -> str:
+    """Say what an idle strategy has in common with fine-tuning."""
+    what = "weights" if same(own.weights, plain.weights) else "outputs"
+    return f"the {what} of fine-tuning, bit for bit"
+
+
+def telling_value(candidate: Candidate) -> float | None:
+    """Return a value of the dial that has an effect, a strength that does not freeze everything.
 
     Raises:
         NotApplicableError: No strength has an effect.
     """
     plain, last = effect(fine_tuning(candidate), None), None
     for last in effects(candidate):
-        if not same(last.weights, plain.weights) and last.rise < (1 - _HALF_WAY) * plain.rise:
-            return last.strength
-    if last is None or same(last.weights, plain.weights):
-        raise NotApplicableError("no strength has an effect")
-    return last.strength
+        if not idle(last, plain) and last.rise < (1 - _HALF_WAY) * plain.rise:
+            return last.value
+    if last is None or idle(last, plain):
+        strength = "no strength has an effect"
+        raise NotApplicableError(strength if candidate.strength else "it has no effect")
+    return last.value
 
 
-def strength_or_default(candidate: Candidate) -> float | None:
-    """Return a strength that has an effect, or ``None`` (the default one) if none has."""
+def telling_or_default(candidate: Candidate) -> float | None:
+    """Return a value that has an effect, or ``None`` (what it is set to) where none has."""
     try:
-        return telling_strength(candidate)
+        return telling_value(candidate)
     except NotApplicableError:
         return None
 
 
 @cache
-def _weights(
-    candidate: Candidate, make: Callable[[], nn.Module], optimizer: str, strength: float | None
+def _end(
+    candidate: Candidate,
+    make: Callable[[], nn.Module],
+    optimizer: str,
+    value: float | None,
+    evaluates: bool,
 ) -> State:
-    return program(candidate, make(), strength=strength, optimizer=optimizer, epochs=3).run()
+    """Return where a training ends: weights and, where that may be another thing, outputs."""
+    trained = program(candidate, make(), value=value, optimizer=optimizer, epochs=3)
+    weights = trained.run()
+    return {**weights, **trained.evaluated().outputs} if evaluates else weights
 
 
 def _zero_is_fine_tuning(candidate: Candidate) -> str:
-    if candidate.dial is None:
+    if candidate.strength is None:
         raise NotApplicableError("it has no strength")
+    if candidate.has(Optimizes):
+        raise NotApplicableError("it has an update rule of its own, which fine-tuning has not")
+    evaluates = candidate.has(Evaluates) or candidate.has(Adapts)
     for place, own in programs(candidate).items():
         for make in (ordinary, bank):
             for optimizer in WITH_MOMENTS:
-                zero = _weights(own, make, optimizer, 0.0)
-                plain = _weights(fine_tuning(own), make, optimizer, None)
-                if not same(zero, plain):
+                zero = _end(own, make, optimizer, 0.0, evaluates)
+                plain = _end(fine_tuning(own), make, optimizer, None, evaluates)
+                both = zero.keys() & plain.keys() if candidate.has(Adapts) else zero.keys()
+                zero = {name: zero[name] for name in both}
+                if not same(zero, {n: plain[n] for n in plain if n in both}):
                     kind = "a model bank" if make is bank else "an ordinary model"
-                    raise BrokenError(
-                        f"{kind}, {optimizer}{place}: weights differ by up to "
-                        f"{distance(zero, plain):.2g}"
-                    )
+                    raise BrokenError(f"{kind}, {optimizer}{place}: {apart(zero, plain)}")
     return (
         f"equal bit for bit, on a bank and an ordinary model, behind {len(WITH_MOMENTS)} optimizers"
     )
@@ -123,14 +161,17 @@ def _protects(candidate: Candidate) -> str:
         raise NotApplicableError("fine-tuning protects nothing")
     plain, seen = effect(fine_tuning(candidate), None), list(effects(candidate))
     if not seen:
-        raise BrokenError("weights are NaN or infinite at every strength")
-    if all(same(effect.weights, plain.weights) for effect in seen):
-        top = f"strength {seen[-1].strength:g}" if candidate.dial else "it"
-        raise BrokenError(f"{top} gives the weights of fine-tuning, bit for bit")
-    best = min(seen, key=lambda effect: effect.rise)
-    at = "" if best.strength is None else f" at strength {best.strength:g}"
-    rises = f"{_signed(best.rise)}{at}, by {_signed(plain.rise)} without"
-    told = f"the first model's loss changes by {rises}"
+        where = " at every strength" if candidate.strength else ""
+        raise BrokenError(f"weights are NaN or infinite{where}")
+    if all(idle(own, plain) for own in seen):
+        top = candidate.setting(seen[-1].value) or "it"
+        raise BrokenError(f"{top} gives {of_fine_tuning(seen[-1], plain)}")
+    best = min(seen, key=lambda own: own.rise)
+    setting = candidate.setting(best.value)
+    at = f" at {setting}" if setting else ""
+    told = (
+        f"the first model's loss changes by {_told(best.rise)}{at}, by {_told(plain.rise)} without"
+    )
     if not protected(best, plain):
         raise BrokenError(told)
     return told
@@ -153,16 +194,19 @@ def _signed(rise: float) -> str:
 PROPERTIES = (
     Property(
         "strength 0 is fine-tuning",
-        "At strength 0 the weights are those of fine-tuning, bit for bit.",
+        "At strength 0 the weights are those of fine-tuning, bit for bit, and so is what is "
+        "evaluated.",
         "The penalty is computed all the same: a gradient of zero replaces no gradient, so that "
         "momentum and weight decay act; or random numbers are drawn from the global generator.",
         _zero_is_fine_tuning,
     ),
     Property(
-        "a large strength protects",
-        "Some strength changes the training, and the earlier model loses less than by fine-tuning.",
+        "protects the earlier model",
+        "At some strength what is evaluated differs from fine-tuning's, and the earlier model "
+        "loses less. Without a strength this is asked at what the dial is set to; of one that acts "
+        "after training, at two values.",
         "Anchors or importances are views of the live weights (clone them), or importances are "
-        "clipped, or stay zero.",
+        "clipped, or stay zero; or nothing of the method is in force when a model is evaluated.",
         _protects,
     ),
 )

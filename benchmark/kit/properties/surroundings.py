@@ -15,10 +15,12 @@ from torch.utils.data import TensorDataset
 from benchmark.avalanche_strategies import make
 from benchmark.evaluation import LOADER
 from benchmark.kit.candidate import Candidate
+from benchmark.kit.evaluated import Meter
 from benchmark.kit.models import FEATURES, HIDDEN, bank, data
-from benchmark.kit.program import BATCH, distance, finite, program, state
-from benchmark.kit.properties.strength import strength_or_default
+from benchmark.kit.program import BATCH, apart, distance, finite, program, result_of, state
+from benchmark.kit.properties.strength import telling_or_default
 from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from strategies.hooks import Evaluates
 
 _CLOSE = 1e-2
 _EPOCHS = 6
@@ -44,20 +46,20 @@ def _plain_avalanche(candidate: Candidate) -> str:
     samples.targets = y.tolist()  # type: ignore[attr-defined]
     whole = as_classification_dataset(samples)
     benchmark = class_incremental_benchmark({"train": whole, "test": whole}, num_experiences=2)
-    strength = strength_or_default(candidate)
-    plugin = candidate.make_plugin(strength)
+    value = telling_or_default(candidate)
+    plugin = candidate.make_plugin(value)
     itself = plugin is None
     template = candidate.template if itself and candidate.template else Naive
-    model = _Growing()
+    model, meter = _Growing(), Meter()
     strategy = make(
         template,
-        candidate.arguments_at(strength) if itself else {},
+        candidate.arguments_at(value) if itself else {},
         model=model,
         optimizer=torch.optim.SGD(model.parameters(), lr=0.05),
         batch_size=BATCH,
         most_epochs=_EPOCHS,
         device="cpu",
-        plugins=[] if plugin is None else [plugin],
+        plugins=[*([] if plugin is None else [plugin]), meter],
     )
     for experience in benchmark.train_stream:
         strategy.train(experience, eval_streams=[], **LOADER)
@@ -66,21 +68,24 @@ def _plain_avalanche(candidate: Candidate) -> str:
             strategy.eval(benchmark.test_stream, **LOADER)
     if not finite(state(model)):
         raise BrokenError("weights are NaN or infinite")
+    if not finite(meter.outputs):
+        raise BrokenError("outputs are NaN or infinite in evaluation")
     return "two experiences with new classes each and a head that grows, evaluated in between"
 
 
 def _accelerator(candidate: Candidate) -> str:
     if not torch.cuda.is_available():
         raise NotApplicableError("there is no GPU here")
-    strength = strength_or_default(candidate)
+    value = telling_or_default(candidate)
     here, there = (
-        program(candidate, bank(), strength=strength, device=device).run()
+        result_of(program(candidate, bank(), value=value, device=device))
         for device in ("cpu", "cuda")
     )
     gap = distance(here, there)
     if gap > _CLOSE:
-        raise BrokenError(f"weights differ by up to {gap:.2g} from those on the CPU")
-    return f"weights differ by at most {gap:.2g} from those on the CPU"
+        raise BrokenError(f"{apart(here, there)} between CPU and GPU")
+    what = "weights and outputs" if candidate.has(Evaluates) else "weights"
+    return f"{what} differ by at most {gap:.2g} from those on the CPU"
 
 
 PROPERTIES = (
@@ -93,7 +98,7 @@ PROPERTIES = (
     ),
     Property(
         "works on a GPU",
-        "On a GPU the weights are those on the CPU, up to rounding.",
+        "On a GPU the weights, and what is evaluated, are those on the CPU, up to rounding.",
         "Tensors are made on the CPU, or moved there.",
         _accelerator,
     ),

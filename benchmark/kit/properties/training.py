@@ -9,9 +9,18 @@ import torch
 
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.models import bank, normalised, ordinary
-from benchmark.kit.program import State, distance, fine_tuning, program, same
-from benchmark.kit.properties.strength import strength_or_default
+from benchmark.kit.program import (
+    State,
+    apart,
+    distance,
+    fine_tuning,
+    program,
+    result_of,
+    same,
+)
+from benchmark.kit.properties.strength import telling_or_default
 from benchmark.kit.property import BrokenError, Property
+from strategies.hooks import Evaluates
 
 _ROUNDING = 1e-3
 _EVERY = 4
@@ -34,26 +43,27 @@ class _Looks:
             self.look()
 
 
-def _with_and_without_evaluation(candidate: Candidate, strength: float | None) -> list[State]:
+def _with_and_without_evaluation(candidate: Candidate, value: float | None) -> list[State]:
     results = []
     for evaluates in (True, False):
         watch = _Looks()
-        trained = program(candidate, normalised(), strength=strength, watchers=[watch])
+        trained = program(candidate, normalised(), value=value, watchers=[watch])
         if evaluates:
-            watch.look = trained.losses
-        results.append(trained.run(reseed=False, after_each=lambda _, watch=watch: watch.look()))  # type: ignore[misc]
+            watch.look = trained.evaluated
+        trained.run(reseed=False, after_each=lambda _, watch=watch: watch.look())  # type: ignore[misc]
+        results.append(trained.result())
     return results
 
 
 def _evaluation(candidate: Candidate) -> str:
-    strength = strength_or_default(candidate)
-    seen, unseen = _with_and_without_evaluation(candidate, strength)
+    value = telling_or_default(candidate)
+    seen, unseen = _with_and_without_evaluation(candidate, value)
     if not same(seen, unseen):
         plain = same(*_with_and_without_evaluation(fine_tuning(candidate), None))
         also = "" if plain else "; so do fine-tuning's in the same template"
         raise BrokenError(
-            f"weights differ by up to {distance(seen, unseen):.2g} when all models are evaluated "
-            f"while one trains and after it{also}"
+            f"{apart(seen, unseen)} when all models are evaluated while one trains and after "
+            f"it{also}"
         )
     return "the same weights, whether models are evaluated in between or not"
 
@@ -88,8 +98,8 @@ def _mode(training: bool) -> str:
 
 def _left_as_found(candidate: Candidate) -> str:
     watch = _Modes()
-    strength = strength_or_default(candidate)
-    trained = program(candidate, normalised(), strength=strength, watchers=[watch])
+    value = telling_or_default(candidate)
+    trained = program(candidate, normalised(), value=value, watchers=[watch])
     wrong: list[str] = []
     for i in range(len(trained.train)):
         trained.run([i])
@@ -115,31 +125,31 @@ def _left_as_found(candidate: Candidate) -> str:
 
 
 def _double(candidate: Candidate) -> str:
-    strength = strength_or_default(candidate)
+    value = telling_or_default(candidate)
     single, double = (
-        program(candidate, ordinary(), strength=strength, dtype=dtype).run()
+        result_of(program(candidate, ordinary(), value=value, dtype=dtype))
         for dtype in (torch.float32, torch.float64)
     )
     gap = distance(single, double)
     if not gap < _ROUNDING:
-        raise BrokenError(f"weights differ by up to {gap:.2g} from those in single precision")
-    return f"weights differ by at most {gap:.2g} from those in single precision"
+        raise BrokenError(f"{apart(single, double)} from single to double precision")
+    what = "weights and outputs" if candidate.has(Evaluates) else "weights"
+    return f"{what} differ by at most {gap:.2g} from those in single precision"
 
 
 def _deterministic(candidate: Candidate) -> str:
-    strength = strength_or_default(candidate)
-    first, second = (program(candidate, bank(), strength=strength).run() for _ in range(2))
+    value = telling_or_default(candidate)
+    first, second = (result_of(program(candidate, bank(), value=value)) for _ in range(2))
     if not same(first, second):
-        raise BrokenError(
-            f"two trainings from the same seeds differ by up to {distance(first, second):.2g}"
-        )
+        raise BrokenError(f"of two trainings from the same seeds {apart(first, second)}")
     return "the same weights twice, bit for bit"
 
 
 PROPERTIES = (
     Property(
         "evaluation changes nothing",
-        "Training gives the same weights whether the models are evaluated in between or not.",
+        "Training gives the same weights, and its end the same evaluation, whether the models are "
+        "evaluated in between or not.",
         "Evaluation draws from the generator that training draws from, as Avalanche's data "
         "loaders do, or a plugin keeps state in its evaluation callbacks.",
         _evaluation,
@@ -154,13 +164,14 @@ PROPERTIES = (
     ),
     Property(
         "deterministic",
-        "The same seeds give the same weights, bit for bit.",
+        "The same seeds give the same weights, bit for bit, and so is what is evaluated.",
         "A generator without a seed, or the order of a set.",
         _deterministic,
     ),
     Property(
         "precision changes rounding alone",
-        "In double precision the weights are those of single precision, up to rounding.",
+        "In double precision the weights, and what is evaluated, are those of single precision, up "
+        "to rounding.",
         "Tensors are made in single precision, or differences of numbers that are nearly equal "
         "are divided by.",
         _double,

@@ -44,7 +44,9 @@
     if (run.text === null) {
       const strength = run.values[at.strength];
       const parts = run.values.filter((_, place) => kinds[place] === "text");
-      if (strength !== null) parts.push(`strength ${strengths.get(strength)}`);
+      if (strength !== null) {
+        parts.push(`${data.dials[run.values[at.strategy]]} ${strengths.get(strength)}`);
+      }
       parts.push(`seed ${run.values[at.seed]}`);
       run.text = parts.join("\n").toLowerCase();
     }

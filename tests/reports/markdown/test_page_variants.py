@@ -5,7 +5,7 @@ import pytest
 from benchmark.errors import UserError
 from reports.analysis.cross_fitting import choose
 from reports.analysis.variants import Catalog, label, spellings
-from reports.runs.cells import group
+from reports.runs.cells import Variant, group
 
 
 @pytest.fixture
@@ -84,15 +84,16 @@ def test_what_is_spelled_is_found(catalog):
 
 
 @pytest.mark.parametrize(
-    ("written", "expected"),
+    ("written", "dial", "expected"),
     [
-        ("finetune", "plain"),
-        ("wpl@1e4", "WPL, strength 1e4"),
-        ("wpl@chosen", "WPL"),
-        ("wpl@1e6", "strong WPL"),
-        ("l2@1e4", "l2, strength 1e4"),
+        ("finetune", "strength", "plain"),
+        ("wpl@1e4", "strength", "WPL, strength 1e4"),
+        ("wpl@chosen", "strength", "WPL"),
+        ("wpl@1e6", "strength", "strong WPL"),
+        ("l2@1e4", "strength", "l2, strength 1e4"),
+        ("adapter@4", "rank", "adapter, rank 4"),
     ],
 )
-def test_labels(written, expected):
+def test_labels(written, dial, expected):
     labels = {"finetune": "plain", "wpl": "WPL", "wpl@1e6": "strong WPL"}
-    assert label(written, labels) == expected
+    assert label(written, labels, Variant("it", "it", 1.0, dial)) == expected

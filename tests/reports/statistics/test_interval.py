@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.statistics.bootstrap import iqm_and_median, seed_weights
+from reports.statistics.bootstrap import RESAMPLES, iqm_and_median, seed_weights
 from reports.statistics.interval import Estimate, mean_estimate, student_estimate
 from reports.statistics.limits import ACCURACY, CHANGE, Limits
 
@@ -128,17 +128,19 @@ def test_iqm_and_median_agree_with_a_plain_loop_over_whole_seeds():
     iqm, median = iqm_and_median(SEEDED)
     assert iqm.value == pytest.approx(stats.trim_mean(pooled, 0.25))
     assert median.value == pytest.approx(np.median(pooled))
-    rng = np.random.default_rng(1)
     seeds = sorted({seed for values in SEEDED.values() for seed in values})
     drawn = [
-        [values[s] for s in rng.choice(seeds, 6) for values in SEEDED.values() if s in values]
-        for _ in range(2000)
+        np.repeat(
+            [values[s] for values in SEEDED.values() for s in seeds if s in values],
+            [row[seeds.index(s)] for values in SEEDED.values() for s in seeds if s in values],
+        )
+        for row in np.rint(len(seeds) * seed_weights(len(seeds))).astype(int)
     ]
     t = stats.t.ppf(0.975, 3)
     for found, statistic in ((iqm, lambda x: stats.trim_mean(x, 0.25)), (median, np.median)):
         half = t * np.std([statistic(sample) for sample in drawn])
         low, high = ends(found)
-        assert (high - low) / 2 == pytest.approx(half, rel=0.12)
+        assert (high - low) / 2 == pytest.approx(half, rel=1e-9)
         assert (high + low) / 2 == pytest.approx(found.value)
 
 
@@ -176,12 +178,19 @@ def test_resampling_weights_are_shares_of_seeds():
     weights = seed_weights(4)
     assert weights.sum(axis=1) == pytest.approx(1)
     assert weights.mean(axis=0) == pytest.approx(0.25, abs=0.02)
+    assert weights.var(axis=0) == pytest.approx((1 / 4) * (3 / 4) / 4, rel=0.15)  # binomial
+    assert len(weights) == RESAMPLES == 1000
 
 
 def test_order_of_runs_and_scenarios_changes_nothing():
     turned = {name: STRATA[name][::-1] for name in reversed(STRATA)}
     assert mean_estimate(turned) == mean_estimate(STRATA)
     assert iqm_and_median(turned) == iqm_and_median(STRATA)
+    swapped = {name: dict(reversed(SEEDED[name].items())) for name in reversed(SEEDED)}
+    assert mean_estimate(swapped) == mean_estimate(SEEDED)
+    assert iqm_and_median(swapped) == iqm_and_median(SEEDED)
+    one = dict(enumerate(VALUES))
+    assert mean_estimate({"": dict(reversed(one.items()))}).seeds == tuple(VALUES)
 
 
 def test_turned_round_is_turned_round_exactly():

@@ -1,0 +1,63 @@
+"""What the values are called that strategies are swept over: strengths, ranks, scales."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from benchmark.spec import STRENGTH
+from reports.wording.words import plural
+
+_NEUTRAL = "dial value"
+
+
+@dataclass(frozen=True)
+class Dial:
+    """The words for the values of one dial, or of several that stand together.
+
+    Attributes:
+        one: ``strength``, ``rank``; ``dial value`` where dials of several names stand together.
+    """
+
+    one: str
+
+    @property
+    def many(self) -> str:
+        """``strengths``."""
+        return plural(self.one)
+
+    @property
+    def low(self) -> str:
+        """``weak``; of other dials ``low``."""
+        return "weak" if self.one == STRENGTH else "low"
+
+    @property
+    def high(self) -> str:
+        """``strong`` or ``high``."""
+        return "strong" if self.one == STRENGTH else "high"
+
+    @property
+    def lower(self) -> str:
+        """``weaker``; of other dials, whose direction is not known, ``lower``."""
+        return "weaker" if self.one == STRENGTH else "lower"
+
+    @property
+    def higher(self) -> str:
+        """``stronger`` or ``higher``."""
+        return "stronger" if self.one == STRENGTH else "higher"
+
+    @property
+    def lowest(self) -> str:
+        """``weakest`` or ``lowest``."""
+        return "weakest" if self.one == STRENGTH else "lowest"
+
+    @property
+    def highest(self) -> str:
+        """``strongest`` or ``highest``."""
+        return "strongest" if self.one == STRENGTH else "highest"
+
+
+def dial_named(names: Iterable[str]) -> Dial:
+    """Return the words for dials of these names; those of a strength where there is none."""
+    found = set(names) or {STRENGTH}
+    return Dial(found.pop() if len(found) == 1 else _NEUTRAL)

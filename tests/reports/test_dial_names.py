@@ -1,0 +1,166 @@
+"""Where a strategy's dial is meant, it is called by its name: a rank is no strength."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from benchmark.cli.listings import runs as list_runs
+from benchmark.cli.progress import describe
+from benchmark.spec import Spec
+from benchmark.store import Store
+from reports.analysis.cross_fitting import choose
+from reports.figures.plot import Plot
+from reports.figures.settings import figure_settings
+from reports.html.parts import Words
+from reports.html.runs_table import runs_data
+from reports.html.sections import sections
+from reports.markdown.strengths import chosen_strengths
+from reports.runs.cells import FINETUNE, dial_of, group
+from reports.tables.results import STRENGTH, results_table
+from reports.tables.table import Table
+from reports.wording.words import plural
+
+
+def with_dial(record, name):
+    """The run as one of a strategy whose dial has another name."""
+    own = {**record.spec.data["strategy"], "dial": name}
+    return replace(record, spec=Spec({**record.spec.data, "strategy": own}))
+
+
+@pytest.fixture(scope="module")
+def ranked(store, record):
+    """Runs of which all that have a dial have ranks; one of them diverged."""
+    own = [r for r in store if r.scenario != "same data" and r.strategy != "ewc"]
+    error = "DivergedError: not finite at step 3"
+    own.append(record(scenario="rotated", strategy="wpl", strength=1e9, error=error))
+    return [with_dial(r, "rank") if r.strength is not None else r for r in own]
+
+
+@pytest.fixture(scope="module")
+def mixed(store, ranked):
+    """Ranks of one strategy beside strengths of another."""
+    return [*ranked, *(r for r in store if r.scenario != "same data" and r.strategy == "ewc")]
+
+
+def told(records):
+    """All that a report says of runs: headings, captions, cells and what figures have written."""
+    found = []
+    for section in sections(group(records)):
+        found += [section.question, section.topic, section.intro]
+        for part in section.parts:
+            if isinstance(part, Plot):
+                found += [part.title, part.caption, part.description]
+            elif isinstance(part, Table):
+                found += [part.title, part.caption]
+                found += [
+                    text for column in part.columns for text in (column.title, column.meaning)
+                ]
+                entries = [entry for row in part.rows for _, entry in part.entries(row)]
+                found += [text for entry in entries for text in (entry.text, entry.note)]
+            elif isinstance(part, Words):
+                found += [part.paragraph, *part.items]
+    return found
+
+
+def drawn(records, ending):
+    """What is written in the figures whose names end so."""
+    parts = [part for section in sections(group(records)) for part in section.parts]
+    words = []
+    for part in parts:
+        if isinstance(part, Plot) and part.name.endswith(ending):
+            with figure_settings():
+                axes = part.draw().axes
+            words += [text for ax in axes for text in (ax.get_title("left"), ax.get_xlabel())]
+    return words
+
+
+def test_a_report_of_ranks_speaks_of_ranks(ranked):
+    texts = told(ranked)
+    assert [text for text in texts if "strength" in text.lower()] == []
+    assert {"ranks tried", "strategy, rank", "The rank that was chosen", "ranks"} <= {*texts}
+    assert {"lower neighbour", "higher neighbour"} <= {*texts}
+    assert [text for text in texts if re.search(r"\b(weak|strong)", text)] == []
+    assert any("each half of the seeds is reported at the rank that" in text for text in texts)
+    assert "How much hangs on the rank" in texts
+
+
+def test_figures_of_ranks_have_ranks_on_them(ranked):
+    assert "seeds lost, by rank" in drawn(ranked, "-plane")
+
+
+def test_beside_strengths_a_heading_is_neutral_and_rows_have_the_names(mixed):
+    texts = told(mixed)
+    headings = {"dial values tried", "strategy, dial value", "The dial value that was chosen"}
+    assert headings <= {*texts}
+    labels = [text for text in texts if re.match(r"(ewc|wpl), ", text)]
+    assert {re.sub(r"[\d.e]+( \(.*|$)", "", text) for text in labels} >= {
+        "ewc, strength ",
+        "wpl, rank ",
+    }
+    chosen = [text for text in texts if re.match(r"(rank|strength) \d", text)]
+    assert len({text.split()[0] for text in chosen}) == 2  # in the table of choices
+
+
+def test_in_words_each_strategy_has_its_own_dial(record):
+    tried = [
+        with_dial(record([[0.9, 0.1], [0.5, 0.8]], strategy=name, strength=value, seed=seed), dial)
+        for name, dial, values in (("a", "rank", (2, 4)), ("b", "density", (0.1, 0.2)))
+        for value in values
+        for seed in (0, 1)
+    ]
+    choices = choose(group([replace(run, validation_matrix=[]) for run in tried]))
+    assert [choice.dial.one for choice in choices] == ["rank", "density"]
+    assert dial_of(c.cell.variant for choice in choices for c in choice.tried).one == "dial value"
+    assert plural("density") == "densities"
+    failed = [replace(run, status="failed", accuracy_matrix=[]) for run in tried if run.seed]
+    reasons = {c.reason for c in choose(group([*failed, *(r for r in tried if not r.seed)]))}
+    assert reasons == {
+        f"every {dial} has failed runs or runs without validation accuracies"
+        for dial in ("rank", "density")
+    }
+
+
+def test_a_page_names_the_dial(ranked, mixed):
+    for records, heading, rank in ((ranked, "rank", "1e4"), (mixed, "dial value", "rank 1e4")):
+        cells = {
+            f"{cell.variant.strategy}@1e4" if cell.variant.strength else cell.variant.strategy: cell
+            for cell in group(records)
+            if cell.scenario == "split" and cell.variant.strength in {None, 1e4}
+        }
+        rows = [("split", written, cell) for written, cell in cells.items()]
+        table = results_table(rows, [STRENGTH], lambda _: None, {})
+        assert [column.title for column in table.columns] == ["strategy", heading]
+        entries = [table.entries(row) for row in table.rows]
+        shown = {name.text: value.text for (_, name), (_, value) in entries}
+        assert shown["wpl, rank 1e4"] == rank
+        assert shown[FINETUNE] == "–"
+        chosen = {c.variant.strategy + "@chosen": c for c in cells.values() if c.variant.strength}
+        sentence = chosen_strengths({"split": chosen}, {})
+        assert sentence.startswith(f"{plural(heading).capitalize()}, chosen on validation data: ")
+        assert f"wpl {rank}" in sentence
+
+
+def test_the_search_of_a_report_finds_a_run_by_its_dial(mixed):
+    assert runs_data(group(mixed))["dials"] == {"wpl": "rank", "ewc": "strength"}
+
+
+def test_the_command_names_the_dial(mixed, tmp_path, capsys):
+    one = {r.strategy: r for r in mixed if r.scenario == "split" and not r.seed}
+    assert describe(one["wpl"]) == "split wpl rank 1e+06 seed 0"
+    assert describe(one["ewc"]) == "split ewc 1e+06 seed 0"
+    assert describe(one["finetune"]) == "split finetune seed 0"
+    for names, heading, cell in (
+        (["wpl", "finetune"], " rank ", " 1e+06 "),
+        (["ewc", "finetune"], " strength ", " 1e+06 "),
+        (["finetune"], " strength ", " 0 "),
+        (["wpl", "ewc"], " dial value ", " rank 1e+06 "),
+    ):
+        path = tmp_path / f"{len(names)}{names[0]}{names[-1]}.db"
+        with Store(path, create=True) as store:
+            for name in names:
+                store.put(one[name])
+        list_runs(path, as_json=False)
+        out = capsys.readouterr().out
+        assert heading in out.splitlines()[0]
+        assert cell in out
