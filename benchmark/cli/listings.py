@@ -95,7 +95,9 @@ def runs(store: Path, as_json: bool) -> None:
     if as_json:
         print(runs_json(records))
         return
-    shown = [METRICS[name] for name in _SHOWN] + added_metrics()
+    names = columns(_SHOWN, records, otherwise=AVERAGE)
+    names += columns([metric.name for metric in added_metrics()], records)
+    shown = [METRICS[name] for name in names]
     dials = {r.spec.strategy.dial for r in records if r.strength is not None} or {STRENGTH}
     heading = dials.pop() if len(dials) == 1 else _DIAL
     _print(

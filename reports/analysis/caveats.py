@@ -103,13 +103,13 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
                 f"the chosen {choice.variant.dial} of {choice.strategy}, {text}, is the "
                 f"{choice.end} that was tried: a better one may lie beyond it, so extend the range."
             )
-    flattering = [choice for choice in choices if choice.flatters]
-    if flattering:
-        dial = dial_of(tried.cell.variant for choice in flattering for tried in choice.tried).one
-        alone = ", ".join(choice.strategy for choice in flattering)
+    optimistic = [choice for choice in choices if choice.is_optimistic]
+    if optimistic:
+        dial = dial_of(tried.cell.variant for choice in optimistic for tried in choice.tried).one
+        alone = ", ".join(choice.strategy for choice in optimistic)
         yield (
-            f"the {dial} of {alone} was chosen on the seed on which it is reported: "
-            "one seed has no other half, and what is reported flatters."
+            f"the {dial} of {alone} was chosen on the seed on which it is reported, since there "
+            "is only one: the reported numbers are optimistic."
         )
 
 

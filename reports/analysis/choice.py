@@ -95,7 +95,7 @@ class Choice:
             ``None`` where none could be chosen.
         reported: The runs that stand for the strategy in every number: each seed at the strength
             that was chosen on the other half of the seeds. ``cell`` itself where both halves agree;
-            else its variant is ``Mixed``. ``None`` where ``cell`` is.
+            otherwise its variant is ``Mixed``. ``None`` where ``cell`` is.
         reason: ``RULE``, or why there was nothing to choose, in words.
         tried: Every strength, from weak to strong.
         compared: On how many seeds the strengths were compared. A single seed is reported at the
@@ -157,7 +157,7 @@ class Choice:
         """
         if self._index is None or self.budget < 2:
             return None
-        return {0: self.dial.lowest, self.budget - 1: self.dial.highest}.get(self._place)
+        return {0: self.dial.lowest, self.budget - 1: self.dial.highest}.get(self._index)
 
     @property
     def _index(self) -> int | None:

@@ -25,7 +25,7 @@ def coincidence_sentences(cells: Sequence[Cell]) -> Iterator[str]:
     models = {len(record.accuracy_matrix) for cell in cells for record in cell.done}
     for names in (names for groups in coinciding(cells).values() for names in groups):
         text = (
-            f"{joined(names)} give the same runs bit for bit, at every "
+            f"{joined(names)} give bit-identical runs at every "
             f"{dial_of(c.variant for c in cells if c.variant.strategy in names).one} and seed that "
             "they have in common"
         )

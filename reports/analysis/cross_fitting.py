@@ -155,8 +155,9 @@ def _why_none(tried: Sequence[Tried], possible: Sequence[Tried]) -> str:
         return f"the {dial.many} have no seed in common"
     if any(candidate.validation.n for candidate in tried):
         return f"every {dial.one} has failed runs or runs without validation accuracies"
-    if any(record.moments for candidate in tried for record in candidate.cell.done):
-        return "no accuracies at the end to choose by: the models are trained by turns"
+    done = [record for candidate in tried for record in candidate.cell.done]
+    if any(record.moments and None in record.final_validation for record in done):
+        return "no accuracies at the end to choose by: the last visit evaluates only some models"
     return "no validation accuracies to choose by: the scenario has no validation split"
 
 

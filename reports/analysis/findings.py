@@ -116,10 +116,8 @@ def _strategy(choice: Choice, plain: Cell | None) -> str:
     """Say what a strategy avoids at its reported strengths, and at what cost."""
     cell = choice.reported
     if cell is None:
-        return f"{choice.strategy}: no {choice.dial.one} could be chosen ({choice.reason})."
-    name = cell.variant.label
-    if choice.budget > 1:
-        name += f" (chosen among {choice.budget})"
+        return _not_chosen(choice)
+    name = _named(choice, cell)
     removed = cell.interval(REDUCTION)
     if removed.value is None or plain is None:
         stable, learned = cell.interval("stability"), cell.interval("learning_accuracy")
@@ -135,7 +133,7 @@ def _strategy(choice: Choice, plain: Cell | None) -> str:
 
 
 def _not_chosen(choice: Choice) -> str:
-    return f"{choice.strategy}: no strength could be chosen ({choice.reason})."
+    return f"{choice.strategy}: no {choice.dial.one} could be chosen ({choice.reason})."
 
 
 def _named(choice: Choice, cell: Cell) -> str:

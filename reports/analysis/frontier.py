@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from math import sqrt
 
@@ -235,11 +235,11 @@ def _points(done: Sequence[Cell]) -> list[Point]:
 
 
 def _unequal(own: int, budgets: Set[int], strengths: str) -> str | None:
-    """Say why a strategy's hypervolume does not compare, ``None`` where it does.
+    """Say why a strategy's hypervolume is not comparable, ``None`` where it is.
 
     Args:
         own: How many strengths it was given; 1 for none.
-        budgets: How many those with several strengths were given.
+        budgets: The different numbers of those with several strengths.
         strengths: What they are called.
     """
     if len(budgets) > 1:

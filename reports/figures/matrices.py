@@ -78,7 +78,7 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
         name,
         "Accuracy matrices",
         "Test accuracy of each model (column) after each model was trained (row), mean over seeds, "
-        f"at the {dial} that were chosen. Numbers without colour are of models not yet trained.",
+        f"at the chosen {dial}. Numbers without colour are of models not yet trained.",
         f"Mean accuracy matrices in {cells[0].scenario}",
         matrices_frame(cells),
         draw,

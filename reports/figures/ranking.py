@@ -39,7 +39,7 @@ def ranking_plot(
     if not standings or len(standings[0].rows) < 2:
         return None
     strategies = [row.strategy for row in standings[0].rows]
-    labels = [_label(standings[0], strategy) for strategy in strategies]
+    labels = [row.label for row in standings[0].rows]
     dial = dial_of(v for row in standings[0].rows for v in row.variants.values()).many
     tall = max(_ROW, 0.06 + _LINE * lines_of(labels, _NAME)) * len(strategies)
 

@@ -86,9 +86,9 @@ def strategy_curves_plot(
         name,
         "Curves",
         f"Test accuracy during training: means; bands are {BANDS}. {dial.many.capitalize()} run "
-        f"from light ({dial.low}) to dark ({dial.high}). Lines that coincide lie on each other, "
-        "wide below narrow."
-        + (" Joint training has no order of models, and no curve here." if joint else ""),
+        f"from light ({dial.low}) to dark ({dial.high}). Where lines coincide, "
+        "the lower ones are wider."
+        + (" Joint training has no order of models, so it has no curve here." if joint else ""),
         f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",
         frame,
         draw,

@@ -20,8 +20,7 @@ from reports.figures.plot import Plot
 from reports.figures.settings import INK
 from reports.figures.style import Style
 from reports.runs.cells import Variant, dial_of
-from reports.statistics.interval import Estimate, mean_estimate
-from reports.statistics.limits import limits_of
+from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
 from reports.wording.numbers import strength_text
 
@@ -87,12 +86,11 @@ def sweep_plot(
     dial = dial_of(tried.cell.variant for choice in swept for tried in choice.tried)
     return Plot(
         name,
-        f"How much hangs on the {dial.one}",
-        f"The wide vertical lines mark the {dial.many} that stand for the strategy in the other "
-        f"parts, the darker for the more seeds: {crossed(dial)}, which is {rule(dial)}. Test "
-        "accuracies are shown for what the neighbours would have given; they took no part in the "
-        f"choice. Means over seeds with 95 % intervals; {ALONE}."
-        f"{f' {marked(dial)}' if losses else ''}",
+        f"How much depends on the {dial.one}",
+        f"The wide vertical lines mark the {dial.many} at which the strategy is reported, darker "
+        f"for more seeds: {crossed(dial)}, which is {rule(dial)}. Test accuracies show what other "
+        f"{dial.many} would have given; they play no part in the choice. "
+        f"{SPREAD}{f' {marked(dial)}' if losses else ''}",
         f"Validation and test accuracy over {dial.many} in {choices[0].scenario}, for "
         f"{', '.join(choice.strategy for choice in swept)}",
         pd.concat(frames, ignore_index=True),

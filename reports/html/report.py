@@ -22,7 +22,7 @@ from reports.html.drawing import svgs
 from reports.html.parts import Facts, Section, Words
 from reports.html.runs_table import run_columns, runs_data
 from reports.html.sections import sections
-from reports.runs.cells import Cell, by_scenario, dial_of, group
+from reports.runs.cells import Cell, by_scenario, group
 from reports.runs.provenance import WPL_PAPER, citation, exact_settings, failures, origin, seeds
 from reports.runs.suite_text import suite_files
 from reports.tables.table import Table
@@ -85,14 +85,13 @@ def _document(
     command: str,
 ) -> str:
     plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
-    dial = dial_of(cell.variant for cell in cells).one
     script = "".join(_template(name) for name in ("downloads.js", "runs.js"))
     return _environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
         lead=_lead(records, cells),
         sections=answers,
         drawings={name: Markup(svg) for name, svg in svgs(plots).items()},
-        run_columns=[column for column in run_columns(dial) if column.title],
+        run_columns=[column for column in run_columns(cells) if column.title],
         runs=runs_data(cells),
         failures=failures(cells),
         origin=Facts(origin(records, sources)),

@@ -6,10 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmark.metrics import FINETUNE_FORGETTING, METRICS, Metric, added_metrics, metric_named
-from benchmark.spec import STRENGTH
+from benchmark.metrics import (
+    FINETUNE_FORGETTING,
+    METRICS,
+    Metric,
+    added_metrics,
+    columns,
+    metric_named,
+)
 from benchmark.store import Record
-from reports.runs.cells import Cell
+from reports.runs.cells import Cell, dial_of
 from reports.tables.metrics import MAIN
 from reports.wording.numbers import strength_text
 
@@ -36,9 +42,15 @@ class RunColumn:
     unit: str = ""
 
 
-def run_columns(dial: str = STRENGTH) -> list[RunColumn]:
-    """Return the columns: what a run is, its metrics, what it took."""
-    shown = {*MAIN, *(metric.name for metric in added_metrics())}
+def run_columns(cells: Sequence[Cell]) -> list[RunColumn]:
+    """Return the columns: what a run is, its metrics, what it took.
+
+    Args:
+        cells: All of a report. Metrics that none of their runs can have are in the download alone.
+    """
+    names = [*MAIN, *(metric.name for metric in added_metrics())]
+    shown = columns(names, (record for cell in cells for record in cell.runs))
+    dial = dial_of(cell.variant for cell in cells).one
     metrics = [
         RunColumn(
             name, _kind(metric), *((metric.title, metric.unit) if name in shown else ("", ""))
@@ -73,9 +85,9 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
 
     Returns:
         ``columns``, the names and kinds of ``run_columns``; ``texts``, every text once; ``rows``,
-        one per run, a value per column: a number, ``None``, or the place of a text in ``texts``.
-        ``strengths`` maps a strength to how it is written, ``dials`` the strategies that have one
-        to what it is called.
+        one per run, a value per column: a number, ``None``, or the index of a text in ``texts``;
+        ``strengths``, pairs of a strength and how it is written; ``dials``, the name of the dial
+        of each strategy that has one.
     """
     found = run_columns(cells)
     texts: dict[str, int] = {}

@@ -72,7 +72,7 @@ def compare_pairs(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Pai
         limits: The range of the difference, see ``interval.mean_estimate``.
     """
     pairs = {name: _differences(ours, theirs, name) for name in sorted({*ours, *theirs})}
-    difference = mean_estimate(pairs, limits)
+    difference = paired_difference(ours, theirs, limits)
     seeds = sorted({seed for own in pairs.values() for seed in own})
     improvement = _improvement(pairs, len(seeds))
     if difference.value is None or len(seeds) < 2:
@@ -86,6 +86,18 @@ def compare_pairs(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Pai
     effect, rank = effect_size(values), rank_biserial(values)
     p = sign_flip(parts)
     return PairedComparison(difference, len(seeds), test, p, None, effect, rank, improvement)
+
+
+def paired_difference(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Estimate:
+    """Return the mean difference of ``compare_pairs`` with its interval, without a test.
+
+    Args:
+        ours: Values of the variant in question.
+        theirs: Values of the variant it is compared with.
+        limits: The range of the difference, see ``interval.mean_estimate``.
+    """
+    names = sorted({*ours, *theirs})
+    return mean_estimate({name: _differences(ours, theirs, name) for name in names}, limits)
 
 
 def _differences(ours: Runs, theirs: Runs, scenario: str) -> dict[int, float]:

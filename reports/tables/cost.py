@@ -30,7 +30,7 @@ def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
         return None
     columns = [
         Column(f"strategy, {dial_of(cell.variant for cell in cells).one}", words=True),
-        Column("time a step", "ms", "while new models train, without evaluation", _milliseconds),
+        Column("time per step", "ms", "while new models train, without evaluation", _milliseconds),
         Column("to fine-tuning", "ratio", "paired by seed", decimals),
         Column("after a model", "s", "such as estimating importances, per model", decimals),
         Column("state", "MiB", "tensors that the strategy keeps in addition to the model", _mebi),

@@ -50,8 +50,8 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     return Table(
         name,
         "Forgetting, model by model",
-        "Loss of each earlier model from its best accuracy to its last one, at the "
-        f"{dial.many} that were chosen; negative where it gained. {BRACKETS}"
+        "Loss of each earlier model from its best accuracy to its final one, at the "
+        f"chosen {dial.many}; negative where it gained. {BRACKETS}"
         + (f" The first {shown} of {models - 1}; the data have all." * (shown < models - 1)),
         [Column(f"strategy, {dial.one}", words=True), *columns],
         rows,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.metrics import METRICS, Metric, added_metrics
+from benchmark.metrics import METRICS, Metric, added_metrics, columns
 from reports.runs.cells import Cell, dial_of
 from reports.runs.frames import summary_frame
 from reports.statistics.interval import Estimate
@@ -74,9 +74,13 @@ def metric_column(metric: Metric) -> Column:
     return Column(metric.title, metric.unit, metric.meaning, measured(metric))
 
 
-def _table(cells: Sequence[Cell], name: str, title: str, metrics: Sequence[Metric]) -> Table:
+def _table(cells: Sequence[Cell], name: str, title: str, names: Sequence[str]) -> Table | None:
+    done = [record for cell in cells for record in cell.done]
+    metrics = [METRICS[metric] for metric in columns(names, done)]
+    if not metrics:
+        return None
     dial = dial_of(cell.variant for cell in cells)
-    columns = [Column(f"strategy, {dial.one}", words=True)]
+    headings = [Column(f"strategy, {dial.one}", words=True)]
     for metric in metrics:
         headings.append(metric_column(metric))
         if metric.name == "learning_accuracy":

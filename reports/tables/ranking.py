@@ -8,15 +8,15 @@ from dataclasses import replace
 import pandas as pd
 
 from benchmark.metrics import METRICS
-from reports.analysis.choice import RULE, Choice, crossed, rule, stands_for
+from reports.analysis.choice import RULE, Choice, crossed, rule, stands_for, strengths_text
 from reports.analysis.frontier import Frontiers
 from reports.analysis.ranking import Ranked, Standing, ranking_frame
-from reports.runs.cells import Cell, dial_of
+from reports.runs.cells import dial_of
 from reports.statistics.interval import FEWEST_SEEDS, Estimate
 from reports.statistics.pairs import PairedComparison
 from reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
 from reports.wording.dials import Dial
-from reports.wording.numbers import decimals, measured, percent, strength_text
+from reports.wording.numbers import decimals, measured, percent
 from reports.wording.words import several as counted
 
 _EFFECT = (
@@ -102,7 +102,7 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     columns = [
         Column("strategy", words=True),
         Column(f"{dial.many} tried"),
-        Column("reported at", "", f"the {dial.many} that stand for it in every comparison"),
+        Column("reported at", "", f"the {dial.many} used in every comparison"),
         Column("chosen on all seeds", "", "the one to use next time"),
         Column("its score", "%", "average validation accuracy of all models at the end", percent),
         Column(f"{dial.lower} neighbour", "%", "", percent),
@@ -119,8 +119,8 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     told = "; ".join(f"{rule(dial)}; {crossed(dial)}" if r == RULE else r for r in reasons)
     return Table(
         name,
-        f"The {dial.one} that was chosen",
-        f"By the validation split only: {told}",
+        f"The chosen {dial.one}",
+        f"Chosen on the validation split only: {told}",
         columns,
         [_choice_row(choice, dial) for choice in swept],
         pd.DataFrame(scores, columns=[*names, "reported"]),
@@ -150,7 +150,7 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
             "share of the rectangle between fine-tuning and freezing that the frontier dominates: "
             "0 is no better than these two, 100 keeps what freezing keeps and learns what "
             f"fine-tuning learns; it grows with the number of {dial.many}, so it is shown only "
-            "where that is equal",
+            "where these numbers are equal",
             percent,
         ),
     ]
@@ -169,8 +169,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         name,
         "Frontiers",
         f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
-        f"resampled jointly. Only where all strategies with several {dial.many} were given as "
-        "many: each further one adds to it.",
+        f"resampled jointly. Shown only where all strategies with several {dial.many} have equally "
+        f"many, since every further {dial.one} adds to the area.",
         columns,
         rows,
         pd.DataFrame(data, columns=[*names, "seeds", "reason"]),
@@ -206,7 +206,7 @@ def _choice_row(choice: Choice, dial: Dial) -> Row:
     if choice.cell is None:
         return Row([choice.strategy, choice.budget, choice.reason, None, None, None, None])
     name = "" if choice.dial == dial else f"{choice.dial.one} "
-    chosen = name + _strength(choice.cell)
+    chosen = name + strengths_text(choice.cell.variant)
     score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
     beside = [tried.validation for tried in choice.neighbours]
     weaker = None if choice.end == choice.dial.lowest else beside[0]

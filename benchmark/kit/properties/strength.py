@@ -169,9 +169,8 @@ def _protects(candidate: Candidate) -> str:
     best = min(seen, key=lambda own: own.rise)
     setting = candidate.setting(best.value)
     at = f" at {setting}" if setting else ""
-    told = (
-        f"the first model's loss changes by {_told(best.rise)}{at}, by {_told(plain.rise)} without"
-    )
+    rises = f"{_signed(best.rise)}{at}, by {_signed(plain.rise)} without"
+    told = f"the first model's loss changes by {rises}"
     if not protected(best, plain):
         raise BrokenError(told)
     return told

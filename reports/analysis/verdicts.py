@@ -1,0 +1,231 @@
+"""Whether a strategy is better than a baseline, the same, worse, or cannot be told apart.
+
+A verdict is read off the 95 % interval of the paired difference in average accuracy that is shown
+beside it: *better* or *worse* where all of it lies on one side of zero, *the same* where all of it
+lies within ``NEGLIGIBLE``, and *undetermined* otherwise, or where there are too few seeds for an
+interval. Strategies whose runs are bit-identical stand together.
+
+Each verdict stands for itself. Of strategies that are as good as the baseline, 6 to 7 % are called
+better or worse, with 5, 10 or 20 seeds (``cross_fitting.py``, where strengths are chosen on the
+other half of the seeds); in a table of ten about every second has one. The ranking has the test
+that is corrected for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from benchmark.metrics import AVERAGE
+from reports.analysis.breakdown import breakdowns
+from reports.analysis.choice import Choice, strengths_text
+from reports.analysis.coincidence import twins
+from reports.analysis.measures import Means, measure
+from reports.runs.cells import FINETUNE, REFERENCES, Cell
+from reports.statistics.interval import Estimate
+from reports.statistics.limits import of_difference
+from reports.statistics.pairs import paired_difference
+from reports.wording.words import several
+
+NEGLIGIBLE = 0.01
+"""A difference in accuracy that does not matter: one percentage point."""
+
+_SIDES = ("stability", "learning_accuracy")
+
+
+class Verdict(StrEnum):
+    """What a strategy is, beside a baseline."""
+
+    BETTER = "better"
+    SAME = "same"
+    WORSE = "worse"
+    UNDETERMINED = "undetermined"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A strategy beside a baseline.
+
+    Attributes:
+        verdict: What it is; ``None`` of the baseline itself.
+        difference: Average accuracy, ours minus the baseline's, paired by seed; a fraction.
+        kept: The same of the stability, the final accuracy of the earlier models.
+        learned: The same of the learning accuracy of the new models.
+    """
+
+    verdict: Verdict | None
+    difference: Estimate
+    kept: Estimate
+    learned: Estimate
+
+
+@dataclass(frozen=True, eq=False)
+class Contender:
+    """Strategies that are one computation, in one scenario or in several.
+
+    Attributes:
+        strategies: Their names; mostly one.
+        kind: The kind of the first.
+        at: The strengths at which it is reported, in words; empty where it has none.
+        average: Its average accuracy.
+        marks: What weakens its numbers, in few words each.
+        reason: Why there is nothing to judge; ``None`` where there is.
+    """
+
+    strategies: tuple[str, ...]
+    kind: str
+    at: str
+    average: Estimate
+    marks: tuple[str, ...]
+    reason: str | None
+
+    @property
+    def name(self) -> str:
+        """``ewc = wpl``."""
+        return " = ".join(self.strategies)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is fine-tuning, or an end of the scale such as ``joint``."""
+        return self.kind in REFERENCES
+
+
+@dataclass(frozen=True, eq=False)
+class Verdicts:
+    """All contenders beside each other.
+
+    Attributes:
+        scenarios: In which scenarios.
+        contenders: From the best average accuracy to the worst, those without one last.
+        judgements: By the places of a contender and of its baseline; only of those with runs.
+        baseline: The place of fine-tuning, or else of the first with runs; ``None`` without any.
+    """
+
+    scenarios: tuple[str, ...]
+    contenders: tuple[Contender, ...]
+    judgements: Mapping[tuple[int, int], Judgement]
+    baseline: int | None
+
+
+def verdicts(choices: Sequence[Choice], cells: Sequence[Cell]) -> list[Verdicts]:
+    """Judge all strategies of each scenario, then of all scenarios together.
+
+    Over several scenarios those stand that have runs in each. The order of the scenarios is that
+    of the choices.
+
+    Args:
+        choices: What ``cross_fitting.choose`` returned.
+        cells: All of a report.
+    """
+    names = tuple(dict.fromkeys(choice.scenario for choice in choices))
+    spans = [(name,) for name in names] + ([names] if len(names) > 1 else [])
+    return [_verdicts(span, choices, cells) for span in spans]
+
+
+def judged(difference: Estimate) -> Verdict:
+    """Return the verdict of a difference in accuracy, a fraction."""
+    low, high = difference.low, difference.high
+    if low is None or high is None:
+        return Verdict.UNDETERMINED
+    if low > 0:
+        return Verdict.BETTER
+    if high < 0:
+        return Verdict.WORSE
+    within = low >= -NEGLIGIBLE and high <= NEGLIGIBLE
+    return Verdict.SAME if within else Verdict.UNDETERMINED
+
+
+def _verdicts(
+    scenarios: tuple[str, ...], choices: Sequence[Choice], cells: Sequence[Cell]
+) -> Verdicts:
+    own: dict[str, dict[str, Choice]] = {}
+    for choice in choices:
+        if choice.scenario in scenarios:
+            own.setdefault(choice.strategy, {})[choice.scenario] = choice
+    reasons = {name: _missing(found, scenarios) for name, found in own.items()}
+    runs = {
+        name: {scenario: own[name][scenario].reported for scenario in scenarios}
+        for name, reason in reasons.items()
+        if reason is None
+    }
+    groups = [tuple(sorted(g)) for g in twins({n: [*found.values()] for n, found in runs.items()})]
+    alone = [(name,) for name, reason in reasons.items() if reason is not None]
+    found = [
+        _contender(names, [own[name] for name in names], scenarios, cells, reasons[names[0]])
+        for names in (*groups, *alone)
+    ]
+    found.sort(key=lambda one: (one.average.value is None, -(one.average.value or 0.0), one.name))
+    placed = {
+        place: [measure(runs[one.strategies[0]], metric) for metric in (AVERAGE, *_SIDES)]
+        for place, one in enumerate(found)
+        if one.reason is None
+    }
+    judgements = {
+        (one, other): _judgement(placed[one], placed[other], itself=one == other)
+        for one in placed
+        for other in placed
+    }
+    plain = [place for place in placed if found[place].kind == FINETUNE]
+    return Verdicts(scenarios, tuple(found), judgements, next(iter([*plain, *placed]), None))
+
+
+def _judgement(ours: Sequence[object], theirs: Sequence[object], *, itself: bool) -> Judgement:
+    difference, kept, learned = (
+        paired_difference(a.values, b.values, of_difference(a.limits))
+        for a, b in zip(ours, theirs, strict=True)
+        if isinstance(a, Means) and isinstance(b, Means)
+    )
+    return Judgement(None if itself else judged(difference), difference, kept, learned)
+
+
+def _contender(
+    names: tuple[str, ...],
+    own: Sequence[Mapping[str, Choice]],
+    scenarios: tuple[str, ...],
+    cells: Sequence[Cell],
+    reason: str | None,
+) -> Contender:
+    first = own[0]
+    reported = {s: first[s].reported if s in first else None for s in scenarios}
+    kind = next(iter(first.values())).kind
+    average = measure(reported, AVERAGE).estimate()
+    at = ""
+    if len(scenarios) == 1 and (cell := reported[scenarios[0]]) is not None:
+        at = strengths_text(cell.variant)
+    marks = [
+        mark if len(scenarios) == 1 else f"{scenario}: {mark}"
+        for each in own
+        for scenario, choice in each.items()
+        for mark in _marks(choice, cells)
+    ]
+    if average.strays is not None:
+        marks.append(f"{average.strays.count} of {several(average.n, 'run')} far from the others")
+    return Contender(names, kind, at, average, tuple(dict.fromkeys(marks)), reason)
+
+
+def _marks(choice: Choice, cells: Sequence[Cell]) -> Iterator[str]:
+    """Say what weakens a strategy's numbers in a scenario."""
+    if choice.end is not None and choice.variant is not None:
+        yield f"the {choice.end} {choice.variant.dial} tried"
+    if choice.is_optimistic:
+        yield "chosen on its only seed"
+    members = [cell for cell in cells if cell.scenario == choice.scenario]
+    own = [cell for cell in members if cell.variant.strategy == choice.strategy]
+    failed = sum(len(cell.failed) for cell in own)
+    if failed:
+        yield f"{failed} of {several(failed + sum(len(c.done) for c in own), 'run')} failed"
+    for loss in breakdowns(members):
+        if loss.variant.strategy == choice.strategy and loss.broken:
+            setting = f" at {loss.variant.setting}" if loss.variant.setting else ""
+            yield f"{len(loss.broken)} of {several(loss.seeds, 'run')} collapsed{setting}"
+
+
+def _missing(own: Mapping[str, Choice], scenarios: Sequence[str]) -> str | None:
+    reasons = []
+    for scenario in scenarios:
+        choice = own.get(scenario)
+        if choice is None or choice.reported is None:
+            why = "no runs" if choice is None else choice.reason
+            reasons.append(why if len(scenarios) == 1 else f"{scenario}: {why}")
+    return "; ".join(reasons) or None
