@@ -259,7 +259,8 @@ BROKEN = {
     "'Bad name': expected a name of lower-case": "name='Bad name'",
     "line 3: 'seconds' is a column of every table of runs": "name='seconds'",
     "metric 'm': better is 'more', expected 'higher' or 'lower'": "better='more'",
-    "metric 'm': bounds are (1, 0), expected two numbers": "bounds=(1, 0)",
+    "metric 'm': bounds are (1, 1), expected two numbers": "bounds=(1, 1)",
+    "metric 'm': bounds are 1, expected two numbers": "bounds=1",
     "metric 'm': needs is ('curve',), expected a tuple of some of: accuracy_matrix": (
         "needs=('curve',)"
     ),
