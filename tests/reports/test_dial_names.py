@@ -78,7 +78,7 @@ def drawn(records, ending):
 def test_a_report_of_ranks_speaks_of_ranks(ranked):
     texts = told(ranked)
     assert [text for text in texts if "strength" in text.lower()] == []
-    assert {"ranks tried", "strategy, rank", "The rank that was chosen", "ranks"} <= {*texts}
+    assert {"ranks tried", "strategy, rank", "The chosen rank", "ranks"} <= {*texts}
     assert {"lower neighbour", "higher neighbour"} <= {*texts}
     assert [text for text in texts if re.search(r"\b(weak|strong)", text)] == []
     assert any("each half of the seeds is reported at the rank that" in text for text in texts)
@@ -91,7 +91,7 @@ def test_figures_of_ranks_have_ranks_on_them(ranked):
 
 def test_beside_strengths_a_heading_is_neutral_and_rows_have_the_names(mixed):
     texts = told(mixed)
-    headings = {"dial values tried", "strategy, dial value", "The dial value that was chosen"}
+    headings = {"dial values tried", "strategy, dial value", "The chosen dial value"}
     assert headings <= {*texts}
     labels = [text for text in texts if re.match(r"(ewc|wpl), ", text)]
     assert {re.sub(r"[\d.e]+( \(.*|$)", "", text) for text in labels} >= {
