@@ -82,7 +82,7 @@ def test_a_report_of_ranks_speaks_of_ranks(ranked):
     assert {"lower neighbour", "higher neighbour"} <= {*texts}
     assert [text for text in texts if re.search(r"\b(weak|strong)", text)] == []
     assert any("each half of the seeds is reported at the rank that" in text for text in texts)
-    assert "How much hangs on the rank" in texts
+    assert "How much depends on the rank" in texts
 
 
 def test_figures_of_ranks_have_ranks_on_them(ranked):
