@@ -78,7 +78,7 @@ def plot(kind: str, results: _Runs = (), *, scenario: str | None = None) -> Figu
         part
         for section in sections(group(records))
         for part in section.parts
-        if isinstance(part, Plot) and part.name.split("-", 2)[-1] == ending
+        if isinstance(part, Plot) and part.name.endswith(f"-{ending}")
     ]
     if not found:
         raise UserError(f"plot: nothing of the kind {kind!r} to draw: {_missing(kind, records)}")

@@ -13,7 +13,7 @@ that is corrected for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -22,7 +22,7 @@ from reports.analysis.breakdown import breakdowns
 from reports.analysis.choice import Choice, strengths_text
 from reports.analysis.coincidence import twins
 from reports.analysis.measures import Means, measure
-from reports.runs.cells import FINETUNE, REFERENCES, Cell
+from reports.runs.cells import FINETUNE, Cell
 from reports.statistics.interval import Estimate
 from reports.statistics.limits import of_difference
 from reports.statistics.pairs import paired_difference
@@ -66,7 +66,7 @@ class Contender:
 
     Attributes:
         strategies: Their names; mostly one.
-        kind: The kind of the first.
+        kinds: Their kinds.
         at: The strengths at which it is reported, in words; empty where it has none.
         average: Its average accuracy.
         marks: What weakens its numbers, in few words each.
@@ -74,7 +74,7 @@ class Contender:
     """
 
     strategies: tuple[str, ...]
-    kind: str
+    kinds: tuple[str, ...]
     at: str
     average: Estimate
     marks: tuple[str, ...]
@@ -84,11 +84,6 @@ class Contender:
     def name(self) -> str:
         """``ewc = wpl``."""
         return " = ".join(self.strategies)
-
-    @property
-    def is_reference(self) -> bool:
-        """Whether it is fine-tuning, or an end of the scale such as ``joint``."""
-        return self.kind in REFERENCES
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,6 +101,14 @@ class Verdicts:
     contenders: tuple[Contender, ...]
     judgements: Mapping[tuple[int, int], Judgement]
     baseline: int | None
+
+    @property
+    def reference(self) -> str:
+        """The name of the baseline: fine-tuning's where others are the same computation."""
+        if self.baseline is None:
+            return ""
+        one = self.contenders[self.baseline]
+        return one.strategies[one.kinds.index(FINETUNE) if FINETUNE in one.kinds else 0]
 
 
 def verdicts(choices: Sequence[Choice], cells: Sequence[Cell]) -> list[Verdicts]:
@@ -166,7 +169,7 @@ def _verdicts(
         for one in placed
         for other in placed
     }
-    plain = [place for place in placed if found[place].kind == FINETUNE]
+    plain = [place for place in placed if FINETUNE in found[place].kinds]
     return Verdicts(scenarios, tuple(found), judgements, next(iter([*plain, *placed]), None))
 
 
@@ -188,20 +191,24 @@ def _contender(
 ) -> Contender:
     first = own[0]
     reported = {s: first[s].reported if s in first else None for s in scenarios}
-    kind = next(iter(first.values())).kind
+    kinds = tuple(next(iter(each.values())).kind for each in own)
     average = measure(reported, AVERAGE).estimate()
     at = ""
     if len(scenarios) == 1 and (cell := reported[scenarios[0]]) is not None:
         at = strengths_text(cell.variant)
+    marked: dict[str, list[str]] = {}
+    for scenario, choice in ((s, each[s]) for each in own for s in scenarios if s in each):
+        for mark in _marks(choice, cells):
+            marked.setdefault(mark, []).append(scenario)
     marks = [
-        mark if len(scenarios) == 1 else f"{scenario}: {mark}"
-        for each in own
-        for scenario, choice in each.items()
-        for mark in _marks(choice, cells)
+        mark if len(scenarios) == 1 else f"{mark} in {_counted(dict.fromkeys(where))}"
+        for mark, where in marked.items()
     ]
-    if average.strays is not None:
-        marks.append(f"{average.strays.count} of {several(average.n, 'run')} far from the others")
-    return Contender(names, kind, at, average, tuple(dict.fromkeys(marks)), reason)
+    return Contender(names, kinds, at, average, tuple(marks), reason)
+
+
+def _counted(scenarios: Collection[str]) -> str:
+    return next(iter(scenarios)) if len(scenarios) == 1 else several(len(scenarios), "scenario")
 
 
 def _marks(choice: Choice, cells: Sequence[Cell]) -> Iterator[str]:
@@ -215,6 +222,8 @@ def _marks(choice: Choice, cells: Sequence[Cell]) -> Iterator[str]:
     failed = sum(len(cell.failed) for cell in own)
     if failed:
         yield f"{failed} of {several(failed + sum(len(c.done) for c in own), 'run')} failed"
+    if choice.reported is not None and (far := choice.reported.interval(AVERAGE).strays):
+        yield f"{far.count} of {several(len(choice.reported.done), 'run')} far from the others"
     for loss in breakdowns(members):
         if loss.variant.strategy == choice.strategy and loss.broken:
             setting = f" at {loss.variant.setting}" if loss.variant.setting else ""

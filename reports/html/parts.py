@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from reports.figures.plot import Plot
+from reports.html.anchors import ALL
+from reports.html.boards import Board, Matrix
 from reports.tables.table import Column, Table
 
 
@@ -33,7 +35,7 @@ class Facts:
     pairs: Sequence[tuple[str, str]]
 
 
-Part = Words | Facts | Table | Plot
+Part = Words | Facts | Table | Plot | Board | Matrix
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,13 @@ class Group:
     Attributes:
         title: The heading, usually a scenario.
         parts: Its parts.
+        scenario: The anchor of the scenario that it is about, see ``anchors.py``; empty where it
+            is about no one scenario, so that it is shown with each.
     """
 
     title: str
     parts: Sequence[Part]
+    scenario: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,12 @@ class Section:
         return [column for column in found.values() if column.meaning]
 
     @property
+    def per_scenario(self) -> bool:
+        """Whether it has parts for single scenarios, but none for all together."""
+        places = {group.scenario for group in self.groups} - {""}
+        return bool(places) and ALL not in places
+
+    @property
     def parts(self) -> Iterator[Part]:
         """All its parts, in their order."""
         for group in self.groups:
@@ -85,5 +96,6 @@ class Section:
         """Its tables and figures for export: each title includes its group."""
         for group in self.groups:
             for part in group.parts:
-                if isinstance(part, Table | Plot):
-                    yield replace(part, title=f"{part.title}: {group.title}")
+                own = part.table if isinstance(part, Board) else part
+                if isinstance(own, Table | Plot):
+                    yield replace(own, title=f"{own.title}: {group.title}")

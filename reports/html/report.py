@@ -17,6 +17,8 @@ from benchmark.files import Kind, Output, write_files
 from benchmark.store import Record
 from reports.figures.plot import Plot
 from reports.formats.export import Exports
+from reports.html.anchors import ALL
+from reports.html.boards import Board, Matrix
 from reports.html.downloads import download
 from reports.html.drawing import svgs
 from reports.html.parts import Facts, Section, Words
@@ -85,10 +87,18 @@ def _document(
     command: str,
 ) -> str:
     plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
-    script = "".join(_template(name) for name in ("downloads.js", "runs.js"))
+    boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
+    script = "".join(
+        _template(name) for name in ("answer.js", "downloads.js", "runs.js", "open.js")
+    )
     return _environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
         lead=_lead(records, cells),
+        failed=sum(len(cell.failed) for cell in cells),
+        scenarios=_choices(answers),
+        strategies=list(dict.fromkeys(cell.variant.strategy for cell in cells if cell.done)),
+        baseline=next((board.baseline for board in boards), ""),
+        answers={board.place: board.data() for board in boards},
         sections=answers,
         drawings={name: Markup(svg) for name, svg in svgs(plots).items()},
         run_columns=[column for column in run_columns(cells) if column.title],
@@ -106,6 +116,13 @@ def _document(
     )  # fmt: skip
 
 
+def _choices(answers: Sequence[Section]) -> list[tuple[str, str]]:
+    """Return the anchor and name of each scenario to choose from; of several, of all together."""
+    groups = [group for section in answers for group in section.groups if group.scenario]
+    names = {group.scenario: group.title for group in groups}
+    return sorted(names.items(), key=lambda item: item[0] != ALL)
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("reports.html"),
@@ -116,7 +133,7 @@ def _environment() -> Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     environment.filters |= {"several": several, "download": download}
-    for kind in (Words, Facts, Table, Plot):
+    for kind in (Words, Facts, Table, Plot, Board, Matrix):
         environment.tests[kind.__name__.lower()] = lambda part, kind=kind: isinstance(part, kind)
     return environment
 

@@ -16,6 +16,7 @@ from reports.analysis.cross_fitting import choose
 from reports.analysis.findings import findings
 from reports.analysis.frontier import Frontier, Frontiers, frontiers
 from reports.analysis.ranking import Standing, ranking
+from reports.analysis.verdicts import Verdicts, verdicts
 from reports.figures.matrices import heatmaps_plot
 from reports.figures.plane import Plane, plane_plot
 from reports.figures.plot import Plot
@@ -24,7 +25,9 @@ from reports.figures.ranking import critical_difference_plot, ranking_plot
 from reports.figures.strategy_curves import strategy_curves_plot
 from reports.figures.style import Style, styles
 from reports.figures.sweep import sweep_plot
-from reports.html.parts import Facts, Group, Section, Words
+from reports.html.anchors import ALL, anchor
+from reports.html.boards import Board, Matrix, board
+from reports.html.parts import Facts, Group, Part, Section, Words
 from reports.runs.cells import Cell, Variant, by_scenario, dial_of
 from reports.runs.provenance import scenario_facts
 from reports.statistics.interval import FEWEST_SEEDS
@@ -33,6 +36,7 @@ from reports.tables.forgetting import forgetting_table
 from reports.tables.metrics import added_table, metrics_table, transfer_table
 from reports.tables.ranking import choice_table, frontier_table, ranking_table
 from reports.tables.table import Table
+from reports.tables.verdicts import READ
 from reports.wording.numbers import percent
 from reports.wording.words import several
 
@@ -59,7 +63,7 @@ class ScenarioResults:
 
     Attributes:
         name: The scenario's name.
-        id: The prefix of the names of its tables and plots: ``scenario-1``.
+        place: What links and files call it, see ``anchors.py``.
         cells: All its cells.
         done: Those with finished runs.
         choices: The strength at which each strategy is reported.
@@ -67,11 +71,16 @@ class ScenarioResults:
     """
 
     name: str
-    id: str
+    place: str
     cells: Sequence[Cell]
     done: Sequence[Cell]
     choices: Sequence[Choice]
     frontiers: Frontiers
+
+    @property
+    def id(self) -> str:
+        """The prefix of the names of its tables and plots: ``scenario-turned-digits``."""
+        return f"scenario-{self.place}"
 
     @property
     def chosen(self) -> list[Cell]:
@@ -92,8 +101,15 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
     scenarios = _scenarios(cells, choices)
     found = [
         Section(
+            "answer",
+            "What came out?",
+            "Answer",
+            READ,
+            list(_answers(scenarios, verdicts(choices, cells), look)),
+        ),
+        Section(
             "compared",
-            "What was compared, and what came out?",
+            "What was compared, and how far can it be trusted?",
             "Summary",
             f"Means over seeds; in brackets their 95 % intervals: {HOW} Where a strategy has "
             f"several {dial.many}, each half of the seeds is reported at the one that was chosen "
@@ -118,12 +134,12 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "protection",
             "What does protection cost?",
             "Price of protection",
-            f"What the earlier models keep against what the new ones reach, over all {dial.many}. "
-            "Earlier models are all but the last, new models all but the first.",
+            f"How much the earlier models keep and the new ones reach at other {dial.many}. The "
+            "plane is above, with the answer. Earlier models are all but the last, new models all "
+            "but the first.",
             _each(
                 scenarios,
                 lambda s: [
-                    _plane(s, look),
                     frontier_table(s.frontiers, f"{s.id}-frontiers"),
                     choice_table(s.choices, f"{s.id}-choice"),
                     sweep_plot(s.choices, look, f"{s.id}-sweep"),
@@ -177,28 +193,53 @@ def _scenarios(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Scenari
     return [
         ScenarioResults(
             name,
-            f"scenario-{place}",
+            anchor(name),
             members,
             [cell for cell in members if cell.done],
             [choice for choice in choices if choice.scenario == name],
             frontiers(members),
         )
-        for place, (name, members) in enumerate(by_scenario(cells).items(), 1)
+        for name, members in by_scenario(cells).items()
     ]
 
 
 def _ranking(standings: Sequence[Standing], look: Mapping[Variant, Style]) -> Iterator[Group]:
     """The comparison of strategies, in each scenario and over all."""
     spans = groupby(standings, key=lambda standing: standing.scenarios)
-    for place, (scenarios, members) in enumerate(spans, 1):
-        own = list(members)
+    for scenarios, members in spans:
+        own, place = list(members), anchor(scenarios[0]) if len(scenarios) == 1 else ALL
         parts = [
             ranking_plot(own, look, f"ranking-{place}-means"),
             critical_difference_plot(own, f"ranking-{place}-ranks"),
             *(ranking_table(s, f"ranking-{place}-{s.metric.replace('_', '-')}") for s in own),
         ]
-        title = scenarios[0] if len(scenarios) == 1 else f"All {len(scenarios)} scenarios together"
-        yield Group(title, [part for part in parts if part is not None])
+        yield Group(_title(scenarios), [part for part in parts if part is not None], place)
+
+
+def _title(scenarios: Sequence[str]) -> str:
+    return scenarios[0] if len(scenarios) == 1 else f"All {len(scenarios)} scenarios together"
+
+
+def _answers(
+    scenarios: Sequence[ScenarioResults], found: Sequence[Verdicts], look: Mapping[Variant, Style]
+) -> Iterator[Group]:
+    """The verdicts on every strategy, beside the plane of each scenario."""
+    places = {scenario.name: scenario for scenario in scenarios}
+    boards: list[tuple[str, Board]] = []
+    made: list[Part | None]
+    for verdict in found:
+        several = len(verdict.scenarios) > 1
+        first = places[verdict.scenarios[0]]
+        place = ALL if several else first.place
+        own = board(verdict, look, f"verdicts-{place}")
+        if several:
+            made = [Matrix(boards, boards[0][1].baseline) if boards else None, own]
+        else:
+            boards += [] if own is None else [(first.name, own)]
+            made = [own, _plane(first, look)]
+        parts = [part for part in made if part is not None]
+        if parts:
+            yield Group(_title(verdict.scenarios), parts, place)
 
 
 def _plane(scenario: ScenarioResults, look: Mapping[Variant, Style]) -> Plot | None:
@@ -238,7 +279,7 @@ def _each(
         made = parts_of(scenario) if scenario.done else []
         parts = [part for part in made if part is not None]
         if parts:
-            groups.append(Group(scenario.name, parts))
+            groups.append(Group(scenario.name, parts, scenario.place))
     return groups
 
 
@@ -254,7 +295,7 @@ def _compared(
     nothing = Words("No run finished, so there is nothing to compare.")
     for scenario in scenarios:
         facts = Facts(scenario_facts(next(scenario.cells[0].runs)))
-        yield Group(scenario.name, [words.get(scenario.name, nothing), facts])
+        yield Group(scenario.name, [words.get(scenario.name, nothing), facts], scenario.place)
     warnings = caveats(cells, choices, standings)
     if warnings:
         yield Group("Caveats", [Words("", warnings)])

@@ -59,19 +59,20 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column(f"strategy, {dial.one}" if not several else "strategy", words=True),
         *([Column("rank", "", "average over seeds and scenarios, 1 is best", decimals)] * several),
         Column("mean", unit, "over seeds, of each scenario", write),
-        Column("IQM", unit, _IQM, write),
-        Column("median", unit, "over all runs", write),
+        Column("IQM", unit, _IQM, write, detail=True),
+        Column("median", unit, "over all runs", write, detail=True),
     ]
     columns += [
         Column("to fine-tuning", metric.difference_unit, "difference paired by seed", difference),
-        Column("effect", "d_z", _EFFECT, _signed),
-        Column("wins", "% of pairs", "better than fine-tuning; ties counted half", _whole),
+        Column("effect", "d_z", _EFFECT, _signed, detail=True),
+        Column("wins", "% of pairs", "better than fine-tuning; ties counted half", _whole,
+               detail=True),
         Column("p", "Holm", _TEST, _p),
-        Column("to the best", metric.difference_unit, _TO_BEST, difference),
-        Column("effect to best", "d_z", "likewise", _signed),
-        Column("p to best", "Holm", _P_TO_BEST, _p),
+        Column("to the best", metric.difference_unit, _TO_BEST, difference, detail=True),
+        Column("effect to best", "d_z", "likewise", _signed, detail=True),
+        Column("p to best", "Holm", _P_TO_BEST, _p, detail=True),
         Column("runs"),
-    ]
+    ]  # fmt: skip
     rows = [Row(_cells(ranked, standing, several=several)) for ranked in standing.rows]
     where = ", ".join(standing.scenarios)
     best = f" The best: {standing.best_text}." if standing.best else ""

@@ -63,6 +63,7 @@ class Column:
         write: How a number is written, such as ``percent``.
         seeds: Written before the values of single seeds, if no caption explains them.
         words: Whether it holds text, which is aligned left; numbers are aligned right.
+        detail: Whether the report folds it away, since few readers need it.
     """
 
     title: str
@@ -71,6 +72,7 @@ class Column:
     write: Callable[[float], str] = str
     words: bool = False
     seeds: str = ""
+    detail: bool = False
 
     def entry(self, cell: Value | Noted) -> Entry:
         """Write one of its cells."""

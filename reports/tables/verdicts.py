@@ -49,7 +49,7 @@ def verdict_table(found: Verdicts, name: str) -> Table | None:
     """
     if found.baseline is None:
         return None
-    beside = found.contenders[found.baseline].name
+    beside = found.reference
     return Table(
         name,
         f"Verdicts against {beside}",

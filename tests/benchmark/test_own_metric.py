@@ -141,7 +141,7 @@ def test_the_report_has_its_column_its_table_and_its_ranking(folder, capsys):
     page = (folder / "r.html").read_text()
     assert "Metrics of plugins" in page
     assert "By steps measured, s. The best: freeze." in page
-    with (folder / "r_files" / "ranking-1-steps-measured.csv").open() as file:
+    with (folder / "r_files" / "ranking-s-steps-measured.csv").open() as file:
         head, *rows = [line.strip().split(",") for line in file]
     best = {row[head.index("strategy")]: row[head.index("best")] for row in rows}
     assert best == {"freeze": "True", "finetune": "False"}

@@ -31,7 +31,7 @@ def test_one_value_and_the_default_are_dials_too(make_runs):
     [
         ({"ranks": [1, 9]}, r"strategies\.adapter\.ranks\.1: .*less than or equal to 8, got 9"),
         ({"rank": 0}, r"strategies\.adapter\.rank: .*greater than or equal to 1, got 0"),
-        ({"ranks": [2, 2]}, "a rank is listed twice"),
+        ({"ranks": [2, 2]}, "a value of rank is listed twice"),
         ({"ranks": [1.5]}, "expected a whole number, got 1.5"),
         ({"ranks": []}, "expected 1 or more entries"),
         ({"ranks": 4}, r"expected a list, got 4; write \[4\]"),

@@ -85,8 +85,8 @@ def test_tables_have_columns_for_what_the_runs_have(records):
     ranked = [part for section in found if section.name == "ranking" for part in section.parts]
     assert [part.title for part in ranked if isinstance(part, Table)] == ["average accuracy"]
     names = {part.name for section in found for part in section.parts if hasattr(part, "name")}
-    assert {"scenario-1-choice", "scenario-1-sweep"} <= names
-    assert "scenario-1-frontiers" not in names
+    assert {"scenario-it-choice", "scenario-it-sweep"} <= names
+    assert "scenario-it-frontiers" not in names
 
 
 def test_a_metric_of_a_plugin_has_a_table_where_it_applies(records, in_turn, registries):

@@ -49,9 +49,13 @@ def of_kind(kind, setting=None):
 every_importance = pytest.mark.parametrize("penalty", of_kind(Regularizer))
 
 
+FEW = {"wpl_schur": {"samples": 20}}
+"""Its time grows with the square of the samples."""
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_it_has_the_properties_of_the_kit(name):
-    (candidate,) = candidates(name, {})
+    (candidate,) = candidates(name, FEW.get(name, {}))
     found = list(check(candidate))
     assert not {v.property: v.detail for v in found if v.outcome == "fail"}
     assert sum(v.outcome == "pass" for v in found) >= 6
@@ -63,8 +67,7 @@ SLOW = {"protects behind every optimizer", "rests at the minimum", "memory grows
 
 @pytest.mark.parametrize(("name", "settings"), list(choices()))
 def test_so_it_has_with_every_choice_of_its_settings(name, settings):
-    few = {"samples": 10} if name == "wpl_schur" else {}  # its time grows with them
-    (candidate,) = candidates(name, settings | few)
+    (candidate,) = candidates(name, settings | FEW.get(name, {}))
     found = [verdict(wanted, candidate) for wanted in PROPERTIES if wanted.name not in SLOW]
     assert not {v.property: v.detail for v in found if v.outcome == "fail"}
 

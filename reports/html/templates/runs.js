@@ -23,6 +23,12 @@
     const values = row.map((value, place) => (kinds[place] === "text" ? data.texts[value] : value));
     return { values, text: null };
   });
+  const FIELD = /^(\w+)(:|>=|<=|=|>|<)(.+)$/;
+  const HOLDS = {
+    ":": (a, b) => a === b, "=": (a, b) => a === b, ">=": (a, b) => a >= b, "<=": (a, b) => a <= b,
+    ">": (a, b) => a > b, "<": (a, b) => a < b,
+  };
+  let scenario = "";
   let found = runs;
   let sorted = { place: -1, descending: false };
   let screen = 0;
@@ -53,6 +59,19 @@
     return run.text;
   }
 
+  /** Whether a run has a word, or a field the value that is asked for, as the table shows it. */
+  function has(run, word) {
+    const [, name, sign, wanted] = word.match(FIELD) ?? [];
+    if (!(name in at)) return words(run).includes(word);
+    const place = at[name];
+    const value = run.values[place];
+    if (kinds[place] === "text") {
+      return sign === ":" ? value.toLowerCase().includes(wanted) : sign === "=" && value.toLowerCase() === wanted;
+    }
+    const shown = kinds[place] === "number" ? value : value * 100;
+    return value !== null && HOLDS[sign](shown, Number(wanted));
+  }
+
   function compare(a, b, place) {
     if (kinds[place] === "text") return collator.compare(a, b);
     return a - b;
@@ -61,11 +80,12 @@
   /** Filter and sort the runs as the controls say. */
   function update() {
     const asked = form.elements.search.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const chosen = ["scenario", "strategy", "status"].filter((name) => form.elements[name].value !== "");
+    const chosen = ["strategy", "status"].filter((name) => form.elements[name].value !== "");
     found = runs.filter(
       (run) =>
+        (!scenario || run.values[at.scenario] === scenario) &&
         chosen.every((name) => run.values[at[name]] === form.elements[name].value) &&
-        asked.every((word) => words(run).includes(word)),
+        asked.every((word) => has(run, word)),
     );
     const { place, descending } = sorted;
     if (place >= 0) {
@@ -131,14 +151,16 @@
 
   function toCsv() {
     const quoted = (value) => {
-      const text = value === null ? "" : String(value);
+      let text = value === null ? "" : String(value);
+      // A spreadsheet would take a text that begins like this for a formula.
+      if (typeof value === "string" && /^[=+\-@\t\r]/.test(value)) text = `'${text}`;
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     const lines = [names, ...runs.map((run) => run.values)].map((row) => row.map(quoted).join(","));
     return new Blob([lines.join("\n"), "\n"], { type: "text/csv" });
   }
 
-  for (const name of ["scenario", "strategy", "status"]) {
+  for (const name of ["strategy", "status"]) {
     const values = [...new Set(runs.map((run) => run.values[at[name]]))];
     for (const value of values) form.elements[name].append(new Option(value, value));
   }
@@ -159,5 +181,8 @@
   window.addEventListener("beforeprint", () => render(0, PRINTED));
   window.addEventListener("afterprint", () => render());
   box.hidden = false;
-  update();
+  view.watch((shown) => {
+    scenario = shown;
+    update();
+  });
 })();

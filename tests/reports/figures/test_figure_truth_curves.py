@@ -90,10 +90,10 @@ def test_curves_end_where_the_last_training_ends(figures):
                 assert low <= first and x.max() <= high
                 assert high - low <= 1.05 * (x.max() - first), "room for nothing"
                 assert all(tick == int(tick) for tick in ax.get_xticks())
-    _, two = figures["scenario-7-curves"]  # scenarios stand in the order of their names
+    _, two = figures["scenario-two-curves"]
     ends = [axes[0].get_xlim()[1] for axes in columns(two).values()]
     assert ends == pytest.approx([10.15, 307 * 1.015, 307 * 1.015])
-    _, five = figures["scenario-1-curves"]
+    _, five = figures["scenario-five-curves"]
     ends = [axes[0].get_xlim()[1] for axes in columns(five).values()]
     assert ends == pytest.approx([10.15, 272 * 1.015, 272 * 1.015])
 

@@ -1,0 +1,174 @@
+"""The first screen: verdicts on every strategy, and scenarios by strategies at a glance."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from reports.analysis.verdicts import Contender, Judgement, Verdict, Verdicts
+from reports.figures.style import Style
+from reports.html.anchors import ALL, anchor
+from reports.runs.cells import Variant
+from reports.statistics.interval import Estimate
+from reports.tables.table import Table
+from reports.tables.verdicts import named, sides, verdict_table
+from reports.wording.numbers import percent, spread
+
+_SIGNS = {
+    Verdict.BETTER: "▲",
+    Verdict.SAME: "＝",
+    Verdict.WORSE: "▼",
+    Verdict.UNDETERMINED: "?",
+    None: "",
+}
+"""Beside the words: no verdict is told by its colour alone."""
+
+_points = partial(percent, signed=True)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of a board, written.
+
+    Attributes:
+        name: Its strategies, with their strengths.
+        color: Of the first.
+        marks: What weakens its numbers, or why it has none.
+        verdict: A name in ``Verdict``, ``baseline``, or nothing.
+        words: The same with its sign, for the reader.
+        numbers: The differences in average accuracy, kept and learned, each with its interval.
+        n: Pairs of runs.
+    """
+
+    name: str
+    color: str
+    marks: Sequence[str]
+    verdict: str
+    words: str
+    numbers: Sequence[tuple[str, str]]
+    n: str
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """Every strategy of one scenario, or of all together, beside a baseline.
+
+    Attributes:
+        found: The verdicts.
+        table: The same as a table, for files.
+        colors: Of the contenders.
+    """
+
+    found: Verdicts
+    table: Table
+    colors: Sequence[str]
+
+    @property
+    def place(self) -> str:
+        """The anchor of its scenario; ``all`` of several."""
+        scenarios = self.found.scenarios
+        return anchor(scenarios[0]) if len(scenarios) == 1 else ALL
+
+    @property
+    def baseline(self) -> str:
+        """What the strategies are compared with."""
+        return self.found.reference
+
+    @property
+    def lines(self) -> list[Line]:
+        """Its rows, against the baseline."""
+        return [self._line(place, one) for place, one in enumerate(self.found.contenders)]
+
+    def _line(self, place: int, one: Contender) -> Line:
+        own = self.found.judgements.get((place, self.found.baseline or 0))
+        marks = [*one.marks, *([one.reason] if one.reason else [])]
+        verdict, words, numbers, n = written(own)
+        return Line(named(one), self.colors[place], marks, verdict, words, numbers, n)
+
+    def data(self) -> dict[str, Any]:
+        """Return what ``templates/answer.js`` needs for another baseline.
+
+        Returns:
+            ``strategies``, the names of each row; ``pairs``, for each row and baseline (one list)
+            the fields of ``written``, or nothing.
+        """
+        places = range(len(self.found.contenders))
+        return {
+            "strategies": [one.strategies for one in self.found.contenders],
+            "pairs": [
+                [
+                    None
+                    if (own := self.found.judgements.get((place, baseline))) is None
+                    else written(own)
+                    for baseline in places
+                ]
+                for place in places
+            ],
+        }
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """Scenarios by strategies: each one's difference from the baseline in average accuracy.
+
+    Attributes:
+        boards: One per scenario.
+        baseline: What the strategies are compared with.
+    """
+
+    boards: Sequence[tuple[str, Board]]
+    baseline: str
+
+    @property
+    def strategies(self) -> list[str]:
+        """The columns: all strategies, in the order of the first scenario that has them."""
+        rows = (one for _, board in self.boards for one in board.found.contenders)
+        return list(dict.fromkeys(name for row in rows for name in row.strategies))
+
+    @property
+    def rows(self) -> list[tuple[str, str, list[tuple[str, str]]]]:
+        """Each scenario's name, anchor and cells: a verdict and a number."""
+        return [
+            (name, board.place, [_cell(board, strategy) for strategy in self.strategies])
+            for name, board in self.boards
+        ]
+
+
+def board(found: Verdicts, look: Mapping[Variant, Style], name: str) -> Board | None:
+    """Return the board of some verdicts, ``None`` where no strategy has runs.
+
+    Args:
+        found: The verdicts.
+        look: The style of every variant of the report.
+        name: Of its table; unique.
+    """
+    table = verdict_table(found, name)
+    if table is None:
+        return None
+    inks = {variant.strategy: style.base for variant, style in look.items()}
+    return Board(found, table, [inks[one.strategies[0]] for one in found.contenders])
+
+
+def written(own: Judgement | None) -> tuple[str, str, list[tuple[str, str]], str]:
+    """Write a judgement: the verdict, with its sign, the differences, the number of pairs."""
+    if own is None:
+        return "", "", [], ""
+    if own.verdict is None:
+        return "baseline", "baseline", [], ""
+    numbers = [_number(estimate) for estimate in sides(own).values()]
+    words = f"{_SIGNS[own.verdict]} {own.verdict}"
+    return str(own.verdict), words, numbers, str(own.difference.n)
+
+
+def _number(found: Estimate) -> tuple[str, str]:
+    return _points(found.value), spread(found, _points)
+
+
+def _cell(board: Board, strategy: str) -> tuple[str, str]:
+    for line, one in zip(board.lines, board.found.contenders, strict=True):
+        if strategy in one.strategies:
+            number = line.numbers[0][0] if line.numbers else line.verdict
+            return line.verdict, number
+    return "", ""

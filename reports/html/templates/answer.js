@@ -1,0 +1,122 @@
+/* What the whole page follows: the scenario that is shown and the baseline. Both are in the address. */
+const view = (() => {
+  const boards = JSON.parse(document.getElementById("answer-data").textContent);
+  const bar = document.getElementById("choose");
+  const { scenario, baseline } = bar.elements;
+  const places = [...document.querySelectorAll("[data-scenario]")];
+  const listeners = [];
+
+  const value = (select, wanted) => [...select.options].some((option) => option.value === wanted);
+  const placeOf = (board, name) => board.strategies.findIndex((names) => names.includes(name));
+
+  /** Write a strategy's difference from the baseline into its row. */
+  function fill(row, pair) {
+    const [verdict, words, numbers, n] = pair ?? ["", "", [], ""];
+    const badge = row.querySelector(".verdict");
+    badge.dataset.verdict = verdict;
+    badge.textContent = words;
+    row.querySelectorAll("[data-number]").forEach((cell, place) => {
+      const [text, interval] = numbers[place] ?? ["", ""];
+      const spread = document.createElement("span");
+      spread.className = "spread";
+      spread.textContent = interval;
+      cell.replaceChildren(text, ...(interval ? [spread] : []));
+    });
+    row.querySelector("[data-n]").textContent = n;
+  }
+
+  function compare() {
+    for (const table of document.querySelectorAll("[data-board]")) {
+      const board = boards[table.dataset.board];
+      const place = placeOf(board, baseline.value);
+      table.querySelectorAll("tbody tr").forEach((row, own) => fill(row, place < 0 ? null : board.pairs[own][place]));
+    }
+    for (const row of document.querySelectorAll(".matrix tbody tr")) {
+      const board = boards[row.dataset.row];
+      const place = placeOf(board, baseline.value);
+      document.querySelectorAll(".matrix thead [data-strategy]").forEach((heading, column) => {
+        const own = placeOf(board, heading.dataset.strategy);
+        const pair = place < 0 || own < 0 ? null : board.pairs[own][place];
+        const [verdict, , numbers] = pair ?? ["", "", []];
+        const cell = row.children[column + 1];
+        cell.dataset.verdict = verdict;
+        cell.textContent = numbers[0]?.[0] ?? verdict;
+      });
+    }
+    for (const name of document.querySelectorAll("[data-baseline]")) name.textContent = baseline.value;
+  }
+
+  function show() {
+    for (const each of places) each.hidden = each.dataset.scenario !== scenario.value;
+    compare();
+    for (const listener of listeners) listener(scenario.selectedOptions[0]?.dataset.name ?? "");
+  }
+
+  /** The address: a place in the page, then what differs from how it opens. */
+  function address(place) {
+    const asked = new URLSearchParams();
+    for (const select of [scenario, baseline]) {
+      if (select.value !== select.dataset.first) asked.set(select.name, select.value);
+    }
+    const text = asked.toString();
+    return `#${place}${text ? `?${text}` : ""}`;
+  }
+
+  const here = () => decodeURIComponent(location.hash.slice(1).split("?")[0]);
+
+  function follow() {
+    const [place, text] = location.hash.slice(1).split("?");
+    if (text !== undefined || !place) {
+      const asked = new URLSearchParams(text);
+      for (const select of [scenario, baseline]) {
+        const wanted = asked.get(select.name) ?? select.dataset.first;
+        if (value(select, wanted)) select.value = wanted;
+      }
+      show();
+    }
+    // A link inside the page names its place alone: the view stays.
+    history.replaceState(null, "", address(place) === "#" ? location.pathname + location.search : address(place));
+    const target = place && document.getElementById(decodeURIComponent(place));
+    if (target) {
+      const own = target.closest("[data-scenario]");
+      if (own?.hidden) {
+        scenario.value = own.dataset.scenario;
+        show();
+        history.replaceState(null, "", address(place));
+      }
+      target.scrollIntoView();
+    }
+  }
+
+  for (const select of [scenario, baseline]) {
+    select.dataset.first = select.value;
+    select.addEventListener("change", () => {
+      show();
+      history.replaceState(null, "", address(here()));
+    });
+  }
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest("[data-choose]");
+    if (!link) return;
+    event.preventDefault();
+    scenario.value = link.dataset.choose;
+    scenario.dispatchEvent(new Event("change"));
+    scenario.focus();
+  });
+  window.addEventListener("hashchange", follow);
+  document.documentElement.classList.add("selects");
+  bar.hidden = false;
+
+  return {
+    /** Call a function with the name of the scenario that is shown, now and whenever it changes. */
+    watch(listener) {
+      listeners.push(listener);
+      listener(scenario.selectedOptions[0]?.dataset.name ?? "");
+    },
+    /** Show what the address asks for; called once, when the whole page is there. */
+    open() {
+      show();
+      follow();
+    },
+  };
+})();
