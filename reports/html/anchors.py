@@ -18,7 +18,7 @@ def anchor(scenario: str) -> str:
     its hash at the end, so that no two names have one anchor.
     """
     plain = re.sub(r"[^a-z0-9]+", "-", scenario.lower()).strip("-")[:_LONGEST].strip("-")
-    if plain.replace("-", "_") == scenario and plain != ALL:
+    if plain and plain.replace("-", "_") == scenario and plain != ALL:
         return plain
     found = sha256(scenario.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{plain}-{found}" if plain else f"scenario-{found}"

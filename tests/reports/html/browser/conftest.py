@@ -41,7 +41,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
     """Open a page; when the test ends, no page may have complained or reached outside."""
     contexts, complaints = [], []
 
-    def opened(path: Path, **settings: Any) -> Any:
+    def opened(path: Path, at: str = "", **settings: Any) -> Any:
         context = browser.new_context(**settings)
         context.set_default_timeout(10_000)
         contexts.append(context)
@@ -50,7 +50,7 @@ def visit(browser: Any) -> Iterator[Callable[..., Any]]:
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("dialog", lambda dialog: (complaints.append("dialog"), dialog.dismiss()))
         page.on("request", lambda request: complaints.append(request.url))
-        page.goto(path.as_uri())
+        page.goto(path.as_uri() + at)
         complaints.remove(path.as_uri())
         return page
 

@@ -1,0 +1,173 @@
+"""Verdicts against any baseline, held against SciPy's paired interval."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_rel
+
+from reports.analysis.cross_fitting import choose
+from reports.analysis.verdicts import NEGLIGIBLE, Verdict, judged, verdicts
+from reports.runs.cells import group
+from reports.statistics.interval import Estimate
+from reports.tables.verdicts import verdict_table
+
+SEEDS = 6
+NOISE = np.random.default_rng(0).normal(0, 0.02, (9, SEEDS))
+
+
+def accuracies(name, offset, spread=1.0):
+    """Final accuracies of the first model; that of the second is always 0.8."""
+    place = sum(map(ord, name)) % len(NOISE)
+    return 0.6 + NOISE[0] + offset + spread * NOISE[place]
+
+
+@pytest.fixture
+def judge(record):
+    def found(runs, scenario="one", **settings):
+        records = [
+            record([[0.9, 0.1], [float(value), 0.8]], strategy=name, seed=seed, scenario=scenario)
+            for name, values in runs.items()
+            for seed, value in enumerate(values)
+        ]
+        cells = group([*records, *settings.get("more", [])])
+        return verdicts(choose(cells), cells)
+
+    return found
+
+
+def by_name(found):
+    return {one.name: place for place, one in enumerate(found.contenders)}
+
+
+def test_a_verdict_is_the_place_of_the_interval():
+    def verdict(low, high):
+        return judged(Estimate(0.0 if low is None else (low + high) / 2, low, high, 5))
+
+    assert verdict(0.001, 0.2) is Verdict.BETTER
+    assert verdict(-0.2, -0.001) is Verdict.WORSE
+    assert verdict(-NEGLIGIBLE, NEGLIGIBLE) is Verdict.SAME
+    assert verdict(-NEGLIGIBLE, NEGLIGIBLE + 1e-6) is Verdict.UNDETERMINED
+    assert verdict(-NEGLIGIBLE - 1e-6, NEGLIGIBLE) is Verdict.UNDETERMINED
+    assert verdict(0.0, 0.2) is Verdict.UNDETERMINED
+    assert verdict(0.0, 0.0) is Verdict.SAME
+    assert verdict(None, None) is Verdict.UNDETERMINED
+
+
+def test_differences_are_those_of_pairs(judge):
+    runs = {
+        "finetune": accuracies("finetune", 0.0),
+        "ewc": accuracies("ewc", 0.2),
+        "si": accuracies("si", 0.01),
+        "freeze": accuracies("freeze", -0.2),
+    }
+    (found,) = judge(runs)
+    place = by_name(found)
+    assert found.reference == "finetune"
+    for ours, mine in runs.items():
+        for theirs, other in runs.items():
+            own = found.judgements[place[ours], place[theirs]]
+            if ours == theirs:
+                assert own.verdict is None
+                continue
+            # Two models: the average moves by half of what the first one does.
+            interval = ttest_rel(mine / 2, other / 2).confidence_interval(0.95)
+            assert own.difference.value == pytest.approx(np.mean(mine - other) / 2)
+            assert (own.difference.low, own.difference.high) == pytest.approx(tuple(interval))
+            assert own.kept.value == pytest.approx(np.mean(mine - other))
+            assert own.learned.value == pytest.approx(0)
+            assert own.difference.n == SEEDS
+    against = {name: found.judgements[place[name], place["finetune"]].verdict for name in runs}
+    assert (against["ewc"], against["freeze"]) == (Verdict.BETTER, Verdict.WORSE)
+    assert found.judgements[place["finetune"], place["ewc"]].verdict is Verdict.WORSE
+
+
+def test_the_best_stand_first_and_those_without_runs_last(judge, record):
+    failed = record(strategy="broken", kind="wpl", scenario="one", error="out of memory")
+    runs = {"finetune": accuracies("a", 0), "ewc": accuracies("b", 0.2)}
+    (found,) = judge(runs, more=[failed])
+    assert [one.name for one in found.contenders] == ["ewc", "finetune", "broken"]
+    last = found.contenders[-1]
+    assert last.reason
+    assert last.marks == ("1 of 1 run failed",)
+    assert (2, 0) not in found.judgements
+    row = verdict_table(found, "t").rows[-1].cells
+    assert row[0] == "broken"
+    assert row[1] == ""
+
+
+def test_what_is_one_computation_is_one_row_and_fine_tuning_gives_it_its_name(judge):
+    values = accuracies("finetune", 0.0)
+    (found,) = judge({"finetune": values, "ewc": values, "si": accuracies("si", 0.2)})
+    assert [one.name for one in found.contenders] == ["si", "ewc = finetune"]
+    assert found.reference == "finetune"
+    assert found.contenders[found.baseline].strategies == ("ewc", "finetune")
+
+
+def test_without_fine_tuning_the_first_is_the_baseline(judge):
+    (found,) = judge({"ewc": accuracies("a", 0.0), "freeze": accuracies("b", 0.2)})
+    assert found.reference == "freeze"
+
+
+def test_few_seeds_determine_nothing(judge):
+    (found,) = judge({"finetune": [0.5, 0.5, 0.5], "ewc": [0.9, 0.9, 0.9]})
+    place = by_name(found)
+    own = found.judgements[place["ewc"], place["finetune"]]
+    assert own.verdict is Verdict.UNDETERMINED
+    assert own.difference.value == pytest.approx(0.2)
+    assert own.difference.low is None
+
+
+def test_a_pair_needs_both_runs(judge):
+    (found,) = judge({"finetune": accuracies("a", 0.0)[:5], "ewc": accuracies("b", 0.2)})
+    place = by_name(found)
+    assert found.judgements[place["ewc"], place["finetune"]].difference.n == 5
+
+
+def test_over_scenarios_means_are_of_those_that_have_all(judge, record):
+    second = [
+        record([[0.9, 0.1], [value, 0.8]], strategy=name, seed=seed, scenario="two")
+        for name, value in (("finetune", 0.5), ("ewc", 0.7))
+        for seed in range(SEEDS)
+    ]
+    runs = {"finetune": accuracies("a", 0.0), "ewc": accuracies("b", 0.2), "si": accuracies("c", 0)}
+    first, other, both = judge(runs, more=second)
+    assert [each.scenarios for each in (first, other, both)] == [("one",), ("two",), ("one", "two")]
+    place = by_name(both)
+    alone = [
+        each.judgements[by_name(each)["ewc"], by_name(each)["finetune"]].difference.value
+        for each in (first, other)
+    ]
+    own = both.judgements[place["ewc"], place["finetune"]].difference
+    assert own.value == pytest.approx(np.mean(alone))
+    assert own.n == 2 * SEEDS
+    assert both.contenders[place["si"]].reason == "two: no runs"
+
+
+def test_what_weakens_a_number_stands_in_its_row(record):
+    records = [
+        record([[0.9, 0.1], [kept, 0.8]], strategy=name, strength=strength, seed=seed,
+               scenario="one")
+        for name, strength, kept in (("finetune", None, 0.5), ("wpl", 1.0, 0.6), ("wpl", 10.0, 0.8))
+        for seed in range(5)
+    ]  # fmt: skip
+    records[-1] = replace(records[-1], accuracy_matrix=[[0.9, 0.1], [0.2, 0.1]])
+    failed = record(strategy="wpl", strength=100.0, scenario="one", error="out of memory")
+    cells = group([*records, failed])
+    (found,) = verdicts(choose(cells), cells)
+    (wpl,) = (one for one in found.contenders if one.name == "wpl")
+    assert wpl.at == "10"
+    assert wpl.marks == ("1 of 11 runs failed", "1 of 5 runs far from the others")
+    without = group(records)
+    (found,) = verdicts(choose(without), without)
+    (wpl,) = (one for one in found.contenders if one.name == "wpl")
+    assert "the strongest strength tried" in wpl.marks
+
+
+def test_the_table_has_every_pair(judge):
+    (found,) = judge({"finetune": accuracies("a", 0.0), "ewc": accuracies("b", 0.2)})
+    data = verdict_table(found, "t").data.set_index(["strategy", "baseline"])
+    assert len(data) == 4
+    assert data.loc[("ewc", "finetune"), "verdict"] == "better"
+    assert data.loc[("finetune", "ewc"), "verdict"] == "worse"
+    assert data["verdict"].isna().sum() == 2

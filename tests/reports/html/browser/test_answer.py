@@ -1,0 +1,182 @@
+"""The first screen: what a reader sees, chooses and sends to others."""
+
+import re
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def report(store, written):
+    """Three scenarios with four seeds, and a failed run."""
+    return written([run for run in store if run.seed < 4])
+
+
+@pytest.fixture(scope="session")
+def single(store, written):
+    return written([run for run in store if run.scenario == "same data" and run.seed < 4])
+
+
+def board(page):
+    """The verdict table that is shown: the cells of each row by its strategies."""
+    rows = page.locator(".board:visible tbody tr").all()
+    return {
+        row.locator("th .clamp").first.inner_text().split(",")[0]: [
+            " ".join(text.split()) for text in row.locator("td").all_inner_texts()
+        ]
+        for row in rows
+    }
+
+
+def scenarios(page):
+    return page.get_by_label("Scenario", exact=True)
+
+
+def baselines(page):
+    return page.get_by_label("Baseline", exact=True)
+
+
+@pytest.mark.parametrize("size", [(1400, 900), (400, 860)])
+def test_the_first_screen_has_the_answer(visit, single, size):
+    width, height = size
+    page = visit(single, viewport={"width": width, "height": height})
+    assert page.evaluate("scrollY") == 0
+    table, figure = page.locator(".board:visible"), page.locator("#answer figure:visible svg")
+    boxes = [table.bounding_box(), figure.bounding_box()]
+    assert boxes[0]["y"] + boxes[0]["height"] < height
+    assert boxes[1]["y"] < height
+    if width > 1000:
+        assert boxes[1]["y"] + boxes[1]["height"] < height
+        assert boxes[0]["x"] + boxes[0]["width"] <= boxes[1]["x"]
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert not scenarios(page).is_visible()  # there is one only
+    assert board(page)["finetune"][0] == "baseline"
+    verdict, difference, *_, n = board(page)["freeze"]
+    assert re.fullmatch(r"(▲|▼|\?|＝) (better|worse|undetermined|same)", verdict)
+    assert re.fullmatch(r"[+−]?\d+\.\d \[[+−]?\d+\.\d, [+−]?\d+\.\d\]", difference)
+    assert n == "4"
+
+
+def test_failed_runs_are_red_and_a_link(visit, report):
+    page = visit(report)
+    link = page.locator("header .bad")
+    assert link.inner_text() == "1 run failed"
+    assert link.evaluate("e => getComputedStyle(e).color") == "rgb(165, 40, 27)"
+    link.click()
+    assert page.locator("#failures").bounding_box()["y"] < page.viewport_size["height"]
+
+
+def test_every_section_follows_the_scenario(visit, report):
+    page = visit(report)
+    assert scenarios(page).locator("option").all_inner_texts() == [
+        "All 3 scenarios together",
+        "rotated",
+        "same data",
+        "split",
+    ]
+    assert page.locator(".matrix").is_visible()
+    whole = page.evaluate("document.documentElement.scrollHeight")
+    for name in ("rotated", "split"):
+        scenarios(page).select_option(label=name)
+        assert not page.locator(".matrix").is_visible()
+        for section in ("answer", "compared", "ranking", "protection", "training", "models"):
+            titles = page.locator(f"#{section} .group:visible h3").all_inner_texts()
+            assert [title for title in titles if title != "Caveats"] == [name], section
+        column = page.locator("#runs-table tbody td:first-child")
+        assert set(column.all_inner_texts()) == {name}
+    assert page.evaluate("document.documentElement.scrollHeight") < 2 * whole
+
+
+def test_a_baseline_turns_the_differences_round(visit, report):
+    page = visit(report)
+    scenarios(page).select_option(label="rotated")
+    before = board(page)
+    baselines(page).select_option("wpl")
+    after = board(page)
+    assert page.locator(".board:visible [data-baseline]").inner_text() == "wpl"
+    assert after["wpl"] == ["baseline", "", "", "", ""]
+    number = [text.split()[0] for text in (before["wpl"][1], after["finetune"][1])]
+    assert number[0] == number[1].translate(str.maketrans("+−", "−+"))
+    turned = {"▲ better": "▼ worse", "▼ worse": "▲ better"}
+    assert after["finetune"][0] == turned.get(before["wpl"][0], before["wpl"][0])
+    scenarios(page).select_option(label="All 3 scenarios together")
+    row = page.locator(".matrix tbody tr", has_text="rotated")
+    place = page.locator(".matrix thead th").all_inner_texts().index("finetune")
+    assert row.locator("th, td").nth(place).inner_text() == number[1]
+
+
+def test_the_address_shows_what_its_sender_saw(visit, report):
+    page = visit(report)
+    scenarios(page).select_option(label="same data")
+    baselines(page).select_option("joint")
+    page.get_by_role("link", name="Ranking", exact=True).click()
+    address = page.evaluate("location.hash")
+    seen = board(page)
+    assert address.startswith("#ranking?")
+    other = visit(report, at=address)
+    assert scenarios(other).locator(":checked").inner_text() == "same data"
+    assert baselines(other).locator(":checked").inner_text() == "joint"
+    assert board(other) == seen
+    assert 0 <= other.locator("#ranking").bounding_box()["y"] < 200
+
+
+def test_an_address_of_another_report_shows_what_there_is(visit, report):
+    page = visit(report, at="#nowhere?scenario=gone&baseline=%E4%B8")
+    assert scenarios(page).locator(":checked").inner_text() == "All 3 scenarios together"
+    assert baselines(page).locator(":checked").inner_text() == "finetune"
+
+
+def test_a_scenario_of_the_matrix_is_chosen_by_keyboard(visit, report):
+    page = visit(report)
+    page.locator(".matrix").get_by_role("link", name="split").press("Enter")
+    assert scenarios(page).locator(":checked").inner_text() == "split"
+    assert page.locator("#answer figure:visible").count() == 1
+
+
+def test_contents_stay_in_reach(visit, report):
+    page = visit(report)
+    page.locator("#provenance").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 4000)
+    page.wait_for_function("scrollY > 1000")
+    assert page.get_by_role("link", name="Answer", exact=True).bounding_box()["y"] < 100
+
+
+def test_statistics_that_few_need_are_folded_away(visit, report):
+    page = visit(report)
+    scenarios(page).select_option(label="rotated")
+    table = page.locator("#ranking .group:visible table:visible").first
+    headings = " ".join(table.locator("thead th").all_inner_texts())
+    assert all(word in headings for word in ("mean", "to fine-tuning", "p", "runs"))
+    assert "median" not in headings
+    page.locator("#ranking .group:visible summary").first.click()
+    folded = page.locator("#ranking .group:visible details table").first
+    assert "median" in folded.inner_text()
+
+
+def test_runs_are_found_by_field(visit, report):
+    page = visit(report)
+    status, box = page.get_by_role("status"), page.get_by_role("searchbox")
+
+    def count(text):
+        box.fill(text)
+        return int(re.match(r"\d+", status.inner_text()).group())
+
+    everything = count("")
+    assert count("strategy:wpl scenario:split") == 12
+    assert count("strength>1e2 strength<=1e4 strategy=ewc") == 12
+    assert count("seed:0") + count("seed>0") == everything
+    assert count("status:failed") == 1
+    assert count("stability>=0") == everything - 1
+    assert count("stability>50") + count("stability<=50") == everything - 1
+    assert count("nothing>3") == 0
+    assert count("seed:x") == 0
+
+
+@pytest.mark.parametrize(("scheme", "width"), [("light", 1400), ("dark", 400)])
+def test_axe_finds_nothing_in_a_scenario_either(visit, report, scheme, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit(report, color_scheme=scheme, viewport={"width": width, "height": 900})
+    scenarios(page).select_option(label="split")
+    found = Axe().run(page, context="#answer, .bar, header").response["violations"]
+    assert [(v["id"], [n["html"][:200] for n in v["nodes"]][:3]) for v in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
