@@ -33,7 +33,8 @@ class Line:
     """A row of a board, written.
 
     Attributes:
-        name: Its strategies, with their strengths.
+        strategies: Their names.
+        name: The same in words, with their strengths.
         color: Of the first.
         marks: What weakens its numbers, or why it has none.
         verdict: A name in ``Verdict``, ``baseline``, or nothing.
@@ -42,6 +43,7 @@ class Line:
         n: Pairs of runs.
     """
 
+    strategies: tuple[str, ...]
     name: str
     color: str
     marks: Sequence[str]
@@ -85,7 +87,9 @@ class Board:
         own = self.found.judgements.get((place, self.found.baseline or 0))
         marks = [*one.marks, *([one.reason] if one.reason else [])]
         verdict, words, numbers, n = written(own)
-        return Line(named(one), self.colors[place], marks, verdict, words, numbers, n)
+        return Line(
+            one.strategies, named(one), self.colors[place], marks, verdict, words, numbers, n
+        )
 
     def data(self) -> dict[str, Any]:
         """Return what ``templates/answer.js`` needs for another baseline.

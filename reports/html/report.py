@@ -21,6 +21,7 @@ from reports.html.anchors import ALL
 from reports.html.boards import Board, Matrix
 from reports.html.downloads import download
 from reports.html.drawing import svgs
+from reports.html.live_plane import LivePlot
 from reports.html.parts import Facts, Section, Words
 from reports.html.runs_table import run_columns, runs_data
 from reports.html.sections import sections
@@ -89,7 +90,7 @@ def _document(
     plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
     boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
     script = "".join(
-        _template(name) for name in ("answer.js", "downloads.js", "runs.js", "open.js")
+        _template(name) for name in ("answer.js", "plane.js", "downloads.js", "runs.js", "open.js")
     )
     return _environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
@@ -98,11 +99,14 @@ def _document(
         scenarios=_choices(answers),
         strategies=list(dict.fromkeys(cell.variant.strategy for cell in cells if cell.done)),
         baseline=next((board.baseline for board in boards), ""),
-        answers={board.place: board.data() for board in boards},
         sections=answers,
         drawings={name: Markup(svg) for name, svg in svgs(plots).items()},
         run_columns=[column for column in run_columns(cells) if column.title],
-        runs=runs_data(cells),
+        data={
+            "answers": {board.place: board.data() for board in boards},
+            "planes": {plot.name: plot.live for plot in plots if isinstance(plot, LivePlot)},
+            "runs": runs_data(cells),
+        },
         failures=failures(cells),
         origin=Facts(origin(records, sources)),
         citations=f"{citation()}\n\n{WPL_PAPER}",
@@ -133,7 +137,7 @@ def _environment() -> Environment:
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
     environment.filters |= {"several": several, "download": download}
-    for kind in (Words, Facts, Table, Plot, Board, Matrix):
+    for kind in (Words, Facts, Table, Plot, LivePlot, Board, Matrix):
         environment.tests[kind.__name__.lower()] = lambda part, kind=kind: isinstance(part, kind)
     return environment
 

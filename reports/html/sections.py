@@ -27,6 +27,7 @@ from reports.figures.style import Style, styles
 from reports.figures.sweep import sweep_plot
 from reports.html.anchors import ALL, anchor
 from reports.html.boards import Board, Matrix, board
+from reports.html.live_plane import live_plane
 from reports.html.parts import Facts, Group, Part, Section, Words
 from reports.runs.cells import Cell, Variant, by_scenario, dial_of
 from reports.runs.provenance import scenario_facts
@@ -236,7 +237,9 @@ def _answers(
             made = [Matrix(boards, boards[0][1].baseline) if boards else None, own]
         else:
             boards += [] if own is None else [(first.name, own)]
-            made = [own, _plane(first, look)]
+            plot = _plane(first, look)
+            live = None if plot is None else live_plane(plot, first.frontiers, look)
+            made = [own, live]
         parts = [part for part in made if part is not None]
         if parts:
             yield Group(_title(verdict.scenarios), parts, place)

@@ -1,10 +1,12 @@
 /* What the whole page follows: the scenario that is shown and the baseline. Both are in the address. */
+const data = JSON.parse(document.getElementById("data").textContent);
 const view = (() => {
-  const boards = JSON.parse(document.getElementById("answer-data").textContent);
+  const boards = data.answers;
   const bar = document.getElementById("choose");
   const { scenario, baseline } = bar.elements;
   const places = [...document.querySelectorAll("[data-scenario]")];
   const listeners = [];
+  let lit = "";
 
   const value = (select, wanted) => [...select.options].some((option) => option.value === wanted);
   const placeOf = (board, name) => board.strategies.findIndex((names) => names.includes(name));
@@ -46,6 +48,16 @@ const view = (() => {
     for (const name of document.querySelectorAll("[data-baseline]")) name.textContent = baseline.value;
   }
 
+  /** Let all but one strategy fade; all are there again where none is chosen. */
+  function fade() {
+    const marked = [...document.querySelectorAll("[data-strategies]")].map((place) => [place, JSON.parse(place.dataset.strategies)]);
+    if (!marked.some(([, names]) => names.includes(lit))) lit = "";
+    for (const [place, names] of marked) {
+      place.classList.toggle("faded", lit !== "" && !names.includes(lit));
+      if (place.matches("button")) place.setAttribute("aria-pressed", String(names.includes(lit)));
+    }
+  }
+
   function show() {
     for (const each of places) each.hidden = each.dataset.scenario !== scenario.value;
     compare();
@@ -58,6 +70,7 @@ const view = (() => {
     for (const select of [scenario, baseline]) {
       if (select.value !== select.dataset.first) asked.set(select.name, select.value);
     }
+    if (lit) asked.set("only", lit);
     const text = asked.toString();
     return `#${place}${text ? `?${text}` : ""}`;
   }
@@ -72,6 +85,7 @@ const view = (() => {
         const wanted = asked.get(select.name) ?? select.dataset.first;
         if (value(select, wanted)) select.value = wanted;
       }
+      lit = asked.get("only") ?? "";
       show();
     }
     // A link inside the page names its place alone: the view stays.
@@ -96,6 +110,8 @@ const view = (() => {
     });
   }
   document.addEventListener("click", (event) => {
+    const row = event.target.closest("button[data-row-of]");
+    if (row) view.only(row.dataset.rowOf);
     const link = event.target.closest("[data-choose]");
     if (!link) return;
     event.preventDefault();
@@ -108,10 +124,16 @@ const view = (() => {
   bar.hidden = false;
 
   return {
-    /** Call a function with the name of the scenario that is shown, now and whenever it changes. */
+    fade,
+    /** Show one strategy alone, or all again where it is so already. */
+    only(strategy) {
+      lit = lit === strategy ? "" : strategy;
+      fade();
+      history.replaceState(null, "", address(here()));
+    },
+    /** Call a function with the name of the scenario that is shown, when the page opens and whenever it changes. */
     watch(listener) {
       listeners.push(listener);
-      listener(scenario.selectedOptions[0]?.dataset.name ?? "");
     },
     /** Show what the address asks for; called once, when the whole page is there. */
     open() {

@@ -3,7 +3,7 @@
   const ROWS = 25;
   const PRINTED = 1000;
   const NOTHING = "–";
-  const data = JSON.parse(document.getElementById("runs-data").textContent);
+  const { columns, texts, rows, dials } = data.runs;
   const box = document.getElementById("runs-table");
   const form = box.querySelector("form");
   const body = box.querySelector("tbody");
@@ -11,16 +11,16 @@
   const headings = [...box.querySelectorAll("th")];
   const turns = [...box.querySelectorAll("[data-turn]")];
 
-  const names = data.columns.map(([name]) => name);
-  const kinds = data.columns.map(([, kind]) => kind);
+  const names = columns.map(([name]) => name);
+  const kinds = columns.map(([, kind]) => kind);
   const at = Object.fromEntries(names.map((name, place) => [name, place]));
-  const strengths = new Map(data.strengths);
+  const strengths = new Map(data.runs.strengths);
   const shown = headings.map((heading) => at[heading.dataset.column]);
   const metrics = shown.filter((place) => kinds[place] === "fraction" || kinds[place] === "difference");
   const collator = new Intl.Collator("en", { numeric: true });
 
-  const runs = data.rows.map((row) => {
-    const values = row.map((value, place) => (kinds[place] === "text" ? data.texts[value] : value));
+  const runs = rows.map((row) => {
+    const values = row.map((value, place) => (kinds[place] === "text" ? texts[value] : value));
     return { values, text: null };
   });
   const FIELD = /^(\w+)(:|>=|<=|=|>|<)(.+)$/;
@@ -51,7 +51,7 @@
       const strength = run.values[at.strength];
       const parts = run.values.filter((_, place) => kinds[place] === "text");
       if (strength !== null) {
-        parts.push(`${data.dials[run.values[at.strategy]]} ${strengths.get(strength)}`);
+        parts.push(`${dials[run.values[at.strategy]]} ${strengths.get(strength)}`);
       }
       parts.push(`seed ${run.values[at.seed]}`);
       run.text = parts.join("\n").toLowerCase();

@@ -40,7 +40,7 @@ def test_the_first_screen_has_the_answer(visit, single, size):
     width, height = size
     page = visit(single, viewport={"width": width, "height": height})
     assert page.evaluate("scrollY") == 0
-    table, figure = page.locator(".board:visible"), page.locator("#answer figure:visible svg")
+    table, figure = page.locator(".board:visible"), page.locator(".live:visible svg >> nth=0")
     boxes = [table.bounding_box(), figure.bounding_box()]
     assert boxes[0]["y"] + boxes[0]["height"] < height
     assert boxes[1]["y"] < height
@@ -129,7 +129,7 @@ def test_a_scenario_of_the_matrix_is_chosen_by_keyboard(visit, report):
     page = visit(report)
     page.locator(".matrix").get_by_role("link", name="split").press("Enter")
     assert scenarios(page).locator(":checked").inner_text() == "split"
-    assert page.locator("#answer figure:visible").count() == 1
+    assert page.locator(".live:visible").count() == 1
 
 
 def test_contents_stay_in_reach(visit, report):

@@ -1,0 +1,111 @@
+"""The plane of a scenario that a reader can touch: the same points as the figure, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from reports.analysis.frontier import Frontiers, Point
+from reports.figures.plot import Plot
+from reports.figures.style import Style
+from reports.runs.cells import Variant
+from reports.statistics.interval import Estimate
+from reports.wording.numbers import bracketed, strength_text
+from reports.wording.words import several
+
+
+@dataclass(frozen=True, eq=False)
+class LivePlot(Plot):
+    """A figure that ``templates/plane.js`` draws again, to be touched.
+
+    On paper, and without scripts, there is the figure itself.
+
+    Attributes:
+        live: What is drawn, see ``plane_data``.
+    """
+
+    live: Mapping[str, Any]
+
+
+def live_plane(plot: Plot, found: Frontiers, look: Mapping[Variant, Style]) -> LivePlot:
+    """Return a plane with its data.
+
+    Args:
+        plot: The figure.
+        found: What it shows.
+        look: The style of every variant.
+    """
+    return LivePlot(**vars(plot), live=plane_data(found, look))
+
+
+def plane_data(found: Frontiers, look: Mapping[Variant, Style]) -> dict[str, Any]:
+    """Return the points of a plane, in per cent.
+
+    Returns:
+        ``lines``, one per strategy: ``strategy``, ``color``, ``dash`` (lengths, as SVG has them),
+        ``marker`` (as Matplotlib names it), ``reference``, ``points`` and ``levels``. A point has
+        ``at`` (its strength, as text), ``color``, ``hollow``, ``x`` and ``y`` (the mean and the
+        ends of its interval), ``seeds`` (places) and ``told`` (lines of text). Levels are the
+        stabilities of variants without a learning accuracy.
+    """
+    lines = [(one.strategy, one.points, False) for one in found.frontiers]
+    lines += [(end.variant.strategy, (end,), True) for end in found.ends]
+    return {
+        "lines": [
+            {
+                "strategy": strategy,
+                "color": look[points[0].variant].base,
+                "dash": _dash(look[points[0].variant].linestyle),
+                "marker": look[points[0].variant].marker,
+                "reference": reference,
+                "points": [_point(point, look[point.variant]) for point in _placed(points)],
+                "levels": [
+                    _percent(point.y.value)
+                    for point in points
+                    if point.x.value is None and point.y.value is not None
+                ],
+            }
+            for strategy, points, reference in lines
+        ]
+    }
+
+
+def _placed(points: Sequence[Point]) -> Iterator[Point]:
+    return (point for point in points if point.x.value is not None and point.y.value is not None)
+
+
+def _point(point: Point, style: Style) -> dict[str, Any]:
+    strength, x, y = point.variant.strength, point.x, point.y
+    seeds = zip(x.seeds, y.seeds, strict=True) if len(x.seeds) == len(y.seeds) else ()
+    return {
+        "at": "" if strength is None else strength_text(strength),
+        "color": style.color,
+        "hollow": point.dominated,
+        "x": _ends(x),
+        "y": _ends(y),
+        "seeds": [[_percent(a), _percent(b)] for a, b in seeds],
+        "told": [
+            point.variant.label,
+            f"kept by earlier models {bracketed(y, '%')}",
+            f"learned by new models {bracketed(x, '%')}",
+            several(y.n, "seed") + (", dominated by another variant" if point.dominated else ""),
+        ],
+    }
+
+
+def _ends(found: Estimate) -> list[float | None]:
+    return [None if end is None else _percent(end) for end in (found.value, found.low, found.high)]
+
+
+def _percent(value: float) -> float:
+    return round(100 * value, 3)
+
+
+def _dash(style: Any) -> str:
+    if style == "-":
+        return ""
+    if style == "--":
+        return "6 3"
+    _, lengths = style
+    return " ".join(f"{2 * length:g}" for length in lengths)
