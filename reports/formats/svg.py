@@ -35,17 +35,21 @@ def svg_file(plot: Plot) -> bytes:
 
 
 def small_svg(plot: Plot) -> bytes:
-    """Draw a plot as an SVG file; the same plot gives the same bytes.
+    """Draw a plot as an SVG file, compact; the same plot gives the same bytes."""
+    text = compact(svg_file(plot).decode().replace("'DejaVu Sans'", _FONTS))
+    # A page may be shown on black, and the ink of the figures is dark.
+    return text.replace("</title>", f"</title>{_PAPER}", 1).encode()
 
-    Most of Matplotlib's file is names of groups, indentation and invisible digits: here lines are
+
+def compact(svg: str) -> str:
+    """Return the same picture in fewer letters.
+
+    Most of Matplotlib's text is names of groups, indentation and invisible digits: here lines are
     rounded to a tenth of a point, and each point is relative to the one before it.
     """
-    text = svg_file(plot).decode().replace("'DejaVu Sans'", _FONTS)
-    text = re.sub(r'<g id="[^"]*">', "<g>", text)  # nothing refers to groups
-    # A page may be shown on black, and the ink of the figures is dark.
-    text = text.replace("</title>", f"</title>{_PAPER}", 1)
-    text = re.sub(r"\n +", "\n", text)
-    return re.sub(r'\bd="(M [^M"]*)"', _relative, text).encode()
+    svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # nothing refers to groups
+    svg = re.sub(r"\n +", "\n", svg)
+    return re.sub(r'\bd="(M [^M"]*)"', _relative, svg)
 
 
 def _relative(path: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from reports.figures.plot import Plot
-from reports.formats.svg import svg_element
+from reports.formats.svg import compact, svg_element
 
 _WORTH = 8
 """Figures per process: with fewer, starting a process costs more than it saves."""
@@ -24,7 +24,7 @@ def svgs(plots: Sequence[Plot]) -> dict[str, str]:
     """
     processes = min(len(plots) // _WORTH, len(os.sched_getaffinity(0)) if _can_fork() else 1)
     if processes < 2:
-        return {plot.name: svg_element(plot) for plot in plots}
+        return {plot.name: compact(svg_element(plot)) for plot in plots}
     # Plots hold functions and cannot be pickled; forked processes have them already.
     with multiprocessing.get_context("fork").Pool(processes, _take, (plots,)) as pool:
         drawn = pool.map(_draw, range(len(plots)), chunksize=1)
@@ -41,4 +41,4 @@ def _take(plots: Sequence[Plot]) -> None:
 
 
 def _draw(place: int) -> str:
-    return svg_element(_plots[place])
+    return compact(svg_element(_plots[place]))
