@@ -23,6 +23,7 @@ from reports.html.downloads import download
 from reports.html.drawing import svgs
 from reports.html.live_plane import LivePlot
 from reports.html.parts import Facts, Section, Words
+from reports.html.run_details import run_details
 from reports.html.runs_table import run_columns, runs_data
 from reports.html.sections import sections
 from reports.runs.cells import Cell, by_scenario, group
@@ -90,7 +91,8 @@ def _document(
     plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
     boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
     script = "".join(
-        _template(name) for name in ("answer.js", "plane.js", "downloads.js", "runs.js", "open.js")
+        _template(name)
+        for name in ("answer.js", "plane.js", "downloads.js", "run_page.js", "runs.js", "open.js")
     )
     return _environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
@@ -106,6 +108,7 @@ def _document(
             "answers": {board.place: board.data() for board in boards},
             "planes": {plot.name: plot.live for plot in plots if isinstance(plot, LivePlot)},
             "runs": runs_data(cells),
+            "details": run_details(cells),
         },
         failures=failures(cells),
         origin=Facts(origin(records, sources)),

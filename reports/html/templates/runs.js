@@ -19,10 +19,13 @@
   const metrics = shown.filter((place) => kinds[place] === "fraction" || kinds[place] === "difference");
   const collator = new Intl.Collator("en", { numeric: true });
 
-  const runs = rows.map((row) => {
-    const values = row.map((value, place) => (kinds[place] === "text" ? texts[value] : value));
-    return { values, text: null };
+  const runs = rows.map((row, place) => {
+    const values = row.map((value, column) => (kinds[column] === "text" ? texts[value] : value));
+    const strength = values[at.strength] === null ? "" : `, ${dials[values[at.strategy]]} ${strengths.get(values[at.strength])}`;
+    const name = `${values[at.scenario]}, ${values[at.strategy]}${strength}, seed ${values[at.seed]}`;
+    return { values, place, name, key: values[at.key], text: null };
   });
+  let ticked = [];
   const FIELD = /^(\w+)(:|>=|<=|=|>|<)(.+)$/;
   const HOLDS = {
     ":": (a, b) => a === b, "=": (a, b) => a === b, ">=": (a, b) => a >= b, "<=": (a, b) => a <= b,
@@ -121,10 +124,33 @@
         continue;
       }
       const plain = cell(written(place, run.values[place]), kinds[place] === "text" ? "words" : "");
-      if (names[place] === "key") plain.title = run.values[place];
+      if (names[place] === "key") plain.replaceChildren(...opener(run));
       made.append(plain);
     }
     return made;
+  }
+
+  /** What opens a run, and what chooses it to be compared with another. */
+  function opener(run) {
+    const box = document.createElement("input");
+    box.type = "checkbox";
+    box.checked = ticked.includes(run);
+    box.setAttribute("aria-label", `Compare ${run.name}`);
+    box.addEventListener("change", () => {
+      ticked = [...ticked.filter((other) => other !== run), ...(box.checked ? [run] : [])].slice(-2);
+      for (const other of body.querySelectorAll("input[type=checkbox]")) {
+        other.checked = ticked.some((one) => other.ariaLabel === `Compare ${one.name}`);
+      }
+      if (ticked.length === 2) runPage.show(ticked);
+    });
+    const key = document.createElement("button");
+    key.type = "button";
+    key.className = "plain link";
+    key.textContent = run.key.slice(0, 10);
+    key.title = run.key;
+    key.setAttribute("aria-label", `Open ${run.name}`);
+    key.addEventListener("click", () => runPage.show([run]));
+    return [box, key];
   }
 
   function render(first = screen * ROWS, last = first + ROWS) {

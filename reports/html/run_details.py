@@ -1,0 +1,66 @@
+"""What the report tells of a single run beyond its row, as compact data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from benchmark.record import Record
+from reports.runs.cells import Cell
+
+_DECIMALS = 4  # of an accuracy: more than a page of a run shows
+
+
+def run_details(cells: Sequence[Cell]) -> dict[str, Any]:
+    """Return the details of all runs, in the order of ``runs_table.runs_data``.
+
+    Returns:
+        ``facts``, pairs of a name and a text, each pair once; ``runs``, one dict per run with the
+        places in ``facts`` of its ``settings`` and ``made`` (versions), ``matrix`` (accuracies
+        on the test set, a row for each model trained), ``initial``, ``moments``, ``cost``, and
+        ``traceback``. What a run does not have is left out.
+    """
+    facts: dict[tuple[str, str], int] = {}
+
+    def places(pairs: Iterator[tuple[str, str]]) -> list[int]:
+        return [facts.setdefault(pair, len(facts)) for pair in pairs]
+
+    runs = [
+        {"settings": places(_flat(record.spec.data)), "made": places(_flat(record.versions))}
+        | _measured(record)
+        for cell in cells
+        for record in cell.runs
+    ]
+    return {"facts": list(facts), "runs": runs}
+
+
+def _measured(record: Record) -> dict[str, Any]:
+    failure = record.failure
+    found = {
+        "matrix": [_rounded(row) for row in record.accuracy_matrix],
+        "initial": _rounded(record.initial_accuracy),
+        "moments": [
+            [moment["visit"], moment["steps"], _rounded(moment["accuracy"])]
+            for moment in record.moments
+        ],
+        "cost": [pair for pair in _flat(record.cost) if pair[1] not in {"null", "[]"}],
+        "traceback": "" if failure is None else failure.traceback,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _rounded(row: Sequence[float | None]) -> list[float | None]:
+    return [None if value is None else round(value, _DECIMALS) for value in row]
+
+
+def _flat(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str]]:
+    """Yield dotted names and texts of nested values."""
+    for key, value in values.items():
+        name = f"{above}{key}"
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{name}.")
+        elif isinstance(value, float):
+            yield name, f"{value:.6g}"
+        else:
+            yield name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,109 @@
+"""A run's own page in the report, and two runs beside each other."""
+
+from dataclasses import replace
+
+import pytest
+
+from benchmark.failure import Failure, FailureKind
+
+
+WPL = {"samples": 100, "fisher": "exact"}
+
+
+@pytest.fixture(scope="session")
+def report(record, written):
+    matrix = [[0.91, 0.12], [0.512, 0.83]]
+    runs = [
+        record(matrix, strategy=name, strength=strength, seed=seed, settings=settings)
+        for name, strength, settings in (
+            ("finetune", None, {}),
+            ("wpl", 10.0, WPL),
+            ("ewc", 10.0, {"samples": 200, "fisher": "exact"}),
+        )
+        for seed in (0, 1)
+    ]
+    runs[2] = replace(runs[2], cost={"training_seconds": [1.25, 2.5], "state_bytes": 4096})
+    failed = record(strategy="wpl", strength=100.0, error="x", settings=WPL)
+    told = "Traceback (most recent call last):\n  <b>here</b>"
+    failure = Failure(FailureKind("error"), "ValueError: bad", told)
+    return written([*runs, replace(failed, failure=failure)])
+
+
+def row(page, *words):
+    found = page.locator("#runs-table tbody tr")
+    for word in words:
+        found = found.filter(has_text=word)
+    return found.first
+
+
+def own(page):
+    return page.locator("#run-page")
+
+
+def texts(table):
+    return [r.locator("th, td").all_inner_texts() for r in table.locator("tbody tr").all()]
+
+
+def test_a_run_opens_its_page(visit, report):
+    page = visit(report)
+    assert not own(page).is_visible()
+    row(page, "wpl", "done").get_by_role("button").press("Enter")
+    title = own(page).locator("h4")
+    assert title.inner_text() == "same, wpl, strength 10, seed 0"
+    assert title.evaluate("e => e === document.activeElement")
+    assert texts(own(page).locator("table")) == [
+        ["before any training", "10.0", "10.0"],
+        ["after model 1", "91.0", "12.0"],
+        ["after model 2", "51.2", "83.0"],
+    ]
+    facts = dict(
+        line.locator("dt, dd").all_inner_texts() for line in own(page).locator("dl div").all()
+    )
+    assert facts["strategy.settings.samples"] == "100"
+    assert facts["seed"] == "0"
+    own(page).get_by_text("Time and memory").click()
+    assert "[1.25, 2.5]" in own(page).inner_text()
+    own(page).get_by_text("Made with").click()
+    assert "2.15.0" in own(page).inner_text()
+    own(page).get_by_role("button", name="Close").click()
+    assert not own(page).is_visible()
+
+
+def test_a_failed_run_shows_its_traceback_as_text(visit, report):
+    page = visit(report)
+    row(page, "ValueError").get_by_role("button").click()
+    assert "<b>here</b>" in own(page).locator("pre").inner_text()
+    assert own(page).locator("table").count() == 0
+
+
+def test_two_runs_show_what_differs_and_nothing_else(visit, report):
+    page = visit(report)
+    row(page, "wpl", "done").get_by_role("checkbox").check()
+    assert not own(page).is_visible()
+    row(page, "ewc", "done").get_by_role("checkbox").check()
+    assert texts(own(page).locator("table")) == [
+        ["strategy.name", "wpl", "ewc"],
+        ["strategy.strategy", "wpl", "ewc"],
+        ["strategy.settings.samples", "100", "200"],
+    ]
+    row(page, "finetune").get_by_role("checkbox").check()  # the first of three gives way
+    assert not row(page, "wpl", "done").get_by_role("checkbox").is_checked()
+    assert ["strategy.settings.samples", "200", "not set"] in texts(own(page).locator("table"))
+
+
+def test_the_boxes_stay_when_the_table_changes(visit, report):
+    page = visit(report)
+    row(page, "wpl", "done").get_by_role("checkbox").check()
+    page.get_by_role("searchbox").fill("ewc")
+    page.get_by_role("searchbox").fill("")
+    assert row(page, "wpl", "done").get_by_role("checkbox").is_checked()
+
+
+def test_axe_finds_nothing(visit, report):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit(report, viewport={"width": 400, "height": 900})
+    row(page, "wpl", "done").get_by_role("button").click()
+    found = Axe().run(page, context="#origin").response["violations"]
+    assert [(v["id"], [n["html"][:200] for n in v["nodes"]][:3]) for v in found] == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
