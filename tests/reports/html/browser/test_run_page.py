@@ -6,7 +6,6 @@ import pytest
 
 from benchmark.failure import Failure, FailureKind
 
-
 WPL = {"samples": 100, "fisher": "exact"}
 
 
