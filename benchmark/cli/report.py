@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import UserError
@@ -56,7 +56,7 @@ def make_report(options: ReportOptions) -> None:
         sources=[merged.origin],
         command=command,
         inputs=options.stores,
-        exports=exports,
+        exports=exports and replace(exports, runs=merged.records),
     )
     print(output.resolve())
     if exports:

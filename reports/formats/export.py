@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from io import BytesIO, StringIO
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,14 @@ from matplotlib.figure import Figure
 
 from benchmark.errors import UserError, nearest
 from benchmark.files import Kind, Output
+from benchmark.store import Record
 from reports.figures.plot import Plot
 from reports.figures.settings import figure_settings
+from reports.formats.data import csv_lines, csv_of, harmless, parquet_of
 from reports.formats.latex import latex
 from reports.formats.svg import START as SVG_START
 from reports.formats.svg import svg_file
+from reports.tables.runs import runs_table
 from reports.tables.table import Table
 
 DPI = 200
@@ -33,12 +36,11 @@ DPI = 200
 
 
 def _csv(table: Table) -> bytes:
-    """The data in full precision: reading them back gives the same numbers."""
-    return str(table.data.to_csv(index=False, lineterminator="\n")).encode()
+    return csv_of(table.data).encode()
 
 
 def _parquet(table: Table) -> bytes:
-    return bytes(table.data.to_parquet(engine="pyarrow", index=False))
+    return parquet_of(table.data)
 
 
 def _latex(table: Table) -> bytes:
@@ -70,6 +72,9 @@ TABLES: dict[str, Callable[[Table], bytes]] = {"csv": _csv, "parquet": _parquet,
 
 FIGURES: dict[str, Callable[[Plot], bytes]] = {"svg": svg_file, "pdf": _pdf, "png": _png}
 """What a figure can be written as."""
+
+_OF_DATA = {"csv", "parquet"}
+"""What a table without rows can be written as: one that is data only."""
 
 _SUFFIXES = {"latex": "tex"}  # where it is not the format's name
 
@@ -136,41 +141,39 @@ class Exports:
         folder: Where to write; created if it is missing.
         tables: Formats of tables, of those in ``TABLES``.
         figures: Formats of figures, of those in ``FIGURES``.
+        runs: The report's runs, for the table of all runs, which comes first.
     """
 
     folder: Path
     tables: Sequence[str]
     figures: Sequence[str]
+    runs: Sequence[Record] = ()
 
     def outputs(self, parts: Iterable[Plot | Table]) -> list[Output]:
         """Return the files of tables and figures, in their order."""
         index: dict[tuple[str, ...], list[str]] = {}
         outputs = []
-        for part in parts:
+        every = [runs_table(self.runs)] if self.runs and _OF_DATA & set(self.tables) else []
+        for part in (*every, *parts):
             files = _files(part, self.tables, self.figures)
             for name, content in files.items():
                 kind = Kind("report", _STARTS[name.rpartition(".")[2]], _listed)
                 outputs.append(Output(self.folder / name, content, kind))
             shown = "table" if isinstance(part, Table) else "figure"
-            index[part.name, shown, part.title, part.caption] = list(files)
+            index[part.name, shown, harmless(part.title), harmless(part.caption)] = list(files)
         new = {output.path.name for output in outputs}
         for name, shown, names, *told in _earlier(self.folder):
             left = [n for n in names.split() if n not in new and (self.folder / n).is_file()]
             index.setdefault((name, shown, *told), []).extend(left)
         lines = [(*each[:2], " ".join(names), *each[2:]) for each, names in index.items() if names]
         return [
-            Output(self.folder / _INDEX, _lines([_INDEX_COLUMNS, *lines]), _INDEX_KIND),
+            Output(self.folder / _INDEX, csv_lines([_INDEX_COLUMNS, *lines]).encode(), _INDEX_KIND),
             *outputs,
         ]
 
 
 def _files(part: Plot | Table, tables: Sequence[str], figures: Sequence[str]) -> dict[str, bytes]:
     if isinstance(part, Table):
-        return {f"{part.name}.{_SUFFIXES.get(n, n)}": TABLES[n](part) for n in tables}
+        possible = [n for n in tables if part.rows or n in _OF_DATA]
+        return {f"{part.name}.{_SUFFIXES.get(n, n)}": TABLES[n](part) for n in possible}
     return {f"{part.name}.{n}": FIGURES[n](part) for n in figures}
-
-
-def _lines(rows: Iterable[Sequence[str]]) -> bytes:
-    buffer = StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue().encode()
