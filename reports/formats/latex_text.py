@@ -9,14 +9,10 @@ from itertools import groupby
 FONT_SIZE = 8.0
 """Points: of a table."""
 
-_GREEK = dict(
-    zip(
-        "αβγδεζηθικλμνξπρςστυφχψωΓΔΘΛΞΠΣΥΦΨΩ",
-        "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho varsigma "
-        "sigma tau upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi "
-        "Omega".split(),
-        strict=True,
-    )
+_GREEK = "αβγδεζηθικλμνξπρςστυφχψωΓΔΘΛΞΠΣΥΦΨΩ"
+_GREEK_NAMES = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho varsigma "
+    "sigma tau upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
 )
 _SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -53,7 +49,7 @@ _SPECIAL = {
     "\N{NARROW NO-BREAK SPACE}": r"\,",
     "\N{ZERO WIDTH SPACE}": "",
     **dict.fromkeys("\t\n\r", " "),
-    **{letter: rf"$\{name}$" for letter, name in _GREEK.items()},
+    **{a: rf"$\{name}$" for a, name in zip(_GREEK, _GREEK_NAMES.split(), strict=True)},
 }
 _LATIN = set("ßæœøłÆŒØŁ¡¿")
 _ACCENTS = set("\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327")

@@ -1,7 +1,6 @@
 """Tables and figures as files: exact, escaped, the same for the same runs."""
 
 import csv
-import re
 import struct
 from dataclasses import replace
 from datetime import datetime
