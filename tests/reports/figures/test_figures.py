@@ -1,5 +1,4 @@
 import re
-from itertools import pairwise
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -207,13 +206,3 @@ def test_lines_that_coincide_are_wider_below():
     first, _, second, third, _ = nested([one, other, same, one, []], 1.4)
     assert first > second + 1 > third + 2 and third == 1.4
     assert max(nested([one] * 20, 1.4)) < 7
-
-
-@pytest.mark.parametrize("count", [9, 12, 20, 33])
-def test_neighbours_of_many_strategies_differ_most(record, count):
-    cells = group([record([[0.5]], strategy=f"s{i:02}", kind="l2") for i in range(count)])
-    colors = [style.color for style in look(cells).values()]
-    assert len(set(colors)) == count
-    hues = [mpl.colors.rgb_to_hsv(mpl.colors.to_rgb(color))[0] for color in colors]
-    apart = [min(abs(a - b), 1 - abs(a - b)) for a, b in pairwise(hues)]
-    assert min(apart) > 0.15
