@@ -42,15 +42,16 @@ _FORMS = {
 }
 """Kinds and names of the published pages that have the colour of their kind."""
 
-_OTHERS = (
-    "#789600 #e12d5a #4b3ca5 #872d1e #5a4b00 #005a00 #9696ff #96005a #2db44b #693c69 #87965a "
-    "#e17887 #961e96 #0f5a3c #ff5ab4 #008796 #f0785a #d278f0 #a5871e #8778b4 #a51e00 #0069d2 "
-    "#873c4b #964b00 #4ba5ff #784b2d #5ab4a5 #5a963c #3c4b87 #965ab4 #5a6900 #b4695a #b43c4b "
-    "#d23c78 #8769e1 #b4a500 #872d78 #ff5a5a #3c5a1e #a54b78 #c32d96 #e1873c #00783c #96692d "
-    "#2d8700 #00b4d2 #008778 #c31e2d"
-).split()
-"""The colours of all other strategies. Each is as far as possible (CIELAB) from those before it, the
-shipped ones and the greys."""
+_CODES = (
+    "789600 e12d5a 4b3ca5 872d1e 5a4b00 005a00 9696ff 96005a 2db44b 693c69 87965a "
+    "e17887 961e96 0f5a3c ff5ab4 008796 f0785a d278f0 a5871e 8778b4 a51e00 0069d2 "
+    "873c4b 964b00 4ba5ff 784b2d 5ab4a5 5a963c 3c4b87 965ab4 5a6900 b4695a b43c4b "
+    "d23c78 8769e1 b4a500 872d78 ff5a5a 3c5a1e a54b78 c32d96 e1873c 00783c 96692d "
+    "2d8700 00b4d2 008778 c31e2d"
+)
+_OTHERS = [f"#{code}" for code in _CODES.split()]
+"""The colours of all other strategies. Each is as far as possible (CIELAB) from those before it,
+the shipped ones and the greys."""
 
 _HOMES = 16
 """Names are hashed to the first of ``_OTHERS``, which differ most."""

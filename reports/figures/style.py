@@ -125,7 +125,7 @@ class Styles:
         for kind, own in strategies.items():
             for name in own:
                 shared.setdefault(identity(kind, name), []).append((kind, name))
-        keys = {}
+        keys: dict[tuple[str, str], str] = {}
         for key, members in shared.items():
             others = members[1:] if len(members) > _SIBLINGS else []
             keys |= dict.fromkeys(members, key) | {each: f"{each[0]}: {each[1]}" for each in others}
