@@ -12,27 +12,19 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from io import BytesIO
 from pathlib import Path
-from typing import Any
-
-import matplotlib as mpl
-from matplotlib.figure import Figure
 
 from benchmark.errors import UserError, nearest
 from benchmark.files import Kind, Output
 from benchmark.store import Record
 from reports.figures.plot import Plot
-from reports.figures.settings import figure_settings
 from reports.formats.data import csv_lines, csv_of, harmless, parquet_of
+from reports.formats.images import pdf, png, warned_once
 from reports.formats.latex import latex
 from reports.formats.svg import START as SVG_START
 from reports.formats.svg import svg_file
 from reports.tables.runs import runs_table
 from reports.tables.table import Table
-
-DPI = 200
-"""Of PNG files: sharp in print at the figures' original size."""
 
 
 def _csv(table: Table) -> bytes:
@@ -47,30 +39,10 @@ def _latex(table: Table) -> bytes:
     return latex(table).encode()
 
 
-def _pdf(plot: Plot) -> bytes:
-    """With embedded TrueType fonts (publishers refuse Type 3), and without the date."""
-    with figure_settings(), mpl.rc_context({"pdf.fonttype": 42}):
-        metadata = dict.fromkeys(("Creator", "Producer", "CreationDate"))
-        return _saved(plot.draw(), format="pdf", metadata={**metadata, "Title": plot.title})
-
-
-def _png(plot: Plot) -> bytes:
-    with figure_settings():
-        return _saved(
-            plot.draw(), format="png", dpi=DPI, facecolor="white", metadata={"Software": None}
-        )
-
-
-def _saved(figure: Figure, **options: Any) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, **options)
-    return buffer.getvalue()
-
-
 TABLES: dict[str, Callable[[Table], bytes]] = {"csv": _csv, "parquet": _parquet, "latex": _latex}
 """What a table can be written as."""
 
-FIGURES: dict[str, Callable[[Plot], bytes]] = {"svg": svg_file, "pdf": _pdf, "png": _png}
+FIGURES: dict[str, Callable[[Plot], bytes]] = {"svg": svg_file, "pdf": pdf, "png": png}
 """What a figure can be written as."""
 
 _OF_DATA = {"csv", "parquet"}
@@ -150,7 +122,14 @@ class Exports:
     runs: Sequence[Record] = ()
 
     def outputs(self, parts: Iterable[Plot | Table]) -> list[Output]:
-        """Return the files of tables and figures, in their order."""
+        """Return the files of tables and figures, in their order.
+
+        Warns of ``MissingGlyphs`` once, with all characters that no installed font has.
+        """
+        with warned_once():
+            return self._outputs(parts)
+
+    def _outputs(self, parts: Iterable[Plot | Table]) -> list[Output]:
         index: dict[tuple[str, ...], list[str]] = {}
         outputs = []
         every = [runs_table(self.runs)] if self.runs and _OF_DATA & set(self.tables) else []
