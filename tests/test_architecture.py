@@ -62,6 +62,7 @@ def test_reports_read_stores_and_train_nothing(path):
             "spec",
             "failure",
             "files",
+            "frame",
             "metrics",
             "errors",
             "provenance",

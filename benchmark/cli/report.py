@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import gc
 import shlex
+import sys
+import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import UserError
@@ -35,6 +37,7 @@ def make_report(options: ReportOptions) -> None:
     """
     from benchmark.files import check_output
     from reports.formats.export import FIGURES, TABLES, Exports, check_formats
+    from reports.formats.images import MissingGlyphs
     from reports.html.report import REPORT, write_report
 
     output = options.output
@@ -52,14 +55,21 @@ def make_report(options: ReportOptions) -> None:
     merged = merge(read_stores(options.stores))
     gc.freeze()  # or every garbage collection visits all runs again: a quarter of the time
     command = shlex.join(["palimpsest", "report", *map(str, options.stores), "-o", str(output)])
-    write_report(
-        merged.records,
-        output,
-        sources=[merged.origin],
-        command=command,
-        inputs=options.stores,
-        exports=exports,
-    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default")
+        write_report(
+            merged.records,
+            output,
+            sources=[merged.origin],
+            command=command,
+            inputs=options.stores,
+            exports=exports and replace(exports, runs=merged.records),
+        )
+    for each in caught:
+        if issubclass(each.category, MissingGlyphs):
+            print(f"warning: {each.message}", file=sys.stderr)
+        else:
+            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
     print(output.resolve())
     if exports:
         print(exports.folder.resolve())

@@ -12,7 +12,7 @@ from matplotlib.legend_handler import HandlerTuple
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from reports.figures.labels import lines_of, wrapped
+from reports.figures.labels import ems, lines_of, wrapped
 from reports.figures.style import Style
 
 WIDTH = 800 / 96
@@ -34,6 +34,8 @@ _POINTS = 4  # the most points side by side in a legend's key
 
 # Inches: of a letter and a line of a title.
 _LETTER, _LINE = 0.075, 0.15
+
+_KEY_LETTER, _KEY_SIZE = 0.064, 8.5  # inches, points
 
 Key = tuple[Any, str]
 """A handle and its label in a legend."""
@@ -177,12 +179,17 @@ def _across(keys: Sequence[Key], width: float) -> int:
     """How many columns of a legend fit side by side."""
     for columns in range(len(keys), 1, -1):
         longest = [
-            max(len(line) for _, text in keys[place::columns] for line in text.split("\n"))
+            max(_key_width(line) for _, text in keys[place::columns] for line in text.split("\n"))
             for place in range(columns)
         ]
-        if sum(0.63 + 0.064 * length for length in longest) <= width:
+        if sum(longest) <= width:
             return columns
     return 1
+
+
+def _key_width(line: str) -> float:
+    """Of a legend's key with its label, in inches."""
+    return 0.63 + max(_KEY_LETTER * len(line), ems(line) * _KEY_SIZE / 72)
 
 
 def _by_row(keys: Sequence[Key], across: int) -> Iterable[Key]:

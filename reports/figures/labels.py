@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
 from textwrap import fill
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.font_manager import findfont, get_font
 from numpy.typing import NDArray
 
 _Array = NDArray[np.float64]
@@ -19,6 +22,8 @@ _LETTER, _HEIGHT = 5.4, 9.0  # points: width of a letter and height of a line at
 _GAPS = (3.0, 7.0, 13.0, 20.0, 28.0, 38.0, 50.0, 64.0)  # points from a marker to its label
 _FAR = 10.0  # points; from this distance on a line connects the label with its marker
 _STEP = 3.0  # points between the spots of a line that a label may hide
+
+_WIDEST, _FEWEST = 0.63, 6  # the width of a letter that callers count with; letters of a line
 
 # The cost of a position, in points of distance.
 _OUTSIDE, _ON_LABEL, _ON_MARKER, _ON_LINE, _NEARER = 1e4, 200.0, 60.0, 3.0, 25.0
@@ -41,12 +46,40 @@ class Label:
     color: str
 
 
+@cache
 def wrapped(label: str, width: int = 30) -> str:
     """Break a label into at most three lines that fit beside a figure.
 
     A label that is too long loses its middle: names that begin alike differ at their ends, and
     that is where a strength is.
+
+    Args:
+        label: What to break.
+        width: How many letters a line has, fewer where they are wide, such as M or Chinese ones.
     """
+    text, letters = _filled(label, width), width
+    while letters > _FEWEST and max(map(ems, text.split("\n"))) > width * _WIDEST:
+        letters -= 1
+        text = _filled(label, letters)
+    # Matplotlib leaves labels with a leading underscore out of legends.
+    return f"\u200b{text}" if text.startswith("_") else text
+
+
+def ems(text: str) -> float:
+    """Return how wide a line is in the font of the figures, in units of its size."""
+    return sum(map(_advance, text))
+
+
+@cache
+def _advance(character: str) -> float:
+    if unicodedata.east_asian_width(character) in {"W", "F"}:
+        return 1.0
+    font = get_font(findfont("DejaVu Sans"))
+    font.set_size(100, 72)
+    return float(font.load_char(ord(character)).linearHoriAdvance) / 65536 / 100
+
+
+def _filled(label: str, width: int) -> str:
     text, kept = fill(label, width), min(len(label), 4 * width)  # more never fits
     while text.count("\n") > 2:
         kept -= 1
@@ -54,8 +87,7 @@ def wrapped(label: str, width: int = 30) -> str:
         # Cut at whole words where these are short.
         head, tail = re.sub(r" \S{0,9}$", "", head), re.sub(r"^\S{0,9} ", "", tail)
         text = fill(f"{head} … {tail}", width)
-    # Matplotlib leaves labels with a leading underscore out of legends.
-    return f"\u200b{text}" if text.startswith("_") else text
+    return text
 
 
 def lines_of(labels: Iterable[str], width: int = 30) -> int:

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Collection, Container, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import gcd
 from typing import Any, TypeVar
+from zlib import crc32
 
 import seaborn as sns
 from matplotlib.colors import to_hex
 
+from reports.figures.colors import SHIPPED, colors, identity, many
 from reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, Cell, Variant
 
 Key = TypeVar("Key", bound=Hashable)
 
-# References are grey, so that colours are left for the strategies compared.
-_GREYS = {
-    FINETUNE: ("#222222", (0, ()), "s"),
-    FREEZE: ("#7a7a7a", (0, (4, 2)), "D"),
-    INDEPENDENT: ("#555555", (0, (1, 1.5)), "^"),
-    JOINT: ("#999999", (0, (5, 1.5, 1, 1.5)), "v"),
+_REFERENCES = {
+    FINETUNE: ((0, ()), "s"),
+    FREEZE: ((0, (4, 2)), "D"),
+    INDEPENDENT: ((0, (1, 1.5)), "^"),
+    JOINT: ((0, (5, 1.5, 1, 1.5)), "v"),
 }
-# The most distinct first; without grey (for references) and yellow (invisible on white).
-_ORDER = (0, 3, 2, 4, 9, 1, 5, 6)
 _MARKERS = "oPXpd*<>"
-_SIBLINGS = 4  # the most strategies of one kind that share a colour
+_SIBLINGS = 4  # the most strategies that share a colour
 _DASHES: tuple[Any, ...] = (
     "-",
     (0, (1, 1.3)),
@@ -61,19 +59,20 @@ class Style:
 class Styles:
     """How strategies look in all figures of one report or page.
 
-    A kind of strategy has one colour and marker; strategies of one kind share the colour, and have
-    lines and markers of their own. Where a figure has more than ``_SIBLINGS`` of a kind, the
-    others have colours of their own, too. Strengths are shades, from light (weak) to dark
-    (strong). References are grey, and penalties that are added to the gradient are dashed.
+    A kind of strategy has one colour (see ``colors``) and marker. Strategies of the suite's own
+    names have colours of their own. Those that differ by settings alone (``wpl (samples 10)``)
+    share a colour, and have lines and markers of their own; where a figure has more than
+    ``_SIBLINGS`` of them, the others have colours of their own, too. Strengths are shades, from
+    light (weak) to dark (strong). References are grey, and penalties that are added to the gradient
+    are dashed.
 
     Args:
-        kinds: All kinds of strategies of the report or page, in any order.
+        strategies: Kinds and names of all strategies of the report or page, in any order; those
+            of one figure are enough where there is no other.
     """
 
-    def __init__(self, kinds: Iterable[str]) -> None:
-        # In reverse alphabetical order, but wpl before wpl_schur: wpl always has the first colour.
-        ordered = sorted(set(kinds), key=lambda kind: [-ord(letter) for letter in kind])
-        self._kinds = [kind for kind in ordered if kind not in _GREYS]
+    def __init__(self, strategies: Iterable[tuple[str, str]] = ()) -> None:
+        self._known = {identity(*each) for each in strategies}
 
     def of(self, shown: Mapping[Key, Cell], chosen: Container[Key] = ()) -> dict[Key, Style]:
         """Return the style of each line of a figure, or of all figures of a report.
@@ -111,8 +110,8 @@ class Styles:
             dashes = _GRADIENTS if gradient else _DASHES
             wanted = dashes[siblings.index(strategy) % len(dashes)]
             place = strategies[kind].index(strategy)
-            if kind in _GREYS and place == 0:
-                wanted = _GREYS[kind][1]
+            if kind in _REFERENCES and place == 0:
+                wanted = _REFERENCES[kind][0]
             # The chosen strength may have the shade of another strength: lines must still differ.
             taken = [style.linestyle for style in found.values() if style.color == color]
             free = [line for line in (wanted, *dashes, *_DASHES) if line not in taken]
@@ -122,29 +121,25 @@ class Styles:
 
     def _bases(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
         """The colour of each strategy by kind and name."""
-        crowded = [
-            (kind, strategy)
-            for kind, own in strategies.items()
-            if len(own) > _SIBLINGS
-            for strategy in own[1:]
-        ]
-        count = len(self._kinds) + len(crowded)
-        safe = sns.color_palette("colorblind")
-        palette = [safe[place] for place in _ORDER] if count <= len(_ORDER) else _apart(count)
-        colors = {kind: to_hex(color) for kind, color in zip(self._kinds, palette, strict=False)}
-        colors |= {kind: grey for kind, (grey, _, _) in _GREYS.items()}
-        found = {(kind, name): colors[kind] for kind, own in strategies.items() for name in own}
-        others = palette[len(self._kinds) :]
-        return found | {each: to_hex(color) for each, color in zip(crowded, others, strict=False)}
+        shared: dict[str, list[tuple[str, str]]] = {}
+        for kind, own in strategies.items():
+            for name in own:
+                shared.setdefault(identity(kind, name), []).append((kind, name))
+        keys: dict[tuple[str, str], str] = {}
+        for key, members in shared.items():
+            others = members[1:] if len(members) > _SIBLINGS else []
+            keys |= dict.fromkeys(members, key) | {each: f"{each[0]}: {each[1]}" for each in others}
+        found = colors({*self._known, *keys.values()})
+        return {each: found[key] for each, key in keys.items()}
 
     def _markers(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
         """The marker of each strategy by kind and name, different while there are enough."""
         found = {}
         for kind, own in strategies.items():
-            if kind in _GREYS:
-                found[kind, own[0]] = _GREYS[kind][2]
+            if kind in _REFERENCES:
+                found[kind, own[0]] = _REFERENCES[kind][1]
             else:
-                found[kind, own[0]] = _MARKERS[self._kinds.index(kind) % len(_MARKERS)]
+                found[kind, own[0]] = _marker(kind)
         free = [marker for marker in _MARKERS if marker not in found.values()]
         for kind, own in strategies.items():
             for strategy in own[1:]:
@@ -159,18 +154,16 @@ def styles(cells: Sequence[Cell]) -> dict[Variant, Style]:
         cells: All of a report.
     """
     ordered = sorted(cells, key=lambda cell: cell.variant.order)
-    kinds = {cell.variant.kind for cell in cells}
-    return Styles(kinds).of({cell.variant: cell for cell in ordered})
+    strategies = {(cell.variant.kind, cell.variant.strategy) for cell in cells}
+    return Styles(strategies).of({cell.variant: cell for cell in ordered})
 
 
 def series_styles(labels: Sequence[str]) -> dict[str, Style]:
     """Return styles for lines that do not differ by strategy, such as estimators."""
-    safe = sns.color_palette("colorblind")
-    count = len(labels)
-    palette = [safe[place] for place in _ORDER] if count <= len(_ORDER) else _apart(count)
+    palette = list(SHIPPED.values()) if len(labels) <= len(SHIPPED) else many(len(labels))
     return {
         label: Style(color, "-", _MARKERS[place % len(_MARKERS)], color)
-        for place, (label, color) in enumerate(zip(labels, map(to_hex, palette), strict=False))
+        for place, (label, color) in enumerate(zip(labels, palette, strict=False))
     }
 
 
@@ -180,11 +173,11 @@ def applied_as_gradient(cell: Cell) -> bool:
     return bool(settings.get("application") == "gradient")
 
 
-def _apart(n: int) -> list[Any]:
-    """Many colours; neighbours in the list are far apart in hue."""
-    hues = sns.husl_palette(n, l=0.55)
-    step = next(step for step in range(round(0.38 * n), n) if gcd(step, n) == 1)
-    return [hues[place * step % n] for place in range(n)]
+def _marker(kind: str) -> str:
+    """The marker of a kind, the same in every report."""
+    shipped = list(SHIPPED)
+    place = shipped.index(kind) if kind in SHIPPED else crc32(kind.encode())
+    return _MARKERS[place % len(_MARKERS)]
 
 
 def _ramp(color: str, strengths: Collection[float]) -> list[str]:

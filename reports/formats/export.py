@@ -12,64 +12,41 @@ import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
-from io import BytesIO, StringIO
 from pathlib import Path
-from typing import Any
-
-import matplotlib as mpl
-from matplotlib.figure import Figure
 
 from benchmark.errors import UserError, nearest
 from benchmark.files import Kind, Output
+from benchmark.store import Record
 from reports.figures.plot import Plot
-from reports.figures.settings import figure_settings
+from reports.formats.data import csv_lines, csv_of, harmless, parquet_of
+from reports.formats.images import pdf, png, warned_once
 from reports.formats.latex import latex
 from reports.formats.svg import START as SVG_START
 from reports.formats.svg import svg_file
+from reports.tables.runs import runs_table
 from reports.tables.table import Table
-
-DPI = 200
-"""Of PNG files: sharp in print at the figures' original size."""
 
 
 def _csv(table: Table) -> bytes:
-    """The data in full precision: reading them back gives the same numbers."""
-    return str(table.data.to_csv(index=False, lineterminator="\n")).encode()
+    return csv_of(table.data).encode()
 
 
 def _parquet(table: Table) -> bytes:
-    return bytes(table.data.to_parquet(engine="pyarrow", index=False))
+    return parquet_of(table.data)
 
 
 def _latex(table: Table) -> bytes:
     return latex(table).encode()
 
 
-def _pdf(plot: Plot) -> bytes:
-    """With embedded TrueType fonts (publishers refuse Type 3), and without the date."""
-    with figure_settings(), mpl.rc_context({"pdf.fonttype": 42}):
-        metadata = dict.fromkeys(("Creator", "Producer", "CreationDate"))
-        return _saved(plot.draw(), format="pdf", metadata={**metadata, "Title": plot.title})
-
-
-def _png(plot: Plot) -> bytes:
-    with figure_settings():
-        return _saved(
-            plot.draw(), format="png", dpi=DPI, facecolor="white", metadata={"Software": None}
-        )
-
-
-def _saved(figure: Figure, **options: Any) -> bytes:
-    buffer = BytesIO()
-    figure.savefig(buffer, **options)
-    return buffer.getvalue()
-
-
 TABLES: dict[str, Callable[[Table], bytes]] = {"csv": _csv, "parquet": _parquet, "latex": _latex}
 """What a table can be written as."""
 
-FIGURES: dict[str, Callable[[Plot], bytes]] = {"svg": svg_file, "pdf": _pdf, "png": _png}
+FIGURES: dict[str, Callable[[Plot], bytes]] = {"svg": svg_file, "pdf": pdf, "png": png}
 """What a figure can be written as."""
+
+_OF_DATA = {"csv", "parquet"}
+"""What a table without rows can be written as: one that is data only."""
 
 _SUFFIXES = {"latex": "tex"}  # where it is not the format's name
 
@@ -136,41 +113,46 @@ class Exports:
         folder: Where to write; created if it is missing.
         tables: Formats of tables, of those in ``TABLES``.
         figures: Formats of figures, of those in ``FIGURES``.
+        runs: The report's runs, for the table of all runs, which comes first.
     """
 
     folder: Path
     tables: Sequence[str]
     figures: Sequence[str]
+    runs: Sequence[Record] = ()
 
     def outputs(self, parts: Iterable[Plot | Table]) -> list[Output]:
-        """Return the files of tables and figures, in their order."""
+        """Return the files of tables and figures, in their order.
+
+        Warns of ``MissingGlyphs`` once, with all characters that no installed font has.
+        """
+        with warned_once():
+            return self._outputs(parts)
+
+    def _outputs(self, parts: Iterable[Plot | Table]) -> list[Output]:
         index: dict[tuple[str, ...], list[str]] = {}
         outputs = []
-        for part in parts:
+        every = [runs_table(self.runs)] if self.runs and _OF_DATA & set(self.tables) else []
+        for part in (*every, *parts):
             files = _files(part, self.tables, self.figures)
             for name, content in files.items():
                 kind = Kind("report", _STARTS[name.rpartition(".")[2]], _listed)
                 outputs.append(Output(self.folder / name, content, kind))
             shown = "table" if isinstance(part, Table) else "figure"
-            index[part.name, shown, part.title, part.caption] = list(files)
+            index[part.name, shown, harmless(part.title), harmless(part.caption)] = list(files)
         new = {output.path.name for output in outputs}
         for name, shown, names, *told in _earlier(self.folder):
             left = [n for n in names.split() if n not in new and (self.folder / n).is_file()]
             index.setdefault((name, shown, *told), []).extend(left)
         lines = [(*each[:2], " ".join(names), *each[2:]) for each, names in index.items() if names]
         return [
-            Output(self.folder / _INDEX, _lines([_INDEX_COLUMNS, *lines]), _INDEX_KIND),
+            Output(self.folder / _INDEX, csv_lines([_INDEX_COLUMNS, *lines]).encode(), _INDEX_KIND),
             *outputs,
         ]
 
 
 def _files(part: Plot | Table, tables: Sequence[str], figures: Sequence[str]) -> dict[str, bytes]:
     if isinstance(part, Table):
-        return {f"{part.name}.{_SUFFIXES.get(n, n)}": TABLES[n](part) for n in tables}
+        possible = [n for n in tables if part.rows or n in _OF_DATA]
+        return {f"{part.name}.{_SUFFIXES.get(n, n)}": TABLES[n](part) for n in possible}
     return {f"{part.name}.{n}": FIGURES[n](part) for n in figures}
-
-
-def _lines(rows: Iterable[Sequence[str]]) -> bytes:
-    buffer = StringIO()
-    csv.writer(buffer, lineterminator="\n").writerows(rows)
-    return buffer.getvalue().encode()

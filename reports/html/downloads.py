@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from reports.figures.plot import Plot
+from reports.formats.data import csv_of
 from reports.statistics.grouped import over_seeds
 from reports.statistics.limits import ACCURACY
 from reports.tables.table import Table
@@ -44,7 +45,7 @@ def download(part: Plot | Table) -> Download:
     data, note = part.data, ""
     if "seed" in data and len(data) > MANY:
         data, note = averaged(data), "mean, 95 % interval and range over seeds"
-    text = data.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    text = csv_of(data, float_format="%.6g")
     packed = gzip.compress(text.encode(), mtime=0)
     return Download(
         f"{part.name}.csv.gz",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from benchmark.errors import UserError, nearest
 from benchmark.store import Record
@@ -31,15 +31,19 @@ class IllustratedStudy(Study):
     Args:
         records: The suite's runs.
         catalog: The same runs as cells.
-        kinds: All kinds of strategies of the page.
+        strategies: Kinds and names of all strategies of the page.
         album: Collects the figures.
     """
 
     def __init__(
-        self, records: Sequence[Record], catalog: Catalog, kinds: Sequence[str], album: Album
+        self,
+        records: Sequence[Record],
+        catalog: Catalog,
+        strategies: Collection[tuple[str, str]],
+        album: Album,
     ) -> None:
         super().__init__(records, catalog)
-        self._styles = Styles(kinds)
+        self._styles = Styles(strategies)
         self._album = album
 
     def curves(

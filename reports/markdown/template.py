@@ -112,7 +112,7 @@ class _Studies:
         self._records: dict[str, list[Record]] = {}
         for record in records:
             self._records.setdefault(record.suite, []).append(record)
-        self._kinds = sorted({record.spec.strategy.kind for record in records})
+        self._strategies = {(record.spec.strategy.kind, record.strategy) for record in records}
         self._album = album
         self._made: dict[str, IllustratedStudy] = {}
 
@@ -123,7 +123,7 @@ class _Studies:
         if name not in self._made:
             own = self._records[name]
             catalog = Catalog.of(name, group(own))
-            self._made[name] = IllustratedStudy(own, catalog, self._kinds, self._album)
+            self._made[name] = IllustratedStudy(own, catalog, self._strategies, self._album)
         return self._made[name]
 
 

@@ -19,6 +19,7 @@ from reports.statistics.limits import limits_of
 from reports.statistics.ratio import REDUCTION, Removed, forgetting_pairs, removed
 from reports.wording.dials import Dial, dial_named
 from reports.wording.numbers import strength_text
+from reports.wording.words import natural
 
 FINETUNE, FREEZE, INDEPENDENT, JOINT = "finetune", "freeze", "independent", "joint"
 REFERENCES = (FINETUNE, FREEZE, INDEPENDENT, JOINT)
@@ -54,10 +55,13 @@ class Variant:
         return "" if self.strength is None else f"{self.dial} {strength_text(self.strength)}"
 
     @property
-    def order(self) -> tuple[int, str, float]:
-        """Sort key: fine-tuning, the strategies from weak to strong, the other references."""
+    def order(self) -> tuple[int, object, float]:
+        """Sort key: fine-tuning, the strategies from weak to strong, the other references.
+
+        Strategies are in the order of their names, ``v2`` before ``v10``.
+        """
         weakest = float("-inf") if self.strength is None else self.strength
-        return _PLACE.get(self.kind, 1), self.strategy, weakest
+        return _PLACE.get(self.kind, 1), natural(self.strategy), weakest
 
 
 def dial_of(variants: Iterable[Variant]) -> Dial:

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+
+
+def natural(text: str) -> tuple[tuple[str | int, ...], str]:
+    """Return a sort key that orders numbers in names by value: ``v2`` before ``v10``."""
+    # Texts and numbers alternate, so that only like is compared with like.
+    parts = re.split(r"([0-9]{1,300})", text)
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(parts)), text
 
 
 def several(n: int, noun: str) -> str:

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -12,6 +13,8 @@ from benchmark.failure import Failure
 from benchmark.metrics import METRICS
 from benchmark.spec import Spec
 from benchmark.store import Record, Store
+from reports.formats.export import FIGURES
+from reports.formats.images import MissingGlyphs
 
 MATRIX = [[0.9, 0.1], [0.7, 0.8]]
 
@@ -247,6 +250,21 @@ def test_a_report_as_files(write, tmp_path, capsys):
     assert {p.name: p.read_bytes() for p in (tmp_path / "here").iterdir()} == {
         p.name: p.read_bytes() for p in (tmp_path / "r_files").iterdir()
     }
+
+
+def test_characters_that_figures_lack_are_said_in_a_line(write, tmp_path, capsys):
+    def warn(plot):
+        warnings.warn(MissingGlyphs("策"), stacklevel=1)
+        return b"\x89PNG\r\n"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(FIGURES, "png", warn)
+        code, _, err = command(capsys, "report", "a.db", "-o", "r.html", "--figures", "png")
+    assert code == 0
+    assert [line for line in err.splitlines() if "策" in line] == [
+        "warning: PNG and PDF figures show boxes for 策, which no installed font has; install one "
+        "that does, such as Noto Sans, or write SVG"
+    ]
 
 
 def test_files_that_cannot_be_written_are_a_mistake(write, tmp_path, capsys):

@@ -178,8 +178,12 @@
   function toCsv() {
     const quoted = (value) => {
       let text = value === null ? "" : String(value);
-      // A spreadsheet would take a text that begins like this for a formula.
-      if (typeof value === "string" && /^[=+\-@\t\r]/.test(value)) text = `'${text}`;
+      if (typeof value === "string") {
+        text = text.replace(/\r\n?/g, "\n");
+        // A spreadsheet would take a text that begins like this for a formula; see reports/formats/data.py.
+        const formula = /^[=+\-@\t\n＝＋－＠]/.test(text) && !/^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$/.test(text);
+        if (formula) text = `'${text}`;
+      }
       return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
     };
     const lines = [names, ...runs.map((run) => run.values)].map((row) => row.map(quoted).join(","));

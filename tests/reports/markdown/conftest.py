@@ -93,9 +93,9 @@ def study():
 
     def make(records, suite="paper"):
         own = [record for record in records if record.suite == suite]
-        kinds = [record.spec.strategy.kind for record in records]
+        strategies = {(record.spec.strategy.kind, record.strategy) for record in records}
         return IllustratedStudy(
-            own, Catalog.of(suite, group(own)), kinds, Album(PurePosixPath("figures"))
+            own, Catalog.of(suite, group(own)), strategies, Album(PurePosixPath("figures"))
         )
 
     return make

@@ -27,7 +27,7 @@ def test_curves_are_means_over_seeds(study, runs):
     paper.curves("c", scenarios=["k3"], variants=["wpl@1e4"], first=50)
     figure, _ = drawn(paper)
     own = cells(runs)["wpl", 1e4].done
-    color = Styles(["finetune", "freeze", "wpl", "l2"]).of({"wpl@1e4": cells(runs)["wpl", 1e4]})
+    color = Styles().of({"wpl@1e4": cells(runs)["wpl", 1e4]})
     points = curve(figure, 2, color["wpl@1e4"].color)
     assert list(points[:, 0]) == list(range(51))
     for step in (0, 1, 17, 50):

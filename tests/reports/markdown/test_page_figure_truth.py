@@ -24,9 +24,9 @@ STRENGTHS = (0.0, 0.5, 1.0, 10.0, 1e2, 1e3, 1e4, 1e8)
 
 @pytest.fixture(scope="module")
 def album(rich):
-    kinds = [record.spec.strategy.kind for record in rich]
+    strategies = {(record.spec.strategy.kind, record.strategy) for record in rich}
     album = Album(PurePosixPath("figures"))
-    paper = IllustratedStudy(rich, Catalog.of("paper", group(rich)), kinds, album)
+    paper = IllustratedStudy(rich, Catalog.of("paper", group(rich)), strategies, album)
     read_off = {"model": 1, "variant": "wpl@1", "steps": [0, 400], "accuracy": [9, 100]}
     paper.curves("curves", scenarios=["two", "one seed"], variants=[*SIX, "wpl@chosen"], first=10,
                  reference={"two": {"their": read_off}})  # fmt: skip
@@ -187,6 +187,6 @@ def test_lines_of_a_figure_look_different(rich):
             **run.spec.strategy.data, "name": f"copy{copy}"}}))
             for cell in shown.values() for run in cell.done]  # fmt: skip
         shown |= {f"copy{copy}@chosen": group(runs)[0]}
-    looks = Styles(["wpl", "finetune"]).of(shown)
+    looks = Styles().of(shown)
     assert len({(look.color, look.linestyle) for look in looks.values()}) == len(shown)
     assert looks["wpl@1"].linestyle == looks["wpl@1000"].linestyle == "-"
