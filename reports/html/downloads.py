@@ -1,7 +1,7 @@
-"""The data of a figure or table, packed into a link of the report.
+"""What a reader can take away: the data of a figure or table, and a table in LaTeX.
 
-The link is a ``data:`` URL of a gzipped CSV file, which works without scripts; with scripts,
-``templates/downloads.js`` unpacks the file on a click.
+Each is a link of the report, a ``data:`` URL of a gzipped file, which works without scripts; with
+scripts, ``templates/downloads.js`` unpacks the file on a click, and saves figures as pictures.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pandas as pd
 
 from reports.figures.plot import Plot
 from reports.formats.data import csv_of
+from reports.formats.latex import latex
 from reports.statistics.grouped import over_seeds
 from reports.statistics.limits import ACCURACY
 from reports.tables.table import Table
@@ -30,28 +31,38 @@ class Download:
     """A file inside the report.
 
     Attributes:
+        format: What it is, for the reader.
         file: Its name.
         address: The target of the link.
         note: A remark for the reader; empty where the data are complete.
     """
 
+    format: str
     file: str
     address: str
     note: str
 
 
-def download(part: Plot | Table) -> Download:
-    """Pack the data of a figure or table."""
+def downloads(part: Plot | Table) -> list[Download]:
+    """Pack the data of a figure or table, and a table in LaTeX."""
+    found = [_csv(part)]
+    if isinstance(part, Table):
+        found.append(_packed("LaTeX", f"{part.name}.tex", latex(part)))
+    return found
+
+
+def _csv(part: Plot | Table) -> Download:
     data, note = part.data, ""
     if "seed" in data and len(data) > MANY:
         data, note = averaged(data), "mean, 95 % interval and range over seeds"
     text = csv_of(data, float_format="%.6g")
+    return _packed("CSV", f"{part.name}.csv", text, note)
+
+
+def _packed(kind: str, file: str, text: str, note: str = "") -> Download:
     packed = gzip.compress(text.encode(), mtime=0)
-    return Download(
-        f"{part.name}.csv.gz",
-        f"data:application/gzip;base64,{b64encode(packed).decode()}",
-        note,
-    )
+    address = f"data:application/gzip;base64,{b64encode(packed).decode()}"
+    return Download(kind, f"{file}.gz", address, note)
 
 
 def averaged(data: pd.DataFrame) -> pd.DataFrame:

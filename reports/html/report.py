@@ -19,7 +19,7 @@ from reports.figures.plot import Plot
 from reports.formats.export import Exports
 from reports.html.anchors import ALL
 from reports.html.boards import Board, Matrix
-from reports.html.downloads import download
+from reports.html.downloads import downloads
 from reports.html.drawing import svgs
 from reports.html.live_plane import LivePlot
 from reports.html.parts import Facts, Section, Words
@@ -139,7 +139,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    environment.filters |= {"several": several, "download": download}
+    environment.filters |= {"several": several, "downloads": downloads}
     for kind in (Words, Facts, Table, Plot, LivePlot, Board, Matrix):
         environment.tests[kind.__name__.lower()] = lambda part, kind=kind: isinstance(part, kind)
     return environment

@@ -9,21 +9,57 @@ function save(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
-/** Save the unpacked CSV of a data: link; without this script the link gives the gzipped file. */
+/** Save the unpacked file of a data: link; without this script the link gives the gzipped file. */
 async function saveUnpacked(link) {
   const packed = atob(link.href.slice(link.href.indexOf(",") + 1));
   const bytes = Uint8Array.from(packed, (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   const text = await new Response(stream).text();
-  save(link.download.replace(/\.gz$/, ""), new Blob([text], { type: "text/csv" }));
+  save(link.download.replace(/\.gz$/, ""), new Blob([text], { type: "text/plain" }));
 }
 
 if ("DecompressionStream" in window) {
   document.addEventListener("click", (event) => {
-    const link = event.target.closest("a[data-csv]");
+    const link = event.target.closest("a[data-packed]");
     if (!link) return;
     event.preventDefault();
     saveUnpacked(link);
   });
 }
 
+
+/** A figure as an SVG document of its own, on white. */
+function pictureOf(name) {
+  const svg = document.getElementById(`figure-${name}`).querySelector("svg").cloneNode(true);
+  const [, , width, height] = svg.getAttribute("viewBox").split(" ").map(Number);
+  svg.setAttribute("xmlns", "http://www.w3.org/2000/svg");
+  svg.setAttribute("width", width);
+  svg.setAttribute("height", height);
+  const paper = document.createElementNS("http://www.w3.org/2000/svg", "rect");
+  for (const [key, value] of [["width", width], ["height", height], ["fill", "#fff"]]) paper.setAttribute(key, value);
+  svg.insertBefore(paper, svg.firstChild);
+  return { text: new XMLSerializer().serializeToString(svg), width, height };
+}
+
+/** The same in pixels, sharp in print. */
+async function pixelsOf({ text, width, height }) {
+  const image = new Image();
+  image.src = `data:image/svg+xml,${encodeURIComponent(text)}`;
+  await image.decode();
+  const canvas = document.createElement("canvas");
+  const scale = 200 / 72;
+  canvas.width = Math.round(width * scale);
+  canvas.height = Math.round(height * scale);
+  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  return new Promise((done) => canvas.toBlob(done, "image/png"));
+}
+
+for (const button of document.querySelectorAll("[data-picture]")) {
+  button.hidden = false;
+  button.addEventListener("click", async () => {
+    const { picture, kind } = button.dataset;
+    const found = pictureOf(picture);
+    const blob = kind === "SVG" ? new Blob([found.text], { type: "image/svg+xml" }) : await pixelsOf(found);
+    save(`${picture}.${kind.toLowerCase()}`, blob);
+  });
+}

@@ -13,7 +13,7 @@ import pytest
 from reports.figures.plot import Plot
 from reports.formats.data import csv_of, harmless, parquet_of
 from reports.formats.export import Exports
-from reports.html.downloads import download
+from reports.html.downloads import downloads
 from reports.html.sections import sections
 from reports.runs.cells import group
 from reports.tables.table import Table
@@ -51,7 +51,7 @@ def test_numbers_stay_numbers():
 def test_the_data_in_the_report_are_harmless_too():
     data = pd.DataFrame({"variant": ["=wpl"], "mean": [-0.5]})
     for part in (Plot("a", "", "", "", data, lambda: None), Table("a", "", "", (), (), data)):
-        packed = download(part).address.partition(",")[2]
+        packed = downloads(part)[0].address.partition(",")[2]
         assert gzip.decompress(b64decode(packed)).decode() == "variant,mean\n'=wpl,-0.5\n"
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from reports.figures.plot import Plot
-from reports.html.downloads import MANY, averaged, download
+from reports.html.downloads import MANY, averaged, downloads
 from reports.statistics.interval import mean_estimate
 from reports.statistics.limits import ACCURACY
 
@@ -37,14 +37,14 @@ def curves():
 
 def test_few_rows_are_all_there(curves):
     few = curves[curves["step"] < 10]
-    found = download(plot(few))
+    (found,) = downloads(plot(few))
     assert found.file == "scenario-1-curves.csv.gz"
     assert found.note == ""
     pd.testing.assert_frame_equal(read(found), few.reset_index(drop=True), atol=1e-6)
 
 
 def test_many_rows_are_averaged_over_seeds_and_the_link_says_so(curves):
-    found = download(plot(curves))
+    (found,) = downloads(plot(curves))
     assert "over seeds" in found.note
     data = read(found)
     assert list(data.columns) == [
@@ -65,4 +65,4 @@ def test_one_seed_has_no_interval(curves):
 
 
 def test_the_same_data_give_the_same_link(curves):
-    assert download(plot(curves)) == download(plot(curves.copy()))
+    assert downloads(plot(curves)) == downloads(plot(curves.copy()))

@@ -1,8 +1,11 @@
 """The page in a real browser."""
 
 import csv
+from io import BytesIO
+from xml.etree import ElementTree
 
 import pytest
+from matplotlib.image import imread
 
 from benchmark.cli import main
 
@@ -182,7 +185,7 @@ def test_the_keyboard_comes_first_to_the_skip_link(visit, report):
 
 def test_the_data_of_figures_and_tables(visit, report):
     page = visit(report)
-    links = page.locator("a[data-csv]")
+    links = page.locator("a[data-packed]", has_text="CSV")
     tables = page.locator(".scroll:not(details .scroll, :has(.matrix))").count()
     assert links.count() == page.locator("figure").count() + tables - 1  # the runs have a button
     page.get_by_label("Scenario", exact=True).select_option(label="rotated")
@@ -205,6 +208,29 @@ def test_the_data_of_figures_and_tables(visit, report):
     assert {row["variant"] for row in curves} >= {"finetune", "wpl, strength 1e4"}
     ends = [[float(row[name]) for name in ("minimum", "mean", "maximum")] for row in curves]
     assert ends == [sorted(three) for three in ends]
+
+
+def test_figures_and_tables_are_saved_for_a_paper(visit, report):
+    page = visit(report)
+    page.get_by_label("Scenario", exact=True).select_option(label="rotated")
+    saved = {}
+    for name in ("scenario-rotated-curves", "scenario-rotated-plane"):
+        for kind in ("SVG", "PNG"):
+            with page.expect_download() as download:
+                page.locator(f"[data-picture={name}][data-kind={kind}]").click()
+            saved[download.value.suggested_filename] = download.value.path().read_bytes()
+    for name in ("scenario-rotated-curves", "scenario-rotated-plane"):
+        root = ElementTree.fromstring(saved[f"{name}.svg"])
+        assert root.tag == "{http://www.w3.org/2000/svg}svg"
+        assert "stability" in "".join(root.itertext()) or "finetune" in "".join(root.itertext())
+        pixels = imread(BytesIO(saved[f"{name}.png"]))
+        assert pixels.shape[1] == pytest.approx(float(root.get("width")) * 200 / 72, abs=1)
+        assert pixels[0, 0, :3].tolist() == [1, 1, 1]
+        assert pixels.std() > 0.02  # something is drawn
+    with page.expect_download() as download:
+        page.locator("a[download='verdicts-rotated.tex.gz']").click()
+    assert download.value.suggested_filename == "verdicts-rotated.tex"
+    assert r"\toprule" in download.value.path().read_text(encoding="utf-8")
 
 
 def test_paper_gets_every_run(visit, report):
@@ -252,5 +278,5 @@ def test_without_scripts(visit, report):
     assert not page.get_by_role("searchbox").is_visible()
     assert page.locator("figure svg").first.is_visible()
     with page.expect_download() as download:
-        page.locator("a[data-csv]").first.click()
+        page.locator("a[data-packed]").first.click()
     assert download.value.suggested_filename == "verdicts-rotated.csv.gz"
