@@ -68,7 +68,7 @@ def _run(record: Record) -> Iterator[dict[str, Any]]:
 
 
 def _models(record: Record) -> Iterator[dict[str, Any]]:
-    """A row per model, which are counted from 0 as everywhere in Python."""
+    """A row per model; models are counted from 0, as everywhere in Python."""
     matrix, validation = record.accuracy_matrix, record.validation_matrix
     for model, final in enumerate(record.final_accuracy):
         yield {

@@ -162,12 +162,17 @@ def _curve(curve: dict[str, Any]) -> str:
 
 def _rows(rows: Sequence[dict[str, Any]]) -> str:
     shown = [
-        "  " + ", ".join(f"{name} {_value(value)}" for name, value in row.items())
+        "  " + ", ".join(f"{name} {_numbered(name, value)}" for name, value in row.items())
         for row in rows[:_MOST_ROWS]
     ]
     if len(rows) > _MOST_ROWS:
         shown.append(f"  ... and {len(rows) - _MOST_ROWS} more (--json has all)")
     return "\n".join(shown)
+
+
+def _numbered(name: str, value: Any) -> str:
+    """A value; the place of a model, which is counted from 0, as its number."""
+    return str(value + 1) if name in {"model", "trained"} else _value(value)
 
 
 def _value(value: Any) -> str:

@@ -19,7 +19,7 @@ from reports.figures.plot import Plot
 from reports.figures.rows import rows_of
 from reports.figures.style import Style
 from reports.runs.cells import FINETUNE, JOINT, Cell, Variant
-from reports.runs.frames import curves_frame
+from reports.runs.frames import curves_frame, numbered
 
 _MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend is on the right
 
@@ -88,7 +88,7 @@ def strategy_curves_plot(
         "light (weak) to dark (strong). Where lines coincide, the lower ones are wider."
         + (" Joint training has no order of models, so it has no curve here." if joint else ""),
         f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",
-        frame,
+        numbered(frame),
         draw,
     )
 

@@ -209,7 +209,7 @@ def _plane(scenario: ScenarioResults, look: Mapping[Variant, Style]) -> Plot | N
         look,
         f"{scenario.id}-plane",
         axes=(
-            "plasticity: learning accuracy of the new models, %",
+            "learning accuracy of the new models, %",
             "stability: final accuracy of the earlier models, %",
         ),
         caption=REFERENCES_IN_PLANE,

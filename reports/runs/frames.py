@@ -16,6 +16,9 @@ from reports.statistics.ratio import REDUCTION
 
 _Numbers = NDArray[Any]
 
+_MODELS = ("trained", "model")
+"""Columns with the place of a model."""
+
 CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "position", "accuracy")
 
 
@@ -65,6 +68,17 @@ def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     frame = pd.DataFrame(columns, columns=list(CURVE_COLUMNS))
     # There may be hundreds of thousands of rows; categories sort and compare faster than text.
     return frame.astype({"scenario": "category", "variant": "category"})
+
+
+def numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame for readers, to whom the first model is model 1.
+
+    In frames for programs, models are counted from 0, as everywhere in Python.
+
+    Args:
+        frame: With the column ``model``, ``trained``, or both.
+    """
+    return frame.assign(**{name: frame[name] + 1 for name in _MODELS if name in frame})
 
 
 def mean_matrix(cell: Cell) -> NDArray[np.float64]:

@@ -90,7 +90,7 @@ def test_everything_that_is_known_of_a_run(show):
         "model 2: 3 points, steps 0 to 10; accuracy, %: model 1 90.0 to 50.0, model 2 10.0 to ",
         "visit 1, steps 20, accuracy [0.25, –]\n",
         "state bytes  800\n",
-        "model 0, after 0.1235, least –\n",
+        "model 1, after 0.1235, least –\n",
         "... and 10 more",
         "Probe importance\nfine-tuning has none\n",
         "Scenario turned\n  family: two_models\n  width: 50\n  (from a plugin, digest 0123abcd)",

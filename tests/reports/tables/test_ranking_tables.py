@@ -199,9 +199,9 @@ def test_forgetting_model_by_model(record):
     ]
     cells = group([record(matrix, seed=seed) for seed, matrix in enumerate(matrices)])
     row = written(forgetting_table(cells, "f"))["finetune"]
-    assert row["model 0"].text == "+35.0"  # 0.9 - 0.6 and 0.95 - 0.55
-    assert row["model 1"].text == "+7.5"  # 0.8 - 0.85 and 0.8 - 0.6
-    assert row["model 0"].interval
+    assert row["model 1"].text == "+35.0"  # 0.9 - 0.6 and 0.95 - 0.55
+    assert row["model 2"].text == "+7.5"  # 0.8 - 0.85 and 0.8 - 0.6
+    assert row["model 1"].interval
     two = group([record([[0.9, 0.1], [0.5, 0.9]])])
     assert forgetting_table(two, "f") is None
 
