@@ -94,7 +94,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         "suite": record.suite,
         "started": f"{record.started} (UTC)" if record.started else "",
         "time": duration(record.seconds),
-        "peak memory": f"{record.peak_memory / 2**20:.0f} MiB" if record.peak_memory else "",
+        "peak memory": _peak(record),
     })  # fmt: skip
     if record.failure is not None:
         failure = record.failure
@@ -134,6 +134,12 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         "results version": str(spec.results_version or "unknown"),
         "device": spec.device,
     })  # fmt: skip
+
+
+def _peak(record: Record) -> str:
+    """The most memory during the run, and of what."""
+    of = "the whole process" if record.spec.on_cpu else "what was allocated on the device"
+    return f"{record.peak_memory / 2**20:.0f} MiB, of {of}" if record.peak_memory else ""
 
 
 def _lines(facts: dict[str, str]) -> str:

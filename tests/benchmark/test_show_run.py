@@ -79,7 +79,7 @@ def test_everything_that_is_known_of_a_run(show):
         "done: turned mine 10 seed 3\n",
         "key          aa11bb\n",
         "time         1 min 15 s\n",
-        "peak memory  3 MiB\n",
+        "peak memory  3 MiB, of the whole process\n",
         "average accuracy      65.0\xa0%\n",
         "forgetting            40.0\xa0points\n",
         "plasticity            –\n",

@@ -17,6 +17,7 @@ from reports.runs.cells import by_scenario, group
 from reports.tables.cost import cost_table
 from reports.tables.forgetting import forgetting_table
 from reports.tables.ranking import choice_table, frontier_table, ranking_table
+from reports.wording.numbers import spread
 
 SVG = "{http://www.w3.org/2000/svg}"
 SCENARIOS = ["rotated", "same data", "split"]
@@ -233,3 +234,35 @@ def test_few_seeds_are_points_in_place_of_intervals(store, seeds):
     assert dots(ax) == (pytest.approx(sorted(shown)) if seeds < 4 else [])
     entry = ranking_table(standings[0], "t").entries(ranking_table(standings[0], "t").rows[0])[1][1]
     assert entry.interval[0] == ("(" if seeds < 4 else "[")
+
+
+def test_the_probability_of_improvement_stands_with_its_interval(standings):
+    standing = of(standings, "stability")
+    rows = written(ranking_table(standing, "t"))
+    for row in standing.rows:
+        if row.against_finetune is not None:
+            (variant,) = row.variants.values()
+            found, entry = row.against_finetune.improvement, rows[variant.label]["P(better)"]
+            assert entry.text == f"{100 * found.value:.0f}"
+            assert entry.interval == spread(found, lambda x: f"{100 * x:.0f}")
+
+
+def test_interquartile_means_over_scenarios_are_explained_as_what_they_are(standings, look):
+    for count in (1, 3):
+        own = [s for s in standings if len(s.scenarios) == count]
+        (iqm,) = (c for c in ranking_table(own[0], "t").columns if c.title == "IQM")
+        assert ("all scenarios" in iqm.meaning) == (count > 1)
+        caption = ranking_plot(own, look, "r").caption
+        assert ("single seeds weigh heavily." in caption) == (count == 1)
+        assert ("scenarios differ in level" in caption) == (count > 1)
+
+
+def test_a_sweep_without_any_score_has_no_figure(record):
+    """Matplotlib would warn of an empty legend."""
+    runs = [
+        record([[None, None], [None, None]], strategy="wpl", strength=strength, seed=seed)
+        for strength in (1.0, 10.0)
+        for seed in range(4)
+    ]
+    cells = group(runs)
+    assert sweep_plot(choose(cells), styles(cells), "s") is None
