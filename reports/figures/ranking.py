@@ -72,8 +72,8 @@ def ranking_plot(
         "Side by side",
         f"Mean over seeds with its 95 % interval ({ALONE}), each strategy at the strengths that "
         "were chosen for it on validation data; ordered by "
-        f"{METRICS[standings[0].metric].title}. {_bar(standings[0])} Overlapping intervals do not show "
-        "that two strategies are equal; use the paired differences in the tables below.",
+        f"{METRICS[standings[0].metric].title}. {_bar(standings[0])} Overlapping intervals do not "
+        "show that two strategies are equal; use the paired differences in the tables below.",
         f"Means with 95 % intervals of {len(strategies)} strategies by "
         f"{', '.join(METRICS[s.metric].title for s in standings)}",
         ranking_frame(standings),
