@@ -15,11 +15,13 @@ from reports.analysis.choice import Choice
 from reports.analysis.cross_fitting import choose
 from reports.analysis.findings import findings
 from reports.analysis.frontier import Frontier, Frontiers, frontiers
+from reports.analysis.profiles import profiles
 from reports.analysis.ranking import Standing, ranking
 from reports.figures.matrices import heatmaps_plot
 from reports.figures.plane import Plane, plane_plot
 from reports.figures.plot import Plot
 from reports.figures.probes import inside_plots
+from reports.figures.profile import profile_plot
 from reports.figures.ranking import critical_difference_plot, ranking_plot
 from reports.figures.strategy_curves import strategy_curves_plot
 from reports.figures.style import Style, styles
@@ -111,7 +113,7 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "seeds, in all scenarios at once. A small p says that there is a difference, not that "
             "it matters: its size is given beside it. Where some runs have no partner, the number "
             "of pairs is given after a difference.",
-            list(_ranking(standings, look)),
+            list(_ranking(standings, choices, look)),
         ),
         Section(
             "protection",
@@ -186,7 +188,9 @@ def _scenarios(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Scenari
     ]
 
 
-def _ranking(standings: Sequence[Standing], look: Mapping[Variant, Style]) -> Iterator[Group]:
+def _ranking(
+    standings: Sequence[Standing], choices: Sequence[Choice], look: Mapping[Variant, Style]
+) -> Iterator[Group]:
     """The comparison of strategies, in each scenario and over all."""
     spans = groupby(standings, key=lambda standing: standing.scenarios)
     for place, (scenarios, members) in enumerate(spans, 1):
@@ -194,6 +198,7 @@ def _ranking(standings: Sequence[Standing], look: Mapping[Variant, Style]) -> It
         parts = [
             ranking_plot(own, look, f"ranking-{place}-means"),
             critical_difference_plot(own, f"ranking-{place}-ranks"),
+            profile_plot(profiles(choices, scenarios), look, f"ranking-{place}-profile"),
             *(ranking_table(s, f"ranking-{place}-{s.metric.replace('_', '-')}") for s in own),
         ]
         title = scenarios[0] if len(scenarios) == 1 else f"All {len(scenarios)} scenarios together"

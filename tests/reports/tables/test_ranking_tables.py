@@ -6,8 +6,10 @@ import pytest
 
 from reports.analysis.cross_fitting import choose
 from reports.analysis.frontier import frontiers
+from reports.analysis.profiles import profiles
 from reports.analysis.ranking import ranking
 from reports.figures.plane import Plane, plane_plot
+from reports.figures.profile import profile_plot
 from reports.figures.ranking import critical_difference_plot, ranking_plot
 from reports.figures.style import styles
 from reports.figures.sweep import sweep_plot
@@ -60,6 +62,35 @@ def written(table):
 
 def of(standings, metric, count=1):
     return next(s for s in standings if s.metric == metric and len(s.scenarios) == count)
+
+
+# The performance profile
+
+
+def test_profiles_over_scenarios_are_those_of_the_reported_runs(choices, look):
+    found = profiles(choices, SCENARIOS)
+    assert found.scenarios == tuple(SCENARIOS)
+    assert set(found.by_strategy) == {choice.strategy for choice in choices}
+    plot = profile_plot(found, look, "p")
+    text = words(plot)
+    assert all(name in text for name in found.by_strategy)
+    rows = plot.data[plot.data["strategy"] == "wpl"]
+    own = [choice.reported for choice in choices if choice.strategy == "wpl"]
+    for tau, share in zip(rows["threshold"], rows["share"], strict=True):
+        above = [[run.metrics["average_accuracy"] > tau for run in cell.done] for cell in own]
+        assert share == pytest.approx(sum(sum(a) / len(a) for a in above) / len(above))
+    assert set(rows["n"]) == {15}
+    ends = plot.data.groupby("threshold")["share"].agg(["min", "max"])
+    assert ends.iloc[0].tolist() == [1, 1]
+    assert ends.iloc[-1].tolist() == [0, 0]
+
+
+def test_a_profile_needs_runs_and_something_to_compare(choices, look, record):
+    assert profiles(choices, SCENARIOS[:1]) is None  # five runs of each
+    assert profiles(choices, [*SCENARIOS, "none"]) is None
+    alone = group([record([[0.9, 0.1], [0.5, 0.9]], seed=seed) for seed in range(12)])
+    assert profiles(choose(alone), ["same"]) is None
+    assert profile_plot(None, look, "p") is None
 
 
 # The ranking
