@@ -48,8 +48,6 @@ def strategy_curves_plot(
     shown = [c for c in cells if c.variant.label in known and c.variant.kind != JOINT]
     if not shown:
         return None
-    columns = panels(frame[frame["variant"].isin([c.variant.label for c in shown])])
-    means = [average(column.frame) for column in columns]
     rows = rows_of(shown)
     plain = [c for c in shown if c.variant.kind == FINETUNE]
 
@@ -59,6 +57,9 @@ def strategy_curves_plot(
     legends = [_legend(members, others) for members, others in zip(rows, compared, strict=True)]
 
     def draw() -> Figure:
+        # Here, since figures are drawn in several processes.
+        columns = panels(frame[frame["variant"].isin([c.variant.label for c in shown])])
+        means = [average(column.frame) for column in columns]
         tall = [max(1.65, _legend_height(legend)) for legend in legends]
         figure, grid = canvas(
             tall, len(columns), margins=_MARGINS, width=WIDE, sharex="col",
