@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_CPUINFO = Path("/proc/cpuinfo")
+_ARM = {"CPU implementer": "implementer", "CPU part": "part", "CPU variant": "variant"}
+"""What ARM's processors have instead of a name."""
+
+_VECTORS = {"avx512f": "AVX-512", "avx2": "AVX2"}
+"""Instruction sets for which torch has kernels of its own, the first one present is used."""
 
 
 def palimpsest_version() -> str:
@@ -12,14 +21,61 @@ def palimpsest_version() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of this project and of its numerical libraries, and the machine."""
+    """Return the versions of this project and of its numerical libraries, and the machine.
+
+    They are recorded with a run and are no part of its key.
+    """
     return {
         "palimpsest": palimpsest_version(),
         "python": platform.python_version(),
         "torch": _version("torch"),
         "avalanche": _version("avalanche-lib"),
         "machine": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
     }
+
+
+@cache
+def processor() -> str:
+    """Return the make and model of the processor, which decides how sums are rounded.
+
+    Returns:
+        On Linux as the kernel names it, with the widest vector instructions, since virtual
+        machines often hide the model: ``Intel(R) Xeon(R) Processor, AVX-512``. ``unknown`` where
+        the system does not tell.
+    """
+    name = ""
+    if _CPUINFO.exists():
+        name = processor_in(_CPUINFO.read_text("utf-8", "replace"))
+    elif platform.system() == "Darwin":
+        name = _of_mac()
+    return name or platform.processor() or "unknown"
+
+
+def processor_in(cpuinfo: str) -> str:
+    """Name the first processor of a ``/proc/cpuinfo``; empty where it has no name.
+
+    Args:
+        cpuinfo: The file's text.
+    """
+    first = cpuinfo.partition("\n\n")[0].splitlines()
+    facts = {key.strip(): text.strip() for key, _, text in (line.partition(":") for line in first)}
+    flags = facts.get("flags", "").split()
+    name = facts.get("model name") or ", ".join(
+        f"{word} {facts[key]}" for key, word in _ARM.items() if key in facts
+    )
+    vectors = next((word for flag, word in _VECTORS.items() if flag in flags), "")
+    return ", ".join(filter(None, (name, vectors)))
+
+
+def _of_mac() -> str:
+    import subprocess
+
+    command = ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
 
 
 def _version(distribution: str, unknown: str = "unknown") -> str:

@@ -174,6 +174,11 @@ class Spec:
         return str(self.data.get("device", "cpu"))
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether it is computed on the CPU: its peak memory is then that of the whole process."""
+        return self.device == "cpu"
+
+    @property
     def results_version(self) -> int | None:
         """That of the code that produced the results; ``None`` if a store does not say."""
         return self.data.get("results_version")

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from benchmark.cli.console import table_console
+from benchmark.cli.listings import negligible
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import METRICS, Metric
 from reports.analysis.changes import Change, StoreComparison, Verdict, compare_stores
@@ -23,7 +24,7 @@ from reports.wording.numbers import spread
 from reports.wording.words import several
 
 FAILED = 1
-_SHOWN = {Verdict.UNDETERMINED: 30, Verdict.NOISE: 10, Verdict.EQUAL: 0}
+_SHOWN = {Verdict.UNDETERMINED: 30, Verdict.SAME: 10, Verdict.EQUAL: 0}
 """How many numbers of a verdict are printed; of the others all."""
 _COLORS = {Verdict.REGRESSED: "red", Verdict.IMPROVED: "green", Verdict.UNDETERMINED: "yellow"}
 
@@ -190,17 +191,40 @@ def _other_units(found: StoreComparison) -> str:
 def _what_is_undetermined(found: StoreComparison) -> str:
     """Say how many numbers nobody can judge, what would, and what that means for a check."""
     changes = [change for change in found.changes if change.verdict is Verdict.UNDETERMINED]
-    needed = [change.seeds_needed for change in changes]
+    few = [change for change in changes if not change.testable]
+    wide = [change for change in changes if change.testable]
+    parts = [f"{several(len(changes), 'number')} undetermined:"]
+    if few:
+        which = f"of {len(few)}, " if wide else ""
+        why = "so few seeds cannot tell a change from noise, beside so many other tests."
+        parts.append(f"{which}{why} {_what_is_needed(few)}")
+    if wide:
+        which = f"Of {len(wide)}, no" if few else "no"
+        parts.append(
+            f"{which} change was found, but the interval reaches further than a difference that is "
+            f"negligible ({_margins(wide)}), so that they are not known to be the same; more seeds "
+            "can tell."
+        )
+    parts.append("--fail-on regression lets them pass, --fail-on undetermined does not.")
+    return " ".join(parts)
+
+
+def _what_is_needed(few: Sequence[Change]) -> str:
+    needed = [change.seeds_needed for change in few]
     most = max((seeds for seeds in needed if seeds is not None), default=None)
-    text = (
-        f"{several(len(changes), 'number')} undetermined: so few seeds cannot tell a change from "
-        "noise, beside so many other tests."
-    )
-    if most is not None and None not in needed:
-        text += f" {most} seeds in both stores can; so can fewer with fewer --metrics."
-    else:
-        text += " Fewer --metrics can."
-    return f"{text} --fail-on regression lets them pass, --fail-on undetermined does not."
+    if most is None or None in needed:
+        return "Fewer --metrics can."
+    return f"{most} seeds in both stores can; so can fewer with fewer --metrics."
+
+
+def _margins(wide: Sequence[Change]) -> str:
+    """Name what is negligible: ``1 point`` or ``stability: 1 point; steps measured: not known``."""
+    known: dict[str, list[str]] = {}
+    for metric in dict.fromkeys(change.metric for change in wide):
+        known.setdefault(negligible(METRICS[metric]), []).append(METRICS[metric].title)
+    if len(known) == 1:
+        return next(iter(known))
+    return "; ".join(f"{', '.join(titles)}: {text}" for text, titles in known.items())
 
 
 def _failures(found: StoreComparison, names: Sequence[str]) -> Iterator[tuple[Verdict, str]]:
@@ -231,7 +255,7 @@ def _gaps(found: StoreComparison, names: Sequence[str]) -> Iterator[str]:
 
 
 def _summary(found: StoreComparison) -> str:
-    """Count in one line: ``12 cells compared, 120 numbers: 110 equal, 8 within noise, ...``."""
+    """Count in one line: ``12 cells compared, 120 numbers: 110 equal, 8 same, ...``."""
     counts = [f"{n} {verdict}" for verdict in reversed(Verdict) if (n := found.counts[verdict])]
     text = f"{several(found.cells, 'cell')} compared, {several(len(found.changes), 'number')}"
     parts = [f"{text}: {', '.join(counts)}" if counts else text]

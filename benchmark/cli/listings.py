@@ -234,11 +234,21 @@ def facts(metric: Metric) -> dict[str, str]:
         "Unit": metric.unit or "none",
         "Bounds": f"{low} to {high}",
         "Better": metric.better,
+        "Negligible": negligible(metric),
         "Needs": needs(metric),
     }
     if metric.reference is not None:
         found["Needs"] += " with the same scenario and seed"
     return found | ({"Source": metric.source} if metric.source else {})
+
+
+def negligible(metric: Metric) -> str:
+    """What difference of two values does not matter."""
+    if metric.negligible is None:
+        return "not known"
+    size = metric.scale * metric.negligible
+    unit = metric.difference_unit
+    return f"{size:g} {'point' if unit == 'points' and size == 1 else unit}".rstrip()
 
 
 def _number(metric: Metric, value: float | None) -> str:

@@ -96,7 +96,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         "suite": record.suite,
         "started": f"{record.started} (UTC)" if record.started else "",
         "time": duration(record.seconds),
-        "peak memory": f"{record.peak_memory / 2**20:.0f} MiB" if record.peak_memory else "",
+        "peak memory": _peak(record),
     })  # fmt: skip
     if record.failure is not None:
         failure = record.failure
@@ -138,6 +138,12 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
     })  # fmt: skip
 
 
+def _peak(record: Record) -> str:
+    """The most memory during the run, and of what."""
+    of = "the whole process" if record.spec.on_cpu else "what was allocated on the device"
+    return f"{record.peak_memory / 2**20:.0f} MiB, of {of}" if record.peak_memory else ""
+
+
 def _lines(facts: dict[str, str]) -> str:
     known = {name: text for name, text in facts.items() if text}
     width = max(map(len, known), default=0)
@@ -164,12 +170,17 @@ def _curve(curve: dict[str, Any]) -> str:
 
 def _rows(rows: Sequence[dict[str, Any]]) -> str:
     shown = [
-        "  " + ", ".join(f"{name} {_value(value)}" for name, value in row.items())
+        "  " + ", ".join(f"{name} {_numbered(name, value)}" for name, value in row.items())
         for row in rows[:_MOST_ROWS]
     ]
     if len(rows) > _MOST_ROWS:
         shown.append(f"  ... and {len(rows) - _MOST_ROWS} more (--json has all)")
     return "\n".join(shown)
+
+
+def _numbered(name: str, value: Any) -> str:
+    """A value; the place of a model, which is counted from 0, as its number."""
+    return str(value + 1) if name in {"model", "trained"} else _value(value)
 
 
 def _value(value: Any) -> str:

@@ -24,7 +24,7 @@ from benchmark.metrics.formulas import (
     stability,
     worst_case_accuracy,
 )
-from benchmark.metrics.metric import ACCURACY, CHANGE, UNBOUNDED, Bounds, Metric, Need
+from benchmark.metrics.metric import ACCURACY, CHANGE, NEGLIGIBLE, UNBOUNDED, Bounds, Metric, Need
 from benchmark.metrics.registry import (
     AVERAGE,
     FINETUNE_FORGETTING,
@@ -41,6 +41,7 @@ __all__ = [
     "FINETUNE_FORGETTING",
     "LEAST_FORGETTING",
     "METRICS",
+    "NEGLIGIBLE",
     "UNBOUNDED",
     "Accuracies",
     "Bounds",

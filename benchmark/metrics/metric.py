@@ -29,6 +29,9 @@ Need = Literal[
 """The parts of a run that a metric can be computed from: attributes of
 ``benchmark.record.Record``."""
 
+NEGLIGIBLE = 0.01
+"""A difference of fractions that does not matter, one point, unless a metric says otherwise."""
+
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 _PERCENTAGES = {"%", "points"}
@@ -54,6 +57,9 @@ class Metric:
         signed: Whether it is written with its sign.
         title: Its heading; by default its name in words.
         source: Where it was published.
+        negligible: The largest difference that does not matter: values whose difference is known
+            to be smaller are the same (``palimpsest compare``). Where it is not given, one
+            percentage point; ``None`` for other units, where it is not known.
 
     Raises:
         ValueError: One of these is invalid; says which and what was expected.
@@ -70,6 +76,7 @@ class Metric:
     signed: bool = False
     title: str = ""
     source: str = ""
+    negligible: float | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -80,6 +87,8 @@ class Metric:
         for problem in self._problems():
             raise ValueError(f"metric {self.name!r}: {problem}")
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
+        if self.negligible is None and self.is_percentage:
+            object.__setattr__(self, "negligible", NEGLIGIBLE)
 
     def _problems(self) -> list[str]:
         found = []
@@ -99,6 +108,8 @@ class Metric:
             found.append(f"needs is {self.needs!r}, expected a tuple of some of: {names}")
         if self.reference is not None and not isinstance(self.reference, str):
             found.append(f"reference is {self.reference!r}, expected a kind of strategy")
+        if self.negligible is not None and not _is_positive(self.negligible):
+            found.append(f"negligible is {self.negligible!r}, expected a number above 0")
         return found
 
     @property
@@ -115,6 +126,10 @@ class Metric:
     def difference_unit(self) -> str:
         """The unit of the difference of two values."""
         return "points" if self.is_percentage else self.unit
+
+
+def _is_positive(value: Any) -> bool:
+    return isinstance(value, int | float) and 0 < value < math.inf
 
 
 def _are_bounds(bounds: Any) -> bool:

@@ -69,7 +69,10 @@ def breakdowns(cells: Sequence[Cell]) -> list[Breakdown]:
         done = {record.seed for record in cell.done}
         diverged = {record.seed for record in cell.failed if _diverged(record)} - done
         weaker = [other for other in cells if _is_weaker(other.variant, cell.variant)]
-        broken = [record.seed for record in cell.done if _loses_both(record, weaker)]
+        beside: dict[int, list[Record]] = {}
+        for record in (record for other in weaker for record in other.done):
+            beside.setdefault(record.seed, []).append(record)
+        broken = [r.seed for r in cell.done if _loses_both(r, beside.get(r.seed, ()))]
         seeds = len(done | diverged)
         if 2 * (len(diverged) + len(broken)) <= seeds:
             broken = []
@@ -178,8 +181,7 @@ def _is_weaker(other: Variant, own: Variant) -> bool:
     return same and (other.strength or 0.0) < own.strength
 
 
-def _loses_both(record: Record, weaker: Sequence[Cell]) -> bool:
-    others = [other for cell in weaker for other in cell.done if other.seed == record.seed]
+def _loses_both(record: Record, others: Sequence[Record]) -> bool:
     return any(
         all(
             _fall(record, other, metric) >= LEAST_FALL

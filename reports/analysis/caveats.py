@@ -68,6 +68,14 @@ def _run_caveats(cells: Sequence[Cell]) -> Iterator[str]:
     for record in (record for cell in cells for record in cell.done):
         for name, version in record.versions.items():
             seen.setdefault(name, set()).add(version)
+    processors = seen.pop("processor", set())
+    if len(processors) > 1:
+        yield (
+            f"the runs were made on different processors ({'; '.join(sorted(processors))}), which "
+            "round differently: where training is chaotic, the same seed gives other numbers on "
+            "another one, so differences between strategies that ran on different processors are "
+            "not paired any more."
+        )
     mixed = [name for name, versions in seen.items() if len(versions) > 1]
     if mixed:
         yield f"The runs were made with more than one {', '.join(mixed)}; see Provenance."

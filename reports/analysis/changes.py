@@ -1,4 +1,4 @@
-"""Which metrics changed between two stores beyond noise.
+"""Which metrics changed between two stores beyond noise, and which are known to be the same.
 
 Cells are matched by scenario, strategy and strength: by their settings, not by the keys of
 their runs, which hold the results version. P-values are corrected (Holm) over all tests of the
@@ -6,6 +6,11 @@ comparison, so that of twenty comparisons where nothing changed, one says that s
 Numbers that are equal to the last bit need no test and do not count as one, nor do those of so few
 seeds that no test of them could reach 5 %, corrected or not: they are undetermined. So are those
 that cannot reach it beside the other tests, whatever they had shown.
+
+That no change was found does not show that there is none. A number is *the same* only where all of
+the 95 % interval of its difference lies within what is negligible (``Metric.negligible``: one
+point of a percentage), which calls a number that changed by more the same in at most 2.5 % of
+cases; a number that is neither is undetermined.
 
 Forgetting reduction is a ratio of means over seeds. Its difference between two stores, which have
 each its own denominator, is no such ratio and has no interval of Fieller's, as the report shows.
@@ -40,14 +45,14 @@ Side = Literal["a", "b"]
 class Verdict(StrEnum):
     """What became of a number or a run, the most urgent first.
 
-    ``UNDETERMINED``: it differs, but so few seeds cannot tell a change from noise, so it is
-    neither a regression nor an improvement, nor is it known to be noise.
+    ``SAME``: all of its interval lies within what is negligible. ``UNDETERMINED``: it differs, and
+    its seeds can show neither a change nor that it is the same.
     """
 
     REGRESSED = "regressed"
     IMPROVED = "improved"
     UNDETERMINED = "undetermined"
-    NOISE = "within noise"
+    SAME = "same"
     EQUAL = "equal"
 
 
@@ -63,8 +68,9 @@ class Change:
             over all tests of the comparison (Holm), its interval is not. Its p is ``None`` where
             so few seeds could not reach 5 % in a test by itself.
         verdict: What to make of it.
-        seeds_needed: Where it is undetermined, how many seeds could tell, at most, with as many
-            tests; ``None`` where none could.
+        testable: Whether its seeds could show a change beside the other tests.
+        seeds_needed: Where they could not, and it is undetermined, how many seeds could, at most,
+            with as many tests; ``None`` where none could.
     """
 
     scenario: str
@@ -72,6 +78,7 @@ class Change:
     metric: str
     comparison: SampleComparison
     verdict: Verdict
+    testable: bool = True
     seeds_needed: int | None = None
 
 
@@ -142,7 +149,7 @@ class StoreComparison:
 
     @property
     def undetermined(self) -> bool:
-        """Whether a number differs that so few seeds cannot judge."""
+        """Whether a number differs that its seeds cannot judge."""
         return bool(self.counts[Verdict.UNDETERMINED])
 
 
@@ -179,9 +186,12 @@ def _judged(found: Sequence[tuple[str, str, str, SampleComparison]]) -> Iterator
     # With more seeds all that differ are tested.
     level = _LEVEL / max(1, sum(not _the_same(raw) for *_, raw in found))
     for (scenario, variant, metric, raw), p in zip(found, holm(tested), strict=True):
-        verdict = _verdict(metric, raw, p, family)
-        needed = raw.seeds_needed(level) if verdict is Verdict.UNDETERMINED else None
-        yield Change(scenario, variant, metric, replace(raw, p=p), verdict, needed)
+        # It hangs on the number of seeds and on the other tests, not on what was found.
+        testable = p is not None and holm_of(raw.smallest_p, family) < _LEVEL
+        verdict = _verdict(metric, raw, p if testable else None)
+        lacking = verdict is Verdict.UNDETERMINED and not testable
+        needed = raw.seeds_needed(level) if lacking else None
+        yield Change(scenario, variant, metric, replace(raw, p=p), verdict, testable, needed)
 
 
 def _the_same(raw: SampleComparison) -> bool:
@@ -189,22 +199,25 @@ def _the_same(raw: SampleComparison) -> bool:
     return raw.equal or (raw.p is None and abs(raw.b - raw.a) < ROUNDING)
 
 
-def _verdict(
-    metric: str, raw: SampleComparison, p: float | None, family: Sequence[float]
-) -> Verdict:
-    """What to make of a number, with its corrected p-value.
+def _verdict(metric: str, raw: SampleComparison, p: float | None) -> Verdict:
+    """What to make of a number.
 
-    Whether it can be decided does not hang on what it shows itself: only on its number of seeds,
-    and on the other tests.
+    Args:
+        metric: A name in ``benchmark/metrics``.
+        raw: The comparison.
+        p: Its corrected p-value; ``None`` where it could not show a change.
     """
+    if raw.equal:
+        return Verdict.EQUAL
     if _the_same(raw):
-        return Verdict.EQUAL if raw.equal else Verdict.NOISE
-    if p is None or holm_of(raw.smallest_p, family) >= _LEVEL:
+        return Verdict.SAME
+    if p is not None and p < _LEVEL:
+        better = (raw.b < raw.a) if METRICS[metric].better == "lower" else (raw.b > raw.a)
+        return Verdict.IMPROVED if better else Verdict.REGRESSED
+    low, high, margin = raw.difference.low, raw.difference.high, METRICS[metric].negligible
+    if low is None or high is None or margin is None:
         return Verdict.UNDETERMINED
-    if p >= _LEVEL:
-        return Verdict.NOISE
-    better = (raw.b < raw.a) if METRICS[metric].better == "lower" else (raw.b > raw.a)
-    return Verdict.IMPROVED if better else Verdict.REGRESSED
+    return Verdict.SAME if max(-low, high) <= margin else Verdict.UNDETERMINED
 
 
 def _run_changes(name: Name, a: StoredCell, b: StoredCell) -> Iterator[RunChange]:

@@ -80,8 +80,8 @@ def instability_sentences(done: Sequence[Cell]) -> Iterator[str]:
         if found is None:
             continue
         seeds = (
-            f"{found.count} of {several(found.seeds, 'seed')} of model {found.model} far below the "
-            f"others, the worst at {percent(found.worst)} % with seed {found.seed}, median "
+            f"{found.count} of {several(found.seeds, 'seed')} of model {found.model + 1} far below "
+            f"the others, the worst at {percent(found.worst)} % with seed {found.seed}, median "
             f"{percent(found.median)} %"
         )
         if cell.variant.kind == FINETUNE:

@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from benchmark.metrics import AVERAGE
+from benchmark.metrics import AVERAGE, NEGLIGIBLE
 from reports.analysis.breakdown import breakdowns
 from reports.analysis.choice import Choice, strengths_text
 from reports.analysis.coincidence import twins
@@ -27,9 +27,6 @@ from reports.statistics.interval import Estimate
 from reports.statistics.limits import of_difference
 from reports.statistics.pairs import paired_difference
 from reports.wording.words import several
-
-NEGLIGIBLE = 0.01
-"""A difference in accuracy that does not matter: one percentage point."""
 
 _SIDES = ("stability", "learning_accuracy")
 

@@ -15,7 +15,7 @@ from reports.figures.plot import Plot
 from reports.figures.rows import rows_of
 from reports.figures.settings import INK
 from reports.runs.cells import Cell, dial_of
-from reports.runs.frames import matrices_frame, mean_matrix
+from reports.runs.frames import matrices_frame, mean_matrix, numbered
 
 # Inches: from one matrix to the next, the side of a matrix, a line of its name.
 _SLOT, _SIDE, _LINE = 1.5, 1.2, 0.15
@@ -80,7 +80,7 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
         "Test accuracy of each model (column) after each model was trained (row), mean over seeds, "
         f"at the chosen {dial}. Numbers without colour are of models not yet trained.",
         f"Mean accuracy matrices in {cells[0].scenario}",
-        matrices_frame(cells),
+        numbered(matrices_frame(cells)),
         draw,
     )
 
@@ -101,9 +101,9 @@ def _draw_matrix(ax: Axes, matrix: NDArray[np.float64], left: float, top: float)
         linewidth=1,
     )
     for place in range(0, size, max(1, size // 5)):
-        middle = (place + 0.5) * unit
-        ax.text(left - 0.06, top + middle, str(place), ha="right", va="center", fontsize=8)
-        ax.text(left + middle, top + _SIDE + 0.05, str(place), ha="center", va="top", fontsize=8)
+        middle, number = (place + 0.5) * unit, str(place + 1)
+        ax.text(left - 0.06, top + middle, number, ha="right", va="center", fontsize=8)
+        ax.text(left + middle, top + _SIDE + 0.05, number, ha="center", va="top", fontsize=8)
     if size <= 6:
         digits = 1 if size <= 3 else 0
         for (i, j), value in np.ndenumerate(matrix):

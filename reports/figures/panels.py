@@ -48,7 +48,7 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
     """Choose the panels for one scenario's curves (see ``frames.curves_frame``)."""
     last = int(frame["trained"].max())
     if last == 0:
-        return [Panel("model 0", "steps", _lines(frame, "step"), "new")]
+        return [Panel("model 1", "steps", _lines(frame, "step"), "new")]
     close = _measured_closely(frame)
     begin = [first_steps(frame, close)] if close else []
     if last == 1:
@@ -57,7 +57,7 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
         return [*begin, earlier_models(frame), new_model(frame)]
     whole = earlier_models(frame)
     each = [
-        replace(whole, title=f"model {model}", frame=_lines(part, "position"), group="each")
+        replace(whole, title=f"model {model + 1}", frame=_lines(part, "position"), group="each")
         for model, part in frame[frame["trained"] > 0].groupby("model")
     ]
     return [*begin, *each]
@@ -68,9 +68,9 @@ def earlier_models(frame: pd.DataFrame) -> Panel:
     later = frame[frame["trained"] > 0]
     lines = _lines(later[later["model"] < later["trained"]], "position")
     if frame["trained"].max() == 1:
-        return Panel("model 0 while model 1 trains", "steps of model 1", lines, "earlier")
+        return Panel("model 1 while model 2 trains", "steps of model 2", lines, "earlier")
     starts = tuple(later.groupby("trained")["position"].min())
-    return Panel("earlier models, mean", "steps since model 1 began", lines, "earlier", 1.0, starts)
+    return Panel("earlier models, mean", "steps since model 2 began", lines, "earlier", 1.0, starts)
 
 
 def new_model(frame: pd.DataFrame) -> Panel:
@@ -78,9 +78,9 @@ def new_model(frame: pd.DataFrame) -> Panel:
     later = frame[frame["trained"] > 0]
     lines = _lines(later[later["model"] == later["trained"]], "position")
     if frame["trained"].max() == 1:
-        return Panel("model 1", "steps of model 1", lines, "new")
+        return Panel("model 2", "steps of model 2", lines, "new")
     starts = tuple(later.groupby("trained")["position"].min())
-    axis = "steps since model 1 began"
+    axis = "steps since model 2 began"
     return Panel("the model in training", axis, lines, "new", 1.0, starts)
 
 
@@ -98,7 +98,7 @@ def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
     per_seed = first.groupby(keys, as_index=False, observed=True)["accuracy"].mean()
     lines = per_seed.assign(phase=0, x=per_seed["step"])
     if frame["trained"].max() == 1:
-        return Panel(f"model 0, first {steps} steps", "steps of model 1", lines, "earlier", 0.9)
+        return Panel(f"model 1, first {steps} steps", "steps of model 2", lines, "earlier", 0.9)
     title = f"earlier models, first {steps} steps"
     return Panel(title, "steps since a new model began", lines, "earlier", 0.9)
 

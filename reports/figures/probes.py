@@ -12,6 +12,7 @@ from reports.figures.captions import BANDS
 from reports.figures.plot import Plot
 from reports.figures.style import Style
 from reports.runs.cells import Cell, Variant
+from reports.runs.frames import numbered
 from reports.runs.probes import RUN, distance_frame, importance_frame, refit_frame, similarity_frame
 from reports.statistics.limits import ACCURACY, Limits
 
@@ -57,7 +58,7 @@ def _distance_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, sce
         f"to their norm before it: mean over the new models; lines are {BANDS}. "
         "Independent models each start from the initial weights, and move freely.",
         f"Relative movement of each shared block in {scenario}, by strategy",
-        frame,
+        numbered(frame),
         lambda: points_by_block(
             frame, "relative", series, "relative distance, %", scale=100, limits=Limits(0.0, inf)
         ),
@@ -80,7 +81,7 @@ def _importance_plot(
         "protects it; ranges that include 0 begin at the left edge. Each strategy has its own unit "
         "of importance.",
         f"Quantiles of the importances of each shared block in {scenario}, by strategy",
-        frame,
+        numbered(frame),
         lambda: ranges_by_block(met, series, "importance"),
     )
 
@@ -96,7 +97,7 @@ def _similarity_plot(
         "just after that model’s training and at the end: 1 is the same up to rotation and scale. "
         f"Mean over the earlier models; lines are {BANDS}.",
         f"Linear CKA of each shared block before and after later models in {scenario}",
-        frame,
+        numbered(frame),
         lambda: points_by_block(last, "cka", series, "linear CKA", scale=1, limits=ACCURACY),
     )
 
@@ -111,6 +112,6 @@ def _refit_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, scenar
         "refitting also trains them longer, compare with freezing, whose shared blocks never "
         f"changed. Means over the earlier models; lines are {BANDS}.",
         f"Accuracy of the earlier models when learned, at the end and refitted, in {scenario}",
-        frame,
+        numbered(frame),
         lambda: accuracy_points(frame, series),
     )

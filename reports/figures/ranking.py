@@ -73,9 +73,8 @@ def ranking_plot(
         "Side by side",
         f"Mean over seeds with its 95 % interval ({ALONE}), each strategy at the {dial} that "
         "were chosen for it on validation data; ordered by "
-        f"{METRICS[standings[0].metric].title}. The small bar is the interquartile mean: if it is "
-        "far from the mean, single seeds weigh heavily. Overlapping intervals do not show that "
-        "two strategies are equal; use the paired differences in the tables below.",
+        f"{METRICS[standings[0].metric].title}. {_bar(standings[0])} Overlapping intervals do not "
+        "show that two strategies are equal; use the paired differences in the tables below.",
         f"Means with 95 % intervals of {len(strategies)} strategies by "
         f"{', '.join(METRICS[s.metric].title for s in standings)}",
         ranking_frame(standings),
@@ -119,6 +118,20 @@ def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot |
         f"{', '.join(METRICS[standing.metric].title for standing in known)}",
         ranking_frame(known),
         draw,
+    )
+
+
+def _bar(standing: Standing) -> str:
+    """What the interquartile mean tells beside the mean."""
+    if len(standing.scenarios) == 1:
+        return (
+            "The small bar is the interquartile mean: if it is far from the mean, single seeds "
+            "weigh heavily."
+        )
+    return (
+        "The small bar is the interquartile mean, of the middle half of all runs of all scenarios: "
+        "far from the mean, which gives each scenario the same weight, single runs weigh heavily "
+        "or, as is common, scenarios differ in level."
     )
 
 

@@ -19,7 +19,7 @@ from reports.figures.plot import Plot
 from reports.figures.rows import rows_of
 from reports.figures.style import Style
 from reports.runs.cells import FINETUNE, JOINT, Cell, Variant, dial_of
-from reports.runs.frames import curves_frame
+from reports.runs.frames import curves_frame, numbered
 
 _MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend is on the right
 
@@ -48,8 +48,6 @@ def strategy_curves_plot(
     shown = [c for c in cells if c.variant.label in known and c.variant.kind != JOINT]
     if not shown:
         return None
-    columns = panels(frame[frame["variant"].isin([c.variant.label for c in shown])])
-    means = [average(column.frame) for column in columns]
     rows = rows_of(shown)
     plain = [c for c in shown if c.variant.kind == FINETUNE]
 
@@ -59,6 +57,9 @@ def strategy_curves_plot(
     legends = [_legend(members, others) for members, others in zip(rows, compared, strict=True)]
 
     def draw() -> Figure:
+        # Here, since figures are drawn in several processes.
+        columns = panels(frame[frame["variant"].isin([c.variant.label for c in shown])])
+        means = [average(column.frame) for column in columns]
         tall = [max(1.65, _legend_height(legend)) for legend in legends]
         figure, grid = canvas(
             tall, len(columns), margins=_MARGINS, width=WIDE, sharex="col",
@@ -90,7 +91,7 @@ def strategy_curves_plot(
         "the lower ones are wider."
         + (" Joint training has no order of models, so it has no curve here." if joint else ""),
         f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",
-        frame,
+        numbered(frame),
         draw,
     )
 

@@ -99,8 +99,8 @@ def sweep_plot(
 
 
 def _has_scores(choice: Choice) -> bool:
-    done = (record for tried in choice.tried for record in tried.cell.done)
-    return any(r.accuracy_matrix or r.metrics.get(AVERAGE) is not None for r in done)
+    """Whether there is anything to draw: runs that finished may have no accuracies."""
+    return any(found.value is not None for tried in choice.tried for _, found in _scores(tried))
 
 
 def sweep_frame(choice: Choice) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import sys
@@ -12,6 +13,9 @@ from reports.formats.svg import compact, svg_element
 
 _WORTH = 8
 """Figures per process: with fewer, starting a process costs more than it saves."""
+
+_OBJECTS = 100_000
+"""New objects from one collection to the next: a figure has tens of thousands, and lives on."""
 
 _plots: Sequence[Plot] = ()
 
@@ -25,10 +29,12 @@ def svgs(plots: Sequence[Plot]) -> dict[str, str]:
     processes = min(len(plots) // _WORTH, len(os.sched_getaffinity(0)) if _can_fork() else 1)
     if processes < 2:
         return {plot.name: compact(svg_element(plot)) for plot in plots}
+    # Those with the most data first, so that no process draws one after all others have ended.
+    order = sorted(range(len(plots)), key=lambda place: -len(plots[place].data))
     # Plots hold functions and cannot be pickled; forked processes have them already.
     with multiprocessing.get_context("fork").Pool(processes, _take, (plots,)) as pool:
-        drawn = pool.map(_draw, range(len(plots)), chunksize=1)
-    return {plot.name: svg for plot, svg in zip(plots, drawn, strict=True)}
+        drawn = dict(zip(order, pool.map(_draw, order, chunksize=1), strict=True))
+    return {plot.name: drawn[place] for place, plot in enumerate(plots)}
 
 
 def _can_fork() -> bool:
@@ -37,6 +43,8 @@ def _can_fork() -> bool:
 
 def _take(plots: Sequence[Plot]) -> None:
     global _plots  # noqa: PLW0603  # set once, when the process starts
+    gc.freeze()  # else each collection goes through what all processes share, and so copies it
+    gc.set_threshold(_OBJECTS)
     _plots = plots
 
 

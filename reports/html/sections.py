@@ -15,12 +15,14 @@ from reports.analysis.choice import Choice
 from reports.analysis.cross_fitting import choose
 from reports.analysis.findings import findings
 from reports.analysis.frontier import Frontier, Frontiers, frontiers
+from reports.analysis.profiles import profiles
 from reports.analysis.ranking import Standing, ranking
 from reports.analysis.verdicts import Verdicts, verdicts
 from reports.figures.matrices import heatmaps_plot
 from reports.figures.plane import Plane, plane_plot
 from reports.figures.plot import Plot
 from reports.figures.probes import inside_plots
+from reports.figures.profile import profile_plot
 from reports.figures.ranking import critical_difference_plot, ranking_plot
 from reports.figures.strategy_curves import strategy_curves_plot
 from reports.figures.style import Style, styles
@@ -123,13 +125,13 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "ranking",
             "Which strategy is best, and how sure is that?",
             "Ranking",
-            f"Each half of a strategy’s seeds at the {dial.one} that was chosen on validation data "
-            "of the other half, so that no run decides about itself. Differences are paired by "
-            "seed, and so is their test: it flips the signs of whole seeds, over all scenarios. A "
-            "small p says that there is a difference, not that it matters: its size stands beside "
-            "it. Where not every run has a partner, the number of pairs stands behind a "
-            "difference.",
-            list(_ranking(standings, look)),
+            f"Each half of a strategy’s seeds is reported at the {dial.one} that was chosen on "
+            "validation data of the other half, so that no run affects the choice for itself. "
+            "Differences are paired by seed, and so is their test: it flips the signs of whole "
+            "seeds, in all scenarios at once. A small p says that there is a difference, not that "
+            "it matters: its size is given beside it. Where some runs have no partner, the number "
+            "of pairs is given after a difference.",
+            list(_ranking(standings, choices, look)),
         ),
         Section(
             "protection",
@@ -204,7 +206,9 @@ def _scenarios(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[Scenari
     ]
 
 
-def _ranking(standings: Sequence[Standing], look: Mapping[Variant, Style]) -> Iterator[Group]:
+def _ranking(
+    standings: Sequence[Standing], choices: Sequence[Choice], look: Mapping[Variant, Style]
+) -> Iterator[Group]:
     """The comparison of strategies, in each scenario and over all."""
     spans = groupby(standings, key=lambda standing: standing.scenarios)
     for scenarios, members in spans:
@@ -212,6 +216,7 @@ def _ranking(standings: Sequence[Standing], look: Mapping[Variant, Style]) -> It
         parts = [
             ranking_plot(own, look, f"ranking-{place}-means"),
             critical_difference_plot(own, f"ranking-{place}-ranks"),
+            profile_plot(profiles(choices, scenarios), look, f"ranking-{place}-profile"),
             *(ranking_table(s, f"ranking-{place}-{s.metric.replace('_', '-')}") for s in own),
         ]
         yield Group(_title(scenarios), [part for part in parts if part is not None], place)
@@ -254,7 +259,7 @@ def _plane(scenario: ScenarioResults, look: Mapping[Variant, Style]) -> Plot | N
         look,
         f"{scenario.id}-plane",
         axes=(
-            "plasticity: learning accuracy of the new models, %",
+            "learning accuracy of the new models, %",
             "stability: final accuracy of the earlier models, %",
         ),
         caption=REFERENCES_IN_PLANE,

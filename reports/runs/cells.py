@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from benchmark.spec import STRENGTH
@@ -100,10 +101,18 @@ class Cell:
         """Return a metric's mean over the seeds with its interval, as fractions."""
         if metric == REDUCTION:
             return self.removed.share
-        values = {record.seed: record.metrics.get(metric) for record in self.done}
-        return mean_estimate({self.scenario: values}, limits_of(metric))
+        if metric not in self._intervals:
+            values = {record.seed: record.metrics.get(metric) for record in self.done}
+            found = mean_estimate({self.scenario: values}, limits_of(metric))
+            self._intervals[metric] = found
+        return self._intervals[metric]
 
-    @property
+    @cached_property
+    def _intervals(self) -> dict[str, Estimate]:
+        """By metric: tables, figures and sentences ask for the same ones."""
+        return {}
+
+    @cached_property
     def removed(self) -> Removed:
         """The share of fine-tuning's forgetting that is avoided: a ratio of means over seeds."""
         return removed(forgetting_pairs(self.done))

@@ -16,6 +16,9 @@ from reports.statistics.ratio import REDUCTION
 
 _Numbers = NDArray[Any]
 
+_MODELS = ("trained", "model")
+"""Columns with the place of a model."""
+
 CURVE_COLUMNS = ("scenario", "variant", "seed", "trained", "model", "step", "position", "accuracy")
 
 
@@ -49,22 +52,42 @@ def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     one that was measured), step (of that training, 0 before its first), position (steps
     since the second model began: negative while the first trained) and accuracy.
     """
+    scenarios, variants = (sorted(set(names)) for names in zip(*map(_names, cells), strict=True))
     parts = [
-        (cell.scenario, label, record.seed, *lines)
-        for cell, label in ((cell, cell.variant.label) for cell in cells)
+        (scenarios.index(cell.scenario), variants.index(cell.variant.label), record.seed, *lines)
+        for cell in cells
         for record in cell.done
         for lines in _lines(record)
     ]
     lengths = [len(part[-1]) for part in parts]
-    columns = {
+    columns: dict[str, Any] = {
         name: np.concatenate(values)
         if isinstance(values[0], np.ndarray)
         else np.repeat(values, lengths)
         for name, values in zip(CURVE_COLUMNS, zip(*parts, strict=True), strict=False)
     }
-    frame = pd.DataFrame(columns, columns=list(CURVE_COLUMNS))
     # There may be hundreds of thousands of rows; categories sort and compare faster than text.
-    return frame.astype({"scenario": "category", "variant": "category"})
+    for name, known in (("scenario", scenarios), ("variant", variants)):
+        codes = columns.get(name, np.array([], dtype=int))
+        seen = np.unique(codes)
+        categories = [known[code] for code in seen]
+        columns[name] = pd.Categorical.from_codes(np.searchsorted(seen, codes), categories)
+    return pd.DataFrame(columns, columns=list(CURVE_COLUMNS))
+
+
+def numbered(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a frame for readers, to whom the first model is model 1.
+
+    In frames for programs, models are counted from 0, as everywhere in Python.
+
+    Args:
+        frame: With the column ``model``, ``trained``, or both.
+    """
+    return frame.assign(**{name: frame[name] + 1 for name in _MODELS if name in frame})
+
+
+def _names(cell: Cell) -> tuple[str, str]:
+    return cell.scenario, cell.variant.label
 
 
 def mean_matrix(cell: Cell) -> NDArray[np.float64]:

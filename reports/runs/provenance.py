@@ -130,7 +130,10 @@ def _times(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
     if started:
         yield "started", f"first {started[0]}, last {started[-1]} (UTC)"
     yield "time", f"{duration(sum(record.seconds for record in records))} in all"
-    yield "peak memory", f"{max(record.peak_memory for record in records) / 2**20:.0f} MiB"
+    for what, on_cpu in (("of a process", True), ("allocated on a device", False)):
+        own = [r.peak_memory for r in records if r.spec.on_cpu is on_cpu]
+        if peak := max(own, default=0):
+            yield f"most memory {what}", f"{peak / 2**20:.0f} MiB"
 
 
 def _versions(records: Sequence[Record]) -> Iterator[tuple[str, str]]:

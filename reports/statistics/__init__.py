@@ -7,7 +7,8 @@ one list of them:
   number (``interval.py``). The standard error of a mean is the textbook's; that of an interquartile
   mean, a median or a hypervolume is found by a bootstrap over seeds (``bootstrap.py``). A share of
   fine-tuning's forgetting, which is a ratio of means, has Fieller's interval (``ratio.py``). With
-  fewer than ``interval.FEWEST_SEEDS`` seeds, the values of the seeds are shown instead.
+  fewer than ``interval.FEWEST_SEEDS`` seeds, the values of the seeds are shown instead. A
+  performance profile has the interval of a mean at each threshold (``profile.py``).
 * **One paired test**: the sign-flip test of whole seeds (``permutation.sign_flip``), for pairs of
   runs with the same seed (``pairs.py``), with Holm's correction where there are several
   (``holm.py``). Stores without seeds in common are compared by the permutation test of two groups

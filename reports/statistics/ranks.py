@@ -135,11 +135,11 @@ def _ranked(values: Sequence[Mapping[int, float | None]]) -> dict[int, Array]:
     from scipy.stats import rankdata
 
     shared = set.intersection(*({s for s, v in own.items() if v is not None} for own in values))
+    seeds = sorted(shared)
+    table = np.array([[own[seed] for own in values] for seed in seeds], float)
     # Rounded, so that values that are equal but for rounding share a rank.
-    return {
-        seed: np.asarray(rankdata(-np.round(np.array([own[seed] for own in values], float), 12)))
-        for seed in sorted(shared)
-    }
+    ranks = rankdata(-np.round(table, 12), axis=1) if seeds else table
+    return dict(zip(seeds, ranks, strict=True))
 
 
 def _named(names: Sequence[str], ranks: Array) -> dict[str, float]:

@@ -16,7 +16,7 @@ _MEBI = 2**20
 
 
 def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
-    """Show the time per step, also relative to fine-tuning, and memory.
+    """Show the time per step, also relative to fine-tuning, and the memory that a strategy adds.
 
     Args:
         cells: One scenario's cells with finished runs.
@@ -33,9 +33,19 @@ def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
         Column("time per step", "ms", "while new models train, without evaluation", _milliseconds),
         Column("to fine-tuning", "ratio", "paired by seed", decimals),
         Column("after a model", "s", "such as estimating importances, per model", decimals),
-        Column("state", "MiB", "tensors that the strategy keeps in addition to the model", _mebi),
-        Column("peak memory", "MiB", "of the whole process, or allocated on a device", _whole_mebi),
+        Column(
+            "state",
+            "MiB",
+            "memory of the tensors that the strategy keeps in addition to the model, in the end",
+            _mebi,
+        ),
     ]
+    # On a CPU the peak is that of the whole process, mostly libraries: alike for all strategies.
+    on_device = not all(record.spec.on_cpu for cell in cells for record in cell.done)
+    if on_device:
+        columns.append(
+            Column("peak on the device", "MiB", "the most memory allocated there", _whole_mebi)
+        )
     rows = [
         Row([
             row["variant"],
@@ -45,7 +55,7 @@ def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
             ),
             _known(row["consolidation_seconds"]),
             _known(row["state_bytes"]),
-            _known(row["peak_memory"]),
+            *([_known(row["peak_memory"])] * on_device),
         ])
         for row in frame.to_dict("records")
     ]  # fmt: skip

@@ -41,12 +41,12 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
         rows.append(Row([cell.variant.label, *lost[:MOST]]))
         data += [
             (cell.scenario, cell.variant.label, j, found.n, found.value, found.low, found.high)
-            for j, found in enumerate(lost)
+            for j, found in enumerate(lost, 1)
         ]
     dial = dial_of(cell.variant for cell in cells)
     shown = min(models - 1, MOST)
     write = partial(percent, signed=True)
-    columns = [Column(f"model {j}", "points", write=write) for j in range(shown)]
+    columns = [Column(f"model {j}", "points", write=write) for j in range(1, shown + 1)]
     return Table(
         name,
         "Forgetting, model by model",

@@ -37,8 +37,13 @@ _P_TO_BEST = (
     "several are the best, against the one with the largest p"
 )
 _IQM = (
-    "interquartile mean: mean of the middle half of all runs; a ratio of means, such as forgetting "
-    "reduction, has neither this nor a median"
+    "interquartile mean: mean of the middle half of all runs{}; a ratio of means, such as "
+    "forgetting reduction, has neither this nor a median"
+)
+_TOGETHER = " of all scenarios together, so that scenarios of other levels may be cut off whole"
+_IMPROVEMENT = (
+    "probability of improvement over fine-tuning: the share of pairs of one seed in which the "
+    "strategy is better, ties counted half; with Wilson’s interval"
 )
 _SMALLEST_SHOWN = 0.001
 """Smaller p-values are written as below it."""
@@ -58,15 +63,19 @@ def ranking_table(standing: Standing, name: str) -> Table:
     columns = [
         Column(f"strategy, {dial.one}" if not several else "strategy", words=True),
         *([Column("rank", "", "average over seeds and scenarios, 1 is best", decimals)] * several),
-        Column("mean", unit, "over seeds, of each scenario", write),
-        Column("IQM", unit, _IQM, write, detail=True),
+        Column(
+            "mean",
+            unit,
+            "over scenarios of the mean over seeds" if several else "over seeds",
+            write,
+        ),
+        Column("IQM", unit, _IQM.format(_TOGETHER if several else ""), write, detail=True),
         Column("median", unit, "over all runs", write, detail=True),
     ]
     columns += [
         Column("to fine-tuning", metric.difference_unit, "difference paired by seed", difference),
         Column("effect", "d_z", _EFFECT, _signed, detail=True),
-        Column("wins", "% of pairs", "better than fine-tuning; ties counted half", _whole,
-               detail=True),
+        Column("P(better)", "%", _IMPROVEMENT, _whole),
         Column("p", "Holm", _TEST, _p),
         Column("to the best", metric.difference_unit, _TO_BEST, difference, detail=True),
         Column("effect to best", "d_z", "likewise", _signed, detail=True),
@@ -187,7 +196,7 @@ def _cells(ranked: Ranked, standing: Standing, *, several: bool) -> list[Value |
     cells += [mean, ranked.iqm.value, ranked.median.value]
     plain, best = ranked.against_finetune, ranked.against_best
     cells += [None] * 4 if plain is None else [
-        _counted(plain, ranked), plain.effect, plain.improvement.value, plain.p_holm,
+        _counted(plain, ranked), plain.effect, plain.improvement, plain.p_holm,
     ]  # fmt: skip
     cells += [None] * 3 if best is None else [_counted(best, ranked), best.effect, best.p_holm]
     return [*cells, ranked.mean.n]

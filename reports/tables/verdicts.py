@@ -7,7 +7,8 @@ from functools import partial
 
 import pandas as pd
 
-from reports.analysis.verdicts import NEGLIGIBLE, Contender, Judgement, Verdicts
+from benchmark.metrics import NEGLIGIBLE
+from reports.analysis.verdicts import Contender, Judgement, Verdicts
 from reports.statistics.interval import Estimate
 from reports.tables.table import BRACKETS, Column, Row, Table, Value
 from reports.wording.numbers import percent

@@ -1,6 +1,7 @@
 """``palimpsest compare``, and ``palimpsest report`` on several stores and into files."""
 
 import json
+import re
 import subprocess
 import sys
 import warnings
@@ -135,7 +136,24 @@ def test_what_few_seeds_cannot_tell_does_not_pass_in_silence(write, capsys, seed
     assert number["change"] == pytest.approx(-0.3)
 
 
-def test_fail_on_undetermined_fails_on_a_regression_but_not_on_noise(write, capsys):
+def test_what_is_neither_changed_nor_the_same_is_undetermined(write, capsys):
+    """Enough seeds, no change found, but nobody knows within 6 points."""
+    write("b.db", [make(seed=s, drop=0.06 * (-1) ** s) for s in range(SEEDS)])
+    stores = ("compare", "a.db", "b.db", "--metrics", "stability")
+    code, out, _ = command(capsys, *stores, "--fail-on", "regression")
+    assert code == 0
+    assert "noise" not in out
+    assert (
+        "1 number undetermined: no change was found, but the interval reaches further than a "
+        "difference that is negligible (1 point), so that they are not known to be the same" in out
+    )
+    assert command(capsys, *stores, "--fail-on", "undetermined")[0] == 1
+    write("c.db", [make(seed=s, drop=0.003 * (-1) ** s) for s in range(SEEDS)])
+    same = ("compare", "a.db", "c.db", "--metrics", "stability", "--fail-on", "undetermined")
+    assert command(capsys, *same)[0] == 0
+
+
+def test_fail_on_undetermined_fails_on_a_regression_but_not_on_what_is_equal(write, capsys):
     write("b.db", worse())
     assert command(capsys, "compare", "a.db", "b.db", "--fail-on", "undetermined")[0] == 1
     write("c.db", BASE)
@@ -167,10 +185,10 @@ def test_much_noise_is_cut_short(write, capsys):
     write("c.db", records)
     write("d.db", [make("wpl", r.strength, r.seed, drop=0.001 * (-1) ** r.seed) for r in records])
     _, out, _ = command(capsys, "compare", "c.db", "d.db", "--metrics", "stability,forgetting")
-    assert "more within noise (--json prints all)" not in out  # 9 rows
+    assert "more same (--json prints all)" not in out  # 9 rows
     _, out, _ = command(capsys, "compare", "c.db", "d.db")
-    assert out.count(" within noise\n") + out.count("within noise  \n") <= 12
-    assert "more within noise (--json prints all)" in out
+    assert len(re.findall(r" same *\n", out)) == 11  # with the last line
+    assert "more same (--json prints all)" in out
 
 
 def test_json_has_every_number_and_nothing_else_is_printed(write, capsys):

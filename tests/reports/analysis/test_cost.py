@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from benchmark.spec import Spec
 from reports.analysis.cost import cost_frame, seconds_per_step
 from reports.runs.cells import group
+from reports.tables.cost import cost_table
 
 MATRIX = [[0.9, 0.1], [0.5, 0.8]]
 
@@ -99,3 +101,16 @@ def test_a_single_model_has_no_new_one(record):
 
 def test_failed_variants_are_left_out(record):
     assert cost_frame(group([record(error="diverged")])).empty
+
+
+def test_the_peak_is_shown_only_where_it_is_not_the_whole_process(record):
+    """On a CPU it is mostly libraries, and the same for every strategy."""
+    run = replace(record(MATRIX), cost=cost(0.01, state=2**20))
+    gpu = replace(run, spec=Spec({**run.spec.data, "device": "cuda:0"}))
+    titles = {}
+    for name, made in (("cpu", run), ("gpu", gpu)):
+        table = cost_table(group([made]), "t")
+        titles[name] = {c.title: entry.text for c, entry in table.entries(table.rows[0])}
+    assert titles["cpu"]["state"] == titles["gpu"]["state"] == "1.00"
+    assert "peak on the device" not in titles["cpu"]
+    assert titles["gpu"]["peak on the device"] == "300"

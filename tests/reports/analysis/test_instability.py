@@ -22,7 +22,7 @@ def test_the_worst_seed_of_the_new_model_is_named(record):
     cells = group(two_models(record, learned))
     (text,) = [text for text in caveats(cells, choose(cells), []) if "unstable" in text]
     assert text == (
-        "same: training itself is unstable (1 of 5 seeds of model 1 far below the others, the "
+        "same: training itself is unstable (1 of 5 seeds of model 2 far below the others, the "
         "worst at 23.0 % with seed 2, median 91.0 %): what looks like forgetting may be "
         "instability, and a strategy that protects acts as a stabiliser."
     )
@@ -32,7 +32,7 @@ def test_another_strategy_is_named_and_makes_no_claim_about_training(record):
     cells = group(two_models(record, [0.9, 0.9, 0.3], strategy="wpl", strength=10.0))
     (text,) = instability_sentences(cells)
     assert text == (
-        "training with wpl, strength 10 is unstable (1 of 3 seeds of model 1 far below the "
+        "training with wpl, strength 10 is unstable (1 of 3 seeds of model 2 far below the "
         "others, the worst at 30.0 % with seed 2, median 90.0 %)."
     )
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
+from benchmark.metrics import NEGLIGIBLE
 from reports.analysis.cross_fitting import choose
-from reports.analysis.verdicts import NEGLIGIBLE, Verdict, judged, verdicts
+from reports.analysis.verdicts import Verdict, judged, verdicts
 from reports.runs.cells import group
 from reports.statistics.interval import Estimate
 from reports.tables.verdicts import verdict_table

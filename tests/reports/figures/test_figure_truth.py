@@ -36,7 +36,7 @@ def test_all_is_inside_and_legible(figures):
     assert problems == {}
     kinds = {re.sub(r"(scenario|ranking)-\d+-", "", name) for name in figures}
     assert kinds == {
-        *("means", "plane", "sweep", "curves", "matrices"),
+        *("means", "profile", "plane", "sweep", "curves", "matrices"),
         *(f"inside-{probe}" for probe in ("distance", "importance", "similarity", "refit")),
     }
 

@@ -21,14 +21,14 @@ def look(rich):
 
 def shown(frame, title):
     """What a panel of curves has to show: rows with the place x, and the phase of a line."""
-    later, own = frame["trained"] > 0, frame["model"] == frame["trained"]
+    later, own = frame["trained"] > 1, frame["model"] == frame["trained"]
     if found := re.search(r"first (\d+) steps", title):
         part = frame[later & ~own & (frame["step"] <= int(found[1]))]
         return part.assign(x=part["step"], phase=0)
-    if frame["trained"].max() == 0:
+    if frame["trained"].max() == 1:
         return frame.assign(x=frame["step"], phase=0)
     rows = {
-        "model 0 while model 1 trains": frame["model"] == 0,
+        "model 1 while model 2 trains": frame["model"] == 1,
         "earlier models, mean": ~own,
         "the model in training": own,
     }
@@ -84,7 +84,7 @@ def test_curves_end_where_the_last_training_ends(figures):
     for plot, figure in each(figures, "curves"):
         for title, axes in columns(figure).items():
             x = shown(plot.data, title)["x"]
-            first = 0 if re.fullmatch(r"model [12]", title) else x.min()
+            first = 0 if re.fullmatch(r"model [23]", title) else x.min()
             for ax in axes:
                 low, high = ax.get_xlim()
                 assert low <= first and x.max() <= high

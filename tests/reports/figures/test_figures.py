@@ -82,7 +82,7 @@ def test_every_strength_is_labelled_and_every_strategy_is_named(drawn):
     assert [plane.count(text) for text in ("1e2", "1e4", "1e6")] == [2, 2, 2]
     assert {"finetune", "freeze", "independent", "joint"} <= set(plane)
     assert {"ewc", "wpl"} <= set(plane)
-    assert {"model 0, first 50 steps", "model 0 while model 1 trains", "model 1"} <= set(curves)
+    assert {"model 1, first 50 steps", "model 1 while model 2 trains", "model 2"} <= set(curves)
     assert "joint" not in curves
     assert "wpl, strength 1e4" in heatmaps
 
@@ -106,10 +106,10 @@ def test_many_models_average_the_earlier_ones(store):
 @pytest.mark.parametrize(
     ("steps", "title"),
     [
-        ([*range(11), 150, 300], "model 0, first 10 steps"),
-        ([*range(51), 150, 300], "model 0, first 50 steps"),
-        ([*range(81), 150, 300], "model 0, first 50 steps"),
-        ([*range(5), 150, 300], "model 0 while model 1 trains"),
+        ([*range(11), 150, 300], "model 1, first 10 steps"),
+        ([*range(51), 150, 300], "model 1, first 50 steps"),
+        ([*range(81), 150, 300], "model 1, first 50 steps"),
+        ([*range(5), 150, 300], "model 1 while model 2 trains"),
     ],
 )
 def test_the_first_panel_goes_as_far_as_was_measured_step_by_step(record, steps, title):
@@ -124,7 +124,7 @@ def test_three_models_have_a_panel_each(record):
     curves = [{"model": i, "steps": [0, 5], "accuracy": [[0.5, 0.5]] * (i + 1)} for i in range(3)]
     frame = curves_frame(group([record([[0.5] * 3] * 3, curves=curves)]))
     titles = [panel.title for panel in panels(frame)]
-    assert titles == ["model 0", "model 1", "model 2"]
+    assert titles == ["model 1", "model 2", "model 3"]
 
 
 def test_average_over_seeds_by_hand(record):

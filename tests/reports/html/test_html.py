@@ -77,7 +77,7 @@ def page(text):
 def test_every_section_is_there_in_order(page, text):
     ids = [value for tag, name, value in page.attributes if (tag, name) == ("section", "id")]
     assert ids == ["answer", "compared", "ranking", "protection", "training", "models", "origin"]
-    assert page.tags.count("svg") == 17
+    assert page.tags.count("svg") == 18
     assert 'spread">[' in text
     assert 'spread">(seeds' not in text
     for phrase in (

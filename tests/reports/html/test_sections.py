@@ -44,7 +44,7 @@ def test_names_are_file_names_and_unique(found):
     names = [part.name for part in parts]
     assert "scenario-rotated-curves" in names
     assert "ranking-all-ranks" in names
-    assert len(names) == len(set(names)) == 46
+    assert len(names) == len(set(names)) == 47
     assert all(name.replace("-", "").isalnum() for name in names)
     assert all(len(part.data) for part in parts)
 

@@ -5,6 +5,8 @@ import pytest
 
 from benchmark import __version__
 from benchmark.failure import Failure, FailureKind
+from benchmark.spec import Spec
+from reports.analysis.caveats import caveats
 from reports.runs.cells import group
 from reports.runs.provenance import (
     citation,
@@ -35,6 +37,30 @@ def test_origin_counts_versions_that_differ(record):
     assert found["suites"] == "a, b"
     assert found["time"] == "50.0 s in all"
     assert found["report by"] == f"Palimpsest {__version__}"
+
+
+def test_memory_says_of_what_it_is(record):
+    run = record([[0.9]])
+    assert dict(origin([run], []))["most memory of a process"] == "300 MiB"
+    gpu = replace(run, spec=Spec({**run.spec.data, "device": "cuda"}), peak_memory=2**20)
+    found = dict(origin([run, gpu], []))
+    assert found["most memory of a process"] == "300 MiB"
+    assert found["most memory allocated on a device"] == "1 MiB"
+
+
+def test_processors_are_named_and_mixed_ones_are_a_caveat(record):
+    made = [
+        record([[0.9]], seed=seed, versions={"processor": name} if name else {"torch": "2"})
+        for seed, name in enumerate(("Xeon, AVX-512", "Xeon, AVX-512", "EPYC, AVX2", ""))
+    ]
+    assert dict(origin(made, []))["processor"] == (
+        "Xeon, AVX-512 (2 runs), EPYC, AVX2 (1 run), unknown (1 run)"
+    )
+    (caveat,) = (text for text in caveats(group(made), [], []) if "processors" in text)
+    assert "(EPYC, AVX2; Xeon, AVX-512)" in caveat
+    # What old runs did not record is not known to differ.
+    same = [made[0], made[1], made[3]]
+    assert not any("processor" in text for text in caveats(group(same), [], []))
 
 
 def test_a_scenario_in_brief(record):

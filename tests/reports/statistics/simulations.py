@@ -17,6 +17,7 @@ from reports.analysis.frontier import hypervolume, hypervolume_over_seeds
 from reports.statistics.bootstrap import iqm_and_median
 from reports.statistics.limits import CHANGE
 from reports.statistics.pairs import compare_pairs
+from reports.statistics.profile import performance_profile
 from reports.statistics.ranks import rank
 from reports.statistics.two_samples import compare_samples
 
@@ -209,6 +210,27 @@ def hypervolumes():
     table(["noise of a seed", *(f"n={n}" for n in (4, 5, 10, 20))], rows)
 
 
+def profiles():
+    """Coverage of the bands of performance profiles: percentiles of a bootstrap, then ours."""
+    rng = np.random.default_rng(0)
+    rows = {}
+    for scenarios in (1, 3):
+        for n in (5, 10, 20):
+            drawn = rng.multinomial(n, [1 / n] * n, 1000) / n
+            for tau in (0.0, 0.8, 1.5):
+                truth, covered = 1 - stats.norm.cdf(tau), []
+                for _ in range(2000):
+                    common, own = rng.normal(size=(1, n)), rng.normal(size=(scenarios, n))
+                    scores = (common + own) / np.sqrt(2)
+                    low, high = np.percentile(drawn @ (scores > tau).mean(axis=0), [2.5, 97.5])
+                    strata = {str(k): dict(enumerate(row)) for k, row in enumerate(scores)}
+                    ours = performance_profile(strata, [tau])
+                    covered.append((low <= truth <= high, ours.low[0] <= truth <= ours.high[0]))
+                rates = " ".join(f"{100 * rate:.0f}" for rate in np.mean(covered, axis=0))
+                rows.setdefault(f"{scenarios} x {n} seeds", []).append(rates)
+    table(["runs", "50 %", "21 %", "7 %"], rows)
+
+
 def example():
     """-1, -1 and +20 points in three scenarios."""
     for seeds in (5, 6, 10, 20):
@@ -301,6 +323,7 @@ if __name__ == "__main__":
         pairs,
         groups,
         hypervolumes,
+        profiles,
         example,
         stores,
         ranks,

@@ -6,8 +6,10 @@ import pytest
 
 from reports.analysis.cross_fitting import choose
 from reports.analysis.frontier import frontiers
+from reports.analysis.profiles import profiles
 from reports.analysis.ranking import ranking
 from reports.figures.plane import Plane, plane_plot
+from reports.figures.profile import profile_plot
 from reports.figures.ranking import critical_difference_plot, ranking_plot
 from reports.figures.style import styles
 from reports.figures.sweep import sweep_plot
@@ -17,6 +19,7 @@ from reports.runs.cells import by_scenario, group
 from reports.tables.cost import cost_table
 from reports.tables.forgetting import forgetting_table
 from reports.tables.ranking import choice_table, frontier_table, ranking_table
+from reports.wording.numbers import spread
 
 SVG = "{http://www.w3.org/2000/svg}"
 SCENARIOS = ["rotated", "same data", "split"]
@@ -59,6 +62,35 @@ def written(table):
 
 def of(standings, metric, count=1):
     return next(s for s in standings if s.metric == metric and len(s.scenarios) == count)
+
+
+# The performance profile
+
+
+def test_profiles_over_scenarios_are_those_of_the_reported_runs(choices, look):
+    found = profiles(choices, SCENARIOS)
+    assert found.scenarios == tuple(SCENARIOS)
+    assert set(found.by_strategy) == {choice.strategy for choice in choices}
+    plot = profile_plot(found, look, "p")
+    text = words(plot)
+    assert all(name in text for name in found.by_strategy)
+    rows = plot.data[plot.data["strategy"] == "wpl"]
+    own = [choice.reported for choice in choices if choice.strategy == "wpl"]
+    for tau, share in zip(rows["threshold"], rows["share"], strict=True):
+        above = [[run.metrics["average_accuracy"] > tau for run in cell.done] for cell in own]
+        assert share == pytest.approx(sum(sum(a) / len(a) for a in above) / len(above))
+    assert set(rows["n"]) == {15}
+    ends = plot.data.groupby("threshold")["share"].agg(["min", "max"])
+    assert ends.iloc[0].tolist() == [1, 1]
+    assert ends.iloc[-1].tolist() == [0, 0]
+
+
+def test_a_profile_needs_runs_and_something_to_compare(choices, look, record):
+    assert profiles(choices, SCENARIOS[:1]) is None  # five runs of each
+    assert profiles(choices, [*SCENARIOS, "none"]) is None
+    alone = group([record([[0.9, 0.1], [0.5, 0.9]], seed=seed) for seed in range(12)])
+    assert profiles(choose(alone), ["same"]) is None
+    assert profile_plot(None, look, "p") is None
 
 
 # The ranking
@@ -199,9 +231,9 @@ def test_forgetting_model_by_model(record):
     ]
     cells = group([record(matrix, seed=seed) for seed, matrix in enumerate(matrices)])
     row = written(forgetting_table(cells, "f"))["finetune"]
-    assert row["model 0"].text == "+35.0"  # 0.9 - 0.6 and 0.95 - 0.55
-    assert row["model 1"].text == "+7.5"  # 0.8 - 0.85 and 0.8 - 0.6
-    assert row["model 0"].interval
+    assert row["model 1"].text == "+35.0"  # 0.9 - 0.6 and 0.95 - 0.55
+    assert row["model 2"].text == "+7.5"  # 0.8 - 0.85 and 0.8 - 0.6
+    assert row["model 1"].interval
     two = group([record([[0.9, 0.1], [0.5, 0.9]])])
     assert forgetting_table(two, "f") is None
 
@@ -233,3 +265,35 @@ def test_few_seeds_are_points_in_place_of_intervals(store, seeds):
     assert dots(ax) == (pytest.approx(sorted(shown)) if seeds < 4 else [])
     entry = ranking_table(standings[0], "t").entries(ranking_table(standings[0], "t").rows[0])[1][1]
     assert entry.interval[0] == ("(" if seeds < 4 else "[")
+
+
+def test_the_probability_of_improvement_stands_with_its_interval(standings):
+    standing = of(standings, "stability")
+    rows = written(ranking_table(standing, "t"))
+    for row in standing.rows:
+        if row.against_finetune is not None:
+            (variant,) = row.variants.values()
+            found, entry = row.against_finetune.improvement, rows[variant.label]["P(better)"]
+            assert entry.text == f"{100 * found.value:.0f}"
+            assert entry.interval == spread(found, lambda x: f"{100 * x:.0f}")
+
+
+def test_interquartile_means_over_scenarios_are_explained_as_what_they_are(standings, look):
+    for count in (1, 3):
+        own = [s for s in standings if len(s.scenarios) == count]
+        (iqm,) = (c for c in ranking_table(own[0], "t").columns if c.title == "IQM")
+        assert ("all scenarios" in iqm.meaning) == (count > 1)
+        caption = ranking_plot(own, look, "r").caption
+        assert ("single seeds weigh heavily." in caption) == (count == 1)
+        assert ("scenarios differ in level" in caption) == (count > 1)
+
+
+def test_a_sweep_without_any_score_has_no_figure(record):
+    """Matplotlib would warn of an empty legend."""
+    runs = [
+        record([[None, None], [None, None]], strategy="wpl", strength=strength, seed=seed)
+        for strength in (1.0, 10.0)
+        for seed in range(4)
+    ]
+    cells = group(runs)
+    assert sweep_plot(choose(cells), styles(cells), "s") is None

@@ -1,0 +1,91 @@
+"""Performance profiles of strategies at their reported strengths, by average accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from benchmark.metrics import AVERAGE
+from reports.analysis.choice import Choice
+from reports.analysis.measures import measure
+from reports.statistics.profile import Profile, performance_profile
+
+ENOUGH_RUNS = 10
+"""With fewer runs of a strategy, the steps of its profile are too coarse to compare."""
+
+_POINTS = 240  # thresholds: more cannot be seen
+
+
+@dataclass(frozen=True, eq=False)
+class Profiles:
+    """The strategies with enough runs in some scenarios.
+
+    Attributes:
+        scenarios: Over which scenarios.
+        by_strategy: Their profiles, by the strategies' names.
+    """
+
+    scenarios: tuple[str, ...]
+    by_strategy: Mapping[str, Profile]
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per strategy and threshold.
+
+        Columns: scenario (names joined by ``; ``), strategy, threshold, share, low, high (of its
+        95 % interval), all fractions, and n, the number of runs.
+        """
+        parts = [
+            pd.DataFrame({
+                "scenario": "; ".join(self.scenarios),
+                "strategy": name,
+                "threshold": own.thresholds,
+                "share": own.share,
+                "low": own.low,
+                "high": own.high,
+                "n": own.n,
+            })
+            for name, own in self.by_strategy.items()
+        ]  # fmt: skip
+        return pd.concat(parts, ignore_index=True)
+
+
+def profiles(choices: Sequence[Choice], scenarios: Sequence[str]) -> Profiles | None:
+    """Return the profiles of the strategies that have enough runs, all at the same thresholds.
+
+    Args:
+        choices: What ``cross_fitting.choose`` returned for all cells.
+        scenarios: Over which scenarios; a strategy that has no runs in one of them is left out.
+
+    Returns:
+        ``None`` where fewer than two strategies have ``ENOUGH_RUNS`` runs.
+    """
+    found = {
+        name: values
+        for name, values in _values(choices, scenarios)
+        if sum(value is not None for own in values.values() for value in own.values())
+        >= ENOUGH_RUNS
+    }
+    scores = [x for values in found.values() for own in values.values() for x in own.values()]
+    known = [score for score in scores if score is not None]
+    if len(found) < 2:
+        return None
+    # From the last threshold that all runs are above to the first that none is.
+    thresholds = np.linspace(np.nextafter(min(known), -1.0), max(known), _POINTS)
+    made = {name: performance_profile(own, thresholds) for name, own in found.items()}
+    complete = {name: own for name, own in made.items() if own is not None}
+    return Profiles(tuple(scenarios), complete) if len(complete) > 1 else None
+
+
+def _values(
+    choices: Sequence[Choice], scenarios: Sequence[str]
+) -> Iterator[tuple[str, Mapping[str, Mapping[int, float | None]]]]:
+    own: dict[str, dict[str, Choice]] = {}
+    for choice in choices:
+        if choice.scenario in scenarios:
+            own.setdefault(choice.strategy, {})[choice.scenario] = choice
+    for name, by_scenario in own.items():
+        cells = {s: by_scenario[s].reported if s in by_scenario else None for s in scenarios}
+        yield name, measure(cells, AVERAGE).by_seed

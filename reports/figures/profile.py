@@ -1,0 +1,73 @@
+"""Performance profiles as a figure: the share of runs above each accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from matplotlib.figure import Figure
+
+from benchmark.metrics import AVERAGE, METRICS
+from reports.analysis.profiles import Profiles
+from reports.figures.canvas import canvas, line_keys
+from reports.figures.curves import draw_curves
+from reports.figures.labels import wrapped
+from reports.figures.plot import Plot
+from reports.figures.style import Style
+from reports.runs.cells import Variant
+from reports.statistics.interval import FEWEST_SEEDS
+
+_NAME = 40  # letters per line of a strategy's name in the legend
+
+
+def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style], name: str) -> Plot | None:
+    """Show how large a share of each strategy's runs is above each accuracy.
+
+    Args:
+        found: The strategies' profiles.
+        styles: Of each variant.
+        name: Unique in the report.
+
+    Returns:
+        The plot, or ``None`` where there is nothing to compare.
+    """
+    if found is None:
+        return None
+    frame = found.frame()
+    looks: dict[str, Style] = {}
+    for variant, look in styles.items():
+        if variant.strategy in found.by_strategy:
+            looks.setdefault(variant.strategy, replace(look, color=look.base))
+    metric = METRICS[AVERAGE]
+
+    def draw() -> Figure:
+        drawn = frame.assign(phase=0, x=100 * frame["threshold"])
+        drawn = drawn.assign(**{to: 100 * frame[of] for to, of in _SHARES.items()})
+        drawn = drawn.assign(low=drawn["low"].fillna(drawn["mean"]))
+        drawn = drawn.assign(high=drawn["high"].fillna(drawn["mean"]))
+        keys = line_keys(looks, {own: wrapped(own, _NAME) for own in looks}, marked=False)
+        figure, [[ax]] = canvas([2.6], 1, keys)
+        draw_curves(ax, [(look, drawn[drawn["strategy"] == own]) for own, look in looks.items()])
+        ax.autoscale_view()
+        ax.set(ylim=(-2, 102), yticks=range(0, 101, 25))
+        ax.set_xlabel(f"τ: {metric.title}, {metric.unit}")
+        ax.set_ylabel("runs above τ, %")
+        return figure
+
+    weight = " Each scenario has the same weight." if len(found.scenarios) > 1 else ""
+    return Plot(
+        name,
+        "Performance profiles",
+        f"The share of a strategy’s runs whose {metric.title} ({metric.meaning}) is above τ, at "
+        "the strengths that were chosen on validation data. A line that is higher everywhere "
+        "belongs to the better strategy; where lines cross, it depends on how much a run must "
+        f"reach.{weight} Bands are 95 % intervals over seeds for each τ by itself, from "
+        f"{FEWEST_SEEDS} seeds on; where all runs agree, a band has no width.",
+        f"Performance profiles by {metric.title} over {', '.join(found.scenarios)} of "
+        f"{', '.join(looks)}",
+        frame,
+        draw,
+    )
+
+
+_SHARES = {"mean": "share", "low": "low", "high": "high"}
