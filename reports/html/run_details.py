@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmark.record import Record
+from benchmark.store import Record
 from reports.runs.cells import Cell
 
 _DECIMALS = 4  # of an accuracy: more than a page of a run shows

@@ -17,6 +17,7 @@ from reports.analysis.cross_fitting import choose
 from reports.analysis.ranking import ranking
 from reports.figures.labels import wrapped
 from reports.figures.ranking import critical_difference_plot
+from reports.html.anchors import ALL, anchor
 from reports.runs.cells import group
 from reports.statistics.interval import FEWEST_SEEDS
 
@@ -31,10 +32,11 @@ SCENARIOS = {
 }
 
 
-def test_all_is_inside_and_legible(figures):
+def test_all_is_inside_and_legible(figures, rich):
     problems = {name: found for name, (_, figure) in figures.items() if (found := check(figure))}
     assert problems == {}
-    kinds = {re.sub(r"(scenario|ranking)-\d+-", "", name) for name in figures}
+    places = "|".join([ALL, *{anchor(run.scenario) for run in rich}])
+    kinds = {re.sub(rf"(scenario|ranking)-({places})-", "", name) for name in figures}
     assert kinds == {
         *("means", "profile", "plane", "sweep", "curves", "matrices"),
         *(f"inside-{probe}" for probe in ("distance", "importance", "similarity", "refit")),
@@ -43,14 +45,14 @@ def test_all_is_inside_and_legible(figures):
 
 def test_equal_strategies_are_told_apart(figures):
     """Freezing and independent training of the store are the same, and both can be seen."""
-    _, figure = figures["scenario-7-curves"]
+    _, figure = figures["scenario-two-curves"]
     (lines,) = [c for c in figure.axes[0].collections if isinstance(c, LineCollection)]
     by_place = {}
     for points, width in zip(lines.get_segments(), lines.get_linewidths(), strict=True):
         by_place.setdefault(points.round(6).tobytes(), []).append(width)
     (widths,) = [found for found in by_place.values() if len(found) > 1]
     assert len(widths) == 2 and widths[0] > widths[1] + 1
-    _, plane = figures["scenario-7-plane"]
+    _, plane = figures["scenario-two-plane"]
     sizes = {}
     for line in plane.axes[0].lines:
         if len(line.get_xdata()) == 1:
