@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
-from reports.runs.merge import merge, read_stores
+from reports.runs.merge import merge, read_notes, read_stores
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def make_report(options: ReportOptions) -> None:
             f"--files {options.files}: there are no files to write; add --tables or --figures"
         )
     check_output(output, REPORT, options.stores)  # before the work, not only after it
-    merged = merge(read_stores(options.stores))
+    merged = merge(read_stores(options.stores), read_notes(options.stores))
     gc.freeze()  # or every garbage collection visits all runs again: a quarter of the time
     command = shlex.join(["palimpsest", "report", *map(str, options.stores), "-o", str(output)])
     write_report(
@@ -59,6 +59,7 @@ def make_report(options: ReportOptions) -> None:
         command=command,
         inputs=options.stores,
         exports=exports,
+        suites=merged.suites,
     )
     print(output.resolve())
     if exports:

@@ -112,12 +112,14 @@ def test_running_again_runs_nothing(done, capsys):
 
 
 def test_only_what_changed_would_run(done, capsys):
+    before = (done / "r.db").read_bytes()
     options = ("--store", done / "r.db", "--dry-run", "--set", "strategies.wpl.samples=51")
     assert command("run", done / "small.yaml", *options, "--workers", 1) == 0
     out = capsys.readouterr().out
     assert "2 of 4 runs to do" in out
     assert out.endswith(" with 1 worker\n")
     assert "finetune" not in out
+    assert (done / "r.db").read_bytes() == before
 
 
 def test_the_same_run_again_gives_the_same_numbers(done, tmp_path, capsys):
