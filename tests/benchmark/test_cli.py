@@ -19,6 +19,7 @@ from benchmark.store import Store
 
 SUITE = """\
 suite: small
+description: Does it protect?
 seeds: 2
 scenarios:
   two_models: {data: digits, steps: 30, width: 20, curve: {every: 10}}
@@ -161,7 +162,9 @@ def test_quiet_prints_nothing(done, capsys):
 def test_report_writes_one_file_and_prints_its_path(done, tmp_path, capsys):
     assert command("report", done / "r.db", "--output", tmp_path / "r.html") == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "r.html")
-    assert "wpl" in (tmp_path / "r.html").read_text()
+    text = (tmp_path / "r.html").read_text()
+    assert "wpl" in text
+    assert '<p class="lead clamp">Does it protect?</p>' in text
 
 
 def test_several_stores_make_one_report(done, tmp_path):

@@ -202,10 +202,9 @@ def report_of(run, folder):
 
 def test_it_says_what_the_suites_ask_and_keeps_their_order(record, tmp_path):
     runs = [
-        record([[0.9, 0.1], [kept, 0.8]], scenario=scenario, strategy=name, seed=seed)
+        record([[0.9]], scenario=scenario, strategy=name)
         for scenario in ("a first", "z last")
         for name in ("finetune", "ewc", "wpl")
-        for seed, kept in enumerate((0.5, 0.6))
     ]
     asked = SuiteNote("paper", "Does <wpl>\nhelp?", ("z last", "a first"), ("wpl", "ewc"))
     unrelated = SuiteNote("other", "Something else", (), ())
@@ -218,11 +217,10 @@ def test_it_says_what_the_suites_ask_and_keeps_their_order(record, tmp_path):
     assert re.findall('<option value="[^"]*" data-name="([^"]+)"', text) == ["z last", "a first"]
     places = [text.index(f"{name}</h3>") for name in ("z last", "a first")]
     assert places == sorted(places)
-    two = [*runs, record([[0.9]], suite="other")]
-    page(two, suites=[asked, unrelated])
+    page([runs[0], record([[0.9]], suite="other")], suites=[asked, unrelated])
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "paper: Does &lt;wpl&gt; help? other: Something else</p>" in text
-    page(runs)
+    page(runs[:1])
     assert (tmp_path / "r.html").read_text(encoding="utf-8").count('class="lead') == 1
 
 
