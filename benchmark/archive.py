@@ -1,15 +1,17 @@
 """Runs as one Parquet file, for sharing.
 
-One row per run. Plain columns are typed; the other fields of ``record.Record`` are JSON, which
-keeps every number to the last bit. The columns ``metric.NAME`` hold the metrics as numbers, for
-readers with pandas only; Palimpsest computes them from the other columns. With the same version of
-pyarrow, the same runs give the same bytes.
+One row per run; what suites say about themselves is in the file's metadata. Plain columns are
+typed; the other fields of ``record.Record`` are JSON, which keeps every number to the last bit. The
+columns ``metric.NAME`` hold the metrics as numbers, for readers with pandas only; Palimpsest
+computes them from the other columns. With the same version of pyarrow, the same runs give the same
+bytes.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import Any
 from benchmark.errors import UserError
 from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
 from benchmark.store import Store
+from benchmark.suite_note import SuiteNote, note_of
+from benchmark.suite_note import columns_of as columns_of_suite
 
 ARCHIVE_VERSION = 2
 
@@ -29,6 +33,9 @@ MAGIC = b"PAR1"
 
 _MARK = b"palimpsest.archive"
 """The metadata key of the archive version, which only our files have."""
+
+_SUITES = b"palimpsest.suites"
+"""The metadata key of the suites; absent where none is known."""
 
 _METRIC = "metric."
 _LEVEL = 9  # of zstd: 10 % smaller than the default, in seconds for thousands of runs
@@ -78,6 +85,26 @@ def read_runs(path: Path) -> list[Record]:
         return store.records()
 
 
+def read_suites(path: Path) -> list[SuiteNote]:
+    """Return what is known of the suites of a store or of an archive, as ``Store.suites``.
+
+    Args:
+        path: A results database, or an archive.
+
+    Raises:
+        UserError: As ``read_runs``.
+    """
+    if not is_archive(path):
+        with Store(path) as store:
+            return store.suites()
+    with _opened(path) as file:
+        stored = file.schema_arrow.metadata.get(_SUITES, b"[]")
+    try:
+        return [note_of(values) for values in json.loads(stored)]
+    except (TypeError, KeyError, ValueError) as error:
+        raise _damaged(path, "its suites") from error
+
+
 def read_archive(path: Path) -> list[Record]:
     """Return the runs of an archive, as they were written.
 
@@ -85,6 +112,15 @@ def read_archive(path: Path) -> list[Record]:
         UserError: It is missing, damaged, or written by another program or a newer version, or
             pyarrow is not installed.
     """
+    with _opened(path) as file:
+        there = [name for name in COLUMNS if name in file.schema_arrow.names]
+        rows = file.read(columns=there).to_pylist()
+    return with_references([_record(path, row) for row in rows])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """Open an archive with pyarrow; what is wrong with it is said in a sentence."""
     check_pyarrow(path)
     import pyarrow as pa
     from pyarrow import parquet
@@ -93,8 +129,7 @@ def read_archive(path: Path) -> list[Record]:
         with path.open("rb") as source:
             file = parquet.ParquetFile(source, page_checksum_verification=True)
             _check(path, file.schema_arrow)
-            there = [name for name in COLUMNS if name in file.schema_arrow.names]
-            rows = file.read(columns=there).to_pylist()
+            yield file
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: there is no archive here; 'palimpsest archive --store STORE --output {path}' "
@@ -103,14 +138,14 @@ def read_archive(path: Path) -> list[Record]:
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise _damaged(path, reason) from error
-    return with_references([_record(path, row) for row in rows])
 
 
-def archive(records: Sequence[Record]) -> bytes:
+def archive(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> bytes:
     """Return the content of a Parquet file that holds runs.
 
     Args:
         records: The runs; the file has them in this order.
+        suites: What is known of their suites.
 
     Raises:
         ValueError: A run holds a number that is not finite.
@@ -119,6 +154,9 @@ def archive(records: Sequence[Record]) -> bytes:
     from pyarrow import parquet
 
     schema = _schema(dict.fromkeys(name for record in records for name in record.metrics))
+    if suites:
+        notes = json.dumps([columns_of_suite(note) for note in suites])
+        schema = schema.with_metadata({**schema.metadata, _SUITES: notes})
     rows = [_row(record) for record in records]
     arrays = [pa.array([row.get(field.name) for row in rows], field.type) for field in schema]
     table = pa.Table.from_arrays(arrays, schema=schema)

@@ -16,9 +16,18 @@ from pathlib import Path
 
 from benchmark.errors import UserError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
-_SCHEMA = """
+_SUITES = """
+CREATE TABLE suites (
+    name              TEXT PRIMARY KEY,
+    description       TEXT NOT NULL,
+    scenarios         TEXT NOT NULL,
+    strategies        TEXT NOT NULL
+);
+"""
+
+_SCHEMA = f"""
 CREATE TABLE runs (
     key               TEXT PRIMARY KEY,
     suite             TEXT NOT NULL,
@@ -38,13 +47,13 @@ CREATE TABLE runs (
     seconds           REAL NOT NULL,
     peak_memory       INTEGER NOT NULL,
     versions          TEXT NOT NULL,
-    cost              TEXT NOT NULL DEFAULT '{}',
-    probes            TEXT NOT NULL DEFAULT '{}',
-    failure           TEXT NOT NULL DEFAULT '{}',
+    cost              TEXT NOT NULL DEFAULT '{{}}',
+    probes            TEXT NOT NULL DEFAULT '{{}}',
+    failure           TEXT NOT NULL DEFAULT '{{}}',
     moments           TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
-"""
+{_SUITES}"""
 
 _UPGRADES = {
     1: """
@@ -55,8 +64,9 @@ ALTER TABLE runs ADD COLUMN probes TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN failure TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';
 """,
+    3: _SUITES,
 }
-"""SQL that turns a store of each version into one of the next; new columns start empty."""
+"""SQL that turns a store of each version into one of the next; what is new starts empty."""
 
 DAMAGED = (
     "the store is damaged",
@@ -135,6 +145,11 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
     return Database(path, connection, found, seen)
 
 
+def has_suites(connection: sqlite3.Connection) -> bool:
+    """Whether a store has the table of suites, which those before version 4 lack."""
+    return bool(connection.execute("PRAGMA table_info(suites)").fetchall())
+
+
 def database_beside(path: Path) -> str | None:
     """Return the name of the database that a path would be a helper file of, by its name.
 
@@ -177,6 +192,7 @@ def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str])
     if version:
         later = "".join(_UPGRADES[v] for v in range(version, SCHEMA_VERSION))
         ours = found >= set(columns) - set(re.findall(r"ADD COLUMN (\w+)", later))
+        ours &= "CREATE TABLE suites" in later or has_suites(connection)
     else:  # a store whose tables are still to be made
         ours = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if not ours:

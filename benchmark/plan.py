@@ -17,6 +17,7 @@ from benchmark.data.catalog import data_root, require
 from benchmark.errors import UserError
 from benchmark.store import Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
+from benchmark.suite_note import SuiteNote
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Plan:
         store: The results database, which need not exist yet.
         root: The folder that holds the data sets.
         workers: How many jobs are carried out at a time.
+        suites: What the suites say about themselves.
     """
 
     runs: tuple[Run, ...]
@@ -36,6 +38,7 @@ class Plan:
     store: Path
     root: Path
     workers: int
+    suites: tuple[SuiteNote, ...]
 
 
 def make_plan(
@@ -77,7 +80,8 @@ def make_plan(
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
     workers = workers or min(os.cpu_count() or 1, max(1, len(todo)))
-    return Plan(tuple(runs), tuple(todo), store, root, workers)
+    notes = tuple(suite.note for suite in suites)
+    return Plan(tuple(runs), tuple(todo), store, root, workers, notes)
 
 
 def check_device(device: str) -> None:

@@ -116,6 +116,8 @@ def _carry_out(plan: Plan, store: Store, progress: Watcher) -> None:
     def report(job: Job, fraction: float) -> None:
         progress(Progress(done, total, None, job, fraction))
 
+    for note in plan.suites:
+        store.put_suite(note)
     with local_executor(plan.root, plan.workers) as executor:
         for record in carry_out(plan.todo, executor, report):
             store.put(record)

@@ -1,4 +1,4 @@
-"""The results database: one SQLite file, one row per run.
+"""The results database: one SQLite file, one row per run, and one per suite.
 
 A run is written once, in one transaction, when it has ended (done or failed), so that an
 interruption at any moment loses no finished run.
@@ -12,11 +12,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from benchmark.database import DAMAGED, open_database, user_errors
+from benchmark.database import DAMAGED, has_suites, open_database, user_errors
 from benchmark.errors import UserError
 from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
+from benchmark.suite_note import COLUMNS as SUITE_COLUMNS
+from benchmark.suite_note import SuiteNote, note_of
+from benchmark.suite_note import columns_of as columns_of_suite
 
-__all__ = ["Record", "Store"]
+__all__ = ["Record", "Store", "SuiteNote"]
 
 _Row = TypeVar("_Row")
 
@@ -25,6 +28,8 @@ _UNUSED = {"metrics": "{}"}
 read."""
 
 _TABLE = (*COLUMNS, *_UNUSED)
+
+_ADVICE = "the runs before it are kept; fix that, and the same command continues from there"
 
 
 class Store:
@@ -71,12 +76,37 @@ class Store:
         """
         row = columns_of(record) | _UNUSED
         marks = ", ".join("?" * len(row))
-        advice = "the runs before it are kept; fix that, and the same command continues from there"
-        with user_errors(self.path, "a run cannot be written", advice), self._file.connection:
+        with user_errors(self.path, "a run cannot be written", _ADVICE), self._file.connection:
             self._file.connection.execute(
                 f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})",
                 [*row.values()],
             )
+
+    def put_suite(self, note: SuiteNote) -> None:
+        """Write what a suite says about itself; the last one of a name counts.
+
+        Raises:
+            UserError: It cannot be written (a full disk); the runs are kept.
+        """
+        row = columns_of_suite(note)
+        marks = ", ".join("?" * len(row))
+        changed = ", ".join(f"{column} = excluded.{column}" for column in row)
+        with user_errors(self.path, "a suite cannot be written", _ADVICE), self._file.connection:
+            self._file.connection.execute(  # a suite keeps its place among the suites
+                f"INSERT INTO suites ({', '.join(row)}) VALUES ({marks}) "
+                f"ON CONFLICT (name) DO UPDATE SET {changed}",
+                [*row.values()],
+            )
+
+    def suites(self) -> list[SuiteNote]:
+        """Return the suites that have been run into this store, in the order in which they came.
+
+        Those that an earlier version of Palimpsest ran are missing.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        return self._fresh(self._read_suites)
 
     def statuses(self) -> dict[str, str]:
         """Return the status of every stored run by its key."""
@@ -118,6 +148,20 @@ class Store:
         if self._file.columns:
             with user_errors(self.path, *DAMAGED):
                 yield from self._file.connection.execute(query)
+
+    def _read_suites(self) -> Iterator[SuiteNote]:
+        with user_errors(self.path, *DAMAGED):
+            there = has_suites(self._file.connection)
+        query = f"SELECT {', '.join(SUITE_COLUMNS)} FROM suites ORDER BY rowid"
+        for row in self._rows(query) if there else ():
+            values = dict(zip(SUITE_COLUMNS, row, strict=True))
+            try:
+                yield note_of(values)
+            except ValueError as error:
+                what, advice = DAMAGED
+                raise UserError(
+                    f"{self.path}: {what} (suite {values['name']!r}); {advice}"
+                ) from error
 
     def _read(self) -> Iterator[Record]:
         """Read all rows; the JSON of a row is parsed in one go, which takes half the time."""

@@ -18,6 +18,7 @@ from benchmark.plugins import digest_of
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.spec import ScenarioSpec, Spec, StrategySpec
 from benchmark.suite_file import Source
+from benchmark.suite_note import SuiteNote
 from strategies.dial import STRENGTH, Dial
 from strategies.settings import StrategySettings
 
@@ -103,6 +104,16 @@ class Suite:
     strategies: Mapping[str, Strategy]
     probes: tuple[str, ...]
     source: Source = field(repr=False, compare=False)
+
+    @property
+    def note(self) -> SuiteNote:
+        """What a store keeps of it: with the whole file's order, if only a part is to be run."""
+        return SuiteNote(
+            self.name,
+            self.description,
+            tuple(self.source.names("scenarios")),
+            tuple(self.source.names("strategies")),
+        )
 
     def data_sets(self) -> list[str]:
         """Return the names of all data sets that the suite reads."""

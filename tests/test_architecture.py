@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 LIGHT = ["suite.py", "suite_file.py", "store.py", "database.py", "validation.py", "errors.py"]
-LIGHT += ["archive.py", "record.py", "spec.py", "failure.py"]
+LIGHT += ["archive.py", "record.py", "spec.py", "failure.py", "suite_note.py"]
 LIGHT += ["results.py", "suite_loading.py", "running.py"]
 LIGHT += [f"executors/{name}.py" for name in ("executor", "carry_out", "local", "workers")]
 LIGHT += [f"metrics/{path.name}" for path in (ROOT / "benchmark" / "metrics").glob("*.py")]
@@ -98,7 +98,7 @@ def test_what_the_command_line_needs_at_once_is_light(name):
 
 LEVELS = [
     ["errors", "failure", "spec", "provenance", "seeding", "generators"],
-    ["assignment", "suite_file", "validation", "seeds", "schedule"],
+    ["assignment", "suite_file", "suite_note", "validation", "seeds", "schedule"],
     ["data", "models", "metrics", "database", "files"],
     ["scenarios", "plugins", "suite", "jobs", "record", "store", "archive", "frame", "results"],
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],

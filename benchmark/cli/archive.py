@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmark.archive import MAGIC, archive, check_pyarrow, is_marked
 from benchmark.errors import UserError
 from benchmark.files import Kind, Output, check_output, write_files
-from reports.runs.merge import merge, read_stores
+from reports.runs.merge import merge, read_notes, read_stores
 
 ARCHIVE = Kind("archive", re.compile(re.escape(MAGIC)), marked=is_marked)
 
@@ -38,7 +38,7 @@ def make_archive(options: ArchiveOptions) -> None:
     check_output(output, ARCHIVE, options.stores)  # before the work, not only after it
     if output.suffix != ".parquet":
         raise UserError(f"--output {output}: name a Parquet file, such as {output.stem}.parquet")
-    merged = merge(read_stores(options.stores))
+    merged = merge(read_stores(options.stores), read_notes(options.stores))
     if merged.disputed:
         (scenario, strategy), *_ = sorted(merged.disputed)
         raise UserError(
@@ -47,5 +47,5 @@ def make_archive(options: ArchiveOptions) -> None:
         )
     if not merged.records:
         raise UserError(f"{options.stores[0]}: no runs yet; 'palimpsest run' adds some")
-    write_files([Output(output, archive(merged.records), ARCHIVE)], options.stores)
+    write_files([Output(output, archive(merged.records, merged.suites), ARCHIVE)], options.stores)
     print(output.resolve())

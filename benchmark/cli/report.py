@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.errors import UserError
-from reports.runs.merge import merge, read_stores
+from reports.runs.merge import merge, read_notes, read_stores
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def make_report(options: ReportOptions) -> None:
             f"--files {options.files}: there are no files to write; add --tables or --figures"
         )
     check_output(output, REPORT, options.stores)  # before the work, not only after it
-    merged = merge(read_stores(options.stores))
+    merged = merge(read_stores(options.stores), read_notes(options.stores))
     gc.freeze()  # or every garbage collection visits all runs again: a quarter of the time
     command = shlex.join(["palimpsest", "report", *map(str, options.stores), "-o", str(output)])
     with warnings.catch_warnings(record=True) as caught:
@@ -64,6 +64,7 @@ def make_report(options: ReportOptions) -> None:
             command=command,
             inputs=options.stores,
             exports=exports and replace(exports, runs=merged.records),
+            suites=merged.suites,
         )
     for each in caught:
         if issubclass(each.category, MissingGlyphs):

@@ -14,7 +14,7 @@ from benchmark.estimate import estimate
 from benchmark.plan import Plan, make_plan
 from benchmark.results import Results
 from benchmark.running import carry_out_plan
-from benchmark.store import Record, Store
+from benchmark.store import Record, Store, SuiteNote
 from benchmark.suite_file import suites_of
 from benchmark.suite_loading import load_suites
 from reports.wording.words import several
@@ -120,7 +120,7 @@ def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:
     if options.as_json:
         print(runs_json(list(results)))
     elif not options.quiet:
-        _print_summaries(results, suites)
+        _print_summaries(results, suites, plan.suites)
         if not plan.todo:
             every = "the run" if len(results) == 1 else f"all {len(results)} runs"
             print(f"Nothing to do: {options.store} already has {every}.")
@@ -130,9 +130,11 @@ def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:
     return 1 if results.failed else 0
 
 
-def _print_summaries(results: Results, suites: Mapping[str, str]) -> None:
+def _print_summaries(
+    results: Results, suites: Mapping[str, str], notes: Sequence[SuiteNote]
+) -> None:
     by_suite: dict[str, list[Record]] = {}
     for record in results:
         by_suite.setdefault(suites[record.key], []).append(record)
     for suite, own in sorted(by_suite.items()):
-        print_summary(own, suite if len(by_suite) > 1 else "")
+        print_summary(own, suite if len(by_suite) > 1 else "", notes)

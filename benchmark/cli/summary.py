@@ -9,25 +9,28 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from benchmark.cli.console import table_console
-from benchmark.store import Record
+from benchmark.store import Record, SuiteNote
 
 if TYPE_CHECKING:
     from reports.statistics.interval import Estimate
 
 
-def print_summary(records: Sequence[Record], suite: str = "") -> None:
+def print_summary(
+    records: Sequence[Record], suite: str = "", suites: Sequence[SuiteNote] = ()
+) -> None:
     """Print the results, a table per scenario.
 
     Args:
         records: Of one suite.
         suite: Its name, where there are several.
+        suites: What gives the order of scenarios and strategies.
     """
     from reports.formats.terminal import summary_rows
     from reports.statistics.ratio import REDUCTION
 
     console = table_console()
     of_suite = f"{suite}, " if suite else ""
-    for scenario, members in groupby(summary_rows(records), key=lambda row: row.scenario):
+    for scenario, members in groupby(summary_rows(records, suites), key=lambda row: row.scenario):
         rows = list(members)
         console.print(
             f"\n{of_suite}{scenario}: per cent, means over seeds; below [95 % interval], or "

@@ -64,7 +64,7 @@ def choose(cells: Sequence[Cell]) -> list[Choice]:
     Args:
         cells: As ``cells.group`` orders them: by scenario and variant.
     """
-    ordered = sorted(cells, key=lambda cell: (cell.scenario, cell.variant.order))
+    ordered = sorted(cells, key=lambda cell: cell.order)
     groups = groupby(ordered, key=lambda cell: (cell.scenario, cell.variant.strategy))
     return [_choice(tuple(members)) for _, members in groups]
 
@@ -116,8 +116,9 @@ def _crossed(chosen: Cell, scores: Mapping[Cell, Mapping[int, float]]) -> Cell:
     counts = Counter(done[seed].strength or 0.0 for seed in done)
     parts = sorted(counts.items(), key=lambda part: (-part[1], part[0]))
     one = chosen.variant
-    variant = Mixed(one.strategy, one.kind, None, one.dial, tuple(parts))
-    return Cell(chosen.scenario, variant, tuple(done[seed] for seed in sorted(done)), (), ())
+    variant = Mixed(one.strategy, one.kind, None, one.dial, one.place, tuple(parts))
+    runs = tuple(done[seed] for seed in sorted(done))
+    return Cell(chosen.scenario, variant, runs, (), (), chosen.place)
 
 
 def _highest(scores: Iterable[float]) -> int:

@@ -125,7 +125,9 @@ def ranking(choices: Sequence[Choice]) -> list[Standing]:
         having = tuple(name for name in scenarios if _has(choices, name, metric))
         spans = [(name,) for name in having] + ([having] if len(having) > 1 else [])
         standings += [_standing(choices, span, metric) for span in spans]
-    return sorted(standings, key=lambda standing: (len(standing.scenarios) > 1, standing.scenarios))
+    return sorted(
+        standings, key=lambda s: (len(s.scenarios) > 1, [*map(scenarios.index, s.scenarios)])
+    )
 
 
 def ranking_frame(standings: Sequence[Standing]) -> pd.DataFrame:

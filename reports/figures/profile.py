@@ -14,7 +14,7 @@ from reports.figures.curves import draw_curves
 from reports.figures.labels import wrapped
 from reports.figures.plot import Plot
 from reports.figures.style import Style
-from reports.runs.cells import Variant
+from reports.runs.cells import Variant, dial_of
 from reports.statistics.interval import FEWEST_SEEDS
 
 _NAME = 40  # letters per line of a strategy's name in the legend
@@ -39,6 +39,7 @@ def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style], name: 
         if variant.strategy in found.by_strategy:
             looks.setdefault(variant.strategy, replace(look, color=look.base))
     metric = METRICS[AVERAGE]
+    dial = dial_of(variant for variant in styles if variant.strategy in found.by_strategy)
 
     def draw() -> Figure:
         drawn = frame.assign(phase=0, x=100 * frame["threshold"])
@@ -59,7 +60,7 @@ def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style], name: 
         name,
         "Performance profiles",
         f"The share of a strategy’s runs whose {metric.title} ({metric.meaning}) is above τ, at "
-        "the strengths that were chosen on validation data. A line that is higher everywhere "
+        f"the {dial.many} that were chosen on validation data. A line that is higher everywhere "
         "belongs to the better strategy; where lines cross, it depends on how much a run must "
         f"reach.{weight} Bands are 95 % intervals over seeds for each τ by itself, from "
         f"{FEWEST_SEEDS} seeds on; where all runs agree, a band has no width.",

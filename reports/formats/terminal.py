@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmark.metrics import AVERAGE, columns
-from benchmark.store import Record
+from benchmark.store import Record, SuiteNote
 from reports.runs.cells import by_scenario, group
 from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
@@ -42,10 +42,10 @@ class SummaryRow:
     reason: str | None
 
 
-def summary_rows(records: Sequence[Record]) -> list[SummaryRow]:
+def summary_rows(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[SummaryRow]:
     """Return one row a scenario and variant, in the order of the report's tables."""
     rows = []
-    for scenario, cells in by_scenario(group(records)).items():
+    for scenario, cells in by_scenario(group(records, suites)).items():
         metrics = columns(
             SUMMARY_METRICS,
             (record for cell in cells for record in cell.done),

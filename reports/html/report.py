@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from benchmark.errors import UserError
 from benchmark.files import Kind, Output, write_files
-from benchmark.store import Record
+from benchmark.store import Record, SuiteNote
 from reports.figures.plot import Plot
 from reports.formats.export import Exports
 from reports.html.anchors import ALL
@@ -51,6 +51,7 @@ def write_report(
     command: str,
     inputs: Iterable[Path] = (),
     exports: Exports | None = None,
+    suites: Sequence[SuiteNote] = (),
 ) -> None:
     """Write the report of some runs, completely or not at all.
 
@@ -63,6 +64,7 @@ def write_report(
         command: The command that makes this report again.
         inputs: Files that must not be overwritten.
         exports: Tables and figures to write as files, too.
+        suites: What is known of the suites: their descriptions, and the order of the report.
 
     Raises:
         UserError: There are no runs, or a file cannot be written; then no file is.
@@ -71,9 +73,16 @@ def write_report(
         raise UserError(
             "the store has no finished runs to report; 'palimpsest run SUITE' makes some"
         )
-    cells = group(records)
+    cells = group(records, suites)
     answers = sections(cells)
-    document = _document(records, cells, answers, sources=sources, command=command)
+    document = _document(
+        records,
+        cells,
+        answers,
+        sources=sources,
+        command=command,
+        suites=suites,
+    )
     outputs = [Output(output, document.encode(), REPORT)]
     if exports:
         outputs += exports.outputs(part for section in answers for part in section.titled_parts)
@@ -87,6 +96,7 @@ def _document(
     *,
     sources: Sequence[str],
     command: str,
+    suites: Sequence[SuiteNote],
 ) -> str:
     plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
     boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
@@ -96,6 +106,7 @@ def _document(
     )
     return _environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
+        description=_description(records, suites),
         lead=_lead(records, cells),
         failed=sum(len(cell.failed) for cell in cells),
         scenarios=_choices(answers),
@@ -113,7 +124,7 @@ def _document(
         failures=failures(cells),
         origin=Facts(origin(records, sources)),
         citations=f"{citation()}\n\n{WPL_PAPER}",
-        suites=suite_files(records),
+        suites=suite_files(records, suites),
         settings=exact_settings(cells),
         command=command,
         style=Markup(_template("report.css")),
@@ -121,6 +132,14 @@ def _document(
         # The report's content security policy allows only the script with this hash.
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
+
+
+def _description(records: Sequence[Record], suites: Sequence[SuiteNote]) -> str:
+    """What the suites of the runs ask; of several, each with its name."""
+    names = {record.suite for record in records}
+    own = {s.name: " ".join(s.description.split()) for s in suites if s.name in names}
+    told = {name: text for name, text in own.items() if text}
+    return " ".join(told.values() if len(names) == 1 else (f"{n}: {t}" for n, t in told.items()))
 
 
 def _choices(answers: Sequence[Section]) -> list[tuple[str, str]]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 from benchmark.spec import STRENGTH
-from benchmark.store import Record
+from benchmark.store import Record, SuiteNote
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import limits_of
 from reports.statistics.ratio import REDUCTION, Removed, forgetting_pairs, removed
@@ -38,12 +38,14 @@ class Variant:
         kind: What it is (``wpl``), whatever the suite calls it.
         strength: The value of its dial, ``None`` where it has none.
         dial: The name of its dial.
+        place: Where it stands among the strategies of its suite; 0 where that is not known.
     """
 
     strategy: str
     kind: str
     strength: float | None = None
     dial: str = STRENGTH
+    place: int = field(default=0, compare=False)
 
     @property
     def label(self) -> str:
@@ -56,13 +58,14 @@ class Variant:
         return "" if self.strength is None else f"{self.dial} {strength_text(self.strength)}"
 
     @property
-    def order(self) -> tuple[int, object, float]:
-        """Sort key: fine-tuning, the strategies from weak to strong, the other references.
+    def order(self) -> tuple[int, int, object, float]:
+        """Sort key: fine-tuning, the strategies in the suite's order, the other references.
 
-        Strategies are in the order of their names, ``v2`` before ``v10``.
+        Where the suite's order is not known, strategies are in the order of their names, ``v2``
+        before ``v10``. Each goes from weak to strong.
         """
         weakest = float("-inf") if self.strength is None else self.strength
-        return _PLACE.get(self.kind, 1), natural(self.strategy), weakest
+        return _PLACE.get(self.kind, 1), self.place, natural(self.strategy), weakest
 
 
 def dial_of(variants: Iterable[Variant]) -> Dial:
@@ -84,6 +87,7 @@ class Cell:
         done: Finished runs, one per seed, in the order of their seeds.
         failed: Runs that failed.
         repeated: Finished runs that are left out because a newer one has the same seed.
+        place: Where the scenario stands in its suite; 0 where that is not known.
     """
 
     scenario: str
@@ -91,6 +95,12 @@ class Cell:
     done: tuple[Record, ...]
     failed: tuple[Record, ...]
     repeated: tuple[Record, ...]
+    place: int = 0
+
+    @property
+    def order(self) -> tuple[int, str, tuple[int, int, object, float]]:
+        """Sort key: by scenario, in the suite's order or else the alphabet's, and by variant."""
+        return self.place, self.scenario, self.variant.order
 
     @property
     def runs(self) -> Iterator[Record]:
@@ -118,17 +128,30 @@ class Cell:
         return removed(forgetting_pairs(self.done))
 
 
-def group(records: Sequence[Record]) -> list[Cell]:
-    """Sort runs into cells, ordered by scenario and variant."""
+def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[Cell]:
+    """Sort runs into cells, ordered by scenario and variant.
+
+    Args:
+        records: The runs.
+        suites: What is known of their suites. Scenarios and strategies stand in these suites'
+            order, one suite after the other, and then what none of them names, ``v2`` before
+            ``v10``. Without suites, the order is that of the alphabet.
+    """
+    scenarios = _places((n for s in suites for n in s.scenarios), (r.scenario for r in records))
+    strategies = _places((n for s in suites for n in s.strategies), (r.strategy for r in records))
     scenario_of = _complete(records, lambda r: r.scenario, _scenario_settings)
     strategy_of = _complete(records, lambda r: r.strategy, _strategy_settings)
     members: dict[tuple[str, Variant], list[Record]] = {}
     for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
         own = record.spec.strategy
-        variant = Variant(strategy, own.kind, record.strength, own.dial)
+        place = strategies.get(record.strategy, 0)
+        variant = Variant(strategy, own.kind, record.strength, own.dial, place)
         members.setdefault((scenario, variant), []).append(record)
-    ordered = sorted(members.items(), key=lambda item: (item[0][0], item[0][1].order))
-    return [_cell(scenario, variant, runs) for (scenario, variant), runs in ordered]
+    cells = [
+        _cell(scenario, variant, runs, scenarios.get(runs[0].scenario, 0))
+        for (scenario, variant), runs in members.items()
+    ]
+    return sorted(cells, key=lambda cell: cell.order)
 
 
 def by_scenario(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
@@ -139,7 +162,15 @@ def by_scenario(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
     return found
 
 
-def _cell(scenario: str, variant: Variant, runs: Sequence[Record]) -> Cell:
+def _places(known: Iterable[str], found: Iterable[str]) -> dict[str, int]:
+    """Number names: first those known, then the others in natural order; none if none is known."""
+    names = list(dict.fromkeys(known))
+    if names:
+        names += sorted(set(found) - set(names), key=natural)
+    return {name: place for place, name in enumerate(names)}
+
+
+def _cell(scenario: str, variant: Variant, runs: Sequence[Record], place: int) -> Cell:
     done = sorted((r for r in runs if r.status == "done"), key=lambda r: r.started)
     newest = {record.seed: record for record in done}
     kept = {id(record) for record in newest.values()}
@@ -149,6 +180,7 @@ def _cell(scenario: str, variant: Variant, runs: Sequence[Record]) -> Cell:
         tuple(newest[seed] for seed in sorted(newest)),
         tuple(r for r in runs if r.status == "failed"),
         tuple(r for r in done if id(r) not in kept),
+        place,
     )
 
 

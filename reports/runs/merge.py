@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.archive import read_runs
+from benchmark.archive import read_runs, read_suites
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS, Matrix, reference_kinds
-from benchmark.store import Record
+from benchmark.store import Record, SuiteNote
 from reports.wording.words import joined
 
 _MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves", "moments")
@@ -33,11 +33,13 @@ class Merged:
             any of the stores.
         origin: Where they come from and how they were merged; follows "Runs from".
         disputed: Scenarios and strategies with a run whose results differ between stores.
+        suites: What the stores know of their suites.
     """
 
     records: list[Record]
     origin: str
     disputed: Set[tuple[str, str]] = frozenset()
+    suites: Sequence[SuiteNote] = ()
 
 
 def read_stores(paths: Sequence[Path]) -> dict[str, list[Record]]:
@@ -50,6 +52,11 @@ def read_stores(paths: Sequence[Path]) -> dict[str, list[Record]]:
         UserError: A file is missing, is not a store, or is named twice.
     """
     return {name: read_runs(path) for name, path in zip(store_names(paths), paths, strict=True)}
+
+
+def read_notes(paths: Sequence[Path]) -> dict[str, list[SuiteNote]]:
+    """Return what each store knows of its suites, by the names of ``read_stores``."""
+    return {name: read_suites(path) for name, path in zip(store_names(paths), paths, strict=True)}
 
 
 def store_names(paths: Sequence[Path]) -> list[str]:
@@ -74,7 +81,9 @@ def store_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def merge(stores: Mapping[str, Sequence[Record]]) -> Merged:
+def merge(
+    stores: Mapping[str, Sequence[Record]], notes: Mapping[str, Sequence[SuiteNote]] | None = None
+) -> Merged:
     """Make one list of the runs of several stores.
 
     * A run (same key) that is in several stores counts once: a finished run is preferred to a
@@ -86,6 +95,8 @@ def merge(stores: Mapping[str, Sequence[Record]]) -> Merged:
 
     Args:
         stores: The runs of each store by its name, as ``read_stores`` returns them.
+        notes: What each knows of its suites, as ``read_notes`` returns it. Where several know a
+            suite, the first store counts.
     """
     disputed = _disputed(stores)
     references = _references(stores)
@@ -98,7 +109,8 @@ def merge(stores: Mapping[str, Sequence[Record]]) -> Merged:
             place = (own.strategy, own.key)
             pooled[place] = max(pooled.get(place, own), own, key=_precedence)
     origin = _origin(list(stores), disputed)
-    return Merged(sorted(pooled.values(), key=_order), origin, disputed)
+    suites = _suites(notes or {}, {strategy for _, strategy in disputed}, list(stores))
+    return Merged(sorted(pooled.values(), key=_order), origin, disputed, suites)
 
 
 def same_results(a: Record, b: Record) -> bool:
@@ -112,6 +124,25 @@ def same_results(a: Record, b: Record) -> bool:
     paired = (name for name, metric in METRICS.items() if metric.reference is not None)
     pairs = ((a.metrics[name], b.metrics[name]) for name in paired)
     return all(one == other for one, other in pairs if one is not None and other is not None)
+
+
+def _suites(
+    notes: Mapping[str, Sequence[SuiteNote]], disputed: Set[str], names: Sequence[str]
+) -> list[SuiteNote]:
+    """Each suite once, with the strategies that carry the name of a store after their own."""
+    known: dict[str, SuiteNote] = {}
+    for name in names:
+        for note in notes.get(name, ()):
+            known.setdefault(note.name, note)
+    return [replace(note, strategies=_renamed(note, disputed, names)) for note in known.values()]
+
+
+def _renamed(note: SuiteNote, disputed: Set[str], names: Sequence[str]) -> tuple[str, ...]:
+    found = []
+    for strategy in note.strategies:
+        found += [strategy]
+        found += [f"{strategy} [{name}]" for name in names if strategy in disputed]
+    return tuple(found)
 
 
 def _disputed(stores: Mapping[str, Sequence[Record]]) -> set[tuple[str, str]]:

@@ -7,10 +7,10 @@ from typing import Any
 
 import yaml
 
-from benchmark.store import Record
+from benchmark.store import Record, SuiteNote
 
 
-def suite_files(records: Sequence[Record]) -> dict[str, str]:
+def suite_files(records: Sequence[Record], notes: Sequence[SuiteNote] = ()) -> dict[str, str]:
     """Write one suite file per suite, with all settings, defaults included.
 
     ``palimpsest run`` gives its runs the keys of the records. There is no file for a suite in
@@ -18,6 +18,7 @@ def suite_files(records: Sequence[Record]) -> dict[str, str]:
 
     Args:
         records: Runs of one or several suites.
+        notes: What is known of the suites: their descriptions, and the order of what they have.
 
     Returns:
         YAML by the name of the suite.
@@ -25,7 +26,11 @@ def suite_files(records: Sequence[Record]) -> dict[str, str]:
     by_suite: dict[str, list[Record]] = {}
     for record in records:
         by_suite.setdefault(record.suite, []).append(record)
-    contents = {name: _content(name, members) for name, members in by_suite.items()}
+    known = {note.name: note for note in notes}
+    contents = {
+        name: _content(known.get(name, SuiteNote(name, "", (), ())), members)
+        for name, members in by_suite.items()
+    }
     return {
         name: yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
         for name, content in contents.items()
@@ -33,7 +38,7 @@ def suite_files(records: Sequence[Record]) -> dict[str, str]:
     }
 
 
-def _content(suite: str, records: Sequence[Record]) -> dict[str, Any] | None:
+def _content(note: SuiteNote, records: Sequence[Record]) -> dict[str, Any] | None:
     scenarios: dict[str, Any] = {}
     strategies: dict[str, Any] = {}
     strengths: dict[str, set[float]] = {}
@@ -52,9 +57,15 @@ def _content(suite: str, records: Sequence[Record]) -> dict[str, Any] | None:
     for name, found in strengths.items():
         strategies[name] = strategies[name] | {"strengths": sorted(found)}
     return {
-        "suite": suite,
+        "suite": note.name,
+        **({"description": note.description} if note.description else {}),
         "seeds": sorted({record.seed for record in records}),
         **({"probes": list(probes)} if probes else {}),
-        "scenarios": scenarios,
-        "strategies": strategies,
+        "scenarios": _ordered(scenarios, note.scenarios),
+        "strategies": _ordered(strategies, note.strategies),
     }
+
+
+def _ordered(entries: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    first = {name: entries[name] for name in names if name in entries}
+    return first | entries

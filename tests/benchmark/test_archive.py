@@ -7,12 +7,12 @@ import random
 import pytest
 
 from benchmark import archive as module
-from benchmark.archive import archive, is_archive, is_marked, read_archive, read_runs
+from benchmark.archive import archive, is_archive, is_marked, read_archive, read_runs, read_suites
 from benchmark.cli import main
 from benchmark.errors import UserError
 from benchmark.failure import Failure, FailureKind
 from benchmark.spec import Spec
-from benchmark.store import Record, Store
+from benchmark.store import Record, Store, SuiteNote
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -97,6 +97,36 @@ def test_failures_and_moments_come_back(tmp_path):
 
 def test_the_same_runs_give_the_same_bytes(store, packed):
     assert archive(read_runs(packed)) == packed.read_bytes()
+
+
+def test_suites_are_in_the_metadata_and_of_several_stores_the_first_counts(store, tmp_path):
+    ours = SuiteNote("suite", "Does it 🙂?", ("z", "a"), ("wpl", "finetune"))
+    other = SuiteNote("other", "", ("b",), ())
+    with Store(store, create=True) as made:
+        made.put_suite(ours)
+    with Store(tmp_path / "more.db", create=True) as made:
+        made.put(run("d"))
+        for note in (SuiteNote("suite", "changed", (), ()), other):
+            made.put_suite(note)
+    both = tmp_path / "both.parquet"
+    stores = ("--store", store, "--store", tmp_path / "more.db")
+    assert command("archive", *stores, "-o", both) == 0
+    assert read_suites(both) == [ours, other]
+    assert archive(read_runs(both), read_suites(both)) == both.read_bytes()
+
+
+def test_an_archive_of_a_store_that_knows_no_suites_has_none(packed):
+    assert read_suites(packed) == []
+    assert set(parquet.read_schema(packed).metadata) == {module._MARK}
+
+
+@pytest.mark.parametrize("value", ["{", "[{}]", "[1]", "7"])
+def test_suites_that_cannot_be_read_are_damage(packed, value):
+    table = parquet.read_table(packed)
+    metadata = {module._MARK: "2", module._SUITES: value}
+    parquet.write_table(table.replace_schema_metadata(metadata), packed)
+    with pytest.raises(UserError, match=r"damaged or truncated .its suites"):
+        read_suites(packed)
 
 
 def test_columns_are_typed_and_metrics_are_numbers(store, packed):

@@ -19,6 +19,7 @@ from benchmark.store import Store
 
 SUITE = """\
 suite: small
+description: Does it protect?
 seeds: 2
 scenarios:
   two_models: {data: digits, steps: 30, width: 20, curve: {every: 10}}
@@ -112,12 +113,14 @@ def test_running_again_runs_nothing(done, capsys):
 
 
 def test_only_what_changed_would_run(done, capsys):
+    before = (done / "r.db").read_bytes()
     options = ("--store", done / "r.db", "--dry-run", "--set", "strategies.wpl.samples=51")
     assert command("run", done / "small.yaml", *options, "--workers", 1) == 0
     out = capsys.readouterr().out
     assert "2 of 4 runs to do" in out
     assert out.endswith(" with 1 worker\n")
     assert "finetune" not in out
+    assert (done / "r.db").read_bytes() == before
 
 
 def test_the_same_run_again_gives_the_same_numbers(done, tmp_path, capsys):
@@ -159,7 +162,9 @@ def test_quiet_prints_nothing(done, capsys):
 def test_report_writes_one_file_and_prints_its_path(done, tmp_path, capsys):
     assert command("report", done / "r.db", "--output", tmp_path / "r.html") == 0
     assert capsys.readouterr().out.strip() == str(tmp_path / "r.html")
-    assert "wpl" in (tmp_path / "r.html").read_text()
+    text = (tmp_path / "r.html").read_text()
+    assert "wpl" in text
+    assert '<p class="lead clamp">Does it protect?</p>' in text
 
 
 def test_several_stores_make_one_report(done, tmp_path):

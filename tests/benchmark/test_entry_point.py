@@ -16,7 +16,7 @@ from benchmark.cli import main
 from benchmark.failure import Failure
 from benchmark.metrics import METRICS
 from benchmark.results import Results
-from benchmark.store import Store
+from benchmark.store import Store, SuiteNote
 
 SUITE = {
     "suite": "small",
@@ -69,6 +69,24 @@ def test_it_is_what_the_command_does(done, tmp_path, monkeypatch):
         main(["run", "small.yaml", "--store", "other.db", "--workers", "1", "--quiet"])
     theirs = {r.key: r.accuracy_matrix for r in open_store("other.db")}
     assert theirs == {r.key: r.accuracy_matrix for r in done[0]}
+
+
+def test_a_store_keeps_what_the_whole_suite_says_before_its_first_run(tmp_path):
+    told = SUITE | {"description": "Does it help?", "scenarios": {"z": {}, "a": {}}}
+    told["scenarios"] = {name: SUITE["scenarios"]["two_models"] | {"family": "two_models"}
+                         for name in told["scenarios"]}  # fmt: skip
+    told["strategies"] = dict(reversed(SUITE["strategies"].items()))
+    seen = []
+
+    def stop(news):
+        with Store(tmp_path / "s.db") as store:
+            seen.extend(store.suites())
+        raise KeyboardInterrupt
+
+    part = load_suite(told, strategies=["finetune"], seeds=1)
+    with pytest.raises(KeyboardInterrupt):
+        run_suite(part, store=tmp_path / "s.db", workers=1, progress=stop)
+    assert seen == [SuiteNote("small", "Does it help?", ("z", "a"), ("wpl", "finetune"))]
 
 
 def test_a_part_of_a_suite_is_returned_alone(done):

@@ -4,6 +4,7 @@ import random
 import sqlite3
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,7 @@ from benchmark.errors import UserError
 from benchmark.failure import Failure, FailureKind
 from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.spec import Spec
-from benchmark.store import Record, Store
+from benchmark.store import Record, Store, SuiteNote
 
 
 def record(key="k", strategy="finetune", seed=0, matrix=((0.9, 0.1), (0.5, 0.8)), **changes):
@@ -70,6 +71,27 @@ def test_cost_and_probes_come_back_as_they_were_put(store):
     store.put(record(cost=cost, probes=probes))
     (got,) = store.records()
     assert (got.cost, got.probes) == (cost, probes)
+
+
+NOTE = SuiteNote("b", 'Does "x" — help?', ("s2", "s10"), ("wpl", "ewc"))
+
+
+def test_suites_come_back_in_their_order_and_the_last_of_a_name_counts(store):
+    assert store.suites() == []
+    changed = replace(NOTE, description="", scenarios=("s10",))
+    for note in (NOTE, SuiteNote("a", "", (), ()), changed):
+        store.put_suite(note)
+    assert store.suites() == [changed, SuiteNote("a", "", (), ())]
+
+
+@pytest.mark.parametrize("value", ["{", "{}", "[1]", 3])
+def test_a_suite_without_a_list_of_scenarios_is_damage(store, value):
+    store.put_suite(NOTE)
+    with sqlite3.connect(store.path) as connection:
+        connection.execute("UPDATE suites SET scenarios = ?", [value])
+    connection.close()
+    with pytest.raises(UserError, match=r"the store is damaged .suite 'b'"):
+        store.suites()
 
 
 def test_a_failure_and_moments_come_back_as_they_were_put(store):
@@ -361,7 +383,7 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
     with Store(old, create=True) as opened:
         broken, run = opened.records()
     version, after = raw(old)
-    assert version == SCHEMA_VERSION == 3
+    assert version == SCHEMA_VERSION == 4
     assert after == [(*row, "{}", "{}", "{}", "[]") for row in before]
     assert (run.key, run.strength, run.seed, run.seconds) == ("old", 10.0, 3, 4.5)
     assert run.accuracy_matrix == [[0.9, 0.1], [0.65, 0.8]]
@@ -390,7 +412,35 @@ def test_a_store_of_version_2_is_read_as_it_is_and_then_brought_up_to_date(tmp_p
     _, rows = raw(path)
     with Store(path, create=True) as opened:
         assert [run.failure for run in opened.records()] == [diverged, None]
-    assert raw(path) == (3, [(*row, "{}", "[]") for row in rows])
+    assert raw(path) == (SCHEMA_VERSION, [(*row, "{}", "[]") for row in rows])
+
+
+VERSION_3 = f"{VERSION_2}{_UPGRADES[2]}; PRAGMA user_version = 3;"
+
+
+def test_a_store_of_version_3_knows_no_suites_until_one_is_run(tmp_path):
+    path = tmp_path / "three.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(VERSION_3)
+    connection.close()
+    before = path.read_bytes()
+    with Store(path) as opened:
+        assert (opened.suites(), len(opened.records())) == ([], 2)
+    assert path.read_bytes() == before
+    _, rows = raw(path)
+    with Store(path, create=True) as opened:
+        opened.put_suite(NOTE)
+        assert opened.suites() == [NOTE]
+    assert raw(path) == (SCHEMA_VERSION, rows)
+
+
+def test_a_store_of_this_version_has_a_table_of_suites(tmp_path):
+    path = tmp_path / "other.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(f"{VERSION_3}; PRAGMA user_version = {SCHEMA_VERSION};")
+    connection.close()
+    with pytest.raises(UserError, match="not a Palimpsest store"):
+        Store(path)
 
 
 def test_a_store_of_version_1_is_read_as_it_is(old):
@@ -416,14 +466,15 @@ def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
 def test_an_updated_store_has_the_columns_of_a_new_one(old, store):
     with Store(old, create=True):
         pass
-    assert columns(old) == columns(store.path)
+    for table in ("runs", "suites"):
+        assert columns(old, table) == columns(store.path, table) != []
     with Store(old) as opened:
         assert {run.key for run in opened.records()} == {"old", "broken"}
 
 
-def columns(path):
+def columns(path, table):
     connection = sqlite3.connect(path)
-    found = connection.execute("PRAGMA table_info(runs)").fetchall()
+    found = connection.execute(f"PRAGMA table_info({table})").fetchall()
     connection.close()
     return found
 
@@ -439,9 +490,9 @@ def test_an_update_that_is_interrupted_changes_nothing(old, monkeypatch):
 def test_two_processes_may_update_a_store_at_once(old):
     other = sqlite3.connect(old, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    for statement in f"{_UPGRADES[1]};{_UPGRADES[2]}".split(";"):
+    for statement in ";".join(_UPGRADES.values()).split(";"):
         other.execute(statement)
-    other.execute("PRAGMA user_version = 3")
+    other.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     opened = []
     waiting = threading.Thread(target=lambda: opened.append(_keys(old)))
     waiting.start()

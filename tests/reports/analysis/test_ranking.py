@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmark.store import SuiteNote
 from reports.analysis.choice import strengths_text
 from reports.analysis.coincidence import coinciding
 from reports.analysis.cross_fitting import choose
@@ -33,6 +34,13 @@ ALL = ("rotated", "same data", "split")
 def test_one_table_a_scenario_and_metric_then_all_together(found):
     assert set(found) == {(s, m) for s in (*[(name,) for name in ALL], ALL) for m in RANKED}
     assert [key[0] for key in found][-1] == ALL
+
+
+def test_scenarios_are_in_the_order_of_the_suite(record):
+    made = [record([[0.9, 0.1], [0.5, 0.8]], scenario=name) for name in ("a", "b", "c")]
+    suite = SuiteNote("s", "", ("c", "a", "b"), ())
+    spans = dict.fromkeys(t.scenarios for t in ranking(choose(group(made, [suite]))))
+    assert [*spans] == [("c",), ("a",), ("b",), ("c", "a", "b")]
 
 
 def test_estimates_are_those_of_the_chosen_runs(found, store):

@@ -16,7 +16,7 @@ from reports.formats.export import Exports
 from reports.html.downloads import downloads
 from reports.html.sections import sections
 from reports.runs.cells import group
-from reports.tables.table import Column, Table
+from reports.tables.table import Column, Row, Table
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx", "\r=1", "\n=1", "＝1+1"]
 
@@ -52,7 +52,7 @@ def test_the_data_in_the_report_are_harmless_too():
     data = pd.DataFrame({"variant": ["=wpl"], "mean": [-0.5]})
     for part in (
         Plot("a", "", "", "", data, lambda: None),
-        Table("a", "", "", [Column("")], (), data),
+        Table("a", "", "", [Column("a"), Column("b")], [Row(["=wpl", "-"])], data),
     ):
         packed = downloads(part)[0].address.partition(",")[2]
         assert gzip.decompress(b64decode(packed)).decode() == "variant,mean\n'=wpl,-0.5\n"

@@ -1,6 +1,7 @@
 import pytest
 
 from benchmark.cli.summary import print_summary, summary_cell
+from benchmark.store import SuiteNote
 from reports.formats.terminal import SUMMARY_METRICS, summary_rows
 from reports.statistics.interval import mean_estimate
 from reports.statistics.limits import ACCURACY
@@ -28,6 +29,12 @@ def test_one_row_a_scenario_and_variant(store):
     assert len(rows) == 3 * 10 + 1
     assert (rows[-1].seeds, rows[-1].failed) == (5, 0)
     assert summary_rows([]) == []
+
+
+def test_rows_are_in_the_order_of_the_suite(record):
+    made = [record([[0.9]], scenario=s, strategy=t) for s in "ab" for t in ("ewc", "wpl")]
+    rows = summary_rows(made, [SuiteNote("paper", "", ("b", "a"), ("wpl", "ewc"))])
+    assert [row.scenario + row.variant for row in rows] == ["bwpl", "bewc", "awpl", "aewc"]
 
 
 def test_a_cell_of_the_table_says_what_pins_it_down_and_of_how_many_seeds_it_is():

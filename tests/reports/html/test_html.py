@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -12,6 +13,7 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.failure import Failure, FailureKind
+from benchmark.store import SuiteNote
 from reports.html.report import write_report
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
@@ -196,6 +198,30 @@ def test_a_traceback_is_folded_away_under_its_message(record, report, tmp_path):
 def report_of(run, folder):
     write_report([run], folder / "other.html", sources=["a.db"], command="again")
     return (folder / "other.html").read_text(encoding="utf-8")
+
+
+def test_it_says_what_the_suites_ask_and_keeps_their_order(record, tmp_path):
+    runs = [
+        record([[0.9]], scenario=scenario, strategy=name)
+        for scenario in ("a first", "z last")
+        for name in ("finetune", "ewc", "wpl")
+    ]
+    asked = SuiteNote("paper", "Does <wpl>\nhelp?", ("z last", "a first"), ("wpl", "ewc"))
+    unrelated = SuiteNote("other", "Something else", (), ())
+    page = partial(write_report, output=tmp_path / "r.html", sources=["a.db"], command="again")
+    page(runs, suites=[asked, unrelated])
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert '<p class="lead clamp">Does &lt;wpl&gt; help?</p>' in text
+    assert "Something else" not in text
+    assert "(finetune, wpl, ewc)" in text
+    assert re.findall('<option value="[^"]*" data-name="([^"]+)"', text) == ["z last", "a first"]
+    places = [text.index(f"{name}</h3>") for name in ("z last", "a first")]
+    assert places == sorted(places)
+    page([runs[0], record([[0.9]], suite="other")], suites=[asked, unrelated])
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "paper: Does &lt;wpl&gt; help? other: Something else</p>" in text
+    page(runs[:1])
+    assert (tmp_path / "r.html").read_text(encoding="utf-8").count('class="lead') == 1
 
 
 def test_a_single_run(record, report, tmp_path):

@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from benchmark.spec import Spec
+from benchmark.store import SuiteNote
 from reports.runs.cells import Variant, group
 from reports.wording.numbers import strength_text
 
@@ -54,6 +55,44 @@ def test_order_is_finetune_then_strategies_by_strength_then_references(record):
         "finetune", "ewc, strength 1e6", "wpl, strength 1e2", "wpl, strength 1e4", "freeze",
         "joint",
     ]  # fmt: skip
+
+
+def ordered(cells):
+    strategies = dict.fromkeys(cell.variant.strategy for cell in cells)
+    return list(dict.fromkeys(cell.scenario for cell in cells)), list(strategies)
+
+
+def test_order_is_that_of_the_suites_then_natural(record):
+    strategies = ["wpl", "joint", "v10", "ewc", "v2", "finetune"]
+    runs = [
+        record([[0.9]], scenario=scenario, strategy=strategy)
+        for scenario in ("a", "a10", "a2", "q", "z")
+        for strategy in strategies
+    ]
+    first = SuiteNote("first", "", ("z", "gone"), ("wpl", "joint", "finetune"))
+    second = SuiteNote("second", "", ("q", "z"), ("ewc", "wpl"))
+    assert ordered(group(runs[::-1], [first, second])) == (
+        ["z", "q", "a", "a2", "a10"], ["finetune", "wpl", "ewc", "v2", "v10", "joint"]
+    )  # fmt: skip
+    assert ordered(group(runs[::-1])) == (
+        ["a", "a10", "a2", "q", "z"], ["finetune", "ewc", "v2", "v10", "wpl", "joint"]
+    )  # fmt: skip
+
+
+def test_ambiguous_names_keep_their_place_and_strengths_go_from_weak_to_strong(record):
+    runs = [
+        record([[0.9]], strategy=name, strength=strength, settings={"fisher": kind})
+        for name in ("ewc", "wpl")
+        for strength in (10.0, 9.0)
+        for kind in ("sampled", "exact")
+    ]
+    cells = group(runs, [SuiteNote("s", "", ("same",), ("wpl", "ewc"))])
+    assert [cell.variant.label for cell in cells] == [
+        f"{name} (fisher {kind}), strength {strength}"
+        for name in ("wpl", "ewc")
+        for kind in ("exact", "sampled")
+        for strength in ("9", "10")
+    ]
 
 
 def test_names_are_kept_where_they_are_unambiguous(store):

@@ -8,9 +8,9 @@ import pytest
 from benchmark.errors import UserError
 from benchmark.failure import Failure
 from benchmark.metrics import forgetting_reduction, plasticity
-from benchmark.store import Store
+from benchmark.store import Store, SuiteNote
 from reports.runs.cells import group
-from reports.runs.merge import merge, read_stores, store_names
+from reports.runs.merge import merge, read_notes, read_stores, store_names
 
 HIGH = [[0.9, 0.1], [0.7, 0.8]]
 LOW = [[0.9, 0.1], [0.4, 0.8]]
@@ -37,6 +37,22 @@ def test_a_store_named_twice_is_a_mistake(tmp_path):
     (tmp_path / "link.db").symlink_to(tmp_path / "a.db")
     with pytest.raises(UserError, match=r"link\.db: this store is named twice"):
         store_names([tmp_path / "a.db", tmp_path / "link.db"])
+
+
+def test_of_several_stores_the_first_that_knows_a_suite_counts(tmp_path, record):
+    paths = [tmp_path / "a.db", tmp_path / "b.db"]
+    for path, matrix, asked in zip(paths, (HIGH, LOW), ("first", "second"), strict=True):
+        put(path, [record(matrix, strategy=name) for name in ("ewc", "wpl")])
+        with Store(path, create=True) as store:
+            store.put_suite(SuiteNote("paper", asked, ("same",), ("wpl", "ewc")))
+            store.put_suite(SuiteNote(asked, "", (), ("wpl",)))
+    merged = merge(read_stores(paths), read_notes(paths))
+    assert [(note.name, note.description) for note in merged.suites] == [
+        ("paper", "first"), ("first", ""), ("second", "")
+    ]  # fmt: skip
+    assert [cell.variant.strategy for cell in group(merged.records, merged.suites)] == [
+        "wpl [a.db]", "wpl [b.db]", "ewc [a.db]", "ewc [b.db]"
+    ]  # fmt: skip
 
 
 def test_one_store_is_left_as_it_is(store):

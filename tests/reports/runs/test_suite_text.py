@@ -2,6 +2,9 @@
 
 from dataclasses import replace
 
+import yaml
+
+from benchmark.store import SuiteNote
 from benchmark.suite_loading import load_suite
 from reports.runs.suite_text import suite_files
 
@@ -29,6 +32,15 @@ def test_it_gives_the_same_keys(tmp_path, record):
     (tmp_path / "again.yaml").write_text(texts["mine"])
     again = load_suite(str(tmp_path / "again.yaml")).runs("cpu", tmp_path)
     assert {run.key for run in again} == {run.key for run in runs}
+
+
+def test_it_has_the_description_and_the_order_of_the_suite(record):
+    records = [record([[0.9]], scenario=s, strategy=t) for s in "abc" for t in ("ewc", "wpl")]
+    note = SuiteNote("paper", "Does it help?", ("c", "gone", "b"), ("wpl",))
+    content = yaml.safe_load(suite_files(records, [note])["paper"])
+    assert content["description"] == "Does it help?"
+    assert [*content["scenarios"]] == ["c", "b", "a"]
+    assert [*content["strategies"]] == ["wpl", "ewc"]
 
 
 def test_each_suite_has_its_own(record):
