@@ -233,12 +233,12 @@ MISTAKES = [
     (["run", "small.yaml", "--workers", "0"], "--workers"),
     (
         ["run", "avalanche.yaml"],
-        "avalanche.yaml, line 6: strategies.avalanche:LwG.strategy: Avalanche has no supervised "
+        "avalanche.yaml, line 7: strategies.avalanche:LwG.strategy: Avalanche has no supervised "
         "strategy 'LwG'; did you mean 'LwF'?",
     ),
     (
         ["run", "arguments.yaml"],
-        "arguments.yaml, line 8: strategies.theirs.arguments.alhpa: avalanche:LwF: unknown "
+        "arguments.yaml, line 9: strategies.theirs.arguments.alhpa: avalanche:LwF: unknown "
         "argument 'alhpa'; did you mean 'alpha'?",
     ),
     (["run"], "Missing argument"),

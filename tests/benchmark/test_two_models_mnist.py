@@ -1,7 +1,6 @@
 """The shipped suite ``two_models`` on real MNIST: what the project promises of it, in small."""
 
 import json
-from statistics import mean
 
 import pytest
 
@@ -13,7 +12,7 @@ from benchmark.store import Store
 def runs(tmp_path_factory, real_data):
     root = real_data("MNIST")
     store = tmp_path_factory.mktemp("mnist") / "results.db"
-    options = ["--store", str(store), "--data-root", str(root), "--seeds", "2", "--workers", "2"]
+    options = ["--store", str(store), "--data-root", str(root), "--seeds", "1", "--workers", "1"]
     options += ["--strategies", "finetune,wpl", "--set", "strategies.wpl.strengths=[1000000]"]
     with pytest.raises(SystemExit) as left:
         main(["run", "two_models", "--quiet", *options])
@@ -27,13 +26,12 @@ def runs(tmp_path_factory, real_data):
 
 
 def metric(runs, scenario, strategy, name, strength=None):
-    found = [
+    (found,) = [
         run["metrics"][name]
         for run in runs
         if (run["scenario"], run["strategy"], run["strength"]) == (scenario, strategy, strength)
     ]
-    assert len(found) == 2
-    return mean(found)
+    return found
 
 
 @pytest.mark.parametrize("scenario", ["cold_start", "turned_digits"])

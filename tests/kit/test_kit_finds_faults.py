@@ -303,7 +303,10 @@ NOT_ASKED = {
 }
 
 
-SLOW = {"protects the earlier model", "protects behind every optimizer", "rests at the minimum"}
+SLOW = {
+    *("protects the earlier model", "protects behind every optimizer", "rests at the minimum"),
+    *("strength 0 is fine-tuning", "a huge strength holds"),
+}
 """Asked where they have to find a fault, and where there is none."""
 
 

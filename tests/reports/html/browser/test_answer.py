@@ -109,6 +109,7 @@ def test_the_address_shows_what_its_sender_saw(visit, report):
     scenarios(page).select_option(label="same data")
     baselines(page).select_option("joint")
     page.get_by_role("link", name="Ranking", exact=True).click()
+    page.wait_for_function("location.hash.includes('?')")
     address = page.evaluate("location.hash")
     seen = board(page)
     assert address.startswith("#ranking?")
