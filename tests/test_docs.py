@@ -92,6 +92,13 @@ def test_every_property_of_the_kit_is_explained(site):
         assert words(each.meaning) in text
 
 
+def test_a_sample_report_stands_beside_the_pages(site):
+    assert 'href="sample-report.html"' in (site / "report.html").read_text()
+    sample = (site / "sample-report.html").read_text()
+    assert "<h1" in sample and "Palimpsest report: strength" in sample
+    assert len(sample) < 5_000_000
+
+
 def test_pages_ask_for_nothing_from_outside(site):
     pages = list(site.glob("*.html"))
     assert len(pages) > 10
