@@ -18,7 +18,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/palimpsest report $(DEMO)/quick.db --output $(DEMO)/quick.html
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
