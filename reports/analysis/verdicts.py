@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from benchmark.metrics import AVERAGE, NEGLIGIBLE
-from reports.analysis.breakdown import breakdowns
+from reports.analysis.breakdown import Breakdown, breakdowns
 from reports.analysis.choice import Choice, strengths_text
 from reports.analysis.coincidence import twins
 from reports.analysis.measures import Means, measure
-from reports.runs.cells import FINETUNE, Cell
+from reports.runs.cells import FINETUNE, Cell, by_scenario
 from reports.statistics.interval import Estimate
 from reports.statistics.limits import of_difference
 from reports.statistics.pairs import paired_difference
@@ -120,7 +120,13 @@ def verdicts(choices: Sequence[Choice], cells: Sequence[Cell]) -> list[Verdicts]
     """
     names = tuple(dict.fromkeys(choice.scenario for choice in choices))
     spans = [(name,) for name in names] + ([names] if len(names) > 1 else [])
-    return [_verdicts(span, choices, cells) for span in spans]
+    members = by_scenario(cells)
+    losses = {name: breakdowns(own) for name, own in members.items()}
+    marks = {
+        (c.scenario, c.strategy): tuple(_marks(c, members[c.scenario], losses[c.scenario]))
+        for c in choices
+    }
+    return [_verdicts(span, choices, marks) for span in spans]
 
 
 def judged(difference: Estimate) -> Verdict:
@@ -136,9 +142,11 @@ def judged(difference: Estimate) -> Verdict:
     return Verdict.SAME if within else Verdict.UNDETERMINED
 
 
-def _verdicts(
-    scenarios: tuple[str, ...], choices: Sequence[Choice], cells: Sequence[Cell]
-) -> Verdicts:
+_Marks = Mapping[tuple[str, str], tuple[str, ...]]
+"""What weakens the numbers of a strategy, by scenario and strategy."""
+
+
+def _verdicts(scenarios: tuple[str, ...], choices: Sequence[Choice], marks: _Marks) -> Verdicts:
     own: dict[str, dict[str, Choice]] = {}
     for choice in choices:
         if choice.scenario in scenarios:
@@ -152,7 +160,7 @@ def _verdicts(
     groups = [tuple(sorted(g)) for g in twins({n: [*found.values()] for n, found in runs.items()})]
     alone = [(name,) for name, reason in reasons.items() if reason is not None]
     found = [
-        _contender(names, [own[name] for name in names], scenarios, cells, reasons[names[0]])
+        _contender(names, [own[name] for name in names], scenarios, marks, reasons[names[0]])
         for names in (*groups, *alone)
     ]
     found.sort(key=lambda one: (one.average.value is None, -(one.average.value or 0.0), one.name))
@@ -183,7 +191,7 @@ def _contender(
     names: tuple[str, ...],
     own: Sequence[Mapping[str, Choice]],
     scenarios: tuple[str, ...],
-    cells: Sequence[Cell],
+    marks: _Marks,
     reason: str | None,
 ) -> Contender:
     first = own[0]
@@ -194,34 +202,33 @@ def _contender(
     if len(scenarios) == 1 and (cell := reported[scenarios[0]]) is not None:
         at = strengths_text(cell.variant)
     marked: dict[str, list[str]] = {}
-    for scenario, choice in ((s, each[s]) for each in own for s in scenarios if s in each):
-        for mark in _marks(choice, cells):
+    for scenario, name in ((s, n) for n in names for s in scenarios):
+        for mark in marks.get((scenario, name), ()):
             marked.setdefault(mark, []).append(scenario)
-    marks = [
+    written = [
         mark if len(scenarios) == 1 else f"{mark} in {_counted(dict.fromkeys(where))}"
         for mark, where in marked.items()
     ]
-    return Contender(names, kinds, at, average, tuple(marks), reason)
+    return Contender(names, kinds, at, average, tuple(written), reason)
 
 
 def _counted(scenarios: Collection[str]) -> str:
     return next(iter(scenarios)) if len(scenarios) == 1 else several(len(scenarios), "scenario")
 
 
-def _marks(choice: Choice, cells: Sequence[Cell]) -> Iterator[str]:
-    """Say what weakens a strategy's numbers in a scenario."""
+def _marks(choice: Choice, members: Sequence[Cell], losses: Sequence[Breakdown]) -> Iterator[str]:
+    """Say what weakens a strategy's numbers, among all cells of its scenario."""
     if choice.end is not None and choice.variant is not None:
         yield f"the {choice.end} {choice.variant.dial} tried"
     if choice.is_optimistic:
         yield "chosen on its only seed"
-    members = [cell for cell in cells if cell.scenario == choice.scenario]
     own = [cell for cell in members if cell.variant.strategy == choice.strategy]
     failed = sum(len(cell.failed) for cell in own)
     if failed:
         yield f"{failed} of {several(failed + sum(len(c.done) for c in own), 'run')} failed"
     if choice.reported is not None and (far := choice.reported.interval(AVERAGE).strays):
         yield f"{far.count} of {several(len(choice.reported.done), 'run')} far from the others"
-    for loss in breakdowns(members):
+    for loss in losses:
         if loss.variant.strategy == choice.strategy and loss.broken:
             setting = f" at {loss.variant.setting}" if loss.variant.setting else ""
             yield f"{len(loss.broken)} of {several(loss.seeds, 'run')} collapsed{setting}"

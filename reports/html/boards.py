@@ -134,10 +134,12 @@ class Matrix:
     @property
     def rows(self) -> list[tuple[str, str, list[tuple[str, str]]]]:
         """Each scenario's name, anchor and cells: a verdict and a number."""
-        return [
-            (name, board.place, [_cell(board, strategy) for strategy in self.strategies])
-            for name, board in self.boards
-        ]
+        found = []
+        for name, board in self.boards:
+            lines = {own: line for line in board.lines for own in line.strategies}
+            cells = [_cell(lines.get(strategy)) for strategy in self.strategies]
+            found.append((name, board.place, cells))
+        return found
 
 
 def board(found: Verdicts, look: Mapping[Variant, Style], name: str) -> Board | None:
@@ -170,9 +172,7 @@ def _number(found: Estimate) -> tuple[str, str]:
     return _points(found.value), spread(found, _points)
 
 
-def _cell(board: Board, strategy: str) -> tuple[str, str]:
-    for line, one in zip(board.lines, board.found.contenders, strict=True):
-        if strategy in one.strategies:
-            number = line.numbers[0][0] if line.numbers else line.verdict
-            return line.verdict, number
-    return "", ""
+def _cell(line: Line | None) -> tuple[str, str]:
+    if line is None:
+        return "", ""
+    return line.verdict, line.numbers[0][0] if line.numbers else line.verdict

@@ -75,10 +75,18 @@ const view = (() => {
     return `#${place}${text ? `?${text}` : ""}`;
   }
 
-  const here = () => decodeURIComponent(location.hash.slice(1).split("?")[0]);
+  /** The place in the address, and the rest; an address that somebody cut off is no place. */
+  function parts() {
+    const [place, text] = location.hash.slice(1).split("?");
+    try {
+      return [decodeURIComponent(place), text];
+    } catch {
+      return ["", text];
+    }
+  }
 
   function follow() {
-    const [place, text] = location.hash.slice(1).split("?");
+    const [place, text] = parts();
     if (text !== undefined || !place) {
       const asked = new URLSearchParams(text);
       for (const select of [scenario, baseline]) {
@@ -90,7 +98,7 @@ const view = (() => {
     }
     // A link inside the page names its place alone: the view stays.
     history.replaceState(null, "", address(place) === "#" ? location.pathname + location.search : address(place));
-    const target = place && document.getElementById(decodeURIComponent(place));
+    const target = place && document.getElementById(place);
     if (target) {
       const own = target.closest("[data-scenario]");
       if (own?.hidden) {
@@ -106,7 +114,7 @@ const view = (() => {
     select.dataset.first = select.value;
     select.addEventListener("change", () => {
       show();
-      history.replaceState(null, "", address(here()));
+      history.replaceState(null, "", address(parts()[0]));
     });
   }
   document.addEventListener("click", (event) => {
@@ -129,7 +137,7 @@ const view = (() => {
     only(strategy) {
       lit = lit === strategy ? "" : strategy;
       fade();
-      history.replaceState(null, "", address(here()));
+      history.replaceState(null, "", address(parts()[0]));
     },
     /** Call a function with the name of the scenario that is shown, when the page opens and whenever it changes. */
     watch(listener) {

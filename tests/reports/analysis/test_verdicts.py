@@ -25,13 +25,13 @@ def accuracies(name, offset, spread=1.0):
 
 @pytest.fixture
 def judge(record):
-    def found(runs, scenario="one", **settings):
+    def found(runs, more=()):
         records = [
-            record([[0.9, 0.1], [float(value), 0.8]], strategy=name, seed=seed, scenario=scenario)
+            record([[0.9, 0.1], [float(value), 0.8]], strategy=name, seed=seed, scenario="one")
             for name, values in runs.items()
             for seed, value in enumerate(values)
         ]
-        cells = group([*records, *settings.get("more", [])])
+        cells = group([*records, *more])
         return verdicts(choose(cells), cells)
 
     return found

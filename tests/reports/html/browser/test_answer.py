@@ -126,6 +126,14 @@ def test_an_address_of_another_report_shows_what_there_is(visit, report):
     assert baselines(page).locator(":checked").inner_text() == "finetune"
 
 
+def test_an_address_that_was_cut_off_opens_the_report(visit, report):
+    page = visit(report, at="#%E4%B8?scenario=rotated")
+    assert scenarios(page).locator(":checked").inner_text() == "rotated"
+    baselines(page).select_option("joint")
+    assert page.locator(".board:visible [data-baseline]").inner_text() == "joint"
+    assert page.get_by_role("status").inner_text()
+
+
 def test_a_scenario_of_the_matrix_is_chosen_by_keyboard(visit, report):
     page = visit(report)
     page.locator(".matrix").get_by_role("link", name="split").press("Enter")
