@@ -42,6 +42,9 @@ REPORT = Kind(
 )
 """The report, as its template begins."""
 
+_SCRIPTS = ("answer", "drawing", "plane", "downloads", "run_page", "runs", "open")
+"""In this order: later ones use what earlier ones define."""
+
 
 def write_report(
     records: Sequence[Record],
@@ -100,10 +103,7 @@ def _document(
 ) -> str:
     plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
     boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
-    script = "".join(
-        _template(name)
-        for name in ("answer.js", "plane.js", "downloads.js", "run_page.js", "runs.js", "open.js")
-    )
+    script = "".join(_template(f"{name}.js") for name in _SCRIPTS)
     return _environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
         description=_description(records, suites),

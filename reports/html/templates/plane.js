@@ -1,42 +1,8 @@
 /* The stability-plasticity plane, drawn from its data so that it can be touched. */
 (() => {
-  const XML = "http://www.w3.org/2000/svg";
   const planes = data.planes;
+  const { add, ticks, shape: shapeOf, touch } = drawing;
   const R = 6;
-  /* Shapes of radius 1, by Matplotlib's names of markers. */
-  const SHAPES = {
-    s: "M-.9-.9H.9V.9H-.9Z",
-    D: "M0-1.2 1.2 0 0 1.2-1.2 0Z",
-    d: "M0-1.2.75 0 0 1.2-.75 0Z",
-    "^": "M0-1.1 1 .8H-1Z",
-    v: "M0 1.1 1-.8H-1Z",
-    "<": "M-1.1 0 .8-1V1Z",
-    ">": "M1.1 0-.8-1V1Z",
-    P: "M-.4-1H.4V-.4H1V.4H.4V1H-.4V.4H-1V-.4H-.4Z",
-    X: "M0-.5.5-1 1-.5.5 0 1 .5.5 1 0 .5-.5 1-1 .5-.5 0-1-.5-.5-1Z",
-    p: "M0-1.1 1.05-.34.65.89H-.65L-1.05-.34Z",
-    "*": "M0-1.3.31-.42 1.24-.4.5.16.76 1.05 0 .52-.76 1.05-.5.16-1.24-.4-.31-.42Z",
-  };
-  const CIRCLE = "M-1 0A1 1 0 1 1 1 0A1 1 0 1 1-1 0Z";
-
-  function add(parent, name, attributes, text) {
-    const made = document.createElementNS(XML, name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    if (text !== undefined) made.textContent = text;
-    parent.append(made);
-    return made;
-  }
-
-  /** Round numbers between two ends, about as many as are asked for. */
-  function ticks(low, high, count) {
-    const rough = (high - low) / count;
-    const unit = 10 ** Math.floor(Math.log10(rough));
-    const step = unit * [1, 2, 5, 10].find((times) => times * unit >= rough);
-    const found = [];
-    for (let tick = Math.ceil(low / step); tick * step <= high + 1e-9; tick += 1) found.push(tick * step);
-    return { found, digits: Math.max(0, -Math.floor(Math.log10(step))) };
-  }
-
   /** The range of an axis: all points and intervals, some room, never beyond 0 and 100 %. */
   function range(points, name, levels = []) {
     const ends = levels.concat(points.flatMap((point) => [...point[name], ...point.seeds.map((seed) => seed[name === "x" ? 0 : 1])]));
@@ -100,24 +66,13 @@
       seeds.replaceChildren();
       if (shown) for (const [s, t] of point.seeds) add(seeds, "circle", { cx: x(s), cy: y(t), r: 3, fill: color, opacity: 0.7 });
     };
-    const [name, ...rest] = point.told;
     // For a finger or a pointer the mark is larger than it looks.
     const target = add(group, "circle", { cx: a, cy: b, r: 11, fill: "transparent" });
     const shape = add(group, "path", {
-      d: SHAPES[line.marker] ?? CIRCLE, transform: `translate(${a} ${b}) scale(${R})`, class: point.hollow ? "mark hollow" : "mark",
-      fill: color, stroke: line.color, tabindex: 0, role: "button", "aria-label": [name, ...rest].join("; "),
+      d: shapeOf(line.marker), transform: `translate(${a} ${b}) scale(${R})`, class: point.hollow ? "mark hollow" : "mark",
+      fill: color, stroke: line.color, tabindex: 0, role: "button", "aria-label": point.told.join("; "),
     });
-    for (const each of [shape, target]) {
-      each.addEventListener("pointerenter", () => { tip.show(shape, point.told); spots(true); });
-      each.addEventListener("pointerleave", () => { tip.hide(); spots(false); });
-      each.addEventListener("click", () => view.only(line.strategy));
-    }
-    shape.addEventListener("focus", () => { tip.show(shape, point.told); spots(true); });
-    shape.addEventListener("blur", () => { tip.hide(); spots(false); });
-    shape.addEventListener("keydown", (event) => {
-      if (event.key === "Enter" || event.key === " ") { event.preventDefault(); view.only(line.strategy); }
-      if (event.key === "Escape") tip.hide();
-    });
+    touch(shape, [target], point, { seen: spots, chosen: () => view.only(line.strategy) });
   }
 
   /** A strength beside its point, where it covers nothing; nowhere if there is no such place. */
@@ -143,7 +98,7 @@
       key.type = "button";
       key.dataset.strategies = JSON.stringify([line.strategy]);
       const svg = add(key, "svg", { width: 14, height: 14, viewBox: "-7 -7 14 14", "aria-hidden": "true" });
-      add(svg, "path", { d: SHAPES[line.marker] ?? CIRCLE, transform: "scale(5)", fill: line.color });
+      add(svg, "path", { d: shapeOf(line.marker), transform: "scale(5)", fill: line.color });
       key.append(line.strategy);
       key.addEventListener("click", () => view.only(line.strategy));
       item.append(key);
@@ -151,30 +106,6 @@
     }
     box.append(list);
   }
-
-  /** What a mark says, beside it. */
-  const tip = (() => {
-    const box = document.createElement("div");
-    box.className = "tip";
-    box.hidden = true;
-    document.body.append(box);
-    return {
-      show(mark, [name, ...rest]) {
-        const title = document.createElement("strong");
-        title.textContent = name;
-        box.replaceChildren(title, ...rest.map((text) => Object.assign(document.createElement("div"), { textContent: text })));
-        box.hidden = false;
-        const place = mark.getBoundingClientRect();
-        const left = Math.min(place.right + 10, document.documentElement.clientWidth - box.offsetWidth - 8);
-        const above = place.top - box.offsetHeight - 8;
-        box.style.left = `${Math.max(8, left) + scrollX}px`;
-        box.style.top = `${(above < 60 ? place.bottom + 8 : above) + scrollY}px`;
-      },
-      hide() {
-        box.hidden = true;
-      },
-    };
-  })();
 
   const drawn = new Map();
   function redraw() {
