@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -18,7 +20,57 @@ _ENOUGH = 10  # first steps, measured one by one, that are worth a panel
 MANY = 4
 """With more models than this, earlier models are averaged."""
 
+_LATER = "steps since model 2 began"
 _POINTS = 240  # per line: more cannot be seen, and would make the files large
+
+
+class Measured(StrEnum):
+    """Of which models a panel shows accuracies, while which others train."""
+
+    ALL = "all"
+    EARLIER = "earlier"
+    """The mean of the models before the one in training, from the second on."""
+    NEW = "new"
+    """The model in training itself, from the second on."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of a scenario's curves a panel shows, and over which steps.
+
+    Attributes:
+        measured: Of which models.
+        model: The only one that is measured, from the second model's training on; ``None`` for
+            those of ``measured``.
+        first: Only so many first steps after each switch to a new model, the mean over the
+            switches; 0 for all of the training.
+    """
+
+    measured: Measured
+    model: int | None = None
+    first: int = 0
+
+    def lines(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return one value per variant, seed and step: the mean over the models.
+
+        Args:
+            frame: One scenario's curves, see ``frames.curves_frame``.
+
+        Returns:
+            Columns variant, seed, phase (lines break between phases), x and accuracy.
+        """
+        if self.model is not None:
+            frame = frame[(frame["model"] == self.model) & (frame["trained"] > 0)]
+        elif self.measured == Measured.EARLIER:
+            frame = frame[frame["model"] < frame["trained"]]
+        elif self.measured == Measured.NEW:
+            frame = frame[(frame["model"] == frame["trained"]) & (frame["trained"] > 0)]
+        if self.first:
+            lines = _means(frame[frame["step"] <= self.first], ["variant", "seed", "step"])
+            return lines.assign(phase=0, x=lines["step"])
+        x = "step" if frame["trained"].max() == 0 else "position"
+        lines = _means(frame, ["variant", "seed", "trained", x])
+        return lines.rename(columns={"trained": "phase", x: "x"})
 
 
 @dataclass(frozen=True)
@@ -28,60 +80,67 @@ class Panel:
     Attributes:
         title: What is measured.
         axis: What the steps count.
-        frame: Columns variant, seed, phase (lines break between phases), x and accuracy.
+        measured: One scenario's curves, see ``frames.curves_frame``.
+        selection: Which of them.
         group: Panels of the same group share their accuracy axis.
         width: Relative width.
-        starts: Where to mark that the next model begins.
         shaded: End of the part that another panel enlarges, 0 for none.
     """
 
     title: str
     axis: str
-    frame: pd.DataFrame
+    measured: pd.DataFrame
+    selection: Selection
     group: str
     width: float = 1.0
-    starts: tuple[float, ...] = ()
     shaded: float = 0.0
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Its lines, see ``Selection.lines``."""
+        return self.selection.lines(self.measured)
+
+    @cached_property
+    def starts(self) -> tuple[float, ...]:
+        """Where the next models begin, if there are several."""
+        own = self.measured
+        if self.selection.first or own["trained"].max() < 2:
+            return ()
+        return tuple(own[own["trained"] > 0].groupby("trained")["position"].min())
 
 
 def panels(frame: pd.DataFrame) -> list[Panel]:
     """Choose the panels for one scenario's curves (see ``frames.curves_frame``)."""
     last = int(frame["trained"].max())
     if last == 0:
-        return [Panel("model 1", "steps", _lines(frame, "step"), "new")]
+        return [Panel("model 1", "steps", frame, Selection(Measured.ALL), "new")]
     close = _measured_closely(frame)
     begin = [first_steps(frame, close)] if close else []
     if last == 1:
         return [*begin, replace(earlier_models(frame), shaded=close), new_model(frame)]
     if last >= MANY:
         return [*begin, earlier_models(frame), new_model(frame)]
-    whole = earlier_models(frame)
     each = [
-        replace(whole, title=f"model {model + 1}", frame=_lines(part, "position"), group="each")
-        for model, part in frame[frame["trained"] > 0].groupby("model")
+        Panel(f"model {model + 1}", _LATER, frame, Selection(Measured.ALL, model), "each")
+        for model in range(last + 1)
     ]
     return [*begin, *each]
 
 
 def earlier_models(frame: pd.DataFrame) -> Panel:
     """Return the panel of the earlier models, their mean, while the later ones train."""
-    later = frame[frame["trained"] > 0]
-    lines = _lines(later[later["model"] < later["trained"]], "position")
+    title, axis = "earlier models, mean", _LATER
     if frame["trained"].max() == 1:
-        return Panel("model 1 while model 2 trains", "steps of model 2", lines, "earlier")
-    starts = tuple(later.groupby("trained")["position"].min())
-    return Panel("earlier models, mean", "steps since model 2 began", lines, "earlier", 1.0, starts)
+        title, axis = "model 1 while model 2 trains", "steps of model 2"
+    return Panel(title, axis, frame, Selection(Measured.EARLIER), "earlier")
 
 
 def new_model(frame: pd.DataFrame) -> Panel:
     """Return the panel of each later model during its own training."""
-    later = frame[frame["trained"] > 0]
-    lines = _lines(later[later["model"] == later["trained"]], "position")
+    title, axis = "the model in training", _LATER
     if frame["trained"].max() == 1:
-        return Panel("model 2", "steps of model 2", lines, "new")
-    starts = tuple(later.groupby("trained")["position"].min())
-    axis = "steps since model 2 began"
-    return Panel("the model in training", axis, lines, "new", 1.0, starts)
+        title, axis = "model 2", "steps of model 2"
+    return Panel(title, axis, frame, Selection(Measured.NEW), "new")
 
 
 def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
@@ -93,14 +152,10 @@ def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
         frame: See ``frames.curves_frame``.
         steps: How many.
     """
-    first = frame[(frame["model"] < frame["trained"]) & (frame["step"] <= steps)]
-    keys = ["variant", "seed", "step"]
-    per_seed = first.groupby(keys, as_index=False, observed=True)["accuracy"].mean()
-    lines = per_seed.assign(phase=0, x=per_seed["step"])
+    title, axis = f"earlier models, first {steps} steps", "steps since a new model began"
     if frame["trained"].max() == 1:
-        return Panel(f"model 1, first {steps} steps", "steps of model 2", lines, "earlier", 0.9)
-    title = f"earlier models, first {steps} steps"
-    return Panel(title, "steps since a new model began", lines, "earlier", 0.9)
+        title, axis = f"model 1, first {steps} steps", "steps of model 2"
+    return Panel(title, axis, frame, Selection(Measured.EARLIER, first=steps), "earlier", 0.9)
 
 
 def average(frame: pd.DataFrame) -> pd.DataFrame:
@@ -124,11 +179,8 @@ def _measured_closely(frame: pd.DataFrame) -> int:
     return closely if closely >= _ENOUGH else 0
 
 
-def _lines(frame: pd.DataFrame, x: str) -> pd.DataFrame:
-    """One value per variant, seed and step: the mean over the models in ``frame``."""
-    keys = ["variant", "seed", "trained", x]
-    lines = frame.groupby(keys, as_index=False, observed=True)["accuracy"].mean()
-    return lines.rename(columns={"trained": "phase", x: "x"})
+def _means(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    return frame.groupby(keys, as_index=False, observed=True)["accuracy"].mean()
 
 
 def _thinned(line: pd.DataFrame) -> pd.DataFrame:
