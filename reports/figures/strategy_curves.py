@@ -27,9 +27,67 @@ _LINE = 0.15  # inches: the height of a line of text
 _KEY = 24  # letters per line of a name in a legend
 
 
+@dataclass(frozen=True)
+class CurvesRow:
+    """A row of panels.
+
+    Attributes:
+        own: The variants that it is about.
+        compared: Fine-tuning, where it is no part of the row.
+        title: Their strategy, where all are of one; the labels are their settings then.
+        labels: Of ``own`` and ``compared``.
+    """
+
+    own: Sequence[Cell]
+    compared: Sequence[Cell]
+    title: str | None
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True, eq=False)
+class CurvesPlot(Plot):
+    """The figure, and what it consists of.
+
+    Attributes:
+        rows: Which variants stand in each row of panels.
+        columns: The panels of each row.
+    """
+
+    rows: Sequence[CurvesRow]
+    columns: Sequence[Panel]
+
+
+def curves_rows(cells: Sequence[Cell]) -> list[CurvesRow]:
+    """Lay out a scenario's curves: a row per strategy with several strengths.
+
+    Variants without curves are left out, and ``joint``, which has no order of models.
+
+    Args:
+        cells: Of one scenario.
+    """
+    shown = [
+        cell
+        for cell in cells
+        if cell.variant.kind != JOINT
+        and any(curve["steps"] for record in cell.done for curve in record.curves)
+    ]
+    plain = [cell for cell in shown if cell.variant.kind == FINETUNE]
+    rows = rows_of(shown) if shown else []
+    return [_row(own, plain if len(rows) > 1 and not set(plain) & set(own) else []) for own in rows]
+
+
+def _row(own: Sequence[Cell], compared: Sequence[Cell]) -> CurvesRow:
+    variants = [cell.variant for cell in own]
+    title, labels = None, [variant.label for variant in variants]
+    if len(own) > 1 and len({variant.strategy for variant in variants}) == 1:
+        title = variants[0].strategy
+        labels = [v.strategy if v.strength is None else v.setting for v in variants]
+    return CurvesRow(own, compared, title, [*labels, *(c.variant.label for c in compared)])
+
+
 def strategy_curves_plot(
     cells: Sequence[Cell], styles: Mapping[Variant, Style], name: str
-) -> Plot | None:
+) -> CurvesPlot | None:
     """Show accuracy over the steps of training: mean and band over seeds.
 
     A row per strategy with several strengths, with fine-tuning in each for comparison. The
@@ -43,38 +101,30 @@ def strategy_curves_plot(
     Returns:
         The plot, or ``None`` where no run has curves.
     """
-    frame = curves_frame(cells)
-    known = set(frame["variant"].unique())
-    shown = [c for c in cells if c.variant.label in known and c.variant.kind != JOINT]
-    if not shown:
+    rows = curves_rows(cells)
+    if not rows:
         return None
-    rows = rows_of(shown)
-    plain = [c for c in shown if c.variant.kind == FINETUNE]
-
-    compared = [
-        plain if len(rows) > 1 and not set(plain) & set(members) else [] for members in rows
-    ]
-    legends = [_legend(members, others) for members, others in zip(rows, compared, strict=True)]
+    shown = [cell for row in rows for cell in row.own]
+    frame = curves_frame(cells)
+    columns = panels(frame[frame["variant"].isin([c.variant.label for c in shown])])
 
     def draw() -> Figure:
-        # Here, since figures are drawn in several processes.
-        columns = panels(frame[frame["variant"].isin([c.variant.label for c in shown])])
         means = [average(column.frame) for column in columns]
-        tall = [max(1.65, _legend_height(legend)) for legend in legends]
+        tall = [max(1.65, _legend_height(row)) for row in rows]
         figure, grid = canvas(
             tall, len(columns), margins=_MARGINS, width=WIDE, sharex="col",
             width_ratios=[column.width for column in columns],
         )  # fmt: skip
-        for row, (members, others) in enumerate(zip(rows, compared, strict=True)):
-            for ax, panel, mean in zip(grid[row], columns, means, strict=True):
+        for place, row in enumerate(rows):
+            for ax, panel, mean in zip(grid[place], columns, means, strict=True):
                 lines = [
                     (styles[cell.variant], mean[mean["variant"] == cell.variant.label])
-                    for cell in (*others, *members)
+                    for cell in (*row.compared, *row.own)
                 ]
                 draw_curves(ax, lines)
                 mark_phases(ax, panel)
-                _name_axes(ax, panel, first=row == 0, last=row == len(rows) - 1)
-            _draw_legend(grid[row][-1], [*members, *others], legends[row], styles)
+                _name_axes(ax, panel, first=place == 0, last=place == len(rows) - 1)
+            _draw_legend(grid[place][-1], row, styles)
         for group in dict.fromkeys(panel.group for panel in columns):
             share_accuracies(_chosen(grid, [panel.group == group for panel in columns]))
         share_steps(_chosen(grid, [bool(panel.starts) for panel in columns]))
@@ -83,7 +133,7 @@ def strategy_curves_plot(
 
     dial = dial_of(c.variant for c in shown)
     joint = len(shown) < len(cells) and any(c.variant.kind == JOINT for c in cells)
-    return Plot(
+    return CurvesPlot(
         name,
         "Curves",
         f"Test accuracy during training: means; bands are {BANDS}. {dial.many.capitalize()} run "
@@ -93,6 +143,8 @@ def strategy_curves_plot(
         f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",
         numbered(frame),
         draw,
+        rows,
+        columns,
     )
 
 
@@ -106,38 +158,24 @@ def _name_axes(ax: Axes, panel: Panel, *, first: bool, last: bool) -> None:
         ax.set_xlabel(panel.axis)
 
 
-@dataclass(frozen=True)
-class _Legend:
-    """The legend of a row; if all of its variants are of one strategy, that is its title."""
-
-    title: str | None
-    labels: Sequence[str]
+def _legend_texts(row: CurvesRow) -> tuple[str | None, list[str]]:
+    title = None if row.title is None else wrapped(row.title, _KEY)
+    return title, [wrapped(label, _KEY) for label in row.labels]
 
 
-def _legend(row: Sequence[Cell], compared: Sequence[Cell]) -> _Legend:
-    own = [cell.variant for cell in row]
-    title, labels = None, [wrapped(variant.label, _KEY) for variant in own]
-    if len(own) > 1 and len({variant.strategy for variant in own}) == 1:
-        title = wrapped(own[0].strategy, _KEY)
-        labels = [
-            variant.strategy if variant.strength is None else variant.setting for variant in own
-        ]
-    return _Legend(title, [*labels, *(wrapped(cell.variant.label, _KEY) for cell in compared)])
-
-
-def _legend_height(legend: _Legend) -> float:
+def _legend_height(row: CurvesRow) -> float:
     """Inches."""
-    texts = [*legend.labels, *([legend.title] if legend.title else [])]
+    title, labels = _legend_texts(row)
+    texts = [*labels, *([title] if title else [])]
     return sum(0.06 + _LINE * (text.count("\n") + 1) for text in texts)
 
 
-def _draw_legend(
-    ax: Axes, cells: Sequence[Cell], legend: _Legend, styles: Mapping[Variant, Style]
-) -> None:
-    looks = [styles[cell.variant] for cell in cells]
+def _draw_legend(ax: Axes, row: CurvesRow, styles: Mapping[Variant, Style]) -> None:
+    looks = [styles[cell.variant] for cell in (*row.own, *row.compared)]
     handles = [Line2D([], [], color=look.color, linestyle=look.linestyle) for look in looks]
+    title, labels = _legend_texts(row)
     ax.legend(
-        handles, legend.labels, title=legend.title, loc="upper left", bbox_to_anchor=(1.02, 1.05),
+        handles, labels, title=title, loc="upper left", bbox_to_anchor=(1.02, 1.05),
         borderaxespad=0, alignment="left",
     )  # fmt: skip
 

@@ -7,6 +7,7 @@ scripts, ``templates/downloads.js`` unpacks the file on a click, and saves figur
 from __future__ import annotations
 
 import gzip
+import json
 from base64 import b64encode
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import pandas as pd
 from reports.figures.plot import Plot
 from reports.formats.data import csv_of
 from reports.formats.latex import latex
+from reports.html.live import LivePlot
 from reports.statistics.grouped import over_seeds
 from reports.statistics.limits import ACCURACY
 from reports.tables.table import Table
@@ -45,6 +47,9 @@ class Download:
 
 def downloads(part: Plot | Table) -> list[Download]:
     """Pack the data of a figure or table, and a table in LaTeX."""
+    if isinstance(part, LivePlot) and part.packed:
+        text = json.dumps(part.packed, separators=(",", ":"), ensure_ascii=False)
+        return [_packed("JSON", f"{part.name}.json", text)]
     found = [_csv(part)]
     if isinstance(part, Table):
         found.append(_packed("LaTeX", f"{part.name}.tex", latex(part)))

@@ -3,29 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from reports.analysis.frontier import Frontiers, Point
 from reports.figures.plot import Plot
 from reports.figures.style import Style
+from reports.html.live import LivePlot, dash
 from reports.runs.cells import Variant
 from reports.statistics.interval import Estimate
 from reports.wording.numbers import bracketed, strength_text
 from reports.wording.words import several
-
-
-@dataclass(frozen=True, eq=False)
-class LivePlot(Plot):
-    """A figure that ``templates/plane.js`` draws again, to be touched.
-
-    On paper, and without scripts, there is the figure itself.
-
-    Attributes:
-        live: What is drawn, see ``plane_data``.
-    """
-
-    live: Mapping[str, Any]
 
 
 def live_plane(plot: Plot, found: Frontiers, look: Mapping[Variant, Style]) -> LivePlot:
@@ -36,7 +23,7 @@ def live_plane(plot: Plot, found: Frontiers, look: Mapping[Variant, Style]) -> L
         found: What it shows.
         look: The style of every variant.
     """
-    return LivePlot(**vars(plot), live=plane_data(found, look))
+    return LivePlot(**vars(plot), script="plane", live=plane_data(found, look))
 
 
 def plane_data(found: Frontiers, look: Mapping[Variant, Style]) -> dict[str, Any]:
@@ -56,7 +43,7 @@ def plane_data(found: Frontiers, look: Mapping[Variant, Style]) -> dict[str, Any
             {
                 "strategy": strategy,
                 "color": look[points[0].variant].base,
-                "dash": _dash(look[points[0].variant].linestyle),
+                "dash": dash(look[points[0].variant].linestyle),
                 "marker": look[points[0].variant].marker,
                 "reference": reference,
                 "points": [_point(point, look[point.variant]) for point in _placed(points)],
@@ -100,12 +87,3 @@ def _ends(found: Estimate) -> list[float | None]:
 
 def _percent(value: float) -> float:
     return round(100 * value, 3)
-
-
-def _dash(style: Any) -> str:
-    if style == "-":
-        return ""
-    if style == "--":
-        return "6 3"
-    _, lengths = style
-    return " ".join(f"{2 * length:g}" for length in lengths)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -21,7 +22,7 @@ from reports.html.anchors import ALL
 from reports.html.boards import Board, Matrix
 from reports.html.downloads import downloads
 from reports.html.drawing import svgs
-from reports.html.live_plane import LivePlot
+from reports.html.live import LivePlot
 from reports.html.parts import Facts, Section, Words
 from reports.html.run_details import run_details
 from reports.html.runs_table import run_columns, runs_data
@@ -42,7 +43,17 @@ REPORT = Kind(
 )
 """The report, as its template begins."""
 
-_SCRIPTS = ("answer", "drawing", "plane", "downloads", "run_page", "runs", "open")
+_SCRIPTS = (
+    "answer",
+    "drawing",
+    "plane",
+    "downloads",
+    "chart",
+    "curves",
+    "run_page",
+    "runs",
+    "open",
+)
 """In this order: later ones use what earlier ones define."""
 
 
@@ -117,7 +128,8 @@ def _document(
         run_columns=[column for column in run_columns(cells) if column.title],
         data={
             "answers": {board.place: board.data() for board in boards},
-            "planes": {plot.name: plot.live for plot in plots if isinstance(plot, LivePlot)},
+            "planes": _live(plots, "plane"),
+            "curves": _live(plots, "curves"),
             "runs": runs_data(cells),
             "details": run_details(cells),
         },
@@ -132,6 +144,12 @@ def _document(
         # The report's content security policy allows only the script with this hash.
         script_hash=b64encode(sha256(script.encode()).digest()).decode(),
     )  # fmt: skip
+
+
+def _live(plots: Iterable[Plot], script: str) -> dict[str, Mapping[str, Any]]:
+    """What a script draws, by the name of the figure."""
+    drawn = (plot for plot in plots if isinstance(plot, LivePlot) and plot.script == script)
+    return {plot.name: plot.live for plot in drawn}
 
 
 def _description(records: Sequence[Record], suites: Sequence[SuiteNote]) -> str:

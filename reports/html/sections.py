@@ -29,6 +29,7 @@ from reports.figures.style import Style, styles
 from reports.figures.sweep import sweep_plot
 from reports.html.anchors import ALL, anchor
 from reports.html.boards import Board, Matrix, board
+from reports.html.live_curves import live_curves
 from reports.html.live_plane import live_plane
 from reports.html.parts import Facts, Group, Part, Section, Words
 from reports.runs.cells import Cell, Variant, by_scenario, dial_of
@@ -155,7 +156,10 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "Over training",
             "A dip that recovers before the end shows here, and as minimum accuracy in the next "
             "section.",
-            _each(scenarios, lambda s: [strategy_curves_plot(s.done, look, f"{s.id}-curves")]),
+            _each(
+                scenarios,
+                lambda s: [live_curves(strategy_curves_plot(s.done, look, f"{s.id}-curves"), look)],
+            ),
         ),
         Section(
             "models",

@@ -75,6 +75,20 @@ def curves_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     return pd.DataFrame(columns, columns=list(CURVE_COLUMNS))
 
 
+def beginnings(record: Record) -> dict[int, int]:
+    """Return where the training of each model with curves began.
+
+    Returns:
+        By model, steps since the second model began: negative for the first of several.
+    """
+    lengths = {curve["model"]: max(curve["steps"], default=0) for curve in record.curves}
+    first = lengths.get(0, 0) if len(record.accuracy_matrix) > 1 else 0
+    return {
+        own: sum(steps for model, steps in lengths.items() if model < own) - first
+        for own in lengths
+    }
+
+
 def numbered(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a frame for readers, to whom the first model is model 1.
 
@@ -112,11 +126,9 @@ def matrices_frame(cells: Sequence[Cell]) -> pd.DataFrame:
 
 def _lines(record: Record) -> Iterator[tuple[int, int, _Numbers, _Numbers, _Numbers]]:
     """For each line the trained model, the measured model, steps, positions and accuracies."""
-    lengths = {curve["model"]: max(curve["steps"], default=0) for curve in record.curves}
-    first = lengths.get(0, 0) if len(record.accuracy_matrix) > 1 else 0
+    began = beginnings(record)
     for curve in record.curves:
         trained = curve["model"]
-        began = sum(steps for model, steps in lengths.items() if model < trained) - first
         steps = np.array(curve["steps"], dtype=int)
         for model, accuracies in enumerate(curve["accuracy"]):
-            yield trained, model, steps, began + steps, np.array(accuracies, dtype=float)
+            yield trained, model, steps, began[trained] + steps, np.array(accuracies, dtype=float)

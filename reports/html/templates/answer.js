@@ -6,6 +6,7 @@ const view = (() => {
   const { scenario, baseline } = bar.elements;
   const places = [...document.querySelectorAll("[data-scenario]")];
   const listeners = [];
+  const options = [];
   let lit = "";
 
   const value = (select, wanted) => [...select.options].some((option) => option.value === wanted);
@@ -61,7 +62,15 @@ const view = (() => {
   function show() {
     for (const each of places) each.hidden = each.dataset.scenario !== scenario.value;
     compare();
+    tell();
+  }
+
+  function tell() {
     for (const listener of listeners) listener(scenario.selectedOptions[0]?.dataset.name ?? "");
+  }
+
+  function write() {
+    history.replaceState(null, "", address(parts()[0]));
   }
 
   /** The address: a place in the page, then what differs from how it opens. */
@@ -71,6 +80,7 @@ const view = (() => {
       if (select.value !== select.dataset.first) asked.set(select.name, select.value);
     }
     if (lit) asked.set("only", lit);
+    for (const { name, value } of options) if (value) asked.set(name, value);
     const text = asked.toString();
     return `#${place}${text ? `?${text}` : ""}`;
   }
@@ -85,15 +95,16 @@ const view = (() => {
     }
   }
 
-  function follow() {
+  function follow(opening) {
     const [place, text] = parts();
-    if (text !== undefined || !place) {
+    if (opening || text !== undefined || !place) {
       const asked = new URLSearchParams(text);
       for (const select of [scenario, baseline]) {
         const wanted = asked.get(select.name) ?? select.dataset.first;
         if (value(select, wanted)) select.value = wanted;
       }
       lit = asked.get("only") ?? "";
+      for (const option of options) option.value = asked.get(option.name) ?? "";
       show();
     }
     // A link inside the page names its place alone: the view stays.
@@ -114,7 +125,7 @@ const view = (() => {
     select.dataset.first = select.value;
     select.addEventListener("change", () => {
       show();
-      history.replaceState(null, "", address(parts()[0]));
+      write();
     });
   }
   document.addEventListener("click", (event) => {
@@ -127,7 +138,7 @@ const view = (() => {
     scenario.dispatchEvent(new Event("change"));
     scenario.focus();
   });
-  window.addEventListener("hashchange", follow);
+  window.addEventListener("hashchange", () => follow(false));
   document.documentElement.classList.add("selects");
   bar.hidden = false;
 
@@ -137,7 +148,21 @@ const view = (() => {
     only(strategy) {
       lit = lit === strategy ? "" : strategy;
       fade();
-      history.replaceState(null, "", address(parts()[0]));
+      write();
+    },
+    /** A text that the address keeps, empty at first; what it says is read again whenever the page follows an address. */
+    option(name) {
+      const made = {
+        name,
+        value: "",
+        set(value) {
+          made.value = value;
+          write();
+          tell();
+        },
+      };
+      options.push(made);
+      return made;
     },
     /** Call a function with the name of the scenario that is shown, when the page opens and whenever it changes. */
     watch(listener) {
@@ -145,8 +170,7 @@ const view = (() => {
     },
     /** Show what the address asks for; called once, when the whole page is there. */
     open() {
-      show();
-      follow();
+      follow(true);
     },
   };
 })();

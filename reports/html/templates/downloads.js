@@ -9,13 +9,29 @@ function save(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
-/** Save the unpacked file of a data: link; without this script the link gives the gzipped file. */
-async function saveUnpacked(link) {
+/** A value as a cell of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe. */
+function csvCell(value) {
+  let text = value === null ? "" : String(value);
+  if (typeof value === "string") {
+    text = text.replace(/\r\n?/g, "\n");
+    // See reports/formats/data.py.
+    const formula = /^[=+\-@\t\n＝＋－＠]/.test(text) && !/^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$/.test(text);
+    if (formula) text = `'${text}`;
+  }
+  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+}
+
+/** The text of a gzipped file in a data: link. */
+async function unpacked(link) {
   const packed = atob(link.href.slice(link.href.indexOf(",") + 1));
   const bytes = Uint8Array.from(packed, (character) => character.charCodeAt(0));
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  const text = await new Response(stream).text();
-  save(link.download.replace(/\.gz$/, ""), new Blob([text], { type: "text/plain" }));
+  return new Response(stream).text();
+}
+
+/** Save the unpacked file of a link; without this script the link gives the gzipped file. */
+async function saveUnpacked(link) {
+  save(link.download.replace(/\.gz$/, ""), new Blob([await unpacked(link)], { type: "text/plain" }));
 }
 
 if ("DecompressionStream" in window) {

@@ -58,6 +58,9 @@ const runPage = (() => {
     const own = runs[run.place];
     const parts = [];
     if (own.traceback) parts.push(folded("Traceback", make("pre", own.traceback), true));
+    const drawn = make("div", undefined, "card live");
+    drawn.hidden = true;
+    if (run.fields.status === "done") parts.push(drawn);
     if (own.matrix) {
       const models = own.matrix[0].map((_, model) => `model ${model + 1}`);
       const before = own.initial ? [["before any training", ...own.initial.map(percent)]] : [];
@@ -93,6 +96,8 @@ const runPage = (() => {
     close.type = "button";
     close.addEventListener("click", () => show([]));
     place.replaceChildren(title, ...(b ? two(a, b) : one(a)), close);
+    const box = place.querySelector(".live");
+    if (box) curves.ofRun(box, a.fields);
   }
 
   /** Show one run, what differs between two, or nothing. */

@@ -23,7 +23,8 @@
     const values = row.map((value, column) => (kinds[column] === "text" ? texts[value] : value));
     const strength = values[at.strength] === null ? "" : `, ${dials[values[at.strategy]]} ${strengths.get(values[at.strength])}`;
     const name = `${values[at.scenario]}, ${values[at.strategy]}${strength}, seed ${values[at.seed]}`;
-    return { values, place, name, key: values[at.key], text: null };
+    const fields = Object.fromEntries(["scenario", "strategy", "strength", "seed", "status"].map((field) => [field, values[at[field]]]));
+    return { values, place, name, fields, key: values[at.key], text: null };
   });
   let ticked = [];
   const FIELD = /^(\w+)(:|>=|<=|=|>|<)(.+)$/;
@@ -176,17 +177,7 @@
   }
 
   function toCsv() {
-    const quoted = (value) => {
-      let text = value === null ? "" : String(value);
-      if (typeof value === "string") {
-        text = text.replace(/\r\n?/g, "\n");
-        // A spreadsheet would take a text that begins like this for a formula; see reports/formats/data.py.
-        const formula = /^[=+\-@\t\n＝＋－＠]/.test(text) && !/^[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?$/.test(text);
-        if (formula) text = `'${text}`;
-      }
-      return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-    };
-    const lines = [names, ...runs.map((run) => run.values)].map((row) => row.map(quoted).join(","));
+    const lines = [names, ...runs.map((run) => run.values)].map((row) => row.map(csvCell).join(","));
     return new Blob([lines.join("\n"), "\n"], { type: "text/csv" });
   }
 
@@ -204,15 +195,23 @@
       render();
     });
   }
-  form.addEventListener("input", update);
+  // The address keeps what is asked for.
+  const options = ["search", "strategy", "status"].map((name) => view.option(name));
+  const ask = () => {
+    for (const option of options) {
+      if (option.value !== form.elements[option.name].value) option.set(form.elements[option.name].value);
+    }
+  };
+  form.addEventListener("input", ask);
   form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(update));
+  form.addEventListener("reset", () => setTimeout(ask));
   box.querySelector("[data-all]").addEventListener("click", () => save("runs.csv", toCsv()));
   window.addEventListener("beforeprint", () => render(0, PRINTED));
   window.addEventListener("afterprint", () => render());
   box.hidden = false;
   view.watch((shown) => {
     scenario = shown;
+    for (const { name, value } of options) form.elements[name].value = value;
     update();
   });
 })();

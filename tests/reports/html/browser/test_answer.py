@@ -40,7 +40,8 @@ def test_the_first_screen_has_the_answer(visit, single, size):
     width, height = size
     page = visit(single, viewport={"width": width, "height": height})
     assert page.evaluate("scrollY") == 0
-    table, figure = page.locator(".board:visible"), page.locator(".live:visible svg >> nth=0")
+    table = page.locator(".board:visible")
+    figure = page.locator("[data-plane]:visible svg >> nth=0")
     boxes = [table.bounding_box(), figure.bounding_box()]
     assert boxes[0]["y"] + boxes[0]["height"] < height
     assert boxes[1]["y"] < height
@@ -131,14 +132,14 @@ def test_an_address_that_was_cut_off_opens_the_report(visit, report):
     assert scenarios(page).locator(":checked").inner_text() == "rotated"
     baselines(page).select_option("joint")
     assert page.locator(".board:visible [data-baseline]").inner_text() == "joint"
-    assert page.get_by_role("status").inner_text()
+    assert page.locator("#runs-table [role=status]").inner_text()
 
 
 def test_a_scenario_of_the_matrix_is_chosen_by_keyboard(visit, report):
     page = visit(report)
     page.locator(".matrix").get_by_role("link", name="split").press("Enter")
     assert scenarios(page).locator(":checked").inner_text() == "split"
-    assert page.locator(".live:visible").count() == 1
+    assert page.locator("[data-plane]:visible").count() == 1
 
 
 def test_contents_stay_in_reach(visit, report):
@@ -163,7 +164,7 @@ def test_statistics_that_few_need_are_folded_away(visit, report):
 
 def test_runs_are_found_by_field(visit, report):
     page = visit(report)
-    status, box = page.get_by_role("status"), page.get_by_role("searchbox")
+    status, box = page.locator("#runs-table [role=status]"), page.get_by_role("searchbox")
 
     def count(text):
         box.fill(text)

@@ -23,7 +23,7 @@ def data(store):
 
 
 def marks(page):
-    return page.locator(".live:visible .mark")
+    return page.locator("[data-plane]:visible .mark")
 
 
 def tip(page):
@@ -56,10 +56,10 @@ def test_it_has_the_points_of_the_figure(store, data):
 @pytest.mark.parametrize("width", [1400, 800, 400])
 def test_all_marks_and_words_lie_inside(visit, single, data, width):
     page = visit(single, viewport={"width": width, "height": 900})
-    frame = page.locator(".live:visible svg").first.bounding_box()
+    frame = page.locator("[data-plane]:visible svg").first.bounding_box()
     assert frame["width"] > 0.4 * min(width, 1400)
     assert marks(page).count() == sum(len(line["points"]) for line in data["lines"])
-    for mark in [*marks(page).all(), *page.locator(".live:visible svg > * text").all()]:
+    for mark in [*marks(page).all(), *page.locator("[data-plane]:visible svg > * text").all()]:
         box = mark.bounding_box()
         assert box["x"] >= frame["x"] - 1
         assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1
@@ -72,7 +72,7 @@ def test_marks_stand_where_their_numbers_are(visit, single, data):
     """Ticks give the scale: each mark's middle, read off them, is its mean."""
     page = visit(single)
     script = """() => {
-      const svg = document.querySelector(".live:not([hidden]) svg");
+      const svg = document.querySelector("[data-plane]:not([hidden]) svg");
       const ticks = [...svg.querySelectorAll(":scope > text:not(.axis)")];
       const at = (anchor, place) => ticks.filter((t) => t.getAttribute("text-anchor") === anchor)
         .map((t) => [Number(t.textContent), Number(t.getAttribute(place))]);
@@ -99,22 +99,22 @@ def test_a_mark_tells_its_numbers_and_shows_its_seeds(visit, single, data):
     page = visit(single)
     told = {p["told"][0]: p for line in data["lines"] for p in line["points"]}
     for how in ("hover", "focus"):
-        mark = page.locator(".live:visible .mark[aria-label^='wpl, strength 1e6']")
+        mark = page.locator("[data-plane]:visible .mark[aria-label^='wpl, strength 1e6']")
         getattr(mark, how)()
         assert tip(page).is_visible()
         lines = tip(page).inner_text().splitlines()
         assert lines == told["wpl, strength 1e6"]["told"]
-        assert page.locator(".live:visible .seeds circle").count() == 5
+        assert page.locator("[data-plane]:visible .seeds circle").count() == 5
         page.mouse.move(0, 0)
         mark.blur()
         assert not tip(page).is_visible()
-        assert page.locator(".live:visible .seeds circle").count() == 0
+        assert page.locator("[data-plane]:visible .seeds circle").count() == 0
 
 
 @pytest.mark.parametrize("how", ["mark", "legend", "table", "keyboard"])
 def test_a_strategy_alone(visit, single, how):
     page = visit(single)
-    mark = page.locator(".live:visible .mark[aria-label^='ewc, strength 1e6']")
+    mark = page.locator("[data-plane]:visible .mark[aria-label^='ewc, strength 1e6']")
     do = {
         "mark": mark.click,
         "legend": page.locator(".keys:visible button", has_text="ewc").click,
@@ -145,14 +145,14 @@ def test_the_address_keeps_the_strategy_alone(visit, single):
 
 def test_on_paper_and_without_scripts_there_is_the_figure(visit, single):
     page = visit(single)
-    assert page.locator(".live:visible").count() == 1
-    assert page.locator(".static:visible").count() == 0
+    assert page.locator("[data-plane]:visible").count() == 1
+    assert page.locator(".half > .static:visible").count() == 0
     page.emulate_media(media="print")
-    assert page.locator(".live:visible").count() == 0
-    assert page.locator(".static:visible").count() == 1
+    assert page.locator("[data-plane]:visible").count() == 0
+    assert page.locator(".half > .static:visible").count() == 1
     page = visit(single, java_script_enabled=False)
-    assert page.locator(".live:visible").count() == 0
-    assert page.locator(".static:visible").count() == 1
+    assert page.locator("[data-plane]:visible").count() == 0
+    assert page.locator(".half > .static:visible").count() == 1
 
 
 def test_its_data_are_in_the_page_once(single):

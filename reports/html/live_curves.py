@@ -1,0 +1,145 @@
+"""The curves of a scenario that a reader can touch: every seed, in one copy of the numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from benchmark.store import Record
+from reports.figures.panels import Panel
+from reports.figures.strategy_curves import CurvesPlot, CurvesRow
+from reports.figures.style import Style
+from reports.html.live import LivePlot, dash
+from reports.runs.cells import Cell, Variant
+from reports.runs.frames import beginnings
+from reports.statistics.interval import half_width
+
+DECIMALS = 4
+"""Of an accuracy in the page: a hundredth of a per cent."""
+
+
+MANY = 400
+"""Of more measured steps than this in one training, the page has the first ones and every so
+many-th of the others: the page stays below 5 MB for 1,000 runs. Files have all."""
+
+_CLOSE = 100  # first steps that are never left out: most is lost there
+
+
+def live_curves(plot: CurvesPlot | None, look: Mapping[Variant, Style]) -> LivePlot | None:
+    """Return the figure of curves with its data; ``None`` where there is no figure.
+
+    Args:
+        plot: The figure.
+        look: The style of every variant.
+    """
+    if plot is None:
+        return None
+    cells = list(dict.fromkeys(cell for row in plot.rows for cell in row.own))
+    own = {name: value for name, value in vars(plot).items() if name not in {"rows", "columns"}}
+    if any(len(curve["steps"]) > MANY for cell in cells for r in cell.done for curve in r.curves):
+        own["caption"] += (
+            f" Of the measured steps, here are at most {MANY} of each training, among them the "
+            f"first {_CLOSE}; palimpsest report --tables writes all."
+        )
+    return LivePlot(
+        **own, script="curves", live=_layout(plot, cells, look), packed=curves_data(cells)
+    )
+
+
+def _layout(
+    plot: CurvesPlot, cells: Sequence[Cell], look: Mapping[Variant, Style]
+) -> dict[str, Any]:
+    """Return what ``templates/curves.js`` has to know beside the numbers.
+
+    Returns:
+        ``scenario``; ``variants``, in the order of ``curves_data``: ``label``, ``strategy``,
+        ``strength``, ``color`` and ``dash``; ``rows``: ``title``, and ``lines``, each a place in
+        ``variants`` and a label; ``panels``, see ``Panel``; ``margins``: half the width of the
+        interval of a mean of n seeds whose standard deviation is 1, nothing where there is none.
+    """
+    places = {cell.variant: place for place, cell in enumerate(cells)}
+    seeds = max(len(cell.done) for cell in cells)
+    return {
+        "scenario": cells[0].scenario,
+        "variants": [
+            {
+                "label": cell.variant.label,
+                "strategy": cell.variant.strategy,
+                "strength": cell.variant.strength,
+                "color": look[cell.variant].color,
+                "dash": dash(look[cell.variant].linestyle),
+            }
+            for cell in cells
+        ],
+        "rows": [_row(row, places) for row in plot.rows],
+        "panels": [_panel(panel) for panel in plot.columns],
+        "margins": [_margin(n) for n in range(seeds + 1)],
+    }
+
+
+def _row(row: CurvesRow, places: Mapping[Variant, int]) -> dict[str, Any]:
+    members = [places[cell.variant] for cell in (*row.own, *row.compared)]
+    return {"title": row.title or "", "lines": list(zip(members, row.labels, strict=True))}
+
+
+def _panel(panel: Panel) -> dict[str, Any]:
+    found = {"title": panel.title, "axis": panel.axis, "group": panel.group}
+    return found | {"width": panel.width, "shaded": panel.shaded} | asdict(panel.selection)
+
+
+def _margin(n: int) -> float | None:
+    half = float(half_width(1.0, n)) if n else math.nan
+    return None if math.isnan(half) else half
+
+
+def curves_data(cells: Iterable[Cell]) -> dict[str, Any]:
+    """Return the measured curves of variants, every seed.
+
+    Returns:
+        ``variants``, their labels; ``decimals``, see ``DECIMALS``; ``steps``, each list of steps
+        once; ``curves``, one per run and model in training: ``variant`` (a place in the labels),
+        ``seed``, ``training`` (the model, counted from 1), ``began`` (steps from where the second
+        model began to where this one did; negative for the first of several), ``steps`` (a place
+        in the lists, counted from where this model began) and ``accuracy``, a list per model, in
+        ``1 / 10 ** decimals``.
+    """
+    steps: dict[tuple[int, ...], int] = {}
+    labels: list[str] = []
+    curves: list[dict[str, Any]] = []
+    for place, cell in enumerate(cells):
+        labels.append(cell.variant.label)
+        for record in cell.done:
+            curves += ({"variant": place, "seed": record.seed} | one for one in _of(record, steps))
+    return {"variants": labels, "decimals": DECIMALS, "steps": list(steps), "curves": curves}
+
+
+def _of(record: Record, steps: dict[tuple[int, ...], int]) -> Iterable[dict[str, Any]]:
+    began = beginnings(record)
+    for curve in record.curves:
+        kept = shown_steps(len(curve["steps"]))
+        yield {
+            "training": curve["model"] + 1,
+            "began": began[curve["model"]],
+            "steps": steps.setdefault(tuple(curve["steps"][i] for i in kept), len(steps)),
+            "accuracy": [[_whole(line[i]) for i in kept] for line in curve["accuracy"]],
+        }
+
+
+def shown_steps(measured: int) -> Sequence[int]:
+    """Return the places of the measured steps that the page has, the last one among them.
+
+    Args:
+        measured: How many there are.
+    """
+    if measured <= MANY:
+        return range(measured)
+    every = -(-(measured - _CLOSE) // (MANY - _CLOSE))
+    return [*range(_CLOSE), *reversed(range(measured - 1, _CLOSE - 1, -every))]
+
+
+def _whole(accuracy: float | None) -> int | None:
+    if accuracy is None or math.isnan(accuracy):
+        return None
+    return round(accuracy * int(10**DECIMALS))
