@@ -54,7 +54,6 @@ of them) have a mean of +6.0 points. Its p is 0.062 with 5 seeds, 0.031 with 6, 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from itertools import combinations
 from math import comb
@@ -75,7 +74,6 @@ DRAWN = 99_999
 
 _SEED = 1935
 _CHUNKS = 10
-_KEPT_SEEDS = 60  # drawn signs take 8 bytes per seed and flip while they are used: 48 MB
 _SLACK = 1e-9  # relative: sums that are equal but for rounding are equal
 
 
@@ -91,7 +89,7 @@ def sign_flip(parts: Array) -> float:
     least = abs(parts.sum()) - _SLACK * np.abs(parts).sum()
     if parts.size <= EXACT_SEEDS:
         return float((np.abs(_signs(parts.size) @ parts) >= least).mean())
-    beyond = sum(int((np.abs(signs @ parts) >= least).sum()) for signs in _chunks(parts.size))
+    beyond = int((np.abs(_flipped_sums(parts)) >= least).sum())
     return (beyond + 1) / (DRAWN + 1)
 
 
@@ -159,25 +157,21 @@ def _signs(n: int) -> Array:
     return np.hstack([np.ones((2**others, min(n, 1))), 1.0 - 2.0 * bits])
 
 
-@lru_cache(maxsize=2)
-def _drawn(n: int) -> NDArray[np.int8]:
-    """``DRAWN`` random signs of n values, (DRAWN, n)."""
+@lru_cache(maxsize=4)
+def _drawn(n: int) -> NDArray[np.uint8]:
+    """``DRAWN`` random sign flips of n values: a bit per value, in rows of 8, (n / 8, DRAWN)."""
     bits = np.random.default_rng([_SEED, n]).integers(0, 2, (DRAWN, n), dtype=np.int8)
-    return np.asarray(1 - 2 * bits, dtype=np.int8)
+    return np.ascontiguousarray(np.packbits(bits, axis=1).T)
 
 
-def _chunks(n: int) -> Sequence[Array]:
-    """``_drawn`` in parts, as a product with numbers takes them."""
-    return _kept_chunks(n) if n <= _KEPT_SEEDS else _made_chunks(n)
-
-
-@lru_cache(maxsize=1)
-def _kept_chunks(n: int) -> Sequence[Array]:
-    return _made_chunks(n)
-
-
-def _made_chunks(n: int) -> Sequence[Array]:
-    return [signs.astype(np.float64) for signs in np.array_split(_drawn(n), _CHUNKS)]
+def _flipped_sums(parts: Array) -> Array:
+    """The sums under each drawn flip; those of 8 values are looked up, which is 5 times as fast."""
+    signs = 1.0 - 2.0 * np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1)
+    sums = np.zeros(DRAWN)
+    for row, flips in enumerate(_drawn(parts.size)):
+        own = parts[8 * row : 8 * row + 8]
+        sums += (signs[:, : own.size] @ own)[flips]
+    return sums
 
 
 @lru_cache(maxsize=4)
