@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from benchmark.store import Record
 from reports.figures.panels import Panel
 from reports.figures.strategy_curves import CurvesPlot, CurvesRow
@@ -123,8 +125,16 @@ def _of(record: Record, steps: dict[tuple[int, ...], int]) -> Iterable[dict[str,
             "training": curve["model"] + 1,
             "began": began[curve["model"]],
             "steps": steps.setdefault(tuple(curve["steps"][i] for i in kept), len(steps)),
-            "accuracy": [[_whole(line[i]) for i in kept] for line in curve["accuracy"]],
+            "accuracy": _whole(curve["accuracy"], kept),
         }
+
+
+def _whole(lines: Sequence[Sequence[float | None]], kept: Sequence[int]) -> list[Any]:
+    """Accuracies at some places, in ``1 / 10 ** DECIMALS``."""
+    found = np.rint(np.array(lines, dtype=float)[:, kept] * 10**DECIMALS)
+    known = np.isfinite(found)
+    whole: list[Any] = np.where(known, np.where(known, found, 0).astype(int), None).tolist()
+    return whole
 
 
 def shown_steps(measured: int) -> Sequence[int]:
@@ -137,9 +147,3 @@ def shown_steps(measured: int) -> Sequence[int]:
         return range(measured)
     every = -(-(measured - _CLOSE) // (MANY - _CLOSE))
     return [*range(_CLOSE), *reversed(range(measured - 1, _CLOSE - 1, -every))]
-
-
-def _whole(accuracy: float | None) -> int | None:
-    if accuracy is None or math.isnan(accuracy):
-        return None
-    return round(accuracy * int(10**DECIMALS))

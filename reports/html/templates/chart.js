@@ -73,7 +73,7 @@ const chart = (() => {
           const edge = (name, order) => order.map((at) => `${x(phase.xs[at]).toFixed(1)} ${y(phase[name][at]).toFixed(1)}`).join("L");
           add(group, "path", { class: "band", d: `M${edge("low", ends)}L${edge("high", [...ends].reverse())}Z`, fill: line.color });
         }
-        for (const seed of single ? phase.seeds : []) add(group, "path", { class: "seed", d: path(phase.xs, seed), stroke: line.color });
+        if (single) add(group, "path", { class: "seed", d: phase.seeds.map((seed) => path(phase.xs, seed)).join(""), stroke: line.color });
         const dashes = { d: paths[place][part], stroke: line.color, "stroke-dasharray": line.dash, "stroke-width": 1.6 + 2 * above };
         add(group, "path", { class: "mean", ...dashes });
       });

@@ -10,10 +10,18 @@ const curves = (() => {
   const steps = view.option("steps");
   const log = view.option("log");
 
-  /** The numbers of a figure, unpacked once. */
+  /** The numbers of a figure, unpacked once, with the curves of each variant. */
   const unpacking = new Map();
   function numbersOf(name) {
-    if (!unpacking.has(name)) unpacking.set(name, unpacked(document.querySelector(`a[download="${CSS.escape(name)}.json.gz"]`)).then(JSON.parse));
+    if (!unpacking.has(name)) {
+      const link = document.querySelector(`a[download="${CSS.escape(name)}.json.gz"]`);
+      unpacking.set(name, unpacked(link).then((text) => {
+        const found = JSON.parse(text);
+        const own = found.variants.map(() => []);
+        for (const curve of found.curves) own[curve.variant].push(curve);
+        return { ...found, own, trainings: Math.max(...found.curves.map((curve) => curve.training)), summed: new Map() };
+      }));
+    }
     return unpacking.get(name);
   }
 
@@ -25,19 +33,24 @@ const curves = (() => {
     return panel.measured === "new" ? [accuracy[training - 1]] : accuracy.slice(0, training - 1);
   }
 
-  /** One variant's lines: of each phase the seeds' values, their mean and interval, in per cent. */
-  function phasesOf(panel, { steps: lists, curves: all, decimals }, variant, margins) {
+  /** Every variant's lines in a panel: of each phase the seeds' values, their mean and interval, in per cent. */
+  function linesOf(panel, numbers, margins) {
+    const key = `${panel.measured} ${panel.model} ${panel.first}`;
+    if (!numbers.summed.has(key)) numbers.summed.set(key, numbers.own.map((curves) => phasesOf(panel, numbers, curves, margins)));
+    return numbers.summed.get(key);
+  }
+
+  function phasesOf(panel, { steps: lists, trainings, decimals }, curves, margins) {
     const phases = new Map();
-    const later = all.some((curve) => curve.training > 1);
-    for (const curve of all) {
-      const shown = curve.variant === variant ? selected(panel, curve) : [];
+    for (const curve of curves) {
+      const shown = selected(panel, curve);
       if (!shown.length) continue;
       const key = panel.first ? 0 : curve.training;
       if (!phases.has(key)) phases.set(key, new Map());
       const phase = phases.get(key);
       if (!phase.has(curve.seed)) phase.set(curve.seed, new Map());
       const own = phase.get(curve.seed);
-      const began = panel.first || !later ? 0 : curve.began;
+      const began = panel.first || trainings === 1 ? 0 : curve.began;
       lists[curve.steps].forEach((step, place) => {
         if (panel.first && step > panel.first) return;
         const entry = own.get(began + step) ?? [0, 0];
@@ -100,13 +113,20 @@ const curves = (() => {
     return [Math.max(-1.5, low - margin), Math.min(101.5, high + margin)];
   }
 
+  /** Where the models after the first begin, the earliest of all runs. */
+  function startsOf({ curves: all }) {
+    const found = new Map();
+    for (const { training, began } of all) if (training > 1) found.set(training, Math.min(began, found.get(training) ?? Infinity));
+    return [...found.values()];
+  }
+
   async function draw(box, name) {
     const figure = figures[name];
     const numbers = await numbersOf(name);
     const width = Math.max(280, box.clientWidth - 24);
     const panels = panelsOf(figure);
     const single = seeds.value !== "";
-    const shown = panels.map((panel) => figure.variants.map((_, variant) => phasesOf(panel, numbers, variant, figure.margins)));
+    const shown = panels.map((panel) => linesOf(panel, numbers, figure.margins));
     const ups = new Map();
     for (const group of new Set(panels.map((panel) => panel.group))) {
       const own = shown.filter((_, place) => panels[place].group === group).flat(2);
@@ -114,10 +134,7 @@ const curves = (() => {
     }
     const sequence = shown.filter((_, place) => !panels[place].first).flat(2);
     const whole = rangeOf(sequence, (phase) => phase.xs);
-    const starts = numbers.curves.some((curve) => curve.training > 2)
-      ? [...new Set(numbers.curves.filter((curve) => curve.training > 1).map((curve) => curve.training))].map((training) =>
-          Math.min(...numbers.curves.filter((curve) => curve.training === training).map((curve) => curve.began)))
-      : [];
+    const starts = numbers.trainings > 2 ? startsOf(numbers) : [];
 
     box.querySelector("svg")?.remove();
     const svg = add(box, "svg", { role: "group", "aria-label": box.dataset.label });
@@ -231,8 +248,8 @@ const curves = (() => {
     const [name, figure] = Object.entries(figures).find(([, each]) => each.scenario === scenario) ?? [];
     const place = figure?.variants.findIndex((each) => each.strategy === strategy && each.strength === strength);
     if (!(place >= 0)) return;
-    const { steps: lists, curves: all, decimals } = await numbersOf(name);
-    const own = all.filter((curve) => curve.variant === place && curve.seed === seed);
+    const { steps: lists, own: byVariant, decimals } = await numbersOf(name);
+    const own = byVariant[place].filter((curve) => curve.seed === seed);
     if (!own.length) return;
     box.hidden = false;
     const models = own.at(-1).accuracy.map((_, model) => model);
