@@ -104,13 +104,16 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
         counts = ", ".join(f"{name} {count}" for name, count in tried.items())
         dial = dial_of(tried.cell.variant for choice in choices for tried in choice.tried).many
         yield f"strategies were given different numbers of {dial} to choose from: {counts}."
+    at_end: dict[tuple[str, str], list[str]] = {}
     for choice in choices:
         if choice.end is not None and choice.variant is not None:
-            text = strength_text(choice.variant.strength or 0.0)
-            yield (
-                f"the chosen {choice.variant.dial} of {choice.strategy}, {text}, is the "
-                f"{choice.end} that was tried: a better one may lie beyond it, so extend the range."
-            )
+            text = f"{choice.strategy}, {strength_text(choice.variant.strength or 0.0)}"
+            at_end.setdefault((choice.variant.dial, choice.end), []).append(text)
+    for (name, end), members in at_end.items():
+        yield (
+            f"the chosen {name} of {'; '.join(members)}, is the {end} that was tried: a better one "
+            "may lie beyond it, so extend the range."
+        )
     optimistic = [choice for choice in choices if choice.is_optimistic]
     if optimistic:
         dial = dial_of(tried.cell.variant for choice in optimistic for tried in choice.tried).one

@@ -132,9 +132,9 @@ def _of(record: Record, steps: dict[tuple[int, ...], int]) -> Iterable[dict[str,
 def _whole(lines: Sequence[Sequence[float | None]], kept: Sequence[int]) -> list[Any]:
     """Accuracies at some places, in ``1 / 10 ** DECIMALS``."""
     found = np.rint(np.array(lines, dtype=float)[:, kept] * 10**DECIMALS)
-    known = np.isfinite(found)
-    whole: list[Any] = np.where(known, np.where(known, found, 0).astype(int), None).tolist()
-    return whole
+    if np.isfinite(found).all():
+        return list(found.astype(int).tolist())
+    return [[int(value) if np.isfinite(value) else None for value in line] for line in found]
 
 
 def shown_steps(measured: int) -> Sequence[int]:
