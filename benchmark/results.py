@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from benchmark.archive import read_runs
+from benchmark.archive import read_runs, read_suites
 from benchmark.plugins import load_files, load_metrics
-from benchmark.store import Record
+from benchmark.store import Record, SuiteNote
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,10 +22,12 @@ class Results:
     Attributes:
         path: The results database or archive that they come from.
         records: One per run, in a stable order.
+        suites: What is known of their suites, see ``SuiteNote``.
     """
 
     path: Path
     records: tuple[Record, ...]
+    suites: tuple[SuiteNote, ...] = ()
 
     @property
     def failed(self) -> tuple[Record, ...]:
@@ -75,4 +77,5 @@ def open_store(path: Path | str, *, plugins: Iterable[Path | str] = ()) -> Resul
     """
     load_files(plugins)
     load_metrics()
-    return Results(Path(path), tuple(read_runs(Path(path))))
+    found = Path(path)
+    return Results(found, tuple(read_runs(found)), tuple(read_suites(found)))

@@ -105,7 +105,7 @@ def carry_out_plan(plan: Plan, progress: Watcher | None = None) -> Results:
         if plan.todo:
             _carry_out(plan, store, progress or (lambda news: None))
         records = store.records([run.key for run in plan.runs])
-    return Results(plan.store, tuple(records))
+        return Results(plan.store, tuple(records), tuple(store.suites()))
 
 
 def _carry_out(plan: Plan, store: Store, progress: Watcher) -> None:

@@ -9,12 +9,13 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from benchmark.errors import UserError, nearest
-from benchmark.store import Record
+from benchmark.results import Results
+from benchmark.store import Record, SuiteNote
 from reports.figures.plot import Plot
 from reports.figures.settings import figure_settings
 from reports.html.sections import sections
 from reports.runs.cells import group
-from reports.runs.merge import merge, read_stores
+from reports.runs.merge import merge, read_notes, read_stores
 from reports.wording.words import several
 
 KINDS = {
@@ -73,31 +74,36 @@ def plot(kind: str, results: _Runs = (), *, scenario: str | None = None) -> Figu
     if kind not in KINDS:
         raise UserError(f"plot: unknown kind {kind!r}; {nearest(kind, KINDS)}")
     ending, _ = KINDS[kind]
-    records = _of(scenario, _records(results), kind)
-    found = [
+    found, suites = _runs_of(results)
+    records = _of(scenario, found, kind)
+    plots = [
         part
-        for section in sections(group(records))
+        for section in sections(group(records, suites))
         for part in section.parts
         if isinstance(part, Plot) and part.name.endswith(f"-{ending}")
     ]
-    if not found:
+    if not plots:
         raise UserError(f"plot: nothing of the kind {kind!r} to draw: {_missing(kind, records)}")
     with figure_settings():
-        figure = found[-1].draw()  # of several rankings, the one over all scenarios
+        figure = plots[-1].draw()  # of several rankings, the one over all scenarios
     figure.__class__ = ReportFigure
     return figure
 
 
-def _records(results: _Runs) -> Sequence[Record]:
+def _runs_of(results: _Runs) -> tuple[Sequence[Record], Sequence[SuiteNote]]:
+    """The runs, and what is known of their suites, whose order the figures follow."""
     if isinstance(results, Path | str):
-        return merge(read_stores([Path(results)])).records
+        merged = merge(read_stores([Path(results)]), read_notes([Path(results)]))
+        return merged.records, merged.suites
+    if isinstance(results, Results):
+        return results.records, results.suites
     records = list(results) if isinstance(results, Iterable) else [results]
     if not all(isinstance(record, Record) for record in records):
         raise UserError(
             f"plot: expected what run_suite or open_store returned, or the file of a store, got a "
             f"{type(results).__name__}"
         )
-    return records
+    return records, ()
 
 
 def _missing(kind: str, records: Sequence[Record]) -> str:

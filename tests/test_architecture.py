@@ -66,6 +66,7 @@ def test_reports_read_stores_and_train_nothing(path):
             "metrics",
             "errors",
             "provenance",
+            "results",
         )
     }
     assert {m for m in found if m.split(".")[0] == "benchmark"} <= allowed

@@ -7,7 +7,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
@@ -63,7 +63,7 @@ def make_report(options: ReportOptions) -> None:
             sources=[merged.origin],
             command=command,
             inputs=options.stores,
-            exports=exports and replace(exports, runs=merged.records),
+            exports=exports,
             suites=merged.suites,
         )
     for each in caught:

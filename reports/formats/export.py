@@ -16,13 +16,13 @@ from pathlib import Path
 
 from benchmark.errors import UserError, nearest
 from benchmark.files import Kind, Output
-from benchmark.store import Record
 from reports.figures.plot import Plot
 from reports.formats.data import csv_lines, csv_of, harmless, parquet_of
 from reports.formats.images import pdf, png, warned_once
 from reports.formats.latex import latex
 from reports.formats.svg import START as SVG_START
 from reports.formats.svg import svg_file
+from reports.runs.cells import Cell
 from reports.tables.runs import runs_table
 from reports.tables.table import Table
 
@@ -113,26 +113,28 @@ class Exports:
         folder: Where to write; created if it is missing.
         tables: Formats of tables, of those in ``TABLES``.
         figures: Formats of figures, of those in ``FIGURES``.
-        runs: The report's runs, for the table of all runs, which comes first.
     """
 
     folder: Path
     tables: Sequence[str]
     figures: Sequence[str]
-    runs: Sequence[Record] = ()
 
-    def outputs(self, parts: Iterable[Plot | Table]) -> list[Output]:
+    def outputs(self, parts: Iterable[Plot | Table], cells: Sequence[Cell] = ()) -> list[Output]:
         """Return the files of tables and figures, in their order.
 
         Warns of ``MissingGlyphs`` once, with all characters that no installed font has.
+
+        Args:
+            parts: The tables and figures.
+            cells: All runs, for a table of them, which comes first; none where there is to be none.
         """
         with warned_once():
-            return self._outputs(parts)
+            return self._outputs(parts, cells)
 
-    def _outputs(self, parts: Iterable[Plot | Table]) -> list[Output]:
+    def _outputs(self, parts: Iterable[Plot | Table], cells: Sequence[Cell]) -> list[Output]:
         index: dict[tuple[str, ...], list[str]] = {}
         outputs = []
-        every = [runs_table(self.runs)] if self.runs and _OF_DATA & set(self.tables) else []
+        every = [runs_table(cells)] if cells and _OF_DATA & set(self.tables) else []
         for part in (*every, *parts):
             files = _files(part, self.tables, self.figures)
             for name, content in files.items():

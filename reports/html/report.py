@@ -99,7 +99,8 @@ def write_report(
     )
     outputs = [Output(output, document.encode(), REPORT)]
     if exports:
-        outputs += exports.outputs(part for section in answers for part in section.titled_parts)
+        parts = (part for section in answers for part in section.titled_parts)
+        outputs += exports.outputs(parts, cells)
     write_files(outputs, inputs)
 
 

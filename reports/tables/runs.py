@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmark.frame import frame
-from benchmark.store import Record
-from reports.runs.cells import group
+from reports.runs.cells import Cell
 from reports.tables.table import Table
 
 
-def runs_table(records: Sequence[Record]) -> Table:
+def runs_table(cells: Sequence[Cell]) -> Table:
     """Return the table ``runs``: a row per run, for files of data only.
 
     Its columns are those of ``Results.frame()``: what the run is, its metrics as fractions, its
@@ -19,14 +18,14 @@ def runs_table(records: Sequence[Record]) -> Table:
     are empty where the strategy has no dial. A run is ``replaced`` where a newer one has its seed.
 
     Args:
-        records: Of a report.
+        cells: All of a report.
     """
-    cells = [(cell, record) for cell in group(records) for record in cell.runs]
-    left_out = {id(record) for cell, _ in cells for record in cell.repeated}
-    data = frame([record for _, record in cells])
-    data["scenario"] = [cell.scenario for cell, _ in cells]
-    data["strategy"] = [cell.variant.strategy for cell, _ in cells]
-    data["status"] = ["replaced" if id(r) in left_out else r.status for _, r in cells]
-    dials = [None if r.strength is None else cell.variant.dial for cell, r in cells]
+    runs = [(cell, record) for cell in cells for record in cell.runs]
+    left_out = {id(record) for cell in cells for record in cell.repeated}
+    data = frame([record for _, record in runs])
+    data["scenario"] = [cell.scenario for cell, _ in runs]
+    data["strategy"] = [cell.variant.strategy for cell, _ in runs]
+    data["status"] = ["replaced" if id(r) in left_out else r.status for _, r in runs]
+    dials = [None if r.strength is None else cell.variant.dial for cell, r in runs]
     data.insert(data.columns.get_loc("strength"), "dial", dials)
     return Table("runs", "Every run", "One row per run; metrics are fractions.", (), (), data)

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from benchmark.errors import UserError
 from benchmark.results import Results
+from benchmark.store import SuiteNote
 from reports import plot
 from reports.notebook import KINDS
 
@@ -126,3 +127,14 @@ def test_importing_it_is_light():
     code = "import sys, reports; sys.exit(str({'matplotlib', 'pandas'} & set(sys.modules)))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert told.stderr.strip() == "set()"
+
+
+def test_figures_follow_the_order_of_the_suite(store, stored):
+    def titles(results):
+        figure = plot("strengths", results, scenario=store[0].scenario)
+        return [title for ax in figure.axes if (title := ax.get_title(loc="left"))]
+
+    names = tuple(dict.fromkeys(record.strategy for record in store))
+    note = SuiteNote(store[0].suite, "", (store[0].scenario,), names[::-1])
+    assert titles(stored) == ["ewc", "wpl"]
+    assert titles(replace(stored, suites=(note,))) == ["wpl", "ewc"]

@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.metrics import METRICS
 from reports.formats.export import Exports
+from reports.runs.cells import group
 from reports.tables.runs import runs_table
 
 
@@ -22,7 +23,7 @@ def runs(record):
 
 
 def test_a_row_per_run_with_numbers_in_columns(runs):
-    data = runs_table(runs).data
+    data = runs_table(group(runs)).data
     assert list(data["strategy"]) == ["finetune", "=wpl", "=wpl"]
     assert list(data["kind"]) == ["finetune", "wpl", "wpl"]
     assert list(data["dial"].fillna("")) == ["", "strength", "strength"]
@@ -36,7 +37,7 @@ def test_a_row_per_run_with_numbers_in_columns(runs):
 
 def test_names_are_those_of_the_other_tables(record):
     settings = [{"learning_rate": rate} for rate in (0.1, 0.2)]
-    found = runs_table([record([[0.9]], scenario_settings=own) for own in settings]).data
+    found = runs_table(group([record([[0.9]], scenario_settings=own) for own in settings])).data
     assert list(found["scenario"]) == ["same (learning_rate 0.1)", "same (learning_rate 0.2)"]
     assert found["dial"].isna().all()
 
@@ -44,7 +45,7 @@ def test_names_are_those_of_the_other_tables(record):
 def test_a_run_that_a_newer_one_replaces_says_so(record):
     run = record([[0.9]])
     older = replace(run, key="old", started="2020-01-01T00:00:00+00:00")
-    data = runs_table([older, replace(run, started="2021-01-01T00:00:00+00:00")]).data
+    data = runs_table(group([older, replace(run, started="2021-01-01T00:00:00+00:00")])).data
     assert dict(zip(data["key"], data["status"], strict=True)) == {
         run.key: "done", "old": "replaced",
     }  # fmt: skip
@@ -52,7 +53,7 @@ def test_a_run_that_a_newer_one_replaces_says_so(record):
 
 def test_it_is_a_file_of_data_only(runs, tmp_path):
     pytest.importorskip("pyarrow")
-    outputs = Exports(tmp_path, ["csv", "parquet", "latex"], ["png"], runs).outputs([])
+    outputs = Exports(tmp_path, ["csv", "parquet", "latex"], ["png"]).outputs([], group(runs))
     found = {output.path.name: output.content for output in outputs}
     assert set(found) == {"index.csv", "runs.csv", "runs.parquet"}
     assert b"runs,table,runs.csv runs.parquet,Every run," in found["index.csv"]
@@ -61,6 +62,6 @@ def test_it_is_a_file_of_data_only(runs, tmp_path):
     assert text["error"][2] == "'-x became NaN"
     back = pd.read_parquet(io.BytesIO(found["runs.parquet"]))
     assert list(back["strategy"]) == ["finetune", "=wpl", "=wpl"]
-    assert [output.path.name for output in Exports(tmp_path, ["latex"], [], runs).outputs([])] == [
-        "index.csv"
-    ]
+    assert [
+        output.path.name for output in Exports(tmp_path, ["latex"], []).outputs([], group(runs))
+    ] == ["index.csv"]
