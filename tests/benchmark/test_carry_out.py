@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmark.advance import Advance
 from benchmark.executors import carry_out as module
 from benchmark.executors.carry_out import carry_out
 from benchmark.executors.executor import Lost
@@ -34,7 +35,7 @@ class Pretends:
     def execute(self, jobs, report):
         self.calls.append([tuple(run.key for run in job) for job in jobs])
         for job in jobs:
-            report(job, 0.5)
+            report(job, Advance(0.5))
             tries = sum(run.key in each for call in self.calls for each in call for run in job[:1])
             if any(run.key.startswith("lost") and tries <= int(run.key[-1]) for run in job):
                 yield Lost(job, "it is gone")
