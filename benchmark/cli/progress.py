@@ -20,7 +20,7 @@ from benchmark.running import Progress as News
 from benchmark.spec import STRENGTH
 from benchmark.store import Record
 from benchmark.suite import Run
-from reports.wording.words import remaining
+from reports.wording.words import whole_seconds
 
 
 class Display(Protocol):
@@ -100,7 +100,7 @@ class _Bars(_Nothing):
 
     def tell(self, news: News) -> None:
         if news.seconds_left is not None:
-            self._progress.update(self._suite, left=f"{remaining(news.seconds_left)} left")
+            self._progress.update(self._suite, left=f"{whole_seconds(news.seconds_left)} left")
         if news.record is None:
             self._under_way(news.job, news.fraction)
         else:

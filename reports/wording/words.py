@@ -54,6 +54,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def remaining(seconds: float) -> str:
-    """Write an estimate of the time left, in whole seconds: ``4 s``, ``3 min 20 s``."""
+def whole_seconds(seconds: float) -> str:
+    """Write a time in whole seconds, at least one: ``4 s``, ``3 min 20 s``."""
     return f"{max(1, round(seconds))} s" if seconds < 59.5 else duration(seconds)
