@@ -44,7 +44,7 @@
   function showProcess(box, told) {
     const { state, done, total, left, ago, where } = told;
     const words = `${done} of ${count(total, "run")} ${total === 1 ? "has" : "have"} ended`;
-    const advice = "the same command goes on from there";
+    const advice = "the same 'palimpsest run' command goes on from there";
     const text = {
       running: `${words}${left ? `, about ${left} left` : ""}.`,
       interrupted: `Interrupted ${ago} ago: ${words}; ${advice}.`,
@@ -185,12 +185,16 @@
     const above = marks.filter((each) => each.getBoundingClientRect().top <= 80).at(-1);
     const kept = { asked, id: scrollY > 0 && above ? above.id : "", top: above?.getBoundingClientRect().top, y: scrollY };
     sessionStorage.setItem(KEPT, JSON.stringify(kept));
+    history.scrollRestoration = "manual";
     location.reload();
   }
 
+  const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
+  sessionStorage.removeItem(KEPT);
+  history.scrollRestoration = "auto";
+
+  /** Go to where the reader was, once what stands above is there. */
   function back() {
-    const kept = JSON.parse(sessionStorage.getItem(KEPT) ?? "null");
-    sessionStorage.removeItem(KEPT);
     if (!kept) return;
     const mark = kept.id && document.getElementById(kept.id);
     scrollTo(0, mark ? mark.getBoundingClientRect().top + scrollY - kept.top : kept.y);
@@ -210,7 +214,9 @@
       const answer = await fetch("news", { cache: "no-store" });
       if (!answer.ok) throw new Error(answer.statusText);
       missed = 0;
+      const first = before === null;
       show(await answer.json());
+      if (first) back();
     } catch {
       missed += 1;
       if (missed === 2) {
@@ -223,6 +229,5 @@
     timer = setTimeout(ask, PAUSE);
   }
   document.addEventListener("visibilitychange", ask);
-  back();
   ask();
 })();
