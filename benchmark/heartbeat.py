@@ -88,11 +88,11 @@ class Heartbeat:
 
         Args:
             job: The runs.
-            advance: How far; its curves are copied at most once per writing.
+            advance: How far; noted at most once per writing, unless the job begins again.
             seconds_left: For everything, estimated.
         """
         run, now = job[0], self._clock()
-        if now < self._copied.get(run.key, 0.0) + _SECONDS:
+        if advance.fraction and now < self._copied.get(run.key, 0.0) + _SECONDS:
             return
         self._copied[run.key] = now
         copied = advance.copied()

@@ -6,7 +6,9 @@ interruption at any moment loses no finished run.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +29,9 @@ _Row = TypeVar("_Row")
 _UNUSED = {"metrics": "{}"}
 """Columns of the table that only versions before 3 filled: metrics are computed when runs are
 read."""
+
+_LAST_WAIT = 2_000
+"""Milliseconds that closing waits for readers."""
 
 _TABLE = (*COLUMNS, *_UNUSED)
 
@@ -67,7 +72,14 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; if it was written, all runs are in it, and not in a log beside it.
+
+        SQLite itself would leave the log to the last one who closes, which may be a reader.
+        """
+        if self._write:
+            with contextlib.suppress(sqlite3.Error):
+                self._file.connection.execute(f"PRAGMA busy_timeout = {_LAST_WAIT}")
+                self._file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._file.connection.close()
 
     def put(self, record: Record) -> None:

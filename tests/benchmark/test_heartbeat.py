@@ -13,7 +13,6 @@ import pytest
 from benchmark import heartbeat as module
 from benchmark.advance import Advance
 from benchmark.heartbeat import Heartbeat
-from benchmark.running import run_suite
 from benchmark.spec import Spec
 from benchmark.store import Record, Store
 from benchmark.suite import Run
@@ -127,25 +126,6 @@ def test_a_locked_store_is_left_out_and_fails_nothing(store, clock, monkeypatch)
         assert len(told(store)) == 1
         other.execute("BEGIN IMMEDIATE")
     other.close()
-
-
-def test_a_store_that_cannot_be_written_fails_no_run(tmp_path, monkeypatch):
-
-    def full(self):
-        tries.append(self)
-        raise sqlite3.OperationalError("database or disk is full")
-
-    tries = []
-    monkeypatch.setattr(Heartbeat, "_transaction", full)
-    suite = {
-        "suite": "small",
-        "seeds": 1,
-        "scenarios": {"two_models": {"data": "digits", "steps": 3, "width": 4}},
-        "strategies": {"finetune": {}},
-    }
-    (record,) = run_suite(suite, store=tmp_path / "r.db", workers=1)
-    assert record.status == "done"
-    assert len(tries) >= 2
 
 
 PROGRAM = """\

@@ -243,6 +243,19 @@ def test_reading_finds_what_a_killed_process_wrote_last(store, tmp_path):
         assert set(opened.statuses()) == {"a", "b"}
 
 
+def test_a_store_is_one_file_when_it_has_been_written_whoever_reads_meanwhile(tmp_path):
+    path = tmp_path / "results.db"
+    with Store(path, create=True) as writer:
+        writer.put(record("a"))
+        reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        assert reader.execute("SELECT key FROM runs").fetchall() == [("a",)]
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    reader.close()
+    with Store(copy) as opened:
+        assert set(opened.statuses()) == {"a"}
+
+
 def test_a_store_that_stays_open_for_reading_sees_what_is_written(tmp_path):
     path = tmp_path / "results.db"
     with Store(path, create=True) as writer:
