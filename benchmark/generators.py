@@ -20,9 +20,23 @@ def seed_generators(seed: int) -> None:
     Args:
         seed: Below 2^63, as ``derive`` returns it.
     """
-    torch.manual_seed(seed)
+    seed_torch(seed)
     np.random.seed([seed & 0xFFFFFFFF, seed >> 32])
     random.seed(seed)
+
+
+def seed_torch(seed: int) -> None:
+    """Seed torch's generators, of the CPU and of every CUDA device.
+
+    ``torch.manual_seed`` also notes the seed for every kind of accelerator that is not there, and
+    a traceback with it, which takes longer than a step of a small network.
+
+    Args:
+        seed: Below 2^63.
+    """
+    torch.default_generator.manual_seed(seed)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed_all(seed)
 
 
 @contextmanager

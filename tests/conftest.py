@@ -1,5 +1,6 @@
 """What all tests share: one thread a process, and real data sets where there are any."""
 
+import gc
 import os
 import sys
 from contextlib import contextmanager
@@ -18,6 +19,16 @@ from strategies.registry import STRATEGIES
 # One thread a process, as in a run's worker: several processes with two each wait for one another.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+
+def pytest_collection_finish():
+    """Everything imported stays: to look for garbage in it again and again takes seconds."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()
 
 
 def find_real_data(name):

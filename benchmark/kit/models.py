@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from benchmark.generators import seed_torch
 from benchmark.models.bank import ModelBank
 
 FEATURES, CLASSES, HIDDEN, SAMPLES = 6, 4, 8, 40
@@ -12,7 +13,7 @@ FEATURES, CLASSES, HIDDEN, SAMPLES = 6, 4, 8, 40
 
 def bank() -> ModelBank:
     """Return three models: all share y; the first and third share x."""
-    torch.manual_seed(0)
+    seed_torch(0)
     blocks = {name: _hidden(FEATURES) for name in "xz"} | {"y": _hidden(HIDDEN)}
     heads = {name: nn.Linear(HIDDEN, CLASSES) for name in "abc"}
     paths = (("x", "y", "a"), ("z", "y", "b"), ("x", "y", "c"))
@@ -21,7 +22,7 @@ def bank() -> ModelBank:
 
 def normalised() -> nn.Module:
     """Return a model that is not a bank, with batch normalisation and then dropout."""
-    torch.manual_seed(0)
+    seed_torch(0)
     return nn.Sequential(
         nn.Linear(FEATURES, HIDDEN),
         nn.BatchNorm1d(HIDDEN),
@@ -33,7 +34,7 @@ def normalised() -> nn.Module:
 
 def shared_bank() -> ModelBank:
     """Return two models that share all but their heads."""
-    torch.manual_seed(0)
+    seed_torch(0)
     blocks = {"x": _hidden(FEATURES), "y": _hidden(HIDDEN)}
     heads = {name: nn.Linear(HIDDEN, CLASSES) for name in "ab"}
     return ModelBank(blocks | heads, [("x", "y", "a"), ("x", "y", "b")], CLASSES)
@@ -45,7 +46,7 @@ def ordinary(width: int = HIDDEN) -> nn.Module:
     Args:
         width: Hidden units.
     """
-    torch.manual_seed(0)
+    seed_torch(0)
     return nn.Sequential(_hidden(FEATURES, width), nn.Linear(width, CLASSES))
 
 

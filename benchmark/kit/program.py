@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from benchmark.avalanche_strategies import make
 from benchmark.evaluation import LOADER
+from benchmark.generators import seed_torch
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.evaluated import OUTPUTS, Evaluated, Meter
 from benchmark.kit.models import SAMPLES, data
@@ -93,10 +94,10 @@ class Program:
             BrokenError: They are not finite.
         """
         if not reseed:
-            torch.manual_seed(100)
+            seed_torch(100)
         for i in range(len(self.train)) if models is None else models:
             if reseed:
-                torch.manual_seed(100 + i)
+                seed_torch(100 + i)
             if i > 0:
                 self.strategy.train_mb_size = BATCH
             problem: Exception | None = None

@@ -21,15 +21,26 @@ from torch import nn
 
 from benchmark.kit.candidate import candidates
 from benchmark.kit.check import PROPERTIES, check, verdict
-from strategies import Regularizer
+from strategies import L2, Regularizer
 from strategies.registry import STRATEGIES
 from strategies.sharing import SharedParameterPenalty
 
 
+def applied_as_l2(penalty):
+    """Whether all of its steps are those that L2, the plainest of the penalties, takes too."""
+    steps = ("after_backward", "observe_gradients", "before_update", "after_update")
+    return all(getattr(penalty, step, None) is getattr(L2, step) for step in steps)
+
+
 def choices():
-    """Every choice that a setting of a strategy has beside its default."""
+    """Every choice that a setting of a strategy has beside its default.
+
+    How a penalty is applied is asked of L2, and of every penalty with a step of its own.
+    """
     for name, entry in STRATEGIES.items():
         for setting, field in entry.settings.model_fields.items():
+            if setting == "application" and name != "l2" and applied_as_l2(entry.load()):
+                continue
             if get_origin(field.annotation) is Literal:
                 for value in get_args(field.annotation):
                     if value != field.default:

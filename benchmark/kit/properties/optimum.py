@@ -11,6 +11,7 @@ from torch import Tensor, nn, optim
 from torch.nn.functional import cross_entropy
 
 from benchmark.evaluation import LOADER
+from benchmark.generators import seed_torch
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.models import CLASSES, FEATURES
 from benchmark.kit.program import MakeOptimizer, streams
@@ -54,7 +55,7 @@ def _data() -> list[tuple[Tensor, Tensor]]:
 
 def _after_the_first(candidate: Candidate, strength: float) -> Any:
     """Train a linear model on the first problem, all samples at once; return its strategy."""
-    torch.manual_seed(0)
+    seed_torch(0)
     model = nn.Linear(FEATURES, CLASSES)
     strategy = InMemoryTraining(
         model=model,

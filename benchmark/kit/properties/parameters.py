@@ -7,6 +7,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from benchmark.generators import seed_torch
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.models import CLASSES, FEATURES, HIDDEN, bank
 from benchmark.kit.program import WITH_MOMENTS, optimizers_of, program, state
@@ -20,7 +21,7 @@ class _PartlyTrained(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        torch.manual_seed(0)
+        seed_torch(0)
         self.frozen = nn.Linear(FEATURES, HIDDEN).requires_grad_(False)
         self.head = nn.Linear(HIDDEN, CLASSES)
         self.spare = nn.Linear(HIDDEN, CLASSES)

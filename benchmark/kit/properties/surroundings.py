@@ -14,6 +14,7 @@ from torch.utils.data import TensorDataset
 
 from benchmark.avalanche_strategies import make
 from benchmark.evaluation import LOADER
+from benchmark.generators import seed_torch
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.evaluated import Meter
 from benchmark.kit.models import FEATURES, HIDDEN, bank, data
@@ -31,7 +32,7 @@ class _Growing(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        torch.manual_seed(0)
+        seed_torch(0)
         self.hidden = nn.Sequential(nn.Linear(FEATURES, HIDDEN), nn.Tanh())
         self.head = IncrementalClassifier(HIDDEN, initial_out_features=2)
 
