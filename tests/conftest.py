@@ -21,6 +21,28 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 
+ONE_BY_ONE = ("test_every_strategy.py", "test_kit_finds_faults.py", "test_probes.py")
+"""Files of long tests that share nothing, for whichever process has time at the end."""
+
+TOGETHER = ("test_figure_truth.py", "test_figure_truth_curves.py")
+"""Files that need the same figures, which take longer to draw than to look at."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hand out the tests of a file to one process, the files with the most tests first."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            if file.endswith(ONE_BY_ONE):
+                return nodeid
+            return "together" if file.endswith(TOGETHER) else file
+
+    return Scheduling(config, log)
+
+
 def pytest_collection_finish():
     """Everything imported stays: to look for garbage in it again and again takes seconds."""
     gc.freeze()
