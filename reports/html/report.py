@@ -20,8 +20,9 @@ from reports.formats.export import Exports
 from reports.html.anchors import ALL
 from reports.html.boards import Board, Matrix
 from reports.html.downloads import downloads
-from reports.html.drawing import svgs
+from reports.html.drawing import drawings
 from reports.html.live_plane import LivePlot
+from reports.html.marks import marks_data
 from reports.html.parts import Facts, Section, Words
 from reports.html.run_details import run_details
 from reports.html.runs_table import run_columns, runs_data
@@ -42,7 +43,10 @@ REPORT = Kind(
 )
 """The report, as its template begins."""
 
-_SCRIPTS = ("answer", "drawing", "plane", "downloads", "run_page", "runs", "open")
+_SCRIPTS = (
+    "answer", "drawing", "plane", "marks", "names", "downloads", "pictures", "run_page", "runs",
+    "open",
+)  # fmt: skip
 """In this order: later ones use what earlier ones define."""
 
 
@@ -103,6 +107,7 @@ def _document(
 ) -> str:
     plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
     boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
+    drawn = drawings(plots)
     script = "".join(_template(f"{name}.js") for name in _SCRIPTS)
     return _environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
@@ -113,11 +118,12 @@ def _document(
         strategies=list(dict.fromkeys(cell.variant.strategy for cell in cells if cell.done)),
         baseline=next((board.baseline for board in boards), ""),
         sections=answers,
-        drawings={name: Markup(svg) for name, svg in svgs(plots).items()},
+        drawings={name: Markup(svg) for name, (svg, _) in drawn.items()},
         run_columns=[column for column in run_columns(cells) if column.title],
         data={
             "answers": {board.place: board.data() for board in boards},
             "planes": {plot.name: plot.live for plot in plots if isinstance(plot, LivePlot)},
+            "marks": marks_data({name: marks for name, (_, marks) in drawn.items()}),
             "runs": runs_data(cells),
             "details": run_details(cells),
         },
