@@ -3,8 +3,39 @@
   const { texts, figures } = data.marks;
   const NEAR = [0, 4, 8, 12];
   const AROUND = [...Array(8).keys()].map((turn) => (turn * Math.PI) / 4);
+  /* By the card of a figure: what its marks tell, and the elements that stand for them, in their order. */
+  const known = new Map();
+  let seen = null;
+  let pointed = false;
 
-  /** The mark at a place of the page, or the nearest one: for a finger or a pointer marks are larger than they look. */
+  const worded = (places) => places.map((text) => texts[text]);
+  const told = (mark) => known.get(mark.closest(".card")).marks[mark.dataset.mark];
+
+  /** Give the marks of a figure their strategies, and those that tell something their words. */
+  function prepare(card, marks) {
+    // Of elements that show one mark together the last lies on top: it stands for all.
+    const faces = new Map();
+    for (const place of card.querySelectorAll("[data-mark]")) {
+      const [strategies, lines] = marks[place.dataset.mark];
+      place.dataset.strategies = JSON.stringify(worded(strategies));
+      if (!lines.length) continue;
+      place.classList.add("telling");
+      faces.set(place.dataset.mark, place);
+    }
+    if (!faces.size) return;
+    const all = [...faces.values()];
+    known.set(card, { marks, all });
+    // An image has no parts that can be reached. Its marks are the one stop of the figure.
+    card.querySelector("svg").setAttribute("role", "group");
+    card.removeAttribute("tabindex");
+    for (const [number, face] of faces) {
+      face.setAttribute("role", "button");
+      face.setAttribute("tabindex", face === all[0] ? 0 : -1);
+      face.setAttribute("aria-label", worded(marks[number][1]).join("; "));
+    }
+  }
+
+  /** The mark at a place of the screen, or the nearest: for a finger or a pointer it is larger than it looks. */
   function markAt(card, x, y) {
     for (const far of NEAR) {
       for (const angle of far ? AROUND : [0]) {
@@ -15,78 +46,62 @@
     return null;
   }
 
-  function make(card, marks) {
-    /* Of the artists that show one mark together the last lies on top: it stands for all. */
-    const faces = new Map();
-    for (const place of card.querySelectorAll("[data-mark]")) {
-      const [strategies, told] = marks[place.dataset.mark];
-      place.dataset.strategies = JSON.stringify(strategies.map((text) => texts[text]));
-      if (!told.length) continue;
-      place.classList.add("telling");
-      faces.set(place.dataset.mark, place);
-    }
-    const all = [...faces.values()];
-    if (!all.length) return;
-    // An image has no parts that could be reached; its marks are the one stop of the figure.
-    card.querySelector("svg").setAttribute("role", "group");
-    card.removeAttribute("tabindex");
-    for (const [number, face] of faces) {
-      face.setAttribute("role", "button");
-      face.setAttribute("tabindex", face === all[0] ? 0 : -1);
-      face.setAttribute("aria-label", marks[number][1].map((text) => texts[text]).join("; "));
-    }
-    const own = (mark) => marks[mark.dataset.mark];
+  /** Tell of a mark beside a place, or of none. */
+  function show(mark, place = mark) {
+    for (const each of document.querySelectorAll(".seen")) each.classList.remove("seen");
+    seen = mark;
+    if (!mark) return drawing.tip.hide();
+    for (const each of mark.closest(".card").querySelectorAll(`[data-mark="${mark.dataset.mark}"]`)) each.classList.add("seen");
+    const [, lines, strip] = told(mark);
+    const [mean, low, high, ...seeds] = strip ?? [];
+    drawing.tip.show(place, { told: worded(lines), strip: strip && { mean, low, high, seeds } });
+  }
 
-    function choose(mark) {
-      const [strategies] = own(mark);
-      if (strategies.length === 1) view.only(texts[strategies[0]]);
-    }
+  /** Show the strategy of a mark alone; what is about several shows none. */
+  function choose(mark) {
+    const [strategies] = told(mark);
+    if (strategies.length === 1) view.only(texts[strategies[0]]);
+  }
 
-    let seen = null;
-    function show(mark, place = mark) {
-      if (mark !== seen) {
-        for (const each of card.querySelectorAll(".seen")) each.classList.remove("seen");
-        if (mark) for (const each of card.querySelectorAll(`[data-mark="${mark.dataset.mark}"]`)) each.classList.add("seen");
-      }
-      seen = mark;
-      if (!mark) return drawing.tip.hide();
-      const [, told, strip] = own(mark);
-      const [mean, low, high, ...seeds] = strip ?? [];
-      drawing.tip.show(place, { told: told.map((text) => texts[text]), strip: strip && { mean, low, high, seeds } });
-    }
-
-    card.addEventListener("pointermove", ({ clientX, clientY }) => {
-      const mark = markAt(card, clientX, clientY);
-      card.classList.toggle("on-mark", mark !== null);
-      // A line is long: its words stand where the pointer is.
-      if (mark !== seen) show(mark, mark && { getBoundingClientRect: () => new DOMRect(clientX - 6, clientY - 6, 12, 12) });
-    });
-    card.addEventListener("pointerleave", () => show(null));
-    card.addEventListener("click", ({ clientX, clientY }) => {
-      const mark = markAt(card, clientX, clientY);
-      if (mark) choose(mark);
-    });
-    card.addEventListener("focusin", ({ target }) => {
-      const face = target.closest("[role=button]");
-      if (!face) return;
-      for (const each of all) each.setAttribute("tabindex", each === face ? 0 : -1);
-      if (face.matches(":focus-visible")) show(face);
-    });
-    card.addEventListener("focusout", () => show(null));
-    card.addEventListener("keydown", (event) => {
-      const place = all.indexOf(event.target);
-      if (place < 0) return;
-      const next = { ArrowRight: place + 1, ArrowDown: place + 1, ArrowLeft: place - 1, ArrowUp: place - 1, Home: 0, End: all.length - 1 };
-      if (event.key === "Enter" || event.key === " ") choose(event.target);
-      else if (event.key === "Escape") show(null);
-      else if (event.key in next) all[next[event.key]]?.focus();
-      else return;
-      event.preventDefault();
-    });
+  function point({ target, clientX, clientY }) {
+    const card = target.closest?.(".card");
+    const mark = known.has(card) ? markAt(card, clientX, clientY) : null;
+    card?.classList.toggle("on-mark", mark !== null);
+    // A line is long: its words stand where the pointer is.
+    if (mark && mark !== seen) show(mark, { getBoundingClientRect: () => new DOMRect(clientX - 6, clientY - 6, 12, 12) });
+    if (!mark && pointed) show(null);
+    pointed = mark !== null;
   }
 
   for (const [name, marks] of Object.entries(figures)) {
     const card = document.getElementById(`figure-${name}`);
-    if (card) make(card, marks);
+    if (card) prepare(card, marks);
   }
+  document.addEventListener("pointermove", point);
+  document.addEventListener("pointerdown", point);
+  document.addEventListener("click", ({ target, clientX, clientY }) => {
+    const card = target.closest(".card");
+    const mark = known.has(card) && markAt(card, clientX, clientY);
+    if (mark) choose(mark);
+  });
+  document.addEventListener("focusin", ({ target }) => {
+    if (!target.matches(".telling")) return;
+    for (const each of known.get(target.closest(".card")).all) each.setAttribute("tabindex", each === target ? 0 : -1);
+    if (target.matches(":focus-visible")) show(target);
+  });
+  document.addEventListener("focusout", ({ target }) => {
+    if (target.matches(".telling") && !pointed) show(null);
+  });
+  document.addEventListener("keydown", (event) => {
+    const { target, key } = event;
+    if (!target.matches(".telling")) return;
+    const { all } = known.get(target.closest(".card"));
+    const place = all.indexOf(target);
+    const next = { ArrowRight: place + 1, ArrowDown: place + 1, ArrowLeft: place - 1, ArrowUp: place - 1, Home: 0, End: all.length - 1 };
+    if (key === "Enter" || key === " ") choose(target);
+    else if (key === "Escape") show(null);
+    else if (key in next) all[next[key]]?.focus();
+    else return;
+    event.preventDefault();
+  });
 })();
