@@ -6,6 +6,7 @@
   /* What only the page needs. */
   const PAGE = ["class", "role", "tabindex", "aria-label", "aria-hidden", "data-mark", "data-strategies"];
   const SCALE = 200 / 72; // of pixels: sharp in print
+  const MARGIN = 12; // pixels, above and below a figure that can be touched
 
   function add(parent, name, attributes, text = "") {
     const made = document.createElementNS(XML, name);
@@ -43,8 +44,11 @@
 
   /** A figure that can be touched, with its legend, as it is shown. */
   function liveOf(box) {
-    const frame = box.getBoundingClientRect();
-    const [width, height] = [Math.ceil(frame.width), Math.ceil(frame.height)];
+    // What is drawn, and legends; not the controls above.
+    const drawn = [...box.querySelectorAll("svg, .keys button")].map((part) => part.getBoundingClientRect());
+    const frame = { left: box.getBoundingClientRect().left, top: Math.min(...drawn.map(({ top }) => top)) - MARGIN };
+    const width = Math.ceil(box.getBoundingClientRect().width);
+    const height = Math.ceil(Math.max(...drawn.map(({ bottom }) => bottom)) + MARGIN - frame.top);
     const whole = document.createElementNS(XML, "svg");
     const label = box.querySelector("svg").getAttribute("aria-label");
     for (const [key, value] of [["viewBox", `0 0 ${width} ${height}`], ["role", "img"], ["aria-label", label]]) whole.setAttribute(key, value);
@@ -73,7 +77,8 @@
   /** A figure as an SVG of its own, on white: the one that is shown, which may be its live version. */
   function pictureOf(name) {
     const card = document.getElementById(`figure-${name}`);
-    const live = card.getClientRects().length ? null : card.closest(".static").parentElement.querySelector(".live");
+    let live = card.getClientRects().length ? null : card.closest(".static");
+    while (live && !live.matches(".live")) live = live.previousElementSibling;
     const found = live ? liveOf(live) : staticOf(card.querySelector("svg"));
     const { svg, width, height } = found;
     svg.setAttribute("xmlns", XML);
