@@ -50,8 +50,7 @@
     const width = Math.ceil(box.getBoundingClientRect().width);
     const height = Math.ceil(Math.max(...drawn.map(({ bottom }) => bottom)) + MARGIN - frame.top);
     const whole = document.createElementNS(XML, "svg");
-    const label = box.querySelector("svg").getAttribute("aria-label");
-    for (const [key, value] of [["viewBox", `0 0 ${width} ${height}`], ["role", "img"], ["aria-label", label]]) whole.setAttribute(key, value);
+    for (const [key, value] of [["viewBox", `0 0 ${width} ${height}`], ["role", "img"], ["aria-label", box.dataset.label]]) whole.setAttribute(key, value);
     for (const svg of box.querySelectorAll("svg")) {
       const { left, top } = svg.getBoundingClientRect();
       const copy = plain(svg, LOOK);
@@ -79,7 +78,8 @@
     const card = document.getElementById(`figure-${name}`);
     let live = card.getClientRects().length ? null : card.closest(".static");
     while (live && !live.matches(".live")) live = live.previousElementSibling;
-    const found = live ? liveOf(live) : staticOf(card.querySelector("svg"));
+    // What was never in view may not have been drawn yet.
+    const found = live?.querySelector("svg") ? liveOf(live) : staticOf(card.querySelector("svg"));
     const { svg, width, height } = found;
     svg.setAttribute("xmlns", XML);
     svg.setAttribute("width", width);

@@ -49,7 +49,7 @@ def letters(pdf):
 
 def test_the_plane_is_saved_as_it_is_shown(visit, report):
     page = visit(report, color_scheme="dark", viewport={"width": 1000, "height": 800})
-    shown = page.locator(".live:visible")
+    shown = page.locator("[data-plane]:visible")
     page.locator(".keys:visible button", has_text="wpl").click()
     root = ElementTree.fromstring(saved(page, PLANE, "SVG"))
     box = shown.bounding_box()
