@@ -16,9 +16,10 @@ from reports.figures.plot import Plot
 from reports.formats.export import Exports
 from reports.html.anchors import ALL
 from reports.html.boards import Board
-from reports.html.drawing import svgs
+from reports.html.drawing import drawings
 from reports.html.environment import digest, environment, text_of
 from reports.html.live import LivePlot
+from reports.html.marks import marks_data
 from reports.html.parts import Facts, Section
 from reports.html.run_details import run_details
 from reports.html.runs_table import run_columns, runs_data
@@ -40,16 +41,9 @@ REPORT = Kind(
 """The report, as its template begins."""
 
 _SCRIPTS = (
-    "answer",
-    "drawing",
-    "plane",
-    "downloads",
-    "chart",
-    "curves",
-    "run_page",
-    "runs",
-    "open",
-)
+    "answer", "drawing", "plane", "marks", "names", "downloads", "pictures", "chart", "curves",
+    "run_page", "runs", "open",
+)  # fmt: skip
 """In this order: later ones use what earlier ones define."""
 
 
@@ -142,6 +136,7 @@ def _document(
 ) -> str:
     plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
     boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
+    drawn = drawings(plots)
     names = [*_SCRIPTS, "watch"] if live else _SCRIPTS
     script = text_of(*(f"{name}.js" for name in names))
     return environment().get_template("report.html.j2").render(
@@ -153,12 +148,13 @@ def _document(
         strategies=list(dict.fromkeys(cell.variant.strategy for cell in cells if cell.done)),
         baseline=next((board.baseline for board in boards), ""),
         sections=answers,
-        drawings={name: Markup(svg) for name, svg in svgs(plots).items()},
+        drawings={name: Markup(svg) for name, (svg, _) in drawn.items()},
         run_columns=[column for column in run_columns(cells) if column.title],
         data={
             "answers": {board.place: board.data() for board in boards},
             "planes": _live(plots, "plane"),
             "curves": _live(plots, "curves"),
+            "marks": marks_data({name: marks for name, (_, marks) in drawn.items()}),
             "runs": runs_data(cells),
             "details": run_details(cells),
         },
