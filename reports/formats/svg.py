@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Sequence
+from hashlib import sha256
 from io import StringIO
 from itertools import pairwise
 from xml.sax.saxutils import escape, quoteattr
@@ -48,7 +49,7 @@ def touchable_svg(plot: Plot) -> tuple[str, list[Mark]]:
     written = [start]
     for number, part in zip(noted_parts[::2], noted_parts[1::2], strict=True):
         written.append(_touchable(part, groups[int(number)], places))
-    return compact("".join(written)), list(places)
+    return _lean(compact("".join(written)), plot.name), list(places)
 
 
 def _touchable(part: str, marks: Sequence[Mark], places: dict[Mark, int]) -> str:
@@ -104,6 +105,25 @@ def compact(svg: str) -> str:
     svg = re.sub(r'<g id="[^"]*">', "<g>", svg)  # nothing refers to groups
     svg = re.sub(r"\n +", "\n", svg)
     return re.sub(r'\bd="(M [^M"]*)"', _relative, svg)
+
+
+def _lean(svg: str, name: str) -> str:
+    """Return the same picture in fewer letters still: a sixth of a report’s figures was these.
+
+    Long identifiers become short, turns by nothing go, and places are rounded to hundredths.
+
+    Args:
+        svg: As ``to_svg`` wrote it.
+        name: Of the figure.
+    """
+    short, known = f"s{sha256(name.encode()).hexdigest()[:8]}", dict[str, str]()
+
+    def renamed(found: re.Match[str]) -> str:
+        return found[1] + known.setdefault(found[2], f"{short}-{len(known)}")
+
+    svg = re.sub(rf'(\bid="|xlink:href="#|url\(#)({re.escape(name)}-\w+)', renamed, svg)
+    svg = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", svg)
+    return re.sub(r'\b([xy]="-?\d+\.\d\d)\d+"', r'\1"', svg)
 
 
 def _relative(path: re.Match[str]) -> str:
