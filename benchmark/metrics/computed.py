@@ -122,7 +122,7 @@ def columns(
 
 
 def _checked(metric: Metric, run: Measured, found: Any) -> float:
-    if not isinstance(found, Real) or isinstance(found, bool):
+    if type(found) is not float and (not isinstance(found, Real) or isinstance(found, bool)):
         what = f"its function returned {found!r}, expected a number, or None where it is undefined"
         raise _wrong(metric, run, what)
     value = float(found)

