@@ -57,6 +57,23 @@ def test_the_first_screen_has_the_answer(visit, single, size):
     assert n == "4"
 
 
+@pytest.mark.parametrize("width", [1400, 400])
+def test_long_names_and_single_seeds_leave_the_numbers_in_sight(visit, written, record, width):
+    names = {"finetune": 0.5, "wpl" + 197 * "x": 0.8, "freeze": 0.9}
+    runs = [
+        record([[0.9, 0.1], [end + 0.01 * seed, 0.8]], strategy=name, seed=seed)
+        for name, end in names.items()
+        for seed in (0, 1, 2)
+    ]
+    failed = record(strategy="z " * 200, error="x")
+    page = visit(written([*runs, failed]), viewport={"width": width, "height": 900})
+    cell = page.locator(".board [data-number]").nth(2 if width > 1000 else 0).bounding_box()
+    half = page.locator(".board").locator("..").bounding_box()
+    assert cell["x"] + cell["width"] <= half["x"] + half["width"] + 1
+    link, lead = page.locator("header .bad"), page.locator("header .lead.clamp").bounding_box()
+    assert link.bounding_box()["y"] >= lead["y"] + lead["height"]  # not cut off with the names
+
+
 def test_failed_runs_are_red_and_a_link(visit, report):
     page = visit(report)
     link = page.locator("header .bad")
