@@ -122,6 +122,25 @@ def test_a_baseline_turns_the_differences_round(visit, report):
     assert row.locator("th, td").nth(place).inner_text() == number[1]
 
 
+def test_a_baseline_that_a_scenario_lacks_is_named(visit, written, record):
+    matrix = [[0.9, 0.1], [0.5, 0.8]]
+    names = [("a", "finetune"), ("a", "freeze"), ("b", "finetune")]
+    runs = [record(matrix, scenario=where, strategy=name) for where, name in names]
+    page = visit(written(runs), at="#?scenario=b&baseline=freeze")
+    told = page.locator(".board:visible [data-baseline]")
+    assert told.inner_text() == "freeze, which has no finished runs here"
+    baselines(page).select_option("finetune")
+    assert told.inner_text() == "finetune"
+
+
+def test_a_figure_that_is_drawn_live_is_a_place_in_the_address(visit, single):
+    page = visit(single)
+    name = page.locator("[data-curves]").get_attribute("data-curves")
+    page.evaluate("name => { location.hash = name; }", f"figure-{name}")
+    page.wait_for_function("scrollY > 1000")
+    assert -100 < page.locator("[data-curves]").bounding_box()["y"] < 300
+
+
 def test_the_address_shows_what_its_sender_saw(visit, report):
     page = visit(report)
     scenarios(page).select_option(label="same data")
