@@ -213,6 +213,16 @@ def test_runs_are_found_by_field(visit, report):
     assert count("status:failed") == 1
     assert count("stability>=0") == everything - 1
     assert count("stability>50") + count("stability<=50") == everything - 1
+    # As the table shows it, by what the table calls it, and as others write it.
+    [shown] = {
+        row.locator("td").nth(6).inner_text()
+        for row in page.locator("#runs-table tbody tr").all()[:1]
+    }
+    assert count(f"stability:{shown}") > 0
+    assert count("time>0") == count("seconds>0") == everything
+    assert count("strength:>1e2") == count("strength>1e2") and count("strength==1e2") == 24
+    assert count("strategy!=wpl") + count("strategy=wpl") == everything
+    assert count("plasticity<−1") == count("plasticity<-1") > 0
     assert count("nothing>3") == 0
     assert count("seed:x") == 0
 
