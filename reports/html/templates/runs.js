@@ -23,7 +23,7 @@
     const values = row.map((value, column) => (kinds[column] === "text" ? texts[value] : value));
     const strength = values[at.strength] === null ? "" : `, ${dials[values[at.strategy]]} ${strengths.get(values[at.strength])}`;
     const name = `${values[at.scenario]}, ${values[at.strategy]}${strength}, seed ${values[at.seed]}`;
-    const fields = Object.fromEntries(["scenario", "strategy", "strength", "seed", "status"].map((field) => [field, values[at[field]]]));
+    const fields = Object.fromEntries(["scenario", "strategy", "strength", "seed", "status", "error"].map((field) => [field, values[at[field]]]));
     return { values, place, name, fields, key: values[at.key], text: null };
   });
   let ticked = [];
