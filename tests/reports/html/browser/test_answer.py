@@ -178,6 +178,21 @@ def test_a_scenario_of_the_matrix_is_chosen_by_keyboard(visit, report):
     assert page.locator("[data-plane]:visible").count() == 1
 
 
+def test_the_matrix_tells_verdicts_by_signs_too(visit, report):
+    page = visit(report)
+    signs = page.locator(".matrix td[data-verdict]").evaluate_all(
+        "all => all.map(e => [e.dataset.verdict, getComputedStyle(e, '::before').content])"
+    )
+    assert ["better", '"▲ "'] in signs
+    assert {sign for verdict, sign in signs if verdict in ("baseline", "undetermined")} <= {"none"}
+
+
+def test_twice_as_large_text_stays_inside(visit, single):
+    page = visit(single, viewport={"width": 400, "height": 860})
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_contents_stay_in_reach(visit, report):
     page = visit(report)
     page.locator("#provenance").scroll_into_view_if_needed()
