@@ -36,10 +36,11 @@ const view = (() => {
       if (place < 0) table.querySelector("[data-baseline]").textContent += ", which has no finished runs here";
       table.querySelectorAll("tbody tr").forEach((row, own) => fill(row, place < 0 ? null : board.pairs[own][place]));
     }
+    const columns = [...document.querySelectorAll(".matrix thead [data-strategy]")];
     for (const row of document.querySelectorAll(".matrix tbody tr")) {
       const board = boards[row.dataset.row];
       const place = placeOf(board, baseline.value);
-      document.querySelectorAll(".matrix thead [data-strategy]").forEach((heading, column) => {
+      columns.forEach((heading, column) => {
         const own = placeOf(board, heading.dataset.strategy);
         const pair = place < 0 || own < 0 ? null : board.pairs[own][place];
         const [verdict, , numbers] = pair ?? ["", "", []];
