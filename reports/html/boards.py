@@ -169,7 +169,8 @@ def written(own: Judgement | None) -> tuple[str, str, list[tuple[str, str]], str
 
 
 def _number(found: Estimate) -> tuple[str, str]:
-    return _points(found.value), spread(found, _points)
+    # With few seeds their values stand here: a narrow column has them in several lines.
+    return _points(found.value), spread(found, _points).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _cell(line: Line | None) -> tuple[str, str]:

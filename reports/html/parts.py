@@ -47,11 +47,15 @@ class Group:
         parts: Its parts.
         scenario: The anchor of the scenario that it is about, see ``anchors.py``; empty where it
             is about no one scenario, so that it is shown with each.
+        id: Of its heading; empty for one made of the section and the scenario.
+        titled: Whether its heading is shown where a selector names the scenario, too.
     """
 
     title: str
     parts: Sequence[Part]
     scenario: str = ""
+    id: str = ""
+    titled: bool = False
 
 
 @dataclass(frozen=True)

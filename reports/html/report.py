@@ -189,7 +189,8 @@ def _choices(answers: Sequence[Section]) -> list[tuple[str, str]]:
     """Return the anchor and name of each scenario to choose from; of several, of all together."""
     groups = [group for section in answers for group in section.groups if group.scenario]
     names = {group.scenario: group.title for group in groups}
-    return sorted(names.items(), key=lambda item: item[0] != ALL)
+    together = names.pop(ALL, "")
+    return [*([(ALL, f"All {len(names)} scenarios together")] if together else []), *names.items()]
 
 
 def _lead(records: Sequence[Record], cells: Sequence[Cell]) -> str:

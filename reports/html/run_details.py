@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmark.store import Record
 from reports.runs.cells import Cell
+from reports.runs.probes import WHOLE
 
 _DECIMALS = 4  # of an accuracy: more than a page of a run shows
+_SIGNIFICANT = 3  # digits of what a probe measured
+_MEDIAN = "q0.5"
 
 
 def run_details(cells: Sequence[Cell]) -> dict[str, Any]:
@@ -18,8 +22,9 @@ def run_details(cells: Sequence[Cell]) -> dict[str, Any]:
     Returns:
         ``facts``, pairs of a name and a text, each pair once; ``runs``, one dict per run with the
         places in ``facts`` of its ``settings`` and ``made`` (versions), ``matrix`` (accuracies
-        on the test set, a row for each model trained), ``initial``, ``moments``, ``cost``, and
-        ``traceback``. What a run does not have is left out.
+        on the test set, a row for each model trained), ``initial``, ``moments``, ``probes`` (a
+        name, columns and rows each), ``cost``, and ``traceback``. What a run does not have is left
+        out.
     """
     facts: dict[tuple[str, str], int] = {}
 
@@ -44,10 +49,30 @@ def _measured(record: Record) -> dict[str, Any]:
             [moment["visit"], moment["steps"], _rounded(moment["accuracy"])]
             for moment in record.moments
         ],
+        "probes": [
+            [name, *_probe(told["rows"])]
+            for name, told in record.probes.items()
+            if told.get("rows")
+        ],
         "cost": [pair for pair in _flat(record.cost) if pair[1] not in {"null", "[]"}],
         "traceback": "" if failure is None else failure.traceback,
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _probe(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:
+    """What a probe recorded, as columns and rows; of quantiles the median alone."""
+    keys = [key for key in rows[0] if key == _MEDIAN or not re.fullmatch(r"q[\d.]+", key)]
+    columns = ["median" if key == _MEDIAN else key.replace("_", " ") for key in keys]
+    return columns, [[_told(key, row.get(key)) for key in keys] for row in rows]
+
+
+def _told(key: str, value: Any) -> Any:
+    if key in {"model", "trained"}:
+        return value + 1
+    if key == "block" and value is None:
+        return WHOLE
+    return float(f"{value:.{_SIGNIFICANT}g}") if isinstance(value, float) else value
 
 
 def _rounded(row: Sequence[float | None]) -> list[float | None]:

@@ -214,20 +214,32 @@ def _ranking(
     standings: Sequence[Standing], choices: Sequence[Choice], look: Mapping[Variant, Style]
 ) -> Iterator[Group]:
     """The comparison of strategies, in each scenario and over all."""
+    every = {standing.scenarios for standing in standings}
+    total = len({scenario for scenarios in every for scenario in scenarios})
+    # Metrics that not all scenarios have are compared over fewer: in groups of their own.
+    split = sum(len(scenarios) > 1 for scenarios in every) > 1
     spans = groupby(standings, key=lambda standing: standing.scenarios)
+    names: set[str] = set()
     for scenarios, members in spans:
         own, place = list(members), anchor(scenarios[0]) if len(scenarios) == 1 else ALL
+        first = own[0].metric.replace("_", "-")
+        name = f"ranking-{place}" if f"ranking-{place}" not in names else f"ranking-{place}-{first}"
+        names.add(name)
         parts = [
-            ranking_plot(own, look, f"ranking-{place}-means"),
-            critical_difference_plot(own, f"ranking-{place}-ranks"),
-            profile_plot(profiles(choices, scenarios), look, f"ranking-{place}-profile"),
+            ranking_plot(own, look, f"{name}-means"),
+            critical_difference_plot(own, f"{name}-ranks"),
+            profile_plot(profiles(choices, scenarios), look, f"{name}-profile"),
             *(ranking_table(s, f"ranking-{place}-{s.metric.replace('_', '-')}") for s in own),
         ]
-        yield Group(_title(scenarios), [part for part in parts if part is not None], place)
+        found = [part for part in parts if part is not None]
+        yield Group(_title(scenarios, total), found, place, name, titled=split and place == ALL)
 
 
-def _title(scenarios: Sequence[str]) -> str:
-    return scenarios[0] if len(scenarios) == 1 else f"All {len(scenarios)} scenarios together"
+def _title(scenarios: Sequence[str], total: int) -> str:
+    if len(scenarios) == 1:
+        return scenarios[0]
+    count = f"All {total}" if len(scenarios) == total else f"{len(scenarios)} of {total}"
+    return f"{count} scenarios together"
 
 
 def _answers(
@@ -251,7 +263,7 @@ def _answers(
             made = [own, live]
         parts = [part for part in made if part is not None]
         if parts:
-            yield Group(_title(verdict.scenarios), parts, place)
+            yield Group(_title(verdict.scenarios, len(verdict.scenarios)), parts, place)
 
 
 def _plane(scenario: ScenarioResults, look: Mapping[Variant, Style]) -> Plot | None:

@@ -29,15 +29,18 @@ const view = (() => {
   }
 
   function compare() {
+    for (const name of document.querySelectorAll("[data-baseline]")) name.textContent = baseline.value;
     for (const table of document.querySelectorAll("[data-board]")) {
       const board = boards[table.dataset.board];
       const place = placeOf(board, baseline.value);
+      if (place < 0) table.querySelector("[data-baseline]").textContent += ", which has no finished runs here";
       table.querySelectorAll("tbody tr").forEach((row, own) => fill(row, place < 0 ? null : board.pairs[own][place]));
     }
+    const columns = [...document.querySelectorAll(".matrix thead [data-strategy]")];
     for (const row of document.querySelectorAll(".matrix tbody tr")) {
       const board = boards[row.dataset.row];
       const place = placeOf(board, baseline.value);
-      document.querySelectorAll(".matrix thead [data-strategy]").forEach((heading, column) => {
+      columns.forEach((heading, column) => {
         const own = placeOf(board, heading.dataset.strategy);
         const pair = place < 0 || own < 0 ? null : board.pairs[own][place];
         const [verdict, , numbers] = pair ?? ["", "", []];
@@ -46,7 +49,6 @@ const view = (() => {
         cell.textContent = numbers[0]?.[0] ?? verdict;
       });
     }
-    for (const name of document.querySelectorAll("[data-baseline]")) name.textContent = baseline.value;
   }
 
   const known = new Map();
@@ -125,8 +127,15 @@ const view = (() => {
         show();
         history.replaceState(null, "", address(place));
       }
-      target.scrollIntoView();
+      shownFor(target).scrollIntoView();
     }
+  }
+
+  /** A place, or the live figure that stands for it. */
+  function shownFor(place) {
+    let live = place.closest(".static");
+    while (live && !live.matches(".live")) live = live.previousElementSibling;
+    return live ?? place;
   }
 
   for (const select of [scenario, baseline]) {

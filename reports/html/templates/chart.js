@@ -126,8 +126,9 @@ const chart = (() => {
       const box = cover.getBoundingClientRect();
       return [left + event.clientX - box.left, top + event.clientY - box.top];
     };
-    cover.addEventListener("pointermove", (event) => read(nearest(...local(event))));
-    cover.addEventListener("pointerleave", () => read(null));
+    for (const kind of ["pointermove", "pointerdown"]) cover.addEventListener(kind, (event) => read(nearest(...local(event))));
+    // A finger that leaves has read nothing yet.
+    cover.addEventListener("pointerleave", (event) => { if (event.pointerType !== "touch") read(null); });
     cover.addEventListener("click", (event) => {
       const found = nearest(...local(event));
       if (found) chosen(lines[found.line]);

@@ -37,6 +37,8 @@
       range.setEnd(text, place + 1);
       const { left, top, bottom } = range.getBoundingClientRect();
       if (lines.at(-1)?.top !== top) lines.push({ left, top, bottom, text: "" });
+      // In words from right to left the first letter is not the leftmost.
+      lines.at(-1).left = Math.min(lines.at(-1).left, left);
       lines.at(-1).text += text.data[place];
     }
     return lines;

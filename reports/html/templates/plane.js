@@ -51,7 +51,22 @@
       for (const point of line.points) mark(group, seeds, point, line, x, y);
       for (const point of line.points) if (point.at) label(group, point, line, taken, x, y, inner);
     }
+    oneStop([...svg.querySelectorAll(".mark")]);
     legend(box, lines);
+  }
+
+  /** One stop for the tab key: arrow keys go from mark to mark. */
+  function oneStop(marks) {
+    marks.forEach((mark, place) => {
+      mark.setAttribute("tabindex", place ? -1 : 0);
+      mark.addEventListener("focus", () => marks.forEach((other) => other.setAttribute("tabindex", other === mark ? 0 : -1)));
+      mark.addEventListener("keydown", (event) => {
+        const steps = { ArrowRight: place + 1, ArrowDown: place + 1, ArrowLeft: place - 1, ArrowUp: place - 1, Home: 0, End: marks.length - 1 };
+        if (!(event.key in steps)) return;
+        event.preventDefault();
+        marks[steps[event.key]]?.focus();
+      });
+    });
   }
 
   function mark(group, seeds, point, line, x, y) {

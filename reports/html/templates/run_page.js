@@ -57,6 +57,7 @@ const runPage = (() => {
   function one(run) {
     const own = runs[run.place];
     const parts = [];
+    if (run.fields.error && !own.traceback) parts.push(make("pre", run.fields.error));
     if (own.traceback) parts.push(folded("Traceback", make("pre", own.traceback), true));
     const drawn = make("div", undefined, "card live");
     drawn.hidden = true;
@@ -71,6 +72,10 @@ const runPage = (() => {
       const models = own.moments[0][2].map((_, model) => `model ${model + 1}`);
       const rows = own.moments.map(([visit, steps, row]) => [String(visit), String(steps), ...row.map(percent)]);
       parts.push(table("Accuracy on the test set at each moment, %", ["visit", "steps", ...models], rows));
+    }
+    for (const [name, columns, rows] of own.probes ?? []) {
+      const written = rows.map((row) => row.map((value) => (value === null ? "–" : String(value))));
+      parts.push(folded(`Probe: ${name}`, table(`Probe: ${name}`, columns, written), false));
     }
     parts.push(folded("Settings", list(own.settings.map((fact) => facts[fact])), !own.traceback));
     if (own.cost) parts.push(folded("Time and memory", list(own.cost), false));

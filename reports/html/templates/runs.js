@@ -23,15 +23,21 @@
     const values = row.map((value, column) => (kinds[column] === "text" ? texts[value] : value));
     const strength = values[at.strength] === null ? "" : `, ${dials[values[at.strategy]]} ${strengths.get(values[at.strength])}`;
     const name = `${values[at.scenario]}, ${values[at.strategy]}${strength}, seed ${values[at.seed]}`;
-    const fields = Object.fromEntries(["scenario", "strategy", "strength", "seed", "status"].map((field) => [field, values[at[field]]]));
+    const fields = Object.fromEntries(["scenario", "strategy", "strength", "seed", "status", "error"].map((field) => [field, values[at[field]]]));
     return { values, place, name, fields, key: values[at.key], text: null };
   });
   let ticked = [];
-  const FIELD = /^(\w+)(:|>=|<=|=|>|<)(.+)$/;
+  const FIELD = /^(\w+)(:|!=|>=|<=|==?|>|<)(.+)$/;
   const HOLDS = {
-    ":": (a, b) => a === b, "=": (a, b) => a === b, ">=": (a, b) => a >= b, "<=": (a, b) => a <= b,
-    ">": (a, b) => a > b, "<": (a, b) => a < b,
+    ":": (a, b) => a === b, "=": (a, b) => a === b, "==": (a, b) => a === b, "!=": (a, b) => a !== b,
+    ">=": (a, b) => a >= b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, "<": (a, b) => a < b,
   };
+  /* Fields by name, and by what the table calls them: "time" is "seconds". */
+  const fields = new Map(names.map((name, place) => [name, place]));
+  for (const heading of headings) {
+    const title = heading.querySelector("button").firstChild.data.trim().toLowerCase().replaceAll(" ", "_");
+    if (!fields.has(title)) fields.set(title, at[heading.dataset.column]);
+  }
   let scenario = "";
   let found = runs;
   let sorted = { place: -1, descending: false };
@@ -66,14 +72,18 @@
   /** Whether a run has a word, or a field the value that is asked for, as the table shows it. */
   function has(run, word) {
     const [, name, sign, wanted] = word.match(FIELD) ?? [];
-    if (!(name in at)) return words(run).includes(word);
-    const place = at[name];
+    if (!fields.has(name)) return words(run).includes(word);
+    const place = fields.get(name);
     const value = run.values[place];
     if (kinds[place] === "text") {
-      return sign === ":" ? value.toLowerCase().includes(wanted) : sign === "=" && value.toLowerCase() === wanted;
+      const own = value.toLowerCase();
+      return sign === ":" ? own.includes(wanted) : HOLDS[sign](own, wanted);
     }
-    const shown = kinds[place] === "number" ? value : value * 100;
-    return value !== null && HOLDS[sign](shown, Number(wanted));
+    if (value === null) return false;
+    const exact = kinds[place] === "number" && names[place] !== "seconds";
+    const shown = exact ? value : Number(written(place, value).replace("−", "-"));
+    const [, more, number] = wanted.match(/^(>=|<=|>|<)?(.*)$/);
+    return HOLDS[more ?? sign](shown, Number(number.replace("−", "-")));
   }
 
   function compare(a, b, place) {

@@ -49,6 +49,26 @@ def test_names_are_file_names_and_unique(found):
     assert all(len(part.data) for part in parts)
 
 
+def test_metrics_that_some_scenarios_lack_have_a_comparison_of_their_own(record):
+    matrices = {"a": [[0.9, 0.1], [0.5, 0.8]], "b": [[0.8, 0.1], [0.6, 0.8]], "one": [[0.9]]}
+    runs = [
+        record(matrix, scenario=name, strategy=strategy, seed=seed)
+        for name, matrix in matrices.items()
+        for strategy in ("finetune", "freeze")
+        for seed in (0, 1)
+    ]
+    [ranking] = (section for section in sections(group(runs)) if section.name == "ranking")
+    together = [g for g in ranking.groups if g.scenario == "all"]
+    assert {g.title for g in together} == {
+        "2 of 3 scenarios together",
+        "All 3 scenarios together",
+    }
+    assert all(g.titled for g in together) and len({g.id for g in together}) == 2
+    names = [part.name for part in ranking.titled_parts]
+    assert len(names) == len(set(names))
+    assert {"ranking-all-means", "ranking-all-average-accuracy-means"} < set(names)
+
+
 def test_tables_have_every_metric_and_explain_it(found):
     titles = {column.title for section in found for column in section.columns}
     assert {metric.replace("_", " ") for metric in METRICS} <= titles

@@ -57,6 +57,23 @@ def test_the_first_screen_has_the_answer(visit, single, size):
     assert n == "4"
 
 
+@pytest.mark.parametrize("width", [1400, 400])
+def test_long_names_and_single_seeds_leave_the_numbers_in_sight(visit, written, record, width):
+    names = {"finetune": 0.5, "wpl" + 197 * "x": 0.8, "freeze": 0.9}
+    runs = [
+        record([[0.9, 0.1], [end + 0.01 * seed, 0.8]], strategy=name, seed=seed)
+        for name, end in names.items()
+        for seed in (0, 1, 2)
+    ]
+    failed = record(strategy="z " * 200, error="x")
+    page = visit(written([*runs, failed]), viewport={"width": width, "height": 900})
+    cell = page.locator(".board [data-number]").nth(2 if width > 1000 else 0).bounding_box()
+    half = page.locator(".board").locator("..").bounding_box()
+    assert cell["x"] + cell["width"] <= half["x"] + half["width"] + 1
+    link, lead = page.locator("header .bad"), page.locator("header .lead.clamp").bounding_box()
+    assert link.bounding_box()["y"] >= lead["y"] + lead["height"]  # not cut off with the names
+
+
 def test_failed_runs_are_red_and_a_link(visit, report):
     page = visit(report)
     link = page.locator("header .bad")
@@ -105,6 +122,25 @@ def test_a_baseline_turns_the_differences_round(visit, report):
     assert row.locator("th, td").nth(place).inner_text() == number[1]
 
 
+def test_a_baseline_that_a_scenario_lacks_is_named(visit, written, record):
+    matrix = [[0.9, 0.1], [0.5, 0.8]]
+    names = [("a", "finetune"), ("a", "freeze"), ("b", "finetune")]
+    runs = [record(matrix, scenario=where, strategy=name) for where, name in names]
+    page = visit(written(runs), at="#?scenario=b&baseline=freeze")
+    told = page.locator(".board:visible [data-baseline]")
+    assert told.inner_text() == "freeze, which has no finished runs here"
+    baselines(page).select_option("finetune")
+    assert told.inner_text() == "finetune"
+
+
+def test_a_figure_that_is_drawn_live_is_a_place_in_the_address(visit, single):
+    page = visit(single)
+    name = page.locator("[data-curves]").get_attribute("data-curves")
+    page.evaluate("name => { location.hash = name; }", f"figure-{name}")
+    page.wait_for_function("scrollY > 1000")
+    assert -100 < page.locator("[data-curves]").bounding_box()["y"] < 300
+
+
 def test_the_address_shows_what_its_sender_saw(visit, report):
     page = visit(report)
     scenarios(page).select_option(label="same data")
@@ -142,6 +178,21 @@ def test_a_scenario_of_the_matrix_is_chosen_by_keyboard(visit, report):
     assert page.locator("[data-plane]:visible").count() == 1
 
 
+def test_the_matrix_tells_verdicts_by_signs_too(visit, report):
+    page = visit(report)
+    signs = page.locator(".matrix td[data-verdict]").evaluate_all(
+        "all => all.map(e => [e.dataset.verdict, getComputedStyle(e, '::before').content])"
+    )
+    assert ["better", '"▲ "'] in signs
+    assert {sign for verdict, sign in signs if verdict in ("baseline", "undetermined")} <= {"none"}
+
+
+def test_twice_as_large_text_stays_inside(visit, single):
+    page = visit(single, viewport={"width": 400, "height": 860})
+    page.evaluate("document.documentElement.style.fontSize = '200%'")
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
 def test_contents_stay_in_reach(visit, report):
     page = visit(report)
     page.locator("#provenance").scroll_into_view_if_needed()
@@ -177,6 +228,16 @@ def test_runs_are_found_by_field(visit, report):
     assert count("status:failed") == 1
     assert count("stability>=0") == everything - 1
     assert count("stability>50") + count("stability<=50") == everything - 1
+    # As the table shows it, by what the table calls it, and as others write it.
+    [shown] = {
+        row.locator("td").nth(6).inner_text()
+        for row in page.locator("#runs-table tbody tr").all()[:1]
+    }
+    assert count(f"stability:{shown}") > 0
+    assert count("time>0") == count("seconds>0") == everything
+    assert count("strength:>1e2") == count("strength>1e2") and count("strength==1e2") == 24
+    assert count("strategy!=wpl") + count("strategy=wpl") == everything
+    assert count("plasticity<−1") == count("plasticity<-1") > 0
     assert count("nothing>3") == 0
     assert count("seed:x") == 0
 

@@ -204,6 +204,15 @@ def test_a_point_tells_its_numbers_and_a_click_shows_its_strategy(visit, report,
     assert page.locator("#verdicts-two tr.faded").count() > 0
 
 
+def test_a_finger_reads_a_point(visit, report, runs):
+    small = {"width": 400, "height": 860}
+    page = visit(report, "#training?scenario=two", has_touch=True, viewport=small)
+    box(page).locator(".cover").first.scroll_into_view_if_needed()
+    mean = box(page).locator(".mean").first.bounding_box()
+    page.touchscreen.tap(mean["x"] + mean["width"] / 2, mean["y"] + mean["height"] / 2)
+    assert "seed" in page.locator(".tip").inner_text()
+
+
 def test_its_numbers_are_saved_every_seed(visit, report, runs):
     page = visit(report, "#training?scenario=three")
     frame = curves_frame(

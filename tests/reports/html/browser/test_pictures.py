@@ -151,3 +151,14 @@ def test_without_a_clipboard_there_is_no_button_for_it(visit, report, browser):
     page.close()
     page = visit(report, java_script_enabled=False)
     assert page.locator("[data-picture]:visible").count() == 0
+
+
+def test_names_from_right_to_left_stand_beside_their_marks(visit, written, record):
+    name = "שלום עולם"
+    matrix = [[0.9, 0.1], [0.5, 0.8]]
+    page = visit(written([record(matrix), record(matrix, strategy=name)]))
+    root = ElementTree.fromstring(saved(page, "scenario-same-plane", "SVG"))
+    [entry] = [text for text in root.iter(f"{SVG}text") if text.text == name]
+    key = page.locator(".keys button", has_text=name)
+    mark, card = key.locator("svg").bounding_box(), page.locator("[data-plane]").bounding_box()
+    assert 0 < float(entry.get("x")) - (mark["x"] + mark["width"] - card["x"]) < 10

@@ -111,6 +111,23 @@ def test_a_mark_tells_its_numbers_and_shows_its_seeds(visit, single, data):
         assert page.locator("[data-plane]:visible .seeds circle").count() == 0
 
 
+def test_the_plane_is_one_stop(visit, single):
+    page = visit(single)
+    marks = page.locator("[data-plane]:visible .mark")
+    assert page.locator("[data-plane]:visible .mark[tabindex='0']").count() == 1
+    marks.first.focus()
+    page.keyboard.press("ArrowRight")
+    focused = "e => e === document.activeElement"
+    assert marks.nth(1).evaluate(focused)
+    assert page.locator(".tip").inner_text()
+    page.keyboard.press("End")
+    assert marks.last.evaluate(focused)
+    page.keyboard.press("Tab")
+    assert page.locator(".keys:visible button").first.evaluate(focused)
+    page.keyboard.press("Shift+Tab")
+    assert marks.last.evaluate(focused)
+
+
 @pytest.mark.parametrize("how", ["mark", "legend", "table", "keyboard"])
 def test_a_strategy_alone(visit, single, how):
     page = visit(single)

@@ -75,6 +75,36 @@ def test_a_failed_run_shows_its_traceback_as_text(visit, report):
     assert own(page).locator("table").count() == 0
 
 
+def test_a_failed_run_without_a_traceback_shows_its_message(visit, written, record):
+    done = record([[0.9, 0.1], [0.5, 0.8]])
+    page = visit(written([done, record(strategy="wpl", error="it <b>broke</b>")]))
+    row(page, "broke").get_by_role("button", name="Open").click()
+    assert own(page).locator("pre").inner_text() == "it <b>broke</b>"
+
+
+def test_probes_of_a_run(visit, written, record):
+    values = {"moved": 1.23456, "relative": 0.5, "from_anchor": None, "weighted": None}
+    rows = [{"model": 1, "block": block, **values} for block in ("trunk_0", None)]
+    quantiles = {"q0": 0.0, "q0.5": 2e-9, "q1": 1.0}
+    importance = [{"model": 0, "block": "trunk_0", "mean": 0.1, "zero": 0.0, **quantiles}]
+    probes = {
+        "distance": {"rows": rows},
+        "importance": {"rows": importance},
+        "similarity": {"absent": "none"},
+    }
+    run = replace(record([[0.9, 0.1], [0.5, 0.8]]), probes=probes)
+    page = visit(written([run]))
+    row(page, "finetune").get_by_role("button", name="Open").click()
+    for summary in own(page).locator("summary", has_text="Probe").all():
+        summary.click()
+    assert own(page).locator("summary", has_text="Probe").count() == 2
+    assert texts(own(page).locator("table").nth(1)) == [
+        ["2", "trunk_0", "1.23", "0.5", "–", "–"],
+        ["2", "all shared blocks", "1.23", "0.5", "–", "–"],
+    ]
+    assert texts(own(page).locator("table").nth(2)) == [["1", "trunk_0", "0.1", "0", "2e-9"]]
+
+
 def test_two_runs_show_what_differs_and_nothing_else(visit, report):
     page = visit(report)
     row(page, "wpl", "done").get_by_role("checkbox").check()
