@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from benchmark import yaml_text
 from benchmark.errors import UserError
 
 OPTION = "--set"
+
+_LONGEST = 200
+"""Characters of an option that a message quotes."""
 
 _GROUPS = {"scenarios", "strategies"}
 
@@ -68,6 +70,11 @@ class Assignment:
     def _checked(self) -> Assignment:
         if self.path[0] in _GROUPS and len(self.path) < 2:
             raise UserError(f"{self}: expected {self.path[0]}.NAME.KEY=VALUE")
+        if len(self.path) > yaml_text.MOST_LEVELS:
+            raise UserError(
+                f"{self.origin} {self.text[:_LONGEST]}...: nested too deeply: over "
+                f"{yaml_text.MOST_LEVELS} levels"
+            )
         return self
 
 
@@ -85,6 +92,7 @@ def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
     if not equals or not name:
         raise UserError(f"{OPTION} {assignment}: expected {expected}")
     try:
-        return name, yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        raise UserError(f"{OPTION} {assignment}: {text!r} is not a YAML value") from None
+        return name, yaml_text.load(text)
+    except yaml_text.YAMLTextError as error:
+        shown = assignment if len(assignment) <= _LONGEST else f"{assignment[:_LONGEST]}..."
+        raise UserError(f"{OPTION} {shown}: not a YAML value: {error.problem}") from None

@@ -25,6 +25,9 @@ from strategies.settings import StrategySettings
 RESULTS_VERSION = 3
 """Part of every run's key; raised when a change of the code changes results."""
 
+MOST_RUNS = 1_000_000
+"""Of a suite: each takes about 4 kB of memory before it has begun."""
+
 AVALANCHE = "avalanche:"
 """Prefix of a strategy that is an Avalanche class."""
 
@@ -140,7 +143,15 @@ class Suite:
         Args:
             device: As torch spells it; part of a run's key.
             root: The folder that holds the data sets.
+
+        Raises:
+            UserError: They are more than can be planned.
         """
+        strengths = sum(len(strategy.strengths) for strategy in self.strategies.values())
+        count = len(self.scenarios) * len(self.seeds) * strengths
+        if count > MOST_RUNS:
+            message = f"{count:,} runs are too many; expected at most {MOST_RUNS:,}: fewer seeds"
+            raise self.source.error(("seeds",), message)
         prints = {name: fingerprint(name, root) for name in self.data_sets()}
         return [
             self._run(label, scenario, strategy, strength, seed, device, prints)

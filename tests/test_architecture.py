@@ -67,6 +67,7 @@ def test_reports_read_stores_and_train_nothing(path):
             "errors",
             "provenance",
             "results",
+            "yaml_text",
         )
     }
     assert {m for m in found if m.split(".")[0] == "benchmark"} <= allowed
@@ -99,7 +100,7 @@ def test_what_the_command_line_needs_at_once_is_light(name):
 
 LEVELS = [
     ["errors", "failure", "spec", "provenance", "seeding", "generators"],
-    ["assignment", "suite_file", "suite_note", "validation", "seeds", "schedule"],
+    ["yaml_text", "assignment", "suite_file", "suite_note", "validation", "seeds", "schedule"],
     ["data", "models", "metrics", "database", "files"],
     ["scenarios", "plugins", "suite", "jobs", "record", "store", "archive", "frame", "results"],
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],
