@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.errors import UserError
+from benchmark.under_way import TABLES as UNDER_WAY
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 
 _SUITES = """
 CREATE TABLE suites (
@@ -53,7 +54,7 @@ CREATE TABLE runs (
     moments           TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
-{_SUITES}"""
+{_SUITES}{UNDER_WAY}"""
 
 _UPGRADES = {
     1: """
@@ -65,6 +66,7 @@ ALTER TABLE runs ADD COLUMN failure TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';
 """,
     3: _SUITES,
+    4: UNDER_WAY,
 }
 """SQL that turns a store of each version into one of the next; what is new starts empty."""
 
@@ -73,6 +75,8 @@ DAMAGED = (
     "restore it from a copy, or move it away and run its suites again",
 )
 """What is wrong and what to do, for `user_errors`."""
+
+_TABLE = re.compile(r"CREATE TABLE (\w+)")
 
 _HEADER = b"SQLite format 3\0"
 _BESIDE = ("-wal", "-shm", "-journal")
@@ -145,9 +149,9 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
     return Database(path, connection, found, seen)
 
 
-def has_suites(connection: sqlite3.Connection) -> bool:
-    """Whether a store has the table of suites, which those before version 4 lack."""
-    return bool(connection.execute("PRAGMA table_info(suites)").fetchall())
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether a store has a table, which those of earlier versions may lack."""
+    return bool(connection.execute(f"PRAGMA table_info({name})").fetchall())
 
 
 def database_beside(path: Path) -> str | None:
@@ -192,7 +196,8 @@ def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str])
     if version:
         later = "".join(_UPGRADES[v] for v in range(version, SCHEMA_VERSION))
         ours = found >= set(columns) - set(re.findall(r"ADD COLUMN (\w+)", later))
-        ours &= "CREATE TABLE suites" in later or has_suites(connection)
+        tables = set(_TABLE.findall(_SCHEMA)) - set(_TABLE.findall(later))
+        ours &= all(has_table(connection, name) for name in tables)
     else:  # a store whose tables are still to be made
         ours = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
     if not ours:

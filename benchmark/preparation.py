@@ -10,6 +10,7 @@ from typing import Any
 from avalanche.training.templates import SupervisedTemplate
 
 from benchmark import avalanche_strategies
+from benchmark.advance import Advance
 from benchmark.control import StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.cost import Costs
 from benchmark.evaluation import LOADER, AccuracyMeter
@@ -28,8 +29,8 @@ from benchmark.training import InMemoryTraining
 from strategies.hooks import Optimizes
 from strategies.registry import STRATEGIES
 
-OnProgress = Callable[[float], None]
-"""Called with the fraction of the training that is done."""
+OnProgress = Callable[[Advance], None]
+"""Called with how far the training is."""
 
 TRAINING = {"eval_streams": [], "reset_optimizer_state": True, **LOADER}
 """How an experience is trained: without evaluations meanwhile, with a fresh optimizer."""
@@ -61,7 +62,7 @@ class Prepared:
 
 
 def prepare(
-    run: Run, root: Path, progress: OnProgress = lambda done: None, others: Sequence[Run] = ()
+    run: Run, root: Path, progress: OnProgress = lambda advance: None, others: Sequence[Run] = ()
 ) -> Prepared:
     """Build the scenario and the strategy of a run.
 
@@ -85,7 +86,9 @@ def prepare(
     measurements: list[Measurement] = []
     for each in (run, *others):
         Measurement(each, plugin, scenario, settings.curve, measurements)
-    meter, watch = AccuracyMeter(scenario.right), Watch(progress, steps)
+    curves = measurements[0].recorder.curves
+    meter = AccuracyMeter(scenario.right)
+    watch = Watch(lambda done: progress(Advance(done, curves)), steps)
     models = range(len(scenario.train))
     watchers: list[Any] = [meter, watch]
     warmups = [settings.warmup_of(i) for i in models]

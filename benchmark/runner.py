@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmark.advance import Advance
 from benchmark.cost import peak_memory, reset_peak_memory
 from benchmark.failure import Failure
 from benchmark.first_model.storage import place_of
@@ -23,7 +25,7 @@ def execute_job(
     runs: Job,
     root: Path,
     scratch: Path | None = None,
-    progress: OnProgress = lambda done: None,
+    progress: OnProgress = lambda advance: None,
 ) -> list[Record]:
     """Carry out runs that share one training; an error in a run ends up in its record.
 
@@ -33,7 +35,7 @@ def execute_job(
         runs: What to do.
         root: The folder that holds the data sets.
         scratch: A folder through which jobs share their first model, or ``None``.
-        progress: Called with the fraction of the job that is done.
+        progress: Called with how far the job is.
 
     Returns:
         The finished runs in their order, ``done`` or ``failed``; time is divided evenly.
@@ -60,7 +62,7 @@ def execute_job(
 
 
 def execute(
-    run: Run, root: Path, scratch: Path | None = None, progress: OnProgress = lambda done: None
+    run: Run, root: Path, scratch: Path | None = None, progress: OnProgress = lambda advance: None
 ) -> Record:
     """Carry out a run by itself, see ``execute_job``."""
     return execute_job((run,), root, scratch, progress)[0]
@@ -105,8 +107,8 @@ def _one_by_one(runs: Sequence[Run], root: Path, progress: OnProgress) -> list[d
     outcomes: list[dict[str, Any]] = []
     for i, run in enumerate(runs):
 
-        def share(done: float, i: int = i) -> None:
-            progress((i + done) / len(runs))
+        def share(advance: Advance, i: int = i) -> None:
+            progress(replace(advance, fraction=(i + advance.fraction) / len(runs)))
 
         try:
             outcomes += _train_and_evaluate((run,), root, None, share)

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.advance import Advance
 from benchmark.errors import UserError
 from benchmark.executors.carry_out import carry_out
 from benchmark.executors.local import local_executor
+from benchmark.heartbeat import Heartbeat
 from benchmark.jobs import Job
 from benchmark.plan import Plan, make_plan
 from benchmark.plugins import load_files
@@ -16,6 +18,7 @@ from benchmark.results import Results
 from benchmark.store import Record, Store
 from benchmark.suite import Suite
 from benchmark.suite_loading import SuiteLike, load_suite
+from benchmark.time_left import TimeLeft
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,8 @@ class Progress:
         record: The run that has ended; ``None`` if a job is under way.
         job: The runs trained together that this is about.
         fraction: Of the job that is done, from 0 to 1.
+        seconds_left: How long the runs that are left will take, estimated; ``None`` as long as
+            there is nothing to estimate from.
     """
 
     done: int
@@ -35,6 +40,7 @@ class Progress:
     record: Record | None
     job: Job
     fraction: float
+    seconds_left: float | None
 
 
 Watcher = Callable[[Progress], None]
@@ -112,14 +118,20 @@ def _carry_out(plan: Plan, store: Store, progress: Watcher) -> None:
     total = len(plan.runs)
     done = total - len(plan.todo)
     runs = {run.key: run for run in plan.todo}
+    left = TimeLeft(len(plan.todo))
+    heartbeat = Heartbeat(plan.store, done, total)
 
-    def report(job: Job, fraction: float) -> None:
-        progress(Progress(done, total, None, job, fraction))
+    def report(job: Job, advance: Advance) -> None:
+        left.advanced(job, advance.fraction)
+        heartbeat.advanced(job, advance, left.seconds)
+        progress(Progress(done, total, None, job, advance.fraction, left.seconds))
 
     for note in plan.suites:
         store.put_suite(note)
-    with local_executor(plan.root, plan.workers) as executor:
+    with heartbeat, local_executor(plan.root, plan.workers) as executor:
         for record in carry_out(plan.todo, executor, report):
             store.put(record)
             done += 1
-            progress(Progress(done, total, record, (runs[record.key],), 1.0))
+            left.ended(record.key)
+            heartbeat.ended(record.key, done, left.seconds)
+            progress(Progress(done, total, record, (runs[record.key],), 1.0, left.seconds))

@@ -1,4 +1,4 @@
-"""The results database: one SQLite file, one row per run, and one per suite.
+"""The results database: one SQLite file, one row per run, one per suite, and what is under way.
 
 A run is written once, in one transaction, when it has ended (done or failed), so that an
 interruption at any moment loses no finished run.
@@ -6,20 +6,23 @@ interruption at any moment loses no finished run.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from benchmark.database import DAMAGED, has_suites, open_database, user_errors
+from benchmark.database import DAMAGED, has_table, open_database, user_errors
 from benchmark.errors import UserError
 from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
 from benchmark.suite_note import COLUMNS as SUITE_COLUMNS
 from benchmark.suite_note import SuiteNote, note_of
 from benchmark.suite_note import columns_of as columns_of_suite
+from benchmark.under_way import JOB_COLUMNS, PROCESS_COLUMNS, JobUnderWay, SuiteProcess, job_of
 
-__all__ = ["Record", "Store", "SuiteNote"]
+__all__ = ["JobUnderWay", "Record", "Store", "SuiteNote", "SuiteProcess"]
 
 _Row = TypeVar("_Row")
 
@@ -27,7 +30,12 @@ _UNUSED = {"metrics": "{}"}
 """Columns of the table that only versions before 3 filled: metrics are computed when runs are
 read."""
 
+_LAST_WAIT = 2_000
+"""Milliseconds that closing waits for readers."""
+
 _TABLE = (*COLUMNS, *_UNUSED)
+
+_IN_ORDER = "ORDER BY scenario, strategy, strength, seed, key"
 
 _ADVICE = "the runs before it are kept; fix that, and the same command continues from there"
 
@@ -64,7 +72,14 @@ class Store:
         self.close()
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; if it was written, all runs are in it, and not in a log beside it.
+
+        SQLite itself would leave the log to the last one who closes, which may be a reader.
+        """
+        if self._write:
+            with contextlib.suppress(sqlite3.Error):
+                self._file.connection.execute(f"PRAGMA busy_timeout = {_LAST_WAIT}")
+                self._file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._file.connection.close()
 
     def put(self, record: Record) -> None:
@@ -112,6 +127,39 @@ class Store:
         """Return the status of every stored run by its key."""
         return dict(self._fresh(lambda: self._rows("SELECT key, status FROM runs")))
 
+    def under_way(self) -> list[SuiteProcess]:
+        """Return the processes that carry out suites, the oldest first.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        return self._fresh(self._read_under_way)
+
+    def latest(self) -> tuple[int, object]:
+        """Return how many runs there are, and something that changes whenever one has ended.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        last = "SELECT rowid, key, started, seconds FROM runs ORDER BY rowid DESC LIMIT 1"
+        found = self._fresh(
+            lambda: self._rows(f"SELECT (SELECT count(*) FROM runs), * FROM ({last})")
+        )
+        return (found[0][0], found[0]) if found else (0, None)
+
+    def failed(self, most: int) -> list[Record]:
+        """Return the runs that failed, the last one first.
+
+        Args:
+            most: How many of them.
+
+        Raises:
+            UserError: The file is damaged.
+        """
+        return self._fresh(
+            lambda: self._read(f"WHERE status = 'failed' ORDER BY rowid DESC LIMIT {most}")
+        )
+
     def records(self, keys: Sequence[str] | None = None) -> list[Record]:
         """Return the runs in a stable order.
 
@@ -151,7 +199,7 @@ class Store:
 
     def _read_suites(self) -> Iterator[SuiteNote]:
         with user_errors(self.path, *DAMAGED):
-            there = has_suites(self._file.connection)
+            there = has_table(self._file.connection, "suites")
         query = f"SELECT {', '.join(SUITE_COLUMNS)} FROM suites ORDER BY rowid"
         for row in self._rows(query) if there else ():
             values = dict(zip(SUITE_COLUMNS, row, strict=True))
@@ -163,8 +211,29 @@ class Store:
                     f"{self.path}: {what} (suite {values['name']!r}); {advice}"
                 ) from error
 
-    def _read(self) -> Iterator[Record]:
-        """Read all rows; the JSON of a row is parsed in one go, which takes half the time."""
+    def _read_under_way(self) -> Iterator[SuiteProcess]:
+        with user_errors(self.path, *DAMAGED):
+            there = has_table(self._file.connection, "processes")
+        if not there:
+            return
+        jobs: dict[str, list[JobUnderWay]] = {}
+        for process, *row in self._rows(
+            f"SELECT process, {', '.join(JOB_COLUMNS)} FROM under_way ORDER BY started, key"
+        ):
+            try:
+                job = job_of(dict(zip(JOB_COLUMNS, row, strict=True)))
+            except ValueError as error:
+                what, advice = DAMAGED
+                raise UserError(f"{self.path}: {what} (job {row[0]!r}); {advice}") from error
+            jobs.setdefault(process, []).append(job)
+        for row in self._rows(
+            f"SELECT {', '.join(PROCESS_COLUMNS)} FROM processes ORDER BY started, id"
+        ):
+            values = dict(zip(PROCESS_COLUMNS, row, strict=True))
+            yield SuiteProcess(**values, jobs=jobs.get(values["id"], ()))
+
+    def _read(self, which: str = _IN_ORDER) -> Iterator[Record]:
+        """Read rows; the JSON of a row is parsed in one go, which takes half the time."""
         plain = [column for column in COLUMNS if column not in JSON_COLUMNS]
         there = [
             column if column in self._file.columns else f"'{json.dumps(kind())}'"
@@ -172,8 +241,7 @@ class Store:
         ]
         together = " || ',' || ".join(there)
         for *values, text in self._rows(
-            f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs "
-            "ORDER BY scenario, strategy, strength, seed, key"
+            f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs {which}"
         ):
             run = dict(zip(plain, values, strict=True))
             try:

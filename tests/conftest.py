@@ -1,5 +1,6 @@
 """What all tests share: one thread a process, and real data sets where there are any."""
 
+import gc
 import os
 import sys
 from contextlib import contextmanager
@@ -18,6 +19,38 @@ from strategies.registry import STRATEGIES
 # One thread a process, as in a run's worker: several processes with two each wait for one another.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+
+ONE_BY_ONE = ("test_every_strategy.py", "test_kit_finds_faults.py", "test_probes.py")
+"""Files of long tests that share nothing, for whichever process has time at the end."""
+
+TOGETHER = ("test_figure_truth.py", "test_figure_truth_curves.py")
+"""Files that need the same figures, which take longer to draw than to look at."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Hand out the tests of a file to one process, the files with the most tests first."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = nodeid.split("::")[0]
+            if file.endswith(ONE_BY_ONE):
+                return nodeid
+            return "together" if file.endswith(TOGETHER) else file
+
+    return Scheduling(config, log)
+
+
+def pytest_collection_finish():
+    """Everything imported stays: to look for garbage in it again and again takes seconds."""
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def pytest_sessionfinish():
+    gc.unfreeze()
 
 
 def find_real_data(name):

@@ -9,8 +9,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 LIGHT = ["suite.py", "suite_file.py", "store.py", "database.py", "validation.py", "errors.py"]
 LIGHT += ["archive.py", "record.py", "spec.py", "failure.py", "suite_note.py"]
-LIGHT += ["results.py", "suite_loading.py", "running.py"]
-LIGHT += [f"executors/{name}.py" for name in ("executor", "carry_out", "local", "workers")]
+LIGHT += ["results.py", "suite_loading.py", "running.py", "advance.py", "heartbeat.py"]
+LIGHT += ["under_way.py", "time_left.py"]
+LIGHT += [
+    f"executors/{name}.py"
+    for name in ("executor", "carry_out", "local", "workers", "progress_file")
+]
 LIGHT += [f"metrics/{path.name}" for path in (ROOT / "benchmark" / "metrics").glob("*.py")]
 LIGHT += [f"plugins/{name}.py" for name in ("__init__", "additions", "packages", "source")]
 HEAVY = {"torch", "torchvision", "avalanche"}
@@ -100,13 +104,23 @@ def test_what_the_command_line_needs_at_once_is_light(name):
 
 LEVELS = [
     ["errors", "failure", "spec", "provenance", "seeding", "generators"],
-    ["yaml_text", "assignment", "suite_file", "suite_note", "validation", "seeds", "schedule"],
+    [
+        "advance",
+        "assignment",
+        "suite_file",
+        "suite_note",
+        "under_way",
+        "validation",
+        "yaml_text",
+        "seeds",
+        "schedule",
+    ],
     ["data", "models", "metrics", "database", "files"],
     ["scenarios", "plugins", "suite", "jobs", "record", "store", "archive", "frame", "results"],
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],
     ["measurement"],
     ["first_model", "preparation", "runner", "suite_loading", "kit"],
-    ["executors", "plan", "estimate", "speed"],
+    ["executors", "plan", "estimate", "heartbeat", "time_left", "speed"],
     ["running"],
     ["cli", "templates"],
 ]

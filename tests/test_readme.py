@@ -190,13 +190,12 @@ def test_the_suites_have_something_to_show(folder, capsys, name, page):
     (scenario,) = yaml.safe_load(Path(f"{name}.yaml").read_text())["scenarios"]
     plain = ["--set", "probes=[]", "--set", f"scenarios.{scenario}.curve.every=0"]
     with pytest.raises(SystemExit) as left:
-        command = ["run", f"{name}.yaml", "--seeds", "2", "--workers", "1", "--json"]
+        command = ["run", f"{name}.yaml", "--seeds", "1", "--workers", "1", "--json"]
         plugin = ["--plugin", "negatives.py"] if name == "negatives" else []
         main([*command, *only, *plain, *plugin])
     assert left.value.code == 0
     runs = json.loads(capsys.readouterr().out)
-    for seed in (0, 1):
-        metrics = {run["strategy"]: run["metrics"] for run in runs if run["seed"] == seed}
-        assert metrics["finetune"]["forgetting"] > 0.03
-        assert metrics["wpl"]["forgetting"] < 0.7 * metrics["finetune"]["forgetting"]
-        assert metrics["independent"]["average_accuracy"] > 0.85
+    metrics = {run["strategy"]: run["metrics"] for run in runs}
+    assert metrics["finetune"]["forgetting"] > 0.03
+    assert metrics["wpl"]["forgetting"] < 0.7 * metrics["finetune"]["forgetting"]
+    assert metrics["independent"]["average_accuracy"] > 0.85

@@ -146,6 +146,26 @@ def report(
 
 
 @app.command()
+def watch(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The results database.")],
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; default: a free one.")] = 0,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the page in a browser.")
+    ] = False,
+    plugin: MetricPluginOption = None,
+) -> None:
+    """Serve the report on this machine while a suite runs: what is under way, and what failed.
+
+    Prints the address, which only this machine reaches and nobody can guess. The store is read and
+    never changed. Ctrl-C ends it; the suite goes on.
+    """
+    from benchmark.cli.watch import WatchOptions, watch
+
+    load_for_reading(plugin)
+    watch(WatchOptions(store, port, open_browser, plugin or []))
+
+
+@app.command()
 def page(
     template: Annotated[Path, typer.Argument(help="Markdown with Jinja2, such as page.md.j2.")],
     stores: Annotated[

@@ -13,7 +13,6 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeRemainingColumn,
 )
 
 from benchmark.jobs import Job
@@ -21,6 +20,7 @@ from benchmark.running import Progress as News
 from benchmark.spec import STRENGTH
 from benchmark.store import Record
 from benchmark.suite import Run
+from reports.wording.words import whole_seconds
 
 
 class Display(Protocol):
@@ -85,10 +85,10 @@ class _Bars(_Nothing):
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeRemainingColumn(),
+            TextColumn("{task.fields[left]}", markup=False),
             console=Console(stderr=True),
         )
-        self._suite = self._progress.add_task("suite", total=total, completed=done)
+        self._suite = self._progress.add_task("suite", total=total, completed=done, left="")
         self._jobs: dict[str, TaskID] = {}
 
     def __enter__(self) -> Self:
@@ -99,6 +99,8 @@ class _Bars(_Nothing):
         self._progress.stop()
 
     def tell(self, news: News) -> None:
+        if news.seconds_left is not None:
+            self._progress.update(self._suite, left=f"{whole_seconds(news.seconds_left)} left")
         if news.record is None:
             self._under_way(news.job, news.fraction)
         else:
@@ -109,7 +111,7 @@ class _Bars(_Nothing):
         if name not in self._jobs:
             more = f" and {len(job) - 1} more" if len(job) > 1 else ""
             text = f"  {describe(job[0], with_suite=self._with_suite)}{more}"
-            self._jobs[name] = self._progress.add_task(text, total=100)
+            self._jobs[name] = self._progress.add_task(text, total=100, left="")
         self._progress.update(self._jobs[name], completed=round(100 * fraction))
 
     def _finished(self, record: Record) -> None:

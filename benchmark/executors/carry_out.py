@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
+from benchmark.advance import Advance
 from benchmark.executors.executor import Executor, Lost, Report
 from benchmark.failure import Failure, FailureKind
 from benchmark.first_model.order import first_models_first
@@ -37,6 +38,7 @@ def carry_out(runs: Sequence[Run], executor: Executor, report: Report) -> Iterat
         for result in results:
             if isinstance(result, Lost):
                 lost.append(result)
+                report(result.job, Advance(0.0))
             else:
                 yield from result
     for run in [run for each in lost for run in each.job]:

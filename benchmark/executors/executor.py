@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
+from benchmark.advance import Advance
 from benchmark.jobs import Job
 from benchmark.store import Record
 
-Report = Callable[[Job, float], None]
-"""Called with a job under way and the fraction of it that is done, from 0 to 1."""
+Report = Callable[[Job, Advance], None]
+"""Called with a job under way and how far it is."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmark.advance import Advance
 from benchmark.executors.executor import Report
 from benchmark.executors.scratch import WithScratch
 from benchmark.jobs import Job
@@ -32,7 +33,7 @@ class InProcess(WithScratch):
     def execute(self, jobs: Sequence[Job], report: Report) -> Generator[list[Record], None, None]:
         """Carry out jobs; see ``Executor``. None is ever lost without this process."""
         for job in jobs:
-            report(job, 0.0)
+            report(job, Advance(0.0))
             yield self._one(job, report)
 
     def _one(self, job: Job, report: Report) -> list[Record]:
@@ -40,7 +41,7 @@ class InProcess(WithScratch):
             from benchmark.runner import execute_job
 
             scratch = Path(self._scratch.name)
-            return execute_job(job, self._root, scratch, lambda done: report(job, done))
+            return execute_job(job, self._root, scratch, lambda advance: report(job, advance))
 
 
 @contextmanager

@@ -23,8 +23,10 @@ from types import ModuleType
 from typing import Any
 
 from benchmark import plugins
+from benchmark.advance import Advance
 from benchmark.errors import UserError
 from benchmark.executors.executor import Lost, Report
+from benchmark.executors.progress_file import ProgressFile, read_all, remove_all
 from benchmark.executors.scratch import WithScratch
 from benchmark.jobs import Job
 from benchmark.store import Record
@@ -75,7 +77,7 @@ class WorkerProcesses(WithScratch):
                 for records in results:
                     del left[records[0].key]
                     yield records
-            suspects = [key for key in self._under_way() if key in left]
+            suspects = [key for key in read_all(Path(self._scratch.name)) if key in left]
             for key in suspects:
                 yield Lost(left.pop(key), _KILLED)
             in_vain = in_vain + 1 if left and len(left) == before else 0
@@ -90,8 +92,7 @@ class WorkerProcesses(WithScratch):
     ) -> Generator[list[Record], None, None]:
         """Yield finished jobs; end early, without an exception, when a process dies."""
         scratch = Path(self._scratch.name)
-        for file in scratch.glob("*.progress"):
-            file.unlink()
+        remove_all(scratch)
         by_name = {_name(job): job for job in jobs}
         others = set(multiprocessing.active_children())
         own: set[Any] | None = None
@@ -109,9 +110,9 @@ class WorkerProcesses(WithScratch):
                 done, left = wait(left, _POLL_SECONDS, FIRST_COMPLETED)
                 for future in done:
                     yield future.result()
-                for name, fraction in self._under_way().items():
+                for name, advance in read_all(scratch).items():
                     if name in by_name:  # a process that is ending may still report an earlier job
-                        report(by_name[name], fraction)
+                        report(by_name[name], advance)
         except BrokenProcessPool:
             return
         finally:
@@ -119,15 +120,6 @@ class WorkerProcesses(WithScratch):
             started = multiprocessing.active_children() if own is None else own
             for process in set(started) - others:
                 process.terminate()
-
-    def _under_way(self) -> dict[str, float]:
-        """The fraction done of the jobs that workers are carrying out, by name."""
-        found = {}
-        for file in Path(self._scratch.name).glob("*.progress"):
-            with contextlib.suppress(OSError, ValueError):  # just being written or removed
-                name, fraction = file.read_text().split()
-                found[name] = float(fraction)
-        return found
 
 
 def _name(job: Job) -> str:
@@ -193,14 +185,10 @@ def _end_with_parent() -> None:
 def _execute(job: Job, root: Path, scratch: Path) -> list[Record]:
     from benchmark.runner import execute_job
 
-    file = scratch / f"{os.getpid()}.progress"
-
-    def progress(fraction: float) -> None:
-        file.write_text(f"{_name(job)} {fraction}")
-
-    progress(0.0)
-    records = execute_job(job, root, scratch, progress)
-    file.unlink()
+    file = ProgressFile(scratch, _name(job))
+    file.write(Advance(0.0))
+    records = execute_job(job, root, scratch, file.write)
+    file.remove()
     # Scenario and strategy refer to each other: without this, the tensors of several runs would
     # stay in memory, gigabytes where every model has data of its own.
     gc.collect()

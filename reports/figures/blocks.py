@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from reports.figures.labels import wrapped
+from reports.figures.marks import Mark, in_words, note, note_each, note_names
 from reports.figures.settings import INK, PALE
 from reports.figures.style import Style
 from reports.runs.cells import Variant
 from reports.statistics.grouped import drawn, over_seeds
+from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import ACCURACY, UNLIMITED, Limits
-from reports.wording.numbers import strength_text
+from reports.wording.numbers import percent, strength_text
 
 _ACROSS = 5
 """The most blocks side by side."""
@@ -56,8 +60,17 @@ def points_by_block(
     """
     found = block_means(frame, ["block", "variant"], value, limits)
     figure, axes = _panels(series, sorted(set(frame["block"]), key=_order), label)
+    estimates = _estimates(frame, ["block", "variant"], value, limits)
+    what, _, unit = label.partition(", ")
     for block, ax in axes.items():
-        _points(ax, found[found["block"] == block], series, scale)
+        known = [one for one in series if (block, one.variant.label) in estimates]
+        points = _points(ax, found[found["block"] == block], series, scale)
+        marks = []
+        for one in known:
+            own = estimates[block, one.variant.label]
+            mean, *rest = in_words(own, lambda number: f"{scale * number:.3g}", unit)
+            marks.append(_mark(one, f"{_title(block)}: {what} {mean}", *rest, number=own))
+        note_each(marks, points)
     left, right = scale * found["low"].min(), scale * found["high"].max()
     margin = 0.05 * (right - left) or 0.05
     for ax in axes.values():
@@ -90,16 +103,31 @@ def ranges_by_block(frame: pd.DataFrame, series: Sequence[Series], label: str) -
                 continue
             row = found.loc[(block, one.variant.label)]
             far_low, near_low, median, near_high, far_high = np.maximum(row[names], left)
-            ax.plot([far_low, far_high], [y, y], color=one.style.color, linewidth=1)
-            ax.plot([near_low, near_high], [y, y], color=one.style.color, linewidth=3.5)
+            artists: list[Artist] = [
+                *ax.plot([far_low, far_high], [y, y], color=one.style.color, linewidth=1),
+                *ax.plot([near_low, near_high], [y, y], color=one.style.color, linewidth=3.5),
+            ]
             if row["q0.5"] > 0:
-                ax.plot(median, y, "o", color="white", markeredgecolor=one.style.color)
+                artists += ax.plot(median, y, "o", color="white", markeredgecolor=one.style.color)
             if row["zero"] > 0:
-                ax.annotate(
+                text = ax.annotate(
                     f"{100 * row['zero']:.0f} %", (0.99, y), xycoords=("axes fraction", "data"),
                     ha="right", va="center", fontsize=7,
                 )  # fmt: skip
+                artists.insert(0, text)
+            note(_mark(one, _title(block), *_range_words(row)), *artists)
     return figure
+
+
+def _range_words(row: pd.Series) -> list[str]:
+    """The quantiles of a range, and the share that is zero."""
+    at = {name: f"{row[name]:.2g}" for name in row.index}
+    return [
+        f"median {at['q0.5']}",
+        f"middle half {at['q0.25']} to {at['q0.75']}",
+        f"middle 90 % {at['q0.05']} to {at['q0.95']}",
+        f"{100 * row['zero']:.0f} % are exactly 0",
+    ]
 
 
 def _powers(left: float, right: float) -> list[float]:
@@ -121,15 +149,21 @@ def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
     figure = Figure(figsize=(8.4, height), layout="constrained")
     ax = figure.subplots()
     _rows(ax, series)
-    for place, (value, (marker, _)) in enumerate(looks.items()):
+    for place, (value, (marker, when)) in enumerate(looks.items()):
+        estimates = _estimates(frame, ["variant"], value, ACCURACY)
         found = block_means(frame, ["variant"], value, ACCURACY).set_index("variant")
         for y, one in enumerate(series):
             row = 100 * found.loc[one.variant.label, ["mean", "low", "high"]]
             at = y + 0.27 * (place - 1)
             color = one.style.color
-            ax.plot(row[["low", "high"]], [at, at], color=color, linewidth=1)
+            drawn = ax.plot(row[["low", "high"]], [at, at], color=color, linewidth=1)
             face = "white" if value == "learned" else color
-            ax.plot(row["mean"], at, marker, color=face, markeredgecolor=color, markersize=5.5)
+            drawn += ax.plot(
+                row["mean"], at, marker, color=face, markeredgecolor=color, markersize=5.5
+            )
+            if (own := estimates.get(one.variant.label)) is not None:
+                mean, *rest = in_words(own, percent, "%")
+                note(_mark(one, f"{when} {mean}", *rest, number=own), *drawn)
     low, high = ax.get_xlim()
     ax.set_xlim(max(low, -1.5), min(high, 101.5))
     ax.set_xlabel("accuracy of the earlier models, %")
@@ -156,6 +190,21 @@ def block_means(
     return drawn(found)[[*by, "mean", "low", "high"]]
 
 
+def _estimates(
+    frame: pd.DataFrame, by: list[str], value: str, limits: Limits
+) -> Mapping[Any, Estimate]:
+    """The same means as ``block_means`` with their seeds, by group; undefined ones are left out."""
+    per_seed = frame.groupby([*by, "seed"], sort=False)[value].mean().dropna()
+    found: dict[Any, dict[int, float]] = {}
+    for (*key, seed), mean in per_seed.items():
+        found.setdefault(tuple(key) if len(by) > 1 else key[0], {})[seed] = mean
+    return {key: mean_estimate({"": own}, limits) for key, own in found.items()}
+
+
+def _mark(one: Series, *told: str, number: Estimate | None = None) -> Mark:
+    return Mark((one.variant.strategy,), (one.variant.label, *told), number)
+
+
 def _panels(
     series: Sequence[Series], blocks: Sequence[str], label: str
 ) -> tuple[Figure, dict[str, Axes]]:
@@ -170,13 +219,17 @@ def _panels(
     axes = dict(zip(blocks, grid.ravel(), strict=False))
     for block, ax in axes.items():
         _rows(ax, series)
-        ax.set_title(wrapped(block.replace("_", " "), 20), loc="left")
+        ax.set_title(wrapped(_title(block), 20), loc="left")
         ax.locator_params(axis="x", nbins=4)
         ax.label_outer()
     for ax in list(axes.values())[-across:]:
         ax.tick_params(axis="x", labelbottom=True)
     figure.supxlabel(label, fontsize=8.5)
     return figure, axes
+
+
+def _title(block: str) -> str:
+    return block.replace("_", " ")
 
 
 def _order(block: str) -> tuple[bool, bool, list[Any]]:
@@ -190,6 +243,9 @@ def _rows(ax: Axes, series: Sequence[Series]) -> None:
     """Name the variants from top to bottom, with a line between strategies."""
     ax.set_yticks(range(len(series)), [wrapped(one.variant.label, 34) for one in series])
     ax.set_ylim(len(series) - 0.5, -0.5)
+    variants = [one.variant for one in series]
+    if names := ax.get_yticklabels():  # only axes at the left show theirs
+        note_names((v.strategy for v in variants), names, (v.label for v in variants))
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     ax.grid(axis="x", color="black", alpha=0.1, linewidth=0.6)
@@ -203,11 +259,11 @@ def _points(
     found: pd.DataFrame,
     series: Sequence[Series],
     scale: float,
-) -> None:
+) -> PathCollection:
     rows = found.set_index("variant")
     known = [(y, one) for y, one in enumerate(series) if one.variant.label in rows.index]
     places = [y for y, _ in known]
     colors = [one.style.color for _, one in known]
     table = scale * rows.loc[[one.variant.label for _, one in known]]
     ax.hlines(places, table["low"], table["high"], colors=colors, linewidth=1)
-    ax.scatter(table["mean"], places, color=colors, s=18, zorder=3)
+    return ax.scatter(table["mean"], places, color=colors, s=18, zorder=3)

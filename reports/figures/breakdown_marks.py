@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.transforms import Transform
 
@@ -34,7 +35,7 @@ _HEIGHT = 5.0  # points from a cross to its number
 
 def mark_loss(
     ax: Axes, x: float, y: float, loss: Breakdown, transform: Transform, color: str = INK
-) -> None:
+) -> tuple[Artist, Artist]:
     """Draw a cross with the number of seeds that were lost above it.
 
     Args:
@@ -44,15 +45,19 @@ def mark_loss(
         loss: The seeds that were lost.
         transform: The coordinates of ``x`` and ``y``.
         color: Of the cross.
+
+    Returns:
+        The number and the cross.
     """
-    ax.plot(
+    (cross,) = ax.plot(
         x, y, "x", color=color, markersize=6, markeredgewidth=1.6, transform=transform,
         clip_on=False, zorder=5,
     )  # fmt: skip
-    ax.annotate(
+    number = ax.annotate(
         str(loss.lost), (x, y), xycoords=transform, xytext=(0, _HEIGHT),
         textcoords="offset points", ha="center", va="bottom", fontsize=7.5, color=INK,
     )  # fmt: skip
+    return number, cross
 
 
 def draw_margin(

@@ -9,6 +9,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.transforms import ScaledTranslation
 
 from reports.figures.canvas import LINE, MARKER
+from reports.figures.marks import Mark, note_each
 from reports.figures.style import Style
 from reports.statistics.interval import Estimate
 
@@ -23,6 +24,7 @@ def draw_intervals(
     aside: float = 0.0,
     marker: float = MARKER,
     label: str = "",
+    marks: Sequence[Mark] = (),
 ) -> None:
     """Draw means with their 95 % intervals, joined by a line; undefined ones are left out.
 
@@ -37,6 +39,7 @@ def draw_intervals(
         aside: Points to the right, so that intervals at one position do not hide each other.
         marker: The size of markers, in points.
         label: Of the line in a legend of the axes.
+        marks: What each mean tells to a reader who touches it; none where nobody can.
     """
     known = [(p, i.value, i) for p, i in zip(x, found, strict=True) if i.value is not None]
     if not known:
@@ -52,11 +55,14 @@ def draw_intervals(
     ax.add_collection(
         LineCollection(bars, colors=style.color, alpha=0.6, linewidths=1.0, transform=placed), False
     )
-    ax.plot(
+    (line,) = ax.plot(
         *zip(*means, strict=True), color=style.color, linestyle=style.linestyle, linewidth=LINE,
         marker=style.marker, markersize=marker, markeredgecolor="white", markeredgewidth=0.4,
         transform=placed, label=label,
     )  # fmt: skip
+    if marks:
+        drawn = zip(marks, found, strict=True)
+        note_each([mark for mark, one in drawn if one.value is not None], line)
     if alone:
         ax.plot(
             *zip(*alone, strict=True), ".", color=style.color, alpha=0.6, markersize=4.5,

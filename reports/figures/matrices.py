@@ -11,11 +11,15 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from reports.figures.labels import lines_of, wrapped
+from reports.figures.marks import Mark, in_words, note, note_each, note_names
 from reports.figures.plot import Plot
 from reports.figures.rows import rows_of
 from reports.figures.settings import INK
 from reports.runs.cells import Cell, dial_of
 from reports.runs.frames import matrices_frame, mean_matrix, numbered
+from reports.statistics.interval import mean_estimate
+from reports.statistics.limits import ACCURACY
+from reports.wording.numbers import percent
 
 # Inches: from one matrix to the next, the side of a matrix, a line of its name.
 _SLOT, _SIDE, _LINE = 1.5, 1.2, 0.15
@@ -55,9 +59,10 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
         for i, line in enumerate(rows):
             for j, cell in enumerate(line):
                 left, top = 0.5 + _SLOT * j, 0.15 + head + pitch * i
-                image = _draw_matrix(ax, 100 * matrices[cell.variant], left, top)
+                image = _draw_matrix(ax, cell, 100 * matrices[cell.variant], left, top)
                 name = wrapped(cell.variant.label, _NAME)
-                ax.text(left, top - 0.06, name, fontsize=8, va="bottom")
+                title = ax.text(left, top - 0.06, name, fontsize=8, va="bottom")
+                note_names([cell.variant.strategy], [title], [cell.variant.label])
                 if j == 0:
                     ax.text(
                         left - 0.26, top + _SIDE / 2, "after model", rotation=90,
@@ -85,8 +90,27 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
     )
 
 
-def _draw_matrix(ax: Axes, matrix: NDArray[np.float64], left: float, top: float) -> QuadMesh:
-    size = len(matrix)
+def _marks(cell: Cell) -> dict[tuple[int, ...], Mark]:
+    """What the entries of a mean matrix tell, by row and column; those without a mean nothing."""
+    own, seeds = (cell.variant.strategy,), [record.seed for record in cell.done]
+    # (runs, T, T); NaN where a run has no value, and then there is no mean
+    matrices = np.array([record.accuracy_matrix for record in cell.done], dtype=float)
+    made: dict[tuple[int, ...], Mark] = {}
+    for i, j in np.ndindex(*matrices.shape[1:]):
+        values = matrices[:, i, j]
+        if np.isnan(values).any():
+            continue
+        found = mean_estimate({"": dict(zip(seeds, values.tolist(), strict=True))}, ACCURACY)
+        where = f"model {j + 1} after model {i + 1}" + ", before its own training" * (j > i)
+        told = cell.variant.label, where, *in_words(found, percent, "%")
+        made[i, j] = Mark(own, told, found)
+    return made
+
+
+def _draw_matrix(
+    ax: Axes, cell: Cell, matrix: NDArray[np.float64], left: float, top: float
+) -> QuadMesh:
+    size, marks, silent = len(matrix), _marks(cell), Mark((cell.variant.strategy,))
     learned = np.where(np.tri(size, dtype=bool), matrix, np.nan)
     unit = _SIDE / size
     edges = np.arange(size + 1) * unit
@@ -100,18 +124,22 @@ def _draw_matrix(ax: Axes, matrix: NDArray[np.float64], left: float, top: float)
         edgecolor="white",
         linewidth=1,
     )
+    places = np.ndindex(size, size)
+    note_each([marks.get((i, j), silent) if j <= i else silent for i, j in places], image)
     for place in range(0, size, max(1, size // 5)):
         middle, number = (place + 0.5) * unit, str(place + 1)
-        ax.text(left - 0.06, top + middle, number, ha="right", va="center", fontsize=8)
-        ax.text(left + middle, top + _SIDE + 0.05, number, ha="center", va="top", fontsize=8)
+        beside, below = (left - 0.06, top + middle), (left + middle, top + _SIDE + 0.05)
+        row = ax.text(*beside, number, ha="right", va="center", fontsize=8)
+        column = ax.text(*below, number, ha="center", va="top", fontsize=8)
+        note(silent, row, column)
     if size <= 6:
         digits = 1 if size <= 3 else 0
         for (i, j), value in np.ndenumerate(matrix):
             if np.isnan(value):
                 continue
             color = "#6b6b6b" if j > i else "white" if value > 55 else INK
-            ax.text(
-                left + (j + 0.5) * unit, top + (i + 0.5) * unit, f"{value:.{digits}f}",
-                color=color, ha="center", va="center",
-            )  # fmt: skip
+            x, y = left + (j + 0.5) * unit, top + (i + 0.5) * unit
+            text = ax.text(x, y, f"{value:.{digits}f}", color=color, ha="center", va="center")
+            # Below the diagonal the entry itself can be touched; above, there is only its number.
+            note(marks[i, j] if j > i else silent, text)
     return image

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
 
 from benchmark.metrics import AVERAGE, METRICS
 from reports.analysis.profiles import Profiles
 from reports.figures.canvas import canvas, line_keys
 from reports.figures.curves import draw_curves
 from reports.figures.labels import wrapped
+from reports.figures.marks import Mark, note, note_each
 from reports.figures.plot import Plot
 from reports.figures.style import Style
 from reports.runs.cells import Variant, dial_of
 from reports.statistics.interval import FEWEST_SEEDS
+from reports.wording.numbers import percent
+from reports.wording.words import several
 
+_ROUNDING = 1e-9  # of a share
 _NAME = 40  # letters per line of a strategy's name in the legend
 
 
@@ -49,6 +54,10 @@ def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style], name: 
         keys = line_keys(looks, {own: wrapped(own, _NAME) for own in looks}, marked=False)
         figure, [[ax]] = canvas([2.6], 1, keys)
         draw_curves(ax, [(look, drawn[drawn["strategy"] == own]) for own, look in looks.items()])
+        bands, lines = ax.collections
+        note_each([Mark((own,)) for own in looks], bands)
+        note_each([_mark(own, found) for own in looks], lines)
+        _note_legend(figure.legends[0], looks)
         ax.autoscale_view()
         ax.set(ylim=(-2, 102), yticks=range(0, 101, 25))
         ax.set_xlabel(f"τ: {metric.title}, {metric.unit}")
@@ -69,6 +78,29 @@ def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style], name: 
         frame,
         draw,
     )
+
+
+def _mark(strategy: str, found: Profiles) -> Mark:
+    """What a strategy's line tells: where it begins to fall, half of it is left, and it ends."""
+    own = found.by_strategy[strategy]
+    ends = {
+        "all runs are above": own.thresholds[own.share > 1 - _ROUNDING][-1],
+        "half of the runs are above": own.thresholds[own.share > 0.5 - _ROUNDING][-1],
+        "no run is above": own.thresholds[own.share < _ROUNDING][0],
+    }
+    words = (f"{who} {percent(float(threshold))} %" for who, threshold in ends.items())
+    return Mark((strategy,), (strategy, *words, several(own.n, "run")))
+
+
+def _note_legend(legend: Legend, strategies: Iterable[str]) -> None:
+    """Name the entries of a legend, which has its own order; those that read alike share one."""
+    by_text: dict[str, tuple[str, ...]] = {}
+    for strategy in strategies:
+        text = wrapped(strategy, _NAME)
+        by_text[text] = (*by_text.get(text, ()), strategy)
+    for handle, entry in zip(legend.legend_handles, legend.get_texts(), strict=True):
+        named = by_text[entry.get_text()]
+        note(Mark(named, named), *filter(None, [handle]), entry)
 
 
 _SHARES = {"mean": "share", "low": "low", "high": "high"}

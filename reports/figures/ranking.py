@@ -7,15 +7,19 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from benchmark.metrics import METRICS
+from benchmark.metrics import METRICS, Metric
 from reports.analysis.ranking import Ranked, Standing, ranking_frame
 from reports.figures.captions import ALONE
 from reports.figures.labels import lines_of, wrapped
+from reports.figures.marks import Mark, in_words, note, note_names
 from reports.figures.plot import Plot
 from reports.figures.settings import INK
 from reports.figures.style import Style
 from reports.runs.cells import Variant, dial_of
+from reports.wording.numbers import measured, quantity
+from reports.wording.words import joined, several
 
 _LABELS = 2.1  # inches beside the panels
 _ROW, _LINE = 0.27, 0.15  # inches: the minimum height of a row, a line of a label
@@ -56,8 +60,10 @@ def ranking_plot(
         for ax, standing in zip(axes, standings, strict=True):
             for row in standing.rows:
                 if row.strategy in strategies:
-                    scale = METRICS[standing.metric].scale
-                    _draw_row(ax, row, strategies.index(row.strategy), styles, scale)
+                    metric = METRICS[standing.metric]
+                    drawn = _draw_row(ax, row, strategies.index(row.strategy), styles, metric.scale)
+                    what = "seed" if len(standing.scenarios) == 1 else "run"
+                    note(_mark(row, metric, what), *drawn)
             ax.set_title(METRICS[standing.metric].title, loc="left")
             ax.set_xlabel(METRICS[standing.metric].unit)
             ax.grid(axis="x", color="black", alpha=0.1, linewidth=0.6)
@@ -66,6 +72,7 @@ def ranking_plot(
             ax.locator_params(axis="x", nbins=4)
         axes[0].set_ylim(len(strategies) - 0.4, -0.6)
         axes[0].set_yticks(range(len(labels)), [wrapped(label, _NAME) for label in labels])
+        note_names(strategies, axes[0].get_yticklabels(), labels)
         return figure
 
     return Plot(
@@ -137,24 +144,37 @@ def _bar(standing: Standing) -> str:
 
 def _draw_row(
     ax: Axes, row: Ranked, place: int, styles: Mapping[Variant, Style], scale: float
-) -> None:
+) -> list[Line2D]:
+    """Draw a strategy's mean, the marker last, with its interval or seeds and the other mean."""
     if row.mean.value is None:
-        return
+        return []
+    drawn = []
     # A strategy's colour and marker are those of each of its strengths.
     look = next(look for variant, look in styles.items() if variant.strategy == row.strategy)
     if row.mean.low is not None and row.mean.high is not None:
         ends = [scale * row.mean.low, scale * row.mean.high]
-        ax.plot(ends, [place, place], color=look.base, linewidth=2.4, alpha=0.45)
+        drawn += ax.plot(ends, [place, place], color=look.base, linewidth=2.4, alpha=0.45)
     elif len(row.mean.seeds) > 1:
         seeds = [scale * value for value in row.mean.seeds]
-        ax.plot(seeds, [place] * len(seeds), ".", color=look.base, alpha=0.5, markersize=5)
+        drawn += ax.plot(seeds, [place] * len(seeds), ".", color=look.base, alpha=0.5, markersize=5)
     if row.iqm.value is not None:
         x = scale * row.iqm.value
-        ax.plot([x, x], [place - 0.22, place + 0.22], color=look.base, linewidth=1.2)
-    ax.plot(
+        drawn += ax.plot([x, x], [place - 0.22, place + 0.22], color=look.base, linewidth=1.2)
+    drawn += ax.plot(
         scale * row.mean.value, place, look.marker, color=look.base, markersize=6,
         markeredgecolor="white", markeredgewidth=0.5,
     )  # fmt: skip
+    return drawn
+
+
+def _mark(row: Ranked, metric: Metric, what: str) -> Mark:
+    """What a row tells: its mean and interquartile mean; ``what`` is what a mean is taken over."""
+    if row.mean.value is None:
+        return Mark((row.strategy,))
+    mean, *rest = in_words(row.mean, measured(metric), metric.unit, what)
+    if row.iqm.value is not None:
+        rest.append(f"interquartile mean {quantity(metric, row.iqm.value)}")
+    return Mark((row.strategy,), (row.label, f"{metric.title} {mean}", *rest), row.mean)
 
 
 def _pitch(standing: Standing) -> float:
@@ -196,15 +216,18 @@ def _draw_diagram(ax: Axes, standing: Standing) -> None:
     difference = ranks.critical_difference or 0.0
     ax.plot([1, 1 + difference], [-0.33, -0.33], color=INK, linewidth=1.4)
     ax.text(1.05 + difference, -0.33, f"CD {difference:.2f}", fontsize=8, va="center")
+    blocks = f"{several(ranks.seeds, 'seed')} in {several(ranks.scenarios, 'scenario')}"
     for level, group in enumerate(ranks.groups):
         low, high = (end(ranks.average[name] for name in group) for end in (min, max))
         y = 0.1 + 0.1 * level
-        ax.plot([low - 0.03, high + 0.03], [y, y], color="black", linewidth=3)
+        (bar,) = ax.plot([low - 0.03, high + 0.03], [y, y], color="black", linewidth=3)
+        note(Mark(group, (joined(group), "not significantly different at 5 %")), bar)
     for place, (name, average) in enumerate(ranks.average.items()):
         left = place < half
         y = bars + pitch * ((place if left else count - 1 - place) + 0.5)
         edge = 1 - 0.06 * margin if left else count + 0.06 * margin
-        ax.plot([average, average, edge], [0, y, y], **line)
+        (lead,) = ax.plot([average, average, edge], [0, y, y], **line)
         text = wrapped(_rank_text(name, average, before=not left), _BESIDE)
         beside, side = (-0.04, "right") if left else (0.04, "left")
-        ax.text(edge + beside, y, text, fontsize=8.5, va="center", ha=side)
+        words = ax.text(edge + beside, y, text, fontsize=8.5, va="center", ha=side)
+        note(Mark((name,), (name, f"average rank {average:.2f}", blocks)), lead, words)

@@ -16,13 +16,15 @@ from reports.figures.canvas import Margins, canvas
 from reports.figures.captions import SPREAD
 from reports.figures.intervals import draw_intervals
 from reports.figures.labels import lines_of, wrapped
+from reports.figures.marks import Mark, in_words, note, note_names
 from reports.figures.plot import Plot
 from reports.figures.settings import INK
 from reports.figures.style import Style
 from reports.runs.cells import Variant, dial_of
 from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
-from reports.wording.numbers import strength_text
+from reports.wording.numbers import percent, strength_text
+from reports.wording.words import several
 
 VALIDATION = "validation_accuracy"
 SHOWN = (AVERAGE, "stability", "learning_accuracy", REDUCTION)
@@ -157,7 +159,10 @@ def _draw_losses(ax: Axes, choice: Choice, losses: Mapping[Variant, Breakdown]) 
     for place, tried in enumerate(choice.tried):
         loss = losses.get(tried.cell.variant)
         if loss is not None:
-            mark_loss(ax, place, 0.05, loss, ax.get_xaxis_transform())
+            drawn = mark_loss(ax, place, 0.05, loss, ax.get_xaxis_transform())
+            counts = {"diverged": loss.diverged, "broke down": loss.broken}
+            told = [f"{several(len(of), 'seed')} {how}" for how, of in counts.items() if of]
+            note(Mark((choice.strategy,), (loss.variant.label, *told)), *drawn)
 
 
 def _draw_scores(ax: Axes, choice: Choice, styles: Mapping[Variant, Style]) -> None:
@@ -178,6 +183,7 @@ def _draw_scores(ax: Axes, choice: Choice, styles: Mapping[Variant, Style]) -> N
             ax, [spot for spot, _ in own], [found for _, found in own], 100,
             Style(shade, line, marker, shade), aside=_ASIDE * (position - middle), marker=4,
             label=wrapped(label, 24),
+            marks=[_mark(variants[spot], label, found) for spot, found in own],
         )  # fmt: skip
     counts = [stands_for(choice, tried.cell) for tried in choice.tried]
     for spot, count in enumerate(counts):
@@ -185,6 +191,13 @@ def _draw_scores(ax: Axes, choice: Choice, styles: Mapping[Variant, Style]) -> N
             ax.axvline(spot, color=color, alpha=0.25 * count / sum(counts), linewidth=7, zorder=0)
     ax.set_xlim(-0.3, len(variants) - 0.7)
     ax.set_xticks(range(len(variants)), [strength_text(v.strength or 0.0) for v in variants])
-    ax.set_title(wrapped(choice.strategy, _NAME), loc="left")
+    title = ax.set_title(wrapped(choice.strategy, _NAME), loc="left")
+    note(Mark((choice.strategy,)), ax)
+    note_names([choice.strategy], [title], [choice.strategy])
     ax.set_xlabel(variants[0].dial)
     ax.grid(visible=False, axis="x")
+
+
+def _mark(variant: Variant, score: str, found: Estimate) -> Mark:
+    mean, *rest = in_words(found, percent, "%")
+    return Mark((variant.strategy,), (variant.label, f"{score}: {mean}", *rest), found)

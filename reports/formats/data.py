@@ -10,7 +10,7 @@ from io import StringIO
 import pandas as pd
 
 _FORMULA = re.compile(r"[=+\-@\t\n＝＋－＠]")  # full-width signs count, too
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 
 _TEXTS = {
     "device", "dial", "error", "key", "kind", "metric", "reason", "scenario", "started", "status",

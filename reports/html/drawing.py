@@ -8,8 +8,9 @@ import os
 import sys
 from collections.abc import Sequence
 
+from reports.figures.marks import Mark
 from reports.figures.plot import Plot
-from reports.formats.svg import compact, svg_element
+from reports.formats.svg import touchable_svg
 
 _WORTH = 8
 """Figures per process: with fewer, starting a process costs more than it saves."""
@@ -17,18 +18,21 @@ _WORTH = 8
 _OBJECTS = 100_000
 """New objects from one collection to the next: a figure has tens of thousands, and lives on."""
 
+Drawing = tuple[str, list[Mark]]
+"""An ``<svg>`` element, and what its marks tell."""
+
 _plots: Sequence[Plot] = ()
 
 
-def svgs(plots: Sequence[Plot]) -> dict[str, str]:
-    """Draw plots and return their ``<svg>`` elements by name.
+def drawings(plots: Sequence[Plot]) -> dict[str, Drawing]:
+    """Draw plots and return them by name.
 
     Args:
         plots: With unique names.
     """
     processes = min(len(plots) // _WORTH, len(os.sched_getaffinity(0)) if _can_fork() else 1)
     if processes < 2:
-        return {plot.name: compact(svg_element(plot)) for plot in plots}
+        return {plot.name: touchable_svg(plot) for plot in plots}
     # Those with the most data first, so that no process draws one after all others have ended.
     order = sorted(range(len(plots)), key=lambda place: -len(plots[place].data))
     # Plots hold functions and cannot be pickled; forked processes have them already.
@@ -48,5 +52,5 @@ def _take(plots: Sequence[Plot]) -> None:
     _plots = plots
 
 
-def _draw(place: int) -> str:
-    return compact(svg_element(_plots[place]))
+def _draw(place: int) -> Drawing:
+    return touchable_svg(_plots[place])

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from hashlib import sha256
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmark.errors import UserError
@@ -19,18 +15,19 @@ from benchmark.store import Record, SuiteNote
 from reports.figures.plot import Plot
 from reports.formats.export import Exports
 from reports.html.anchors import ALL
-from reports.html.boards import Board, Matrix
-from reports.html.downloads import downloads
-from reports.html.drawing import svgs
+from reports.html.boards import Board
+from reports.html.drawing import drawings
+from reports.html.environment import digest, environment, text_of
 from reports.html.live import LivePlot
-from reports.html.parts import Facts, Section, Words
+from reports.html.marks import marks_data
+from reports.html.parts import Facts, Section
 from reports.html.run_details import run_details
 from reports.html.runs_table import run_columns, runs_data
 from reports.html.sections import sections
+from reports.html.watching import Live
 from reports.runs.cells import Cell, by_scenario, group
 from reports.runs.provenance import WPL_PAPER, citation, exact_settings, failures, origin, seeds
 from reports.runs.suite_text import suite_files
-from reports.tables.table import Table
 from reports.wording.words import several
 
 REPORT = Kind(
@@ -44,16 +41,9 @@ REPORT = Kind(
 """The report, as its template begins."""
 
 _SCRIPTS = (
-    "answer",
-    "drawing",
-    "plane",
-    "downloads",
-    "chart",
-    "curves",
-    "run_page",
-    "runs",
-    "open",
-)
+    "answer", "drawing", "plane", "marks", "names", "downloads", "pictures", "chart", "curves",
+    "run_page", "runs", "open",
+)  # fmt: skip
 """In this order: later ones use what earlier ones define."""
 
 
@@ -96,12 +86,42 @@ def write_report(
         sources=sources,
         command=command,
         suites=suites,
+        live=None,
     )
     outputs = [Output(output, document.encode(), REPORT)]
     if exports:
         parts = (part for section in answers for part in section.titled_parts)
         outputs += exports.outputs(parts, cells)
     write_files(outputs, inputs)
+
+
+def live_report(
+    records: Sequence[Record],
+    *,
+    sources: Sequence[str],
+    command: str,
+    suites: Sequence[SuiteNote],
+    live: Live,
+) -> str:
+    """Return the report as a server shows it while runs are under way.
+
+    Args:
+        records: One run or more, and what follows, as in ``write_report``.
+        sources: Where the runs come from.
+        command: The command that writes this report to a file.
+        suites: What is known of the suites.
+        live: What the page is compared with when it asks for news.
+    """
+    cells = group(records, suites)
+    return _document(
+        records,
+        cells,
+        sections(cells),
+        sources=sources,
+        command=command,
+        suites=suites,
+        live=live,
+    )
 
 
 def _document(
@@ -112,11 +132,14 @@ def _document(
     sources: Sequence[str],
     command: str,
     suites: Sequence[SuiteNote],
+    live: Live | None,
 ) -> str:
     plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
     boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
-    script = "".join(_template(f"{name}.js") for name in _SCRIPTS)
-    return _environment().get_template("report.html.j2").render(
+    drawn = drawings(plots)
+    names = [*_SCRIPTS, "watch"] if live else _SCRIPTS
+    script = text_of(*(f"{name}.js" for name in names))
+    return environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
         description=_description(records, suites),
         lead=_lead(records, cells),
@@ -125,12 +148,13 @@ def _document(
         strategies=list(dict.fromkeys(cell.variant.strategy for cell in cells if cell.done)),
         baseline=next((board.baseline for board in boards), ""),
         sections=answers,
-        drawings={name: Markup(svg) for name, svg in svgs(plots).items()},
+        drawings={name: Markup(svg) for name, (svg, _) in drawn.items()},
         run_columns=[column for column in run_columns(cells) if column.title],
         data={
             "answers": {board.place: board.data() for board in boards},
             "planes": _live(plots, "plane"),
             "curves": _live(plots, "curves"),
+            "marks": marks_data({name: marks for name, (_, marks) in drawn.items()}),
             "runs": runs_data(cells),
             "details": run_details(cells),
         },
@@ -140,10 +164,10 @@ def _document(
         suites=suite_files(records, suites),
         settings=exact_settings(cells),
         command=command,
-        style=Markup(_template("report.css")),
+        style=Markup(text_of("report.css", *(["watch.css"] if live else []))),
         script=Markup(script),
-        # The report's content security policy allows only the script with this hash.
-        script_hash=b64encode(sha256(script.encode()).digest()).decode(),
+        script_hash=digest(script),
+        live=live,
     )  # fmt: skip
 
 
@@ -166,25 +190,6 @@ def _choices(answers: Sequence[Section]) -> list[tuple[str, str]]:
     groups = [group for section in answers for group in section.groups if group.scenario]
     names = {group.scenario: group.title for group in groups}
     return sorted(names.items(), key=lambda item: item[0] != ALL)
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("reports.html"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
-    environment.filters |= {"several": several, "downloads": downloads}
-    for kind in (Words, Facts, Table, Plot, LivePlot, Board, Matrix):
-        environment.tests[kind.__name__.lower()] = lambda part, kind=kind: isinstance(part, kind)
-    return environment
-
-
-def _template(name: str) -> str:
-    return files("reports.html").joinpath("templates", name).read_text(encoding="utf-8")
 
 
 def _lead(records: Sequence[Record], cells: Sequence[Cell]) -> str:

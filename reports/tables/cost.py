@@ -46,6 +46,7 @@ def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
         columns.append(
             Column("peak on the device", "MiB", "the most memory allocated there", _whole_mebi)
         )
+    done = [cell for cell in cells if cell.done]
     rows = [
         Row([
             row["variant"],
@@ -56,8 +57,8 @@ def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
             _known(row["consolidation_seconds"]),
             _known(row["state_bytes"]),
             *([_known(row["peak_memory"])] * on_device),
-        ])
-        for row in frame.to_dict("records")
+        ], strategies=(cell.variant.strategy,))
+        for cell, row in zip(done, frame.to_dict("records"), strict=True)
     ]  # fmt: skip
     return Table(name, "Time and memory", CAPTION, columns, rows, frame)
 

@@ -38,7 +38,8 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     for cell in cells:
         by_seed = [forgetting_by_model(record.accuracy_matrix) for record in cell.done]
         lost = [_estimate(cell, values) for values in np.transpose(by_seed)]
-        rows.append(Row([cell.variant.label, *lost[:MOST]]))
+        own = (cell.variant.strategy,)
+        rows.append(Row([cell.variant.label, *lost[:MOST]], strategies=own))
         data += [
             (cell.scenario, cell.variant.label, j, found.n, found.value, found.low, found.high)
             for j, found in enumerate(lost, 1)

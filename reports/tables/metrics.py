@@ -109,7 +109,7 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
             values.append(found.minimum)
     failed = len(cell.failed)
     values.append(Noted(seeds, f"+\N{NARROW NO-BREAK SPACE}{failed} failed") if failed else seeds)
-    return Row(values, group=cell.variant.strategy)
+    return Row(values, cell.variant.strategy, (cell.variant.strategy,))
 
 
 def _removed(cell: Cell) -> Value | Noted:

@@ -82,7 +82,10 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("p to best", "Holm", _P_TO_BEST, _p, detail=True),
         Column("runs"),
     ]  # fmt: skip
-    rows = [Row(_cells(ranked, standing, several=several)) for ranked in standing.rows]
+    rows = [
+        Row(_cells(ranked, standing, several=several), strategies=(ranked.strategy,))
+        for ranked in standing.rows
+    ]
     where = ", ".join(standing.scenarios)
     best = f" The best: {standing.best_text}." if standing.best else ""
     return Table(
@@ -169,7 +172,8 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         area = frontier.hypervolume
         kept = sum(not point.dominated for point in frontier.points)
         value: Value | Noted = Noted(area, frontier.reason) if frontier.reason else area
-        rows.append(Row([frontier.strategy, frontier.budget, kept, value]))
+        own = (frontier.strategy,)
+        rows.append(Row([*own, frontier.budget, kept, value], strategies=own))
         counts = frontier.budget, kept
         data.append(
             (found.scenario, frontier.strategy, *counts, *_ends(area), area.n, frontier.reason)
@@ -213,8 +217,9 @@ def _counted(found: PairedComparison, ranked: Ranked) -> Value | Noted:
 
 
 def _choice_row(choice: Choice, dial: Dial) -> Row:
+    own = (choice.strategy,)
     if choice.cell is None:
-        return Row([choice.strategy, choice.budget, choice.reason, None, None, None, None])
+        return Row([*own, choice.budget, choice.reason, None, None, None, None], strategies=own)
     name = "" if choice.dial == dial else f"{choice.dial.one} "
     chosen = name + strengths_text(choice.cell.variant)
     score = next(tried.validation for tried in choice.tried if tried.cell is choice.cell)
@@ -223,9 +228,9 @@ def _choice_row(choice: Choice, dial: Dial) -> Row:
     stronger = None if choice.end == choice.dial.highest else beside[-1]
     note = f"the {choice.end} tried" if choice.end else ""
     return Row([
-        choice.strategy, choice.budget, name + choice.strengths,
+        *own, choice.budget, name + choice.strengths,
         Noted(chosen, note) if note else chosen, score, weaker, stronger,
-    ])  # fmt: skip
+    ], strategies=own)  # fmt: skip
 
 
 def _ends(found: Estimate) -> tuple[float | None, float | None, float | None]:

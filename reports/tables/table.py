@@ -99,10 +99,12 @@ class Row:
         cells: One per column; the first is the heading of the row.
         group: Consecutive rows with the same group belong together; a line separates them from
             the others.
+        strategies: Those it is about, by their names in the report.
     """
 
     cells: Sequence[Value | Noted]
     group: str = ""
+    strategies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -56,7 +56,10 @@ def verdict_table(found: Verdicts, name: str) -> Table | None:
         f"Verdicts against {beside}",
         f"Differences from {beside}. {READ} {BRACKETS}",
         COLUMNS,
-        [Row(_cells(found, place)) for place in range(len(found.contenders))],
+        [
+            Row(_cells(found, place), strategies=contender.strategies)
+            for place, contender in enumerate(found.contenders)
+        ],
         pd.DataFrame([dict(_fields(found, *pair)) for pair in found.judgements]),
     )
 

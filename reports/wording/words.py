@@ -52,3 +52,8 @@ def duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def whole_seconds(seconds: float) -> str:
+    """Write a time in whole seconds, at least one: ``4 s``, ``3 min 20 s``."""
+    return f"{max(1, round(seconds))} s" if seconds < 59.5 else duration(seconds)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from benchmark.advance import Advance
 from benchmark.executors import carry_out as module
 from benchmark.executors.carry_out import carry_out
 from benchmark.executors.executor import Lost
@@ -34,7 +35,7 @@ class Pretends:
     def execute(self, jobs, report):
         self.calls.append([tuple(run.key for run in job) for job in jobs])
         for job in jobs:
-            report(job, 0.5)
+            report(job, Advance(0.5))
             tries = sum(run.key in each for call in self.calls for each in call for run in job[:1])
             if any(run.key.startswith("lost") and tries <= int(run.key[-1]) for run in job):
                 yield Lost(job, "it is gone")
@@ -78,6 +79,13 @@ def test_the_first_job_of_a_scenario_and_seed_starts_well_before_the_others():
     list(carry_out(runs, executor, lambda *_: None))
     ordered = [key for (key,) in executor.calls[0]]
     assert ordered == ["0a", "1a", "0b", "0c", "2a", "1b", "1c", "3a", "2b", "2c", "3b", "3c"]
+
+
+def test_a_lost_job_is_told_to_begin_again():
+    told = []
+    runs = [a_run("lost 1"), a_run("a")]
+    list(carry_out(runs, Pretends(), lambda job, how: told.append((job[0].key, how.fraction))))
+    assert told == [("lost 1", 0.5), ("lost 1", 0.0), ("a", 0.5), ("lost 1", 0.5)]
 
 
 def test_whoever_ends_early_ends_the_executor_too():

@@ -1,13 +1,13 @@
 """From ``palimpsest new`` over ``check`` to a run: the way of a strategy of one's own."""
 
 import json
-import subprocess
 import sys
 
 import pytest
 import yaml
 
 from benchmark.cli import main
+from benchmark.kit import check
 from benchmark.kit.check import PROPERTIES
 from benchmark.suite_loading import load_suite
 
@@ -24,6 +24,17 @@ def command(*arguments):
     with pytest.raises(SystemExit) as left:
         main([str(a) for a in arguments])
     return left.value.code
+
+
+@pytest.fixture
+def ask(monkeypatch):
+    """Let the kit ask of one property alone."""
+
+    def only(name):
+        wanted = tuple(each for each in PROPERTIES if each.name == name)
+        monkeypatch.setattr(check, "PROPERTIES", wanted)
+
+    return only
 
 
 def test_what_new_writes_is_sound(tmp_path, capsys):
@@ -55,16 +66,16 @@ def test_new_says_what_its_test_needs(monkeypatch, capsys, there):
     assert ("pip install pytest" in out) is not there
 
 
-def test_the_test_that_new_writes_passes(tmp_path):
+def test_the_test_that_new_writes_passes(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "path", [*sys.path])  # where pytest puts the folder
     assert command("new", "strategy", "far_pull") == 0
     # The properties themselves are asked by the test above.
     some = ["-k", "deterministic or unused or batch"]
-    options = ["-q", "-p", "no:cacheprovider", "test_far_pull.py", *some]
-    ran = subprocess.run(
-        [sys.executable, "-m", "pytest", *options], capture_output=True, text=True, check=False
-    )
-    assert ran.returncode == 0, ran.stdout
-    assert " passed" in ran.stdout
+    code = pytest.main(["-q", "-p", "no:cacheprovider", "test_far_pull.py", *some])
+    out = capsys.readouterr().out
+    assert sys.modules.pop("test_far_pull")
+    assert code == 0, out
+    assert "3 passed" in out
 
 
 def test_the_suite_that_new_writes_runs(tmp_path, capsys):
@@ -107,16 +118,20 @@ def test_new_refuses(tmp_path, capsys, name, message):
     assert (tmp_path / "test_taken.py").read_text() == "mine"
 
 
-def test_a_property_that_fails_is_told_with_its_cause(capsys):
+def test_a_property_that_fails_is_told_with_its_cause(ask, capsys):
+    ask("protects the earlier model")
     assert command("check", "avalanche:SynapticIntelligence") == 1
     out = " ".join(capsys.readouterr().out.split())
     assert "protects the earlier model FAIL strength 1e+08 gives the weights of fine-tuning" in out
     assert "Usual cause: Anchors or importances are views of the live weights" in out
 
 
-def test_settings_are_checked_too(capsys):
-    assert command("check", "ewc", "--set", "form=online", "--set", "decay=0.5") == 0
-    assert "0 fail" in capsys.readouterr().out
+def test_settings_are_checked_too(ask, capsys):
+    ask("a huge strength holds")
+    assert command("check", "ewc", "--set", "application=gradient", "--set", "decay=0.5") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "not applicable it is added to the gradient, as asked, and diverges" in out
+    assert "0 hold, 0 fail, 1 do not apply" in out
 
 
 @pytest.mark.parametrize(

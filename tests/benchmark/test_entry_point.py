@@ -1,8 +1,11 @@
 """Suites from Python: what the command does, without printing."""
 
+import os
+import sqlite3
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 
 import pandas as pd
@@ -14,6 +17,7 @@ from benchmark import UserError, load_suite, open_store, run_suite
 from benchmark.archive import archive
 from benchmark.cli import main
 from benchmark.failure import Failure
+from benchmark.heartbeat import Heartbeat
 from benchmark.metrics import METRICS
 from benchmark.results import Results
 from benchmark.store import Store, SuiteNote
@@ -87,6 +91,36 @@ def test_a_store_keeps_what_the_whole_suite_says_before_its_first_run(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run_suite(part, store=tmp_path / "s.db", workers=1, progress=stop)
     assert seen == [SuiteNote("small", "Does it help?", ("z", "a"), ("wpl", "finetune"))]
+
+
+def test_no_run_fails_because_what_is_under_way_cannot_be_written(tmp_path, monkeypatch):
+    def full(self):
+        tries.append(self)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    tries = []
+    monkeypatch.setattr(Heartbeat, "_transaction", full)
+    suite = load_suite(SUITE, strategies=["finetune"], seeds=1)
+    (record,) = run_suite(suite, store=tmp_path / "full.db", workers=1)
+    assert record.status == "done"
+    assert len(tries) >= 2
+
+
+def test_what_is_under_way_is_in_the_store_until_it_has_ended(tmp_path):
+    seen = []
+
+    def look(news):
+        with Store(tmp_path / "w.db") as store:
+            seen.append((news, store.under_way()))
+        time.sleep(0.05)
+
+    suite = load_suite(SUITE, strategies=["finetune"], seeds=2)
+    run_suite(suite, store=tmp_path / "w.db", workers=1, progress=look)
+    news, (process,) = seen[-1]
+    assert (process.pid, process.total, news.done) == (os.getpid(), 2, 2)
+    assert news.seconds_left == 0
+    with Store(tmp_path / "w.db") as store:
+        assert store.under_way() == []
 
 
 def test_a_part_of_a_suite_is_returned_alone(done):

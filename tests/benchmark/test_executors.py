@@ -16,6 +16,7 @@ import pytest
 import torch
 
 from benchmark import plugins
+from benchmark.advance import Advance
 from benchmark.executors.carry_out import carry_out
 from benchmark.executors.executor import Lost
 from benchmark.executors.in_process import InProcess
@@ -94,7 +95,7 @@ class Elsewhere:
                 yield from (Lost(job, "gone") for job in jobs)
                 return
             for job, records in zip(jobs, pickle.loads(files[1].read_bytes()), strict=True):
-                report(job, 1.0)
+                report(job, Advance(1.0, records[0].curves))
                 yield records
 
 
@@ -124,7 +125,9 @@ def outcome(runs, tmp_path_factory):
         told = []
         with EXECUTORS[kind](root) as executor:
             chosen = runs[::-1] if backwards else runs
-            records = list(carry_out(chosen, executor, lambda *news: told.append(news)))
+            records = list(
+                carry_out(chosen, executor, lambda job, now: told.append((job, now.copied())))
+            )
         return records, told
 
     return carried_out
@@ -165,7 +168,20 @@ def test_progress_is_a_fraction_of_a_job(outcome, runs, kind):
     jobs = jobs_of(runs)
     assert told
     assert all(job in jobs for job, _ in told)
-    assert all(0 <= fraction <= 1 for _, fraction in told)
+    assert all(0 <= advance.fraction <= 1 for _, advance in told)
+
+
+@every
+def test_what_is_told_of_curves_is_a_beginning_of_those_recorded(outcome, kind):
+    records, told = outcome(kind)
+    measured = {record.key: record.curves for record in records}
+    for job, advance in told:
+        for curve, whole in zip(advance.curves, measured[job[0].key], strict=False):
+            points = len(curve["steps"])
+            assert curve["steps"] == whole["steps"][:points]
+            assert [len(line) for line in curve["accuracy"]] == [points] * (curve["model"] + 1)
+    if kind == "in process":
+        assert {len(advance.curves) for _, advance in told} >= {1, 2}
 
 
 @pytest.mark.parametrize("kind", [kind for kind in EXECUTORS if kind != "in process"])

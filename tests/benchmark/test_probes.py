@@ -15,7 +15,7 @@ from torch import nn
 
 from benchmark.evaluation import evaluate
 from benchmark.preparation import TRAINING, prepare
-from benchmark.probes import PROBES
+from benchmark.probes import PROBES, refit
 from benchmark.probes.refit import Refit
 from benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
 from benchmark.runner import execute
@@ -77,6 +77,12 @@ def make(tmp_path):
 
 
 @pytest.fixture
+def brief(monkeypatch):
+    """Refits that are short: how good they are does not matter."""
+    monkeypatch.setattr(refit, "STEPS", 20)
+
+
+@pytest.fixture
 def go(make, tmp_path):
     """A function that trains all models of a run and keeps the bank after each."""
 
@@ -102,6 +108,7 @@ def numbers(record):
 # They change nothing
 
 
+@pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("strategy", STRATEGIES)
 @pytest.mark.parametrize("scenario", [TWO, POOL], ids=["two_models", "model_sequence"])
 def test_probes_never_change_a_run(make, tmp_path, strategy, scenario):
@@ -113,6 +120,7 @@ def test_probes_never_change_a_run(make, tmp_path, strategy, scenario):
     assert list(probed.probes) == ALL
 
 
+@pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("strategy", ["finetune", "wpl", "independent", "lwf"])
 def test_weights_are_the_same_to_the_last_bit(go, strategy):
     plain, probed = (go(strategy, POOL, probes=probes)[0] for probes in ([], ALL))
@@ -136,6 +144,7 @@ def test_refitting_leaves_the_bank_and_the_strategy_alone(make, tmp_path):
     assert all(p.requires_grad for p in ready.scenario.model.parameters())
 
 
+@pytest.mark.usefixtures("brief")
 def test_runs_that_take_the_first_model_over_see_the_same(make, tmp_path):
     runs = [make(strategy) for strategy in ("finetune", "wpl", "freeze")]
     alone = [execute(run, tmp_path).probes for run in runs]
@@ -144,6 +153,7 @@ def test_runs_that_take_the_first_model_over_see_the_same(make, tmp_path):
     assert [execute(run, tmp_path, scratch).probes for run in runs] == alone
 
 
+@pytest.mark.usefixtures("brief")
 def test_the_same_run_gives_the_same_numbers(make, tmp_path):
     first, second = (execute(make("ewc", POOL), tmp_path).probes for _ in range(2))
     assert first == second
@@ -162,6 +172,7 @@ SCENARIOS = {
 }
 
 
+@pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_every_scenario_can_be_probed(make, tmp_path, name, network):
@@ -180,6 +191,7 @@ def test_every_scenario_can_be_probed(make, tmp_path, name, network):
     assert all(found.get("absent") or found["rows"] for found in record.probes.values())
 
 
+@pytest.mark.usefixtures("brief")
 def test_what_a_strategy_does_not_have_is_absent_with_a_reason(make, tmp_path):
     probes = execute(make("finetune"), tmp_path).probes
     assert "finetune has no importances" in probes["importance"]["absent"]
@@ -247,7 +259,7 @@ def test_distance_by_hand(make, tmp_path, strategy):
 
 def test_frozen_parameters_do_not_move_and_a_penalty_holds_them_back(go):
     moved = {
-        strategy: [row["relative"] for row in go(strategy)[2]["distance"]]
+        strategy: [row["relative"] for row in go(strategy, probes=["distance"])[2]["distance"]]
         for strategy in ("freeze", "wpl", "finetune")
     }
     assert set(moved["freeze"]) == {0.0}
@@ -333,7 +345,8 @@ def test_cka_of_the_same_is_1_and_of_a_constant_undefined():
 
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_similarity_by_hand(go, network):
-    ready, (_, *banks), rows = go("finetune", POOL | {"network": network, "width": 6})
+    scenario = POOL | {"network": network, "width": 6}
+    ready, (_, *banks), rows = go("finetune", scenario, probes=["similarity"])
     bank, test = ready.scenario.model, ready.scenario.test
     expected = []
     for i in range(1, 3):
@@ -355,10 +368,10 @@ def test_similarity_by_hand(go, network):
 
 
 def test_what_never_changes_stays_similar(go):
-    found = {
-        strategy: [row["cka"] for row in go(strategy, SPLIT)[2]["similarity"]]
-        for strategy in ("freeze", "independent", "finetune")
-    }
+    found = {}
+    for strategy in ("freeze", "independent", "finetune"):
+        _, _, rows = go(strategy, SPLIT, probes=["similarity"])
+        found[strategy] = [row["cka"] for row in rows["similarity"]]
     assert found["freeze"] == pytest.approx([1] * len(found["freeze"]))
     assert found["independent"] == pytest.approx([1] * len(found["independent"]))
     assert min(found["finetune"]) < 0.999
@@ -374,6 +387,7 @@ def test_outputs_of_blocks_end_with_the_models_own(go):
 # Refit
 
 
+@pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("strategy", ["finetune", "wpl", "lwf", "joint"])
 def test_before_is_the_accuracy_at_the_end(make, tmp_path, strategy):
     record = execute(make(strategy, POOL), tmp_path)
@@ -456,8 +470,6 @@ def test_independent_refits_to_the_blocks_of_a_network_that_never_saw_the_model(
 
 
 def test_each_seed_refits_in_its_own_order(make, tmp_path, monkeypatch):
-    from benchmark.probes import refit
-
     seeds = []
     monkeypatch.setattr(refit, "STEPS", 1)
     batches = refit.Batches

@@ -243,6 +243,19 @@ def test_reading_finds_what_a_killed_process_wrote_last(store, tmp_path):
         assert set(opened.statuses()) == {"a", "b"}
 
 
+def test_a_store_is_one_file_when_it_has_been_written_whoever_reads_meanwhile(tmp_path):
+    path = tmp_path / "results.db"
+    with Store(path, create=True) as writer:
+        writer.put(record("a"))
+        reader = sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        assert reader.execute("SELECT key FROM runs").fetchall() == [("a",)]
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(path.read_bytes())
+    reader.close()
+    with Store(copy) as opened:
+        assert set(opened.statuses()) == {"a"}
+
+
 def test_a_store_that_stays_open_for_reading_sees_what_is_written(tmp_path):
     path = tmp_path / "results.db"
     with Store(path, create=True) as writer:
@@ -383,7 +396,7 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
     with Store(old, create=True) as opened:
         broken, run = opened.records()
     version, after = raw(old)
-    assert version == SCHEMA_VERSION == 4
+    assert version == SCHEMA_VERSION == 5
     assert after == [(*row, "{}", "{}", "{}", "[]") for row in before]
     assert (run.key, run.strength, run.seed, run.seconds) == ("old", 10.0, 3, 4.5)
     assert run.accuracy_matrix == [[0.9, 0.1], [0.65, 0.8]]
@@ -434,13 +447,33 @@ def test_a_store_of_version_3_knows_no_suites_until_one_is_run(tmp_path):
     assert raw(path) == (SCHEMA_VERSION, rows)
 
 
-def test_a_store_of_this_version_has_a_table_of_suites(tmp_path):
+VERSION_4 = f"{VERSION_3}{_UPGRADES[3]}; PRAGMA user_version = 4;"
+
+
+@pytest.mark.parametrize("before", [VERSION_3, VERSION_4], ids=["suites", "under way"])
+def test_a_store_of_this_version_has_all_tables(tmp_path, before):
     path = tmp_path / "other.db"
     connection = sqlite3.connect(path)
-    connection.executescript(f"{VERSION_3}; PRAGMA user_version = {SCHEMA_VERSION};")
+    connection.executescript(f"{before}; PRAGMA user_version = {SCHEMA_VERSION};")
     connection.close()
     with pytest.raises(UserError, match="not a Palimpsest store"):
         Store(path)
+
+
+def test_a_store_of_version_4_knows_nothing_under_way_and_is_read_as_it_is(tmp_path):
+    path = tmp_path / "four.db"
+    connection = sqlite3.connect(path)
+    connection.executescript(VERSION_4)
+    connection.close()
+    before = path.read_bytes()
+    with Store(path) as opened:
+        assert (opened.under_way(), opened.latest()[0]) == ([], 2)
+        assert [run.key for run in opened.failed(9)] == ["broken"]
+    assert path.read_bytes() == before
+    _, rows = raw(path)
+    with Store(path, create=True) as opened:
+        assert opened.under_way() == []
+    assert raw(path) == (SCHEMA_VERSION, rows)
 
 
 def test_a_store_of_version_1_is_read_as_it_is(old):
@@ -466,7 +499,7 @@ def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
 def test_an_updated_store_has_the_columns_of_a_new_one(old, store):
     with Store(old, create=True):
         pass
-    for table in ("runs", "suites"):
+    for table in ("runs", "suites", "processes", "under_way"):
         assert columns(old, table) == columns(store.path, table) != []
     with Store(old) as opened:
         assert {run.key for run in opened.records()} == {"old", "broken"}

@@ -14,6 +14,8 @@ def runs(tmp_path_factory, real_data):
     store = tmp_path_factory.mktemp("mnist") / "results.db"
     options = ["--store", str(store), "--data-root", str(root), "--seeds", "1", "--workers", "1"]
     options += ["--strategies", "finetune,wpl", "--set", "strategies.wpl.strengths=[1000000]"]
+    for scenario in ("cold_start", "turned_digits"):
+        options += ["--set", f"scenarios.{scenario}.steps=800"]  # of 1500
     with pytest.raises(SystemExit) as left:
         main(["run", "two_models", "--quiet", *options])
     assert left.value.code == 0

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.advance import Advance
 from benchmark.errors import UserError
 from benchmark.executors import workers
 from benchmark.executors.carry_out import carry_out
+from benchmark.executors.progress_file import ProgressFile, read_all
 from benchmark.jobs import Job
 from benchmark.plugins import Loaded
 from benchmark.spec import Spec
@@ -23,6 +25,7 @@ from benchmark.store import Record
 from benchmark.suite import Run
 
 ROOT = Path("/nowhere")
+CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
 
 
 def a_run(name: str) -> Run:
@@ -33,13 +36,16 @@ def a_run(name: str) -> Run:
 def pretend(job: Job, root: Path, scratch: Path) -> list[Record]:
     """Stands in for a job of one run: ends well, or kills the process it is in."""
     (run,) = job
-    (scratch / f"{os.getpid()}.progress").write_text(f"{run.key} 0.5")
+    file = ProgressFile(scratch, run.key)
+    file.write(Advance(0.5, CURVES))
+    if run.key == "slow":
+        time.sleep(0.5)
     if run.key.startswith("deadly") or (
         run.key.startswith("once") and not (scratch / run.key).exists()
     ):
         (scratch / run.key).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    (scratch / f"{os.getpid()}.progress").unlink()
+    file.remove()
     return [Record(**run.cell(), status="done")]
 
 
@@ -85,6 +91,32 @@ def test_a_run_that_kills_its_process_fails_and_the_others_are_done():
     records = outcome("good-1", "deadly", "good-2", "good-3", "good-4")
     assert records.pop("deadly").status == "failed"
     assert {r.status for r in records.values()} == {"done"}
+
+
+def test_a_worker_tells_how_far_it_is_and_what_it_has_measured():
+    told = []
+    with workers.WorkerProcesses(ROOT, 2) as executor:
+        list(carry_out([a_run("slow")], executor, lambda *news: told.append(news)))
+    assert {job[0].key for job, _ in told} == {"slow"}
+    assert all(advance == Advance(0.5, CURVES) for _, advance in told)
+
+
+def test_a_worker_writes_now_and_then_and_not_for_every_step(tmp_path, monkeypatch):
+    now = [10.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    file, seen = ProgressFile(tmp_path, "one"), []
+    for seconds in (10.0, 10.1, 10.3, 10.4):
+        now[0] = seconds
+        file.write(Advance(seconds))
+        seen.append(read_all(tmp_path)["one"].fraction)
+    assert seen == [10.0, 10.0, 10.3, 10.3]
+    assert [path.suffix for path in tmp_path.iterdir()] == [".progress"]
+    file.remove()
+    assert read_all(tmp_path) == {}
+
+
+def test_a_worker_that_cannot_tell_goes_on(tmp_path):
+    ProgressFile(tmp_path / "is gone", "one").write(Advance(0.5))
 
 
 def test_the_failure_says_what_may_have_happened():

@@ -49,13 +49,21 @@ const view = (() => {
     for (const name of document.querySelectorAll("[data-baseline]")) name.textContent = baseline.value;
   }
 
-  /** Let all but one strategy fade; all are there again where none is chosen. */
-  function fade() {
-    const marked = [...document.querySelectorAll("[data-strategies]")].map((place) => [place, JSON.parse(place.dataset.strategies)]);
-    if (!marked.some(([, names]) => names.includes(lit))) lit = "";
-    for (const [place, names] of marked) {
-      place.classList.toggle("faded", lit !== "" && !names.includes(lit));
-      if (place.matches("button")) place.setAttribute("aria-pressed", String(names.includes(lit)));
+  const known = new Map();
+  /** The strategies that a place is about; few lists, many places. */
+  function about(place) {
+    const text = place.dataset.strategies;
+    if (!known.has(text)) known.set(text, JSON.parse(text));
+    return known.get(text);
+  }
+
+  /** Let all but one strategy fade in a part of the page; all are there again where none is chosen. */
+  function fade(part = document) {
+    const places = [...part.querySelectorAll("[data-strategies]")];
+    if (part === document && !places.some((place) => about(place).includes(lit))) lit = "";
+    for (const place of places) place.classList.toggle("faded", lit !== "" && !about(place).includes(lit));
+    for (const button of part.querySelectorAll("button:is([data-strategies], [data-row-of])")) {
+      button.setAttribute("aria-pressed", String(about(button.closest("[data-strategies]")).includes(lit)));
     }
   }
 

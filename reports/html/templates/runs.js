@@ -115,6 +115,7 @@
   /** The row of a run; a failed one has its message in place of metrics. */
   function tableRow(run) {
     const made = document.createElement("tr");
+    made.dataset.strategies = JSON.stringify([run.values[at.strategy]]);
     const failed = run.values[at.status] === "failed";
     for (const place of shown) {
       if (failed && metrics.includes(place)) {
@@ -126,9 +127,20 @@
       }
       const plain = cell(written(place, run.values[place]), kinds[place] === "text" ? "words" : "");
       if (names[place] === "key") plain.replaceChildren(...opener(run));
+      if (names[place] === "strategy") plain.replaceChildren(alone(run, plain.firstChild));
       made.append(plain);
     }
     return made;
+  }
+
+  /** The name of a run's strategy, which shows it alone. */
+  function alone(run, words) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "plain";
+    button.dataset.rowOf = run.values[at.strategy];
+    button.append(words);
+    return button;
   }
 
   /** What opens a run, and what chooses it to be compared with another. */
@@ -157,6 +169,7 @@
   function render(first = screen * ROWS, last = first + ROWS) {
     const part = found.slice(first, last);
     body.replaceChildren(...part.map(tableRow));
+    view.fade(body);
     const failed = found.filter((run) => run.values[at.status] === "failed").length;
     const all = found.length === runs.length ? "" : ` of ${runs.length}`;
     const rows = part.length ? `; rows ${first + 1} to ${first + part.length} are shown` : "";

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -207,10 +208,13 @@ def test_without_a_lock_the_same_is_made_twice_and_is_right(folder, monkeypatch)
         assert torch.equal(shared("numbers", numbers)["x"], numbers()["x"])
 
 
+OPTIONS = [{}, {"samples": 150}, {"validation": 0.0}, {"samples": 17, "validation": 0.3}]
+
+
 @pytest.mark.parametrize(
-    "options", [{}, {"samples": 150}, {"validation": 0.0}, {"samples": 17, "validation": 0.3}]
+    ("data", "options"),
+    [*product(["digits", "folder"], OPTIONS), *product(["mnist"], OPTIONS[:2])],  # it is large
 )
-@pytest.mark.parametrize("data", ["digits", "folder", "mnist"])
 def test_a_shared_source_is_the_same_bit_for_bit(data, options, two_classes, tmp_path, real_data):
     root = real_data("MNIST") if data == "mnist" else tmp_path
     settings = Split(data=f"folder:{two_classes}" if data == "folder" else data, **options)

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from reports.figures.plot import Plot
-from reports.html.drawing import svgs
+from reports.html.drawing import drawings
 
 
 def plot(place):
@@ -28,7 +28,7 @@ def test_each_figure_has_its_name_whatever_the_order_of_drawing(monkeypatch):
     found = []
     for cores in ({0, 1}, {0}):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid, cores=cores: cores)
-        found.append(svgs(plots))
+        found.append(drawings(plots))
     assert list(found[0]) == [plot.name for plot in plots]
-    assert all(f'aria-label="{plot.description}"' in found[0][plot.name] for plot in plots)
+    assert all(f'aria-label="{plot.description}"' in found[0][plot.name][0] for plot in plots)
     assert found[0] == found[1]

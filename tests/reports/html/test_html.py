@@ -15,6 +15,7 @@ from benchmark.errors import UserError
 from benchmark.failure import Failure, FailureKind
 from benchmark.store import SuiteNote
 from reports.html.report import write_report
+from reports.html.watching import waiting_page
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -96,6 +97,28 @@ def test_every_section_is_there_in_order(page, text):
         "@misc{palimpsest",
     ):
         assert phrase in page.text
+
+
+def test_a_file_knows_nothing_of_a_server(text):
+    for word in ("connect-src", "fetch(", "under-way", "sessionStorage"):
+        assert word not in text
+
+
+def test_a_page_before_the_first_report_may_ask_its_server_and_nobody_else():
+    text = waiting_page("a <b>.db")
+    page = Page(text)
+    assert "Palimpsest: a <b>.db" in page.text
+    (policy,) = (v for _, name, v in page.attributes if name == "content" and "-src" in v)
+    script = base64.b64encode(hashlib.sha256(page.scripts[-1].encode()).digest()).decode()
+    assert set(policy.split("; ")) == {
+        "default-src 'none'",
+        f"script-src 'sha256-{script}'",
+        "style-src 'unsafe-inline'",
+        "img-src data:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "connect-src 'self'",
+    }
 
 
 def test_it_asks_for_nothing_from_outside(text, page):

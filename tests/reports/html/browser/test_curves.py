@@ -232,7 +232,7 @@ def test_its_numbers_are_saved_every_seed(visit, report, runs):
 def test_a_run_shows_its_own_curves(visit, report, runs):
     page = visit(report, "#runs?scenario=two&search=strategy:wpl+seed:2&status=done")
     run = next(r for r in runs if (r.scenario, r.strategy, r.seed) == ("two", "wpl", 2))
-    page.locator("#runs-table tbody button").first.click()
+    page.locator("#runs-table tbody button.link").first.click()
     own = page.locator("#run-page .panel")
     own.wait_for()
     lines = {}

@@ -57,7 +57,7 @@ def test_a_real_suite(visit, real):
     assert page.get_by_role("heading", level=1).inner_text() == "Palimpsest report: quick"
     assert says(page) == "4 runs, 0 failed; rows 1 to 4 are shown."
 
-    page.get_by_role("button", name="stability").click()
+    page.locator("#runs-table").get_by_role("button", name="stability").click()
     found = column(page, "stability")
     assert found == sorted(found, key=float)
     page.get_by_label("Strategy", exact=True).select_option("freeze")
@@ -214,6 +214,8 @@ def test_the_data_of_figures_and_tables(visit, report):
 def test_figures_and_tables_are_saved_for_a_paper(visit, report):
     page = visit(report)
     page.get_by_label("Scenario", exact=True).select_option(label="rotated")
+    page.locator("#training").scroll_into_view_if_needed()
+    page.locator("[data-curves]:visible .panel").first.wait_for()
     saved = {}
     for name in ("scenario-rotated-curves", "scenario-rotated-plane"):
         for kind in ("SVG", "PNG"):

@@ -46,7 +46,7 @@ def texts(table):
 def test_a_run_opens_its_page(visit, report):
     page = visit(report)
     assert not own(page).is_visible()
-    row(page, "wpl", "done").get_by_role("button").press("Enter")
+    row(page, "wpl", "done").get_by_role("button", name="Open").press("Enter")
     title = own(page).locator("h4")
     assert title.inner_text() == "same, wpl, strength 10, seed 0"
     assert title.evaluate("e => e === document.activeElement")
@@ -70,7 +70,7 @@ def test_a_run_opens_its_page(visit, report):
 
 def test_a_failed_run_shows_its_traceback_as_text(visit, report):
     page = visit(report)
-    row(page, "ValueError").get_by_role("button").click()
+    row(page, "ValueError").get_by_role("button", name="Open").click()
     assert "<b>here</b>" in own(page).locator("pre").inner_text()
     assert own(page).locator("table").count() == 0
 
@@ -102,7 +102,7 @@ def test_axe_finds_nothing(visit, report):
     from axe_playwright_python.sync_playwright import Axe
 
     page = visit(report, viewport={"width": 400, "height": 900})
-    row(page, "wpl", "done").get_by_role("button").click()
+    row(page, "wpl", "done").get_by_role("button", name="Open").click()
     found = Axe().run(page, context="#origin").response["violations"]
     assert [(v["id"], [n["html"][:200] for n in v["nodes"]][:3]) for v in found] == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -1,0 +1,166 @@
+"""Makes a store's report again and again, in a process of its own, while others go on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from benchmark.errors import UserError
+
+if TYPE_CHECKING:
+    from reports.html.watching import Strategies
+
+_PAUSE = 5.0
+"""At least so many seconds from one report to the next."""
+
+_SHARE = 3
+"""And so many times what the last one took: the suite needs the processors itself."""
+
+_NICE = 5
+"""How far a report gives way to the suite: with more, it would take minutes beside busy workers."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A report.
+
+    Attributes:
+        version: Counted from 1.
+        runs: How many runs it is of.
+        document: HTML.
+        strategies: Kinds and names of their strategies.
+    """
+
+    version: int
+    runs: int
+    document: str
+    strategies: Strategies
+
+
+class ReportMaker:
+    """Makes the report of a store when its runs have changed and the last one is old enough.
+
+    Args:
+        store: The results database.
+        plugins: Files that add metrics.
+
+    Attributes:
+        made: The last report; ``None`` before the first.
+        problem: Why the last one could not be made; empty if it could.
+    """
+
+    def __init__(self, store: Path, plugins: Sequence[Path] = ()) -> None:
+        self._store = store
+        self._plugins = list(plugins)
+        self.made: Made | None = None
+        self.problem = ""
+        self._tried: object = None
+        self._due = 0.0
+        self._busy = False
+        self._lock = threading.Lock()
+        self._process: multiprocessing.process.BaseProcess | None = None
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._closed = True
+            if self._process is not None:
+                self._process.terminate()
+
+    def make_if_due(self, runs: int, mark: object, *, at_once: bool) -> None:
+        """Begin to make a report, if there is need and time for one; does not wait for it.
+
+        Args:
+            runs: How many runs the store has.
+            mark: What ``Store.latest`` says of them.
+            at_once: No suite is under way, so that there is nothing to give way to.
+        """
+        with self._lock:
+            due = at_once or time.monotonic() >= self._due
+            if not runs or mark == self._tried or self._busy or self._closed or not due:
+                return
+            self._tried, self._busy = mark, True
+        threading.Thread(target=self._make, daemon=True).start()
+
+    def _make(self) -> None:
+        start = time.monotonic()
+        version = self.made.version + 1 if self.made else 1
+        answer = self._in_a_process(version)
+        with self._lock:
+            if isinstance(answer, str):
+                self.problem = answer
+            else:
+                document, strategies, runs = answer
+                self.problem = ""
+                self.made = Made(version, runs, document, strategies)
+            now = time.monotonic()
+            self._due = now + max(_PAUSE, _SHARE * (now - start))
+            self._busy = False
+
+    def _in_a_process(self, version: int) -> tuple[str, Strategies, int] | str:
+        """Return a report, its strategies and number of runs; or why there is none."""
+        # An interrupt on a terminal is for all its processes: this one is ended by its parent.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        context = multiprocessing.get_context("spawn")
+        mine, its = context.Pipe(duplex=False)
+        process = context.Process(
+            target=_send_report, args=(its, self._store, self._plugins, version)
+        )
+        with self._lock:
+            if self._closed:
+                return ""
+            process.start()
+            self._process = process
+        its.close()
+        try:
+            answer: tuple[str, Strategies, int] | str = mine.recv()
+        except EOFError:
+            return f"the report could not be made; 'palimpsest report {self._store}' says why"
+        finally:
+            process.join()
+            mine.close()
+        return answer
+
+
+def _send_report(answer: Connection, store: Path, plugins: list[Path], version: int) -> None:
+    """Make a report and send it; what a process of its own does."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # its own processes end with it
+    os.nice(_NICE)
+    from benchmark.cli.options import load_for_reading
+    from reports.html.report import live_report
+    from reports.html.watching import Live, strategies_of
+    from reports.runs.merge import merge, read_notes, read_stores
+
+    try:
+        load_for_reading(plugins)
+        merged = merge(read_stores([store]), read_notes([store]))
+        document = live_report(
+            merged.records,
+            sources=[merged.origin],
+            command=shlex.join(["palimpsest", "report", str(store), "-o", "report.html"]),
+            suites=merged.suites,
+            live=Live(version, len(merged.records), str(store)),
+        )
+    except UserError as error:
+        answer.send(str(error))
+    else:
+        answer.send((document, strategies_of(merged.records), len(merged.records)))

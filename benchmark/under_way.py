@@ -1,0 +1,140 @@
+"""What a store keeps of runs under way: the processes that carry them out, and their jobs.
+
+Only what watches a suite reads it; no result depends on it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmark.spec import STRENGTH
+
+STALE = 15.0
+"""Seconds without a heartbeat after which a process counts as killed."""
+
+
+@dataclass(frozen=True)
+class JobUnderWay:
+    """A job that a process is carrying out.
+
+    Attributes:
+        key: That of its first run, as are all that follow.
+        suite: The suite that first asked for it.
+        scenario: As the suite calls it.
+        strategy: As the suite calls it.
+        kind: What the strategy is.
+        strength: The value of its dial; ``None`` if it has none.
+        dial: The name of the dial.
+        seed: The seed.
+        runs: How many runs share the training.
+        fraction: Of the training that is done, from 0 to 1.
+        started: Unix time, in seconds.
+        curves: As ``Record.curves``, with few points.
+    """
+
+    key: str
+    suite: str
+    scenario: str
+    strategy: str
+    kind: str
+    strength: float | None
+    dial: str
+    seed: int
+    runs: int
+    fraction: float
+    started: float
+    curves: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class SuiteProcess:
+    """A process that carries out suites.
+
+    Attributes:
+        id: Different for every process, on any machine.
+        host: The machine's name.
+        pid: Its number there.
+        started: Unix time, in seconds.
+        heartbeat: When it was last seen, likewise.
+        done: How many runs of its suites have ended, with those that the store had before.
+        total: How many they have.
+        seconds_left: What ``TimeLeft`` estimates; ``None`` if there is no estimate yet.
+        ended: When it was interrupted; ``None`` while it goes on. One that did all of its runs is
+            not in the store any more.
+        jobs: What it is carrying out.
+    """
+
+    id: str
+    host: str
+    pid: int
+    started: float
+    heartbeat: float
+    done: int
+    total: int
+    seconds_left: float | None
+    ended: float | None = None
+    jobs: Sequence[JobUnderWay] = ()
+
+
+TABLES = f"""
+CREATE TABLE processes (
+    id                TEXT PRIMARY KEY,
+    host              TEXT NOT NULL,
+    pid               INTEGER NOT NULL,
+    started           REAL NOT NULL,
+    heartbeat         REAL NOT NULL,
+    done              INTEGER NOT NULL,
+    total             INTEGER NOT NULL,
+    seconds_left      REAL,
+    ended             REAL
+);
+CREATE TABLE under_way (
+    process           TEXT NOT NULL,
+    key               TEXT NOT NULL,
+    suite             TEXT NOT NULL,
+    scenario          TEXT NOT NULL,
+    strategy          TEXT NOT NULL,
+    kind              TEXT NOT NULL,
+    strength          REAL,
+    dial              TEXT NOT NULL DEFAULT '{STRENGTH}',
+    seed              INTEGER NOT NULL,
+    runs              INTEGER NOT NULL,
+    fraction          REAL NOT NULL,
+    started           REAL NOT NULL,
+    curves            TEXT NOT NULL,
+    PRIMARY KEY (process, key)
+);
+"""
+
+PROCESS_COLUMNS = tuple(name for name in SuiteProcess.__annotations__ if name != "jobs")
+JOB_COLUMNS = tuple(JobUnderWay.__annotations__)
+
+
+def columns_of_process(process: SuiteProcess) -> dict[str, Any]:
+    """Return what is stored for a process, by column."""
+    return {name: getattr(process, name) for name in PROCESS_COLUMNS}
+
+
+def columns_of_job(process: str, job: JobUnderWay) -> dict[str, Any]:
+    """Return what is stored for a job, by column.
+
+    Args:
+        process: The id of the process that carries it out.
+        job: The job; its curves are such as JSON can hold.
+    """
+    return {"process": process, **asdict(job), "curves": json.dumps(list(job.curves))}
+
+
+def job_of(values: Mapping[str, Any]) -> JobUnderWay:
+    """Return the job that ``columns_of_job`` stored.
+
+    Args:
+        values: By column, without the process.
+
+    Raises:
+        ValueError: Its curves are not JSON.
+    """
+    return JobUnderWay(**{**values, "curves": json.loads(values["curves"])})

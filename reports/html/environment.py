@@ -1,0 +1,44 @@
+"""The templates of the report, and what they may use."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from reports.figures.plot import Plot
+from reports.html.boards import Board, Matrix
+from reports.html.downloads import downloads
+from reports.html.live import LivePlot
+from reports.html.parts import Facts, Words
+from reports.tables.table import Table
+from reports.wording.words import several
+
+
+def environment() -> Environment:
+    """Return where templates are found, with the report's filters and tests."""
+    made = Environment(
+        loader=PackageLoader("reports.html"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.policies["json.dumps_kwargs"] = {"ensure_ascii": False, "separators": (",", ":")}
+    made.filters |= {"several": several, "downloads": downloads}
+    for kind in (Words, Facts, Table, Plot, LivePlot, Board, Matrix):
+        made.tests[kind.__name__.lower()] = lambda part, kind=kind: isinstance(part, kind)
+    return made
+
+
+def text_of(*names: str) -> str:
+    """Return files of the templates' folder as they are, one after another."""
+    folder = files("reports.html").joinpath("templates")
+    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+
+
+def digest(script: str) -> str:
+    """Return the hash of a script, which a content security policy allows alone."""
+    return b64encode(sha256(script.encode()).digest()).decode()

@@ -1,0 +1,138 @@
+"""What a page says of runs under way, and what it asks for while it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from benchmark.store import JobUnderWay, Record, SuiteProcess
+from reports.figures.colors import colors, identity
+from reports.html.environment import digest, environment, text_of
+from reports.runs.cells import Variant
+from reports.wording.words import several, whole_seconds
+
+Strategies = frozenset[tuple[str, str]]
+"""Kinds and names of strategies, which decide their colours."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a served page is compared with when it asks for news.
+
+    Attributes:
+        version: Of the report, counted from 1; 0 of a page without one.
+        runs: How many runs it is of.
+        store: The store's name.
+    """
+
+    version: int
+    runs: int
+    store: str
+
+
+def waiting_page(store: str) -> str:
+    """Return the page that is there before the first report.
+
+    Args:
+        store: The store's name.
+    """
+    script = text_of("watch.js")
+    return (
+        environment()
+        .get_template("waiting.html.j2")
+        .render(
+            live=Live(0, 0, store),
+            style=Markup(text_of("report.css", "watch.css")),
+            script=Markup(script),
+            script_hash=digest(script),
+        )
+    )
+
+
+def state(
+    processes: Sequence[SuiteProcess],
+    failed: Sequence[Record],
+    *,
+    now: float,
+    stale: float,
+    known: Strategies = frozenset(),
+) -> dict[str, Any]:
+    """Return what is under way, as JSON for ``templates/watch.js``.
+
+    Args:
+        processes: Those that carry out suites into the store.
+        failed: Runs that failed, the last one first.
+        now: Unix time, in seconds.
+        stale: Seconds without a heartbeat after which a process counts as stopped.
+        known: The strategies of the report, so that the colours are the same.
+
+    Returns:
+        ``processes``: each with ``id``, ``state`` (running, interrupted or stopped), ``done``,
+        ``total``, ``left`` and ``ago`` (in words), ``where``, and ``jobs`` (``key``, ``label``,
+        ``color``, ``runs``, ``fraction``, ``since`` in words, ``curves``). ``failures``: each with
+        ``key``, ``label``, ``kind`` and ``message``.
+    """
+    jobs = [job for process in processes for job in process.jobs]
+    looks = colors(identity(*each) for each in {*known, *((j.kind, j.strategy) for j in jobs)})
+    return {
+        "processes": [_process(process, now, stale, looks) for process in processes],
+        "failures": [_failure(record) for record in failed],
+    }
+
+
+def _process(
+    process: SuiteProcess, now: float, stale: float, looks: dict[str, str]
+) -> dict[str, Any]:
+    last = process.heartbeat if process.ended is None else process.ended
+    if process.ended is not None:
+        found = "interrupted"
+    else:
+        found = "running" if now - process.heartbeat < stale else "stopped"
+    left = process.seconds_left
+    return {
+        "id": process.id,
+        "state": found,
+        "done": process.done,
+        "total": process.total,
+        "left": whole_seconds(left) if left is not None and found == "running" else "",
+        "ago": whole_seconds(max(0.0, now - last)),
+        "where": f"process {process.pid} on {process.host}",
+        "jobs": [_job(job, now, looks) for job in process.jobs] if found == "running" else [],
+    }
+
+
+def _job(job: JobUnderWay, now: float, looks: dict[str, str]) -> dict[str, Any]:
+    variant = Variant(job.strategy, job.kind, job.strength, job.dial)
+    more = f" and {several(job.runs - 1, 'more run')}" if job.runs > 1 else ""
+    return {
+        "key": job.key,
+        "label": f"{_label(job.scenario, variant, job.seed)}{more}",
+        "color": looks[identity(job.kind, job.strategy)],
+        "runs": job.runs,
+        "fraction": job.fraction,
+        "since": whole_seconds(max(0.0, now - job.started)),
+        "curves": job.curves,
+    }
+
+
+def _failure(record: Record) -> dict[str, str]:
+    spec = record.spec.strategy
+    variant = Variant(record.strategy, spec.kind, record.strength, spec.dial)
+    return {
+        "key": f"{record.key} {record.started}",
+        "label": _label(record.scenario, variant, record.seed),
+        "kind": str(record.failure.kind) if record.failure else "error",
+        "message": record.failure.message if record.failure else "no message",
+    }
+
+
+def _label(scenario: str, variant: Variant, seed: int) -> str:
+    return f"{scenario}, {variant.label}, seed {seed}"
+
+
+def strategies_of(records: Iterable[Record]) -> Strategies:
+    """Return the kinds and names of the strategies of some runs."""
+    return frozenset((record.spec.strategy.kind, record.strategy) for record in records)
