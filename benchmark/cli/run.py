@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.cli.listings import runs_json
+from benchmark.cli.output import say, tell
 from benchmark.cli.progress import describe, make_display
 from benchmark.cli.summary import print_summary
 from benchmark.estimate import estimate
@@ -78,10 +78,9 @@ def run_suites(options: RunOptions) -> int:
         with display:
             results = carry_out_plan(plan, display.tell)
     except KeyboardInterrupt:
-        print(
+        tell(
             f"palimpsest: interrupted; {_stored(plan)} of {total} runs are in {options.store}, "
             "the same command continues from there",
-            file=sys.stderr,
         )
         return INTERRUPTED
     return _conclude(results, plan, options)
@@ -101,15 +100,15 @@ def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:
 
         fields = ("key", "scenario", "strategy", "strength", "seed")
         rows = [{f: getattr(r, f) for f in fields} | {"spec": r.spec.data} for r in plan.todo]
-        print(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
     for run in plan.todo:
-        print(f"{run.key}  {describe(run, with_suite=with_suite)}")
+        say(f"{run.key}  {describe(run, with_suite=with_suite)}")
     known: list[Record] = []
     if plan.store.exists():
         with Store(plan.store) as store:
             known = store.records()
-    print(
+    say(
         f"{len(plan.todo)} of {len(plan.runs)} runs to do, "
         f"{estimate(plan.todo, known, plan.workers)} with {several(plan.workers, 'worker')}"
     )
@@ -118,15 +117,15 @@ def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:
 def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:
     suites = {run.key: run.suite for run in plan.runs}
     if options.as_json:
-        print(runs_json(list(results)))
+        say(runs_json(list(results)))
     elif not options.quiet:
         _print_summaries(results, suites, plan.suites)
         if not plan.todo:
             every = "the run" if len(results) == 1 else f"all {len(results)} runs"
-            print(f"Nothing to do: {options.store} already has {every}.")
-        print(f"Results: {options.store}   Report: palimpsest report {options.store}")
+            say(f"Nothing to do: {options.store} already has {every}.")
+        say(f"Results: {options.store}   Report: palimpsest report {options.store}")
     for record in results.failed:
-        print(f"palimpsest: failed: {describe(record)}: {record.error}", file=sys.stderr)
+        tell(f"palimpsest: failed: {describe(record)}: {record.error}")
     return 1 if results.failed else 0
 
 
