@@ -42,6 +42,10 @@ def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...
     return checked
 
 
+_LARGEST = 1e30
+"""The largest number of settings that nothing here knows."""
+
+
 def check_plain(value: Any, source: Source, path: _Path) -> None:
     """Refuse values that are not numbers, text, true, false, null, or lists or mappings of these.
 
@@ -65,11 +69,13 @@ def check_plain(value: Any, source: Source, path: _Path) -> None:
         for index, part in enumerate(value):
             check_plain(part, source, (*path, index))
     elif not isinstance(value, str | int | float | None) or (
-        isinstance(value, float) and not isfinite(value)
+        isinstance(value, int | float) and not abs(value) <= _LARGEST
     ):
         expected = (
             "expected a finite number, a text in quotes, true, false, null, or a list of these"
         )
+        if isinstance(value, int | float) and isfinite(value):
+            expected = f"expected a number up to {_LARGEST:g}"
         raise source.error(path, f"{expected}, got {shown(value)}")
 
 
@@ -203,7 +209,15 @@ _EXPECTED = {
 """In place of pydantic's own messages that use Python terms."""
 
 
-_LIMITS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+_LIMITS = {
+    "greater_than": "greater than",
+    "greater_than_equal": "greater than or equal to",
+    "less_than": "less than",
+    "less_than_equal": "less than or equal to",
+}
+"""Kinds of errors, in words."""
+
+_LIMIT_NAMES = ("gt", "ge", "lt", "le")
 
 
 def _explain(problem: Any, model: type[BaseModel]) -> str:
@@ -226,9 +240,17 @@ def _explain(problem: Any, model: type[BaseModel]) -> str:
     elif kind != "value_error":
         if isinstance(given, bool) and kind in _LIMITS:  # pydantic takes true for 1
             kind = "float_type"
-        message = _EXPECTED.get(kind, message).format(**context)
+        message = _limit(kind, context) or _EXPECTED.get(kind, message).format(**context)
         message = f"{message}, got {shown(given)}{_as_number(kind, given)}{_as_list(kind, given)}"
     return message
+
+
+def _limit(kind: str, context: Mapping[str, Any]) -> str | None:
+    """Say what limit a number is beyond, if it is a float: pydantic writes all digits of 1e30."""
+    value = next((context[name] for name in _LIMIT_NAMES if name in context), None)
+    if kind not in _LIMITS or not isinstance(value, float):
+        return None
+    return f"input should be {_LIMITS[kind]} {value:g}"
 
 
 def _as_number(kind: str, given: Any) -> str:
