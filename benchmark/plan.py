@@ -13,7 +13,7 @@ from numbers import Integral
 from pathlib import Path
 
 from benchmark.archive import is_archive
-from benchmark.data.catalog import data_root, require
+from benchmark.data.catalog import FOLDER_PREFIX, data_root, folder_path
 from benchmark.errors import UserError
 from benchmark.store import Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
@@ -31,6 +31,7 @@ class Plan:
         root: The folder that holds the data sets.
         workers: How many jobs are carried out at a time.
         suites: What the suites say about themselves.
+        remarks: What to know about the data before training: images that are there twice.
     """
 
     runs: tuple[Run, ...]
@@ -39,6 +40,7 @@ class Plan:
     root: Path
     workers: int
     suites: tuple[SuiteNote, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -71,17 +73,36 @@ def make_plan(
     for suite in suites:
         _check_avalanche(suite)
     finished = _finished(store)
-    if fetch:
-        for name in sorted({name for suite in suites for name in suite.data_sets()}):
-            require(name, root)
     for suite in suites:
+        if fetch:
+            suite.require_data(root)
         suite.check_data(root)
     asked = [run for suite in suites for run in suite.runs(device, root)]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
     workers = workers or min(os.cpu_count() or 1, max(1, len(todo)))
     notes = tuple(suite.note for suite in suites)
-    return Plan(tuple(runs), tuple(todo), store, root, workers, notes)
+    remarks = _inspect(suites, root) if todo else ()
+    return Plan(tuple(runs), tuple(todo), store, root, workers, notes, remarks)
+
+
+def _inspect(suites: Sequence[Suite], root: Path) -> tuple[str, ...]:
+    """Decode each image folder once; return what a user should know about it.
+
+    The sets with a name never change; digits and MNIST were looked at and have no image twice.
+
+    Raises:
+        UserError: An image cannot be used.
+    """
+    told: dict[str, str | None] = {}
+    for suite in suites:
+        for name in suite.data_sets():
+            if name.startswith(FOLDER_PREFIX) and name not in told:
+                from benchmark.data.copies import find_copies
+
+                with suite.about_data(name):
+                    told[name] = find_copies(folder_path(name, root)).told(name)
+    return tuple(filter(None, told.values()))
 
 
 def check_device(device: str) -> None:

@@ -68,6 +68,9 @@ def run_suites(options: RunOptions) -> int:
         fetch=not options.dry_run,
     )
     with_suite = len(suites) > 1
+    if not options.quiet:
+        for remark in plan.remarks:
+            tell(f"palimpsest: warning: {remark}")
     if options.dry_run:
         _print_plan(plan, options, with_suite)
         return 0
