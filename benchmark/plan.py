@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmark.archive import is_archive
 from benchmark.data.catalog import FOLDER_PREFIX, data_root, folder_path
 from benchmark.errors import UserError
+from benchmark.plugins import digest_of
 from benchmark.store import Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
 from benchmark.suite_note import SuiteNote
@@ -83,6 +84,8 @@ def make_plan(
     workers = workers or min(os.cpu_count() or 1, max(1, len(todo)))
     notes = tuple(suite.note for suite in suites)
     remarks = _inspect(suites, root) if todo else ()
+    for suite in suites:
+        _try_out(suite, {run.scenario for run in todo if run.suite == suite.name}, root)
     return Plan(tuple(runs), tuple(todo), store, root, workers, notes, remarks)
 
 
@@ -103,6 +106,27 @@ def _inspect(suites: Sequence[Suite], root: Path) -> tuple[str, ...]:
                 with suite.about_data(name):
                     told[name] = find_copies(folder_path(name, root)).told(name)
     return tuple(filter(None, told.values()))
+
+
+def _try_out(suite: Suite, names: Collection[str], root: Path) -> None:
+    """Build the scenarios of plugins once and look at their data: those that ship are known.
+
+    Raises:
+        UserError: No run could train on them.
+    """
+    for name, scenario in suite.scenarios.items():
+        if name not in names or digest_of("scenario", scenario.family) is None:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Avalanche's imports
+            from benchmark.scenarios.checking import check_experiences
+
+            try:
+                check_experiences(scenario.build(suite.seeds[0], root, "cpu"))
+            except UserError as error:
+                raise suite.source.error(("scenarios", name), str(error)) from error
+            except Exception:  # a bug of the plugin: the run records it, with its traceback
+                continue
 
 
 def check_device(device: str) -> None:

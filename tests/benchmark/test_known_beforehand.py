@@ -4,6 +4,7 @@ import pytest
 
 from benchmark.errors import UserError
 from benchmark.plan import make_plan
+from benchmark.plugins import load_files
 from benchmark.suite_loading import load_suite
 
 SMALL = {"family": "two_models", "data": "digits", "steps": 2}
@@ -91,3 +92,79 @@ FINE = [
 @pytest.mark.parametrize("strategy", FINE, ids=str)
 def test_what_avalanche_takes_is_taken(tmp_path, strategy):
     assert len(planned(tmp_path, {}, strategy).todo) == 1
+
+
+PLUGIN = """\
+from typing import Literal
+
+import torch
+
+from benchmark.models.bank import ModelBank
+from benchmark.scenarios.parts import Part
+from benchmark.scenarios.settings import Count, ScenarioSettings
+
+
+class Odd(ScenarioSettings):
+    family: Literal["odd"] = "odd"
+    steps: Count | None = 2
+    fault: str = ""
+
+    def build(self, seed, root, device):
+        x, y = torch.randn(12, 3), torch.arange(12) % 3
+        if self.fault == "NaN":
+            x[1, 1] = torch.nan
+        elif self.fault == "infinite":
+            x[2] = torch.inf
+        elif self.fault == "label":
+            y[4] = 3
+        elif self.fault == "negative":
+            y[4] = -1
+        elif self.fault == "shape":
+            x = torch.randn(12, 4)
+        elif self.fault == "float":
+            y = y.float()
+        elif self.fault == "empty":
+            x, y = x[:0], y[:0]
+        elif self.fault == "bug":
+            raise ZeroDivisionError
+        good = torch.randn(6, 3), torch.arange(6) % 3
+        blocks = {"first": torch.nn.Linear(3, 3), "second": torch.nn.Linear(3, 3)}
+        bank = ModelBank(blocks, [["first"], ["second"]], 3)
+        parts = [Part(good, good, good), Part((x, y), good, good)]
+        return self.assemble(bank, parts, [0, 1])
+
+
+SCENARIOS = [Odd]
+"""
+
+FAULTS = {
+    "NaN": "1 of 12 samples have inputs that are NaN or infinite",
+    "infinite": "1 of 12 samples have inputs",
+    "label": "labels from 0 to 3, but the model has the classes 0 to 2",
+    "negative": "labels from -1 to 2",
+    "shape": "the model does not take inputs of shape (4,)",
+    "float": "labels are of type torch.float32; expected whole numbers",
+    "empty": "it has no samples",
+}
+
+
+@pytest.fixture
+def odd(tmp_path, registries):
+    with registries():
+        file = tmp_path / "odd.py"
+        file.write_text(PLUGIN)
+        load_files([file])
+        yield
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_data_of_a_plugin_that_no_run_could_train_on(odd, tmp_path, fault):
+    with pytest.raises(UserError) as caught:
+        planned(tmp_path, {"family": "odd", "fault": fault})
+    assert "scenarios.s: experience 2, training data: " in str(caught.value)
+    assert FAULTS[fault] in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", ["", "bug"])
+def test_good_data_and_bugs_of_a_plugin_are_left_to_the_runs(odd, tmp_path, fault):
+    assert len(planned(tmp_path, {"family": "odd", "fault": fault}).todo) == 1
