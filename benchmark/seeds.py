@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmark.errors import UserError
+from benchmark.errors import UserError, quoted
 from benchmark.suite_file import Source
 from benchmark.validation import shown
 
@@ -71,7 +71,7 @@ def parse_seeds(text: str) -> int | list[int]:
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 0 or len(set(numbers)) < len(numbers):
-        given = text if len(text) <= 80 else f"{text[:77]}..."
+        given = text if text.isprintable() and len(text) <= 80 else quoted(text)
         raise UserError(
             f"--seeds {given}: expected how many seeds (--seeds 5) or different seeds separated "
             "by commas (--seeds 3,5,8, or --seeds 3, for one)"

@@ -35,7 +35,7 @@ def check_experiences(scenario: Scenario) -> None:
 
 def _check_inputs(place: str, x: Tensor) -> None:
     if x.is_floating_point() and not bool(torch.isfinite(x).all()):
-        bad = int((~torch.isfinite(x)).flatten(start_dim=1).any(dim=1).sum())
+        bad = int((~torch.isfinite(x)).reshape(len(x), -1).any(dim=1).sum())
         raise UserError(
             f"{place}: {bad:,} of {len(x):,} samples have inputs that are NaN or infinite; repair "
             "or leave them out"
