@@ -120,7 +120,7 @@ LEVELS = [
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],
     ["measurement"],
     ["first_model", "preparation", "runner", "suite_loading", "kit"],
-    ["executors", "plan", "estimate", "heartbeat", "time_left", "speed"],
+    ["executors", "plan", "estimate", "timing", "heartbeat", "time_left", "speed"],
     ["running"],
     ["cli", "templates"],
 ]

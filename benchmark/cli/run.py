@@ -17,6 +17,7 @@ from benchmark.running import carry_out_plan
 from benchmark.store import Record, Store, SuiteNote
 from benchmark.suite_file import suites_of
 from benchmark.suite_loading import load_suites
+from benchmark.timing import TimedProbe
 from reports.wording.words import several
 
 INTERRUPTED = 130
@@ -111,10 +112,10 @@ def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:
     if plan.store.exists():
         with Store(plan.store) as store:
             known = store.records()
-    say(
-        f"{len(plan.todo)} of {len(plan.runs)} runs to do, "
-        f"{estimate(plan.todo, known, plan.workers)} with {several(plan.workers, 'worker')}"
-    )
+    with TimedProbe(plan.root) as probe:
+        time = estimate(plan.todo, known, plan.workers, probe)
+    workers = several(plan.workers, "worker")
+    say(f"{len(plan.todo)} of {len(plan.runs)} runs to do, {time} with {workers}")
 
 
 def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:
