@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from benchmark import timing
+from benchmark.cli import main
 from benchmark.estimate import estimate
 from benchmark.plan import make_plan
 from benchmark.store import Record
@@ -115,22 +116,7 @@ def test_a_probe_downloads_nothing(plan, tmp_path):
 
 
 def test_dry_run_says_how_long(tmp_path, capsys):
-    from benchmark.cli import main
-
+    options = "--seeds 1 --strategies finetune --dry-run --store"
     with pytest.raises(SystemExit):
-        main(
-            [
-                *[
-                    "run",
-                    "quick",
-                    "--seeds",
-                    "1",
-                    "--strategies",
-                    "finetune",
-                    "--dry-run",
-                    "--store",
-                ],
-                f"{tmp_path}/x",
-            ]
-        )
+        main(["run", "quick", *options.split(), str(tmp_path / "x.db")])
     assert re.search(r"1 of 1 runs to do, about \d+ s with 1 worker\n$", capsys.readouterr().out)
