@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
+from benchmark import yaml_text
 from benchmark.errors import UserError
 
 OPTION = "--set"
+
+_LONGEST = 200
+"""Characters of an option that a message quotes."""
 
 _GROUPS = {"scenarios", "strategies"}
 
@@ -31,7 +33,7 @@ class Assignment:
     text: str
 
     def __str__(self) -> str:
-        return f"{self.origin} {self.text}"
+        return f"{self.origin} {_shown(self.text)}"
 
     @classmethod
     def parse(cls, text: str) -> Assignment:
@@ -68,6 +70,8 @@ class Assignment:
     def _checked(self) -> Assignment:
         if self.path[0] in _GROUPS and len(self.path) < 2:
             raise UserError(f"{self}: expected {self.path[0]}.NAME.KEY=VALUE")
+        if len(self.path) > yaml_text.MOST_LEVELS:
+            raise UserError(f"{self}: nested too deeply: over {yaml_text.MOST_LEVELS} levels")
         return self
 
 
@@ -83,8 +87,16 @@ def parse_assignment(assignment: str, expected: str) -> tuple[str, Any]:
     """
     name, equals, text = assignment.partition("=")
     if not equals or not name:
-        raise UserError(f"{OPTION} {assignment}: expected {expected}")
+        raise UserError(f"{OPTION} {_shown(assignment)}: expected {expected}")
     try:
-        return name, yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError):
-        raise UserError(f"{OPTION} {assignment}: {text!r} is not a YAML value") from None
+        return name, yaml_text.load(text)
+    except yaml_text.YAMLTextError as error:
+        raise UserError(
+            f"{OPTION} {_shown(assignment)}: not a YAML value: {error.problem}"
+        ) from None
+
+
+def _shown(text: str) -> str:
+    """Return an option as messages quote it: in a line, and in part if it is long."""
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+    return short if short.isprintable() else repr(short)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import avalanche.training.supervised as shipped
+import torch
 from avalanche.training.templates import SupervisedTemplate
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch import nn
 
-from benchmark.errors import UserError, nearest
+from benchmark.errors import UserError, nearest, quoted
+from benchmark.models.bank import ModelBank
 from benchmark.suite import AVALANCHE
 from benchmark.training import EVALUATION_BATCH, silent_evaluator
 
@@ -82,12 +86,56 @@ def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
         if name not in own:
             hint = nearest(name, own) if own else "it takes none"
             raise WrongArgumentError(name, f"{kind}: unknown argument {name!r}; {hint}")
+        _check_type(kind, own[name], arguments[name])
     missing = [n for n, p in own.items() if p.default is p.empty and n not in arguments]
     if missing:
         raise UserError(
             f"{kind}: missing under arguments: {', '.join(missing)} (see Avalanche's "
             f"documentation of {kind.removeprefix(AVALANCHE)})"
         )
+    _try_out(kind, arguments)
+
+
+def _check_type(kind: str, parameter: inspect.Parameter, value: Any) -> None:
+    """Refuse a value of another type than the class says, or than its default has."""
+    if parameter.default is not parameter.empty and value == parameter.default:
+        return
+    wanted: Any = parameter.annotation
+    if wanted is parameter.empty:
+        wanted = type(parameter.default)
+        if wanted not in {int, float, bool, str}:
+            return
+    try:
+        TypeAdapter(wanted).validate_python(value, strict=True)
+    except ValidationError:
+        told = wanted.__name__ if isinstance(wanted, type) else str(wanted).replace("typing.", "")
+        raise WrongArgumentError(
+            parameter.name,
+            f"{kind}: {parameter.name} is of type {told} there, got {quoted(value)}",
+        ) from None
+    except (PydanticUserError, NameError):  # a type that only Avalanche can check
+        return
+
+
+def _try_out(kind: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments with which the class cannot be made, such as an unknown mode."""
+    if any("layer" in name for name in arguments):  # of the scenario's own network
+        return
+    bank = ModelBank({"hidden": nn.Linear(4, 4), "head": nn.Linear(4, 2)}, [["hidden", "head"]], 2)
+    try:
+        make(
+            find(kind),
+            copy.deepcopy(dict(arguments)),
+            model=bank,
+            optimizer=torch.optim.SGD(bank.parameters(), lr=0.1),
+            batch_size=1,
+            most_epochs=1,
+            device="cpu",
+            plugins=[],
+        )
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{kind}: cannot be made with these arguments: {reason}") from None
 
 
 def trains_at_once(kind: str) -> bool:

@@ -182,6 +182,8 @@ def user_errors(path: Path, what: str, advice: str) -> Iterator[None]:
             what, advice = DAMAGED
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: {what} ({reason}); {advice}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: {DAMAGED[0]} (text that is not UTF-8); {DAMAGED[1]}") from error
 
 
 def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> set[str]:

@@ -14,6 +14,23 @@ class UserError(Exception):
     """
 
 
+def quoted(value: object) -> str:
+    """Return a value as messages quote it: its ``repr``, cut off where it is long.
+
+    Args:
+        value: What the user gave.
+    """
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # an integer of thousands of digits
+        return f"a {type(value).__name__} that is too long to show"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+_LONGEST = 80
+"""Characters that a message quotes."""
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """Return a hint that names the valid word closest to ``name``, or lists them all.
 

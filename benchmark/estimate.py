@@ -1,46 +1,93 @@
-"""How long a suite will take."""
+"""How long runs will take: from finished runs of the same kind, else from a timed probe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Hashable, Sequence
 from statistics import mean
 
+from benchmark.spec import Spec
 from benchmark.store import Record
 from benchmark.suite import Run
 
-_SECONDS_A_STEP = 0.003
-"""For a small network on one core; other machines and networks differ by factors."""
-_TRAINING_SAMPLES = {"digits": 1_300, "mnist": 54_000, "fashion_mnist": 54_000, "kmnist": 54_000}
-_OTHER_SAMPLES = 45_000
+Probe = Callable[[Run], float | None]
+"""Measures about how many seconds a run takes; ``None`` if it cannot."""
 
 
-def estimate(todo: Sequence[Run], known: Sequence[Record], workers: int) -> str:
-    """Return the time in words, from runs of the same scenario if the store has any.
+def estimate(
+    todo: Sequence[Run], known: Sequence[Record], workers: int, probe: Probe | None = None
+) -> str:
+    """Return the time in words.
+
+    A run takes as long as finished runs of its scenario and strategy; else as those of its scenario
+    with other strategies, times what its strategy costs beside them in other scenarios; else as
+    the probe finds.
 
     Args:
         todo: The runs to carry out.
         known: Finished runs to estimate from.
         workers: How many run at once.
+        probe: For scenarios that have no finished runs.
     """
-    measured: dict[str, list[float]] = {}
-    for record in known:
-        if record.status == "done":
-            measured.setdefault(record.scenario, []).append(record.seconds)
-    seconds = sum(
-        mean(measured[run.scenario]) if run.scenario in measured else _guess(run) for run in todo
-    )
+    finished = _Finished([record for record in known if record.status == "done"])
+    seconds, unknown = 0.0, 0
+    for run in todo:
+        found = finished.seconds(run.spec)
+        if found is None and probe is not None:
+            found = probe(run)
+        unknown += found is None
+        seconds += found or 0.0
+    if unknown and unknown == len(todo):
+        return "nothing is known of how long"
+    seconds *= len(todo) / max(1, len(todo) - unknown)
     minutes = seconds / min(workers, max(1, len(todo))) / 60
-    rough = "about" if all(run.scenario in measured for run in todo) else "very roughly"
+    rough = "very roughly" if unknown else "about"
     if minutes < 1:
         return f"{rough} {max(1, round(60 * minutes))} s"
     return f"{rough} {minutes:.0f} min"
 
 
-def _guess(run: Run) -> float:
-    scenario = run.spec.scenario.settings
-    models = scenario.get("models") or scenario.get("experiences") or 2
-    samples = scenario["samples"] or _TRAINING_SAMPLES.get(scenario["data"], _OTHER_SAMPLES)
-    passes = 1 if scenario["family"] == "split" else models
-    steps = models * (scenario["steps"] or 0)
-    steps += passes * (scenario["epochs"] or 0) * samples / scenario["batch_size"]
-    return float(steps * _SECONDS_A_STEP)
+class _Finished:
+    """Mean seconds of finished runs: by scenario and strategy, and by kind of strategy."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        exact: dict[Hashable, list[float]] = {}
+        kinds: dict[Hashable, dict[str, list[float]]] = {}
+        for record in records:
+            scenario, strategy = scenario_of(record.spec), _strategy(record.spec)
+            kind = record.spec.strategy.kind
+            exact.setdefault((scenario, strategy), []).append(record.seconds)
+            kinds.setdefault(scenario, {}).setdefault(kind, []).append(record.seconds)
+        self._exact = {key: mean(values) for key, values in exact.items()}
+        self._kinds = {
+            scenario: {kind: mean(values) for kind, values in own.items()}
+            for scenario, own in kinds.items()
+        }
+
+    def seconds(self, spec: Spec) -> float | None:
+        """Return what a run takes; ``None`` if no run of its scenario has finished."""
+        scenario, kind = scenario_of(spec), spec.strategy.kind
+        exact = self._exact.get((scenario, _strategy(spec)))
+        here = self._kinds.get(scenario)
+        if exact is not None or here is None:
+            return exact
+        if kind in here:
+            return here[kind]
+        beside = [
+            own[kind] / own[other] * here[other]
+            for own in self._kinds.values()
+            if kind in own
+            for other in own.keys() & here.keys()
+            if own[other] > 0
+        ]
+        return mean(beside or here.values())
+
+
+def scenario_of(spec: Spec) -> str:
+    """Return what runs of equal length have in common besides the strategy, as text."""
+    settings = {name: value for name, value in spec.scenario.data.items() if name != "name"}
+    return json.dumps([settings, spec.device], sort_keys=True)
+
+
+def _strategy(spec: Spec) -> str:
+    return json.dumps([spec.strategy.kind, spec.strategy.settings], sort_keys=True)

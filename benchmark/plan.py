@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
 
 from benchmark.archive import is_archive
-from benchmark.data.catalog import data_root, require
+from benchmark.data.catalog import FOLDER_PREFIX, data_root, folder_path
 from benchmark.errors import UserError
+from benchmark.plugins import digest_of
 from benchmark.store import Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
 from benchmark.suite_note import SuiteNote
@@ -31,6 +32,7 @@ class Plan:
         root: The folder that holds the data sets.
         workers: How many jobs are carried out at a time.
         suites: What the suites say about themselves.
+        remarks: What to know about the data before training: images that are there twice.
     """
 
     runs: tuple[Run, ...]
@@ -39,6 +41,7 @@ class Plan:
     root: Path
     workers: int
     suites: tuple[SuiteNote, ...]
+    remarks: tuple[str, ...] = ()
 
 
 def make_plan(
@@ -71,17 +74,59 @@ def make_plan(
     for suite in suites:
         _check_avalanche(suite)
     finished = _finished(store)
-    if fetch:
-        for name in sorted({name for suite in suites for name in suite.data_sets()}):
-            require(name, root)
     for suite in suites:
+        if fetch:
+            suite.require_data(root)
         suite.check_data(root)
     asked = [run for suite in suites for run in suite.runs(device, root)]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
     workers = workers or min(os.cpu_count() or 1, max(1, len(todo)))
     notes = tuple(suite.note for suite in suites)
-    return Plan(tuple(runs), tuple(todo), store, root, workers, notes)
+    remarks = _inspect(suites, root) if todo else ()
+    for suite in suites:
+        _try_out(suite, {run.scenario for run in todo if run.suite == suite.name}, root)
+    return Plan(tuple(runs), tuple(todo), store, root, workers, notes, remarks)
+
+
+def _inspect(suites: Sequence[Suite], root: Path) -> tuple[str, ...]:
+    """Decode each image folder once; return what a user should know about it.
+
+    The sets with a name never change; digits and MNIST were looked at and have no image twice.
+
+    Raises:
+        UserError: An image cannot be used.
+    """
+    told: dict[str, str | None] = {}
+    for suite in suites:
+        for name in suite.data_sets():
+            if name.startswith(FOLDER_PREFIX) and name not in told:
+                from benchmark.data.copies import find_copies
+
+                with suite.about_data(name):
+                    told[name] = find_copies(folder_path(name, root)).told(name)
+    return tuple(filter(None, told.values()))
+
+
+def _try_out(suite: Suite, names: Collection[str], root: Path) -> None:
+    """Build the scenarios of plugins once and look at their data: those that ship are known.
+
+    Raises:
+        UserError: No run could train on them.
+    """
+    for name, scenario in suite.scenarios.items():
+        if name not in names or digest_of("scenario", scenario.family) is None:
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Avalanche's imports
+            from benchmark.scenarios.checking import check_experiences
+
+            try:
+                check_experiences(scenario.build(suite.seeds[0], root, "cpu"))
+            except UserError as error:
+                raise suite.source.error(("scenarios", name), str(error)) from error
+            except Exception:  # a bug of the plugin: the run records it, with its traceback
+                continue
 
 
 def check_device(device: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,8 @@ def run_suite(
         workers=workers,
         root=None if data_root is None else Path(data_root),
     )
+    for remark in plan.remarks:
+        warnings.warn(remark, stacklevel=2)
     return carry_out_plan(plan, progress)
 
 

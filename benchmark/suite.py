@@ -5,14 +5,15 @@ A suite is scenarios x strategies x values of their dials x seeds. Importing thi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field
 
-from benchmark.data.catalog import fingerprint
+from benchmark.data.catalog import fingerprint, require
 from benchmark.errors import UserError
 from benchmark.plugins import digest_of
 from benchmark.scenarios.settings import ScenarioSettings
@@ -24,6 +25,9 @@ from strategies.settings import StrategySettings
 
 RESULTS_VERSION = 3
 """Part of every run's key; raised when a change of the code changes results."""
+
+MOST_RUNS = 1_000_000
+"""Of a suite: each takes about 4 kB of memory before it has begun."""
 
 AVALANCHE = "avalanche:"
 """Prefix of a strategy that is an Avalanche class."""
@@ -119,6 +123,35 @@ class Suite:
         """Return the names of all data sets that the suite reads."""
         return sorted({name for s in self.scenarios.values() for name in s.data_sets()})
 
+    def require_data(self, root: Path) -> None:
+        """Make sure that all data sets are on disk, downloading them where that is possible.
+
+        Args:
+            root: The folder that holds the data sets.
+
+        Raises:
+            UserError: Names the scenario and its line.
+        """
+        for name in self.data_sets():
+            with self.about_data(name):
+                require(name, root)
+
+    @contextmanager
+    def about_data(self, name: str) -> Iterator[None]:
+        """Add the first line that names a data set to an error about it.
+
+        Args:
+            name: The data set.
+        """
+        try:
+            yield
+        except UserError as error:
+            for label, scenario in self.scenarios.items():
+                for key in type(scenario).model_fields:
+                    if getattr(scenario, key) == name and name in scenario.data_sets():
+                        raise self.source.error(("scenarios", label, key), str(error)) from error
+            raise
+
     def check_data(self, root: Path) -> None:
         """Refuse scenarios that do not fit their data.
 
@@ -140,7 +173,15 @@ class Suite:
         Args:
             device: As torch spells it; part of a run's key.
             root: The folder that holds the data sets.
+
+        Raises:
+            UserError: They are more than can be planned.
         """
+        strengths = sum(len(strategy.strengths) for strategy in self.strategies.values())
+        count = len(self.scenarios) * len(self.seeds) * strengths
+        if count > MOST_RUNS:
+            message = f"{count:,} runs are too many; expected at most {MOST_RUNS:,}: fewer seeds"
+            raise self.source.error(("seeds",), message)
         prints = {name: fingerprint(name, root) for name in self.data_sets()}
         return [
             self._run(label, scenario, strategy, strength, seed, device, prints)

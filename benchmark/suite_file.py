@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from benchmark import yaml_text
 from benchmark.assignment import Assignment
 from benchmark.errors import UserError, nearest
 
@@ -144,9 +145,14 @@ def read_source(suite: str) -> Source:
 
 def _read(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(yaml_text.MOST_BYTES + 1)
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from None
+    if len(content) > yaml_text.MOST_BYTES:
+        raise UserError(
+            f"{path}: too large: over {yaml_text.MOST_BYTES:,} bytes; expected a suite file"
+        )
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -159,20 +165,18 @@ def _read(path: Path) -> str:
 
 def _parse(name: str, text: str) -> Source:
     try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        source = Source(name, {})
-        if node is not None:
-            _LineRecorder(source, loader).note(node, ())
-        content = None if node is None else loader.construct_document(node)
-    except yaml.YAMLError as error:
-        raise UserError(
-            f"{name}{_line_of(error, text)}: not valid YAML: {_problem(error)}"
-        ) from None
-    except RecursionError:
-        raise UserError(f"{name}: not a suite: lists or mappings nested too deeply") from None
-    except ValueError as error:  # a date like 2020-99-99
-        raise UserError(f"{name}: not valid YAML: {error}") from None
+        try:
+            loader = yaml_text.Loader(text)
+            node = loader.get_single_node()
+            source = Source(name, {})
+            if node is not None:
+                _LineRecorder(source, loader).note(node, ())
+            content = None if node is None else loader.construct_document(node)
+        except yaml.YAMLError as error:
+            raise yaml_text.not_yaml(error, text) from None
+    except yaml_text.YAMLTextError as error:
+        line = "" if error.line is None else f", line {error.line}"
+        raise UserError(f"{name}{line}: not valid YAML: {error.problem}") from None
     if not isinstance(content, dict):
         got = "an empty file" if content is None else type(content).__name__
         raise UserError(
@@ -182,55 +186,40 @@ def _parse(name: str, text: str) -> Source:
     return source
 
 
-def _line_of(error: yaml.YAMLError, text: str) -> str:
-    mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
-    if mark:
-        return f", line {mark.line + 1}"
-    if isinstance(error, yaml.reader.ReaderError):  # a control character
-        return f", line {text[: error.position].count(chr(10)) + 1}"
-    return ""
-
-
-def _problem(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.reader.ReaderError):
-        return f"the character {chr(int(error.character))!r} is not allowed"
-    return str(getattr(error, "problem", None) or "it cannot be parsed")
-
-
-_MOST_LINES = 100_000
 _MERGE = "tag:yaml.org,2002:merge"
 
 
 class _LineRecorder:
     """Notes the line of every path in a YAML file, before merge keys (``<<``) are resolved."""
 
-    def __init__(self, source: Source, loader: yaml.SafeLoader) -> None:
+    def __init__(self, source: Source, loader: yaml_text.Loader) -> None:
         self._source = source
         self._loader = loader
-        self._inside: list[Any] = []
 
     def note(self, node: Any, path: _Path) -> None:
         """Note the lines of what a node holds.
 
         Raises:
-            UserError: It has a key twice, or refers to itself.
+            UserError: It has a key twice.
         """
-        line = node.start_mark.line + 1
-        if node in self._inside:
-            raise UserError(f"{self._source.name}, line {line}: the anchor here refers to itself")
-        if len(self._source.lines) > _MOST_LINES:
-            raise UserError(f"{self._source.name}: too large: over {_MOST_LINES} keys and values")
-        self._inside.append(node)
         if isinstance(node, yaml.MappingNode):
             self._mapping(node, path)
         elif isinstance(node, yaml.SequenceNode):
             for index, value in enumerate(node.value):
                 self._source.lines[(*path, index)] = value.start_mark.line + 1
                 self.note(value, (*path, index))
-        self._inside.pop()
 
     def _mapping(self, node: yaml.MappingNode, path: _Path) -> None:
         merged = [value for key, value in node.value if key.tag == _MERGE]
+        if len(merged) > 1:
+            raise UserError(
+                f"{self._source.name}, line {merged[1].start_mark.line + 1}: duplicate key '<<'; "
+                "write one list, <<: [*a, *b]"
+            )
+        if merged:
+            several = isinstance(merged[0], yaml.SequenceNode)
+            for part in reversed(merged[0].value) if several else merged:
+                self.note(part, path)  # the first of several wins, and own keys win over all
         own: dict[Any, int] = {}
         for key, value in node.value:
             if key.tag == _MERGE or not isinstance(key, yaml.ScalarNode):
@@ -243,14 +232,3 @@ class _LineRecorder:
                 )
             own[name] = self._source.lines[(*path, name)] = line
             self.note(value, (*path, name))
-        if len(merged) > 1:
-            raise UserError(
-                f"{self._source.name}, line {merged[1].start_mark.line + 1}: duplicate key '<<'; "
-                "write one list, <<: [*a, *b]"
-            )
-        if merged:
-            known = dict(self._source.lines)
-            several = isinstance(merged[0], yaml.SequenceNode)
-            for part in reversed(merged[0].value) if several else merged:
-                self.note(part, path)  # the first of several wins, and own keys win over all
-            self._source.lines.update(known)

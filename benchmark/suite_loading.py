@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,11 +22,12 @@ from benchmark.plugins import load_files, load_packages
 from benchmark.probes import in_order
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.seeds import MOST_SEEDS, parse_seeds, seeds_of
 from benchmark.seeds import OPTION as SEEDS_OPTION
-from benchmark.seeds import parse_seeds, seeds_of
 from benchmark.suite import AVALANCHE, AvalancheSettings, Strategy, Suite
 from benchmark.suite_file import Source, read_source
-from benchmark.validation import check_plain, shown, validated
+from benchmark.validation import check_content, check_plain, shown, validated
+from benchmark.yaml_text import MOST_CHARACTERS
 from strategies.dial import Dial
 from strategies.registry import STRATEGIES
 from strategies.settings import StrategySettings
@@ -45,7 +47,7 @@ class _SuiteFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    suite: str = Field(min_length=1)
+    suite: str = Field(min_length=1, max_length=MOST_CHARACTERS)
     description: str = ""
     seeds: Any = Field(5, description="How many (0, 1, ...), or which.")
     scenarios: dict[str, dict[str, Any] | None] = Field(min_length=1)
@@ -114,7 +116,10 @@ def load_suites(
 
 def _source(suite: SuiteLike) -> Source:
     if isinstance(suite, Mapping):
-        return Source(f"suite {suite.get('suite', '')!r}", deepcopy(dict(suite)))
+        source = Source(f"suite {shown(suite.get('suite', ''))}", dict(suite))
+        check_content(source)  # before it is copied
+        source.content = deepcopy(source.content)
+        return source
     return read_source(str(suite))
 
 
@@ -141,11 +146,13 @@ def _set_seeds(seeds: Seeds, source: Source) -> None:
         source.content["seeds"] = parse_seeds(seeds)
         source.assigned["seeds",] = SEEDS_OPTION
     else:
-        source.content["seeds"] = seeds if isinstance(seeds, int) else list(seeds)
+        several = seeds if isinstance(seeds, int) else list(islice(seeds, MOST_SEEDS + 1))
+        source.content["seeds"] = several
         source.assigned["seeds",] = "argument seeds"
 
 
 def _checked(source: Source) -> Suite:
+    check_content(source)
     file = validated(_SuiteFile, source.content, source, ())
     return Suite(
         name=file.suite,
@@ -163,7 +170,7 @@ def _only(names: Sequence[str], suites: Sequence[Suite]) -> list[Suite]:
     for name in names:
         if name not in known:
             who = f"suite {suites[0].name!r} has no" if len(suites) == 1 else "no suite has a"
-            raise UserError(f"{who} strategy {name!r}; {nearest(name, known)}")
+            raise UserError(f"{who} strategy {shown(name)}; {nearest(name, known)}")
     if not names:
         raise UserError("strategies: expected one or more names, got none")
     chosen = [
@@ -183,7 +190,7 @@ def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSetti
         load_packages()
     if family not in FAMILIES:
         raise source.error(
-            where, f"unknown scenario family {family!r}; {nearest(family, FAMILIES)}"
+            where, f"unknown scenario family {shown(family)}; {nearest(family, FAMILIES)}"
         )
     settings = validated(FAMILIES[family], entry | {"family": family}, source, path)
     for data in sorted(settings.data_sets()):
@@ -210,7 +217,7 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
         load_packages()
     if kind not in STRATEGIES:
         known = [*STRATEGIES, f"{AVALANCHE}CLASS"]
-        raise source.error(where, f"unknown strategy {kind!r}; {nearest(kind, known)}")
+        raise source.error(where, f"unknown strategy {shown(kind)}; {nearest(kind, known)}")
     chosen = STRATEGIES[kind]
     if "seed" in settings:
         raise source.error((*path, "seed"), "the suite's seeds decide it; remove this line")
@@ -226,7 +233,7 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
     listed = getattr(sweep, dial.plural) or [getattr(checked_settings, dial.name)]
     if len(set(listed)) < len(listed):
         raise source.error(
-            (*path, dial.plural), f"a value of {dial.name} is listed twice: {listed}"
+            (*path, dial.plural), f"a value of {dial.name} is listed twice: {shown(listed)}"
         )
     return Strategy(name, kind, checked_settings, tuple(float(value) for value in listed), dial)
 

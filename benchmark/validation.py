@@ -8,8 +8,9 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from benchmark.errors import nearest
+from benchmark.errors import nearest, quoted
 from benchmark.suite_file import Source
+from benchmark.yaml_text import MOST_CHARACTERS, MOST_LEVELS, MOST_VALUES, unfit
 from strategies.registry import STRATEGIES
 from strategies.settings import StrategySettings
 
@@ -41,6 +42,10 @@ def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...
     return checked
 
 
+_LARGEST = 1e30
+"""The largest number of settings that nothing here knows."""
+
+
 def check_plain(value: Any, source: Source, path: _Path) -> None:
     """Refuse values that are not numbers, text, true, false, null, or lists or mappings of these.
 
@@ -64,19 +69,57 @@ def check_plain(value: Any, source: Source, path: _Path) -> None:
         for index, part in enumerate(value):
             check_plain(part, source, (*path, index))
     elif not isinstance(value, str | int | float | None) or (
-        isinstance(value, float) and not isfinite(value)
+        isinstance(value, int | float) and not abs(value) <= _LARGEST
     ):
         expected = (
             "expected a finite number, a text in quotes, true, false, null, or a list of these"
         )
+        if isinstance(value, int | float) and isfinite(value):
+            expected = f"expected a number up to {_LARGEST:g}"
         raise source.error(path, f"{expected}, got {shown(value)}")
+
+
+def check_content(source: Source) -> None:
+    """Refuse what no setting can be: endless, enormous, or text that a store cannot hold.
+
+    Args:
+        source: A file with what the user has set in it, or a mapping from a program.
+
+    Raises:
+        UserError: Says where.
+    """
+    left = MOST_VALUES
+    waiting: list[tuple[_Path, Any]] = [((), source.content)]
+    while waiting:
+        path, value = waiting.pop()
+        left -= 1
+        if left < 0:
+            raise source.error((), f"too large: over {MOST_VALUES:,} keys and values")
+        if len(path) > MOST_LEVELS:
+            message = f"lists or mappings nested too deeply: over {MOST_LEVELS} levels"
+            raise source.error(path[:1], message)
+        if isinstance(value, Mapping):
+            for key in value:
+                if problem := _unfit_name(key):
+                    raise source.error(path, problem)
+            waiting += [((*path, key), part) for key, part in value.items()]
+        elif isinstance(value, list | tuple):
+            waiting += [((*path, index), part) for index, part in enumerate(value)]
+        elif problem := unfit(value):
+            raise source.error(path, problem)
+
+
+def _unfit_name(name: Any) -> str | None:
+    if isinstance(name, str) and len(name) > MOST_CHARACTERS:
+        return f"the name {shown(name)} is longer than {MOST_CHARACTERS} characters; shorten it"
+    problem = unfit(name)
+    return problem and f"the name {shown(name)}: {problem}"
 
 
 def shown(value: Any) -> str:
     """Return a value of a suite file as messages quote it."""
     words = {None: "null", True: "true", False: "false"}
-    text = words[value] if value is None or isinstance(value, bool) else repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return words[value] if value is None or isinstance(value, bool) else quoted(value)
 
 
 def _pairs(value: Any, given: Any, path: _Path = ()) -> Iterator[tuple[_Path, Any, Any]]:
@@ -166,7 +209,15 @@ _EXPECTED = {
 """In place of pydantic's own messages that use Python terms."""
 
 
-_LIMITS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal"}
+_LIMITS = {
+    "greater_than": "greater than",
+    "greater_than_equal": "greater than or equal to",
+    "less_than": "less than",
+    "less_than_equal": "less than or equal to",
+}
+"""Kinds of errors, in words."""
+
+_LIMIT_NAMES = ("gt", "ge", "lt", "le")
 
 
 def _explain(problem: Any, model: type[BaseModel]) -> str:
@@ -176,7 +227,7 @@ def _explain(problem: Any, model: type[BaseModel]) -> str:
     if kind == "extra_forbidden":
         key = str(problem["loc"][-1])
         valid = _valid_keys(model, problem["loc"])
-        message = f"unknown key {key!r}; {nearest(key, valid)}"
+        message = f"unknown key {shown(key)}; {nearest(key, valid)}"
     elif kind == "missing" and isinstance(problem["loc"][-1], int):
         message = f"too few entries, got {shown(given)}"
     elif kind in {"missing", "union_tag_not_found"}:
@@ -185,13 +236,21 @@ def _explain(problem: Any, model: type[BaseModel]) -> str:
         message = f"expected a name, got {shown(given)}; write '{shown(given)}'"
     elif kind == "union_tag_invalid":
         known = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-        message = f"unknown name {context['tag']!r}; {nearest(str(context['tag']), known)}"
+        message = f"unknown name {shown(context['tag'])}; {nearest(str(context['tag']), known)}"
     elif kind != "value_error":
         if isinstance(given, bool) and kind in _LIMITS:  # pydantic takes true for 1
             kind = "float_type"
-        message = _EXPECTED.get(kind, message).format(**context)
+        message = _limit(kind, context) or _EXPECTED.get(kind, message).format(**context)
         message = f"{message}, got {shown(given)}{_as_number(kind, given)}{_as_list(kind, given)}"
     return message
+
+
+def _limit(kind: str, context: Mapping[str, Any]) -> str | None:
+    """Say what limit a number is beyond, if it is a float: pydantic writes all digits of 1e30."""
+    value = next((context[name] for name in _LIMIT_NAMES if name in context), None)
+    if kind not in _LIMITS or not isinstance(value, float):
+        return None
+    return f"input should be {_LIMITS[kind]} {value:g}"
 
 
 def _as_number(kind: str, given: Any) -> str:

@@ -12,7 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Estimator = Literal["exact", "monte_carlo", "empirical"]
 Application = Literal["proximal", "decoupled", "gradient"]
-NonNegative = Annotated[float, Field(ge=0)]
+NonNegative = Annotated[float, Field(ge=0, le=1e30)]
+Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
+"""A number whose square is positive and finite in single precision, nearly."""
 
 
 class StrategySettings(BaseModel):
@@ -98,9 +100,8 @@ class L2Settings(RegularizerSettings):
 class SISettings(RegularizerSettings):
     """Settings of synaptic intelligence."""
 
-    damping: float = Field(
+    damping: Positive = Field(
         0.1,
-        gt=0,
         description="xi, added to the squared movement that the path integral is divided by.",
     )
 
@@ -133,9 +134,8 @@ class RWalkSettings(SISettings):
         description="Weight of the latest batch in the running Fisher information, "
         "F <- alpha F_batch + (1-alpha) F. The smaller, the longer it averages.",
     )
-    damping: float = Field(
+    damping: Positive = Field(
         1e-3,
-        gt=0,
         description="epsilon, added to the divergence that the loss decrease is divided by.",
     )
 
@@ -148,9 +148,8 @@ class LwFSettings(StrategySettings):
         description="lambda_o: weight of the distillation loss of each earlier model. 0 is "
         "fine-tuning; infinity fixes the earlier models' outputs on the new data, not weights.",
     )
-    temperature: float = Field(
+    temperature: Positive = Field(
         2.0,
-        gt=0,
         description="T: outputs are divided by it before the softmax; larger values give small "
         "probabilities more weight.",
     )
@@ -166,9 +165,8 @@ class WPLSettings(FisherSettings):
         description="m of the running average F <- m F + (1-m) F_new over models. No effect "
         "with two models.",
     )
-    clip: float | None = Field(
+    clip: Positive | None = Field(
         None,
-        gt=0,
         description="Largest Euclidean norm of a tensor's Fisher information; larger ones are "
         "scaled down to it. null: no clipping.",
     )
@@ -194,9 +192,8 @@ class WPLSchurSettings(RegularizerSettings):
         "are refitted, Omega = H_ss - H_s1 H_11^-1 H_1s (the paper's). 'fixed': they stay, "
         "Omega = H_ss (what is measured).",
     )
-    damping: float = Field(
+    damping: Positive = Field(
         0.01,
-        gt=0,
         description="Added to the diagonal of H_11, which is singular. With smaller values the "
         "private parameters can compensate for more. No effect if they are fixed.",
     )

@@ -71,6 +71,7 @@ def test_reports_read_stores_and_train_nothing(path):
             "errors",
             "provenance",
             "results",
+            "yaml_text",
         )
     }
     assert {m for m in found if m.split(".")[0] == "benchmark"} <= allowed
@@ -110,6 +111,7 @@ LEVELS = [
         "suite_note",
         "under_way",
         "validation",
+        "yaml_text",
         "seeds",
         "schedule",
     ],
@@ -118,7 +120,7 @@ LEVELS = [
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],
     ["measurement"],
     ["first_model", "preparation", "runner", "suite_loading", "kit"],
-    ["executors", "plan", "estimate", "heartbeat", "time_left", "speed"],
+    ["executors", "plan", "estimate", "timing", "heartbeat", "time_left", "speed"],
     ["running"],
     ["cli", "templates"],
 ]

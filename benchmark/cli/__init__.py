@@ -22,15 +22,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: In place of ``sys.argv[1:]``.
     """
     from benchmark.cli.app import app
+    from benchmark.cli.output import output_restored, tell
     from benchmark.errors import UserError
 
-    try:
-        app(args=arguments, prog_name="palimpsest")
-    except UserError as error:
-        print(f"palimpsest: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.errno not in _SURROUNDINGS or error.filename is None:
-            raise
-        print(f"palimpsest: {error.filename}: {error.strerror}", file=sys.stderr)
-        sys.exit(2)
+    with output_restored():
+        try:
+            app(args=arguments, prog_name="palimpsest")
+        except UserError as error:
+            tell(f"palimpsest: {error}")
+            sys.exit(2)
+        except OSError as error:
+            if error.errno not in _SURROUNDINGS or error.filename is None:
+                raise
+            tell(f"palimpsest: {error.filename}: {error.strerror}")
+            sys.exit(2)

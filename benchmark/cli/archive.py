@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.archive import MAGIC, archive, check_pyarrow, is_marked
+from benchmark.cli.output import say
 from benchmark.errors import UserError
 from benchmark.files import Kind, Output, check_output, write_files
 from reports.runs.merge import merge, read_notes, read_stores
@@ -48,4 +49,4 @@ def make_archive(options: ArchiveOptions) -> None:
     if not merged.records:
         raise UserError(f"{options.stores[0]}: no runs yet; 'palimpsest run' adds some")
     write_files([Output(output, archive(merged.records, merged.suites), ARCHIVE)], options.stores)
-    print(output.resolve())
+    say(output.resolve())

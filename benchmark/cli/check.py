@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmark.assignment import parse_assignment
 from benchmark.cli.console import table_console
+from benchmark.cli.output import say
 
 if TYPE_CHECKING:
     from benchmark.kit.property import PropertyResult
@@ -40,7 +41,7 @@ def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> 
     found = {each.name: list(check(each)) for each in candidates(target, settings)}
     if as_json:
         rows = [{"strategy": name, **asdict(v)} for name, own in found.items() for v in own]
-        print(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
     else:
         for name, verdicts in found.items():
             _print(name, verdicts)

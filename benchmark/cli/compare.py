@@ -15,6 +15,7 @@ from rich.text import Text
 
 from benchmark.cli.console import table_console
 from benchmark.cli.listings import negligible
+from benchmark.cli.output import say
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import METRICS, Metric
 from reports.analysis.changes import Change, StoreComparison, Verdict, compare_stores
@@ -71,7 +72,7 @@ def compare(options: CompareOptions) -> int:
         )
     names = list(stores)
     if options.as_json:
-        print(json.dumps(_as_data(found, names), indent=1))
+        say(json.dumps(_as_data(found, names), indent=1))
     else:
         _print(found, names)
     if options.fail_on and not found.changes and not found.runs:

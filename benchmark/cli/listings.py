@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 from rich.table import Table
 
 from benchmark.cli.console import table_console
+from benchmark.cli.output import say
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import AVERAGE, METRICS, Metric, added_metrics, columns
 from benchmark.plugins import load_packages
@@ -93,7 +94,7 @@ def runs(store: Path, as_json: bool) -> None:
 
     records = read_runs(store)
     if as_json:
-        print(runs_json(records))
+        say(runs_json(records))
         return
     names = columns(_SHOWN, records, otherwise=AVERAGE)
     names += columns([metric.name for metric in added_metrics()], records)
@@ -148,17 +149,17 @@ def strategy(name: str) -> None:
     if name not in STRATEGIES:
         raise UserError(f"unknown strategy {name!r}; {nearest(name, STRATEGIES)}")
     entry = STRATEGIES[name]
-    print(f"{entry.name}: {entry.summary}")
-    print(f"Source: {entry.source}")
+    say(f"{entry.name}: {entry.summary}")
+    say(f"Source: {entry.source}")
     place = entry.module.removeprefix(MODULE_PREFIX)
     place = "strategies" if place.startswith("strategies.") else place
-    print(f"In Python: from {place} import {entry.class_name}\n")
+    say(f"In Python: from {place} import {entry.class_name}\n")
     _print_settings(entry.settings, leave_out={"seed"})  # a suite's seeds decide it
     if entry.dial:
-        print(f"  {entry.dial.plural}")
-        print(f"      In a suite, in place of {entry.dial.name}: a list to sweep over.")
+        say(f"  {entry.dial.plural}")
+        say(f"      In a suite, in place of {entry.dial.name}: a list to sweep over.")
     if "seed" in entry.settings.model_fields:
-        print("\nIn Python also: seed, which a suite sets itself.")
+        say("\nIn Python also: seed, which a suite sets itself.")
 
 
 def scenario(name: str) -> None:
@@ -168,14 +169,14 @@ def scenario(name: str) -> None:
     if name not in FAMILIES:
         raise UserError(f"unknown scenario family {name!r}; {nearest(name, FAMILIES)}")
     family = FAMILIES[name]
-    print(f"{name}: {inspect.getdoc(family)}\n")
+    say(f"{name}: {inspect.getdoc(family)}\n")
     _print_settings(family, leave_out={"family"})
     inside: dict[type[BaseModel], list[str]] = {}
     for setting, field in family.model_fields.items():
         for model in _models(field.annotation):
             inside.setdefault(model, []).append(setting)
     for model, settings in inside.items():
-        print(f"\nInside {' and '.join(settings)}{_with_name(model)}: {_summary(model)}")
+        say(f"\nInside {' and '.join(settings)}{_with_name(model)}: {_summary(model)}")
         _print_settings(model, leave_out={"name"}, title=False)
 
 
@@ -184,12 +185,12 @@ def metric(name: str) -> None:
     if name not in METRICS:
         raise UserError(f"unknown metric {name!r}; {nearest(name, METRICS)}")
     found = METRICS[name]
-    print(f"{found.title}: {found.meaning}\n")
+    say(f"{found.title}: {found.meaning}\n")
     formula = inspect.getdoc(found.function)
     if formula:
-        print(f"{formula}\n")
+        say(f"{formula}\n")
     for what, text in facts(found).items():
-        print(f"{what}: {text}")
+        say(f"{what}: {text}")
 
 
 def suite(name: str) -> None:
@@ -197,12 +198,12 @@ def suite(name: str) -> None:
     shipped = shipped_suites()
     if name not in shipped:
         raise UserError(f"no shipped suite {name!r}; {nearest(name, shipped)}")
-    print(shipped[name], end="")
+    say(shipped[name], end="")
 
 
 def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
     if not rows:
         return
@@ -274,15 +275,15 @@ def _print_settings(
     model: type[BaseModel], leave_out: Iterable[str] = (), *, title: bool = True
 ) -> None:
     if not model.model_fields:
-        print("It has no settings.")
+        say("It has no settings.")
         return
     if title:
-        print("Settings:")
+        say("Settings:")
     for name, field in model.model_fields.items():
         if name not in leave_out:
-            print(f"  {name} = {default_text(field)}   ({type_text(field.annotation)})")
+            say(f"  {name} = {default_text(field)}   ({type_text(field.annotation)})")
             if field.description:
-                print(f"      {field.description}")
+                say(f"      {field.description}")
 
 
 def default_text(field: FieldInfo) -> str:

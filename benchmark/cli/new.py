@@ -7,6 +7,7 @@ from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
+from benchmark.cli.output import say
 from benchmark.errors import UserError
 from benchmark.files import Output, write_files
 from benchmark.metrics.metric import NAME
@@ -36,11 +37,11 @@ def new_strategy(name: str) -> None:
         outputs.append(Output(path, text.encode(), kind=None))
     write_files(outputs)
     strategy, test, suite = paths
-    print(f"Written: {strategy}, {test} and {suite}. Next:")
-    print(f"  palimpsest check {strategy}")
+    say(f"Written: {strategy}, {test} and {suite}. Next:")
+    say(f"  palimpsest check {strategy}")
     needs = "" if find_spec("pytest") else "   # pip install pytest, which is not installed yet"
-    print(f"  python -m pytest {test}{needs}")
-    print(f"  palimpsest run {suite} --plugin {strategy}")
+    say(f"  python -m pytest {test}{needs}")
+    say(f"  palimpsest run {suite} --plugin {strategy}")
 
 
 def _check(name: str) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from benchmark.cli.output import claim_output
+
 StoreOption = Annotated[Path, typer.Option("--store", help="The results database.")]
 PluginOption = Annotated[
     list[Path] | None,
@@ -26,7 +28,8 @@ DEFAULT_STORE = Path("palimpsest.db")
 
 
 def load_plugins(plugins: list[Path] | None) -> None:
-    """Load the files of ``--plugin``, if there are any."""
+    """Load the files of ``--plugin``, if there are any; what they print is no output of ours."""
+    claim_output()
     if plugins:
         from benchmark.plugins import load_files
 
@@ -37,5 +40,6 @@ def load_for_reading(plugins: list[Path] | None) -> None:
     """Load plugins for a command that reads runs: also the metrics of installed packages."""
     from benchmark.plugins import load_metrics
 
+    claim_output()
     load_metrics()
     load_plugins(plugins)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.cli.output import say
 from benchmark.errors import UserError
 from reports.runs.merge import merge, read_stores
 
@@ -43,4 +44,4 @@ def make_page(options: PageOptions) -> None:
     folder = output.with_suffix("")
     figures = [Output(folder / name, data, FIGURE) for name, data in album.files().items()]
     write_files([*figures, Output(output, text.encode(), PAGE)], inputs)
-    print(output.resolve())
+    say(output.resolve())

@@ -6,7 +6,6 @@ import sys
 from types import TracebackType
 from typing import Protocol, Self
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -15,6 +14,9 @@ from rich.progress import (
     TextColumn,
 )
 
+from benchmark.cli import output
+from benchmark.cli.console import progress_console
+from benchmark.cli.output import in_a_line
 from benchmark.jobs import Job
 from benchmark.running import Progress as News
 from benchmark.spec import STRENGTH
@@ -73,7 +75,7 @@ class _LinePerRun(_Nothing):
     def tell(self, news: News) -> None:
         if news.record is not None:
             line = outcome(news.record, with_suite=self._with_suite)
-            print(f"[{news.done}/{news.total}] {line}", file=sys.stderr, flush=True)
+            output.tell(f"[{news.done}/{news.total}] {line}")
 
 
 class _Bars(_Nothing):
@@ -86,7 +88,7 @@ class _Bars(_Nothing):
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[left]}", markup=False),
-            console=Console(stderr=True),
+            console=progress_console(),
         )
         self._suite = self._progress.add_task("suite", total=total, completed=done, left="")
         self._jobs: dict[str, TaskID] = {}
@@ -134,7 +136,7 @@ def describe(run: Run | Record, *, with_suite: bool = False) -> str:
     dial = run.spec.strategy.dial
     name = "" if dial == STRENGTH else f" {dial}"
     value = "" if run.strength is None else f"{name} {run.strength:g}"
-    return f"{suite}{run.scenario} {run.strategy}{value} seed {run.seed}"
+    return in_a_line(f"{suite}{run.scenario} {run.strategy}{value} seed {run.seed}")
 
 
 def outcome(record: Record, *, with_suite: bool = False) -> str:

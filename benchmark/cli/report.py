@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gc
 import shlex
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.cli.output import say, tell
 from benchmark.errors import UserError
 from reports.runs.merge import merge, read_notes, read_stores
 
@@ -68,9 +68,9 @@ def make_report(options: ReportOptions) -> None:
         )
     for each in caught:
         if issubclass(each.category, MissingGlyphs):
-            print(f"warning: {each.message}", file=sys.stderr)
+            tell(f"warning: {each.message}")
         else:
             warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
-    print(output.resolve())
+    say(output.resolve())
     if exports:
-        print(exports.folder.resolve())
+        say(exports.folder.resolve())

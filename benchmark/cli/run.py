@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.cli.listings import runs_json
+from benchmark.cli.output import say, tell
 from benchmark.cli.progress import describe, make_display
 from benchmark.cli.summary import print_summary
 from benchmark.estimate import estimate
@@ -17,6 +17,7 @@ from benchmark.running import carry_out_plan
 from benchmark.store import Record, Store, SuiteNote
 from benchmark.suite_file import suites_of
 from benchmark.suite_loading import load_suites
+from benchmark.timing import TimedProbe
 from reports.wording.words import several
 
 INTERRUPTED = 130
@@ -68,6 +69,9 @@ def run_suites(options: RunOptions) -> int:
         fetch=not options.dry_run,
     )
     with_suite = len(suites) > 1
+    if not options.quiet:
+        for remark in plan.remarks:
+            tell(f"palimpsest: warning: {remark}")
     if options.dry_run:
         _print_plan(plan, options, with_suite)
         return 0
@@ -78,10 +82,9 @@ def run_suites(options: RunOptions) -> int:
         with display:
             results = carry_out_plan(plan, display.tell)
     except KeyboardInterrupt:
-        print(
+        tell(
             f"palimpsest: interrupted; {_stored(plan)} of {total} runs are in {options.store}, "
             "the same command continues from there",
-            file=sys.stderr,
         )
         return INTERRUPTED
     return _conclude(results, plan, options)
@@ -101,32 +104,32 @@ def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:
 
         fields = ("key", "scenario", "strategy", "strength", "seed")
         rows = [{f: getattr(r, f) for f in fields} | {"spec": r.spec.data} for r in plan.todo]
-        print(json.dumps(rows, indent=1))
+        say(json.dumps(rows, indent=1))
         return
     for run in plan.todo:
-        print(f"{run.key}  {describe(run, with_suite=with_suite)}")
+        say(f"{run.key}  {describe(run, with_suite=with_suite)}")
     known: list[Record] = []
     if plan.store.exists():
         with Store(plan.store) as store:
             known = store.records()
-    print(
-        f"{len(plan.todo)} of {len(plan.runs)} runs to do, "
-        f"{estimate(plan.todo, known, plan.workers)} with {several(plan.workers, 'worker')}"
-    )
+    with TimedProbe(plan.root) as probe:
+        time = estimate(plan.todo, known, plan.workers, probe)
+    workers = several(plan.workers, "worker")
+    say(f"{len(plan.todo)} of {len(plan.runs)} runs to do, {time} with {workers}")
 
 
 def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:
     suites = {run.key: run.suite for run in plan.runs}
     if options.as_json:
-        print(runs_json(list(results)))
+        say(runs_json(list(results)))
     elif not options.quiet:
         _print_summaries(results, suites, plan.suites)
         if not plan.todo:
             every = "the run" if len(results) == 1 else f"all {len(results)} runs"
-            print(f"Nothing to do: {options.store} already has {every}.")
-        print(f"Results: {options.store}   Report: palimpsest report {options.store}")
+            say(f"Nothing to do: {options.store} already has {every}.")
+        say(f"Results: {options.store}   Report: palimpsest report {options.store}")
     for record in results.failed:
-        print(f"palimpsest: failed: {describe(record)}: {record.error}", file=sys.stderr)
+        tell(f"palimpsest: failed: {describe(record)}: {record.error}")
     return 1 if results.failed else 0
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rich.console import Console
 
 from benchmark.archive import read_runs
+from benchmark.cli.console import table_console
+from benchmark.cli.output import say
 from benchmark.cli.progress import describe
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS, applies
@@ -38,12 +39,12 @@ def show_run(key: str, store: Path, as_json: bool) -> None:
     """
     record = find_run(key, read_runs(store), store)
     if as_json:
-        print(json.dumps(as_data(record), indent=1))
+        say(json.dumps(as_data(record), indent=1))
         return
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = table_console()
     for title, text in _sections(record):
-        console.print(title, style="bold")
-        console.print(f"{text.rstrip()}\n")
+        console.print(title, style="bold", soft_wrap=True)
+        console.print(f"{text.rstrip()}\n", soft_wrap=True)
 
 
 def find_run(key: str, records: Sequence[Record], store: Path) -> Record:

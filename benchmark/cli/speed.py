@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from benchmark.cli.console import table_console
+from benchmark.cli.output import say
 from benchmark.data.catalog import data_root, is_there
 from benchmark.plan import check_device
 from benchmark.suite_loading import load_suite
@@ -59,11 +59,11 @@ def measure_speed(options: SpeedOptions) -> None:
 
     def tell(line: str) -> None:
         if not options.as_json:
-            print(line, file=sys.stderr)
+            tell(line)
 
     rows = measure(_cases(options, root), options.repeats, tell)
     if options.as_json:
-        print(json.dumps([asdict(row) for row in rows], indent=1))
+        say(json.dumps([asdict(row) for row in rows], indent=1))
     else:
         _print(rows)
 

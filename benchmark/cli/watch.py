@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.archive import is_archive
+from benchmark.cli.output import say
 from benchmark.cli.report_maker import ReportMaker
 from benchmark.cli.watch_server import WatchServer
 from benchmark.errors import UserError
@@ -101,7 +102,7 @@ def watch(options: WatchOptions) -> None:
         watched = Watched(options.store, maker)
         token = secrets.token_urlsafe(24)
         with WatchServer(options.port, token, watched.page, watched.news) as server:
-            print(f"Watching {options.store} at {server.url}  (Ctrl-C ends it)", flush=True)
+            say(f"Watching {options.store} at {server.url}  (Ctrl-C ends it)")
             watched.news()  # the first report is made before anybody asks
             if options.browser:
                 webbrowser.open(server.url)

@@ -9,7 +9,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from benchmark.data.listing import list_images
-from benchmark.errors import UserError, nearest
+from benchmark.errors import UserError, nearest, quoted
 
 FOLDER_PREFIX = "folder:"
 
@@ -76,7 +76,9 @@ def check_name(name: str) -> None:
                 "a zip file of class folders"
             )
     elif name not in NAMES:
-        raise UserError(f"unknown data set {name!r}: {nearest(name, [*NAMES, 'folder:PATH'])}")
+        raise UserError(
+            f"unknown data set {quoted(name)}: {nearest(name, [*NAMES, 'folder:PATH'])}"
+        )
 
 
 def folder_path(name: str, root: Path) -> Path:
@@ -93,15 +95,24 @@ def folder_path(name: str, root: Path) -> Path:
     Raises:
         UserError: If neither place has it.
     """
-    given = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
-    candidates = (given.absolute(), (root / given).absolute())
-    for candidate in candidates:
-        if candidate.exists():
-            return candidate
+    try:
+        if "\0" in name:
+            raise ValueError("it has a NUL in it")
+        given = Path(name.removeprefix(FOLDER_PREFIX)).expanduser()
+        candidates = (given.absolute(), (root / given).absolute())
+        for candidate in candidates:
+            if candidate.exists():
+                return candidate
+    except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, the home of nobody
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise UserError(
+            f"data set {quoted(name)} is no usable path ({reason}): write folder:PATH with the "
+            "path of a folder or of a zip file of class folders"
+        ) from None
     places = " or ".join(dict.fromkeys(map(str, candidates)))
     raise UserError(
-        f"data set {name!r} was not found: looked for a folder or a zip file at {places}; correct "
-        "the path, or give the folder that holds it with --data-root DIR or PALIMPSEST_DATA"
+        f"data set {quoted(name)} was not found: looked for a folder or a zip file at {places}; "
+        "correct the path, or give the folder that holds it with --data-root DIR or PALIMPSEST_DATA"
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
+import struct
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -13,6 +15,10 @@ from pathlib import Path
 from benchmark.errors import UserError
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
+
+
+MOST_BYTES_OF_AN_IMAGE = 2**26
+"""Of a file; in a zip file, unpacked."""
 
 
 @dataclass(frozen=True)
@@ -108,33 +114,72 @@ def _found(path: Path) -> Iterator[_Found]:
 
 def _is_image(member: str) -> bool:
     *folders, name = member.split("/")
-    ignored = name.startswith(".") or any(
-        folder.startswith(".") or folder == "__MACOSX" for folder in folders
-    )
+    ignored = name.startswith(".") or any(map(_is_ignored, folders))
     return not ignored and name.lower().endswith(EXTENSIONS)
 
 
+def _is_ignored(folder: str) -> bool:
+    return folder.startswith(".") or folder == "__MACOSX"
+
+
 def _in_folder(path: Path) -> Iterator[tuple[str, str]]:
-    for folder, _, names in os.walk(path, followlinks=True):
+    """Walk a folder, through links to others; each folder may be met once."""
+    met: dict[tuple[int, int], Path] = {}
+    for folder, folders, names in os.walk(path, followlinks=True):
         inside = Path(folder).relative_to(path)
+        identity = Path(folder).stat()
+        earlier = met.setdefault((identity.st_dev, identity.st_ino), inside)
+        if earlier != inside:
+            raise UserError(_twice(path, earlier, inside))
+        folders[:] = [name for name in folders if not _is_ignored(name)]
         for name in names:
             member = (inside / name).as_posix()
             if _is_image(member):
-                status = Path(folder, name).stat()
-                yield member, f"{status.st_size} {status.st_mtime_ns}"
+                yield member, _stamp(path, member)
+
+
+def _twice(path: Path, earlier: Path, inside: Path) -> str:
+    if earlier in inside.parents:
+        around = "the whole folder" if earlier == Path() else f"{earlier}, which is around it"
+        return f"{inside} in {path} is a link to {around}: a loop without end; remove the link"
+    return (
+        f"{earlier} and {inside} in {path} are the same folder, one of them by a link: its images "
+        "would count twice; remove the link"
+    )
+
+
+def _stamp(path: Path, member: str) -> str:
+    try:
+        status = (path / member).stat()
+    except OSError as error:
+        raise UserError(
+            f"{member} in {path} cannot be read ({error.strerror}): replace or remove it"
+        ) from None
+    if not stat.S_ISREG(status.st_mode):
+        raise UserError(f"{member} in {path} is no file: remove it")
+    if status.st_size > MOST_BYTES_OF_AN_IMAGE:
+        raise UserError(_too_large(member, path))
+    return f"{status.st_size} {status.st_mtime_ns}"
+
+
+def _too_large(member: str, path: Path) -> str:
+    most = MOST_BYTES_OF_AN_IMAGE // 2**20
+    return f"{member} in {path} has over {most} MB: expected an image; replace or remove it"
 
 
 def _in_zip(path: Path) -> Iterator[tuple[str, str]]:
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
         raise UserError(
             f"{path} cannot be read as a zip file ({error}): expected a folder or a zip file of "
             "class folders"
         ) from error
     for member in members:
         if _is_image(member.filename):
+            if member.file_size > MOST_BYTES_OF_AN_IMAGE:
+                raise UserError(_too_large(member.filename, path))
             yield member.filename, f"{member.file_size} {member.CRC}"
 
 

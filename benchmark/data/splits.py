@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-_TEST_SEED = 1797
+from benchmark.data.stratified import TEST_SEED, TEST_SHARE, held_out
+
 _VALIDATION_SEED = 2019
 
 
@@ -19,7 +20,7 @@ def train_test_split(y: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         The indices (train, test), as `validation_split` returns them.
     """
-    return _stratified(y, 0.2, _TEST_SEED)
+    return _stratified(y, TEST_SHARE, TEST_SEED)
 
 
 def validation_split(y: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
@@ -39,14 +40,5 @@ def validation_split(y: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
 
 
 def _stratified(y: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    if not 0 <= fraction < 1:
-        raise ValueError(f"fraction must be in [0, 1), not {fraction}")
-    # RandomState's streams are frozen for good, unlike those of numpy's Generator and of torch.
-    random = np.random.RandomState(seed)
-    labels = y.cpu().numpy()
-    held_out = np.zeros(len(labels), dtype=bool)
-    for label in np.unique(labels):
-        members = random.permutation(np.flatnonzero(labels == label))
-        count = min(max(round(fraction * len(members)), 1), len(members) - 1) if fraction else 0
-        held_out[members[:count]] = True
-    return torch.from_numpy(np.flatnonzero(~held_out)), torch.from_numpy(np.flatnonzero(held_out))
+    chosen = held_out(y.cpu().numpy(), fraction, seed)
+    return torch.from_numpy(np.flatnonzero(~chosen)), torch.from_numpy(np.flatnonzero(chosen))

@@ -87,12 +87,21 @@ def read(name: str, root: Path) -> RawImages:
             f"the files of data set {name!r} under {root} cannot be read ({reason}): delete them, "
             "so that they are downloaded again, or replace them"
         ) from error
+    classes = tuple(train.classes)
+    for part in (train, test):
+        labels = torch.as_tensor(part.targets)
+        if not len(labels) or not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
+            raise UserError(
+                f"the files of data set {name!r} under {root} have no labels, or others than 0 to "
+                f"{len(classes) - 1}: delete them, so that they are downloaded again, or replace "
+                "them"
+            )
     return RawImages(
         _channels_first(train.data),
         torch.as_tensor(train.targets, dtype=torch.int64),
         _channels_first(test.data),
         torch.as_tensor(test.targets, dtype=torch.int64),
-        tuple(train.classes),
+        classes,
     )
 
 

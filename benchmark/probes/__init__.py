@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from benchmark.errors import nearest
+from benchmark.errors import nearest, quoted
 from benchmark.suite_file import Source
 
 
@@ -63,5 +63,5 @@ def in_order(names: Sequence[str], source: Source) -> tuple[str, ...]:
     for place, name in enumerate(names):
         if name not in PROBES:
             hint = nearest(name, PROBES)
-            raise source.error(("probes", place), f"unknown probe {name!r}; {hint}")
+            raise source.error(("probes", place), f"unknown probe {quoted(name)}; {hint}")
     return tuple(name for name in PROBES if name in names)

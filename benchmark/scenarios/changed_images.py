@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from benchmark.scenarios.settings import Count, Curve, ScenarioSettings
+from benchmark.scenarios.settings import Count, Curve, ScenarioSettings, Several
 
 if TYPE_CHECKING:
     from benchmark.scenarios.scenario import Scenario
@@ -18,11 +18,11 @@ class ChangedImages(ScenarioSettings):
 
     change: ClassVar[str]
 
-    experiences: Count = Field(5, ge=2, description="How many, including the unchanged one.")
+    experiences: Several = Field(5, ge=2, description="How many, including the unchanged one.")
     incremental: Literal["task", "domain"] = Field(
         "domain", description="task: a head for each experience. domain: one head for all."
     )
-    hidden_layers: Count = Field(2, description="Depth of the trunk that all models share.")
+    hidden_layers: Several = Field(2, description="Depth of the trunk that all models share.")
     epochs: Count | None = 1
     curve: Curve = Curve(every=50)
 

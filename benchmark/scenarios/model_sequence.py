@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from benchmark.scenarios.settings import Count, Curve, ScenarioSettings
+from benchmark.scenarios.settings import Count, Curve, Degrees, ScenarioSettings, Several
 from benchmark.seeding import derive
 
 if TYPE_CHECKING:
@@ -23,15 +23,15 @@ class ModelSequence(ScenarioSettings):
     """
 
     family: Literal["model_sequence"] = "model_sequence"
-    models: Count = Field(5, ge=2, description="How many models.")
-    hidden_layers: Count = Field(4, description="Hidden layers of each model.")
-    pool: Count = Field(2, description="Candidates for each hidden layer; 1: all are shared.")
+    models: Several = Field(5, ge=2, description="How many models.")
+    hidden_layers: Several = Field(4, description="Hidden layers of each model.")
+    pool: Several = Field(2, description="Candidates for each hidden layer; 1: all are shared.")
     change: Literal["same", "rotated", "permuted"] = Field(
         "same",
         description="The models' data: all the same, rotated by model * rotation degrees, or with "
         "the pixels permuted for every model but the first.",
     )
-    rotation: float = Field(30.0, description="Degrees from model to model, for change: rotated.")
+    rotation: Degrees = Field(30.0, description="Degrees from model to model, for change: rotated.")
     steps: Count | None = 500
     curve: Curve = Curve(every=50)
 

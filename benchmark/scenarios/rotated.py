@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from benchmark.scenarios.changed_images import ChangedImages
+from benchmark.scenarios.settings import Degrees
 
 
 class Rotated(ChangedImages):
@@ -18,7 +19,7 @@ class Rotated(ChangedImages):
     change: ClassVar[str] = "rotated"
 
     family: Literal["rotated"] = "rotated"
-    rotation: float = Field(36.0, description="Degrees from one experience to the next.")
+    rotation: Degrees = Field(36.0, description="Degrees from one experience to the next.")
 
     def degrees(self, experience: int) -> float:
         """Return ``experience * rotation``."""

@@ -21,12 +21,22 @@ if TYPE_CHECKING:
     from benchmark.scenarios.parts import DataSet, Part
     from benchmark.scenarios.scenario import Scenario
 
-Positive = Annotated[float, Field(gt=0)]
-NonNegative = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=1e-30, le=1e30)]
+"""A positive number whose square is one in single precision, too."""
+
+Decay = Annotated[float, Field(ge=0, le=1e30)]
+Degrees = Annotated[float, Field(ge=-1e6, le=1e6)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 _MOST = 2**31 - 1
 Count = Annotated[int, Field(ge=1, le=_MOST, strict=True)]
+Several = Annotated[int, Field(ge=1, le=10_000, strict=True)]
+"""How many of what each takes memory and time of its own: models, layers."""
+
 CountFromZero = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
+
+
+_MOST_WEIGHTS = 10**9
+"""Of a layer: 4 GB, and the same again for gradients and each moment of the optimizer."""
 
 
 class Settings(BaseModel):
@@ -38,8 +48,8 @@ class Settings(BaseModel):
 class RoleDecay(Settings):
     """Weight decay by the role of a weight in the model being trained."""
 
-    shared: NonNegative = Field(0.0, description="Of weights that an earlier model also used.")
-    private: NonNegative = Field(0.0, description="Of the model's other weights.")
+    shared: Decay = Field(0.0, description="Of weights that an earlier model also used.")
+    private: Decay = Field(0.0, description="Of the model's other weights.")
 
 
 def _number_or_roles(value: Any) -> str:
@@ -47,7 +57,7 @@ def _number_or_roles(value: Any) -> str:
 
 
 WeightDecay = Annotated[
-    Annotated[NonNegative, Tag("number")] | Annotated[RoleDecay, Tag("roles")],
+    Annotated[Decay, Tag("number")] | Annotated[RoleDecay, Tag("roles")],
     Discriminator(_number_or_roles),
     Field(description="Of all weights, or {shared: ..., private: ...}."),
 ]
@@ -58,19 +68,25 @@ class SGD(Settings):
     """Stochastic gradient descent."""
 
     name: Literal["sgd"] = "sgd"
-    learning_rate: Positive = 0.05
+    learning_rate: Rate = 0.05
     momentum: Fraction = 0.0
     nesterov: bool = False
     weight_decay: WeightDecay = 0.0
+
+    @model_validator(mode="after")
+    def _nesterov_has_momentum(self) -> Self:
+        if self.nesterov and not self.momentum:
+            raise ValueError("nesterov needs momentum: give one above 0, such as momentum: 0.9")
+        return self
 
 
 class Adam(Settings):
     """Adam, or AdamW with decoupled weight decay."""
 
     name: Literal["adam", "adamw"] = "adam"
-    learning_rate: Positive = 0.001
+    learning_rate: Rate = 0.001
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
-    eps: Positive = 1e-8
+    eps: Rate = 1e-8
     weight_decay: WeightDecay = 0.0
 
 
@@ -78,9 +94,9 @@ class RMSprop(Settings):
     """RMSprop, without bias correction: its first steps are up to ten times its usual ones."""
 
     name: Literal["rmsprop"] = "rmsprop"
-    learning_rate: Positive = 0.01
+    learning_rate: Rate = 0.01
     alpha: Fraction = 0.99
-    eps: Positive = 1e-8
+    eps: Rate = 1e-8
     momentum: Fraction = 0.0
     centered: bool = False
     weight_decay: WeightDecay = 0.0
@@ -163,6 +179,23 @@ class ScenarioSettings(Settings):
     def _steps_or_epochs(self) -> Self:
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give exactly one of steps and epochs, and null for the other")
+        return self
+
+    @model_validator(mode="after")
+    def _curve_has_samples(self) -> Self:
+        if self.curve.every and self.curve.split == "validation" and self.validation == 0:
+            raise ValueError("curve needs a validation split: validation > 0")
+        return self
+
+    @model_validator(mode="after")
+    def _fits_a_machine(self) -> Self:
+        taps = 9 if self.network == "cnn" else 1
+        weights = taps * self.width**2
+        if weights > _MOST_WEIGHTS:
+            raise ValueError(
+                f"width {self.width} makes {weights:,} weights of a single hidden layer, "
+                f"{4 * weights / 1e9:,.0f} GB; expected at most {_MOST_WEIGHTS:,} weights"
+            )
         return self
 
     later_models_only: ClassVar[set[str]] = set()

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from benchmark.data.catalog import outline
 from benchmark.errors import UserError
-from benchmark.scenarios.settings import Count, Curve, ScenarioSettings
+from benchmark.scenarios.settings import Count, Curve, ScenarioSettings, Several
 from benchmark.seeding import derive
 
 if TYPE_CHECKING:
@@ -24,20 +24,25 @@ class Split(ScenarioSettings):
     """
 
     family: Literal["split"] = "split"
-    experiences: Count = Field(5, ge=2, description="How many; the classes are divided evenly.")
+    experiences: Several = Field(5, ge=2, description="How many; the classes are divided evenly.")
     incremental: Literal["task", "class"] = Field(
         "task",
         description="task: a head for each experience, known at test time. class: one head for "
         "all classes, no task label at test time.",
     )
     shuffle_classes: bool = Field(False, description="Let the seed decide the order of classes.")
-    hidden_layers: Count = Field(2, description="Depth of the trunk that all models share.")
+    hidden_layers: Several = Field(2, description="Depth of the trunk that all models share.")
     epochs: Count | None = 1
     curve: Curve = Curve(every=50)
 
     def check_data(self, root: Path) -> None:
         """Refuse classes that the experiences cannot divide evenly."""
         self._classes_each(outline(self.data, root).n_classes)
+        if self.samples is not None and self.samples < self.experiences:
+            raise UserError(
+                f"samples is {self.samples}, fewer than the {self.experiences} experiences: each "
+                "needs its own; use more samples or fewer experiences"
+            )
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Create the scenario; the seed decides the weights and, if asked, the order of classes."""
@@ -63,6 +68,12 @@ class Split(ScenarioSettings):
                 base.part.with_classes(group, range(i * size, (i + 1) * size))
                 for i, group in enumerate(groups)
             ]
+        for number, part in enumerate(parts, 1):
+            if not len(part.train[0]):
+                raise UserError(
+                    f"experience {number} has no sample to train on: none of the {self.samples} "
+                    "samples that were chosen is of its classes; raise samples"
+                )
         return self.assemble(bank, parts, labels)
 
     def _classes_each(self, n_classes: int) -> int:

@@ -13,10 +13,12 @@ from benchmark.scenarios.settings import (
     Count,
     CountFromZero,
     Curve,
+    Degrees,
     Fraction,
     Optimizer,
     RMSprop,
     ScenarioSettings,
+    Several,
 )
 from benchmark.seeding import derive
 
@@ -48,8 +50,8 @@ class TwoModels(ScenarioSettings):
         description="Model B's data: same, rotated or permuted (A's, transformed), or the name "
         "of another data set with images of the same shape.",
     )
-    rotation: float = Field(180.0, description="Degrees, for second_data: rotated.")
-    hidden_layers: tuple[Count, Count] = Field((4, 6), description="Of A and of B.")
+    rotation: Degrees = Field(180.0, description="Degrees, for second_data: rotated.")
+    hidden_layers: tuple[Several, Several] = Field((4, 6), description="Of A and of B.")
     shared_layers: CountFromZero = Field(
         3, description="How many of the first layers B shares with A."
     )

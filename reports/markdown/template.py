@@ -25,13 +25,13 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import yaml
-from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError
+from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.utils import missing
 
 from benchmark.errors import UserError, nearest
 from benchmark.files import Kind
 from benchmark.store import Record
+from benchmark.yaml_text import YAMLTextError, load
 from reports.analysis.variants import Catalog
 from reports.formats.markdown import folded
 from reports.formats.svg import START
@@ -39,6 +39,7 @@ from reports.markdown.album import Album
 from reports.markdown.csv_rows import read_rows
 from reports.markdown.illustrated import IllustratedStudy
 from reports.markdown.intervals import Intervals
+from reports.markdown.sandbox import Sandbox
 from reports.runs.cells import group
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.DOTALL | re.MULTILINE)
@@ -52,6 +53,9 @@ PAGE = Kind(
 """The page; other text may precede the mark."""
 
 FIGURE = Kind("page", START)
+
+_OF_TEMPLATES = (UserError, TemplateError, OverflowError)
+"""What our own functions and the sandbox raise for a template's mistake."""
 
 
 def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[str, Album]:
@@ -88,7 +92,7 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
     if hidden:
         raise UserError(f"{template}: the variable {hidden[0]!r} hides the function; rename it")
     names = {**functions, **variables}
-    environment = Environment(
+    environment = Sandbox(
         undefined=_unknown(names), trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
     try:
@@ -98,7 +102,7 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
     except Exception as error:
         line, innermost = _line(error)
         # Any other error inside our own functions is a bug and keeps its traceback.
-        if line is None or not (innermost or isinstance(error, UserError | TemplateError)):
+        if line is None or not (innermost or isinstance(error, _OF_TEMPLATES)):
             raise
         raise UserError(f"{template}, line {line}: {error}") from error
     page = intervals.fill_in(page)
@@ -133,12 +137,11 @@ def _front_matter(text: str, template: Path) -> tuple[Mapping[str, Any], str]:
     if not found:
         return {}, text
     try:
-        variables = yaml.safe_load(found[1])
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date in month 13
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 2}" if mark else ""
-        problem = getattr(error, "problem", None) or error
-        raise UserError(f"{template}{line}: the front matter is not YAML: {problem}") from error
+        variables = load(found[1])
+    except YAMLTextError as error:
+        line = f", line {error.line + 1}" if error.line else ""
+        message = f"the front matter is not YAML: {error.problem}"
+        raise UserError(f"{template}{line}: {message}") from error
     if variables is None:
         variables = {}
     if not isinstance(variables, dict) or not all(isinstance(key, str) for key in variables):

@@ -255,7 +255,7 @@ MISTAKES = [
 def test_a_mistake_exits_with_2_and_writes_nothing(
     suite, tmp_path, capsys, monkeypatch, arguments, message
 ):
-    monkeypatch.setattr("benchmark.plan.require", lambda name, root: None)
+    monkeypatch.setattr("benchmark.suite.require", lambda name, root: None)
     (tmp_path / "avalanche.yaml").write_text(SUITE.replace("finetune:", "'avalanche:LwG':"))
     theirs = "theirs:\n    strategy: avalanche:LwF\n    arguments: {alhpa: 1}"
     (tmp_path / "arguments.yaml").write_text(SUITE.replace("finetune: {}", theirs))

@@ -45,6 +45,14 @@ def test_the_mnist_family(name, folder, tmp_path):
     assert len(raw.classes) == 10
 
 
+def test_labels_that_are_no_classes_are_a_users_error(tmp_path):
+    write_mnist(tmp_path / "MNIST" / "raw", {"train": 30, "t10k": 20})
+    labels = tmp_path / "MNIST/raw/train-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1] + bytes([10]))
+    with pytest.raises(UserError, match="have no labels, or others than 0 to 9: delete them"):
+        torchvision_sets.read("mnist", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "dataset", "label_key"),
     [("cifar10", datasets.CIFAR10, "labels"), ("cifar100", datasets.CIFAR100, "fine_labels")],

@@ -206,3 +206,33 @@ def test_no_torch_is_imported(tmp_path, store):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert output.exists()
+
+
+ESCAPES = [
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ suite.__func__.__globals__ }}",
+    "{{ suite.__self__._records }}",
+    "{{ rows.func.__globals__['Path']('mark').write_text('x') }}",
+    "{{ cycler.__init__.__globals__.os.system('touch mark') }}",
+    "{{ self._TemplateReference__context }}",
+    "{{ '{0.__class__}'.format(5) }}",
+    "{{ 9 ** 99999 }}",
+    "{{ 'x' * 10 ** 10 }}",
+    "{{ range(10 ** 9) | list }}",
+    "{% set _ = {}.update(a=1) %}",
+]
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+def test_a_template_reaches_nothing_but_what_it_is_given(
+    render, runs, escape, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="line 2:"):
+        render(f"# Page\n{escape}\n", runs)
+    assert not (tmp_path / "mark").exists()
+
+
+def test_a_template_can_fill_its_own_lists(render, runs):
+    text, _ = render("{% set own = [] %}{% set _ = own.append(3) %}{{ own[0] ** 2 }}\n", runs)
+    assert "9" in text

@@ -1,0 +1,170 @@
+"""Mistakes that can be known beforehand are told before anything trains, with the line."""
+
+import pytest
+
+from benchmark.errors import UserError
+from benchmark.plan import make_plan
+from benchmark.plugins import load_files
+from benchmark.suite_loading import load_suite
+
+SMALL = {"family": "two_models", "data": "digits", "steps": 2}
+
+
+def planned(tmp_path, scenario, strategy=None):
+    suite = {
+        "suite": "example",
+        "seeds": 1,
+        "scenarios": {"s": SMALL | scenario},
+        "strategies": {"x": strategy or {"strategy": "finetune"}},
+    }
+    return make_plan([load_suite(suite)], tmp_path / "x.db", root=tmp_path)
+
+
+def optimizer(**settings):
+    return {"optimizer": settings}
+
+
+def theirs(name, **arguments):
+    return {"strategy": f"avalanche:{name}", "arguments": arguments}
+
+
+SCENARIOS = {
+    "optimizer.nesterov: nesterov needs momentum": optimizer(name="sgd", nesterov=True),
+    "second_optimizer.nesterov": {"second_optimizer": {"name": "sgd", "nesterov": True}},
+    "learning_rate: input should be less than or equal to 1e+30": optimizer(learning_rate=1e300),
+    "learning_rate: input should be greater than or equal to 1e-30": optimizer(learning_rate=1e-99),
+    "weight_decay: input should be": optimizer(weight_decay=1e39),
+    "weight_decay.shared: input": optimizer(name="sgd", weight_decay={"shared": 1e39}),
+    "eps: input should be greater": optimizer(name="adam", eps=1e-46),
+    "rotation: input should be less": {"second_data": "rotated", "rotation": 1e300},
+    "width: width 100000 makes 10,000,000,000 weights": {"width": 100_000},
+    "width: width 20000 makes 3,600,000,000": {"width": 20_000, "network": "cnn"},
+    "hidden_layers.1: input should be less": {"hidden_layers": [4, 10**6]},
+    "models: input should be less": {"family": "model_sequence", "models": 10**6},
+    "experiences: input should be less": {"family": "permuted", "experiences": 10**6},
+    "curve needs a validation split": {"validation": 0, "curve": {"split": "validation"}},
+    "samples is 3, fewer than the 5 exp": {"family": "split", "experiences": 5, "samples": 3},
+}
+
+
+@pytest.mark.parametrize("message", SCENARIOS)
+def test_settings_that_no_run_could_have(tmp_path, message):
+    with pytest.raises(UserError) as caught:
+        planned(tmp_path, SCENARIOS[message])
+    assert message in str(caught.value)
+    assert "scenarios.s" in str(caught.value)
+
+
+STRATEGIES = {
+    "strength: input should be less than or equal to 1e+30": {"strategy": "lwf", "strength": 1e39},
+    "strengths.1: input should be less": {"strategy": "ewc", "strengths": [1, 1e39]},
+    "temperature: input should be greater": {"strategy": "lwf", "temperature": 1e-300},
+    "damping: input should be greater": {"strategy": "si", "damping": 1e-300},
+    "weight_decay: input should be less": {"strategy": "wpl", "weight_decay": 1e39},
+    "arguments.alpha: avalanche:LwF": theirs("LwF", alpha="one", temperature=2),
+    "arguments.temperature: avalanche:LwF": theirs("LwF", alpha=1, temperature=[2]),
+    "mem_size is of type int there, got '200'": theirs("Replay", mem_size="200"),
+    "mem_size is of type int there, got 1.5": theirs("Replay", mem_size=1.5),
+    "n_classes is of type int there, got 'ten'": theirs("CoPE", mem_size=5, n_classes="ten"),
+    "Mode must be separate or online": theirs("EWC", ewc_lambda=1, mode="wrong"),
+    "ewc_lambda: expected a number up to 1e+30": theirs("EWC", ewc_lambda=1e300),
+}
+
+
+@pytest.mark.parametrize("message", STRATEGIES)
+def test_strategies_that_no_run_could_have(tmp_path, message):
+    with pytest.raises(UserError) as caught:
+        planned(tmp_path, {}, STRATEGIES[message])
+    assert message in str(caught.value)
+    assert "strategies.x" in str(caught.value)
+
+
+FINE = [
+    theirs("LwF", alpha=1, temperature=2),
+    theirs("LwF", alpha=[0.5, 1], temperature=2.0),
+    theirs("Replay", mem_size=20),
+    theirs("EWC", ewc_lambda=1, mode="online", decay_factor=0.5),
+    theirs("CWRStar", cwr_layer_name="a_head"),
+    theirs("Naive"),
+]
+
+
+@pytest.mark.parametrize("strategy", FINE, ids=str)
+def test_what_avalanche_takes_is_taken(tmp_path, strategy):
+    assert len(planned(tmp_path, {}, strategy).todo) == 1
+
+
+PLUGIN = """\
+from typing import Literal
+
+import torch
+
+from benchmark.models.bank import ModelBank
+from benchmark.scenarios.parts import Part
+from benchmark.scenarios.settings import Count, ScenarioSettings
+
+
+class Odd(ScenarioSettings):
+    family: Literal["odd"] = "odd"
+    steps: Count | None = 2
+    fault: str = ""
+
+    def build(self, seed, root, device):
+        x, y = torch.randn(12, 3), torch.arange(12) % 3
+        if self.fault == "NaN":
+            x[1, 1] = torch.nan
+        elif self.fault == "infinite":
+            x[2] = torch.inf
+        elif self.fault == "label":
+            y[4] = 3
+        elif self.fault == "negative":
+            y[4] = -1
+        elif self.fault == "shape":
+            x = torch.randn(12, 4)
+        elif self.fault == "float":
+            y = y.float()
+        elif self.fault == "empty":
+            x, y = x[:0], y[:0]
+        elif self.fault == "bug":
+            raise ZeroDivisionError
+        good = torch.randn(6, 3), torch.arange(6) % 3
+        blocks = {"first": torch.nn.Linear(3, 3), "second": torch.nn.Linear(3, 3)}
+        bank = ModelBank(blocks, [["first"], ["second"]], 3)
+        parts = [Part(good, good, good), Part((x, y), good, good)]
+        return self.assemble(bank, parts, [0, 1])
+
+
+SCENARIOS = [Odd]
+"""
+
+FAULTS = {
+    "NaN": "1 of 12 samples have inputs that are NaN or infinite",
+    "infinite": "1 of 12 samples have inputs",
+    "label": "labels from 0 to 3, but the model has the classes 0 to 2",
+    "negative": "labels from -1 to 2",
+    "shape": "the model does not take inputs of shape (4,)",
+    "float": "labels are of type torch.float32; expected whole numbers",
+    "empty": "it has no samples",
+}
+
+
+@pytest.fixture
+def odd(tmp_path, registries):
+    with registries():
+        file = tmp_path / "odd.py"
+        file.write_text(PLUGIN)
+        load_files([file])
+        yield
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_data_of_a_plugin_that_no_run_could_train_on(odd, tmp_path, fault):
+    with pytest.raises(UserError) as caught:
+        planned(tmp_path, {"family": "odd", "fault": fault})
+    assert "scenarios.s: experience 2, training data: " in str(caught.value)
+    assert FAULTS[fault] in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", ["", "bug"])
+def test_good_data_and_bugs_of_a_plugin_are_left_to_the_runs(odd, tmp_path, fault):
+    assert len(planned(tmp_path, {"family": "odd", "fault": fault}).todo) == 1

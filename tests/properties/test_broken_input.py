@@ -1,0 +1,225 @@
+"""Whatever is read is used or refused in a sentence: never another exception, never without end."""
+
+import random
+import zipfile
+
+import pytest
+import torch
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from benchmark.archive import read_runs
+from benchmark.assignment import Assignment
+from benchmark.data.copies import find_copies
+from benchmark.errors import UserError
+from benchmark.models.bank import ModelBank
+from benchmark.scenarios.assembly import assemble
+from benchmark.scenarios.checking import check_experiences
+from benchmark.scenarios.parts import Part
+from benchmark.spec import Spec
+from benchmark.store import Record, Store, SuiteNote
+from benchmark.suite_file import shipped_suites
+from benchmark.suite_loading import load_suite
+
+
+def cheaply(examples):
+    """The same examples each time, as many as fit into a few seconds."""
+    return settings(
+        max_examples=examples,
+        derandomize=True,
+        database=None,
+        deadline=10_000,  # ms: what hangs fails
+        suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+    )
+
+
+def used_or_refused(function, *arguments, **options):
+    """Call a function; it may refuse in a sentence of a reasonable length."""
+    try:
+        return function(*arguments, **options)
+    except UserError as error:
+        told = str(error)
+        assert told
+        assert len(told) < 2000
+        assert "\n" not in told
+        return None
+
+
+QUICK = shipped_suites()["quick"]
+PIECES = [
+    *["*a", "&a [*a]", "<<: *a", "{", "[", "}", "]", "- ", "? ", ": ", "!!bool x", "!!set {a}"],
+    *["!!python/object:os.system x", "!!binary aGk=", "0x" + "f" * 5000, "9" * 5000, "1e999"],
+    *[".nan", "2020-99-99", "1:1:1", '"\\ud800"', '"\\0"', "\t", "\x01", "[" * 200, "{a: " * 200],
+    *["--- \n", "...\n", "%YAML 9\n", "null", "~", "=", "\n", "  ", "'", '"', "|", ">", "\ufeff"],
+]
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=8)
+    | st.binary(max_size=4)
+    | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5) | st.integers(), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@cheaply(150)
+@given(st.data())
+def test_a_mutated_suite_file(tmp_path, data):
+    text = QUICK
+    for _ in range(data.draw(st.integers(1, 4))):
+        start = data.draw(st.integers(0, len(text)))
+        end = min(len(text), start + data.draw(st.integers(0, 12)))
+        piece = data.draw(st.sampled_from(PIECES) | st.text(max_size=5))
+        text = text[:start] + piece + text[end:]
+    file = tmp_path / "suite.yaml"
+    file.write_bytes(text.encode("utf-8", "surrogatepass"))
+    used_or_refused(load_suite, file)
+
+
+def places(content, path=()):
+    yield path
+    if isinstance(content, list):
+        content = dict(enumerate(content))
+    for key, part in content.items() if isinstance(content, dict) else ():
+        yield from places(part, (*path, key))
+
+
+PLACES = list(places(yaml.safe_load(QUICK)))[1:]
+
+
+@cheaply(250)
+@given(st.sampled_from(PLACES), values, st.booleans())
+def test_another_value_anywhere(place, value, as_key):
+    content = yaml.safe_load(QUICK)
+    inside = content
+    for part in place[:-1]:
+        inside = inside[part]
+    if as_key and isinstance(value, str | int | float | None) and isinstance(inside, dict):
+        inside[value] = inside.pop(place[-1])
+    else:
+        inside[place[-1]] = value
+    suite = used_or_refused(load_suite, content)
+    if suite is not None and len(suite.seeds) < 10:
+        assert suite.note.name == suite.name
+
+
+@cheaply(150)
+@given(st.text(max_size=30) | st.sampled_from(PIECES), st.text(max_size=10))
+def test_any_option(value, path):
+    small = {"suite": "x", "scenarios": {"split": {}}, "strategies": {"wpl": {}}}
+    for text in (f"scenarios.split.width={value}", f"{path}={value}", value):
+        assignment = used_or_refused(Assignment.parse, text)
+        if assignment is not None:
+            used_or_refused(load_suite, small, settings=[text])
+    used_or_refused(load_suite, small, seeds=value)
+    used_or_refused(load_suite, small, strategies=value.split(","))
+
+
+def stored(seed):
+    spec = {
+        "scenario": {"name": "s", "family": "two_models"},
+        "strategy": {"name": "finetune", "strategy": "finetune", "settings": {}},
+        "strength": None,
+        "seed": seed,
+    }
+    return Record(
+        key=f"k{seed}",
+        suite="suite",
+        scenario="s",
+        strategy="finetune",
+        strength=None,
+        seed=seed,
+        status="done",
+        spec=Spec(spec),
+        accuracy_matrix=[[0.9, 0.1], [0.5, 0.8]],
+        curves=[{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}],
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "runs.db"
+    with Store(path, create=True) as store:
+        store.put_suite(SuiteNote("suite", "", ("s",), ("finetune",)))
+        for seed in range(20):
+            store.put(stored(seed))
+    return path.read_bytes()
+
+
+def read_all(path):
+    """Read what a report reads."""
+    for run in read_runs(path):
+        _ = run.metrics, run.spec.scenario.settings, run.spec.strategy.kind
+    with Store(path) as store:
+        store.suites()
+
+
+@cheaply(150)
+@given(st.integers(0), st.integers(1, 60), st.none() | st.integers(0))
+def test_a_store_with_flipped_or_missing_bytes(whole, tmp_path, seed, flips, cut):
+    damaged, choose = bytearray(whole), random.Random(seed)
+    for _ in range(flips):
+        damaged[choose.randrange(len(damaged))] = choose.randrange(256)
+    if cut is not None:
+        del damaged[cut % len(damaged) :]
+    path = tmp_path / "runs.db"
+    path.write_bytes(damaged)
+    used_or_refused(read_all, path)
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    path = tmp_path_factory.mktemp("images") / "images.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("a/0", "a/1", "b/0", "b/1"):
+            archive.writestr(f"{name}.pgm", b"P5 4 4 255 " + name.encode() * 6)
+    return path.read_bytes()
+
+
+@cheaply(150)
+@given(st.integers(0), st.integers(0, 8), st.none() | st.integers(0))
+def test_a_zip_of_images_with_flipped_or_missing_bytes(images, tmp_path, monkeypatch, seed, n, cut):
+    monkeypatch.setattr("benchmark.data.copies.user_cache_path", lambda name: tmp_path / name)
+    damaged, choose = bytearray(images), random.Random(seed)
+    for _ in range(n):
+        damaged[choose.randrange(len(damaged))] = choose.randrange(256)
+    if cut is not None:
+        del damaged[cut % len(damaged) :]
+    path = tmp_path / "images.zip"
+    path.write_bytes(damaged)
+    used_or_refused(find_copies, path)
+
+
+shapes = arrays.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=5)
+
+
+@cheaply(80)
+@given(
+    arrays.arrays("float32", shapes, elements=st.floats(width=32)),
+    st.integers(-2, 4),
+    st.sampled_from([torch.int64, torch.float32, torch.bool]),
+)
+def test_data_of_any_shape_with_any_labels(inputs, label, kind):
+    good = torch.zeros(2, 3), torch.arange(2)
+    bank = ModelBank({"all": torch.nn.Linear(3, 3)}, [["all"]], 3)
+    x = torch.from_numpy(inputs)
+    part = Part((x, torch.full((len(x),), label).to(kind)), good, good)
+    fits = kind == torch.int64 and 0 <= label < 3 and len(x) > 0
+    fits = fits and x.shape[1:] in {(3,), (1, 3), *((n, 3) for n in range(6))}
+    fits = fits and bool(torch.isfinite(x).all())
+    options = {"steps": [1], "curve_split": "test", "curve_samples": None}
+    scenario = assemble(bank, [part], [0], **options)
+    try:
+        check_experiences(scenario)
+    except UserError as error:
+        assert not fits, error
+    else:
+        assert fits
