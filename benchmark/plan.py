@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmark.archive import is_archive
 from benchmark.data.catalog import data_root, require
 from benchmark.errors import UserError
+from benchmark.rescue import Rescued, rescued
 from benchmark.store import Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
 from benchmark.suite_note import SuiteNote
@@ -27,6 +28,7 @@ class Plan:
     Attributes:
         runs: All runs that the suites ask for, each once.
         todo: Those of them that the store does not have, or has as failed.
+        rescued: Runs that the store did not take before; they are taken in first.
         store: The results database, which need not exist yet.
         root: The folder that holds the data sets.
         workers: How many jobs are carried out at a time.
@@ -35,6 +37,7 @@ class Plan:
 
     runs: tuple[Run, ...]
     todo: tuple[Run, ...]
+    rescued: Rescued
     store: Path
     root: Path
     workers: int
@@ -71,6 +74,8 @@ def make_plan(
     for suite in suites:
         _check_avalanche(suite)
     finished = _finished(store)
+    beside = rescued(store)
+    finished |= {run.key: run.status for run in beside.runs.values() if run.status == "done"}
     if fetch:
         for name in sorted({name for suite in suites for name in suite.data_sets()}):
             require(name, root)
@@ -81,7 +86,7 @@ def make_plan(
     todo = [run for run in runs if finished.get(run.key) != "done"]
     workers = workers or min(os.cpu_count() or 1, max(1, len(todo)))
     notes = tuple(suite.note for suite in suites)
-    return Plan(tuple(runs), tuple(todo), store, root, workers, notes)
+    return Plan(tuple(runs), tuple(todo), beside, store, root, workers, notes)
 
 
 def check_device(device: str) -> None:

@@ -14,7 +14,9 @@ from benchmark.heartbeat import Heartbeat
 from benchmark.jobs import Job
 from benchmark.plan import Plan, make_plan
 from benchmark.plugins import load_files
+from benchmark.rescue import take_in
 from benchmark.results import Results
+from benchmark.saving import Saving
 from benchmark.store import Record, Store
 from benchmark.suite import Suite
 from benchmark.suite_loading import SuiteLike, load_suite
@@ -33,6 +35,7 @@ class Progress:
         fraction: Of the job that is done, from 0 to 1.
         seconds_left: How long the runs that are left will take, estimated; ``None`` as long as
             there is nothing to estimate from.
+        message: A sentence for the user, such as that the store does not take runs at present.
     """
 
     done: int
@@ -41,6 +44,7 @@ class Progress:
     job: Job
     fraction: float
     seconds_left: float | None
+    message: str = ""
 
 
 Watcher = Callable[[Progress], None]
@@ -55,11 +59,14 @@ def run_suite(
     data_root: Path | str | None = None,
     plugins: Iterable[Path | str] = (),
     progress: Watcher | None = None,
+    hold: float | None = None,
 ) -> Results:
     """Carry out the runs of suites that a store does not have yet, and return all of them.
 
     A run is in the store as soon as it has ended, so that an interrupt (``KeyboardInterrupt``)
-    loses none: the same call continues from there. Nothing is printed.
+    loses none: the same call continues from there. Runs that the store does not take (a full disk,
+    a lock) are held, tried again, and then written beside it, from where the next call takes them
+    in. Nothing is printed.
 
     Args:
         *suites: What ``load_suite`` returns or takes.
@@ -72,6 +79,8 @@ def run_suite(
         plugins: Python files that add strategies and scenarios, for suites that are not loaded yet,
             and metrics. What they add stays known to the process.
         progress: Called with what happens meanwhile.
+        hold: How many seconds a run is held in memory that the store does not take; ``None`` for
+            60.
 
     Returns:
         The suites' runs, including those that the store had before. Failed runs are among them
@@ -79,7 +88,7 @@ def run_suite(
 
     Raises:
         UserError: Anything the user has to fix. If it is found before the first run, nothing has
-            been written.
+            been written. At the end: that runs are not in the store, and where they are.
     """
     if not suites:
         raise UserError(
@@ -94,44 +103,56 @@ def run_suite(
         workers=workers,
         root=None if data_root is None else Path(data_root),
     )
-    return carry_out_plan(plan, progress)
+    return carry_out_plan(plan, progress, hold)
 
 
-def carry_out_plan(plan: Plan, progress: Watcher | None = None) -> Results:
+def carry_out_plan(
+    plan: Plan, progress: Watcher | None = None, hold: float | None = None
+) -> Results:
     """Carry out the runs of a plan that are missing, and return all of its runs.
 
     Args:
         plan: What ``make_plan`` returned.
         progress: Called with what happens meanwhile.
+        hold: How many seconds a run is held that the store does not take; ``None`` for 60.
 
     Raises:
-        UserError: A run cannot be written, or workers cannot start; the runs before are kept.
+        UserError: Runs cannot be written, or workers cannot start; no run that has ended is lost.
     """
-    with Store(plan.store, create=bool(plan.todo)) as store:
+    with Store(plan.store, create=bool(plan.todo or plan.rescued.runs)) as store:
+        take_in(store, plan.rescued)
         if plan.todo:
-            _carry_out(plan, store, progress or (lambda news: None))
+            _carry_out(plan, store, progress or (lambda news: None), hold)
         records = store.records([run.key for run in plan.runs])
         return Results(plan.store, tuple(records), tuple(store.suites()))
 
 
-def _carry_out(plan: Plan, store: Store, progress: Watcher) -> None:
+def _carry_out(plan: Plan, store: Store, progress: Watcher, hold: float | None) -> None:
     total = len(plan.runs)
     done = total - len(plan.todo)
     runs = {run.key: run for run in plan.todo}
     left = TimeLeft(len(plan.todo))
     heartbeat = Heartbeat(plan.store, done, total)
+    messages: list[str] = []
+    saving = Saving(store, hold, messages.append)
+
+    def tell(job: Job, fraction: float, record: Record | None = None) -> None:
+        said = ". ".join(messages)
+        messages.clear()
+        progress(Progress(done, total, record, job, fraction, left.seconds, said))
 
     def report(job: Job, advance: Advance) -> None:
         left.advanced(job, advance.fraction)
         heartbeat.advanced(job, advance, left.seconds)
-        progress(Progress(done, total, None, job, advance.fraction, left.seconds))
+        saving.try_again()
+        tell(job, advance.fraction)
 
     for note in plan.suites:
         store.put_suite(note)
-    with heartbeat, local_executor(plan.root, plan.workers) as executor:
+    with heartbeat, saving, local_executor(plan.root, plan.workers) as executor:
         for record in carry_out(plan.todo, executor, report):
-            store.put(record)
+            saving.put(record)
             done += 1
             left.ended(record.key)
             heartbeat.ended(record.key, done, left.seconds)
-            progress(Progress(done, total, record, (runs[record.key],), 1.0, left.seconds))
+            tell((runs[record.key],), 1.0, record)

@@ -37,7 +37,7 @@ _TABLE = (*COLUMNS, *_UNUSED)
 
 _IN_ORDER = "ORDER BY scenario, strategy, strength, seed, key"
 
-_ADVICE = "the runs before it are kept; fix that, and the same command continues from there"
+_ADVICE = "free space on its disk, or end what locks it"
 
 
 class Store:
@@ -81,6 +81,17 @@ class Store:
                 self._file.connection.execute(f"PRAGMA busy_timeout = {_LAST_WAIT}")
                 self._file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._file.connection.close()
+
+    @contextlib.contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """Wait no longer than this for other processes that write, in place of the usual time."""
+        connection = self._file.connection
+        (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
+        connection.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+        try:
+            yield
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {usual}")
 
     def put(self, record: Record) -> None:
         """Write a run; one with the same key is replaced (a failed run that was tried again).

@@ -79,6 +79,15 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; default: one per core.")
     ] = None,
+    hold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long to hold runs that the store does not take, before they are written into "
+            "STORE.rescued; default: 60.",
+        ),
+    ] = None,
     data_root: Annotated[
         Path | None,
         typer.Option(help="Where the data sets are; default: $PALIMPSEST_DATA, else the cache."),
@@ -102,6 +111,7 @@ def run(
         strategies=None if strategies is None else strategies.split(","),
         settings=settings or [],
         workers=workers,
+        hold=hold,
         data_root=data_root,
         device=device,
         dry_run=dry_run,

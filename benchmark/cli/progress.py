@@ -71,6 +71,8 @@ class _LinePerRun(_Nothing):
         self._with_suite = with_suite
 
     def tell(self, news: News) -> None:
+        if news.message:
+            print(news.message, file=sys.stderr, flush=True)
         if news.record is not None:
             line = outcome(news.record, with_suite=self._with_suite)
             print(f"[{news.done}/{news.total}] {line}", file=sys.stderr, flush=True)
@@ -99,6 +101,8 @@ class _Bars(_Nothing):
         self._progress.stop()
 
     def tell(self, news: News) -> None:
+        if news.message:
+            self._progress.console.print(news.message, markup=False, highlight=False)
         if news.seconds_left is not None:
             self._progress.update(self._suite, left=f"{whole_seconds(news.seconds_left)} left")
         if news.record is None:

@@ -12,12 +12,13 @@ from benchmark.cli.progress import describe, make_display
 from benchmark.cli.summary import print_summary
 from benchmark.estimate import estimate
 from benchmark.plan import Plan, make_plan
+from benchmark.rescue import rescued
 from benchmark.results import Results
 from benchmark.running import carry_out_plan
 from benchmark.store import Record, Store, SuiteNote
 from benchmark.suite_file import suites_of
 from benchmark.suite_loading import load_suites
-from reports.wording.words import several
+from reports.wording.words import joined, several
 
 INTERRUPTED = 130
 
@@ -32,6 +33,7 @@ class RunOptions:
     strategies: list[str] | None
     settings: list[str]
     workers: int | None
+    hold: float | None
     data_root: Path | None
     device: str
     dry_run: bool
@@ -67,6 +69,8 @@ def run_suites(options: RunOptions) -> int:
         root=options.data_root,
         fetch=not options.dry_run,
     )
+    for refused in plan.rescued.refused:
+        print(f"palimpsest: {refused}", file=sys.stderr)
     with_suite = len(suites) > 1
     if options.dry_run:
         _print_plan(plan, options, with_suite)
@@ -76,11 +80,11 @@ def run_suites(options: RunOptions) -> int:
     display = make_display(total, total - new, quiet=silent, with_suite=with_suite)
     try:
         with display:
-            results = carry_out_plan(plan, display.tell)
+            results = carry_out_plan(plan, display.tell, options.hold)
     except KeyboardInterrupt:
         print(
-            f"palimpsest: interrupted; {_stored(plan)} of {total} runs are in {options.store}, "
-            "the same command continues from there",
+            f"palimpsest: interrupted; {_stored(plan)} of {total} runs are in {options.store}"
+            f"{_beside(plan)}, the same command continues from there",
             file=sys.stderr,
         )
         return INTERRUPTED
@@ -93,6 +97,13 @@ def _stored(plan: Plan) -> int:
         return 0
     with Store(plan.store) as store:
         return len(store.statuses().keys() & {run.key for run in plan.runs})
+
+
+def _beside(plan: Plan) -> str:
+    """How many more there are that the store did not take, in words."""
+    found = rescued(plan.store).runs
+    places = sorted({str(path.parent) for path in found})
+    return f", {several(len(found), 'more run')} in {joined(places)}" if found else ""
 
 
 def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:
