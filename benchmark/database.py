@@ -5,7 +5,6 @@ Only files that are stores are written to, and reading a store leaves no trace.
 
 from __future__ import annotations
 
-import os
 import re
 import sqlite3
 import stat
@@ -14,6 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.access import (
+    AS_A_COPY,
+    AS_IT_IS,
+    BESIDE,
+    State,
+    copied,
+    database_beside,
+    is_filled,
+    is_writable,
+    reading,
+    state,
+)
 from benchmark.errors import UserError
 from benchmark.under_way import TABLES as UNDER_WAY
 
@@ -79,11 +90,7 @@ DAMAGED = (
 _TABLE = re.compile(r"CREATE TABLE (\w+)")
 
 _HEADER = b"SQLite format 3\0"
-_BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite appends to a database's name for its own files, which it deletes."""
-
 _WAIT_SECONDS = 30
-_AS_IT_IS = "mode=ro&immutable=1"
 
 
 @dataclass(frozen=True)
@@ -101,12 +108,12 @@ class Database:
     path: Path
     connection: sqlite3.Connection
     columns: set[str]
-    seen: _State | None
+    seen: State | None
 
     def is_current(self) -> bool:
         """Whether what was read is consistent: no other process wrote in the meantime."""
         try:
-            return self.seen is None or self.seen == _state(self.path)
+            return self.seen is None or self.seen == state(self.path)
         except FileNotFoundError:
             return True  # it was there, whole, as long as it was open
 
@@ -131,11 +138,13 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
     purpose = "written" if write else "read"
     with user_errors(path, f"the store cannot be {purpose}", "fix that, or name another one"):
         _refuse_others(path, write=write)
-        mode = "mode=rwc" if write else _reading(path)
-        seen = _state(path) if mode == _AS_IT_IS else None
-        # SQLite keeps FILE-wal beside the file itself, wherever links to it lie.
-        name = f"{path.resolve().as_uri()}?{mode}"
-        connection = sqlite3.connect(name, uri=True, timeout=_WAIT_SECONDS)
+        mode = "mode=rwc" if write else reading(path)
+        seen = state(path) if mode in {AS_IT_IS, AS_A_COPY} else None
+        if mode == AS_A_COPY:
+            connection = copied(path)
+        else:  # SQLite keeps FILE-wal beside the file itself, wherever links to it lie
+            name = f"{path.resolve().as_uri()}?{mode}"
+            connection = sqlite3.connect(name, uri=True, timeout=_WAIT_SECONDS)
         try:
             found = _check(connection, path, columns)
             if write:
@@ -152,22 +161,6 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
 def has_table(connection: sqlite3.Connection, name: str) -> bool:
     """Whether a store has a table, which those of earlier versions may lack."""
     return bool(connection.execute(f"PRAGMA table_info({name})").fetchall())
-
-
-def database_beside(path: Path) -> str | None:
-    """Return the name of the database that a path would be a helper file of, by its name.
-
-    Such a name is reserved, even while SQLite does not use it.
-
-    Args:
-        path: The path; what it links to counts, too.
-    """
-    for place in (path, path.resolve()):
-        for suffix in _BESIDE:
-            base = place.name[: -len(suffix)]
-            if base and place.name.lower().endswith(suffix) and place.with_name(base).exists():
-                return base
-    return None
 
 
 @contextmanager
@@ -263,51 +256,16 @@ def _refuse_others(path: Path, *, write: bool) -> None:
         ) from error
     if start and start != _HEADER:
         raise UserError(f"{path}: not a Palimpsest store, nor an SQLite database; name another one")
-    if write and not _is_writable(path):
+    if write and not is_writable(path):
         raise UserError(f"{path}: the store is read-only; change that, or name another one")
 
 
 def _refuse_leftovers(path: Path) -> None:
     """Refuse a new store beside an old one's log: SQLite would delete it, with the runs in it."""
-    for suffix in _BESIDE:
-        if suffix != "-shm" and _is_filled(path, suffix) and not path.exists():
+    for suffix in BESIDE:
+        if suffix != "-shm" and is_filled(path, suffix) and not path.exists():
             raise UserError(
                 f"{path}: there is no store here, but {path.resolve().name}{suffix}, which a "
                 "new store would delete; put its store back beside it, move it away, or name "
                 "another one"
             )
-
-
-def _reading(path: Path) -> str:
-    """Choose how SQLite may read.
-
-    A file that nobody is writing is read as it is, without locks, which would need helper files
-    beside it, and so the permission and the space to write. A file with a write-ahead log beside it
-    has to be read together with the log: not by "mode=rw", which on closing moves the log into the
-    file. A journal is left by an interrupted write, which has to be rolled back in the file.
-    """
-    if _is_filled(path, "-wal"):
-        return "mode=ro"
-    if not _is_filled(path, "-journal"):
-        return _AS_IT_IS
-    writable = _is_writable(path) and _is_writable(path.resolve().parent)
-    return "mode=rw" if writable else "mode=ro"
-
-
-_State = tuple[int, int, int, bool]
-
-
-def _state(path: Path) -> _State:
-    """What changes when another process writes."""
-    found = path.stat()
-    return found.st_ino, found.st_mtime_ns, found.st_size, _is_filled(path, "-wal")
-
-
-def _is_filled(path: Path, suffix: str) -> bool:
-    """Whether there is something in a file that SQLite keeps beside a database."""
-    beside = Path(f"{path.resolve()}{suffix}")
-    return beside.is_file() and beside.stat().st_size > 0
-
-
-def _is_writable(path: Path) -> bool:
-    return os.access(path, os.W_OK, effective_ids=True)

@@ -144,7 +144,7 @@ def take_in(store: Store, found: Rescued) -> int:
 
 
 def _folders(store: Path) -> Iterator[Path]:
-    place = store.resolve()
+    place = Path(os.path.realpath(store))
     yield place.with_name(f"{place.name}.rescued")
     name = f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:12]}.rescued"
     yield user_state_path("palimpsest") / name
@@ -172,7 +172,7 @@ def _check_own(folder: Path, store: Path) -> None:
 
 
 def _is_beside(folder: Path, store: Path) -> bool:
-    return folder.parent == store.resolve().parent
+    return folder.parent == Path(os.path.realpath(store)).parent
 
 
 def _read(path: Path) -> Record:

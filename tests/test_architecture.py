@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[1]
 LIGHT = ["suite.py", "suite_file.py", "store.py", "database.py", "validation.py", "errors.py"]
 LIGHT += ["archive.py", "record.py", "spec.py", "failure.py", "suite_note.py"]
 LIGHT += ["results.py", "suite_loading.py", "running.py", "advance.py", "heartbeat.py"]
-LIGHT += ["under_way.py", "time_left.py", "rescue.py", "saving.py"]
+LIGHT += ["under_way.py", "time_left.py", "rescue.py", "saving.py", "access.py"]
 LIGHT += [
     f"executors/{name}.py"
     for name in ("executor", "carry_out", "local", "workers", "progress_file")
@@ -113,7 +113,7 @@ LEVELS = [
         "seeds",
         "schedule",
     ],
-    ["data", "models", "metrics", "database", "files"],
+    ["access", "data", "models", "metrics", "database", "files"],
     ["scenarios", "plugins", "suite", "jobs", "record", "store", "archive", "frame", "results"],
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],
     ["measurement"],
