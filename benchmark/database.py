@@ -137,7 +137,7 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
     """
     purpose = "written" if write else "read"
     with user_errors(path, f"the store cannot be {purpose}", "fix that, or name another one"):
-        _refuse_others(path, write=write)
+        refuse_others(path, write=write)
         mode = "mode=rwc" if write else reading(path)
         seen = state(path) if mode in {AS_IT_IS, AS_A_COPY} else None
         if mode == AS_A_COPY:
@@ -179,12 +179,7 @@ def user_errors(path: Path, what: str, advice: str) -> Iterator[None]:
 
 def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> set[str]:
     """Refuse what is not a store, and return the columns of its runs."""
-    version = _version(connection)
-    if version > SCHEMA_VERSION:
-        raise UserError(
-            f"{path}: written by a newer Palimpsest (store format {version}, this one reads "
-            f"{SCHEMA_VERSION}); upgrade palimpsest-bench"
-        )
+    version = check_version(connection, path)
     found = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
     if version:
         later = "".join(_UPGRADES[v] for v in range(version, SCHEMA_VERSION))
@@ -196,6 +191,21 @@ def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str])
     if not ours:
         raise UserError(f"{path}: a database, but not a Palimpsest store; name another one")
     return found
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a store.
+
+    Raises:
+        UserError: It is newer than this program.
+    """
+    version = _version(connection)
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: written by a newer Palimpsest (store format {version}, this one reads "
+            f"{SCHEMA_VERSION}); upgrade palimpsest-bench"
+        )
+    return version
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
@@ -228,8 +238,16 @@ def _upgrade(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 
-def _refuse_others(path: Path, *, write: bool) -> None:
-    """Refuse files that are neither databases nor empty, before SQLite opens them."""
+def refuse_others(path: Path, *, write: bool) -> None:
+    """Refuse files that are neither databases nor empty, before SQLite opens them.
+
+    Args:
+        path: The file.
+        write: Whether it is to be written, and made where there is none.
+
+    Raises:
+        UserError: Says what it is, and what to do.
+    """
     base = database_beside(path) if write else None
     if base:
         raise UserError(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -100,13 +100,8 @@ class Store:
             UserError: It cannot be written (a full disk); the runs before it are kept.
             ValueError: It holds a number that is not finite.
         """
-        row = columns_of(record) | _UNUSED
-        marks = ", ".join("?" * len(row))
         with user_errors(self.path, "a run cannot be written", _ADVICE), self._file.connection:
-            self._file.connection.execute(
-                f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})",
-                [*row.values()],
-            )
+            self._insert(record)
 
     def put_suite(self, note: SuiteNote) -> None:
         """Write what a suite says about itself; the last one of a name counts.
@@ -114,15 +109,20 @@ class Store:
         Raises:
             UserError: It cannot be written (a full disk); the runs are kept.
         """
-        row = columns_of_suite(note)
-        marks = ", ".join("?" * len(row))
-        changed = ", ".join(f"{column} = excluded.{column}" for column in row)
         with user_errors(self.path, "a suite cannot be written", _ADVICE), self._file.connection:
-            self._file.connection.execute(  # a suite keeps its place among the suites
-                f"INSERT INTO suites ({', '.join(row)}) VALUES ({marks}) "
-                f"ON CONFLICT (name) DO UPDATE SET {changed}",
-                [*row.values()],
-            )
+            self._insert_suite(note)
+
+    def put_all(self, records: Iterable[Record], notes: Iterable[SuiteNote]) -> None:
+        """Write runs and what suites say, all of them or none.
+
+        Raises:
+            UserError: They cannot be written (a full disk).
+        """
+        with user_errors(self.path, "runs cannot be written", _ADVICE), self._file.connection:
+            for note in notes:
+                self._insert_suite(note)
+            for record in records:
+                self._insert(record)
 
     def suites(self) -> list[SuiteNote]:
         """Return the suites that have been run into this store, in the order in which they came.
@@ -188,6 +188,23 @@ class Store:
             return runs
         wanted = set(keys)
         return [run for run in runs if run.key in wanted]
+
+    def _insert(self, record: Record) -> None:
+        row = columns_of(record) | _UNUSED
+        marks = ", ".join("?" * len(row))
+        self._file.connection.execute(
+            f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})", [*row.values()]
+        )
+
+    def _insert_suite(self, note: SuiteNote) -> None:
+        row = columns_of_suite(note)
+        marks = ", ".join("?" * len(row))
+        changed = ", ".join(f"{column} = excluded.{column}" for column in row)
+        self._file.connection.execute(  # a suite keeps its place among the suites
+            f"INSERT INTO suites ({', '.join(row)}) VALUES ({marks}) "
+            f"ON CONFLICT (name) DO UPDATE SET {changed}",
+            [*row.values()],
+        )
 
     def _fresh(self, read: Callable[[], Iterator[_Row]]) -> list[_Row]:
         """Read until no other process wrote meanwhile; reading takes no locks to prevent that."""

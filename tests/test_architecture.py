@@ -10,7 +10,15 @@ ROOT = Path(__file__).parents[1]
 LIGHT = ["suite.py", "suite_file.py", "store.py", "database.py", "validation.py", "errors.py"]
 LIGHT += ["archive.py", "record.py", "spec.py", "failure.py", "suite_note.py"]
 LIGHT += ["results.py", "suite_loading.py", "running.py", "advance.py", "heartbeat.py"]
-LIGHT += ["under_way.py", "time_left.py", "rescue.py", "saving.py", "access.py"]
+LIGHT += [
+    "under_way.py",
+    "time_left.py",
+    "rescue.py",
+    "saving.py",
+    "access.py",
+    "examination.py",
+    "new_store.py",
+]
 LIGHT += [
     f"executors/{name}.py"
     for name in ("executor", "carry_out", "local", "workers", "progress_file")
@@ -118,7 +126,18 @@ LEVELS = [
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],
     ["measurement"],
     ["first_model", "preparation", "runner", "suite_loading", "kit"],
-    ["executors", "plan", "estimate", "heartbeat", "time_left", "rescue", "saving", "speed"],
+    [
+        "executors",
+        "plan",
+        "estimate",
+        "heartbeat",
+        "time_left",
+        "rescue",
+        "saving",
+        "examination",
+        "new_store",
+        "speed",
+    ],
     ["running"],
     ["cli", "templates"],
 ]

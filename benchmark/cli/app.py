@@ -217,6 +217,22 @@ def archive(
 
 
 @app.command()
+def doctor(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The results database.")],
+    save: Annotated[
+        Path | None, typer.Option(metavar="NEW", help="Save what can be read in a new store.")
+    ] = None,
+) -> None:
+    """Say whether a store is damaged, and what of it can be saved; exit with 1 if it is.
+
+    The store itself is never written.
+    """
+    from benchmark.cli.doctor import doctor
+
+    raise typer.Exit(doctor(store, save))
+
+
+@app.command()
 def compare(
     store_a: Annotated[Path, typer.Argument(metavar="STORE_A", help="The results before.")],
     store_b: Annotated[Path, typer.Argument(metavar="STORE_B", help="The results after.")],
