@@ -66,8 +66,8 @@ def make_plan(
     """
     root = data_root(root).resolve()
     check_device(device)
-    if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
-        raise UserError(f"workers: expected a whole number, 1 or more, got {workers!r}")
+    if workers is not None and not (isinstance(workers, Integral) and workers >= 0):
+        raise UserError(f"workers: expected a whole number, 0 or more, got {workers!r}")
     for suite in suites:
         _check_avalanche(suite)
     finished = _finished(store)
@@ -79,7 +79,8 @@ def make_plan(
     asked = [run for suite in suites for run in suite.runs(device, root)]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
-    workers = workers or min(os.cpu_count() or 1, max(1, len(todo)))
+    if workers is None:
+        workers = min(os.cpu_count() or 1, max(1, len(todo)))
     notes = tuple(suite.note for suite in suites)
     return Plan(tuple(runs), tuple(todo), store, root, workers, notes)
 

@@ -65,8 +65,8 @@ def run_suite(
         *suites: What ``load_suite`` returns or takes.
         store: The results database; created if missing.
         device: As torch spells it: ``cpu``, ``cuda``, ``cuda:1``.
-        workers: Number of worker processes; 1 runs everything in this process. ``None``: one per
-            core.
+        workers: Number of worker processes. ``None``: one per core. 0 runs everything in this
+            process, for a debugger, or for what only a notebook defines.
         data_root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
         plugins: Python files that add strategies and scenarios, for suites that are not loaded yet,

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from benchmark.advance import Advance
 from benchmark.executors.executor import Executor, Lost, Report
-from benchmark.failure import Failure, FailureKind
+from benchmark.failure import Failure
 from benchmark.first_model.order import first_models_first
 from benchmark.jobs import jobs_of
 from benchmark.provenance import versions
@@ -44,11 +44,11 @@ def carry_out(runs: Sequence[Run], executor: Executor, report: Report) -> Iterat
     for run in [run for each in lost for run in each.job]:
         (again,) = executor.execute([(run,)], report)
         if isinstance(again, Lost):
-            yield _failed(run, again.reason)
+            yield _failed(run, again)
         else:
             yield from again
 
 
-def _failed(run: Run, reason: str) -> Record:
-    failure = Failure(FailureKind.KILLED, reason)
+def _failed(run: Run, lost: Lost) -> Record:
+    failure = Failure(lost.kind, lost.reason)
     return Record(**run.cell(), status="failed", failure=failure, versions=versions())

@@ -17,6 +17,9 @@ from benchmark.store import Record
 class InProcess(WithScratch):
     """Carries out jobs in this process, with one thread, as a worker does.
 
+    It is for programs that ask for it: a debugger stops in a run, and a run may use what a notebook
+    defines. A run that ends the process ends the suite.
+
     Between jobs the process is as it was before: its threads, its warnings, and its random
     generators.
 

@@ -12,9 +12,10 @@ def local_executor(root: Path, workers: int) -> Executor:
 
     Args:
         root: The folder that holds the data sets.
-        workers: How many jobs at a time; with 1, no other process is started.
+        workers: How many jobs at a time, each in a process of its own; with 0, one at a time in
+            this process.
     """
-    if workers == 1:
+    if workers == 0:
         from benchmark.executors.in_process import InProcess
 
         return InProcess(root)
