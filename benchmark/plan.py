@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmark.archive import is_archive
 from benchmark.data.catalog import data_root, require
 from benchmark.errors import UserError
+from benchmark.executors.scratch import check_scratch
 from benchmark.store import Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
 from benchmark.suite_note import SuiteNote
@@ -31,6 +32,8 @@ class Plan:
         root: The folder that holds the data sets.
         workers: How many jobs are carried out at a time.
         suites: What the suites say about themselves.
+        scratch: Where runs share files while they last; ``None`` for the system's folder of
+            temporary files.
     """
 
     runs: tuple[Run, ...]
@@ -39,6 +42,7 @@ class Plan:
     root: Path
     workers: int
     suites: tuple[SuiteNote, ...]
+    scratch: Path | None = None
 
 
 def make_plan(
@@ -48,6 +52,7 @@ def make_plan(
     device: str = "cpu",
     workers: int | None = None,
     root: Path | None = None,
+    scratch: Path | None = None,
     fetch: bool = True,
 ) -> Plan:
     """Check what suites need, and compare them with what a store has. Nothing is written there.
@@ -59,6 +64,8 @@ def make_plan(
         workers: How many jobs at a time; ``None`` for one per core.
         root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
+        scratch: Where runs share files while they last; ``None`` for the system's folder of
+            temporary files.
         fetch: Download missing data sets where possible; fail if one is not available.
 
     Raises:
@@ -68,6 +75,8 @@ def make_plan(
     check_device(device)
     if workers is not None and not (isinstance(workers, Integral) and workers >= 0):
         raise UserError(f"workers: expected a whole number, 0 or more, got {workers!r}")
+    if scratch is not None:
+        check_scratch(scratch)
     for suite in suites:
         _check_avalanche(suite)
     finished = _finished(store)
@@ -82,7 +91,7 @@ def make_plan(
     if workers is None:
         workers = min(os.cpu_count() or 1, max(1, len(todo)))
     notes = tuple(suite.note for suite in suites)
-    return Plan(tuple(runs), tuple(todo), store, root, workers, notes)
+    return Plan(tuple(runs), tuple(todo), store, root, workers, notes, scratch)
 
 
 def check_device(device: str) -> None:

@@ -53,6 +53,7 @@ def run_suite(
     device: str = "cpu",
     workers: int | None = None,
     data_root: Path | str | None = None,
+    scratch: Path | str | None = None,
     plugins: Iterable[Path | str] = (),
     progress: Watcher | None = None,
 ) -> Results:
@@ -69,6 +70,8 @@ def run_suite(
             process, for a debugger, or for what only a notebook defines.
         data_root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
+        scratch: Where runs share files while they last, such as decoded data sets; ``None`` for the
+            system's folder of temporary files.
         plugins: Python files that add strategies and scenarios, for suites that are not loaded yet,
             and metrics. What they add stays known to the process.
         progress: Called with what happens meanwhile.
@@ -93,6 +96,7 @@ def run_suite(
         device=device,
         workers=workers,
         root=None if data_root is None else Path(data_root),
+        scratch=None if scratch is None else Path(scratch),
     )
     return carry_out_plan(plan, progress)
 
@@ -128,7 +132,7 @@ def _carry_out(plan: Plan, store: Store, progress: Watcher) -> None:
 
     for note in plan.suites:
         store.put_suite(note)
-    with heartbeat, local_executor(plan.root, plan.workers) as executor:
+    with heartbeat, local_executor(plan.root, plan.workers, plan.scratch) as executor:
         for record in carry_out(plan.todo, executor, report):
             store.put(record)
             done += 1

@@ -13,7 +13,16 @@ LIGHT += ["results.py", "suite_loading.py", "running.py", "advance.py", "heartbe
 LIGHT += ["under_way.py", "time_left.py"]
 LIGHT += [
     f"executors/{name}.py"
-    for name in ("executor", "carry_out", "local", "workers", "worker", "in_worker", "death")
+    for name in (
+        "executor",
+        "carry_out",
+        "local",
+        "workers",
+        "worker",
+        "in_worker",
+        "death",
+        "scratch",
+    )
 ]
 LIGHT += [f"metrics/{path.name}" for path in (ROOT / "benchmark" / "metrics").glob("*.py")]
 LIGHT += [f"plugins/{name}.py" for name in ("__init__", "additions", "packages", "source")]

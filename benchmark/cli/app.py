@@ -83,6 +83,10 @@ def run(
         Path | None,
         typer.Option(help="Where the data sets are; default: $PALIMPSEST_DATA, else the cache."),
     ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where runs share files while they last; default: /tmp."),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     plugin: PluginOption = None,
     dry_run: Annotated[
@@ -103,6 +107,7 @@ def run(
         settings=settings or [],
         workers=workers,
         data_root=data_root,
+        scratch=scratch,
         device=device,
         dry_run=dry_run,
         quiet=quiet,

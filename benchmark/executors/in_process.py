@@ -25,12 +25,13 @@ class InProcess(WithScratch):
 
     Args:
         root: The folder that holds the data sets.
+        scratch: Where to make a folder for shared files; ``None`` for the system's.
     """
 
     workers = 1
 
-    def __init__(self, root: Path) -> None:
-        super().__init__()
+    def __init__(self, root: Path, scratch: Path | None = None) -> None:
+        super().__init__(scratch)
         self._root = root
 
     def execute(self, jobs: Sequence[Job], report: Report) -> Generator[list[Record], None, None]:
@@ -43,8 +44,7 @@ class InProcess(WithScratch):
         with _as_in_a_worker(job):
             from benchmark.runner import execute_job
 
-            scratch = Path(self._scratch.name)
-            return execute_job(job, self._root, scratch, lambda advance: report(job, advance))
+            return execute_job(job, self._root, self._scratch, lambda advance: report(job, advance))
 
 
 @contextmanager

@@ -27,13 +27,13 @@ _SECONDS = 0.2
 """At least this long from one message to the next, so that training is not slowed."""
 
 
-def serve(connection: Connection, root: Path, scratch: Path, known: plugins.Loaded) -> None:
+def serve(connection: Connection, root: Path, scratch: Path | None, known: plugins.Loaded) -> None:
     """Carry out jobs until the connection is closed.
 
     Args:
         connection: Where jobs come from, and ``Message`` go to.
         root: The folder that holds the data sets.
-        scratch: The folder through which workers share files.
+        scratch: The folder through which workers share files, or ``None``.
         known: The plugins that are loaded where the jobs come from.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -47,7 +47,7 @@ def serve(connection: Connection, root: Path, scratch: Path, known: plugins.Load
         connection.send(execute(job, root, scratch, seldom(connection.send)))
 
 
-def prepare(scratch: Path, known: plugins.Loaded) -> None:
+def prepare(scratch: Path | None, known: plugins.Loaded) -> None:
     """Make this process ready for jobs."""
     os.dup2(2, 1)  # what a plugin prints is not what the command prints
     importlib.import_module(PREPARATION)  # nothing left to do where the fork server has done it
@@ -58,7 +58,7 @@ def prepare(scratch: Path, known: plugins.Loaded) -> None:
 
 
 def execute(
-    job: Job, root: Path, scratch: Path, progress: Callable[[Advance], None]
+    job: Job, root: Path, scratch: Path | None, progress: Callable[[Advance], None]
 ) -> list[Record]:
     """Carry out a job, and leave nothing of it in memory."""
     from benchmark.runner import execute_job

@@ -41,7 +41,7 @@ class Worker:
     Args:
         news: Gets what the process sends, with this worker; ``None`` when it has ended.
         root: The folder that holds the data sets.
-        scratch: The folder through which workers share files.
+        scratch: The folder through which workers share files, or ``None``.
 
     Attributes:
         job: What it is carrying out, or ``None``.
@@ -51,7 +51,7 @@ class Worker:
     """
 
     def __init__(
-        self, news: SimpleQueue[tuple[Worker, Message | None]], root: Path, scratch: Path
+        self, news: SimpleQueue[tuple[Worker, Message | None]], root: Path, scratch: Path | None
     ) -> None:
         self.job: Job | None = None
         self.advance = Advance(0.0)
@@ -76,9 +76,13 @@ class Worker:
         self.job, self.advance, self.since = job, Advance(0.0), time.monotonic()
         return True
 
-    def end(self) -> None:
-        """End the process, whatever it is doing."""
+    def kill(self) -> None:
+        """Let the process end, whatever it is doing."""
         self._process.kill()
+
+    def end(self) -> None:
+        """End the process, and wait for that."""
+        self.kill()
         self._process.join(_PATIENCE)
         if self._process.exitcode == _FORK_SERVER_GONE and self._process.pid is not None:
             with contextlib.suppress(ProcessLookupError):

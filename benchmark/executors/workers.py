@@ -38,10 +38,11 @@ class WorkerProcesses(WithScratch):
     Args:
         root: The folder that holds the data sets.
         workers: How many processes.
+        scratch: Where to make a folder for shared files; ``None`` for the system's.
     """
 
-    def __init__(self, root: Path, workers: int) -> None:
-        super().__init__()
+    def __init__(self, root: Path, workers: int, scratch: Path | None = None) -> None:
+        super().__init__(scratch)
         self._root = root
         self._workers = workers
 
@@ -59,7 +60,7 @@ class WorkerProcesses(WithScratch):
             UserError: This process may not start others, or workers do not start.
         """
         get_ready()
-        pool = _Pool(jobs, min(self._workers, len(jobs)), self._root, Path(self._scratch.name))
+        pool = _Pool(jobs, min(self._workers, len(jobs)), self._root, self._scratch)
         try:
             while not pool.is_done:
                 yield from pool.next_results(report)
@@ -74,10 +75,10 @@ class _Pool:
         jobs: What to do, in this order.
         size: How many workers.
         root: The folder that holds the data sets.
-        scratch: The folder through which workers share files.
+        scratch: The folder through which workers share files, or ``None``.
     """
 
-    def __init__(self, jobs: Sequence[Job], size: int, root: Path, scratch: Path) -> None:
+    def __init__(self, jobs: Sequence[Job], size: int, root: Path, scratch: Path | None) -> None:
         self._waiting = deque(jobs)
         self._size = size
         self._folders = root, scratch
@@ -108,6 +109,8 @@ class _Pool:
 
     def end(self) -> None:
         """End all processes, whatever they are doing."""
+        for worker in self._workers:
+            worker.kill()
         for worker in self._workers:
             worker.end()
 
