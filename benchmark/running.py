@@ -54,6 +54,8 @@ def run_suite(
     workers: int | None = None,
     data_root: Path | str | None = None,
     scratch: Path | str | None = None,
+    run_timeout: float | None = None,
+    retries: int = 1,
     plugins: Iterable[Path | str] = (),
     progress: Watcher | None = None,
 ) -> Results:
@@ -72,6 +74,9 @@ def run_suite(
             user's cache.
         scratch: Where runs share files while they last, such as decoded data sets; ``None`` for the
             system's folder of temporary files.
+        run_timeout: Seconds after which a run is ended and recorded as failed; ``None`` for no
+            limit.
+        retries: How often a run is tried again whose process has died.
         plugins: Python files that add strategies and scenarios, for suites that are not loaded yet,
             and metrics. What they add stays known to the process.
         progress: Called with what happens meanwhile.
@@ -97,6 +102,8 @@ def run_suite(
         workers=workers,
         root=None if data_root is None else Path(data_root),
         scratch=None if scratch is None else Path(scratch),
+        run_timeout=run_timeout,
+        retries=retries,
     )
     return carry_out_plan(plan, progress)
 
@@ -132,8 +139,9 @@ def _carry_out(plan: Plan, store: Store, progress: Watcher) -> None:
 
     for note in plan.suites:
         store.put_suite(note)
-    with heartbeat, local_executor(plan.root, plan.workers, plan.scratch) as executor:
-        for record in carry_out(plan.todo, executor, report):
+    local = local_executor(plan.root, plan.workers, plan.scratch, plan.run_timeout)
+    with heartbeat, local as executor:
+        for record in carry_out(plan.todo, executor, report, plan.retries):
             store.put(record)
             done += 1
             left.ended(record.key)

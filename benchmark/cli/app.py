@@ -87,6 +87,13 @@ def run(
         Path | None,
         typer.Option(metavar="DIR", help="Where runs share files while they last; default: /tmp."),
     ] = None,
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="End a run after this time; it counts as failed."),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often a run is tried again whose process has died.")
+    ] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     plugin: PluginOption = None,
     dry_run: Annotated[
@@ -108,6 +115,8 @@ def run(
         workers=workers,
         data_root=data_root,
         scratch=scratch,
+        run_timeout=run_timeout,
+        retries=retries,
         device=device,
         dry_run=dry_run,
         quiet=quiet,

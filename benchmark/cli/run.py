@@ -36,6 +36,8 @@ class RunOptions:
     workers: int | None
     data_root: Path | None
     scratch: Path | None
+    run_timeout: float | None
+    retries: int
     device: str
     dry_run: bool
     quiet: bool
@@ -78,6 +80,8 @@ def _run_suites(options: RunOptions) -> int:
         workers=options.workers,
         root=options.data_root,
         scratch=options.scratch,
+        run_timeout=options.run_timeout,
+        retries=options.retries,
         fetch=not options.dry_run,
     )
     with_suite = len(suites) > 1

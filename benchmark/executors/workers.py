@@ -6,6 +6,7 @@ scratch folder.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Generator, Sequence
@@ -18,6 +19,7 @@ from benchmark.executors.executor import Lost, Report
 from benchmark.executors.in_worker import Message
 from benchmark.executors.scratch import WithScratch
 from benchmark.executors.worker import Worker, get_ready
+from benchmark.failure import FailureKind
 from benchmark.jobs import Job
 from benchmark.store import Record
 
@@ -39,10 +41,19 @@ class WorkerProcesses(WithScratch):
         root: The folder that holds the data sets.
         workers: How many processes.
         scratch: Where to make a folder for shared files; ``None`` for the system's.
+        run_timeout: Seconds that a run may take, or ``None``. A job whose runs share one training
+            has that of each of them.
     """
 
-    def __init__(self, root: Path, workers: int, scratch: Path | None = None) -> None:
+    def __init__(
+        self,
+        root: Path,
+        workers: int,
+        scratch: Path | None = None,
+        run_timeout: float | None = None,
+    ) -> None:
         super().__init__(scratch)
+        self._run_timeout = run_timeout
         self._root = root
         self._workers = workers
 
@@ -60,7 +71,8 @@ class WorkerProcesses(WithScratch):
             UserError: This process may not start others, or workers do not start.
         """
         get_ready()
-        pool = _Pool(jobs, min(self._workers, len(jobs)), self._root, self._scratch)
+        size = min(self._workers, len(jobs))
+        pool = _Pool(jobs, size, self._root, self._scratch, self._run_timeout)
         try:
             while not pool.is_done:
                 yield from pool.next_results(report)
@@ -76,12 +88,21 @@ class _Pool:
         size: How many workers.
         root: The folder that holds the data sets.
         scratch: The folder through which workers share files, or ``None``.
+        run_timeout: Seconds that a run may take, or ``None``.
     """
 
-    def __init__(self, jobs: Sequence[Job], size: int, root: Path, scratch: Path | None) -> None:
+    def __init__(
+        self,
+        jobs: Sequence[Job],
+        size: int,
+        root: Path,
+        scratch: Path | None,
+        run_timeout: float | None,
+    ) -> None:
         self._waiting = deque(jobs)
         self._size = size
         self._folders = root, scratch
+        self._run_timeout = run_timeout
         self._news: SimpleQueue[tuple[Worker, Message | None]] = SimpleQueue()
         self._workers: set[Worker] = set()
         self._in_vain = 0
@@ -103,7 +124,8 @@ class _Pool:
         else:
             known = worker in self._workers  # or it was ended, and these are its last words
             results = self._note(worker, message, report) if known else []
-        self._end_stuck()
+        if self._news.empty():  # what has ended meanwhile has not taken too long
+            results += self._end_overdue()
         self._hand_out(report)  # before the results are dealt with
         return results
 
@@ -153,12 +175,23 @@ class _Pool:
             )
         return [] if worker.job is None else [Lost(worker.job, str(death), death.kind)]
 
-    def _end_stuck(self) -> None:
-        """End the processes that do not start."""
+    def _end_overdue(self) -> list[list[Record] | Lost]:
+        """End the processes that take too long, and return the jobs that are lost with them."""
+        lost: list[list[Record] | Lost] = []
         now = time.monotonic()
-        for worker in self._workers:
-            if not worker.ready and now > worker.since + _START_SECONDS:
+        for worker in [*self._workers]:
+            passed = now - worker.since
+            if worker.job is not None and passed > self._limit(worker.job):
+                self._workers.remove(worker)
                 worker.end()
+                reason = f"it took longer than {self._limit(worker.job):g} s (--run-timeout)"
+                lost.append(Lost(worker.job, reason, FailureKind.TIMED_OUT))
+            elif not worker.ready and passed > _START_SECONDS:
+                worker.end()
+        return lost
+
+    def _limit(self, job: Job) -> float:
+        return math.inf if self._run_timeout is None else self._run_timeout * len(job)
 
 
 def _tell(worker: Worker, report: Report) -> None:

@@ -21,6 +21,7 @@ from benchmark.cli import main
 from benchmark.failure import Failure
 from benchmark.heartbeat import Heartbeat
 from benchmark.metrics import METRICS
+from benchmark.plan import make_plan
 from benchmark.results import Results
 from benchmark.store import Store, SuiteNote
 
@@ -92,6 +93,7 @@ def test_a_program_that_asks_for_it_has_its_runs_in_its_own_process(done, tmp_pa
 ENDS = """
 import os
 import sys
+import time
 
 from avalanche.training.plugins import SupervisedPlugin
 
@@ -108,6 +110,8 @@ class Ends(SupervisedPlugin):
         print("a word of the plugin")
         if self.how == "exit":
             sys.exit("enough")
+        if self.how == "never":
+            time.sleep(120)
         if self.how == "at once":
             os._exit(4)
 
@@ -123,9 +127,12 @@ STRATEGIES = [StrategyEntry("ends", "Ends", __name__, EndsSettings, "none", "non
 
 @pytest.fixture
 def ends(tmp_path, registries):
-    """A suite with two runs that end their process, and its plugin."""
+    """A suite with runs that end their process or never end, and its plugin."""
     (tmp_path / "ends.py").write_text(ENDS)
-    how = {name: {"strategy": "ends", "how": name} for name in ("exit", "at once", "not at all")}
+    how = {
+        name: {"strategy": "ends", "how": name}
+        for name in ("exit", "at once", "never", "not at all")
+    }
     with registries():
         yield SUITE | {"seeds": 1, "strategies": how}, tmp_path / "ends.py"
 
@@ -133,12 +140,18 @@ def ends(tmp_path, registries):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_ends_its_process_is_recorded_once_and_the_others_go_on(ends, tmp_path, workers):
     suite, plugin = ends
-    results = run_suite(suite, store=tmp_path / "e.db", workers=workers, plugins=[plugin])
+    results = run_suite(
+        suite, store=tmp_path / "e.db", workers=workers, plugins=[plugin], run_timeout=2, retries=0
+    )
     assert {record.strategy: record.error for record in results} == {
         "exit": "SystemExit: enough",
         "at once": "its worker process ended itself with exit status 4",
+        "never": "it took longer than 2 s (--run-timeout)",
         "not at all": None,
     }
+    without = Store(tmp_path / "e.db").statuses()
+    plan = make_plan([load_suite(suite)], tmp_path / "e.db", run_timeout=9.0)
+    assert {run.key for run in plan.runs} == without.keys()  # no key depends on it
 
 
 def test_what_a_plugin_prints_is_not_in_the_json(ends, tmp_path, capfd, monkeypatch):
@@ -247,6 +260,10 @@ def test_a_mapping_is_checked_as_a_file_is_and_left_alone():
     [
         ({"workers": -1}, "workers: expected a whole number, 0 or more, got -1"),
         ({"workers": 1.5}, "workers: expected a whole number, 0 or more, got 1.5"),
+        ({"retries": -1}, "retries: expected a whole number, 0 or more, got -1"),
+        ({"run_timeout": 0}, "run timeout: expected a number of seconds above 0, got 0"),
+        ({"run_timeout": 9.5, "workers": 0}, "in this process .workers=0. cannot be ended"),
+        ({"scratch": "nowhere"}, "scratch folder nowhere: there is no such folder"),
         ({"device": "tpu"}, "device tpu: expected cpu"),
         ({"store": "no/such/folder/r.db"}, "the folder no/such/folder does not exist"),
         ({"store": "r.parquet"}, "this is an archive, which is read-only"),

@@ -36,7 +36,7 @@ def a_run(name: str) -> Run:
 
 def pretend(job: Job, root: Path, scratch: Path, progress) -> list[Record]:
     """Stands in for a job of one run: ends well, or ends the process it is in."""
-    (run,) = job
+    run = job[0]
     how = run.key.split("-")[0]
     progress(Advance(0.5, CURVES))
     if how == "slow":
@@ -47,6 +47,10 @@ def pretend(job: Job, root: Path, scratch: Path, progress) -> list[Record]:
     if how == "segfault":
         faulthandler.disable()
         faulthandler._sigsegv()
+    if how == "hangs":
+        time.sleep(120)
+    if how == "stops":
+        os.kill(os.getpid(), signal.SIGSTOP)
     if how == "exit":
         os._exit(3)
     if how == "prints":
@@ -100,10 +104,10 @@ def its_own_fork_server():
     multiprocessing.forkserver._forkserver._stop()
 
 
-def outcome(*names, size=2):
+def outcome(*names, size=2, run_timeout=None):
     told = []
     runs = [a_run(name) for name in names]
-    with workers.WorkerProcesses(ROOT, size) as executor:
+    with workers.WorkerProcesses(ROOT, size, None, run_timeout) as executor:
         records = list(carry_out(runs, executor, lambda job, done: told.append(job[0].key)))
     assert {*told} <= {*names}
     assert sorted(r.key for r in records) == sorted(names)
@@ -163,6 +167,26 @@ def test_the_other_jobs_do_not_notice_a_death():
         "deadly": "failed",
         "good-1": "done",
     }
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_run_that_takes_too_long_is_ended_and_the_others_go_on(size):
+    records = outcome("good-1", "hangs", "good-2", "stops", "good-3", size=size, run_timeout=1.5)
+    for name in ("hangs", "stops"):
+        failure = records.pop(name).failure
+        assert failure.kind is FailureKind.TIMED_OUT
+        assert failure.message == "it took longer than 1.5 s (--run-timeout)"
+    assert {r.status for r in records.values()} == {"done"}
+
+
+def test_runs_that_share_a_training_share_their_time(tmp_path):
+    """As their seconds are divided among them."""
+    told = []
+    with workers.WorkerProcesses(tmp_path, 1, None, 0.5) as executor:
+        job = (a_run("hangs"), a_run("hangs too"), a_run("and so on"))
+        (lost,) = executor.execute([job], lambda *news: told.append(news))
+    assert lost.reason == "it took longer than 1.5 s (--run-timeout)"
+    assert lost.job == job
 
 
 def test_what_a_run_prints_is_not_what_the_command_prints(capfd):
