@@ -15,6 +15,7 @@ from pathlib import Path
 from benchmark.archive import is_archive
 from benchmark.data.catalog import data_root, require
 from benchmark.errors import UserError
+from benchmark.executors.scratch import check_scratch
 from benchmark.rescue import Rescued, rescued
 from benchmark.store import Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
@@ -33,6 +34,10 @@ class Plan:
         root: The folder that holds the data sets.
         workers: How many jobs are carried out at a time.
         suites: What the suites say about themselves.
+        scratch: Where runs share files while they last; ``None`` for the system's folder of
+            temporary files.
+        run_timeout: Seconds that a run may take, or ``None``.
+        retries: How often a run is tried again whose process has died.
     """
 
     runs: tuple[Run, ...]
@@ -42,6 +47,9 @@ class Plan:
     root: Path
     workers: int
     suites: tuple[SuiteNote, ...]
+    scratch: Path | None = None
+    run_timeout: float | None = None
+    retries: int = 1
 
 
 def make_plan(
@@ -51,6 +59,9 @@ def make_plan(
     device: str = "cpu",
     workers: int | None = None,
     root: Path | None = None,
+    scratch: Path | None = None,
+    run_timeout: float | None = None,
+    retries: int = 1,
     fetch: bool = True,
 ) -> Plan:
     """Check what suites need, and compare them with what a store has. Nothing is written there.
@@ -62,6 +73,10 @@ def make_plan(
         workers: How many jobs at a time; ``None`` for one per core.
         root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
+        scratch: Where runs share files while they last; ``None`` for the system's folder of
+            temporary files.
+        run_timeout: Seconds that a run may take, or ``None``.
+        retries: How often a run is tried again whose process has died.
         fetch: Download missing data sets where possible; fail if one is not available.
 
     Raises:
@@ -69,8 +84,13 @@ def make_plan(
     """
     root = data_root(root).resolve()
     check_device(device)
-    if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
-        raise UserError(f"workers: expected a whole number, 1 or more, got {workers!r}")
+    if workers is not None:
+        _check_number("workers", workers)
+    _check_number("retries", retries)
+    if run_timeout is not None:
+        _check_timeout(run_timeout, workers)
+    if scratch is not None:
+        check_scratch(scratch)
     for suite in suites:
         _check_avalanche(suite)
     finished = _finished(store)
@@ -84,9 +104,12 @@ def make_plan(
     asked = [run for suite in suites for run in suite.runs(device, root)]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
-    workers = workers or min(os.cpu_count() or 1, max(1, len(todo)))
+    if workers is None:
+        workers = min(os.cpu_count() or 1, max(1, len(todo)))
     notes = tuple(suite.note for suite in suites)
-    return Plan(tuple(runs), tuple(todo), beside, store, root, workers, notes)
+    return Plan(
+        tuple(runs), tuple(todo), beside, store, root, workers, notes, scratch, run_timeout, retries
+    )
 
 
 def check_device(device: str) -> None:
@@ -104,6 +127,20 @@ def check_device(device: str) -> None:
 
     if int(index or 0) >= torch.cuda.device_count():
         raise UserError(f"device {device}: torch finds no such device on this machine; choose cpu")
+
+
+def _check_number(name: str, value: object) -> None:
+    if not (isinstance(value, Integral) and value >= 0):
+        raise UserError(f"{name}: expected a whole number, 0 or more, got {value!r}")
+
+
+def _check_timeout(seconds: object, workers: int | None) -> None:
+    if not (isinstance(seconds, int | float) and seconds > 0):
+        raise UserError(f"run timeout: expected a number of seconds above 0, got {seconds!r}")
+    if workers == 0:
+        raise UserError(
+            "run timeout: a run in this process (workers=0) cannot be ended; use worker processes"
+        )
 
 
 def _finished(store: Path) -> dict[str, str]:

@@ -57,6 +57,9 @@ def run_suite(
     device: str = "cpu",
     workers: int | None = None,
     data_root: Path | str | None = None,
+    scratch: Path | str | None = None,
+    run_timeout: float | None = None,
+    retries: int = 1,
     plugins: Iterable[Path | str] = (),
     progress: Watcher | None = None,
     hold: float | None = None,
@@ -72,10 +75,15 @@ def run_suite(
         *suites: What ``load_suite`` returns or takes.
         store: The results database; created if missing.
         device: As torch spells it: ``cpu``, ``cuda``, ``cuda:1``.
-        workers: Number of worker processes; 1 runs everything in this process. ``None``: one per
-            core.
+        workers: Number of worker processes. ``None``: one per core. 0 runs everything in this
+            process, for a debugger, or for what only a notebook defines.
         data_root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
+        scratch: Where runs share files while they last, such as decoded data sets; ``None`` for the
+            system's folder of temporary files.
+        run_timeout: Seconds after which a run is ended and recorded as failed; ``None`` for no
+            limit.
+        retries: How often a run is tried again whose process has died.
         plugins: Python files that add strategies and scenarios, for suites that are not loaded yet,
             and metrics. What they add stays known to the process.
         progress: Called with what happens meanwhile.
@@ -102,6 +110,9 @@ def run_suite(
         device=device,
         workers=workers,
         root=None if data_root is None else Path(data_root),
+        scratch=None if scratch is None else Path(scratch),
+        run_timeout=run_timeout,
+        retries=retries,
     )
     return carry_out_plan(plan, progress, hold)
 
@@ -149,8 +160,9 @@ def _carry_out(plan: Plan, store: Store, progress: Watcher, hold: float | None) 
 
     for note in plan.suites:
         store.put_suite(note)
-    with heartbeat, saving, local_executor(plan.root, plan.workers) as executor:
-        for record in carry_out(plan.todo, executor, report):
+    local = local_executor(plan.root, plan.workers, plan.scratch, plan.run_timeout)
+    with heartbeat, saving, local as executor:
+        for record in carry_out(plan.todo, executor, report, plan.retries):
             saving.put(record)
             done += 1
             left.ended(record.key)

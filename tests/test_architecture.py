@@ -21,7 +21,16 @@ LIGHT += [
 ]
 LIGHT += [
     f"executors/{name}.py"
-    for name in ("executor", "carry_out", "local", "workers", "progress_file")
+    for name in (
+        "executor",
+        "carry_out",
+        "local",
+        "workers",
+        "worker",
+        "in_worker",
+        "death",
+        "scratch",
+    )
 ]
 LIGHT += [f"metrics/{path.name}" for path in (ROOT / "benchmark" / "metrics").glob("*.py")]
 LIGHT += [f"plugins/{name}.py" for name in ("__init__", "additions", "packages", "source")]

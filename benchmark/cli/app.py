@@ -92,6 +92,17 @@ def run(
         Path | None,
         typer.Option(help="Where the data sets are; default: $PALIMPSEST_DATA, else the cache."),
     ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where runs share files while they last; default: /tmp."),
+    ] = None,
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="End a run after this time; it counts as failed."),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often a run is tried again whose process has died.")
+    ] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     plugin: PluginOption = None,
     dry_run: Annotated[
@@ -113,6 +124,9 @@ def run(
         workers=workers,
         hold=hold,
         data_root=data_root,
+        scratch=scratch,
+        run_timeout=run_timeout,
+        retries=retries,
         device=device,
         dry_run=dry_run,
         quiet=quiet,

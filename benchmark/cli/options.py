@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Annotated
 
@@ -26,11 +28,12 @@ DEFAULT_STORE = Path("palimpsest.db")
 
 
 def load_plugins(plugins: list[Path] | None) -> None:
-    """Load the files of ``--plugin``, if there are any."""
+    """Load the files of ``--plugin``, if there are any; what they print goes to standard error."""
     if plugins:
         from benchmark.plugins import load_files
 
-        load_files(plugins)
+        with redirect_stdout(sys.stderr):
+            load_files(plugins)
 
 
 def load_for_reading(plugins: list[Path] | None) -> None:

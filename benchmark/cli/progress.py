@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -98,7 +99,8 @@ class _Bars(_Nothing):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        with suppress(OSError):  # the terminal may have gone
+            self._progress.stop()
 
     def tell(self, news: News) -> None:
         if news.message:

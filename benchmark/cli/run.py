@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.cli.listings import runs_json
 from benchmark.cli.progress import describe, make_display
+from benchmark.cli.stopping import Stopped, stopped_by_signals
 from benchmark.cli.summary import print_summary
 from benchmark.estimate import estimate
+from benchmark.executors.scratch import scratch_warning
 from benchmark.plan import Plan, make_plan
 from benchmark.rescue import rescued
 from benchmark.results import Results
@@ -19,8 +23,6 @@ from benchmark.store import Record, Store, SuiteNote
 from benchmark.suite_file import suites_of
 from benchmark.suite_loading import load_suites
 from reports.wording.words import joined, several
-
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class RunOptions:
     workers: int | None
     hold: float | None
     data_root: Path | None
+    scratch: Path | None
+    run_timeout: float | None
+    retries: int
     device: str
     dry_run: bool
     quiet: bool
@@ -50,11 +55,20 @@ def run_suites(options: RunOptions) -> int:
         options: As the user gave them.
 
     Returns:
-        The exit code: 130 if interrupted, 1 if a run of the suites failed, else 0.
+        The exit code: 128 plus the number of the signal that stopped it (130 if interrupted), 1 if
+        a run of the suites failed, else 0.
 
     Raises:
         UserError: Anything the user has to fix; nothing has been written then.
     """
+    with stopped_by_signals():
+        try:
+            return _run_suites(options)
+        except KeyboardInterrupt as stop:
+            return _stopped(stop, "nothing was run")
+
+
+def _run_suites(options: RunOptions) -> int:
     suites = load_suites(
         suites_of(options.suites),
         seeds=options.seeds,
@@ -67,6 +81,9 @@ def run_suites(options: RunOptions) -> int:
         device=options.device,
         workers=options.workers,
         root=options.data_root,
+        scratch=options.scratch,
+        run_timeout=options.run_timeout,
+        retries=options.retries,
         fetch=not options.dry_run,
     )
     for refused in plan.rescued.refused:
@@ -76,19 +93,26 @@ def run_suites(options: RunOptions) -> int:
         _print_plan(plan, options, with_suite)
         return 0
     silent = options.quiet or options.as_json
+    warning = scratch_warning(plan.scratch) if plan.todo else None
+    if warning:
+        print(f"palimpsest: {warning}", file=sys.stderr)
     total, new = len(plan.runs), len(plan.todo)
     display = make_display(total, total - new, quiet=silent, with_suite=with_suite)
     try:
         with display:
             results = carry_out_plan(plan, display.tell, options.hold)
-    except KeyboardInterrupt:
-        print(
-            f"palimpsest: interrupted; {_stored(plan)} of {total} runs are in {options.store}"
-            f"{_beside(plan)}, the same command continues from there",
-            file=sys.stderr,
-        )
-        return INTERRUPTED
+    except KeyboardInterrupt as stop:
+        kept = f"{_stored(plan)} of {total} runs are in {options.store}{_beside(plan)}"
+        return _stopped(stop, f"{kept}, the same command continues from there")
     return _conclude(results, plan, options)
+
+
+def _stopped(stop: KeyboardInterrupt, what: str) -> int:
+    """Say what is left, and return the exit code."""
+    by = f"stopped by {stop.name}" if isinstance(stop, Stopped) else "interrupted"
+    with suppress(OSError):  # the terminal may have gone
+        print(f"palimpsest: {by}; {what}", file=sys.stderr, flush=True)
+    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
 def _stored(plan: Plan) -> int:

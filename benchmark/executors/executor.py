@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from benchmark.advance import Advance
+from benchmark.failure import FailureKind
 from benchmark.jobs import Job
 from benchmark.store import Record
 
@@ -25,10 +26,12 @@ class Lost:
     Attributes:
         job: Its runs.
         reason: What is known about the end, and what the user can do, for the runs' records.
+        kind: What kind of failure it is for the runs that are lost again.
     """
 
     job: Job
     reason: str
+    kind: FailureKind = FailureKind.KILLED
 
 
 class Executor(Protocol):
