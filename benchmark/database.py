@@ -26,9 +26,10 @@ from benchmark.access import (
     state,
 )
 from benchmark.errors import UserError
+from benchmark.under_way import CLAIMS
 from benchmark.under_way import TABLES as UNDER_WAY
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 
 _SUITES = """
 CREATE TABLE suites (
@@ -65,7 +66,7 @@ CREATE TABLE runs (
     moments           TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
-{_SUITES}{UNDER_WAY}"""
+{_SUITES}{UNDER_WAY}{CLAIMS}"""
 
 _UPGRADES = {
     1: """
@@ -78,6 +79,7 @@ ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';
 """,
     3: _SUITES,
     4: UNDER_WAY,
+    5: CLAIMS,
 }
 """SQL that turns a store of each version into one of the next; what is new starts empty."""
 

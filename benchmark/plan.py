@@ -130,7 +130,7 @@ def check_device(device: str) -> None:
 
 
 def _check_number(name: str, value: object) -> None:
-    if not (isinstance(value, Integral) and value >= 0):
+    if not (isinstance(value, Integral) and int(value) >= 0):
         raise UserError(f"{name}: expected a whole number, 0 or more, got {value!r}")
 
 

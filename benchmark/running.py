@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.advance import Advance
+from benchmark.claims import Claims
 from benchmark.errors import UserError
 from benchmark.executors.carry_out import carry_out
 from benchmark.executors.local import local_executor
@@ -66,7 +67,8 @@ def run_suite(
 ) -> Results:
     """Carry out the runs of suites that a store does not have yet, and return all of them.
 
-    A run is in the store as soon as it has ended, so that an interrupt (``KeyboardInterrupt``)
+    Other processes may run suites into the same store at the same time, and share the runs. A run
+    is in the store as soon as it has ended, so that an interrupt (``KeyboardInterrupt``)
     loses none: the same call continues from there. Runs that the store does not take (a full disk,
     a lock) are held, tried again, and then written beside it, from where the next call takes them
     in. Nothing is printed.
@@ -160,9 +162,18 @@ def _carry_out(plan: Plan, store: Store, progress: Watcher, hold: float | None) 
 
     for note in plan.suites:
         store.put_suite(note)
+
+    def elsewhere(key: str) -> None:
+        nonlocal done
+        done += 1
+        left.ended(key)
+        heartbeat.ended(key, done, left.seconds)
+        tell((runs[key],), 1.0, store.record(key))
+
     local = local_executor(plan.root, plan.workers, plan.scratch, plan.run_timeout)
     with heartbeat, saving, local as executor:
-        for record in carry_out(plan.todo, executor, report, plan.retries):
+        claims = Claims(store, heartbeat.process, elsewhere, saving.try_again)
+        for record in carry_out(plan.todo, executor, report, plan.retries, claims.rounds):
             saving.put(record)
             done += 1
             left.ended(record.key)

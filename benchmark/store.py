@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from benchmark.database import DAMAGED, has_table, open_database, user_errors
 from benchmark.errors import UserError
@@ -38,6 +38,30 @@ _TABLE = (*COLUMNS, *_UNUSED)
 _IN_ORDER = "ORDER BY scenario, strategy, strength, seed, key"
 
 _ADVICE = "free space on its disk, or end what locks it"
+
+
+class End(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        row: Another number whenever it ends again.
+        status: As that of its record.
+    """
+
+    row: int
+    status: str
+
+
+class Claim(NamedTuple):
+    """What came of claiming runs.
+
+    Attributes:
+        ended: How those ended that the store had then, by key.
+        taken: Whether the process may carry out the others.
+    """
+
+    ended: Mapping[str, End]
+    taken: bool
 
 
 class Store:
@@ -134,6 +158,50 @@ class Store:
         """
         return self._fresh(self._read_suites)
 
+    def claim(self, keys: Sequence[str], process: str, lives: Callable[[str], bool]) -> Claim:
+        """Claim runs for a process, unless another one carries out some of them.
+
+        Args:
+            keys: Of the runs, which are trained together.
+            process: The id of the process.
+            lives: Whether another process, of which there is a claim, is still at work.
+
+        Raises:
+            UserError: It cannot be written (a full disk, a lock).
+        """
+        connection = self._file.connection
+        marks = ", ".join("?" * len(keys))
+        with user_errors(self.path, "a run cannot be claimed", _ADVICE), connection:
+            connection.execute("BEGIN IMMEDIATE")
+            there = f"SELECT key, rowid, status FROM runs WHERE key IN ({marks})"
+            ended = {key: End(row, status) for key, row, status in connection.execute(there, keys)}
+            claimed = f"SELECT DISTINCT process FROM claims WHERE key IN ({marks})"
+            holders = {holder for (holder,) in connection.execute(claimed, keys)}
+            if any(lives(holder) for holder in holders - {process}):
+                return Claim(ended, taken=False)
+            connection.executemany(
+                "INSERT OR REPLACE INTO claims VALUES (?, ?)", [(key, process) for key in keys]
+            )
+        return Claim(ended, taken=True)
+
+    def record(self, key: str) -> Record:
+        """Return one run, without those that its metrics compare it with.
+
+        Raises:
+            UserError: The file is damaged.
+            IndexError: There is no such run.
+        """
+        return self._fresh(lambda: self._read("WHERE key = ?", [key]))[0]
+
+    def ends(self) -> dict[str, End]:
+        """Return how every run ended, by its key."""
+        rows = self._fresh(lambda: self._rows("SELECT key, rowid, status FROM runs"))
+        return {key: End(row, status) for key, row, status in rows}
+
+    def claims(self) -> dict[str, str]:
+        """Return the id of the process that has claimed a run, by the run's key."""
+        return dict(self._fresh(lambda: self._rows("SELECT key, process FROM claims")))
+
     def statuses(self) -> dict[str, str]:
         """Return the status of every stored run by its key."""
         return dict(self._fresh(lambda: self._rows("SELECT key, status FROM runs")))
@@ -195,6 +263,7 @@ class Store:
         self._file.connection.execute(
             f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})", [*row.values()]
         )
+        self._file.connection.execute("DELETE FROM claims WHERE key = ?", [record.key])
 
     def _insert_suite(self, note: SuiteNote) -> None:
         row = columns_of_suite(note)
@@ -220,10 +289,10 @@ class Store:
             self.close()
             self._file = open_database(self.path, _TABLE, write=self._write)
 
-    def _rows(self, query: str) -> Iterator[Any]:
+    def _rows(self, query: str, values: Sequence[str] = ()) -> Iterator[Any]:
         if self._file.columns:
             with user_errors(self.path, *DAMAGED):
-                yield from self._file.connection.execute(query)
+                yield from self._file.connection.execute(query, values)
 
     def _read_suites(self) -> Iterator[SuiteNote]:
         with user_errors(self.path, *DAMAGED):
@@ -260,7 +329,7 @@ class Store:
             values = dict(zip(PROCESS_COLUMNS, row, strict=True))
             yield SuiteProcess(**values, jobs=jobs.get(values["id"], ()))
 
-    def _read(self, which: str = _IN_ORDER) -> Iterator[Record]:
+    def _read(self, which: str = _IN_ORDER, values: Sequence[str] = ()) -> Iterator[Record]:
         """Read rows; the JSON of a row is parsed in one go, which takes half the time."""
         plain = [column for column in COLUMNS if column not in JSON_COLUMNS]
         there = [
@@ -268,10 +337,10 @@ class Store:
             for column, kind in JSON_COLUMNS.items()
         ]
         together = " || ',' || ".join(there)
-        for *values, text in self._rows(
-            f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs {which}"
+        for *own, text in self._rows(
+            f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs {which}", values
         ):
-            run = dict(zip(plain, values, strict=True))
+            run = dict(zip(plain, own, strict=True))
             try:
                 parsed: Mapping[str, Any] = dict(zip(JSON_COLUMNS, json.loads(text), strict=True))
                 yield record_of({**run, **parsed})

@@ -17,6 +17,7 @@ LIGHT += [
     "saving.py",
     "access.py",
     "examination.py",
+    "claims.py",
     "new_store.py",
 ]
 LIGHT += [
@@ -144,6 +145,7 @@ LEVELS = [
         "rescue",
         "saving",
         "examination",
+        "claims",
         "new_store",
         "speed",
     ],

@@ -110,7 +110,7 @@ class _Bars(_Nothing):
         if news.record is None:
             self._under_way(news.job, news.fraction)
         else:
-            self._finished(news.record)
+            self._finished(news.record, news.done)
 
     def _under_way(self, job: Job, fraction: float) -> None:
         name = job[0].key
@@ -120,13 +120,13 @@ class _Bars(_Nothing):
             self._jobs[name] = self._progress.add_task(text, total=100, left="")
         self._progress.update(self._jobs[name], completed=round(100 * fraction))
 
-    def _finished(self, record: Record) -> None:
+    def _finished(self, record: Record, done: int) -> None:
         if record.key in self._jobs:
             self._progress.remove_task(self._jobs.pop(record.key))
         if record.status == "failed":
             line = outcome(record, with_suite=self._with_suite)
             self._progress.console.print(line, markup=False)
-        self._progress.advance(self._suite)
+        self._progress.update(self._suite, completed=done)
 
 
 def describe(run: Run | Record, *, with_suite: bool = False) -> str:

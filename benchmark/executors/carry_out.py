@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 
 from benchmark.advance import Advance
-from benchmark.executors.executor import Executor, Lost, Report
+from benchmark.executors.executor import Executor, Jobs, Lost, Report
 from benchmark.failure import Failure, FailureKind
 from benchmark.first_model.order import first_models_first
-from benchmark.jobs import jobs_of
+from benchmark.jobs import Job, jobs_of
 from benchmark.provenance import versions
 from benchmark.store import Record
 from benchmark.suite import Run
 
+Rounds = Callable[[Sequence[Job]], Iterable[Jobs]]
+
 
 def carry_out(
-    runs: Sequence[Run], executor: Executor, report: Report, retries: int = 1
+    runs: Sequence[Run],
+    executor: Executor,
+    report: Report,
+    retries: int = 1,
+    rounds: Rounds = lambda jobs: [jobs],
 ) -> Iterator[Record]:
     """Carry out runs; yield each as it ends.
 
@@ -29,6 +35,7 @@ def carry_out(
         executor: What carries them out, entered.
         report: Called with the progress of each job.
         retries: How often a lost run is tried again.
+        rounds: Makes of all jobs those that are done here, in turn: by default all at once.
 
     Yields:
         One record per run, in the order in which they end.
@@ -36,8 +43,12 @@ def carry_out(
     Raises:
         UserError: The executor cannot carry out anything here.
     """
+    for jobs in rounds(first_models_first(jobs_of(runs), executor.workers)):
+        yield from _round(jobs, executor, report, retries)
+
+
+def _round(jobs: Jobs, executor: Executor, report: Report, retries: int) -> Iterator[Record]:
     lost: list[Lost] = []
-    jobs = first_models_first(jobs_of(runs), executor.workers)
     with closing(executor.execute(jobs, report)) as results:
         for result in results:
             if isinstance(result, Lost):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.advance import Advance
-from benchmark.executors.executor import Report
+from benchmark.executors.executor import Jobs, Report
 from benchmark.executors.scratch import WithScratch
 from benchmark.jobs import Job
 from benchmark.store import Record
@@ -34,7 +34,7 @@ class InProcess(WithScratch):
         super().__init__(scratch)
         self._root = root
 
-    def execute(self, jobs: Sequence[Job], report: Report) -> Generator[list[Record], None, None]:
+    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record], None, None]:
         """Carry out jobs; see ``Executor``. None is ever lost without this process."""
         for job in jobs:
             report(job, Advance(0.0))

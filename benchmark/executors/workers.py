@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from benchmark.advance import Advance
 from benchmark.errors import UserError
-from benchmark.executors.executor import Lost, Report
+from benchmark.executors.executor import Jobs, Lost, Report
 from benchmark.executors.in_worker import Message
 from benchmark.executors.scratch import WithScratch
 from benchmark.executors.worker import Worker, get_ready
@@ -62,9 +61,7 @@ class WorkerProcesses(WithScratch):
         """How many processes there are."""
         return self._workers
 
-    def execute(
-        self, jobs: Sequence[Job], report: Report
-    ) -> Generator[list[Record] | Lost, None, None]:
+    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
         """Carry out jobs; see ``Executor``.
 
         Raises:
@@ -93,13 +90,15 @@ class _Pool:
 
     def __init__(
         self,
-        jobs: Sequence[Job],
+        jobs: Jobs,
         size: int,
         root: Path,
         scratch: Path | None,
         run_timeout: float | None,
     ) -> None:
-        self._waiting = deque(jobs)
+        self._jobs = iter(jobs)
+        self._next: Job | None = None
+        self._exhausted = False
         self._size = size
         self._folders = root, scratch
         self._run_timeout = run_timeout
@@ -110,7 +109,7 @@ class _Pool:
     @property
     def is_done(self) -> bool:
         """Whether every job has ended."""
-        return not self._waiting and not any(worker.job for worker in self._workers)
+        return self._exhausted and not any(worker.job for worker in self._workers)
 
     def next_results(self, report: Report) -> list[list[Record] | Lost]:
         """Wait for news for a moment, and return the results among them."""
@@ -138,13 +137,16 @@ class _Pool:
 
     def _hand_out(self, report: Report) -> None:
         """Give jobs to the workers that have none, and start those that are missing."""
-        idle = [worker for worker in self._workers if worker.ready and worker.job is None]
-        for worker in idle[: len(self._waiting)]:
-            if worker.begin(self._waiting[0]):
-                self._waiting.popleft()
-                _tell(worker, report)
-        busy = sum(worker.job is not None for worker in self._workers)
-        while len(self._workers) < min(self._size, busy + len(self._waiting)):
+        for worker in self._workers:
+            if worker.ready and worker.job is None:
+                self._next = self._next or next(self._jobs, None)
+                if self._next is None:
+                    self._exhausted = True
+                    return
+                if worker.begin(self._next):
+                    self._next = None
+                    _tell(worker, report)
+        while not self._exhausted and len(self._workers) < self._size:
             self._workers.add(Worker(self._news, *self._folders))
 
     def _note(

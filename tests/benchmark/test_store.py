@@ -396,7 +396,7 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
     with Store(old, create=True) as opened:
         broken, run = opened.records()
     version, after = raw(old)
-    assert version == SCHEMA_VERSION == 5
+    assert version == SCHEMA_VERSION == 6
     assert after == [(*row, "{}", "{}", "{}", "[]") for row in before]
     assert (run.key, run.strength, run.seed, run.seconds) == ("old", 10.0, 3, 4.5)
     assert run.accuracy_matrix == [[0.9, 0.1], [0.65, 0.8]]
@@ -499,7 +499,7 @@ def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
 def test_an_updated_store_has_the_columns_of_a_new_one(old, store):
     with Store(old, create=True):
         pass
-    for table in ("runs", "suites", "processes", "under_way"):
+    for table in ("runs", "suites", "processes", "under_way", "claims"):
         assert columns(old, table) == columns(store.path, table) != []
     with Store(old) as opened:
         assert {run.key for run in opened.records()} == {"old", "broken"}
