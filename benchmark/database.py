@@ -5,7 +5,6 @@ Only files that are stores are written to, and reading a store leaves no trace.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 import stat
 from collections.abc import Collection, Iterator
@@ -26,70 +25,13 @@ from benchmark.access import (
     state,
 )
 from benchmark.errors import UserError
-from benchmark.under_way import CLAIMS
-from benchmark.under_way import TABLES as UNDER_WAY
-
-SCHEMA_VERSION = 6
-
-_SUITES = """
-CREATE TABLE suites (
-    name              TEXT PRIMARY KEY,
-    description       TEXT NOT NULL,
-    scenarios         TEXT NOT NULL,
-    strategies        TEXT NOT NULL
-);
-"""
-
-_SCHEMA = f"""
-CREATE TABLE runs (
-    key               TEXT PRIMARY KEY,
-    suite             TEXT NOT NULL,
-    scenario          TEXT NOT NULL,
-    strategy          TEXT NOT NULL,
-    strength          REAL,
-    seed              INTEGER NOT NULL,
-    status            TEXT NOT NULL CHECK (status IN ('done', 'failed')),
-    error             TEXT,
-    spec              TEXT NOT NULL,
-    metrics           TEXT NOT NULL,
-    accuracy_matrix   TEXT NOT NULL,
-    validation_matrix TEXT NOT NULL,
-    initial_accuracy  TEXT NOT NULL,
-    curves            TEXT NOT NULL,
-    started           TEXT NOT NULL,
-    seconds           REAL NOT NULL,
-    peak_memory       INTEGER NOT NULL,
-    versions          TEXT NOT NULL,
-    cost              TEXT NOT NULL DEFAULT '{{}}',
-    probes            TEXT NOT NULL DEFAULT '{{}}',
-    failure           TEXT NOT NULL DEFAULT '{{}}',
-    moments           TEXT NOT NULL DEFAULT '[]'
-);
-CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
-{_SUITES}{UNDER_WAY}{CLAIMS}"""
-
-_UPGRADES = {
-    1: """
-ALTER TABLE runs ADD COLUMN cost TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE runs ADD COLUMN probes TEXT NOT NULL DEFAULT '{}';
-""",
-    2: """
-ALTER TABLE runs ADD COLUMN failure TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';
-""",
-    3: _SUITES,
-    4: UNDER_WAY,
-    5: CLAIMS,
-}
-"""SQL that turns a store of each version into one of the next; what is new starts empty."""
+from benchmark.schema import SCHEMA_VERSION, additions, upgrade, version_of
 
 DAMAGED = (
     "the store is damaged",
     "restore it from a copy, or move it away and run its suites again",
 )
 """What is wrong and what to do, for `user_errors`."""
-
-_TABLE = re.compile(r"CREATE TABLE (\w+)")
 
 _HEADER = b"SQLite format 3\0"
 _WAIT_SECONDS = 30
@@ -105,12 +47,14 @@ class Database:
         columns: The columns of its table of runs: fewer in a file of an earlier version, none in a
             file that is still empty.
         seen: The file's state when it was opened, if it is read without locks.
+        kept: The copy of the file as it was before it was brought up to date, if it was.
     """
 
     path: Path
     connection: sqlite3.Connection
     columns: set[str]
     seen: State | None
+    kept: Path | None = None
 
     def is_current(self) -> bool:
         """Whether what was read is consistent: no other process wrote in the meantime."""
@@ -147,17 +91,18 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
         else:  # SQLite keeps FILE-wal beside the file itself, wherever links to it lie
             name = f"{path.resolve().as_uri()}?{mode}"
             connection = sqlite3.connect(name, uri=True, timeout=_WAIT_SECONDS)
+        kept = None
         try:
             found = _check(connection, path, columns)
             if write:
-                _prepare(connection)
+                kept = _prepare(connection, path)
                 found = set(columns)
             else:
                 connection.execute("PRAGMA query_only = ON")
         except BaseException:
             connection.close()
             raise
-    return Database(path, connection, found, seen)
+    return Database(path, connection, found, seen, kept)
 
 
 def has_table(connection: sqlite3.Connection, name: str) -> bool:
@@ -184,9 +129,8 @@ def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str])
     version = check_version(connection, path)
     found = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
     if version:
-        later = "".join(_UPGRADES[v] for v in range(version, SCHEMA_VERSION))
-        ours = found >= set(columns) - set(re.findall(r"ADD COLUMN (\w+)", later))
-        tables = set(_TABLE.findall(_SCHEMA)) - set(_TABLE.findall(later))
+        tables, lacking = additions(version)
+        ours = found >= set(columns) - lacking
         ours &= all(has_table(connection, name) for name in tables)
     else:  # a store whose tables are still to be made
         ours = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -201,7 +145,7 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     Raises:
         UserError: It is newer than this program.
     """
-    version = _version(connection)
+    version = version_of(connection)
     if version > SCHEMA_VERSION:
         raise UserError(
             f"{path}: written by a newer Palimpsest (store format {version}, this one reads "
@@ -210,34 +154,23 @@ def check_version(connection: sqlite3.Connection, path: Path) -> int:
     return version
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Make sure that runs can be written, before anything is trained for them."""
+def _prepare(connection: sqlite3.Connection, path: Path) -> Path | None:
+    """Make sure that runs can be written, before anything is trained for them.
+
+    Returns:
+        The copy of a file of an earlier version, as it was.
+    """
     (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if state != "ok":
         raise sqlite3.DatabaseError(state)
-    version = _version(connection)
+    version = version_of(connection)
     if version == 0:
         connection.execute("PRAGMA journal_mode = WAL")
-    if version < SCHEMA_VERSION:
-        _upgrade(connection)
+    kept = upgrade(connection, path) if version < SCHEMA_VERSION else None
     connection.execute("BEGIN IMMEDIATE")  # succeeds on a read-only file, too
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.rollback()
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _upgrade(connection: sqlite3.Connection) -> None:
-    """Make the tables, or bring them to this version: all at once or not at all."""
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        version = _version(connection)  # another process may have been here in the meantime
-        steps = [_UPGRADES[v] for v in range(version, SCHEMA_VERSION)] if version else [_SCHEMA]
-        for statement in ";".join(steps).split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    return kept
 
 
 def refuse_others(path: Path, *, write: bool) -> None:

@@ -148,6 +148,11 @@ def _carry_out(plan: Plan, store: Store, progress: Watcher, hold: float | None) 
     heartbeat = Heartbeat(plan.store, done, total)
     messages: list[str] = []
     saving = Saving(store, hold, messages.append)
+    if store.kept:
+        messages.append(
+            f"{plan.store} was of an earlier version and has been brought up to date; as it was it "
+            f"is in {store.kept}, which you may remove"
+        )
 
     def tell(job: Job, fraction: float, record: Record | None = None) -> None:
         said = ". ".join(messages)

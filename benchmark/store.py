@@ -117,6 +117,11 @@ class Store:
         finally:
             connection.execute(f"PRAGMA busy_timeout = {usual}")
 
+    @property
+    def kept(self) -> Path | None:
+        """The copy of the file before it was brought up to date; ``None`` if it was already."""
+        return self._file.kept
+
     def put(self, record: Record) -> None:
         """Write a run; one with the same key is replaced (a failed run that was tried again).
 

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIGHT = ["suite.py", "suite_file.py", "store.py", "database.py", "validation.py", "errors.py"]
+LIGHT = [
+    "suite.py",
+    "suite_file.py",
+    "store.py",
+    "database.py",
+    "validation.py",
+    "errors.py",
+    "schema.py",
+]
 LIGHT += ["archive.py", "record.py", "spec.py", "failure.py", "suite_note.py"]
 LIGHT += ["results.py", "suite_loading.py", "running.py", "advance.py", "heartbeat.py"]
 LIGHT += [
@@ -131,7 +139,7 @@ LEVELS = [
         "seeds",
         "schedule",
     ],
-    ["access", "data", "models", "metrics", "database", "files"],
+    ["access", "schema", "data", "models", "metrics", "database", "files"],
     ["scenarios", "plugins", "suite", "jobs", "record", "store", "archive", "frame", "results"],
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],
     ["measurement"],
