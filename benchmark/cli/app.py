@@ -39,6 +39,14 @@ class FailOn(StrEnum):
     UNDETERMINED = "undetermined"
 
 
+class RowsOf(StrEnum):
+    """What a row of ``palimpsest export`` is."""
+
+    RUN = "run"
+    MODEL = "model"
+    MOMENT = "moment"
+
+
 def _version(value: bool) -> None:
     if value:
         import benchmark
@@ -228,6 +236,44 @@ def archive(
 
     load_for_reading(plugin)
     make_archive(ArchiveOptions(stores, output))
+
+
+@app.command()
+def export(
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Results databases or archives.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "--out", "-o", help="The file: FILE.csv or FILE.parquet.")
+    ],
+    by: Annotated[
+        RowsOf,
+        typer.Option(help="What a row is: a run, a model, or a moment of training by turns."),
+    ] = RowsOf.RUN,
+    plugin: MetricPluginOption = None,
+) -> None:
+    """Write the runs of stores as a table of numbers, for other programs."""
+    from benchmark.cli.export import ExportOptions, export
+
+    load_for_reading(plugin)
+    export(ExportOptions(stores, output, by.value))
+
+
+@app.command()
+def merge(
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The results database to write.")],
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Results databases or archives.")
+    ],
+) -> None:
+    """Write the runs of stores and archives into a new store, each once.
+
+    An archive alone becomes a store, into which more can be run.
+    """
+    from benchmark.cli.merge import merge_stores
+
+    load_for_reading(None)
+    merge_stores(new, stores)
 
 
 @app.command()
