@@ -55,8 +55,12 @@ def is_archive(path: Path) -> bool:
         return False
 
 
-def is_marked(path: Path) -> bool:
+def is_marked(path: Path, mark: bytes = _MARK) -> bool:
     """Whether ``palimpsest archive`` wrote a file; pyarrow is not needed.
+
+    Args:
+        path: The file.
+        mark: What its metadata has in it, if another command writes such files.
 
     Raises:
         OSError: It cannot be read.
@@ -67,7 +71,7 @@ def is_marked(path: Path) -> bool:
     with path.open("rb") as file:
         start = path.stat().st_size - 8 - int.from_bytes(end[:4], "little")
         file.seek(max(0, start))
-        return _MARK in file.read()
+        return mark in file.read()
 
 
 def read_runs(path: Path) -> list[Record]:

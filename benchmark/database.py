@@ -5,8 +5,6 @@ Only files that are stores are written to, and reading a store leaves no trace.
 
 from __future__ import annotations
 
-import os
-import re
 import sqlite3
 import stat
 from collections.abc import Collection, Iterator
@@ -14,61 +12,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.access import (
+    AS_A_COPY,
+    AS_IT_IS,
+    BESIDE,
+    State,
+    copied,
+    database_beside,
+    is_filled,
+    is_writable,
+    reading,
+    state,
+)
 from benchmark.errors import UserError
-from benchmark.under_way import TABLES as UNDER_WAY
-
-SCHEMA_VERSION = 5
-
-_SUITES = """
-CREATE TABLE suites (
-    name              TEXT PRIMARY KEY,
-    description       TEXT NOT NULL,
-    scenarios         TEXT NOT NULL,
-    strategies        TEXT NOT NULL
-);
-"""
-
-_SCHEMA = f"""
-CREATE TABLE runs (
-    key               TEXT PRIMARY KEY,
-    suite             TEXT NOT NULL,
-    scenario          TEXT NOT NULL,
-    strategy          TEXT NOT NULL,
-    strength          REAL,
-    seed              INTEGER NOT NULL,
-    status            TEXT NOT NULL CHECK (status IN ('done', 'failed')),
-    error             TEXT,
-    spec              TEXT NOT NULL,
-    metrics           TEXT NOT NULL,
-    accuracy_matrix   TEXT NOT NULL,
-    validation_matrix TEXT NOT NULL,
-    initial_accuracy  TEXT NOT NULL,
-    curves            TEXT NOT NULL,
-    started           TEXT NOT NULL,
-    seconds           REAL NOT NULL,
-    peak_memory       INTEGER NOT NULL,
-    versions          TEXT NOT NULL,
-    cost              TEXT NOT NULL DEFAULT '{{}}',
-    probes            TEXT NOT NULL DEFAULT '{{}}',
-    failure           TEXT NOT NULL DEFAULT '{{}}',
-    moments           TEXT NOT NULL DEFAULT '[]'
-);
-CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
-{_SUITES}{UNDER_WAY}"""
-
-_UPGRADES = {
-    1: """
-ALTER TABLE runs ADD COLUMN cost TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE runs ADD COLUMN probes TEXT NOT NULL DEFAULT '{}';
-""",
-    2: """
-ALTER TABLE runs ADD COLUMN failure TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';
-""",
-    3: _SUITES,
-    4: UNDER_WAY,
-}
-"""SQL that turns a store of each version into one of the next; what is new starts empty."""
+from benchmark.schema import SCHEMA_VERSION, additions, upgrade, version_of
 
 DAMAGED = (
     "the store is damaged",
@@ -76,14 +33,8 @@ DAMAGED = (
 )
 """What is wrong and what to do, for `user_errors`."""
 
-_TABLE = re.compile(r"CREATE TABLE (\w+)")
-
 _HEADER = b"SQLite format 3\0"
-_BESIDE = ("-wal", "-shm", "-journal")
-"""What SQLite appends to a database's name for its own files, which it deletes."""
-
 _WAIT_SECONDS = 30
-_AS_IT_IS = "mode=ro&immutable=1"
 
 
 @dataclass(frozen=True)
@@ -96,17 +47,19 @@ class Database:
         columns: The columns of its table of runs: fewer in a file of an earlier version, none in a
             file that is still empty.
         seen: The file's state when it was opened, if it is read without locks.
+        kept: The copy of the file as it was before it was brought up to date, if it was.
     """
 
     path: Path
     connection: sqlite3.Connection
     columns: set[str]
-    seen: _State | None
+    seen: State | None
+    kept: Path | None = None
 
     def is_current(self) -> bool:
         """Whether what was read is consistent: no other process wrote in the meantime."""
         try:
-            return self.seen is None or self.seen == _state(self.path)
+            return self.seen is None or self.seen == state(self.path)
         except FileNotFoundError:
             return True  # it was there, whole, as long as it was open
 
@@ -130,44 +83,31 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
     """
     purpose = "written" if write else "read"
     with user_errors(path, f"the store cannot be {purpose}", "fix that, or name another one"):
-        _refuse_others(path, write=write)
-        mode = "mode=rwc" if write else _reading(path)
-        seen = _state(path) if mode == _AS_IT_IS else None
-        # SQLite keeps FILE-wal beside the file itself, wherever links to it lie.
-        name = f"{path.resolve().as_uri()}?{mode}"
-        connection = sqlite3.connect(name, uri=True, timeout=_WAIT_SECONDS)
+        refuse_others(path, write=write)
+        mode = "mode=rwc" if write else reading(path)
+        seen = state(path) if mode in {AS_IT_IS, AS_A_COPY} else None
+        if mode == AS_A_COPY:
+            connection = copied(path)
+        else:  # SQLite keeps FILE-wal beside the file itself, wherever links to it lie
+            name = f"{path.resolve().as_uri()}?{mode}"
+            connection = sqlite3.connect(name, uri=True, timeout=_WAIT_SECONDS)
+        kept = None
         try:
             found = _check(connection, path, columns)
             if write:
-                _prepare(connection)
+                kept = _prepare(connection, path)
                 found = set(columns)
             else:
                 connection.execute("PRAGMA query_only = ON")
         except BaseException:
             connection.close()
             raise
-    return Database(path, connection, found, seen)
+    return Database(path, connection, found, seen, kept)
 
 
 def has_table(connection: sqlite3.Connection, name: str) -> bool:
     """Whether a store has a table, which those of earlier versions may lack."""
     return bool(connection.execute(f"PRAGMA table_info({name})").fetchall())
-
-
-def database_beside(path: Path) -> str | None:
-    """Return the name of the database that a path would be a helper file of, by its name.
-
-    Such a name is reserved, even while SQLite does not use it.
-
-    Args:
-        path: The path; what it links to counts, too.
-    """
-    for place in (path, path.resolve()):
-        for suffix in _BESIDE:
-            base = place.name[: -len(suffix)]
-            if base and place.name.lower().endswith(suffix) and place.with_name(base).exists():
-                return base
-    return None
 
 
 @contextmanager
@@ -188,17 +128,11 @@ def user_errors(path: Path, what: str, advice: str) -> Iterator[None]:
 
 def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> set[str]:
     """Refuse what is not a store, and return the columns of its runs."""
-    version = _version(connection)
-    if version > SCHEMA_VERSION:
-        raise UserError(
-            f"{path}: written by a newer Palimpsest (store format {version}, this one reads "
-            f"{SCHEMA_VERSION}); upgrade palimpsest-bench"
-        )
+    version = check_version(connection, path)
     found = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
     if version:
-        later = "".join(_UPGRADES[v] for v in range(version, SCHEMA_VERSION))
-        ours = found >= set(columns) - set(re.findall(r"ADD COLUMN (\w+)", later))
-        tables = set(_TABLE.findall(_SCHEMA)) - set(_TABLE.findall(later))
+        tables, lacking = additions(version)
+        ours = found >= set(columns) - lacking
         ours &= all(has_table(connection, name) for name in tables)
     else:  # a store whose tables are still to be made
         ours = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -207,38 +141,50 @@ def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str])
     return found
 
 
-def _prepare(connection: sqlite3.Connection) -> None:
-    """Make sure that runs can be written, before anything is trained for them."""
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a store.
+
+    Raises:
+        UserError: It is newer than this program.
+    """
+    version = version_of(connection)
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: written by a newer Palimpsest (store format {version}, this one reads "
+            f"{SCHEMA_VERSION}); upgrade palimpsest-bench"
+        )
+    return version
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> Path | None:
+    """Make sure that runs can be written, before anything is trained for them.
+
+    Returns:
+        The copy of a file of an earlier version, as it was.
+    """
     (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if state != "ok":
         raise sqlite3.DatabaseError(state)
-    version = _version(connection)
+    version = version_of(connection)
     if version == 0:
         connection.execute("PRAGMA journal_mode = WAL")
-    if version < SCHEMA_VERSION:
-        _upgrade(connection)
+    kept = upgrade(connection, path) if version < SCHEMA_VERSION else None
     connection.execute("BEGIN IMMEDIATE")  # succeeds on a read-only file, too
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.rollback()
+    return kept
 
 
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def refuse_others(path: Path, *, write: bool) -> None:
+    """Refuse files that are neither databases nor empty, before SQLite opens them.
 
+    Args:
+        path: The file.
+        write: Whether it is to be written, and made where there is none.
 
-def _upgrade(connection: sqlite3.Connection) -> None:
-    """Make the tables, or bring them to this version: all at once or not at all."""
-    with connection:
-        connection.execute("BEGIN IMMEDIATE")
-        version = _version(connection)  # another process may have been here in the meantime
-        steps = [_UPGRADES[v] for v in range(version, SCHEMA_VERSION)] if version else [_SCHEMA]
-        for statement in ";".join(steps).split(";"):
-            connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _refuse_others(path: Path, *, write: bool) -> None:
-    """Refuse files that are neither databases nor empty, before SQLite opens them."""
+    Raises:
+        UserError: Says what it is, and what to do.
+    """
     base = database_beside(path) if write else None
     if base:
         raise UserError(
@@ -265,51 +211,16 @@ def _refuse_others(path: Path, *, write: bool) -> None:
         ) from error
     if start and start != _HEADER:
         raise UserError(f"{path}: not a Palimpsest store, nor an SQLite database; name another one")
-    if write and not _is_writable(path):
+    if write and not is_writable(path):
         raise UserError(f"{path}: the store is read-only; change that, or name another one")
 
 
 def _refuse_leftovers(path: Path) -> None:
     """Refuse a new store beside an old one's log: SQLite would delete it, with the runs in it."""
-    for suffix in _BESIDE:
-        if suffix != "-shm" and _is_filled(path, suffix) and not path.exists():
+    for suffix in BESIDE:
+        if suffix != "-shm" and is_filled(path, suffix) and not path.exists():
             raise UserError(
                 f"{path}: there is no store here, but {path.resolve().name}{suffix}, which a "
                 "new store would delete; put its store back beside it, move it away, or name "
                 "another one"
             )
-
-
-def _reading(path: Path) -> str:
-    """Choose how SQLite may read.
-
-    A file that nobody is writing is read as it is, without locks, which would need helper files
-    beside it, and so the permission and the space to write. A file with a write-ahead log beside it
-    has to be read together with the log: not by "mode=rw", which on closing moves the log into the
-    file. A journal is left by an interrupted write, which has to be rolled back in the file.
-    """
-    if _is_filled(path, "-wal"):
-        return "mode=ro"
-    if not _is_filled(path, "-journal"):
-        return _AS_IT_IS
-    writable = _is_writable(path) and _is_writable(path.resolve().parent)
-    return "mode=rw" if writable else "mode=ro"
-
-
-_State = tuple[int, int, int, bool]
-
-
-def _state(path: Path) -> _State:
-    """What changes when another process writes."""
-    found = path.stat()
-    return found.st_ino, found.st_mtime_ns, found.st_size, _is_filled(path, "-wal")
-
-
-def _is_filled(path: Path, suffix: str) -> bool:
-    """Whether there is something in a file that SQLite keeps beside a database."""
-    beside = Path(f"{path.resolve()}{suffix}")
-    return beside.is_file() and beside.stat().st_size > 0
-
-
-def _is_writable(path: Path) -> bool:
-    return os.access(path, os.W_OK, effective_ids=True)

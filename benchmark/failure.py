@@ -21,6 +21,7 @@ class FailureKind(StrEnum):
     DIVERGED = "diverged"
     OUT_OF_MEMORY = "out of memory"
     KILLED = "killed"
+    TIMED_OUT = "timed out"
     ERROR = "error"
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 
-from benchmark.database import database_beside
+from benchmark.access import database_beside
 from benchmark.errors import UserError
 
 _START = 2048

@@ -65,7 +65,13 @@ class Heartbeat:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
 
+    @property
+    def process(self) -> str:
+        """The id under which the store knows this process."""
+        return self._process.id
+
     def __enter__(self) -> Self:
+        self._write()  # before others can meet what it claims
         self._thread.start()
         return self
 
@@ -143,6 +149,8 @@ class Heartbeat:
             mine = [process.id]
             connection.execute("DELETE FROM under_way WHERE process = ?", mine)
             connection.execute("DELETE FROM processes WHERE id = ?", mine)
+            if not remains or process.ended is not None:
+                connection.execute("DELETE FROM claims WHERE process = ?", mine)
             if not remains:
                 return
             _insert(connection, "processes", columns_of_process(process))

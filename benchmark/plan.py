@@ -15,7 +15,9 @@ from pathlib import Path
 from benchmark.archive import is_archive
 from benchmark.data.catalog import FOLDER_PREFIX, data_root, folder_path
 from benchmark.errors import UserError
+from benchmark.executors.scratch import check_scratch
 from benchmark.plugins import digest_of
+from benchmark.rescue import Rescued, rescued
 from benchmark.store import Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
 from benchmark.suite_note import SuiteNote
@@ -28,19 +30,28 @@ class Plan:
     Attributes:
         runs: All runs that the suites ask for, each once.
         todo: Those of them that the store does not have, or has as failed.
+        rescued: Runs that the store did not take before; they are taken in first.
         store: The results database, which need not exist yet.
         root: The folder that holds the data sets.
         workers: How many jobs are carried out at a time.
         suites: What the suites say about themselves.
+        scratch: Where runs share files while they last; ``None`` for the system's folder of
+            temporary files.
+        run_timeout: Seconds that a run may take, or ``None``.
+        retries: How often a run is tried again whose process has died.
         remarks: What to know about the data before training: images that are there twice.
     """
 
     runs: tuple[Run, ...]
     todo: tuple[Run, ...]
+    rescued: Rescued
     store: Path
     root: Path
     workers: int
     suites: tuple[SuiteNote, ...]
+    scratch: Path | None = None
+    run_timeout: float | None = None
+    retries: int = 1
     remarks: tuple[str, ...] = ()
 
 
@@ -51,6 +62,9 @@ def make_plan(
     device: str = "cpu",
     workers: int | None = None,
     root: Path | None = None,
+    scratch: Path | None = None,
+    run_timeout: float | None = None,
+    retries: int = 1,
     fetch: bool = True,
 ) -> Plan:
     """Check what suites need, and compare them with what a store has. Nothing is written there.
@@ -62,6 +76,10 @@ def make_plan(
         workers: How many jobs at a time; ``None`` for one per core.
         root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
+        scratch: Where runs share files while they last; ``None`` for the system's folder of
+            temporary files.
+        run_timeout: Seconds that a run may take, or ``None``.
+        retries: How often a run is tried again whose process has died.
         fetch: Download missing data sets where possible; fail if one is not available.
 
     Raises:
@@ -69,11 +87,18 @@ def make_plan(
     """
     root = data_root(root).resolve()
     check_device(device)
-    if workers is not None and not (isinstance(workers, Integral) and workers >= 1):
-        raise UserError(f"workers: expected a whole number, 1 or more, got {workers!r}")
+    if workers is not None:
+        _check_number("workers", workers)
+    _check_number("retries", retries)
+    if run_timeout is not None:
+        _check_timeout(run_timeout, workers)
+    if scratch is not None:
+        check_scratch(scratch)
     for suite in suites:
         _check_avalanche(suite)
     finished = _finished(store)
+    beside = rescued(store)
+    finished |= {run.key: run.status for run in beside.runs.values() if run.status == "done"}
     for suite in suites:
         if fetch:
             suite.require_data(root)
@@ -81,12 +106,16 @@ def make_plan(
     asked = [run for suite in suites for run in suite.runs(device, root)]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
-    workers = workers or min(os.cpu_count() or 1, max(1, len(todo)))
+    if workers is None:
+        workers = min(os.cpu_count() or 1, max(1, len(todo)))
     notes = tuple(suite.note for suite in suites)
     remarks = _inspect(suites, root) if todo else ()
     for suite in suites:
         _try_out(suite, {run.scenario for run in todo if run.suite == suite.name}, root)
-    return Plan(tuple(runs), tuple(todo), store, root, workers, notes, remarks)
+    return Plan(
+        tuple(runs), tuple(todo), beside, store, root, workers, notes, scratch, run_timeout,
+        retries, remarks,
+    )  # fmt: skip
 
 
 def _inspect(suites: Sequence[Suite], root: Path) -> tuple[str, ...]:
@@ -144,6 +173,20 @@ def check_device(device: str) -> None:
 
     if int(index or 0) >= torch.cuda.device_count():
         raise UserError(f"device {device}: torch finds no such device on this machine; choose cpu")
+
+
+def _check_number(name: str, value: object) -> None:
+    if not (isinstance(value, Integral) and int(value) >= 0):
+        raise UserError(f"{name}: expected a whole number, 0 or more, got {value!r}")
+
+
+def _check_timeout(seconds: object, workers: int | None) -> None:
+    if not (isinstance(seconds, int | float) and seconds > 0):
+        raise UserError(f"run timeout: expected a number of seconds above 0, got {seconds!r}")
+    if workers == 0:
+        raise UserError(
+            "run timeout: a run in this process (workers=0) cannot be ended; use worker processes"
+        )
 
 
 def _finished(store: Path) -> dict[str, str]:

@@ -45,7 +45,9 @@ def execute_job(
     reset_peak_memory(device)
     try:
         outcomes = _train_and_evaluate(runs, root, scratch, progress)
-    except Exception as error:  # a failed run must not end the suite
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a failed run must not end the suite, nor may it by SystemExit
         outcomes = [_failed(error) for _ in runs]
     seconds = (time.perf_counter() - clock) / len(runs)
     return [
@@ -68,7 +70,7 @@ def execute(
     return execute_job((run,), root, scratch, progress)[0]
 
 
-def _failed(error: Exception) -> dict[str, Any]:
+def _failed(error: BaseException) -> dict[str, Any]:
     return {"status": "failed", "failure": Failure.of(error)}
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.advance import Advance
+from benchmark.claims import Claims
 from benchmark.errors import UserError
 from benchmark.executors.carry_out import carry_out
 from benchmark.executors.local import local_executor
@@ -15,7 +16,9 @@ from benchmark.heartbeat import Heartbeat
 from benchmark.jobs import Job
 from benchmark.plan import Plan, make_plan
 from benchmark.plugins import load_files
+from benchmark.rescue import take_in
 from benchmark.results import Results
+from benchmark.saving import Saving
 from benchmark.store import Record, Store
 from benchmark.suite import Suite
 from benchmark.suite_loading import SuiteLike, load_suite
@@ -34,6 +37,7 @@ class Progress:
         fraction: Of the job that is done, from 0 to 1.
         seconds_left: How long the runs that are left will take, estimated; ``None`` as long as
             there is nothing to estimate from.
+        message: A sentence for the user, such as that the store does not take runs at present.
     """
 
     done: int
@@ -42,6 +46,7 @@ class Progress:
     job: Job
     fraction: float
     seconds_left: float | None
+    message: str = ""
 
 
 Watcher = Callable[[Progress], None]
@@ -54,25 +59,39 @@ def run_suite(
     device: str = "cpu",
     workers: int | None = None,
     data_root: Path | str | None = None,
+    scratch: Path | str | None = None,
+    run_timeout: float | None = None,
+    retries: int = 1,
     plugins: Iterable[Path | str] = (),
     progress: Watcher | None = None,
+    hold: float | None = None,
 ) -> Results:
     """Carry out the runs of suites that a store does not have yet, and return all of them.
 
-    A run is in the store as soon as it has ended, so that an interrupt (``KeyboardInterrupt``)
-    loses none: the same call continues from there. Nothing is printed.
+    Other processes may run suites into the same store at the same time, and share the runs. A run
+    is in the store as soon as it has ended, so that an interrupt (``KeyboardInterrupt``)
+    loses none: the same call continues from there. Runs that the store does not take (a full disk,
+    a lock) are held, tried again, and then written beside it, from where the next call takes them
+    in. Nothing is printed.
 
     Args:
         *suites: What ``load_suite`` returns or takes.
         store: The results database; created if missing.
         device: As torch spells it: ``cpu``, ``cuda``, ``cuda:1``.
-        workers: Number of worker processes; 1 runs everything in this process. ``None``: one per
-            core.
+        workers: Number of worker processes. ``None``: one per core. 0 runs everything in this
+            process, for a debugger, or for what only a notebook defines.
         data_root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
+        scratch: Where runs share files while they last, such as decoded data sets; ``None`` for the
+            system's folder of temporary files.
+        run_timeout: Seconds after which a run is ended and recorded as failed; ``None`` for no
+            limit.
+        retries: How often a run is tried again whose process has died.
         plugins: Python files that add strategies and scenarios, for suites that are not loaded yet,
             and metrics. What they add stays known to the process.
         progress: Called with what happens meanwhile.
+        hold: How many seconds a run is held in memory that the store does not take; ``None`` for
+            60.
 
     Returns:
         The suites' runs, including those that the store had before. Failed runs are among them
@@ -80,7 +99,7 @@ def run_suite(
 
     Raises:
         UserError: Anything the user has to fix. If it is found before the first run, nothing has
-            been written.
+            been written. At the end: that runs are not in the store, and where they are.
     """
     if not suites:
         raise UserError(
@@ -94,47 +113,77 @@ def run_suite(
         device=device,
         workers=workers,
         root=None if data_root is None else Path(data_root),
+        scratch=None if scratch is None else Path(scratch),
+        run_timeout=run_timeout,
+        retries=retries,
     )
     for remark in plan.remarks:
         warnings.warn(remark, stacklevel=2)
-    return carry_out_plan(plan, progress)
+    return carry_out_plan(plan, progress, hold)
 
 
-def carry_out_plan(plan: Plan, progress: Watcher | None = None) -> Results:
+def carry_out_plan(
+    plan: Plan, progress: Watcher | None = None, hold: float | None = None
+) -> Results:
     """Carry out the runs of a plan that are missing, and return all of its runs.
 
     Args:
         plan: What ``make_plan`` returned.
         progress: Called with what happens meanwhile.
+        hold: How many seconds a run is held that the store does not take; ``None`` for 60.
 
     Raises:
-        UserError: A run cannot be written, or workers cannot start; the runs before are kept.
+        UserError: Runs cannot be written, or workers cannot start; no run that has ended is lost.
     """
-    with Store(plan.store, create=bool(plan.todo)) as store:
+    with Store(plan.store, create=bool(plan.todo or plan.rescued.runs)) as store:
+        take_in(store, plan.rescued)
         if plan.todo:
-            _carry_out(plan, store, progress or (lambda news: None))
+            _carry_out(plan, store, progress or (lambda news: None), hold)
         records = store.records([run.key for run in plan.runs])
         return Results(plan.store, tuple(records), tuple(store.suites()))
 
 
-def _carry_out(plan: Plan, store: Store, progress: Watcher) -> None:
+def _carry_out(plan: Plan, store: Store, progress: Watcher, hold: float | None) -> None:
     total = len(plan.runs)
     done = total - len(plan.todo)
     runs = {run.key: run for run in plan.todo}
     left = TimeLeft(len(plan.todo))
     heartbeat = Heartbeat(plan.store, done, total)
+    messages: list[str] = []
+    saving = Saving(store, hold, messages.append)
+    if store.kept:
+        messages.append(
+            f"{plan.store} was of an earlier version and has been brought up to date; as it was it "
+            f"is in {store.kept}, which you may remove"
+        )
+
+    def tell(job: Job, fraction: float, record: Record | None = None) -> None:
+        said = ". ".join(messages)
+        messages.clear()
+        progress(Progress(done, total, record, job, fraction, left.seconds, said))
 
     def report(job: Job, advance: Advance) -> None:
         left.advanced(job, advance.fraction)
         heartbeat.advanced(job, advance, left.seconds)
-        progress(Progress(done, total, None, job, advance.fraction, left.seconds))
+        saving.try_again()
+        tell(job, advance.fraction)
 
     for note in plan.suites:
         store.put_suite(note)
-    with heartbeat, local_executor(plan.root, plan.workers) as executor:
-        for record in carry_out(plan.todo, executor, report):
-            store.put(record)
+
+    def elsewhere(key: str) -> None:
+        nonlocal done
+        done += 1
+        left.ended(key)
+        heartbeat.ended(key, done, left.seconds)
+        tell((runs[key],), 1.0, store.record(key))
+
+    local = local_executor(plan.root, plan.workers, plan.scratch, plan.run_timeout)
+    with heartbeat, saving, local as executor:
+        claims = Claims(store, heartbeat.process, elsewhere, saving.try_again)
+        for record in carry_out(plan.todo, executor, report, plan.retries, claims.rounds):
+            saving.put(record)
             done += 1
             left.ended(record.key)
             heartbeat.ended(record.key, done, left.seconds)
-            progress(Progress(done, total, record, (runs[record.key],), 1.0, left.seconds))
+            tell((runs[record.key],), 1.0, record)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from benchmark.database import DAMAGED, has_table, open_database, user_errors
 from benchmark.errors import UserError
@@ -37,7 +37,31 @@ _TABLE = (*COLUMNS, *_UNUSED)
 
 _IN_ORDER = "ORDER BY scenario, strategy, strength, seed, key"
 
-_ADVICE = "the runs before it are kept; fix that, and the same command continues from there"
+_ADVICE = "free space on its disk, or end what locks it"
+
+
+class End(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        row: Another number whenever it ends again.
+        status: As that of its record.
+    """
+
+    row: int
+    status: str
+
+
+class Claim(NamedTuple):
+    """What came of claiming runs.
+
+    Attributes:
+        ended: How those ended that the store had then, by key.
+        taken: Whether the process may carry out the others.
+    """
+
+    ended: Mapping[str, End]
+    taken: bool
 
 
 class Store:
@@ -82,6 +106,22 @@ class Store:
                 self._file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._file.connection.close()
 
+    @contextlib.contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """Wait no longer than this for other processes that write, in place of the usual time."""
+        connection = self._file.connection
+        (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
+        connection.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+        try:
+            yield
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {usual}")
+
+    @property
+    def kept(self) -> Path | None:
+        """The copy of the file before it was brought up to date; ``None`` if it was already."""
+        return self._file.kept
+
     def put(self, record: Record) -> None:
         """Write a run; one with the same key is replaced (a failed run that was tried again).
 
@@ -89,13 +129,8 @@ class Store:
             UserError: It cannot be written (a full disk); the runs before it are kept.
             ValueError: It holds a number that is not finite.
         """
-        row = columns_of(record) | _UNUSED
-        marks = ", ".join("?" * len(row))
         with user_errors(self.path, "a run cannot be written", _ADVICE), self._file.connection:
-            self._file.connection.execute(
-                f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})",
-                [*row.values()],
-            )
+            self._insert(record)
 
     def put_suite(self, note: SuiteNote) -> None:
         """Write what a suite says about itself; the last one of a name counts.
@@ -103,15 +138,20 @@ class Store:
         Raises:
             UserError: It cannot be written (a full disk); the runs are kept.
         """
-        row = columns_of_suite(note)
-        marks = ", ".join("?" * len(row))
-        changed = ", ".join(f"{column} = excluded.{column}" for column in row)
         with user_errors(self.path, "a suite cannot be written", _ADVICE), self._file.connection:
-            self._file.connection.execute(  # a suite keeps its place among the suites
-                f"INSERT INTO suites ({', '.join(row)}) VALUES ({marks}) "
-                f"ON CONFLICT (name) DO UPDATE SET {changed}",
-                [*row.values()],
-            )
+            self._insert_suite(note)
+
+    def put_all(self, records: Iterable[Record], notes: Iterable[SuiteNote]) -> None:
+        """Write runs and what suites say, all of them or none.
+
+        Raises:
+            UserError: They cannot be written (a full disk).
+        """
+        with user_errors(self.path, "runs cannot be written", _ADVICE), self._file.connection:
+            for note in notes:
+                self._insert_suite(note)
+            for record in records:
+                self._insert(record)
 
     def suites(self) -> list[SuiteNote]:
         """Return the suites that have been run into this store, in the order in which they came.
@@ -122,6 +162,50 @@ class Store:
             UserError: The file is damaged.
         """
         return self._fresh(self._read_suites)
+
+    def claim(self, keys: Sequence[str], process: str, lives: Callable[[str], bool]) -> Claim:
+        """Claim runs for a process, unless another one carries out some of them.
+
+        Args:
+            keys: Of the runs, which are trained together.
+            process: The id of the process.
+            lives: Whether another process, of which there is a claim, is still at work.
+
+        Raises:
+            UserError: It cannot be written (a full disk, a lock).
+        """
+        connection = self._file.connection
+        marks = ", ".join("?" * len(keys))
+        with user_errors(self.path, "a run cannot be claimed", _ADVICE), connection:
+            connection.execute("BEGIN IMMEDIATE")
+            there = f"SELECT key, rowid, status FROM runs WHERE key IN ({marks})"
+            ended = {key: End(row, status) for key, row, status in connection.execute(there, keys)}
+            claimed = f"SELECT DISTINCT process FROM claims WHERE key IN ({marks})"
+            holders = {holder for (holder,) in connection.execute(claimed, keys)}
+            if any(lives(holder) for holder in holders - {process}):
+                return Claim(ended, taken=False)
+            connection.executemany(
+                "INSERT OR REPLACE INTO claims VALUES (?, ?)", [(key, process) for key in keys]
+            )
+        return Claim(ended, taken=True)
+
+    def record(self, key: str) -> Record:
+        """Return one run, without those that its metrics compare it with.
+
+        Raises:
+            UserError: The file is damaged.
+            IndexError: There is no such run.
+        """
+        return self._fresh(lambda: self._read("WHERE key = ?", [key]))[0]
+
+    def ends(self) -> dict[str, End]:
+        """Return how every run ended, by its key."""
+        rows = self._fresh(lambda: self._rows("SELECT key, rowid, status FROM runs"))
+        return {key: End(row, status) for key, row, status in rows}
+
+    def claims(self) -> dict[str, str]:
+        """Return the id of the process that has claimed a run, by the run's key."""
+        return dict(self._fresh(lambda: self._rows("SELECT key, process FROM claims")))
 
     def statuses(self) -> dict[str, str]:
         """Return the status of every stored run by its key."""
@@ -178,6 +262,24 @@ class Store:
         wanted = set(keys)
         return [run for run in runs if run.key in wanted]
 
+    def _insert(self, record: Record) -> None:
+        row = columns_of(record) | _UNUSED
+        marks = ", ".join("?" * len(row))
+        self._file.connection.execute(
+            f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})", [*row.values()]
+        )
+        self._file.connection.execute("DELETE FROM claims WHERE key = ?", [record.key])
+
+    def _insert_suite(self, note: SuiteNote) -> None:
+        row = columns_of_suite(note)
+        marks = ", ".join("?" * len(row))
+        changed = ", ".join(f"{column} = excluded.{column}" for column in row)
+        self._file.connection.execute(  # a suite keeps its place among the suites
+            f"INSERT INTO suites ({', '.join(row)}) VALUES ({marks}) "
+            f"ON CONFLICT (name) DO UPDATE SET {changed}",
+            [*row.values()],
+        )
+
     def _fresh(self, read: Callable[[], Iterator[_Row]]) -> list[_Row]:
         """Read until no other process wrote meanwhile; reading takes no locks to prevent that."""
         while True:
@@ -192,10 +294,10 @@ class Store:
             self.close()
             self._file = open_database(self.path, _TABLE, write=self._write)
 
-    def _rows(self, query: str) -> Iterator[Any]:
+    def _rows(self, query: str, values: Sequence[str] = ()) -> Iterator[Any]:
         if self._file.columns:
             with user_errors(self.path, *DAMAGED):
-                yield from self._file.connection.execute(query)
+                yield from self._file.connection.execute(query, values)
 
     def _read_suites(self) -> Iterator[SuiteNote]:
         with user_errors(self.path, *DAMAGED):
@@ -232,7 +334,7 @@ class Store:
             values = dict(zip(PROCESS_COLUMNS, row, strict=True))
             yield SuiteProcess(**values, jobs=jobs.get(values["id"], ()))
 
-    def _read(self, which: str = _IN_ORDER) -> Iterator[Record]:
+    def _read(self, which: str = _IN_ORDER, values: Sequence[str] = ()) -> Iterator[Record]:
         """Read rows; the JSON of a row is parsed in one go, which takes half the time."""
         plain = [column for column in COLUMNS if column not in JSON_COLUMNS]
         there = [
@@ -240,10 +342,10 @@ class Store:
             for column, kind in JSON_COLUMNS.items()
         ]
         together = " || ',' || ".join(there)
-        for *values, text in self._rows(
-            f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs {which}"
+        for *own, text in self._rows(
+            f"SELECT {', '.join(plain)}, '[' || {together} || ']' FROM runs {which}", values
         ):
-            run = dict(zip(plain, values, strict=True))
+            run = dict(zip(plain, own, strict=True))
             try:
                 parsed: Mapping[str, Any] = dict(zip(JSON_COLUMNS, json.loads(text), strict=True))
                 yield record_of({**run, **parsed})

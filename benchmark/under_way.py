@@ -1,6 +1,6 @@
 """What a store keeps of runs under way: the processes that carry them out, and their jobs.
 
-Only what watches a suite reads it; no result depends on it.
+What watches a suite reads it, and processes that share the runs of one; no result depends on it.
 """
 
 from __future__ import annotations
@@ -108,6 +108,14 @@ CREATE TABLE under_way (
     PRIMARY KEY (process, key)
 );
 """
+
+CLAIMS = """
+CREATE TABLE claims (
+    key               TEXT PRIMARY KEY,
+    process           TEXT NOT NULL
+);
+"""
+"""Which process carries out a run, before any other may."""
 
 PROCESS_COLUMNS = tuple(name for name in SuiteProcess.__annotations__ if name != "jobs")
 JOB_COLUMNS = tuple(JobUnderWay.__annotations__)

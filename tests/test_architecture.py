@@ -7,13 +7,39 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-LIGHT = ["suite.py", "suite_file.py", "store.py", "database.py", "validation.py", "errors.py"]
+LIGHT = [
+    "suite.py",
+    "suite_file.py",
+    "store.py",
+    "database.py",
+    "validation.py",
+    "errors.py",
+    "schema.py",
+]
 LIGHT += ["archive.py", "record.py", "spec.py", "failure.py", "suite_note.py"]
 LIGHT += ["results.py", "suite_loading.py", "running.py", "advance.py", "heartbeat.py"]
-LIGHT += ["under_way.py", "time_left.py"]
+LIGHT += [
+    "under_way.py",
+    "time_left.py",
+    "rescue.py",
+    "saving.py",
+    "access.py",
+    "examination.py",
+    "claims.py",
+    "new_store.py",
+]
 LIGHT += [
     f"executors/{name}.py"
-    for name in ("executor", "carry_out", "local", "workers", "progress_file")
+    for name in (
+        "executor",
+        "carry_out",
+        "local",
+        "workers",
+        "worker",
+        "in_worker",
+        "death",
+        "scratch",
+    )
 ]
 LIGHT += [f"metrics/{path.name}" for path in (ROOT / "benchmark" / "metrics").glob("*.py")]
 LIGHT += [f"plugins/{name}.py" for name in ("__init__", "additions", "packages", "source")]
@@ -115,12 +141,25 @@ LEVELS = [
         "seeds",
         "schedule",
     ],
-    ["data", "models", "metrics", "database", "files"],
+    ["access", "schema", "data", "models", "metrics", "database", "files"],
     ["scenarios", "plugins", "suite", "jobs", "record", "store", "archive", "frame", "results"],
     ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],
     ["measurement"],
     ["first_model", "preparation", "runner", "suite_loading", "kit"],
-    ["executors", "plan", "estimate", "timing", "heartbeat", "time_left", "speed"],
+    [
+        "executors",
+        "plan",
+        "estimate",
+        "timing",
+        "heartbeat",
+        "time_left",
+        "rescue",
+        "saving",
+        "examination",
+        "claims",
+        "new_store",
+        "speed",
+    ],
     ["running"],
     ["cli", "templates"],
 ]

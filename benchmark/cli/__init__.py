@@ -16,7 +16,8 @@ _SURROUNDINGS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its code.
 
-    Exit codes: 0 success, 1 a run failed, 2 a mistake of the user, 130 interrupted.
+    Exit codes: 0 success, 1 a run failed, 2 a mistake of the user, 130 interrupted,
+    or 128 plus the number of another signal that stopped it.
 
     Args:
         arguments: In place of ``sys.argv[1:]``.

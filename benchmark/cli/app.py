@@ -39,6 +39,14 @@ class FailOn(StrEnum):
     UNDETERMINED = "undetermined"
 
 
+class RowsOf(StrEnum):
+    """What a row of ``palimpsest export`` is."""
+
+    RUN = "run"
+    MODEL = "model"
+    MOMENT = "moment"
+
+
 def _version(value: bool) -> None:
     if value:
         import benchmark
@@ -79,10 +87,30 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Worker processes; default: one per core.")
     ] = None,
+    hold: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            metavar="SECONDS",
+            help="How long to hold runs that the store does not take, before they are written into "
+            "STORE.rescued; default: 60.",
+        ),
+    ] = None,
     data_root: Annotated[
         Path | None,
         typer.Option(help="Where the data sets are; default: $PALIMPSEST_DATA, else the cache."),
     ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Where runs share files while they last; default: /tmp."),
+    ] = None,
+    run_timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="End a run after this time; it counts as failed."),
+    ] = None,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often a run is tried again whose process has died.")
+    ] = 1,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     plugin: PluginOption = None,
     dry_run: Annotated[
@@ -102,7 +130,11 @@ def run(
         strategies=None if strategies is None else strategies.split(","),
         settings=settings or [],
         workers=workers,
+        hold=hold,
         data_root=data_root,
+        scratch=scratch,
+        run_timeout=run_timeout,
+        retries=retries,
         device=device,
         dry_run=dry_run,
         quiet=quiet,
@@ -204,6 +236,60 @@ def archive(
 
     load_for_reading(plugin)
     make_archive(ArchiveOptions(stores, output))
+
+
+@app.command()
+def export(
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Results databases or archives.")
+    ],
+    output: Annotated[
+        Path, typer.Option("--output", "--out", "-o", help="The file: FILE.csv or FILE.parquet.")
+    ],
+    by: Annotated[
+        RowsOf,
+        typer.Option(help="What a row is: a run, a model, or a moment of training by turns."),
+    ] = RowsOf.RUN,
+    plugin: MetricPluginOption = None,
+) -> None:
+    """Write the runs of stores as a table of numbers, for other programs."""
+    from benchmark.cli.export import ExportOptions, export
+
+    load_for_reading(plugin)
+    export(ExportOptions(stores, output, by.value))
+
+
+@app.command()
+def merge(
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The results database to write.")],
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Results databases or archives.")
+    ],
+) -> None:
+    """Write the runs of stores and archives into a new store, each once.
+
+    An archive alone becomes a store, into which more can be run.
+    """
+    from benchmark.cli.merge import merge_stores
+
+    load_for_reading(None)
+    merge_stores(new, stores)
+
+
+@app.command()
+def doctor(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The results database.")],
+    save: Annotated[
+        Path | None, typer.Option(metavar="NEW", help="Save what can be read in a new store.")
+    ] = None,
+) -> None:
+    """Say whether a store is damaged, and what of it can be saved; exit with 1 if it is.
+
+    The store itself is never written.
+    """
+    from benchmark.cli.doctor import doctor
+
+    raise typer.Exit(doctor(store, save))
 
 
 @app.command()

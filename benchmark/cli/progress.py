@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -73,6 +74,8 @@ class _LinePerRun(_Nothing):
         self._with_suite = with_suite
 
     def tell(self, news: News) -> None:
+        if news.message:
+            print(news.message, file=sys.stderr, flush=True)
         if news.record is not None:
             line = outcome(news.record, with_suite=self._with_suite)
             output.tell(f"[{news.done}/{news.total}] {line}")
@@ -98,15 +101,18 @@ class _Bars(_Nothing):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        with suppress(OSError):  # the terminal may have gone
+            self._progress.stop()
 
     def tell(self, news: News) -> None:
+        if news.message:
+            self._progress.console.print(news.message, markup=False, highlight=False)
         if news.seconds_left is not None:
             self._progress.update(self._suite, left=f"{whole_seconds(news.seconds_left)} left")
         if news.record is None:
             self._under_way(news.job, news.fraction)
         else:
-            self._finished(news.record)
+            self._finished(news.record, news.done)
 
     def _under_way(self, job: Job, fraction: float) -> None:
         name = job[0].key
@@ -116,13 +122,13 @@ class _Bars(_Nothing):
             self._jobs[name] = self._progress.add_task(text, total=100, left="")
         self._progress.update(self._jobs[name], completed=round(100 * fraction))
 
-    def _finished(self, record: Record) -> None:
+    def _finished(self, record: Record, done: int) -> None:
         if record.key in self._jobs:
             self._progress.remove_task(self._jobs.pop(record.key))
         if record.status == "failed":
             line = outcome(record, with_suite=self._with_suite)
             self._progress.console.print(line, markup=False)
-        self._progress.advance(self._suite)
+        self._progress.update(self._suite, completed=done)
 
 
 def describe(run: Run | Record, *, with_suite: bool = False) -> str:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.cli.listings import runs_json
 from benchmark.cli.output import say, tell
 from benchmark.cli.progress import describe, make_display
+from benchmark.cli.stopping import Stopped, stopped_by_signals
 from benchmark.cli.summary import print_summary
 from benchmark.estimate import estimate
+from benchmark.executors.scratch import scratch_warning
 from benchmark.plan import Plan, make_plan
+from benchmark.rescue import rescued
 from benchmark.results import Results
 from benchmark.running import carry_out_plan
 from benchmark.store import Record, Store, SuiteNote
 from benchmark.suite_file import suites_of
 from benchmark.suite_loading import load_suites
 from benchmark.timing import TimedProbe
-from reports.wording.words import several
-
-INTERRUPTED = 130
+from reports.wording.words import joined, several
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,11 @@ class RunOptions:
     strategies: list[str] | None
     settings: list[str]
     workers: int | None
+    hold: float | None
     data_root: Path | None
+    scratch: Path | None
+    run_timeout: float | None
+    retries: int
     device: str
     dry_run: bool
     quiet: bool
@@ -49,11 +56,20 @@ def run_suites(options: RunOptions) -> int:
         options: As the user gave them.
 
     Returns:
-        The exit code: 130 if interrupted, 1 if a run of the suites failed, else 0.
+        The exit code: 128 plus the number of the signal that stopped it (130 if interrupted), 1 if
+        a run of the suites failed, else 0.
 
     Raises:
         UserError: Anything the user has to fix; nothing has been written then.
     """
+    with stopped_by_signals():
+        try:
+            return _run_suites(options)
+        except KeyboardInterrupt as stop:
+            return _stopped(stop, "nothing was run")
+
+
+def _run_suites(options: RunOptions) -> int:
     suites = load_suites(
         suites_of(options.suites),
         seeds=options.seeds,
@@ -66,8 +82,13 @@ def run_suites(options: RunOptions) -> int:
         device=options.device,
         workers=options.workers,
         root=options.data_root,
+        scratch=options.scratch,
+        run_timeout=options.run_timeout,
+        retries=options.retries,
         fetch=not options.dry_run,
     )
+    for refused in plan.rescued.refused:
+        tell(f"palimpsest: {refused}")
     with_suite = len(suites) > 1
     if not options.quiet:
         for remark in plan.remarks:
@@ -76,18 +97,26 @@ def run_suites(options: RunOptions) -> int:
         _print_plan(plan, options, with_suite)
         return 0
     silent = options.quiet or options.as_json
+    warning = scratch_warning(plan.scratch) if plan.todo else None
+    if warning:
+        tell(f"palimpsest: {warning}")
     total, new = len(plan.runs), len(plan.todo)
     display = make_display(total, total - new, quiet=silent, with_suite=with_suite)
     try:
         with display:
-            results = carry_out_plan(plan, display.tell)
-    except KeyboardInterrupt:
-        tell(
-            f"palimpsest: interrupted; {_stored(plan)} of {total} runs are in {options.store}, "
-            "the same command continues from there",
-        )
-        return INTERRUPTED
+            results = carry_out_plan(plan, display.tell, options.hold)
+    except KeyboardInterrupt as stop:
+        kept = f"{_stored(plan)} of {total} runs are in {options.store}{_beside(plan)}"
+        return _stopped(stop, f"{kept}, the same command continues from there")
     return _conclude(results, plan, options)
+
+
+def _stopped(stop: KeyboardInterrupt, what: str) -> int:
+    """Say what is left, and return the exit code."""
+    by = f"stopped by {stop.name}" if isinstance(stop, Stopped) else "interrupted"
+    with suppress(OSError):  # the terminal may have gone
+        tell(f"palimpsest: {by}; {what}")
+    return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
 def _stored(plan: Plan) -> int:
@@ -96,6 +125,13 @@ def _stored(plan: Plan) -> int:
         return 0
     with Store(plan.store) as store:
         return len(store.statuses().keys() & {run.key for run in plan.runs})
+
+
+def _beside(plan: Plan) -> str:
+    """How many more there are that the store did not take, in words."""
+    found = rescued(plan.store).runs
+    places = sorted({str(path.parent) for path in found})
+    return f", {several(len(found), 'more run')} in {joined(places)}" if found else ""
 
 
 def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:

@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 
 from benchmark.advance import Advance
-from benchmark.executors.executor import Executor, Lost, Report
+from benchmark.executors.executor import Executor, Jobs, Lost, Report
 from benchmark.failure import Failure, FailureKind
 from benchmark.first_model.order import first_models_first
-from benchmark.jobs import jobs_of
+from benchmark.jobs import Job, jobs_of
 from benchmark.provenance import versions
 from benchmark.store import Record
 from benchmark.suite import Run
 
+Rounds = Callable[[Sequence[Job]], Iterable[Jobs]]
 
-def carry_out(runs: Sequence[Run], executor: Executor, report: Report) -> Iterator[Record]:
+
+def carry_out(
+    runs: Sequence[Run],
+    executor: Executor,
+    report: Report,
+    retries: int = 1,
+    rounds: Rounds = lambda jobs: [jobs],
+) -> Iterator[Record]:
     """Carry out runs; yield each as it ends.
 
     Lost jobs are tried again when all others have ended, one run at a time, so that they cannot
-    affect each other. A run that is lost again is recorded as failed.
+    affect each other. A run that is lost each time is recorded as failed, and so, at once, is one
+    that took too long.
 
     Args:
         runs: What to do.
         executor: What carries them out, entered.
         report: Called with the progress of each job.
+        retries: How often a lost run is tried again.
+        rounds: Makes of all jobs those that are done here, in turn: by default all at once.
 
     Yields:
         One record per run, in the order in which they end.
@@ -32,23 +43,38 @@ def carry_out(runs: Sequence[Run], executor: Executor, report: Report) -> Iterat
     Raises:
         UserError: The executor cannot carry out anything here.
     """
+    for jobs in rounds(first_models_first(jobs_of(runs), executor.workers)):
+        yield from _round(jobs, executor, report, retries)
+
+
+def _round(jobs: Jobs, executor: Executor, report: Report, retries: int) -> Iterator[Record]:
     lost: list[Lost] = []
-    jobs = first_models_first(jobs_of(runs), executor.workers)
     with closing(executor.execute(jobs, report)) as results:
         for result in results:
             if isinstance(result, Lost):
+                if result.kind is FailureKind.TIMED_OUT or not retries:
+                    yield from (_failed(run, result) for run in result.job)
+                    continue
                 lost.append(result)
                 report(result.job, Advance(0.0))
             else:
                 yield from result
-    for run in [run for each in lost for run in each.job]:
-        (again,) = executor.execute([(run,)], report)
-        if isinstance(again, Lost):
-            yield _failed(run, again.reason)
-        else:
-            yield from again
+    for each in lost:
+        for run in each.job:
+            yield _tried_again(run, each, executor, report, retries)
 
 
-def _failed(run: Run, reason: str) -> Record:
-    failure = Failure(FailureKind.KILLED, reason)
+def _tried_again(run: Run, lost: Lost, executor: Executor, report: Report, tries: int) -> Record:
+    for _ in range(tries):
+        (result,) = executor.execute([(run,)], report)
+        if not isinstance(result, Lost):
+            return result[0]
+        lost = result
+        if lost.kind is FailureKind.TIMED_OUT:
+            break
+    return _failed(run, lost)
+
+
+def _failed(run: Run, lost: Lost) -> Record:
+    failure = Failure(lost.kind, lost.reason)
     return Record(**run.cell(), status="failed", failure=failure, versions=versions())

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
 from benchmark.advance import Advance
+from benchmark.failure import FailureKind
 from benchmark.jobs import Job
 from benchmark.store import Record
 
 Report = Callable[[Job, Advance], None]
 """Called with a job under way and how far it is."""
+
+
+class Jobs(Protocol):
+    """Jobs in an order; a list is one."""
+
+    def __iter__(self) -> Iterator[Job]:
+        """Yield them; they may become fewer meanwhile."""
+
+    def __len__(self) -> int:
+        """At most this many come."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +36,12 @@ class Lost:
     Attributes:
         job: Its runs.
         reason: What is known about the end, and what the user can do, for the runs' records.
+        kind: What kind of failure it is for the runs that are lost again.
     """
 
     job: Job
     reason: str
+    kind: FailureKind = FailureKind.KILLED
 
 
 class Executor(Protocol):
@@ -54,13 +67,11 @@ class Executor(Protocol):
     ) -> None:
         """End the jobs still under way, and release all resources."""
 
-    def execute(
-        self, jobs: Sequence[Job], report: Report
-    ) -> Generator[list[Record] | Lost, None, None]:
+    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
         """Carry out jobs.
 
         Args:
-            jobs: Started in this order.
+            jobs: Started in this order; the next one is taken when something is free for it.
             report: Called in the caller's thread, now and then, while it waits for a result.
 
         Yields:

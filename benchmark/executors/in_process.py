@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.advance import Advance
-from benchmark.executors.executor import Report
+from benchmark.executors.executor import Jobs, Report
 from benchmark.executors.scratch import WithScratch
 from benchmark.jobs import Job
 from benchmark.store import Record
@@ -17,20 +17,24 @@ from benchmark.store import Record
 class InProcess(WithScratch):
     """Carries out jobs in this process, with one thread, as a worker does.
 
+    It is for programs that ask for it: a debugger stops in a run, and a run may use what a notebook
+    defines. A run that ends the process ends the suite.
+
     Between jobs the process is as it was before: its threads, its warnings, and its random
     generators.
 
     Args:
         root: The folder that holds the data sets.
+        scratch: Where to make a folder for shared files; ``None`` for the system's.
     """
 
     workers = 1
 
-    def __init__(self, root: Path) -> None:
-        super().__init__()
+    def __init__(self, root: Path, scratch: Path | None = None) -> None:
+        super().__init__(scratch)
         self._root = root
 
-    def execute(self, jobs: Sequence[Job], report: Report) -> Generator[list[Record], None, None]:
+    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record], None, None]:
         """Carry out jobs; see ``Executor``. None is ever lost without this process."""
         for job in jobs:
             report(job, Advance(0.0))
@@ -40,8 +44,7 @@ class InProcess(WithScratch):
         with _as_in_a_worker(job):
             from benchmark.runner import execute_job
 
-            scratch = Path(self._scratch.name)
-            return execute_job(job, self._root, scratch, lambda advance: report(job, advance))
+            return execute_job(job, self._root, self._scratch, lambda advance: report(job, advance))
 
 
 @contextmanager

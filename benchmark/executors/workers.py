@@ -1,57 +1,58 @@
 """Jobs spread over worker processes, which import once, load data once and are reused.
 
 On Linux a fork server does the imports for all workers; data sets are shared through files in a
-scratch folder. Each worker reports its progress in a file of its own there, so that no message can
-block when a process is killed.
+scratch folder.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
-import importlib
-import multiprocessing
-import os
-import sys
-import threading
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from multiprocessing.context import BaseContext
+import math
+import time
+from collections.abc import Generator
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from queue import Empty, SimpleQueue
 
-from benchmark import plugins
 from benchmark.advance import Advance
 from benchmark.errors import UserError
-from benchmark.executors.executor import Lost, Report
-from benchmark.executors.progress_file import ProgressFile, read_all, remove_all
+from benchmark.executors.executor import Jobs, Lost, Report
+from benchmark.executors.in_worker import Message
 from benchmark.executors.scratch import WithScratch
+from benchmark.executors.worker import Worker, get_ready
+from benchmark.failure import FailureKind
 from benchmark.jobs import Job
 from benchmark.store import Record
 
 _POLL_SECONDS = 0.2
-_PREPARATION = "benchmark.executors.worker_process"
-_KILLED = "its worker process was killed, most likely out of memory; try fewer workers"
+_START_SECONDS = 300.0
+"""A worker that has not started after this time never will."""
+
 _IN_VAIN = 2
-"""How many times in a row all workers may end before one begins a job."""
+"""How many times in a row each worker may end before one is ready."""
 
 
 class WorkerProcesses(WithScratch):
     """Carries out jobs in processes on this machine, with one thread each.
 
-    If a process dies (mostly out of memory), all processes end. The jobs under way are lost; the
-    others continue in new processes. Workers do not import the program that starts
-    them, so that scripts need no ``if __name__ == "__main__"``, and notebooks work.
+    If a process dies, the job that it was carrying out is lost, and another process takes its
+    place; other jobs do not notice.
 
     Args:
         root: The folder that holds the data sets.
         workers: How many processes.
+        scratch: Where to make a folder for shared files; ``None`` for the system's.
+        run_timeout: Seconds that a run may take, or ``None``. A job whose runs share one training
+            has that of each of them.
     """
 
-    def __init__(self, root: Path, workers: int) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        root: Path,
+        workers: int,
+        scratch: Path | None = None,
+        run_timeout: float | None = None,
+    ) -> None:
+        super().__init__(scratch)
+        self._run_timeout = run_timeout
         self._root = root
         self._workers = workers
 
@@ -60,136 +61,141 @@ class WorkerProcesses(WithScratch):
         """How many processes there are."""
         return self._workers
 
-    def execute(
-        self, jobs: Sequence[Job], report: Report
-    ) -> Generator[list[Record] | Lost, None, None]:
+    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
         """Carry out jobs; see ``Executor``.
 
         Raises:
             UserError: This process may not start others, or workers do not start.
         """
-        _check_may_start()
-        left = {_name(job): job for job in jobs}
-        in_vain = 0
-        while left:
-            before = len(left)
-            with contextlib.closing(self._until_broken(list(left.values()), report)) as results:
-                for records in results:
-                    del left[records[0].key]
-                    yield records
-            suspects = [key for key in read_all(Path(self._scratch.name)) if key in left]
-            for key in suspects:
-                yield Lost(left.pop(key), _KILLED)
-            in_vain = in_vain + 1 if left and len(left) == before else 0
-            if in_vain == _IN_VAIN:
-                raise UserError(
-                    "worker processes end as soon as they start; with one worker everything runs "
-                    "in this process, which shows why (--workers 1, or workers=1 in Python)"
-                )
-
-    def _until_broken(
-        self, jobs: Sequence[Job], report: Report
-    ) -> Generator[list[Record], None, None]:
-        """Yield finished jobs; end early, without an exception, when a process dies."""
-        scratch = Path(self._scratch.name)
-        remove_all(scratch)
-        by_name = {_name(job): job for job in jobs}
-        others = set(multiprocessing.active_children())
-        own: set[Any] | None = None
-        pool = ProcessPoolExecutor(
-            min(self._workers, len(jobs)),
-            mp_context=_context(),
-            initializer=_start_worker,
-            initargs=(scratch, plugins.loaded()),
-        )
+        get_ready()
+        size = min(self._workers, len(jobs))
+        pool = _Pool(jobs, size, self._root, self._scratch, self._run_timeout)
         try:
-            with _without_main():  # processes start while jobs are submitted
-                left = {pool.submit(_execute, job, self._root, scratch) for job in jobs}
-                own = set(multiprocessing.active_children())
-            while left:
-                done, left = wait(left, _POLL_SECONDS, FIRST_COMPLETED)
-                for future in done:
-                    yield future.result()
-                for name, advance in read_all(scratch).items():
-                    if name in by_name:  # a process that is ending may still report an earlier job
-                        report(by_name[name], advance)
-        except BrokenProcessPool:
-            return
+            while not pool.is_done:
+                yield from pool.next_results(report)
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            started = multiprocessing.active_children() if own is None else own
-            for process in set(started) - others:
-                process.terminate()
+            pool.end()
 
 
-def _name(job: Job) -> str:
-    return job[0].key
+class _Pool:
+    """The workers of some jobs, from the first job to the last.
 
-
-def _check_may_start() -> None:
-    process = multiprocessing.current_process()
-    advice = "with one worker everything runs in this process (--workers 1, or workers=1 in Python)"
-    if process.daemon:
-        raise UserError(f"this process is a worker itself and may not start others; {advice}")
-    if getattr(process, "_inheriting", False):
-        raise UserError(
-            "this program is being imported by a process that it starts itself; put what it does "
-            f'under if __name__ == "__main__", or {advice}'
-        )
-
-
-def _context() -> BaseContext:
-    if sys.platform != "linux":  # elsewhere, what torch loads may not survive a fork
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([_PREPARATION])
-    # Starting a process that does nothing waits for the imports: an interrupt meanwhile leaves no
-    # worker half started.
-    with _without_main():
-        context.Process(target=os.getpid).start()
-    return context
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Let processes start without importing the program that starts them.
-
-    They need nothing from it, and without an ``if __name__ == "__main__"`` it would run again in
-    each of them. Python decides by the module ``__main__`` what a new process imports.
+    Args:
+        jobs: What to do, in this order.
+        size: How many workers.
+        root: The folder that holds the data sets.
+        scratch: The folder through which workers share files, or ``None``.
+        run_timeout: Seconds that a run may take, or ``None``.
     """
-    program = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = program
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        size: int,
+        root: Path,
+        scratch: Path | None,
+        run_timeout: float | None,
+    ) -> None:
+        self._jobs = iter(jobs)
+        self._next: Job | None = None
+        self._exhausted = False
+        self._size = size
+        self._folders = root, scratch
+        self._run_timeout = run_timeout
+        self._news: SimpleQueue[tuple[Worker, Message | None]] = SimpleQueue()
+        self._workers: set[Worker] = set()
+        self._in_vain = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every job has ended."""
+        return self._exhausted and not any(worker.job for worker in self._workers)
+
+    def next_results(self, report: Report) -> list[list[Record] | Lost]:
+        """Wait for news for a moment, and return the results among them."""
+        self._hand_out(report)
+        try:
+            worker, message = self._news.get(timeout=_POLL_SECONDS)
+        except Empty:
+            for worker in self._workers:
+                _tell(worker, report)
+            results: list[list[Record] | Lost] = []
+        else:
+            known = worker in self._workers  # or it was ended, and these are its last words
+            results = self._note(worker, message, report) if known else []
+        if self._news.empty():  # what has ended meanwhile has not taken too long
+            results += self._end_overdue()
+        self._hand_out(report)  # before the results are dealt with
+        return results
+
+    def end(self) -> None:
+        """End all processes, whatever they are doing."""
+        for worker in self._workers:
+            worker.kill()
+        for worker in self._workers:
+            worker.end()
+
+    def _hand_out(self, report: Report) -> None:
+        """Give jobs to the workers that have none, and start those that are missing."""
+        for worker in self._workers:
+            if worker.ready and worker.job is None:
+                self._next = self._next or next(self._jobs, None)
+                if self._next is None:
+                    self._exhausted = True
+                    return
+                if worker.begin(self._next):
+                    self._next = None
+                    _tell(worker, report)
+        while not self._exhausted and len(self._workers) < self._size:
+            self._workers.add(Worker(self._news, *self._folders))
+
+    def _note(
+        self, worker: Worker, message: Message | None, report: Report
+    ) -> list[list[Record] | Lost]:
+        if message is None:
+            return self._ended(worker)
+        if message == "ready":
+            self._in_vain, worker.ready = 0, True
+        elif isinstance(message, Advance):
+            worker.advance = message
+            _tell(worker, report)
+        else:
+            worker.job = None
+            return [message]
+        return []
+
+    def _ended(self, worker: Worker) -> list[list[Record] | Lost]:
+        """Note that a process has ended, and return the job that is lost with it."""
+        self._workers.remove(worker)
+        death = worker.death()
+        if not worker.ready:
+            self._in_vain += 1
+        if self._in_vain >= _IN_VAIN * self._size:
+            raise UserError(
+                f"workers end as soon as they start: {death}; run everything in this process "
+                "(workers=0 in Python), which may show why"
+            )
+        return [] if worker.job is None else [Lost(worker.job, str(death), death.kind)]
+
+    def _end_overdue(self) -> list[list[Record] | Lost]:
+        """End the processes that take too long, and return the jobs that are lost with them."""
+        lost: list[list[Record] | Lost] = []
+        now = time.monotonic()
+        for worker in [*self._workers]:
+            passed = now - worker.since
+            if worker.job is not None and passed > self._limit(worker.job):
+                self._workers.remove(worker)
+                worker.end()
+                reason = f"it took longer than {self._limit(worker.job):g} s (--run-timeout)"
+                lost.append(Lost(worker.job, reason, FailureKind.TIMED_OUT))
+            elif not worker.ready and passed > _START_SECONDS:
+                worker.end()
+        return lost
+
+    def _limit(self, job: Job) -> float:
+        return math.inf if self._run_timeout is None else self._run_timeout * len(job)
 
 
-def _start_worker(scratch: Path, known: plugins.Loaded) -> None:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    importlib.import_module(_PREPARATION)  # nothing left to do where the fork server has done it
-    from benchmark.data.sharing import share_through
-
-    share_through(scratch)
-    plugins.load_again(known)
-
-
-def _end_with_parent() -> None:
-    """End with the parent: where it was killed, nothing else would end this process."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
-
-
-def _execute(job: Job, root: Path, scratch: Path) -> list[Record]:
-    from benchmark.runner import execute_job
-
-    file = ProgressFile(scratch, _name(job))
-    file.write(Advance(0.0))
-    records = execute_job(job, root, scratch, file.write)
-    file.remove()
-    # Scenario and strategy refer to each other: without this, the tensors of several runs would
-    # stay in memory, gigabytes where every model has data of its own.
-    gc.collect()
-    return records
+def _tell(worker: Worker, report: Report) -> None:
+    if worker.job is not None:
+        report(worker.job, worker.advance)

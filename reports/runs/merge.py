@@ -8,6 +8,7 @@ strategy in its scenario carry the name of their store, so that they are shown s
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -68,7 +69,7 @@ def store_names(paths: Sequence[Path]) -> list[str]:
     Raises:
         UserError: A file is named twice.
     """
-    parts = [path.resolve().parts for path in paths]
+    parts = [Path(os.path.realpath(path)).parts for path in paths]
     for place, own in enumerate(parts):
         if own in parts[:place]:
             raise UserError(f"{paths[place]}: this store is named twice; name it once")

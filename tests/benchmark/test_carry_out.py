@@ -37,14 +37,17 @@ class Pretends:
         for job in jobs:
             report(job, Advance(0.5))
             tries = sum(run.key in each for call in self.calls for each in call for run in job[:1])
-            if any(run.key.startswith("lost") and tries <= int(run.key[-1]) for run in job):
+            if job[0].key.startswith("late"):
+                yield Lost(job, "it took too long", FailureKind.TIMED_OUT)
+            elif any(run.key.startswith("lost") and tries <= int(run.key[-1]) for run in job):
                 yield Lost(job, "it is gone")
             else:
                 yield [Record(**run.cell(), status="done") for run in job]
 
 
-def outcome(executor, *names):
-    records = list(carry_out([a_run(name) for name in names], executor, lambda *_: None))
+def outcome(executor, *names, retries=1):
+    runs = [a_run(name) for name in names]
+    records = list(carry_out(runs, executor, lambda *_: None, retries))
     assert sorted(record.key for record in records) == sorted(names)
     return {record.key: record for record in records}
 
@@ -56,6 +59,22 @@ def test_what_was_lost_is_tried_again_when_all_others_have_ended():
     assert records["lost 2"].failure == Failure(FailureKind.KILLED, "it is gone")
     assert records["lost 2"].versions["palimpsest"]
     assert executor.calls[1:] == [[("lost 1",)], [("lost 2",)]]
+
+
+@pytest.mark.parametrize(("retries", "done"), [(0, []), (1, [1]), (2, [1, 2]), (4, [1, 2, 3])])
+def test_a_lost_run_is_tried_again_as_often_as_asked(retries, done):
+    executor = Pretends()
+    records = outcome(executor, "lost 1", "lost 2", "lost 3", retries=retries)
+    assert [int(k[-1]) for k, r in sorted(records.items()) if r.status == "done"] == done
+    assert len(executor.calls) - 1 == sum(min(times, retries) for times in (1, 2, 3))
+
+
+def test_a_run_that_takes_too_long_is_not_tried_again():
+    executor = Pretends()
+    records = outcome(executor, "late", "a", "lost 1", retries=3)
+    assert records["late"].failure == Failure(FailureKind.TIMED_OUT, "it took too long")
+    assert {key for key, record in records.items() if record.status == "done"} == {"a", "lost 1"}
+    assert executor.calls[1:] == [[("lost 1",)]]
 
 
 def test_runs_of_a_lost_job_are_tried_again_one_by_one(monkeypatch):

@@ -12,6 +12,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.cli.listings import default_text
+from benchmark.cli.stopping import Stopped, stopped_by_signals
 from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
@@ -231,6 +232,7 @@ MISTAKES = [
     (["run", "small.yaml", "--store", "no/folder/r.db"], "does not exist"),
     (["run", "small.yaml", "--store", "small.yaml"], "not a Palimpsest store"),
     (["run", "small.yaml", "--workers", "0"], "--workers"),
+    (["run", "small.yaml", "--scratch", "nowhere"], "scratch folder nowhere: there is no such"),
     (
         ["run", "avalanche.yaml"],
         "avalanche.yaml, line 7: strategies.avalanche:LwG.strategy: Avalanche has no supervised "
@@ -314,27 +316,61 @@ def interruptible():
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def test_an_interrupt_keeps_what_was_finished(suite, tmp_path):
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [(signal.SIGINT, "interrupted; "), (signal.SIGTERM, "stopped by SIGTERM; ")],
+)
+def test_an_interrupt_keeps_what_was_finished(suite, tmp_path, sent, said):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     suite.write_text(SUITE.replace("seeds: 2", "seeds: 500"))
     running = process(
-        "run", suite, "--store", tmp_path / "i.db", "--workers", 2,
+        "run", suite, "--store", tmp_path / "i.db", "--workers", 2, "--scratch", scratch,
         start_new_session=True, preexec_fn=interruptible,
     )  # fmt: skip
     try:
         for line in running.stderr:
             if line.startswith("[3/"):
                 break
-        os.killpg(running.pid, signal.SIGINT)
+        os.killpg(running.pid, sent)
         _, err = running.communicate(timeout=60)
     except subprocess.TimeoutExpired as late:
         pytest.fail(f"it goes on: {(late.stderr or b'').decode()[-3000:]}")
     finally:
         running.kill()
-    assert running.returncode == 130
-    assert "interrupted" in err
+    assert running.returncode == 128 + sent
+    assert re.search(rf"palimpsest: {said}\d+ of 1000 runs are in .*, the same command", err)
+    assert list(scratch.iterdir()) == []
     assert "Traceback" not in err
     with sqlite3.connect(tmp_path / "i.db") as connection:
         assert connection.execute("SELECT count(*) FROM runs").fetchone()[0] >= 3
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_stops_a_job_stops_the_command_once(number):
+    before = signal.getsignal(number)
+    with stopped_by_signals():
+        with pytest.raises(Stopped, match=str(int(number))):
+            signal.raise_signal(number)
+        signal.raise_signal(number)  # what has to be done at the end is done
+    assert signal.getsignal(number) is before
+
+
+def test_a_command_started_by_nohup_goes_on():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_signal_before_the_first_run_says_so(suite, monkeypatch, capsys):
+    monkeypatch.setattr(
+        "benchmark.cli.run.make_plan", lambda *_, **__: signal.raise_signal(signal.SIGHUP)
+    )
+    assert command("run", suite) == 128 + signal.SIGHUP
+    assert capsys.readouterr().err == "palimpsest: stopped by SIGHUP; nothing was run\n"
 
 
 def test_a_run_is_listed_in_one_line_of_a_pipe(done, capsys):

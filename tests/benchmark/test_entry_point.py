@@ -1,5 +1,7 @@
 """Suites from Python: what the command does, without printing."""
 
+import json
+import multiprocessing.forkserver
 import os
 import sqlite3
 import subprocess
@@ -19,6 +21,7 @@ from benchmark.cli import main
 from benchmark.failure import Failure
 from benchmark.heartbeat import Heartbeat
 from benchmark.metrics import METRICS
+from benchmark.plan import make_plan
 from benchmark.results import Results
 from benchmark.store import Store, SuiteNote
 
@@ -57,6 +60,21 @@ def test_progress_tells_of_every_run(done):
     assert all(0 <= news.fraction <= 1 for news in told)
 
 
+def test_it_is_said_where_a_store_is_that_was_brought_up_to_date(tmp_path):
+    path = tmp_path / "old.db"
+    Store(path, create=True).close()
+    connection = sqlite3.connect(path)
+    connection.executescript("DROP TABLE claims; PRAGMA user_version = 5")
+    connection.close()
+    told = []
+    suite = load_suite(SUITE, strategies=["finetune"], seeds=1)
+    run_suite(suite, store=path, workers=0, progress=told.append)
+    (message,) = {news.message for news in told} - {""}
+    assert f"is in {tmp_path / 'old.db.v5.bak'}" in message
+    with Store(tmp_path / "old.db.v5.bak") as kept:
+        assert kept.statuses() == {}
+
+
 def test_nothing_is_printed_and_nothing_runs_twice(done, capfd):
     results, _ = done
     told = []
@@ -73,6 +91,95 @@ def test_it_is_what_the_command_does(done, tmp_path, monkeypatch):
         main(["run", "small.yaml", "--store", "other.db", "--workers", "1", "--quiet"])
     theirs = {r.key: r.accuracy_matrix for r in open_store("other.db")}
     assert theirs == {r.key: r.accuracy_matrix for r in done[0]}
+
+
+def test_a_program_that_asks_for_it_has_its_runs_in_its_own_process(done, tmp_path, monkeypatch):
+    from strategies.finetune import Finetune
+
+    seen = []
+    monkeypatch.setattr(Finetune, "__init__", lambda self: seen.append(os.getpid()))
+    suite = load_suite(SUITE, strategies=["finetune"])
+    runs = run_suite(suite, store=tmp_path / "here.db", workers=0)
+    assert seen == [os.getpid()] * 2
+    theirs = {r.key: r.accuracy_matrix for r in done[0] if r.strategy == "finetune"}
+    assert {r.key: r.accuracy_matrix for r in runs} == theirs
+
+
+ENDS = """
+import os
+import sys
+import time
+
+from avalanche.training.plugins import SupervisedPlugin
+
+from strategies.registry import StrategyEntry
+from strategies.settings import StrategySettings
+
+
+class Ends(SupervisedPlugin):
+    def __init__(self, how):
+        super().__init__()
+        self.how = how
+
+    def before_training_exp(self, *_, **__):
+        print("a word of the plugin")
+        if self.how == "exit":
+            sys.exit("enough")
+        if self.how == "never":
+            time.sleep(120)
+        if self.how == "at once":
+            os._exit(4)
+
+
+class EndsSettings(StrategySettings):
+    how: str
+
+
+print("loaded")
+STRATEGIES = [StrategyEntry("ends", "Ends", __name__, EndsSettings, "none", "none")]
+"""
+
+
+@pytest.fixture
+def ends(tmp_path, registries):
+    """A suite with runs that end their process or never end, and its plugin."""
+    (tmp_path / "ends.py").write_text(ENDS)
+    how = {
+        name: {"strategy": "ends", "how": name}
+        for name in ("exit", "at once", "never", "not at all")
+    }
+    with registries():
+        yield SUITE | {"seeds": 1, "strategies": how}, tmp_path / "ends.py"
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_ends_its_process_is_recorded_once_and_the_others_go_on(ends, tmp_path, workers):
+    suite, plugin = ends
+    results = run_suite(
+        suite, store=tmp_path / "e.db", workers=workers, plugins=[plugin], run_timeout=2, retries=0
+    )
+    assert {record.strategy: record.error for record in results} == {
+        "exit": "SystemExit: enough",
+        "at once": "its worker process ended itself with exit status 4",
+        "never": "it took longer than 2 s (--run-timeout)",
+        "not at all": None,
+    }
+    without = Store(tmp_path / "e.db").statuses()
+    plan = make_plan([load_suite(suite)], tmp_path / "e.db", run_timeout=9.0)
+    assert {run.key for run in plan.runs} == without.keys()  # no key depends on it
+
+
+def test_what_a_plugin_prints_is_not_in_the_json(ends, tmp_path, capfd, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    suite, plugin = ends
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(suite))
+    multiprocessing.forkserver._forkserver._stop()  # it keeps the outputs that it began with
+    with pytest.raises(SystemExit):
+        only = ["--strategies", "not at all", "--workers", "1", "--json"]
+        main(["run", "s.yaml", "--plugin", str(plugin), *only])
+    out, err = capfd.readouterr()
+    assert len(json.loads(out)) == 1
+    assert {"loaded", "a word of the plugin"} <= {*err.splitlines()}
 
 
 def test_a_store_keeps_what_the_whole_suite_says_before_its_first_run(tmp_path):
@@ -166,8 +273,12 @@ def test_a_mapping_is_checked_as_a_file_is_and_left_alone():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"workers": 0}, "workers: expected a whole number, 1 or more, got 0"),
-        ({"workers": 1.5}, "workers: expected a whole number, 1 or more, got 1.5"),
+        ({"workers": -1}, "workers: expected a whole number, 0 or more, got -1"),
+        ({"workers": 1.5}, "workers: expected a whole number, 0 or more, got 1.5"),
+        ({"retries": -1}, "retries: expected a whole number, 0 or more, got -1"),
+        ({"run_timeout": 0}, "run timeout: expected a number of seconds above 0, got 0"),
+        ({"run_timeout": 9.5, "workers": 0}, "in this process .workers=0. cannot be ended"),
+        ({"scratch": "nowhere"}, "scratch folder nowhere: there is no such folder"),
         ({"device": "tpu"}, "device tpu: expected cpu"),
         ({"store": "no/such/folder/r.db"}, "the folder no/such/folder does not exist"),
         ({"store": "r.parquet"}, "this is an archive, which is read-only"),

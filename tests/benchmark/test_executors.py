@@ -101,6 +101,7 @@ class Elsewhere:
 
 EXECUTORS = {
     "in process": InProcess,
+    "one worker process": lambda root: WorkerProcesses(root, 1),
     "worker processes": lambda root: WorkerProcesses(root, 2),
     "elsewhere": Elsewhere,
 }
@@ -134,7 +135,7 @@ def outcome(runs, tmp_path_factory):
 
 
 every = pytest.mark.parametrize("kind", EXECUTORS)
-ours = pytest.mark.parametrize("kind", ["in process", "worker processes"])
+ours = pytest.mark.parametrize("kind", ["in process", "one worker process", "worker processes"])
 
 
 def numbers(records):

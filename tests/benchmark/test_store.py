@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.database import _UPGRADES, SCHEMA_VERSION
+from benchmark.cli import main
 from benchmark.errors import UserError
 from benchmark.failure import Failure, FailureKind
 from benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from benchmark.schema import SCHEMA_VERSION, UPGRADES
 from benchmark.spec import Spec
 from benchmark.store import Record, Store, SuiteNote
 
@@ -396,7 +397,7 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
     with Store(old, create=True) as opened:
         broken, run = opened.records()
     version, after = raw(old)
-    assert version == SCHEMA_VERSION == 5
+    assert version == SCHEMA_VERSION == 6
     assert after == [(*row, "{}", "{}", "{}", "[]") for row in before]
     assert (run.key, run.strength, run.seed, run.seconds) == ("old", 10.0, 3, 4.5)
     assert run.accuracy_matrix == [[0.9, 0.1], [0.65, 0.8]]
@@ -407,7 +408,7 @@ def test_a_store_of_version_1_is_brought_up_to_date_and_loses_nothing(old):
     assert broken.failure == Failure(FailureKind.ERROR, "no memory")
 
 
-VERSION_2 = f"{VERSION_1}{_UPGRADES[1]}; PRAGMA user_version = 2;"
+VERSION_2 = f"{VERSION_1}{UPGRADES[1]}; PRAGMA user_version = 2;"
 
 
 def test_a_store_of_version_2_is_read_as_it_is_and_then_brought_up_to_date(tmp_path):
@@ -428,7 +429,7 @@ def test_a_store_of_version_2_is_read_as_it_is_and_then_brought_up_to_date(tmp_p
     assert raw(path) == (SCHEMA_VERSION, [(*row, "{}", "[]") for row in rows])
 
 
-VERSION_3 = f"{VERSION_2}{_UPGRADES[2]}; PRAGMA user_version = 3;"
+VERSION_3 = f"{VERSION_2}{UPGRADES[2]}; PRAGMA user_version = 3;"
 
 
 def test_a_store_of_version_3_knows_no_suites_until_one_is_run(tmp_path):
@@ -447,7 +448,7 @@ def test_a_store_of_version_3_knows_no_suites_until_one_is_run(tmp_path):
     assert raw(path) == (SCHEMA_VERSION, rows)
 
 
-VERSION_4 = f"{VERSION_3}{_UPGRADES[3]}; PRAGMA user_version = 4;"
+VERSION_4 = f"{VERSION_3}{UPGRADES[3]}; PRAGMA user_version = 4;"
 
 
 @pytest.mark.parametrize("before", [VERSION_3, VERSION_4], ids=["suites", "under way"])
@@ -499,7 +500,7 @@ def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
 def test_an_updated_store_has_the_columns_of_a_new_one(old, store):
     with Store(old, create=True):
         pass
-    for table in ("runs", "suites", "processes", "under_way"):
+    for table in ("runs", "suites", "processes", "under_way", "claims"):
         assert columns(old, table) == columns(store.path, table) != []
     with Store(old) as opened:
         assert {run.key for run in opened.records()} == {"old", "broken"}
@@ -512,9 +513,55 @@ def columns(path, table):
     return found
 
 
+def test_a_store_is_copied_before_it_is_brought_up_to_date(old, tmp_path):
+    before = raw(old)
+    content = old.read_bytes()
+    for copy in ("old.db.v1.bak", "old.db.v1-2.bak"):  # the second time it was put back meanwhile
+        old.write_bytes(content)
+        with Store(old, create=True) as opened:
+            assert opened.kept == tmp_path / copy
+        assert raw(tmp_path / copy) == before
+        with Store(old, create=True) as opened:
+            assert opened.kept is None
+    assert not list(tmp_path.glob("*.part*"))
+
+
+def test_the_copy_has_what_a_killed_process_left_in_the_log(old, tmp_path):
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    connection = sqlite3.connect(old)
+    connection.execute("UPDATE runs SET seconds = 77 WHERE key = 'old'")
+    connection.commit()
+    for path in tmp_path.glob("old.db*"):
+        (killed / path.name).write_bytes(path.read_bytes())
+    connection.close()
+    with Store(killed / "old.db", create=True) as opened:
+        assert opened.record("old").seconds == 77
+        with Store(opened.kept) as copy:
+            assert copy.record("old").seconds == 77
+
+
+def test_nothing_is_changed_where_the_result_is_not_right(old, monkeypatch, tmp_path):
+    before = raw(old)
+    monkeypatch.setitem(UPGRADES, 3, f"{UPGRADES[3]}; DELETE FROM runs WHERE key = 'old'")
+    with pytest.raises(UserError, match="cannot be brought up to date from version 1"):
+        Store(old, create=True)
+    assert raw(old) == before
+    assert not list(tmp_path.glob("*.bak*"))
+
+
+def test_a_dry_run_brings_nothing_up_to_date(old, tmp_path, capsys):
+    before = old.read_bytes()
+    with pytest.raises(SystemExit) as left:
+        main(["run", "quick", "--store", str(old), "--dry-run"])
+    assert left.value.code == 0
+    assert old.read_bytes() == before
+    assert sorted(tmp_path.iterdir()) == [old]
+
+
 def test_an_update_that_is_interrupted_changes_nothing(old, monkeypatch):
     before = raw(old)
-    monkeypatch.setitem(_UPGRADES, 1, f"{_UPGRADES[1]}; ALTER TABLE nothing ADD COLUMN x")
+    monkeypatch.setitem(UPGRADES, 1, f"{UPGRADES[1]}; ALTER TABLE nothing ADD COLUMN x")
     with pytest.raises(UserError, match="nothing"):
         Store(old, create=True)
     assert raw(old) == before
@@ -523,7 +570,7 @@ def test_an_update_that_is_interrupted_changes_nothing(old, monkeypatch):
 def test_two_processes_may_update_a_store_at_once(old):
     other = sqlite3.connect(old, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    for statement in ";".join(_UPGRADES.values()).split(";"):
+    for statement in ";".join(UPGRADES.values()).split(";"):
         other.execute(statement)
     other.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     opened = []

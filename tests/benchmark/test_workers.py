@@ -1,12 +1,13 @@
 """Worker processes: how they start, and what happens when one of them dies."""
 
+import faulthandler
 import gc
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 import weakref
 from pathlib import Path
@@ -15,11 +16,11 @@ import pytest
 
 from benchmark.advance import Advance
 from benchmark.errors import UserError
-from benchmark.executors import workers
+from benchmark.executors import death, in_worker, workers
 from benchmark.executors.carry_out import carry_out
-from benchmark.executors.progress_file import ProgressFile, read_all
+from benchmark.executors.death import Death
+from benchmark.failure import FailureKind
 from benchmark.jobs import Job
-from benchmark.plugins import Loaded
 from benchmark.spec import Spec
 from benchmark.store import Record
 from benchmark.suite import Run
@@ -33,49 +34,80 @@ def a_run(name: str) -> Run:
     return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
 
 
-def pretend(job: Job, root: Path, scratch: Path) -> list[Record]:
-    """Stands in for a job of one run: ends well, or kills the process it is in."""
-    (run,) = job
-    file = ProgressFile(scratch, run.key)
-    file.write(Advance(0.5, CURVES))
-    if run.key == "slow":
+def pretend(job: Job, root: Path, scratch: Path, progress) -> list[Record]:
+    """Stands in for a job of one run: ends well, or ends the process it is in."""
+    run = job[0]
+    how = run.key.split("-")[0]
+    progress(Advance(0.5, CURVES))
+    if how == "slow":
         time.sleep(0.5)
-    if run.key.startswith("deadly") or (
-        run.key.startswith("once") and not (scratch / run.key).exists()
-    ):
+    if how == "deadly" or (how == "once" and not (scratch / run.key).exists()):
         (scratch / run.key).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    file.remove()
+    if how == "segfault":
+        faulthandler.disable()
+        faulthandler._sigsegv()
+    if how == "hangs":
+        time.sleep(120)
+    if how == "stops":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    if how == "exit":
+        os._exit(3)
+    if how == "prints":
+        print("a plugin's words")
+    if how == "waits":  # for another run to end the process it is in, and a little longer
+        while not (scratch / "deadly").exists():
+            time.sleep(0.01)
+        time.sleep(0.3)
+    if how == "waits" and (scratch / run.key).exists():
+        raise AssertionError("it was carried out twice")
+    (scratch / run.key).touch()
     return [Record(**run.cell(), status="done")]
 
 
-def start(scratch: Path, known: Loaded) -> None:
-    """Stands in for the start of a worker, without the imports."""
-    threading.Thread(target=workers._end_with_parent, daemon=True).start()
+def serve(*arguments) -> None:
+    """A worker that pretends, and has nothing to import."""
+    in_worker.execute, in_worker.prepare = pretend, lambda *_: os.dup2(2, 1)
+    REAL_SERVE(*arguments)
 
 
-def never(scratch: Path, known: Loaded) -> None:
-    """Stands in for the start of a worker, and fails."""
-    raise RuntimeError("no")
+def serve_never(*_) -> None:
+    """A worker that does not start."""
+    os._exit(7)
 
 
-def busy(job: Job, root: Path, scratch: Path) -> None:
-    """Stands in for a long job."""
-    (root / str(os.getpid())).touch()
-    time.sleep(120)
+def serve_long(connection, root, *arguments) -> None:
+    """A worker whose jobs never end."""
+
+    def busy(*_):
+        (root / str(os.getpid())).touch()
+        time.sleep(120)
+
+    in_worker.execute, in_worker.prepare = busy, lambda *_: None
+    REAL_SERVE(connection, root, *arguments)
+
+
+REAL_SERVE = in_worker.serve
 
 
 @pytest.fixture(autouse=True)
 def without_torch(monkeypatch):
-    monkeypatch.setattr(workers, "_execute", pretend)
-    monkeypatch.setattr(workers, "_start_worker", start)
-    monkeypatch.setattr(workers, "_PREPARATION", "os")
+    monkeypatch.setattr(in_worker, "serve", serve)
+    monkeypatch.setattr(in_worker, "PREPARATION", "os")
 
 
-def outcome(*names):
+@pytest.fixture(autouse=True, scope="module")
+def its_own_fork_server():
+    """The tests of other files need one that has imported torch."""
+    multiprocessing.forkserver._forkserver._stop()
+    yield
+    multiprocessing.forkserver._forkserver._stop()
+
+
+def outcome(*names, size=2, run_timeout=None):
     told = []
     runs = [a_run(name) for name in names]
-    with workers.WorkerProcesses(ROOT, 2) as executor:
+    with workers.WorkerProcesses(ROOT, size, None, run_timeout) as executor:
         records = list(carry_out(runs, executor, lambda job, done: told.append(job[0].key)))
     assert {*told} <= {*names}
     assert sorted(r.key for r in records) == sorted(names)
@@ -98,29 +130,107 @@ def test_a_worker_tells_how_far_it_is_and_what_it_has_measured():
     with workers.WorkerProcesses(ROOT, 2) as executor:
         list(carry_out([a_run("slow")], executor, lambda *news: told.append(news)))
     assert {job[0].key for job, _ in told} == {"slow"}
-    assert all(advance == Advance(0.5, CURVES) for _, advance in told)
+    assert [advance for _, advance in told[:2]] == [Advance(0.0), Advance(0.5, CURVES)]
+    assert all(advance == told[1][1] for _, advance in told[2:])
 
 
-def test_a_worker_writes_now_and_then_and_not_for_every_step(tmp_path, monkeypatch):
-    now = [10.0]
+def test_a_worker_tells_now_and_then_and_not_for_every_step(monkeypatch):
+    now, told = [10.0], []
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    file, seen = ProgressFile(tmp_path, "one"), []
+    tell = in_worker.seldom(lambda advance: told.append(advance.fraction))
     for seconds in (10.0, 10.1, 10.3, 10.4):
         now[0] = seconds
-        file.write(Advance(seconds))
-        seen.append(read_all(tmp_path)["one"].fraction)
-    assert seen == [10.0, 10.0, 10.3, 10.3]
-    assert [path.suffix for path in tmp_path.iterdir()] == [".progress"]
-    file.remove()
-    assert read_all(tmp_path) == {}
+        tell(Advance(seconds))
+    assert told == [10.0, 10.3]
 
 
-def test_a_worker_that_cannot_tell_goes_on(tmp_path):
-    ProgressFile(tmp_path / "is gone", "one").write(Advance(0.5))
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("deadly", "killed (SIGKILL)"),
+        ("segfault", "signal 11 (SIGSEGV)"),
+        ("exit", "exit status 3"),
+    ],
+)
+def test_the_failure_says_how_the_process_ended(name, said, size):
+    records = outcome("good-1", name, "good-2", size=size)
+    assert said in records[name].error
+    assert records[name].failure.kind is FailureKind.KILLED
+    assert {r.status for k, r in records.items() if k != name} == {"done"}
 
 
-def test_the_failure_says_what_may_have_happened():
-    assert "memory" in outcome("deadly", "good")["deadly"].error
+def test_the_other_jobs_do_not_notice_a_death():
+    records = outcome("waits", "deadly", "good-1")
+    assert {k: r.status for k, r in records.items()} == {
+        "waits": "done",
+        "deadly": "failed",
+        "good-1": "done",
+    }
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_run_that_takes_too_long_is_ended_and_the_others_go_on(size):
+    records = outcome("good-1", "hangs", "good-2", "stops", "good-3", size=size, run_timeout=1.5)
+    for name in ("hangs", "stops"):
+        failure = records.pop(name).failure
+        assert failure.kind is FailureKind.TIMED_OUT
+        assert failure.message == "it took longer than 1.5 s (--run-timeout)"
+    assert {r.status for r in records.values()} == {"done"}
+
+
+def test_runs_that_share_a_training_share_their_time(tmp_path):
+    """As their seconds are divided among them."""
+    told = []
+    with workers.WorkerProcesses(tmp_path, 1, None, 0.5) as executor:
+        job = (a_run("hangs"), a_run("hangs too"), a_run("and so on"))
+        (lost,) = executor.execute([job], lambda *news: told.append(news))
+    assert lost.reason == "it took longer than 1.5 s (--run-timeout)"
+    assert lost.job == job
+
+
+def test_what_a_run_prints_is_not_what_the_command_prints(capfd):
+    multiprocessing.forkserver._forkserver._stop()  # it keeps the outputs that it began with
+    outcome("prints")
+    out, err = capfd.readouterr()
+    assert (out, err) == ("", "a plugin's words\n")
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (Death(-9), "killed (SIGKILL), perhaps out of memory"),
+        (Death(-9, out_of_memory=True), "killed (SIGKILL): out of memory"),
+        (Death(-15, out_of_memory=True), "signal 15 (SIGTERM)"),
+        (Death(-7), "signal 7 (SIGBUS)"),
+        (Death(-40), "signal 40 (without a name)"),
+        (Death(0), "exit status 0"),
+        (Death(None), "was lost"),
+    ],
+)
+def test_a_death_in_words(how, said):
+    assert said in str(how)
+    assert ("memory" in str(how)) is (how.code == -9)
+    assert (how.kind is FailureKind.OUT_OF_MEMORY) is (how == Death(-9, out_of_memory=True))
+
+
+@pytest.mark.parametrize(
+    ("own", "file"),
+    [
+        ("0::/a/b", "a/b/memory.events"),
+        ("0::/a/b", "memory.events"),
+        ("4:memory:/a", "memory/a/memory.oom_control"),
+        ("4:memory:/a", "memory/memory.oom_control"),
+    ],
+)
+def test_the_system_says_what_it_ended_for_want_of_memory(tmp_path, own, file):
+    (tmp_path / "own").write_text(f"2:cpu:/x\n{own}\n")
+    assert death.memory_kills(tmp_path, tmp_path / "own") == 0
+    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / file).write_text("under_oom 0\noom_kill 3\n")
+    assert death.memory_kills(tmp_path, tmp_path / "own") == 3
+    (tmp_path / file).write_text("no counter\n")
+    assert death.memory_kills(tmp_path, tmp_path / "own") == 0
 
 
 def test_a_run_whose_neighbour_killed_the_pool_is_tried_again():
@@ -134,8 +244,10 @@ def test_several_deadly_runs_do_not_stop_the_suite():
 
 
 def test_workers_that_never_start_are_told_once_and_no_run_is_called_failed(monkeypatch):
-    monkeypatch.setattr(workers, "_start_worker", never)
-    with pytest.raises(UserError, match=r"end as soon as they start.*workers=1"):
+    monkeypatch.setattr(in_worker, "serve", serve_never)
+    with pytest.raises(
+        UserError, match=r"end as soon as they start: .* exit status 7; .*workers=0"
+    ):
         outcome("one", "two")
 
 
@@ -148,7 +260,7 @@ def test_a_process_that_may_not_start_others_is_told(monkeypatch, state, said):
         _inheriting = state == "_inheriting"
 
     monkeypatch.setattr(multiprocessing, "current_process", Process)
-    with pytest.raises(UserError, match=rf"{said}.*workers=1"):
+    with pytest.raises(UserError, match=rf"{said}.*workers=0"):
         outcome("one", "two")
 
 
@@ -165,9 +277,9 @@ def test_processes_of_the_user_are_left_alone():
 
 PROGRAM = """\
 import sys
-from test_workers import Path, carry_out, a_run, pretend, start, workers
+from test_workers import Path, carry_out, a_run, in_worker, serve, workers
 print("the program")
-workers._execute, workers._start_worker, workers._PREPARATION = pretend, start, "os"
+in_worker.serve, in_worker.PREPARATION = serve, "os"
 with workers.WorkerProcesses(Path("/nowhere"), 2) as executor:
     records = list(carry_out([a_run("a"), a_run("b")], executor, lambda *_: None))
 print(*sorted(record.status for record in records))
@@ -227,8 +339,8 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
     program = (
         "import signal\n"  # a shell's background, where tests may run, ignores interrupts
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from test_workers import Path, a_run, busy, carry_out, start, workers\n"
-        "workers._execute, workers._start_worker, workers._PREPARATION = busy, start, 'os'\n"
+        "from test_workers import Path, a_run, carry_out, in_worker, serve_long, workers\n"
+        "in_worker.serve, in_worker.PREPARATION = serve_long, 'os'\n"
         f"runs, root = [a_run('a'), a_run('b')], Path({str(tmp_path)!r})\n"
         "with workers.WorkerProcesses(root, 2) as executor:\n"
         "    list(carry_out(runs, executor, lambda *_: None))\n"
@@ -263,7 +375,7 @@ def test_nothing_of_a_run_stays_in_its_worker(monkeypatch, tmp_path):
     monkeypatch.setattr("benchmark.runner.execute_job", execute_job)
     gc.disable()
     try:
-        workers._execute((a_run("one"),), ROOT, tmp_path)
+        in_worker.execute((a_run("one"),), ROOT, tmp_path, lambda _: None)
     finally:
         gc.enable()
     assert left[0]() is None

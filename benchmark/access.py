@@ -1,0 +1,93 @@
+"""How a database may be accessed: what lies beside its file, and reading it without a trace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+from benchmark.errors import UserError
+
+BESIDE = ("-wal", "-shm", "-journal")
+"""What SQLite appends to a database's name for its own files, which it deletes."""
+
+AS_IT_IS = "mode=ro&immutable=1"
+AS_A_COPY = "a copy"
+
+State = tuple[int, int, int, int, int]
+
+
+def database_beside(path: Path) -> str | None:
+    """Return the name of the database that a path would be a helper file of, by its name.
+
+    Such a name is reserved, even while SQLite does not use it.
+
+    Args:
+        path: The path; what it links to counts, too.
+    """
+    for place in (path, Path(os.path.realpath(path))):
+        for suffix in BESIDE:
+            base = place.name[: -len(suffix)]
+            if base and place.name.lower().endswith(suffix) and place.with_name(base).exists():
+                return base
+    return None
+
+
+def reading(path: Path) -> str:
+    """Choose how SQLite may read.
+
+    A file that nobody is writing is read as it is, without locks, which would need helper files
+    beside it, and so the permission and the space to write. A file with a write-ahead log beside it
+    has to be read together with the log: not by "mode=rw", which on closing moves the log into the
+    file. SQLite reads the log through an index beside it, which it makes where there is none; where
+    it cannot (another user's folder, a read-only disk), file and log are copied. A journal is left
+    by an interrupted write, which has to be rolled back in the file.
+    """
+    if is_filled(path, "-wal"):
+        index = Path(f"{path.resolve()}-shm")
+        usable = os.access(index, os.R_OK, effective_ids=True)
+        return "mode=ro" if usable or is_writable(index.parent) else AS_A_COPY
+    if not is_filled(path, "-journal"):
+        return AS_IT_IS
+    writable = is_writable(path) and is_writable(path.resolve().parent)
+    return "mode=rw" if writable else "mode=ro"
+
+
+def copied(path: Path) -> sqlite3.Connection:
+    """Return a store in memory, with what is in the log beside it."""
+    whole = sqlite3.connect(":memory:")
+    try:
+        with tempfile.TemporaryDirectory(prefix="palimpsest-") as folder:
+            copy = Path(folder) / "copy.db"
+            for suffix in ("", "-wal"):
+                shutil.copyfile(f"{path.resolve()}{suffix}", f"{copy}{suffix}")
+            with closing(sqlite3.connect(copy)) as connection:
+                connection.backup(whole)
+    except OSError as error:
+        raise UserError(
+            f"{path}: the store cannot be read, as its log beside it has to be copied first "
+            f"({error.filename}: {error.strerror}); fix that, or name another one"
+        ) from error
+    return whole
+
+
+def state(path: Path) -> State:
+    """What changes when another process writes."""
+    found = path.stat()
+    log = Path(f"{path.resolve()}-wal")
+    beside = (log.stat().st_mtime_ns, log.stat().st_size) if is_filled(path, "-wal") else (0, 0)
+    return found.st_ino, found.st_mtime_ns, found.st_size, *beside
+
+
+def is_filled(path: Path, suffix: str) -> bool:
+    """Whether there is something in a file that SQLite keeps beside a database."""
+    beside = Path(f"{path.resolve()}{suffix}")
+    return beside.is_file() and beside.stat().st_size > 0
+
+
+def is_writable(path: Path) -> bool:
+    """Whether this user may write a file, or into a folder."""
+    return os.access(path, os.W_OK, effective_ids=True)

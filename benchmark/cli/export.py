@@ -1,0 +1,64 @@
+"""``palimpsest export``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmark.archive import MAGIC, check_pyarrow, is_marked
+from benchmark.errors import UserError
+from benchmark.files import Kind, Output, check_output, write_files
+from benchmark.frame import frame
+from reports.formats.data import csv_of, parquet_of
+from reports.runs.merge import merge, read_notes, read_stores
+
+_MARK = "palimpsest.export"
+
+KINDS = {
+    ".csv": Kind("export", re.compile(rb"key,suite,scenario,strategy,kind,strength,seed,status,")),
+    ".parquet": Kind(
+        "export", re.compile(re.escape(MAGIC)), marked=lambda p: is_marked(p, _MARK.encode())
+    ),
+}
+"""What is written, by the file's ending."""
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """The options of ``palimpsest export``, as the user gave them."""
+
+    stores: Sequence[Path]
+    output: Path
+    by: str
+
+
+def export(options: ExportOptions) -> None:
+    """Write the runs of stores as a tidy table, as ``Results.frame`` has it, and print where.
+
+    Args:
+        options: As the user gave them.
+
+    Raises:
+        UserError: A store is missing or named twice, they have no such rows, or the file cannot be
+            written; nothing is written then.
+    """
+    output = options.output
+    ending = output.suffix.lower()
+    if ending not in KINDS:
+        raise UserError(
+            f"--output {output}: expected a file that ends in .csv or .parquet, such as "
+            f"{output.stem}.csv"
+        )
+    if ending == ".parquet":
+        check_pyarrow(output)
+    check_output(output, KINDS[ending], options.stores)  # before the work, not only after it
+    merged = merge(read_stores(options.stores), read_notes(options.stores))
+    table = frame(merged.records, options.by)
+    if table.empty:
+        raise UserError(f"{options.stores[0]}: there are no rows by {options.by} in its runs")
+    table.attrs[_MARK] = 1
+    content = csv_of(table).encode() if ending == ".csv" else parquet_of(table)
+    write_files([Output(output, content, KINDS[ending])], options.stores)
+    print(output.resolve())

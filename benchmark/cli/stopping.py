@@ -1,0 +1,47 @@
+"""The signals by which clusters, containers and closed terminals stop a command."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal has stopped the command, as an interrupt would have.
+
+    Attributes:
+        number: The signal's.
+        name: As in ``SIGTERM``.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+        self.name = signal.Signals(number).name
+
+
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP raise ``Stopped``, once; what ignores a signal (nohup) goes on to."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in map(signal.Signals.__getitem__, names)}
+    heard = [number for number, handler in before.items() if handler is not signal.SIG_IGN]
+
+    def stop(number: int, _: FrameType | None) -> None:
+        for each in heard:
+            signal.signal(each, signal.SIG_IGN)  # what follows is short, and has to be done
+        raise Stopped(number)
+
+    try:
+        for number in heard:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number in heard:
+            signal.signal(number, before[number])

@@ -1,0 +1,92 @@
+"""What a worker process does: it gets jobs through a pipe, and answers with news and records."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Literal
+
+from benchmark import plugins
+from benchmark.advance import Advance
+from benchmark.jobs import Job
+from benchmark.store import Record
+
+Message = Literal["ready"] | Advance | list[Record]
+"""What a worker sends: that it is ready for its first job, how far its job is, the job's result."""
+
+PREPARATION = "benchmark.executors.worker_process"
+
+_SECONDS = 0.2
+"""At least this long from one message to the next, so that training is not slowed."""
+
+
+def serve(connection: Connection, root: Path, scratch: Path | None, known: plugins.Loaded) -> None:
+    """Carry out jobs until the connection is closed.
+
+    Args:
+        connection: Where jobs come from, and ``Message`` go to.
+        root: The folder that holds the data sets.
+        scratch: The folder through which workers share files, or ``None``.
+        known: The plugins that are loaded where the jobs come from.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    prepare(scratch, known)
+    connection.send("ready")
+    while True:
+        try:
+            job: Job = connection.recv()
+        except EOFError:
+            return
+        connection.send(execute(job, root, scratch, seldom(connection.send)))
+
+
+def prepare(scratch: Path | None, known: plugins.Loaded) -> None:
+    """Make this process ready for jobs."""
+    os.dup2(2, 1)  # what a plugin prints is not what the command prints
+    importlib.import_module(PREPARATION)  # nothing left to do where the fork server has done it
+    from benchmark.data.sharing import share_through
+
+    share_through(scratch)
+    plugins.load_again(known)
+
+
+def execute(
+    job: Job, root: Path, scratch: Path | None, progress: Callable[[Advance], None]
+) -> list[Record]:
+    """Carry out a job, and leave nothing of it in memory."""
+    from benchmark.runner import execute_job
+
+    records = execute_job(job, root, scratch, progress)
+    # Scenario and strategy refer to each other: without this, the tensors of several runs would
+    # stay in memory, gigabytes where every model has data of its own.
+    gc.collect()
+    return records
+
+
+def seldom(send: Callable[[Advance], None]) -> Callable[[Advance], None]:
+    """Return what sends a copy of the progress, unless it has just done so."""
+    due = 0.0
+
+    def tell(advance: Advance) -> None:
+        nonlocal due
+        now = time.monotonic()
+        if now >= due:
+            due = now + _SECONDS
+            send(advance.copied())
+
+    return tell
+
+
+def _end_with_parent() -> None:
+    """End with the parent: where it was killed, nothing else would end this process."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

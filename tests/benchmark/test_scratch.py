@@ -1,0 +1,122 @@
+"""Folders for shared files: whose they are, and that no run fails for want of them."""
+
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import types
+from pathlib import Path
+
+import pytest
+
+from benchmark import run_suite
+from benchmark.executors.scratch import WithScratch, scratch_warning
+
+SUITE = {
+    "suite": "small",
+    "seeds": 1,
+    "scenarios": {"two_models": {"data": "digits", "steps": 3, "width": 4, "curve": {"every": 0}}},
+    "strategies": {"finetune": {}, "wpl": {"strengths": [1], "samples": 5}},
+}
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from benchmark.executors.scratch import WithScratch
+with WithScratch(Path(sys.argv[1])) as executor:
+    (executor._scratch / "data.tensors").write_bytes(bytes(1000))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+LITTLE_SPACE = """
+import multiprocessing, resource
+from benchmark.metrics import Metric
+if multiprocessing.parent_process():
+    resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, resource.RLIM_INFINITY))
+METRICS = [Metric("unused", min, "made up", needs=("final_accuracy",))]
+"""
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_else(tmp_path):
+    (tmp_path / "palimpsest-of-somebody").mkdir()  # without a lock: not known to be abandoned
+    (tmp_path / "palimpsest.db").touch()
+    (tmp_path / "another").mkdir()
+    (tmp_path / "palimpsest-link").symlink_to(tmp_path / "another")
+    (tmp_path / "another" / "owner").touch()
+    others = {path.name for path in tmp_path.iterdir()}
+    ended = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    (left,) = {path.name for path in tmp_path.iterdir()} - others
+    with WithScratch(tmp_path) as first, WithScratch(tmp_path) as second:
+        own = {first._scratch.name, second._scratch.name}
+        assert left not in own
+        assert {path.name for path in tmp_path.iterdir()} == others | own
+    assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_a_folder_that_was_taken_for_abandoned_is_made_again(tmp_path, monkeypatch):
+    """Another process may lock it before its owner does."""
+    from benchmark.executors import scratch
+
+    real, calls = scratch.fcntl.flock, []
+
+    def flock(lock, how):
+        calls.append(how)
+        if len(calls) == 1:
+            shutil.rmtree(Path(lock.name).parent)
+        real(lock, how)
+
+    monkeypatch.setattr(scratch.fcntl, "flock", flock)
+    with WithScratch(tmp_path) as executor:
+        assert executor._scratch.is_dir()
+        assert len(calls) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_no_run_fails_where_there_is_no_folder_for_scratch_files(tmp_path, monkeypatch, workers):
+    plain = run_suite(SUITE, store=tmp_path / "plain.db", workers=workers)
+
+    def full():
+        raise FileNotFoundError("No usable temporary directory found")
+
+    monkeypatch.setattr(tempfile, "gettempdir", full)
+    results = run_suite(SUITE, store=tmp_path / "r.db", workers=workers)
+    assert not results.failed
+    assert [r.accuracy_matrix for r in results] == [r.accuracy_matrix for r in plain]
+    assert "every run reads its data for itself" in scratch_warning(None)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits the size of files")
+@pytest.mark.parametrize("size", [0, 100, 20_000])
+def test_no_run_fails_where_scratch_files_cannot_be_written(tmp_path, registries, size):
+    """As on a full disk, which is met in the middle of a file."""
+    (tmp_path / "little.py").write_text(LITTLE_SPACE.format(size=size))
+    with registries():
+        results = run_suite(
+            SUITE, store=tmp_path / "r.db", workers=1, plugins=[tmp_path / "little.py"]
+        )
+    assert [record.error for record in results] == [None, None]
+
+
+def test_little_space_is_told_beforehand(tmp_path, monkeypatch):
+    usage = types.SimpleNamespace(free=5 << 20)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
+    said = scratch_warning(tmp_path)
+    assert said.startswith(f"only 5 MB are free for scratch files in {tmp_path}: ")
+    assert "--scratch" in said
+    usage.free = 5 << 30
+    assert scratch_warning(tmp_path) is None
+
+
+def test_scratch_files_are_where_the_user_says(tmp_path):
+    seen = []
+
+    def look(news):
+        seen.extend(path.suffix for path in (tmp_path / "here").rglob("*"))
+
+    (tmp_path / "here").mkdir()
+    run_suite(
+        SUITE, store=tmp_path / "r.db", workers=1, scratch=str(tmp_path / "here"), progress=look
+    )
+    assert {".tensors", ".first"} <= {*seen}
+    assert list((tmp_path / "here").iterdir()) == []
