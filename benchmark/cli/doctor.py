@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from benchmark.cli.output import say
 from benchmark.examination import Examination, examine
 from benchmark.new_store import check_new, write_new
 from benchmark.store import Record
@@ -30,25 +31,23 @@ def doctor(store: Path, save: Path | None) -> int:
         check_new(save)
     found = examine(store)
     for problem in found.problems[:_MOST]:
-        print(problem)
+        say(problem)
     if len(found.problems) > _MOST:
-        print(f"and {several(len(found.problems) - _MOST, 'more problem')}")
+        say(f"and {several(len(found.problems) - _MOST, 'more problem')}")
     beside = len(found.rescued.runs)
     runs, failed = found.records, sum(run.status == "failed" for run in found.records)
-    print(
+    say(
         f"{store}: {'damaged' if found.problems else 'healthy'}; {several(len(runs), 'run')} "
         f"({failed} of them failed) and {several(len(found.suites), 'suite')} can be read"
     )
     if beside:
-        print(
-            f"Beside it: {several(beside, 'rescued run')}; the next 'palimpsest run' takes them in"
-        )
+        say(f"Beside it: {several(beside, 'rescued run')}; the next 'palimpsest run' takes them in")
     if save is not None:
         whole = _whole(found)
         write_new(save, whole, found.suites)
-        print(f"Saved: {several(len(whole), 'run')} in {save}")
+        say(f"Saved: {several(len(whole), 'run')} in {save}")
     elif found.problems and (runs or beside):
-        print(f"'palimpsest doctor {store} --save NEW.db' saves what can be read in a new store")
+        say(f"'palimpsest doctor {store} --save NEW.db' saves what can be read in a new store")
     return 1 if found.problems else 0
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.archive import MAGIC, check_pyarrow, is_marked
+from benchmark.cli.output import say
 from benchmark.errors import UserError
 from benchmark.files import Kind, Output, check_output, write_files
 from benchmark.frame import frame
@@ -61,4 +62,4 @@ def export(options: ExportOptions) -> None:
     table.attrs[_MARK] = 1
     content = csv_of(table).encode() if ending == ".csv" else parquet_of(table)
     write_files([Output(output, content, KINDS[ending])], options.stores)
-    print(output.resolve())
+    say(output.resolve())

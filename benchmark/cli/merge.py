@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmark.cli.output import say
 from benchmark.errors import UserError
 from benchmark.new_store import check_new, write_new
 from benchmark.store import Record
@@ -28,7 +29,7 @@ def merge_stores(new: Path, stores: Sequence[Path]) -> None:
     _refuse_different(runs)
     merged = merge(runs, read_notes(stores))
     write_new(new, merged.records, merged.suites)
-    print(f"{new.resolve()}: {several(len(merged.records), 'run')}")
+    say(f"{new.resolve()}: {several(len(merged.records), 'run')}")
 
 
 def _refuse_different(stores: Mapping[str, Sequence[Record]]) -> None:
