@@ -5,7 +5,6 @@ Everything is checked here before anything trains.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from benchmark.archive import is_archive
 from benchmark.data.catalog import data_root, require
 from benchmark.errors import UserError
+from benchmark.executors.capacity import default_workers
 from benchmark.executors.scratch import check_scratch
 from benchmark.store import Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
@@ -36,6 +36,7 @@ class Plan:
             temporary files.
         run_timeout: Seconds that a run may take, or ``None``.
         retries: How often a run is tried again whose process has died.
+        why_workers: Why it is that number of workers; empty if it was asked for.
     """
 
     runs: tuple[Run, ...]
@@ -47,6 +48,7 @@ class Plan:
     scratch: Path | None = None
     run_timeout: float | None = None
     retries: int = 1
+    why_workers: str = ""
 
 
 def make_plan(
@@ -67,7 +69,8 @@ def make_plan(
         suites: A run that several ask for belongs to the first of them.
         store: The results database.
         device: As torch spells it.
-        workers: How many jobs at a time; ``None`` for one per core.
+        workers: How many jobs at a time; ``None`` for one per processor that this process may use,
+            or fewer where runs of the store have needed more memory than there is.
         root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
         scratch: Where runs share files while they last; ``None`` for the system's folder of
@@ -99,11 +102,12 @@ def make_plan(
     asked = [run for suite in suites for run in suite.runs(device, root)]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
+    why = ""
     if workers is None:
-        workers = min(os.cpu_count() or 1, max(1, len(todo)))
+        workers, why = default_workers(len(todo), _footprint(store, todo, device))
     notes = tuple(suite.note for suite in suites)
     return Plan(
-        tuple(runs), tuple(todo), store, root, workers, notes, scratch, run_timeout, retries
+        tuple(runs), tuple(todo), store, root, workers, notes, scratch, run_timeout, retries, why
     )
 
 
@@ -125,7 +129,7 @@ def check_device(device: str) -> None:
 
 
 def _check_number(name: str, value: object) -> None:
-    if not (isinstance(value, Integral) and value >= 0):
+    if not (isinstance(value, Integral) and int(value) >= 0):
         raise UserError(f"{name}: expected a whole number, 0 or more, got {value!r}")
 
 
@@ -151,6 +155,15 @@ def _finished(store: Path) -> dict[str, str]:
         return {}
     with Store(store) as opened:
         return opened.statuses()
+
+
+def _footprint(store: Path, todo: Sequence[Run], device: str) -> int | None:
+    """The memory that a run of these scenarios has needed at most, if the store knows."""
+    if not store.exists() or device != "cpu":
+        return None
+    with Store(store) as opened:
+        needed = opened.peak_memory()
+    return max((needed.get(run.scenario, 0) for run in todo), default=0) or None
 
 
 def _check_avalanche(suite: Suite) -> None:

@@ -22,6 +22,8 @@ LIGHT += [
         "in_worker",
         "death",
         "scratch",
+        "capacity",
+        "control_groups",
     )
 ]
 LIGHT += [f"metrics/{path.name}" for path in (ROOT / "benchmark" / "metrics").glob("*.py")]

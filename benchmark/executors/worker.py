@@ -20,7 +20,8 @@ from benchmark import plugins
 from benchmark.advance import Advance
 from benchmark.errors import UserError
 from benchmark.executors import in_worker
-from benchmark.executors.death import Death, memory_kills
+from benchmark.executors.control_groups import ControlGroups
+from benchmark.executors.death import Death
 from benchmark.executors.in_worker import Message
 from benchmark.jobs import Job
 
@@ -58,7 +59,7 @@ class Worker:
         self.since = time.monotonic()
         self.ready = False
         self._news = news
-        self._kills_before = memory_kills()
+        self._kills_before = ControlGroups().memory_kills()
         context = _context()
         self._connection, theirs = context.Pipe()
         arguments = (theirs, root, scratch, plugins.loaded())
@@ -93,7 +94,8 @@ class Worker:
         self._process.join(_PATIENCE)
         code = self._process.exitcode
         self.end()  # where it only closed its connection, or nobody knows
-        return Death(code, out_of_memory=memory_kills() > self._kills_before)
+        kills = ControlGroups().memory_kills()
+        return Death(code, out_of_memory=kills > self._kills_before)
 
     def _listen(self) -> None:
         # What a job has started may hold the connection open when the process itself has ended.
