@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
 from types import ModuleType
@@ -27,6 +28,9 @@ from benchmark.jobs import Job
 
 _PATIENCE = 5.0
 """Seconds that the end of a process is waited for."""
+
+_PAUSES = (0.1, 0.5, 2.0)
+"""Seconds between tries to start a process."""
 
 _FORK_SERVER_GONE = 255
 """The exit status that Python gives where nobody knows it."""
@@ -64,8 +68,8 @@ class Worker:
         self._connection, theirs = context.Pipe()
         arguments = (theirs, root, scratch, plugins.loaded())
         self._process = context.Process(target=in_worker.serve, args=arguments)
-        with _without_main(), theirs:
-            self._process.start()
+        with theirs:
+            _start(self._process)
         threading.Thread(target=self._listen, name="worker", daemon=True).start()
 
     def begin(self, job: Job) -> bool:
@@ -105,8 +109,8 @@ class Worker:
         self._news.put((self, None))
 
 
-def get_ready() -> None:
-    """Make everything ready for starting workers, or refuse it where Python cannot.
+def check_may_start() -> None:
+    """Refuse to start workers where Python cannot.
 
     Raises:
         UserError: Says why, and what to do.
@@ -128,6 +132,25 @@ def _context() -> ForkServerContext | SpawnContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([in_worker.PREPARATION])
     return context
+
+
+def _start(process: BaseProcess) -> None:
+    """Start a process; where the fork server has just been killed, another one is started for it.
+
+    Raises:
+        UserError: The system allows no more processes, or they cannot be started.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            with _without_main():
+                process.start()
+            return
+        except (EOFError, OSError) as error:
+            if pause is None:
+                raise UserError(
+                    f"a worker process cannot be started ({error}); try fewer workers (--workers)"
+                ) from error
+            time.sleep(pause)
 
 
 @contextlib.contextmanager
