@@ -5,7 +5,6 @@ Everything is checked here before anything trains.
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from benchmark.archive import is_archive
 from benchmark.data.catalog import FOLDER_PREFIX, data_root, folder_path
 from benchmark.errors import UserError
+from benchmark.executors.capacity import default_workers
 from benchmark.executors.scratch import check_scratch
 from benchmark.plugins import digest_of
 from benchmark.rescue import Rescued, rescued
@@ -40,6 +40,7 @@ class Plan:
         run_timeout: Seconds that a run may take, or ``None``.
         retries: How often a run is tried again whose process has died.
         remarks: What to know about the data before training: images that are there twice.
+        why_workers: Why it is that number of workers; empty if it was asked for.
     """
 
     runs: tuple[Run, ...]
@@ -53,6 +54,7 @@ class Plan:
     run_timeout: float | None = None
     retries: int = 1
     remarks: tuple[str, ...] = ()
+    why_workers: str = ""
 
 
 def make_plan(
@@ -73,7 +75,8 @@ def make_plan(
         suites: A run that several ask for belongs to the first of them.
         store: The results database.
         device: As torch spells it.
-        workers: How many jobs at a time; ``None`` for one per core.
+        workers: How many jobs at a time; ``None`` for one per processor that this process may use,
+            or fewer where runs of the store have needed more memory than there is.
         root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.
         scratch: Where runs share files while they last; ``None`` for the system's folder of
@@ -106,15 +109,16 @@ def make_plan(
     asked = [run for suite in suites for run in suite.runs(device, root)]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
+    why = ""
     if workers is None:
-        workers = min(os.cpu_count() or 1, max(1, len(todo)))
+        workers, why = default_workers(len(todo), _footprint(store, todo, device))
     notes = tuple(suite.note for suite in suites)
     remarks = _inspect(suites, root) if todo else ()
     for suite in suites:
         _try_out(suite, {run.scenario for run in todo if run.suite == suite.name}, root)
     return Plan(
         tuple(runs), tuple(todo), beside, store, root, workers, notes, scratch, run_timeout,
-        retries, remarks,
+        retries, remarks, why,
     )  # fmt: skip
 
 
@@ -202,6 +206,15 @@ def _finished(store: Path) -> dict[str, str]:
         return {}
     with Store(store) as opened:
         return opened.statuses()
+
+
+def _footprint(store: Path, todo: Sequence[Run], device: str) -> int | None:
+    """The memory that a run of these scenarios has needed at most, if the store knows."""
+    if not store.exists() or device != "cpu":
+        return None
+    with Store(store) as opened:
+        needed = opened.peak_memory()
+    return max((needed.get(run.scenario, 0) for run in todo), default=0) or None
 
 
 def _check_avalanche(suite: Suite) -> None:

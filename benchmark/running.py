@@ -78,7 +78,8 @@ def run_suite(
         *suites: What ``load_suite`` returns or takes.
         store: The results database; created if missing.
         device: As torch spells it: ``cpu``, ``cuda``, ``cuda:1``.
-        workers: Number of worker processes. ``None``: one per core. 0 runs everything in this
+        workers: Number of worker processes. ``None``: one per processor that this
+            process may use, or fewer where memory is short. 0 runs everything in this
             process, for a debugger, or for what only a notebook defines.
         data_root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
             user's cache.

@@ -211,6 +211,13 @@ class Store:
         """Return the status of every stored run by its key."""
         return dict(self._fresh(lambda: self._rows("SELECT key, status FROM runs")))
 
+    def peak_memory(self) -> dict[str, int]:
+        """Return the most memory that a finished run of each scenario has needed, in bytes."""
+        query = (
+            "SELECT scenario, max(peak_memory) FROM runs WHERE status = 'done' GROUP BY scenario"
+        )
+        return dict(self._fresh(lambda: self._rows(query)))
+
     def under_way(self) -> list[SuiteProcess]:
         """Return the processes that carry out suites, the oldest first.
 

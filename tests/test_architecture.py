@@ -39,6 +39,8 @@ LIGHT += [
         "in_worker",
         "death",
         "scratch",
+        "capacity",
+        "control_groups",
     )
 ]
 LIGHT += [f"metrics/{path.name}" for path in (ROOT / "benchmark" / "metrics").glob("*.py")]

@@ -85,7 +85,7 @@ def run(
         typer.Option("--set", metavar="PATH=VALUE", help="Change a setting of each suite."),
     ] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Worker processes; default: one per core.")
+        int | None, typer.Option(min=1, help="Worker processes; default: one per processor.")
     ] = None,
     hold: Annotated[
         float | None,

@@ -100,6 +100,12 @@ def _run_suites(options: RunOptions) -> int:
     warning = scratch_warning(plan.scratch) if plan.todo else None
     if warning:
         tell(f"palimpsest: {warning}")
+    if plan.todo and not silent:
+        why = f" ({plan.why_workers})" if plan.why_workers else ""
+        begin = (
+            f"{several(len(plan.todo), 'run')} to do with {several(plan.workers, 'worker')}{why}"
+        )
+        tell(begin)
     total, new = len(plan.runs), len(plan.todo)
     display = make_display(total, total - new, quiet=silent, with_suite=with_suite)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import multiprocessing
@@ -38,13 +39,11 @@ def serve(connection: Connection, root: Path, scratch: Path | None, known: plugi
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     prepare(scratch, known)
-    connection.send("ready")
-    while True:
-        try:
+    with contextlib.suppress(EOFError, ConnectionError):  # nobody listens any more
+        connection.send("ready")
+        while True:
             job: Job = connection.recv()
-        except EOFError:
-            return
-        connection.send(execute(job, root, scratch, seldom(connection.send)))
+            connection.send(execute(job, root, scratch, seldom(connection.send)))
 
 
 def prepare(scratch: Path | None, known: plugins.Loaded) -> None:

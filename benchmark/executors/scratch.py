@@ -98,6 +98,8 @@ def _make(base: Path) -> tuple[Path, IO[bytes]]:
         try:
             lock = (folder / _LOCK).open("wb")
             fcntl.flock(lock, fcntl.LOCK_EX)
+        except FileNotFoundError:
+            continue
         except OSError:
             _remove(folder)
             raise
@@ -112,6 +114,8 @@ def _remove_abandoned(base: Path) -> None:
         with contextlib.suppress(OSError):  # another user's, or just removed
             if folder.is_symlink() or folder.stat().st_uid != os.getuid():
                 continue
+            if not (folder / _LOCK).exists():
+                folder.rmdir()  # if it is empty: its process was killed before it had a lock
             with (folder / _LOCK).open("r+b") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 _remove(folder)
@@ -120,6 +124,8 @@ def _remove_abandoned(base: Path) -> None:
 def _remove(folder: Path) -> None:
     """Remove a folder, its lock last: until then it can be seen to be abandoned."""
     with contextlib.suppress(OSError):
+        # Under another name, nothing appears in it that an orphaned worker is about to write.
+        folder = folder.rename(folder.with_name(f"{folder.name}-"))
         for path in folder.iterdir():
             if path.name != _LOCK:
                 path.unlink()

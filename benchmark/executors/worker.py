@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from multiprocessing.connection import wait
 from multiprocessing.context import ForkServerContext, SpawnContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
 from types import ModuleType
@@ -20,12 +21,16 @@ from benchmark import plugins
 from benchmark.advance import Advance
 from benchmark.errors import UserError
 from benchmark.executors import in_worker
-from benchmark.executors.death import Death, memory_kills
+from benchmark.executors.control_groups import ControlGroups
+from benchmark.executors.death import Death
 from benchmark.executors.in_worker import Message
 from benchmark.jobs import Job
 
 _PATIENCE = 5.0
 """Seconds that the end of a process is waited for."""
+
+_PAUSES = (0.1, 0.5, 2.0)
+"""Seconds between tries to start a process."""
 
 _FORK_SERVER_GONE = 255
 """The exit status that Python gives where nobody knows it."""
@@ -58,13 +63,13 @@ class Worker:
         self.since = time.monotonic()
         self.ready = False
         self._news = news
-        self._kills_before = memory_kills()
+        self._kills_before = ControlGroups().memory_kills()
         context = _context()
         self._connection, theirs = context.Pipe()
         arguments = (theirs, root, scratch, plugins.loaded())
         self._process = context.Process(target=in_worker.serve, args=arguments)
-        with _without_main(), theirs:
-            self._process.start()
+        with theirs:
+            _start(self._process)
         threading.Thread(target=self._listen, name="worker", daemon=True).start()
 
     def begin(self, job: Job) -> bool:
@@ -93,7 +98,8 @@ class Worker:
         self._process.join(_PATIENCE)
         code = self._process.exitcode
         self.end()  # where it only closed its connection, or nobody knows
-        return Death(code, out_of_memory=memory_kills() > self._kills_before)
+        kills = ControlGroups().memory_kills()
+        return Death(code, out_of_memory=kills > self._kills_before)
 
     def _listen(self) -> None:
         # What a job has started may hold the connection open when the process itself has ended.
@@ -103,8 +109,8 @@ class Worker:
         self._news.put((self, None))
 
 
-def get_ready() -> None:
-    """Make everything ready for starting workers, or refuse it where Python cannot.
+def check_may_start() -> None:
+    """Refuse to start workers where Python cannot.
 
     Raises:
         UserError: Says why, and what to do.
@@ -126,6 +132,25 @@ def _context() -> ForkServerContext | SpawnContext:
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([in_worker.PREPARATION])
     return context
+
+
+def _start(process: BaseProcess) -> None:
+    """Start a process; where the fork server has just been killed, another one is started for it.
+
+    Raises:
+        UserError: The system allows no more processes, or they cannot be started.
+    """
+    for pause in (*_PAUSES, None):
+        try:
+            with _without_main():
+                process.start()
+            return
+        except (EOFError, OSError) as error:
+            if pause is None:
+                raise UserError(
+                    f"a worker process cannot be started ({error}); try fewer workers (--workers)"
+                ) from error
+            time.sleep(pause)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from benchmark.errors import UserError
 from benchmark.executors.executor import Jobs, Lost, Report
 from benchmark.executors.in_worker import Message
 from benchmark.executors.scratch import WithScratch
-from benchmark.executors.worker import Worker, get_ready
+from benchmark.executors.worker import Worker, check_may_start
 from benchmark.failure import FailureKind
 from benchmark.jobs import Job
 from benchmark.store import Record
@@ -67,7 +67,7 @@ class WorkerProcesses(WithScratch):
         Raises:
             UserError: This process may not start others, or workers do not start.
         """
-        get_ready()
+        check_may_start()
         size = min(self._workers, len(jobs))
         pool = _Pool(jobs, size, self._root, self._scratch, self._run_timeout)
         try:

@@ -133,7 +133,9 @@ def test_the_same_run_again_gives_the_same_numbers(done, tmp_path, capsys):
 def test_worker_processes_give_the_same_numbers(done, tmp_path, capsys):
     other = tmp_path / "workers.db"
     assert command("run", done / "small.yaml", "--store", other, "--workers", 2) == 0
-    assert "[4/4]" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert err.startswith("4 runs to do with 2 workers\n")
+    assert "[4/4]" in err
     assert listed(other, capsys) == listed(done / "r.db", capsys)
 
 

@@ -3,6 +3,7 @@
 import json
 import multiprocessing.forkserver
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import benchmark
 from benchmark import UserError, load_suite, open_store, run_suite
 from benchmark.archive import archive
 from benchmark.cli import main
-from benchmark.failure import Failure
+from benchmark.failure import Failure, FailureKind
 from benchmark.heartbeat import Heartbeat
 from benchmark.metrics import METRICS
 from benchmark.plan import make_plan
@@ -156,17 +157,35 @@ def ends(tmp_path, registries):
 def test_a_run_that_ends_its_process_is_recorded_once_and_the_others_go_on(ends, tmp_path, workers):
     suite, plugin = ends
     results = run_suite(
-        suite, store=tmp_path / "e.db", workers=workers, plugins=[plugin], run_timeout=2, retries=0
+        load_suite(suite, strategies=["exit", "at once", "not at all"], plugins=[plugin]),
+        store=tmp_path / "e.db",
+        workers=workers,
+        retries=0,
     )
     assert {record.strategy: record.error for record in results} == {
         "exit": "SystemExit: enough",
         "at once": "its worker process ended itself with exit status 4",
-        "never": "it took longer than 2 s (--run-timeout)",
         "not at all": None,
     }
-    without = Store(tmp_path / "e.db").statuses()
-    plan = make_plan([load_suite(suite)], tmp_path / "e.db", run_timeout=9.0)
-    assert {run.key for run in plan.runs} == without.keys()  # no key depends on it
+
+
+def test_a_run_that_never_ends_is_ended(ends, tmp_path):
+    suite = load_suite(ends[0], strategies=["never"], plugins=[ends[1]])
+    (record,) = run_suite(suite, store=tmp_path / "e.db", workers=1, run_timeout=0.5)
+    assert record.error == "it took longer than 0.5 s (--run-timeout)"
+    assert record.failure.kind is FailureKind.TIMED_OUT
+    assert [run.key for run in make_plan([suite], tmp_path / "e.db").todo] == [record.key]
+
+
+def test_there_are_no_more_workers_than_runs_like_those_of_the_store_have_room(done, tmp_path):
+    suite = load_suite(SUITE, seeds=[7, 8])
+    assert make_plan([suite], done[0].path).why_workers == "one per processor"
+    shutil.copy(done[0].path, tmp_path / "much.db")
+    with sqlite3.connect(tmp_path / "much.db") as connection:
+        connection.execute("UPDATE runs SET peak_memory = 7 * 1000 * 1000 * 1000 * 1000")
+    plan = make_plan([suite], tmp_path / "much.db")
+    assert plan.workers == 1
+    assert "not fit into memory: a run has needed 7000.0 GB" in plan.why_workers
 
 
 def test_what_a_plugin_prints_is_not_in_the_json(ends, tmp_path, capfd, monkeypatch):

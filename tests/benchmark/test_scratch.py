@@ -1,5 +1,6 @@
 """Folders for shared files: whose they are, and that no run fails for want of them."""
 
+import contextlib
 import shutil
 import signal
 import subprocess
@@ -37,20 +38,39 @@ METRICS = [Metric("unused", min, "made up", needs=("final_accuracy",))]
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_else(tmp_path):
+    (tmp_path / "palimpsest-empty").mkdir()  # as of a process that was killed at its start
     (tmp_path / "palimpsest-of-somebody").mkdir()  # without a lock: not known to be abandoned
+    (tmp_path / "palimpsest-of-somebody" / "file").touch()
     (tmp_path / "palimpsest.db").touch()
     (tmp_path / "another").mkdir()
     (tmp_path / "palimpsest-link").symlink_to(tmp_path / "another")
     (tmp_path / "another" / "owner").touch()
-    others = {path.name for path in tmp_path.iterdir()}
+    others = {path.name for path in tmp_path.iterdir()} - {"palimpsest-empty"}
     ended = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
     assert ended.returncode == -signal.SIGKILL
-    (left,) = {path.name for path in tmp_path.iterdir()} - others
+    (left,) = {path.name for path in tmp_path.iterdir()} - others - {"palimpsest-empty"}
     with WithScratch(tmp_path) as first, WithScratch(tmp_path) as second:
         own = {first._scratch.name, second._scratch.name}
         assert left not in own
         assert {path.name for path in tmp_path.iterdir()} == others | own
     assert {path.name for path in tmp_path.iterdir()} == others
+
+
+def test_what_an_orphan_still_writes_does_not_keep_a_folder(tmp_path, monkeypatch):
+    executor = WithScratch(tmp_path)
+    real, late = Path.unlink, []
+
+    def unlink(path, *arguments, **options):
+        real(path, *arguments, **options)
+        with contextlib.suppress(OSError):
+            (executor._scratch / "late.tensors").touch()
+            late.append(path)
+
+    (executor._scratch / "data.tensors").touch()
+    monkeypatch.setattr(Path, "unlink", unlink)
+    executor.__exit__(None, None, None)
+    assert late == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_was_taken_for_abandoned_is_made_again(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ import pytest
 
 from benchmark.advance import Advance
 from benchmark.errors import UserError
-from benchmark.executors import death, in_worker, workers
+from benchmark.executors import in_worker, workers
 from benchmark.executors.carry_out import carry_out
 from benchmark.executors.death import Death
 from benchmark.failure import FailureKind
@@ -171,11 +171,11 @@ def test_the_other_jobs_do_not_notice_a_death():
 
 @pytest.mark.parametrize("size", [1, 2])
 def test_a_run_that_takes_too_long_is_ended_and_the_others_go_on(size):
-    records = outcome("good-1", "hangs", "good-2", "stops", "good-3", size=size, run_timeout=1.5)
+    records = outcome("good-1", "hangs", "good-2", "stops", "good-3", size=size, run_timeout=2)
     for name in ("hangs", "stops"):
         failure = records.pop(name).failure
         assert failure.kind is FailureKind.TIMED_OUT
-        assert failure.message == "it took longer than 1.5 s (--run-timeout)"
+        assert failure.message == "it took longer than 2 s (--run-timeout)"
     assert {r.status for r in records.values()} == {"done"}
 
 
@@ -212,25 +212,6 @@ def test_a_death_in_words(how, said):
     assert said in str(how)
     assert ("memory" in str(how)) is (how.code == -9)
     assert (how.kind is FailureKind.OUT_OF_MEMORY) is (how == Death(-9, out_of_memory=True))
-
-
-@pytest.mark.parametrize(
-    ("own", "file"),
-    [
-        ("0::/a/b", "a/b/memory.events"),
-        ("0::/a/b", "memory.events"),
-        ("4:memory:/a", "memory/a/memory.oom_control"),
-        ("4:memory:/a", "memory/memory.oom_control"),
-    ],
-)
-def test_the_system_says_what_it_ended_for_want_of_memory(tmp_path, own, file):
-    (tmp_path / "own").write_text(f"2:cpu:/x\n{own}\n")
-    assert death.memory_kills(tmp_path, tmp_path / "own") == 0
-    (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / file).write_text("under_oom 0\noom_kill 3\n")
-    assert death.memory_kills(tmp_path, tmp_path / "own") == 3
-    (tmp_path / file).write_text("no counter\n")
-    assert death.memory_kills(tmp_path, tmp_path / "own") == 0
 
 
 def test_a_run_whose_neighbour_killed_the_pool_is_tried_again():
