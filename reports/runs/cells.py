@@ -98,9 +98,9 @@ class Cell:
     place: int = 0
 
     @property
-    def order(self) -> tuple[int, object, tuple[int, int, object, float]]:
-        """Sort key: by scenario, in the suite's order or else the names', and by variant."""
-        return self.place, natural(self.scenario), self.variant.order
+    def order(self) -> tuple[int, str, tuple[int, int, object, float]]:
+        """Sort key: by scenario, in the suite's order or else the alphabet's, and by variant."""
+        return self.place, self.scenario, self.variant.order
 
     @property
     def runs(self) -> Iterator[Record]:
@@ -135,7 +135,7 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
         records: The runs.
         suites: What is known of their suites. Scenarios and strategies stand in these suites'
             order, one suite after the other, and then what none of them names, ``v2`` before
-            ``v10``. Without suites, all are in the order of their names.
+            ``v10``. Without suites, the order is that of the alphabet.
     """
     scenarios = _places((n for s in suites for n in s.scenarios), (r.scenario for r in records))
     strategies = _places((n for s in suites for n in s.strategies), (r.strategy for r in records))

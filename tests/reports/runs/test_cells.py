@@ -75,7 +75,7 @@ def test_order_is_that_of_the_suites_then_natural(record):
         ["z", "q", "a", "a2", "a10"], ["finetune", "wpl", "ewc", "v2", "v10", "joint"]
     )  # fmt: skip
     assert ordered(group(runs[::-1])) == (
-        ["a", "a2", "a10", "q", "z"], ["finetune", "ewc", "v2", "v10", "wpl", "joint"]
+        ["a", "a10", "a2", "q", "z"], ["finetune", "ewc", "v2", "v10", "wpl", "joint"]
     )  # fmt: skip
 
 
