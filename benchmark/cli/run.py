@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmark.cli.listings import runs_json
 from benchmark.cli.output import say, tell
-from benchmark.cli.progress import describe, make_display
+from benchmark.cli.progress import Display, describe, make_display
 from benchmark.cli.stopping import Stopped, stopped_by_signals
 from benchmark.cli.summary import print_summary
 from benchmark.estimate import estimate
@@ -18,7 +18,7 @@ from benchmark.executors.scratch import scratch_warning
 from benchmark.plan import Plan, make_plan
 from benchmark.rescue import rescued
 from benchmark.results import Results
-from benchmark.running import carry_out_plan
+from benchmark.running import Progress, Watcher, carry_out_plan
 from benchmark.store import Record, Store, SuiteNote
 from benchmark.suite_file import suites_of
 from benchmark.suite_loading import load_suites
@@ -100,21 +100,29 @@ def _run_suites(options: RunOptions) -> int:
     warning = scratch_warning(plan.scratch) if plan.todo else None
     if warning:
         tell(f"palimpsest: {warning}")
-    if plan.todo and not silent:
-        why = f" ({plan.why_workers})" if plan.why_workers else ""
-        begin = (
-            f"{several(len(plan.todo), 'run')} to do with {several(plan.workers, 'worker')}{why}"
-        )
-        tell(begin)
     total, new = len(plan.runs), len(plan.todo)
     display = make_display(total, total - new, quiet=silent, with_suite=with_suite)
     try:
         with display:
-            results = carry_out_plan(plan, display.tell, options.hold)
+            results = carry_out_plan(plan, _beginning(plan, display), options.hold)
     except KeyboardInterrupt as stop:
         kept = f"{_stored(plan)} of {total} runs are in {options.store}{_beside(plan)}"
         return _stopped(stop, f"{kept}, the same command continues from there")
     return _conclude(results, plan, options)
+
+
+def _beginning(plan: Plan, display: Display) -> Watcher:
+    """Tell a display what happens; at first, when the store is open, what there is to do."""
+    why = f" ({plan.why_workers})" if plan.why_workers else ""
+    runs, workers = several(len(plan.todo), "run"), several(plan.workers, "worker")
+    begin = [f"{runs} to do with {workers}{why}"]
+
+    def tell_display(news: Progress) -> None:
+        if begin:
+            news = replace(news, message=". ".join(filter(None, (begin.pop(), news.message))))
+        display.tell(news)
+
+    return tell_display
 
 
 def _stopped(stop: KeyboardInterrupt, what: str) -> int:

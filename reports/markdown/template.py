@@ -20,11 +20,13 @@ Other functions: ``rows(PATH)`` gives the rows of a CSV file beside the template
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import jinja2.sandbox
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.utils import missing
 
@@ -53,6 +55,9 @@ PAGE = Kind(
 """The page; other text may precede the mark."""
 
 FIGURE = Kind("page", START)
+
+_SANDBOX = {jinja2.sandbox.__file__, sys.modules[Sandbox.__module__].__file__}
+"""Through which operators of a template go."""
 
 _OF_TEMPLATES = (UserError, TemplateError, OverflowError)
 """What our own functions and the sandbox raise for a template's mistake."""
@@ -174,8 +179,10 @@ def _line(error: BaseException) -> tuple[int | None, bool]:
     """The template's line that an error came from, and whether the template itself raised it."""
     place, innermost, trace = None, False, error.__traceback__
     while trace is not None:
-        innermost = trace.tb_frame.f_code.co_filename == "<template>"
-        if innermost:
-            place = trace.tb_lineno
+        file = trace.tb_frame.f_code.co_filename
+        if file == "<template>":
+            innermost, place = True, trace.tb_lineno
+        else:  # operators go through the sandbox
+            innermost = innermost and file in _SANDBOX
         trace = trace.tb_next
     return place, innermost

@@ -24,6 +24,7 @@ from benchmark import run_suite
 from benchmark.executors import in_worker
 from benchmark.failure import FailureKind
 from benchmark.plan import Plan
+from benchmark.rescue import rescued
 from benchmark.running import carry_out_plan
 from benchmark.spec import Spec
 from benchmark.store import Record, Store
@@ -72,7 +73,17 @@ def carry_out(folder: Path) -> None:
         with Store(store) as opened:
             done = opened.statuses()
     todo = [run for run in runs if done.get(run.key) != "done"]
-    carry_out_plan(Plan(tuple(runs), tuple(todo), store, folder, 2, (), folder / "scratch"))
+    plan = Plan(
+        runs=tuple(runs),
+        todo=tuple(todo),
+        rescued=rescued(store),
+        store=store,
+        root=folder,
+        workers=2,
+        suites=(),
+        scratch=folder / "scratch",
+    )
+    carry_out_plan(plan)
 
 
 @pytest.fixture
