@@ -327,7 +327,7 @@ def test_a_full_disk_keeps_the_runs_that_were_stored(place, capsys, monkeypatch,
 
     monkeypatch.setattr("benchmark.running.carry_out", carry_out)
     with full_beyond(60_000):
-        assert command("run", "small.yaml", "--store", "runs.db", "--quiet") == 2
+        assert command("run", "small.yaml", "--store", "runs.db", "--quiet", "--hold", "0") == 2
     err = capsys.readouterr().err
     assert "runs.db: a run cannot be written" in err
     assert err.count("\n") == 1
