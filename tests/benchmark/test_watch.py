@@ -130,9 +130,13 @@ def test_news_are_what_is_under_way_and_what_failed(path):
     watched = Watched(path, maker)
     with Store(path, create=True) as store, Heartbeat(path, 2, 5) as heart:
         heart.advanced((a_run("one", 10.0), a_run("two")), Advance(0.25, CURVES), 200.0)
-        heart._write()
-        told = json.loads(json.dumps(watched.news(), allow_nan=False))
-        (process,) = told["processes"]
+        for _ in range(100):  # its own thread may be writing just now, which it skips then
+            heart._write()
+            told = json.loads(json.dumps(watched.news(), allow_nan=False))
+            (process,) = told["processes"]
+            if process["left"]:
+                break
+            time.sleep(0.05)
         assert process["state"] == "running"
         assert (process["done"], process["total"], process["left"]) == (2, 5, "3 min 20 s")
         (job,) = process["jobs"]
@@ -144,12 +148,12 @@ def test_news_are_what_is_under_way_and_what_failed(path):
         assert failure["label"] == "digits, bad, scale 10, seed 3"
         assert failure["kind"] == "diverged"
         assert failure["message"] == "DivergedError: the loss became NaN"
-        assert maker.asked == [(2, store.latest()[1], False)]
+        assert set(maker.asked) == {(2, store.latest()[1], False)}
 
         store.put(Record(**a_run("bad", 10.0).cell(), status="done", started="later"))
         assert watched.news()["failures"] == []
     assert watched.news()["processes"] == []
-    assert [at_once for _, _, at_once in maker.asked] == [False, False, True]
+    assert [at_once for _, _, at_once in maker.asked][-2:] == [False, True]
 
 
 def test_a_killed_suite_has_stopped_and_an_interrupted_one_says_so(path):
