@@ -1,5 +1,6 @@
 /* Figures to take away, as they are shown: to the clipboard, as files, and as a page that the browser prints. */
 (() => {
+  const { add } = drawing;
   const XML = "http://www.w3.org/2000/svg";
   /* What classes and the page give to the elements of a figure that can be touched. */
   const LOOK = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-family", "font-size", "font-weight"];
@@ -7,14 +8,6 @@
   const PAGE = ["class", "role", "tabindex", "aria-label", "aria-hidden", "data-mark", "data-strategies"];
   const SCALE = 200 / 72; // of pixels: sharp in print
   const MARGIN = 12; // pixels, above and below a figure that can be touched
-
-  function add(parent, name, attributes, text = "") {
-    const made = document.createElementNS(XML, name);
-    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-    made.textContent = text;
-    parent.append(made);
-    return made;
-  }
 
   /** A copy of an SVG that needs neither the page nor its styles. */
   function plain(svg, look) {
