@@ -75,7 +75,7 @@ class _LinePerRun(_Nothing):
 
     def tell(self, news: News) -> None:
         if news.message:
-            print(news.message, file=sys.stderr, flush=True)
+            output.tell(news.message)
         if news.record is not None:
             line = outcome(news.record, with_suite=self._with_suite)
             output.tell(f"[{news.done}/{news.total}] {line}")
@@ -106,7 +106,9 @@ class _Bars(_Nothing):
 
     def tell(self, news: News) -> None:
         if news.message:
-            self._progress.console.print(news.message, markup=False, highlight=False)
+            self._progress.console.print(
+                output.printable(news.message), markup=False, highlight=False
+            )
         if news.seconds_left is not None:
             self._progress.update(self._suite, left=f"{whole_seconds(news.seconds_left)} left")
         if news.record is None:
