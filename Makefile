@@ -8,9 +8,12 @@ MADE = $(VENV)/.made-by-make
 DEMO = build/demo
 # The versions that were tested; make CONSTRAINTS= ... takes whatever fits what is installed.
 CONSTRAINTS ?= -c constraints.txt
+# More processes than processors: many tests wait for processes that they start, which is also why
+# the code is compiled first.
+SPREAD = -n 3 --dist loadfile
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check $(CONSTRAINTS)
 
-.PHONY: demo test lint check docs wheel clean
+.PHONY: demo test thorough lint check docs wheel clean
 
 demo: $(VENV)/.installed
 	@mkdir -p $(DEMO)
@@ -18,14 +21,19 @@ demo: $(VENV)/.installed
 	@$(BIN)/palimpsest report $(DEMO)/quick.db --output $(DEMO)/quick.html
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m compileall -q benchmark reports strategies
+	$(BIN)/python -m pytest $(SPREAD)
+
+thorough: $(VENV)/.installed-dev
+	$(BIN)/python -m compileall -q benchmark reports strategies
+	PALIMPSEST_CHAOS=20 $(BIN)/python -m pytest $(SPREAD) -m 'thorough or chaos'
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint test
+check: lint test thorough
 
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m sphinx -E -W --keep-going -q docs docs/_build/html

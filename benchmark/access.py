@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sqlite3
@@ -9,6 +10,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+from benchmark.connection import Connection, connect
 from benchmark.errors import UserError
 
 BESIDE = ("-wal", "-shm", "-journal")
@@ -18,6 +20,9 @@ AS_IT_IS = "mode=ro&immutable=1"
 AS_A_COPY = "a copy"
 
 State = tuple[int, int, int, int, int]
+
+_TRIES = 20
+"""How often a database is copied that changes meanwhile."""
 
 
 def database_beside(path: Path) -> str | None:
@@ -56,14 +61,13 @@ def reading(path: Path) -> str:
     return "mode=rw" if writable else "mode=ro"
 
 
-def copied(path: Path) -> sqlite3.Connection:
+def copied(path: Path) -> Connection:
     """Return a store in memory, with what is in the log beside it."""
-    whole = sqlite3.connect(":memory:")
+    whole = connect("file::memory:")
     try:
         with tempfile.TemporaryDirectory(prefix="palimpsest-") as folder:
             copy = Path(folder) / "copy.db"
-            for suffix in ("", "-wal"):
-                shutil.copyfile(f"{path.resolve()}{suffix}", f"{copy}{suffix}")
+            copy_with_log(path, copy)
             with closing(sqlite3.connect(copy)) as connection:
                 connection.backup(whole)
     except OSError as error:
@@ -72,6 +76,31 @@ def copied(path: Path) -> sqlite3.Connection:
             f"({error.filename}: {error.strerror}); fix that, or name another one"
         ) from error
     return whole
+
+
+def copy_with_log(path: Path, copy: Path) -> None:
+    """Copy a database and the log beside it, which belong together.
+
+    Where another process writes meanwhile, or moves the log into the database and removes it, they
+    are copied again.
+
+    Args:
+        path: The database.
+        copy: Its copy, which must not exist yet; the log is beside it if there is one.
+
+    Raises:
+        OSError: They cannot be read, or copied, or never stood still.
+    """
+    for _ in range(_TRIES):
+        before = state(path)
+        shutil.copyfile(path.resolve(), copy)
+        log = Path(f"{copy}-wal")
+        log.unlink(missing_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            shutil.copyfile(f"{path.resolve()}-wal", log)
+        if state(path) == before:
+            return
+    raise OSError(0, "another process writes all the time", str(path))
 
 
 def state(path: Path) -> State:

@@ -19,17 +19,19 @@ class Advance:
         fraction: Of it that is done, from 0 to 1.
         curves: What its first run has measured so far, as ``Record.curves``; those of a run in
             this process go on growing.
+        message: A sentence for the user, or nothing; it may come again.
     """
 
     fraction: float
     curves: Sequence[dict[str, Any]] = ()
+    message: str = ""
 
     def copied(self) -> Advance:
         """Return it as it is now, for sending: curves with few points, and nothing but JSON.
 
         The first and the last point of a curve stay; a number that is not finite is ``None``.
         """
-        return Advance(self.fraction, [_thinned(curve) for curve in self.curves])
+        return Advance(self.fraction, [_thinned(curve) for curve in self.curves], self.message)
 
 
 def _thinned(curve: dict[str, Any]) -> dict[str, Any]:

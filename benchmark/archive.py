@@ -17,7 +17,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UserError
+from benchmark.errors import UserError, quoted
 from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
 from benchmark.store import Store
 from benchmark.suite_note import SuiteNote, note_of
@@ -240,7 +240,7 @@ def _record(path: Path, row: dict[str, Any]) -> Record:
         }
         return record_of(row | parsed)
     except (TypeError, ValueError) as error:
-        raise _damaged(path, f"run {row['key']!r}") from error
+        raise _damaged(path, f"run {quoted(row['key'])}: {error}") from error
 
 
 def _damaged(path: Path, reason: str) -> UserError:

@@ -1,25 +1,23 @@
 """Several processes on one store share its runs: each claims a job before it begins it.
 
-A claim is in the store, and lasts as long as the process that made it: until its heartbeat stands
-still for ``STALE`` seconds of the observer's own clock, or its number is gone on this machine. What
-the machines' clocks say does not matter, so that a clock that jumps ends no claim. A process with
-nothing left to claim waits for the others, and takes over what they leave.
+A claim is in the store, and lasts as long as the process that made it, see ``pulse.py``; a clock
+that jumps ends no claim. A process with nothing left to claim waits for the others, and takes over
+what they leave.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from benchmark.errors import UserError
 from benchmark.executors.executor import Jobs
 from benchmark.jobs import Job
+from benchmark.pulse import Pulses
 from benchmark.rescue import rescued, take_in
-from benchmark.store import End, Store
-from benchmark.under_way import STALE
+from benchmark.store import Store
+from benchmark.under_way import End
 
 _PAUSE_SECONDS = 1.0
 """Between two looks at what others do."""
@@ -50,10 +48,9 @@ class Claims:
         self._process = process
         self._elsewhere = elsewhere
         self._idle = idle
-        self._clock = clock
         self._sleep = sleep
         self._before = store.ends()
-        self._seen: dict[str, tuple[float | None, float]] = {}
+        self._pulses = Pulses(clock)
 
     def rounds(self, jobs: Sequence[Job]) -> Iterator[Jobs]:
         """Yield jobs that claim themselves when they are taken, until all have ended somewhere.
@@ -118,14 +115,7 @@ class Claims:
     def _lives(self, process: str) -> bool:
         """Whether a process is still at work."""
         found = next((each for each in self._store.under_way() if each.id == process), None)
-        if found and (found.ended is not None or _is_gone(found.host, found.pid)):
-            return False
-        beat, now = (found.heartbeat if found else None), self._clock()
-        last, since = self._seen.get(process, (beat, now))
-        if beat != last:
-            since = now
-        self._seen[process] = beat, since
-        return now - since < STALE
+        return self._pulses.lives(process, found)
 
 
 class _Offer:
@@ -146,16 +136,3 @@ class _Offer:
                 self.refused.append(job)
             elif rest:
                 yield rest
-
-
-def _is_gone(host: str, number: int) -> bool:
-    """Whether a process of this machine has ended."""
-    if host != socket.gethostname():
-        return False
-    try:
-        os.kill(number, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:  # it is another user's
-        return False
-    return False

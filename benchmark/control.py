@@ -1,4 +1,4 @@
-"""Plugins that control training: warm-up, limits, and a stop where numbers are not finite."""
+"""Plugins that control training: warm-up, clipping, limits, a stop where numbers are not finite."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
-from torch import Tensor
+from torch import Tensor, nn
 
 from benchmark.evaluation import evaluate
 from benchmark.failure import DivergedError
@@ -48,6 +48,25 @@ class Warmup(SupervisedPlugin):
     def _scale(self, strategy: Any, factor: float) -> None:
         for group, full in zip(strategy.optimizer.param_groups, self._full, strict=True):
             group["lr"] = full * factor
+
+
+class ClipGradient(SupervisedPlugin):
+    """Scale the gradient down where it is too long, by torch's ``clip_grad_norm_``.
+
+    It comes before the strategy under test: strategies observe the loss's gradient as it is
+    (``after_backward``), it is clipped, and then they add a penalty's gradient (``before_update``).
+
+    Args:
+        norm: The largest Euclidean norm over all parameters.
+    """
+
+    def __init__(self, norm: float) -> None:
+        super().__init__()
+        self._norm = norm
+
+    def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Clip."""
+        nn.utils.clip_grad_norm_(strategy.model.parameters(), self._norm)
 
 
 class StepLimit(SupervisedPlugin):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from benchmark.control import Watch
 from benchmark.evaluation import AccuracyMeter, now
+from benchmark.scenarios.scenario import Scenario
 
 
 class Costs:
@@ -47,6 +49,7 @@ class Costs:
         self._first_step: float | None = None
         self._last_step: float | None = None
         self._earlier = (0.0, 0, 0.0)
+        self._left_out = 0.0
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Reset the clock, and note what earlier trainings of the model took."""
@@ -58,20 +61,20 @@ class Costs:
     def before_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Start the clock with the first epoch."""
         if self._first_step is None:
-            self._first_step = self._now(strategy)
+            self._first_step = self.reading(strategy)
 
     def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note the time: this may have been the last epoch."""
         if self._first_step is not None:
             model = self._model(strategy)
-            self._last_step = self._now(strategy)
+            self._last_step = self.reading(strategy)
             self._training[model] = self._earlier[0] + self._last_step - self._first_step
             self._steps[model] = self._earlier[1] + self._watch.step
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note what came after the last step."""
         if self._last_step is not None:
-            after = self._now(strategy) - self._last_step
+            after = self.reading(strategy) - self._last_step
             self._consolidation[self._model(strategy)] = self._earlier[2] + after
             self._last_step = None
 
@@ -98,13 +101,36 @@ class Costs:
             "state_bytes": None if plugin is None else state_bytes(plugin, model, self._built),
         }
 
-    def _now(self, strategy: Any) -> float:
-        return now(strategy.device) - self._meter.seconds
+    def reading(self, strategy: Any) -> float:
+        """Return what the clock shows, in seconds."""
+        return now(strategy.device) - self._meter.seconds - self._left_out
+
+    def set_reading(self, strategy: Any, seconds: float) -> None:
+        """Set the clock to an earlier reading: what has passed since then does not count."""
+        self._left_out += self.reading(strategy) - seconds
 
     def _model(self, strategy: Any) -> int:
         if self._at_once:
             return len(self._steps) - 1
         return int(strategy.experience.current_experience)
+
+
+def shared_statistics(scenario: Scenario) -> dict[str, int]:
+    """Return how many normalisation layers have running statistics that several trainings change.
+
+    Args:
+        scenario: Its bank and experiences.
+
+    Returns:
+        ``{"shared_statistics": count}``, or nothing where there are none.
+    """
+    seen = Counter(
+        layer
+        for experience in scenario.train
+        for layer in {*scenario.model.statistics_of(experience.task_label)}
+    )
+    count = sum(trainings > 1 for trainings in seen.values())
+    return {"shared_statistics": count} if count else {}
 
 
 def state_bytes(plugin: Any, model: nn.Module, built: Mapping[str, Tensor] | None = None) -> int:

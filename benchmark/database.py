@@ -24,6 +24,7 @@ from benchmark.access import (
     reading,
     state,
 )
+from benchmark.connection import PATIENCE, Connection, connect
 from benchmark.errors import UserError
 from benchmark.schema import SCHEMA_VERSION, additions, upgrade, version_of
 
@@ -34,7 +35,6 @@ DAMAGED = (
 """What is wrong and what to do, for `user_errors`."""
 
 _HEADER = b"SQLite format 3\0"
-_WAIT_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Database:
     """
 
     path: Path
-    connection: sqlite3.Connection
+    connection: Connection
     columns: set[str]
     seen: State | None
     kept: Path | None = None
@@ -64,7 +64,9 @@ class Database:
             return True  # it was there, whole, as long as it was open
 
 
-def open_database(path: Path, columns: Collection[str], *, write: bool) -> Database:
+def open_database(
+    path: Path, columns: Collection[str], *, write: bool, patience: float = PATIENCE
+) -> Database:
     """Open a store's file.
 
     Opening a file for reading changes no byte of it, nor of a log beside it that a killed process
@@ -75,6 +77,7 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
         columns: Those of the table of runs in this version.
         write: Open it for writing: make the file where there is none, and bring one of an
             earlier version up to date.
+        patience: Seconds that it waits for other processes.
 
     Raises:
         UserError: The file is missing, not a store, damaged or of a newer version; or it is to be
@@ -90,10 +93,12 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
             connection = copied(path)
         else:  # SQLite keeps FILE-wal beside the file itself, wherever links to it lie
             name = f"{path.resolve().as_uri()}?{mode}"
-            connection = sqlite3.connect(name, uri=True, timeout=_WAIT_SECONDS)
+            connection = connect(name, patience)
         kept = None
         try:
+            connection.execute("BEGIN")  # another process may be making the tables just now
             found = _check(connection, path, columns)
+            connection.rollback()
             if write:
                 kept = _prepare(connection, path)
                 found = set(columns)
@@ -106,8 +111,12 @@ def open_database(path: Path, columns: Collection[str], *, write: bool) -> Datab
 
 
 def has_table(connection: sqlite3.Connection, name: str) -> bool:
-    """Whether a store has a table, which those of earlier versions may lack."""
-    return bool(connection.execute(f"PRAGMA table_info({name})").fetchall())
+    """Whether a store has a table, which those of earlier versions may lack.
+
+    Views and virtual tables are none: reading them may run anything, and they take no runs.
+    """
+    there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND name = ?"
+    return connection.execute(there, [name]).fetchone() is not None
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -18,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmark.access import is_filled
+from benchmark.access import copy_with_log, is_filled
 from benchmark.archive import is_archive
-from benchmark.database import check_version, refuse_others
+from benchmark.database import check_version, has_table, refuse_others
 from benchmark.errors import UserError
 from benchmark.record import COLUMNS, JSON_COLUMNS, Record, record_of, with_references
 from benchmark.rescue import Rescued, rescued
@@ -78,9 +77,7 @@ def _copy(path: Path, found: Examination) -> Iterator[sqlite3.Connection]:
     with tempfile.TemporaryDirectory(prefix="palimpsest-") as folder:
         copy = Path(folder) / "copy.db"
         try:
-            shutil.copyfile(path, copy)
-            if is_filled(path, "-wal"):
-                shutil.copyfile(f"{os.path.realpath(path)}-wal", f"{copy}-wal")
+            copy_with_log(path, copy)
         except OSError as error:
             raise UserError(
                 f"{path}: the store cannot be examined, as it has to be copied first "
@@ -98,7 +95,7 @@ def _fill(copy: Path, found: Examination) -> None:
         there = os.fstat(file.fileno()).st_size
         page = int.from_bytes(header[16:18], "big")
         whole = (65_536 if page == 1 else page) * int.from_bytes(header[28:32], "big")
-        if there < whole <= _MOST_TIMES * max(there, 1) and not Path(f"{copy}-wal").exists():
+        if there < whole <= _MOST_TIMES * max(there, 1) and not is_filled(copy, "-wal"):
             found.problems.append(
                 f"the file was cut off: {there:,} of its {whole:,} bytes are there"
             )
@@ -108,11 +105,12 @@ def _fill(copy: Path, found: Examination) -> None:
 def _examine(connection: sqlite3.Connection, path: Path, found: Examination) -> None:
     try:
         check_version(connection, path)
-        tables = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
+        names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
+        tables = {name for name in names if has_table(connection, name)}
     except sqlite3.DatabaseError as error:
         found.problems.append(f"nothing of it can be read ({_reason(error)})")
         return
-    if not tables:
+    if not names:
         return
     if "runs" not in tables:
         raise UserError(f"{path}: a database, but not a Palimpsest store; name another one")

@@ -6,8 +6,8 @@ Everything is checked here before anything trains.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
 
@@ -15,9 +15,11 @@ from benchmark.archive import is_archive
 from benchmark.data.catalog import FOLDER_PREFIX, data_root, folder_path
 from benchmark.errors import UserError
 from benchmark.executors.capacity import default_workers
+from benchmark.executors.place import HERE, Place
 from benchmark.executors.scratch import check_scratch
 from benchmark.plugins import digest_of
 from benchmark.rescue import Rescued, rescued
+from benchmark.resources import Resources
 from benchmark.store import Store
 from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
 from benchmark.suite_note import SuiteNote
@@ -33,14 +35,17 @@ class Plan:
         rescued: Runs that the store did not take before; they are taken in first.
         store: The results database, which need not exist yet.
         root: The folder that holds the data sets.
-        workers: How many jobs are carried out at a time.
+        workers: How many jobs are carried out at a time; ``None`` if a cluster decides.
         suites: What the suites say about themselves.
         scratch: Where runs share files while they last; ``None`` for the system's folder of
             temporary files.
         run_timeout: Seconds that a run may take, or ``None``.
         retries: How often a run is tried again whose process has died.
+        checkpoint_every: Steps from one checkpoint of a run to the next, or ``None``.
         remarks: What to know about the data before training: images that are there twice.
         why_workers: Why it is that number of workers; empty if it was asked for.
+        place: Where they are carried out.
+        resources: What a run of each suite needs on a cluster, by the suite's name.
     """
 
     runs: tuple[Run, ...]
@@ -48,13 +53,16 @@ class Plan:
     rescued: Rescued
     store: Path
     root: Path
-    workers: int
+    workers: int | None
     suites: tuple[SuiteNote, ...]
     scratch: Path | None = None
     run_timeout: float | None = None
     retries: int = 1
+    checkpoint_every: int | None = None
     remarks: tuple[str, ...] = ()
     why_workers: str = ""
+    place: Place = HERE
+    resources: Mapping[str, Resources] = field(default_factory=dict)
 
 
 def make_plan(
@@ -67,7 +75,9 @@ def make_plan(
     scratch: Path | None = None,
     run_timeout: float | None = None,
     retries: int = 1,
+    checkpoint_every: int | None = None,
     fetch: bool = True,
+    place: Place = HERE,
 ) -> Plan:
     """Check what suites need, and compare them with what a store has. Nothing is written there.
 
@@ -83,22 +93,31 @@ def make_plan(
             temporary files.
         run_timeout: Seconds that a run may take, or ``None``.
         retries: How often a run is tried again whose process has died.
+        checkpoint_every: Steps from one checkpoint of a run to the next, besides one after each
+            model; ``None`` for those of long runs.
         fetch: Download missing data sets where possible; fail if one is not available.
+        place: Where the runs will be carried out.
 
     Raises:
         UserError: Anything the user has to fix.
     """
     root = data_root(root).resolve()
-    check_device(device)
+    check_device(device, place)
     if workers is not None:
         _check_number("workers", workers)
+        if workers == 0 and not place.is_local:
+            raise UserError(f"workers: 0 is this process; {place.told()} needs 1 or more")
     _check_number("retries", retries)
+    if checkpoint_every is not None:
+        _check_number("checkpoint-every", checkpoint_every, 1)
     if run_timeout is not None:
         _check_timeout(run_timeout, workers)
-    if scratch is not None:
+    if scratch is not None and place.is_local:
         check_scratch(scratch)
     for suite in suites:
         _check_avalanche(suite)
+        if place.is_local:
+            _check_precision(suite, device)
     finished = _finished(store)
     beside = rescued(store)
     finished |= {run.key: run.status for run in beside.runs.values() if run.status == "done"}
@@ -110,7 +129,9 @@ def make_plan(
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
     why = ""
-    if workers is None:
+    if workers is None and not place.is_local:
+        workers = place.workers(len(todo))
+    elif workers is None:
         workers, why = default_workers(len(todo), _footprint(store, todo, device))
     notes = tuple(suite.note for suite in suites)
     remarks = _inspect(suites, root) if todo else ()
@@ -118,7 +139,8 @@ def make_plan(
         _try_out(suite, {run.scenario for run in todo if run.suite == suite.name}, root)
     return Plan(
         tuple(runs), tuple(todo), beside, store, root, workers, notes, scratch, run_timeout,
-        retries, remarks, why,
+        retries, checkpoint_every, remarks, why, place,
+        {suite.name: suite.resources for suite in suites},
     )  # fmt: skip
 
 
@@ -142,28 +164,39 @@ def _inspect(suites: Sequence[Suite], root: Path) -> tuple[str, ...]:
 
 
 def _try_out(suite: Suite, names: Collection[str], root: Path) -> None:
-    """Build the scenarios of plugins once and look at their data: those that ship are known.
+    """Build scenarios once and look at what could not be told from their settings.
+
+    That is the data of plugins (those that ship are known), the length of a schedule that begins
+    after a warm-up, and whether images can be augmented.
+
+    Scenarios with another network than ``mlp`` and ``cnn``, too: whether it takes the images shows
+    only then.
 
     Raises:
         UserError: No run could train on them.
     """
     for name, scenario in suite.scenarios.items():
-        if name not in names or digest_of("scenario", scenario.family) is None:
+        added = digest_of("scenario", scenario.family) is not None
+        look = added or scenario.needs_a_look or not scenario.network.is_plain
+        if name not in names or not look:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Avalanche's imports
-            from benchmark.scenarios.checking import check_experiences
+            from benchmark.scenarios.checking import check_experiences, check_training
 
             try:
-                check_experiences(scenario.build(suite.seeds[0], root, "cpu"))
+                built = scenario.build(suite.seeds[0], root, "cpu")
+                check_training(scenario, built)
+                if added:
+                    check_experiences(built)
             except UserError as error:
                 raise suite.source.error(("scenarios", name), str(error)) from error
             except Exception:  # a bug of the plugin: the run records it, with its traceback
                 continue
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that torch cannot find.
+def check_device(device: str, place: Place = HERE) -> None:
+    """Refuse a device that torch cannot find, or on a cluster: one that a run cannot name.
 
     Raises:
         UserError: Says what was expected.
@@ -171,7 +204,9 @@ def check_device(device: str) -> None:
     kind, _, index = device.partition(":")
     if kind not in {"cpu", "cuda"} or (index and not index.isdigit()):
         raise UserError(f"device {device}: expected cpu, cuda or cuda:NUMBER")
-    if kind == "cpu":
+    if index and not place.is_local:
+        raise UserError(f"device {device}: on {place.told()} each run sees its own GPUs; say cuda")
+    if kind == "cpu" or not place.is_local:
         return
     import torch
 
@@ -179,9 +214,22 @@ def check_device(device: str) -> None:
         raise UserError(f"device {device}: torch finds no such device on this machine; choose cpu")
 
 
-def _check_number(name: str, value: object) -> None:
-    if not (isinstance(value, Integral) and int(value) >= 0):
-        raise UserError(f"{name}: expected a whole number, 0 or more, got {value!r}")
+def _check_precision(suite: Suite, device: str) -> None:
+    """Refuse bfloat16 on a GPU that does not have it."""
+    for name, scenario in suite.scenarios.items():
+        if scenario.precision == "bfloat16" and device.startswith("cuda"):
+            import torch
+
+            with torch.cuda.device(device):
+                supported = torch.cuda.is_bf16_supported()
+            if not supported:
+                message = f"the device {device} has no bfloat16; use float32, or another device"
+                raise suite.source.error(("scenarios", name, "precision"), message)
+
+
+def _check_number(name: str, value: object, least: int = 0) -> None:
+    if not (isinstance(value, Integral) and int(value) >= least):
+        raise UserError(f"{name}: expected a whole number, {least} or more, got {value!r}")
 
 
 def _check_timeout(seconds: object, workers: int | None) -> None:

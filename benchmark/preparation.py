@@ -11,16 +11,21 @@ from avalanche.training.templates import SupervisedTemplate
 
 from benchmark import avalanche_strategies
 from benchmark.advance import Advance
-from benchmark.control import StepLimit, StopAtTarget, Warmup, Watch
+from benchmark.augmentation import Augmentation
+from benchmark.control import ClipGradient, StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.cost import Costs
 from benchmark.evaluation import LOADER, AccuracyMeter
 from benchmark.generators import seed_generators
 from benchmark.measurement import Measurement
 from benchmark.optimizers import EachOptimizer, make_optimizer
+from benchmark.precision import train_in_bfloat16
 from benchmark.probes.probe import Probe, Subject, attach
+from benchmark.rates import LearningRates
 from benchmark.scenarios import FAMILIES
+from benchmark.scenarios.checking import check_images
 from benchmark.scenarios.scenario import Scenario
 from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.scenarios.smoothing import smoothed
 from benchmark.schedule import Schedule, in_turn
 from benchmark.seeding import derive
 from benchmark.spec import Spec
@@ -94,14 +99,24 @@ def prepare(
     warmups = [settings.warmup_of(i) for i in models]
     if any(warmups):
         watchers.append(Warmup(warmups))
+    schedules = [settings.schedule_of(i) for i in models]
+    if any(schedule.name != "constant" for schedule in schedules):
+        watchers.append(LearningRates(schedules, warmups, steps))
     if schedule.order == "in turn":
         if any(scenario.targets):
             watchers.append(StopAtTarget(scenario.targets, scenario.validation, **LOADER))
         if settings.curve.every:
             watchers += [each.recorder for each in measurements]
     ahead = _model_optimizers(settings, models, plugin)
+    if settings.augment is not None:
+        check_images(settings.augment, scenario)
+        ahead.insert(0, Augmentation(settings.augment, run.seed))
+    if settings.clip_gradient is not None:
+        ahead.append(ClipGradient(settings.clip_gradient))
     plugins = [*ahead, *([] if plugin is None else [plugin]), *watchers]
     strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps)
+    if settings.precision == "bfloat16":
+        train_in_bfloat16(strategy)
     costs = Costs(scenario.model, len(models), schedule.order == "at once", watch, meter)
     strategy.plugins.append(costs)
     subject = Subject(scenario, run.spec.strategy.kind, plugin, schedule.unordered, run.seed)
@@ -173,6 +188,7 @@ def _make_strategy(
     steps: list[int],
 ) -> Any:
     optimizer = make_optimizer(settings.optimizer, scenario.model)
+    loss = smoothed(scenario.loss, settings.label_smoothing)
     if plugin is None:
         return avalanche_strategies.make(
             *_strategy_class(run),
@@ -182,7 +198,7 @@ def _make_strategy(
             most_epochs=max(steps),
             device=run.spec.device,
             plugins=[*plugins, StepLimit(steps)],
-            loss=scenario.loss,
+            loss=loss,
         )
     return InMemoryTraining(
         model=scenario.model,
@@ -196,5 +212,5 @@ def _make_strategy(
         ],
         device=run.spec.device,
         plugins=plugins,
-        loss=scenario.loss,
+        loss=loss,
     )

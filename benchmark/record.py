@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from benchmark.failure import Failure
 from benchmark.metrics import Accuracies, Computed, Matrix, reference_kinds
+from benchmark.shapes import check_shapes
 from benchmark.spec import Spec
 
 
@@ -38,7 +39,8 @@ class Record:
             cannot tell, since the process began); on a device, the most allocated.
         versions: Of Python, torch, Avalanche, this project, and the machine.
         cost: What the training cost, see ``benchmark/cost.py``; empty if it failed, and in stores
-            older than version 2.
+            older than version 2. ``lost``, if it is there: how often the process that carried it
+            out ended before the run did, until this time.
         probes: By name of the probe, see ``benchmark/probes``: ``{"rows": [...]}``, or
             ``{"absent": reason}``; empty if the suite asked for none.
         failure: Why it failed; ``None`` if it did not.
@@ -151,11 +153,7 @@ def record_of(values: Mapping[str, Any]) -> Record:
     """
     if not all(isinstance(values[column], kind) for column, kind in JSON_COLUMNS.items()):
         raise ValueError("a column has the wrong type")
-    texts = ("key", "suite", "scenario", "strategy")
-    if not all(isinstance(values[name], str) for name in texts):
-        raise ValueError("a run has a key, a suite, a scenario and a strategy")
-    if not isinstance(values["seed"], int) or values["status"] not in {"done", "failed"}:
-        raise ValueError("a run has a seed and a status")
+    check_shapes(values)
     own = {name: value for name, value in values.items() if name != "error"}
     failed = values["status"] == "failed"
     own["failure"] = Failure.read(values["failure"], values["error"]) if failed else None

@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 from platformdirs import user_state_path
 
 from benchmark.errors import UserError
+from benchmark.exchange import abandoned_results
 from benchmark.files import Kind, Output, write_files
 from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of
 from benchmark.store import Store
@@ -30,15 +31,6 @@ _MARK = "palimpsest.rescued"
 _VERSION = 1
 _KIND = Kind("run", re.compile(re.escape(f'{{"{_MARK}"').encode()))
 _MOST_BYTES = 1 << 30
-
-_TYPES: dict[str, tuple[type, ...]] = {
-    "strength": (int, float, type(None)),
-    "seed": (int,),
-    "seconds": (int, float),
-    "peak_memory": (int,),
-    "started": (str,),
-    "error": (str, type(None)),
-}
 
 
 @dataclass(frozen=True)
@@ -67,14 +59,11 @@ def rescue(store: Path, record: Record) -> Path:
     Raises:
         UserError: It cannot be written anywhere.
     """
-    values = columns_of(record)
-    parsed = {name: json.loads(values[name]) for name in JSON_COLUMNS}
-    content = json.dumps({_MARK: _VERSION, "run": values | parsed}, allow_nan=False).encode()
     reasons = []
     for folder in _folders(store):
         try:
             _make_own(folder, store)
-            write_files([Output(folder / f"{record.key}.json", content, _KIND)])
+            write_run(folder, record)
         except UserError as error:
             reasons.append(str(error))
             with contextlib.suppress(OSError):  # there may be others in it
@@ -84,6 +73,18 @@ def rescue(store: Path, record: Record) -> Path:
         else:
             return folder
     raise UserError("; ".join(reasons))
+
+
+def write_run(folder: Path, record: Record) -> None:
+    """Write a run into a folder as ``KEY.json``, whole or not at all.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    values = columns_of(record)
+    parsed = {name: json.loads(values[name]) for name in JSON_COLUMNS}
+    content = json.dumps({_MARK: _VERSION, "run": values | parsed}, allow_nan=False).encode()
+    write_files([Output(folder / f"{record.key}.json", content, _KIND)])
 
 
 def rescued(store: Path) -> Rescued:
@@ -96,7 +97,7 @@ def rescued(store: Path) -> Rescued:
     """
     runs: dict[Path, Record] = {}
     refused = []
-    for folder in _folders(store):
+    for folder in (*_folders(store), *abandoned_results(store)):
         try:
             if not os.path.exists(folder):  # noqa: PTH110  # nor where nobody may look
                 continue
@@ -107,7 +108,7 @@ def rescued(store: Path) -> Rescued:
             continue
         for path in files:
             try:
-                runs[path] = _read(path)
+                runs[path] = read_run(path)
             except OSError as error:
                 refused.append(f"{path}: this file cannot be read ({error.strerror})")
             except (ValueError, RecursionError) as error:
@@ -176,8 +177,8 @@ def _is_beside(folder: Path, store: Path) -> bool:
     return folder.parent == Path(os.path.realpath(store)).parent
 
 
-def _read(path: Path) -> Record:
-    """Read a rescued run.
+def read_run(path: Path) -> Record:
+    """Read what ``write_run`` wrote.
 
     Raises:
         OSError: It cannot be read.
@@ -200,10 +201,6 @@ def _checked(values: Any) -> Record:
     if values.keys() != {*COLUMNS}:
         raise ValueError("fields of the run are missing, or there are others")
     record = record_of(values)
-    for name, kinds in _TYPES.items():
-        value = values[name]
-        if not isinstance(value, kinds) or isinstance(value, bool):
-            raise ValueError(f"the run's {name} is of a wrong type")
     columns_of(record)
     if record.key != record.spec.key():
         raise ValueError("its key does not fit its settings")

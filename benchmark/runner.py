@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmark.advance import Advance
-from benchmark.cost import peak_memory, reset_peak_memory
+from benchmark.checkpoints.decoding import UnfitError
+from benchmark.checkpoints.place import Checkpoints
+from benchmark.checkpoints.training import Resumable, Spent
+from benchmark.cost import peak_memory, reset_peak_memory, shared_statistics
 from benchmark.failure import Failure
 from benchmark.first_model.storage import place_of
 from benchmark.first_model.takeover import train_or_take_over
@@ -26,6 +29,7 @@ def execute_job(
     root: Path,
     scratch: Path | None = None,
     progress: OnProgress = lambda advance: None,
+    checkpoints: Checkpoints | None = None,
 ) -> list[Record]:
     """Carry out runs that share one training; an error in a run ends up in its record.
 
@@ -36,26 +40,30 @@ def execute_job(
         root: The folder that holds the data sets.
         scratch: A folder through which jobs share their first model, or ``None``.
         progress: Called with how far the job is.
+        checkpoints: Where the job goes on from if it was interrupted, and when it is saved;
+            ``None``: never.
 
     Returns:
-        The finished runs in their order, ``done`` or ``failed``; time is divided evenly.
+        The finished runs in their order, ``done`` or ``failed``; time is divided evenly. Where a
+        job was interrupted, it includes the time up to the checkpoint.
     """
     started, clock = datetime.now(UTC), time.perf_counter()
     device = runs[0].spec.device
     reset_peak_memory(device)
+    spent = Spent()
     try:
-        outcomes = _train_and_evaluate(runs, root, scratch, progress)
+        outcomes = _train_and_evaluate(runs, root, scratch, progress, checkpoints, spent)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a failed run must not end the suite, nor may it by SystemExit
         outcomes = [_failed(error) for _ in runs]
-    seconds = (time.perf_counter() - clock) / len(runs)
+    seconds = (spent.seconds + time.perf_counter() - clock) / len(runs)
     return [
         Record(
             **run.cell(),
             started=started.isoformat(timespec="seconds"),
             seconds=seconds,
-            peak_memory=peak_memory(device),
+            peak_memory=max(spent.memory, peak_memory(device)),
             versions=versions(),
             **outcome,
         )
@@ -63,37 +71,79 @@ def execute_job(
     ]
 
 
-def execute(
-    run: Run, root: Path, scratch: Path | None = None, progress: OnProgress = lambda advance: None
-) -> Record:
-    """Carry out a run by itself, see ``execute_job``."""
-    return execute_job((run,), root, scratch, progress)[0]
-
-
 def _failed(error: BaseException) -> dict[str, Any]:
     return {"status": "failed", "failure": Failure.of(error)}
 
 
 def _train_and_evaluate(
-    runs: Sequence[Run], root: Path, scratch: Path | None, progress: OnProgress
+    runs: Job,
+    root: Path,
+    scratch: Path | None,
+    progress: OnProgress,
+    checkpoints: Checkpoints | None,
+    spent: Spent,
 ) -> list[dict[str, Any]]:
+    latest = Advance(0.0)
+
+    def follow(advance: Advance) -> None:
+        nonlocal latest
+        latest = advance
+        progress(advance)
+
+    def tell(message: str) -> None:
+        progress(replace(latest, message=message))
+
+    try:
+        return _course(runs, root, scratch, follow, tell, checkpoints, spent)
+    except UnfitError as reason:  # and what was built is half changed
+        assert checkpoints is not None
+        tell(f"{checkpoints.folder}: a checkpoint is not used ({reason})")
+        checkpoints.of(runs).remove()
+        spent.seconds, spent.memory = 0.0, 0
+        return _course(runs, root, scratch, follow, tell, checkpoints, spent)
+
+
+def _course(
+    runs: Job,
+    root: Path,
+    scratch: Path | None,
+    progress: OnProgress,
+    tell: Callable[[str], None],
+    checkpoints: Checkpoints | None,
+    spent: Spent,
+) -> list[dict[str, Any]]:
+    """Carry out a job, from its checkpoint if there is one.
+
+    Raises:
+        UnfitError: A checkpoint does not fit.
+    """
     ready = prepare(runs[0], root, progress, others=runs[1:])
     alone = len(runs) == 1
     if not alone and (any(ready.scenario.targets) or ready.probes):
         # Early stopping depends on evaluations, and probes look inside them: each run's own.
-        return _one_by_one(runs, root, progress)
+        return _one_by_one(runs, root, progress, checkpoints, spent)
     shared = place_of(runs[0], ready.settings, scratch) if alone else None
+    training = Resumable(ready, runs, checkpoints, spent, tell)
     try:
-        for measurement in ready.measurements:
-            measurement.before(ready.strategy, ready.schedule)
-        for number in range(len(ready.schedule.visits)):
-            _train(ready, number, shared)
+        begin = training.resume()
+        if begin is None:
+            for measurement in ready.measurements:
+                measurement.before(ready.strategy, ready.schedule)
+        visits = len(ready.schedule.visits)
+        for number in range(begin or 0, visits):
+            training.before(number)
+            _train(ready, number, None if training.is_within else shared)
+            training.after()
             for measurement in ready.measurements:
                 measurement.after(ready.strategy, ready.schedule, number)
+        training.before(visits)
         common = {
-            "cost": ready.costs.result(ready.plugin, ready.scenario.model),
+            "cost": ready.costs.result(ready.plugin, ready.scenario.model)
+            | shared_statistics(ready.scenario),
             "probes": {name: probe.result(ready.strategy) for name, probe in ready.probes.items()},
         }
+    except UnfitError:
+        raise
     except Exception as error:  # of the training, or of the last run that had not failed
         return [_failed(found.error or error) for found in ready.measurements]
     return [
@@ -104,7 +154,13 @@ def _train_and_evaluate(
     ]
 
 
-def _one_by_one(runs: Sequence[Run], root: Path, progress: OnProgress) -> list[dict[str, Any]]:
+def _one_by_one(
+    runs: Sequence[Run],
+    root: Path,
+    progress: OnProgress,
+    checkpoints: Checkpoints | None,
+    spent: Spent,
+) -> list[dict[str, Any]]:
     """Train each run separately; one that fails does not affect the others."""
     outcomes: list[dict[str, Any]] = []
     for i, run in enumerate(runs):
@@ -112,10 +168,12 @@ def _one_by_one(runs: Sequence[Run], root: Path, progress: OnProgress) -> list[d
         def share(advance: Advance, i: int = i) -> None:
             progress(replace(advance, fraction=(i + advance.fraction) / len(runs)))
 
+        own = Spent()
         try:
-            outcomes += _train_and_evaluate((run,), root, None, share)
+            outcomes += _train_and_evaluate((run,), root, None, share, checkpoints, own)
         except Exception as error:
             outcomes.append(_failed(error))
+        spent.add(own)
     return outcomes
 
 

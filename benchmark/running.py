@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmark.advance import Advance
+from benchmark.checkpoints.place import Checkpoints, clear, folder_of
 from benchmark.claims import Claims
 from benchmark.errors import UserError
 from benchmark.executors.carry_out import carry_out
-from benchmark.executors.local import local_executor
+from benchmark.executors.choice import Conditions, executor_at
+from benchmark.executors.executor import Executor
+from benchmark.executors.place import LOCAL, Place
+from benchmark.failure import FailureKind
 from benchmark.heartbeat import Heartbeat
 from benchmark.jobs import Job
 from benchmark.plan import Plan, make_plan
@@ -62,9 +67,13 @@ def run_suite(
     scratch: Path | str | None = None,
     run_timeout: float | None = None,
     retries: int = 1,
+    checkpoint_every: int | None = None,
     plugins: Iterable[Path | str] = (),
     progress: Watcher | None = None,
     hold: float | None = None,
+    executor: str = LOCAL,
+    address: str | None = None,
+    slurm: Mapping[str, str] | None = None,
 ) -> Results:
     """Carry out the runs of suites that a store does not have yet, and return all of them.
 
@@ -88,11 +97,19 @@ def run_suite(
         run_timeout: Seconds after which a run is ended and recorded as failed; ``None`` for no
             limit.
         retries: How often a run is tried again whose process has died.
+        checkpoint_every: Optimizer steps from one checkpoint of a run to the next, besides one
+            after each model; ``None``: after a model, once a minute at most. A run whose process
+            was killed goes on from its last one. They are in ``STORE.checkpoints`` until the run
+            is in the store.
         plugins: Python files that add strategies and scenarios, for suites that are not loaded yet,
             and metrics. What they add stays known to the process.
         progress: Called with what happens meanwhile.
         hold: How many seconds a run is held in memory that the store does not take; ``None`` for
             60.
+        executor: ``local`` for this machine; ``ray`` or ``slurm`` for a cluster, where ``workers``
+            is how many runs at a time, ``None`` for as many as Ray has room for or 32 on Slurm.
+        address: Of the Ray cluster, ``HOST:PORT``; ``None`` for the one this machine is part of.
+        slurm: Parameters of ``sbatch``, such as ``{"partition": "gpu", "time": "120"}``.
 
     Returns:
         The suites' runs, including those that the store had before. Failed runs are among them
@@ -107,6 +124,8 @@ def run_suite(
             "run_suite: no suite was given; expected one or more suite files, names of shipped "
             "suites ('quick'), mappings, or what load_suite returns"
         )
+    place = Place.of(executor, address, slurm)
+    place.require()
     load_files(plugins)
     plan = make_plan(
         [suite if isinstance(suite, Suite) else load_suite(suite) for suite in suites],
@@ -117,6 +136,8 @@ def run_suite(
         scratch=None if scratch is None else Path(scratch),
         run_timeout=run_timeout,
         retries=retries,
+        checkpoint_every=checkpoint_every,
+        place=place,
     )
     for remark in plan.remarks:
         warnings.warn(remark, stacklevel=2)
@@ -136,21 +157,40 @@ def carry_out_plan(
     Raises:
         UserError: Runs cannot be written, or workers cannot start; no run that has ended is lost.
     """
-    with Store(plan.store, create=bool(plan.todo or plan.rescued.runs)) as store:
+    create = bool(plan.todo or plan.rescued.runs)
+    # A cluster that cannot be reached is told before there is a store.
+    with _executor(plan) as executor, Store(plan.store, create=create) as store:
         take_in(store, plan.rescued)
-        if plan.todo:
-            _carry_out(plan, store, progress or (lambda news: None), hold)
+        if executor is not None:
+            _carry_out(plan, store, executor, progress or (lambda news: None), hold)
         records = store.records([run.key for run in plan.runs])
         return Results(plan.store, tuple(records), tuple(store.suites()))
 
 
-def _carry_out(plan: Plan, store: Store, progress: Watcher, hold: float | None) -> None:
+def _executor(plan: Plan) -> AbstractContextManager[Executor | None]:
+    if not plan.todo:
+        return nullcontext()
+    conditions = Conditions(
+        plan.root, plan.store, _checkpoints(plan), plan.workers, plan.scratch, plan.run_timeout,
+        plan.retries, plan.resources,
+    )  # fmt: skip
+    return executor_at(plan.place, conditions)
+
+
+def _checkpoints(plan: Plan) -> Checkpoints:
+    return Checkpoints(folder_of(plan.store), plan.checkpoint_every)
+
+
+def _carry_out(
+    plan: Plan, store: Store, executor: Executor, progress: Watcher, hold: float | None
+) -> None:
     total = len(plan.runs)
     done = total - len(plan.todo)
     runs = {run.key: run for run in plan.todo}
     left = TimeLeft(len(plan.todo))
     heartbeat = Heartbeat(plan.store, done, total)
     messages: list[str] = []
+    said: set[str] = set()
     saving = Saving(store, hold, messages.append)
     if store.kept:
         messages.append(
@@ -164,6 +204,9 @@ def _carry_out(plan: Plan, store: Store, progress: Watcher, hold: float | None) 
         progress(Progress(done, total, record, job, fraction, left.seconds, said))
 
     def report(job: Job, advance: Advance) -> None:
+        if advance.message and advance.message not in said:
+            said.add(advance.message)
+            messages.append(advance.message)
         left.advanced(job, advance.fraction)
         heartbeat.advanced(job, advance, left.seconds)
         saving.try_again()
@@ -179,12 +222,19 @@ def _carry_out(plan: Plan, store: Store, progress: Watcher, hold: float | None) 
         heartbeat.ended(key, done, left.seconds)
         tell((runs[key],), 1.0, store.record(key))
 
-    local = local_executor(plan.root, plan.workers, plan.scratch, plan.run_timeout)
-    with heartbeat, saving, local as executor:
+    checkpoints = _checkpoints(plan)
+    ended = {key for key, status in store.statuses().items() if status == "done"}
+    clear(checkpoints.folder, ended)
+    with heartbeat, saving:
         claims = Claims(store, heartbeat.process, elsewhere, saving.try_again)
         for record in carry_out(plan.todo, executor, report, plan.retries, claims.rounds):
             saving.put(record)
+            if record.failure is None or record.failure.kind is not FailureKind.KILLED:
+                ended.add(record.key)
+            if not saving.holds:
+                clear(checkpoints.folder, ended)
             done += 1
             left.ended(record.key)
             heartbeat.ended(record.key, done, left.seconds)
             tell((runs[record.key],), 1.0, record)
+    clear(checkpoints.folder, ended)

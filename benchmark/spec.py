@@ -16,7 +16,7 @@ from typing import Any
 STRENGTH = "strength"
 """The name of a dial if a spec does not say."""
 
-_NO_SETTINGS = frozenset({"name", "fingerprints", "plugin"})
+_NO_SETTINGS = frozenset({"name", "fingerprints", "plugin", "network_plugin"})
 """Keys of a scenario that are not settings."""
 
 _OWN = frozenset({"scenario", "strategy", "strength", "seed", "results_version", "probes"})
@@ -32,12 +32,14 @@ class ScenarioSpec:
         settings: By name, the family among them; defaults are filled in.
         fingerprints: Of the data sets that it reads, by name.
         plugin: Digest of the code that adds the family; ``None`` for what ships.
+        network_plugin: Digest of the code of the user's own network; ``None`` for all others.
     """
 
     name: str
     settings: Mapping[str, Any]
     fingerprints: Mapping[str, str]
     plugin: str | None = None
+    network_plugin: str | None = None
 
     @property
     def family(self) -> str:
@@ -49,7 +51,8 @@ class ScenarioSpec:
     def data(self) -> dict[str, Any]:
         """All of it, as it is stored."""
         data = {"name": self.name, **self.settings, "fingerprints": {**self.fingerprints}}
-        return data if self.plugin is None else data | {"plugin": self.plugin}
+        digests = {"plugin": self.plugin, "network_plugin": self.network_plugin}
+        return data | {name: value for name, value in digests.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -141,7 +144,11 @@ class Spec:
         data = self.data["scenario"]
         settings = {name: value for name, value in data.items() if name not in _NO_SETTINGS}
         return ScenarioSpec(
-            data.get("name", ""), settings, data.get("fingerprints", {}), data.get("plugin")
+            data.get("name", ""),
+            settings,
+            data.get("fingerprints", {}),
+            data.get("plugin"),
+            data.get("network_plugin"),
         )
 
     @cached_property

@@ -12,15 +12,25 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from benchmark.database import DAMAGED, has_table, open_database, user_errors
-from benchmark.errors import UserError
+from benchmark.connection import PATIENCE
+from benchmark.database import DAMAGED, Database, has_table, open_database, user_errors
+from benchmark.errors import UserError, quoted
 from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
 from benchmark.suite_note import COLUMNS as SUITE_COLUMNS
 from benchmark.suite_note import SuiteNote, note_of
 from benchmark.suite_note import columns_of as columns_of_suite
-from benchmark.under_way import JOB_COLUMNS, PROCESS_COLUMNS, JobUnderWay, SuiteProcess, job_of
+from benchmark.under_way import (
+    JOB_COLUMNS,
+    PROCESS_COLUMNS,
+    Claim,
+    End,
+    JobUnderWay,
+    SuiteProcess,
+    claim_runs,
+    processes_of,
+)
 
 __all__ = ["JobUnderWay", "Record", "Store", "SuiteNote", "SuiteProcess"]
 
@@ -30,38 +40,14 @@ _UNUSED = {"metrics": "{}"}
 """Columns of the table that only versions before 3 filled: metrics are computed when runs are
 read."""
 
-_LAST_WAIT = 2_000
-"""Milliseconds that closing waits for readers."""
+_LAST_WAIT = 0.5
+"""Seconds that closing waits for readers."""
 
 _TABLE = (*COLUMNS, *_UNUSED)
 
 _IN_ORDER = "ORDER BY scenario, strategy, strength, seed, key"
 
 _ADVICE = "free space on its disk, or end what locks it"
-
-
-class End(NamedTuple):
-    """How a run ended.
-
-    Attributes:
-        row: Another number whenever it ends again.
-        status: As that of its record.
-    """
-
-    row: int
-    status: str
-
-
-class Claim(NamedTuple):
-    """What came of claiming runs.
-
-    Attributes:
-        ended: How those ended that the store had then, by key.
-        taken: Whether the process may carry out the others.
-    """
-
-    ended: Mapping[str, End]
-    taken: bool
 
 
 class Store:
@@ -73,16 +59,20 @@ class Store:
         path: The database file.
         create: Open it for writing: make the file where there is none, and bring one of an
             earlier version up to date.
+        patience: Seconds that it waits for other processes that write.
 
     Raises:
         UserError: The file is missing, not a store, damaged or of a newer version; or it is to be
             written and cannot be.
     """
 
-    def __init__(self, path: Path | str, *, create: bool = False) -> None:
+    def __init__(
+        self, path: Path | str, *, create: bool = False, patience: float = PATIENCE
+    ) -> None:
         self.path = Path(path)
         self._write = create
-        self._file = open_database(self.path, _TABLE, write=create)
+        self._patience = patience
+        self._file = self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -102,7 +92,7 @@ class Store:
         """
         if self._write:
             with contextlib.suppress(sqlite3.Error):
-                self._file.connection.execute(f"PRAGMA busy_timeout = {_LAST_WAIT}")
+                self._file.connection.patience = _LAST_WAIT
                 self._file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._file.connection.close()
 
@@ -110,12 +100,11 @@ class Store:
     def waiting(self, seconds: float) -> Iterator[None]:
         """Wait no longer than this for other processes that write, in place of the usual time."""
         connection = self._file.connection
-        (usual,) = connection.execute("PRAGMA busy_timeout").fetchone()
-        connection.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+        usual, connection.patience = connection.patience, seconds
         try:
             yield
         finally:
-            connection.execute(f"PRAGMA busy_timeout = {usual}")
+            connection.patience = usual
 
     @property
     def kept(self) -> Path | None:
@@ -129,7 +118,7 @@ class Store:
             UserError: It cannot be written (a full disk); the runs before it are kept.
             ValueError: It holds a number that is not finite.
         """
-        with user_errors(self.path, "a run cannot be written", _ADVICE), self._file.connection:
+        with self._writing("a run cannot be written"):
             self._insert(record)
 
     def put_suite(self, note: SuiteNote) -> None:
@@ -138,7 +127,7 @@ class Store:
         Raises:
             UserError: It cannot be written (a full disk); the runs are kept.
         """
-        with user_errors(self.path, "a suite cannot be written", _ADVICE), self._file.connection:
+        with self._writing("a suite cannot be written"):
             self._insert_suite(note)
 
     def put_all(self, records: Iterable[Record], notes: Iterable[SuiteNote]) -> None:
@@ -147,7 +136,7 @@ class Store:
         Raises:
             UserError: They cannot be written (a full disk).
         """
-        with user_errors(self.path, "runs cannot be written", _ADVICE), self._file.connection:
+        with self._writing("runs cannot be written"):
             for note in notes:
                 self._insert_suite(note)
             for record in records:
@@ -174,20 +163,18 @@ class Store:
         Raises:
             UserError: It cannot be written (a full disk, a lock).
         """
+        with self._without_the_disk(), self._writing("a run cannot be claimed"):
+            return claim_runs(self._file.connection, keys, process, lives)
+
+    @contextlib.contextmanager
+    def _without_the_disk(self) -> Iterator[None]:
+        """Do not wait until the disk has what is written: it need not outlast a power cut."""
         connection = self._file.connection
-        marks = ", ".join("?" * len(keys))
-        with user_errors(self.path, "a run cannot be claimed", _ADVICE), connection:
-            connection.execute("BEGIN IMMEDIATE")
-            there = f"SELECT key, rowid, status FROM runs WHERE key IN ({marks})"
-            ended = {key: End(row, status) for key, row, status in connection.execute(there, keys)}
-            claimed = f"SELECT DISTINCT process FROM claims WHERE key IN ({marks})"
-            holders = {holder for (holder,) in connection.execute(claimed, keys)}
-            if any(lives(holder) for holder in holders - {process}):
-                return Claim(ended, taken=False)
-            connection.executemany(
-                "INSERT OR REPLACE INTO claims VALUES (?, ?)", [(key, process) for key in keys]
-            )
-        return Claim(ended, taken=True)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        try:
+            yield
+        finally:
+            connection.execute("PRAGMA synchronous = FULL")
 
     def record(self, key: str) -> Record:
         """Return one run, without those that its metrics compare it with.
@@ -287,6 +274,16 @@ class Store:
             [*row.values()],
         )
 
+    def _open(self) -> Database:
+        return open_database(self.path, _TABLE, write=self._write, patience=self._patience)
+
+    @contextlib.contextmanager
+    def _writing(self, what: str) -> Iterator[None]:
+        """A transaction, written completely or not at all; ``what`` says what failed."""
+        with user_errors(self.path, what, _ADVICE), self._file.connection as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
+
     def _fresh(self, read: Callable[[], Iterator[_Row]]) -> list[_Row]:
         """Read until no other process wrote meanwhile; reading takes no locks to prevent that."""
         while True:
@@ -299,7 +296,7 @@ class Store:
                 if self._file.is_current():
                     return found
             self.close()
-            self._file = open_database(self.path, _TABLE, write=self._write)
+            self._file = self._open()
 
     def _rows(self, query: str, values: Sequence[str] = ()) -> Iterator[Any]:
         if self._file.columns:
@@ -325,21 +322,14 @@ class Store:
             there = has_table(self._file.connection, "processes")
         if not there:
             return
-        jobs: dict[str, list[JobUnderWay]] = {}
-        for process, *row in self._rows(
-            f"SELECT process, {', '.join(JOB_COLUMNS)} FROM under_way ORDER BY started, key"
-        ):
-            try:
-                job = job_of(dict(zip(JOB_COLUMNS, row, strict=True)))
-            except ValueError as error:
-                what, advice = DAMAGED
-                raise UserError(f"{self.path}: {what} (job {row[0]!r}); {advice}") from error
-            jobs.setdefault(process, []).append(job)
-        for row in self._rows(
-            f"SELECT {', '.join(PROCESS_COLUMNS)} FROM processes ORDER BY started, id"
-        ):
-            values = dict(zip(PROCESS_COLUMNS, row, strict=True))
-            yield SuiteProcess(**values, jobs=jobs.get(values["id"], ()))
+        try:
+            yield from processes_of(
+                self._rows(f"SELECT {', '.join(PROCESS_COLUMNS)} FROM processes"),
+                self._rows(f"SELECT process, {', '.join(JOB_COLUMNS)} FROM under_way"),
+            )
+        except ValueError as error:
+            what, advice = DAMAGED
+            raise UserError(f"{self.path}: {what} ({error}); {advice}") from error
 
     def _read(self, which: str = _IN_ORDER, values: Sequence[str] = ()) -> Iterator[Record]:
         """Read rows; the JSON of a row is parsed in one go, which takes half the time."""
@@ -357,5 +347,7 @@ class Store:
                 parsed: Mapping[str, Any] = dict(zip(JSON_COLUMNS, json.loads(text), strict=True))
                 yield record_of({**run, **parsed})
             except (TypeError, ValueError) as error:
-                what, advice = DAMAGED
-                raise UserError(f"{self.path}: {what} (run {run['key']!r}); {advice}") from error
+                raise UserError(
+                    f"{self.path}: a run cannot be read (run {quoted(run['key'])}: {error}); "
+                    f"'palimpsest doctor {self.path} --save NEW.db' saves the others"
+                ) from error

@@ -15,7 +15,8 @@ from pydantic import Field
 
 from benchmark.data.catalog import fingerprint, require
 from benchmark.errors import UserError
-from benchmark.plugins import digest_of
+from benchmark.plugins import digest_of, digest_of_network
+from benchmark.resources import Resources
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.spec import ScenarioSpec, Spec, StrategySpec
 from benchmark.suite_file import Source
@@ -99,6 +100,7 @@ class Suite:
         strategies: By name.
         probes: The probes of its runs, names of ``PROBES``.
         source: The file that it was read from, for messages.
+        resources: What each of its runs needs on a cluster; no part of a run.
     """
 
     name: str
@@ -108,6 +110,7 @@ class Suite:
     strategies: Mapping[str, Strategy]
     probes: tuple[str, ...]
     source: Source = field(repr=False, compare=False)
+    resources: Resources = field(default_factory=Resources)
 
     @property
     def note(self) -> SuiteNote:
@@ -183,9 +186,19 @@ class Suite:
             message = f"{count:,} runs are too many; expected at most {MOST_RUNS:,}: fewer seeds"
             raise self.source.error(("seeds",), message)
         prints = {name: fingerprint(name, root) for name in self.data_sets()}
-        return [
-            self._run(label, scenario, strategy, strength, seed, device, prints)
+        specs = [
+            ScenarioSpec(
+                label,
+                scenario.model_dump(mode="json"),
+                {name: prints[name] for name in sorted(scenario.data_sets())},
+                digest_of("scenario", scenario.family),
+                digest_of_network(scenario.network),
+            )
             for label, scenario in self.scenarios.items()
+        ]
+        return [
+            self._run(scenario, strategy, strength, seed, device)
+            for scenario in specs
             for seed in self.seeds
             for strategy in self.strategies.values()
             for strength in strategy.strengths
@@ -193,22 +206,15 @@ class Suite:
 
     def _run(
         self,
-        label: str,
-        scenario: ScenarioSettings,
+        scenario: ScenarioSpec,
         strategy: Strategy,
         strength: float | None,
         seed: int,
         device: str,
-        prints: Mapping[str, str],
     ) -> Run:
         dial = strategy.dial or STRENGTH
         spec = Spec.of(
-            ScenarioSpec(
-                label,
-                scenario.model_dump(mode="json"),
-                {name: prints[name] for name in sorted(scenario.data_sets())},
-                digest_of("scenario", scenario.family),
-            ),
+            scenario,
             StrategySpec(
                 strategy.name,
                 strategy.kind,
@@ -222,4 +228,4 @@ class Suite:
             results_version=RESULTS_VERSION,
             probes=self.probes,
         )
-        return Run(spec.key(), self.name, label, strategy.name, strength, seed, spec)
+        return Run(spec.key(), self.name, scenario.name, strategy.name, strength, seed, spec)

@@ -18,8 +18,11 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from benchmark.assignment import Assignment
 from benchmark.data.catalog import check_name
 from benchmark.errors import UserError, nearest
+from benchmark.models.choice import PLAIN, Network
+from benchmark.models.registry import NETWORKS, PREFIXES
 from benchmark.plugins import load_files, load_packages
 from benchmark.probes import in_order
+from benchmark.resources import Resources
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.seeds import MOST_SEEDS, parse_seeds, seeds_of
@@ -53,6 +56,9 @@ class _SuiteFile(BaseModel):
     scenarios: dict[str, dict[str, Any] | None] = Field(min_length=1)
     strategies: dict[str, dict[str, Any] | None] = Field(min_length=1)
     probes: list[str] = Field([], description="What to record inside every run.")
+    resources: dict[str, Any] | None = Field(
+        None, description="What a run needs on a cluster; no result depends on it."
+    )
 
 
 def load_suite(
@@ -72,8 +78,8 @@ def load_suite(
         strategies: Only these, by their names in the suite.
         settings: In place of the file's: values by their dotted path, such as
             ``{"scenarios.turned.width": 100}``.
-        plugins: Python files that add strategies, scenarios and metrics. What they add stays known
-            to the process.
+        plugins: Python files that add strategies, scenarios, networks and metrics. What they add
+            stays known to the process.
 
     Raises:
         UserError: With the file, the line or key, what was expected and the nearest name.
@@ -162,6 +168,7 @@ def _checked(source: Source) -> Suite:
         strategies={n: _strategy(n, entry or {}, source) for n, entry in file.strategies.items()},
         probes=in_order(file.probes, source),
         source=source,
+        resources=validated(Resources, file.resources or {}, source, ("resources",)),
     )
 
 
@@ -193,6 +200,7 @@ def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSetti
             where, f"unknown scenario family {shown(family)}; {nearest(family, FAMILIES)}"
         )
     settings = validated(FAMILIES[family], entry | {"family": family}, source, path)
+    _check_network(settings.network, entry.get("network"), source, (*path, "network"))
     for data in sorted(settings.data_sets()):
         try:
             check_name(data)
@@ -200,6 +208,19 @@ def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSetti
             key = next(k for k in ("data", "second_data") if getattr(settings, k, "") == data)
             raise source.error((*path, key), str(error)) from None
     return settings
+
+
+def _check_network(network: Network, given: Any, source: Source, path: tuple[str, ...]) -> None:
+    """Refuse the name of a network that nothing has, and arguments that no store can hold."""
+    if not network.is_known:
+        load_packages()
+    if not network.is_known:
+        known = [*PLAIN, *NETWORKS, *(f"{prefix}NAME" for prefix in PREFIXES)]
+        where = (*path, "name") if isinstance(given, dict) else path
+        raise source.error(
+            where, f"unknown network {shown(network.name)}; {nearest(network.name, known)}"
+        )
+    check_plain(network.arguments, source, (*path, "arguments"))
 
 
 def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:

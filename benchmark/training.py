@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from avalanche.training.templates import SupervisedTemplate
 from avalanche.training.templates.base_sgd import PeriodicEval
 from torch import Tensor, nn
 
+from benchmark.data.pixels import Inputs
 from benchmark.generators import seed_generators
 
 EVALUATION_BATCH = 512
@@ -37,15 +39,19 @@ class Batches:
     """Mini-batches of tensors: a given number of them, or one pass in order.
 
     Args:
-        tensors: Inputs (N, ...), targets (N,) and the task label, or one per sample (N,).
+        tensors: Inputs (N, ...), perhaps as `Pixels`, targets (N,) and the task label, or one per
+            sample (N,).
         batch_size: Samples of a batch; the last one of a pass may have fewer.
         steps: How many batches to draw, reshuffled for every pass; ``None``: one pass in order.
         seed: Seeds the shuffling.
+
+    Attributes:
+        skipped: How many batches to leave out at the beginning, without loading them.
     """
 
     def __init__(
         self,
-        tensors: tuple[Tensor, Tensor, int | Tensor],
+        tensors: tuple[Inputs, Tensor, int | Tensor],
         batch_size: int,
         steps: int | None = None,
         seed: int = 0,
@@ -54,6 +60,7 @@ class Batches:
         self.batch_size = batch_size
         self.steps = steps
         self.seed = seed
+        self.skipped = 0
 
     def __len__(self) -> int:
         passes = -(-len(self.tensors[0]) // self.batch_size)
@@ -66,7 +73,7 @@ class Batches:
                 part = slice(start, start + self.batch_size)
                 yield [x[part], y[part], task if isinstance(task, int) else task[part]]
             return
-        for chosen in self._shuffled(self.steps, x.device):
+        for chosen in islice(self._shuffled(self.steps, x.device), self.skipped, None):
             yield [x[chosen], y[chosen], task if isinstance(task, int) else task[chosen]]
 
     def _shuffled(self, steps: int, device: torch.device) -> Iterator[Tensor]:
@@ -164,12 +171,12 @@ class InMemoryTraining(SupervisedTemplate):
     def make_train_dataloader(self, visit: int | None = None, **_: Any) -> None:
         """Draw the training's batches."""
         i = self.experience.current_experience if visit is None else visit
-        tensors = self.adapted_dataset.tensors
-        self.dataloader = Batches(tensors, self.train_mb_size, self._steps[i], self._order_seeds[i])
+        samples = self.adapted_dataset.samples
+        self.dataloader = Batches(samples, self.train_mb_size, self._steps[i], self._order_seeds[i])
 
     def make_eval_dataloader(self, **_: Any) -> None:
         """Go through the samples once, in order."""
-        self.dataloader = Batches(self.adapted_dataset.tensors, self.eval_mb_size)
+        self.dataloader = Batches(self.adapted_dataset.samples, self.eval_mb_size)
 
     def _train_exp(
         self,

@@ -6,9 +6,10 @@ What watches a suite reads it, and processes that share the runs of one; no resu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmark.spec import STRENGTH
 
@@ -79,6 +80,30 @@ class SuiteProcess:
     jobs: Sequence[JobUnderWay] = ()
 
 
+class End(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        row: Another number whenever it ends again.
+        status: As that of its record.
+    """
+
+    row: int
+    status: str
+
+
+class Claim(NamedTuple):
+    """What came of claiming runs.
+
+    Attributes:
+        ended: How those ended that the store had then, by key.
+        taken: Whether the process may carry out the others.
+    """
+
+    ended: Mapping[str, End]
+    taken: bool
+
+
 TABLES = f"""
 CREATE TABLE processes (
     id                TEXT PRIMARY KEY,
@@ -136,13 +161,56 @@ def columns_of_job(process: str, job: JobUnderWay) -> dict[str, Any]:
     return {"process": process, **asdict(job), "curves": json.dumps(list(job.curves))}
 
 
-def job_of(values: Mapping[str, Any]) -> JobUnderWay:
-    """Return the job that ``columns_of_job`` stored.
+def processes_of(
+    processes: Iterable[Sequence[Any]], jobs: Iterable[Sequence[Any]]
+) -> list[SuiteProcess]:
+    """Return the processes that are stored, with their jobs, the oldest first.
 
     Args:
-        values: By column, without the process.
+        processes: Rows of ``PROCESS_COLUMNS``.
+        jobs: Rows of the id of a process and ``JOB_COLUMNS``.
 
     Raises:
-        ValueError: Its curves are not JSON.
+        ValueError: A job is not one; names it.
     """
-    return JobUnderWay(**{**values, "curves": json.loads(values["curves"])})
+    own: dict[str, list[JobUnderWay]] = {}
+    for process, *row in jobs:
+        values = dict(zip(JOB_COLUMNS, row, strict=True))
+        try:
+            job = JobUnderWay(**{**values, "curves": json.loads(values["curves"])})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"job {values['key']!r}") from error
+        own.setdefault(process, []).append(job)
+    found = []
+    for each in processes:
+        values = dict(zip(PROCESS_COLUMNS, each, strict=True))
+        its = sorted(own.get(values["id"], ()), key=lambda job: (job.started, job.key))
+        found.append(SuiteProcess(**values, jobs=tuple(its)))
+    return sorted(found, key=lambda process: (process.started, process.id))
+
+
+def claim_runs(
+    connection: sqlite3.Connection,
+    keys: Sequence[str],
+    process: str,
+    lives: Callable[[str], bool],
+) -> Claim:
+    """Claim runs for a process, unless another one carries out some of them.
+
+    Args:
+        connection: In a transaction that nobody else can write before it ends.
+        keys: Of the runs, which are trained together.
+        process: The id of the process.
+        lives: Whether another process, of which there is a claim, is still at work.
+    """
+    marks = ", ".join("?" * len(keys))
+    there = f"SELECT key, rowid, status FROM runs WHERE key IN ({marks})"
+    ended = {key: End(row, status) for key, row, status in connection.execute(there, keys)}
+    claimed = f"SELECT DISTINCT process FROM claims WHERE key IN ({marks})"
+    holders = {holder for (holder,) in connection.execute(claimed, keys)}
+    if any(lives(holder) for holder in holders - {process}):
+        return Claim(ended, taken=False)
+    connection.executemany(
+        "INSERT OR REPLACE INTO claims VALUES (?, ?)", [(key, process) for key in keys]
+    )
+    return Claim(ended, taken=True)

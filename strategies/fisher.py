@@ -175,7 +175,8 @@ def draw(dataset: Any, count: int, generator: torch.Generator) -> tuple[Tensor, 
 
     Args:
         dataset: An Avalanche dataset, used with its evaluation transforms (no augmentation).
-            If it has ``tensors`` (inputs, targets, task labels), these are indexed at once.
+            If it has ``samples`` or ``tensors`` (inputs, targets, task labels), these are indexed
+            at once; ``samples`` may be stored otherwise than as a tensor.
         count: How many; all if the dataset has fewer.
         generator: The only source of randomness, on the CPU.
 
@@ -183,9 +184,11 @@ def draw(dataset: Any, count: int, generator: torch.Generator) -> tuple[Tensor, 
         Inputs (n, ...), targets (n,) and task labels (n,), 0 if the dataset has none.
     """
     chosen = torch.randperm(len(dataset), generator=generator)[:count]
-    tensors = getattr(dataset, "tensors", None)
-    if tensors is not None:
-        x, y, task = tensors
+    samples = getattr(dataset, "samples", None)
+    if not isinstance(samples, tuple):  # other data sets have lists of this name
+        samples = getattr(dataset, "tensors", None)
+    if samples is not None:
+        x, y, task = samples
         chosen = chosen.to(x.device)
         labels = torch.full_like(chosen, task) if isinstance(task, int) else task[chosen]
         return x[chosen], y[chosen], labels

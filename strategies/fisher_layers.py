@@ -7,6 +7,8 @@ handles all samples at once::
     linear, one vector per sample    g_n a_n^T           the squares sum to (g^2)^T (a^2)
     linear, T vectors per sample     sum_t g_nt a_nt^T   one matrix product per sample
     convolution                      the same, with patches of the input for a_nt
+    transposed convolution           the same, with patches of g_n, and a_n in the place of g_nt
+    self-attention                   two linear layers over positions, see ``fisher_attention.py``
     normalisation                    sum_t g_nt a_nt     a is the normalised input
     embedding                        sum of g_nt over the positions t of one token
     recurrent                        linear layers over steps, see ``fisher_recurrent.py``
@@ -25,6 +27,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from strategies.fisher_attention import covers_attention
 
 _CHUNK_ELEMENTS = 2**18
 """Elements of per-sample gradients formed at once; more do not fit into the processor's cache."""
@@ -102,6 +106,62 @@ class _Matrices(SquaredGradients):
     def sums(self) -> tuple[Tensor, Tensor]:
         """Return (G, O, I) and (G, O)."""
         return self._weight, self._bias
+
+
+class _Transposed(SquaredGradients):
+    """A transposed convolution: each input adds the kernel, times itself, to a patch of outputs.
+
+    Args:
+        layer: The layer.
+        inputs: (N, ..., C, *space).
+        outputs: (N, ..., O, *space), for the shape.
+    """
+
+    def __init__(self, layer: Any, inputs: Tensor, outputs: Tensor) -> None:
+        spatial = len(layer.kernel_size)
+        positions = inputs.shape[inputs.ndim - spatial :].numel()
+        self._layer, self._spatial, self._positions = layer, spatial, positions
+        self._shape = outputs.shape
+        self._space = inputs.shape[inputs.ndim - spatial :]
+        self._inputs = self._arrange(inputs)
+        self._weight = torch.zeros_like(layer.weight, dtype=inputs.dtype).detach()
+        self._bias = inputs.new_zeros(outputs.shape[outputs.ndim - spatial - 1])
+        self.elements = inputs.numel() + outputs.numel()
+
+    def add(self, gradient: Tensor) -> None:
+        """Form the gradients of a few samples at a time, and add their squares."""
+        layer, spatial = self._layer, self._spatial
+        images = gradient.reshape(self._shape).flatten(0, -spatial - 2)
+        channels = images.flatten(2).sum(dim=-1)
+        self._bias += channels.view(len(gradient), -1, channels.shape[1]).sum(dim=1).square().sum(0)
+        for i in range(spatial):
+            stride, dilation = layer.stride[i], layer.dilation[i]
+            reach = dilation * (layer.kernel_size[i] - 1) + 1
+            left = layer.padding[i]
+            right = stride * (self._space[i] - 1) + reach - left - images.shape[2 + i]
+            margins = [0, 0] * (images.ndim - 3 - i) + [left, right]
+            images = functional.pad(images, margins).unfold(2 + i, reach, stride)[..., ::dilation]
+        order = (0, 1, *range(2 + spatial, 2 + 2 * spatial), *range(2, 2 + spatial))
+        patches = self._arrange(images.permute(order))
+        size = max(1, _CHUNK_ELEMENTS // self._weight.numel())
+        parts = zip(torch.split(self._inputs, size), torch.split(patches, size), strict=True)
+        for a, g in parts:
+            self._weight += (a @ g.mT).square_().sum(dim=0).view_as(self._weight)
+
+    def sums(self) -> tuple[Tensor, Tensor]:
+        """Return (C, O / G, *kernel) and (O,)."""
+        return self._weight, self._bias
+
+    def _arrange(self, values: Tensor) -> Tensor:
+        """Bring (M, ...) into (N, G, C / G * kernel, M / N * positions)."""
+        count, positions = self._shape[0], self._positions
+        grouped = values.reshape(count, -1, self._layer.groups, self._channels(values), positions)
+        return grouped.permute(0, 2, 3, 1, 4).flatten(3)
+
+    def _channels(self, values: Tensor) -> int:
+        each = self._shape[1 : len(self._shape) - self._spatial - 1].numel()
+        groups: int = self._layer.groups
+        return values.numel() // (self._shape[0] * each * groups * self._positions)
 
 
 class _Scales(SquaredGradients):
@@ -225,6 +285,9 @@ LAYERS: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], SquaredGradients]]
     nn.Conv1d: _convolution,
     nn.Conv2d: _convolution,
     nn.Conv3d: _convolution,
+    nn.ConvTranspose1d: _Transposed,
+    nn.ConvTranspose2d: _Transposed,
+    nn.ConvTranspose3d: _Transposed,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
     nn.BatchNorm3d: _batch_norm,
@@ -234,6 +297,7 @@ LAYERS: dict[type[nn.Module], Callable[[Any, Tensor, Tensor], SquaredGradients]]
     nn.RNN: _linear,  # each of the products of the unrolled layer
     nn.LSTM: _linear,
     nn.GRU: _linear,
+    nn.MultiheadAttention: _linear,  # each of its two projections
 }
 """The layers covered: from a layer, its inputs and its outputs (samples first) to its squared
 gradients."""
@@ -248,6 +312,8 @@ def covers(layer: nn.Module) -> bool:
         names = [name for names in layer._all_weights for name in names]
         # Weights computed from other parameters, as by ``weight_norm``, are not parameters.
         return layer.proj_size == 0 and all(name in layer._parameters for name in names)
+    if isinstance(layer, nn.MultiheadAttention):
+        return covers_attention(layer)
     if layer._parameters.get("weight") is None:
         return False
     if isinstance(layer, nn.Embedding):

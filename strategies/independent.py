@@ -59,7 +59,11 @@ class Independent(Hooked):
 
 
 def _copy(model: nn.Module) -> _State:
-    return {name: value.detach().clone() for name, value in model.state_dict().items()}
+    """Return a copy of a model's state; of what has several names, one."""
+    own: dict[Tensor, str] = {}
+    for name, value in model.state_dict(keep_vars=True).items():
+        own.setdefault(value, name)
+    return {name: value.detach().clone() for value, name in own.items()}
 
 
 @torch.no_grad()

@@ -26,6 +26,7 @@ from torch.autograd.graph import disable_saved_tensors_hooks
 from torch.func import vmap
 from torch.overrides import TorchFunctionMode
 
+from strategies.fisher_attention import attend
 from strategies.fisher_layers import covers
 from strategies.fisher_recurrent import unroll
 from strategies.network import Network, replaced_forward
@@ -63,8 +64,13 @@ def watchable(
         for layer in model.modules()
         if isinstance(layer, kinds)
         and covers(layer)
-        and (isinstance(layer, nn.RNNBase) or not own.isdisjoint(layer.parameters(recurse=False)))
+        and (isinstance(layer, nn.RNNBase) or not own.isdisjoint(_parameters(layer)))
     ]
+
+
+def _parameters(layer: nn.Module) -> set[Tensor]:
+    """Return the parameters that a layer itself uses; attention has some in a child."""
+    return set(layer.parameters(recurse=isinstance(layer, nn.MultiheadAttention)))
 
 
 def uses_of_one(network: Network, layers: Sequence[nn.Module], sample: Tensor) -> list[Use]:
@@ -157,7 +163,26 @@ def _watched(layers: Sequence[nn.Module], zeros: Callable[[Tensor], Tensor]) -> 
     uses: list[Use] = []
     seen: set[Tensor] = set()
 
-    def call(layer: Any, forward: Callable[..., Any], input: Any, *args: Any, **kwargs: Any) -> Any:
+    def attention(layer: Any, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        own = _parameters(layer)
+        found = None
+        if seen.isdisjoint(own):
+            found = attend(layer, *args, **kwargs, perturbation=zeros)
+        if found is None:
+            return forward(*args, **kwargs)
+        seen.update(own)
+        result, products = found
+        for weight, bias, vectors, added in products:
+            uses.append(Use(layer, weight, bias, vectors, added))
+        return result
+
+    def call(layer: Any, forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        watch = attention if isinstance(layer, nn.MultiheadAttention) else of_one_input
+        return watch(layer, forward, *args, **kwargs)
+
+    def of_one_input(
+        layer: Any, forward: Callable[..., Any], input: Any, *args: Any, **kwargs: Any
+    ) -> Any:
         own = {p for p in layer._parameters.values() if p is not None}
         recurrent = isinstance(layer, nn.RNNBase)
         # A packed sequence is not a tensor, and a single sequence has no sample dimension.

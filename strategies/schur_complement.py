@@ -39,8 +39,9 @@ digits, even if D is constant.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -127,6 +128,32 @@ class SchurPenalty:
         root = torch.linalg.cholesky(vectors.T @ solved)
         self.values, turned = torch.linalg.eigh(root.T @ (values[:, None] * root))
         self.basis = (solved @ torch.linalg.solve_triangular(root.T, turned, upper=True)).to(gram)
+
+    @classmethod
+    def resumed(
+        cls,
+        parameters: list[Tensor],
+        terms: list[ModelTerm],
+        damping: float,
+        solution: Mapping[str, Any],
+    ) -> Self:
+        """Return the penalty that a solution is from.
+
+        Args:
+            parameters: Those of that penalty, as they are now.
+            terms: Its terms, built again.
+            damping: As it was.
+            solution: What ``solution`` returned.
+        """
+        penalty = object.__new__(cls)
+        own = {"parameters": parameters, "terms": terms, "damping": damping}
+        vars(penalty).update(own, **solution)
+        return penalty
+
+    def solution(self) -> dict[str, Any]:
+        """Return all that has been computed since it was made, for ``resumed``."""
+        computed = ("metric", "basis", "values", "iterations", "_last")
+        return {name: getattr(self, name) for name in computed}
 
     def value(self) -> Tensor:
         """Return ``1/2 sum_a v_a^T Omega_a v_a``, a scalar that autograd can follow."""

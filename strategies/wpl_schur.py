@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,15 +74,28 @@ class WPLSchur(SharedParameterPenalty):
         self._penalties: dict[tuple[str, ...], SchurPenalty] = {}
         self._valued: SchurPenalty | None = None
         self._forces: dict[str, Tensor] = {}
+        self._solutions: dict[tuple[str, ...], dict[str, Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         # Linearised models cannot be copied; missing ones are rebuilt.
         return {**vars(self), "_penalties": {}, "_valued": None}
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything but the linearised models, which are built again from it."""
+        rebuilt = {"settings", "_penalties", "_valued"}
+        own = {name: value for name, value in vars(self).items() if name not in rebuilt}
+        solutions = {key: penalty.solution() for key, penalty in self._penalties.items()}
+        return {**own, "_solutions": {**self._solutions, **solutions}}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take what ``state_dict`` returned of a plugin with the same settings."""
+        self.__dict__.update({name: copy.copy(value) for name, value in state.items()})
+        self._penalties, self._valued = {}, None
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the model's parameters, which may have grown since the last model."""
         super().before_training_exp(strategy)
-        self._penalties, self._forces = {}, {}
+        self._penalties, self._forces, self._solutions = {}, {}, {}
 
     def penalty(self, model: nn.Module) -> Tensor:
         """Return the penalty at a network's current weights, see ``SharedParameterPenalty``."""
@@ -185,6 +199,14 @@ class WPLSchur(SharedParameterPenalty):
         if not names:
             return None
         key = tuple(names)
+        if key in self._solutions:
+            own = {name: self._parameters[name] for name in names}
+            self._penalties[key] = SchurPenalty.resumed(
+                parameters=list(own.values()),
+                terms=self._terms(model, own),
+                damping=self.settings.damping,
+                solution=self._solutions.pop(key),
+            )
         known = self._penalties.get(key)
         if known is None or known.outdated or not _same(known, metric):
             own = {name: self._parameters[name] for name in names}
@@ -196,14 +218,17 @@ class WPLSchur(SharedParameterPenalty):
     ) -> SchurPenalty:
         return SchurPenalty(
             parameters=list(own.values()),
-            terms=[
-                self._term(model, earlier, list(own))
-                for earlier in self._earlier
-                if not earlier.parameters.keys().isdisjoint(own)
-            ],
+            terms=self._terms(model, own),
             metric=metric,
             damping=self.settings.damping,
         )
+
+    def _terms(self, model: nn.Module, own: Mapping[str, Parameter]) -> list[ModelTerm]:
+        return [
+            self._term(model, earlier, list(own))
+            for earlier in self._earlier
+            if not earlier.parameters.keys().isdisjoint(own)
+        ]
 
     def _term(self, bank: nn.Module, earlier: _EarlierModel, names: list[str]) -> ModelTerm:
         """Return an earlier model's part, with ``names`` those penalised now."""

@@ -12,6 +12,7 @@ import pytest
 from benchmark import plugins
 from benchmark.data.catalog import data_root
 from benchmark.metrics import METRICS
+from benchmark.models.registry import NETWORKS
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.scenarios import FAMILIES
 from strategies.registry import STRATEGIES
@@ -74,6 +75,7 @@ def as_shipped_within():
     with (
         mock.patch.dict(STRATEGIES),
         mock.patch.dict(FAMILIES),
+        mock.patch.dict(NETWORKS),
         mock.patch.dict(METRICS),
         mock.patch.dict(plugins._origins),
         mock.patch.dict(plugins._sources),
@@ -85,5 +87,5 @@ def as_shipped_within():
 
 @pytest.fixture(scope="session")
 def registries():
-    """A context after which strategies, scenarios and metrics are those before it."""
+    """A context after which strategies, scenarios, networks and metrics are those before it."""
     return as_shipped_within

@@ -27,13 +27,25 @@ LIGHT += [
     "examination.py",
     "claims.py",
     "new_store.py",
+    "shapes.py",
+    "connection.py",
+    "resources.py",
+    "exchange.py",
 ]
 LIGHT += [
     f"executors/{name}.py"
     for name in (
         "executor",
         "carry_out",
-        "local",
+        "choice",
+        "place",
+        "sent_data",
+        "ray_cluster",
+        "ray_nodes",
+        "ray_task",
+        "slurm_arrays",
+        "slurm_task",
+        "submission",
         "workers",
         "worker",
         "in_worker",
@@ -43,6 +55,7 @@ LIGHT += [
         "control_groups",
     )
 ]
+LIGHT += ["checkpoints/__init__.py", "checkpoints/place.py"]
 LIGHT += [f"metrics/{path.name}" for path in (ROOT / "benchmark" / "metrics").glob("*.py")]
 LIGHT += [f"plugins/{name}.py" for name in ("__init__", "additions", "packages", "source")]
 HEAVY = {"torch", "torchvision", "avalanche"}
@@ -131,7 +144,7 @@ def test_what_the_command_line_needs_at_once_is_light(name):
 
 
 LEVELS = [
-    ["errors", "failure", "spec", "provenance", "seeding", "generators"],
+    ["errors", "failure", "spec", "provenance", "seeding", "generators", "connection", "resources"],
     [
         "advance",
         "assignment",
@@ -143,11 +156,33 @@ LEVELS = [
         "seeds",
         "schedule",
     ],
-    ["access", "schema", "data", "models", "metrics", "database", "files"],
-    ["scenarios", "plugins", "suite", "jobs", "record", "store", "archive", "frame", "results"],
-    ["evaluation", "training", "control", "cost", "optimizers", "avalanche_strategies", "probes"],
+    ["access", "schema", "data", "models", "metrics", "database", "files", "exchange"],
+    [
+        "scenarios",
+        "plugins",
+        "suite",
+        "jobs",
+        "shapes",
+        "record",
+        "store",
+        "archive",
+        "frame",
+        "results",
+    ],
+    [
+        "evaluation",
+        "training",
+        "control",
+        "rates",
+        "augmentation",
+        "precision",
+        "cost",
+        "optimizers",
+        "avalanche_strategies",
+        "probes",
+    ],
     ["measurement"],
-    ["first_model", "preparation", "runner", "suite_loading", "kit"],
+    ["first_model", "preparation", "checkpoints", "runner", "suite_loading", "kit"],
     [
         "executors",
         "plan",
@@ -158,6 +193,7 @@ LEVELS = [
         "rescue",
         "saving",
         "examination",
+        "pulse",
         "claims",
         "new_store",
         "speed",

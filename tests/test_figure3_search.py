@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 import yaml
+from one_run import execute
 
-from benchmark.runner import execute
 from benchmark.suite_loading import load_suite
 from configs.paper import figure3_search
 from configs.paper.figure3_loop import (
@@ -112,6 +112,7 @@ def halves(panel, strength):
     return values[:5], values[5:]
 
 
+@pytest.mark.thorough
 def test_a_search_in_small(options, tmp_path, monkeypatch):
     small = {"GIVE_UP": 1000.0, "SECOND": 2, "THIRD": 1, "FOURTH": 1, "RATES": (0.1,)}
     small |= {"BATCHES": (32,), "STRENGTHS": (9.0,), "MORE_STRENGTHS": (9.0, 27.0)}

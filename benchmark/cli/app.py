@@ -111,6 +111,15 @@ def run(
     retries: Annotated[
         int, typer.Option(min=0, help="How often a run is tried again whose process has died.")
     ] = 1,
+    checkpoint_every: Annotated[
+        int | None,
+        typer.Option(
+            metavar="STEPS",
+            min=1,
+            help="Save a run after each model and this often, to go on from there after a kill; by "
+            "default after a model, once a minute at most.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda, cuda:1, ...")] = "cpu",
     plugin: PluginOption = None,
     dry_run: Annotated[
@@ -118,6 +127,16 @@ def run(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     as_json: JsonOption = False,
+    executor: Annotated[
+        str, typer.Option(metavar="NAME", help="local, or a cluster: ray, slurm.")
+    ] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="Of the Ray cluster, HOST:PORT; default: auto.")
+    ] = None,
+    slurm: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE,...", help="Parameters of sbatch: partition=gpu,time=60."),
+    ] = None,
 ) -> None:
     """Carry out the runs of suites that the store does not have yet."""
     from benchmark.cli.run import RunOptions, run_suites
@@ -135,10 +154,14 @@ def run(
         scratch=scratch,
         run_timeout=run_timeout,
         retries=retries,
+        checkpoint_every=checkpoint_every,
         device=device,
         dry_run=dry_run,
         quiet=quiet,
         as_json=as_json,
+        executor=executor,
+        address=address,
+        slurm=slurm or [],
     )
     code = run_suites(options)
     raise typer.Exit(code)

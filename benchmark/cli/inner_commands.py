@@ -47,6 +47,15 @@ def list_scenarios(plugin: PluginOption = None, as_json: JsonOption = False) -> 
     scenarios(as_json)
 
 
+@list_app.command("networks")
+def list_networks(plugin: PluginOption = None, as_json: JsonOption = False) -> None:
+    """Networks that a scenario can name."""
+    from benchmark.cli.listings import networks
+
+    load_plugins(plugin)
+    networks(as_json)
+
+
 @list_app.command("probes")
 def list_probes(as_json: JsonOption = False) -> None:
     """The probes that a suite can ask for: what they record of the inside of runs."""

@@ -18,6 +18,7 @@ from benchmark.cli.console import table_console
 from benchmark.cli.output import say
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import AVERAGE, METRICS, Metric, added_metrics, columns
+from benchmark.models.registry import AVALANCHE, MODULE, NETWORKS, TORCHVISION
 from benchmark.plugins import load_packages
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.probes import PROBES
@@ -57,6 +58,32 @@ def scenarios(as_json: bool) -> None:
     """Print the scenario families that a suite can name."""
     load_packages()
     _print([{"name": n, "summary": _summary(f)} for n, f in FAMILIES.items()], as_json)
+
+
+def networks(as_json: bool) -> None:
+    """Print the networks that a scenario can name."""
+    load_packages()
+    rows = [
+        {"name": "mlp", "summary": "fully connected layers; the default", "source": ""},
+        {"name": "cnn", "summary": "3x3 convolutions, the first two with pooling", "source": ""},
+        *({"name": e.name, "summary": e.summary, "source": e.source} for e in NETWORKS.values()),
+        {
+            "name": f"{TORCHVISION}NAME",
+            "summary": "any classification network of torchvision",
+            "source": "torchvision.models",
+        },
+        {
+            "name": f"{AVALANCHE}NAME",
+            "summary": "a network of Avalanche, such as SlimResNet18",
+            "source": "avalanche.models",
+        },
+        {
+            "name": f"{MODULE}PACKAGE.NAME",
+            "summary": "a class or function of an installed package",
+            "source": "",
+        },
+    ]
+    _print(rows, as_json)
 
 
 def probes(as_json: bool) -> None:
@@ -177,7 +204,7 @@ def scenario(name: str) -> None:
             inside.setdefault(model, []).append(setting)
     for model, settings in inside.items():
         say(f"\nInside {' and '.join(settings)}{_with_name(model)}: {_summary(model)}")
-        _print_settings(model, leave_out={"name"}, title=False)
+        _print_settings(model, leave_out=set() if _free_name(model) else {"name"}, title=False)
 
 
 def metric(name: str) -> None:
@@ -267,8 +294,17 @@ def _models(annotation: Any) -> list[type[BaseModel]]:
 
 def _with_name(model: type[BaseModel]) -> str:
     """The value of ``name`` that chooses this one of several models."""
+    return (
+        ""
+        if _free_name(model)
+        else f", with name: {type_text(model.model_fields['name'].annotation)}"
+    )
+
+
+def _free_name(model: type[BaseModel]) -> bool:
+    """Whether a model has no ``name``, or one that is its own, not one of several models'."""
     field = model.model_fields.get("name")
-    return "" if field is None else f", with name: {type_text(field.annotation)}"
+    return field is None or get_origin(field.annotation) is not Literal
 
 
 def _print_settings(
@@ -287,9 +323,14 @@ def _print_settings(
 
 
 def default_text(field: FieldInfo) -> str:
-    """Write a setting's default as a suite file would."""
+    """Write a setting's default as a suite file would; ``required`` where it has none."""
+    if field.is_required():
+        return "required"
     value = field.get_default(call_default_factory=True)
     if isinstance(value, BaseModel):
+        dumped = value.model_dump(mode="json")
+        if isinstance(dumped, str):  # written by its name
+            return json.dumps(dumped)
         content = json.loads(json.dumps(dict(value)))  # all of it; a dump leaves some out
         return str(yaml.safe_dump(content, default_flow_style=True, width=10_000)).strip()
     return json.dumps(value)
@@ -308,6 +349,8 @@ def type_text(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         name = annotation.model_fields.get("name")
         return "settings" if name is None else type_text(name.annotation)
+    arguments = tuple(part for part in arguments if part is not ...)
     if arguments:
-        return f"{origin.__name__} of {', '.join(dict.fromkeys(type_text(p) for p in arguments))}"
+        inside = dict.fromkeys(type_text(part) for part in arguments if part is not ...)
+        return f"{origin.__name__} of {', '.join(inside)}"
     return str(annotation.__name__)

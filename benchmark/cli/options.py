@@ -15,7 +15,7 @@ PluginOption = Annotated[
     typer.Option(
         "--plugin",
         metavar="FILE.py",
-        help="Adds strategies, scenarios and metrics; may be repeated.",
+        help="Adds strategies, scenarios, networks and metrics; may be repeated.",
     ),
 ]
 MetricPluginOption = Annotated[

@@ -11,9 +11,11 @@ from pathlib import Path
 from benchmark.cli.listings import runs_json
 from benchmark.cli.output import say, tell
 from benchmark.cli.progress import Display, describe, make_display
-from benchmark.cli.stopping import Stopped, stopped_by_signals
+from benchmark.cli.stopping import Stopped, reason_of, stopped_by_signals
 from benchmark.cli.summary import print_summary
+from benchmark.errors import UserError
 from benchmark.estimate import estimate
+from benchmark.executors.place import Place, slurm_parameters
 from benchmark.executors.scratch import scratch_warning
 from benchmark.plan import Plan, make_plan
 from benchmark.rescue import rescued
@@ -41,10 +43,14 @@ class RunOptions:
     scratch: Path | None
     run_timeout: float | None
     retries: int
+    checkpoint_every: int | None
     device: str
     dry_run: bool
     quiet: bool
     as_json: bool
+    executor: str
+    address: str | None
+    slurm: list[str]
 
 
 def run_suites(options: RunOptions) -> int:
@@ -70,6 +76,12 @@ def run_suites(options: RunOptions) -> int:
 
 
 def _run_suites(options: RunOptions) -> int:
+    slurm: dict[str, str] = {}
+    for text in options.slurm:
+        slurm |= slurm_parameters(text)
+    place = Place.of(options.executor, options.address, slurm)
+    if not options.dry_run:
+        place.require()
     suites = load_suites(
         suites_of(options.suites),
         seeds=options.seeds,
@@ -85,7 +97,9 @@ def _run_suites(options: RunOptions) -> int:
         scratch=options.scratch,
         run_timeout=options.run_timeout,
         retries=options.retries,
+        checkpoint_every=options.checkpoint_every,
         fetch=not options.dry_run,
+        place=place,
     )
     for refused in plan.rescued.refused:
         tell(f"palimpsest: {refused}")
@@ -97,7 +111,7 @@ def _run_suites(options: RunOptions) -> int:
         _print_plan(plan, options, with_suite)
         return 0
     silent = options.quiet or options.as_json
-    warning = scratch_warning(plan.scratch) if plan.todo else None
+    warning = scratch_warning(plan.scratch) if plan.todo and place.is_local else None
     if warning:
         tell(f"palimpsest: {warning}")
     total, new = len(plan.runs), len(plan.todo)
@@ -106,7 +120,7 @@ def _run_suites(options: RunOptions) -> int:
         with display:
             results = carry_out_plan(plan, _beginning(plan, display), options.hold)
     except KeyboardInterrupt as stop:
-        kept = f"{_stored(plan)} of {total} runs are in {options.store}{_beside(plan)}"
+        kept = f"{_stored(plan)} {total} runs are in {options.store}{_beside(plan)}"
         return _stopped(stop, f"{kept}, the same command continues from there")
     return _conclude(results, plan, options)
 
@@ -114,8 +128,7 @@ def _run_suites(options: RunOptions) -> int:
 def _beginning(plan: Plan, display: Display) -> Watcher:
     """Tell a display what happens; at first, when the store is open, what there is to do."""
     why = f" ({plan.why_workers})" if plan.why_workers else ""
-    runs, workers = several(len(plan.todo), "run"), several(plan.workers, "worker")
-    begin = [f"{runs} to do with {workers}{why}"]
+    begin = [f"{several(len(plan.todo), 'run')} to do {_with_workers(plan)}{why}"]
 
     def tell_display(news: Progress) -> None:
         if begin:
@@ -125,20 +138,29 @@ def _beginning(plan: Plan, display: Display) -> Watcher:
     return tell_display
 
 
+def _with_workers(plan: Plan) -> str:
+    where = "" if plan.place.is_local else f" on {plan.place.told()}"
+    return f"with {several(plan.workers, 'worker')}{where}" if plan.workers else where.strip()
+
+
 def _stopped(stop: KeyboardInterrupt, what: str) -> int:
     """Say what is left, and return the exit code."""
+    stop = reason_of(stop)
     by = f"stopped by {stop.name}" if isinstance(stop, Stopped) else "interrupted"
     with suppress(OSError):  # the terminal may have gone
         tell(f"palimpsest: {by}; {what}")
     return 128 + (stop.number if isinstance(stop, Stopped) else signal.SIGINT)
 
 
-def _stored(plan: Plan) -> int:
-    """How many runs of a plan the store has."""
+def _stored(plan: Plan) -> str:
+    """How many runs of a plan the store has, as far as it says so at once, in words."""
     if not plan.store.exists():
-        return 0
-    with Store(plan.store) as store:
-        return len(store.statuses().keys() & {run.key for run in plan.runs})
+        return "0 of"
+    try:
+        with Store(plan.store, patience=0.0) as store:
+            return f"{len(store.statuses().keys() & {run.key for run in plan.runs})} of"
+    except UserError:  # locked
+        return "what has ended of"
 
 
 def _beside(plan: Plan) -> str:
@@ -163,9 +185,9 @@ def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:
         with Store(plan.store) as store:
             known = store.records()
     with TimedProbe(plan.root) as probe:
-        time = estimate(plan.todo, known, plan.workers, probe)
-    workers = several(plan.workers, "worker")
-    say(f"{len(plan.todo)} of {len(plan.runs)} runs to do, {time} with {workers}")
+        time = estimate(plan.todo, known, plan.workers or 1, probe)
+    workers = _with_workers(plan) if plan.workers else "one after another"
+    say(f"{len(plan.todo)} of {len(plan.runs)} runs to do, {time} {workers}")
 
 
 def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:

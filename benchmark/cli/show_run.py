@@ -98,6 +98,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         "started": f"{record.started} (UTC)" if record.started else "",
         "time": duration(record.seconds),
         "peak memory": _peak(record),
+        "lost before": several(lost, "time") if (lost := record.cost.get("lost")) else "",
     })  # fmt: skip
     if record.failure is not None:
         failure = record.failure
@@ -122,8 +123,9 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         yield "Curves", "\n".join(_curve(curve) for curve in record.curves)
     if record.moments:
         yield "Moments", _rows(record.moments)
-    if record.cost:
-        yield "Cost", _lines({name: _value(value) for name, value in record.cost.items()})
+    cost = {name: _value(value) for name, value in record.cost.items() if name != "lost"}
+    if cost:
+        yield "Cost", _lines(cost)
     for name, probe in record.probes.items():
         yield f"Probe {name}", _rows(probe["rows"]) if "rows" in probe else probe["absent"]
     spec = record.spec

@@ -23,6 +23,15 @@ class Stopped(KeyboardInterrupt):
         self.name = signal.Signals(number).name
 
 
+_heard: list[Stopped] = []
+"""What the present command was stopped by."""
+
+
+def reason_of(stop: KeyboardInterrupt) -> KeyboardInterrupt:
+    """Return the signal for an interrupt: a library in C may have made another one of it."""
+    return _heard[0] if _heard else stop
+
+
 @contextmanager
 def stopped_by_signals() -> Iterator[None]:
     """Let SIGTERM and SIGHUP raise ``Stopped``, once; what ignores a signal (nohup) goes on to."""
@@ -36,8 +45,10 @@ def stopped_by_signals() -> Iterator[None]:
     def stop(number: int, _: FrameType | None) -> None:
         for each in heard:
             signal.signal(each, signal.SIG_IGN)  # what follows is short, and has to be done
-        raise Stopped(number)
+        _heard.append(Stopped(number))
+        raise _heard[0]
 
+    _heard.clear()
     try:
         for number in heard:
             signal.signal(number, stop)

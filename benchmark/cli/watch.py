@@ -16,8 +16,8 @@ from benchmark.cli.output import say
 from benchmark.cli.report_maker import ReportMaker
 from benchmark.cli.watch_server import WatchServer
 from benchmark.errors import UserError
+from benchmark.pulse import Pulses
 from benchmark.store import Record, Store, SuiteProcess
-from benchmark.under_way import STALE
 
 _FAILURES = 20
 """The most that the page shows; the report below has all."""
@@ -47,6 +47,7 @@ class Watched:
     def __init__(self, store: Path, maker: ReportMaker) -> None:
         self._store = store
         self._maker = maker
+        self._pulses = Pulses()
         self._failed: tuple[object, Sequence[Record]] = (None, ())
         self._read()
 
@@ -68,7 +69,10 @@ class Watched:
         except UserError as error:
             return {"problem": str(error), "report": report}
         known = made.strategies if made else frozenset()
-        told = state(processes, self._failed[1], now=time.time(), stale=STALE, known=known)
+        now = time.time()
+        # At first sight the clocks have to agree; one that goes wrong is seen to live by its beats.
+        living = [p.id for p in processes if self._pulses.lives(p.id, p, abs(now - p.heartbeat))]
+        told = state(processes, self._failed[1], now=now, living=living, known=known)
         running = any(process["state"] == "running" for process in told["processes"])
         self._maker.make_if_due(runs, mark, at_once=not running)
         return {"problem": self._maker.problem, "report": report, "runs": runs, **told}

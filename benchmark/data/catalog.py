@@ -195,10 +195,20 @@ def is_there(name: str, root: Path) -> bool:
         name: One of `NAMES`.
         root: The folder that holds the data sets.
     """
-    layouts = _TORCHVISION_LAYOUTS.get(name)
-    return layouts is None or any(
-        all((root / file).is_file() for file in files) for files in layouts
-    )
+    return name not in _TORCHVISION_LAYOUTS or bool(files_of(name, root))
+
+
+def files_of(name: str, root: Path) -> tuple[str, ...]:
+    """Return the files of a named data set that is there, relative to the root.
+
+    Args:
+        name: One of `NAMES`.
+        root: The folder that holds the data sets.
+    """
+    for files in _TORCHVISION_LAYOUTS.get(name, ()):
+        if all((root / file).is_file() for file in files):
+            return files
+    return ()
 
 
 def fingerprint(name: str, root: Path) -> str:

@@ -23,8 +23,8 @@ from benchmark.errors import UserError
 Pixels = npt.NDArray[np.uint8]
 """Shape (H, W, 1) if the image is stored as 8-bit greyscale, else (H, W, 3)."""
 
-MOST_BYTES = 2**34
-"""Of all images of a data set, decoded: they are held in memory."""
+MOST_BYTES = 2**38
+"""Of all images of a data set, decoded: they are held in memory, or in a file that is mapped."""
 
 _UNREADABLE = (
     OSError,

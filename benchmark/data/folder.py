@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
+from torch import Tensor
 
-from benchmark.data.decoding import Pixels, decoded
+from benchmark.data.decoding import decoded
 from benchmark.data.listing import ImageFile, list_images
+from benchmark.data.mapped import room_for
 from benchmark.data.raw import RawImages
 from benchmark.data.splits import train_test_split
 
@@ -33,24 +34,28 @@ def read(path: Path) -> RawImages:
     """
     listing = list_images(path)
     files = (*listing.train, *listing.test)
-    pixels = _stacked(path, files)
-    x = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     y = torch.tensor([file.label for file in files])
     if listing.test:
         train, test = torch.arange(len(listing.train)), torch.arange(len(listing.train), len(files))
     else:
         train, test = train_test_split(y)
-    return RawImages(x[train], y[train], x[test], y[test], listing.classes)
+    place = torch.cat([train, test]).argsort().tolist()  # so that both are parts of one tensor
+    x = _stacked(path, files, place)
+    count = len(train)
+    return RawImages(x[:count], y[train], x[count:], y[test], listing.classes)
 
 
-def _stacked(path: Path, files: Sequence[ImageFile]) -> Pixels:
-    """Return the pixels of all files, shape (N, H, W, 1) or (N, H, W, 3)."""
-    stacked: Pixels | None = None
+def _stacked(path: Path, files: Sequence[ImageFile], place: Sequence[int]) -> Tensor:
+    """Return the pixels of all files, uint8, shape (N, C, H, W), file i at ``place[i]``."""
+    stacked: Tensor | None = None
     for index, image in enumerate(decoded(path, files)):
+        height, width, channels = image.shape
         if stacked is None:
-            stacked = np.empty((len(files), *image.shape), dtype=np.uint8)
-        if image.shape[2] > stacked.shape[3]:  # the first in colour, after greyscale ones
-            stacked = np.repeat(stacked, 3, axis=3)
-        stacked[index] = image
+            stacked = room_for((len(files), channels, height, width))
+        if channels > stacked.shape[1]:  # the first in colour, after greyscale ones
+            grey, stacked = stacked, room_for((len(files), channels, height, width))
+            for earlier in place[:index]:
+                stacked[earlier] = grey[earlier]
+        stacked[place[index]] = torch.from_numpy(image.copy()).permute(2, 0, 1)
     assert stacked is not None
     return stacked

@@ -1,4 +1,4 @@
-"""Image data sets as normalised tensors, read and decoded once."""
+"""Image data sets, read and decoded once: as normalised tensors, or as bytes until used."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ import math
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from benchmark.data.catalog import FOLDER_PREFIX, folder_path, require
+from benchmark.data.pixels import Pixels
 from benchmark.data.raw import RawImages
 from benchmark.data.sharing import shared
+
+_IMAGES_AT_ONCE = 10_000
+"""That are counted: all of a large data set would not fit into memory."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +52,30 @@ class ImageData:
         return len(self.classes)
 
 
+@dataclass(frozen=True, eq=False)
+class PixelData:
+    """A data set in memory as it is stored, with the same images and labels as `ImageData`.
+
+    Attributes:
+        train_x: Images to train on, (N, C, H, W).
+        train_y: Their classes, int64, shape (N,).
+        test_x: Images to test on, (M, C, H, W), normalised as the training images are.
+        test_y: Their classes, int64, shape (M,).
+        classes: The names of the classes; label i is ``classes[i]``.
+    """
+
+    train_x: Pixels
+    train_y: Tensor
+    test_x: Pixels
+    test_y: Tensor
+    classes: tuple[str, ...]
+
+
 def load(name: str, root: Path) -> ImageData:
     """Load a data set, downloading it where it is missing.
 
-    Its files are read and decoded once. From then on the raw pixels stay in memory, at a quarter of
-    the size of what this returns.
+    Its files are read and decoded once. From then on the raw pixels stay in memory (or in a file
+    that is mapped, where they are large), at a quarter of the size of what this returns.
 
     Args:
         name: The data set: one of ``catalog.NAMES``, or ``folder:PATH``.
@@ -63,21 +87,41 @@ def load(name: str, root: Path) -> ImageData:
     Raises:
         UserError: If the name is wrong, or the data are missing, damaged or unusable.
     """
-    raw = _raw(name, root)
-    mean, std = _statistics(raw.train_x)
+    found = load_pixels(name, root)
+    whole = slice(None)
     return ImageData(
-        train_x=_normalise(raw.train_x, mean, std),
-        train_y=raw.train_y,
-        test_x=_normalise(raw.test_x, mean, std),
-        test_y=raw.test_y,
-        classes=raw.classes,
+        found.train_x[whole], found.train_y, found.test_x[whole], found.test_y, found.classes
     )
 
 
 @cache
-def _raw(name: str, root: Path) -> RawImages:
+def load_pixels(name: str, root: Path) -> PixelData:
+    """Load a data set as `load` does, and leave its pixels as they are stored.
+
+    All processes that share files (see ``benchmark/data/sharing.py``) share them.
+
+    Args:
+        name: The data set: one of ``catalog.NAMES``, or ``folder:PATH``.
+        root: The folder that holds the data sets.
+
+    Raises:
+        UserError: As `load`.
+    """
     require(name, root)
-    return RawImages(**shared((name, root), lambda: vars(_read(name, root))))
+    raw, (mean, std) = shared((name, root), lambda: _with_statistics(name, root))
+    images = RawImages(**raw)
+    return PixelData(
+        train_x=Pixels(images.train_x, mean, std),
+        train_y=images.train_y,
+        test_x=Pixels(images.test_x, mean, std),
+        test_y=images.test_y,
+        classes=images.classes,
+    )
+
+
+def _with_statistics(name: str, root: Path) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
+    raw = _read(name, root)
+    return vars(raw), _statistics(raw.train_x)
 
 
 def _read(name: str, root: Path) -> RawImages:
@@ -103,7 +147,9 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
     """
     means, stds = [], []
     for channel in range(x.shape[1]):
-        histogram = torch.bincount(x[:, channel].flatten(), minlength=256).tolist()
+        parts = torch.split(x[:, channel], _IMAGES_AT_ONCE)
+        counts = [torch.bincount(part.flatten(), minlength=256) for part in parts]
+        histogram = torch.stack(counts).sum(dim=0).tolist()
         count = sum(histogram)
         total = sum(value * times for value, times in enumerate(histogram))
         squares = sum(value * value * times for value, times in enumerate(histogram))
@@ -112,7 +158,3 @@ def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
         stds.append(math.sqrt(variance) or 1.0)  # one value everywhere: nothing to scale
     shape = (1, -1, 1, 1)
     return torch.tensor(means).view(shape), torch.tensor(stds).view(shape)
-
-
-def _normalise(x: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return x.to(torch.float32).sub_(mean).div_(std)

@@ -30,6 +30,11 @@ def share_through(folder: Path | None) -> None:
     _folder = folder
 
 
+def sharing_folder() -> Path | None:
+    """Return the folder that `share_through` was told; ``None`` for a process on its own."""
+    return _folder
+
+
 def shared(key: object, make: Callable[[], _Values]) -> _Values:
     """Return what the first process to ask has made; the others map the same memory.
 

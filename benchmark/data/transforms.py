@@ -24,9 +24,8 @@ def rotate(x: Tensor, degrees: float) -> Tensor:
         The rotated images, shape (N, C, H, W).
     """
     height, width = x.shape[-2:]
-    quarters, rest = divmod(degrees, 90)
-    if rest == 0 and (height == width or quarters % 2 == 0):
-        return torch.rot90(x, int(quarters), dims=(-2, -1))
+    if moves_pixels(degrees, height, width):
+        return torch.rot90(x, int(degrees // 90), dims=(-2, -1))
 
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.v2 import functional
@@ -42,6 +41,18 @@ def rotate(x: Tensor, degrees: float) -> Tensor:
             for part in torch.split(x, _IMAGES_AT_ONCE)
         ]
     )
+
+
+def moves_pixels(degrees: float, height: int, width: int) -> bool:
+    """Whether `rotate` moves pixels exactly, and computes no new ones.
+
+    Args:
+        degrees: The angle.
+        height: Of the images.
+        width: Of the images.
+    """
+    quarters, rest = divmod(degrees, 90)
+    return rest == 0 and (height == width or quarters % 2 == 0)
 
 
 def permute_pixels(x: Tensor, permutation: Tensor) -> Tensor:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 
 from benchmark.advance import Advance
 from benchmark.executors.executor import Executor, Jobs, Lost, Report
-from benchmark.failure import Failure, FailureKind
+from benchmark.failure import Failure
 from benchmark.first_model.order import first_models_first
 from benchmark.jobs import Job, jobs_of
 from benchmark.provenance import versions
@@ -27,8 +28,8 @@ def carry_out(
     """Carry out runs; yield each as it ends.
 
     Lost jobs are tried again when all others have ended, one run at a time, so that they cannot
-    affect each other. A run that is lost each time is recorded as failed, and so, at once, is one
-    that took too long.
+    affect each other; the record's ``cost`` says how often. A run that is lost each time is
+    recorded as failed, and so, at once, is one whose loss is final.
 
     Args:
         runs: What to do.
@@ -52,7 +53,7 @@ def _round(jobs: Jobs, executor: Executor, report: Report, retries: int) -> Iter
     with closing(executor.execute(jobs, report)) as results:
         for result in results:
             if isinstance(result, Lost):
-                if result.kind is FailureKind.TIMED_OUT or not retries:
+                if result.final or not retries:
                     yield from (_failed(run, result) for run in result.job)
                     continue
                 lost.append(result)
@@ -65,12 +66,12 @@ def _round(jobs: Jobs, executor: Executor, report: Report, retries: int) -> Iter
 
 
 def _tried_again(run: Run, lost: Lost, executor: Executor, report: Report, tries: int) -> Record:
-    for _ in range(tries):
+    for before in range(1, tries + 1):
         (result,) = executor.execute([(run,)], report)
         if not isinstance(result, Lost):
-            return result[0]
+            return replace(result[0], cost=result[0].cost | {"lost": before})
         lost = result
-        if lost.kind is FailureKind.TIMED_OUT:
+        if lost.final:
             break
     return _failed(run, lost)
 

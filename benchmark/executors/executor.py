@@ -37,11 +37,14 @@ class Lost:
         job: Its runs.
         reason: What is known about the end, and what the user can do, for the runs' records.
         kind: What kind of failure it is for the runs that are lost again.
+        final: Whether it is not worth another try: it took too long, or the executor has tried it
+            again already.
     """
 
     job: Job
     reason: str
     kind: FailureKind = FailureKind.KILLED
+    final: bool = False
 
 
 class Executor(Protocol):

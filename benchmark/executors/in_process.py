@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from benchmark.advance import Advance
+from benchmark.checkpoints.place import Checkpoints
 from benchmark.executors.executor import Jobs, Report
 from benchmark.executors.scratch import WithScratch
 from benchmark.jobs import Job
@@ -26,12 +27,16 @@ class InProcess(WithScratch):
     Args:
         root: The folder that holds the data sets.
         scratch: Where to make a folder for shared files; ``None`` for the system's.
+        checkpoints: Of the jobs, or ``None``.
     """
 
     workers = 1
 
-    def __init__(self, root: Path, scratch: Path | None = None) -> None:
+    def __init__(
+        self, root: Path, scratch: Path | None = None, checkpoints: Checkpoints | None = None
+    ) -> None:
         super().__init__(scratch)
+        self._checkpoints = checkpoints
         self._root = root
 
     def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record], None, None]:
@@ -44,7 +49,8 @@ class InProcess(WithScratch):
         with _as_in_a_worker(job):
             from benchmark.runner import execute_job
 
-            return execute_job(job, self._root, self._scratch, lambda advance: report(job, advance))
+            own = (self._root, self._scratch, lambda advance: report(job, advance))
+            return execute_job(job, *own, self._checkpoints)
 
 
 @contextmanager

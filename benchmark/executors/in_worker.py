@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import importlib
 import multiprocessing
 import os
+import signal
+import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from benchmark import plugins
 from benchmark.advance import Advance
+from benchmark.checkpoints.place import Checkpoints
 from benchmark.jobs import Job
 from benchmark.store import Record
 
@@ -24,11 +29,20 @@ Message = Literal["ready"] | Advance | list[Record]
 
 PREPARATION = "benchmark.executors.worker_process"
 
+_END_WITH_PARENT = 1
+"""Linux's number of the request for a signal when the parent ends (``PR_SET_PDEATHSIG``)."""
+
 _SECONDS = 0.2
 """At least this long from one message to the next, so that training is not slowed."""
 
 
-def serve(connection: Connection, root: Path, scratch: Path | None, known: plugins.Loaded) -> None:
+def serve(
+    connection: Connection,
+    root: Path,
+    scratch: Path | None,
+    known: plugins.Loaded,
+    checkpoints: Checkpoints | None = None,
+) -> None:
     """Carry out jobs until the connection is closed.
 
     Args:
@@ -36,14 +50,17 @@ def serve(connection: Connection, root: Path, scratch: Path | None, known: plugi
         root: The folder that holds the data sets.
         scratch: The folder through which workers share files, or ``None``.
         known: The plugins that are loaded where the jobs come from.
+        checkpoints: Of the jobs, or ``None``.
     """
+    _end_with_fork_server()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     prepare(scratch, known)
     with contextlib.suppress(EOFError, ConnectionError):  # nobody listens any more
         connection.send("ready")
         while True:
             job: Job = connection.recv()
-            connection.send(execute(job, root, scratch, seldom(connection.send)))
+            records = execute(job, root, scratch, seldom(connection.send), checkpoints)
+            connection.send(records)
 
 
 def prepare(scratch: Path | None, known: plugins.Loaded) -> None:
@@ -57,27 +74,34 @@ def prepare(scratch: Path | None, known: plugins.Loaded) -> None:
 
 
 def execute(
-    job: Job, root: Path, scratch: Path | None, progress: Callable[[Advance], None]
+    job: Job,
+    root: Path,
+    scratch: Path | None,
+    progress: Callable[[Advance], None],
+    checkpoints: Checkpoints | None = None,
 ) -> list[Record]:
     """Carry out a job, and leave nothing of it in memory."""
     from benchmark.runner import execute_job
 
-    records = execute_job(job, root, scratch, progress)
+    records = execute_job(job, root, scratch, progress, checkpoints)
     # Scenario and strategy refer to each other: without this, the tensors of several runs would
     # stay in memory, gigabytes where every model has data of its own.
     gc.collect()
     return records
 
 
-def seldom(send: Callable[[Advance], None]) -> Callable[[Advance], None]:
-    """Return what sends a copy of the progress, unless it has just done so."""
+def seldom(send: Callable[[Advance], None], seconds: float = _SECONDS) -> Callable[[Advance], None]:
+    """Return what sends a copy of the progress, unless it has done so in the last seconds.
+
+    What has a message is sent at once.
+    """
     due = 0.0
 
     def tell(advance: Advance) -> None:
         nonlocal due
         now = time.monotonic()
-        if now >= due:
-            due = now + _SECONDS
+        if now >= due or advance.message:
+            due = now + seconds
             send(advance.copied())
 
     return tell
@@ -89,3 +113,17 @@ def _end_with_parent() -> None:
     assert parent is not None
     parent.join()
     os._exit(1)
+
+
+def _end_with_fork_server() -> None:
+    """Let the system end this process with the fork server, which ends with the parent.
+
+    A process that has been stopped (SIGSTOP) does not see its parent end, but can be killed.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
+        # Every process that holds this keeps the fork server alive.
+        server: Any = forkserver._forkserver
+        if getattr(server, "_forkserver_alive_fd", None) is not None:
+            os.close(server._forkserver_alive_fd)
+            server._forkserver_alive_fd = None

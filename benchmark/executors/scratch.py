@@ -32,11 +32,14 @@ class WithScratch:
     Args:
         base: Where to make it; ``None`` for the system's folder of temporary files. What processes
             that were killed have left there is removed.
+        shared: A folder that others made and remove, in place of one of its own.
     """
 
-    def __init__(self, base: Path | None = None) -> None:
-        self._scratch: Path | None = None
+    def __init__(self, base: Path | None = None, shared: Path | None = None) -> None:
+        self._scratch = shared
         self._lock: IO[bytes] | None = None
+        if shared is not None:
+            return
         with contextlib.suppress(OSError):
             base = base or Path(tempfile.gettempdir())
             _remove_abandoned(base)
@@ -54,6 +57,50 @@ class WithScratch:
         if self._scratch is not None and self._lock is not None:
             _remove(self._scratch)
             self._lock.close()
+
+
+class NodeScratch:
+    """The scratch folder of one suite on one node, which all its processes there share.
+
+    It belongs to those that hold the lock on the file in it, together; the system releases a lock
+    however its process ends. Where no folder can be made, every process goes without.
+
+    Args:
+        name: Of the suite and the node; the same for all that share the folder.
+        base: Where it is; ``None`` for the system's folder of temporary files.
+
+    Attributes:
+        folder: The folder, or ``None``.
+    """
+
+    def __init__(self, name: str, base: Path | None = None) -> None:
+        self.folder: Path | None = None
+        self._lock: IO[bytes] | None = None
+        with contextlib.suppress(OSError):
+            base = base or Path(tempfile.gettempdir())
+            folder = base / f"{_PREFIX}{name}"
+            if not folder.exists():
+                _remove_abandoned(base)
+            self._lock = _join(folder)
+            self.folder = folder
+
+    def leave(self) -> None:
+        """Give the folder up; the last one of its processes removes it."""
+        if self.folder is None or self._lock is None:
+            return
+        with contextlib.suppress(OSError):
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(self.folder)
+        self._lock.close()
+        self.folder = None
+
+
+def remove_node_scratch(name: str, base: Path | None = None) -> None:
+    """Remove the folder of a ``NodeScratch`` whose processes have ended or are about to."""
+    with contextlib.suppress(OSError):
+        folder = (base or Path(tempfile.gettempdir())) / f"{_PREFIX}{name}"
+        if folder.stat().st_uid == os.getuid():
+            _remove(folder)
 
 
 def check_scratch(base: Path) -> None:
@@ -105,6 +152,27 @@ def _make(base: Path) -> tuple[Path, IO[bytes]]:
             raise
         if (folder / _LOCK).exists():
             return folder, lock
+        lock.close()  # another process took it for abandoned, before it was locked
+
+
+def _join(folder: Path) -> IO[bytes]:
+    """Make a folder where there is none, and lock it together with others.
+
+    Raises:
+        OSError: There is no space, it may not be written, or it is another user's.
+    """
+    while True:
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+            raise PermissionError(0, "another user's")
+        try:
+            lock = (folder / _LOCK).open("ab")
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        except FileNotFoundError:
+            continue
+        if (folder / _LOCK).exists():
+            return lock
         lock.close()  # another process took it for abandoned, before it was locked
 
 

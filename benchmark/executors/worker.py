@@ -19,6 +19,7 @@ from types import ModuleType
 
 from benchmark import plugins
 from benchmark.advance import Advance
+from benchmark.checkpoints.place import Checkpoints
 from benchmark.errors import UserError
 from benchmark.executors import in_worker
 from benchmark.executors.control_groups import ControlGroups
@@ -47,6 +48,7 @@ class Worker:
         news: Gets what the process sends, with this worker; ``None`` when it has ended.
         root: The folder that holds the data sets.
         scratch: The folder through which workers share files, or ``None``.
+        checkpoints: Of the jobs, or ``None``.
 
     Attributes:
         job: What it is carrying out, or ``None``.
@@ -56,7 +58,11 @@ class Worker:
     """
 
     def __init__(
-        self, news: SimpleQueue[tuple[Worker, Message | None]], root: Path, scratch: Path | None
+        self,
+        news: SimpleQueue[tuple[Worker, Message | None]],
+        root: Path,
+        scratch: Path | None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         self.job: Job | None = None
         self.advance = Advance(0.0)
@@ -66,7 +72,7 @@ class Worker:
         self._kills_before = ControlGroups().memory_kills()
         context = _context()
         self._connection, theirs = context.Pipe()
-        arguments = (theirs, root, scratch, plugins.loaded())
+        arguments = (theirs, root, scratch, plugins.loaded(), checkpoints)
         self._process = context.Process(target=in_worker.serve, args=arguments)
         with theirs:
             _start(self._process)

@@ -13,6 +13,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from benchmark.advance import Advance
+from benchmark.checkpoints.place import Checkpoints
 from benchmark.errors import UserError
 from benchmark.executors.executor import Jobs, Lost, Report
 from benchmark.executors.in_worker import Message
@@ -42,6 +43,8 @@ class WorkerProcesses(WithScratch):
         scratch: Where to make a folder for shared files; ``None`` for the system's.
         run_timeout: Seconds that a run may take, or ``None``. A job whose runs share one training
             has that of each of them.
+        checkpoints: Of the jobs, or ``None``.
+        shared: A folder for shared files that others made, in place of one of its own.
     """
 
     def __init__(
@@ -50,8 +53,11 @@ class WorkerProcesses(WithScratch):
         workers: int,
         scratch: Path | None = None,
         run_timeout: float | None = None,
+        checkpoints: Checkpoints | None = None,
+        shared: Path | None = None,
     ) -> None:
-        super().__init__(scratch)
+        super().__init__(scratch, shared)
+        self._checkpoints = checkpoints
         self._run_timeout = run_timeout
         self._root = root
         self._workers = workers
@@ -69,7 +75,8 @@ class WorkerProcesses(WithScratch):
         """
         check_may_start()
         size = min(self._workers, len(jobs))
-        pool = _Pool(jobs, size, self._root, self._scratch, self._run_timeout)
+        folders = (self._root, self._scratch, self._checkpoints)
+        pool = _Pool(jobs, size, folders, self._run_timeout)
         try:
             while not pool.is_done:
                 yield from pool.next_results(report)
@@ -83,8 +90,8 @@ class _Pool:
     Args:
         jobs: What to do, in this order.
         size: How many workers.
-        root: The folder that holds the data sets.
-        scratch: The folder through which workers share files, or ``None``.
+        folders: That of the data sets, that through which workers share files, or ``None``, and
+            those of checkpoints, or ``None``.
         run_timeout: Seconds that a run may take, or ``None``.
     """
 
@@ -92,15 +99,14 @@ class _Pool:
         self,
         jobs: Jobs,
         size: int,
-        root: Path,
-        scratch: Path | None,
+        folders: tuple[Path, Path | None, Checkpoints | None],
         run_timeout: float | None,
     ) -> None:
         self._jobs = iter(jobs)
         self._next: Job | None = None
         self._exhausted = False
         self._size = size
-        self._folders = root, scratch
+        self._folders = folders
         self._run_timeout = run_timeout
         self._news: SimpleQueue[tuple[Worker, Message | None]] = SimpleQueue()
         self._workers: set[Worker] = set()
@@ -187,7 +193,7 @@ class _Pool:
                 self._workers.remove(worker)
                 worker.end()
                 reason = f"it took longer than {self._limit(worker.job):g} s (--run-timeout)"
-                lost.append(Lost(worker.job, reason, FailureKind.TIMED_OUT))
+                lost.append(Lost(worker.job, reason, FailureKind.TIMED_OUT, final=True))
             elif not worker.ready and passed > _START_SECONDS:
                 worker.end()
         return lost

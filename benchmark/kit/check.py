@@ -10,6 +10,7 @@ from benchmark.kit.candidate import Candidate
 from benchmark.kit.properties import (
     hooks,
     importance,
+    interruption,
     optimizers,
     optimum,
     parameters,
@@ -34,6 +35,7 @@ PROPERTIES: tuple[Property, ...] = (
     *importance.PROPERTIES,
     *training.PROPERTIES,
     *state.PROPERTIES,
+    *interruption.PROPERTIES,
     *surroundings.PROPERTIES,
     *hooks.PROPERTIES,
 )

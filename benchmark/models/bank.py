@@ -8,6 +8,8 @@ import torch
 from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
+from benchmark.models.anatomy import statistics
+
 
 class ModelBank(MultiTaskModule):
     """Models that share blocks; model i answers to task label i.
@@ -63,8 +65,12 @@ class ModelBank(MultiTaskModule):
 
     def parameters_of(self, model: int) -> dict[str, nn.Parameter]:
         """Return the parameters that a model uses, by their name in the bank."""
-        prefixes = tuple(f"blocks.{name}." for name in self.paths[model])
-        return {name: p for name, p in self.named_parameters() if name.startswith(prefixes)}
+        own = {p for name in self.paths[model] for p in self.blocks[name].parameters()}
+        return {name: p for name, p in self.named_parameters() if p in own}
+
+    def statistics_of(self, model: int) -> list[nn.Module]:
+        """Return the normalisation layers whose running statistics a model's training changes."""
+        return [layer for name in self.paths[model] for layer in statistics(self.blocks[name])]
 
     def shared_parameters_of(self, model: int) -> dict[str, nn.Parameter]:
         """Return the parameters that a model uses and some earlier model used, too."""

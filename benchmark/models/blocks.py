@@ -6,7 +6,6 @@ from typing import Literal
 
 from torch import nn
 
-BlockKind = Literal["mlp", "cnn"]
 Activation = Literal["relu", "tanh"]
 
 _POOLED_BLOCKS = 2
@@ -14,7 +13,7 @@ _HEAD_GRID = 2
 
 
 def hidden_blocks(
-    kind: BlockKind,
+    kind: str,
     input_shape: tuple[int, int, int],
     depth: int,
     width: int,
@@ -48,7 +47,7 @@ def hidden_blocks(
     return blocks
 
 
-def head(kind: BlockKind, width: int, n_classes: int) -> nn.Module:
+def head(kind: str, width: int, n_classes: int) -> nn.Module:
     """Build the output layer that follows the hidden blocks; returns logits (N, n_classes)."""
     if kind == "mlp":
         return nn.Linear(width, n_classes)

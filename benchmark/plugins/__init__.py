@@ -1,18 +1,21 @@
-"""The user's own strategies, scenarios and metrics, from a file or from installed packages.
+"""The user's own strategies, scenarios, networks and metrics, from files and installed packages.
 
 A plugin file lists what it adds::
 
     STRATEGIES = [StrategyEntry("my_reg", "MyReg", __name__, MyRegSettings, "...", "...")]
     SCENARIOS = [MyScenario]
+    NETWORKS = [NetworkEntry("my_network", "MyNetwork", __name__)]
     METRICS = [Metric("my_metric", my_function, "what it says")]
 
 A package announces the same by entry points, one for each: in the group ``palimpsest.strategies`` a
 ``StrategyEntry``, in ``palimpsest.scenarios`` a subclass of ``ScenarioSettings``, in
-``palimpsest.metrics`` a ``Metric``. Strategies and scenarios are loaded when a name is not known
-otherwise, and in listings; metrics when runs are read.
+``palimpsest.networks`` a ``NetworkEntry``, in ``palimpsest.metrics`` a ``Metric``. Strategies,
+scenarios and networks are loaded when a name is not known otherwise, and in listings; metrics when
+runs are read.
 
-What a plugin adds is in ``STRATEGIES``, ``FAMILIES`` and ``METRICS`` beside what ships. A hash of
-its code is part of the keys of the runs that use its strategies and scenarios. Worker processes are
+What a plugin adds is in ``STRATEGIES``, ``FAMILIES``, ``NETWORKS`` and ``METRICS`` beside what
+ships. A hash of its code is part of the keys of the runs that use its strategies, scenarios and
+networks. Worker processes are
 sent the text that was hashed, so editing the file meanwhile does no harm.
 """
 
@@ -27,8 +30,10 @@ from typing import Any
 
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS
+from benchmark.models.choice import Network
+from benchmark.models.registry import MODULE, NETWORKS
 from benchmark.plugins.additions import Addition, AdditionKind
-from benchmark.plugins.packages import announced
+from benchmark.plugins.packages import announced, digest_of_module
 from benchmark.plugins.source import PluginSource, additions_of
 from benchmark.scenarios import FAMILIES
 from strategies.registry import STRATEGIES
@@ -58,6 +63,7 @@ class _Origin:
 _REGISTRIES: dict[AdditionKind, MutableMapping[str, Any]] = {
     "strategy": STRATEGIES,
     "scenario": FAMILIES,
+    "network": NETWORKS,
     "metric": METRICS,
 }
 
@@ -85,12 +91,12 @@ def load_files(paths: Iterable[Path | str]) -> None:
 
 @cache
 def load_packages() -> None:
-    """Load the strategies and scenarios that installed packages announce.
+    """Load the strategies, scenarios and networks that installed packages announce.
 
     Raises:
         UserError: Names the package and the entry point.
     """
-    _load_announced("strategy", "scenario")
+    _load_announced("strategy", "scenario", "network")
 
 
 @cache
@@ -132,14 +138,25 @@ def strategies_of(path: Path) -> list[str]:
 
 
 def digest_of(kind: AdditionKind, name: str) -> str | None:
-    """Return the hash of the code that adds a strategy or scenario; ``None`` for what ships.
+    """Return the hash of the code that adds something; ``None`` for what ships.
 
     Args:
-        kind: ``strategy`` or ``scenario``.
+        kind: ``strategy``, ``scenario`` or ``network``.
         name: As suites name it.
     """
     origin = _origins.get((kind, name))
     return None if origin is None else origin.digest
+
+
+def digest_of_network(network: Network) -> str | None:
+    """Return the hash of the code of a user's own network; ``None`` for all others.
+
+    Args:
+        network: As a scenario names it.
+    """
+    if network.name.startswith(MODULE):
+        return digest_of_module(network.name.removeprefix(MODULE))
+    return digest_of("network", network.name)
 
 
 def _load(source: PluginSource) -> None:

@@ -1,4 +1,4 @@
-"""Checks one strategy, scenario or metric that a plugin adds."""
+"""Checks one strategy, scenario, network or metric that a plugin adds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 from benchmark.errors import UserError
 from benchmark.metrics import FINETUNE_FORGETTING, Metric
 from benchmark.metrics.metric import NAME
+from benchmark.models.choice import PLAIN
+from benchmark.models.registry import NetworkEntry
 from benchmark.record import COLUMNS
 from benchmark.scenarios.settings import ScenarioSettings
 from strategies.registry import StrategyEntry
 from strategies.settings import StrategySettings
 
-AdditionKind = Literal["strategy", "scenario", "metric"]
+AdditionKind = Literal["strategy", "scenario", "network", "metric"]
 
 _TAKEN = {*COLUMNS, FINETUNE_FORGETTING, "variant", "kind", "counted", "metrics"}
 """Columns of tables of runs besides the metrics."""
@@ -29,18 +31,18 @@ _TAKEN = {*COLUMNS, FINETUNE_FORGETTING, "variant", "kind", "counted", "metrics"
 
 @dataclass(frozen=True)
 class Addition:
-    """One strategy, scenario or metric, checked.
+    """One strategy, scenario, network or metric, checked.
 
     Attributes:
         kind: Which of them.
         name: What suites and tables call it.
-        value: The entry in ``STRATEGIES``, ``FAMILIES`` or ``METRICS``.
+        value: The entry in ``STRATEGIES``, ``FAMILIES``, ``NETWORKS`` or ``METRICS``.
         place: The file and line, or the package, for messages.
     """
 
     kind: AdditionKind
     name: str
-    value: StrategyEntry | type[ScenarioSettings] | Metric
+    value: StrategyEntry | type[ScenarioSettings] | NetworkEntry | Metric
     place: str
 
 
@@ -89,6 +91,29 @@ def scenario_of(value: Any, place: str) -> Addition:
     if value.build is ScenarioSettings.build:
         raise UserError(f"{place}: {value.__name__} has no method build(self, seed, root, device)")
     return Addition("scenario", name, value, place)
+
+
+def network_of(value: Any, place: str) -> Addition:
+    """Check a network's entry.
+
+    Args:
+        value: What the plugin lists.
+        place: Where it is listed.
+
+    Raises:
+        UserError: What is wrong with it.
+    """
+    if not isinstance(value, NetworkEntry):
+        raise UserError(
+            f"{place}: expected a NetworkEntry (from benchmark.models.registry import "
+            f"NetworkEntry), got {_described(value)}"
+        )
+    _check_name(value.name, place)
+    if value.name in PLAIN:
+        raise UserError(
+            f"{place}: Palimpsest already has a network {value.name!r}; choose another name"
+        )
+    return Addition("network", value.name, value, place)
 
 
 def metric_of(value: Any, place: str) -> Addition:

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError
-from benchmark.plugins.additions import Addition, AdditionKind, metric_of, scenario_of, strategy_of
+from benchmark.plugins.additions import (
+    Addition,
+    AdditionKind,
+    metric_of,
+    network_of,
+    scenario_of,
+    strategy_of,
+)
 
 _GROUPS: dict[AdditionKind, tuple[str, Callable[[Any, str], Addition]]] = {
     "strategy": ("palimpsest.strategies", strategy_of),
     "scenario": ("palimpsest.scenarios", scenario_of),
+    "network": ("palimpsest.networks", network_of),
     "metric": ("palimpsest.metrics", metric_of),
 }
 
@@ -36,12 +44,19 @@ def announced(kinds: Iterable[AdditionKind]) -> Iterator[tuple[Addition, str]]:
                 value = point.load()
             except Exception as error:
                 raise UserError(f"{place}: {type(error).__name__}: {error}") from error
-            yield check(value, place), _digest(point)
+            yield check(value, place), digest_of_module(point.module)
 
 
-def _digest(point: EntryPoint) -> str:
-    """Hash all Python files of the package that an entry point is in, names and content."""
-    spec = find_spec(point.module.partition(".")[0])
+def digest_of_module(module: str) -> str:
+    """Hash all Python files of the package that a module is in, names and content.
+
+    Args:
+        module: Its full name. What cannot be found has no files.
+    """
+    try:
+        spec = find_spec(module.partition(".")[0])
+    except ValueError:  # of the module that was started, which has none
+        spec = None
     folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or []]
     files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
     if spec and spec.origin and not files:

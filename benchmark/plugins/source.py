@@ -13,7 +13,14 @@ from types import ModuleType
 from typing import Any, Self
 
 from benchmark.errors import UserError
-from benchmark.plugins.additions import Addition, metric_of, scenario_of, strategy_of
+from benchmark.models.registry import NetworkEntry
+from benchmark.plugins.additions import (
+    Addition,
+    metric_of,
+    network_of,
+    scenario_of,
+    strategy_of,
+)
 from strategies.registry import StrategyEntry
 
 MODULE_PREFIX = "palimpsest_plugin_"
@@ -22,6 +29,7 @@ MODULE_PREFIX = "palimpsest_plugin_"
 _LISTS: dict[str, Callable[[Any, str], Addition]] = {
     "STRATEGIES": strategy_of,
     "SCENARIOS": scenario_of,
+    "NETWORKS": network_of,
     "METRICS": metric_of,
 }
 
@@ -71,8 +79,8 @@ def additions_of(source: PluginSource) -> list[Addition]:
     if not lists:
         raise UserError(
             f"{source.path}: lists nothing to add; expected STRATEGIES = [StrategyEntry(...)], "
-            "SCENARIOS = [...] or METRICS = [Metric(...)] (palimpsest new strategy NAME writes an "
-            "example)"
+            "SCENARIOS = [...], NETWORKS = [NetworkEntry(...)] or METRICS = [Metric(...)] "
+            "(palimpsest new strategy NAME writes an example)"
         )
     return [
         addition
@@ -92,6 +100,8 @@ def _checked(
         entry = addition.value
         if isinstance(entry, StrategyEntry):
             _check_class(entry, module, place)
+        if isinstance(entry, NetworkEntry):
+            _check_function(entry, module, place)
         yield addition
 
 
@@ -99,6 +109,12 @@ def _check_class(entry: StrategyEntry, module: ModuleType, place: str) -> None:
     own = entry.module == module.__name__  # a class of another module is imported when it trains
     if own and not isinstance(vars(module).get(entry.class_name), type):
         raise UserError(f"{place}: the file has no class {entry.class_name!r}")
+
+
+def _check_function(entry: NetworkEntry, module: ModuleType, place: str) -> None:
+    own = entry.module == module.__name__
+    if own and not callable(vars(module).get(entry.function_name)):
+        raise UserError(f"{place}: the file has no class or function {entry.function_name!r}")
 
 
 def _run(source: PluginSource) -> ModuleType:

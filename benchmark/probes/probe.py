@@ -13,6 +13,7 @@ from torch import nn
 
 from benchmark.evaluation import LOADER, evaluate
 from benchmark.models.bank import ModelBank
+from benchmark.models.networks import NetworkBank
 from benchmark.probes import PROBES
 from benchmark.scenarios.in_memory import InMemoryDataset
 from benchmark.scenarios.scenario import Scenario
@@ -79,7 +80,7 @@ class Subject:
     @cached_property
     def _glances(self) -> list[Any]:
         """An experience with one test sample for each model."""
-        tensors = [experience.dataset.tensors for experience in self.scenario.test]
+        tensors = [experience.dataset.samples for experience in self.scenario.test]
         datasets = [InMemoryDataset.of(x[:1], y[:1], task) for x, y, task in tensors]
         streams = with_task_labels(with_classes_timeline(benchmark_from_datasets(glance=datasets)))
         return list(streams.streams["glance"])
@@ -130,6 +131,14 @@ class Probe:
         return {"rows": [{k: _storable(v) for k, v in row.items()} for row in self.rows]}
 
 
+class _OfBlocksOnly(Probe):
+    """Stands in for a probe where models are no sequences of blocks."""
+
+    def absent(self) -> str | None:
+        """Return that it cannot look."""
+        return "probes look at models made of blocks (mlp, cnn), not into whole networks"
+
+
 def attach(names: Iterable[str], subject: Subject, strategy: Any) -> dict[str, Probe]:
     """Create probes, and add those that have something to measure to a strategy's plugins.
 
@@ -138,7 +147,10 @@ def attach(names: Iterable[str], subject: Subject, strategy: Any) -> dict[str, P
         subject: The run.
         strategy: The Avalanche strategy, complete except for these plugins.
     """
-    probes: dict[str, Probe] = {name: PROBES[name].load()(subject) for name in names}
+    whole = isinstance(subject.scenario.model, NetworkBank)
+    probes: dict[str, Probe] = {
+        name: _OfBlocksOnly(subject) if whole else PROBES[name].load()(subject) for name in names
+    }
     strategy.plugins += [probe for probe in probes.values() if probe.absent() is None]
     return probes
 

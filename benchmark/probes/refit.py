@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.data.pixels import Inputs
 from benchmark.generators import own_numbers
 from benchmark.models.bank import ModelBank
 from benchmark.probes.probe import Probe
@@ -60,7 +61,7 @@ class Refit(Probe):
                 donor = self._donor(model)
                 if not self._private(model) or donor is None:
                     continue
-                test = self.subject.scenario.test[model].dataset.tensors[:2]
+                test = self.subject.scenario.test[model].dataset.samples[:2]
                 network = copies[model]
                 before = self._accuracy(network, *test)
                 for block in self.subject.shared(model):
@@ -88,7 +89,7 @@ class Refit(Probe):
         rest = nn.Sequential(*(block for name, block in network.items() if name not in leading))
         for name, block in network.items():
             block.requires_grad_(name in private).train(name in private)
-        x, y, _ = self.subject.scenario.train[model].dataset.tensors
+        x, y, _ = self.subject.scenario.train[model].dataset.samples
         order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
         chosen = order[:SAMPLES].to(x.device)
         features = _outputs(frozen, x[chosen])
@@ -103,12 +104,14 @@ class Refit(Probe):
             optimizer.step()
         network.eval()
 
-    def _accuracy(self, network: nn.ModuleDict, x: Tensor, y: Tensor) -> float:
+    def _accuracy(self, network: nn.ModuleDict, x: Inputs, y: Tensor) -> float:
         found = self.subject.scenario.right(_outputs(nn.Sequential(*network.values()), x), y)
         return int(found.sum()) / found.numel()
 
 
 @torch.no_grad()
-def _outputs(network: nn.Module, x: Tensor) -> Tensor:
+def _outputs(network: nn.Module, x: Inputs) -> Tensor:
     """Return a network's outputs, computed a batch at a time."""
-    return torch.cat([network(part) for part in torch.split(x, EVALUATION_BATCH)])
+    return torch.cat(
+        [network(x[i : i + EVALUATION_BATCH]) for i in range(0, len(x), EVALUATION_BATCH)]
+    )

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from benchmark.data.pixels import Inputs
 from benchmark.models.bank import ModelBank
 from benchmark.probes.probe import Probe
 
@@ -28,7 +29,7 @@ class Similarity(Probe):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._learned: dict[tuple[int, str], Tensor] = {}
-        self._inputs = [_choose(e.dataset.tensors[0]) for e in self.subject.scenario.test]
+        self._inputs = [_choose(e.dataset.samples[0]) for e in self.subject.scenario.test]
 
     def absent(self) -> str | None:
         """Return a reason if models are not trained in turn, or nothing is shared."""
@@ -94,6 +95,6 @@ def block_outputs(bank: ModelBank, path: Sequence[str], x: Tensor) -> dict[str, 
     return outputs
 
 
-def _choose(x: Tensor) -> Tensor:
+def _choose(x: Inputs) -> Tensor:
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     return x[order[:SAMPLES].to(x.device)]

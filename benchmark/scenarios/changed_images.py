@@ -22,7 +22,9 @@ class ChangedImages(ScenarioSettings):
     incremental: Literal["task", "domain"] = Field(
         "domain", description="task: a head for each experience. domain: one head for all."
     )
-    hidden_layers: Several = Field(2, description="Depth of the trunk that all models share.")
+    hidden_layers: Several = Field(
+        2, description="Of mlp and cnn: depth of the trunk that all models share."
+    )
     epochs: Count | None = 1
     curve: Curve = Curve(every=50)
 
@@ -35,7 +37,7 @@ class ChangedImages(ScenarioSettings):
         from benchmark.scenarios.transformed import changed
         from benchmark.scenarios.trunk import trunk_bank
 
-        base = self.load_data(root, device)
+        base = self.load_images(root, device)
         heads = self.experiences if self.incremental == "task" else 1
         bank = trunk_bank(self, self.hidden_layers, base, [base.n_classes] * heads, seed)
         parts = [

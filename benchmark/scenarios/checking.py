@@ -7,8 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from benchmark.data.pixels import Inputs, Pixels
 from benchmark.errors import UserError
+from benchmark.scenarios.augment import Augment
 from benchmark.scenarios.scenario import Scenario
+from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.scenarios.smoothing import smoothed
+from benchmark.schedule import in_turn
 
 
 def check_experiences(scenario: Scenario) -> None:
@@ -27,13 +32,78 @@ def check_experiences(scenario: Scenario) -> None:
             dataset: Any = experience.dataset
             if not len(dataset):
                 raise UserError(f"{place}: it has no samples; give every experience some")
-            tensors = getattr(dataset, "tensors", None)
-            if tensors is not None:
-                _check_inputs(place, tensors[0])
-                _check_labels(place, scenario, *tensors)
+            samples = getattr(dataset, "samples", None)
+            if samples is not None:
+                _check_inputs(place, samples[0])
+                _check_labels(place, scenario, *samples)
 
 
-def _check_inputs(place: str, x: Tensor) -> None:
+def check_training(settings: ScenarioSettings, scenario: Scenario) -> None:
+    """Refuse settings of the training that do not fit the scenario that was built.
+
+    Args:
+        settings: Of the scenario.
+        scenario: As they have built it.
+
+    Raises:
+        UserError: A learning-rate schedule has no step, labels cannot be smoothed, or inputs not
+            augmented.
+    """
+    smoothed(scenario.loss, settings.label_smoothing)
+    if settings.augment is not None:
+        check_images(settings.augment, scenario)
+    schedule = scenario.schedule or in_turn(scenario.steps)
+    for visit in schedule.visits:
+        warmup = settings.warmup_of(visit.models[0])
+        kind = settings.schedule_of(visit.models[0]).name
+        if kind != "constant" and visit.steps <= warmup:
+            raise UserError(
+                f"learning_rate_schedule: {kind} has a length of zero, since the warm-up takes "
+                f"{warmup} steps and a training has {visit.steps}; shorten warmup, or train longer"
+            )
+
+
+def check_images(settings: Augment, scenario: Scenario) -> None:
+    """Refuse to augment what is no image.
+
+    Args:
+        settings: What is to be changed.
+        scenario: Whose training data are to be changed.
+
+    Raises:
+        UserError: The inputs are not images, too small for the changes, or of colours unknown.
+    """
+    scales = []
+    for number, experience in enumerate(scenario.train, 1):
+        samples = getattr(experience.dataset, "samples", None)
+        if samples is None:
+            raise UserError(f"augment: experience {number} has no samples in memory; remove it")
+        x = samples[0]
+        bytes_ = isinstance(x, Pixels)
+        place = f"augment: experience {number} has inputs"
+        if len(x.shape) != 4 or not (bytes_ or x.is_floating_point()):
+            raise UserError(
+                f"{place} of shape {tuple(x.shape[1:])}; expected images (channels, height, "
+                "width) of floating-point numbers; remove augment"
+            )
+        least = min(x.shape[-2:])
+        for name in ("crop", "cutout"):
+            if getattr(settings, name) > least:
+                raise UserError(f"{place} of {least} pixels: {name} must be at most that")
+        if settings.jitter is not None:
+            if not bytes_ or x.shape[1] not in {1, 3}:
+                raise UserError(
+                    f"{place} whose colours are not known: jitter needs images of 1 or 3 channels "
+                    "as they are stored, not turned by other angles than multiples of 90 degrees"
+                )
+            scales.append(torch.cat([x.mean, x.std]))
+    if any(scale.shape != scales[0].shape or (scale != scales[0]).any() for scale in scales):
+        raise UserError("augment: jitter needs experiences of one data set; remove jitter")
+
+
+def _check_inputs(place: str, x: Inputs) -> None:
+    if isinstance(x, Pixels):
+        return
     if x.is_floating_point() and not bool(torch.isfinite(x).all()):
         bad = int((~torch.isfinite(x)).reshape(len(x), -1).any(dim=1).sum())
         raise UserError(
@@ -42,7 +112,7 @@ def _check_inputs(place: str, x: Tensor) -> None:
         )
 
 
-def _check_labels(place: str, scenario: Scenario, x: Tensor, y: Tensor, task: int | Tensor) -> None:
+def _check_labels(place: str, scenario: Scenario, x: Inputs, y: Tensor, task: int | Tensor) -> None:
     if not isinstance(scenario.loss, nn.CrossEntropyLoss):
         return  # what targets are is the family's own matter
     if y.is_floating_point() or y.dtype == torch.bool:

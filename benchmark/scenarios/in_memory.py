@@ -14,6 +14,8 @@ from avalanche.benchmarks.utils import (
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
+from benchmark.data.pixels import Inputs, Pixels
+
 
 class _Labels(DataAttribute):
     """Labels that know their distinct values; Avalanche would check each, or only the first."""
@@ -29,14 +31,22 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
     """An Avalanche dataset that still has the tensors it was made from.
 
     Attributes:
-        tensors: Inputs, targets and the task label (or one per sample); ``None`` for what
-            Avalanche derives from it, such as subsets.
+        samples: Inputs (a tensor, or `Pixels`), targets and the task label, or one per sample;
+            ``None`` for what Avalanche derives from it, such as subsets.
     """
 
-    tensors: tuple[Tensor, Tensor, int | Tensor] | None = None
+    samples: tuple[Inputs, Tensor, int | Tensor] | None = None
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, int | Tensor] | None:
+        """The same with all inputs as one tensor: of `Pixels`, a new float tensor each time."""
+        if self.samples is None:
+            return None
+        x, y, task = self.samples
+        return (x[:] if isinstance(x, Pixels) else x), y, task
 
     @classmethod
-    def of(cls, x: Tensor, y: Tensor, task: int | Tensor) -> Self:
+    def of(cls, x: Inputs, y: Tensor, task: int | Tensor) -> Self:
         """Wrap tensors; ``task`` is the task label of all samples, or one for each (N,)."""
         targets = y.tolist()
         classes = set(targets if y.ndim == 1 else y.flatten().tolist())
@@ -49,23 +59,29 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
             _Labels(targets, "targets", classes),
             _Labels(labels, "targets_task_labels", tasks, use_in_getitem=True),
         ]
-        dataset = cls([TensorDataset(x, y)], data_attributes=attributes)
-        dataset.tensors = (x, y, task)
+        pairs: Any = TensorDataset
+        dataset = cls([pairs(x, y)], data_attributes=attributes)
+        dataset.samples = (x, y, task)
         return dataset
 
     def concat(self, other: Any) -> Any:
         """Return the union of two datasets, in memory if both are."""
-        if self.tensors is None or getattr(other, "tensors", None) is None:
+        if self.samples is None or getattr(other, "samples", None) is None:
             return super().concat(other)
-        x, y, task = (
+        y, task = (
             torch.cat([_per_sample(own, self), _per_sample(theirs, other)])
-            for own, theirs in zip(self.tensors, other.tensors, strict=True)
+            for own, theirs in zip(self.samples[1:], other.samples[1:], strict=True)
         )
-        return self.of(x, y, task)
+        return self.of(_joined(self.samples[0], other.samples[0]), y, task)
+
+
+def _joined(one: Inputs, other: Inputs) -> Inputs:
+    both = one.joined(other) if isinstance(one, Pixels) and isinstance(other, Pixels) else None
+    return torch.cat([one[:], other[:]]) if both is None else both
 
 
 def _per_sample(values: int | Tensor, dataset: InMemoryDataset) -> Tensor:
     if isinstance(values, Tensor):
         return values
-    assert dataset.tensors is not None
-    return torch.full((len(dataset),), values, device=dataset.tensors[0].device)
+    assert dataset.samples is not None
+    return torch.full((len(dataset),), values, device=dataset.samples[0].device)

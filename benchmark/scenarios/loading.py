@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
-from benchmark.data.images import load
+from torch import Tensor
+
+from benchmark.data.images import load_pixels
+from benchmark.data.pixels import Pixels, subset
 from benchmark.data.sharing import shared
 from benchmark.data.splits import validation_split
 from benchmark.scenarios.parts import DataSet, Part, Samples, choose
@@ -15,31 +19,51 @@ from benchmark.scenarios.parts import DataSet, Part, Samples, choose
 def load_data_set(
     name: str, root: Path, samples: int | None, validation: float, device: str
 ) -> DataSet:
-    """Load a data set onto a device, split for a scenario.
+    """Load a data set onto a device, split for a scenario, its images as bytes until used.
 
-    On the CPU, all processes that share files (see ``benchmark/data/sharing.py``) share the
-    tensors.
+    On the CPU, all processes that share files (see ``benchmark/data/sharing.py``) share the images.
 
     Args:
         name: Of the data set.
         root: The folder that holds the data sets.
         samples: Training samples used, a fixed random choice; ``None`` for all.
         validation: Share of these that is held out.
-        device: Where the tensors are to be, as torch spells it.
+        device: Where the images are to be, as torch spells it.
     """
-    splits, input_shape, n_classes = shared(
-        (name, root, samples, validation), lambda: _splits(name, root, samples, validation)
+    images = load_pixels(name, root)
+    (x, y), test = (
+        (pixels.to(device), labels.to(device))
+        for pixels, labels in ((images.train_x, images.train_y), (images.test_x, images.test_y))
     )
-    part = Part(*((x.to(device), y.to(device)) for x, y in splits))
-    return DataSet(part, input_shape, n_classes)
+    part = _split(x, y, test, samples, validation)
+    channels, height, width = x.shape[1:]
+    return DataSet(part, (channels, height, width), len(images.classes))
 
 
-def _splits(
-    name: str, root: Path, samples: int | None, validation: float
-) -> tuple[list[Samples], tuple[int, int, int], int]:
-    """Return a data set's splits, on the CPU, its image shape and its number of classes."""
-    images = load(name, root)
-    x, y = choose((images.train_x, images.train_y), samples)
-    train, held_out = validation_split(y, validation)
-    splits = [(x[train], y[train]), (x[held_out], y[held_out]), (images.test_x, images.test_y)]
-    return splits, images.input_shape, images.n_classes
+@lru_cache(maxsize=4)
+def load_float_data_set(
+    name: str, root: Path, samples: int | None, validation: float, device: str
+) -> DataSet:
+    """Load a data set as `load_data_set` does, with all its images as normalised float tensors.
+
+    They take four times as much memory. On the CPU, processes share them likewise.
+    """
+
+    def splits() -> list[tuple[Tensor, Tensor]]:
+        part = load_data_set(name, root, samples, validation, "cpu").part
+        return [(x[:], y) for x, y in (part.train, part.validation, part.test)]
+
+    key = (name, root, samples, validation)
+    made = shared(key, splits)
+    whole = load_data_set(name, root, samples, validation, "cpu")
+    return replace(whole, part=Part(*((x.to(device), y.to(device)) for x, y in made)))
+
+
+def _split(x: Pixels, y: Tensor, test: Samples, samples: int | None, validation: float) -> Part:
+    """Choose samples and hold some of them out."""
+    chosen, labels = choose((x, y), samples)
+    train, held_out = (
+        (subset(chosen, rows), labels[rows])
+        for rows in (i.to(y.device) for i in validation_split(labels, validation))
+    )
+    return Part(train, held_out, test)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from benchmark.scenarios.settings import Count, Curve, Degrees, ScenarioSettings, Several
+from benchmark.scenarios.settings import (
+    Count,
+    CountFromZero,
+    Curve,
+    Degrees,
+    Names,
+    ScenarioSettings,
+    Several,
+    is_none,
+)
 from benchmark.seeding import derive
 
 if TYPE_CHECKING:
+    from benchmark.models.bank import ModelBank
+    from benchmark.scenarios.parts import DataSet
     from benchmark.scenarios.scenario import Scenario
 
 
@@ -24,8 +35,16 @@ class ModelSequence(ScenarioSettings):
 
     family: Literal["model_sequence"] = "model_sequence"
     models: Several = Field(5, ge=2, description="How many models.")
-    hidden_layers: Several = Field(4, description="Hidden layers of each model.")
-    pool: Several = Field(2, description="Candidates for each hidden layer; 1: all are shared.")
+    hidden_layers: Several = Field(4, description="Of mlp and cnn: hidden layers of each model.")
+    pool: Several = Field(
+        2, description="Candidates for each hidden layer or block; 1: all are shared."
+    )
+    shared: CountFromZero | Names | None = Field(
+        None,
+        description="Of other networks than mlp and cnn, what comes from the pool: the names of "
+        "child modules, or how many of the first blocks; null: all blocks but the head.",
+        exclude_if=is_none,
+    )
     change: Literal["same", "rotated", "permuted"] = Field(
         "same",
         description="The models' data: all the same, rotated by model * rotation degrees, or with "
@@ -37,43 +56,47 @@ class ModelSequence(ScenarioSettings):
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides weights, paths and permutations."""
+        from benchmark.scenarios.transformed import changed
+
+        base = self.load_images(root, device)
+        bank = self._bank(seed, base)
+        parts = [
+            changed(base, self.change if model else "same", seed, model, model * self.rotation)
+            for model in range(self.models)
+        ]
+        return self.assemble(bank, parts, range(self.models))
+
+    def _bank(self, seed: int, base: DataSet) -> ModelBank:
         import numpy as np
         import torch
 
         from benchmark.models.bank import ModelBank
         from benchmark.models.blocks import head, hidden_blocks
-        from benchmark.scenarios.transformed import changed
+        from benchmark.models.networks import drawn
 
-        base = self.load_data(root, device)
-        choices = np.random.default_rng(derive(seed, "scenario")).integers(
-            self.pool, size=(self.models, self.hidden_layers)
-        )
+        shape, kind = base.input_shape, self.network.name
+
+        def draw(positions: int) -> Any:
+            generator = np.random.default_rng(derive(seed, "scenario"))
+            return generator.integers(self.pool, size=(self.models, positions))
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))
+            if not self.network.is_plain:
+                return drawn(self.network, shape, base.n_classes, self.shared, self.pool, draw)
             pool = {
                 f"layer_{position}_{candidate}": block
                 for candidate in range(self.pool)
                 for position, block in enumerate(
-                    hidden_blocks(
-                        self.network,
-                        base.input_shape,
-                        self.hidden_layers,
-                        self.width,
-                        self.activation,
-                    )
+                    hidden_blocks(kind, shape, self.hidden_layers, self.width, self.activation)
                 )
             }
             heads = {
-                f"head_{model}": head(self.network, self.width, base.n_classes)
+                f"head_{model}": head(kind, self.width, base.n_classes)
                 for model in range(self.models)
             }
         paths = [
             [*(f"layer_{p}_{c}" for p, c in enumerate(row)), f"head_{model}"]
-            for model, row in enumerate(choices)
+            for model, row in enumerate(draw(self.hidden_layers))
         ]
-        parts = [
-            changed(base, self.change if model else "same", seed, model, model * self.rotation)
-            for model in range(self.models)
-        ]
-        bank = ModelBank(pool | heads, paths, base.n_classes)
-        return self.assemble(bank, parts, range(self.models))
+        return ModelBank(pool | heads, paths, base.n_classes)

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-Samples = tuple[Tensor, Tensor]
-"""Inputs (N, C, H, W) and targets (N,)."""
+from benchmark.data.pixels import Inputs, Pixels, subset
+
+Samples = tuple[Inputs, Tensor]
+"""Inputs (N, C, H, W), perhaps as `Pixels`, and targets (N,)."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,24 @@ class Part:
     test: Samples
 
     def map_inputs(self, function: Callable[[Tensor], Tensor]) -> Part:
-        """Return the same data with every split's inputs transformed."""
+        """Return the same data with every split's inputs transformed, as float tensors.
+
+        Args:
+            function: Of all inputs of a split, normalised.
+        """
         splits = (self.train, self.validation, self.test)
-        return Part(*((function(x), y) for x, y in splits))
+        return Part(*((function(x[:]), y) for x, y in splits))
+
+    def move_pixels(self, function: Callable[[Tensor], Tensor]) -> Part:
+        """Return the same data with every split's pixels moved; bytes stay bytes.
+
+        Args:
+            function: Of images (N, C, H, W) of any type; it computes no new values.
+        """
+        splits = (self.train, self.validation, self.test)
+        return Part(
+            *((x.moved(function) if isinstance(x, Pixels) else function(x), y) for x, y in splits)
+        )
 
     def with_classes(self, classes: Sequence[int], labels: Sequence[int]) -> Part:
         """Return the samples of some classes, relabelled ``classes[i] -> labels[i]``."""
@@ -32,7 +49,7 @@ class Part:
             new = torch.full_like(y, -1)
             for old_label, label in zip(classes, labels, strict=True):
                 new[y == old_label] = label
-            splits.append((x[new >= 0], new[new >= 0]))
+            splits.append((subset(x, new >= 0), new[new >= 0]))
         return Part(*splits)
 
 
@@ -62,4 +79,5 @@ def choose(samples: Samples, count: int | None) -> Samples:
     if count is None or count >= len(x):
         return samples
     chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:count]
-    return x[chosen], y[chosen]
+    chosen = chosen.to(y.device)
+    return subset(x, chosen), y[chosen]

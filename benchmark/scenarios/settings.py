@@ -6,14 +6,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-    model_validator,
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from benchmark.models.choice import Network
+from benchmark.scenarios.augment import Augment
+from benchmark.scenarios.learning_rates import Constant, LearningRateSchedule
+from benchmark.scenarios.values import (
+    Count,
+    CountFromZero,
+    Decay,
+    Degrees,
+    Fraction,
+    Names,
+    Rate,
+    Settings,
+    Several,
 )
 
 if TYPE_CHECKING:
@@ -21,28 +28,38 @@ if TYPE_CHECKING:
     from benchmark.scenarios.parts import DataSet, Part
     from benchmark.scenarios.scenario import Scenario
 
-Rate = Annotated[float, Field(ge=1e-30, le=1e30)]
-"""A positive number whose square is one in single precision, too."""
-
-Decay = Annotated[float, Field(ge=0, le=1e30)]
-Degrees = Annotated[float, Field(ge=-1e6, le=1e6)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-_MOST = 2**31 - 1
-Count = Annotated[int, Field(ge=1, le=_MOST, strict=True)]
-Several = Annotated[int, Field(ge=1, le=10_000, strict=True)]
-"""How many of what each takes memory and time of its own: models, layers."""
-
-CountFromZero = Annotated[int, Field(ge=0, le=_MOST, strict=True)]
-
+__all__ = [
+    "SGD",
+    "Adam",
+    "Count",
+    "CountFromZero",
+    "Curve",
+    "Decay",
+    "Degrees",
+    "Fraction",
+    "Names",
+    "Optimizer",
+    "RMSprop",
+    "Rate",
+    "RoleDecay",
+    "ScenarioSettings",
+    "Settings",
+    "Several",
+    "WeightDecay",
+    "is_none",
+]
 
 _MOST_WEIGHTS = 10**9
 """Of a layer: 4 GB, and the same again for gradients and each moment of the optimizer."""
 
 
-class Settings(BaseModel):
-    """Settings that refuse unknown names."""
+_OF_MLP_AND_CNN = ("width", "activation", "hidden_layers", "shared_layers")
+_NOT_OF_MLP_AND_CNN = ("shared",)
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+def is_none(value: object) -> bool:
+    """Whether a setting is left out of a run's key, to keep the keys of earlier results."""
+    return value is None
 
 
 class RoleDecay(Settings):
@@ -136,9 +153,13 @@ class ScenarioSettings(Settings):
     validation: Fraction = Field(
         0.1, description="Share of the training samples held out for choosing settings."
     )
-    network: Literal["mlp", "cnn"] = Field("mlp", description="The kind of hidden layers.")
-    width: Count = Field(100, description="Units of a hidden layer, or channels.")
-    activation: Literal["relu", "tanh"] = Field("relu", description="After each hidden layer.")
+    network: Network = Field(
+        Network(name="mlp"), description="The network: its name, or a mapping (see Networks)."
+    )
+    width: Count = Field(100, description="Of mlp and cnn: units of a hidden layer, or channels.")
+    activation: Literal["relu", "tanh"] = Field(
+        "relu", description="Of mlp and cnn: after each hidden layer."
+    )
     optimizer: Optimizer = Field(
         default_factory=SGD,
         description="Of every model; by default each model starts with a fresh one.",
@@ -151,6 +172,34 @@ class ScenarioSettings(Settings):
     )
     warmup: CountFromZero = Field(
         0, description="Steps over which each model's learning rate rises linearly."
+    )
+    learning_rate_schedule: LearningRateSchedule = Field(
+        Constant(),
+        description="How the learning rate changes after the warm-up while a model trains: "
+        "constant, cosine, step or linear.",
+        exclude_if=lambda schedule: bool(schedule == Constant()),  # keeps the keys, as all below
+    )
+    clip_gradient: Rate | None = Field(
+        None,
+        description="Largest Euclidean norm of the loss's gradient over all weights; a longer one "
+        "is scaled down to it in each step. null: no clipping.",
+        exclude_if=lambda norm: norm is None,
+    )
+    label_smoothing: Fraction = Field(
+        0.0,
+        description="Share of a label that the training loss spreads evenly over all classes.",
+        exclude_if=lambda share: bool(share == 0),
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Of the forward and backward passes of the training; bfloat16 by torch's "
+        "autocast, for GPUs.",
+        exclude_if=lambda precision: bool(precision == "float32"),
+    )
+    augment: Augment | None = Field(
+        None,
+        description="Random changes of the images that models train on; null: none.",
+        exclude_if=lambda changes: changes is None,
     )
     batch_size: Count = Field(64, description="Samples of an optimizer step.")
     steps: Count | None = Field(None, description="Optimizer steps per model; or give epochs.")
@@ -189,13 +238,25 @@ class ScenarioSettings(Settings):
 
     @model_validator(mode="after")
     def _fits_a_machine(self) -> Self:
-        taps = 9 if self.network == "cnn" else 1
+        taps = 9 if self.network.name == "cnn" else 1
         weights = taps * self.width**2
         if weights > _MOST_WEIGHTS:
             raise ValueError(
                 f"width {self.width} makes {weights:,} weights of a single hidden layer, "
                 f"{4 * weights / 1e9:,.0f} GB; expected at most {_MOST_WEIGHTS:,} weights"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _settings_of_its_network(self) -> Self:
+        plain = self.network.is_plain
+        for name in _NOT_OF_MLP_AND_CNN if plain else _OF_MLP_AND_CNN:
+            field = type(self).model_fields.get(name)
+            if field is not None and getattr(self, name) != field.default:
+                hint = "they have shared_layers or pool" if plain else "it has arguments"
+                raise ValueError(
+                    f"{name} is no setting of {'mlp and cnn' if plain else self.network}: {hint}"
+                )
         return self
 
     later_models_only: ClassVar[set[str]] = set()
@@ -208,6 +269,16 @@ class ScenarioSettings(Settings):
     def warmup_of(self, model: int) -> int:
         """Return the steps of a model's warm-up."""
         return self.warmup
+
+    def schedule_of(self, model: int) -> LearningRateSchedule:
+        """Return the schedule of a model's learning rate."""
+        return self.learning_rate_schedule
+
+    @property
+    def needs_a_look(self) -> bool:
+        """Whether only the scenario as it is built shows if these settings fit together."""
+        scheduled = self.learning_rate_schedule.name != "constant"
+        return self.augment is not None or (scheduled and any(map(self.warmup_of, (0, 1))))
 
     def data_sets(self) -> set[str]:
         """Return the names of all data sets that the scenario reads."""
@@ -239,9 +310,26 @@ class ScenarioSettings(Settings):
     def load_data(self, root: Path, device: str, name: str | None = None) -> DataSet:
         """Return a data set, with ``samples`` and ``validation`` applied, for ``build`` to use.
 
+        Its inputs are float tensors, see `load_images`.
+
         Args:
             root: The folder that holds the data sets.
             device: Where the tensors are to be, as torch spells it.
+            name: Another data set in place of ``data``.
+        """
+        from benchmark.scenarios.loading import load_float_data_set
+
+        chosen = self.data if name is None else name
+        return load_float_data_set(chosen, root, self.samples, self.validation, device)
+
+    def load_images(self, root: Path, device: str, name: str | None = None) -> DataSet:
+        """Return a data set as `load_data` does, with its images as bytes until they are used.
+
+        Its inputs are `Pixels`, which take a quarter of the memory; the numbers are the same.
+
+        Args:
+            root: The folder that holds the data sets.
+            device: Where the images are to be, as torch spells it.
             name: Another data set in place of ``data``.
         """
         from benchmark.scenarios.loading import load_data_set

@@ -31,7 +31,9 @@ class Split(ScenarioSettings):
         "all classes, no task label at test time.",
     )
     shuffle_classes: bool = Field(False, description="Let the seed decide the order of classes.")
-    hidden_layers: Several = Field(2, description="Depth of the trunk that all models share.")
+    hidden_layers: Several = Field(
+        2, description="Of mlp and cnn: depth of the trunk that all models share."
+    )
     epochs: Count | None = 1
     curve: Curve = Curve(every=50)
 
@@ -50,7 +52,7 @@ class Split(ScenarioSettings):
 
         from benchmark.scenarios.trunk import trunk_bank
 
-        base = self.load_data(root, device)
+        base = self.load_images(root, device)
         size = self._classes_each(base.n_classes)
         classes = list(range(base.n_classes))
         if self.shuffle_classes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from benchmark.data.transforms import permute_pixels, rotate
+from benchmark.data.transforms import moves_pixels, permute_pixels, rotate
 from benchmark.scenarios.parts import DataSet, Part
 from benchmark.seeding import derive
 
@@ -22,9 +22,11 @@ def changed(base: DataSet, change: str, seed: int, model: int, degrees: float) -
     """
     if change == "same":
         return base.part
-    if change == "rotated":
-        return base.part.map_inputs(lambda x: rotate(x, degrees))
     _, height, width = base.input_shape
+    if change == "rotated":
+        moves = moves_pixels(degrees, height, width)
+        transform = base.part.move_pixels if moves else base.part.map_inputs
+        return transform(lambda x: rotate(x, degrees))
     generator = torch.Generator().manual_seed(derive(seed, "scenario", model))
     permutation = torch.randperm(height * width, generator=generator)
-    return base.part.map_inputs(lambda x: permute_pixels(x, permutation.to(x.device)))
+    return base.part.move_pixels(lambda x: permute_pixels(x, permutation.to(x.device)))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 
+from benchmark.models import networks
 from benchmark.models.bank import ModelBank
 from benchmark.models.blocks import head, hidden_blocks
 from benchmark.scenarios.parts import DataSet
@@ -20,21 +21,25 @@ def trunk_bank(
     head_sizes: Sequence[int],
     seed: int,
 ) -> ModelBank:
-    """Build a bank in which all models share the hidden layers.
+    """Build a bank in which all models share everything but their heads.
 
     Args:
         settings: Network kind, width and activation.
-        hidden_layers: Depth of the trunk.
+        hidden_layers: Depth of the trunk, of mlp and cnn.
         base: For the shape of the images.
         head_sizes: Classes of each model's head; with one entry there is only one model.
         seed: The run's seed, for the initial weights.
+
+    Raises:
+        UserError: The network does not fit the images.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "weights"))
-        blocks = hidden_blocks(
-            settings.network, base.input_shape, hidden_layers, settings.width, settings.activation
-        )
-        heads = [head(settings.network, settings.width, size) for size in head_sizes]
+        if not settings.network.is_plain:
+            return networks.trunk(settings.network, base.input_shape, head_sizes)
+        kind, width = settings.network.name, settings.width
+        blocks = hidden_blocks(kind, base.input_shape, hidden_layers, width, settings.activation)
+        heads = [head(kind, width, size) for size in head_sizes]
     trunk = {f"trunk_{i}": block for i, block in enumerate(blocks)}
     own = {f"head_{i}": module for i, module in enumerate(heads)}
     return ModelBank(trunk | own, [[*trunk, name] for name in own], max(head_sizes))

@@ -15,20 +15,19 @@ from benchmark.scenarios.settings import (
     Curve,
     Degrees,
     Fraction,
+    Names,
     Optimizer,
     RMSprop,
     ScenarioSettings,
     Several,
+    is_none,
 )
 from benchmark.seeding import derive
 
 if TYPE_CHECKING:
+    from benchmark.models.bank import ModelBank
     from benchmark.scenarios.parts import DataSet
     from benchmark.scenarios.scenario import Scenario
-
-
-def _is_none(value: object) -> bool:
-    return value is None  # left out of a run's key, to keep the keys of earlier results
 
 
 Shape = tuple[int, int, int] | None
@@ -51,19 +50,27 @@ class TwoModels(ScenarioSettings):
         "of another data set with images of the same shape.",
     )
     rotation: Degrees = Field(180.0, description="Degrees, for second_data: rotated.")
-    hidden_layers: tuple[Several, Several] = Field((4, 6), description="Of A and of B.")
+    hidden_layers: tuple[Several, Several] = Field(
+        (4, 6), description="Of mlp and cnn: of A and of B."
+    )
     shared_layers: CountFromZero = Field(
-        3, description="How many of the first layers B shares with A."
+        3, description="Of mlp and cnn: how many of the first layers B shares with A."
+    )
+    shared: CountFromZero | Names | None = Field(
+        None,
+        description="Of other networks than mlp and cnn, what B shares with A: the names of child "
+        "modules, or how many of the first blocks; null: all but the head.",
+        exclude_if=is_none,
     )
     width: Count = 50
     optimizer: Optimizer = RMSprop()
     second_optimizer: Optimizer | None = Field(
-        None, description="Model B's optimizer; null: the same as A's.", exclude_if=_is_none
+        None, description="Model B's optimizer; null: the same as A's.", exclude_if=is_none
     )
     second_warmup: CountFromZero | None = Field(
         None,
         description="Steps of model B's warm-up; null: as many as A's.",
-        exclude_if=_is_none,
+        exclude_if=is_none,
     )
     steps: Count | None = 1500
     target_accuracy: Fraction | None = Field(
@@ -120,32 +127,37 @@ class TwoModels(ScenarioSettings):
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the initial weights and a permutation."""
+        first = self.load_images(root, device)
+        second = self._second_part(seed, root, device)
+        self._check_shapes(first.input_shape, second.input_shape)
+        bank = self._bank(seed, first, second)
+        parts = [first.part, second.part]
+        return self.assemble(bank, parts, [0, 1], [self.target_accuracy, None])
+
+    def _bank(self, seed: int, first: DataSet, second: DataSet) -> ModelBank:
         import torch
 
         from benchmark.models.bank import ModelBank
         from benchmark.models.blocks import head, hidden_blocks
+        from benchmark.models.networks import pair
 
-        first = self.load_data(root, device)
-        second = self._second_part(seed, root, device)
-        self._check_shapes(first.input_shape, second.input_shape)
+        shape, sizes = first.input_shape, [first.n_classes, second.n_classes]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))
+            if not self.network.is_plain:
+                return pair(self.network, shape, sizes, self.shared)
+            kind = self.network.name
             a, b = (
-                hidden_blocks(self.network, first.input_shape, depth, self.width, self.activation)
+                hidden_blocks(kind, shape, depth, self.width, self.activation)
                 for depth in self.hidden_layers
             )
-            heads = [head(self.network, self.width, s.n_classes) for s in (first, second)]
+            heads = [head(kind, self.width, size) for size in sizes]
         k = self.shared_layers
         shared = {f"shared_{i}": block for i, block in enumerate(a[:k])}
         own_a = {f"a_{i}": block for i, block in enumerate(a[k:], start=k)} | {"a_head": heads[0]}
         own_b = {f"b_{i}": block for i, block in enumerate(b[k:], start=k)} | {"b_head": heads[1]}
-        bank = ModelBank(
-            shared | own_a | own_b,
-            [[*shared, *own_a], [*shared, *own_b]],
-            max(first.n_classes, second.n_classes),
-        )
-        parts = [first.part, second.part]
-        return self.assemble(bank, parts, [0, 1], [self.target_accuracy, None])
+        paths = [[*shared, *own_a], [*shared, *own_b]]
+        return ModelBank(shared | own_a | own_b, paths, max(sizes))
 
     def _second_part(self, seed: int, root: Path, device: str) -> DataSet:
         from dataclasses import replace
@@ -153,8 +165,8 @@ class TwoModels(ScenarioSettings):
         from benchmark.scenarios.transformed import changed
 
         if self.second_data not in {"same", "rotated", "permuted"}:
-            return self.load_data(root, device, self.second_data)
-        same = self.load_data(root, device)
+            return self.load_images(root, device, self.second_data)
+        same = self.load_images(root, device)
         return replace(same, part=changed(same, self.second_data, seed, 1, self.rotation))
 
     def _check_shapes(self, first: Shape, second: Shape) -> None:

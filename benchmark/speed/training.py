@@ -92,8 +92,9 @@ def train_by_loop(run: Run, root: Path) -> Trained:
     bank = ready.scenario.model
     models = [nn.Sequential(*(bank.blocks[name] for name in path)) for path in bank.paths]
     criterion = nn.CrossEntropyLoss()
+    train, test = ([*_tensors(each)] for each in (ready.scenario.train, ready.scenario.test))
     watch = Stopwatch(run.spec.device)
-    for i, (x, y, task) in enumerate(_tensors(ready.scenario.train)):
+    for i, (x, y, task) in enumerate(train):
         model = models[task]
         optimizer = _optimizer(settings, model)
         order = _order(run, i, len(x)).to(x.device)
@@ -104,7 +105,7 @@ def train_by_loop(run: Run, root: Path) -> Trained:
             optimizer.step()
     training = watch.seconds()
     with torch.no_grad():
-        for x, y, task in _tensors(ready.scenario.test):
+        for x, y, task in test:
             right = torch.zeros((), device=x.device)
             split = (torch.split(tensor, EVALUATION_BATCH) for tensor in (x, y))
             for images, labels in zip(*split, strict=True):
@@ -165,6 +166,7 @@ def _order(run: Run, experience: int, count: int) -> Tensor:
 
 
 def _tensors(experiences: list[Any]) -> Iterator[tuple[Tensor, Tensor, int]]:
+    """Inputs as float tensors, as such a loop would have them, targets and task label."""
     for experience in experiences:
         yield experience.dataset.tensors
 

@@ -211,7 +211,7 @@ class Experiment:
         return tuple(found[0]), tuple(found[1])
 
     def _batches(self, model: int) -> Iterator[tuple[Tensor, Tensor]]:
-        tensors = self._scenario.train[model].dataset.tensors
+        tensors = self._scenario.train[model].dataset.samples
         seed = derive(self._seed, "order", model)
         steps = self._options.steps[-1]
         for x, y, _ in Batches(tensors, self._setting.batch_size, steps, seed):

@@ -91,6 +91,7 @@ def _scenario_caveats(done: Sequence[Cell]) -> Iterator[str]:
             effect = f"below {FEWEST_SEEDS} seeds no interval is shown, only the seeds themselves"
         yield f"fewer than {ENOUGH_SEEDS} seeds (as few as {least}) for {which}; {effect}."
     yield from _collapses(done)
+    yield from _shared_statistics(done)
     if any(record.moments and None in record.final_accuracy for c in done for record in c.done):
         yield "no average accuracy: not all models are evaluated after the last visit."
     if done and len(done[0].done[0].accuracy_matrix) > 1:
@@ -183,6 +184,27 @@ def _collapses(done: Sequence[Cell]) -> Iterator[str]:
             f"{listed}. Where runs collapse now and then, a mean of a few seeds says little, and "
             "its 95 % interval covers the true mean in about 55 % of cases with 5 seeds, 80 % "
             "with 10: read the median and the number of such seeds, given beside the mean."
+        )
+
+
+_LEAVE_NO_STATISTICS = ("freeze", "independent", "joint")
+"""Strategies under which no later model changes the running statistics of an earlier one."""
+
+
+def _shared_statistics(done: Sequence[Cell]) -> Iterator[str]:
+    """Say where running statistics are shared, which no penalty protects."""
+    layers, strategies = 0, set()
+    for cell in done:
+        if cell.variant.kind not in _LEAVE_NO_STATISTICS:
+            own = max(int(record.cost.get("shared_statistics") or 0) for record in cell.done)
+            layers = max(layers, own)
+            strategies |= {cell.variant.strategy} if own else set()
+    if layers:
+        yield (
+            f"{several(layers, 'normalisation layer')} with running statistics that models share: "
+            "what a later model leaves there changes earlier ones although no weight moves, and no "
+            f"penalty of {_listed(iter(sorted(strategies)))} sees it, at any strength. Part of the "
+            "forgetting may be theirs alone; batch_norm: per_model or frozen shows how much."
         )
 
 

@@ -86,7 +86,7 @@ def _row(cell: Cell, reference: Mapping[int, float | None]) -> dict[str, Any]:
         "ratio_low": _exp(ratios.low),
         "ratio_high": _exp(ratios.high),
         "consolidation_seconds": _median(known, consolidation_seconds),
-        "state_bytes": _median(known, lambda record: record.cost["state_bytes"]),
+        "state_bytes": _median(known, lambda record: record.cost.get("state_bytes")),
         "peak_memory": _median(known, lambda record: record.peak_memory),
     }
 

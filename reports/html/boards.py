@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +24,10 @@ _SIGNS = {
     None: "",
 }
 """Beside the words: no verdict is told by its colour alone."""
+
+_NOTHING = ("", "")
+_FAILED = ("failed", "failed")
+"""Cells of the matrix: a verdict and what stands there."""
 
 _points = partial(percent, signed=True)
 
@@ -118,27 +122,37 @@ class Matrix:
     """Scenarios by strategies: each one's difference from the baseline in average accuracy.
 
     Attributes:
-        boards: One per scenario.
+        boards: Of the scenarios, by name; without those in which no run has finished.
+        failed: The strategies of each scenario in which no run has finished.
+        order: The names of all scenarios.
         baseline: What the strategies are compared with.
     """
 
-    boards: Sequence[tuple[str, Board]]
+    boards: Mapping[str, Board]
+    failed: Mapping[str, Collection[str]]
+    order: Sequence[str]
     baseline: str
 
     @property
     def strategies(self) -> list[str]:
         """The columns: all strategies, in the order of the first scenario that has them."""
-        rows = (one for _, board in self.boards for one in board.found.contenders)
-        return list(dict.fromkeys(name for row in rows for name in row.strategies))
+        rows = (one for board in self.boards.values() for one in board.found.contenders)
+        found = [row.strategies for row in rows]
+        return list(dict.fromkeys(name for own in (*found, *self.failed.values()) for name in own))
 
     @property
     def rows(self) -> list[tuple[str, str, list[tuple[str, str]]]]:
         """Each scenario's name, anchor and cells: a verdict and a number."""
         found = []
-        for name, board in self.boards:
-            lines = {own: line for line in board.lines for own in line.strategies}
-            cells = [_cell(lines.get(strategy)) for strategy in self.strategies]
-            found.append((name, board.place, cells))
+        for name in self.order:
+            board = self.boards.get(name)
+            if board is None:
+                there = self.failed.get(name, ())
+                cells = [_FAILED if own in there else _NOTHING for own in self.strategies]
+            else:
+                lines = {own: line for line in board.lines for own in line.strategies}
+                cells = [_cell(lines.get(strategy)) for strategy in self.strategies]
+            found.append((name, anchor(name), cells))
         return found
 
 
@@ -175,5 +189,5 @@ def _number(found: Estimate) -> tuple[str, str]:
 
 def _cell(line: Line | None) -> tuple[str, str]:
     if line is None:
-        return "", ""
+        return _NOTHING
     return line.verdict, line.numbers[0][0] if line.numbers else line.verdict

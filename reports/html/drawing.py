@@ -1,12 +1,19 @@
-"""Draws all figures of a report, with several processes where there are many."""
+"""Draws the figures of a report, in other processes where there are many."""
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import multiprocessing
 import os
+import pickle
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import IO, Self
 
 from reports.figures.marks import Mark
 from reports.figures.plot import Plot
@@ -18,39 +25,121 @@ _WORTH = 8
 _OBJECTS = 100_000
 """New objects from one collection to the next: a figure has tens of thousands, and lives on."""
 
+_DIGITS = 4
+"""Bytes of a figure's number in a queue."""
+
 Drawing = tuple[str, list[Mark]]
 """An ``<svg>`` element, and what its marks tell."""
 
-_plots: Sequence[Plot] = ()
 
+class Drawings:
+    """Figures that other processes draw while this one goes on.
 
-def drawings(plots: Sequence[Plot]) -> dict[str, Drawing]:
-    """Draw plots and return them by name.
-
-    Args:
-        plots: With unique names.
+    Plots hold functions and cannot be sent to a process, but a process that is forked has them
+    already. It draws what it finds in the queues that there are by then; so does this process when
+    it has nothing else to do. What a process does not draw, because it was killed or because it
+    cannot, is drawn here, with the error if there is one.
     """
-    processes = min(len(plots) // _WORTH, len(os.sched_getaffinity(0)) if _can_fork() else 1)
-    if processes < 2:
-        return {plot.name: touchable_svg(plot) for plot in plots}
-    # Those with the most data first, so that no process draws one after all others have ended.
-    order = sorted(range(len(plots)), key=lambda place: -len(plots[place].data))
-    # Plots hold functions and cannot be pickled; forked processes have them already.
-    with multiprocessing.get_context("fork").Pool(processes, _take, (plots,)) as pool:
-        drawn = dict(zip(order, pool.map(_draw, order, chunksize=1), strict=True))
-    return {plot.name: drawn[place] for place, plot in enumerate(plots)}
+
+    def __init__(self) -> None:
+        self._plots: list[Plot] = []
+        self._queued = 0
+        self._queues: list[int] = []
+        self._helpers: list[tuple[BaseProcess, IO[bytes]]] = []
+
+    def __enter__(self) -> Self:
+        """Get ready."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the processes."""
+        for process, file in self._helpers:
+            process.kill()
+            process.join()
+            file.close()
+        for queue in self._queues:
+            os.close(queue)
+
+    def begin(self, plots: Sequence[Plot]) -> None:
+        """Begin to draw plots, or put them aside if they are too few for a process.
+
+        Args:
+            plots: With names of their own.
+        """
+        self._plots += plots
+        count = len(self._plots) - self._queued
+        helpers = min(count // _WORTH, _processors() - 1)
+        if helpers < 1:
+            return
+        # Those with the most data first, so that no process draws one after all others have ended.
+        order = sorted(
+            range(self._queued, len(self._plots)), key=lambda place: -len(self._plots[place].data)
+        )
+        self._queued = len(self._plots)
+        self._queues.insert(0, _queue(order))  # processes that run already do not know it
+        for _ in range(helpers):
+            file = os.fdopen(os.memfd_create("drawings"), "w+b")
+            process = multiprocessing.get_context("fork").Process(
+                target=_help, args=(tuple(self._plots), tuple(self._queues), file), daemon=True
+            )
+            process.start()
+            self._helpers.append((process, file))
+
+    def finish(self) -> dict[str, Drawing]:
+        """Return all drawings by the names of their plots."""
+        aside = range(self._queued, len(self._plots))
+        places = chain(aside, _taken(self._queues))
+        drawn = {self._plots[place].name: touchable_svg(self._plots[place]) for place in places}
+        for process, file in self._helpers:
+            process.join()
+            drawn.update(_read(file))
+        return {plot.name: drawn.get(plot.name) or touchable_svg(plot) for plot in self._plots}
 
 
-def _can_fork() -> bool:
-    return sys.platform == "linux"  # elsewhere system libraries may not survive a fork
+def _processors() -> int:
+    if sys.platform != "linux":  # elsewhere system libraries may not survive a fork
+        return 1
+    return len(os.sched_getaffinity(0))
 
 
-def _take(plots: Sequence[Plot]) -> None:
-    global _plots  # noqa: PLW0603  # set once, when the process starts
+def _queue(places: Sequence[int]) -> int:
+    """Return a file of places, open at its beginning."""
+    queue = os.memfd_create("queue")
+    with open(queue, "wb", closefd=False) as file:
+        file.write(b"".join(place.to_bytes(_DIGITS, "big") for place in places))
+    os.lseek(queue, 0, os.SEEK_SET)
+    return queue
+
+
+def _taken(queues: Sequence[int]) -> Iterator[int]:
+    """Take places from queues until they are empty.
+
+    All processes share one position in the file, so that none reads what another has read.
+    """
+    for queue in queues:
+        while place := os.read(queue, _DIGITS):
+            yield int.from_bytes(place, "big")
+
+
+def _help(plots: Sequence[Plot], queues: Sequence[int], file: IO[bytes]) -> None:
+    """Draw what is in the queues, in a process apart."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
     gc.freeze()  # else each collection goes through what all processes share, and so copies it
     gc.set_threshold(_OBJECTS)
-    _plots = plots
+    for place in _taken(queues):
+        with contextlib.suppress(Exception):  # the parent meets it as well
+            pickle.dump((plots[place].name, touchable_svg(plots[place])), file)
+            file.flush()
 
 
-def _draw(place: int) -> Drawing:
-    return touchable_svg(_plots[place])
+def _read(file: IO[bytes]) -> Iterator[tuple[str, Drawing]]:
+    """Return what a process has drawn; if it was killed, the last one may have been cut off."""
+    file.seek(0)
+    with contextlib.suppress(EOFError, pickle.UnpicklingError):
+        while True:
+            yield pickle.load(file)  # nobody else can write to this file

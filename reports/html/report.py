@@ -16,7 +16,7 @@ from reports.figures.plot import Plot
 from reports.formats.export import Exports
 from reports.html.anchors import ALL
 from reports.html.boards import Board
-from reports.html.drawing import drawings
+from reports.html.drawing import Drawings
 from reports.html.environment import digest, environment, text_of
 from reports.html.live import LivePlot
 from reports.html.marks import marks_data
@@ -78,15 +78,8 @@ def write_report(
             "the store has no finished runs to report; 'palimpsest run SUITE' makes some"
         )
     cells = group(records, suites)
-    answers = sections(cells)
-    document = _document(
-        records,
-        cells,
-        answers,
-        sources=sources,
-        command=command,
-        suites=suites,
-        live=None,
+    document, answers = _document(
+        records, cells, sources=sources, command=command, suites=suites, live=None
     )
     outputs = [Output(output, document.encode(), REPORT)]
     if exports:
@@ -113,33 +106,38 @@ def live_report(
         live: What the page is compared with when it asks for news.
     """
     cells = group(records, suites)
-    return _document(
-        records,
-        cells,
-        sections(cells),
-        sources=sources,
-        command=command,
-        suites=suites,
-        live=live,
+    document, _ = _document(
+        records, cells, sources=sources, command=command, suites=suites, live=live
     )
+    return document
 
 
 def _document(
     records: Sequence[Record],
     cells: Sequence[Cell],
-    answers: Sequence[Section],
     *,
     sources: Sequence[str],
     command: str,
     suites: Sequence[SuiteNote],
     live: Live | None,
-) -> str:
-    plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
-    boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
-    drawn = drawings(plots)
+) -> tuple[str, list[Section]]:
+    """The report, and its sections."""
+    with Drawings() as drawings:
+        answers = sections(cells, drawings.begin)
+        plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
+        boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
+        data = {
+            "answers": {board.place: board.data() for board in boards},
+            "planes": _live(plots, "plane"),
+            "curves": _live(plots, "curves"),
+            "runs": runs_data(cells),
+            "details": run_details(cells),
+        }
+        drawn = drawings.finish()
+    data["marks"] = marks_data({plot.name: drawn[plot.name][1] for plot in plots})
     names = [*_SCRIPTS, "watch"] if live else _SCRIPTS
     script = text_of(*(f"{name}.js" for name in names))
-    return environment().get_template("report.html.j2").render(
+    document = environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
         description=_description(records, suites),
         lead=_lead(records, cells),
@@ -150,14 +148,7 @@ def _document(
         sections=answers,
         drawings={name: Markup(svg) for name, (svg, _) in drawn.items()},
         run_columns=[column for column in run_columns(cells) if column.title],
-        data={
-            "answers": {board.place: board.data() for board in boards},
-            "planes": _live(plots, "plane"),
-            "curves": _live(plots, "curves"),
-            "marks": marks_data({name: marks for name, (_, marks) in drawn.items()}),
-            "runs": runs_data(cells),
-            "details": run_details(cells),
-        },
+        data=data,
         failures=failures(cells),
         origin=Facts(origin(records, sources)),
         citations=f"{citation()}\n\n{WPL_PAPER}",
@@ -169,6 +160,7 @@ def _document(
         script_hash=digest(script),
         live=live,
     )  # fmt: skip
+    return document, answers
 
 
 def _live(plots: Iterable[Plot], script: str) -> dict[str, Mapping[str, Any]]:

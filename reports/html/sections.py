@@ -92,18 +92,39 @@ class ScenarioResults:
         return [choice.reported for choice in self.choices if choice.reported is not None]
 
 
-def sections(cells: Sequence[Cell]) -> list[Section]:
+def sections(
+    cells: Sequence[Cell], begin: Callable[[Sequence[Plot]], None] = lambda plots: None
+) -> list[Section]:
     """Return the sections that have something to say, in the order in which they are read.
 
     Args:
         cells: All of a report, see ``cells.group``.
+        begin: Called with plots that are ready to be drawn while the rest is made.
     """
     look = styles(cells)
-    dial = dial_of(cell.variant for cell in cells)
     choices = choose(cells)
-    standings = ranking(choices)
     scenarios = _scenarios(cells, choices)
-    found = [
+    details = _details(cells, scenarios, look)
+    begin(_plots(details))
+    overall = _overall(cells, scenarios, choices, look)
+    begin(_plots(overall))
+    return [section for section in (*overall, *details) if section.groups]
+
+
+def _plots(found: Sequence[Section]) -> list[Plot]:
+    return [part for section in found for part in section.parts if isinstance(part, Plot)]
+
+
+def _overall(
+    cells: Sequence[Cell],
+    scenarios: Sequence[ScenarioResults],
+    choices: Sequence[Choice],
+    look: Mapping[Variant, Style],
+) -> list[Section]:
+    """The sections that compare strategies, also over scenarios."""
+    dial = dial_of(cell.variant for cell in cells)
+    standings = ranking(choices)
+    return [
         Section(
             "answer",
             "What came out?",
@@ -134,6 +155,15 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             "of pairs is given after a difference.",
             list(_ranking(standings, choices, look)),
         ),
+    ]
+
+
+def _details(
+    cells: Sequence[Cell], scenarios: Sequence[ScenarioResults], look: Mapping[Variant, Style]
+) -> list[Section]:
+    """The sections that go into each scenario."""
+    dial = dial_of(cell.variant for cell in cells)
+    return [
         Section(
             "protection",
             "What does protection cost?",
@@ -193,7 +223,6 @@ def sections(cells: Sequence[Cell]) -> list[Section]:
             _each(scenarios, lambda s: inside_plots(s.done, look, f"{s.id}-inside")),
         ),
     ]
-    return [section for section in found if section.groups]
 
 
 def _scenarios(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[ScenarioResults]:
@@ -255,7 +284,7 @@ def _answers(
         place = ALL if several else first.place
         own = board(verdict, look, f"verdicts-{place}")
         if several:
-            made = [Matrix(boards, boards[0][1].baseline) if boards else None, own]
+            made = [_matrix(dict(boards), scenarios), own]
         else:
             boards += [] if own is None else [(first.name, own)]
             plot = _plane(first, look)
@@ -264,6 +293,18 @@ def _answers(
         parts = [part for part in made if part is not None]
         if parts:
             yield Group(_title(verdict.scenarios, len(verdict.scenarios)), parts, place)
+
+
+def _matrix(boards: Mapping[str, Board], scenarios: Sequence[ScenarioResults]) -> Matrix | None:
+    if not boards:
+        return None
+    failed = {
+        scenario.name: list(dict.fromkeys(cell.variant.strategy for cell in scenario.cells))
+        for scenario in scenarios
+        if not scenario.done
+    }
+    order = [scenario.name for scenario in scenarios if scenario.name in {*boards, *failed}]
+    return Matrix(boards, failed, order, next(iter(boards.values())).baseline)
 
 
 def _plane(scenario: ScenarioResults, look: Mapping[Variant, Style]) -> Plot | None:

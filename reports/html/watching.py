@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ def state(
     failed: Sequence[Record],
     *,
     now: float,
-    stale: float,
+    living: Collection[str],
     known: Strategies = frozenset(),
 ) -> dict[str, Any]:
     """Return what is under way, as JSON for ``templates/watch.js``.
@@ -66,7 +66,7 @@ def state(
         processes: Those that carry out suites into the store.
         failed: Runs that failed, the last one first.
         now: Unix time, in seconds.
-        stale: Seconds without a heartbeat after which a process counts as stopped.
+        living: The ids of the processes that are still at work.
         known: The strategies of the report, so that the colours are the same.
 
     Returns:
@@ -78,19 +78,17 @@ def state(
     jobs = [job for process in processes for job in process.jobs]
     looks = colors(identity(*each) for each in {*known, *((j.kind, j.strategy) for j in jobs)})
     return {
-        "processes": [_process(process, now, stale, looks) for process in processes],
+        "processes": [_process(process, now, process.id in living, looks) for process in processes],
         "failures": [_failure(record) for record in failed],
     }
 
 
 def _process(
-    process: SuiteProcess, now: float, stale: float, looks: dict[str, str]
+    process: SuiteProcess, now: float, living: bool, looks: dict[str, str]
 ) -> dict[str, Any]:
     last = process.heartbeat if process.ended is None else process.ended
-    if process.ended is not None:
-        found = "interrupted"
-    else:
-        found = "running" if now - process.heartbeat < stale else "stopped"
+    still = "running" if living else "stopped"
+    found = still if process.ended is None else "interrupted"
     left = process.seconds_left
     return {
         "id": process.id,

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmark.access import copied
 from benchmark.cli import main
+from benchmark.errors import UserError
+from benchmark.examination import examine
 from benchmark.spec import Spec
 from benchmark.store import Record, Store
 
@@ -162,3 +165,42 @@ def test_a_log_cut_anywhere_gives_the_runs_before_the_cut(interrupted):
     assert found[-2] == [*range(8)]
     assert found == sorted(found)
     assert all(seeds == [*range(len(seeds))] for seeds in found)
+
+
+@pytest.mark.parametrize("read", [copied, examine], ids=["copied", "examine"])
+def test_a_log_that_is_moved_into_its_store_while_both_are_copied(tmp_path, monkeypatch, read):
+    """What was in the log is read, if it is gone when its turn comes."""
+    path = tmp_path / "runs.db"
+    with Store(path, create=True) as store:
+        store.put(a_run(0))
+    writer = Store(path, create=True)
+    writer.put(a_run(1))
+    real = shutil.copyfile
+
+    def copyfile(source, target):
+        found = real(source, target)
+        if writer is not None and Path(source) == path:
+            writer.close()
+        return found
+
+    monkeypatch.setattr("benchmark.access.shutil.copyfile", copyfile)
+    found = read(path)
+    if isinstance(found, sqlite3.Connection):
+        assert found.execute("SELECT count(*) FROM runs").fetchone() == (2,)
+        found.close()
+    else:
+        assert (len(found.records), found.problems) == (2, [])
+
+
+def test_a_store_that_is_written_all_the_time_is_not_copied_in_halves(tmp_path, monkeypatch):
+    path = tmp_path / "runs.db"
+    Store(path, create=True).close()
+    real = shutil.copyfile
+
+    def copyfile(source, target):
+        os.utime(path)
+        return real(source, target)
+
+    monkeypatch.setattr("benchmark.access.shutil.copyfile", copyfile)
+    with pytest.raises(UserError, match="another process writes all the time"):
+        copied(path)

@@ -38,7 +38,7 @@ class Pretends:
             report(job, Advance(0.5))
             tries = sum(run.key in each for call in self.calls for each in call for run in job[:1])
             if job[0].key.startswith("late"):
-                yield Lost(job, "it took too long", FailureKind.TIMED_OUT)
+                yield Lost(job, "it took too long", FailureKind.TIMED_OUT, final=True)
             elif any(run.key.startswith("lost") and tries <= int(run.key[-1]) for run in job):
                 yield Lost(job, "it is gone")
             else:
@@ -58,6 +58,8 @@ def test_what_was_lost_is_tried_again_when_all_others_have_ended():
     assert {k: r.status for k, r in records.items() if r.status != "done"} == {"lost 2": "failed"}
     assert records["lost 2"].failure == Failure(FailureKind.KILLED, "it is gone")
     assert records["lost 2"].versions["palimpsest"]
+    assert records["a"].cost == {}
+    assert records["lost 1"].cost == {"lost": 1}
     assert executor.calls[1:] == [[("lost 1",)], [("lost 2",)]]
 
 
@@ -66,6 +68,9 @@ def test_a_lost_run_is_tried_again_as_often_as_asked(retries, done):
     executor = Pretends()
     records = outcome(executor, "lost 1", "lost 2", "lost 3", retries=retries)
     assert [int(k[-1]) for k, r in sorted(records.items()) if r.status == "done"] == done
+    assert {int(k[-1]): r.cost for k, r in records.items() if r.status == "done"} == {
+        times: {"lost": times} for times in done
+    }
     assert len(executor.calls) - 1 == sum(min(times, retries) for times in (1, 2, 3))
 
 

@@ -5,145 +5,21 @@ undisturbed, and the next call does the others. ``PALIMPSEST_CHAOS=20`` tries 20
 kind instead of a few.
 """
 
-import contextlib
-import hashlib
-import multiprocessing.forkserver
-import os
 import random
 import signal
 import sqlite3
-import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
+from chaos_runs import MOMENTS, RUNS, check, kill, start, victims
 
 from benchmark import run_suite
-from benchmark.executors import in_worker
 from benchmark.failure import FailureKind
-from benchmark.plan import Plan
-from benchmark.rescue import rescued
-from benchmark.running import carry_out_plan
-from benchmark.spec import Spec
-from benchmark.store import Record, Store
-from benchmark.suite import Run
 from benchmark.suite_loading import load_suite
 
 pytestmark = pytest.mark.chaos
-
-MOMENTS = int(os.environ.get("PALIMPSEST_CHAOS", "3"))
-RUNS = [f"run-{number:02}" for number in range(14)]
-
-
-def a_run(name: str) -> Run:
-    spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
-    return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
-
-
-def numbers(name: str) -> list[list[float]]:
-    """What a run gives, whenever and wherever it is carried out."""
-    digest = hashlib.sha256(name.encode()).digest()
-    return [[byte / 255 for byte in digest]]
-
-
-def pretend(job, root, scratch, progress) -> list[Record]:
-    """Stands in for a job: it takes a moment, and leaves something in the scratch folder."""
-    (run,) = job
-    (scratch / f"{run.key}.tensors").write_bytes(bytes(1000))
-    time.sleep(0.03)
-    return [Record(**run.cell(), status="done", accuracy_matrix=numbers(run.key))]
-
-
-REAL_SERVE = in_worker.serve
-
-
-def serve(*arguments) -> None:
-    in_worker.execute, in_worker.prepare = pretend, lambda *_: None
-    REAL_SERVE(*arguments)
-
-
-def carry_out(folder: Path) -> None:
-    """Carry out all runs that the store lacks."""
-    in_worker.serve, in_worker.PREPARATION = serve, "benchmark.running"
-    runs, store = [a_run(name) for name in RUNS], folder / "runs.db"
-    done = {}
-    if store.exists():
-        with Store(store) as opened:
-            done = opened.statuses()
-    todo = [run for run in runs if done.get(run.key) != "done"]
-    plan = Plan(
-        runs=tuple(runs),
-        todo=tuple(todo),
-        rescued=rescued(store),
-        store=store,
-        root=folder,
-        workers=2,
-        suites=(),
-        scratch=folder / "scratch",
-    )
-    carry_out_plan(plan)
-
-
-@pytest.fixture
-def here(monkeypatch):
-    """``carry_out`` in this process."""
-    monkeypatch.setattr(in_worker, "serve", serve)
-    monkeypatch.setattr(in_worker, "PREPARATION", "benchmark.running")
-    multiprocessing.forkserver._forkserver._stop()
-    yield carry_out
-    multiprocessing.forkserver._forkserver._stop()
-
-
-def start(folder: Path) -> subprocess.Popen:
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys, test_chaos as t; t.carry_out(t.Path(sys.argv[1]))",
-            folder,
-        ],
-        cwd=Path(__file__).parent,
-        stderr=(folder / "errors").open("w"),
-    )
-
-
-@pytest.fixture(scope="module")
-def seconds(tmp_path_factory):
-    """How long an undisturbed process takes."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    (folder / "scratch").mkdir()
-    begin = time.monotonic()
-    assert start(folder).wait(60) == 0
-    check(folder, RUNS)
-    return time.monotonic() - begin
-
-
-def check(folder: Path, expected) -> None:
-    """What is in the store is whole, right, and there once; all of ``expected`` is there."""
-    with Store(folder / "runs.db") as store:
-        records = store.records()
-    assert all(record.status == "done" for record in records), [r.error for r in records]
-    assert all(record.accuracy_matrix == numbers(record.key) for record in records)
-    keys = [record.key for record in records]
-    assert len(keys) == len({*keys})
-    assert {*keys} >= {*expected}
-
-
-def victims(owner: psutil.Process, whom: str) -> list[psutil.Process]:
-    """The processes to kill, as they are now."""
-    with contextlib.suppress(psutil.NoSuchProcess):
-        children = owner.children()
-        workers = [worker for child in children for worker in child.children()]
-        return {
-            "a worker": random.sample(workers, min(1, len(workers))),
-            "the fork server": [child for child in children if child.children()][:1],
-            "the owner": [owner],
-            "all": [owner, *children, *workers],
-        }[whom]
-    return []
-
 
 CASES = [
     (whom, seed)
@@ -153,14 +29,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("whom", "seed"), CASES)
-def test_a_kill_at_any_moment_loses_no_finished_run(tmp_path, seconds, here, whom, seed):
+def test_a_kill_at_any_moment_loses_no_finished_run(tmp_path, seconds, carry_out_here, whom, seed):
     random.seed(f"{whom} {seed}")
-    (tmp_path / "scratch").mkdir()
     running = start(tmp_path)
     time.sleep(random.uniform(0, seconds))
-    for process in victims(psutil.Process(running.pid), whom):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
+    kill(victims(psutil.Process(running.pid), whom))
     survives = whom in {"a worker", "the fork server"}
     code = running.wait(60)
     told = (tmp_path / "errors").read_text()
@@ -168,7 +41,7 @@ def test_a_kill_at_any_moment_loses_no_finished_run(tmp_path, seconds, here, who
     assert not (survives and "Traceback" in told), told
     if (tmp_path / "runs.db").exists():
         check(tmp_path, RUNS if survives else [])
-    here(tmp_path)
+    carry_out_here(tmp_path)
     check(tmp_path, RUNS)
     with sqlite3.connect(tmp_path / "runs.db") as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)

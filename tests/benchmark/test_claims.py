@@ -207,6 +207,7 @@ def command(tmp_path, *more):
     )
 
 
+@pytest.mark.thorough
 def test_two_commands_do_each_run_once_and_one_completes_what_a_killed_one_left(tmp_path):
     (tmp_path / "shared.yaml").write_text(json.dumps(SUITE))
     store = tmp_path / "runs.db"

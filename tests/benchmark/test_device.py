@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from one_run import execute
 
-from benchmark.runner import execute
 from benchmark.speed import importance, training
 from benchmark.suite_loading import load_suite
 

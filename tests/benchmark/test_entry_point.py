@@ -1,7 +1,5 @@
 """Suites from Python: what the command does, without printing."""
 
-import json
-import multiprocessing.forkserver
 import os
 import shutil
 import sqlite3
@@ -186,19 +184,6 @@ def test_there_are_no_more_workers_than_runs_like_those_of_the_store_have_room(d
     plan = make_plan([suite], tmp_path / "much.db")
     assert plan.workers == 1
     assert "not fit into memory: a run has needed 7000.0 GB" in plan.why_workers
-
-
-def test_what_a_plugin_prints_is_not_in_the_json(ends, tmp_path, capfd, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    suite, plugin = ends
-    (tmp_path / "s.yaml").write_text(yaml.safe_dump(suite))
-    multiprocessing.forkserver._forkserver._stop()  # it keeps the outputs that it began with
-    with pytest.raises(SystemExit):
-        only = ["--strategies", "not at all", "--workers", "1", "--json"]
-        main(["run", "s.yaml", "--plugin", str(plugin), *only])
-    out, err = capfd.readouterr()
-    assert len(json.loads(out)) == 1
-    assert {"loaded", "a word of the plugin"} <= {*err.splitlines()}
 
 
 def test_a_store_keeps_what_the_whole_suite_says_before_its_first_run(tmp_path):
@@ -477,6 +462,7 @@ def test_what_it_offers_is_there():
         benchmark.run_suit  # noqa: B018
 
 
+@pytest.mark.thorough
 def test_it_works_where_there_is_no_main_module(tmp_path):
     """As in a notebook, where the program that runs is no file, and in workers."""
     code = f"""

@@ -7,7 +7,9 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
@@ -107,6 +109,27 @@ EXECUTORS = {
 }
 
 
+@contextmanager
+def once_saved(checkpoints, act):
+    """Act as soon as there is a checkpoint within a training; it is given the run's key."""
+    ended = threading.Event()
+
+    def wait():
+        while not ended.is_set():
+            for path in checkpoints.folder.glob("[!.]*.within.checkpoint"):
+                act(path.name.partition(".")[0])
+                return
+            time.sleep(0.01)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        waiting.join()
+
+
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, registries):
     folder = tmp_path_factory.mktemp("plugin")
@@ -134,7 +157,13 @@ def outcome(runs, tmp_path_factory):
     return carried_out
 
 
-every = pytest.mark.parametrize("kind", EXECUTORS)
+every = pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.thorough] if kind == "elsewhere" else [])
+        for kind in EXECUTORS
+    ],
+)
 ours = pytest.mark.parametrize("kind", ["in process", "one worker process", "worker processes"])
 
 
@@ -185,7 +214,7 @@ def test_what_is_told_of_curves_is_a_beginning_of_those_recorded(outcome, kind):
         assert {len(advance.curves) for _, advance in told} >= {1, 2}
 
 
-@pytest.mark.parametrize("kind", [kind for kind in EXECUTORS if kind != "in process"])
+@every
 def test_results_are_those_of_this_process(outcome, kind):
     assert numbers(outcome(kind)[0]) == numbers(outcome("in process")[0])
 

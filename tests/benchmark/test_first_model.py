@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from one_run import execute
 
 from benchmark.cli import main
 from benchmark.first_model import storage
@@ -17,7 +18,6 @@ from benchmark.first_model.model import FirstModel
 from benchmark.generators import own_numbers, seed_generators
 from benchmark.plugins import load_files
 from benchmark.preparation import prepare
-from benchmark.runner import execute
 from benchmark.store import Store
 from benchmark.suite_loading import load_suite
 
@@ -266,7 +266,12 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+every_case = pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=[] if c == "plain" else [pytest.mark.thorough]) for c in CASES]
+)
+
+
+@every_case
 def test_with_dropout_taking_over_is_bit_identical_to_training(of_each_way, case):
     alone, shared = of_each_way(case)
     for cell, record in shared.items():
@@ -275,7 +280,7 @@ def test_with_dropout_taking_over_is_bit_identical_to_training(of_each_way, case
     assert over == {*ENDS_ONLY, "joint"}  # of joint training, no model is timed by itself
 
 
-@pytest.mark.parametrize("case", CASES)
+@every_case
 def test_with_dropout_strength_zero_is_fine_tuning(of_each_way, case):
     for done in of_each_way(case):
         for (strategy, strength), record in done.items():

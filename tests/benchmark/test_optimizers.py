@@ -3,26 +3,21 @@
 import pytest
 import torch
 import yaml
+from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 
 from benchmark.control import Warmup
 from benchmark.errors import UserError
 from benchmark.optimizers import EachOptimizer, make_optimizer
 from benchmark.preparation import prepare
-from benchmark.runner import execute
 from benchmark.scenarios.settings import SGD, Adam, RMSprop, RoleDecay
 from benchmark.suite_loading import load_suite
 from benchmark.training import Batches, InMemoryTraining
 
-SCENARIO = {
-    "family": "two_models",
-    "data": "digits",
+SCENARIO = TWO_MODELS | {
     "steps": 12,
     "hidden_layers": [2, 3],
     "shared_layers": 2,
-    "width": 8,
-    "batch_size": 32,
-    "samples": 300,
     "curve": {"every": 5},
     "optimizer": {"name": "rmsprop", "learning_rate": 0.01},
 }
@@ -41,16 +36,7 @@ SECOND = {
 @pytest.fixture
 def make_run(tmp_path):
     def make(strategy="finetune", seed=0, **changes):
-        suite = {
-            "suite": "test",
-            "seeds": [seed],
-            "scenarios": {"it": SCENARIO | changes},
-            "strategies": {strategy: {}},
-        }
-        path = tmp_path / "suite.yaml"
-        path.write_text(yaml.safe_dump(suite))
-        (run,) = load_suite(path).runs("cpu", tmp_path)
-        return run
+        return run_of(tmp_path, SCENARIO | changes, strategy, seed=seed)
 
     return make
 

@@ -2,14 +2,17 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
-from benchmark.cli import main
+from benchmark.cli import main, run
 from benchmark.cli.console import table_console
 from benchmark.cli.output import claim_output, in_a_line, output_restored, printable, say
+from benchmark.store import Store
 
 TALKATIVE = """\
 import os
@@ -75,6 +78,7 @@ def palimpsest(folder, *words):
     return done.stdout.decode(), done.stderr.decode()
 
 
+@pytest.mark.thorough
 def test_what_a_plugin_prints_is_not_in_json(folder):
     out, err = palimpsest(folder, "run", "suite.yaml", "--json")
     assert {run["strategy"] for run in json.loads(out)} == {"talkative", "fine\x1b[2Jtune"}
@@ -83,9 +87,13 @@ def test_what_a_plugin_prints_is_not_in_json(folder):
     assert "\x1b" not in out
 
 
-def test_names_with_control_characters_are_printed_without(folder):
+def test_names_with_control_characters_are_printed_without(folder, registries, monkeypatch, capfd):
+    monkeypatch.chdir(folder)
     for words in (["run", "suite.yaml"], ["list", "runs"]):
-        out, err = palimpsest(folder, *words)
+        with registries(), pytest.raises(SystemExit) as left:
+            main([*words, *HARMLESS.split()])
+        assert not left.value.code
+        out, err = capfd.readouterr()
         assert "\x1b" not in out + err
         assert "\\x1b" in out
 
@@ -113,3 +121,43 @@ def test_output_is_claimed_until_the_command_ends(capsys):
     print("after")
     out, err = capsys.readouterr()
     assert (out, err) == ("the command\na table\nafter\n", "somebody\n")
+
+
+def test_what_a_running_suite_says_has_no_control_characters(tmp_path, monkeypatch, capsys):
+    """Its store is locked meanwhile, and its path has characters that would command a terminal."""
+    for wait in ("saving._WAIT_SECONDS", "heartbeat._PATIENCE"):
+        monkeypatch.setattr(f"benchmark.{wait}", 0.0)
+    store = tmp_path / "a\x1b[31m\u202eb.db"
+    suite = {
+        "suite": "s",
+        "seeds": 1,
+        "scenarios": {"two_models": {"data": "digits", "samples": 50, "steps": 2, "width": 3}},
+        "strategies": {"fine\x1b[2Jtune": {"strategy": "finetune"}},
+    }
+    (tmp_path / "suite.yaml").write_text(json.dumps(suite))
+    Store(store, create=True).close()
+    real = run.make_display
+
+    def locked(*arguments, **options):
+        """A display that locks the store at the first news."""
+        display = real(*arguments, **options)
+        tell = display.tell
+
+        def lock_and_tell(news):
+            if not other.in_transaction:
+                other.execute("BEGIN IMMEDIATE")
+            tell(news)
+
+        display.tell = lock_and_tell
+        return display
+
+    monkeypatch.setattr(run, "make_display", locked)
+    lock = sqlite3.connect(store, isolation_level=None, check_same_thread=False)
+    with closing(lock) as other, pytest.raises(SystemExit) as ended:
+        main(["run", str(tmp_path / "suite.yaml"), "--store", str(store), "--hold", "0"])
+    assert ended.value.code == 2
+    out, err = capsys.readouterr()
+    assert not {"\x1b", "\u202e"} & {*out, *err}
+    assert "a\\x1b[31m\\u202eb.db: a run cannot be written" in err
+    assert "a\\x1b[31m\\u202eb.db.rescued; the next run takes them in" in err
+    assert "fine\\x1b[2Jtune" in err

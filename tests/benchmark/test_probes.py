@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from one_run import execute
 from torch import nn
 
 from benchmark.evaluation import evaluate
@@ -18,7 +19,6 @@ from benchmark.preparation import TRAINING, prepare
 from benchmark.probes import PROBES, refit
 from benchmark.probes.refit import Refit
 from benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
-from benchmark.runner import execute
 from benchmark.suite_loading import load_suite
 
 ALL = list(PROBES)

@@ -6,12 +6,12 @@ from functools import cache
 
 import pytest
 import yaml
+from one_run import execute
 
 from benchmark import cost, evaluation, preparation
 from benchmark.control import Watch
 from benchmark.evaluation import AccuracyMeter
 from benchmark.failure import FailureKind
-from benchmark.runner import execute
 from benchmark.suite_loading import load_suite
 
 TWO = {

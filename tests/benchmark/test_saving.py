@@ -36,7 +36,7 @@ def a_run(seed=0, **changes):
         }
     )
     run = Record(spec.key(), "suite", "s", "finetune", None, seed, "done", spec)
-    return replace(run, accuracy_matrix=[[0.1 + 0.2, None]], seconds=0.5, **changes)
+    return replace(run, accuracy_matrix=[[0.1 + 0.2]], seconds=0.5, **changes)
 
 
 @pytest.fixture(autouse=True)
@@ -248,6 +248,7 @@ def test_the_folder_for_temporary_files_may_hold_nobody_elses_runs(store, monkey
     assert "not this user's folder" in rescued(store.path).refused[0]
 
 
+@pytest.mark.thorough
 def test_a_suite_whose_store_is_locked_is_complete_after_the_next_run(
     tmp_path, monkeypatch, capsys
 ):

@@ -91,7 +91,7 @@ def test_curves_are_measured_on_the_whole_test_set_where_it_is_small(case):
     for test, curve in zip(scenario.test, scenario.curve_data, strict=True):
         assert curve.current_experience == test.current_experience
         assert curve.task_label == test.task_label
-        assert curve.dataset.tensors[0] is test.dataset.tensors[0]
+        assert curve.dataset.samples[0] is test.dataset.samples[0]
 
 
 def test_curves_can_be_measured_on_fewer_samples(root):

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from benchmark import run_suite
-from benchmark.executors.scratch import WithScratch, scratch_warning
+from benchmark.executors.in_process import InProcess
+from benchmark.executors.scratch import NodeScratch, WithScratch, scratch_warning
 
 SUITE = {
     "suite": "small",
@@ -140,3 +141,26 @@ def test_scratch_files_are_where_the_user_says(tmp_path):
     )
     assert {".tensors", ".first"} <= {*seen}
     assert list((tmp_path / "here").iterdir()) == []
+
+
+def test_processes_of_a_node_share_a_folder_that_the_last_one_removes(tmp_path):
+    first, second = (NodeScratch("suite", tmp_path) for _ in range(2))
+    assert first.folder == second.folder
+    (first.folder / "x.tensors").write_text("")
+    InProcess(tmp_path, scratch=tmp_path)  # removes what is abandoned, and this is not
+    first.leave()
+    assert (second.folder / "x.tensors").exists()
+    folder = second.folder
+    second.leave()
+    assert not folder.exists()
+
+
+def test_a_shared_folder_whose_processes_were_killed_is_removed_by_the_next(tmp_path):
+    program = (
+        "import os, sys; from pathlib import Path; from benchmark.executors.scratch import *\n"
+    )
+    program += "NodeScratch('suite', Path(sys.argv[1])); os.kill(os.getpid(), 9)"
+    subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
+    assert (tmp_path / "palimpsest-suite").exists()
+    NodeScratch("another", tmp_path).leave()
+    assert list(tmp_path.iterdir()) == []

@@ -44,7 +44,11 @@ DONE = record(
         {"model": 0, "steps": [], "accuracy": [[]]},
         {"model": 1, "steps": [0, 5, 10], "accuracy": [[0.9, 0.7, 0.5], [0.1, 0.4, 0.8]]},
     ],
-    cost={"training_seconds": [None, 12.345678901234567, 54321.0987], "state_bytes": 800},
+    cost={
+        "training_seconds": [None, 12.345678901234567, 54321.0987],
+        "state_bytes": 800,
+        "lost": 2,
+    },
     probes={
         "refit": {"rows": [{"model": 0, "after": 0.123456, "least": None}] * 30},
         "importance": {"absent": "fine-tuning has none"},
@@ -80,7 +84,7 @@ def test_everything_that_is_known_of_a_run(show):
         "done: turned mine 10 seed 3\n",
         "key          aa11bb\n",
         "time         1 min 15 s\n",
-        "peak memory  3 MiB, of the whole process\n",
+        "peak memory  3 MiB, of the whole process\n  lost before  2 times\n",
         "average accuracy      65.0\xa0%\n",
         "forgetting            40.0\xa0points\n",
         "plasticity            –\n",

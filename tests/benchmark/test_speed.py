@@ -144,6 +144,7 @@ def test_a_stopwatch_measures_from_its_last_reading():
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.thorough
 def test_the_command_measures_everything(tmp_path, capsys):
     settings = [word for setting in TINY for word in ("--set", setting)]
     with pytest.raises(SystemExit) as left:

@@ -1,6 +1,7 @@
 """The results database: nothing is lost, nothing is mixed up."""
 
 import random
+import signal
 import sqlite3
 import threading
 import time
@@ -8,8 +9,10 @@ from dataclasses import replace
 
 import pytest
 
+from benchmark import database
 from benchmark.cli import main
 from benchmark.errors import UserError
+from benchmark.examination import examine
 from benchmark.failure import Failure, FailureKind
 from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.schema import SCHEMA_VERSION, UPGRADES
@@ -448,6 +451,33 @@ def test_a_store_of_version_3_knows_no_suites_until_one_is_run(tmp_path):
     assert raw(path) == (SCHEMA_VERSION, rows)
 
 
+@pytest.mark.parametrize("create", [False, True])
+@pytest.mark.parametrize(
+    "other",
+    [
+        "CREATE VIEW runs AS SELECT * FROM kept",
+        "CREATE VIRTUAL TABLE runs USING fts5({columns})",
+    ],
+    ids=["a view", "a virtual table"],
+)
+def test_runs_that_are_no_table_are_no_store(tmp_path, other, create):
+    path = tmp_path / "other.db"
+    Store(path, create=True).close()
+    connection = sqlite3.connect(path)
+    columns = [row[1] for row in connection.execute("PRAGMA table_info(runs)")]
+    connection.executescript(
+        "PRAGMA journal_mode = DELETE; ALTER TABLE runs RENAME TO kept;"
+        + other.format(columns=", ".join(columns))
+    )
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(UserError, match="not a Palimpsest store"):
+        Store(path, create=create)
+    with pytest.raises(UserError, match="not a Palimpsest store"):
+        examine(path)
+    assert path.read_bytes() == before
+
+
 VERSION_4 = f"{VERSION_3}{UPGRADES[3]}; PRAGMA user_version = 4;"
 
 
@@ -586,3 +616,79 @@ def test_two_processes_may_update_a_store_at_once(old):
 def _keys(path):
     with Store(path, create=True) as store:
         return set(store.statuses())
+
+
+class Interrupted(BaseException):
+    pass
+
+
+@pytest.fixture
+def interrupted_soon():
+    """A signal comes in a moment."""
+
+    def interrupt(number, frame):
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+WAITING = {
+    "a run": lambda store: store.put(record()),
+    "a suite": lambda store: store.put_suite(SuiteNote("s", "", (), ())),
+    "runs": lambda store: store.put_all([record()], []),
+    "a claim": lambda store: store.claim(["key"], "me", lambda process: False),
+    "opening": lambda store: Store(store.path, create=True),
+}
+
+
+@pytest.mark.parametrize("what", WAITING)
+def test_an_interrupt_is_heard_while_another_process_holds_a_lock(
+    tmp_path, monkeypatch, what, request
+):
+    monkeypatch.setattr("benchmark.connection.AT_A_TIME", 0.05)
+    with Store(tmp_path / "runs.db", create=True) as store:
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        request.getfixturevalue("interrupted_soon")
+        with pytest.raises(Interrupted):
+            WAITING[what](store)
+        other.rollback()
+        other.close()
+        assert store.records() == []
+        WAITING["a run"](store)
+        assert len(store.records()) == 1
+
+
+def test_a_lock_that_lasts_is_said(tmp_path):
+    with Store(tmp_path / "runs.db", create=True, patience=0.0) as store:
+        other = sqlite3.connect(store.path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(UserError, match=r"a run cannot be written \(database is locked\)"):
+            store.put(record())
+        other.close()
+
+
+def test_a_store_that_another_process_makes_meanwhile_is_a_store(tmp_path, monkeypatch):
+    path = tmp_path / "runs.db"
+    path.touch()
+    real = database.check_version
+
+    def late(connection, *rest):
+        version = real(connection, *rest)
+        if not version:
+            monkeypatch.setattr(database, "check_version", real)
+            maker = threading.Thread(target=lambda: Store(path, create=True).close())
+            maker.start()
+            maker.join(1)
+            makers.append(maker)
+        return version
+
+    makers = []
+    monkeypatch.setattr(database, "check_version", late)
+    with Store(path, create=True) as store:
+        makers[0].join()
+        assert store.records() == []

@@ -21,6 +21,7 @@ from benchmark.cli.watch import Watched
 from benchmark.cli.watch_server import WatchServer
 from benchmark.failure import Failure, FailureKind
 from benchmark.heartbeat import Heartbeat
+from benchmark.pulse import Pulses
 from benchmark.store import Record, Store
 from benchmark.under_way import STALE
 
@@ -168,6 +169,31 @@ def test_a_killed_suite_has_stopped_and_an_interrupted_one_says_so(path):
             raise KeyboardInterrupt
     (process,) = Watched(path, Made()).news()["processes"]
     assert (process["state"], process["done"], process["total"]) == ("interrupted", 1, 4)
+
+
+@pytest.mark.parametrize("ahead", [-7200.0, 7200.0])
+def test_a_process_whose_clock_is_wrong_lives_as_long_as_its_heart_beats(path, monkeypatch, ahead):
+    monkeypatch.setattr("socket.gethostname", lambda: "elsewhere")
+    beats = iter(range(100))
+    with Store(path, create=True):
+        heart = Heartbeat(path, 1, 4, lambda: time.time() + ahead + next(beats))
+        heart._write()
+        monkeypatch.setattr("socket.gethostname", lambda: "here")
+        now = [0.0]
+        watched = Watched(path, Made())
+        watched._pulses = Pulses(lambda: now[0])
+
+        def state():
+            (process,) = watched.news()["processes"]
+            return process["state"]
+
+        assert state() == "stopped"
+        heart._write()
+        assert state() == "running"
+        now[0] += STALE + 1
+        assert state() == "stopped"
+        heart._write()
+        assert state() == "running"
 
 
 def test_watching_writes_nothing(path):

@@ -34,7 +34,7 @@ def a_run(name: str) -> Run:
     return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
 
 
-def pretend(job: Job, root: Path, scratch: Path, progress) -> list[Record]:
+def pretend(job: Job, root: Path, scratch: Path, progress, checkpoints=None) -> list[Record]:
     """Stands in for a job of one run: ends well, or ends the process it is in."""
     run = job[0]
     how = run.key.split("-")[0]
@@ -286,6 +286,7 @@ def test_a_program_without_a_guard_runs_once(tmp_path, how):
     assert told.stdout.splitlines() == ["the program", "done done"], told.stderr
 
 
+@pytest.mark.thorough
 def test_the_preparation_leaves_a_process_that_may_be_forked():
     program = (
         "import benchmark.executors.worker_process, os, signal, sys, torch\n"
@@ -348,7 +349,7 @@ def test_nothing_of_a_run_stays_in_its_worker(monkeypatch, tmp_path):
 
     left = []
 
-    def execute_job(job, root, scratch, progress):
+    def execute_job(job, root, scratch, progress, checkpoints):
         left.append(weakref.ref(Scenario()))
         return [Record(**run.cell(), status="done") for run in job]
 

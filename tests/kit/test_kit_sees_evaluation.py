@@ -230,6 +230,7 @@ def verdict_on(plugin, name):
     return verdict(wanted, planted(plugin))
 
 
+@pytest.mark.thorough
 def test_a_merge_that_trains_like_fine_tuning_is_sound():
     found = {v.property: v for v in check(planted(Interpolates))}
     failed = {name: v.detail for name, v in found.items() if v.outcome == "fail"}

@@ -1,7 +1,13 @@
 """Whatever is read is used or refused in a sentence: never another exception, never without end."""
 
+import copy
+import json
 import random
+import shutil
+import sqlite3
 import zipfile
+from contextlib import closing
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,6 +18,7 @@ from hypothesis.extra import numpy as arrays
 
 from benchmark.archive import read_runs
 from benchmark.assignment import Assignment
+from benchmark.cli import main
 from benchmark.data.copies import find_copies
 from benchmark.errors import UserError
 from benchmark.models.bank import ModelBank
@@ -223,3 +230,100 @@ def test_data_of_any_shape_with_any_labels(inputs, label, kind):
         assert not fits, error
     else:
         assert fits
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 3) | st.floats() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["model", "steps", "accuracy", "visit", "rows", "absent", "refit"]),
+            inner,
+            max_size=3,
+        )
+    ),
+    max_leaves=8,
+)
+FULL = {
+    "accuracy_matrix": [[0.9, 0.1], [0.5, 0.8]],
+    "validation_matrix": [[0.7, None], [0.6, 0.5]],
+    "initial_accuracy": [0.1, 0.1],
+    "curves": [
+        {"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]},
+        {"model": 1, "steps": [0, 5], "accuracy": [[0.9, 0.5], [0.1, 0.8]]},
+    ],
+    "moments": [{"visit": 0, "steps": 5, "accuracy": [0.5, 0.5]}],
+    "cost": {"training_seconds": [1.0, 2.0], "steps": [5, 5], "state_bytes": 8},
+    "probes": {"refit": {"rows": [{"model": 0, "before": 0.5, "after": 0.6}]}},
+    "versions": {"torch": "2"},
+}
+INSIDE = [(column, *place) for column, whole in FULL.items() for place in places(whole)]
+SCALARS = ["strength", "seed", "seconds", "peak_memory", "started", "status", "suite", "scenario"]
+
+
+def exit_code(*words):
+    with pytest.raises(SystemExit) as ended:
+        main([*map(str, words)])
+    return ended.value.code
+
+
+@cheaply(15)
+@given(st.data())
+def test_a_run_with_another_value_anywhere(tmp_path, capsys, data):
+    """The commands show the run, or refuse it in a sentence, and then a copy without it is made."""
+    place = data.draw(st.sampled_from(INSIDE) | st.sampled_from([(name,) for name in SCALARS]))
+    value = data.draw(JSON)
+    path, saved = tmp_path / "runs.db", tmp_path / "saved.db"
+    for old in tmp_path.glob("*.db*"):
+        old.unlink()
+    good = [replace(stored(seed), **FULL) for seed in range(2)]
+    good = [replace(run, key=run.spec.key()) for run in good]
+    with Store(path, create=True) as store:
+        for run in good:
+            store.put(run)
+    column = place[0]
+    if column in FULL:
+        content = {column: copy.deepcopy(FULL[column])}
+        inside = content
+        for part in place[:-1]:
+            inside = inside[part]
+        inside[place[-1]] = value
+        value = json.dumps(content[column])
+    elif isinstance(value, list | dict):
+        value = json.dumps(value)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        try:
+            connection.execute(f"UPDATE runs SET {column} = ? WHERE seed = 1", [value])
+        except sqlite3.IntegrityError:  # the table itself refuses it
+            return
+    key = good[1].key
+    capsys.readouterr()
+    codes = {
+        exit_code("list", "runs", "--store", path),
+        exit_code("list", "runs", "--json", "--store", path),
+        exit_code("show", "run", key, "--store", path),
+        exit_code("export", path, "-o", tmp_path / "runs.csv"),
+    }
+    told = capsys.readouterr().err
+    assert codes <= {0, 2}, told
+    assert "Traceback" not in told
+    if codes == {0}:
+        return
+    assert all(str(path) in line or key in line for line in told.splitlines()), told
+    if exit_code("doctor", path, "--save", saved) == 1:
+        assert exit_code("show", "run", good[0].key, "--store", saved) == 0
+        assert read_runs(saved)[0].key == good[0].key
+        assert len(read_runs(saved)) == 1
+
+
+@pytest.mark.parametrize("words", ["report PATH", "compare PATH PATH.2", "export PATH -o OUT.csv"])
+def test_no_command_shows_a_run_whose_matrix_is_no_square(tmp_path, capsys, words):
+    path = tmp_path / "runs.db"
+    with Store(path, create=True) as store:
+        store.put(replace(stored(0), accuracy_matrix=[[0.5, 0.1], [0.5]]))
+    shutil.copy(path, f"{path}.2")
+    assert exit_code(*words.replace("PATH", str(path)).split()) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert f"{path}: a run cannot be read (run 'k0': its accuracy_matrix is not a square" in told
+    assert f"'palimpsest doctor {path} --save NEW.db' saves the others" in told

@@ -15,6 +15,7 @@ from avalanche.benchmarks.utils import as_classification_dataset
 from avalanche.models import IncrementalClassifier
 from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.supervised import Naive
+from one_run import execute
 from torch import nn
 from torch.utils.data import TensorDataset
 
@@ -22,7 +23,6 @@ from benchmark.cost import state_bytes
 from benchmark.evaluation import AccuracyMeter, evaluate
 from benchmark.optimizers import EachOptimizer, make_optimizer
 from benchmark.preparation import prepare
-from benchmark.runner import execute
 from benchmark.scenarios.in_memory import InMemoryDataset
 from benchmark.seeding import derive
 from benchmark.training import silent_evaluator

@@ -4,10 +4,11 @@ from dataclasses import asdict
 
 import methods
 import pytest
+from one_run import execute
 
 from benchmark import preparation
 from benchmark.jobs import jobs_of
-from benchmark.runner import execute, execute_job
+from benchmark.runner import execute_job
 from benchmark.running import run_suite
 
 SCENARIO = {
@@ -136,6 +137,7 @@ def test_a_training_that_fails_fails_all(make_runs, root):
     assert all("NaN or infinite" in record.error for record in records)
 
 
+@pytest.mark.thorough
 def test_probes_and_early_stopping_look_at_each_run_by_itself(make_runs, root, trainings):
     runs = make_runs(SCALES, SCENARIO, probes=["distance"])
     together = execute_job(tuple(runs), root)

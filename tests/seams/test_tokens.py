@@ -3,9 +3,9 @@
 import families
 import pytest
 import torch
+from one_run import execute
 
 from benchmark.preparation import prepare
-from benchmark.runner import execute
 from strategies import EWC, WPL, LwF, RWalk, WPLSchur
 
 TOKENS = {

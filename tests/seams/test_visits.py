@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from avalanche.training.plugins import SupervisedPlugin
+from one_run import execute
 
 from benchmark.preparation import TRAINING, prepare
-from benchmark.runner import execute
 from benchmark.schedule import Visit, alternating, in_turn
 from benchmark.store import Store
 
@@ -42,6 +43,23 @@ def test_sub_networks_are_visited_in_a_random_order_and_evaluated_at_stated_mome
     (average,) = {value for value in stored.metrics.values() if value is not None}
     assert stored.metrics["average_accuracy"] == average
     assert average == pytest.approx(sum(moments[-1]["accuracy"]) / MODELS)
+
+
+def test_every_visit_has_a_learning_rate_schedule_of_its_own(make_runs, root):
+    schedule = {"learning_rate_schedule": {"name": "linear"}, "steps": 4}
+    (run,) = make_runs({"finetune": {}}, SPACE | schedule)
+    ready = prepare(run, root)
+    rates = []
+
+    class Rates(SupervisedPlugin):
+        def after_update(self, strategy, *_, **__):
+            rates.append(strategy.optimizer.param_groups[0]["lr"])
+
+    ready.strategy.plugins.append(Rates())
+    for number, visit in enumerate(ready.schedule.visits[:3]):
+        ready.strategy.train(ready.scenario.train[visit.models[0]], visit=number, **TRAINING)
+    full = ready.settings.optimizer.learning_rate
+    assert rates == pytest.approx([full * share for share in (1, 0.75, 0.5, 0.25)] * 3)
 
 
 def test_the_numbers_are_those_of_a_plain_loop(make_runs, root):

@@ -4,13 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+from one_run import execute
 
 from benchmark.archive import archive
 from benchmark.cli import main
 from benchmark.cli.progress import outcome
 from benchmark.cli.summary import print_summary
 from benchmark.metrics import METRICS, Metric
-from benchmark.runner import execute
 from benchmark.store import Store
 from reports.analysis.coincidence import coinciding
 from reports.analysis.quantities import QUANTITIES, interval, quantity_named

@@ -44,7 +44,9 @@ def choices():
             if get_origin(field.annotation) is Literal:
                 for value in get_args(field.annotation):
                     if value != field.default:
-                        yield pytest.param(name, {setting: value}, id=f"{name} {setting} {value}")
+                        marks = [] if name == "l2" else [pytest.mark.thorough]
+                        id_ = f"{name} {setting} {value}"
+                        yield pytest.param(name, {setting: value}, id=id_, marks=marks)
 
 
 def of_kind(kind, setting=None):
@@ -67,7 +69,17 @@ FEWER = {"wpl_schur": {"samples": 10}}
 """With these it does not rest at the minimum, of which its choices are not asked."""
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+LONG = {"wpl_schur", "rwalk", "si", "mas"}
+"""Asked thoroughly alone."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.thorough] if name in LONG else [])
+        for name in STRATEGIES
+    ],
+)
 def test_it_has_the_properties_of_the_kit(name):
     (candidate,) = candidates(name, FEW.get(name, {}))
     found = list(check(candidate))

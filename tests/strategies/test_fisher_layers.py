@@ -58,6 +58,21 @@ def encoder_and_decoder():
     )
 
 
+def attentive(forward, **settings):
+    """A network of self-attention on samples (N, T, 4) and a head on all positions."""
+    settings = {"batch_first": True, **settings}
+    return Apply(
+        lambda m, x: m.head(forward(m, x).flatten(1).tanh()),
+        attention=nn.MultiheadAttention(4, 2, **settings),
+        head=nn.LazyLinear(CLASSES),
+    )
+
+
+ATTENTION = {f"attention.{n}" for n in ("in_proj_weight", "in_proj_bias")} | {
+    f"attention.out_proj.{n}" for n in ("weight", "bias")
+}
+
+
 def images(channels=2, *size):
     return vectors(channels, *(size or (7, 6)))
 
@@ -108,6 +123,61 @@ CLOSED = {
         images().contiguous(memory_format=torch.channels_last),
     ),
     "conv3d": lambda: (headed(nn.Conv3d(2, 3, 2, groups=1, dilation=2), 24), images(2, 4, 4, 4)),
+    "transposed1d": lambda: (headed(nn.ConvTranspose1d(2, 3, 3), 27), images(2, 7)),
+    "transposed2d": lambda: (headed(nn.ConvTranspose2d(2, 2, 2), 112), images()),
+    "transposed2d_uneven": lambda: (
+        headed(
+            nn.ConvTranspose2d(
+                2, 4, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 3), output_padding=(1, 0)
+            ),
+            280,
+        ),
+        images(),
+    ),
+    "transposed2d_groups": lambda: (
+        headed(nn.ConvTranspose2d(4, 6, 2, stride=2, groups=2, bias=False), 1008),
+        images(4),
+    ),
+    "transposed2d_of_a_size": lambda: (
+        Apply(
+            lambda m, x: m.head(m.body(x, output_size=[8, 8]).flatten(1).tanh()),
+            body=nn.ConvTranspose2d(2, 2, 3, stride=2, padding=1),
+            head=nn.Linear(128, CLASSES),
+        ),
+        images(2, 4, 4),
+    ),
+    "transposed3d": lambda: (headed(nn.ConvTranspose3d(2, 3, 2), 81), images(2, 2, 2, 2)),
+    "attention": lambda: (attentive(lambda m, x: m.attention(x, x, x)[0]), vectors(3, 4)),
+    "attention_positions_first": lambda: (
+        attentive(
+            lambda m, x: m.attention(*[x.transpose(0, 1)] * 3)[0].transpose(0, 1), batch_first=False
+        ),
+        vectors(3, 4),
+    ),
+    "attention_no_bias": lambda: (
+        attentive(lambda m, x: m.attention(x, x, x, need_weights=False)[0], bias=False),
+        vectors(3, 4),
+    ),
+    "attention_to_earlier_positions": lambda: (
+        attentive(
+            lambda m, x: m.attention(
+                query=x, key=x, value=x, attn_mask=torch.ones(3, 3).triu(1).bool()
+            )[0]
+        ),
+        vectors(3, 4),
+    ),
+    "attention_weights": lambda: (
+        attentive(lambda m, x: torch.cat(m.attention(x, x, x, average_attn_weights=True), dim=-1)),
+        vectors(3, 4),
+    ),
+    "transformer": lambda: (
+        nn.Sequential(
+            nn.TransformerEncoderLayer(4, 2, 8, batch_first=True),
+            nn.Flatten(),
+            nn.Linear(12, CLASSES),
+        ),
+        vectors(3, 4),
+    ),
     "batch_norm_vectors": lambda: (headed(uneven(nn.BatchNorm1d(5)), 5), vectors(5)),
     "batch_norm_sequences": lambda: (headed(uneven(nn.BatchNorm1d(2)), 14), images(2, 7)),
     "batch_norm_images": lambda: (headed(uneven(nn.BatchNorm2d(2)), 84), images()),
@@ -294,20 +364,20 @@ OTHERS = {
         vectors(5),
         {"scale.by"},
     ),
-    "transposed_convolution": lambda: (
-        headed(nn.ConvTranspose2d(2, 2, 2), 112),
-        images(),
-        {"body.weight", "body.bias"},
-    ),
-    "attention": lambda: (
-        nn.Sequential(
-            nn.TransformerEncoderLayer(4, 2, 8, batch_first=True),
-            nn.Flatten(),
-            nn.Linear(12, CLASSES),
-        ),
+    "attention_with_other_keys": lambda: (
+        attentive(lambda m, x: m.attention(x, x.flip(1), x)[0]),
         vectors(3, 4),
-        {f"0.self_attn.{n}" for n in ("in_proj_weight", "in_proj_bias")}
-        | {f"0.self_attn.out_proj.{n}" for n in ("weight", "bias")},
+        ATTENTION,
+    ),
+    "attention_twice": lambda: (
+        attentive(lambda m, x: m.attention(x, *[m.attention(x, x, x)[0].tanh()] * 2)[0]),
+        vectors(3, 4),
+        ATTENTION,
+    ),
+    "attention_with_bias_of_keys": lambda: (
+        attentive(lambda m, x: m.attention(x, x, x)[0], add_bias_kv=True),
+        vectors(3, 4),
+        ATTENTION | {"attention.bias_k", "attention.bias_v"},
     ),
     "slopes": lambda: (
         headed(nn.Sequential(nn.Conv1d(2, 4, 2), nn.PReLU(4)), 16),

@@ -39,6 +39,7 @@ const view = (() => {
     const columns = [...document.querySelectorAll(".matrix thead [data-strategy]")];
     for (const row of document.querySelectorAll(".matrix tbody tr")) {
       const board = boards[row.dataset.row];
+      if (!board) continue; // no run of the scenario has finished
       const place = placeOf(board, baseline.value);
       columns.forEach((heading, column) => {
         const own = placeOf(board, heading.dataset.strategy);

@@ -69,6 +69,12 @@
     return run.text;
   }
 
+  /** The words of a search; what is in quotes is one word, with its spaces. */
+  function asWords(text) {
+    const found = text.match(/(?:"[^"]*"?|[^\s"])+/g) ?? [];
+    return found.map((word) => word.replaceAll('"', "")).filter(Boolean);
+  }
+
   /** Whether a run has a word, or a field the value that is asked for, as the table shows it. */
   function has(run, word) {
     const [, name, sign, wanted] = word.match(FIELD) ?? [];
@@ -93,7 +99,7 @@
 
   /** Filter and sort the runs as the controls say. */
   function update() {
-    const asked = form.elements.search.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const asked = asWords(form.elements.search.value.toLowerCase());
     const chosen = ["strategy", "status"].filter((name) => form.elements[name].value !== "");
     found = runs.filter(
       (run) =>

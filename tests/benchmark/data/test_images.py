@@ -20,7 +20,7 @@ REPO = Path(__file__).resolve().parents[3]
 @pytest.fixture(autouse=True)
 def forget_loaded_data():
     yield
-    images._raw.cache_clear()
+    images.load_pixels.cache_clear()
 
 
 def assert_normalised(x: torch.Tensor) -> None:
@@ -52,6 +52,7 @@ def test_no_digit_is_in_both_parts(tmp_path):
     assert len({image.numpy().tobytes() for image in shown}) == len(known)
 
 
+@pytest.mark.thorough
 def test_digits_are_the_same_bits_in_another_process_with_other_seeds_and_threads(tmp_path):
     program = (
         "import hashlib, pathlib, torch, numpy, random\n"

@@ -27,7 +27,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux'
 
 
 def forget():
-    images._raw.cache_clear()
+    images.load_pixels.cache_clear()
     load_data_set.cache_clear()
 
 

@@ -1,13 +1,15 @@
 """Figures drawn in several processes are those drawn in one."""
 
 import os
+import signal
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
 from reports.figures.plot import Plot
-from reports.html.drawing import drawings
+from reports.html.drawing import Drawings
 
 
 def plot(place):
@@ -28,7 +30,51 @@ def test_each_figure_has_its_name_whatever_the_order_of_drawing(monkeypatch):
     found = []
     for cores in ({0, 1}, {0}):
         monkeypatch.setattr(os, "sched_getaffinity", lambda pid, cores=cores: cores)
-        found.append(drawings(plots))
+        with Drawings() as drawings:
+            drawings.begin(plots[:9])
+            drawings.begin(plots[9:])
+            found.append(drawings.finish())
     assert list(found[0]) == [plot.name for plot in plots]
     assert all(f'aria-label="{plot.description}"' in found[0][plot.name][0] for plot in plots)
     assert found[0] == found[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="figures are drawn in one process")
+def test_what_a_killed_process_leaves_is_drawn_here(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+    here = os.getpid()
+
+    def deadly(drawn):
+        def draw():
+            if os.getpid() != here:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return drawn()
+
+        return draw
+
+    plots = [plot(place) for place in range(17)]
+    # The one with the most data comes first.
+    plots[4] = replace(plots[4], data=pd.DataFrame({"x": range(9)}), draw=deadly(plots[4].draw))
+    with Drawings() as drawings:
+        drawings.begin(plots)
+        (process, _) = drawings._helpers[0]
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+        found = drawings.finish()
+    assert [*found] == [plot.name for plot in plots]
+    assert all(f'aria-label="{plot.description}"' in found[plot.name][0] for plot in plots)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="figures are drawn in one process")
+def test_an_error_is_raised_where_the_report_is_written(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {0, 1})
+
+    def broken():
+        raise ValueError("no such colour")
+
+    plots = [replace(plot(place), draw=broken) for place in range(9)]
+    with pytest.raises(ValueError, match="no such colour"), Drawings() as drawings:
+        drawings.begin(plots)
+        drawings._helpers[0][0].join()
+        drawings.finish()
+    assert all(process.exitcode is not None for process, _ in drawings._helpers)

@@ -22,7 +22,7 @@ def _missing(what: str) -> Any:
     pytest.skip(f"{what} is missing")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Any]:
     """Chromium, as the system has it; nothing is downloaded."""
     path = next(filter(None, map(shutil.which, NAMES)), None) or _missing("chromium")

@@ -133,6 +133,23 @@ def test_a_baseline_that_a_scenario_lacks_is_named(visit, written, record):
     assert told.inner_text() == "finetune"
 
 
+def test_a_scenario_without_a_finished_run_is_in_the_matrix(visit, written, record):
+    runs = [record([[0.9, 0.1], [0.5, 0.8]], scenario=n, seed=s) for n in "ac" for s in (0, 1)]
+    runs += [record([[0.9, 0.1], [0.7, 0.8]], scenario="a", strategy="wpl", seed=s) for s in (0, 1)]
+    runs += [record(scenario="b", strategy=name, error="broken") for name in ("finetune", "never")]
+    page = visit(written(runs))
+    rows = page.locator(".matrix tbody tr")
+    assert rows.locator("th").all_inner_texts() == ["a", "b", "c"]
+    heads = page.locator(".matrix thead th").all_inner_texts()[1:]
+    failed = {"finetune": "failed", "wpl": "", "never": "failed"}
+    for baseline in ("finetune", "wpl"):
+        page.get_by_label("Baseline").select_option(baseline)
+        found = rows.nth(1).locator("td").all_inner_texts()
+        assert dict(zip(heads, found, strict=True)) == failed
+    page.locator(".matrix").get_by_role("link", name="b").click()
+    assert page.locator("body").get_by_text("broken").first.is_visible()
+
+
 def test_a_figure_that_is_drawn_live_is_a_place_in_the_address(visit, single):
     page = visit(single)
     name = page.locator("[data-curves]").get_attribute("data-curves")
@@ -240,8 +257,12 @@ def test_runs_are_found_by_field(visit, report):
     assert count("plasticity<−1") == count("plasticity<-1") > 0
     assert count("nothing>3") == 0
     assert count("seed:x") == 0
+    assert count('scenario="same data" strategy:wpl') == count("same wpl") == 12
+    assert count('"same data') - count('"same data" strategy!=wpl') == 12
+    assert count('"data same"') == 0
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing_in_a_scenario_either(visit, report):
     from axe_playwright_python.sync_playwright import Axe
 

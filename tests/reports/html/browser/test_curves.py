@@ -259,6 +259,7 @@ def test_a_run_shows_its_own_curves(visit, report, runs):
     assert list(lines) == ["model 1", "model 2"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [1400, 400])
 def test_all_of_it_lies_inside_and_can_be_reached(visit, report, width):
     from axe_playwright_python.sync_playwright import Axe

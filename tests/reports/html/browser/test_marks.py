@@ -239,6 +239,7 @@ def test_their_data_are_small_and_each_mark_has_its_own(page, report):
         assert page.locator(silent(kind)).count() > 20
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing(page):
     from axe_playwright_python.sync_playwright import Axe
 

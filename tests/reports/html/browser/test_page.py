@@ -108,6 +108,7 @@ def test_hostile_words_show_as_text(visit, written, record, kind):
     assert {row["strategy"] for row in kept} == {words}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("scheme", "width"), [("light", 1280), ("dark", 390)])
 def test_axe_finds_no_serious_fault(visit, report, scheme, width):
     from axe_playwright_python.sync_playwright import Axe

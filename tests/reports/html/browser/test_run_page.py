@@ -128,6 +128,7 @@ def test_the_boxes_stay_when_the_table_changes(visit, report):
     assert row(page, "wpl", "done").get_by_role("checkbox").is_checked()
 
 
+@pytest.mark.thorough
 def test_axe_finds_nothing(visit, report):
     from axe_playwright_python.sync_playwright import Axe
 

@@ -224,7 +224,12 @@ def test_a_server_that_has_gone_is_told(watch):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "width", "version"), [("light", 1400, 1), ("dark", 400, 1), ("dark", 400, 0)]
+    ("scheme", "width", "version"),
+    [
+        ("light", 1400, 1),
+        pytest.param("dark", 400, 1, marks=pytest.mark.thorough),
+        pytest.param("dark", 400, 0, marks=pytest.mark.thorough),
+    ],
 )
 def test_axe_finds_nothing(watch, suite, scheme, width, version):
     from axe_playwright_python.sync_playwright import Axe

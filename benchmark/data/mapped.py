@@ -1,0 +1,59 @@
+"""Room for the images of a data set: in memory, or in a file that is mapped where it is large.
+
+The pages of a mapped file need not stay in memory: the system reads them again when they are used.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmark.data.sharing import sharing_folder
+from benchmark.errors import UserError
+
+MAPPED_FROM = 2**30
+"""Bytes of images from which they are in a file."""
+
+
+def room_for(shape: Sequence[int]) -> Tensor:
+    """Return an uninitialised uint8 tensor to write images to.
+
+    Where it is large it is a file, in the folder that processes share or else in that of temporary
+    files. The file has no name, and is gone when nothing uses the tensor any more.
+
+    Args:
+        shape: Of the images together, (N, C, H, W).
+
+    Raises:
+        UserError: There is no room for the file.
+    """
+    size = math.prod(shape)
+    if size < MAPPED_FROM:
+        return torch.empty(tuple(shape), dtype=torch.uint8)
+    folder = sharing_folder() or Path(tempfile.gettempdir())
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=".images") as file:
+            _reserve(file.fileno(), size)
+            whole = torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise UserError(
+            f"the decoded images take {size / 1e9:.1f} GB, and {folder} has no room for a file of "
+            f"that size ({reason}): free some space there, or set --scratch or TMPDIR to a folder "
+            "with more"
+        ) from error
+    return whole.view(tuple(shape))
+
+
+def _reserve(file: int, size: int) -> None:
+    """Take the space of a file now: a full disk would end the process when it is written to."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, size)
+    else:
+        os.ftruncate(file, size)

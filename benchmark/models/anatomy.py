@@ -1,0 +1,217 @@
+"""What a network consists of: its blocks in the order of use, and the head where it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from avalanche.models import MultiTaskModule
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from benchmark.errors import UserError, nearest, quoted
+
+_NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """What is known of a network from running it.
+
+    Attributes:
+        head: The name of its output layer, linear or a convolution.
+        blocks: The names of its other child modules that have weights, in the order of use. Of a
+            ``Sequential`` of several layers, and of the module that the head is in, its children.
+        called: The names of all modules that were run.
+    """
+
+    head: str
+    blocks: tuple[str, ...]
+    called: frozenset[str]
+
+    def chosen(self, network: nn.Module, of: int | tuple[str, ...], name: object) -> list[str]:
+        """Return the names of the modules that a setting ``shared`` chooses.
+
+        Args:
+            network: The network itself.
+            of: How many of the first blocks; or names of modules, such as ``layer1.0``.
+            name: What the network is called, for the message.
+
+        Raises:
+            UserError: There are fewer blocks, or a name is wrong.
+        """
+        listed = ", ".join(self.blocks)
+        if isinstance(of, int):
+            if of > len(self.blocks):
+                raise UserError(
+                    f"shared is {of}, but {name} has only {len(self.blocks)} blocks before its "
+                    f"head: {listed}"
+                )
+            return list(self.blocks[:of])
+        modules = dict(network.named_modules())
+        for each in of:
+            if each not in modules or not each:
+                hint = nearest(each, modules.keys() - {""})
+                hint = hint if hint.startswith("did") else "expected names of modules"
+                raise UserError(
+                    f"shared: {name} has no child module {each!r}; {hint} (its blocks: {listed})"
+                )
+            if each == self.head or self.head.startswith(f"{each}."):
+                raise UserError(
+                    f"shared: {each!r} is or holds the head of {name} ({self.head}), of which each "
+                    f"model has its own; share others (its blocks: {listed})"
+                )
+            if next(modules[each].parameters(), None) is None:
+                raise UserError(f"shared: {each!r} of {name} has no weights (its blocks: {listed})")
+        return [own for own in dict.fromkeys(of) if not any(own.startswith(f"{o}.") for o in of)]
+
+
+def examine(network: nn.Module, input_shape: tuple[int, int, int], name: object) -> Anatomy:
+    """Run a network on two random images, as it is evaluated and as it is trained, and look.
+
+    Its modes and buffers stay as they are.
+
+    Args:
+        network: From images (N, C, H, W) to logits (N, classes).
+        input_shape: Channels, height and width.
+        name: What it is called, for messages.
+
+    Raises:
+        UserError: It does not take such images, does not return logits, or its last layer with
+            weights is none that can be cut.
+    """
+    if isinstance(network, MultiTaskModule):
+        raise UserError(
+            f"network {name}: it has heads for tasks of its own; name one without, the scenario "
+            "makes the heads"
+        )
+    order: list[nn.Module] = []
+    with _hooked(network, order):
+        logits = _run(network, input_shape, name)
+    with _in_training(network):
+        _run(network, input_shape, name)
+    names = {module: own for own, module in network.named_modules()}
+    last = next((m for m in reversed(order) if next(m.parameters(False), None) is not None), None)
+    if not _is_head(last, logits) or not names[last]:
+        told = "it has no layer with weights" if last is None else (
+            f"its last layer with weights is {names[last] or 'the network'!r} "
+            f"({type(last).__name__})"
+        )  # fmt: skip
+        raise UserError(
+            f"network {name} has no head that can be cut: {told}; expected a linear layer or a "
+            "convolution whose outputs are the logits"
+        )
+    head = names[last]
+    places = {names[module]: place for place, module in reversed([*enumerate(order)])}
+    blocks = sorted(_blocks(network, head), key=lambda own: places.get(own, len(order)))
+    return Anatomy(head, tuple(blocks), frozenset(places))
+
+
+def statistics(module: nn.Module) -> list[nn.Module]:
+    """Return the normalisation layers in a module that have running statistics."""
+    return [m for m in module.modules() if isinstance(m, _NormBase) and m.running_mean is not None]
+
+
+def check(
+    network: nn.Module, input_shape: tuple[int, int, int], n_classes: int, name: object
+) -> set[nn.Module]:
+    """Run a model whose modules were exchanged; return the modules that it uses.
+
+    Raises:
+        UserError: It does not return logits (N, n_classes).
+    """
+    order: list[nn.Module] = []
+    with _hooked(network, order):
+        logits = _run(network, input_shape, name)
+    if logits.shape[1] != n_classes:
+        raise UserError(
+            f"network {name} has no head that can be cut: with one of {n_classes} classes in its "
+            f"place it returns {logits.shape[1]} outputs"
+        )
+    return set(order)
+
+
+def _run(network: nn.Module, input_shape: tuple[int, int, int], name: object) -> Tensor:
+    images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
+    mode = "in training " if network.training else ""
+    try:
+        with torch.no_grad():
+            logits = network(images)
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(
+            f"network {name} does not take images of shape {input_shape} (channels, height, width) "
+            f"{mode}({reason})"
+        ) from error
+    if not isinstance(logits, Tensor):
+        raise UserError(
+            f"network {name}: {mode}expected logits (N, classes), got {quoted(type(logits))}"
+        )
+    if logits.ndim != 2 or len(logits) != 2:
+        raise UserError(
+            f"network {name}: expected logits (N, classes), for two images of shape {input_shape} "
+            f"got a tensor of shape {tuple(logits.shape)}"
+        )
+    return logits
+
+
+@contextmanager
+def _hooked(network: nn.Module, order: list[nn.Module]) -> Iterator[None]:
+    """Evaluation mode, while the modules that are run are noted, in the order they begin."""
+    modes = {module: module.training for module in network.modules()}
+
+    def note(module: nn.Module, *_: Any) -> None:
+        order.append(module)
+
+    network.eval()
+    handles = [module.register_forward_pre_hook(note) for module in network.modules()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, mode in modes.items():
+            module.training = mode
+
+
+@contextmanager
+def _in_training(network: nn.Module) -> Iterator[None]:
+    """Training mode; buffers are restored afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    saved = {buffer: buffer.clone() for buffer in network.buffers()}
+    network.train()
+    try:
+        yield
+    finally:
+        for buffer, value in saved.items():
+            buffer.copy_(value)
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def _is_head(layer: nn.Module | None, logits: Tensor) -> bool:
+    if isinstance(layer, nn.Linear):
+        return layer.out_features == logits.shape[1]
+    return isinstance(layer, nn.Conv2d) and layer.out_channels == logits.shape[1]
+
+
+def _blocks(module: nn.Module, head: str, prefix: str = "") -> Iterator[str]:
+    for own, child in module.named_children():
+        name = f"{prefix}{own}"
+        if name == head or next(child.parameters(), None) is None:
+            continue
+        if head.startswith(f"{name}.") or _is_row(child):
+            yield from _blocks(child, head, f"{name}.")
+        else:
+            yield name
+
+
+def _is_row(module: nn.Module) -> bool:
+    """Whether a module is several layers, one after the other; their normalisation apart."""
+    if type(module) is not nn.Sequential:
+        return False
+    layers = [m for m in module if next(m.parameters(), None) is not None]
+    return sum(not isinstance(layer, _NORMS) for layer in layers) > 1

@@ -1,0 +1,103 @@
+"""Which network a scenario has, as its settings say; importing this needs no torch."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
+
+from benchmark.models.registry import MODULE, NETWORKS, PREFIXES, TORCHVISION
+
+PLAIN = ("mlp", "cnn")
+"""Networks that families build layer by layer, from depth and width."""
+
+Statistics = Literal["shared", "per_model", "frozen"]
+
+
+class Network(BaseModel):
+    """A network: in a suite its name alone, or a mapping with what else is to be said."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(
+        description="mlp, cnn, reduced_resnet18, alexnet_like, torchvision:NAME, avalanche:NAME, "
+        "module:PACKAGE.NAME, or one that a plugin adds."
+    )
+    arguments: dict[str, Any] = Field(
+        default_factory=dict, description="Keyword arguments of the network's function or class."
+    )
+    weights: str | None = Field(
+        None, description="Of torchvision: weights to begin with, such as DEFAULT; null: random."
+    )
+    batch_norm: Statistics = Field(
+        "shared",
+        description="Running statistics of shared batch normalisation. shared: one for all models. "
+        "per_model: each model has its own. frozen: later models use those of the first model "
+        "that has the layer, and leave them alone.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        if isinstance(value, dict | cls):
+            return value
+        if not isinstance(value, str):
+            raise ValueError("expected the name of a network, or a mapping with name and arguments")
+        return {"name": value}
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        prefix, colon, rest = self.name.partition(":")
+        if colon and f"{prefix}:" not in PREFIXES:
+            listed = ", ".join(f"{known}NAME" for known in PREFIXES)
+            raise ValueError(f"network {self.name!r}: expected one of {listed}")
+        if colon and not rest:
+            raise ValueError(f"network {self.name!r} has no name after the colon")
+        if f"{prefix}:" == MODULE and not all(part.isidentifier() for part in rest.split(".")):
+            raise ValueError(f"network {self.name!r}: expected {MODULE}PACKAGE.NAME")
+        if f"{prefix}:" == MODULE and "." not in rest:
+            raise ValueError(f"network {self.name!r}: expected {MODULE}PACKAGE.NAME")
+        if self.weights is not None and not self.name.startswith(TORCHVISION):
+            raise ValueError(
+                f"weights {self.weights!r}: only networks of torchvision have weights to begin "
+                f"with, not {self.name}"
+            )
+        if self.is_plain and (self.arguments or self.batch_norm != "shared"):
+            raise ValueError(
+                f"arguments and batch_norm: {self.name} has none; its size is the scenario's "
+                "width, activation and number of layers"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _short(self, handler: SerializerFunctionWrapHandler) -> Any:
+        """Write only what is not the default, and a name alone as such: keys are older."""
+        fields = type(self).model_fields
+        default = {name: fields[name].get_default(call_default_factory=True) for name in fields}
+        written = {n: v for n, v in handler(self).items() if n == "name" or v != default[n]}
+        return self.name if len(written) == 1 else written
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a family builds it layer by layer."""
+        return self.name in PLAIN
+
+    @property
+    def is_registered(self) -> bool:
+        """Whether its name alone says what it is, without a prefix."""
+        return ":" not in self.name
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the name, if it has no prefix, is that of a network."""
+        return not self.is_registered or self.is_plain or self.name in NETWORKS

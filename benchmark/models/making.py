@@ -1,0 +1,144 @@
+"""Makes the network that a suite names."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, get_type_hints
+
+from torch import nn
+
+from benchmark.errors import UserError, nearest, quoted
+from benchmark.models.choice import Network
+from benchmark.models.registry import AVALANCHE, MODULE, NETWORKS, PREFIXES, TORCHVISION
+
+Shape = tuple[int, int, int]
+
+_N_CLASSES = ("n_classes", "num_classes", "nclasses")
+_AUXILIARY = ("aux1", "aux2", "AuxLogits")
+"""Second heads of torchvision's GoogLeNet and Inception, which answer in training only."""
+
+
+def make(choice: Network, input_shape: Shape, n_classes: int) -> nn.Module:
+    """Make a network, initialised from torch's global generator.
+
+    Args:
+        choice: Which; not one that families build layer by layer.
+        input_shape: Channels, height and width of the images.
+        n_classes: The number of outputs, for networks that have to be told.
+
+    Raises:
+        UserError: There is no such network, or it cannot be made with these arguments.
+    """
+    function, given = _found(choice)
+    arguments = given | choice.arguments
+    known = {"input_shape": input_shape, **dict.fromkeys(_N_CLASSES, n_classes)}
+    parameters = dict(inspect.signature(function).parameters)
+    for name, parameter in parameters.items():
+        if name in known and name not in arguments and parameter.default is parameter.empty:
+            arguments[name] = known[name]
+    flexible = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for name in choice.arguments:
+        if not flexible and name not in parameters:
+            hint = nearest(name, parameters) if parameters else "it takes none"
+            raise UserError(f"network {choice}: unknown argument {name!r}; {hint}")
+    try:
+        network = function(**arguments)
+    except OSError as error:
+        raise UserError(
+            f"network {choice}: its weights {choice.weights!r} cannot be downloaded "
+            f"({_reason(error)}); run once on a machine with a network, or put the file where "
+            "torch looks for it (TORCH_HOME)"
+        ) from error
+    except Exception as error:
+        where = f"weights {choice.weights!r} or arguments" if choice.weights else "arguments"
+        raise UserError(
+            f"network {choice}: it cannot be made with these {where} ({_reason(error)})"
+        ) from error
+    if not isinstance(network, nn.Module):
+        raise UserError(f"network {choice}: expected an nn.Module, got {quoted(network)}")
+    if choice.name.startswith(TORCHVISION):
+        for name in _AUXILIARY:
+            if getattr(network, name, None) is not None:
+                setattr(network, name, None)
+                network.aux_logits = False  # type: ignore[assignment]
+    return network
+
+
+def _found(choice: Network) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return the function or class that makes a network, and arguments that its kind has."""
+    prefix = next((known for known in PREFIXES if choice.name.startswith(known)), "")
+    name = choice.name.removeprefix(prefix)
+    if prefix == TORCHVISION:
+        return _of_torchvision(name), {"weights": choice.weights}
+    if prefix == AVALANCHE:
+        return _of_avalanche(name), {}
+    if prefix == MODULE:
+        return _of_module(name), {}
+    if name not in NETWORKS:
+        raise UserError(f"unknown network {name!r}; {nearest(name, ['mlp', 'cnn', *NETWORKS])}")
+    return NETWORKS[name].load(), {}
+
+
+def _of_torchvision(name: str) -> Callable[..., Any]:
+    from torchvision import models
+
+    known = models.list_models(module=models)
+    if name not in known:
+        raise UserError(
+            f"torchvision has no classification network {name!r}; {nearest(name, known)}"
+        )
+    found: Callable[..., Any] = models.get_model_builder(name)
+    return found
+
+
+def _of_avalanche(name: str) -> Callable[..., Any]:
+    from avalanche import models
+
+    known = {
+        n: value
+        for n, value in vars(models).items()
+        if inspect.isfunction(value) or (inspect.isclass(value) and issubclass(value, nn.Module))
+    }
+    if name not in known:
+        raise UserError(f"Avalanche has no network {name!r}; {nearest(name, known)}")
+    return known[name]
+
+
+def _of_module(name: str) -> Callable[..., Any]:
+    module, _, attribute = name.rpartition(".")
+    try:
+        found = getattr(import_module(module), attribute)
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"network {MODULE}{name}: {error}; install the package, add its folder to PYTHONPATH, "
+            "or give the file with --plugin"
+        ) from error
+    except AttributeError as error:
+        raise UserError(f"network {MODULE}{name}: {error}") from error
+    except Exception as error:
+        raise UserError(
+            f"network {MODULE}{name}: importing {module} raises {_reason(error)}"
+        ) from error
+    if not _makes_networks(found):
+        raise UserError(
+            f"network {MODULE}{name}: expected a class derived from torch.nn.Module, or a function "
+            f"whose annotation says that it returns one (-> nn.Module), got {quoted(found)}"
+        )
+    called: Callable[..., Any] = found
+    return called
+
+
+def _makes_networks(found: Any) -> bool:
+    """Whether this is nothing but a maker of networks: a suite must not name any function."""
+    if inspect.isfunction(found):
+        try:
+            found = get_type_hints(found).get("return")
+        except Exception:  # a name that is not known
+            return False
+    return inspect.isclass(found) and issubclass(found, nn.Module)
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

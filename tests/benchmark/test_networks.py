@@ -1,0 +1,509 @@
+"""Whole networks as models: what they share, their heads, running statistics, and bad input."""
+
+import copy
+import json
+from importlib.metadata import EntryPoint
+
+import pytest
+import torch
+from one_run import execute
+from torch import nn
+
+from benchmark import plugins
+from benchmark.errors import UserError
+from benchmark.models.anatomy import examine, statistics
+from benchmark.models.choice import Network
+from benchmark.models.making import make
+from benchmark.models.networks import NetworkBank, pair, trunk
+from benchmark.plugins import load_files, load_packages
+from benchmark.preparation import prepare
+from benchmark.scenarios.model_sequence import ModelSequence
+from benchmark.scenarios.split import Split
+from benchmark.scenarios.two_models import TwoModels
+from benchmark.suite_loading import load_suite
+from reports.analysis.caveats import caveats
+from reports.runs.cells import group
+from strategies.registry import STRATEGIES
+
+SHAPE = (1, 8, 8)
+KINDS = ("shared", "per_model", "frozen")
+TINY = {"name": "reduced_resnet18", "arguments": {"width": 2}}
+FEW = {"data": "digits", "samples": 60, "batch_size": 16, "steps": 4, "curve": {"every": 0}}
+
+PLUGIN = """
+from torch import nn
+
+from benchmark.models.registry import NetworkEntry
+
+
+class Small(nn.Module):
+    def __init__(self, input_shape, n_classes, size=5):
+        super().__init__()
+        pixels = input_shape[0] * input_shape[1] * input_shape[2]
+        self.body = nn.Sequential(nn.Flatten(), nn.Linear(pixels, size), nn.BatchNorm1d(size))
+        self.out = nn.Linear(size, n_classes)
+
+    def forward(self, x):
+        return self.out(self.body(x).relu())
+
+
+NETWORKS = [NetworkEntry("small", "Small", __name__, "for tests")]
+"""
+
+
+def network(batch_norm="shared", **arguments):
+    return Network(**(TINY | {"batch_norm": batch_norm} | arguments))
+
+
+@pytest.fixture(autouse=True)
+def as_shipped(registries):
+    with registries():
+        load_packages.cache_clear()
+        yield
+
+
+@pytest.fixture
+def root(tmp_path):
+    return tmp_path
+
+
+@pytest.fixture
+def seeded():
+    torch.manual_seed(0)
+
+
+def images(count=4, shape=SHAPE):
+    return torch.randn(count, *shape, generator=torch.Generator().manual_seed(1))
+
+
+def run_of(strategies, settings=None, family="two_models", batch_norm="shared", probes=()):
+    scenario = {"family": family, "network": TINY | {"batch_norm": batch_norm}, **FEW}
+    scenario |= settings or {}
+    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}, "strategies": strategies}
+    return load_suite(suite | {"probes": list(probes)}).runs("cpu", "nowhere")
+
+
+# What is shared
+
+
+def test_named_children_are_the_same_weights_and_all_else_is_not(seeded):
+    bank = pair(network(), SHAPE, [10, 4], ("stage1.0", "stem"))
+    shared = set(bank.shared_parameters_of(1))
+    names = {
+        n for n in bank.parameters_of(0) if n.startswith(("blocks.a.stem", "blocks.a.stage1.0"))
+    }
+    assert shared == names
+    own = [n for n in bank.parameters_of(1) if n not in shared]
+    assert len(own) == len(bank.parameters_of(0)) - len(shared)
+    a, b = bank.blocks["a"], bank.blocks["b"]
+    assert not torch.equal(a.stage2[0].conv1.weight, b.stage2[0].conv1.weight)
+    assert bank(images(), 0).shape == (4, 10)
+    assert bank(images(), 1).shape == (4, 4)
+
+
+def test_blocks_are_counted_from_the_input(seeded):
+    blocks = examine(make(network(), SHAPE, 3), SHAPE, "it").blocks
+    assert blocks[:3] == ("stem", "stage1.0", "stage1.1")
+    for count in (0, 2, len(blocks)):
+        bank = pair(network(), SHAPE, [3, 3], count)
+        prefixes = tuple(f"blocks.a.{name}." for name in blocks[:count])
+        own = set(bank.parameters_of(0))
+        assert set(bank.shared_parameters_of(1)) == {
+            n for n in own if prefixes and n.startswith(prefixes)
+        }
+
+
+def test_everything_but_the_head_by_default(seeded):
+    bank = pair(network(), SHAPE, [3, 3], None)
+    assert set(bank.parameters_of(0)) - set(bank.shared_parameters_of(1)) == {
+        "blocks.a.head.weight",
+        "blocks.a.head.bias",
+    }
+
+
+def test_a_training_of_b_moves_only_what_it_uses(root):
+    (run,) = run_of({"finetune": {}}, {"shared": ["stem"]})
+    ready = prepare(run, root)
+    bank = ready.strategy.model
+    before = copy.deepcopy(bank.state_dict())
+    ready.strategy.train(ready.scenario.train[1])
+    moved = {n for n, p in bank.named_parameters() if not torch.equal(p, before[n])}
+    assert moved == set(bank.parameters_of(1))
+
+
+def test_models_of_a_sequence_draw_blocks_from_the_pool(root):
+    settings = ModelSequence(network=network(), models=4, pool=2, shared=3, data="digits")
+    bank = settings.build(0, root, "cpu").model
+    stems = {id(bank.blocks[f"model_{i}"].stem[0].weight) for i in range(4)}
+    others = {id(bank.blocks[f"model_{i}"].stage2[0].conv1.weight) for i in range(4)}
+    assert len(stems) == 2
+    assert len(others) == 4
+
+
+def test_the_seed_decides_the_weights_and_nothing_else_does(root):
+    settings = TwoModels(network=network(), shared=2, data="digits")
+    one, same = (settings.build(3, root, "cpu").model.state_dict() for _ in range(2))
+    torch.manual_seed(99)
+    again = settings.build(3, root, "cpu").model.state_dict()
+    other = settings.build(4, root, "cpu").model.state_dict()
+    assert all(torch.equal(one[n], same[n]) and torch.equal(one[n], again[n]) for n in one)
+    assert not torch.equal(one["blocks.a.stem.0.weight"], other["blocks.a.stem.0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("alexnet_like", (3, 32, 32)),
+        ("torchvision:resnet18", (3, 32, 32)),
+        ("torchvision:squeezenet1_1", (3, 32, 32)),
+        ("avalanche:SlimResNet18", (3, 32, 32)),
+        ("avalanche:SimpleCNN", (3, 32, 32)),
+    ],
+)
+def test_networks_of_others_have_heads_and_blocks(seeded, name, shape):
+    bank = trunk(Network(name=name), shape, [2, 3])
+    assert bank(images(2, shape), torch.tensor([0, 1])).shape == (2, 3)
+    own = set(bank.parameters_of(1)) - set(bank.shared_parameters_of(1))
+    assert {n.rpartition(".")[2] for n in own} <= {"weight", "bias"}
+    assert len(own) <= 2
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "name",
+    ["vit_b_16", "googlenet", "swin_t", "densenet121", "inception_v3", "convnext_tiny", "maxvit_t"],
+)
+def test_more_networks_of_torchvision(seeded, name):
+    size = 128 if name == "inception_v3" else 224
+    bank = trunk(Network(name=f"torchvision:{name}"), (3, size, size), [2, 3])
+    assert bank(images(1, (3, size, size)), 1).shape == (1, 3)
+
+
+def test_the_network_of_the_papers_has_its_size(seeded):
+    model = make(Network(name="alexnet_like"), (3, 32, 32), 10)
+    backbone = sum(p.numel() for n, p in model.named_parameters() if not n.startswith("head"))
+    assert backbone == 6_503_872  # of the official code
+
+
+# Running statistics
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_statistics_of_a_after_b(root, kind):
+    (run,) = run_of({"finetune": {}}, batch_norm=kind)
+    ready = prepare(run, root)
+    bank = ready.strategy.model
+    ready.strategy.train(ready.scenario.train[0])
+    norms = [statistics(bank.blocks[name]) for name in "ab"]
+    assert all((one is other) == (kind != "per_model") for one, other in zip(*norms, strict=True))
+    assert all(one.weight is other.weight for one, other in zip(*norms, strict=True))
+    before = [[norm.running_mean.clone() for norm in model] for model in norms]
+    ready.strategy.train(ready.scenario.train[1])
+    moved = [
+        {not torch.equal(b, norm.running_mean) for b, norm in zip(*both, strict=True)}
+        for both in zip(before, norms, strict=True)
+    ]
+    of_a, of_b = {"shared": (True, True), "per_model": (False, True), "frozen": (False, False)}[
+        kind
+    ]
+    assert moved == [{of_a}, {of_b}]
+
+
+def test_shared_statistics_are_forgotten_though_no_weight_moves(root):
+    """The outputs of a, after b has trained with shared weights that stand still."""
+    changed = {}
+    for kind in KINDS:
+        (run,) = run_of({"finetune": {}}, {"second_data": "rotated"}, batch_norm=kind)
+        ready = prepare(run, root)
+        bank = ready.strategy.model
+        ready.strategy.train(ready.scenario.train[0])
+        bank.eval()
+        before = bank(images(), 0).detach()
+        for parameter in bank.shared_parameters_of(1).values():
+            parameter.requires_grad_(False)
+        ready.strategy.train(ready.scenario.train[1])
+        bank.eval()
+        changed[kind] = not torch.equal(bank(images(), 0), before)
+    assert changed == {"shared": True, "per_model": False, "frozen": False}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_record_says_how_many_layers_share_statistics(root, kind):
+    (run,) = run_of({"finetune": {}}, {"shared": ["stem", "stage1"]}, batch_norm=kind)
+    assert execute(run, root).cost.get("shared_statistics") == (5 if kind == "shared" else None)
+
+
+@pytest.mark.parametrize("kind", ["shared", "frozen"])
+def test_a_report_warns_of_shared_statistics(root, kind):
+    runs = run_of({"finetune": {}, "freeze": {}}, batch_norm=kind)
+    cells = group([execute(run, root) for run in runs])
+    found = [text for text in caveats(cells, [], []) if "statistics" in text]
+    assert len(found) == (kind == "shared")
+    assert all("20 normalisation layers" in t and "penalty of finetune sees" in t for t in found)
+
+
+def test_probes_say_that_they_do_not_look_into_whole_networks(root):
+    (run,) = run_of({"finetune": {}}, probes=["distance", "refit"])
+    probes = execute(run, root).probes
+    assert all("whole networks" in probe["absent"] for probe in probes.values())
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_freeze_keeps_a_as_it_was(root, kind):
+    (run,) = run_of({"freeze": {}}, batch_norm=kind)
+    record = execute(run, root)
+    assert record.status == "done", record.error
+    first, last = (row[0] for row in record.accuracy_matrix)
+    assert first == last
+
+
+@pytest.mark.parametrize("kind", ["per_model", "frozen"])
+def test_a_batch_of_one_sample_leaves_statistics_alone(seeded, kind):
+    bank = pair(network(kind), SHAPE, [3, 3], None).train()
+    before = copy.deepcopy(dict(bank.named_buffers()))
+    bank(images(1), 1)
+    assert all(torch.equal(b, before[n]) for n, b in bank.named_buffers())
+    assert all(module.training for module in bank.modules())
+
+
+def test_a_conversion_keeps_common_buffers_common(seeded):
+    class Counts(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+            self.out = nn.Linear(64, 2)
+
+        def forward(self, x):
+            self.count += 1
+            return self.out(x.flatten(1))
+
+    one = Counts()
+    other = Counts()
+    other._buffers["count"] = one._buffers["count"]
+    bank = NetworkBank({"a": one, "b": other}, 2).double()
+    assert one.count is other.count
+    bank(images().double(), 0)
+    assert float(other.count) == 1
+
+
+# Every strategy
+
+
+@pytest.mark.parametrize("kind", ["shared", "per_model"])
+@pytest.mark.parametrize("name", [n for n in STRATEGIES if n != "finetune"])
+def test_every_strategy_trains_whole_networks(root, name, kind):
+    """Deterministic; and at strength 0 fine-tuning."""
+    dial = STRATEGIES[name].dial
+    entry = {} if dial is None else {dial.plural: [0 if dial.name == "strength" else 1]}
+    plain, run = run_of({"finetune": {}, name: entry}, {"second_data": "rotated"}, batch_norm=kind)
+    found, again = execute(run, root), execute(run, root)
+    assert found.status == "done", found.error
+    assert found.accuracy_matrix == again.accuracy_matrix
+    if dial is not None and dial.name == "strength":
+        assert found.accuracy_matrix == execute(plain, root).accuracy_matrix
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_first_model_that_is_taken_over_is_the_same(root, tmp_path, kind):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    settings = {"second_data": "rotated", "curve": {"every": 2}}
+    _, run = run_of({"finetune": {}, "ewc": {"strengths": [5]}}, settings, batch_norm=kind)
+    alone = execute(run, root)
+    execute(_, root, scratch)
+    assert list(scratch.glob("*.first"))
+    taken = execute(run, root, scratch)
+    assert taken.cost["training_seconds"][0] is None
+    assert taken.accuracy_matrix == alone.accuracy_matrix
+    assert taken.curves == alone.curves
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    {
+        "shape": ({"network": "torchvision:resnet18"}, r"images of shape \(1, 8, 8\).*3 channels"),
+        "size": ({"network": "alexnet_like"}, "too small"),
+        "child": ({"network": TINY, "shared": ["stag1"]}, "did you mean 'stage1'.*blocks: stem"),
+        "head": ({"network": TINY, "shared": ["head"]}, "holds the head"),
+        "empty": ({"network": TINY, "shared": ["stem.2"]}, "no weights"),
+        "many": ({"network": TINY, "shared": 10}, "only 9 blocks"),
+        "torchvision": ({"network": "torchvision:resnet19"}, "did you mean 'resnet1"),
+        "avalanche": ({"network": "avalanche:SlimResNet"}, "did you mean 'SlimResNet18'"),
+        "tasks": ({"network": "avalanche:MTSimpleMLP"}, "heads for tasks of its own"),
+        "argument": ({"network": TINY | {"arguments": {"widht": 1}}}, "did you mean 'width'"),
+        "value": ({"network": TINY | {"arguments": {"width": -1}}}, "cannot be made"),
+        "module": ({"network": "module:nowhere_at_all.Net"}, "install the package"),
+        "name": ({"network": "module:json.nothing"}, "nothing"),
+        "no network": ({"network": "module:json.JSONDecoder"}, "derived from torch.nn.Module"),
+        "code": (
+            {"network": {"name": "module:os.system", "arguments": {"command": "touch harmed"}}},
+            "derived from torch.nn.Module",
+        ),
+        "no head": ({"network": "module:torch.nn.Flatten"}, "no head that can be cut"),
+        "statistics": (
+            {"network": {"name": "avalanche:SimpleMLP", "arguments": {"input_size": 64},
+                         "batch_norm": "frozen"}},
+            "no batch normalisation",
+        ),
+    }.values(),
+)  # fmt: skip
+def test_what_does_not_fit_is_told_when_it_is_built(root, settings, told):
+    with pytest.raises(UserError, match=told):
+        TwoModels(data="digits", **settings).build(0, root, "cpu")
+
+
+def test_a_function_of_a_module_says_that_it_returns_a_network(tmp_path, monkeypatch, root):
+    text = "from torch import nn\n\ndef make(n_classes){}:\n    "
+    text += "return nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Linear(3, n_classes))\n"
+    (tmp_path / "with_hint.py").write_text(text.format(" -> nn.Module"))
+    (tmp_path / "without_hint.py").write_text(text.format(""))
+    monkeypatch.syspath_prepend(tmp_path)
+    TwoModels(data="digits", network="module:with_hint.make").build(0, root, "cpu")
+    with pytest.raises(UserError, match=r"-> nn\.Module"):
+        TwoModels(data="digits", network="module:without_hint.make").build(0, root, "cpu")
+
+
+def test_one_model_for_all_experiences_has_one_set_of_statistics(root):
+    settings = Split(data="digits", incremental="class", network=network("per_model"))
+    with pytest.raises(UserError, match="one model for all experiences"):
+        settings.build(0, root, "cpu")
+
+
+class Ends(nn.Module):
+    """A network with something after, or around, its last linear layer."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.kind, self.body, self.out = kind, nn.Linear(64, 4), nn.Linear(4, 3)
+        self.scale = nn.Parameter(torch.ones(3))
+        self.norm = nn.BatchNorm1d(3)
+        self.listed = [self.body]
+
+    def forward(self, x):
+        x = self.out((self.listed[0] if self.kind == "listed" else self.body)(x.flatten(1)))
+        if self.kind == "tuple":
+            return (x,)
+        if self.kind == "cut":
+            return x[:, :2]
+        if self.kind == "in training":
+            return [x] if self.training else x
+        return self.norm(x) if self.kind == "norm" else x
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("norm", "'norm' .BatchNorm1d"),
+        ("tuple", "expected logits"),
+        ("cut", "no head that can be cut"),
+        ("in training", "in training expected logits"),
+        ("listed", "'body' cannot be exchanged"),
+    ],
+)
+def test_a_network_that_cannot_be_cut(monkeypatch, kind, told):
+    monkeypatch.setattr("benchmark.models.networks.make", lambda *_: Ends(kind))
+    with pytest.raises(UserError, match=told):
+        pair(Network(name="it"), SHAPE, [3, 2], ("body",))
+
+
+def test_mistakes_of_a_suite_have_their_line():
+    for network_, told in {
+        "cmn": "unknown network 'cmn'; did you mean 'cnn'",
+        "other:x": "expected one of torchvision:NAME",
+        7: "expected the name of a network",
+    }.items():
+        with pytest.raises(UserError, match=told):
+            run_of({"finetune": {}}, {"network": network_})
+    for settings, told in (
+        ({"width": 3}, "width is no setting of reduced_resnet18"),
+        ({"network": "mlp", "shared": 1}, "shared is no setting of mlp"),
+        ({"network": {"name": "mlp", "batch_norm": "frozen"}}, "mlp has none"),
+        ({"network": {"name": "mlp", "weights": "DEFAULT"}}, "only networks of torchvision"),
+    ):
+        with pytest.raises(UserError, match=told):
+            run_of({"finetune": {}}, settings)
+
+
+# Keys, and the user's own
+
+
+def test_a_name_alone_is_stored_as_such_and_defaults_are_not():
+    dump = Split(network={"name": "mlp"}).model_dump(mode="json")
+    assert dump["network"] == "mlp"
+    assert "shared" not in TwoModels().model_dump(mode="json")
+    long = network("frozen").model_dump(mode="json")
+    assert long == TINY | {"batch_norm": "frozen"}
+    assert Network.model_validate(json.loads(json.dumps(long))) == network("frozen")
+
+
+def test_a_plugin_adds_a_network_and_its_code_is_in_the_key(tmp_path, root):
+    path = tmp_path / "mine.py"
+    path.write_text(PLUGIN)
+    load_files([path])
+    settings = {"network": {"name": "small", "batch_norm": "per_model"}}
+    (run,) = run_of({"finetune": {}}, settings)
+    assert run.spec.scenario.network_plugin == plugins.digest_of("network", "small") is not None
+    assert execute(run, root).status == "done"
+    path.write_text(PLUGIN + "\n# another version\n")
+    load_files([path])
+    (later,) = run_of({"finetune": {}}, settings)
+    assert later.key != run.key
+    (shipped,) = run_of({"finetune": {}})
+    assert shipped.spec.scenario.network_plugin is None
+
+
+def test_an_entry_point_adds_a_network(tmp_path, monkeypatch, root):
+    (tmp_path / "their_networks.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    point = EntryPoint("small", "their_networks:NETWORKS.__getitem__", "palimpsest.networks")
+
+    def entry_points(group):
+        return [type("Point", (), {
+            "name": "small", "module": "their_networks", "value": "their_networks", "dist": None,
+            "load": lambda self: __import__("their_networks").NETWORKS[0],
+        })()] if group == point.group else []  # fmt: skip
+
+    monkeypatch.setattr("benchmark.plugins.packages.entry_points", entry_points)
+    (run,) = run_of({"finetune": {}}, {"network": "small"})
+    assert run.spec.scenario.network_plugin is not None
+    assert execute(run, root).status == "done"
+
+
+def test_a_module_s_code_is_in_the_key(tmp_path, monkeypatch, root):
+    package = tmp_path / "their_package"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "nets.py").write_text(PLUGIN)
+    monkeypatch.syspath_prepend(tmp_path)
+    settings = {"network": {"name": "module:their_package.nets.Small", "arguments": {"size": 3}}}
+    (run,) = run_of({"finetune": {}}, settings)
+    assert execute(run, root).status == "done"
+    (package / "nets.py").write_text(PLUGIN + "# changed")
+    (later,) = run_of({"finetune": {}}, settings)
+    assert later.key != run.key
+
+
+@pytest.mark.parametrize(
+    ("listed", "told"),
+    [
+        ("NETWORKS = [3]", "expected a NetworkEntry"),
+        ('NETWORKS = [NetworkEntry("mlp", "Small", __name__)]', "already has"),
+        ('NETWORKS = [NetworkEntry("x", "Smal", __name__)]', "no class or function 'Smal'"),
+    ],
+)
+def test_what_is_wrong_with_a_plugin_s_network(tmp_path, listed, told):
+    path = tmp_path / "wrong.py"
+    path.write_text(PLUGIN.partition("NETWORKS =")[0] + listed)
+    with pytest.raises(UserError, match=told):
+        load_files([path])
+
+
+@pytest.mark.parametrize("family", ["split", "model_sequence", "rotated"])
+def test_other_families_train_them(root, family):
+    own = {"model_sequence": {"models": 3}}.get(family, {"experiences": 2})
+    (run,) = run_of({"wpl": {"strengths": [1]}}, own, family=family, batch_norm="shared")
+    record = execute(run, root)
+    assert record.status == "done", record.error

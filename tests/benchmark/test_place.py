@@ -1,0 +1,112 @@
+"""Where runs are carried out, and what they need there: options, suite files, messages."""
+
+import socket
+
+import pytest
+
+from benchmark.cli import main
+from benchmark.errors import UserError
+from benchmark.executors import place
+from benchmark.executors.place import Place, slurm_parameters
+from benchmark.plan import make_plan
+from benchmark.running import run_suite
+from benchmark.suite_loading import load_suite
+
+SUITE = {
+    "suite": "small",
+    "seeds": 1,
+    "scenarios": {"two_models": {"data": "digits", "steps": 5, "width": 4}},
+    "strategies": {"finetune": {}},
+}
+RAY, SLURM = Place("ray"), Place("slurm")
+
+
+@pytest.mark.parametrize("kind", ["ray", "slurm"])
+def test_a_missing_package_is_told_with_what_installs_it(kind, monkeypatch):
+    monkeypatch.setattr(place, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=rf"pip install 'palimpsest-bench\[{kind}\]'"):
+        run_suite(SUITE, executor=kind)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("rya",), "executor 'rya': did you mean 'ray'"),
+        (("local", "auto"), "only the executor ray has one"),
+        (("local", None, {"time": "1"}), "only for the executor slurm"),
+    ],
+)
+def test_what_does_not_fit_is_refused(arguments, said):
+    with pytest.raises(UserError, match=said):
+        Place.of(*arguments)
+
+
+def test_parameters_of_slurm():
+    found = slurm_parameters("partition=gpu,--time=1-00:00:00,mail-user=a@b")
+    assert found == {"partition": "gpu", "time": "1-00:00:00", "mail_user": "a@b"}
+    for wrong in ("", "gpu", "=gpu", "a b=c"):
+        with pytest.raises(UserError, match="expected NAME=VALUE"):
+            slurm_parameters(wrong)
+
+
+def test_resources_are_no_part_of_a_run(tmp_path):
+    plain = load_suite(SUITE)
+    given = load_suite(SUITE | {"resources": {"cpus": 2, "gpus": 0.5, "memory": "1.5 GB"}})
+    assert given.runs("cpu", tmp_path) == plain.runs("cpu", tmp_path)
+    assert given.note == plain.note
+    assert (given.resources.cpus, given.resources.memory) == (2, 1_500_000_000)
+    assert given.resources.gpus_on("cuda") == 0.5
+    assert given.resources.gpus_on("cpu") == 0
+    assert plain.resources.gpus_on("cuda") == 1
+    plan = make_plan([given], tmp_path / "a.db", root=tmp_path, place=RAY)
+    assert plan.resources == {"small": given.resources}
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        ({"cpu": 1}, r"resources.cpu: unknown key 'cpu'; did you mean 'cpus'"),
+        ({"cpus": 0}, "resources.cpus: "),
+        ({"gpus": 1.5}, "a whole number, or a fraction below 1"),
+        ({"memory": 4}, "an amount with its unit, such as 4 GB"),
+        ({"memory": "4 apples"}, "an amount with its unit, such as 4 GB"),
+        (5, "resources"),
+    ],
+)
+def test_wrong_resources_are_told(resources, said):
+    with pytest.raises(UserError, match=said):
+        load_suite(SUITE | {"resources": resources})
+
+
+def test_a_plan_for_a_cluster(tmp_path):
+    suite = load_suite(SUITE)
+
+    def planned(**more):
+        return make_plan([suite], tmp_path / "a.db", root=tmp_path, **more)
+
+    assert planned(place=RAY).workers is None
+    assert planned(place=RAY, workers=7).workers == 7
+    assert planned(place=SLURM).workers == 1
+    assert planned(place=RAY, device="cuda").todo[0].spec.device == "cuda"  # nodes have it
+    with pytest.raises(UserError, match="each run sees its own GPUs; say cuda"):
+        planned(place=RAY, device="cuda:1")
+    with pytest.raises(UserError, match="0 is this process"):
+        planned(place=SLURM, workers=0)
+
+
+def test_a_cluster_that_cannot_be_reached_is_told_before_there_is_a_store(tmp_path, capsys):
+    pytest.importorskip("ray")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and nobody listens
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        store = tmp_path / "a.db"
+        options = ["--executor", "ray", "--store", str(store), "--data-root", str(tmp_path)]
+        for wrong, said in (
+            (address, f"Ray cluster {address}: nobody answers there"),
+            ("head", "expected auto or HOST:PORT"),
+        ):
+            with pytest.raises(SystemExit) as left:
+                main(["run", "quick", "--address", wrong, *options])
+            assert left.value.code == 2
+            assert said in capsys.readouterr().err
+    assert not store.exists()

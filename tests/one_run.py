@@ -1,0 +1,62 @@
+"""A run by itself, as tests of what a run gives make it and carry it out."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmark.preparation import OnProgress
+from benchmark.record import Record
+from benchmark.runner import execute_job
+from benchmark.suite import Run, Suite
+from benchmark.suite_loading import load_suite
+
+TWO_MODELS = {
+    "family": "two_models",
+    "data": "digits",
+    "width": 8,
+    "batch_size": 32,
+    "samples": 300,
+    "optimizer": {"name": "sgd", "learning_rate": 0.2},
+}
+"""A scenario that trains in moments."""
+
+
+def suite_of(
+    folder: Path,
+    scenario: Mapping[str, Any],
+    strategy: str = "finetune",
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Suite:
+    """Return a suite of one run, written to a file in a folder and read from there."""
+    suite = {
+        "suite": "test",
+        "seeds": [seed],
+        "scenarios": {"it": dict(scenario)},
+        "strategies": {strategy: dict(settings or {})},
+    }
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump(suite))
+    return load_suite(path)
+
+
+def run_of(
+    folder: Path,
+    scenario: Mapping[str, Any],
+    strategy: str = "finetune",
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+) -> Run:
+    """Return the run of ``suite_of``."""
+    (run,) = suite_of(folder, scenario, strategy, settings, seed).runs("cpu", folder)
+    return run
+
+
+def execute(
+    run: Run, root: Path, scratch: Path | None = None, progress: OnProgress = lambda advance: None
+) -> Record:
+    """Carry out a run in this process; see ``execute_job``."""
+    (record,) = execute_job((run,), root, scratch, progress)
+    return record
