@@ -48,6 +48,7 @@ LIGHT += [
         "submission",
         "workers",
         "worker",
+        "starting",
         "in_worker",
         "death",
         "scratch",

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Iterator
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkServerContext, SpawnContext
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from queue import SimpleQueue
-from types import ModuleType
 
 from benchmark import plugins
 from benchmark.advance import Advance
 from benchmark.checkpoints.place import Checkpoints
-from benchmark.errors import UserError
-from benchmark.executors import in_worker
+from benchmark.executors import in_worker, starting
 from benchmark.executors.control_groups import ControlGroups
 from benchmark.executors.death import Death
 from benchmark.executors.in_worker import Message
@@ -29,9 +22,6 @@ from benchmark.jobs import Job
 
 _PATIENCE = 5.0
 """Seconds that the end of a process is waited for."""
-
-_PAUSES = (0.1, 0.5, 2.0)
-"""Seconds between tries to start a process."""
 
 _FORK_SERVER_GONE = 255
 """The exit status that Python gives where nobody knows it."""
@@ -70,12 +60,12 @@ class Worker:
         self.ready = False
         self._news = news
         self._kills_before = ControlGroups().memory_kills()
-        context = _context()
+        context = starting.context()
         self._connection, theirs = context.Pipe()
         arguments = (theirs, root, scratch, plugins.loaded(), checkpoints)
         self._process = context.Process(target=in_worker.serve, args=arguments)
         with theirs:
-            _start(self._process)
+            starting.start(self._process)
         threading.Thread(target=self._listen, name="worker", daemon=True).start()
 
     def begin(self, job: Job) -> bool:
@@ -113,62 +103,3 @@ class Worker:
             while connection in wait([connection, self._process.sentinel]):
                 self._news.put((self, connection.recv()))
         self._news.put((self, None))
-
-
-def check_may_start() -> None:
-    """Refuse to start workers where Python cannot.
-
-    Raises:
-        UserError: Says why, and what to do.
-    """
-    process = multiprocessing.current_process()
-    advice = "run everything in this process (workers=0)"
-    if process.daemon:
-        raise UserError(f"this process is a worker itself and may not start others; {advice}")
-    if getattr(process, "_inheriting", False):
-        raise UserError(
-            "this program is being imported by a process that it starts itself; put what it does "
-            f'under if __name__ == "__main__", or {advice}'
-        )
-
-
-def _context() -> ForkServerContext | SpawnContext:
-    if sys.platform != "linux":  # elsewhere, what torch loads may not survive a fork
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([in_worker.PREPARATION])
-    return context
-
-
-def _start(process: BaseProcess) -> None:
-    """Start a process; where the fork server has just been killed, another one is started for it.
-
-    Raises:
-        UserError: The system allows no more processes, or they cannot be started.
-    """
-    for pause in (*_PAUSES, None):
-        try:
-            with _without_main():
-                process.start()
-            return
-        except (EOFError, OSError) as error:
-            if pause is None:
-                raise UserError(
-                    f"a worker process cannot be started ({error}); try fewer workers (--workers)"
-                ) from error
-            time.sleep(pause)
-
-
-@contextlib.contextmanager
-def _without_main() -> Iterator[None]:
-    """Let processes start without importing the program that starts them.
-
-    They need nothing from it, and without an ``if __name__ == "__main__"`` it would run again in
-    each of them. Python decides by the module ``__main__`` what a new process imports.
-    """
-    program = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = program

@@ -18,7 +18,8 @@ from benchmark.errors import UserError
 from benchmark.executors.executor import Jobs, Lost, Report
 from benchmark.executors.in_worker import Message
 from benchmark.executors.scratch import WithScratch
-from benchmark.executors.worker import Worker, check_may_start
+from benchmark.executors.starting import check_may_start
+from benchmark.executors.worker import Worker
 from benchmark.failure import FailureKind
 from benchmark.jobs import Job
 from benchmark.store import Record

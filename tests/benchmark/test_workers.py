@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import weakref
 from pathlib import Path
@@ -243,6 +244,23 @@ def test_a_process_that_may_not_start_others_is_told(monkeypatch, state, said):
     monkeypatch.setattr(multiprocessing, "current_process", Process)
     with pytest.raises(UserError, match=rf"{said}.*workers=0"):
         outcome("one", "two")
+
+
+@pytest.mark.parametrize("folder", ["long", "removed"])
+def test_workers_start_where_no_socket_could_be_made(tmp_path, monkeypatch, folder):
+    """Below a long TMPDIR, and after a cleaning of /tmp has taken Python's folder for sockets."""
+    usual = tmp_path / ("x" * 100 if folder == "long" else "short")
+    usual.mkdir()
+    made = tempfile.mkdtemp(prefix="pymp-", dir=usual)
+    if folder == "removed":
+        Path(made).rmdir()
+    else:
+        monkeypatch.setattr(tempfile, "tempdir", str(usual))
+    monkeypatch.setitem(multiprocessing.current_process()._config, "tempdir", made)
+    before = tempfile.gettempdir()
+    multiprocessing.forkserver._forkserver._stop()
+    assert outcome("one")["one"].status == "done"
+    assert tempfile.gettempdir() == before
 
 
 def test_processes_of_the_user_are_left_alone():
