@@ -318,8 +318,12 @@ def test_runs_that_share_a_training_go_on(monkeypatch, tmp_path, make_runs):
 
 @pytest.mark.parametrize(
     ("strategy", "every"),
-    [({"ewc": {"strengths": [1]}}, 2), ({"replay": {"memories": [40]}}, 7)],
-    ids=["ewc", "replay"],
+    [
+        ({"ewc": {"strengths": [1]}}, 2),
+        ({"ewc": {"strengths": [1]}}, 7),
+        ({"replay": {"memories": [40]}}, 2),
+    ],
+    ids=["often", "rarely", "replay"],
 )
 def test_visits_go_on(monkeypatch, tmp_path, make_runs, strategy, every):
     scenario = {"family": "space", "data": "digits", "rounds": 1, "steps": 3, "width": 4}
