@@ -55,7 +55,7 @@ class DER(Rehearsal):
         Raises:
             ValueError: It is not cross-entropy.
         """
-        require_cross_entropy(strategy, "Dark experience replay (der)")
+        require_cross_entropy(strategy, type(self).__name__)
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add both terms, and offer the batch to the memory.
