@@ -69,7 +69,7 @@ def test_there_is_an_experience_for_each_model(case):
 
 
 def test_experiences_are_numbered_and_labelled_in_order(case):
-    name, _, scenario = case
+    _, _, scenario = case
     one_head = len(scenario.model.paths) == 1
     for split in SPLITS:
         for i, experience in enumerate(getattr(scenario, split)):
