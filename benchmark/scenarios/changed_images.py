@@ -19,8 +19,10 @@ class ChangedImages(ScenarioSettings):
     change: ClassVar[str]
 
     experiences: Several = Field(5, ge=2, description="How many, including the unchanged one.")
-    incremental: Literal["task", "domain"] = Field(
-        "domain", description="task: a head for each experience. domain: one head for all."
+    incremental: Literal["task", "domain", "class"] = Field(
+        "domain",
+        description="task: a head for each experience, known at test time. domain: one head for "
+        "all. class: one head; a label tells the experience, too, so that each brings new ones.",
     )
     hidden_layers: Several = Field(
         2, description="Of mlp and cnn: depth of the trunk that all models share."
@@ -38,10 +40,18 @@ class ChangedImages(ScenarioSettings):
         from benchmark.scenarios.trunk import trunk_bank
 
         base = self.load_images(root, device)
-        heads = self.experiences if self.incremental == "task" else 1
-        bank = trunk_bank(self, self.hidden_layers, base, [base.n_classes] * heads, seed)
+        count, size = self.experiences, base.n_classes
+        heads = {"task": [size] * count, "domain": [size], "class": [size * count]}
+        sizes = heads[self.incremental]
+        bank = trunk_bank(self, self.hidden_layers, base, sizes, seed)
         parts = [
             changed(base, self.change if i else "same", seed, i, self.degrees(i))
-            for i in range(self.experiences)
+            for i in range(count)
         ]
-        return self.assemble(bank, parts, [i % heads for i in range(self.experiences)])
+        if self.incremental == "class":
+            classes = range(size)
+            parts = [
+                part.with_classes(classes, range(i * size, (i + 1) * size))
+                for i, part in enumerate(parts)
+            ]
+        return self.assemble(bank, parts, [i % len(sizes) for i in range(count)])

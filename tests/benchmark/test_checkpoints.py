@@ -295,7 +295,9 @@ def test_methods_with_hooks_go_on(monkeypatch, tmp_path, make_runs, strategy):
     check(monkeypatch, (run,), tmp_path / "kept")
 
 
-@pytest.mark.parametrize("statistics", ["per_model", "frozen"])
+@pytest.mark.parametrize(
+    "statistics", ["per_model", pytest.param("frozen", marks=pytest.mark.thorough)]
+)
 def test_whole_networks_go_on(monkeypatch, tmp_path, make_runs, statistics):
     network = {"name": "reduced_resnet18", "arguments": {"width": 2}, "batch_norm": statistics}
     scenario = {"family": "two_models", "data": "digits", "network": network, "steps": 5}
@@ -319,11 +321,10 @@ def test_runs_that_share_a_training_go_on(monkeypatch, tmp_path, make_runs):
 @pytest.mark.parametrize(
     ("strategy", "every"),
     [
-        ({"ewc": {"strengths": [1]}}, 2),
-        ({"ewc": {"strengths": [1]}}, 7),
-        ({"replay": {"memories": [40]}}, 2),
+        pytest.param({"ewc": {"strengths": [1]}}, 2, marks=pytest.mark.thorough, id="often"),
+        pytest.param({"ewc": {"strengths": [1]}}, 7, id="rarely"),
+        pytest.param({"replay": {"memories": [40]}}, 7, id="replay"),
     ],
-    ids=["often", "rarely", "replay"],
 )
 def test_visits_go_on(monkeypatch, tmp_path, make_runs, strategy, every):
     scenario = {"family": "space", "data": "digits", "rounds": 1, "steps": 3, "width": 4}
@@ -811,6 +812,7 @@ def test_a_command_that_is_killed_goes_on(tmp_path, undisturbed, number):
     assert not folder_of(store).exists()
 
 
+@pytest.mark.thorough
 def test_checkpoints_stay_only_where_a_run_may_go_on(tmp_path, plugin, registries):
     store = tmp_path / "runs.db"
     suite = {"suite": "s", "seeds": 1, "scenarios": {"it": TWO}, "strategies": {"deadly": {}}}

@@ -16,8 +16,10 @@ NETWORK = {"name": "reduced_resnet18", "arguments": {"width": 2}}
 FAMILIES = {
     "split by task": {"family": "split", "experiences": 5, "incremental": "task"},
     "split by class": {"family": "split", "experiences": 5, "incremental": "class"},
+    "split by domain": {"family": "split", "experiences": 5, "incremental": "domain"},
     "permuted": {"family": "permuted", "experiences": 2},
     "rotated": {"family": "rotated", "experiences": 2},
+    "permuted by class": {"family": "permuted", "experiences": 2, "incremental": "class"},
     "two models": {"family": "two_models", "second_data": "rotated", "rotation": 45.0},
     "model sequence": {"family": "model_sequence", "models": 3},
     "visits": {"family": "space", "rounds": 1, "steps": 2},
