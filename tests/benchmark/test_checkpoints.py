@@ -277,6 +277,12 @@ def test_all_that_controls_a_training_goes_on(monkeypatch, tmp_path, make_runs, 
     check(monkeypatch, (run,), tmp_path / "kept")
 
 
+def test_a_memory_of_samples_goes_on(monkeypatch, tmp_path, make_runs):
+    images = {"augment": {"crop": 1, "flip": True, "jitter": {"brightness": 0.2}}, "samples": 90}
+    (run,) = make_runs({"der": {"memories": [40]}}, TWO | {"batch_size": 8} | images)
+    check(monkeypatch, (run,), tmp_path / "kept")
+
+
 def test_early_stopping_goes_on(monkeypatch, tmp_path, make_runs):
     scenario = TWO | {"target_accuracy": 0.3, "steps": 60, "validation": 0.2}
     (run,) = make_runs({"finetune": {}}, scenario)
@@ -312,10 +318,17 @@ def test_runs_that_share_a_training_go_on(monkeypatch, tmp_path, make_runs):
     check(monkeypatch, job, tmp_path / "kept")
 
 
-@pytest.mark.parametrize("every", [pytest.param(2, marks=pytest.mark.thorough), 7])
-def test_visits_go_on(monkeypatch, tmp_path, make_runs, every):
+@pytest.mark.parametrize(
+    ("strategy", "every"),
+    [
+        pytest.param({"ewc": {"strengths": [1]}}, 2, marks=pytest.mark.thorough, id="often"),
+        pytest.param({"ewc": {"strengths": [1]}}, 7, id="rarely"),
+        pytest.param({"replay": {"memories": [40]}}, 7, id="replay"),
+    ],
+)
+def test_visits_go_on(monkeypatch, tmp_path, make_runs, strategy, every):
     scenario = {"family": "space", "data": "digits", "rounds": 1, "steps": 3, "width": 4}
-    (run,) = make_runs({"ewc": {"strengths": [1]}}, scenario)
+    (run,) = make_runs(strategy, scenario)
     check(monkeypatch, (run,), tmp_path / "kept", every=every, after=5)
 
 
