@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from benchmark.cli.console import table_console
-from benchmark.cli.output import say
+from benchmark.cli.output import say, tell
 from benchmark.data.catalog import data_root, is_there
 from benchmark.plan import check_device
 from benchmark.suite_loading import load_suite
@@ -57,11 +57,11 @@ def measure_speed(options: SpeedOptions) -> None:
 
     torch.set_num_threads(1)
 
-    def tell(line: str) -> None:
+    def progress(line: str) -> None:
         if not options.as_json:
             tell(line)
 
-    rows = measure(_cases(options, root), options.repeats, tell)
+    rows = measure(_cases(options, root), options.repeats, progress)
     if options.as_json:
         say(json.dumps([asdict(row) for row in rows], indent=1))
     else:
@@ -78,7 +78,11 @@ def _cases(options: SpeedOptions, root: Path) -> list[Case]:
         settings = [*(f"scenarios.{name}.data=digits" for name in scenarios), *settings]
     suite = load_suite("speed", settings=settings)
     found: list[Case] = []
+    left_out: dict[str, None] = {}
     for run in suite.runs(options.device, root):
+        if run.spec.scenario.settings["data"] == "cifar10" and not is_there("cifar10", root):
+            left_out[run.scenario] = None
+            continue
         if run.scenario == _MANY_MODELS:
             if run.strategy in _PENALTIES:
                 found.append(many_models.case(run, root))
@@ -87,6 +91,11 @@ def _cases(options: SpeedOptions, root: Path) -> list[Case]:
                 found += training.cases(run, root, ("loop", "palimpsest"))
         else:
             found += training.cases(run, root)
+    if left_out:
+        tell(
+            f"{' and '.join(left_out)} are left out: there is no CIFAR-10 in {root}; give its "
+            "folder with --data-root, or other images with --set scenarios.NAME.data=folder:PATH"
+        )
     return found + importance.cases(options.device, _FISHER_SAMPLES)
 
 

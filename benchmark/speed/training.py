@@ -1,7 +1,8 @@
 """The same training three times: a hand-written loop, stock Avalanche and this harness.
 
 All three start from the same weights and see the same batches in the same order, so that
-fine-tuning ends with the same weights. Each method's importance pass is included, with its own
+fine-tuning ends with the same weights, except where images are augmented: each draws its own
+changes. Each method's importance pass is included, with its own
 defaults: ours takes the exact Fisher information of 1,000 samples, Avalanche's EWC the squared
 gradients of all its batches.
 """
@@ -33,6 +34,7 @@ from benchmark.evaluation import evaluate
 from benchmark.preparation import TRAINING, Prepared, prepare, scenario_settings
 from benchmark.scenarios.settings import SGD, Adam, RMSprop, ScenarioSettings
 from benchmark.seeding import derive
+from benchmark.speed.images import cropped_and_flipped, stock_images
 from benchmark.speed.measure import PLAIN, Case, Implementation, Stopwatch
 from benchmark.suite import Run
 from benchmark.training import EVALUATION_BATCH
@@ -100,7 +102,8 @@ def train_by_loop(run: Run, root: Path) -> Trained:
         order = _order(run, i, len(x)).to(x.device)
         for chosen in torch.split(order, settings.batch_size):
             optimizer.zero_grad()
-            loss = criterion(model(x[chosen]), y[chosen])
+            images = x[chosen] if settings.augment is None else cropped_and_flipped(x[chosen])
+            loss = criterion(model(images), y[chosen])
             loss.backward()
             optimizer.step()
     training = watch.seconds()
@@ -178,7 +181,12 @@ def _stock_streams(run: Run, ready: Prepared, root: Path) -> Any:
         made = []
         for i, (x, y, _) in enumerate(_tensors(experiences)):
             order = _order(run, i, len(x)) if shuffled else torch.arange(len(x))
-            made.append(_stock_dataset(x[order].cpu(), y[order].cpu(), run, root))
+            targets = y[order].cpu()
+            if x.shape[1] == 3:
+                images = experiences[i].dataset.samples[0]
+                made.append(stock_images(images, order, targets, shuffled))
+            else:
+                made.append(_stock_dataset(x[order].cpu(), targets, run, root))
         return made
 
     benchmark = benchmark_from_datasets(

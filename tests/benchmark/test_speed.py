@@ -2,12 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from benchmark.cli import main
+from benchmark.cli.speed import SpeedOptions, _cases
+from benchmark.data.pixels import Pixels
 from benchmark.preparation import TRAINING, prepare
 from benchmark.speed import importance
+from benchmark.speed.images import cropped_and_flipped, stock_images
 from benchmark.speed.measure import Case, Stopwatch, measure
 from benchmark.speed.training import train_by_avalanche, train_by_harness, train_by_loop
 from benchmark.suite_loading import load_suite
@@ -39,6 +44,17 @@ def run_of(scenario, strategy, root):
     return next(r for r in runs if (r.scenario, r.strategy) == (scenario, strategy))
 
 
+def folder_of_images(folder):
+    for split, count in (("train", 7), ("test", 2)):
+        for label in range(10):
+            own = folder / split / str(label)
+            own.mkdir(parents=True)
+            for i in range(count):
+                pixels = np.random.default_rng(10 * label + i).integers(256, size=(16, 16, 3))
+                Image.fromarray(pixels.astype(np.uint8)).save(own / f"{i}.png")
+    return folder
+
+
 # The comparison is fair
 
 
@@ -55,6 +71,60 @@ def test_all_three_train_the_same_model_on_the_same_batches(scenario, root):
         else:  # Avalanche's multi-task module copies outputs about, which rounds differently
             torch.testing.assert_close(value, ends["avalanche"][name], rtol=1e-4, atol=1e-6)
     assert not all(torch.equal(start[name], ends["loop"][name]) for name in start)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("scenario", ["images_cnn", "images_resnet"])
+def test_augmented_images_train_all_three(scenario, tmp_path):
+    """Each draws its own changes: what can be compared is the work and that all of them learn."""
+    data = folder_of_images(tmp_path / "images")
+    settings = [f"scenarios.{name}.data=folder:{data}" for name in ("images_cnn", "images_resnet")]
+    settings += [
+        "scenarios.images_cnn.width=4",
+        "scenarios.images_resnet.network={name: reduced_resnet18, arguments: {width: 2}}",
+    ]
+    runs = load_suite("speed", settings=[*TINY, *settings]).runs("cpu", tmp_path)
+    run = next(r for r in runs if (r.scenario, r.strategy) == (scenario, "finetune"))
+    start = prepare(run, tmp_path).scenario.model.state_dict()
+    for train in TRAINERS.values():
+        end = train(run, tmp_path)[1].state_dict()
+        assert all(torch.isfinite(value).all() for value in end.values())
+        assert not torch.equal(*(each[next(iter(start))] for each in (start, end)))
+
+
+def test_the_loop_crops_and_mirrors_as_torchvision_does():
+    x = torch.randn(300, 3, 6, 6)
+    torch.manual_seed(0)
+    found = cropped_and_flipped(x)
+    padded = torch.nn.functional.pad(x, [4] * 4)
+    places = set()
+    for image, own in zip(found, padded, strict=True):
+        (place,) = {
+            (top, left, mirrored)
+            for top in range(9)
+            for left in range(9)
+            for mirrored in (False, True)
+            for part in [own[:, top : top + 6, left : left + 6]]
+            if torch.equal(part.flip(-1) if mirrored else part, image) and part.count_nonzero() > 9
+        } or {None}
+        places.add(place)
+    assert {place[0] for place in places if place} >= set(range(2, 7))
+    assert {place[2] for place in places if place} == {False, True}
+
+
+def test_stock_images_are_those_of_the_scenario():
+    images = Pixels(
+        torch.randint(256, (5, 3, 6, 6), dtype=torch.uint8),
+        torch.tensor([10.0, 20.0, 30.0]).view(1, 3, 1, 1),
+        torch.tensor([3.0, 4.0, 5.0]).view(1, 3, 1, 1),
+    )
+    order = torch.tensor([4, 0, 2])
+    plain = stock_images(images, order, torch.tensor([1, 0, 2]), augmented=False)
+    changed = stock_images(images, order, torch.tensor([1, 0, 2]), augmented=True)
+    for i, row in enumerate(order):
+        torch.testing.assert_close(plain[i][0], images[row], rtol=1e-4, atol=1e-4)
+    assert [plain[i][1] for i in range(3)] == [1, 0, 2]
+    assert any(not torch.equal(changed[i][0], plain[i][0]) for i in range(3))
 
 
 @pytest.mark.parametrize("workload", list(importance._WORKLOADS))
@@ -180,6 +250,28 @@ def test_the_command_measures_everything(tmp_path, capsys):
             assert row["ratio_to_loop"] == 1
         elif row["workload"] != "many_models":
             assert row["ratio_to_loop"] > 0
+
+
+def test_the_command_prints_a_table_and_tells_what_it_measures(monkeypatch, tmp_path, capsys):
+    cases = [case("finetune", "loop", [1]), case("finetune", "palimpsest", [2])]
+    monkeypatch.setattr("benchmark.cli.speed._cases", lambda *_: cases)
+    with pytest.raises(SystemExit) as left:
+        main(["speed", "--repeats", "1", "--data-root", str(tmp_path)])
+    assert left.value.code == 0
+    printed, told = capsys.readouterr()
+    assert told.splitlines() == ["w: finetune, loop", "w: finetune, palimpsest"]
+    assert [line.split()[-3:] for line in printed.splitlines()[1:]] == [
+        ["100", "1.00", "-"],
+        ["50", "0.50", "-"],
+    ]
+
+
+def test_workloads_on_images_that_are_not_there_are_left_out_and_named(tmp_path, capsys):
+    found = _cases(SpeedOptions(1, TINY, tmp_path, "cpu", as_json=True), tmp_path)
+    assert not {each.workload for each in found} & {"images_cnn", "images_resnet"}
+    assert capsys.readouterr().err.startswith(
+        "images_cnn and images_resnet are left out: there is no"
+    )
 
 
 def test_a_wrong_setting_is_a_sentence(tmp_path, capsys):
