@@ -7,6 +7,7 @@ import pickle
 import socket
 import tarfile
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from benchmark.data.raw import RawImages
+from benchmark.data.torchvision_parts import EMNIST, STL10, SVHN
 from benchmark.errors import UserError
 
 _CLASSES: dict[str, Any] = {
@@ -23,6 +25,13 @@ _CLASSES: dict[str, Any] = {
     "kmnist": datasets.KMNIST,
     "cifar10": datasets.CIFAR10,
     "cifar100": datasets.CIFAR100,
+    "svhn": SVHN,
+    "emnist": partial(EMNIST, split="balanced"),
+    "emnist_letters": partial(EMNIST, split="letters"),
+    "emnist_digits": partial(EMNIST, split="digits"),
+    "emnist_byclass": partial(EMNIST, split="byclass"),
+    "emnist_bymerge": partial(EMNIST, split="bymerge"),
+    "stl10": STL10,
 }
 _SILENCE_LIMIT_SECONDS = 15.0
 
@@ -106,8 +115,10 @@ def read(name: str, root: Path) -> RawImages:
 
 
 def _channels_first(data: Any) -> Tensor:
-    """Return (N, C, H, W) from MNIST's (N, H, W) tensor or CIFAR's (N, H, W, 3) array."""
+    """Return (N, C, H, W) from MNIST's (N, H, W), CIFAR's (N, H, W, 3) or others' (N, 3, H, W)."""
     pixels = torch.as_tensor(data)
     if pixels.ndim == 3:
         return pixels.unsqueeze(1)
+    if pixels.shape[1] == 3:
+        return pixels.contiguous()
     return pixels.permute(0, 3, 1, 2).contiguous()

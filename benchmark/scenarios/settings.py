@@ -145,7 +145,8 @@ class ScenarioSettings(Settings):
     family: str
     data: str = Field(
         "digits",
-        description="digits, mnist, fashion_mnist, kmnist, cifar10, cifar100 or folder:PATH.",
+        description="digits, mnist, fashion_mnist, kmnist, emnist, svhn, cifar10, cifar100, stl10 "
+        "or folder:PATH (see Data sets).",
     )
     samples: Count | None = Field(
         None, description="Training samples used, a fixed random choice; null: all."
