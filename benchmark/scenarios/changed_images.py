@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from benchmark.scenarios.settings import Count, Curve, ScenarioSettings, Several
+from benchmark.scenarios.boundaries import Boundaries
+from benchmark.scenarios.settings import Count, Curve, Several
 
 if TYPE_CHECKING:
     from benchmark.scenarios.scenario import Scenario
 
 
-class ChangedImages(ScenarioSettings):
+class ChangedImages(Boundaries):
     """Experiences that all have the same images, each but the first changed in its own way."""
 
     change: ClassVar[str]
@@ -44,4 +45,5 @@ class ChangedImages(ScenarioSettings):
             changed(base, self.change if i else "same", seed, i, self.degrees(i))
             for i in range(self.experiences)
         ]
-        return self.assemble(bank, parts, [i % heads for i in range(self.experiences)])
+        labels = [i % heads for i in range(self.experiences)]
+        return self.assemble(bank, self.blurred(parts, labels, seed), labels)
