@@ -7,6 +7,8 @@ import pickle
 import socket
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,12 +66,21 @@ def download(name: str, root: Path) -> None:
         name: One of torchvision's sets in the catalog.
         root: The folder to put it in, created if needed.
     """
-    # torchvision sets no time limit of its own: behind a firewall that drops packets it would wait
-    # for minutes.
+    with limited_silence():
+        _CLASSES[name](root, download=True)
+
+
+@contextmanager
+def limited_silence() -> Iterator[None]:
+    """Give up a download inside the context if nothing comes for some seconds.
+
+    torchvision and Avalanche set no limit of their own: behind a firewall that drops packets they
+    would wait for minutes.
+    """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SILENCE_LIMIT_SECONDS)
     try:
-        _CLASSES[name](root, download=True)
+        yield
     finally:
         socket.setdefaulttimeout(before)
 

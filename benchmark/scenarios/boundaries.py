@@ -36,6 +36,18 @@ class Boundaries(ScenarioSettings):
             raise ValueError(f"{_ONE_HEAD}; set another incremental than task, or remove blurry")
         return self
 
+    def check_labels(self, labels: Sequence[int]) -> None:
+        """Refuse blurry boundaries where the experiences have several task labels.
+
+        Args:
+            labels: Theirs.
+
+        Raises:
+            UserError: They have different labels.
+        """
+        if self.blurry and len(set(labels)) > 1:
+            raise UserError(f"{_ONE_HEAD}; remove blurry")
+
     def blurred(self, parts: Sequence[Part], labels: Sequence[int], seed: int) -> Sequence[Part]:
         """Return the data of each experience with the exchange made, for ``build`` to use.
 
@@ -45,12 +57,11 @@ class Boundaries(ScenarioSettings):
             seed: The run's seed.
 
         Raises:
-            UserError: They have different labels.
+            UserError: As for `check_labels`.
         """
         if not self.blurry:
             return parts
-        if len(set(labels)) > 1:
-            raise UserError(f"{_ONE_HEAD}; remove blurry")
+        self.check_labels(labels)
         from benchmark.scenarios.blurring import exchanged
 
         return exchanged(parts, self.blurry, seed)
