@@ -1,17 +1,21 @@
 """Online: one pass over the data of each model, in small batches."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from one_run import TWO_MODELS, execute, run_of
 from pydantic import ValidationError
 
+from benchmark.errors import UserError
 from benchmark.models.bank import ModelBank
 from benchmark.preparation import scenario_settings
 from benchmark.scenarios import FAMILIES
+from benchmark.scenarios.checking import check_training
 from benchmark.scenarios.split import Split
 from benchmark.scenarios.two_models import TwoModels
+from benchmark.schedule import Visit, alternating
 from benchmark.timing import TimedProbe
 
 NOWHERE = Path("/nowhere")
@@ -56,6 +60,16 @@ def test_it_is_true_or_false(value):
 
 def test_the_default_is_no_part_of_the_key():
     assert "online" not in Split(online=False).model_dump(mode="json")
+
+
+def test_a_scenario_with_visits_of_its_own_is_refused():
+    settings = Split(online=True, width=4)
+    scenario = settings.build(0, NOWHERE, "cpu")
+    check_training(settings, scenario)
+    visits = replace(scenario, schedule=alternating([Visit(models=(0,), steps=3, evaluated=(0,))]))
+    with pytest.raises(UserError, match="online: the scenario returns to its models"):
+        check_training(settings, visits)
+    check_training(Split(width=4), visits)
 
 
 def trained_on(monkeypatch, run):
