@@ -119,11 +119,11 @@ def _loaded(name: str, arguments: str, seed: int, folder: Path, device: str) -> 
             return _decode(name, json.loads(arguments), seed, folder)
 
     made = shared(key, decode)
-    x: Inputs = made["x"].to(device)
+    x: Inputs = made["x"]
     if "mean" in made:
-        x = Pixels(made["x"], made["mean"], made["std"]).to(device)
+        x = Pixels(made["x"], made["mean"], made["std"])
     sizes = (tuple(made[each]) for each in ("train", "test", "labels"))
-    return DecodedStreams(x, made["y"].to(device), *sizes)
+    return DecodedStreams(x.to(device), made["y"].to(device), *sizes)
 
 
 def _decode(name: str, arguments: Mapping[str, Any], seed: int, folder: Path) -> dict[str, Any]:
