@@ -217,6 +217,23 @@ class Augmentation(SupervisedPlugin):
         changed = augmented(x, self._settings, self._scale, self._generator)
         strategy.mbatch = [changed, *others]
 
+    def augment_stored(
+        self, x: Tensor, mean: Tensor | None, std: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        """Return images that a strategy has stored, changed as those of training batches are.
+
+        Args:
+            x: Images (N, C, H, W), which stay as they are.
+            mean: Of the pixels that each was normalised with, (N, C, 1, 1); ``None``: not known,
+                and they are taken to have the scale of the current model's images.
+            std: Likewise.
+            generator: The strategy's, so that training batches change as without it.
+        """
+        assert self._scale is not None
+        known = mean is not None and std is not None
+        scale = Scale(-mean / std, mean, std) if known else self._scale  # type: ignore[operator]
+        return augmented(x, self._settings, scale, generator)
+
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Give importances their samples, if they are to be augmented, too."""
         samples = getattr(strategy.adapted_dataset, "samples", None)

@@ -20,6 +20,9 @@ _BUDGET_SECONDS = 10.0
 _STEPS = 20
 """Of the shorter probe, where no curve is measured."""
 
+_SLOW_SECONDS = 1.0
+"""A run of one step that takes longer is a probe already; one of three is the other."""
+
 _LONGEST_CURVE = 100
 """Steps between measurements up to which a probe includes them."""
 
@@ -28,7 +31,8 @@ class TimedProbe:
     """Trains a few steps of each scenario with each kind of strategy, in this process.
 
     Two lengths are timed, each after a first model of that length has been trained: later runs of a
-    seed take it over. What does not fit into the time is taken for as long as the others.
+    seed take it over. Where a single step, with its evaluations, takes long, two short runs have to
+    do. What does not fit into the time is taken for as long as the others.
 
     Args:
         root: The folder that holds the data sets.
@@ -39,6 +43,7 @@ class TimedProbe:
         self._root = root
         self._left = _BUDGET_SECONDS
         self._found: dict[str, dict[str, float | None]] = {}
+        self._one_step: dict[str, float] = {}
         self._steps: dict[str, float] = {}
         self._first_models: dict[str, float] = {}
         self._seeds: set[Hashable] = set()
@@ -54,7 +59,7 @@ class TimedProbe:
         """Return about how many seconds a run takes; ``None`` if it cannot be tried."""
         scenario, kind = scenario_of(run.spec), run.spec.strategy.kind
         found = self._found.setdefault(scenario, {})
-        if kind not in found and (self._left > 0 or not found):
+        if kind not in found and (self._left > 0 or not self._steps):
             start = time.monotonic()
             with contextlib.suppress(Exception):  # such as data that are not there: it will be told
                 found[kind] = self._measured(run, scenario)
@@ -72,7 +77,11 @@ class TimedProbe:
         new = scenario not in self._steps
         if new:
             self._steps[scenario] = self._steps_of(run)
+            self._one_step[scenario] = self._seconds(run, 1)
         steps = self._steps[scenario]
+        if self._one_step[scenario] > _SLOW_SECONDS:
+            one = self._one_step[scenario] if new else self._seconds(run, 1)
+            return one + max(0.0, self._seconds(run, 3) - one) / 2 * (steps - 1)
         curve = run.spec.scenario.settings.get("curve") or {}
         every, first = curve.get("every") or 0, curve.get("first") or 0
         interval = every if 0 < every <= _LONGEST_CURVE else _STEPS

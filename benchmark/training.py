@@ -47,6 +47,7 @@ class Batches:
 
     Attributes:
         skipped: How many batches to leave out at the beginning, without loading them.
+        chosen: Which samples the last batch that was drawn consists of, int64; ``None`` in order.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Batches:
         self.steps = steps
         self.seed = seed
         self.skipped = 0
+        self.chosen: Tensor | None = None
 
     def __len__(self) -> int:
         passes = -(-len(self.tensors[0]) // self.batch_size)
@@ -74,6 +76,7 @@ class Batches:
                 yield [x[part], y[part], task if isinstance(task, int) else task[part]]
             return
         for chosen in islice(self._shuffled(self.steps, x.device), self.skipped, None):
+            self.chosen = chosen
             yield [x[chosen], y[chosen], task if isinstance(task, int) else task[chosen]]
 
     def _shuffled(self, steps: int, device: torch.device) -> Iterator[Tensor]:

@@ -24,6 +24,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
+    from strategies.der import DER
     from strategies.ewc import EWC
     from strategies.finetune import Finetune
     from strategies.freeze import Freeze
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
     from strategies.lwf import LwF
     from strategies.mas import MAS
     from strategies.regularizer import Regularizer
+    from strategies.replay import Replay
     from strategies.rwalk import RWalk
     from strategies.si import SI
     from strategies.wpl import WPL
     from strategies.wpl_schur import WPLSchur
 
 __all__ = [
+    "DER",
     "EWC",
     "L2",
     "MAS",
@@ -51,6 +54,7 @@ __all__ = [
     "LwF",
     "RWalk",
     "Regularizer",
+    "Replay",
     "WPLSchur",
 ]
 

@@ -27,3 +27,6 @@ class Dial:
 
 STRENGTH = Dial("strength", "strengths")
 """The dial of every penalty."""
+
+MEMORY = Dial("memory", "memories")
+"""The dial of methods that store samples: how many."""

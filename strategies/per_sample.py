@@ -45,8 +45,9 @@ from strategies.per_sample_uses import Use, forward, in_graph, uses_of_one, watc
 _BATCH = 1024
 """The largest number of samples in one forward pass."""
 
-_BATCH_ELEMENTS = 2**21
-"""The largest number of elements of inputs and outputs in it, so that they stay in the cache."""
+_BATCH_ELEMENTS = 2**24
+"""The largest number of elements of inputs and outputs in it: 64 MB. With fewer, large networks
+take so few samples at once that convolutions are slow; small ones lose little by more."""
 
 
 class Sum(ABC):

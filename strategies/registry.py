@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-from strategies.dial import STRENGTH, Dial
+from strategies.dial import MEMORY, STRENGTH, Dial
 from strategies.settings import (
+    DERSettings,
     EWCSettings,
     FinetuneSettings,
     FreezeSettings,
@@ -19,6 +20,7 @@ from strategies.settings import (
     L2Settings,
     LwFSettings,
     MASSettings,
+    ReplaySettings,
     RWalkSettings,
     SISettings,
     StrategySettings,
@@ -179,6 +181,26 @@ _ENTRIES = (
         "Li & Hoiem, ECCV 2016, TPAMI 2018",
         moves_unused=True,
         ends_only=True,
+    ),
+    StrategyEntry(
+        "replay",
+        "Replay",
+        "strategies.replay",
+        ReplaySettings,
+        "experience replay: train on stored samples of earlier models, too",
+        "Chaudhry et al., On Tiny Episodic Memories, 2019; Rolnick et al., NeurIPS 2019",
+        moves_unused=True,
+        dial=MEMORY,
+    ),
+    StrategyEntry(
+        "der",
+        "DER",
+        "strategies.der",
+        DERSettings,
+        "dark experience replay (DER++): hold stored samples to their logits and labels",
+        "Buzzega et al., NeurIPS 2020, equation 6",
+        moves_unused=True,
+        dial=MEMORY,
     ),
     StrategyEntry(
         "wpl",

@@ -155,6 +155,49 @@ class LwFSettings(StrategySettings):
     )
 
 
+class MemorySettings(StrategySettings):
+    """The settings of methods that store samples."""
+
+    memory: int = Field(
+        200,
+        ge=0,
+        le=10**9,
+        strict=True,
+        description="Samples in the memory, of all models together. 0 is fine-tuning.",
+    )
+    memory_batch: int | None = Field(
+        None,
+        ge=1,
+        le=10**9,
+        strict=True,
+        description="M: samples drawn from the memory at a time, different ones, all where it has "
+        "fewer. null: as many as a training batch has.",
+    )
+    seed: int = Field(
+        0, ge=0, description="Seeds what is kept in the memory, and drawn from it. A suite sets it."
+    )
+
+
+class ReplaySettings(MemorySettings):
+    """Settings of experience replay."""
+
+
+class DERSettings(MemorySettings):
+    """Settings of dark experience replay."""
+
+    alpha: NonNegative = Field(
+        0.1,
+        description="Weight of the mean squared distance from the stored logits. The authors' "
+        "values go from 0.1 (split CIFAR-10) to 1 (permuted MNIST). At large learning rates large "
+        "ones diverge.",
+    )
+    beta: NonNegative = Field(
+        1.0,
+        description="Weight of the cross-entropy of stored samples. The authors take 0.5 or 1. 0 "
+        "is DER, without labels.",
+    )
+
+
 class WPLSettings(FisherSettings):
     """Settings of the weight plasticity loss."""
 

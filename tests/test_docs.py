@@ -18,6 +18,8 @@ build = pytest.importorskip("sphinx.cmd.build")
 for needed in ("myst_parser", "furo"):
     pytest.importorskip(needed)
 
+pytestmark = pytest.mark.thorough  # the site takes as long as a hundred other tests
+
 DOCS = Path(__file__).parents[1] / "docs"
 
 

@@ -101,14 +101,18 @@ def _let_sockets_fit() -> None:
     """
     config: Any = multiprocessing.current_process()._config  # type: ignore[attr-defined]
     made = config.get("tempdir")
-    if made is not None and not (Path(made).is_dir() and _fits(Path(made))):
-        config["tempdir"] = None
-    usual = tempfile.gettempdir()
-    if not _fits(Path(usual, _OF_PYTHON)):
-        others = (folder for folder in _SHORT if os.access(folder, os.W_OK | os.X_OK))
-        tempfile.tempdir = next(others, usual)
+    if made is not None and Path(made).is_dir() and _fits(Path(made)):
+        return
+    config["tempdir"] = None
+    with contextlib.suppress(FileNotFoundError):  # nothing can be written anywhere
+        if _fits(Path(tempfile.gettempdir(), _OF_PYTHON)):
+            return
+    usual = tempfile.tempdir
     try:
-        util.get_temp_dir()
+        for tempfile.tempdir in _SHORT:
+            with contextlib.suppress(OSError):
+                util.get_temp_dir()
+                return
     finally:
         tempfile.tempdir = usual
 

@@ -20,8 +20,10 @@ class ChangedImages(Boundaries):
     change: ClassVar[str]
 
     experiences: Several = Field(5, ge=2, description="How many, including the unchanged one.")
-    incremental: Literal["task", "domain"] = Field(
-        "domain", description="task: a head for each experience. domain: one head for all."
+    incremental: Literal["task", "domain", "class"] = Field(
+        "domain",
+        description="task: a head for each experience, known at test time. domain: one head for "
+        "all. class: one head; a label tells the experience, too, so that each brings new ones.",
     )
     hidden_layers: Several = Field(
         2, description="Of mlp and cnn: depth of the trunk that all models share."
@@ -39,11 +41,19 @@ class ChangedImages(Boundaries):
         from benchmark.scenarios.trunk import trunk_bank
 
         base = self.load_images(root, device)
-        heads = self.experiences if self.incremental == "task" else 1
-        bank = trunk_bank(self, self.hidden_layers, base, [base.n_classes] * heads, seed)
+        count, size = self.experiences, base.n_classes
+        heads = {"task": [size] * count, "domain": [size], "class": [size * count]}
+        sizes = heads[self.incremental]
+        bank = trunk_bank(self, self.hidden_layers, base, sizes, seed)
         parts = [
             changed(base, self.change if i else "same", seed, i, self.degrees(i))
-            for i in range(self.experiences)
+            for i in range(count)
         ]
-        labels = [i % heads for i in range(self.experiences)]
+        if self.incremental == "class":
+            classes = range(size)
+            parts = [
+                part.with_classes(classes, range(i * size, (i + 1) * size))
+                for i, part in enumerate(parts)
+            ]
+        labels = [i % len(sizes) for i in range(count)]
         return self.assemble(bank, self.blurred(parts, labels, seed), labels)

@@ -20,16 +20,17 @@ if TYPE_CHECKING:
 class Split(Boundaries):
     """Each experience brings new classes of one data set (Split MNIST and its like).
 
-    Source: Zenke et al., ICML 2017; task- and class-incremental as in van de Ven & Tolias,
-    Three scenarios for continual learning, 2019.
+    Source: Zenke et al., ICML 2017; task-, domain- and class-incremental as in van de Ven &
+    Tolias, Three scenarios for continual learning, 2019.
     """
 
     family: Literal["split"] = "split"
     experiences: Several = Field(5, ge=2, description="How many; the classes are divided evenly.")
-    incremental: Literal["task", "class"] = Field(
+    incremental: Literal["task", "domain", "class"] = Field(
         "task",
-        description="task: a head for each experience, known at test time. class: one head for "
-        "all classes, no task label at test time.",
+        description="task: a head for each experience, known at test time. domain: one head; a "
+        "label is the place of a class in its experience. class: one head for all classes. "
+        "Neither has a task label at test time.",
     )
     shuffle_classes: bool = Field(False, description="Let the seed decide the order of classes.")
     hidden_layers: Several = Field(
@@ -60,23 +61,24 @@ class Split(Boundaries):
             generator = torch.Generator().manual_seed(derive(seed, "scenario"))
             classes = torch.randperm(base.n_classes, generator=generator).tolist()
         groups = [classes[i : i + size] for i in range(0, base.n_classes, size)]
-        if self.incremental == "task":
-            labels = list(range(self.experiences))
-            bank = trunk_bank(self, self.hidden_layers, base, [size] * self.experiences, seed)
-            parts = [base.part.with_classes(group, range(size)) for group in groups]
-        else:
-            labels = [0] * self.experiences
-            bank = trunk_bank(self, self.hidden_layers, base, [base.n_classes], seed)
-            parts = [
-                base.part.with_classes(group, range(i * size, (i + 1) * size))
-                for i, group in enumerate(groups)
-            ]
+        heads = {
+            "task": [size] * self.experiences,
+            "domain": [size],
+            "class": [base.n_classes],
+        }[self.incremental]
+        bank = trunk_bank(self, self.hidden_layers, base, heads, seed)
+        first = [i * size if self.incremental == "class" else 0 for i in range(self.experiences)]
+        parts = [
+            base.part.with_classes(group, range(label, label + size))
+            for group, label in zip(groups, first, strict=True)
+        ]
         for number, part in enumerate(parts, 1):
             if not len(part.train[0]):
                 raise UserError(
                     f"experience {number} has no sample to train on: none of the {self.samples} "
                     "samples that were chosen is of its classes; raise samples"
                 )
+        labels = [i % len(heads) for i in range(self.experiences)]
         return self.assemble(bank, self.blurred(parts, labels, seed), labels)
 
     def _classes_each(self, n_classes: int) -> int:

@@ -92,6 +92,7 @@ def _scenario_caveats(done: Sequence[Cell]) -> Iterator[str]:
         yield f"fewer than {ENOUGH_SEEDS} seeds (as few as {least}) for {which}; {effect}."
     yield from _collapses(done)
     yield from _shared_statistics(done)
+    yield from _stored_data(done)
     if any(record.moments and None in record.final_accuracy for c in done for record in c.done):
         yield "no average accuracy: not all models are evaluated after the last visit."
     if done and len(done[0].done[0].accuracy_matrix) > 1:
@@ -184,6 +185,32 @@ def _collapses(done: Sequence[Cell]) -> Iterator[str]:
             f"{listed}. Where runs collapse now and then, a mean of a few seeds says little, and "
             "its 95 % interval covers the true mean in about 55 % of cases with 5 seeds, 80 % "
             "with 10: read the median and the number of such seeds, given beside the mean."
+        )
+
+
+_STORE_DATA = frozenset(
+    ["replay", "der"]
+    + [
+        f"avalanche:{name}"
+        for name in (
+            *("AGEM", "AR1", "BiC", "CoPE", "Cumulative", "DER", "ER_ACE", "ER_AML"),
+            *("FeatureReplay", "GDumb", "GEM", "GSS_greedy", "ICaRL", "MIR", "Replay", "SCR"),
+        )
+    ]
+)
+"""Kinds of strategies that keep samples of earlier models; joint training is a reference anyway."""
+
+
+def _stored_data(done: Sequence[Cell]) -> Iterator[str]:
+    """Say which strategies see data that the others may not keep."""
+    own = sorted({cell.variant.strategy for cell in done if cell.variant.kind in _STORE_DATA})
+    if own:
+        what = "store samples of earlier models and train on them again"
+        if len(own) == 1:
+            what = "stores samples of earlier models and trains on them again"
+        yield (
+            f"{_listed(iter(own))} {what}, which the others do not: a reference for what such data "
+            "are worth, not a better penalty."
         )
 
 

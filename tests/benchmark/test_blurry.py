@@ -17,6 +17,7 @@ from benchmark.scenarios.split import Split
 NOWHERE = Path("/nowhere")
 SETTINGS = {
     "split": Split(width=4, incremental="class"),
+    "split_domain": Split(width=4, incremental="domain"),
     "permuted": Permuted(width=4, experiences=3),
     "rotated": Rotated(width=4, experiences=3, rotation=30),
 }

@@ -277,6 +277,12 @@ def test_all_that_controls_a_training_goes_on(monkeypatch, tmp_path, make_runs, 
     check(monkeypatch, (run,), tmp_path / "kept")
 
 
+def test_a_memory_of_samples_goes_on(monkeypatch, tmp_path, make_runs):
+    images = {"augment": {"crop": 1, "flip": True, "jitter": {"brightness": 0.2}}, "samples": 90}
+    (run,) = make_runs({"der": {"memories": [40]}}, TWO | {"batch_size": 8} | images)
+    check(monkeypatch, (run,), tmp_path / "kept")
+
+
 def test_early_stopping_goes_on(monkeypatch, tmp_path, make_runs):
     scenario = TWO | {"target_accuracy": 0.3, "steps": 60, "validation": 0.2}
     (run,) = make_runs({"finetune": {}}, scenario)
@@ -297,7 +303,9 @@ def test_blurry_boundaries_and_online_training_go_on(monkeypatch, tmp_path, make
     check(monkeypatch, (run,), tmp_path / "kept", every=3)
 
 
-@pytest.mark.parametrize("statistics", ["per_model", "frozen"])
+@pytest.mark.parametrize(
+    "statistics", ["per_model", pytest.param("frozen", marks=pytest.mark.thorough)]
+)
 def test_whole_networks_go_on(monkeypatch, tmp_path, make_runs, statistics):
     network = {"name": "reduced_resnet18", "arguments": {"width": 2}, "batch_norm": statistics}
     scenario = {"family": "two_models", "data": "digits", "network": network, "steps": 5}
@@ -318,10 +326,17 @@ def test_runs_that_share_a_training_go_on(monkeypatch, tmp_path, make_runs):
     check(monkeypatch, job, tmp_path / "kept")
 
 
-@pytest.mark.parametrize("every", [2, 7])
-def test_visits_go_on(monkeypatch, tmp_path, make_runs, every):
+@pytest.mark.parametrize(
+    ("strategy", "every"),
+    [
+        pytest.param({"ewc": {"strengths": [1]}}, 2, marks=pytest.mark.thorough, id="often"),
+        pytest.param({"ewc": {"strengths": [1]}}, 7, id="rarely"),
+        pytest.param({"replay": {"memories": [40]}}, 7, id="replay"),
+    ],
+)
+def test_visits_go_on(monkeypatch, tmp_path, make_runs, strategy, every):
     scenario = {"family": "space", "data": "digits", "rounds": 1, "steps": 3, "width": 4}
-    (run,) = make_runs({"ewc": {"strengths": [1]}}, scenario)
+    (run,) = make_runs(strategy, scenario)
     check(monkeypatch, (run,), tmp_path / "kept", every=every, after=5)
 
 
@@ -805,6 +820,7 @@ def test_a_command_that_is_killed_goes_on(tmp_path, undisturbed, number):
     assert not folder_of(store).exists()
 
 
+@pytest.mark.thorough
 def test_checkpoints_stay_only_where_a_run_may_go_on(tmp_path, plugin, registries):
     store = tmp_path / "runs.db"
     suite = {"suite": "s", "seeds": 1, "scenarios": {"it": TWO}, "strategies": {"deadly": {}}}

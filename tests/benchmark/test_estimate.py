@@ -108,6 +108,23 @@ def test_a_probe_that_took_its_time_takes_the_others_for_as_long(plan, monkeypat
         assert probe(left(plan, "a", "finetune")[0]) == probe(left(plan, "a", "lwf")[0]) == 2.0
 
 
+def test_where_a_step_takes_long_a_few_have_to_do(plan, monkeypatch):
+    """A network on 10,000 test images: the probe would take as long as a run."""
+    asked = []
+
+    def seconds(self, run, steps):
+        asked.append((run.scenario, steps))
+        return 20.0 + 0.5 * steps
+
+    monkeypatch.setattr(timing, "_BUDGET_SECONDS", 0.0)
+    monkeypatch.setattr(TimedProbe, "_seconds", seconds)
+    with TimedProbe(plan.root) as probe:
+        found, other = (probe(left(plan, name, "finetune")[0]) for name in ("a", "b"))
+    assert found == pytest.approx(20.0 + 0.5 * 100)
+    assert other is None
+    assert asked == [("a", 1), ("a", 1), ("a", 3)], "one step for the imports"
+
+
 def test_a_probe_downloads_nothing(plan, tmp_path):
     suite = {"suite": "x", "seeds": 1, "scenarios": {"split": {"data": "cifar10"}}}
     suite = load_suite(suite | {"strategies": {"finetune": {}}})

@@ -289,7 +289,7 @@ def test_a_conversion_keeps_common_buffers_common(seeded):
 # Every strategy
 
 
-@pytest.mark.parametrize("kind", ["shared", "per_model"])
+@pytest.mark.parametrize("kind", ["shared", pytest.param("per_model", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("name", [n for n in STRATEGIES if n != "finetune"])
 def test_every_strategy_trains_whole_networks(root, name, kind):
     """Deterministic; and at strength 0 fine-tuning."""

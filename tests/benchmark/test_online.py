@@ -102,8 +102,14 @@ def test_every_sample_is_trained_on_once(monkeypatch, tmp_path, strategy):
     assert max(sizes) == 10
 
 
-def test_replay_adds_samples_to_a_step_and_repeats_no_new_one(monkeypatch, tmp_path):
-    run = run_of(tmp_path, ONLINE, "avalanche:Replay", {"arguments": {"mem_size": 20}})
+@pytest.mark.parametrize(
+    ("strategy", "settings"),
+    [("avalanche:Replay", {"arguments": {"mem_size": 20}}), ("replay", {"memory": 20})],
+)
+def test_replay_adds_samples_to_a_step_and_repeats_no_new_one(
+    monkeypatch, tmp_path, strategy, settings
+):
+    run = run_of(tmp_path, ONLINE, strategy, settings)
     counts, sizes = trained_on(monkeypatch, run)
     replayed = [count for count in counts if count > 1]
     assert 0 < len(replayed) <= 5 * 20

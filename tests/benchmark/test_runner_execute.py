@@ -468,13 +468,16 @@ def test_settings_of_the_scenario_have_an_effect(make_runs, root, run_all, chang
     assert record.key != plain.key
 
 
-@pytest.mark.parametrize("family", ["split", "permuted", "rotated"])
+@pytest.mark.parametrize(
+    ("family", "incremental"),
+    [("split", "class"), ("split", "domain"), ("permuted", "class"), ("rotated", "domain")],
+)
 @pytest.mark.parametrize("strategy", ["finetune", "ewc", "si", "wpl", "independent", "joint"])
-def test_task_sequences_run(make_runs, root, family, strategy):
+def test_task_sequences_run(make_runs, root, family, incremental, strategy):
     scenario = {
         "family": family,
         "experiences": 2,
-        "incremental": {"split": "class"}.get(family, "domain"),
+        "incremental": incremental,
         "samples": 300,
         "width": 12,
         "epochs": 1,

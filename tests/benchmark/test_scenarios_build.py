@@ -28,10 +28,12 @@ SETTINGS = {
     "model_sequence": ModelSequence(width=8, models=4),
     "model_sequence_permuted": ModelSequence(width=8, models=4, change="permuted"),
     "split_task": Split(width=8),
+    "split_domain": Split(width=8, incremental="domain"),
     "split_class": Split(width=8, incremental="class"),
     "split_shuffled": Split(width=8, shuffle_classes=True),
     "permuted": Permuted(width=8, experiences=3),
     "permuted_task": Permuted(width=8, experiences=3, incremental="task"),
+    "permuted_class": Permuted(width=8, experiences=3, incremental="class"),
     "rotated": Rotated(width=8, experiences=3),
 }
 
@@ -70,8 +72,8 @@ def test_there_is_an_experience_for_each_model(case):
 
 
 def test_experiences_are_numbered_and_labelled_in_order(case):
-    name, _, scenario = case
-    one_head = name in {"split_class", "permuted", "rotated"}
+    _, _, scenario = case
+    one_head = len(scenario.model.paths) == 1
     for split in SPLITS:
         for i, experience in enumerate(getattr(scenario, split)):
             assert experience.current_experience == i
@@ -352,12 +354,34 @@ def test_classes_come_two_by_two(root):
     assert len(scenario.model.paths) == 1
 
 
-def test_class_and_task_incremental_have_the_same_images(root):
-    task, classes = (SETTINGS[f"split_{kind}"].build(0, root, "cpu") for kind in ("task", "class"))
+@pytest.mark.parametrize(("incremental", "step"), [("domain", 0), ("class", 2)])
+def test_each_kind_of_split_has_the_same_images(root, incremental, step):
+    task, other = (
+        SETTINGS[f"split_{kind}"].build(0, root, "cpu") for kind in ("task", incremental)
+    )
     for i in range(5):
-        one, two = tensors(task, "train", i), tensors(classes, "train", i)
+        one, two = tensors(task, "train", i), tensors(other, "train", i)
         assert torch.equal(one[0], two[0])
-        assert torch.equal(one[1] + 2 * i, two[1])
+        assert torch.equal(one[1] + step * i, two[1])
+
+
+def test_one_head_for_all_domains_has_the_classes_of_one(root):
+    scenario = SETTINGS["split_domain"].build(0, root, "cpu")
+    assert len(scenario.model.paths) == 1
+    assert scenario.model(tensors(scenario, "test", 3)[0][:2], 0).shape == (2, 2)
+
+
+def test_each_permutation_has_classes_of_its_own(root):
+    """Class-incremental: the label tells the permutation as well as the digit."""
+    domain, classes = (
+        SETTINGS[name].build(0, root, "cpu") for name in ("permuted", "permuted_class")
+    )
+    assert len(classes.model.paths) == 1
+    assert classes.model(tensors(classes, "test", 0)[0][:2], 0).shape == (2, 30)
+    for i in range(3):
+        one, two = tensors(domain, "train", i), tensors(classes, "train", i)
+        assert torch.equal(one[0], two[0])
+        assert torch.equal(one[1] + 10 * i, two[1])
 
 
 def test_shuffled_classes_are_an_order_that_the_seed_decides(root):

@@ -7,6 +7,8 @@ import pytest
 from benchmark.cli import main
 from benchmark.store import Store
 
+pytestmark = pytest.mark.thorough  # real MNIST
+
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, real_data):
@@ -58,7 +60,6 @@ def test_the_cold_start_does_its_damage_in_the_first_steps(runs):
     assert run["metrics"]["minimum_accuracy"] < run["metrics"]["stability"] - 0.05
 
 
-@pytest.mark.thorough
 def test_the_full_quadratic_protects_behind_adam(tmp_path, real_data):
     """Weights that B hardly needs must not take all that the penalty asks for: A fell to 15 %."""
     store, options = tmp_path / "results.db", ["--data-root", str(real_data("MNIST")), "--quiet"]

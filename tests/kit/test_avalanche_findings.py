@@ -17,9 +17,12 @@ OUTCOMES = {"holds": "pass", "**fails**": "fail", "n/a": "not applicable"}
 ELSEWHERE = {"works on a GPU", *(each.name for each in hooks.PROPERTIES)}
 """The page is about a CPU, and Avalanche's strategies have no hooks."""
 
-pytestmark = pytest.mark.skipif(
-    version("avalanche-lib") != RELEASE, reason=f"the page is about Avalanche {RELEASE}"
-)
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(
+        version("avalanche-lib") != RELEASE, reason=f"the page is about Avalanche {RELEASE}"
+    ),
+]
 
 
 def table():
@@ -58,10 +61,7 @@ def verdicts(name):
     return {found.property: found for found in check(candidate)}
 
 
-every_strategy = pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=[] if n == "EWC" else [pytest.mark.thorough]) for n in table()],
-)
+every_strategy = pytest.mark.parametrize("name", table())
 
 
 @every_strategy

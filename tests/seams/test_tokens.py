@@ -6,7 +6,8 @@ import torch
 from one_run import execute
 
 from benchmark.preparation import prepare
-from strategies import EWC, WPL, LwF, RWalk, WPLSchur
+from strategies import DER, EWC, WPL, LwF, RWalk, WPLSchur
+from strategies.registry import STRATEGIES
 
 TOKENS = {
     "family": "tokens",
@@ -17,7 +18,8 @@ TOKENS = {
 
 
 def test_models_learn_to_predict_tokens(make_runs, root):
-    runs = make_runs({"finetune": {}, "joint": {}, "l2": {"strengths": [10]}, "si": {}}, TOKENS)
+    strategies = {"finetune": {}, "joint": {}, "l2": {"strengths": [10]}, "si": {}, "replay": {}}
+    runs = make_runs(strategies, TOKENS)
     for run in runs:
         record = execute(run, root, root)
         assert record.error is None, run.strategy
@@ -57,10 +59,10 @@ def test_the_numbers_are_those_of_a_plain_loop(make_runs, root):
             assert matrix[i][j] == pytest.approx(right / counted, abs=0.01)
 
 
-@pytest.mark.parametrize("strategy", [EWC, WPL, WPLSchur, RWalk, LwF])
+@pytest.mark.parametrize("strategy", [EWC, WPL, WPLSchur, RWalk, LwF, DER])
 def test_methods_of_classifiers_refuse_another_loss(make_runs, root, strategy):
-    names = {EWC: "ewc", WPL: "wpl", WPLSchur: "wpl_schur", RWalk: "rwalk", LwF: "lwf"}
-    (run,) = make_runs({names[strategy]: {}}, TOKENS)
+    (name,) = (n for n, entry in STRATEGIES.items() if entry.load() is strategy)
+    (run,) = make_runs({name: {}}, TOKENS)
     error = execute(run, root).error
     assert error.startswith(f"ValueError: {strategy.__name__} needs logits of shape")
     assert "this training's loss is token_loss" in error

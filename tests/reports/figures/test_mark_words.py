@@ -40,6 +40,7 @@ def numbers(figure, kind):
             yield artist, marks
 
 
+@pytest.mark.thorough
 def test_points_lie_where_their_numbers_are(figures):
     count = Counter()
     for _, figure in each(figures, "-sweep"):

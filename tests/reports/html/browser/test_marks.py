@@ -60,6 +60,7 @@ def test_every_mark_tells_under_the_pointer_and_with_the_focus(page):
     assert page.locator(".seen").count() == 0
 
 
+@pytest.mark.thorough
 def test_near_a_mark_is_enough_and_between_marks_is_nothing(page):
     mark = figure(page, "sweep").locator("use.telling").first
     mark.scroll_into_view_if_needed()
@@ -122,6 +123,7 @@ CHOICES = {
 }
 
 
+@pytest.mark.thorough
 def test_a_strategy_stands_alone_wherever_it_is_clicked(page):
     page.get_by_role("searchbox").fill("seed:0")  # the runs of all strategies on one page
     parts = ("#answer", "#ranking", "#protection", "#models", "#runs-table")
@@ -140,6 +142,7 @@ def test_a_strategy_stands_alone_wherever_it_is_clicked(page):
     assert {part: lit(page, part) for part in parts} == everything
 
 
+@pytest.mark.thorough
 def test_what_faded_is_in_reach_and_names_say_that_they_are_pressed(page):
     names = page.locator("#models .group:visible th button")
     texts = names.all_inner_texts()
@@ -161,6 +164,7 @@ def test_what_faded_is_in_reach_and_names_say_that_they_are_pressed(page):
     assert float(inner.evaluate("e => getComputedStyle(e).opacity")) == 1  # fades once, not twice
 
 
+@pytest.mark.thorough
 def test_a_finger_sees_what_a_mark_tells(visit, report):
     page = visit(report, has_touch=True, viewport={"width": 400, "height": 900})
     page.get_by_label("Scenario", exact=True).select_option(label="split")
@@ -174,6 +178,7 @@ def test_a_finger_sees_what_a_mark_tells(visit, report):
     assert not tip(page).is_visible()
 
 
+@pytest.mark.thorough
 def test_columns_of_the_overview_fade_and_choose(visit, report):
     page = visit(report)
     page.locator(".matrix thead button", has_text="wpl").click()
@@ -183,6 +188,7 @@ def test_columns_of_the_overview_fade_and_choose(visit, report):
     assert set(page.locator(".matrix td:not(.faded)").all_inner_texts()) == {"baseline"}
 
 
+@pytest.mark.thorough
 def test_lines_and_names_of_legends_choose_but_not_what_is_about_several(visit, report):
     page = visit(report)
     bar = page.locator("#figure-ranking-all-ranks g.telling[aria-label*='not significantly']").first
@@ -200,6 +206,7 @@ def test_lines_and_names_of_legends_choose_but_not_what_is_about_several(visit, 
     assert ("ewc",) not in lit(page, "#figure-ranking-all-profile")
 
 
+@pytest.mark.thorough
 def test_a_long_name_is_told_whole(visit, written, record):
     long = "a name of a strategy that is much too long for the place that there is for it " * 2
     runs = [
@@ -213,6 +220,7 @@ def test_a_long_name_is_told_whole(visit, written, record):
     assert tip(page).inner_text().strip() == long.strip()
 
 
+@pytest.mark.thorough
 def test_paper_and_pages_without_scripts_have_nothing_of_it(page, visit, report):
     page.locator("#models .group:visible th button").first.click()
     page.locator("#figure-ranking-split-means g.telling").first.hover()
@@ -225,6 +233,7 @@ def test_paper_and_pages_without_scripts_have_nothing_of_it(page, visit, report)
     assert plain.locator("[data-mark][tabindex], th button:visible:not(.board button)").count() == 0
 
 
+@pytest.mark.thorough
 def test_their_data_are_small_and_each_mark_has_its_own(page, report):
     text = report.read_text(encoding="utf-8")
     (found,) = re.findall(r'id="data">(.*?)</script>', text)

@@ -75,6 +75,7 @@ def test_the_plane_is_saved_as_it_is_shown(visit, report):
     assert pixels[0, 0, :3].tolist() == [1, 1, 1] and pixels.std() > 0.02
 
 
+@pytest.mark.thorough
 def test_a_figure_is_saved_with_what_faded_and_without_what_a_page_needs(visit, report):
     page = visit(report)
     page.locator("#ranking th button", has_text="wpl").first.click()
@@ -90,6 +91,7 @@ def test_a_figure_is_saved_with_what_faded_and_without_what_a_page_needs(visit, 
     assert [t for t in texts(root) if "wpl" in t]
 
 
+@pytest.mark.thorough
 def test_a_figure_alone_is_a_page_of_vectors(visit, report):
     page = visit(report)
     page.evaluate("window.print = () => { window.title = document.title; }")
@@ -116,6 +118,7 @@ def test_a_figure_alone_is_a_page_of_vectors(visit, report):
     assert page.title() == "Palimpsest report: paper"
 
 
+@pytest.mark.thorough
 def test_a_picture_goes_to_the_clipboard(browser, report):
     for allowed in (True, False):
         context = browser.new_context()
@@ -142,6 +145,7 @@ def test_a_picture_goes_to_the_clipboard(browser, report):
         context.close()
 
 
+@pytest.mark.thorough
 def test_without_a_clipboard_there_is_no_button_for_it(visit, report, browser):
     page = browser.new_page()
     page.add_init_script("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
@@ -153,6 +157,7 @@ def test_without_a_clipboard_there_is_no_button_for_it(visit, report, browser):
     assert page.locator("[data-picture]:visible").count() == 0
 
 
+@pytest.mark.thorough
 def test_names_from_right_to_left_stand_beside_their_marks(visit, written, record):
     name = "שלום עולם"
     matrix = [[0.9, 0.1], [0.5, 0.8]]

@@ -53,6 +53,7 @@ def test_it_has_the_points_of_the_figure(store, data):
     assert len(levels["joint"]) == 1  # it has an order of models in neither, and no x in this one
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [1400, 800, 400])
 def test_all_marks_and_words_lie_inside(visit, single, data, width):
     page = visit(single, viewport={"width": width, "height": 900})
@@ -95,6 +96,7 @@ def test_marks_stand_where_their_numbers_are(visit, single, data):
     )
 
 
+@pytest.mark.thorough
 def test_a_mark_tells_its_numbers_and_shows_its_seeds(visit, single, data):
     page = visit(single)
     told = {p["told"][0]: p for line in data["lines"] for p in line["points"]}
@@ -111,6 +113,7 @@ def test_a_mark_tells_its_numbers_and_shows_its_seeds(visit, single, data):
         assert page.locator("[data-plane]:visible .seeds circle").count() == 0
 
 
+@pytest.mark.thorough
 def test_the_plane_is_one_stop(visit, single):
     page = visit(single)
     marks = page.locator("[data-plane]:visible .mark")
@@ -128,6 +131,7 @@ def test_the_plane_is_one_stop(visit, single):
     assert marks.last.evaluate(focused)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["mark", "legend", "table", "keyboard"])
 def test_a_strategy_alone(visit, single, how):
     page = visit(single)
@@ -153,6 +157,7 @@ def test_a_strategy_alone(visit, single, how):
     assert "only" not in page.evaluate("location.hash")
 
 
+@pytest.mark.thorough
 def test_the_address_keeps_the_strategy_alone(visit, single):
     page = visit(single, at="#answer?only=ewc")
     assert page.locator(".board tr.faded").count() == page.locator(".board tbody tr").count() - 1
@@ -160,6 +165,7 @@ def test_the_address_keeps_the_strategy_alone(visit, single):
     assert page.locator(".faded").count() == 0
 
 
+@pytest.mark.thorough
 def test_on_paper_and_without_scripts_there_is_the_figure(visit, single):
     page = visit(single)
     assert page.locator("[data-plane]:visible").count() == 1
@@ -172,6 +178,7 @@ def test_on_paper_and_without_scripts_there_is_the_figure(visit, single):
     assert page.locator(".half > .static:visible").count() == 1
 
 
+@pytest.mark.thorough
 def test_its_data_are_in_the_page_once(single):
     text = single.read_text(encoding="utf-8")
     (found,) = re.findall(r'id="data">(.*?)</script>', text)

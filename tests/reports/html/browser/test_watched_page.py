@@ -148,6 +148,7 @@ def test_from_the_first_run_to_the_end(watch, suite):
     assert said(page) == "All runs have ended."
 
 
+@pytest.mark.thorough
 def test_a_reader_is_left_alone_until_they_ask(watch, suite):
     page = watch("#ranking", version=1)
     page.locator("#ranking-question").click()
@@ -172,6 +173,7 @@ def test_a_reader_is_left_alone_until_they_ask(watch, suite):
     assert page.evaluate("document.activeElement.id") == "under-way-heading"
 
 
+@pytest.mark.thorough
 def test_a_page_that_nobody_touches_renews_itself(watch, suite):
     page = watch(version=1)
     suite.version = 2
@@ -179,6 +181,7 @@ def test_a_page_that_nobody_touches_renews_itself(watch, suite):
     page.get_by_text("6 runs: 2 strategies").wait_for()
 
 
+@pytest.mark.thorough
 def test_a_hidden_page_asks_nothing(watch, suite):
     page = watch(version=1)
     page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true})")
@@ -192,6 +195,7 @@ def test_a_hidden_page_asks_nothing(watch, suite):
     assert suite.asked > asked
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("state", "words"),
     [
@@ -210,6 +214,7 @@ def test_a_suite_that_goes_on_no_more_says_how_to_go_on(watch, suite, state, wor
     assert said(page) == "The suite has stopped."
 
 
+@pytest.mark.thorough
 def test_a_server_that_has_gone_is_told(watch):
     page = watch()
     page.route("**/news", lambda route: route.abort())

@@ -1,0 +1,84 @@
+"""A memory of samples in which everything that was ever offered is equally likely to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Rows = dict[str, Tensor]
+"""What is known of some samples, by name; row n of each tensor belongs to sample n."""
+
+
+@dataclass
+class Reservoir:
+    """Algorithm R: a uniform sample of a stream whose length is not known.
+
+    The first ``size`` samples fill the slots. Sample number t, counted from 0, draws a number j
+    from 0 to t, and takes slot j if there is one. So after T >= size samples each of them is kept
+    with the probability ``size / T``.
+
+    Source: Vitter, Random Sampling with a Reservoir, ACM TOMS 1985, algorithm R.
+
+    Attributes:
+        size: How many samples it holds, at most.
+        generator: It draws what is kept, and what ``draw`` returns.
+        seen: How many samples it was offered.
+        rows: What it holds; the rows from ``len`` on are room for more.
+    """
+
+    size: int
+    generator: np.random.Generator
+    seen: int = 0
+    rows: Rows = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return min(self.seen, self.size)
+
+    def offer(self, rows: Rows) -> None:
+        """Offer samples, one after another.
+
+        Args:
+            rows: The same names each time, with rows of the same shape and type.
+        """
+        count = len(next(iter(rows.values())))
+        chosen = self._slots(count)
+        self.seen += count
+        if chosen:
+            slots, samples = torch.tensor([*chosen]), torch.tensor([*chosen.values()])
+            for name, new in rows.items():
+                kept = self._with_room(name, new)
+                own = new.detach().index_select(0, samples.to(new.device))
+                kept.index_copy_(0, slots.to(kept.device), own)
+
+    def draw(self, count: int) -> Rows:
+        """Return different samples, drawn uniformly: ``count`` of them, or all where it has fewer.
+
+        Raises:
+            ValueError: It is empty.
+        """
+        if not len(self):
+            raise ValueError("nothing can be drawn from a reservoir that is empty")
+        drawn = self.generator.choice(len(self), min(count, len(self)), replace=False)
+        chosen = torch.from_numpy(drawn)
+        return {n: kept.index_select(0, chosen.to(kept.device)) for n, kept in self.rows.items()}
+
+    def _slots(self, count: int) -> dict[int, int]:
+        """Return which of the next samples are kept, by slot; of those for one slot the last."""
+        numbers = np.arange(self.seen, self.seen + count)
+        slots, late = numbers.copy(), numbers >= self.size
+        slots[late] = self.generator.integers(0, numbers[late], endpoint=True)
+        return {slot: n for n, slot in enumerate(slots.tolist()) if slot < self.size}
+
+    def _with_room(self, name: str, like: Tensor) -> Tensor:
+        """Return what is held under a name, with a row for every slot that is in use."""
+        kept = self.rows.get(name)
+        before = 0 if kept is None else len(kept)
+        if kept is None or before < len(self):
+            more = min(self.size, max(len(self), 2 * before)) - before
+            room = like.new_zeros(more, *like.shape[1:])
+            kept = room if kept is None else torch.cat([kept, room])
+            self.rows[name] = kept
+        return kept
