@@ -10,10 +10,10 @@ from typing import Any
 import avalanche.training.supervised as shipped
 import torch
 from avalanche.training.templates import SupervisedTemplate
-from pydantic import PydanticUserError, TypeAdapter, ValidationError
 from torch import nn
 
-from benchmark.errors import UserError, nearest, quoted
+from benchmark.arguments import check_signature
+from benchmark.errors import UserError, nearest
 from benchmark.models.bank import ModelBank
 from benchmark.suite import AVALANCHE
 from benchmark.training import EVALUATION_BATCH, silent_evaluator
@@ -55,18 +55,6 @@ def find(kind: str) -> type[Any]:
     return classes[name]
 
 
-class WrongArgumentError(UserError):
-    """An argument that an Avalanche class does not take.
-
-    Attributes:
-        argument: Its name.
-    """
-
-    def __init__(self, argument: str, message: str) -> None:
-        super().__init__(message)
-        self.argument = argument
-
-
 def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
     """Refuse arguments that the class does not have, and missing ones.
 
@@ -75,46 +63,12 @@ def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
         arguments: As the suite gives them.
 
     Raises:
-        WrongArgumentError: Names the argument and the nearest valid one.
+        SettingError: Names the argument and the nearest valid one.
         UserError: Names what is missing, or there is no such class.
     """
-    own = {n: p for n, p in _parameters(find(kind)).items() if n not in _OURS}
-    for name in arguments:
-        if name in _OURS:
-            message = f"{kind}: argument {name!r} is decided by the scenario; remove it"
-            raise WrongArgumentError(name, message)
-        if name not in own:
-            hint = nearest(name, own) if own else "it takes none"
-            raise WrongArgumentError(name, f"{kind}: unknown argument {name!r}; {hint}")
-        _check_type(kind, own[name], arguments[name])
-    missing = [n for n, p in own.items() if p.default is p.empty and n not in arguments]
-    if missing:
-        raise UserError(
-            f"{kind}: missing under arguments: {', '.join(missing)} (see Avalanche's "
-            f"documentation of {kind.removeprefix(AVALANCHE)})"
-        )
+    documentation = f"Avalanche's documentation of {kind.removeprefix(AVALANCHE)}"
+    check_signature(kind, _parameters(find(kind)), _OURS, arguments, documentation)
     _try_out(kind, arguments)
-
-
-def _check_type(kind: str, parameter: inspect.Parameter, value: Any) -> None:
-    """Refuse a value of another type than the class says, or than its default has."""
-    if parameter.default is not parameter.empty and value == parameter.default:
-        return
-    wanted: Any = parameter.annotation
-    if wanted is parameter.empty:
-        wanted = type(parameter.default)
-        if wanted not in {int, float, bool, str}:
-            return
-    try:
-        TypeAdapter(wanted).validate_python(value, strict=True)
-    except ValidationError:
-        told = wanted.__name__ if isinstance(wanted, type) else str(wanted).replace("typing.", "")
-        raise WrongArgumentError(
-            parameter.name,
-            f"{kind}: {parameter.name} is of type {told} there, got {quoted(value)}",
-        ) from None
-    except (PydanticUserError, NameError):  # a type that only Avalanche can check
-        return
 
 
 def _try_out(kind: str, arguments: Mapping[str, Any]) -> None:

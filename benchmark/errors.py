@@ -14,6 +14,18 @@ class UserError(Exception):
     """
 
 
+class SettingError(UserError):
+    """A mistake in one setting of a scenario or strategy.
+
+    Attributes:
+        path: Where the setting is in it, such as ``("arguments", "seed")``.
+    """
+
+    def __init__(self, path: tuple[str, ...], message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 def quoted(value: object) -> str:
     """Return a value as messages quote it: its ``repr``, cut off where it is long.
 

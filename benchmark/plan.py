@@ -13,7 +13,7 @@ from pathlib import Path
 
 from benchmark.archive import is_archive
 from benchmark.data.catalog import FOLDER_PREFIX, data_root, folder_path
-from benchmark.errors import UserError
+from benchmark.errors import SettingError, UserError
 from benchmark.executors.capacity import default_workers
 from benchmark.executors.place import HERE, Place
 from benchmark.executors.scratch import check_scratch
@@ -271,14 +271,14 @@ def _check_avalanche(suite: Suite) -> None:
         if strategy.kind.startswith(AVALANCHE):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of Avalanche's imports
-                from benchmark.avalanche_strategies import WrongArgumentError, check_arguments
+                from benchmark.avalanche_strategies import check_arguments
 
             assert isinstance(strategy.settings, AvalancheSettings)
             path = ("strategies", strategy.name)
             try:
                 check_arguments(strategy.kind, strategy.settings.arguments)
-            except WrongArgumentError as error:
-                place = (*path, "arguments", error.argument)
+            except SettingError as error:
+                place = (*path, *error.path)
                 raise suite.source.error(place, str(error)) from None
             except UserError as error:
                 raise suite.source.error((*path, "strategy"), str(error)) from None

@@ -85,7 +85,7 @@ def prepare(
     seed_generators(derive(run.seed, "global"))
     scenario = settings.build(run.seed, root, device)
     scenario.model.to(device)
-    schedule = _schedule(run, scenario)
+    schedule = _schedule(run, settings, scenario)
     steps = _steps(schedule, len(scenario.train))
     plugin = _make_plugin(run)
     measurements: list[Measurement] = []
@@ -129,7 +129,7 @@ def scenario_settings(spec: Spec) -> ScenarioSettings:
     return FAMILIES[spec.scenario.family].model_validate(spec.scenario.settings)
 
 
-def _schedule(run: Run, scenario: Scenario) -> Schedule:
+def _schedule(run: Run, settings: ScenarioSettings, scenario: Scenario) -> Schedule:
     """The scenario's own schedule or its models in turn, unless the strategy trains all at once."""
     schedule = scenario.schedule or in_turn(scenario.steps)
     kind = run.spec.strategy.kind
@@ -137,7 +137,12 @@ def _schedule(run: Run, scenario: Scenario) -> Schedule:
         at_once = avalanche_strategies.trains_at_once(kind)
     else:
         at_once = STRATEGIES[kind].trains == "at once"
-    return schedule.at_once(len(scenario.train)) if at_once else schedule
+    if not at_once:
+        return schedule
+    samples = sum(len(experience.dataset) for experience in scenario.train)
+    # One pass over all is shorter than a pass over each, whose last batches are not full.
+    steps = settings.steps_for(samples) if settings.online else None
+    return schedule.at_once(len(scenario.train), steps)
 
 
 def _steps(schedule: Schedule, models: int) -> list[int]:

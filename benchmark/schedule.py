@@ -63,10 +63,16 @@ class Schedule:
             "visits": "models are trained by turns, again and again",
         }[self.order]
 
-    def at_once(self, models: int) -> Schedule:
-        """Return one training of all models at once, with as many steps."""
+    def at_once(self, models: int, steps: int | None = None) -> Schedule:
+        """Return one training of all models at once.
+
+        Args:
+            models: How many there are.
+            steps: How long it is; ``None`` for as many steps as all visits together.
+        """
         everyone = tuple(range(models))
-        return Schedule("at once", (Visit(everyone, self.steps, everyone),), self.fills_matrix)
+        visit = Visit(everyone, self.steps if steps is None else steps, everyone)
+        return Schedule("at once", (visit,), self.fills_matrix)
 
 
 def in_turn(steps: Sequence[int]) -> Schedule:

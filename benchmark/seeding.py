@@ -8,7 +8,16 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Stream = Literal["weights", "scenario", "order", "importance", "global", "refit", "augmentation"]
+Stream = Literal[
+    "weights",
+    "scenario",
+    "order",
+    "importance",
+    "global",
+    "refit",
+    "augmentation",
+    "boundaries",
+]
 _STREAMS = get_args(Stream)
 
 
@@ -20,7 +29,8 @@ def derive(seed: int, stream: Stream, index: int = 0) -> int:
         stream: What it is for: initial weights, the scenario's own choices (permutations,
             paths), the order of the batches, samples for importance, everything that draws from
             global generators (torch's, numpy's, Python's: dropout, Avalanche's own loaders), the
-            order of the batches of the probe ``refit``, or the augmentation of images.
+            order of the batches of the probe ``refit``, the augmentation of images, or the samples
+            that cross blurry boundaries.
         index: Which of several, e.g. the model whose batches are ordered. For ``global``: 0 while
             the run is built, 2i + 1 while model i trains and 2i + 2 after that. For
             ``augmentation``: 2i for the batches of training i, 2i + 1 for importances after it.

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import Field
 
 from benchmark.data.catalog import fingerprint, require
-from benchmark.errors import UserError
+from benchmark.errors import SettingError, UserError
 from benchmark.plugins import digest_of, digest_of_network
 from benchmark.resources import Resources
 from benchmark.scenarios.settings import ScenarioSettings
@@ -150,9 +150,10 @@ class Suite:
             yield
         except UserError as error:
             for label, scenario in self.scenarios.items():
-                for key in type(scenario).model_fields:
-                    if getattr(scenario, key) == name and name in scenario.data_sets():
-                        raise self.source.error(("scenarios", label, key), str(error)) from error
+                if name in scenario.data_sets():
+                    keys = [k for k in type(scenario).model_fields if getattr(scenario, k) == name]
+                    place = ("scenarios", label, *keys[:1])
+                    raise self.source.error(place, str(error)) from error
             raise
 
     def check_data(self, root: Path) -> None:
@@ -168,7 +169,8 @@ class Suite:
             try:
                 scenario.check_data(root)
             except UserError as error:
-                raise self.source.error(("scenarios", name), str(error)) from None
+                inside = error.path if isinstance(error, SettingError) else ()
+                raise self.source.error(("scenarios", name, *inside), str(error)) from None
 
     def runs(self, device: str, root: Path) -> list[Run]:
         """Return every run: all scenarios, seed by seed, so that early results are paired.

@@ -201,6 +201,7 @@ def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSetti
         )
     settings = validated(FAMILIES[family], entry | {"family": family}, source, path)
     _check_network(settings.network, entry.get("network"), source, (*path, "network"))
+    check_plain(getattr(settings, "arguments", {}), source, (*path, "arguments"))
     for data in sorted(settings.data_sets()):
         try:
             check_name(data)

@@ -109,7 +109,7 @@ class TimedProbe:
         return mean(scenario.steps)
 
     def _seconds(self, run: Run, steps: int) -> float:
-        own = {**run.spec.data["scenario"], "steps": steps, "epochs": None}
+        own = {**run.spec.data["scenario"], "steps": steps, "epochs": None, "online": False}
         spec = Spec({**run.spec.data, "scenario": own})
         short = replace(run, spec=spec, key=spec.key())
         ((record,),) = self._executor.execute([(short,)], lambda job, advance: None)

@@ -17,7 +17,14 @@ LIGHT = [
     "schema.py",
 ]
 LIGHT += ["archive.py", "record.py", "spec.py", "failure.py", "suite_note.py"]
-LIGHT += ["results.py", "suite_loading.py", "running.py", "advance.py", "heartbeat.py"]
+LIGHT += [
+    "arguments.py",
+    "results.py",
+    "suite_loading.py",
+    "running.py",
+    "advance.py",
+    "heartbeat.py",
+]
 LIGHT += [
     "under_way.py",
     "time_left.py",
@@ -148,6 +155,7 @@ LEVELS = [
     ["errors", "failure", "spec", "provenance", "seeding", "generators", "connection", "resources"],
     [
         "advance",
+        "arguments",
         "assignment",
         "suite_file",
         "suite_note",

@@ -25,10 +25,25 @@ def _mnist_layouts(folder: str) -> tuple[tuple[str, ...], ...]:
     return raw, processed
 
 
+def _emnist_layouts(split: str) -> tuple[tuple[str, ...], ...]:
+    return (
+        tuple(
+            f"EMNIST/raw/emnist-{split}-{part}-{content}-ubyte"
+            for part in ("train", "test")
+            for content in ("images-idx3", "labels-idx1")
+        ),
+    )
+
+
 _CIFAR10_FILES = (
     *(f"cifar-10-batches-py/data_batch_{number}" for number in range(1, 6)),
     "cifar-10-batches-py/test_batch",
     "cifar-10-batches-py/batches.meta",
+)
+
+_STL10_FILES = (
+    *(f"stl10_binary/{part}_{content}.bin" for part in ("train", "test") for content in "Xy"),
+    "stl10_binary/class_names.txt",
 )
 
 # The sets that torchvision reads: each with the layouts, relative to the root, that it accepts.
@@ -38,6 +53,13 @@ _TORCHVISION_LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "kmnist": _mnist_layouts("KMNIST"),
     "cifar10": (_CIFAR10_FILES,),
     "cifar100": (tuple(f"cifar-100-python/{file}" for file in ("train", "test", "meta")),),
+    "svhn": (("train_32x32.mat", "test_32x32.mat"),),
+    "emnist": _emnist_layouts("balanced"),
+    "emnist_letters": _emnist_layouts("letters"),
+    "emnist_digits": _emnist_layouts("digits"),
+    "emnist_byclass": _emnist_layouts("byclass"),
+    "emnist_bymerge": _emnist_layouts("bymerge"),
+    "stl10": (_STL10_FILES,),
 }
 
 NAMES: tuple[str, ...] = ("digits", *_TORCHVISION_LAYOUTS)
@@ -136,6 +158,13 @@ _OUTLINES = {
     "kmnist": Outline((1, 28, 28), 10),
     "cifar10": Outline((3, 32, 32), 10),
     "cifar100": Outline((3, 32, 32), 100),
+    "svhn": Outline((3, 32, 32), 10),
+    "emnist": Outline((1, 28, 28), 47),
+    "emnist_letters": Outline((1, 28, 28), 26),
+    "emnist_digits": Outline((1, 28, 28), 10),
+    "emnist_byclass": Outline((1, 28, 28), 62),
+    "emnist_bymerge": Outline((1, 28, 28), 47),
+    "stl10": Outline((3, 96, 96), 10),
 }
 
 

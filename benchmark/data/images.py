@@ -121,7 +121,7 @@ def load_pixels(name: str, root: Path) -> PixelData:
 
 def _with_statistics(name: str, root: Path) -> tuple[dict[str, Any], tuple[Tensor, Tensor]]:
     raw = _read(name, root)
-    return vars(raw), _statistics(raw.train_x)
+    return vars(raw), statistics(raw.train_x)
 
 
 def _read(name: str, root: Path) -> RawImages:
@@ -139,11 +139,14 @@ def _read(name: str, root: Path) -> RawImages:
     return torchvision_sets.read(name, root)
 
 
-def _statistics(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation of each channel of uint8 images, shapes (1, C, 1, 1).
+def statistics(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each channel of images, shapes (1, C, 1, 1).
 
     They come from integer sums over the histogram, so that they depend neither on the number of
     threads nor on the order of additions.
+
+    Args:
+        x: The images, uint8, shape (N, C, H, W).
     """
     means, stds = [], []
     for channel in range(x.shape[1]):

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmark.data.annotated import classes_of_val, is_annotated
 from benchmark.errors import UserError
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
@@ -73,10 +74,11 @@ class _Found:
 def list_images(path: Path) -> Listing:
     """Find the images of a folder or a zip file and their classes.
 
-    Where there are both ``train/CLASS/...`` and ``test/CLASS/...``, these are the two splits;
-    otherwise each top folder is a class. A single folder around everything, as archivers add it, is
-    opened. Hidden files, ``__MACOSX``, files that are not images and images outside a class folder
-    are ignored.
+    Where there are both ``train/CLASS/...`` and ``test/CLASS/...``, these are the two splits. As in
+    Tiny ImageNet, ``val/images/...`` with ``val/val_annotations.txt`` is the one to test on (its
+    ``test`` has no labels). Otherwise each top folder is a class. A single folder around
+    everything, as archivers add it, is opened. Hidden files, ``__MACOSX``, files that are not
+    images and images outside a class folder are ignored.
 
     Args:
         path: A folder, or a zip file with the same content.
@@ -92,9 +94,12 @@ def list_images(path: Path) -> Listing:
     while len({file.parts[0] for file in found}) == 1 and min(len(f.parts) for f in found) > 2:
         found = [file.below_top() for file in found]
 
-    if {"train", "test"} <= {file.parts[0] for file in found}:
+    annotated = _annotated(path, found)
+    if annotated is not None or {"train", "test"} <= {file.parts[0] for file in found}:
         train = _in_classes(path, [file.below_top() for file in found if file.parts[0] == "train"])
-        test = _in_classes(path, [file.below_top() for file in found if file.parts[0] == "test"])
+        test = annotated or _in_classes(
+            path, [file.below_top() for file in found if file.parts[0] == "test"]
+        )
     else:
         train, test = _in_classes(path, found), []
     classes = _checked_classes(path, train, test)
@@ -181,6 +186,27 @@ def _in_zip(path: Path) -> Iterator[tuple[str, str]]:
             if member.file_size > MOST_BYTES_OF_AN_IMAGE:
                 raise UserError(_too_large(member.filename, path))
             yield member.filename, f"{member.file_size} {member.CRC}"
+
+
+def _annotated(path: Path, found: list[_Found]) -> list[_Found] | None:
+    """The images of ``val`` in the classes of Tiny ImageNet's text; ``None`` in other layouts."""
+    if not is_annotated([file.parts for file in found]):
+        return None
+    val = [file for file in found if file.parts[:2] == ("val", "images")]
+    classes = classes_of_val(path, val[0].member.removesuffix(f"/images/{val[0].parts[-1]}"))
+    if classes is None:
+        return None
+    for file in val:
+        if not classes.get(file.parts[-1]):
+            raise UserError(
+                f"{file.member} in {path} has no class in val_annotations.txt: add a line for it, "
+                "or remove it"
+            )
+    named = [(classes[file.parts[-1]], file) for file in val]
+    # The class is in the stamp, so that another one changes the fingerprint.
+    return [
+        _Found(file.member, (name, file.parts[-1]), f"{file.stamp} {name}") for name, file in named
+    ]
 
 
 def _in_classes(path: Path, found: list[_Found]) -> list[_Found]:

@@ -125,6 +125,12 @@ Inputs = Tensor | Pixels
 """Samples of any kind, the first dimension counting them; indexing returns a tensor."""
 
 
+def joined(one: Inputs, other: Inputs) -> Inputs:
+    """Return samples and then others: as `Pixels` where both are, normalised alike."""
+    both = one.joined(other) if isinstance(one, Pixels) and isinstance(other, Pixels) else None
+    return torch.cat([one[:], other[:]]) if both is None else both
+
+
 def subset(inputs: Inputs, chosen: Tensor) -> Inputs:
     """Return some samples, as the same kind.
 

@@ -7,6 +7,9 @@ import pickle
 import socket
 import tarfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from torch import Tensor
 from torchvision import datasets
 
 from benchmark.data.raw import RawImages
+from benchmark.data.torchvision_parts import EMNIST, STL10, SVHN
 from benchmark.errors import UserError
 
 _CLASSES: dict[str, Any] = {
@@ -23,6 +27,13 @@ _CLASSES: dict[str, Any] = {
     "kmnist": datasets.KMNIST,
     "cifar10": datasets.CIFAR10,
     "cifar100": datasets.CIFAR100,
+    "svhn": SVHN,
+    "emnist": partial(EMNIST, split="balanced"),
+    "emnist_letters": partial(EMNIST, split="letters"),
+    "emnist_digits": partial(EMNIST, split="digits"),
+    "emnist_byclass": partial(EMNIST, split="byclass"),
+    "emnist_bymerge": partial(EMNIST, split="bymerge"),
+    "stl10": STL10,
 }
 _SILENCE_LIMIT_SECONDS = 15.0
 
@@ -55,12 +66,21 @@ def download(name: str, root: Path) -> None:
         name: One of torchvision's sets in the catalog.
         root: The folder to put it in, created if needed.
     """
-    # torchvision sets no time limit of its own: behind a firewall that drops packets it would wait
-    # for minutes.
+    with limited_silence():
+        _CLASSES[name](root, download=True)
+
+
+@contextmanager
+def limited_silence() -> Iterator[None]:
+    """Give up a download inside the context if nothing comes for some seconds.
+
+    torchvision and Avalanche set no limit of their own: behind a firewall that drops packets they
+    would wait for minutes.
+    """
     before = socket.getdefaulttimeout()
     socket.setdefaulttimeout(_SILENCE_LIMIT_SECONDS)
     try:
-        _CLASSES[name](root, download=True)
+        yield
     finally:
         socket.setdefaulttimeout(before)
 
@@ -106,8 +126,10 @@ def read(name: str, root: Path) -> RawImages:
 
 
 def _channels_first(data: Any) -> Tensor:
-    """Return (N, C, H, W) from MNIST's (N, H, W) tensor or CIFAR's (N, H, W, 3) array."""
+    """Return (N, C, H, W) from MNIST's (N, H, W), CIFAR's (N, H, W, 3) or others' (N, 3, H, W)."""
     pixels = torch.as_tensor(data)
     if pixels.ndim == 3:
         return pixels.unsqueeze(1)
+    if pixels.shape[1] == 3:
+        return pixels.contiguous()
     return pixels.permute(0, 3, 1, 2).contiguous()

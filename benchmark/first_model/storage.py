@@ -37,7 +37,7 @@ def place_of(run: Run, settings: ScenarioSettings, scratch: Path | None) -> Path
         return None
     decisive = {
         "scenario": settings.model_dump(mode="json", exclude=settings.later_models_only),
-        "data": run.spec.scenario.fingerprints[settings.data],
+        "data": run.spec.scenario.fingerprints.get(settings.data),
         "seed": run.spec.seed,
         "device": run.spec.device,
     }

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from benchmark.scenarios.settings import Count, Curve, ScenarioSettings, Several
+from benchmark.scenarios.boundaries import Boundaries
+from benchmark.scenarios.settings import Count, Curve, Several
 
 if TYPE_CHECKING:
     from benchmark.scenarios.scenario import Scenario
 
 
-class ChangedImages(ScenarioSettings):
+class ChangedImages(Boundaries):
     """Experiences that all have the same images, each but the first changed in its own way."""
 
     change: ClassVar[str]
@@ -54,4 +55,5 @@ class ChangedImages(ScenarioSettings):
                 part.with_classes(classes, range(i * size, (i + 1) * size))
                 for i, part in enumerate(parts)
             ]
-        return self.assemble(bank, parts, [i % len(sizes) for i in range(count)])
+        labels = [i % len(sizes) for i in range(count)]
+        return self.assemble(bank, self.blurred(parts, labels, seed), labels)

@@ -46,9 +46,14 @@ def check_training(settings: ScenarioSettings, scenario: Scenario) -> None:
         scenario: As they have built it.
 
     Raises:
-        UserError: A learning-rate schedule has no step, labels cannot be smoothed, or inputs not
-            augmented.
+        UserError: A learning-rate schedule has no step, labels cannot be smoothed, inputs not
+            augmented, or a scenario with visits of its own is to be online.
     """
+    if settings.online and scenario.schedule is not None:
+        raise UserError(
+            "online: the scenario returns to its models again and again; remove online, and give "
+            "the length of its visits"
+        )
     smoothed(scenario.loss, settings.label_smoothing)
     if settings.augment is not None:
         check_images(settings.augment, scenario)

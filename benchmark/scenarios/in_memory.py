@@ -14,7 +14,7 @@ from avalanche.benchmarks.utils import (
 from torch import Tensor
 from torch.utils.data import TensorDataset
 
-from benchmark.data.pixels import Inputs, Pixels
+from benchmark.data.pixels import Inputs, Pixels, joined
 
 
 class _Labels(DataAttribute):
@@ -72,12 +72,7 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
             torch.cat([_per_sample(own, self), _per_sample(theirs, other)])
             for own, theirs in zip(self.samples[1:], other.samples[1:], strict=True)
         )
-        return self.of(_joined(self.samples[0], other.samples[0]), y, task)
-
-
-def _joined(one: Inputs, other: Inputs) -> Inputs:
-    both = one.joined(other) if isinstance(one, Pixels) and isinstance(other, Pixels) else None
-    return torch.cat([one[:], other[:]]) if both is None else both
+        return self.of(joined(self.samples[0], other.samples[0]), y, task)
 
 
 def _per_sample(values: int | Tensor, dataset: InMemoryDataset) -> Tensor:

@@ -53,6 +53,12 @@ _MOST_WEIGHTS = 10**9
 """Of a layer: 4 GB, and the same again for gradients and each moment of the optimizer."""
 
 
+ONLINE_BATCH = 10
+"""Samples of an optimizer step where a scenario is online.
+
+Source: Lopez-Paz & Ranzato, Gradient Episodic Memory, NeurIPS 2017.
+"""
+
 _OF_MLP_AND_CNN = ("width", "activation", "hidden_layers", "shared_layers")
 _NOT_OF_MLP_AND_CNN = ("shared",)
 
@@ -145,7 +151,8 @@ class ScenarioSettings(Settings):
     family: str
     data: str = Field(
         "digits",
-        description="digits, mnist, fashion_mnist, kmnist, cifar10, cifar100 or folder:PATH.",
+        description="digits, mnist, fashion_mnist, kmnist, emnist, svhn, cifar10, cifar100, stl10 "
+        "or folder:PATH (see Data sets).",
     )
     samples: Count | None = Field(
         None, description="Training samples used, a fixed random choice; null: all."
@@ -204,6 +211,13 @@ class ScenarioSettings(Settings):
     batch_size: Count = Field(64, description="Samples of an optimizer step.")
     steps: Count | None = Field(None, description="Optimizer steps per model; or give epochs.")
     epochs: Count | None = Field(None, description="Passes over its data per model; or give steps.")
+    online: bool = Field(
+        False,
+        strict=True,
+        description="One pass over the data of each model, in batches of 10 unless batch_size says "
+        "otherwise: no sample is trained on twice, unless a strategy replays it.",
+        exclude_if=lambda online: not online,
+    )
     curve: Curve = Field(Curve(), description="How accuracies are measured while a model trains.")
 
     @field_validator("optimizer", mode="before")
@@ -223,6 +237,18 @@ class ScenarioSettings(Settings):
             if isinstance(values, dict) and values.get(given) is not None:
                 values = {other: None} | values
         return values
+
+    @model_validator(mode="before")
+    @classmethod
+    def _online_is_one_pass(cls, values: Any) -> Any:
+        """Online sets one epoch and the batch size, and no other length can be given with it."""
+        if not isinstance(values, dict) or values.get("online") is not True:
+            return values
+        if values.get("steps") is not None:
+            raise ValueError("online is one pass over the data: remove steps, or online")
+        if values.get("epochs") not in (None, 1):
+            raise ValueError("online is one pass over the data: remove epochs, or online")
+        return {"batch_size": ONLINE_BATCH} | values | {"steps": None, "epochs": 1}
 
     @model_validator(mode="after")
     def _steps_or_epochs(self) -> Self:

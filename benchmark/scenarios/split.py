@@ -9,14 +9,15 @@ from pydantic import Field
 
 from benchmark.data.catalog import outline
 from benchmark.errors import UserError
-from benchmark.scenarios.settings import Count, Curve, ScenarioSettings, Several
+from benchmark.scenarios.boundaries import Boundaries
+from benchmark.scenarios.settings import Count, Curve, Several
 from benchmark.seeding import derive
 
 if TYPE_CHECKING:
     from benchmark.scenarios.scenario import Scenario
 
 
-class Split(ScenarioSettings):
+class Split(Boundaries):
     """Each experience brings new classes of one data set (Split MNIST and its like).
 
     Source: Zenke et al., ICML 2017; task-, domain- and class-incremental as in van de Ven &
@@ -77,7 +78,8 @@ class Split(ScenarioSettings):
                     f"experience {number} has no sample to train on: none of the {self.samples} "
                     "samples that were chosen is of its classes; raise samples"
                 )
-        return self.assemble(bank, parts, [i % len(heads) for i in range(self.experiences)])
+        labels = [i % len(heads) for i in range(self.experiences)]
+        return self.assemble(bank, self.blurred(parts, labels, seed), labels)
 
     def _classes_each(self, n_classes: int) -> int:
         size, left_over = divmod(n_classes, self.experiences)

@@ -295,6 +295,14 @@ def test_methods_with_hooks_go_on(monkeypatch, tmp_path, make_runs, strategy):
     check(monkeypatch, (run,), tmp_path / "kept")
 
 
+@pytest.mark.parametrize("settings", [{"blurry": 0.4}, {"online": True}], ids=str)
+def test_blurry_boundaries_and_online_training_go_on(monkeypatch, tmp_path, make_runs, settings):
+    scenario = {"family": "split", "data": "digits", "incremental": "class", "experiences": 2}
+    scenario |= {"samples": 80, "width": 5, "batch_size": 10, "curve": {"every": 2}} | settings
+    (run,) = make_runs({"ewc": {"strengths": [10]}}, scenario)
+    check(monkeypatch, (run,), tmp_path / "kept", every=3)
+
+
 @pytest.mark.parametrize(
     "statistics", ["per_model", pytest.param("frozen", marks=pytest.mark.thorough)]
 )

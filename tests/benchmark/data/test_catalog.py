@@ -92,6 +92,10 @@ def test_require_and_fingerprint_check_the_name_first(tmp_path):
         ("kmnist", "KMNIST/raw/train-images-idx3-ubyte"),
         ("cifar10", "cifar-10-batches-py/data_batch_1"),
         ("cifar100", "cifar-100-python/train"),
+        ("svhn", "train_32x32.mat"),
+        ("emnist", "EMNIST/raw/emnist-balanced-train-images-idx3-ubyte"),
+        ("emnist_letters", "EMNIST/raw/emnist-letters-train-images-idx3-ubyte"),
+        ("stl10", "stl10_binary/train_X.bin"),
     ],
 )
 @pytest.mark.usefixtures("no_download")

@@ -114,6 +114,6 @@ def test_moving_pixels_in_parts_is_moving_them_at_once(monkeypatch, tmp_path):
 
 def test_statistics_in_parts_are_those_at_once(monkeypatch, tmp_path):
     x = load_pixels("digits", tmp_path).train_x.stored
-    expected = images._statistics(x)
+    expected = images.statistics(x)
     monkeypatch.setattr(images, "_IMAGES_AT_ONCE", 13)
-    assert all(map(torch.equal, images._statistics(x), expected))
+    assert all(map(torch.equal, images.statistics(x), expected))

@@ -107,7 +107,7 @@ def test_batches_importance_samples_and_avalanches_items_are_the_same():
 def test_data_sets_have_the_numbers_that_they_had(name, real_data, tmp_path):
     root = real_data("MNIST") if name == "mnist" else tmp_path
     raw = images._read(name, root)
-    mean, std = images._statistics(raw.train_x)
+    mean, std = images.statistics(raw.train_x)
     found = load_pixels(name, root)
     assert load_pixels(name, root) is found
     assert found.train_x.stored.dtype == torch.uint8

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy.io import savemat
 from torchvision import datasets
 
-from benchmark.data import catalog, torchvision_sets
+from benchmark.data import catalog, torchvision_parts, torchvision_sets
 from benchmark.errors import UserError
 
 
@@ -80,6 +81,79 @@ def test_the_cifar_family(name, dataset, label_key, tmp_path, monkeypatch):
     assert raw.train_x.is_contiguous()
     assert raw.test_y.tolist() == [3, 1, 2, 0]
     assert raw.classes == ("a", "b", "c", "d")
+
+
+@pytest.mark.parametrize(
+    ("name", "split", "lowest", "classes"),
+    [
+        ("emnist", "balanced", 0, 47),
+        ("emnist_letters", "letters", 1, 26),
+        ("emnist_digits", "digits", 0, 10),
+        ("emnist_byclass", "byclass", 0, 62),
+        ("emnist_bymerge", "bymerge", 0, 47),
+    ],
+)
+def test_the_splits_of_emnist(name, split, lowest, classes, tmp_path):
+    folder = tmp_path / "EMNIST" / "raw"
+    parts = {f"emnist-{split}-{part}": 70 for part in ("train", "test")}
+    written = write_mnist(folder, parts)
+    labels = np.arange(70) % classes
+    for part in parts:
+        content = struct.pack(">ii", 0x801, 70) + (labels + lowest).astype(np.uint8).tobytes()
+        (folder / f"{part}-labels-idx1-ubyte").write_bytes(content)
+    catalog.require(name, tmp_path)
+    raw = torchvision_sets.read(name, tmp_path)
+    np.testing.assert_array_equal(raw.train_x[:, 0].numpy(), written[f"emnist-{split}-train"])
+    assert raw.test_y.tolist() == labels.tolist()
+    assert len(raw.classes) == classes == catalog.outline(name, tmp_path).n_classes
+
+
+def test_svhn(tmp_path, monkeypatch):
+    lists = {k: [u, f, None] for k, (u, f, _) in datasets.SVHN.split_list.items()}
+    monkeypatch.setattr(datasets.SVHN, "split_list", lists)  # other checksums than the real files
+    images, labels = {}, [10, 1, 2, 9]  # as the files have them: 10 is the digit 0
+    for seed, part in enumerate(("train", "test")):
+        images[part] = np.random.RandomState(seed).randint(0, 256, (4, 3, 32, 32)).astype(np.uint8)
+        content = {"X": images[part].transpose(2, 3, 1, 0), "y": np.array(labels)[:, None]}
+        savemat(tmp_path / f"{part}_32x32.mat", content)
+    catalog.require("svhn", tmp_path)
+    raw = torchvision_sets.read("svhn", tmp_path)
+    np.testing.assert_array_equal(raw.train_x.numpy(), images["train"])
+    np.testing.assert_array_equal(raw.test_x.numpy(), images["test"])
+    assert raw.train_x.is_contiguous()
+    assert raw.train_y.tolist() == raw.test_y.tolist() == [0, 1, 2, 9]
+    assert raw.classes == tuple("0123456789")
+    monkeypatch.undo()
+    with pytest.raises(UserError, match=r"the files of data set 'svhn' .* cannot be read"):
+        torchvision_sets.read("svhn", tmp_path)
+
+
+def test_both_parts_of_svhn_are_downloaded(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(torchvision_parts, "download_url", lambda *given: asked.append(given[2]))
+    with pytest.raises(RuntimeError, match="not found"):
+        torchvision_sets.download("svhn", tmp_path)
+    assert asked == ["train_32x32.mat", "test_32x32.mat"]
+
+
+def test_stl10_needs_no_unlabelled_images(tmp_path, monkeypatch):
+    for attribute in ("train_list", "test_list"):
+        files = [[file, None] for file, _ in getattr(torchvision_parts.STL10, attribute)]
+        monkeypatch.setattr(torchvision_parts.STL10, attribute, files)
+    folder = tmp_path / "stl10_binary"
+    folder.mkdir()
+    images = {}
+    for seed, part in enumerate(("train", "test")):
+        images[part] = np.random.RandomState(seed).randint(0, 256, (4, 3, 96, 96)).astype(np.uint8)
+        images[part].transpose(0, 1, 3, 2).tofile(folder / f"{part}_X.bin")  # columns first
+        np.array([1, 10, 3, 2], np.uint8).tofile(folder / f"{part}_y.bin")
+    (folder / "class_names.txt").write_text("\n".join("abcdefghij"))
+    catalog.require("stl10", tmp_path)
+    raw = torchvision_sets.read("stl10", tmp_path)
+    np.testing.assert_array_equal(raw.train_x.numpy(), images["train"])
+    assert raw.train_x.is_contiguous()
+    assert raw.test_y.tolist() == [0, 9, 2, 1]
+    assert raw.classes == tuple("abcdefghij")
 
 
 @pytest.mark.parametrize("length", [0, 3, 500])
