@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _FISHER_SAMPLES = 128
 _CURVES = "two_models_curves"
 _MANY_MODELS = "many_models"
+_IMAGES = ("images_cnn", "images_resnet")
 _PENALTIES = ("ewc", "wpl")
 
 
@@ -80,15 +81,17 @@ def _cases(options: SpeedOptions, root: Path) -> list[Case]:
     found: list[Case] = []
     left_out: dict[str, None] = {}
     for run in suite.runs(options.device, root):
-        if run.spec.scenario.settings["data"] == "cifar10" and not is_there("cifar10", root):
-            left_out[run.scenario] = None
-            continue
         if run.scenario == _MANY_MODELS:
             if run.strategy in _PENALTIES:
                 found.append(many_models.case(run, root))
         elif run.scenario == _CURVES:
             if run.strategy == PLAIN:
                 found += training.cases(run, root, ("loop", "palimpsest"))
+        elif run.spec.scenario.settings["data"] == "cifar10" and not is_there("cifar10", root):
+            left_out[run.scenario] = None
+        elif run.scenario in _IMAGES:
+            if run.strategy == PLAIN:  # what penalties cost more is their importances, see below
+                found += training.cases(run, root)
         else:
             found += training.cases(run, root)
     if left_out:
