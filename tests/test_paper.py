@@ -68,7 +68,9 @@ def test_the_files_to_download_are_small():
     assert sum(path.stat().st_size for path in PUBLISHED.iterdir()) < 20e6
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page", [pytest.param("reproduction", marks=pytest.mark.thorough), "reproduction-tables"]
+)
 def test_the_published_page_is_that_of_the_published_runs(page, tmp_path):
     # Its text: figures depend on the version of Matplotlib. Where a change of templates or of
     # `reports` is meant to change it, make both pages again, see "Check it" on the page.

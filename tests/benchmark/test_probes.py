@@ -110,7 +110,13 @@ def numbers(record):
 
 @pytest.mark.usefixtures("brief")
 @pytest.mark.parametrize("strategy", STRATEGIES)
-@pytest.mark.parametrize("scenario", [TWO, POOL], ids=["two_models", "model_sequence"])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(TWO, id="two_models"),
+        pytest.param(POOL, id="model_sequence", marks=pytest.mark.thorough),
+    ],
+)
 def test_probes_never_change_a_run(make, tmp_path, strategy, scenario):
     plain = execute(make(strategy, scenario, probes=[]), tmp_path)
     probed = execute(make(strategy, scenario), tmp_path)

@@ -11,6 +11,7 @@ from benchmark.suite_file import shipped_suites
 from benchmark.suite_loading import load_suite
 
 KEYS = {
+    "cifar": (192, "fee837289fd7c69b"),
     "paper/applications": (120, "51cecf99fd50e6bf"),
     "paper/cold_start": (350, "df7b5d583df33c56"),
     "paper/convergence": (520, "fa9b7ef73d22da62"),
@@ -24,7 +25,7 @@ KEYS = {
     "paper/shared_layers": (240, "a2827a26f8a07c73"),
     "paper/strength": (414, "eae6316902766395"),
     "quick": (65, "32ee25b54159a3de"),
-    "speed": (20, "62e633017fc2712e"),
+    "speed": (28, "4c8a2c180b7ad092"),
     "two_models": (80, "8d843e57cb40cee4"),
 }
 """How many runs a shipped suite has, and a digest of their keys in their order."""

@@ -84,7 +84,7 @@ def weights_after(run):
     return ready.scenario.model.state_dict(), ready.plugin
 
 
-LONG = {"shared statistics", "frozen statistics"}
+LONG = {"shared statistics", "frozen statistics", "per_model statistics"}
 
 
 @pytest.mark.parametrize(

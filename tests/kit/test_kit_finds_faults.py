@@ -354,7 +354,19 @@ def at_length(plugins, *those):
     ]
 
 
-@pytest.mark.parametrize("plugin", at_length(FAULTS, NeverTheSame, IdleBehindRMSprop))
+LONG = (
+    NeverTheSame,
+    IdleBehindRMSprop,
+    IdleInPlainAvalanche,
+    SinglePrecision,
+    DrawsInEvaluation,
+    LeavesTrainingMode,
+    ForgetsMomentum,
+    AdaptsAnew,
+)
+
+
+@pytest.mark.parametrize("plugin", at_length(FAULTS, *LONG))
 def test_a_planted_fault_is_found(plugin):
     others = {p.name for p in PROPERTIES} - SLOW if plugin in TOLD_APART else set()
     wanted = [p for p in PROPERTIES if p.name in FAULTS[plugin] | others]
@@ -364,7 +376,7 @@ def test_a_planted_fault_is_found(plugin):
     assert all(v.detail and v.cause and v.meaning for v in found.values())
 
 
-@pytest.mark.parametrize("plugin", at_length(NOT_ASKED, SoundHooks))
+@pytest.mark.parametrize("plugin", at_length(NOT_ASKED, SoundHooks, WithStateDict))
 def test_nothing_is_found_where_nothing_is_wrong(plugin):
     wanted = [p for p in PROPERTIES if p.name not in SLOW or plugin is not WithStateDict]
     outcomes = {name: v.outcome for name, v in verdicts(planted(plugin), wanted).items()}

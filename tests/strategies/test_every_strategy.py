@@ -69,7 +69,7 @@ FEWER = {"wpl_schur": {"samples": 10}}
 """With these it does not rest at the minimum, of which its choices are not asked."""
 
 
-LONG = {"wpl_schur", "rwalk", "si", "mas"}
+LONG = {*STRATEGIES} - {"finetune", "freeze", "l2", "replay", "wpl"}
 """Asked thoroughly alone."""
 
 

@@ -74,6 +74,7 @@ def test_points_lie_where_their_numbers_are(figures):
     assert min(count.values()) > 40 and len(count) == 4
 
 
+@pytest.mark.thorough
 def test_entries_of_matrices_tell_their_own_models(figures, rich):
     reported = [choice.reported for choice in choose(group(rich)) if choice.reported]
     cells = {(cell.scenario, cell.variant.label): cell for cell in reported}
@@ -177,6 +178,7 @@ def test_profiles_tell_where_they_fall(figures):
             assert said == pytest.approx(ends, abs=0.051)
 
 
+@pytest.mark.thorough
 def test_every_mark_of_the_picture_has_its_words_and_its_place(figures):
     """Markers that belong to one line stand in the order of its marks: their heights say so."""
     kinds = Counter()

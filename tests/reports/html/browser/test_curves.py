@@ -14,6 +14,8 @@ from reports.figures.strategy_curves import curves_rows
 from reports.runs.cells import by_scenario, group
 from reports.runs.frames import curves_frame
 
+pytestmark = pytest.mark.thorough
+
 FEW = ("two", "five", "three", "one seed", "one model")
 
 READ = """() => {
@@ -127,7 +129,6 @@ def frame_of(rows):
     return curves_frame([cell for row in rows for cell in row.own])
 
 
-@pytest.mark.thorough
 def test_means_bands_and_seeds_are_those_of_the_figure(visit, report, runs):
     page = visit(report, "#training?scenario=two")
     for scenario in FEW:
@@ -148,7 +149,6 @@ def test_means_bands_and_seeds_are_those_of_the_figure(visit, report, runs):
                 check(own, panel, rows)
 
 
-@pytest.mark.thorough
 def test_first_steps_and_logarithm_are_in_the_address(visit, report, runs):
     page = visit(report, "#training?scenario=two")
     box(page).get_by_label("show").select_option(label="the first 10 steps")
@@ -169,7 +169,6 @@ def test_first_steps_and_logarithm_are_in_the_address(visit, report, runs):
         check(drawn[1::2], new_model(frame), rows, log=True)
 
 
-@pytest.mark.thorough
 def test_a_point_tells_its_numbers_and_a_click_shows_its_strategy(visit, report, runs):
     page = visit(report, "#training?scenario=two")
     rows = curves_rows(cells_of(runs, "two"))
@@ -207,7 +206,6 @@ def test_a_point_tells_its_numbers_and_a_click_shows_its_strategy(visit, report,
     assert page.locator("#verdicts-two tr.faded").count() > 0
 
 
-@pytest.mark.thorough
 def test_a_finger_reads_a_point(visit, report, runs):
     small = {"width": 400, "height": 860}
     page = visit(report, "#training?scenario=two", has_touch=True, viewport=small)
@@ -217,7 +215,6 @@ def test_a_finger_reads_a_point(visit, report, runs):
     assert "seed" in page.locator(".tip").inner_text()
 
 
-@pytest.mark.thorough
 def test_its_numbers_are_saved_every_seed(visit, report, runs):
     page = visit(report, "#training?scenario=three")
     frame = curves_frame(
@@ -264,7 +261,6 @@ def test_a_run_shows_its_own_curves(visit, report, runs):
     assert list(lines) == ["model 1", "model 2"]
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("width", [1400, 400])
 def test_all_of_it_lies_inside_and_can_be_reached(visit, report, width):
     from axe_playwright_python.sync_playwright import Axe
