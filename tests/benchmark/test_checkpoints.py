@@ -263,8 +263,13 @@ def test_dropout_and_batch_norm_go_on(monkeypatch, tmp_path, make_runs, strategy
         {"optimizer_state": "kept"},
         {"second_optimizer": OPTIMIZERS["momentum"] | {"weight_decay": {"shared": 0.1}}},
         {"learning_rate_schedule": {"name": "cosine"}},
-        {"learning_rate_schedule": {"name": "linear", "final": 0.1, "steps": 5}},
-        {"learning_rate_schedule": {"name": "step", "at": [0.3, 0.6]}},
+        *(
+            pytest.param({"learning_rate_schedule": schedule}, marks=pytest.mark.thorough)
+            for schedule in (
+                {"name": "linear", "final": 0.1, "steps": 5},
+                {"name": "step", "at": [0.3, 0.6]},
+            )
+        ),
         {"clip_gradient": 0.1, "label_smoothing": 0.1, "precision": "bfloat16"},
         {"augment": {"crop": 1, "flip": True, "importance": "augmented"}},
     ],

@@ -37,6 +37,7 @@ def ask(monkeypatch):
     return only
 
 
+@pytest.mark.thorough
 def test_what_new_writes_is_sound(tmp_path, capsys):
     assert command("new", "strategy", "far_pull") == 0
     assert "palimpsest check far_pull.py" in capsys.readouterr().out

@@ -109,7 +109,13 @@ def numbers(record):
 
 
 @pytest.mark.usefixtures("brief")
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param(name, marks=[] if name in {"wpl", "lwf", "joint"} else [pytest.mark.thorough])
+        for name in STRATEGIES
+    ],
+)
 @pytest.mark.parametrize(
     "scenario",
     [

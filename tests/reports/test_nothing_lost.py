@@ -413,7 +413,7 @@ def test_a_store_that_cannot_be_written_can_be_read(unprivileged, arguments, wha
         unprivileged.chmod(0o755)
 
 
-@pytest.mark.parametrize("index", [True, False])
+@pytest.mark.parametrize("index", [True, pytest.param(False, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("read_only", [None, "file", "folder"])
 @pytest.mark.parametrize("arguments", READING, ids=lambda arguments: arguments[0])
 def test_a_killed_run_is_read_without_a_change(unprivileged, record, arguments, read_only, index):

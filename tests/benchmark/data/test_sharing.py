@@ -213,7 +213,10 @@ OPTIONS = [{}, {"samples": 150}, {"validation": 0.0}, {"samples": 17, "validatio
 
 @pytest.mark.parametrize(
     ("data", "options"),
-    [*product(["digits", "folder"], OPTIONS), *product(["mnist"], OPTIONS[:2])],  # it is large
+    [
+        *product(["digits", "folder"], OPTIONS),
+        *(pytest.param("mnist", o, marks=pytest.mark.thorough) for o in OPTIONS[:2]),  # it is large
+    ],
 )
 def test_a_shared_source_is_the_same_bit_for_bit(data, options, two_classes, tmp_path, real_data):
     root = real_data("MNIST") if data == "mnist" else tmp_path

@@ -57,6 +57,7 @@ def test_the_first_screen_has_the_answer(visit, single, size):
     assert n == "4"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", [1400, 400])
 def test_long_names_and_single_seeds_leave_the_numbers_in_sight(visit, written, record, width):
     names = {"finetune": 0.5, "wpl" + 197 * "x": 0.8, "freeze": 0.9}
@@ -122,6 +123,7 @@ def test_a_baseline_turns_the_differences_round(visit, report):
     assert row.locator("th, td").nth(place).inner_text() == number[1]
 
 
+@pytest.mark.thorough
 def test_a_baseline_that_a_scenario_lacks_is_named(visit, written, record):
     matrix = [[0.9, 0.1], [0.5, 0.8]]
     names = [("a", "finetune"), ("a", "freeze"), ("b", "finetune")]
@@ -133,6 +135,7 @@ def test_a_baseline_that_a_scenario_lacks_is_named(visit, written, record):
     assert told.inner_text() == "finetune"
 
 
+@pytest.mark.thorough
 def test_a_scenario_without_a_finished_run_is_in_the_matrix(visit, written, record):
     runs = [record([[0.9, 0.1], [0.5, 0.8]], scenario=n, seed=s) for n in "ac" for s in (0, 1)]
     runs += [record([[0.9, 0.1], [0.7, 0.8]], scenario="a", strategy="wpl", seed=s) for s in (0, 1)]
@@ -150,6 +153,7 @@ def test_a_scenario_without_a_finished_run_is_in_the_matrix(visit, written, reco
     assert page.locator("body").get_by_text("broken").first.is_visible()
 
 
+@pytest.mark.thorough
 def test_a_figure_that_is_drawn_live_is_a_place_in_the_address(visit, single):
     page = visit(single)
     name = page.locator("[data-curves]").get_attribute("data-curves")
@@ -174,12 +178,14 @@ def test_the_address_shows_what_its_sender_saw(visit, report):
     assert 0 <= other.locator("#ranking").bounding_box()["y"] < 200
 
 
+@pytest.mark.thorough
 def test_an_address_of_another_report_shows_what_there_is(visit, report):
     page = visit(report, at="#nowhere?scenario=gone&baseline=%E4%B8")
     assert scenarios(page).locator(":checked").inner_text() == "All 3 scenarios together"
     assert baselines(page).locator(":checked").inner_text() == "finetune"
 
 
+@pytest.mark.thorough
 def test_an_address_that_was_cut_off_opens_the_report(visit, report):
     page = visit(report, at="#%E4%B8?scenario=rotated")
     assert scenarios(page).locator(":checked").inner_text() == "rotated"
@@ -204,12 +210,14 @@ def test_the_matrix_tells_verdicts_by_signs_too(visit, report):
     assert {sign for verdict, sign in signs if verdict in ("baseline", "undetermined")} <= {"none"}
 
 
+@pytest.mark.thorough
 def test_twice_as_large_text_stays_inside(visit, single):
     page = visit(single, viewport={"width": 400, "height": 860})
     page.evaluate("document.documentElement.style.fontSize = '200%'")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
+@pytest.mark.thorough
 def test_contents_stay_in_reach(visit, report):
     page = visit(report)
     page.locator("#provenance").scroll_into_view_if_needed()
@@ -218,6 +226,7 @@ def test_contents_stay_in_reach(visit, report):
     assert page.get_by_role("link", name="Answer", exact=True).bounding_box()["y"] < 100
 
 
+@pytest.mark.thorough
 def test_statistics_that_few_need_are_folded_away(visit, report):
     page = visit(report)
     scenarios(page).select_option(label="rotated")

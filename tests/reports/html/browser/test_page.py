@@ -75,7 +75,10 @@ def test_a_real_suite(visit, real):
         assert page.locator(target).bounding_box()["y"] < page.viewport_size["height"]
 
 
-@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize(
+    "kind",
+    ["script", *(pytest.param(k, marks=pytest.mark.thorough) for k in HOSTILE if k != "script")],
+)
 def test_hostile_words_show_as_text(visit, written, record, kind):
     words = HOSTILE[kind]
     names = {"scenario": words, "strategy": words, "suite": words}
@@ -212,6 +215,7 @@ def test_the_data_of_figures_and_tables(visit, report):
     assert ends == [sorted(three) for three in ends]
 
 
+@pytest.mark.thorough
 def test_figures_and_tables_are_saved_for_a_paper(visit, report):
     page = visit(report)
     page.get_by_label("Scenario", exact=True).select_option(label="rotated")
@@ -237,6 +241,7 @@ def test_figures_and_tables_are_saved_for_a_paper(visit, report):
     assert r"\toprule" in download.value.path().read_text(encoding="utf-8")
 
 
+@pytest.mark.thorough
 def test_paper_gets_every_run(visit, report):
     page = visit(report)
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
