@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from benchmark.models.reduced_resnet import ReducedResNet18
 from benchmark.speed.measure import Case, Stopwatch
 from strategies.fisher import diagonal_fisher
 from strategies.settings import Estimator
@@ -134,11 +135,17 @@ def _recurrent(samples: int) -> tuple[nn.Module, Tensor]:
     return model, torch.randn(samples, _LENGTH, _WIDTH)
 
 
+def _resnet(samples: int) -> tuple[nn.Module, Tensor]:
+    return ReducedResNet18((3, 32, 32), _CLASSES, width=8), torch.randn(samples, 3, 32, 32)
+
+
 _WORKLOADS: dict[str, tuple[Callable[[int], tuple[nn.Module, Tensor]], Layers]] = {
     "fisher_linear": (_linear, (nn.Linear,)),
     "fisher_convolution": (_convolution, (nn.Conv2d,)),
     "fisher_normalisation": (_normalisation, (nn.BatchNorm2d, nn.LayerNorm)),
     "fisher_embedding": (_embedding, (nn.Embedding,)),
     "fisher_recurrent": (_recurrent, (nn.LSTM,)),
+    "fisher_resnet": (_resnet, (nn.Conv2d, nn.BatchNorm2d, nn.Linear)),
 }
-"""For each kind of layer: a small model, and the layers whose parameters are estimated."""
+"""For each kind of layer a small model, and a network on images of CIFAR's size: the model, and the
+layers whose parameters are estimated."""
