@@ -153,6 +153,12 @@ class ScenarioSettings(Settings):
     validation: Fraction = Field(
         0.1, description="Share of the training samples held out for choosing settings."
     )
+    pixels: Literal["standardised", "unit"] = Field(
+        "standardised",
+        description="What a network sees of an image. standardised: each channel has mean 0 and "
+        "standard deviation 1 over all training images. unit: brightness from 0 to 1.",
+        exclude_if=lambda pixels: bool(pixels == "standardised"),  # keeps the keys, as some below
+    )
     network: Network = Field(
         Network(name="mlp"), description="The network: its name, or a mapping (see Networks)."
     )
@@ -320,7 +326,7 @@ class ScenarioSettings(Settings):
         from benchmark.scenarios.loading import load_float_data_set
 
         chosen = self.data if name is None else name
-        return load_float_data_set(chosen, root, self.samples, self.validation, device)
+        return load_float_data_set(chosen, root, self.samples, self.validation, device, self.pixels)
 
     def load_images(self, root: Path, device: str, name: str | None = None) -> DataSet:
         """Return a data set as `load_data` does, with its images as bytes until they are used.
@@ -335,7 +341,7 @@ class ScenarioSettings(Settings):
         from benchmark.scenarios.loading import load_data_set
 
         chosen = self.data if name is None else name
-        return load_data_set(chosen, root, self.samples, self.validation, device)
+        return load_data_set(chosen, root, self.samples, self.validation, device, self.pixels)
 
     def assemble(
         self,
