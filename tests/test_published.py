@@ -1,4 +1,4 @@
-"""The suites of published tables: their protocols, their short form, and the page made from them."""
+"""The suites of published tables: their protocols, their short form, and the page of their runs."""
 
 import json
 from pathlib import Path
@@ -69,6 +69,7 @@ def test_settings_are_those_of_van_de_ven_and_tolias(kind, incremental):
         optimizer = (each.optimizer.name, each.optimizer.learning_rate, each.optimizer.betas)
         assert optimizer == ("adam", own["learning_rate"], (0.9, 0.999))
     assert scenario.optimizer_state == "kept"
+    assert scenario.outputs == ("seen" if incremental == "class" else "all")
     assert scenario.steps == own["steps"]
     assert joint.steps == own["steps"] * own["experiences"]
     if kind == "split":

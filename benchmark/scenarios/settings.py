@@ -281,6 +281,11 @@ class ScenarioSettings(Settings):
         return self.learning_rate_schedule
 
     @property
+    def trains_seen_outputs(self) -> bool:
+        """Whether the training's loss leaves out the outputs of later classes."""
+        return False
+
+    @property
     def needs_a_look(self) -> bool:
         """Whether only the scenario as it is built shows if these settings fit together."""
         scheduled = self.learning_rate_schedule.name != "constant"
