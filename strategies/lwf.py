@@ -34,8 +34,9 @@ class LwF(SupervisedPlugin):
 
     With ``balance: experiences``, the loss of experience t is ``1/t loss + strength * (1 - 1/t) *
     mean_k`` of the same terms, and ``outputs`` can let the softmaxes range over more classes: both
-    as in van de Ven & Tolias, Three scenarios for continual learning, 2019 (there ``seen``; ``all``
-    in van de Ven et al., Three types of incremental learning, 2022).
+    as in van de Ven & Tolias, Three scenarios for continual learning, 2019 (there ``seen``, and a
+    factor T^2, which is ``strength: 4``), and in van de Ven et al., Three types of incremental
+    learning, 2022 (``all``, and no factor).
 
     The earlier models' private parameters are trained, too, as in the paper, so they do move. Both
     networks are in evaluation mode: what is preserved is the function that will be evaluated,
