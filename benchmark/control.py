@@ -187,3 +187,27 @@ class StopAtTarget(SupervisedPlugin):
             reached = evaluate(strategy, [self._validation[model]], **self._arguments)[0]
             if reached >= target:
                 strategy.stop_training()
+
+
+class SeenOutputs(SupervisedPlugin):
+    """Leaves later classes out of the training's loss, so that their outputs are not trained yet.
+
+    A softmax over all outputs of a class-incremental head pushes those of later classes down before
+    these come. Here the loss takes the first outputs alone, up to the largest class of the
+    experience: the classes of a scenario are numbered in the order in which they come.
+
+    Source: the "active classes" of van de Ven & Tolias, Three scenarios for continual learning,
+    2019.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._count = 0
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Count the outputs of the classes so far."""
+        self._count = 1 + max(map(int, strategy.adapted_dataset.targets.uniques))
+
+    def after_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Cut the outputs of later classes off."""
+        strategy.mb_output = strategy.mb_output[:, : self._count]

@@ -12,7 +12,7 @@ from avalanche.training.templates import SupervisedTemplate
 from benchmark import avalanche_strategies
 from benchmark.advance import Advance
 from benchmark.augmentation import Augmentation
-from benchmark.control import ClipGradient, StepLimit, StopAtTarget, Warmup, Watch
+from benchmark.control import ClipGradient, SeenOutputs, StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.cost import Costs
 from benchmark.evaluation import LOADER, AccuracyMeter
 from benchmark.generators import seed_generators
@@ -113,6 +113,8 @@ def prepare(
         ahead.insert(0, Augmentation(settings.augment, run.seed))
     if settings.clip_gradient is not None:
         ahead.append(ClipGradient(settings.clip_gradient))
+    if settings.trains_seen_outputs:
+        ahead.append(SeenOutputs())
     plugins = [*ahead, *([] if plugin is None else [plugin]), *watchers]
     strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps)
     if settings.precision == "bfloat16":

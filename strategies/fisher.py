@@ -5,8 +5,10 @@ With ``p(c | x; theta) = softmax(f(x; theta))_c`` and N samples::
     exact         F_i = 1/N sum_n sum_c p(c | x_n) (d log p(c | x_n) / d theta_i)^2
     monte_carlo   F_i = 1/N sum_n (d log p(c_n | x_n) / d theta_i)^2,   c_n ~ p(. | x_n)
     empirical     F_i = 1/N sum_n (d log p(y_n | x_n) / d theta_i)^2,   y_n the true labels
+    predicted     the same with c_n = argmax_c p(c | x_n), the labels that the model predicts
 
-The square of a batch's mean gradient is none of these: it shrinks with the batch size.
+Only the first two are the Fisher information or unbiased for it. ``batched`` is none of these:
+the square of a batch's mean gradient shrinks with the batch size (``fisher_batched.py``).
 Sources: Martens, New insights and perspectives on the natural gradient method, JMLR 2020,
 section 5; Kunstner et al., Limitations of the empirical Fisher, NeurIPS 2019.
 
@@ -26,6 +28,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from strategies.fisher_batched import batched_fisher
 from strategies.fisher_factors import draw_classes, factors
 from strategies.fisher_layers import LAYERS, precise, squared_gradients
 from strategies.network import Network
@@ -43,6 +46,7 @@ def diagonal_fisher(
     estimator: Estimator = "exact",
     task_label: int = 0,
     generator: torch.Generator | None = None,
+    batch: int = 128,
 ) -> dict[str, Tensor]:
     """Estimate the diagonal Fisher information of some of a model's parameters.
 
@@ -53,10 +57,11 @@ def diagonal_fisher(
         model: Returns logits (N, C); an Avalanche ``MultiTaskModule`` is called with the label.
         parameters: The parameters to estimate for, by their name in the model.
         x: Inputs (N, ...).
-        y: True labels (N,), used by the empirical estimator only.
-        estimator: ``exact``, ``monte_carlo`` or ``empirical``.
+        y: True labels (N,), used by ``empirical`` and ``batched`` only.
+        estimator: ``exact``, ``monte_carlo``, ``empirical``, ``predicted`` or ``batched``.
         task_label: Which model of a bank the samples belong to.
         generator: Draws the labels of ``monte_carlo``, on the CPU.
+        batch: Samples of a mini-batch of ``batched``.
 
     Returns:
         Non-negative tensors of the parameters' shapes, by name.
@@ -65,6 +70,9 @@ def diagonal_fisher(
         ValueError: The logits of a sample depend on its batch, or the network cannot take a single
             sample; the error names the layer.
     """
+    network = Network(model, task_label)
+    if estimator == "batched":
+        return batched_fisher(network, parameters, x, y, batch)
     # All drawn at once, so that the labels do not depend on the batches.
     drawn = estimator == "monte_carlo"
     uniform = torch.rand(len(x) if drawn else 0, generator=generator)
@@ -72,9 +80,11 @@ def diagonal_fisher(
     def labels(p: Tensor, part: slice) -> Tensor | None:
         if estimator == "exact":
             return None
+        if estimator == "predicted":
+            return p.argmax(dim=-1)
         return draw_classes(p, uniform[part]) if drawn else y[part]
 
-    return mean_over_samples(Network(model, task_label), parameters, x, _SquaredGradients(labels))
+    return mean_over_samples(network, parameters, x, _SquaredGradients(labels))
 
 
 class _SquaredGradients(Sum):
@@ -142,6 +152,7 @@ def fisher_of_training(
             estimator=settings.fisher,
             task_label=label,
             generator=generator,
+            batch=settings.batch,
         )
 
     return mean_over_labels(parameters, labels, of_label)

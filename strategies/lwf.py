@@ -32,6 +32,12 @@ class LwF(SupervisedPlugin):
     logits are those of the classes that the earlier model was trained on: if a single head has, or
     grows, outputs for later classes, these stay free.
 
+    With ``balance: experiences``, the loss of experience t is ``1/t loss + strength * (1 - 1/t) *
+    mean_k`` of the same terms, and ``outputs`` can let the softmaxes range over more classes: both
+    as in van de Ven & Tolias, Three scenarios for continual learning, 2019 (there ``seen``, and a
+    factor T^2, which is ``strength: 4``), and in van de Ven et al., Three types of incremental
+    learning, 2022 (``all``, and no factor).
+
     The earlier models' private parameters are trained, too, as in the paper, so they do move. Both
     networks are in evaluation mode: what is preserved is the function that will be evaluated,
     without the earlier models' dropout or updates of running statistics. The loss has no factor
@@ -56,7 +62,9 @@ class LwF(SupervisedPlugin):
         super().__init__()
         self.settings = self.Settings(**settings)
         self._classes: dict[int, list[int]] = {}
+        self._current: dict[int, set[int]] = {}
         self._before: nn.Module | None = None
+        self._experiences = 0
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Copy the network as the earlier models left it.
@@ -69,6 +77,7 @@ class LwF(SupervisedPlugin):
         if self._classes and self.settings.strength > 0:
             self._before = copy.deepcopy(strategy.model).eval().requires_grad_(False)
             self._before.zero_grad()
+            self._current = _classes(strategy)
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add the distillation losses.
@@ -77,27 +86,46 @@ class LwF(SupervisedPlugin):
             ValueError: An earlier model cannot take the new model's inputs.
         """
         if self._before is not None:
-            loss = self._distillation(self._before, strategy.model, strategy.mb_x)
-            strategy.loss = strategy.loss + self.settings.strength * loss
+            losses = self._distillation(self._before, strategy.model, strategy.mb_x)
+            strength = self.settings.strength
+            if self.settings.balance == "sum":
+                strategy.loss = strategy.loss + strength * losses.sum()
+            else:
+                share = 1 / (self._experiences + 1)
+                strategy.loss = share * strategy.loss + strength * (1 - share) * losses.mean()
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note which models there are, and the classes that each was trained on."""
         if self.settings.strength > 0:
+            self._experiences += 1
             for label, classes in _classes(strategy).items():
                 self._classes[label] = sorted(classes.union(self._classes.get(label, ())))
 
     def _distillation(self, before: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
-        """Return the sum over earlier models."""
+        """Return the loss of each earlier model."""
         recurrent = x.is_cuda and any(isinstance(m, nn.RNNBase) for m in model.modules())
         # cuDNN has no backward pass for recurrent layers in evaluation mode.
         kernels = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
         losses = []
         with evaluation_mode(model), kernels:
             for label, classes in self._classes.items():
-                wanted = _answers(before, x, label)[:, classes] / self.settings.temperature
-                found = avalanche_forward(model, x, label)[:, classes] / self.settings.temperature
-                losses.append(functional.cross_entropy(found, wanted.softmax(dim=1)))
-        return torch.stack(losses).sum()
+                old = _answers(before, x, label) / self.settings.temperature
+                new = avalanche_forward(model, x, label) / self.settings.temperature
+                wanted, found = self._compared(old, new, label, classes)
+                losses.append(functional.cross_entropy(found, wanted))
+        return torch.stack(losses)
+
+    def _compared(
+        self, old: Tensor, new: Tensor, label: int, classes: list[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Return the earlier model's probabilities and the logits that are to have them."""
+        if self.settings.outputs == "all":
+            return old.softmax(dim=1), new
+        wanted = old[:, classes].softmax(dim=1)
+        if self.settings.outputs == "earlier":
+            return wanted, new[:, classes]
+        later = sorted(self._current.get(label, set()).difference(classes))
+        return functional.pad(wanted, (0, len(later))), new[:, classes + later]
 
 
 @torch.no_grad()

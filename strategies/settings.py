@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Estimator = Literal["exact", "monte_carlo", "empirical"]
+Estimator = Literal["exact", "monte_carlo", "empirical", "predicted", "batched"]
 Application = Literal["proximal", "decoupled", "gradient"]
 NonNegative = Annotated[float, Field(ge=0, le=1e30)]
 Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
@@ -51,7 +51,15 @@ class FisherSettings(RegularizerSettings):
     fisher: Estimator = Field(
         "exact",
         description="'exact': expectation over all classes under the model. 'monte_carlo': one "
-        "label per sample, drawn from the model. 'empirical': the true labels.",
+        "label per sample, drawn from the model. 'empirical': the true labels. 'predicted': the "
+        "most probable ones. 'batched': squares of mini-batches' mean gradients, true labels.",
+    )
+    batch: int = Field(
+        128,
+        ge=1,
+        strict=True,
+        description="Samples of a mini-batch of the batched estimate; the others have none.",
+        exclude_if=lambda batch: bool(batch == 128),  # keeps the keys of earlier results
     )
     samples: int = Field(
         1000,
@@ -152,6 +160,21 @@ class LwFSettings(StrategySettings):
         2.0,
         description="T: outputs are divided by it before the softmax; larger values give small "
         "probabilities more weight.",
+    )
+    balance: Literal["sum", "experiences"] = Field(
+        "sum",
+        description="How losses are weighted. 'sum': the new model's plus strength times each "
+        "earlier one's. 'experiences': 1/t of the new model's plus strength * (1 - 1/t) of the "
+        "earlier ones' mean, in experience t.",
+        exclude_if=lambda balance: bool(balance == "sum"),  # keeps the keys of earlier results
+    )
+    outputs: Literal["earlier", "seen", "all"] = Field(
+        "earlier",
+        description="The outputs compared, where one head has more than the earlier classes. "
+        "'earlier': those of the earlier classes, in both softmaxes. 'seen': the new model's "
+        "softmax is over the new classes, too, which have probability 0 in the earlier one. "
+        "'all': all outputs of the head, in both.",
+        exclude_if=lambda outputs: bool(outputs == "earlier"),
     )
 
 

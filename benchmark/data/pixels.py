@@ -23,8 +23,9 @@ class Pixels:
 
     Attributes:
         stored: uint8, shape (M, C, H, W). Others may hold the same tensor: never write to it.
-        mean: Of each channel of the training images, float32, shape (1, C, 1, 1).
-        std: Their standard deviation, likewise.
+        mean: Subtracted from each channel, float32, shape (1, C, 1, 1): that of the training
+            images.
+        std: What the difference is divided by, likewise: their standard deviation.
         rows: Which of the stored images these are, int64, shape (N,); ``None`` for all.
     """
 
@@ -72,6 +73,11 @@ class Pixels:
         """
         mean, std = (self.mean, self.std) if images.ndim == 4 else (self.mean[0], self.std[0])
         return images.to(torch.float32, copy=True).sub_(mean).div_(std)
+
+    def unit(self) -> Self:
+        """Return the images with brightness from 0 to 1, whatever their mean and deviation."""
+        mean, std = torch.zeros_like(self.mean), torch.full_like(self.std, 255)
+        return replace(self, mean=mean, std=std)
 
     def subset(self, chosen: Tensor) -> Self:
         """Return some of the images, without copying them.

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from benchmark.scenarios.boundaries import Boundaries
+from benchmark.scenarios.incremental import Incremental
 from benchmark.scenarios.settings import Count, Curve, Several
 
 if TYPE_CHECKING:
     from benchmark.scenarios.scenario import Scenario
 
 
-class ChangedImages(Boundaries):
+class ChangedImages(Boundaries, Incremental):
     """Experiences that all have the same images, each but the first changed in its own way."""
 
     change: ClassVar[str]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Literal
 
 from torch import Tensor
 
@@ -14,10 +15,17 @@ from benchmark.data.sharing import shared
 from benchmark.data.splits import validation_split
 from benchmark.scenarios.parts import DataSet, Part, Samples, choose
 
+Scale = Literal["standardised", "unit"]
+
 
 @lru_cache(maxsize=4)
 def load_data_set(
-    name: str, root: Path, samples: int | None, validation: float, device: str
+    name: str,
+    root: Path,
+    samples: int | None,
+    validation: float,
+    device: str,
+    pixels: Scale = "standardised",
 ) -> DataSet:
     """Load a data set onto a device, split for a scenario, its images as bytes until used.
 
@@ -29,11 +37,12 @@ def load_data_set(
         samples: Training samples used, a fixed random choice; ``None`` for all.
         validation: Share of these that is held out.
         device: Where the images are to be, as torch spells it.
+        pixels: How they are scaled, see `Pixels.unit`.
     """
     images = load_pixels(name, root)
+    both = ((images.train_x, images.train_y), (images.test_x, images.test_y))
     (x, y), test = (
-        (pixels.to(device), labels.to(device))
-        for pixels, labels in ((images.train_x, images.train_y), (images.test_x, images.test_y))
+        ((x.unit() if pixels == "unit" else x).to(device), labels.to(device)) for x, labels in both
     )
     part = _split(x, y, test, samples, validation)
     channels, height, width = x.shape[1:]
@@ -42,20 +51,25 @@ def load_data_set(
 
 @lru_cache(maxsize=4)
 def load_float_data_set(
-    name: str, root: Path, samples: int | None, validation: float, device: str
+    name: str,
+    root: Path,
+    samples: int | None,
+    validation: float,
+    device: str,
+    pixels: Scale = "standardised",
 ) -> DataSet:
-    """Load a data set as `load_data_set` does, with all its images as normalised float tensors.
+    """Load a data set as `load_data_set` does, with all its images as float tensors.
 
     They take four times as much memory. On the CPU, processes share them likewise.
     """
 
     def splits() -> list[tuple[Tensor, Tensor]]:
-        part = load_data_set(name, root, samples, validation, "cpu").part
+        part = load_data_set(name, root, samples, validation, "cpu", pixels).part
         return [(x[:], y) for x, y in (part.train, part.validation, part.test)]
 
-    key = (name, root, samples, validation)
+    key = (name, root, samples, validation, pixels)
     made = shared(key, splits)
-    whole = load_data_set(name, root, samples, validation, "cpu")
+    whole = load_data_set(name, root, samples, validation, "cpu", pixels)
     return replace(whole, part=Part(*((x.to(device), y.to(device)) for x, y in made)))
 
 

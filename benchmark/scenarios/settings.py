@@ -160,6 +160,12 @@ class ScenarioSettings(Settings):
     validation: Fraction = Field(
         0.1, description="Share of the training samples held out for choosing settings."
     )
+    pixels: Literal["standardised", "unit"] = Field(
+        "standardised",
+        description="What a network sees of an image. standardised: each channel has mean 0 and "
+        "standard deviation 1 over all training images. unit: brightness from 0 to 1.",
+        exclude_if=lambda pixels: bool(pixels == "standardised"),  # keeps the keys, as some below
+    )
     network: Network = Field(
         Network(name="mlp"), description="The network: its name, or a mapping (see Networks)."
     )
@@ -301,6 +307,11 @@ class ScenarioSettings(Settings):
         return self.learning_rate_schedule
 
     @property
+    def trains_seen_outputs(self) -> bool:
+        """Whether the training's loss leaves out the outputs of later classes."""
+        return False
+
+    @property
     def needs_a_look(self) -> bool:
         """Whether only the scenario as it is built shows if these settings fit together."""
         scheduled = self.learning_rate_schedule.name != "constant"
@@ -346,7 +357,7 @@ class ScenarioSettings(Settings):
         from benchmark.scenarios.loading import load_float_data_set
 
         chosen = self.data if name is None else name
-        return load_float_data_set(chosen, root, self.samples, self.validation, device)
+        return load_float_data_set(chosen, root, self.samples, self.validation, device, self.pixels)
 
     def load_images(self, root: Path, device: str, name: str | None = None) -> DataSet:
         """Return a data set as `load_data` does, with its images as bytes until they are used.
@@ -361,7 +372,7 @@ class ScenarioSettings(Settings):
         from benchmark.scenarios.loading import load_data_set
 
         chosen = self.data if name is None else name
-        return load_data_set(chosen, root, self.samples, self.validation, device)
+        return load_data_set(chosen, root, self.samples, self.validation, device, self.pixels)
 
     def assemble(
         self,

@@ -10,6 +10,7 @@ from pydantic import Field
 from benchmark.data.catalog import outline
 from benchmark.errors import UserError
 from benchmark.scenarios.boundaries import Boundaries
+from benchmark.scenarios.incremental import Incremental
 from benchmark.scenarios.settings import Count, Curve, Several
 from benchmark.seeding import derive
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from benchmark.scenarios.scenario import Scenario
 
 
-class Split(Boundaries):
+class Split(Boundaries, Incremental):
     """Each experience brings new classes of one data set (Split MNIST and its like).
 
     Source: Zenke et al., ICML 2017; task-, domain- and class-incremental as in van de Ven &

@@ -288,6 +288,13 @@ def test_a_memory_of_samples_goes_on(monkeypatch, tmp_path, make_runs):
     check(monkeypatch, (run,), tmp_path / "kept")
 
 
+def test_training_of_the_outputs_so_far_goes_on(monkeypatch, tmp_path, make_runs):
+    scenario = {"family": "split", "data": "digits", "incremental": "class", "outputs": "seen"}
+    scenario |= {"width": 8, "steps": 5, "pixels": "unit", "curve": {"every": 2}}
+    (run,) = make_runs({"lwf": {"balance": "experiences", "outputs": "seen"}}, scenario)
+    check(monkeypatch, (run,), tmp_path / "kept")
+
+
 def test_early_stopping_goes_on(monkeypatch, tmp_path, make_runs):
     scenario = TWO | {"target_accuracy": 0.3, "steps": 60, "validation": 0.2}
     (run,) = make_runs({"finetune": {}}, scenario)

@@ -280,6 +280,59 @@ def test_equals_a_loop_over_samples_and_classes(case, estimator):
         torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-12, msg=name)
 
 
+def test_predicted_takes_the_most_probable_label(case):
+    model, x, y, label = case
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        likely = avalanche_forward(copy.deepcopy(model).eval(), x, label).argmax(dim=-1)
+    expected = slow_fisher(model, parameters, x, y, "predicted", label, likely)
+    got = diagonal_fisher(model, parameters, x, y, estimator="predicted", task_label=label)
+    for name, value in got.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-12, msg=name)
+
+
+@pytest.mark.parametrize("batch", [1, 3, SAMPLES])
+def test_batched_squares_the_mean_gradients_of_batches(case, batch):
+    model, x, y, label = case
+    parameters = dict(model.named_parameters())
+    got = diagonal_fisher(
+        model, parameters, x, y, estimator="batched", task_label=label, batch=batch
+    )
+    if batch == 1:
+        expected = slow_fisher(model, parameters, x, y, "empirical", label)
+    else:
+        expected = slow_batched(copy.deepcopy(model).eval(), x, y, label, batch)
+    assert got.keys() == expected.keys()
+    for name, value in got.items():
+        torch.testing.assert_close(value, expected[name], rtol=1e-5, atol=1e-12, msg=name)
+    if batch == SAMPLES:
+        empirical = diagonal_fisher(
+            model, parameters, x, y, estimator="empirical", task_label=label
+        )
+        assert sum(v.sum() for v in got.values()) < sum(v.sum() for v in empirical.values())
+
+
+def slow_batched(model, x, y, label, batch):
+    """The squared means over batches of the gradients that single samples have."""
+    of_samples = []
+    for n in range(len(x)):
+        model.zero_grad()
+        functional.cross_entropy(
+            avalanche_forward(model, x[n : n + 1], label), y[n, None]
+        ).backward()
+        of_samples.append(
+            {
+                name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+                for name, p in model.named_parameters()
+            }
+        )
+    groups = [of_samples[i : i + batch] for i in range(0, len(x), batch)]
+    return {
+        name: sum((sum(g[name] for g in group) / len(group)) ** 2 for group in groups) / len(groups)
+        for name in of_samples[0]
+    }
+
+
 @pytest.mark.parametrize("name", ["mlp", "convolutions"])
 def test_single_precision_is_close_to_the_loop(name):
     torch.manual_seed(0)

@@ -51,7 +51,7 @@ def with_modes(paths=(("shared", "a"), ("shared", "b"))):
     return ModelBank(blocks, paths, CLASSES)
 
 
-def replay_by_hand(model, batches, labels, optimizer):
+def replay_by_hand(model, batches, labels, optimizer, balance="sum", outputs="earlier"):
     """Train a copy of a model by the definition, sample by sample; return the copy."""
     model, classes = copy.deepcopy(model), {}
     for i, recorded in enumerate(batches):
@@ -61,14 +61,22 @@ def replay_by_hand(model, batches, labels, optimizer):
             step.zero_grad()
             loss = cross_entropy(avalanche_forward(model.train(), x, labels[i]), y)
             model.eval()
+            weight = STRENGTH
+            if balance == "experiences":
+                loss = loss / (i + 1)
+                weight = STRENGTH * i / (i + 1) / max(1, len(classes))
             for label, known in classes.items():
-                known = sorted(known)
+                now = {int(c) for _, targets in recorded for c in targets if label == labels[i]}
                 for sample in x:
-                    old = avalanche_forward(before, sample[None], label)[0, known].detach()
-                    new = avalanche_forward(model, sample[None], label)[0, known]
+                    old = avalanche_forward(before, sample[None], label)[0].detach()
+                    new = avalanche_forward(model, sample[None], label)[0]
+                    everything = set(range(len(new)))
+                    in_q = everything if outputs == "all" else known
+                    in_p = {"earlier": known, "seen": known | now, "all": everything}[outputs]
                     q, p = (old / TEMPERATURE).exp(), (new / TEMPERATURE).exp()
-                    q, p = q / q.sum(), p / p.sum()
-                    loss = loss - STRENGTH / len(x) * (q * p.log()).sum()
+                    q, p = ({c: v[c] / sum(v[k] for k in of) for c in of}
+                            for v, of in ((q, in_q), (p, in_p)))  # fmt: skip
+                    loss = loss - weight / len(x) * sum(q[c] * p[c].log() for c in q)
             model.train()
             loss.backward()
             step.step()
@@ -99,6 +107,22 @@ def test_trains_as_the_definition_says(case, optimizer):
     trained = train(make(), [plugin, tape], **options)
     assert_close(trained, replay_by_hand(make(), tape.batches, labels, optimizer), 1e-4, 1e-5)
     assert distance(trained, train(make(), **options)) > 1e-3
+
+
+@pytest.mark.parametrize("outputs", ["seen", "all"])
+@pytest.mark.parametrize("balance", ["sum", "experiences"])
+@pytest.mark.parametrize("case", ["three models", "one head, new classes"])
+def test_balances_and_compares_outputs_as_the_definition_says(case, balance, outputs):
+    make, parts, labels = CASES[case]
+    tape = Tape()
+    plugin = LwF(strength=STRENGTH, temperature=TEMPERATURE, balance=balance, outputs=outputs)
+    options = {"parts": parts, "labels": labels, "program": "in_memory", "optimizer": "momentum"}
+    trained = train(make(), [plugin, tape], **options)
+    by_hand = replay_by_hand(make(), tape.batches, labels, "momentum", balance, outputs)
+    assert_close(trained, by_hand, 1e-4, 1e-5)
+    plain = train(make(), [LwF(strength=STRENGTH, temperature=TEMPERATURE)], **options)
+    same_by_nature = case == "three models" and balance == "sum"  # all its classes are earlier ones
+    assert same(trained, plain) == same_by_nature
 
 
 @pytest.mark.parametrize("case", ["bank", "three models", "one head", "one head, new classes"])

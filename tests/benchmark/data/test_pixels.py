@@ -128,6 +128,23 @@ def test_the_digits_are_those_of_the_first_results(tmp_path):
     assert torch.equal(same, x)
 
 
+def test_unit_pixels_are_brightness_from_0_to_1(tmp_path):
+    raw = images._read("digits", tmp_path)
+    own = load_data_set("digits", tmp_path, None, 0.0, "cpu", "unit").part
+    for (found, labels), stored, wanted in (
+        (own.train, raw.train_x, raw.train_y),
+        (own.test, raw.test_x, raw.test_y),
+    ):
+        assert torch.equal(labels, wanted)
+        assert torch.equal(found[:], stored.float() / 255)
+    settings = Split(data="digits", pixels="unit")
+    assert torch.equal(settings.load_images(tmp_path, "cpu").part.test[0][:], own.test[0][:])
+    assert torch.equal(settings.load_data(tmp_path, "cpu").part.test[0], own.test[0][:])
+    plain = Split(data="digits").load_data(tmp_path, "cpu").part.test[0]
+    assert not torch.equal(plain, own.test[0][:])  # no mix-up in a cache
+    assert "pixels" not in Split(data="digits").model_dump()  # keys of earlier runs stay
+
+
 DIGITS = "ab067f65d078cac6"
 
 CURVE = {"every": 0}
