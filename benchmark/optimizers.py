@@ -9,7 +9,7 @@ import torch
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 
-from benchmark.scenarios.settings import SGD, Adam, Optimizer, RMSprop, RoleDecay
+from benchmark.scenarios.optimizers import SGD, Adam, Optimizer, RMSprop, RoleDecay
 
 
 def make_optimizer(

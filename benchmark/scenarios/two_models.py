@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from benchmark.data.catalog import outline
 from benchmark.errors import UserError
+from benchmark.scenarios.optimizers import Optimizer, RMSprop
 from benchmark.scenarios.settings import (
     Count,
     CountFromZero,
@@ -16,8 +17,6 @@ from benchmark.scenarios.settings import (
     Degrees,
     Fraction,
     Names,
-    Optimizer,
-    RMSprop,
     ScenarioSettings,
     Several,
     is_none,

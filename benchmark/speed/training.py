@@ -32,7 +32,8 @@ from torchvision.transforms import Compose, Normalize, ToTensor
 
 from benchmark.evaluation import evaluate
 from benchmark.preparation import TRAINING, Prepared, prepare, scenario_settings
-from benchmark.scenarios.settings import SGD, Adam, RMSprop, ScenarioSettings
+from benchmark.scenarios.optimizers import SGD, Adam, RMSprop
+from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.seeding import derive
 from benchmark.speed.images import cropped_and_flipped, stock_images
 from benchmark.speed.measure import PLAIN, Case, Implementation, Stopwatch

@@ -15,7 +15,8 @@ from benchmark.cli.listings import default_text
 from benchmark.cli.stopping import Stopped, stopped_by_signals
 from benchmark.metrics import FINETUNE_FORGETTING, METRICS
 from benchmark.scenarios import FAMILIES
-from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
+from benchmark.scenarios.optimizers import SGD, Adam, RMSprop
+from benchmark.scenarios.settings import Curve
 from benchmark.store import Store
 
 SUITE = """\

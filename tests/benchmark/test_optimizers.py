@@ -10,7 +10,7 @@ from benchmark.control import Warmup
 from benchmark.errors import UserError
 from benchmark.optimizers import EachOptimizer, make_optimizer
 from benchmark.preparation import prepare
-from benchmark.scenarios.settings import SGD, Adam, RMSprop, RoleDecay
+from benchmark.scenarios.optimizers import SGD, Adam, RMSprop, RoleDecay
 from benchmark.suite_loading import load_suite
 from benchmark.training import Batches, InMemoryTraining
 

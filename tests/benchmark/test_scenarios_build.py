@@ -12,9 +12,10 @@ from benchmark.data.images import load
 from benchmark.errors import UserError
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.model_sequence import ModelSequence
+from benchmark.scenarios.optimizers import SGD, Adam, RMSprop
 from benchmark.scenarios.permuted import Permuted
 from benchmark.scenarios.rotated import Rotated
-from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
+from benchmark.scenarios.settings import Curve
 from benchmark.scenarios.split import Split
 from benchmark.scenarios.two_models import TwoModels
 

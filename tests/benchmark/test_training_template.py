@@ -15,7 +15,8 @@ from benchmark.evaluation import AccuracyMeter, CurveRecorder, evaluate
 from benchmark.models.bank import ModelBank
 from benchmark.optimizers import make_optimizer
 from benchmark.scenarios.in_memory import InMemoryDataset
-from benchmark.scenarios.settings import SGD, Adam, Curve, RMSprop
+from benchmark.scenarios.optimizers import SGD, Adam, RMSprop
+from benchmark.scenarios.settings import Curve
 from benchmark.training import InMemoryTraining, silent_evaluator
 from strategies import EWC, SI, WPL, Freeze, Independent
 
