@@ -59,7 +59,7 @@ def digest_of_module(module: str) -> str:
         spec = None
     folders = [Path(folder) for folder in (spec and spec.submodule_search_locations) or []]
     files = [file for folder in folders for file in sorted(folder.rglob("*.py"))]
-    if spec and spec.origin and not files:
+    if spec and spec.origin and spec.has_location and not files:  # else it is part of Python
         files = [Path(spec.origin)]
     total = hashlib.sha256()
     for file in files:

@@ -493,6 +493,15 @@ def test_a_module_s_code_is_in_the_key(tmp_path, monkeypatch, root):
     assert later.key != run.key
 
 
+@pytest.mark.parametrize("name", ["os.getcwd", "sys.exit"])
+def test_modules_that_are_part_of_python_are_told_and_not_read(root, name):
+    """The origin of frozen and built-in modules is no path."""
+    (run,) = run_of({"finetune": {}}, {"network": f"module:{name}"})
+    record = execute(run, root)
+    assert record.status == "failed"
+    assert "derived from torch.nn.Module" in record.error
+
+
 @pytest.mark.parametrize(
     ("listed", "told"),
     [
