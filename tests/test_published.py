@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from at_length import at_length
 from one_run import execute
 
 from benchmark.archive import read_archive
@@ -122,13 +123,7 @@ def test_settings_are_those_of_the_other_programs(name):
     )
 
 
-@pytest.mark.parametrize(
-    "suite",
-    [
-        pytest.param(name, marks=() if name == "split_mnist_class" else pytest.mark.thorough)
-        for name in SUITES
-    ],
-)
+@pytest.mark.parametrize("suite", at_length(SUITES, {*SUITES} - {"split_mnist_class"}))
 def test_a_short_form_runs(suite, tmp_path):
     small = {"data": "digits", "samples": 200, "width": 8, "steps": 2, "epochs": None}
     whole = load_suite(f"published/{suite}")

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from at_length import at_length
 
 from benchmark import plugins
 from benchmark.advance import Advance
@@ -157,13 +158,7 @@ def outcome(runs, tmp_path_factory):
     return carried_out
 
 
-every = pytest.mark.parametrize(
-    "kind",
-    [
-        pytest.param(kind, marks=[pytest.mark.thorough] if kind == "elsewhere" else [])
-        for kind in EXECUTORS
-    ],
-)
+every = pytest.mark.parametrize("kind", at_length(EXECUTORS, {"elsewhere"}))
 ours = pytest.mark.parametrize("kind", ["in process", "one worker process", "worker processes"])
 
 

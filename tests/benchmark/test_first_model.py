@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from at_length import at_length
 from one_run import execute
 
 from benchmark.cli import main
@@ -266,9 +267,7 @@ CASES = {
 }
 
 
-every_case = pytest.mark.parametrize(
-    "case", [pytest.param(c, marks=[] if c == "plain" else [pytest.mark.thorough]) for c in CASES]
-)
+every_case = pytest.mark.parametrize("case", at_length(CASES, {*CASES} - {"plain"}))
 
 
 @every_case

@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint
 
 import pytest
 import torch
+from at_length import at_length
 from one_run import execute
 from torch import nn
 
@@ -288,16 +289,11 @@ def test_a_conversion_keeps_common_buffers_common(seeded):
 
 # Every strategy
 
+METHODS = [name for name in STRATEGIES if name != "finetune"]
 
-@pytest.mark.parametrize("kind", ["shared", pytest.param("per_model", marks=pytest.mark.thorough)])
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[] if name in {"wpl", "lwf", "replay"} else [pytest.mark.thorough])
-        for name in STRATEGIES
-        if name != "finetune"
-    ],
-)
+
+@pytest.mark.parametrize("kind", at_length(["shared", "per_model"], {"per_model"}))
+@pytest.mark.parametrize("name", at_length(METHODS, {*METHODS} - {"wpl", "lwf", "replay"}))
 def test_every_strategy_trains_whole_networks(root, name, kind):
     """Deterministic; and at strength 0 fine-tuning."""
     dial = STRATEGIES[name].dial

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from at_length import at_length
 from one_run import execute
 from torch import nn
 
@@ -109,13 +110,7 @@ def numbers(record):
 
 
 @pytest.mark.usefixtures("brief")
-@pytest.mark.parametrize(
-    "strategy",
-    [
-        pytest.param(name, marks=[] if name in {"wpl", "lwf", "joint"} else [pytest.mark.thorough])
-        for name in STRATEGIES
-    ],
-)
+@pytest.mark.parametrize("strategy", at_length(STRATEGIES, {*STRATEGIES} - {"wpl", "lwf", "joint"}))
 @pytest.mark.parametrize(
     "scenario",
     [

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from at_length import at_length
 from one_run import execute
 
 from benchmark.plugins import load_files
@@ -87,10 +88,7 @@ def weights_after(run):
 LONG = {"shared statistics", "frozen statistics", "per_model statistics"}
 
 
-@pytest.mark.parametrize(
-    "family",
-    [pytest.param(f, marks=[pytest.mark.thorough] if f in LONG else []) for f in FAMILIES],
-)
+@pytest.mark.parametrize("family", at_length(FAMILIES, LONG))
 def test_without_memory_it_is_fine_tuning_and_with_one_it_is_not(make_runs, family):
     plain, *stored = make_runs(FAMILIES[family], [0, 20])
     expected, _ = weights_after(plain)

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 import pytest
 import torch
+from at_length import at_length
 from avalanche.models.utils import avalanche_forward
 from avalanche.training.supervised import Naive
 from test_kit_sees_evaluation import FAULTS as FAULTS_IN_EVALUATION
@@ -346,14 +347,6 @@ def named(name):
     return wanted
 
 
-def at_length(plugins, *those):
-    """The plugins; those that take long are asked thoroughly alone."""
-    return [
-        pytest.param(p, marks=[pytest.mark.thorough] if p in those else [], id=p.__name__)
-        for p in plugins
-    ]
-
-
 LONG = (
     NeverTheSame,
     IdleBehindRMSprop,
@@ -366,7 +359,7 @@ LONG = (
 )
 
 
-@pytest.mark.parametrize("plugin", at_length(FAULTS, *LONG))
+@pytest.mark.parametrize("plugin", at_length(FAULTS, LONG))
 def test_a_planted_fault_is_found(plugin):
     others = {p.name for p in PROPERTIES} - SLOW if plugin in TOLD_APART else set()
     wanted = [p for p in PROPERTIES if p.name in FAULTS[plugin] | others]
@@ -376,7 +369,7 @@ def test_a_planted_fault_is_found(plugin):
     assert all(v.detail and v.cause and v.meaning for v in found.values())
 
 
-@pytest.mark.parametrize("plugin", at_length(NOT_ASKED, SoundHooks, WithStateDict))
+@pytest.mark.parametrize("plugin", at_length(NOT_ASKED, {SoundHooks, WithStateDict}))
 def test_nothing_is_found_where_nothing_is_wrong(plugin):
     wanted = [p for p in PROPERTIES if p.name not in SLOW or plugin is not WithStateDict]
     outcomes = {name: v.outcome for name, v in verdicts(planted(plugin), wanted).items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections import defaultdict
+from itertools import pairwise
 
 import torch
 from avalanche.benchmarks import (
@@ -175,6 +176,15 @@ def train(
 
 def snapshot(model):
     return {name: p.detach().clone() for name, p in model.named_parameters()}
+
+
+def used_and_moved(plugin, program):
+    """Train three models; the parameters of each, and those that the second and third moved."""
+    bank, states = make_bank(THREE), []
+    after = {"after_each": lambda _, m: states.append(snapshot(m))}
+    train(bank, [plugin], parts=make_data(3), program=program, **after)
+    moved = [{n for n in a if not torch.equal(a[n], b[n])} for a, b in pairwise(states)]
+    return [set(bank.parameters_of(i)) for i in range(3)], moved
 
 
 def same(a, b):

@@ -4,6 +4,7 @@ from typing import Literal, get_args, get_origin
 
 import pytest
 import torch
+from at_length import at_length
 from avalanche.models import IncrementalClassifier
 from avalanche.training.plugins import SupervisedPlugin
 from programs import (
@@ -73,13 +74,7 @@ LONG = {*STRATEGIES} - {"finetune", "freeze", "l2", "replay", "wpl"}
 """Asked thoroughly alone."""
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.thorough] if name in LONG else [])
-        for name in STRATEGIES
-    ],
-)
+@pytest.mark.parametrize("name", at_length(STRATEGIES, LONG))
 def test_it_has_the_properties_of_the_kit(name):
     (candidate,) = candidates(name, FEW.get(name, {}))
     found = list(check(candidate))

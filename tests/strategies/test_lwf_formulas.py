@@ -1,7 +1,6 @@
 """Learning without forgetting against a plain loop, Avalanche's own, and its promises."""
 
 import copy
-from itertools import pairwise
 
 import pytest
 import torch
@@ -23,6 +22,7 @@ from programs import (
     same,
     snapshot,
     train,
+    used_and_moved,
 )
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -171,16 +171,7 @@ def test_a_strong_one_holds_the_outputs_and_forgets_less(model):
 
 @every_program
 def test_earlier_private_parameters_are_trained_along_and_later_ones_are_not(program):
-    bank, states = make_bank(THREE), []
-    train(
-        bank,
-        [LwF()],
-        parts=make_data(3),
-        program=program,
-        after_each=lambda _, m: states.append(snapshot(m)),
-    )
-    moved = [{n for n in a if not torch.equal(a[n], b[n])} for a, b in pairwise(states)]
-    first, second, third = (set(bank.parameters_of(i)) for i in range(3))
+    (first, second, third), moved = used_and_moved(LwF(), program)
     assert moved == [first | second, first | second | third]
 
 

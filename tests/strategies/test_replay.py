@@ -1,7 +1,6 @@
 """Experience replay and dark experience replay against plain loops, and what they store."""
 
 import copy
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -24,8 +23,8 @@ from programs import (
     make_ordinary,
     make_program,
     same,
-    snapshot,
     train,
+    used_and_moved,
 )
 from torch import nn
 from torch.nn.functional import cross_entropy
@@ -195,16 +194,7 @@ def test_a_model_with_a_single_sample_in_the_batch_has_no_statistics_to_take(
 @every_program
 @every_method
 def test_earlier_private_parameters_are_trained_along_and_later_ones_are_not(program, method):
-    bank, states = make_bank(THREE), []
-    train(
-        bank,
-        [method()],
-        parts=make_data(3),
-        program=program,
-        after_each=lambda _, m: states.append(snapshot(m)),
-    )
-    moved = [{n for n in a if not torch.equal(a[n], b[n])} for a, b in pairwise(states)]
-    first, second, third = (set(bank.parameters_of(i)) for i in range(3))
+    (first, second, third), moved = used_and_moved(method(), program)
     assert moved == [first | second, first | second | third]
 
 
