@@ -194,7 +194,9 @@ class SeenOutputs(SupervisedPlugin):
 
     A softmax over all outputs of a class-incremental head pushes those of later classes down before
     these come. Here the loss takes the first outputs alone, up to the largest class of the
-    experience: the classes of a scenario are numbered in the order in which they come.
+    experience: the classes of a scenario are numbered in the order in which they come. What methods
+    add by passes of their own through the network (``der``, and ``lwf`` unless it is told
+    otherwise) is not cut.
 
     Source: the "active classes" of van de Ven & Tolias, Three scenarios for continual learning,
     2019.

@@ -109,7 +109,8 @@ def _let_sockets_fit() -> None:
             return
     usual = tempfile.tempdir
     try:
-        for tempfile.tempdir in _SHORT:
+        for folder in _SHORT:
+            tempfile.tempdir = folder
             with contextlib.suppress(OSError):
                 util.get_temp_dir()
                 return

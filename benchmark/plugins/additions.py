@@ -56,11 +56,7 @@ def strategy_of(value: Any, place: str) -> Addition:
     Raises:
         UserError: What is wrong with it.
     """
-    if not isinstance(value, StrategyEntry):
-        raise UserError(
-            f"{place}: expected a StrategyEntry (from strategies.registry import StrategyEntry), "
-            f"got {_described(value)}"
-        )
+    _check_kind(value, StrategyEntry, "strategies.registry", place)
     _check_name(value.name, place)
     entry = dataclasses.replace(value, settings=_settings_model(value.settings, place))
     return Addition("strategy", entry.name, entry, place)
@@ -103,11 +99,7 @@ def network_of(value: Any, place: str) -> Addition:
     Raises:
         UserError: What is wrong with it.
     """
-    if not isinstance(value, NetworkEntry):
-        raise UserError(
-            f"{place}: expected a NetworkEntry (from benchmark.models.registry import "
-            f"NetworkEntry), got {_described(value)}"
-        )
+    _check_kind(value, NetworkEntry, "benchmark.models.registry", place)
     _check_name(value.name, place)
     if value.name in PLAIN:
         raise UserError(
@@ -126,16 +118,20 @@ def metric_of(value: Any, place: str) -> Addition:
     Raises:
         UserError: What is wrong with it.
     """
-    if not isinstance(value, Metric):
-        raise UserError(
-            f"{place}: expected a Metric (from benchmark.metrics import Metric), "
-            f"got {_described(value)}"
-        )
+    _check_kind(value, Metric, "benchmark.metrics", place)
     if value.name in _TAKEN:
         raise UserError(
             f"{place}: {value.name!r} is a column of every table of runs; choose another name"
         )
     return Addition("metric", value.name, value, place)
+
+
+def _check_kind(value: Any, kind: type[Any], module: str, place: str) -> None:
+    if not isinstance(value, kind):
+        name = kind.__name__
+        raise UserError(
+            f"{place}: expected a {name} (from {module} import {name}), got {_described(value)}"
+        )
 
 
 def _check_name(name: str, place: str) -> None:
