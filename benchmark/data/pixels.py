@@ -47,6 +47,11 @@ class Pixels:
         return torch.Size((len(self), *self.stored.shape[1:]))
 
     @property
+    def ndim(self) -> int:
+        """Dimensions of all images: 4."""
+        return self.stored.ndim
+
+    @property
     def device(self) -> torch.device:
         """Where they are."""
         return self.stored.device

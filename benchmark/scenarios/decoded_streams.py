@@ -61,12 +61,15 @@ class DecodedStreams:
                 sizes[label] = max(sizes.get(label, 0), int(y.max()) + 1)
         return sizes
 
-    def parts(self, samples: int | None, validation: float) -> list[Part]:
+    def parts(
+        self, samples: int | None, validation: float, test_samples: int | None = None
+    ) -> list[Part]:
         """Return the data of each experience.
 
         Args:
             samples: Training samples used of each, a fixed random choice; ``None`` for all.
             validation: Share of these that is held out.
+            test_samples: Test samples used of each, likewise.
         """
         found = []
         for own, test in zip(self._pieces("train"), self._pieces("test"), strict=True):
@@ -75,7 +78,7 @@ class DecodedStreams:
                 (subset(x, rows), y[rows])
                 for rows in (i.to(y.device) for i in validation_split(y, validation))
             )
-            found.append(Part(train, held_out, test))
+            found.append(Part(train, held_out, choose(test, test_samples)))
         return found
 
     def _pieces(self, part: str) -> list[Samples]:

@@ -26,6 +26,7 @@ def load_data_set(
     validation: float,
     device: str,
     pixels: Scale = "standardised",
+    test_samples: int | None = None,
 ) -> DataSet:
     """Load a data set onto a device, split for a scenario, its images as bytes until used.
 
@@ -38,13 +39,14 @@ def load_data_set(
         validation: Share of these that is held out.
         device: Where the images are to be, as torch spells it.
         pixels: How they are scaled, see `Pixels.unit`.
+        test_samples: Test samples used, a fixed random choice; ``None`` for all.
     """
     images = load_pixels(name, root)
     both = ((images.train_x, images.train_y), (images.test_x, images.test_y))
     (x, y), test = (
         ((x.unit() if pixels == "unit" else x).to(device), labels.to(device)) for x, labels in both
     )
-    part = _split(x, y, test, samples, validation)
+    part = _split(x, y, choose(test, test_samples), samples, validation)
     channels, height, width = x.shape[1:]
     return DataSet(part, (channels, height, width), len(images.classes))
 
@@ -57,6 +59,7 @@ def load_float_data_set(
     validation: float,
     device: str,
     pixels: Scale = "standardised",
+    test_samples: int | None = None,
 ) -> DataSet:
     """Load a data set as `load_data_set` does, with all its images as float tensors.
 
@@ -64,12 +67,12 @@ def load_float_data_set(
     """
 
     def splits() -> list[tuple[Tensor, Tensor]]:
-        part = load_data_set(name, root, samples, validation, "cpu", pixels).part
+        part = load_data_set(name, root, samples, validation, "cpu", pixels, test_samples).part
         return [(x[:], y) for x, y in (part.train, part.validation, part.test)]
 
-    key = (name, root, samples, validation, pixels)
+    key = (name, root, samples, validation, pixels, test_samples)
     made = shared(key, splits)
-    whole = load_data_set(name, root, samples, validation, "cpu", pixels)
+    whole = load_data_set(name, root, samples, validation, "cpu", pixels, test_samples)
     return replace(whole, part=Part(*((x.to(device), y.to(device)) for x, y in made)))
 
 

@@ -95,6 +95,11 @@ class ScenarioSettings(Settings):
     validation: Fraction = Field(
         0.1, description="Share of the training samples held out for choosing settings."
     )
+    test_samples: Count | None = Field(
+        None,
+        description="Test samples used, a fixed random choice; null: all.",
+        exclude_if=is_none,  # keeps the keys of earlier results
+    )
     pixels: Literal["standardised", "unit"] = Field(
         "standardised",
         description="What a network sees of an image. standardised: each channel has mean 0 and "
@@ -280,7 +285,7 @@ class ScenarioSettings(Settings):
         raise NotImplementedError
 
     def load_data(self, root: Path, device: str, name: str | None = None) -> DataSet:
-        """Return a data set, with ``samples`` and ``validation`` applied, for ``build`` to use.
+        """Return a data set, with ``samples``, ``test_samples`` and ``validation`` applied, for ``build`` to use.
 
         Its inputs are float tensors, see `load_images`.
 
@@ -292,7 +297,7 @@ class ScenarioSettings(Settings):
         from benchmark.scenarios.loading import load_float_data_set
 
         chosen = self.data if name is None else name
-        return load_float_data_set(chosen, root, self.samples, self.validation, device, self.pixels)
+        return load_float_data_set(chosen, root, *self._of_the_data(device))
 
     def load_images(self, root: Path, device: str, name: str | None = None) -> DataSet:
         """Return a data set as `load_data` does, with its images as bytes until they are used.
@@ -307,7 +312,12 @@ class ScenarioSettings(Settings):
         from benchmark.scenarios.loading import load_data_set
 
         chosen = self.data if name is None else name
-        return load_data_set(chosen, root, self.samples, self.validation, device, self.pixels)
+        return load_data_set(chosen, root, *self._of_the_data(device))
+
+    def _of_the_data(
+        self, device: str
+    ) -> tuple[int | None, float, str, Literal["standardised", "unit"], int | None]:
+        return (self.samples, self.validation, device, self.pixels, self.test_samples)
 
     def assemble(
         self,

@@ -74,11 +74,16 @@ class Split(Boundaries, Incremental):
             for group, label in zip(groups, first, strict=True)
         ]
         for number, part in enumerate(parts, 1):
-            if not len(part.train[0]):
-                raise UserError(
-                    f"experience {number} has no sample to train on: none of the {self.samples} "
-                    "samples that were chosen is of its classes; raise samples"
-                )
+            for there, use, setting in (
+                (len(part.train[0]), "train", "samples"),
+                (len(part.test[0]), "test", "test_samples"),
+            ):
+                if not there:
+                    raise UserError(
+                        f"experience {number} has no sample to {use} on: none of the "
+                        f"{getattr(self, setting)} samples that were chosen is of its classes; "
+                        f"raise {setting}"
+                    )
         labels = [i % len(heads) for i in range(self.experiences)]
         return self.assemble(bank, self.blurred(parts, labels, seed), labels)
 
