@@ -182,8 +182,9 @@ class InMemoryTraining(SupervisedTemplate):
     def make_eval_dataloader(self, **_: Any) -> None:
         """Go through the samples once, in order."""
         inputs = self.adapted_dataset.samples[0]
-        many = _IMAGES_ON_CPU if inputs.ndim == 4 and self.device.type == "cpu" else EVALUATION_BATCH
-        self.dataloader = Batches(self.adapted_dataset.samples, many)
+        images_on_cpu = inputs.ndim == 4 and self.device.type == "cpu"
+        size = _IMAGES_ON_CPU if images_on_cpu else EVALUATION_BATCH
+        self.dataloader = Batches(self.adapted_dataset.samples, size)
 
     def _train_exp(
         self,

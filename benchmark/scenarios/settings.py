@@ -285,7 +285,7 @@ class ScenarioSettings(Settings):
         raise NotImplementedError
 
     def load_data(self, root: Path, device: str, name: str | None = None) -> DataSet:
-        """Return a data set, with ``samples``, ``test_samples`` and ``validation`` applied, for ``build`` to use.
+        """Return a data set, of which only the samples asked for are used, for ``build`` to use.
 
         Its inputs are float tensors, see `load_images`.
 

@@ -15,7 +15,6 @@ from reports.statistics.collapse import GAP
 from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS
 from reports.statistics.pairs import PairedComparison
 from reports.statistics.ratio import NOTHING
-from reports.wording.numbers import strength_text
 from reports.wording.words import joined, ranges, several
 
 ENOUGH_SEEDS = 5
@@ -109,7 +108,7 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
     at_end: dict[tuple[str, str], list[str]] = {}
     for choice in choices:
         if choice.end is not None and choice.variant is not None:
-            text = f"{choice.strategy}, {strength_text(choice.variant.strength or 0.0)}"
+            text = f"{choice.strategy}, {choice.variant.value or 0}"
             at_end.setdefault((choice.variant.dial, choice.end), []).append(text)
     for (name, end), members in at_end.items():
         yield (

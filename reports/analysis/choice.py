@@ -63,8 +63,8 @@ class Mixed(Variant):
         """``1e3 (3 of 5 seeds), 1e4 (2)``."""
         total = several(sum(count for _, count in self.parts), "seed")
         (first, count), *rest = self.parts
-        others = [f", {strength_text(strength)} ({n})" for strength, n in rest]
-        return f"{strength_text(first)} ({count} of {total}){''.join(others)}"
+        others = [f", {strength_text(strength, self.dial)} ({n})" for strength, n in rest]
+        return f"{strength_text(first, self.dial)} ({count} of {total}){''.join(others)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +182,7 @@ def strengths_text(variant: Variant) -> str:
     """Write the strength of a variant, or those of its seeds; empty where it has none."""
     if isinstance(variant, Mixed):
         return variant.strengths
-    return "" if variant.strength is None else strength_text(variant.strength)
+    return variant.value
 
 
 def stands_for(choice: Choice, cell: Cell) -> int:

@@ -30,7 +30,6 @@ from reports.figures.points import (
 from reports.figures.style import Style
 from reports.runs.cells import Variant, dial_of
 from reports.wording.dials import Dial
-from reports.wording.numbers import strength_text
 
 _NAME = 42  # letters per line of a name in the legend
 
@@ -185,7 +184,7 @@ def _draw_plane(ax: Axes, plane: Plane, styles: Mapping[Variant, Style], *, labe
     write_labels(
         ax,
         [
-            Label(strength_text(p.variant.strength), *place_of(p), styles[p.variant].ink)
+            Label(p.variant.value, *place_of(p), styles[p.variant].ink)
             for p, _ in drawn
             if p.variant.strength is not None
         ],

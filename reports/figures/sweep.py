@@ -23,7 +23,7 @@ from reports.figures.style import Style
 from reports.runs.cells import Variant, dial_of
 from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
-from reports.wording.numbers import percent, strength_text
+from reports.wording.numbers import percent
 from reports.wording.words import several
 
 VALIDATION = "validation_accuracy"
@@ -190,7 +190,7 @@ def _draw_scores(ax: Axes, choice: Choice, styles: Mapping[Variant, Style]) -> N
         if count:
             ax.axvline(spot, color=color, alpha=0.25 * count / sum(counts), linewidth=7, zorder=0)
     ax.set_xlim(-0.3, len(variants) - 0.7)
-    ax.set_xticks(range(len(variants)), [strength_text(v.strength or 0.0) for v in variants])
+    ax.set_xticks(range(len(variants)), [v.value or "0" for v in variants])
     title = ax.set_title(wrapped(choice.strategy, _NAME), loc="left")
     note(Mark((choice.strategy,)), ax)
     note_names([choice.strategy], [title], [choice.strategy])

@@ -11,7 +11,7 @@ from reports.figures.style import Style
 from reports.html.live import LivePlot, dash
 from reports.runs.cells import Variant
 from reports.statistics.interval import Estimate
-from reports.wording.numbers import bracketed, strength_text
+from reports.wording.numbers import bracketed
 from reports.wording.words import several
 
 
@@ -63,10 +63,10 @@ def _placed(points: Sequence[Point]) -> Iterator[Point]:
 
 
 def _point(point: Point, style: Style) -> dict[str, Any]:
-    strength, x, y = point.variant.strength, point.x, point.y
+    x, y = point.x, point.y
     seeds = zip(x.seeds, y.seeds, strict=True) if len(x.seeds) == len(y.seeds) else ()
     return {
-        "at": "" if strength is None else strength_text(strength),
+        "at": point.variant.value,
         "color": style.color,
         "hollow": point.dominated,
         "x": _ends(x),

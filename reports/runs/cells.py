@@ -55,7 +55,12 @@ class Variant:
     @property
     def setting(self) -> str:
         """``strength 1e4`` or ``rank 4``; empty where it has no dial."""
-        return "" if self.strength is None else f"{self.dial} {strength_text(self.strength)}"
+        return "" if self.strength is None else f"{self.dial} {self.value}"
+
+    @property
+    def value(self) -> str:
+        """``1e4``, or ``200`` of a rank or a memory; empty where it has no dial."""
+        return "" if self.strength is None else strength_text(self.strength, self.dial)
 
     @property
     def order(self) -> tuple[int, int, object, float]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmark.metrics import Metric
+from benchmark.spec import STRENGTH
 from reports.statistics.interval import Estimate
 from reports.wording.words import several
 
@@ -84,9 +85,14 @@ def bracketed(found: Estimate, unit: str, *, signed: bool = False, seeds: int | 
     return " ".join(part for part in parts if part)
 
 
-def strength_text(strength: float) -> str:
-    """Write a strength in its shortest form: ``0.5``, ``10``, ``1e4``, ``2.5e-7``."""
+def strength_text(strength: float, dial: str = STRENGTH) -> str:
+    """Write a strength in its shortest form: ``0.5``, ``10``, ``1e4``, ``2.5e-7``.
+
+    Whole values of other dials, such as a memory of 2000 samples, are written in full.
+    """
     plain = f"{strength:.10g}"
+    if dial != STRENGTH and float(strength).is_integer():
+        return plain
     mantissa, exponent = f"{strength:.9e}".split("e")
     short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
     return short if strength and len(short) <= len(plain) else plain

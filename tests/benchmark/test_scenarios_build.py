@@ -469,6 +469,26 @@ def test_a_choice_of_samples_is_the_same_for_every_seed(root):
     assert len(tensors(one, "test", 0)[0]) == len(load("digits", root).test_x)
 
 
+@pytest.mark.parametrize("family", ON_DIGITS)
+def test_a_choice_of_test_samples_leaves_the_training_alone(root, family):
+    every, some = (
+        FAMILIES[family](data="digits", width=8, test_samples=n).build(0, root, "cpu")
+        for n in (None, 90)
+    )
+    assert all(
+        torch.equal(tensors(every, "train", i)[0], tensors(some, "train", i)[0])
+        for i in range(len(every.train))
+    )
+    sizes = [len(tensors(some, "test", i)[0]) for i in range(len(some.test))]
+    assert (sum(sizes) if family == "split" else sizes[0]) == 90
+
+
+def test_an_experience_without_a_test_sample_is_refused(root):
+    settings = Split(data="digits", experiences=5, test_samples=1)
+    with pytest.raises(UserError, match=r"no sample to test on.*raise test_samples"):
+        settings.build(0, root, "cpu")
+
+
 def test_giving_epochs_replaces_the_default_steps():
     assert TwoModels(epochs=2).steps is None
 

@@ -32,6 +32,8 @@ def test_labels():
     assert Variant("wpl", "wpl", 1e4).label == "wpl, strength 1e4"
     assert Variant("finetune", "finetune").label == "finetune"
     assert Variant("adapter", "adapter", 4, "rank").label == "adapter, rank 4"
+    assert Variant("der", "der", 2000.0, "memory").label == "der, memory 2000"
+    assert Variant("merge", "merge", 0.0001, "scale").label == "merge, scale 1e-4"
 
 
 def test_a_variant_is_labelled_by_its_dial(record):
