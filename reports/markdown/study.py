@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 from benchmark.errors import UserError, nearest
 from benchmark.store import Record
-from reports.analysis import shape
+from reports.analysis import ground_truth, shape
 from reports.analysis.choice import strengths_text
 from reports.analysis.digitized import Given, digitized_curves
 from reports.analysis.equal_stability import at_equal_stability
 from reports.analysis.frontier import frontiers
+from reports.analysis.ground_truth import Truth, truth_of
 from reports.analysis.quantities import (
     RATIOS,
     REMOVED,
@@ -28,6 +29,7 @@ from reports.runs.cells import FINETUNE, FREEZE, Cell
 from reports.runs.clock import elapsed, most_at_once
 from reports.runs.provenance import seeds
 from reports.statistics.interval import mean_estimate
+from reports.statistics.limits import UNLIMITED
 from reports.statistics.pairs import compare_pairs
 from reports.tables.results import STRENGTH, results_table
 from reports.wording.numbers import strength_text
@@ -261,6 +263,28 @@ class Study:
             if frontier.strategy == strategy:
                 return Number(frontier.hypervolume, HYPERVOLUME, reason=frontier.reason)
         raise UserError(f"{strategy!r} in {scenario!r} has no frontier: it has no finished runs")
+
+    def truth(self, scenario: str, variant: str = FINETUNE) -> Truth:
+        """Return what architectures are worth, from a scenario that trains each alone.
+
+        Args:
+            scenario: Its name; of the family ``architecture_search``, with ``shared: false``.
+            variant: As it is written.
+        """
+        return truth_of(self._catalog.cell(scenario, variant).done)
+
+    def ranking(self, scenario: str, variant: str, measure: str, truth: Truth) -> Number:
+        """Return how well searches rank architectures, with its 95 % interval over their seeds.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            measure: One of ``ground_truth.MEASURES``, such as ``tau``, ``regret`` or ``expected``.
+            truth: Of the same architectures, see ``truth``.
+        """
+        records = self._catalog.cell(scenario, variant).done
+        asked, values = ground_truth.measured(records, measure, truth)
+        return Number(mean_estimate({"": values}, UNLIMITED), asked)
 
     def table(
         self,

@@ -1,0 +1,194 @@
+"""How well a search ranks architectures: against their errors when each is trained alone.
+
+The ranking of a search is by validation error with shared weights. The truth is the mean test
+error, over seeds, of the same architectures with weights of their own. Both are what runs of the
+family ``architecture_search`` keep under ``probes["search"]["ranking"]``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from statistics import fmean
+from typing import Any
+
+from scipy import stats
+
+from benchmark.errors import UserError, nearest
+from benchmark.store import Record
+from reports.analysis.quantities import Quantity, Values
+
+Errors = Mapping[str, float]
+"""The error of each architecture."""
+
+BEST_SHARE = 0.25
+"""The share of the architectures, by their truth, that ``tau_best_quarter`` looks at."""
+
+BEST = 5
+"""How many of the first in the ranking ``regret_best_five`` looks at."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What architectures are worth.
+
+    Attributes:
+        errors: The mean over seeds.
+        by_seed: Of each seed.
+        perplexity: Whether errors are perplexities, not shares of wrong predictions.
+    """
+
+    errors: Errors
+    by_seed: Mapping[int, Errors]
+    perplexity: bool
+
+    @property
+    def agreement(self) -> list[float]:
+        """Kendall's tau between every two seeds: what a perfect ranking of one seed has."""
+        pairs = combinations(self.by_seed.values(), 2)
+        return [value for one, other in pairs if (value := tau(one, other)) is not None]
+
+
+def truth_of(records: Sequence[Record]) -> Truth:
+    """Return the truth from runs in which every architecture was trained alone.
+
+    Args:
+        records: Finished runs of one variant of one scenario, a seed each.
+
+    Raises:
+        UserError: There are none, a run shares weights or has no ranking, or seeds have ranked
+            different architectures.
+    """
+    if not records:
+        raise UserError("there is no finished run to take the truth from; run that suite first")
+    by_seed = {}
+    for record in records:
+        if record.spec.scenario.settings.get("shared", True):
+            raise UserError(
+                f"scenario {record.scenario!r} trains architectures with shared weights; the truth "
+                "comes from one with shared: false"
+            )
+        by_seed[record.seed] = _errors(record, "test")
+    names = {frozenset(errors) for errors in by_seed.values()}
+    if len(names) > 1:
+        raise UserError(
+            f"the seeds of scenario {records[0].scenario!r} have ranked different architectures; "
+            "the truth needs the same of each seed"
+        )
+    (own,) = names
+    mean = {name: fmean(errors[name] for errors in by_seed.values()) for name in sorted(own)}
+    return Truth(mean, by_seed, bool(records[0].probes["search"].get("perplexity")))
+
+
+def tau(ranked: Errors, truth: Errors) -> float | None:
+    """Return Kendall's tau-b of two lists of errors; ``None`` where one of them is constant."""
+    return _correlation(stats.kendalltau, ranked, truth)
+
+
+def spearman(ranked: Errors, truth: Errors) -> float | None:
+    """Return Spearman's rank correlation; ``None`` where one of them is constant."""
+    return _correlation(stats.spearmanr, ranked, truth)
+
+
+def tau_best_quarter(ranked: Errors, truth: Errors) -> float | None:
+    """Return tau among the quarter of the architectures whose true errors are lowest."""
+    count = math.ceil(BEST_SHARE * len(truth))
+    return tau(ranked, {name: truth[name] for name in sorted(truth, key=truth.__getitem__)[:count]})
+
+
+def regret(ranked: Errors, truth: Errors) -> float:
+    """Return the true error of the architecture ranked first, minus the lowest there is."""
+    return truth[min(truth, key=ranked.__getitem__)] - min(truth.values())
+
+
+def regret_best_five(ranked: Errors, truth: Errors) -> float:
+    """Return the lowest true error among the five ranked first, minus the lowest there is."""
+    first = sorted(truth, key=ranked.__getitem__)[:BEST]
+    return min(truth[name] for name in first) - min(truth.values())
+
+
+def ranking_of(record: Record, truth: Truth) -> Errors:
+    """Return how a search ranks the architectures of the truth: their validation errors.
+
+    Raises:
+        UserError: It has not ranked all of them.
+    """
+    ranked = _errors(record, "validation")
+    missing = sorted(truth.errors.keys() - ranked)
+    if missing:
+        raise UserError(
+            f"scenario {record.scenario!r}, seed {record.seed}: {len(missing)} architectures of "
+            f"the truth are not ranked, such as {missing[0]}; both must have the same supernet"
+        )
+    return ranked
+
+
+def expected(record: Record, truth: Truth) -> float:
+    """Return the mean true error of what a run draws: ``sum_a p(a) error(a) / sum_a p(a)``.
+
+    Without a controller, every architecture is as likely as any other.
+    """
+    ranking_of(record, truth)
+    chances = {row["architecture"]: row.get("probability", 1.0) for row in _ranking(record)}
+    total = math.fsum(chances[name] for name in truth.errors)
+    return math.fsum(chances[name] * error for name, error in truth.errors.items()) / total
+
+
+_CORRELATIONS = {"tau": tau, "spearman": spearman, "tau_best_quarter": tau_best_quarter}
+_REGRETS = {"regret": regret, "regret_best_five": regret_best_five}
+MEASURES = (*_CORRELATIONS, *_REGRETS, expected.__name__)
+"""What can be measured of a ranking, by name: the functions above."""
+
+
+def measured(records: Sequence[Record], measure: str, truth: Truth) -> tuple[Quantity, Values]:
+    """Return a measure of the ranking of each run, by seed.
+
+    Raises:
+        UserError: There is no such measure, or a run has not ranked the truth's architectures.
+    """
+    if measure not in MEASURES:
+        raise UserError(f"no measure {measure!r} of a ranking; {nearest(measure, MEASURES)}")
+    of = (_CORRELATIONS | _REGRETS).get(measure)
+    values = {
+        record.seed: of(ranking_of(record, truth), truth.errors) if of else expected(record, truth)
+        for record in records
+    }
+    is_rate = measure not in _CORRELATIONS and not truth.perplexity
+    unit, scale = ("%" if of is None else "points", 100.0) if is_rate else ("", 1.0)
+    write = partial(_decimals, scale)
+    title = measure.replace("_", " ")
+    return Quantity(measure, title, lambda _, __: None, unit, scale, write, limits=None), values
+
+
+def _decimals(scale: float, value: float) -> str:
+    return f"{scale * value:.2f}"
+
+
+def _errors(record: Record, split: str) -> Errors:
+    """The errors of a run's ranking; a perplexity that was not finite is the largest there is."""
+    return {
+        row["architecture"]: math.inf if row[split] is None else row[split]
+        for row in _ranking(record)
+    }
+
+
+def _ranking(record: Record) -> list[dict[str, Any]]:
+    found = record.probes.get("search", {}).get("ranking")
+    if not found:
+        raise UserError(
+            f"scenario {record.scenario!r}, seed {record.seed}: the run has ranked no "
+            "architectures; expected one of the family architecture_search"
+        )
+    return list(found)
+
+
+def _correlation(
+    of: Callable[[list[float], list[float]], tuple[float, float]], ranked: Errors, truth: Errors
+) -> float | None:
+    ours, theirs = [ranked[name] for name in truth], list(truth.values())
+    if len(set(ours)) < 2 or len(set(theirs)) < 2:
+        return None
+    return float(of(ours, theirs)[0])
