@@ -72,6 +72,7 @@ class ModelSequence(ScenarioSettings):
 
         from benchmark.models.bank import ModelBank
         from benchmark.models.blocks import head, hidden_blocks
+        from benchmark.models.initial import draw_weights
         from benchmark.models.networks import drawn
 
         shape, kind = base.input_shape, self.network.name
@@ -95,6 +96,7 @@ class ModelSequence(ScenarioSettings):
                 f"head_{model}": head(kind, self.width, base.n_classes)
                 for model in range(self.models)
             }
+            draw_weights(pool.values(), heads.values(), self.initial_weights)
         paths = [
             [*(f"layer_{p}_{c}" for p, c in enumerate(row)), f"head_{model}"]
             for model, row in enumerate(draw(self.hidden_layers))

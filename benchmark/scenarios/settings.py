@@ -54,7 +54,7 @@ ONLINE_BATCH = 10
 Source: Lopez-Paz & Ranzato, Gradient Episodic Memory, NeurIPS 2017.
 """
 
-_OF_MLP_AND_CNN = ("width", "activation", "hidden_layers", "shared_layers")
+_OF_MLP_AND_CNN = ("width", "activation", "initial_weights", "hidden_layers", "shared_layers")
 _NOT_OF_MLP_AND_CNN = ("shared",)
 
 
@@ -112,6 +112,12 @@ class ScenarioSettings(Settings):
     width: Count = Field(100, description="Of mlp and cnn: units of a hidden layer, or channels.")
     activation: Literal["relu", "tanh"] = Field(
         "relu", description="Of mlp and cnn: after each hidden layer."
+    )
+    initial_weights: Literal["torch", "glorot", "glorot_zero_heads"] = Field(
+        "torch",
+        description="Of mlp and cnn. torch: as torch draws them. glorot: as Glorot and Bengio, "
+        "biases 0. glorot_zero_heads: the same, and output layers begin with zeros.",
+        exclude_if=lambda how: bool(how == "torch"),
     )
     optimizer: Optimizer = Field(
         default_factory=SGD,

@@ -9,6 +9,7 @@ import torch
 from benchmark.models import networks
 from benchmark.models.bank import ModelBank
 from benchmark.models.blocks import head, hidden_blocks
+from benchmark.models.initial import draw_weights
 from benchmark.scenarios.parts import DataSet
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.seeding import derive
@@ -40,6 +41,7 @@ def trunk_bank(
         kind, width = settings.network.name, settings.width
         blocks = hidden_blocks(kind, base.input_shape, hidden_layers, width, settings.activation)
         heads = [head(kind, width, size) for size in head_sizes]
+        draw_weights(blocks, heads, settings.initial_weights)
     trunk = {f"trunk_{i}": block for i, block in enumerate(blocks)}
     own = {f"head_{i}": module for i, module in enumerate(heads)}
     return ModelBank(trunk | own, [[*trunk, name] for name in own], max(head_sizes))

@@ -138,6 +138,7 @@ class TwoModels(ScenarioSettings):
 
         from benchmark.models.bank import ModelBank
         from benchmark.models.blocks import head, hidden_blocks
+        from benchmark.models.initial import draw_weights
         from benchmark.models.networks import pair
 
         shape, sizes = first.input_shape, [first.n_classes, second.n_classes]
@@ -151,6 +152,7 @@ class TwoModels(ScenarioSettings):
                 for depth in self.hidden_layers
             )
             heads = [head(kind, self.width, size) for size in sizes]
+            draw_weights([*a, *b], heads, self.initial_weights)
         k = self.shared_layers
         shared = {f"shared_{i}": block for i, block in enumerate(a[:k])}
         own_a = {f"a_{i}": block for i, block in enumerate(a[k:], start=k)} | {"a_head": heads[0]}

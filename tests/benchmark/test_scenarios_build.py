@@ -438,6 +438,35 @@ def test_heads_are_one_for_all_or_one_each(root):
 
 
 @pytest.mark.parametrize("family", ON_DIGITS)
+@pytest.mark.parametrize("how", ["glorot", "glorot_zero_heads"])
+@pytest.mark.parametrize("network", ["mlp", "cnn"])
+def test_initial_weights_are_those_asked_for(root, family, how, network):
+    made = FAMILIES[family](data="digits", width=9, initial_weights=how, network=network)
+    bank = made.build(0, root, "cpu").model
+    heads = {bank.blocks[path[-1]] for path in bank.paths}
+    for block in bank.blocks.values():
+        (layer,) = (m for m in block.modules() if isinstance(m, torch.nn.Linear | torch.nn.Conv2d))
+        assert not layer.bias.any()
+        weights = layer.weight.detach()
+        kernel = weights[0, 0].numel()
+        bound = math.sqrt(6 / (kernel * (weights.shape[0] + weights.shape[1])))
+        if how == "glorot_zero_heads" and block in heads:
+            assert not weights.any()
+        else:
+            assert 0.9 * bound < weights.abs().max() <= bound
+            assert weights.std() == pytest.approx(bound / math.sqrt(3), rel=0.2)
+    again, other = (made.build(seed, root, "cpu").model.state_dict() for seed in (0, 1))
+    same = bank.state_dict()
+    assert all(torch.equal(again[name], same[name]) for name in same)
+    assert any(not torch.equal(other[name], same[name]) for name in same)
+
+
+def test_whole_networks_draw_their_own_initial_weights():
+    with pytest.raises(ValidationError, match="initial_weights is no setting of alexnet_like"):
+        Split(network="alexnet_like", initial_weights="glorot")
+
+
+@pytest.mark.parametrize("family", ON_DIGITS)
 def test_steps_are_the_same_for_all_models(root, family):
     settings = FAMILIES[family](data="digits", width=8, steps=17, epochs=None)
     assert set(settings.build(0, root, "cpu").steps) == {17}

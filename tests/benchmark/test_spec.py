@@ -11,7 +11,7 @@ from benchmark.suite_file import shipped_suites
 from benchmark.suite_loading import load_suite
 
 KEYS = {
-    "cifar": (192, "fee837289fd7c69b"),
+    "cifar": (162, "ff7fcc5ebe00de0e"),
     "paper/applications": (120, "51cecf99fd50e6bf"),
     "paper/cold_start": (350, "df7b5d583df33c56"),
     "paper/convergence": (520, "fa9b7ef73d22da62"),
@@ -39,8 +39,8 @@ KEYS = {
     "published/split_mnist_joint": (60, "05ac08439ac57b10"),
     "published/split_mnist_protocol": (30, "ee555f376c68020b"),
     "published/split_mnist_task": (120, "40f87283e3b77492"),
-    "published/zenke_permuted": (2, "743b88b59531d8bf"),
-    "published/zenke_split": (20, "f149af3bb0190efb"),
+    "published/zenke_permuted": (2, "5af3af6cf8f9c289"),
+    "published/zenke_split": (40, "c23e6e5030fbcf5b"),
     "quick": (65, "32ee25b54159a3de"),
     "speed": (28, "4c8a2c180b7ad092"),
     "two_models": (80, "8d843e57cb40cee4"),
