@@ -137,7 +137,7 @@ def label(written: str, labels: Mapping[str, str], variant: Variant) -> str:
     name, at, strength = written.rpartition("@")
     name = name if at else strength
     shown = labels.get(name, name)
-    return f"{shown}, {variant.dial} {strength}" if at and strength != CHOSEN else shown
+    return f"{shown}, {variant.dial} {variant.value}" if at and strength != CHOSEN else shown
 
 
 def _number(text: str) -> float | None:

@@ -88,12 +88,16 @@ def test_what_is_spelled_is_found(catalog):
     [
         ("finetune", "strength", "plain"),
         ("wpl@1e4", "strength", "WPL, strength 1e4"),
+        ("wpl@1e+04", "strength", "WPL, strength 1e4"),
         ("wpl@chosen", "strength", "WPL"),
         ("wpl@1e6", "strength", "strong WPL"),
         ("l2@1e4", "strength", "l2, strength 1e4"),
         ("adapter@4", "rank", "adapter, rank 4"),
+        ("der@5e2", "memory", "der, memory 500"),
     ],
 )
 def test_labels(written, dial, expected):
     labels = {"finetune": "plain", "wpl": "WPL", "wpl@1e6": "strong WPL"}
-    assert label(written, labels, Variant("it", "it", 1.0, dial)) == expected
+    value = written.partition("@")[2]
+    strength = float(value) if value not in {"", "chosen"} else 1.0
+    assert label(written, labels, Variant("it", "it", strength, dial)) == expected
