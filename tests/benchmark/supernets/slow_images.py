@@ -43,7 +43,9 @@ def _pooled(x, kind, stride, padding_counts):
     found = np.zeros((len(x), len(rows), len(columns)))
     for i, row in enumerate(rows):
         for j, column in enumerate(columns):
-            inside = [x[:, r, c] for (r, c), is_in in _window(row, column, 3, height, width) if is_in]
+            inside = [
+                x[:, r, c] for (r, c), is_in in _window(row, column, 3, height, width) if is_in
+            ]
             if kind == "max":
                 found[:, i, j] = np.max(inside, axis=0)
             else:

@@ -66,7 +66,8 @@ def test_the_convolutional_cell_is_its_formulas(normalisation):
     supernet, x = made(choice, (1, 3, 4)), images(2, 1, 3, 4)
     weights = arrays(supernet)
     for a in supernet.space.all():
-        edges = {edge: OPERATIONS[taken] for edge, taken in zip([(0, 1), (0, 2), (1, 2)], a)}
+        order = [(0, 1), (0, 2), (1, 2)]
+        edges = {edge: OPERATIONS[taken] for edge, taken in zip(order, a, strict=True)}
         expected = slow_cell(choice, weights, x, edges)
         np.testing.assert_allclose(supernet(x, a).detach().numpy(), expected, atol=1e-10)
 
@@ -100,9 +101,7 @@ def slow_stack(choice, weights, x, a):
             parts = []
             for source, operation in (decided[:2], decided[2:]):
                 own = f"choices.{number}_{source}-{node}_{MICRO_OPERATIONS[operation]}"
-                parts.append(
-                    slow_operation(choice, weights, own, nodes[source], height, filters)
-                )
+                parts.append(slow_operation(choice, weights, own, nodes[source], height, filters))
             nodes.append([(one + other) / 2 for one, other in zip(*parts, strict=True)])
         before, last = last, nodes[-1]
     flat = [one.flatten() for one in last]
