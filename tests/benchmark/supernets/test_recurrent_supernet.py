@@ -263,7 +263,7 @@ def test_drop_connect_has_one_mask_for_all_time_steps():
 
 
 def test_nothing_is_dropped_in_evaluation():
-    supernet = make(RecurrentCell(), None, 20)
+    supernet = made(words=20, dropout=dict.fromkeys(NO_DROPOUT, 0.5))
     x, a = texts(n=4, words=20), architectures(supernet, 1)[0]
     torch.manual_seed(0)
     training = supernet(x, a)
@@ -272,6 +272,23 @@ def test_nothing_is_dropped_in_evaluation():
     assert not torch.allclose(supernet(x, a), training, rtol=1e-3)
     supernet.eval()
     assert torch.equal(supernet(x, a), supernet(x, a))
+    torch.testing.assert_close(
+        supernet(x, a), slow_logits(supernet, x, a, None, "last", over_the_batch)[0]
+    )
+
+
+@pytest.mark.parametrize("normalisation", NORMALISE)
+def test_it_trains_in_bfloat16(normalisation):
+    supernet, x = made(normalisation=normalisation).float(), texts()
+    a = architectures(supernet, 1)[0]
+    exact = supernet(x, a)
+    with torch.autocast("cpu", torch.bfloat16):
+        for _ in range(2):
+            logits = supernet(x, a)
+            supernet.begin = torch.zeros_like(supernet.end)
+    logits.float().tanh().sum().backward()
+    assert supernet.embedding.weight.grad.isfinite().all()
+    torch.testing.assert_close(logits.float(), exact, atol=0.3, rtol=0.1)
 
 
 def test_only_batch_normalisation_makes_sequences_depend_on_each_other():
