@@ -169,4 +169,5 @@ def _gated(both: Tensor, function: Callable[[Tensor], Tensor], before: Tensor) -
 def _clipped(state: Tensor) -> Tensor:
     """Scale states down to the largest norm; the factor counts as a constant, as published."""
     norms = state.detach().norm(dim=-1, keepdim=True)
-    return state * (LARGEST_NORM / norms.clamp(LARGEST_NORM)).to(state.dtype)
+    factor: Tensor = LARGEST_NORM / norms.clamp(LARGEST_NORM)
+    return state * factor.to(state.dtype)  # autocast takes norms in float32 on some devices

@@ -177,6 +177,26 @@ def test_used_are_the_parameters_that_have_a_gradient(choice, count):
         assert frozenset.union(*found) == names
 
 
+def test_only_an_architecture_of_the_space_uses_parameters():
+    supernet = make(ConvolutionalCell(), (1, 9, 9), 4)
+    with pytest.raises(ValueError, match="has 2 decisions; expected 3"):
+        supernet.used((0, 3))
+
+
+def test_initial_weights_of_the_micro_cell():
+    """Of variance 2 / (outputs times pixels of the kernel), without biases; no normalisation."""
+    torch.manual_seed(0)
+    supernet = make(MicroCell(nodes=1, filters=256), (1, 8, 8), 64)
+    weights = {"3x3.0": 3 * 3, "5x5.0": 5 * 5, "head": 1}
+    for name, parameter in supernet.named_parameters():
+        layer = name.removesuffix(".weight")
+        for ending, pixels in weights.items():
+            if layer.endswith(ending):
+                expected = (2 / (len(parameter) * pixels)) ** 0.5
+                assert parameter.std().item() == pytest.approx(expected, rel=0.15)
+    assert not supernet.head.bias.any()
+
+
 def test_a_cell_that_no_later_one_takes_is_not_used():
     supernet = make(MicroCell(nodes=1, filters=4), (1, 8, 8), 4)
     depthwise = MICRO_OPERATIONS.index("depthwise_conv3x3")
