@@ -160,7 +160,7 @@ def _set_seeds(seeds: Seeds, source: Source) -> None:
 def _checked(source: Source) -> Suite:
     check_content(source)
     file = validated(_SuiteFile, source.content, source, ())
-    return Suite(
+    suite = Suite(
         name=file.suite,
         description=file.description,
         seeds=seeds_of(file.seeds, source),
@@ -170,6 +170,22 @@ def _checked(source: Source) -> Suite:
         source=source,
         resources=validated(Resources, file.resources or {}, source, ("resources",)),
     )
+    _check_searches(suite, source)
+    return suite
+
+
+def _check_searches(suite: Suite, source: Source) -> None:
+    """Refuse strategies for architecture searches beside scenarios that search nothing."""
+    for name, strategy in suite.strategies.items():
+        entry = STRATEGIES.get(strategy.kind)
+        for label, scenario in suite.scenarios.items():
+            if entry is not None and entry.searches and not scenario.architectures:
+                raise source.error(
+                    ("strategies", name),
+                    "it works in architecture searches alone, since it trains other architectures "
+                    f"of a supernet on the same data, and scenario {shown(label)} is none; put it "
+                    "into a suite of its own with a search",
+                )
 
 
 def _only(names: Sequence[str], suites: Sequence[Suite]) -> list[Suite]:

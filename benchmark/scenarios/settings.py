@@ -234,6 +234,9 @@ class ScenarioSettings(Settings):
     later_models_only: ClassVar[set[str]] = set()
     """Settings that do not affect the first model's training."""
 
+    architectures: ClassVar[bool] = False
+    """Whether the models are architectures of one supernet that learn the same data."""
+
     def optimizer_of(self, model: int) -> Optimizer:
         """Return the settings of a model's optimizer."""
         return self.optimizer

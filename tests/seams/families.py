@@ -5,7 +5,7 @@ A plugin file: suites name what ``SCENARIOS`` lists.
 
 from dataclasses import replace
 from itertools import product
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import nn
@@ -46,6 +46,40 @@ class Space(ScenarioSettings):
             visits.append(Visit((order[-1],), self.steps, everyone))
         scenario = self.assemble(bank, [data.part] * len(paths), everyone)
         return replace(scenario, schedule=alternating(visits))
+
+
+class Paths(ModelBank):
+    """The bank of a space, whose architectures are numbers of a first and a second block."""
+
+    def architecture_of(self, label):
+        return divmod(label, 4)
+
+    def run(self, x, architecture):
+        first, second = architecture
+        return self.forward_single_task(x, 4 * first + second)
+
+    def distance(self, a, b):
+        return sum(one != other for one, other in zip(a, b, strict=True)) / 2
+
+    def sample_architecture(self, generator):
+        return int(generator.integers(5)), int(generator.integers(4))
+
+    def edges(self):
+        return frozenset(n for n, _ in self.named_parameters() if "head" not in n)
+
+
+class Searched(Space):
+    """The same as a search: with what strategies ask of a supernet."""
+
+    family: Literal["searched"] = "searched"
+    rounds: Count = 1
+    width: Count = 4
+    architectures: ClassVar[bool] = True
+
+    def build(self, seed, root, device):
+        built = super().build(seed, root, device)
+        bank = Paths(built.model.blocks, built.model.paths, built.model.max_class_label)
+        return replace(built, model=bank)
 
 
 def hidden(size, width, *before):
@@ -116,4 +150,4 @@ class Tokens(ScenarioSettings):
         return Part(*splits)
 
 
-SCENARIOS = [Space, Tokens]
+SCENARIOS = [Searched, Space, Tokens]

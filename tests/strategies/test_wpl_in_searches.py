@@ -107,12 +107,12 @@ def test_where_mean_gradients_vanish_it_does_not_depend_on_the_batch():
 
     search.step(closure)
 
-    def mean(batch_size):
-        plugin = WPL(fisher="training")
-        train(model, [plugin], parts=[(x, y)], batch_size=batch_size, optimizer=still, epochs=20)
+    def mean(batch_size, epochs):
+        plugin, options = WPL(fisher="training"), {"optimizer": still, "program": "in_memory"}
+        train(model, [plugin], parts=[(x, y)], batch_size=batch_size, epochs=epochs, **options)
         return mean_importance(plugin.importances.values())
 
-    assert mean(10) == pytest.approx(mean(1), rel=0.1)
+    assert mean(10, 50) == pytest.approx(mean(1, 10), rel=0.15)
 
 
 def still(parameters):
