@@ -175,17 +175,23 @@ def _checked(source: Source) -> Suite:
 
 
 def _check_searches(suite: Suite, source: Source) -> None:
-    """Refuse strategies for architecture searches beside scenarios that search nothing."""
-    for name, strategy in suite.strategies.items():
-        entry = STRATEGIES.get(strategy.kind)
-        for label, scenario in suite.scenarios.items():
-            if entry is not None and entry.searches and not scenario.architectures:
-                raise source.error(
-                    ("strategies", name),
-                    "it works in architecture searches alone, since it trains other architectures "
-                    f"of a supernet on the same data, and scenario {shown(label)} is none; put it "
-                    "into a suite of its own with a search",
-                )
+    """Refuse what only architecture searches have beside scenarios that search nothing."""
+    others = [name for name, scenario in suite.scenarios.items() if not scenario.architectures]
+    for name, strategy in suite.strategies.items() if others else ():
+        entry, edges = STRATEGIES.get(strategy.kind), strategy.settings.needs_edges
+        if entry is not None and entry.searches:
+            raise source.error(
+                ("strategies", name),
+                "it works in architecture searches alone, since it trains other architectures of "
+                f"a supernet on the same data, and scenario {shown(others[0])} is none; put it "
+                "into a suite of its own with a search",
+            )
+        if edges is not None:
+            raise source.error(
+                ("strategies", name),
+                f"{edges} means the parameters of a supernet that belong to a choice, and scenario "
+                f"{shown(others[0])} has no supernet; say all, or search",
+            )
 
 
 def _only(names: Sequence[str], suites: Sequence[Suite]) -> list[Suite]:

@@ -24,12 +24,12 @@ def _patterns(value: object) -> object:
     if isinstance(value, list | tuple) and value and all(isinstance(each, str) for each in value):
         return value
     raise ValueError(
-        f"protect: expected all, edges, or a list of patterns of parameters' names, such as "
+        f"expected all, edges, or a list of patterns of parameters' names, such as "
         f"['blocks.*.weight'], got {value!r}"
     )
 
 
-Protect = Annotated[Literal["all", "edges"] | tuple[str, ...], BeforeValidator(_patterns)]
+Protect = Annotated[Literal["all", "edges"] | list[str], BeforeValidator(_patterns)]
 """Which parameters a penalty protects, of those that earlier models used."""
 
 
@@ -42,6 +42,11 @@ class StrategySettings(BaseModel):
     def online(self) -> bool:
         """Whether these settings gather importance from the batches during training."""
         return False
+
+    @property
+    def needs_edges(self) -> str | None:
+        """The setting that names the edges of a supernet; ``None`` if none does."""
+        return None
 
 
 class PenaltySettings(StrategySettings):
@@ -103,6 +108,11 @@ class RegularizerSettings(PenaltySettings):
         "null: never.",
         exclude_if=_none,
     )
+
+    @property
+    def needs_edges(self) -> str | None:
+        """The setting ``protect``, where it says so."""
+        return "protect: edges" if self.protect == "edges" else None
 
 
 class FisherSettings(RegularizerSettings):
@@ -376,6 +386,11 @@ class OGLSettings(StrategySettings):
         "one of their tensor are dropped.",
     )
     seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+
+    @property
+    def needs_edges(self) -> str | None:
+        """The setting ``scope``, where it says so."""
+        return "scope: ops" if self.scope == "ops" else None
 
 
 class WPLSettings(FisherSettings):

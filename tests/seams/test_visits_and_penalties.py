@@ -124,6 +124,20 @@ def test_a_search_strategy_is_refused_where_nothing_is_searched(make_runs):
         make_runs({"nsas": {}}, SPACE)
 
 
+@pytest.mark.parametrize(
+    ("strategy", "settings", "told"),
+    [
+        ("wpl_official", {}, "protect: edges"),
+        ("l2", {"protect": "edges"}, "protect: edges"),
+        ("ogl", {"scope": "ops"}, "scope: ops"),
+    ],
+)
+def test_edges_are_refused_where_there_is_no_supernet(make_runs, strategy, settings, told):
+    with pytest.raises(UserError, match=rf"strategies\.{strategy}: {told} means"):
+        make_runs({strategy: settings}, SPACE)
+    assert make_runs({strategy: settings}, SPACE | {"family": "searched"})
+
+
 def test_a_search_is_trained_with_its_strategies(make_runs, root):
     scenario = SPACE | {"family": "searched"}
     runs = make_runs(

@@ -198,7 +198,9 @@ def test_a_pattern_that_matches_nothing_is_an_error_that_names_some():
 
 @pytest.mark.parametrize("wrong", ["blocks.*", [], [3], 3, None])
 def test_what_is_no_pattern_is_refused_in_a_sentence(wrong):
-    with pytest.raises(ValueError, match="protect: expected all, edges, or a list of patterns"):
+    with pytest.raises(
+        ValueError, match=r"protect(.|\n)*expected all, edges, or a list of patterns"
+    ):
         WPL(protect=wrong)
 
 
