@@ -96,13 +96,20 @@ def test_the_strength_compounds_until_the_norm_stops_it():
 
 
 def test_what_the_last_batch_did_not_use_is_reset():
-    model, plugin = Alternating(), WPLOfficial(strength=1.0, protect="all")
-    part = make_data(1)[0]
-    train(model, [plugin], parts=[part], epochs=1, batch_size=14, program="in_memory")
-    # Three batches: odd, even, odd.
-    assert not plugin.importances["even.weight"].any()
-    assert plugin.importances["odd.weight"].any()
-    assert plugin.importances["even.weight"].shape == model.even.weight.shape
+    model, plugin, found = Alternating(), WPLOfficial(strength=1.0, protect="all"), []
+    train(
+        model,
+        [plugin],
+        parts=make_data(1) * 2,
+        epochs=1,
+        batch_size=14,  # three batches a visit: odd, even, odd; then even, odd, even
+        program="in_memory",
+        after_each=lambda *_: found.append({n: v.any() for n, v in plugin.importances.items()}),
+    )
+    for visit, (last, other) in zip(found, [("odd", "even"), ("even", "odd")], strict=True):
+        assert visit[f"{last}.weight"] and visit[f"{last}.bias"]
+        assert not visit[f"{other}.weight"] and not visit[f"{other}.bias"]
+    assert plugin.importances["odd.weight"].shape == model.odd.weight.shape
 
 
 def test_only_edges_have_importance():
