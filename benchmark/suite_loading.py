@@ -176,7 +176,7 @@ def _checked(source: Source) -> Suite:
 
 def _check_searches(suite: Suite, source: Source) -> None:
     """Refuse what only architecture searches have beside scenarios that search nothing."""
-    others = [name for name, scenario in suite.scenarios.items() if not scenario.architectures]
+    others = [name for name, scenario in suite.scenarios.items() if not scenario.one_supernet]
     for name, strategy in suite.strategies.items() if others else ():
         entry, edges = STRATEGIES.get(strategy.kind), strategy.settings.needs_edges
         if entry is not None and entry.searches:

@@ -234,9 +234,6 @@ class ScenarioSettings(Settings):
     later_models_only: ClassVar[set[str]] = set()
     """Settings that do not affect the first model's training."""
 
-    architectures: ClassVar[bool] = False
-    """Whether the models are architectures of one supernet that learn the same data."""
-
     def optimizer_of(self, model: int) -> Optimizer:
         """Return the settings of a model's optimizer."""
         return self.optimizer
@@ -252,6 +249,11 @@ class ScenarioSettings(Settings):
     @property
     def trains_seen_outputs(self) -> bool:
         """Whether the training's loss leaves out the outputs of later classes."""
+        return False
+
+    @property
+    def one_supernet(self) -> bool:
+        """Whether the models are architectures of one supernet that learn the same data."""
         return False
 
     @property

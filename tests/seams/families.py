@@ -5,7 +5,7 @@ A plugin file: suites name what ``SCENARIOS`` lists.
 
 from dataclasses import replace
 from itertools import product
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -74,7 +74,10 @@ class Searched(Space):
     family: Literal["searched"] = "searched"
     rounds: Count = 1
     width: Count = 4
-    architectures: ClassVar[bool] = True
+
+    @property
+    def one_supernet(self):
+        return True
 
     def build(self, seed, root, device):
         built = super().build(seed, root, device)
