@@ -147,19 +147,22 @@ class OGL(SupervisedPlugin):
     def _of_logits(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
         """Return the gradients (d, samples) of some samples' true logits."""
         generator = torch.Generator().manual_seed(self.settings.seed + self._models_seen)
-        samples = draw(strategy.adapted_dataset, self.settings.samples, generator)
+        x, y, labels = draw(strategy.adapted_dataset, self.settings.samples, generator)
         model: nn.Module = strategy.model
+        wanted = list(parameters.values())
         rows: list[tuple[Tensor, ...]] = []
         with evaluation_mode(model), requiring_gradients(model), differentiable(model):
-            for x, y, label in zip(*samples, strict=True):
-                with torch.enable_grad():
-                    logits = Network(model, int(label))(x[None].to(strategy.device))
-                    wanted = list(parameters.values())
-                    rows.append(
-                        torch.autograd.grad(
-                            _true(logits, y), wanted, allow_unused=True, materialize_grads=True
-                        )
-                    )
+            for label in sorted(set(labels.tolist())):
+                own = labels == label
+                with torch.enable_grad():  # in one batch, where layers may mix its samples
+                    logits = Network(model, label)(x[own].to(strategy.device))
+                    true = [_true(row, target) for row, target in zip(logits, y[own], strict=True)]
+                options: dict[str, Any] = {
+                    "retain_graph": True,
+                    "allow_unused": True,
+                    "materialize_grads": True,
+                }
+                rows += [torch.autograd.grad(each, wanted, **options) for each in true]
         columns = zip(*rows, strict=True)
         return {
             name: torch.stack([gradient.reshape(-1) for gradient in each], dim=1)
@@ -184,7 +187,7 @@ def _across(basis: Tensor, vector: Tensor) -> Tensor:
 
 
 def _true(logits: Tensor, target: Tensor) -> Tensor:
-    """Return the true class's logit (1, C), or the mean of those of a sequence's tokens (1, L, C).
+    """Return the true class's logit (C,), or the mean of those of a sequence's tokens (L, C).
 
     Tokens with a negative target are padding.
     """

@@ -219,3 +219,17 @@ def test_a_sequences_direction_is_that_of_the_mean_over_its_tokens():
     wanted = torch.autograd.grad(mean, list(model.parameters()))
     for tensor, direction in zip(wanted, found.values(), strict=True):
         torch.testing.assert_close(direction, tensor.reshape(-1, 1))
+
+
+def test_layers_that_mix_samples_are_no_obstacle():
+    """A supernet may normalise by the statistics of the batch in evaluation, too."""
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(FEATURES, 8),
+        nn.BatchNorm1d(8, track_running_stats=False),
+        nn.Tanh(),
+        nn.Linear(8, CLASSES),
+    )
+    plugin = OGL(samples=5)
+    train(model, [plugin], parts=make_data(2), program="in_memory")
+    assert plugin.bases["0.weight"].shape[1] > 5
