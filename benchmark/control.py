@@ -55,6 +55,7 @@ class ClipGradient(SupervisedPlugin):
 
     It comes before the strategy under test: strategies observe the loss's gradient as it is
     (``after_backward``), it is clipped, and then they add a penalty's gradient (``before_update``).
+    If a strategy asks for it (``clipped_with_loss``), it comes after it: then the sum is clipped.
 
     Args:
         norm: The largest Euclidean norm over all parameters.

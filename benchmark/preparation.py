@@ -111,11 +111,14 @@ def prepare(
     if settings.augment is not None:
         check_images(settings.augment, scenario)
         ahead.insert(0, Augmentation(settings.augment, run.seed))
-    if settings.clip_gradient is not None:
-        ahead.append(ClipGradient(settings.clip_gradient))
     if settings.trains_seen_outputs:
         ahead.append(SeenOutputs())
-    plugins = [*ahead, *([] if plugin is None else [plugin]), *watchers]
+    under_test = [] if plugin is None else [plugin]
+    if settings.clip_gradient is not None:
+        with_loss = getattr(plugin, "clipped_with_loss", False)
+        place = len(under_test) if with_loss else 0
+        under_test.insert(place, ClipGradient(settings.clip_gradient))
+    plugins = [*ahead, *under_test, *watchers]
     strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps)
     if settings.precision == "bfloat16":
         train_in_bfloat16(strategy)

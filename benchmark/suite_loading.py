@@ -160,7 +160,7 @@ def _set_seeds(seeds: Seeds, source: Source) -> None:
 def _checked(source: Source) -> Suite:
     check_content(source)
     file = validated(_SuiteFile, source.content, source, ())
-    return Suite(
+    suite = Suite(
         name=file.suite,
         description=file.description,
         seeds=seeds_of(file.seeds, source),
@@ -170,6 +170,28 @@ def _checked(source: Source) -> Suite:
         source=source,
         resources=validated(Resources, file.resources or {}, source, ("resources",)),
     )
+    _check_searches(suite, source)
+    return suite
+
+
+def _check_searches(suite: Suite, source: Source) -> None:
+    """Refuse what only architecture searches have beside scenarios that search nothing."""
+    others = [name for name, scenario in suite.scenarios.items() if not scenario.one_supernet]
+    for name, strategy in suite.strategies.items() if others else ():
+        entry, edges = STRATEGIES.get(strategy.kind), strategy.settings.needs_edges
+        if entry is not None and entry.searches:
+            raise source.error(
+                ("strategies", name),
+                "it works in architecture searches alone, since it trains other architectures of "
+                f"a supernet on the same data, and scenario {shown(others[0])} is none; put it "
+                "into a suite of its own with a search",
+            )
+        if edges is not None:
+            raise source.error(
+                ("strategies", name),
+                f"{edges} means the parameters of a supernet that belong to a choice, and scenario "
+                f"{shown(others[0])} has no supernet; say all, or search",
+            )
 
 
 def _only(names: Sequence[str], suites: Sequence[Suite]) -> list[Suite]:

@@ -33,11 +33,14 @@ if TYPE_CHECKING:
     from strategies.l2 import L2
     from strategies.lwf import LwF
     from strategies.mas import MAS
+    from strategies.nsas import NSAS
+    from strategies.ogl import OGL
     from strategies.regularizer import Regularizer
     from strategies.replay import Replay
     from strategies.rwalk import RWalk
     from strategies.si import SI
     from strategies.wpl import WPL
+    from strategies.wpl_official import WPLOfficial
     from strategies.wpl_schur import WPLSchur
 
 __all__ = [
@@ -45,6 +48,8 @@ __all__ = [
     "EWC",
     "L2",
     "MAS",
+    "NSAS",
+    "OGL",
     "SI",
     "WPL",
     "Finetune",
@@ -55,6 +60,7 @@ __all__ = [
     "RWalk",
     "Regularizer",
     "Replay",
+    "WPLOfficial",
     "WPLSchur",
 ]
 

@@ -30,3 +30,9 @@ STRENGTH = Dial("strength", "strengths")
 
 MEMORY = Dial("memory", "memories")
 """The dial of methods that store samples: how many."""
+
+EPSILON = Dial("epsilon", "epsilons")
+"""The dial of novelty search: the share of the loss that the other architectures have."""
+
+RANK = Dial("rank", "ranks")
+"""The dial of methods that project: directions that are kept of each tensor."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
-from torch.nn import Parameter
 
-from strategies.fisher import fisher_of_training
+from strategies.fisher_penalty import FisherPenalty
 from strategies.quadratic import merge
-from strategies.regularizer import Regularizer
 from strategies.settings import EWCSettings
 
 
-class EWC(Regularizer):
+class EWC(FisherPenalty):
     """Protect what the earlier models learned by its Fisher information (EWC).
 
     Per model (the default), with a Fisher information and an anchor for each earlier model k:
@@ -31,11 +27,6 @@ class EWC(Regularizer):
 
     Settings = EWCSettings
     settings: EWCSettings
-    needs_cross_entropy = True
-
-    def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
-        """Return the diagonal Fisher information of the model just trained."""
-        return fisher_of_training(strategy, parameters, self.settings, self.models_seen)
 
     def consolidate(self, name: str, importance: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
         """Add the new quadratic to the old ones."""

@@ -134,12 +134,15 @@ def fisher_of_training(
     Args:
         strategy: Its ``adapted_dataset`` gives the samples, without augmentation.
         parameters: The parameters to estimate for, by name.
-        settings: The estimator, the number of samples and the seed of their choice.
+        settings: The estimator, which is not ``training``, the number of samples and the seed of
+            their choice.
         model_index: How many models came before, so that each model draws its own samples.
 
     Returns:
         Non-negative tensors of the parameters' shapes, by name.
     """
+    estimator = settings.fisher
+    assert estimator != "training"  # that has no samples: its gradients are those of the training
     generator = torch.Generator().manual_seed(settings.seed + model_index)
     x, y, labels = draw(strategy.adapted_dataset, settings.samples, generator)
 
@@ -149,7 +152,7 @@ def fisher_of_training(
             parameters,
             x[own].to(strategy.device),
             y[own].to(strategy.device),
-            estimator=settings.fisher,
+            estimator=estimator,
             task_label=label,
             generator=generator,
             batch=settings.batch,

@@ -7,6 +7,8 @@ shapes, and know nothing of models, plugins or Avalanche.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 
@@ -100,3 +102,13 @@ def merge(
     total = importance + new_importance
     share = torch.where(total > 0, new_importance / total, torch.ones_like(total))
     return total, torch.lerp(anchor, new_anchor, share)
+
+
+@torch.no_grad()
+def mean_importance(importances: Iterable[Tensor]) -> float:
+    """Return the mean of all elements of some importances; 1 if there are none, or all are 0."""
+    listed = list(importances)
+    if not listed:
+        return 1.0
+    total = torch.stack([importance.sum(dtype=torch.float64) for importance in listed]).sum()
+    return float(total) / sum(importance.numel() for importance in listed) or 1.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-from strategies.dial import MEMORY, STRENGTH, Dial
+from strategies.dial import EPSILON, MEMORY, RANK, STRENGTH, Dial
 from strategies.settings import (
     DERSettings,
     EWCSettings,
@@ -20,10 +20,13 @@ from strategies.settings import (
     L2Settings,
     LwFSettings,
     MASSettings,
+    NSASSettings,
+    OGLSettings,
     ReplaySettings,
     RWalkSettings,
     SISettings,
     StrategySettings,
+    WPLOfficialSettings,
     WPLSchurSettings,
     WPLSettings,
 )
@@ -47,6 +50,8 @@ class StrategyEntry:
         moves_unused: It moves parameters that the current model does not use, by design.
         online: Its importance is gathered from the batches during training, not from the data when
             the training has ended.
+        searches: It works in architecture searches alone, where all models are architectures of one
+            supernet and learn the same data.
         ends_only: It protects nothing while the first model trains, does not change how it is
             evaluated meanwhile, and looks only at the end of that training, so that runs can share
             it.
@@ -63,6 +68,7 @@ class StrategyEntry:
     memory: Memory = "constant"
     moves_unused: bool = False
     online: bool = False
+    searches: bool = False
     ends_only: bool = False
     dial: Dial | None = None
     trains: Order = "in turn"
@@ -203,6 +209,29 @@ _ENTRIES = (
         dial=MEMORY,
     ),
     StrategyEntry(
+        "nsas",
+        "NSAS",
+        "strategies.nsas",
+        NSASSettings,
+        "novelty search: train a few diverse architectures of a supernet along with each",
+        "Zhang et al., Overcoming Multi-Model Forgetting in One-Shot NAS, CVPR 2020",
+        moves_unused=True,
+        searches=True,
+        dial=EPSILON,
+    ),
+    StrategyEntry(
+        "ogl",
+        "OGL",
+        "strategies.ogl",
+        OGLSettings,
+        "orthogonal gradients: change shared parameters only across earlier models' gradients",
+        "Ma et al., IEEE Transactions on Computers 2025, as far as it is told; Farajtabar et al., "
+        "AISTATS 2020",
+        memory="linear",
+        online=True,
+        dial=RANK,
+    ),
+    StrategyEntry(
         "wpl",
         "WPL",
         "strategies.wpl",
@@ -210,6 +239,15 @@ _ENTRIES = (
         "weight plasticity loss: Fisher information on shared parameters, moving anchor",
         "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019",
         ends_only=True,
+    ),
+    StrategyEntry(
+        "wpl_official",
+        "WPLOfficial",
+        "strategies.wpl_official",
+        WPLOfficialSettings,
+        "weight plasticity loss as the authors' program computes it: a strength that compounds",
+        "program of Benyahia, Yu et al., github.com/kcyu2014/multi-model-forgetting",
+        online=True,
     ),
     StrategyEntry(
         "wpl_schur",

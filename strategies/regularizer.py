@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,16 @@ from torch.nn import Parameter
 
 from strategies import optimizer_metric
 from strategies.optimizer_metric import Denominators
-from strategies.quadratic import add_gradient_, penalty, proximal_step_, pull, stiffness
+from strategies.protected import protected
+from strategies.quadratic import (
+    add_gradient_,
+    mean_importance,
+    penalty,
+    proximal_step_,
+    pull,
+    stiffness,
+)
+from strategies.settings import RegularizerSettings
 from strategies.sharing import SharedParameterPenalty, fitted
 from strategies.sparse import dense_gradients, keep_sparse_
 
@@ -35,7 +44,7 @@ class _Block:
         parameters: The parameters to pull.
         anchors: Their anchors.
         importances: Their importances.
-        scale: Strength times the group's rate.
+        scale: The strength in force times the group's rate.
         pulls: The share of the way to the anchor, if the optimizer divides by nothing; computed on
             first use, like the following.
         stiffnesses: k, scale times importance, if the optimizer divides by ``d = f r + e``.
@@ -81,21 +90,28 @@ class Regularizer(SharedParameterPenalty):
     """A quadratic penalty on the parameters that the current model shares with earlier ones.
 
     ``strength/2 * sum_i I_i (theta_i - anchor_i)^2``. Subclasses implement ``estimate`` and
-    ``consolidate``.
+    ``consolidate``. With ``normalise: mean`` every I_i is divided by the mean of all, over all
+    elements of the parameters that have one.
 
     Args:
         **settings: See the class's ``Settings``; ``strength`` is the dial.
 
     Attributes:
         settings: The checked settings.
-        importances: I by parameter name, for parameters that some earlier model used.
+        importances: I by parameter name, for protected parameters that some earlier model used,
+            before they are divided by anything.
         anchors: The values they are pulled to, by parameter name.
     """
+
+    Settings: ClassVar[type[RegularizerSettings]] = RegularizerSettings
+    settings: RegularizerSettings
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.importances: dict[str, Tensor] = {}
         self.anchors: dict[str, Tensor] = {}
+        self._protected: frozenset[str] = frozenset()
+        self._strength = self.settings.strength
         self._penalised: _Penalised | None = None
 
     @abstractmethod
@@ -131,16 +147,40 @@ class Regularizer(SharedParameterPenalty):
             return torch.zeros(())
         anchors = [self.anchors[name] for name in known]
         importances = [self.importances[name] for name in known]
-        return penalty(list(known.values()), anchors, importances, self.settings.strength)
+        return penalty(list(known.values()), anchors, importances, self.strength_in_force())
+
+    def strength_in_force(self) -> float:
+        """Return what the importances, as they are kept, are multiplied by."""
+        if self.settings.normalise == "mean":
+            return self.settings.strength / mean_importance(self.importances.values())
+        return self.settings.strength
+
+    def forget(self) -> None:
+        """Forget all importances, as ``reset_every`` asks."""
+        self.importances, self.anchors = {}, {}
+
+    @property
+    def gathers(self) -> bool:
+        """Whether the training under way counts for importances, and is not before the start."""
+        return self.models_seen >= self.settings.start
 
     # Avalanche's callbacks, in the order in which they come.
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Look up the model's parameters, which may have grown since the last model."""
+        """Look up the model's parameters, which may have grown since the last model.
+
+        Raises:
+            ValueError: A pattern of ``protect`` matches none of them, too.
+        """
         super().before_training_exp(strategy)
+        self._protected = protected(strategy.model, self.settings.protect)
         self._penalised = None
+        every = self.settings.reset_every
+        if every is not None and self.models_seen % every == 0:
+            self.forget()
         for name in self.importances:
             self._fit_to_grown(name)
+        self._strength = self.strength_in_force()
 
     @torch.no_grad()
     def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -155,7 +195,7 @@ class Regularizer(SharedParameterPenalty):
             for block in self._blocks_now(strategy.optimizer):
                 gradients = dense_gradients(block.parameters)
                 own = (block.parameters, block.anchors, block.importances)
-                add_gradient_(gradients, *own, self.settings.strength)
+                add_gradient_(gradients, *own, self._strength)
                 keep_sparse_(block.parameters, gradients)
 
     @torch.no_grad()
@@ -173,10 +213,11 @@ class Regularizer(SharedParameterPenalty):
 
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
         """Estimate the importance for the model just trained, and combine it with earlier ones."""
-        if not used:
-            return  # everything is frozen
-        for name, importance in self.estimate(strategy, used).items():
-            value = used[name].detach().clone()
+        own = {name: value for name, value in used.items() if name in self._protected}
+        if not own or not self.gathers:
+            return  # everything is frozen, or it is too early
+        for name, importance in self.estimate(strategy, own).items():
+            value = own[name].detach().clone()
             self.importances[name], self.anchors[name] = self.consolidate(name, importance, value)
 
     def _blocks_now(self, optimizer: Any) -> list[_Block]:
@@ -198,7 +239,7 @@ class Regularizer(SharedParameterPenalty):
                 parameters=[self._parameters[name] for name in names],
                 anchors=[self.anchors[name] for name in names],
                 importances=[self.importances[name] for name in names],
-                scale=rates[group] * self.settings.strength,
+                scale=rates[group] * self._strength,
             )
             for group, names in groups.items()
         ]

@@ -68,6 +68,11 @@ class RWalk(SI):
             for name in known.keys() & self._parameters.keys():
                 known[name] = fitted(known[name], self._parameters[name].shape)
 
+    def forget(self) -> None:
+        """Forget the running Fisher information and the scores, too."""
+        super().forget()
+        self.fisher, self.scores = {}, {}
+
     @torch.no_grad()
     def after_update(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Keep the batch: an evaluation after the last step leaves its own behind."""

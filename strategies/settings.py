@@ -6,9 +6,9 @@ strategy wpl`` works, without importing torch.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Estimator = Literal["exact", "monte_carlo", "empirical", "predicted", "batched"]
 Application = Literal["proximal", "decoupled", "gradient"]
@@ -17,14 +17,40 @@ Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
 """A number whose square is positive and finite in single precision, nearly."""
 
 
+def _patterns(value: object) -> object:
+    """Refuse what is neither a word for parameters nor patterns of their names."""
+    if value in ("all", "edges"):
+        return value
+    if isinstance(value, list | tuple) and value and all(isinstance(each, str) for each in value):
+        return value
+    raise ValueError(
+        f"expected all, edges, or a list of patterns of parameters' names, such as "
+        f"['blocks.*.weight'], got {value!r}"
+    )
+
+
+Protect = Annotated[Literal["all", "edges"] | list[str], BeforeValidator(_patterns)]
+"""Which parameters a penalty protects, of those that earlier models used."""
+
+
 class StrategySettings(BaseModel):
     """Settings of a strategy; unknown names are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    @property
+    def online(self) -> bool:
+        """Whether these settings gather importance from the batches during training."""
+        return False
 
-class RegularizerSettings(StrategySettings):
-    """The settings of every importance-weighted penalty."""
+    @property
+    def needs_edges(self) -> str | None:
+        """The setting that names the edges of a supernet; ``None`` if none does."""
+        return None
+
+
+class PenaltySettings(StrategySettings):
+    """The settings of every penalty on shared parameters."""
 
     strength: NonNegative = Field(
         1.0,
@@ -45,14 +71,59 @@ class RegularizerSettings(StrategySettings):
     )
 
 
+def _none(value: object) -> bool:
+    """Whether a setting is left out of a run's key, to keep the keys of earlier results."""
+    return value is None
+
+
+class RegularizerSettings(PenaltySettings):
+    """The settings of every importance-weighted penalty."""
+
+    protect: Protect = Field(
+        "all",
+        description="Which parameters have importance, of those that earlier models used. 'all'; "
+        "'edges': of a supernet, those that belong to a choice; or a list of patterns of names, "
+        "such as ['blocks.*.weight'].",
+        exclude_if=lambda protect: bool(protect == "all"),  # keeps the keys, as all below
+    )
+    normalise: Literal["none", "mean"] = Field(
+        "none",
+        description="What importances are divided by. 'mean': by their mean over all parameters "
+        "that have one, so that a strength means the same whatever their scale.",
+        exclude_if=lambda normalise: bool(normalise == "none"),
+    )
+    start: int = Field(
+        0,
+        ge=0,
+        strict=True,
+        description="Trainings (visits) to let pass before importance is gathered; the penalty "
+        "acts from the one after.",
+        exclude_if=lambda start: bool(start == 0),
+    )
+    reset_every: int | None = Field(
+        None,
+        ge=1,
+        strict=True,
+        description="All importances are forgotten after each of so many trainings (visits). "
+        "null: never.",
+        exclude_if=_none,
+    )
+
+    @property
+    def needs_edges(self) -> str | None:
+        """The setting ``protect``, where it says so."""
+        return "protect: edges" if self.protect == "edges" else None
+
+
 class FisherSettings(RegularizerSettings):
     """The settings of penalties whose importance is the diagonal Fisher information."""
 
-    fisher: Estimator = Field(
+    fisher: Literal[Estimator, "training"] = Field(
         "exact",
         description="'exact': expectation over all classes under the model. 'monte_carlo': one "
         "label per sample, drawn from the model. 'empirical': the true labels. 'predicted': the "
-        "most probable ones. 'batched': squares of mini-batches' mean gradients, true labels.",
+        "most probable ones. 'batched': squares of mini-batches' mean gradients, true labels. "
+        "'training': the same of the training's own batches, times their size; free, for any loss.",
     )
     batch: int = Field(
         128,
@@ -67,6 +138,11 @@ class FisherSettings(RegularizerSettings):
         strict=True,
         description="Training samples that the Fisher information is averaged over.",
     )
+
+    @property
+    def online(self) -> bool:
+        """Whether the Fisher information is that of the training's own batches."""
+        return self.fisher == "training"
 
 
 class FinetuneSettings(StrategySettings):
@@ -221,15 +297,124 @@ class DERSettings(MemorySettings):
     )
 
 
+class NSASSettings(StrategySettings):
+    """Settings of novelty search for architecture search."""
+
+    epsilon: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Weight of the archive's mean loss; that of the visited architecture has the "
+        "rest. 0 is fine-tuning.",
+    )
+    archive: int = Field(
+        8, ge=1, le=10**6, strict=True, description="M: architectures in the archive."
+    )
+    recent: int = Field(
+        50,
+        ge=1,
+        le=10**6,
+        strict=True,
+        description="C: latest architectures among which a replacement is looked for.",
+    )
+    candidates: int = Field(
+        10,
+        ge=1,
+        le=10**6,
+        strict=True,
+        description="R: random architectures of which the most novel fills a free place.",
+    )
+    neighbours: int = Field(
+        10,
+        ge=1,
+        le=10**6,
+        strict=True,
+        description="k: novelty is the mean distance from so many nearest in the archive.",
+    )
+    constraints: int | None = Field(
+        None,
+        ge=1,
+        le=10**6,
+        strict=True,
+        description="Architectures of the archive that are trained along in a step, different "
+        "ones drawn at random. null: all of them, a pass each.",
+    )
+    archive_loss: Literal["gradient", "constant"] = Field(
+        "gradient",
+        description="'constant': the archive's loss is a number without a gradient, as in the "
+        "published demo. What is left is training with 1 - epsilon times the gradient.",
+    )
+    seed: int = Field(
+        0, ge=0, description="Seeds the architectures that are drawn. A suite sets it."
+    )
+
+
+class OGLSettings(StrategySettings):
+    """Settings of orthogonal gradient learning."""
+
+    rank: int = Field(
+        20,
+        ge=0,
+        le=10**6,
+        strict=True,
+        description="q_max: directions kept of each tensor, at most half its elements. 0 is "
+        "fine-tuning.",
+    )
+    scope: Literal["all", "ops"] = Field(
+        "all",
+        description="Whose gradients are projected. 'all': all parameters that earlier models "
+        "used. 'ops': of a supernet, those that belong to a choice, as in the paper.",
+    )
+    gradient: Literal["logits", "loss"] = Field(
+        "logits",
+        description="Whose gradients an earlier model's directions are. 'logits': of the true "
+        "class's logit, of each of some samples (orthogonal gradient descent), which protects the "
+        "outputs to first order. 'loss': the mean one of its training (the paper).",
+    )
+    samples: int = Field(
+        20,
+        ge=1,
+        le=10**6,
+        strict=True,
+        description="Training samples of a model whose logits have a direction each.",
+    )
+    threshold: float = Field(
+        0.01,
+        ge=0,
+        lt=1,
+        description="tau: directions whose singular value is at most that share of the largest "
+        "one of their tensor are dropped.",
+    )
+    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+
+    @property
+    def needs_edges(self) -> str | None:
+        """The setting ``scope``, where it says so."""
+        return "scope: ops" if self.scope == "ops" else None
+
+
 class WPLSettings(FisherSettings):
     """Settings of the weight plasticity loss."""
 
+    combine: Literal["average", "sum", "max"] = Field(
+        "average",
+        description="How the Fisher information of several models is combined: a running average, "
+        "the sum or the largest. No effect with two models, like the following two.",
+        exclude_if=lambda combine: bool(combine == "average"),
+    )
     momentum: float = Field(
         0.5,
         ge=0,
         lt=1,
         description="m of the running average F <- m F + (1-m) F_new over models. No effect "
         "with two models.",
+    )
+    anchor: Literal["latest", "weighted"] = Field(
+        "latest",
+        description="Where shared parameters are pulled to. 'latest': the latest weights. "
+        "'weighted': sum_k F_k theta*_k / sum_k F_k, which makes the penalty that of all earlier "
+        "models; not with combine: max.",
+        exclude_if=lambda anchor: bool(anchor == "latest"),
     )
     clip: Positive | None = Field(
         None,
@@ -242,8 +427,62 @@ class WPLSettings(FisherSettings):
         "theta^2 for each parameter that the new model trains.",
     )
 
+    @model_validator(mode="after")
+    def _has_a_sum(self) -> Self:
+        if self.combine == "max" and self.anchor == "weighted":
+            raise ValueError(
+                "anchor: weighted is the minimum of a sum of quadratics, which combine: max does "
+                "not keep; use combine: sum or average, or anchor: latest"
+            )
+        return self
 
-class WPLSchurSettings(RegularizerSettings):
+
+class WPLOfficialSettings(RegularizerSettings):
+    """Settings of the weight plasticity loss as its authors' program computes it."""
+
+    strength: NonNegative = Field(
+        60.0,
+        description="alpha, multiplied into the stored importance at each visit, so that it "
+        "compounds. 0 is fine-tuning.",
+    )
+    application: Application = Field(
+        "gradient", description="How the penalty acts; 'gradient', as published. See wpl."
+    )
+    protect: Protect = Field(
+        "edges",
+        description="Which parameters have importance. 'edges': of a supernet, those that belong "
+        "to a choice; 'all', or a list of patterns of names.",
+    )
+    normalise: Literal["none"] = Field(
+        "none",
+        description="Nothing: the strength is in the importances.",
+        exclude_if=lambda normalise: True,
+    )
+    renewal: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="lambda of F <- (1-lambda) F + lambda g^2, the weight of the new term (the "
+        "program's help calls it momentum).",
+    )
+    norm: Positive | None = Field(
+        10.0,
+        description="Largest Euclidean norm of a tensor's importance before the strength is "
+        "multiplied in. null: no clipping.",
+    )
+    clipped: Literal["together", "separately"] = Field(
+        "together",
+        description="What a scenario's clip_gradient clips. 'together': the sum of the gradients "
+        "of loss and penalty (as published). 'separately': the loss's alone, and the penalty's "
+        "is clipped to penalty_norm.",
+    )
+    penalty_norm: Positive = Field(
+        0.25,
+        description="Largest Euclidean norm of the penalty's gradient if it is clipped separately.",
+    )
+
+
+class WPLSchurSettings(PenaltySettings):
     """Settings of the weight plasticity loss with the Schur complement."""
 
     strength: NonNegative = Field(

@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 
 from strategies import optimizer_metric
 from strategies.likelihood import require_cross_entropy
-from strategies.settings import RegularizerSettings
+from strategies.settings import PenaltySettings
 
 
 class SharedParameterPenalty(SupervisedPlugin, ABC):
@@ -32,9 +32,11 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
         models_seen: The number of trainings so far: models, or visits of them.
     """
 
-    Settings: ClassVar[type[RegularizerSettings]] = RegularizerSettings
-    needs_cross_entropy: ClassVar[bool] = False
+    Settings: ClassVar[type[PenaltySettings]] = PenaltySettings
+    needs_cross_entropy: bool = False
     """Whether importances are those of a classifier that is trained by cross-entropy."""
+    clipped_with_loss: bool = False
+    """Whether the program's clipping of gradients comes after the penalty's has been added."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()

@@ -33,6 +33,8 @@ def place_of(run: Run, settings: ScenarioSettings, scratch: Path | None) -> Path
     entry = STRATEGIES.get(run.spec.strategy.kind)
     if scratch is None or entry is None or not entry.ends_only:
         return None
+    if entry.settings.model_validate(run.spec.strategy.settings).online:
+        return None
     if issubclass(entry.load(), Adapts | Optimizes):
         return None
     decisive = {

@@ -52,6 +52,7 @@ class Candidate:
         memory: How its state grows with models, as declared; ``None``: nothing is declared.
         moves_unused: It moves parameters that the current model does not use, by design.
         online: Its importance is gathered from the batches of training, as declared.
+        searches: It works in architecture searches alone, as declared: all models learn the same.
         protects: Whether it is meant to protect; fine-tuning is not.
     """
 
@@ -65,6 +66,7 @@ class Candidate:
     memory: Memory | None = None
     moves_unused: bool = False
     online: bool = False
+    searches: bool = False
     protects: bool = True
 
     @property
@@ -132,7 +134,8 @@ def candidates(target: str, settings: Mapping[str, Any]) -> list[Candidate]:
 def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
     entry = STRATEGIES[name]
     source = Source("--set", dict(settings))
-    checked = validated(entry.settings, dict(settings), source, ()).model_dump()
+    checked = validated(entry.settings, dict(settings), source, ())
+    arguments = checked.model_dump()
     found = entry.load()
     is_template = issubclass(found, SupervisedTemplate)
     dial = None if entry.dial == STRENGTH else entry.dial
@@ -140,13 +143,14 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
         name=name,
         plugin=None if is_template else found,
         template=found if is_template else None,
-        arguments=checked,
+        arguments=arguments,
         strength=STRENGTH.name if entry.dial == STRENGTH else None,
         dial=dial,
-        values=() if dial is None else _values(entry, checked, dial),
+        values=() if dial is None else _values(entry, arguments, dial),
         memory=entry.memory,
         moves_unused=entry.moves_unused,
-        online=entry.online,
+        online=entry.online or checked.online,
+        searches=entry.searches,
         protects=name != "finetune",
     )
 

@@ -26,6 +26,7 @@ from benchmark.kit.property import (
     Property,
     PropertyResult,
 )
+from strategies.architectures import NoArchitecturesError
 
 PROPERTIES: tuple[Property, ...] = (
     *strength.PROPERTIES,
@@ -58,7 +59,7 @@ def verdict(wanted: Property, candidate: Candidate) -> PropertyResult:
     try:
         with warnings.catch_warnings(record=True):  # Avalanche's, dozens per training
             detail, outcome = wanted.check(candidate), "pass"
-    except NotApplicableError as reason:
+    except (NotApplicableError, NoArchitecturesError) as reason:
         detail, outcome = str(reason), "not applicable"
     except BrokenError as reason:
         detail = str(reason)

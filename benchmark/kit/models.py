@@ -2,12 +2,76 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from benchmark.models.bank import ModelBank
 
 FEATURES, CLASSES, HIDDEN, SAMPLES = 6, 4, 8, 40
+
+Architecture = tuple[int, ...]
+
+
+class Supernet(ModelBank):
+    """A bank whose models are architectures: at each place of a path, one block of several.
+
+    To most strategies it is any bank. Those for architecture searches find in it what
+    ``strategies.architectures`` asks for. The blocks before the last place are the edges.
+    """
+
+    @property
+    def _options(self) -> list[list[str]]:
+        return [list(dict.fromkeys(place)) for place in zip(*self.paths, strict=True)]
+
+    def architecture_of(self, label: int) -> Architecture:
+        """Return which of the blocks at each place a model has."""
+        pairs = zip(self._options, self.paths[label], strict=True)
+        return tuple(options.index(name) for options, name in pairs)
+
+    def run(self, x: Tensor, architecture: Architecture) -> Tensor:
+        """Return the outputs of an architecture."""
+        for options, choice in zip(self._options, architecture, strict=True):
+            x = self.blocks[options[choice]](x)
+        return x
+
+    def distance(self, a: Architecture, b: Architecture) -> float:
+        """Return the share of places at which two architectures differ."""
+        return float(np.mean([one != other for one, other in zip(a, b, strict=True)]))
+
+    def sample_architecture(self, generator: np.random.Generator) -> Architecture:
+        """Draw one."""
+        return tuple(int(generator.integers(len(options))) for options in self._options)
+
+    def edges(self) -> frozenset[str]:
+        """Return the names of the parameters of all blocks but those at the last place."""
+        heads = tuple(f"blocks.{path[-1]}." for path in self.paths)
+        return frozenset(n for n, _ in self.named_parameters() if not n.startswith(heads))
+
+
+class OnlyArchitecture(nn.Sequential):
+    """An ordinary network, as a supernet of one architecture."""
+
+    def architecture_of(self, label: int) -> Architecture:
+        """Return it."""
+        return (0,)
+
+    def run(self, x: Tensor, architecture: Architecture) -> Tensor:
+        """Return its outputs."""
+        outputs: Tensor = self(x)
+        return outputs
+
+    def distance(self, a: Architecture, b: Architecture) -> float:
+        """Return 0."""
+        return 0.0
+
+    def sample_architecture(self, generator: np.random.Generator) -> Architecture:
+        """Return it."""
+        return (0,)
+
+    def edges(self) -> frozenset[str]:
+        """Return the names of all parameters."""
+        return frozenset(name for name, _ in self.named_parameters())
 
 
 def bank() -> ModelBank:
@@ -16,13 +80,13 @@ def bank() -> ModelBank:
     blocks = {name: _hidden(FEATURES) for name in "xz"} | {"y": _hidden(HIDDEN)}
     heads = {name: nn.Linear(HIDDEN, CLASSES) for name in "abc"}
     paths = (("x", "y", "a"), ("z", "y", "b"), ("x", "y", "c"))
-    return ModelBank(blocks | heads, paths, CLASSES)
+    return Supernet(blocks | heads, paths, CLASSES)
 
 
 def normalised() -> nn.Module:
     """Return a model that is not a bank, with batch normalisation and then dropout."""
     torch.manual_seed(0)
-    return nn.Sequential(
+    return OnlyArchitecture(
         nn.Linear(FEATURES, HIDDEN),
         nn.BatchNorm1d(HIDDEN),
         nn.Tanh(),
@@ -36,7 +100,7 @@ def shared_bank() -> ModelBank:
     torch.manual_seed(0)
     blocks = {"x": _hidden(FEATURES), "y": _hidden(HIDDEN)}
     heads = {name: nn.Linear(HIDDEN, CLASSES) for name in "ab"}
-    return ModelBank(blocks | heads, [("x", "y", "a"), ("x", "y", "b")], CLASSES)
+    return Supernet(blocks | heads, [("x", "y", "a"), ("x", "y", "b")], CLASSES)
 
 
 def ordinary(width: int = HIDDEN) -> nn.Module:
@@ -46,7 +110,7 @@ def ordinary(width: int = HIDDEN) -> nn.Module:
         width: Hidden units.
     """
     torch.manual_seed(0)
-    return nn.Sequential(_hidden(FEATURES, width), nn.Linear(width, CLASSES))
+    return OnlyArchitecture(_hidden(FEATURES, width), nn.Linear(width, CLASSES))
 
 
 def _hidden(size: int, width: int = HIDDEN) -> nn.Module:

@@ -43,7 +43,11 @@ WITH_MOMENTS = [name for name in OPTIMIZERS if name not in {"SGD", "RMSprop"}]
 State = dict[str, Tensor]
 
 _FINE_TUNING = {
-    template: Candidate("fine-tuning", None, template, protects=False) for template in (None, Naive)
+    (template, searches): Candidate(
+        "fine-tuning", None, template, searches=searches, protects=False
+    )
+    for template in (None, Naive)
+    for searches in (False, True)
 }
 
 
@@ -136,8 +140,8 @@ class Program:
 
 
 def fine_tuning(candidate: Candidate) -> Candidate:
-    """Return fine-tuning in the same template as a candidate; always the same object."""
-    return _FINE_TUNING[None if candidate.template is None else Naive]
+    """Return fine-tuning of the same models in the same template; always the same object."""
+    return _FINE_TUNING[None if candidate.template is None else Naive, candidate.searches]
 
 
 def programs(candidate: Candidate) -> dict[str, Candidate]:
@@ -196,7 +200,8 @@ def program(
         device: Where to train.
         dtype: Of weights and inputs.
     """
-    parts = [(x.to(device, dtype), y.to(device)) for x, y in data(models)]
+    tasks = data(1) * models if candidate.searches else data(models)
+    parts = [(x.to(device, dtype), y.to(device)) for x, y in tasks]
     train, test = streams(parts, range(models) if isinstance(model, ModelBank) else [0] * models)
     plugin = candidate.make_plugin(value)
     plugins = [*([] if plugin is None else [plugin]), *watchers]

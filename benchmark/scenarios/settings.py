@@ -258,6 +258,11 @@ class ScenarioSettings(Settings):
         return False
 
     @property
+    def one_supernet(self) -> bool:
+        """Whether the models are architectures of one supernet that learn the same data."""
+        return False
+
+    @property
     def needs_a_look(self) -> bool:
         """Whether only the scenario as it is built shows if these settings fit together."""
         scheduled = self.learning_rate_schedule.name != "constant"

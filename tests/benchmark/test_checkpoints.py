@@ -282,6 +282,35 @@ def test_all_that_controls_a_training_goes_on(monkeypatch, tmp_path, make_runs, 
     check(monkeypatch, (run,), tmp_path / "kept")
 
 
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        {
+            "wpl": {
+                "fisher": "training",
+                "combine": "sum",
+                "anchor": "weighted",
+                "normalise": "mean",
+            }
+        },
+        {"wpl_official": {"protect": ["blocks.*"]}},
+        {"ogl": {"gradient": "loss"}},
+        pytest.param({"ogl": {}}, marks=pytest.mark.thorough),
+        pytest.param({"ewc": {"fisher": "training"}}, marks=pytest.mark.thorough),
+    ],
+    ids=lambda strategy: next(iter(strategy)),
+)
+def test_what_is_gathered_during_visits_goes_on(monkeypatch, tmp_path, make_runs, strategy):
+    scenario = {"family": "space", "data": "digits", "rounds": 1, "steps": 3, "width": 4}
+    (run,) = make_runs(strategy, scenario | {"optimizer_state": "kept"})
+    check(monkeypatch, (run,), tmp_path / "kept", every=2, after=8)
+
+
+def test_an_archive_of_architectures_goes_on(monkeypatch, tmp_path, make_runs):
+    (run,) = make_runs({"nsas": {"constraints": 2}}, {"family": "searched", "data": "digits"})
+    check(monkeypatch, (run,), tmp_path / "kept", every=2, after=8)
+
+
 def test_a_memory_of_samples_goes_on(monkeypatch, tmp_path, make_runs):
     images = {"augment": {"crop": 1, "flip": True, "jitter": {"brightness": 0.2}}, "samples": 90}
     (run,) = make_runs({"der": {"memories": [40]}}, TWO | {"batch_size": 8} | images)

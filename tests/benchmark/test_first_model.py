@@ -178,7 +178,12 @@ ENDS_ONLY = {
     "wpl": {"strengths": [0, 100], "samples": 20},
     "wpl_schur": {"strengths": [0, 1], "samples": 20},
 }
-OTHERS = {"joint": {}, "si": {"strengths": [0, 10]}, "rwalk": {"strengths": [0, 10]}}
+OTHERS = {
+    "joint": {},
+    "si": {"strengths": [0, 10]},
+    "rwalk": {"strengths": [0, 10]},
+    "watching": {"strategy": "wpl", "strengths": [0, 10], "fisher": "training"},
+}
 FEW = {"finetune": {}, "ewc": {"strengths": [0, 100], "samples": 20}}
 HANDED_OVER = ["dropout", "norm", "numpy", "python", "hidden", "teacher", "layers"]
 TRAINED_EACH_TIME = ["counter", "own"]

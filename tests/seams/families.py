@@ -48,6 +48,43 @@ class Space(ScenarioSettings):
         return replace(scenario, schedule=alternating(visits))
 
 
+class Paths(ModelBank):
+    """The bank of a space, whose architectures are numbers of a first and a second block."""
+
+    def architecture_of(self, label):
+        return divmod(label, 4)
+
+    def run(self, x, architecture):
+        first, second = architecture
+        return self.forward_single_task(x, 4 * first + second)
+
+    def distance(self, a, b):
+        return sum(one != other for one, other in zip(a, b, strict=True)) / 2
+
+    def sample_architecture(self, generator):
+        return int(generator.integers(5)), int(generator.integers(4))
+
+    def edges(self):
+        return frozenset(n for n, _ in self.named_parameters() if "head" not in n)
+
+
+class Searched(Space):
+    """The same as a search: with what strategies ask of a supernet."""
+
+    family: Literal["searched"] = "searched"
+    rounds: Count = 1
+    width: Count = 4
+
+    @property
+    def one_supernet(self):
+        return True
+
+    def build(self, seed, root, device):
+        built = super().build(seed, root, device)
+        bank = Paths(built.model.blocks, built.model.paths, built.model.max_class_label)
+        return replace(built, model=bank)
+
+
 def hidden(size, width, *before):
     return nn.Sequential(*before, nn.Linear(size, width), nn.Tanh())
 
@@ -116,4 +153,4 @@ class Tokens(ScenarioSettings):
         return Part(*splits)
 
 
-SCENARIOS = [Space, Tokens]
+SCENARIOS = [Searched, Space, Tokens]

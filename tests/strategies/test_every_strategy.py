@@ -70,6 +70,13 @@ FEWER = {"wpl_schur": {"samples": 10}}
 """With these it does not rest at the minimum, of which its choices are not asked."""
 
 
+PUBLISHED = {
+    # A penalty that is added to the gradient and compounds diverges where nothing is clipped.
+    "wpl_official": {"precision changes rounding alone"},
+}
+"""Programs that are rebuilt with their faults, and the properties that they do not have."""
+
+
 LONG = {*STRATEGIES} - {"finetune", "freeze", "l2", "replay", "wpl"}
 """Asked thoroughly alone."""
 
@@ -78,7 +85,7 @@ LONG = {*STRATEGIES} - {"finetune", "freeze", "l2", "replay", "wpl"}
 def test_it_has_the_properties_of_the_kit(name):
     (candidate,) = candidates(name, FEW.get(name, {}))
     found = list(check(candidate))
-    assert not {v.property: v.detail for v in found if v.outcome == "fail"}
+    assert {v.property for v in found if v.outcome == "fail"} == PUBLISHED.get(name, set()), found
     assert sum(v.outcome == "pass" for v in found) >= 6
 
 
@@ -88,11 +95,17 @@ SLOW = {"protects behind every optimizer", "rests at the minimum", "memory grows
 OF_THE_APPLICATION = {"strength 0 is fine-tuning", "a huge strength holds"}
 """Behind many optimizers each: asked where how a penalty is applied is chosen."""
 
+WEAK = {
+    ("ogl", "loss"): {"protects the earlier model"},  # a single direction, mostly noise
+}
+"""Choices that are there because they are published, and what they do not do."""
+
 
 @pytest.mark.parametrize(("name", "settings"), list(choices()))
 def test_so_it_has_with_every_choice_of_its_settings(name, settings):
     (candidate,) = candidates(name, settings | FEWER.get(name, {}))
     slow = SLOW if "application" in settings else SLOW | OF_THE_APPLICATION
+    slow = slow | PUBLISHED.get(name, set()) | WEAK.get((name, *settings.values()), set())
     found = [verdict(wanted, candidate) for wanted in PROPERTIES if wanted.name not in slow]
     assert not {v.property: v.detail for v in found if v.outcome == "fail"}
 
@@ -108,9 +121,14 @@ def test_settings_that_mean_nothing_are_refused(name):
             settings(**each)
 
 
+def everywhere(penalty):
+    """Settings that let a penalty protect any model, where it can be told what to protect."""
+    return {"protect": "all"} if "protect" in penalty.Settings.model_fields else {}
+
+
 @pytest.mark.parametrize("penalty", of_kind(SharedParameterPenalty))
 def test_a_penalty_is_zero_where_nothing_is_known_and_where_a_model_ended(penalty):
-    plugin = penalty(strength=2.0)
+    plugin = penalty(strength=2.0, **everywhere(penalty))
     assert plugin.penalty(make_bank()).item() == 0
     trained = train(make_bank(), [plugin], parts=make_data(1))
     assert plugin.penalty(trained).item() == pytest.approx(0, abs=1e-9)
@@ -149,7 +167,7 @@ def test_each_model_draws_its_own_samples(penalty):
 
 @every_importance
 def test_importances_are_not_negative_and_cover_what_was_trained(penalty):
-    bank, plugin = make_bank(THREE), penalty()
+    bank, plugin = make_bank(THREE), penalty(protect="all")
     bank.get_parameter("blocks.y.0.bias").requires_grad_(False)
     seen = []
     train(
@@ -187,7 +205,7 @@ def test_old_rows_of_a_head_that_grew_are_protected_and_new_ones_are_free(penalt
         nn.Linear(FEATURES, 8), nn.Tanh(), IncrementalClassifier(8, initial_out_features=2)
     )
     (x, y), (z, w) = make_data()
-    plugin = penalty(strength=1e15)
+    plugin = penalty(strength=1e15, protect="all", application="proximal")
     watch = Watch(plugin)
     trained = train(
         model,

@@ -1,0 +1,121 @@
+"""Novelty search for architecture search with shared weights."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from avalanche.training.plugins import SupervisedPlugin
+from torch import Tensor
+
+from strategies.architectures import Searchable, searchable
+from strategies.settings import NSASSettings
+
+Architecture = tuple[int, ...]
+
+
+class NSAS(SupervisedPlugin):
+    """Train a few diverse architectures of a supernet along with each that is visited (NSAS).
+
+    With l the training's own loss, a the visited architecture and A the archive, a step minimises,
+    over its batch::
+
+        (1 - epsilon) * l(a) + epsilon * 1/|A| sum_{a' in A} l(a')
+
+    so that learning a does not undo what the others have. ``constraints`` takes the mean over some
+    of A, drawn anew in each step. Before each visit the archive changes by one architecture. Its
+    novelty is ``S(c; A)``, the mean of the ``neighbours`` smallest distances from c to A:
+
+    * while the archive is not full, the most novel of ``candidates`` random ones is added;
+    * then the one nearest to a gives way to the most novel one, with respect to the others, of
+      itself and the ``recent`` latest that were visited, a included.
+
+    All models must be architectures of one supernet that learn the same data. A step takes a
+    forward and a backward pass more for each constraint. All pass through the network in training
+    mode, so that running statistics see them. What they use is trained, whether the visited one
+    uses it or not. With ``epsilon: 0`` it is fine-tuning bit for bit.
+
+    The authors' demo adds the archive's loss as a plain number, without a gradient: there the
+    archive does nothing, and 1 - epsilon scales the learning rate (``archive_loss: constant``). It
+    draws an architecture for each batch; here the archive changes with each visit. As there, the
+    first architectures of the archive are random, not trained ones.
+
+    Source: Zhang, Li, Pan, Chang & Su, Overcoming Multi-Model Forgetting in One-Shot NAS with
+    Diversity Maximization, CVPR 2020, equations 7 to 9 and algorithm 1; constants from
+    github.com/MiaoZhang0525/NSAS_FOR_CVPR, CNN/RandomNAS_NSAS_demo.py.
+
+    Args:
+        **settings: See ``NSASSettings``; ``epsilon`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+        archive: The architectures that are trained along.
+    """
+
+    Settings: ClassVar[type[NSASSettings]] = NSASSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = self.Settings(**settings)
+        self.archive: list[Architecture] = []
+        self._recent: list[Architecture] = []
+        self._generator = np.random.default_rng(self.settings.seed)
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Change the archive by one architecture.
+
+        Raises:
+            NoArchitecturesError: The model is no supernet.
+        """
+        space = searchable(strategy.model, type(self).__name__)
+        visited = tuple(space.architecture_of(int(strategy.experience.task_label)))
+        self._recent = [*self._recent, visited][-self.settings.recent :]
+        if len(self.archive) < self.settings.archive:
+            drawn = [
+                tuple(space.sample_architecture(self._generator))
+                for _ in range(self.settings.candidates)
+            ]
+            self.archive.append(self._most_novel(space, drawn, self.archive))
+            return
+        distances = [space.distance(visited, other) for other in self.archive]
+        place = distances.index(min(distances))
+        others = self.archive[:place] + self.archive[place + 1 :]
+        candidates = [self.archive[place], *self._recent]
+        self.archive[place] = self._most_novel(space, candidates, others)
+
+    def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Mix the archive's loss in."""
+        epsilon = self.settings.epsilon
+        if epsilon == 0:
+            return
+        if self.settings.archive_loss == "constant":
+            with torch.no_grad():
+                loss = self._archive_loss(strategy)
+        else:
+            loss = self._archive_loss(strategy)
+        strategy.loss = (1 - epsilon) * strategy.loss + epsilon * loss
+
+    def _archive_loss(self, strategy: Any) -> Tensor:
+        """Return the mean loss of the architectures of this step."""
+        chosen, count = self.archive, self.settings.constraints
+        if count is not None and count < len(chosen):
+            places = self._generator.choice(len(chosen), count, replace=False)
+            chosen = [chosen[place] for place in places]
+        losses = [
+            strategy._criterion(strategy.model.run(strategy.mb_x, other), strategy.mb_y)
+            for other in chosen
+        ]
+        return torch.stack(losses).mean()
+
+    def _most_novel(
+        self, space: Searchable, candidates: list[Architecture], others: list[Architecture]
+    ) -> Architecture:
+        """Return the first of the candidates that are farthest from some architectures."""
+        return max(candidates, key=lambda one: self._novelty(space, one, others))
+
+    def _novelty(self, space: Searchable, one: Architecture, others: list[Architecture]) -> float:
+        """Return the mean distance from the nearest architectures; 0 where there are none."""
+        nearest = sorted(space.distance(one, other) for other in others)
+        nearest = nearest[: self.settings.neighbours]
+        return sum(nearest) / len(nearest) if nearest else 0.0

@@ -1,0 +1,248 @@
+"""NSAS: its archive and its loss, against plain forms and a plain loop."""
+
+from collections import Counter
+from itertools import product
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from avalanche.training.plugins import SupervisedPlugin
+from programs import (
+    CLASSES,
+    FEATURES,
+    OPTIMIZERS,
+    Tape,
+    assert_close,
+    distance,
+    make_bank,
+    make_data,
+    same,
+    train,
+)
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from benchmark.kit.models import Supernet
+from strategies import NSAS
+from strategies.architectures import NoArchitecturesError, Searchable
+
+WIDTH = 8
+
+
+def supernet(visits=6, dropout=0.0):
+    """Two decisions of three layers each, a head for all: nine architectures, some visited."""
+    torch.manual_seed(0)
+    layers = {
+        f"{place}{i}": nn.Sequential(nn.Linear(size, WIDTH), nn.Tanh(), nn.Dropout(dropout))
+        for place, size in (("a", FEATURES), ("b", WIDTH))
+        for i in range(3)
+    }
+    every = list(product("012", repeat=2))
+    paths = [(f"a{i}", f"b{j}", "head") for i, j in (every * 3)[:visits]]
+    return Supernet({**layers, "head": nn.Linear(WIDTH, CLASSES)}, paths, CLASSES)
+
+
+def visit(model, plugin, *others, count=6, optimizer="sgd", program="in_memory", **options):
+    parts = make_data(1) * count
+    return train(
+        model,
+        [plugin, *others],
+        parts=parts,
+        labels=list(range(count)),
+        optimizer=optimizer,
+        program=program,
+        epochs=1,
+        **options,
+    )
+
+
+class Watched(NSAS):
+    """Keeps its archive at each visit."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.archives = []
+
+    def before_training_exp(self, strategy, *_, **__):
+        super().before_training_exp(strategy)
+        self.archives.append(list(self.archive))
+
+
+def test_the_toy_is_what_the_strategy_asks_for():
+    model = supernet()
+    assert isinstance(model, Searchable)
+    assert not isinstance(make_bank(), Searchable)
+    x = make_data(1)[0][0]
+    for label in range(6):
+        architecture = model.architecture_of(label)
+        assert torch.equal(model.run(x, architecture), model(x, label))
+    assert model.distance((0, 1, 0), (0, 2, 0)) == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("program", ["naive", "in_memory"])
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+def test_the_loss_is_the_mean_over_the_archive(program, optimizer):
+    plugin, tape, epsilon = Watched(epsilon=0.3, archive=3, seed=1), Tape(), 0.3
+    trained = visit(supernet(), plugin, tape, optimizer=optimizer, program=program)
+    model = supernet()
+    for label, batches in enumerate(tape.batches):
+        step = OPTIMIZERS[optimizer](model.parameters())
+        for x, y in batches:
+            step.zero_grad()
+            others = [cross_entropy(model.run(x, a), y) for a in plugin.archives[label]]
+            mean = sum(others) / len(others)
+            ((1 - epsilon) * cross_entropy(model(x, label), y) + epsilon * mean).backward()
+            step.step()
+    assert [len(archive) for archive in plugin.archives] == [1, 2, 3, 3, 3, 3]
+    assert_close(trained, model, rtol=1e-4, atol=1e-5)
+
+
+def slow_novelty(model, one, others, k):
+    distances = np.sort([model.distance(one, other) for other in others])
+    return float(np.mean(distances[:k])) if len(others) else 0.0
+
+
+def begins(plugin, model, label):
+    """Let a visit begin."""
+    experience = SimpleNamespace(task_label=label)
+    plugin.before_training_exp(SimpleNamespace(model=model, experience=experience))
+
+
+def test_the_archive_is_that_of_the_published_search():
+    count, size, k, drawn, recent_most = 18, 5, 2, 1, 3
+    model, replaced = supernet(count), 0
+    for seed in range(5):
+        plugin = NSAS(archive=size, neighbours=k, candidates=drawn, recent=recent_most, seed=seed)
+        generator, archive, recent = np.random.default_rng(seed), [], []
+        for label in range(count):
+            visited = model.architecture_of(label)
+            recent = [*recent, visited][-recent_most:]
+            if len(archive) < size:
+                random = [model.sample_architecture(generator) for _ in range(drawn)]
+                scores = [slow_novelty(model, one, archive, k) for one in random]
+                archive.append(random[int(np.argmax(scores))])
+            else:
+                place = int(np.argmin([model.distance(visited, other) for other in archive]))
+                rest = [other for i, other in enumerate(archive) if i != place]
+                best = archive[place]
+                for one in recent:  # as the program: only what is better replaces
+                    if slow_novelty(model, one, rest, k) > slow_novelty(model, best, rest, k):
+                        best = one
+                replaced += best != archive[place]
+                archive[place] = best
+            begins(plugin, model, label)
+            assert plugin.archive == archive
+    assert replaced >= 5
+
+
+def spread(archive, model):
+    return np.mean([model.distance(a, b) for a in archive for b in archive if a is not b])
+
+
+def test_the_archive_is_more_diverse_than_chance():
+    model = supernet(18)
+    own, chance = [], []
+    for seed in range(10):
+        plugin = NSAS(archive=3, seed=seed)
+        for label in range(18):
+            begins(plugin, model, label)
+        own.append(spread(plugin.archive, model))
+        generator = np.random.default_rng(100 + seed)
+        chance.append(spread([model.sample_architecture(generator) for _ in range(3)], model))
+    assert np.mean(own) > np.mean(chance) + 0.1
+
+
+class Counting(Supernet):
+    """Keeps which architectures were run, beside those that are visited."""
+
+    def run(self, x, architecture):
+        self.ran[-1].append(architecture)
+        return super().run(x, architecture)
+
+
+class Steps(SupervisedPlugin):
+    """Begins a new list for each step."""
+
+    def before_training_iteration(self, strategy, *_, **__):
+        strategy.model.ran.append([])
+
+
+def test_constraints_are_drawn_anew_in_each_step():
+    made, ran, count = supernet(12), [], 12
+    model = Counting(made.blocks, made.paths, CLASSES)
+    plugin = Watched(archive=5, constraints=2, seed=2)
+
+    class Keep(SupervisedPlugin):
+        def after_training_exp(self, strategy, *_, **__):
+            ran.append(strategy.model.ran)
+            strategy.model.ran = []
+
+    model.ran = []
+    visit(model, plugin, Steps(), Keep(), count=count)
+    assert [{len(each) for each in steps} for steps in ran] == [{1}] + [{2}] * (count - 1)
+    for steps, archive in zip(ran, plugin.archives, strict=True):
+        assert all(Counter(each) <= Counter(archive) for each in steps)
+    assert len({tuple(each) for each in ran[-1]}) > 1
+
+
+def test_a_constant_archive_loss_is_training_at_a_smaller_learning_rate():
+    constant = visit(supernet(), NSAS(archive_loss="constant", epsilon=0.5))
+    halved = train(
+        supernet(),
+        parts=make_data(1) * 6,
+        labels=list(range(6)),
+        optimizer=lambda p: torch.optim.SGD(p, lr=0.05),
+        program="in_memory",
+        epochs=1,
+    )
+    assert_close(constant, halved)
+    assert distance(constant, visit(supernet(), NSAS())) > 1e-2
+
+
+@pytest.mark.parametrize("optimizer", ["momentum", "adam"])
+def test_without_weight_the_archive_is_fine_tuning(optimizer):
+    model = supernet(dropout=0.5)
+    options = {"parts": make_data(1) * 6, "labels": list(range(6)), "program": "in_memory"}
+    plain = train(model, optimizer=optimizer, epochs=1, **options)
+    assert same(plain, visit(model, NSAS(epsilon=0.0), optimizer=optimizer))
+
+
+def test_the_seed_decides_what_is_drawn():
+    def end(seed):
+        return visit(supernet(), NSAS(seed=seed))
+
+    assert same(end(1), end(1))
+    assert not same(end(1), end(2))
+
+
+def test_a_model_without_architectures_is_refused_in_a_sentence():
+    with pytest.raises(NoArchitecturesError, match="NSAS needs the architectures of a supernet"):
+        train(make_bank(), [NSAS()])
+
+
+def test_visited_architectures_lose_less():
+    """What NSAS is for: what was learned in a visit is kept while others are visited."""
+
+    def rise(*plugins):
+        model, (x, y) = supernet(9), make_data(1)[0]
+        after = []
+
+        def note(i, model):
+            with torch.no_grad():
+                after.append(cross_entropy(model(x, i), y).item())
+
+        end = train(
+            model,
+            plugins,
+            parts=make_data(1) * 9,
+            labels=list(range(9)),
+            program="in_memory",
+            epochs=12,
+            after_each=note,
+        )
+        with torch.no_grad():
+            ends = [cross_entropy(end(x, i), y).item() for i in range(9)]
+        return np.mean(np.array(ends) - np.array(after))
+
+    assert rise(NSAS(seed=1)) < rise()
