@@ -26,11 +26,13 @@ class Visit:
         models: The models trained: one, or all at once.
         steps: Optimizer steps, at most.
         evaluated: The models evaluated afterwards.
+        plain: Whether the strategy under test takes no part in it.
     """
 
     models: tuple[int, ...]
     steps: int
     evaluated: tuple[int, ...] = ()
+    plain: bool = False
 
 
 @dataclass(frozen=True)
