@@ -3,8 +3,8 @@
 A row is a measured visit, see ``benchmark/search/measuring.py``, with the architecture's error
 ``e0`` before the visit, ``e1`` right after it and ``e2`` at the end of the epoch. A measure is a
 number for each epoch, and its mean over the epochs: over ``all``, the ``early`` ones (the first
-half, without the middle one) or the ``late`` ones. ``None`` where there are no rows, or an error
-that is not finite. No function here needs torch.
+half, without the middle one) or the ``late`` ones (the second half). ``None`` where there are no
+rows, or an error that is not finite. No function here needs torch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,17 @@ def visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
     return _mean_of_epochs(rows, period, lambda epoch: _mean(_lost(row) for row in epoch))
 
 
-def best_forgetting(rows: Rows, period: Period = "all") -> float | None:
+def early_visit_forgetting(rows: Rows) -> float | None:
+    """The same over the first half of the epochs, without the middle one."""
+    return visit_forgetting(rows, "early")
+
+
+def late_visit_forgetting(rows: Rows) -> float | None:
+    """The same over the second half of the epochs, without the middle one."""
+    return visit_forgetting(rows, "late")
+
+
+def best_visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
     """The same of the five architectures with the lowest ``e1`` of each epoch."""
 
     def best(epoch: Rows) -> float:
@@ -34,41 +44,21 @@ def best_forgetting(rows: Rows, period: Period = "all") -> float | None:
     return _mean_of_epochs(rows, period, best)
 
 
-def largest_forgetting(rows: Rows, period: Period = "all") -> float | None:
+def largest_visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
     """The same of the architecture that loses most in each epoch: ``max(e2 - e1)``."""
     return _mean_of_epochs(rows, period, lambda epoch: max(map(_lost, epoch)))
 
 
-def own_gain(rows: Rows, period: Period = "all") -> float | None:
+def visit_gain(rows: Rows, period: Period = "all") -> float | None:
     """What an architecture gains by its own visit: ``mean(e0 - e1)``."""
     return _mean_of_epochs(
         rows, period, lambda epoch: _mean(row["before"] - row["after"] for row in epoch)
     )
 
 
-def end_error(rows: Rows, period: Period = "all") -> float | None:
+def visited_error(rows: Rows, period: Period = "all") -> float | None:
     """The error of the visited architectures at the end of the epoch: ``mean(e2)``."""
     return _mean_of_epochs(rows, period, lambda epoch: _mean(row["end"] for row in epoch))
-
-
-def early(measure: Callable[[Rows, Period], float | None]) -> Callable[[Rows], float | None]:
-    """Return a measure over the first half of the epochs."""
-    return _over(measure, "early")
-
-
-def late(measure: Callable[[Rows, Period], float | None]) -> Callable[[Rows], float | None]:
-    """Return a measure over the second half of the epochs."""
-    return _over(measure, "late")
-
-
-def _over(
-    measure: Callable[[Rows, Period], float | None], period: Period
-) -> Callable[[Rows], float | None]:
-    def measured(rows: Rows) -> float | None:
-        return measure(rows, period)
-
-    measured.__doc__ = f"The same over the {period} epochs. {measure.__doc__}"
-    return measured
 
 
 def _lost(row: Row) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from one_run import execute
 from torch.nn import functional
 
 from benchmark.generators import seed_generators
@@ -13,7 +14,6 @@ from benchmark.preparation import prepare
 from benchmark.runner import _train
 from benchmark.scenarios.searching import spread
 from benchmark.seeding import derive
-from one_run import execute
 
 ROOT = Path("/nowhere")
 RATE, MOMENTUM = 0.2, 0.9
