@@ -238,4 +238,5 @@ def _make_strategy(
         plugins=plugins,
         loss=loss,
         order=None if search is None else search.order,
+        evaluation_batch=None if scenario.search is None else scenario.search.columns,
     )

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from benchmark.assignment import Assignment
 from benchmark.data.catalog import check_name
+from benchmark.data.text_files import TEXT_PREFIX
 from benchmark.errors import UserError, nearest
 from benchmark.models.choice import PLAIN, Network
 from benchmark.models.registry import NETWORKS, PREFIXES
@@ -205,6 +206,8 @@ def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSetti
     for data in sorted(settings.data_sets()):
         try:
             check_name(data)
+            if data.startswith(TEXT_PREFIX) and not settings.takes_text:
+                raise UserError(f"data set {data!r} is text; {family} needs images")
         except UserError as error:
             key = next(k for k in ("data", "second_data") if getattr(settings, k, "") == data)
             raise source.error((*path, key), str(error)) from None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from benchmark.data.text_files import TEXT_PREFIX
 from benchmark.errors import UserError, quoted
+from benchmark.models.supernets.settings import ConvolutionalCell, SupernetChoice
 from benchmark.scenarios.samplers import Sampler, Uniform
 from benchmark.scenarios.searching import Search, spread
 from benchmark.scenarios.settings import Count, CountFromZero, Curve, ScenarioSettings
@@ -40,6 +42,17 @@ class ArchitectureSearch(ScenarioSettings):
     visits: Count = Field(30, description="Of an epoch: architectures that are trained in turn.")
     batches: Count = Field(
         10, description="Training batches of a visit; 1 with the samplers single_path and fair."
+    )
+    supernet: SupernetChoice = Field(
+        ConvolutionalCell(),
+        description="convolutional_cell, recurrent_cell or micro_cell, as a mapping with its name "
+        "and settings (see Supernets).",
+    )
+    words: Count | None = Field(
+        None, description="Of text: the most frequent words are the vocabulary; null: all words."
+    )
+    length: Count = Field(
+        35, description="Of text: words of a window, through which gradients are propagated back."
     )
     sampler: Sampler = Field(
         Uniform(),
@@ -82,6 +95,8 @@ class ArchitectureSearch(ScenarioSettings):
     )
     curve: Curve = Curve(every=0)
 
+    takes_text: ClassVar[bool] = True
+
     @model_validator(mode="before")
     @classmethod
     def _one_batch(cls, values: Any) -> Any:
@@ -113,7 +128,13 @@ class ArchitectureSearch(ScenarioSettings):
             found.append(
                 f"batches is {self.batches}, but {self.sampler.name} has visits of one: remove it"
             )
-        if self.validation == 0:
+        if self._columns is not None:
+            found += [
+                f"{name} is for images, and the data are text: remove it"
+                for name in ("augment", "validation", "pixels")
+                if getattr(self, name) != type(self).model_fields[name].default
+            ]
+        elif self.validation == 0:
             found.append("validation: a search is measured on a validation split; give more than 0")
         if self.measured is not None and self.measured > self.visits:
             found.append(f"measured is {self.measured}, but an epoch has {self.visits} visits")
@@ -141,32 +162,41 @@ class ArchitectureSearch(ScenarioSettings):
         """Whether the space fits the sampler shows in the supernet."""
         return True
 
-    def make_supernet(self, input_shape: tuple[int, ...], n_classes: int) -> Supernet:
-        """Return the supernet, with random weights of torch's global generator."""
-        raise NotImplementedError
+    def make_supernet(self, input_shape: tuple[int, int, int] | None, n_classes: int) -> Supernet:
+        """Return the supernet, with random weights from torch's global generator.
+
+        Args:
+            input_shape: Channels, height and width; ``None`` if the data are text.
+            n_classes: Classes, or words of the vocabulary.
+        """
+        from benchmark.models.supernets.making import make
+
+        return make(self.supernet, input_shape, n_classes)
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the weights, the batches and the architectures."""
-        from dataclasses import replace
-
         import torch
 
-        from benchmark.scenarios.assembly import assemble
+        from benchmark.scenarios.search_assembly import assemble_search
 
-        data = self.load_images(root, device)
+        if self._columns is None:
+            data = self.load_images(root, device)
+            part, shape, n_classes = data.part, data.input_shape, data.n_classes
+        else:
+            from benchmark.scenarios.windows import load_windows
+
+            cut = (self.words, self.batch_size, self.length, self.samples, self.test_samples)
+            part, n_classes = load_windows(self.data, root, *cut, device)
+            shape = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))
-            supernet = self.make_supernet(data.input_shape, data.n_classes)
+            supernet = self.make_supernet(shape, n_classes)
         search, bank = self._search(supernet, seed)
-        scenario = assemble(
-            bank,
-            [data.part] * search.slots,
-            range(search.slots),
-            steps=[search.batches] * search.slots,
-            curve_split="validation",
-            curve_samples=self.measured_samples,
-        )
-        return replace(scenario, schedule=search.schedule(), search=search)
+        return assemble_search(search, bank, part, self.measured_samples)
+
+    @property
+    def _columns(self) -> int | None:
+        return self.batch_size if self.data.startswith(TEXT_PREFIX) else None
 
     def _search(self, supernet: Supernet, seed: int) -> tuple[Search, Any]:
         """Return the plan of the search, and the bank of its slots."""
@@ -209,8 +239,7 @@ class ArchitectureSearch(ScenarioSettings):
             width=width,
             measured=measured,
             ranked=self.ranked,
-            perplexity=False,
-            consecutive=False,
+            columns=self._columns,
         )
 
     def _width(self, space: Space) -> int:

@@ -47,7 +47,7 @@ class Controlled(Settings):
     name: Literal["controller"] = "controller"
     steps: Count = Field(100, description="Steps of the controller after each epoch.")
     architectures: Count = Field(1, description="Drawn in each step; the gradient is their mean.")
-    batch: Count = Field(64, description="Validation samples, or windows, of a reward.")
+    batch: Count = Field(64, description="Validation samples of a reward; of text: batch_size.")
     reward: Rate | None = Field(
         None,
         description="c of the reward: c * accuracy, or c / perplexity; null: 1, and 80 for text.",

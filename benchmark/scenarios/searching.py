@@ -46,8 +46,8 @@ class Search:
         width: Architectures of a visit.
         measured: Which visits of an epoch are measured, in order.
         ranked: How many architectures are ranked at the end; ``None``: all of the space.
-        perplexity: Whether errors are perplexities, in place of error rates.
-        consecutive: Whether batches are consecutive parts of streams, in place of a shuffle.
+        columns: Of text: the windows of a batch, which go on where those of the batch before it
+            end; errors are perplexities. ``None``: batches are shuffled, errors are error rates.
     """
 
     sampler: Sampler
@@ -59,8 +59,12 @@ class Search:
     width: int
     measured: tuple[int, ...]
     ranked: int | None
-    perplexity: bool
-    consecutive: bool
+    columns: int | None
+
+    @property
+    def perplexity(self) -> bool:
+        """Whether errors are perplexities, in place of error rates."""
+        return self.columns is not None
 
     @property
     def slots(self) -> int:

@@ -91,6 +91,6 @@ class SearchOrder:
             batch_size,
             search.batches * (search.visits if warm else 1),
             search.first_batch_of(training),
-            None if search.consecutive else self.seed,
+            self.seed if search.columns is None else None,
             1 if warm else search.width,
         )

@@ -10,6 +10,7 @@ from benchmark.probes.probe import Subject
 from benchmark.scenarios.samplers import Controlled
 from benchmark.scenarios.scenario import Scenario
 from benchmark.search.batches import SearchOrder
+from benchmark.search.carrying import Carrying
 from benchmark.search.measuring import Measuring
 from benchmark.search.policy import Policy, Reward
 from benchmark.search.sampling import Sampling
@@ -44,7 +45,10 @@ class SearchParts:
         policy = None
         if isinstance(search.sampler, Controlled):
             policy = _policy(scenario, bank, search.sampler, seed)
-        plugins = [Sampling(search, bank, seed, policy)]
+        plugins: list[Any] = [Sampling(search, bank, seed, policy)]
+        if search.columns is not None:
+            batches = len(scenario.train[0].dataset) // search.columns
+            plugins.append(Carrying(search, bank, batches))
         return cls(SearchOrder(search, seed), plugins, policy)
 
     def measuring(self, subject: Subject) -> Measuring:
@@ -56,12 +60,6 @@ def _policy(scenario: Scenario, bank: SupernetBank, sampler: Controlled, seed: i
     search = scenario.search
     assert search is not None
     x, y, _ = scenario.validation[0].dataset.samples
-    reward = Reward(
-        x,
-        y,
-        sampler.batch,
-        sampler.scale_for(perplexity=search.perplexity),
-        perplexity=search.perplexity,
-        consecutive=search.consecutive,
-    )
+    scale = sampler.scale_for(perplexity=search.perplexity)
+    reward = Reward(x, y, sampler.batch, scale, search.columns)
     return Policy(bank.space.options, sampler, reward, seed)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from benchmark.models.supernet_bank import SupernetBank
 from benchmark.models.supernets.supernet import Architecture
@@ -24,18 +25,16 @@ class Reward:
         y: Targets (N, ...).
         batch: Samples of a reward's batch.
         scale: c.
-        perplexity: Whether it is c / perplexity.
-        consecutive: Whether a batch is consecutive samples, in place of a random choice.
+        columns: Of text: the windows of a batch, which is one of those of the validation text, and
+            begins with a state of zero. ``None``: a batch is a random choice, and the reward is c *
+            accuracy.
     """
 
-    def __init__(
-        self, x: Any, y: Tensor, batch: int, scale: float, *, perplexity: bool, consecutive: bool
-    ) -> None:
+    def __init__(self, x: Any, y: Tensor, batch: int, scale: float, columns: int | None) -> None:
         self._data = (x, y)
         self._batch = min(batch, len(y))
         self._scale = scale
-        self._perplexity = perplexity
-        self._consecutive = consecutive
+        self._columns = columns
 
     @torch.no_grad()
     def __call__(
@@ -43,18 +42,18 @@ class Reward:
     ) -> float:
         """Return the reward of an architecture; a generator draws the batch."""
         x, y = self._data
-        if self._consecutive:
-            batches = len(y) // self._batch
-            first = self._batch * int(torch.randint(batches, (1,), generator=generator))
-            chosen = torch.arange(first, first + self._batch)
-        else:
-            chosen = torch.randperm(len(y), generator=generator)[: self._batch]
-        chosen = chosen.to(y.device)
-        outputs = bank.run(x[chosen], architecture)
-        if self._perplexity:
-            flat = outputs.flatten(0, -2), y[chosen].flatten()
-            return self._scale / float(torch.nn.functional.cross_entropy(*flat).double().exp())
-        return self._scale * float((outputs.argmax(dim=-1) == y[chosen]).double().mean())
+        chosen = self._chosen(len(y), generator).to(y.device)
+        outputs, targets = bank.run(x[chosen], architecture), y[chosen]
+        if self._columns is None:
+            return self._scale * float((outputs.argmax(dim=-1) == targets).double().mean())
+        loss = functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
+        return self._scale / float(loss.double().exp())
+
+    def _chosen(self, count: int, generator: torch.Generator) -> Tensor:
+        if self._columns is None:
+            return torch.randperm(count, generator=generator)[: self._batch]
+        batch = int(torch.randint(count // self._columns, (1,), generator=generator))
+        return torch.arange(batch * self._columns, (batch + 1) * self._columns)
 
 
 class Policy:
