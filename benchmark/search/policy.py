@@ -124,7 +124,9 @@ class Policy:
         settings = self.settings
         with torch.enable_grad():
             chosen, log_p, entropy = self.controller(None, settings.architectures, self._generator)
-            rewards = torch.tensor([reward(each) for each in _architectures(chosen)])
+            rewards = torch.tensor(
+                [reward(each) for each in _architectures(chosen)], dtype=torch.float64
+            )
             mean = float(rewards.mean())
             baseline = mean if self._baseline is None else self._baseline
             gains = (rewards - baseline) * log_p.sum(dim=1)
