@@ -25,7 +25,9 @@ MOST_RANKED = 10_000
 _ONE_BATCH = ("single_path", "fair")
 """Samplers that draw anew for every batch."""
 
-_NO_SETTINGS = ("network", "width", "activation", "online", "warmup", "learning_rate_schedule")
+_NO_SETTINGS = (
+    *("network", "width", "activation", "online", "warmup", "learning_rate_schedule", "curve"),
+)
 """Common settings that have no meaning here."""
 
 
