@@ -13,6 +13,7 @@ from benchmark.models.supernets.settings import ConvolutionalCell, SupernetChoic
 from benchmark.scenarios.samplers import Sampler, Uniform
 from benchmark.scenarios.searching import Search, spread
 from benchmark.scenarios.settings import Count, CountFromZero, Curve, ScenarioSettings
+from benchmark.scenarios.values import Share
 from benchmark.seeding import derive
 
 if TYPE_CHECKING:
@@ -24,6 +25,12 @@ MOST_RANKED = 10_000
 
 _ONE_BATCH = ("single_path", "fair")
 """Samplers that draw anew for every batch."""
+
+_OF_SEARCHES = (
+    *("sampler", "warm_start", "visits", "batches", "measured", "ranked"),
+    *("learning_rate_decay", "decay_after"),
+)
+"""Settings that have no meaning where architectures are trained alone."""
 
 _NO_SETTINGS = (
     *("network", "width", "activation", "online", "warmup", "learning_rate_schedule", "curve"),
@@ -64,6 +71,12 @@ class ArchitectureSearch(ScenarioSettings):
         0,
         description="Epochs before these that train without the strategy, a new architecture in "
         "every batch, so that all strategies start from the same weights.",
+    )
+    learning_rate_decay: Share = Field(
+        1.0, description="What the learning rate is multiplied by after an epoch; 1: it stays."
+    )
+    decay_after: CountFromZero = Field(
+        0, description="Epochs before the first decay, those of a warm-start not counted."
     )
     shared: bool = Field(
         True,
@@ -152,7 +165,7 @@ class ArchitectureSearch(ScenarioSettings):
         found = []
         if self.steps is None:
             found.append("shared: false trains every architecture alone: give steps, not epochs")
-        for name in ("sampler", "warm_start", "visits", "batches", "measured", "ranked"):
+        for name in _OF_SEARCHES:
             if getattr(self, name) != type(self).model_fields[name].default:
                 found.append(f"{name} has no meaning with shared: false: remove it")
         if self.architectures is not None and not self.architectures:
@@ -242,6 +255,8 @@ class ArchitectureSearch(ScenarioSettings):
             measured=measured,
             ranked=self.ranked,
             columns=self._columns,
+            decay=self.learning_rate_decay,
+            decay_after=self.decay_after,
         )
 
     def _width(self, space: Space) -> int:

@@ -48,6 +48,8 @@ class Search:
         ranked: How many architectures are ranked at the end; ``None``: all of the space.
         columns: Of text: the windows of a batch, which go on where those of the batch before it
             end; errors are perplexities. ``None``: batches are shuffled, errors are error rates.
+        decay: What the learning rate is multiplied by after each epoch.
+        decay_after: Epochs before the first decay.
     """
 
     sampler: Sampler
@@ -60,6 +62,8 @@ class Search:
     measured: tuple[int, ...]
     ranked: int | None
     columns: int | None
+    decay: float = 1.0
+    decay_after: int = 0
 
     @property
     def perplexity(self) -> bool:
@@ -88,6 +92,14 @@ class Search:
             return 0
         epochs = min(training, self.warm_start) * self.visits
         return self.batches * (epochs + max(0, training - self.warm_start))
+
+    def rate_of(self, training: int) -> float:
+        """Return the learning rate of a training, as a share of the first one's.
+
+        ``decay ^ max(0, e - decay_after)`` in epoch e, counted from 0.
+        """
+        epoch = self.place_of(training).epoch or 0
+        return float(self.decay ** max(0, epoch - self.decay_after))
 
     def chance_of(self, training: int) -> int:
         """Return which of the run's seeds a training has: alone, all have the first."""

@@ -2,5 +2,6 @@
 
 ``sampling.py`` says which architecture is trained next, with ``controller.py`` where a network
 draws them; ``batches.py`` which batches; ``carrying.py`` hands the state of recurrent supernets
-from batch to batch; ``measuring.py`` measures visits, and ranks architectures at the end.
+from batch to batch; ``decay.py`` lowers the learning rate; ``measuring.py`` measures visits, and
+ranks architectures at the end.
 """

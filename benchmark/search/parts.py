@@ -11,6 +11,7 @@ from benchmark.scenarios.samplers import Controlled
 from benchmark.scenarios.scenario import Scenario
 from benchmark.search.batches import SearchOrder
 from benchmark.search.carrying import Carrying
+from benchmark.search.decay import Decay
 from benchmark.search.measuring import Measuring
 from benchmark.search.policy import Policy, Reward
 from benchmark.search.sampling import Sampling
@@ -49,6 +50,8 @@ class SearchParts:
         if search.columns is not None:
             batches = len(scenario.train[0].dataset) // search.columns
             plugins.append(Carrying(search, bank, batches))
+        if search.decay < 1:
+            plugins.append(Decay(search))
         return cls(SearchOrder(search, seed), plugins, policy)
 
     def measuring(self, subject: Subject) -> Measuring:

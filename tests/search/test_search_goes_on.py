@@ -30,13 +30,18 @@ def numbers(record):
     return found, cost["steps"], cost["state_bytes"]
 
 
+DECAY = {"learning_rate_decay": 0.5}
 CONTROLLER = {"name": "controller", "steps": 3, "hidden": 4, "derived": 3, "learning_rate": 0.1}
 
 
 @pytest.mark.parametrize(
     ("strategy", "changes", "without"),
     [
-        ({"wpl": {"strengths": [1], "samples": 20}}, {"warm_start": 1}, []),
+        (
+            {"wpl": {"strengths": [1], "samples": 20}},
+            DECAY | {"warm_start": 1},
+            [],
+        ),
         (
             {"ewc": {"strengths": [1], "samples": 20}},
             {"sampler": "fair", "measured": 2},

@@ -110,6 +110,22 @@ def test_uniform_visits_are_those_of_a_plain_loop(make_runs):
     assert {row[3] for row in rows} != {row[4] for row in rows}
 
 
+def test_the_learning_rate_falls_from_epoch_to_epoch(make_runs):
+    (run,) = make_runs(learning_rate_decay=0.5, decay_after=1, epochs=4, warm_start=1, visits=1)
+    ready = prepare(run, ROOT)
+    rates = []
+
+    class Rates:
+        def after_update(self, strategy, *_, **__):
+            rates.append(strategy.optimizer.param_groups[0]["lr"])
+
+    ready.strategy.plugins.append(Rates())
+    for number in range(5):
+        _train(ready, number, None)
+    shares = [1] * 3 + [share for share in (1, 1, 0.5, 0.25) for _ in range(3)]
+    assert rates == pytest.approx([RATE * share for share in shares])
+
+
 def test_the_data_go_on_from_visit_to_visit_and_from_pass_to_pass(make_runs):
     """117 samples are 6 batches, the last of 17; the search takes 24."""
     (run,) = make_runs()
