@@ -84,7 +84,6 @@ class ArchitectureSearch(ScenarioSettings):
         description="Whether architectures share weights. false: each of them is trained alone, "
         "from the same initial weights and on the same batches, for steps steps: the ground truth.",
     )
-    steps: Count | None = Field(None, description="Of each architecture, for shared: false.")
     architectures: tuple[tuple[CountFromZero, ...], ...] | None = Field(
         None,
         description="For shared: false: which ones, each as a list with the option of every "
