@@ -63,6 +63,8 @@ LIGHT += [
         "control_groups",
     )
 ]
+LIGHT += [f"models/supernets/{name}.py" for name in ("__init__", "space", "spaces", "settings")]
+LIGHT += ["data/text_files.py"]
 LIGHT += ["checkpoints/__init__.py", "checkpoints/place.py"]
 LIGHT += [f"metrics/{path.name}" for path in (ROOT / "benchmark" / "metrics").glob("*.py")]
 LIGHT += [f"plugins/{name}.py" for name in ("__init__", "additions", "packages", "source")]

@@ -25,6 +25,7 @@ END = "<eos>"
 """What stands at the end of every line."""
 
 _CHARACTERS_AT_ONCE = 2**20
+_LONGEST_WORD = 2**20
 
 _Stream = npt.NDArray[np.int32]
 
@@ -50,8 +51,8 @@ def load(folder: Path, words: int | None) -> TextData:
     """Load the text of a folder.
 
     Words are what blanks separate, and every line ends in ``<eos>``. The vocabulary is ``<unk>``
-    and the most frequent of all other words of the text to train on (those that are equally
-    frequent in the order in which they come); ``<unk>`` stands for the rest. All processes that
+    and the most frequent of all other words of the text to train on (of those that are equally
+    frequent ``<eos>`` and what comes first); ``<unk>`` stands for the rest. All processes that
     share files (see ``benchmark/data/sharing.py``) share the result.
 
     Args:
@@ -181,9 +182,9 @@ def _words(file: Path, text: TextIO) -> Iterator[list[str]]:
         last = block[-1]
         words = f"{rest}{block}".replace("\n", f" {END} ").split()
         rest = "" if last.isspace() else words.pop()
-        if len(rest) > _CHARACTERS_AT_ONCE:
+        if len(rest) > _LONGEST_WORD:
             raise UserError(
-                f"{file} has a word of over {_CHARACTERS_AT_ONCE:,} characters: expected words "
+                f"{file} has a word of over {_LONGEST_WORD:,} characters: expected words "
                 "separated by blanks"
             )
         yield words

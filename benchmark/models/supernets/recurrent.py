@@ -129,6 +129,7 @@ class RecurrentSupernet(Supernet):
         The matrices of gate and value are multiplied as one, which takes half as many operations.
         """
         inputs = torch.cat([self.input_gate(x), self.input_value(x)], dim=-1).transpose(0, 1)
+        state = state.to(inputs.dtype)  # which autocast may have made another one
         rate = self.dropout.weights
         recurrent = torch.cat(
             [
@@ -167,5 +168,6 @@ def _gated(both: Tensor, function: Callable[[Tensor], Tensor], before: Tensor) -
 
 def _clipped(state: Tensor) -> Tensor:
     """Scale states down to the largest norm; the factor counts as a constant, as published."""
-    factor: Tensor = LARGEST_NORM / state.detach().norm(dim=-1, keepdim=True).clamp(LARGEST_NORM)
-    return state * factor
+    norms = state.detach().norm(dim=-1, keepdim=True)
+    factor: Tensor = LARGEST_NORM / norms.clamp(LARGEST_NORM)
+    return state * factor.to(state.dtype)  # autocast takes norms in float32 on some devices
