@@ -29,6 +29,7 @@ TRANSFER = ("worst_case_accuracy", "backward_transfer", "forward_transfer", "int
 
 SEARCH = (
     "visit_forgetting",
+    "early_visit_forgetting",
     "late_visit_forgetting",
     "best_visit_forgetting",
     "largest_visit_forgetting",
