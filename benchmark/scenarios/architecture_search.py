@@ -55,7 +55,7 @@ class ArchitectureSearch(ScenarioSettings):
     supernet: SupernetChoice = Field(
         ConvolutionalCell(),
         description="convolutional_cell, recurrent_cell or micro_cell, as a mapping with its name "
-        "and settings (see Supernets).",
+        "and settings (see Search spaces).",
     )
     words: Count | None = Field(
         None, description="Of text: the most frequent words are the vocabulary; null: all words."
