@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -115,10 +116,10 @@ class Watch(SupervisedPlugin):
     ) -> None:
         super().__init__()
         self._progress = progress
-        self._steps = list(steps)
+        self._ends = [0, *accumulate(steps)]
         self._every = every
         self.step = 0
-        self._training = 0
+        self._before = 0
         self._visit: int | None = None
         self._loss: Tensor | None = None
 
@@ -127,7 +128,8 @@ class Watch(SupervisedPlugin):
     ) -> None:
         """Start to sum the losses of a model."""
         self.step, self._visit = 0, visit
-        self._training = strategy.experience.current_experience if visit is None else visit
+        training = strategy.experience.current_experience if visit is None else visit
+        self._before = self._ends[training]
         self._loss = torch.zeros(1, device=strategy.device)
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -137,10 +139,10 @@ class Watch(SupervisedPlugin):
     def after_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Check the sum every ``every`` steps."""
         self.step += 1
-        if self.step % self._every == 0:
+        done = self._before + self.step
+        if done % self._every == 0 or self.step % self._every == 0:
             self._check_loss(strategy)
-            done = sum(self._steps[: self._training]) + self.step
-            self._progress(min(1.0, done / sum(self._steps)))
+            self._progress(min(1.0, done / self._ends[-1]))
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Check the sum and the parameters."""

@@ -78,7 +78,7 @@ class Measurement:
             if validation is not None:
                 self._validation[row] = validation
             return
-        steps = sum(done.steps for done in schedule.visits[: number + 1])
+        steps = schedule.ends[number + 1]
         moment: dict[str, Any] = {"visit": number, "steps": steps, "accuracy": test}
         if validation is not None:
             moment["validation_accuracy"] = validation

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from benchmark.archive import is_archive
 from benchmark.data.catalog import FOLDER_PREFIX, data_root, folder_path
+from benchmark.data.text_files import TEXT_PREFIX, find_text, text_folder
 from benchmark.errors import SettingError, UserError
 from benchmark.executors.capacity import default_workers
 from benchmark.executors.place import HERE, Place
@@ -145,7 +146,7 @@ def make_plan(
 
 
 def _inspect(suites: Sequence[Suite], root: Path) -> tuple[str, ...]:
-    """Decode each image folder once; return what a user should know about it.
+    """Decode each image folder once; return what a user should know about it, or about a text.
 
     The sets with a name never change; digits and MNIST were looked at and have no image twice.
 
@@ -160,6 +161,9 @@ def _inspect(suites: Sequence[Suite], root: Path) -> tuple[str, ...]:
 
                 with suite.about_data(name):
                     told[name] = find_copies(folder_path(name, root)).told(name)
+            elif name.startswith(TEXT_PREFIX) and name not in told:
+                with suite.about_data(name):
+                    told[name] = find_text(text_folder(name, root)).told(name)
     return tuple(filter(None, told.values()))
 
 

@@ -14,6 +14,7 @@ from benchmark.advance import Advance
 from benchmark.augmentation import Augmentation
 from benchmark.control import ClipGradient, SeenOutputs, StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.cost import Costs
+from benchmark.errors import UserError
 from benchmark.evaluation import LOADER, AccuracyMeter
 from benchmark.generators import seed_generators
 from benchmark.measurement import Measurement
@@ -27,6 +28,7 @@ from benchmark.scenarios.scenario import Scenario
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.scenarios.smoothing import smoothed
 from benchmark.schedule import Schedule, in_turn
+from benchmark.search.parts import SearchParts
 from benchmark.seeding import derive
 from benchmark.spec import Spec
 from benchmark.suite import AVALANCHE, Run
@@ -113,19 +115,20 @@ def prepare(
         ahead.insert(0, Augmentation(settings.augment, run.seed))
     if settings.trains_seen_outputs:
         ahead.append(SeenOutputs())
-    under_test = [] if plugin is None else [plugin]
-    if settings.clip_gradient is not None:
-        with_loss = getattr(plugin, "clipped_with_loss", False)
-        place = len(under_test) if with_loss else 0
-        under_test.insert(place, ClipGradient(settings.clip_gradient))
-    plugins = [*ahead, *under_test, *watchers]
-    strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps)
+    search = SearchParts.of(scenario, run.seed)
+    if search is not None:
+        ahead = [*search.plugins, *ahead]
+    plugins = [*ahead, *_under_test(settings, plugin), *watchers]
+    strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps, search)
     if settings.precision == "bfloat16":
         train_in_bfloat16(strategy)
     costs = Costs(scenario.model, len(models), schedule.order == "at once", watch, meter)
     strategy.plugins.append(costs)
     subject = Subject(scenario, run.spec.strategy.kind, plugin, schedule.unordered, run.seed)
     probes = attach(run.spec.probes, subject, strategy)
+    if search is not None:
+        probes["search"] = search.measuring(subject)
+        strategy.plugins.append(probes["search"])
     return Prepared(settings, scenario, schedule, strategy, plugin, measurements, costs, probes)
 
 
@@ -142,6 +145,11 @@ def _schedule(run: Run, settings: ScenarioSettings, scenario: Scenario) -> Sched
         at_once = avalanche_strategies.trains_at_once(kind)
     else:
         at_once = STRATEGIES[kind].trains == "at once"
+    if scenario.search is not None and (at_once or kind.startswith(AVALANCHE)):
+        raise UserError(
+            f"{kind} has a training of its own, but a search says which architecture is trained on "
+            "which batch; use strategies that train models in turn, such as finetune or wpl"
+        )
     if not at_once:
         return schedule
     samples = sum(len(experience.dataset) for experience in scenario.train)
@@ -167,6 +175,18 @@ def _model_optimizers(settings: ScenarioSettings, models: range, plugin: Any) ->
     if isinstance(plugin, Optimizes) or not EachOptimizer.is_needed(optimizers, keep=keep):
         return []
     return [EachOptimizer(optimizers, keep=keep)]
+
+
+def _under_test(settings: ScenarioSettings, plugin: Any) -> list[Any]:
+    """The strategy, and what clips the gradient before it; after it if it adds to what is clipped.
+
+    A strategy says so by ``clipped_with_loss``.
+    """
+    found = [] if plugin is None else [plugin]
+    if settings.clip_gradient is not None:
+        place = len(found) if getattr(plugin, "clipped_with_loss", False) else 0
+        found.insert(place, ClipGradient(settings.clip_gradient))
+    return found
 
 
 def _strategy_class(run: Run) -> tuple[type[Any], dict[str, Any]]:
@@ -196,6 +216,7 @@ def _make_strategy(
     plugin: Any,
     plugins: list[Any],
     steps: list[int],
+    search: SearchParts | None,
 ) -> Any:
     optimizer = make_optimizer(settings.optimizer, scenario.model)
     loss = smoothed(scenario.loss, settings.label_smoothing)
@@ -210,17 +231,22 @@ def _make_strategy(
             plugins=[*plugins, StepLimit(steps)],
             loss=loss,
         )
+    chances: Sequence[int] = range(len(steps))
+    if scenario.search is not None:
+        chances = [scenario.search.chance_of(i) for i in chances]
     return InMemoryTraining(
         model=scenario.model,
         optimizer=optimizer,
         batch_size=settings.batch_size,
         steps=steps,
-        order_seeds=[derive(run.seed, "order", i) for i in range(len(steps))],
+        order_seeds=[derive(run.seed, "order", i) for i in chances],
         noise_seeds=[
             (derive(run.seed, "global", 2 * i + 1), derive(run.seed, "global", 2 * i + 2))
-            for i in range(len(steps))
+            for i in chances
         ],
         device=run.spec.device,
         plugins=plugins,
         loss=loss,
+        order=None if search is None else search.order,
+        evaluation_batch=None if scenario.search is None else scenario.search.columns,
     )

@@ -93,6 +93,21 @@ class Record:
         return _final(self.validation_matrix, self.moments, "validation_accuracy")
 
     @property
+    def visits(self) -> list[dict[str, Any]]:
+        """The measured visits of a search, with error rates; see ``benchmark/search/measuring``."""
+        return self._visits(perplexity=False)
+
+    @property
+    def visits_perplexity(self) -> list[dict[str, Any]]:
+        """The same of a search in text, with perplexities."""
+        return self._visits(perplexity=True)
+
+    def _visits(self, *, perplexity: bool) -> list[dict[str, Any]]:
+        found = self.probes.get("search", {})
+        rows: list[dict[str, Any]] = found.get("rows", [])
+        return rows if found.get("perplexity") is perplexity else []
+
+    @property
     def error(self) -> str | None:
         """Why it failed, in words; ``None`` if it did not."""
         return None if self.failure is None else self.failure.message

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -186,9 +187,21 @@ def _train(ready: Prepared, number: int, shared: Path | None) -> None:
         return
     (model,) = visit.models
     if ready.schedule.order == "visits":
-        strategy.train(train[model], visit=number, **TRAINING)
+        with _left_out(strategy, ready.plugin) if visit.plain else nullcontext():
+            strategy.train(train[model], visit=number, **TRAINING)
     elif number == 0 and shared is not None:
         recorder = ready.measurements[0].recorder
         train_or_take_over(strategy, train[model], shared, recorder, **TRAINING)
     else:
         strategy.train(train[model], **TRAINING)
+
+
+@contextmanager
+def _left_out(strategy: Any, plugin: Any) -> Iterator[None]:
+    """The strategy under test takes no part."""
+    place = strategy.plugins.index(plugin)
+    del strategy.plugins[place]
+    try:
+        yield
+    finally:
+        strategy.plugins.insert(place, plugin)

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Literal
 
 Order = Literal["in turn", "at once", "visits"]
@@ -26,11 +28,13 @@ class Visit:
         models: The models trained: one, or all at once.
         steps: Optimizer steps, at most.
         evaluated: The models evaluated afterwards.
+        plain: Whether the strategy under test takes no part in it.
     """
 
     models: tuple[int, ...]
     steps: int
     evaluated: tuple[int, ...] = ()
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -52,7 +56,12 @@ class Schedule:
     @property
     def steps(self) -> int:
         """Optimizer steps of all visits together, at most."""
-        return sum(visit.steps for visit in self.visits)
+        return self.ends[-1]
+
+    @cached_property
+    def ends(self) -> tuple[int, ...]:
+        """Optimizer steps before each visit, and after the last one, at most."""
+        return (0, *accumulate(visit.steps for visit in self.visits))
 
     @property
     def unordered(self) -> str | None:

@@ -17,6 +17,7 @@ Stream = Literal[
     "refit",
     "augmentation",
     "boundaries",
+    "controller",
 ]
 _STREAMS = get_args(Stream)
 
@@ -29,10 +30,11 @@ def derive(seed: int, stream: Stream, index: int = 0) -> int:
         stream: What it is for: initial weights, the scenario's own choices (permutations,
             paths), the order of the batches, samples for importance, everything that draws from
             global generators (torch's, numpy's, Python's: dropout, Avalanche's own loaders), the
-            order of the batches of the probe ``refit``, the augmentation of images, or the samples
-            that cross blurry boundaries.
+            order of the batches of the probe ``refit``, the augmentation of images, the samples
+            that cross blurry boundaries, or the controller of a search.
         index: Which of several, e.g. the model whose batches are ordered. For ``global``: 0 while
-            the run is built, 2i + 1 while model i trains and 2i + 2 after that. For
+            the run is built, 2i + 1 while model i trains and 2i + 2 after that. In a search, for
+            ``order``: the pass over the data, and for ``scenario``: 1 + the epoch. For
             ``augmentation``: 2i for the batches of training i, 2i + 1 for importances after it.
     """
     from numpy.random import SeedSequence  # the settings of scenarios import this module

@@ -28,7 +28,13 @@ _COUNTS = ("state_bytes", "lost", "shared_statistics")
 """Costs of the whole run."""
 
 _NUMBER = {int, float, NoneType}
-_KEYS: dict[str, set[type]] = {"model": {int}, "trained": {int}, "block": {str, NoneType}}
+_KEYS: dict[str, set[type]] = {
+    "model": {int},
+    "trained": {int},
+    "block": {str, NoneType},
+    "epoch": {int},
+    "architecture": {str},
+}
 """What says what a row of a probe is about; all else in it are numbers."""
 
 
@@ -139,7 +145,18 @@ def _is_probe(probe: Any) -> bool:
         return False
     if "rows" not in probe:
         return type(probe.get("absent")) is str
-    return type(probe["rows"]) is list and all(
+    derived = [probe["derived"]] if "derived" in probe else []
+    rewards = probe.get("rewards", [])
+    return (
+        all(_are_probe_rows(rows) for rows in (probe["rows"], probe.get("ranking", []), derived))
+        and type(rewards) is list
+        and _are_numbers(rewards)
+        and type(probe.get("perplexity", False)) is bool
+    )
+
+
+def _are_probe_rows(rows: Any) -> bool:
+    return type(rows) is list and all(
         type(row) is dict and all(type(v) in _KEYS.get(name, _NUMBER) for name, v in row.items())
-        for row in probe["rows"]
+        for row in rows
     )

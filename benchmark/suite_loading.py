@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from benchmark.assignment import Assignment
 from benchmark.data.catalog import check_name
+from benchmark.data.text_files import TEXT_PREFIX
 from benchmark.errors import UserError, nearest
 from benchmark.models.choice import PLAIN, Network
 from benchmark.models.registry import NETWORKS, PREFIXES
@@ -175,7 +176,17 @@ def _checked(source: Source) -> Suite:
 
 
 def _check_searches(suite: Suite, source: Source) -> None:
-    """Refuse what only architecture searches have beside scenarios that search nothing."""
+    """Refuse what only architecture searches have beside other scenarios, and the reverse."""
+    searches = [name for name, scenario in suite.scenarios.items() if scenario.one_supernet]
+    for name, strategy in suite.strategies.items() if searches else ():
+        entry = STRATEGIES.get(strategy.kind)
+        if entry is None or entry.needs_its_model or entry.trains == "at once":
+            raise source.error(
+                ("strategies", name),
+                f"{strategy.kind} does not work in an architecture search such as scenario "
+                f"{shown(searches[0])}, whose models are other architectures in each epoch; "
+                "put it into a suite of its own with other scenarios",
+            )
     others = [name for name, scenario in suite.scenarios.items() if not scenario.one_supernet]
     for name, strategy in suite.strategies.items() if others else ():
         entry, edges = STRATEGIES.get(strategy.kind), strategy.settings.needs_edges
@@ -227,6 +238,8 @@ def _scenario(name: str, entry: dict[str, Any], source: Source) -> ScenarioSetti
     for data in sorted(settings.data_sets()):
         try:
             check_name(data)
+            if data.startswith(TEXT_PREFIX) and not settings.takes_text:
+                raise UserError(f"data set {data!r} is text; {family} needs images")
         except UserError as error:
             key = next(k for k in ("data", "second_data") if getattr(settings, k, "") == data)
             raise source.error((*path, key), str(error)) from None

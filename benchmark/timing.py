@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Self
 
-from benchmark.data.catalog import FOLDER_PREFIX, is_there
+from benchmark.data.catalog import PREFIXES, is_there
 from benchmark.estimate import scenario_of
 from benchmark.executors.in_process import InProcess
 from benchmark.spec import Spec
@@ -102,7 +102,7 @@ class TimedProbe:
 
         settings = scenario_settings(run.spec)
         for name in settings.data_sets():
-            if not name.startswith(FOLDER_PREFIX) and not is_there(name, self._root):
+            if not name.startswith(PREFIXES) and not is_there(name, self._root):
                 raise FileNotFoundError(name)  # a probe downloads nothing
         scenario = settings.build(run.seed, self._root, run.spec.device)
         self._seconds(run, 1)  # imports and first uses are no part of a run

@@ -91,6 +91,10 @@ class Batches:
                 done += 1
 
 
+Order = Callable[[tuple[Inputs, Tensor, int | Tensor], int, int], Batches]
+"""The batches of a training, from its samples, the size of a batch and the training's number."""
+
+
 class InMemoryTraining(SupervisedTemplate):
     """Avalanche's supervised training over tensors in memory.
 
@@ -106,6 +110,9 @@ class InMemoryTraining(SupervisedTemplate):
         device: Where model and data are.
         plugins: The strategy under test and whatever watches it.
         loss: The training loss; cross-entropy by default.
+        order: Gives the batches of a training, from its samples, the size of a batch and the
+            training's number; by default every training shuffles its samples.
+        evaluation_batch: Samples of an evaluation's batch; by default as many as are fast.
 
     ``train(experience, visit=v)`` takes steps and seeds number v in place of the experience's own.
     """
@@ -122,6 +129,8 @@ class InMemoryTraining(SupervisedTemplate):
         plugins: Sequence[Any],
         noise_seeds: Sequence[tuple[int, int]] = (),
         loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        order: Order | None = None,
+        evaluation_batch: int | None = None,
     ) -> None:
         super().__init__(
             model=model,
@@ -138,6 +147,8 @@ class InMemoryTraining(SupervisedTemplate):
         self._steps = list(steps)
         self._order_seeds = list(order_seeds)
         self._noise_seeds = list(noise_seeds)
+        self._order = order
+        self._evaluation_batch = evaluation_batch
 
     def training_epoch(self, **arguments: Any) -> None:
         """Train on the batches: Avalanche's loop, calling only what a plugin implements."""
@@ -177,13 +188,17 @@ class InMemoryTraining(SupervisedTemplate):
         """Draw the training's batches."""
         i = self.experience.current_experience if visit is None else visit
         samples = self.adapted_dataset.samples
+        if self._order is not None:
+            self.dataloader = self._order(samples, self.train_mb_size, i)
+            return
         self.dataloader = Batches(samples, self.train_mb_size, self._steps[i], self._order_seeds[i])
 
     def make_eval_dataloader(self, **_: Any) -> None:
         """Go through the samples once, in order."""
         inputs = self.adapted_dataset.samples[0]
         images_on_cpu = inputs.ndim == 4 and self.device.type == "cpu"
-        size = _IMAGES_ON_CPU if images_on_cpu else EVALUATION_BATCH
+        fast = _IMAGES_ON_CPU if images_on_cpu else EVALUATION_BATCH
+        size = self._evaluation_batch or fast
         self.dataloader = Batches(self.adapted_dataset.samples, size)
 
     def _train_exp(

@@ -50,6 +50,8 @@ class StrategyEntry:
         moves_unused: It moves parameters that the current model does not use, by design.
         online: Its importance is gathered from the batches during training, not from the data when
             the training has ended.
+        needs_its_model: It comes back to earlier models by their task labels, and has no meaning in
+            an architecture search, where a label stands for another architecture each time.
         searches: It works in architecture searches alone, where all models are architectures of one
             supernet and learn the same data.
         ends_only: It protects nothing while the first model trains, does not change how it is
@@ -69,6 +71,7 @@ class StrategyEntry:
     moves_unused: bool = False
     online: bool = False
     searches: bool = False
+    needs_its_model: bool = False
     ends_only: bool = False
     dial: Dial | None = None
     trains: Order = "in turn"
@@ -122,6 +125,7 @@ _ENTRIES = (
         memory="linear",
         moves_unused=True,
         ends_only=True,
+        needs_its_model=True,
     ),
     StrategyEntry(
         "joint",
@@ -187,6 +191,7 @@ _ENTRIES = (
         "Li & Hoiem, ECCV 2016, TPAMI 2018",
         moves_unused=True,
         ends_only=True,
+        needs_its_model=True,
     ),
     StrategyEntry(
         "replay",
@@ -197,6 +202,7 @@ _ENTRIES = (
         "Chaudhry et al., On Tiny Episodic Memories, 2019; Rolnick et al., NeurIPS 2019",
         moves_unused=True,
         dial=MEMORY,
+        needs_its_model=True,
     ),
     StrategyEntry(
         "der",
@@ -207,6 +213,7 @@ _ENTRIES = (
         "Buzzega et al., NeurIPS 2020, equation 6",
         moves_unused=True,
         dial=MEMORY,
+        needs_its_model=True,
     ),
     StrategyEntry(
         "nsas",

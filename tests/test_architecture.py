@@ -191,6 +191,7 @@ LEVELS = [
         "optimizers",
         "avalanche_strategies",
         "probes",
+        "search",
     ],
     ["measurement"],
     ["first_model", "preparation", "checkpoints", "runner", "suite_loading", "kit"],

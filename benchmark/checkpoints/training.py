@@ -138,7 +138,8 @@ class Resumable:
         self._pending = None
 
     def _steps_before(self, number: int) -> int:
-        return sum(visit.steps for visit in self._ready.schedule.visits[:number])
+        ends = self._ready.schedule.ends
+        return ends[min(number, len(ends) - 1)]
 
     def _is_due(self, number: int) -> bool:
         """Whether to save between two trainings."""

@@ -9,6 +9,8 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from benchmark.data.listing import list_images
+from benchmark.data.paths import existing_path
+from benchmark.data.text_files import TEXT_PREFIX, find_text, text_folder
 from benchmark.errors import UserError, nearest, quoted
 
 FOLDER_PREFIX = "folder:"
@@ -63,7 +65,12 @@ _TORCHVISION_LAYOUTS: dict[str, tuple[tuple[str, ...], ...]] = {
 }
 
 NAMES: tuple[str, ...] = ("digits", *_TORCHVISION_LAYOUTS)
-"""The data sets with a name of their own; ``folder:PATH`` adds any folder or zip of images."""
+"""The data sets with a name of their own.
+
+``folder:PATH`` adds any folder or zip of images, and ``text:PATH`` any folder of text."""
+
+PREFIXES = (FOLDER_PREFIX, TEXT_PREFIX)
+"""Of data sets that are named by a path."""
 
 
 def data_root(given: Path | None) -> Path:
@@ -86,7 +93,8 @@ def check_name(name: str) -> None:
     """Refuse a name that is not that of a data set, without looking at the disk.
 
     Args:
-        name: One of `NAMES`, or ``folder:PATH`` with the path of a folder or of a zip file.
+        name: One of `NAMES`, ``folder:PATH`` with the path of a folder or of a zip file, or
+            ``text:PATH`` with that of a folder.
 
     Raises:
         UserError: If ``name`` is neither.
@@ -97,10 +105,12 @@ def check_name(name: str) -> None:
                 f"data set {name!r} has no path: write folder:PATH with the path of a folder or of "
                 "a zip file of class folders"
             )
+    elif name.startswith(TEXT_PREFIX):
+        if not name.removeprefix(TEXT_PREFIX).strip():
+            raise UserError(f"data set {name!r} has no path: write text:PATH with that of a folder")
     elif name not in NAMES:
-        raise UserError(
-            f"unknown data set {quoted(name)}: {nearest(name, [*NAMES, 'folder:PATH'])}"
-        )
+        known = [*NAMES, *(f"{prefix}PATH" for prefix in PREFIXES)]
+        raise UserError(f"unknown data set {quoted(name)}: {nearest(name, known)}")
 
 
 def folder_path(name: str, root: Path) -> Path:
@@ -122,42 +132,14 @@ def folder_path(name: str, root: Path) -> Path:
     )  # fmt: skip
 
 
-def existing_path(name: str, prefix: str, root: Path, expected: str, of: str) -> Path:
-    """Return the path that a data set's name has after a prefix.
-
-    Args:
-        name: ``PREFIXPATH``. A relative path is looked for in the working directory, then under
-            ``root``, so that a suite file can name a folder without saying where it is.
-        prefix: Such as ``folder:``.
-        root: The folder that holds the data sets.
-        expected: What is looked for there, for the message.
-        of: The path of what it is, for the message.
-
-    Returns:
-        The path of something that exists.
+def path_of(name: str, root: Path) -> Path:
+    """Return the path of a data set that is named by one, see `PREFIXES`.
 
     Raises:
-        UserError: If neither place has it.
+        UserError: There is none.
     """
-    try:
-        if "\0" in name:
-            raise ValueError("it has a NUL in it")
-        given = Path(name.removeprefix(prefix)).expanduser()
-        candidates = (given.absolute(), (root / given).absolute())
-        for candidate in candidates:
-            if candidate.exists():
-                return candidate
-    except (OSError, ValueError, RuntimeError) as error:  # too long, NUL, the home of nobody
-        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
-        raise UserError(
-            f"data set {quoted(name)} is no usable path ({reason}): write {prefix}PATH with the "
-            f"path of {of}"
-        ) from None
-    places = " or ".join(dict.fromkeys(map(str, candidates)))
-    raise UserError(
-        f"data set {quoted(name)} was not found: looked for {expected} at {places}; "
-        "correct the path, or give the folder that holds it with --data-root DIR or PALIMPSEST_DATA"
-    )
+    text = name.startswith(TEXT_PREFIX)
+    return text_folder(name, root) if text else folder_path(name, root)
 
 
 @dataclass(frozen=True)
@@ -194,7 +176,7 @@ def outline(name: str, root: Path) -> Outline:
     """Return a data set's image shape and number of classes without loading it.
 
     Args:
-        name: The data set, as `check_name` accepts it.
+        name: The data set of images, as `check_name` accepts it.
         root: The folder that holds the data sets.
 
     Raises:
@@ -220,6 +202,9 @@ def require(name: str, root: Path) -> None:
     check_name(name)
     if name.startswith(FOLDER_PREFIX):
         list_images(folder_path(name, root))
+        return
+    if name.startswith(TEXT_PREFIX):
+        find_text(text_folder(name, root))
         return
     if is_there(name, root):
         return
@@ -272,7 +257,8 @@ def fingerprint(name: str, root: Path) -> str:
         root: The folder that holds the data sets.
 
     Returns:
-        The name itself, for the named sets, which never change. For ``folder:PATH``, a hash of
+        The name itself, for the named sets, which never change. For ``text:PATH``, a hash of the
+        names, sizes and modification times of its files; for ``folder:PATH``, a hash of
         the names, sizes and modification times of its images, or of their names, sizes and CRCs
         in a zip file; it does not depend on where the folder or the zip file is.
 
@@ -280,6 +266,8 @@ def fingerprint(name: str, root: Path) -> str:
         UserError: If the name is wrong, or the folder is missing or has no images to learn from.
     """
     check_name(name)
+    if name.startswith(TEXT_PREFIX):
+        return TEXT_PREFIX + find_text(text_folder(name, root)).fingerprint()
     if not name.startswith(FOLDER_PREFIX):
         return name
     return FOLDER_PREFIX + list_images(folder_path(name, root)).fingerprint()

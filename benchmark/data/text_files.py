@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.data.catalog import existing_path
+from benchmark.data.paths import existing_path
 from benchmark.errors import UserError
 
 TEXT_PREFIX = "text:"

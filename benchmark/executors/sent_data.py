@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from benchmark.data.catalog import FOLDER_PREFIX, files_of, fingerprint, folder_path, is_there
+from benchmark.data.catalog import PREFIXES, files_of, fingerprint, is_there, path_of
 from benchmark.errors import UserError
 
 Part = list[tuple[str, int, int, bytes]]
@@ -25,7 +25,7 @@ def has_data(name: str, expected: str, root: Path) -> bool:
         root: The folder that holds the data sets.
     """
     try:
-        there = name.startswith(FOLDER_PREFIX) or is_there(name, root)
+        there = name.startswith(PREFIXES) or is_there(name, root)
         return there and fingerprint(name, root) == expected
     except UserError:
         return False
@@ -83,16 +83,16 @@ def write_parts(parts: Iterable[Part], root: Path) -> None:
 
 
 def _files(name: str, root: Path) -> Iterator[tuple[str, Path]]:
-    if not name.startswith(FOLDER_PREFIX):
+    if not name.startswith(PREFIXES):
         yield from ((file, root / file) for file in files_of(name, root))
         return
-    given = Path(name.removeprefix(FOLDER_PREFIX))
+    given = Path(name.partition(":")[2])
     if given.expanduser().is_absolute() or ".." in given.parts:
         raise UserError(
             f"data set {name!r}: not every node of the cluster has it; copy it to the same path "
             "everywhere, or name it by its path below the data folder, so that it can be sent"
         )
-    there = folder_path(name, root)
+    there = path_of(name, root)
     if there.is_file():
         yield str(given), there
         return

@@ -14,7 +14,7 @@ from benchmark.metrics.formulas import Matrix
 from benchmark.metrics.metric import Metric
 from benchmark.metrics.registry import FINETUNE_FORGETTING, METRICS, metric_named
 
-_REQUIRED = ("accuracy_matrix", "final_accuracy", "moments")
+_REQUIRED = ("accuracy_matrix", "final_accuracy", "moments", "visits", "visits_perplexity")
 """What a run has or has not, by the order in which its models are trained."""
 
 _ROUNDING = 1e-9

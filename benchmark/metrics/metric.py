@@ -25,6 +25,8 @@ Need = Literal[
     "moments",
     "cost",
     "probes",
+    "visits",
+    "visits_perplexity",
 ]
 """The parts of a run that a metric can be computed from: attributes of
 ``benchmark.record.Record``."""
@@ -51,7 +53,8 @@ class Metric:
         better: Which way is better.
         bounds: The least and the greatest value that it can have; intervals are cut off there.
         needs: What it is computed from, see ``Need``. It is ``None`` for runs that have no such
-            ``accuracy_matrix``, ``moments`` or ``final_accuracy``.
+            ``accuracy_matrix``, ``moments``, ``final_accuracy``, ``visits`` or
+            ``visits_perplexity``.
         reference: The kind of strategy that it compares with; the metric is ``None`` if the store
             has no finished run of that strategy with the same scenario and seed.
         signed: Whether it is written with its sign.

@@ -2,12 +2,92 @@
 
 from __future__ import annotations
 
-from benchmark.metrics import formulas
-from benchmark.metrics.metric import CHANGE, UNBOUNDED, Metric
+import math
+from collections.abc import Callable, Iterator
+from typing import Literal
 
+from benchmark.metrics import formulas, search
+from benchmark.metrics.metric import ACCURACY, CHANGE, UNBOUNDED, Metric
+
+_WPL = "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, figure 4"
 _GEM = "Lopez-Paz & Ranzato, Gradient Episodic Memory, NeurIPS 2017"
 _RWALK = "Chaudhry et al., Riemannian Walk, ECCV 2018"
 _CONTINUAL = "De Lange et al., Continual Evaluation for Lifelong Learning, ICLR 2023"
+
+_VISITS: tuple[
+    tuple[str, Callable[[search.Rows], float | None], str, Literal["higher", "lower"]], ...
+] = (
+    (
+        "visit_forgetting",
+        search.visit_forgetting,
+        "of a search: error of a visited architecture at the end of the epoch minus right after "
+        "its visit",
+        "lower",
+    ),
+    (
+        "early_visit_forgetting",
+        search.early_visit_forgetting,
+        "the same over the first half of the epochs",
+        "lower",
+    ),
+    (
+        "late_visit_forgetting",
+        search.late_visit_forgetting,
+        "the same over the second half of the epochs",
+        "lower",
+    ),
+    (
+        "best_visit_forgetting",
+        search.best_visit_forgetting,
+        "the same of the five architectures of each epoch that were best after their visit",
+        "lower",
+    ),
+    (
+        "largest_visit_forgetting",
+        search.largest_visit_forgetting,
+        "the same of the architecture of each epoch that forgot most",
+        "lower",
+    ),
+    (
+        "visit_gain",
+        search.visit_gain,
+        "of a search: by how much a visit lowers the error of its own architecture",
+        "higher",
+    ),
+    (
+        "visited_error",
+        search.visited_error,
+        "of a search: error of the visited architectures at the end of the epoch",
+        "lower",
+    ),
+)
+
+
+def _of_visits() -> Iterator[Metric]:
+    """The measures of a search, of error rates and of perplexities."""
+    for name, function, meaning, better in _VISITS:
+        level = name == "visited_error"
+        yield Metric(
+            name,
+            function,
+            meaning,
+            unit="%" if level else "points",
+            better=better,
+            bounds=ACCURACY if level else CHANGE,
+            needs=("visits",),
+            source=_WPL if "forgetting" in name else "",
+        )
+        yield Metric(
+            f"{name}_perplexity",
+            function,
+            f"{meaning}, in perplexity per word",
+            unit="perplexity",
+            better=better,
+            bounds=(1.0, math.inf) if level else UNBOUNDED,
+            needs=("visits_perplexity",),
+            source=_WPL if "forgetting" in name else "",
+        )
+
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -104,6 +184,7 @@ METRICS: dict[str, Metric] = {
             needs=("accuracy_matrix", "curves"),
             source=f"WC-ACC of {_CONTINUAL}",
         ),
+        *_of_visits(),
     )
 }  # fmt: skip
 """Every metric by name, in the order of tables."""

@@ -14,6 +14,7 @@ from torch import nn
 from benchmark.evaluation import LOADER, evaluate
 from benchmark.models.bank import ModelBank
 from benchmark.models.networks import NetworkBank
+from benchmark.models.supernet_bank import SupernetBank
 from benchmark.probes import PROBES
 from benchmark.scenarios.in_memory import InMemoryDataset
 from benchmark.scenarios.scenario import Scenario
@@ -128,7 +129,7 @@ class Probe:
         if reason is not None:
             return {"absent": reason}
         self.finish(strategy)
-        return {"rows": [{k: _storable(v) for k, v in row.items()} for row in self.rows]}
+        return {"rows": storable(self.rows)}
 
 
 class _OfBlocksOnly(Probe):
@@ -147,7 +148,7 @@ def attach(names: Iterable[str], subject: Subject, strategy: Any) -> dict[str, P
         subject: The run.
         strategy: The Avalanche strategy, complete except for these plugins.
     """
-    whole = isinstance(subject.scenario.model, NetworkBank)
+    whole = isinstance(subject.scenario.model, NetworkBank | SupernetBank)
     probes: dict[str, Probe] = {
         name: _OfBlocksOnly(subject) if whole else PROBES[name].load()(subject) for name in names
     }
@@ -160,5 +161,10 @@ def parameters_of(bank: ModelBank, block: str) -> dict[str, nn.Parameter]:
     return {f"blocks.{block}.{name}": p for name, p in bank.blocks[block].named_parameters()}
 
 
-def _storable(value: Any) -> Any:
+def storable(value: Any) -> Any:
+    """Return a value as a store takes it: numbers that are not finite are ``None``."""
+    if isinstance(value, list):
+        return [storable(part) for part in value]
+    if isinstance(value, dict):
+        return {name: storable(part) for name, part in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value

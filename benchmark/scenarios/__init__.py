@@ -3,6 +3,7 @@
 Each family is a settings class, checked without torch, whose ``build`` creates the scenario.
 """
 
+from benchmark.scenarios.architecture_search import ArchitectureSearch
 from benchmark.scenarios.avalanche_benchmark import AvalancheBenchmark
 from benchmark.scenarios.model_sequence import ModelSequence
 from benchmark.scenarios.permuted import Permuted
@@ -17,5 +18,6 @@ FAMILIES: dict[str, type[ScenarioSettings]] = {
     "split": Split,
     "permuted": Permuted,
     "rotated": Rotated,
+    "architecture_search": ArchitectureSearch,
     "avalanche": AvalancheBenchmark,
 }

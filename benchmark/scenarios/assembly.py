@@ -8,7 +8,7 @@ from operator import attrgetter
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 
 from benchmark.models.bank import ModelBank
-from benchmark.scenarios.in_memory import InMemoryDataset
+from benchmark.scenarios.in_memory import InMemoryDataset, Targets
 from benchmark.scenarios.parts import Part, Samples, choose
 from benchmark.scenarios.scenario import Scenario
 
@@ -22,6 +22,7 @@ def assemble(
     curve_split: str,
     curve_samples: int | None,
     targets: Sequence[float | None] | None = None,
+    chosen: Callable[[Samples, int | None], Samples] = choose,
 ) -> Scenario:
     """Make a scenario; families do so through ``ScenarioSettings.assemble``.
 
@@ -33,11 +34,18 @@ def assemble(
         curve_split: The split that curves are measured on: ``test`` or ``validation``.
         curve_samples: How many samples of it, a fixed random choice; ``None`` for all.
         targets: See ``Scenario.targets``.
+        chosen: Chooses so many samples for curves.
     """
 
     def datasets(split: Callable[[Part], Samples]) -> list[InMemoryDataset]:
+        """What is the same part again has the same tensors, and labels that are listed once."""
+        known: dict[int, tuple[Samples, Targets]] = {}
+        for part in parts:
+            if id(part) not in known:
+                samples = split(part)
+                known[id(part)] = samples, Targets.of(samples[1])
         return [
-            InMemoryDataset.of(*split(part), label)
+            InMemoryDataset.of(*known[id(part)][0], label, known[id(part)][1])
             for part, label in zip(parts, labels, strict=True)
         ]
 
@@ -46,7 +54,7 @@ def assemble(
         train=datasets(lambda part: part.train),
         validation=datasets(lambda part: part.validation),
         test=datasets(lambda part: part.test),
-        curve_data=datasets(lambda part: choose(watched(part), curve_samples)),
+        curve_data=datasets(lambda part: chosen(watched(part), curve_samples)),
     )
     streams = with_task_labels(with_classes_timeline(streams)).streams
     return Scenario(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 import torch
@@ -27,6 +28,25 @@ class _Labels(DataAttribute):
         self._uniques = different
 
 
+@dataclass(frozen=True, eq=False)
+class Targets:
+    """Targets as Avalanche asks for them: of as many samples as a text has, they take memory.
+
+    Attributes:
+        values: Of each sample.
+        different: The classes among them.
+    """
+
+    values: list[Any]
+    different: set[int]
+
+    @classmethod
+    def of(cls, y: Tensor) -> Self:
+        """List targets (N, ...)."""
+        values = y.tolist()
+        return cls(values, set(values if y.ndim == 1 else torch.unique(y).tolist()))
+
+
 class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
     """An Avalanche dataset that still has the tensors it was made from.
 
@@ -46,17 +66,23 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
         return (x[:] if isinstance(x, Pixels) else x), y, task
 
     @classmethod
-    def of(cls, x: Inputs, y: Tensor, task: int | Tensor) -> Self:
-        """Wrap tensors; ``task`` is the task label of all samples, or one for each (N,)."""
-        targets = y.tolist()
-        classes = set(targets if y.ndim == 1 else y.flatten().tolist())
+    def of(cls, x: Inputs, y: Tensor, task: int | Tensor, targets: Targets | None = None) -> Self:
+        """Wrap tensors.
+
+        Args:
+            x: Inputs (N, ...).
+            y: Targets (N, ...).
+            task: The task label of all samples, or one for each (N,).
+            targets: Of y, if they have been listed already.
+        """
+        targets = targets or Targets.of(y)
         if isinstance(task, int):
             labels, tasks = ConstantSequence(task, len(x)), {task} if len(x) else set()
         else:
             labels = task.tolist()
             tasks = set(labels)
         attributes = [
-            _Labels(targets, "targets", classes),
+            _Labels(targets.values, "targets", targets.different),
             _Labels(labels, "targets_task_labels", tasks, use_in_getitem=True),
         ]
         pairs: Any = TensorDataset

@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmark.models.bank import ModelBank
+from benchmark.scenarios.searching import Search
 from benchmark.schedule import Schedule
 
 OfOutputs = Callable[[Tensor, Tensor], Tensor]
@@ -45,6 +46,7 @@ class Scenario:
         right: Whether each prediction that counts is right, as booleans; accuracies are their mean.
             Targets that do not count (padding) are left out.
         schedule: The scenario's own schedule, in place of training the models in turn.
+        search: The plan of a search, if the models are architectures of a supernet.
     """
 
     model: ModelBank
@@ -57,3 +59,4 @@ class Scenario:
     loss: OfOutputs = field(default_factory=nn.CrossEntropyLoss)
     right: OfOutputs = right_class
     schedule: Schedule | None = None
+    search: Search | None = None

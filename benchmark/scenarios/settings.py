@@ -240,6 +240,9 @@ class ScenarioSettings(Settings):
     later_models_only: ClassVar[set[str]] = set()
     """Settings that do not affect the first model's training."""
 
+    takes_text: ClassVar[bool] = False
+    """Whether ``data`` may be text."""
+
     def optimizer_of(self, model: int) -> Optimizer:
         """Return the settings of a model's optimizer."""
         return self.optimizer

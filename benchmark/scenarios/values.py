@@ -12,6 +12,7 @@ Rate = Annotated[float, Field(ge=1e-30, le=1e30)]
 Decay = Annotated[float, Field(ge=0, le=1e30)]
 Degrees = Annotated[float, Field(ge=-1e6, le=1e6)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 _MOST = 2**31 - 1
 Count = Annotated[int, Field(ge=1, le=_MOST, strict=True)]
 Several = Annotated[int, Field(ge=1, le=10_000, strict=True)]

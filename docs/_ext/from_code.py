@@ -102,12 +102,14 @@ def settings_of(place: str) -> str:
 
 def metrics() -> str:
     """Every metric: what it says, its formula by its docstring, and what is known of it."""
-    parts = []
+    parts, told = [], set()
     for name, metric in METRICS.items():
         place = f"{metric.function.__module__}.{metric.function.__qualname__}"
         known = table(("", ""), ((what, plain(text)) for what, text in facts(metric).items()))
         meaning = f"{metric.meaning[0].upper()}{metric.meaning[1:]}."
-        documented = restructured(f".. autofunction:: {place}")
+        again = "\n   :no-index:" if place in told else ""  # of another unit
+        told.add(place)
+        documented = restructured(f".. autofunction:: {place}{again}")
         parts += [f"### {name}", plain(meaning), documented, known]
     return "\n\n".join(parts)
 

@@ -18,6 +18,8 @@ SUMMARY_METRICS = (
     "forgetting",
     REDUCTION,
 )
+SEARCH_METRICS = ("visit_forgetting", "visit_gain", "visited_error")
+"""Beside average accuracy, of searches whose errors are fractions."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class SummaryRow:
         seeds: Number of finished runs that count, one per seed.
         failed: Number of runs that failed.
         metrics: Mean and interval, fractions, by name: of ``SUMMARY_METRICS`` those that the
-            scenario's runs have, or average accuracy.
+            scenario's runs have, or average accuracy; and of ``SEARCH_METRICS``.
         reason: Why there is no forgetting reduction, where there is none.
     """
 
@@ -46,11 +48,9 @@ def summary_rows(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) ->
     """Return one row a scenario and variant, in the order of the report's tables."""
     rows = []
     for scenario, cells in by_scenario(group(records, suites)).items():
-        metrics = columns(
-            SUMMARY_METRICS,
-            (record for cell in cells for record in cell.done),
-            otherwise=AVERAGE,
-        )
+        done = [record for cell in cells for record in cell.done]
+        metrics = columns(SUMMARY_METRICS, done, otherwise=AVERAGE)
+        metrics += columns(SEARCH_METRICS, done) if done else []
         rows += [
             SummaryRow(
                 scenario,

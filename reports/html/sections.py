@@ -37,7 +37,7 @@ from reports.runs.provenance import scenario_facts
 from reports.statistics.interval import FEWEST_SEEDS
 from reports.tables.cost import cost_table
 from reports.tables.forgetting import forgetting_table
-from reports.tables.metrics import added_table, metrics_table, transfer_table
+from reports.tables.metrics import added_table, metrics_table, search_table, transfer_table
 from reports.tables.ranking import choice_table, frontier_table, ranking_table
 from reports.tables.table import Table
 from reports.tables.verdicts import READ
@@ -204,6 +204,7 @@ def _details(
                     forgetting_table(s.chosen, f"{s.id}-forgetting"),
                     heatmaps_plot(s.chosen, f"{s.id}-matrices"),
                     transfer_table(s.cells, f"{s.id}-transfer"),
+                    search_table(s.cells, f"{s.id}-search"),
                     added_table(s.cells, f"{s.id}-added"),
                 ],
             ),

@@ -27,6 +27,17 @@ MAIN = (
 TRANSFER = ("worst_case_accuracy", "backward_transfer", "forward_transfer", "intransigence")
 """Those of the transfer table."""
 
+SEARCH = (
+    "visit_forgetting",
+    "early_visit_forgetting",
+    "late_visit_forgetting",
+    "best_visit_forgetting",
+    "largest_visit_forgetting",
+    "visit_gain",
+    "visited_error",
+)
+"""Those of the table of searches, of error rates; of perplexities they have ``_perplexity``."""
+
 _WORST = Column(
     "learning accuracy, worst seed",
     "%",
@@ -57,6 +68,22 @@ def transfer_table(cells: Sequence[Cell], name: str) -> Table | None:
     """
     title = "Worst case, transfer and intransigence"
     return _table(cells, name, title, TRANSFER)
+
+
+def search_table(cells: Sequence[Cell], name: str) -> Table | None:
+    """Show what the visits of a search gain, and what is then lost; see ``metrics_table``.
+
+    Args:
+        cells: One scenario's cells.
+        name: Unique in the report.
+
+    Returns:
+        The table; ``None`` where no run was a search.
+    """
+    if not any(cell.done for cell in cells):
+        return None
+    names = [*SEARCH, *(f"{metric}_perplexity" for metric in SEARCH)]
+    return _table(cells, name, "What visits gain, and what others take", names)
 
 
 def added_table(cells: Sequence[Cell], name: str) -> Table | None:

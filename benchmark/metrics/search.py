@@ -1,0 +1,85 @@
+"""Measures of a search: what a visit of an architecture gains, and what others then take from it.
+
+A row is a measured visit, see ``benchmark/search/measuring.py``, with the architecture's error
+``e0`` before the visit, ``e1`` right after it and ``e2`` at the end of the epoch. A measure is a
+number for each epoch, and its mean over the epochs: over ``all``, the ``early`` ones (the first
+half, without the middle one) or the ``late`` ones (the second half). ``None`` where there are no
+rows, or an error that is not finite. No function here needs torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+Row = Mapping[str, Any]
+Rows = Sequence[Row]
+Period = Literal["all", "early", "late"]
+
+BEST = 5
+"""Of so many architectures, those with the lowest error after their visit."""
+
+
+def visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
+    """What an architecture loses until the end of the epoch: ``mean(e2 - e1)``."""
+    return _mean_of_epochs(rows, period, lambda epoch: _mean(_lost(row) for row in epoch))
+
+
+def early_visit_forgetting(rows: Rows) -> float | None:
+    """The same over the first half of the epochs, without the middle one."""
+    return visit_forgetting(rows, "early")
+
+
+def late_visit_forgetting(rows: Rows) -> float | None:
+    """The same over the second half of the epochs, without the middle one."""
+    return visit_forgetting(rows, "late")
+
+
+def best_visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
+    """The same of the five architectures with the lowest ``e1`` of each epoch."""
+
+    def best(epoch: Rows) -> float:
+        return _mean(_lost(row) for row in sorted(epoch, key=lambda row: row["after"])[:BEST])
+
+    return _mean_of_epochs(rows, period, best)
+
+
+def largest_visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
+    """The same of the architecture that loses most in each epoch: ``max(e2 - e1)``."""
+    return _mean_of_epochs(rows, period, lambda epoch: max(map(_lost, epoch)))
+
+
+def visit_gain(rows: Rows, period: Period = "all") -> float | None:
+    """What an architecture gains by its own visit: ``mean(e0 - e1)``."""
+    return _mean_of_epochs(
+        rows, period, lambda epoch: _mean(row["before"] - row["after"] for row in epoch)
+    )
+
+
+def visited_error(rows: Rows, period: Period = "all") -> float | None:
+    """The error of the visited architectures at the end of the epoch: ``mean(e2)``."""
+    return _mean_of_epochs(rows, period, lambda epoch: _mean(row["end"] for row in epoch))
+
+
+def _lost(row: Row) -> float:
+    found: float = row["end"] - row["after"]
+    return found
+
+
+def _mean(values: Any) -> float:
+    listed = list(values)
+    return float(sum(listed) / len(listed))
+
+
+def _mean_of_epochs(rows: Rows, period: Period, of_epoch: Callable[[Rows], float]) -> float | None:
+    if any(row[name] is None for row in rows for name in ("before", "after", "end")):
+        return None
+    epochs: dict[int, list[Row]] = {}
+    for row in rows:
+        epochs.setdefault(row["epoch"], []).append(row)
+    numbers = sorted(epochs)
+    half = len(numbers) // 2
+    chosen = {"all": numbers, "early": numbers[:half], "late": numbers[len(numbers) - half :]}
+    if not chosen[period]:
+        return None
+    return _mean(of_epoch(epochs[number]) for number in chosen[period])

@@ -1,0 +1,301 @@
+"""The training of a supernet whose architectures are visited in turn, and its ground truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from benchmark.data.text_files import TEXT_PREFIX
+from benchmark.errors import UserError, quoted
+from benchmark.models.supernets.settings import ConvolutionalCell, SupernetChoice
+from benchmark.scenarios.samplers import Sampler, Uniform
+from benchmark.scenarios.searching import Search, spread
+from benchmark.scenarios.settings import Count, CountFromZero, Curve, ScenarioSettings
+from benchmark.scenarios.values import Share
+from benchmark.seeding import derive
+
+if TYPE_CHECKING:
+    from benchmark.models.supernets.supernet import Architecture, Space, Supernet
+    from benchmark.scenarios.scenario import Scenario
+
+MOST_RANKED = 10_000
+"""Architectures of a space that are all ranked, or all trained alone, without being asked for."""
+
+_ONE_BATCH = ("single_path", "fair")
+"""Samplers that draw anew for every batch."""
+
+_OF_SEARCHES = (
+    *("sampler", "warm_start", "visits", "batches", "measured", "ranked"),
+    *("learning_rate_decay", "decay_after"),
+)
+"""Settings that have no meaning where architectures are trained alone."""
+
+_NO_SETTINGS = (
+    *("network", "width", "activation", "online", "warmup", "learning_rate_schedule", "curve"),
+)
+"""Common settings that have no meaning here."""
+
+
+class ArchitectureSearch(ScenarioSettings):
+    """Sub-networks of one supernet are trained in turn on the same data, a few batches at a time.
+
+    Each visit trains another architecture, drawn by the ``sampler``, and may harm all that share
+    weights with it. Source: Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019,
+    section 4.2 and 4.3.
+    """
+
+    family: Literal["architecture_search"] = "architecture_search"
+    epochs: Count | None = Field(10, description="Of the search, visits visits each.")
+    visits: Count = Field(30, description="Of an epoch: architectures that are trained in turn.")
+    batches: Count = Field(
+        10, description="Training batches of a visit; 1 with the samplers single_path and fair."
+    )
+    supernet: SupernetChoice = Field(
+        ConvolutionalCell(),
+        description="convolutional_cell, recurrent_cell or micro_cell, as a mapping with its name "
+        "and settings (see Search spaces).",
+    )
+    words: Count | None = Field(
+        None, description="Of text: the most frequent words are the vocabulary; null: all words."
+    )
+    length: Count = Field(
+        35, description="Of text: words of a window, through which gradients are propagated back."
+    )
+    sampler: Sampler = Field(
+        Uniform(),
+        description="uniform, single_path, fair or controller, or a mapping with a name.",
+    )
+    warm_start: CountFromZero = Field(
+        0,
+        description="Epochs before these that train without the strategy, a new architecture in "
+        "every batch, so that all strategies start from the same weights.",
+    )
+    learning_rate_decay: Share = Field(
+        1.0, description="What the learning rate is multiplied by after an epoch; 1: it stays."
+    )
+    decay_after: CountFromZero = Field(
+        0, description="Epochs before the first decay, those of a warm-start not counted."
+    )
+    shared: bool = Field(
+        True,
+        strict=True,
+        description="Whether architectures share weights. false: each of them is trained alone, "
+        "from the same initial weights and on the same batches, for steps steps: the ground truth.",
+    )
+    architectures: tuple[tuple[CountFromZero, ...], ...] | None = Field(
+        None,
+        description="For shared: false: which ones, each as a list with the option of every "
+        "decision, counted from 0; null: all of the space.",
+    )
+    measured: Count | None = Field(
+        None,
+        description="Visits of an epoch whose architecture is measured before it, after it and at "
+        "the end of the epoch; null: all.",
+    )
+    measured_samples: Count | None = Field(
+        1000,
+        description="Samples of the validation split that they are measured on, a fixed random "
+        "choice; null: all.",
+    )
+    ranked: CountFromZero | None = Field(
+        None,
+        description="Architectures that are measured at the end on the validation split and the "
+        "test set, a fixed random choice; null: all of the space; 0: none.",
+    )
+    optimizer_state: Literal["fresh", "kept"] = Field(
+        "kept", description="State of the optimizer when a visit begins: kept from the one before."
+    )
+    curve: Curve = Curve(every=0)
+
+    takes_text: ClassVar[bool] = True
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_batch(cls, values: Any) -> Any:
+        """Samplers that draw for every batch have visits of one."""
+        if not isinstance(values, dict):
+            return values
+        sampler = values.get("sampler")
+        name = sampler.get("name") if isinstance(sampler, dict) else sampler
+        return {"batches": 1} | values if name in _ONE_BATCH else values
+
+    @model_validator(mode="after")
+    def _settings_of_its_network(self) -> Self:
+        """The network is the supernet, and shared is a word of this family."""
+        return self
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for problem in self._problems():
+            raise ValueError(problem)
+        return self
+
+    def _problems(self) -> list[str]:
+        found = []
+        for name in _NO_SETTINGS:
+            default = type(self).model_fields[name].get_default(call_default_factory=True)
+            if getattr(self, name) != default:
+                found.append(f"{name} has no meaning in a search: remove it")
+        if self.sampler.name in _ONE_BATCH and self.batches != 1:
+            found.append(
+                f"batches is {self.batches}, but {self.sampler.name} has visits of one: remove it"
+            )
+        if self._columns is not None:
+            found += [
+                f"{name} is for images, and the data are text: remove it"
+                for name in ("augment", "validation", "pixels")
+                if getattr(self, name) != type(self).model_fields[name].default
+            ]
+        elif self.validation == 0:
+            found.append("validation: a search is measured on a validation split; give more than 0")
+        if self.measured is not None and self.measured > self.visits:
+            found.append(f"measured is {self.measured}, but an epoch has {self.visits} visits")
+        if self.shared and self.steps is not None:
+            found.append("steps is the training of an architecture alone: give epochs")
+        if self.shared and self.architectures is not None:
+            found.append("architectures are for shared: false; a search draws its own")
+        if not self.shared:
+            found += self._problems_alone()
+        return found
+
+    def _problems_alone(self) -> list[str]:
+        found = []
+        if self.steps is None:
+            found.append("shared: false trains every architecture alone: give steps, not epochs")
+        for name in _OF_SEARCHES:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                found.append(f"{name} has no meaning with shared: false: remove it")
+        if self.architectures is not None and not self.architectures:
+            found.append("architectures: expected one or more, got none")
+        return found
+
+    @property
+    def one_supernet(self) -> bool:
+        """Whether architectures share weights."""
+        return self.shared
+
+    @property
+    def needs_a_look(self) -> bool:
+        """Whether the space fits the sampler shows in the supernet."""
+        return True
+
+    def make_supernet(self, input_shape: tuple[int, int, int] | None, n_classes: int) -> Supernet:
+        """Return the supernet, with random weights from torch's global generator.
+
+        Args:
+            input_shape: Channels, height and width; ``None`` if the data are text.
+            n_classes: Classes, or words of the vocabulary.
+        """
+        from benchmark.models.supernets.making import make
+
+        return make(self.supernet, input_shape, n_classes)
+
+    def build(self, seed: int, root: Path, device: str) -> Scenario:
+        """Make the scenario; the seed decides the weights, the batches and the architectures."""
+        import torch
+
+        from benchmark.scenarios.search_assembly import assemble_search
+
+        if self._columns is None:
+            data = self.load_images(root, device)
+            part, shape, n_classes = data.part, data.input_shape, data.n_classes
+        else:
+            from benchmark.scenarios.windows import load_windows
+
+            cut = (self.words, self.batch_size, self.length, self.samples, self.test_samples)
+            part, n_classes = load_windows(self.data, root, *cut, device)
+            shape = None
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive(seed, "weights"))
+            supernet = self.make_supernet(shape, n_classes)
+        search, bank = self._search(supernet, seed)
+        return assemble_search(search, bank, part, self.measured_samples)
+
+    @property
+    def _columns(self) -> int | None:
+        return self.batch_size if self.data.startswith(TEXT_PREFIX) else None
+
+    def _search(self, supernet: Supernet, seed: int) -> tuple[Search, Any]:
+        """Return the plan of the search, and the bank of its slots."""
+        from copy import deepcopy
+
+        import numpy as np
+
+        from benchmark.models.supernet_bank import SupernetBank
+
+        space = supernet.space
+        if not self.shared:
+            assert self.steps is not None
+            alone = self._alone(space)
+            search = self._plan(1, len(alone), self.steps, 1, tuple(range(len(alone))))
+            copies = [deepcopy(supernet) for _ in alone]
+            return search, SupernetBank(copies, alone)
+        assert self.epochs is not None
+        if self.ranked is None and space.size > MOST_RANKED:
+            raise UserError(
+                f"ranked: the space has {space.size:,} architectures; say how many of them are to "
+                "be ranked at the end, or 0"
+            )
+        width = self._width(space)
+        measured = spread(self.measured, self.visits)
+        search = self._plan(self.epochs, self.visits, self.batches, width, measured)
+        generator = np.random.default_rng(derive(seed, "scenario"))
+        slots = [space.sample(generator) for _ in range(search.slots)]
+        return search, SupernetBank([supernet], slots)
+
+    def _plan(
+        self, epochs: int, visits: int, batches: int, width: int, measured: tuple[int, ...]
+    ) -> Search:
+        return Search(
+            sampler=self.sampler,
+            epochs=epochs,
+            visits=visits,
+            batches=batches,
+            warm_start=self.warm_start,
+            shared=self.shared,
+            width=width,
+            measured=measured,
+            ranked=self.ranked,
+            columns=self._columns,
+            decay=self.learning_rate_decay,
+            decay_after=self.decay_after,
+        )
+
+    def _width(self, space: Space) -> int:
+        """Return how many architectures are trained in a step.
+
+        Raises:
+            UserError: The sampler is fair, and decisions have different numbers of options.
+        """
+        if self.sampler.name != "fair":
+            return 1
+        if len(set(space.options)) > 1:
+            raise UserError(
+                "sampler: fair trains every option of every decision in each step, and needs as "
+                f"many options of each; this space has {', '.join(map(str, space.options))}"
+            )
+        return space.options[0]
+
+    def _alone(self, space: Space) -> list[Architecture]:
+        """Return which architectures are trained alone.
+
+        Raises:
+            UserError: One is none of the space, or given twice; or the space is too large.
+        """
+        if self.architectures is None:
+            if space.size > MOST_RANKED:
+                raise UserError(
+                    f"shared: false would train {space.size:,} architectures, each alone; say "
+                    "which, by architectures"
+                )
+            return list(space.all())
+        for number, each in enumerate(self.architectures):
+            try:
+                space.check(each)
+            except ValueError as error:
+                raise UserError(f"architectures: {error}") from None
+            if each in self.architectures[:number]:
+                raise UserError(f"architectures: {quoted(list(each))} is given twice")
+        return list(self.architectures)

@@ -1,0 +1,80 @@
+"""The state of recurrent supernets, handed on from batch to batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from avalanche.training.plugins import SupervisedPlugin
+from torch import Tensor
+
+from benchmark.models.supernet_bank import SupernetBank
+from benchmark.scenarios.searching import Search
+
+
+class Carrying(SupervisedPlugin):
+    """Begins every training batch with the state in which the one before it ended.
+
+    Also from visit to visit, that is from architecture to architecture, as the text goes on. The
+    state is zero where the text begins anew. An evaluation has a state of its own, which begins at
+    zero with every architecture; any other pass through the network begins at zero, too.
+
+    Args:
+        search: The search.
+        bank: Its slots, of recurrent supernets.
+        batches: Of a pass over the training text.
+    """
+
+    def __init__(self, search: Search, bank: SupernetBank, batches: int) -> None:
+        super().__init__()
+        self._search = search
+        self._bank = bank
+        self._batches = batches
+        self._batch = 0
+        self._trained: Tensor | None = None
+        self._evaluated: Tensor | None = None
+
+    def before_training_exp(
+        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
+    ) -> None:
+        """Note which batch comes next."""
+        assert visit is not None
+        self._batch = self._search.first_batch_of(visit)
+
+    def before_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Hand the state over."""
+        if self._batch % self._batches == 0:
+            self._trained = None
+        self._batch += 1
+        self._begin(strategy, self._trained)
+
+    def after_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Take the state back."""
+        self._trained = self._end(strategy)
+
+    def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Begin at zero."""
+        self._evaluated = None
+
+    def before_eval_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Hand the evaluation's own state over."""
+        self._begin(strategy, self._evaluated)
+
+    def after_eval_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Take it back."""
+        self._evaluated = self._end(strategy)
+
+    def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Forget it."""
+        self._evaluated = None
+
+    def _begin(self, strategy: Any, state: Tensor | None) -> None:
+        self._supernet(strategy).begin = state
+
+    def _end(self, strategy: Any) -> Tensor:
+        supernet = self._supernet(strategy)
+        supernet.begin = None
+        end: Tensor = supernet.end
+        return end
+
+    def _supernet(self, strategy: Any) -> Any:
+        return self._bank.supernet(strategy.experience.task_label)

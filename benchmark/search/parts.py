@@ -1,0 +1,68 @@
+"""The parts of a search that take part in its training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from benchmark.models.supernet_bank import SupernetBank
+from benchmark.probes.probe import Subject
+from benchmark.scenarios.samplers import Controlled
+from benchmark.scenarios.scenario import Scenario
+from benchmark.search.batches import SearchOrder
+from benchmark.search.carrying import Carrying
+from benchmark.search.decay import Decay
+from benchmark.search.measuring import Measuring
+from benchmark.search.policy import Policy, Reward
+from benchmark.search.sampling import Sampling
+
+
+@dataclass(frozen=True)
+class SearchParts:
+    """What a run needs whose scenario is a search.
+
+    Attributes:
+        order: Gives each training its batches.
+        plugins: Come before the strategy under test, in this order.
+        policy: Who draws the architectures; ``None``: chance does.
+    """
+
+    order: SearchOrder
+    plugins: list[Any]
+    policy: Policy | None
+
+    @classmethod
+    def of(cls, scenario: Scenario, seed: int) -> SearchParts | None:
+        """Return the parts for a scenario; ``None`` if it is no search.
+
+        Args:
+            scenario: The scenario.
+            seed: The run's.
+        """
+        search, bank = scenario.search, scenario.model
+        if search is None:
+            return None
+        assert isinstance(bank, SupernetBank)
+        policy = None
+        if isinstance(search.sampler, Controlled):
+            policy = _policy(scenario, bank, search.sampler, seed)
+        plugins: list[Any] = [Sampling(search, bank, seed, policy)]
+        if search.columns is not None:
+            batches = len(scenario.train[0].dataset) // search.columns
+            plugins.append(Carrying(search, bank, batches))
+        if search.decay < 1:
+            plugins.append(Decay(search))
+        return cls(SearchOrder(search, seed), plugins, policy)
+
+    def measuring(self, subject: Subject) -> Measuring:
+        """Return what measures it, the last of all plugins."""
+        return Measuring(subject, self.order.search, self.policy)
+
+
+def _policy(scenario: Scenario, bank: SupernetBank, sampler: Controlled, seed: int) -> Policy:
+    search = scenario.search
+    assert search is not None
+    x, y, _ = scenario.validation[0].dataset.samples
+    scale = sampler.scale_for(perplexity=search.perplexity)
+    reward = Reward(x, y, sampler.batch, scale, search.columns)
+    return Policy(bank.space.options, sampler, reward, seed)

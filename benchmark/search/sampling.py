@@ -1,0 +1,106 @@
+"""Which architecture each slot stands for while a search goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from avalanche.training.plugins import SupervisedPlugin
+
+from benchmark.models.supernet_bank import SupernetBank
+from benchmark.models.supernets.supernet import Architecture, Space
+from benchmark.scenarios.searching import Search
+from benchmark.search.policy import Policy
+from benchmark.seeding import derive
+
+
+class Sampling(SupervisedPlugin):
+    """Draws the architectures of each epoch, and lets the slots stand for them, visit by visit.
+
+    It has to be the first plugin: whatever the others do is with the architecture of the visit.
+    Epochs have seeds of their own, so that what is drawn depends on nothing else.
+
+    Args:
+        search: The search.
+        bank: Its slots.
+        seed: The run's.
+        policy: Draws in place of chance, and learns after each epoch; ``None`` if nobody does.
+
+    Attributes:
+        policy: The same.
+    """
+
+    def __init__(
+        self, search: Search, bank: SupernetBank, seed: int, policy: Policy | None = None
+    ) -> None:
+        super().__init__()
+        self._search = search
+        self._bank = bank
+        self._seed = seed
+        self.policy = policy
+        self._drawn: list[list[Architecture]] = []
+        self._warm = False
+        self._step = 0
+
+    def before_training_exp(
+        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
+    ) -> None:
+        """Draw, if an epoch begins, and give the slots of the visit their architectures."""
+        search = self._search
+        if not search.shared:
+            return
+        assert visit is not None
+        place = search.place_of(visit)
+        self._warm, self._step = place.epoch is None, 0
+        if place.epoch is None or place.visit == 0:
+            epoch = visit if place.epoch is None else search.warm_start + place.epoch
+            self._drawn = self._draw(
+                np.random.default_rng(derive(self._seed, "scenario", 1 + epoch))
+            )
+        if not self._warm:
+            self._stand_for(search.slot_of(place.visit), self._drawn[place.visit])
+
+    def before_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """In a warm-start: go on to the next architecture."""
+        if self._warm:
+            self._stand_for(0, self._drawn[self._step])
+            self._step += 1
+
+    def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Turn the mean of the losses of a step's architectures into their sum."""
+        if self._search.width > 1 and not self._warm:
+            strategy.loss = strategy.loss * self._search.width
+
+    def after_training_exp(
+        self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
+    ) -> None:
+        """Let the policy learn when an epoch has ended."""
+        if self.policy is not None and not self._warm:
+            assert visit is not None
+            if self._search.place_of(visit).visit == self._search.visits - 1:
+                self.policy.learn(self._bank)
+
+    def _stand_for(self, slot: int, architectures: list[Architecture]) -> None:
+        self._bank.architectures[slot : slot + len(architectures)] = architectures
+
+    def _draw(self, generator: np.random.Generator) -> list[list[Architecture]]:
+        """Return the architectures of each visit of an epoch, or of each batch of a warm-start."""
+        search, space = self._search, self._bank.space
+        if self._warm:
+            return [[space.sample(generator)] for _ in range(search.visits * search.batches)]
+        if self.policy is not None:
+            return [[each] for each in self.policy.draw(search.visits)]
+        if search.width > 1:
+            return [fair(space, generator) for _ in range(search.visits)]
+        return [[space.sample(generator)] for _ in range(search.visits)]
+
+
+def fair(space: Space, generator: np.random.Generator) -> list[Architecture]:
+    """Return architectures that have every option of every decision once.
+
+    Args:
+        space: Its decisions have as many options each.
+        generator: Draws an order of the options of each decision.
+    """
+    orders = [generator.permutation(count).tolist() for count in space.options]
+    return [tuple(taken) for taken in zip(*orders, strict=True)]
