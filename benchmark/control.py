@@ -140,7 +140,8 @@ class Watch(SupervisedPlugin):
         """Check the sum every ``every`` steps."""
         self.step += 1
         done = self._before + self.step
-        if done % self._every == 0 or self.step % self._every == 0:
+        # Visits may be shorter than ``every``.
+        if (self.step if self._visit is None else done) % self._every == 0:
             self._check_loss(strategy)
             self._progress(min(1.0, done / self._ends[-1]))
 

@@ -6,10 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator, Sequence
 from itertools import product
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from benchmark.errors import quoted
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Architecture = tuple[int, ...]
 """The number of the option taken at each decision, in the order of the decisions."""
