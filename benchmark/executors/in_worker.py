@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import io
 import multiprocessing
 import os
 import signal
@@ -63,9 +64,16 @@ def serve(
             connection.send(records)
 
 
+def print_to_errors() -> None:
+    """Let what a plugin prints go where errors go: the command's own output is not for it."""
+    os.dup2(2, 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # else it is lost when the worker is ended
+
+
 def prepare(scratch: Path | None, known: plugins.Loaded) -> None:
     """Make this process ready for jobs."""
-    os.dup2(2, 1)  # what a plugin prints is not what the command prints
+    print_to_errors()
     importlib.import_module(PREPARATION)  # nothing left to do where the fork server has done it
     from benchmark.data.sharing import share_through
 

@@ -352,6 +352,15 @@ def test_an_interrupt_keeps_what_was_finished(suite, tmp_path, sent, said):
         assert connection.execute("SELECT count(*) FROM runs").fetchone()[0] >= 3
 
 
+@pytest.fixture
+def hangs_up():
+    """SIGHUP as it is without nohup, under which the tests may run."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangs_up")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_what_stops_a_job_stops_the_command_once(number):
     before = signal.getsignal(number)
@@ -371,6 +380,7 @@ def test_a_command_started_by_nohup_goes_on():
         signal.signal(signal.SIGHUP, before)
 
 
+@pytest.mark.usefixtures("hangs_up")
 def test_a_signal_before_the_first_run_says_so(suite, monkeypatch, capsys):
     monkeypatch.setattr(
         "benchmark.cli.run.make_plan", lambda *_, **__: signal.raise_signal(signal.SIGHUP)

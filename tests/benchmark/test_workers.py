@@ -68,7 +68,8 @@ def pretend(job: Job, root: Path, scratch: Path, progress, checkpoints=None) -> 
 
 def serve(*arguments) -> None:
     """A worker that pretends, and has nothing to import."""
-    in_worker.execute, in_worker.prepare = pretend, lambda *_: os.dup2(2, 1)
+    in_worker.execute = pretend
+    in_worker.prepare = lambda *_: in_worker.print_to_errors()
     REAL_SERVE(*arguments)
 
 
@@ -190,7 +191,8 @@ def test_runs_that_share_a_training_share_their_time(tmp_path):
     assert lost.job == job
 
 
-def test_what_a_run_prints_is_not_what_the_command_prints(capfd):
+def test_what_a_run_prints_is_not_what_the_command_prints(capfd, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     multiprocessing.forkserver._forkserver._stop()  # it keeps the outputs that it began with
     outcome("prints")
     out, err = capfd.readouterr()
