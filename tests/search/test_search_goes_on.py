@@ -42,17 +42,29 @@ CONTROLLER = {"name": "controller", "steps": 3, "hidden": 4, "derived": 3, "lear
             DECAY | {"warm_start": 1},
             [],
         ),
-        (
+        pytest.param(
             {"ewc": {"strengths": [1], "samples": 20}},
             {"sampler": "fair", "measured": 2},
             ["batches"],
+            marks=pytest.mark.thorough,
         ),
-        ({"si": {"strengths": [1]}}, {"sampler": "single_path"}, ["batches"]),
-        ({"finetune": {}}, {"sampler": CONTROLLER, "warm_start": 1}, []),
-        (
+        pytest.param(
+            {"si": {"strengths": [1]}},
+            {"sampler": "single_path"},
+            ["batches"],
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            {"finetune": {}},
+            {"sampler": CONTROLLER, "warm_start": 1},
+            [],
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
             {"l2": {"strengths": [1]}},
             {"shared": False, "steps": 3},
             ["epochs", "visits", "batches"],
+            marks=pytest.mark.thorough,
         ),
     ],
     ids=["uniform", "fair", "single_path", "controller", "alone"],

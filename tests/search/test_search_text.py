@@ -205,6 +205,7 @@ def test_alone_the_text_begins_anew_for_every_architecture(make_run, text):
             torch.testing.assert_close(ours[name], value, atol=1e-6, rtol=0)
 
 
+@pytest.mark.thorough
 def test_text_goes_on_after_a_kill_in_the_middle_of_a_visit(monkeypatch, tmp_path, make_run):
     import benchmark.checkpoints.training as training
     from benchmark.checkpoints.place import Checkpoints
