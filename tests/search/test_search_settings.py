@@ -68,6 +68,12 @@ def test_what_does_not_fit_the_space_is_refused(make_runs, changes, without, sai
         prepare(run, ROOT)
 
 
+@pytest.mark.parametrize("strategy", ["joint", "avalanche:Naive"])
+def test_strategies_with_a_training_of_their_own_are_refused(make_runs, strategy):
+    (run,) = make_runs({strategy: {}}, without=NAMES, **ALONE)
+    assert "has a training of its own" in execute(run, ROOT).error
+
+
 def test_a_large_space_needs_no_more_slots_than_visits(make_runs):
     (run,) = make_runs(supernet={"options": [10] * 12}, ranked=3, measured=2)
     ready = prepare(run, ROOT)
