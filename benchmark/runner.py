@@ -123,7 +123,8 @@ def _course(
     if not alone and (any(ready.scenario.targets) or ready.probes):
         # Early stopping depends on evaluations, and probes look inside them: each run's own.
         return _one_by_one(runs, root, progress, checkpoints, spent)
-    shared = place_of(runs[0], ready.settings, scratch) if alone else None
+    plain = ready.schedule.visits[0].plain
+    shared = place_of(runs[0], ready.settings, scratch, plain=plain) if alone else None
     training = Resumable(ready, runs, checkpoints, spent, tell)
     try:
         begin = training.resume()
@@ -186,14 +187,13 @@ def _train(ready: Prepared, number: int, shared: Path | None) -> None:
         strategy.train(train, **TRAINING)
         return
     (model,) = visit.models
-    if ready.schedule.order == "visits":
-        with _left_out(strategy, ready.plugin) if visit.plain else nullcontext():
-            strategy.train(train[model], visit=number, **TRAINING)
-    elif number == 0 and shared is not None:
-        recorder = ready.measurements[0].recorder
-        train_or_take_over(strategy, train[model], shared, recorder, **TRAINING)
-    else:
-        strategy.train(train[model], **TRAINING)
+    how = TRAINING | ({"visit": number} if ready.schedule.order == "visits" else {})
+    with _left_out(strategy, ready.plugin) if visit.plain else nullcontext():
+        if number == 0 and shared is not None and (visit.plain or "visit" not in how):
+            recorder = ready.measurements[0].recorder
+            train_or_take_over(strategy, train[model], shared, recorder, **how)
+        else:
+            strategy.train(train[model], **how)
 
 
 @contextmanager

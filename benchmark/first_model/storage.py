@@ -20,7 +20,9 @@ from strategies.hooks import Adapts, Optimizes
 from strategies.registry import STRATEGIES
 
 
-def place_of(run: Run, settings: ScenarioSettings, scratch: Path | None) -> Path | None:
+def place_of(
+    run: Run, settings: ScenarioSettings, scratch: Path | None, *, plain: bool = False
+) -> Path | None:
     """Return the file of a run's first model, or ``None`` where the run trains its own.
 
     Args:
@@ -29,22 +31,29 @@ def place_of(run: Run, settings: ScenarioSettings, scratch: Path | None) -> Path
             training, and trains the model as built, with the scenario's own optimizer.
         settings: Of its scenario. Those that concern only later models do not count.
         scratch: The folder that runs share, or ``None``.
+        plain: Whether the strategy takes no part in the first training. Then it only has to train
+            the model as built, with the scenario's own optimizer.
     """
     entry = STRATEGIES.get(run.spec.strategy.kind)
-    if scratch is None or entry is None or not entry.ends_only:
+    if scratch is None or entry is None:
         return None
-    if entry.settings.model_validate(run.spec.strategy.settings).online:
+    if not plain and not (entry.ends_only and not _is_online(run)):
         return None
     if issubclass(entry.load(), Adapts | Optimizes):
         return None
     decisive = {
-        "scenario": settings.model_dump(mode="json", exclude=settings.later_models_only),
+        "scenario": settings.of_first_model(),
         "data": run.spec.scenario.fingerprints.get(settings.data),
         "seed": run.spec.seed,
         "device": run.spec.device,
     }
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     return scratch / f"{digest[:16]}.first"
+
+
+def _is_online(run: Run) -> bool:
+    entry = STRATEGIES[run.spec.strategy.kind]
+    return bool(entry.settings.model_validate(run.spec.strategy.settings).online)
 
 
 def save(model: FirstModel, path: Path) -> None:

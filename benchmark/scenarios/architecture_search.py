@@ -28,7 +28,7 @@ _ONE_BATCH = ("single_path", "fair")
 
 _OF_SEARCHES = (
     *("sampler", "warm_start", "visits", "batches", "measured", "ranked"),
-    *("learning_rate_decay", "decay_after"),
+    *("learning_rate_decay", "decay_after", "cut_after_warm_start"),
 )
 """Settings that have no meaning where architectures are trained alone."""
 
@@ -78,6 +78,9 @@ class ArchitectureSearch(ScenarioSettings):
     decay_after: CountFromZero = Field(
         0, description="Epochs before the first decay, those of a warm-start not counted."
     )
+    cut_after_warm_start: Share = Field(
+        1.0, description="What the learning rate is multiplied by when the warm-start is over."
+    )
     shared: bool = Field(
         True,
         strict=True,
@@ -110,6 +113,15 @@ class ArchitectureSearch(ScenarioSettings):
     curve: Curve = Curve(every=0)
 
     takes_text: ClassVar[bool] = True
+
+    later_models_only: ClassVar[set[str]] = {
+        *("epochs", "visits", "batches", "sampler", "learning_rate_decay", "decay_after"),
+        *("warm_start", "cut_after_warm_start", "measured", "measured_samples", "ranked"),
+    }
+
+    def of_first_model(self) -> dict[str, Any]:
+        """Return the settings that decide the warm-start: how long it is, not how it is counted."""
+        return super().of_first_model() | {"steps": self.warm_start * self.visits * self.batches}
 
     @model_validator(mode="before")
     @classmethod
@@ -152,6 +164,8 @@ class ArchitectureSearch(ScenarioSettings):
             found.append("validation: a search is measured on a validation split; give more than 0")
         if self.measured is not None and self.measured > self.visits:
             found.append(f"measured is {self.measured}, but an epoch has {self.visits} visits")
+        if self.cut_after_warm_start != 1 and not self.warm_start:
+            found.append("cut_after_warm_start: there is no warm_start; lower the learning rate")
         if self.shared and self.steps is not None:
             found.append("steps is the training of an architecture alone: give epochs")
         if self.shared and self.architectures is not None:
@@ -261,6 +275,7 @@ class ArchitectureSearch(ScenarioSettings):
             columns=self._columns,
             decay=self.learning_rate_decay,
             decay_after=self.decay_after,
+            cut=self.cut_after_warm_start,
         )
 
     def _width(self, space: Space) -> int:

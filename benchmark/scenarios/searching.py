@@ -40,7 +40,7 @@ class Search:
         epochs: How many.
         visits: Of an epoch.
         batches: Of a visit.
-        warm_start: Epochs before the first one, as a training each, without the strategy.
+        warm_start: Epochs before the first one, as one training, without the strategy.
         shared: Whether all architectures share one supernet; otherwise there is one epoch, in
             which each is trained once, from the same weights and on the same batches.
         width: Architectures of a visit.
@@ -50,6 +50,7 @@ class Search:
             end; errors are perplexities. ``None``: batches are shuffled, errors are error rates.
         decay: What the learning rate is multiplied by after each epoch.
         decay_after: Epochs before the first decay.
+        cut: What the learning rate is multiplied by when the warm-start is over.
     """
 
     sampler: Sampler
@@ -64,6 +65,7 @@ class Search:
     columns: int | None
     decay: float = 1.0
     decay_after: int = 0
+    cut: float = 1.0
 
     @property
     def perplexity(self) -> bool:
@@ -80,26 +82,31 @@ class Search:
         group = self.measured.index(visit) if visit in self.measured else len(self.measured)
         return self.width * group
 
+    @property
+    def warm_steps(self) -> int:
+        """The steps of the warm-start."""
+        return self.warm_start * self.visits * self.batches
+
     def place_of(self, training: int) -> Place:
         """Return where a training of the run is, by its number."""
-        if training < self.warm_start:
-            return Place(None, 0)
-        return Place(*divmod(training - self.warm_start, self.visits))
+        visit = training - bool(self.warm_start)
+        return Place(None, 0) if visit < 0 else Place(*divmod(visit, self.visits))
 
     def first_batch_of(self, training: int) -> int:
         """Return how many batches were drawn before a training."""
-        if not self.shared:
+        if not self.shared or training == 0:
             return 0
-        epochs = min(training, self.warm_start) * self.visits
-        return self.batches * (epochs + max(0, training - self.warm_start))
+        return self.warm_steps + self.batches * (training - bool(self.warm_start))
 
     def rate_of(self, training: int) -> float:
         """Return the learning rate of a training, as a share of the first one's.
 
-        ``decay ^ max(0, e - decay_after)`` in epoch e, counted from 0.
+        ``cut * decay ^ max(0, e - decay_after)`` in epoch e, counted from 0; 1 in a warm-start.
         """
-        epoch = self.place_of(training).epoch or 0
-        return float(self.decay ** max(0, epoch - self.decay_after))
+        epoch = self.place_of(training).epoch
+        if epoch is None:
+            return 1.0
+        return float(self.cut * self.decay ** max(0, epoch - self.decay_after))
 
     def chance_of(self, training: int) -> int:
         """Return which of the run's seeds a training has: alone, all have the first."""
@@ -107,9 +114,7 @@ class Search:
 
     def schedule(self) -> Schedule:
         """Return the trainings; after the last one every slot is evaluated."""
-        visits = [
-            Visit((0,), self.visits * self.batches, plain=True) for _ in range(self.warm_start)
-        ]
+        visits = [Visit((0,), self.warm_steps, plain=True)] if self.warm_start else []
         epoch = [Visit((self.slot_of(visit),), self.batches) for visit in range(self.visits)]
         visits += epoch * self.epochs
         last = visits.pop()

@@ -240,6 +240,10 @@ class ScenarioSettings(Settings):
     later_models_only: ClassVar[set[str]] = set()
     """Settings that do not affect the first model's training."""
 
+    def of_first_model(self) -> dict[str, Any]:
+        """Return the settings that decide the first model's training."""
+        return self.model_dump(mode="json", exclude=self.later_models_only)
+
     takes_text: ClassVar[bool] = False
     """Whether ``data`` may be text."""
 

@@ -89,7 +89,7 @@ class SearchOrder:
         return Consecutive(
             samples,
             batch_size,
-            search.batches * (search.visits if warm else 1),
+            search.warm_steps if warm else search.batches,
             search.first_batch_of(training),
             self.seed if search.columns is None else None,
             1 if warm else search.width,

@@ -15,8 +15,9 @@ class Carrying(SupervisedPlugin):
     """Begins every training batch with the state in which the one before it ended.
 
     Also from visit to visit, that is from architecture to architecture, as the text goes on. The
-    state is zero where the text begins anew. An evaluation has a state of its own, which begins at
-    zero with every architecture; any other pass through the network begins at zero, too.
+    state is zero where the text begins anew, and after a warm-start. An evaluation has a state of
+    its own, which begins at zero with every architecture; any other pass through the network begins
+    at zero, too.
 
     Args:
         search: The search.
@@ -30,6 +31,7 @@ class Carrying(SupervisedPlugin):
         self._bank = bank
         self._batches = batches
         self._batch = 0
+        self._warm = False
         self._trained: Tensor | None = None
         self._evaluated: Tensor | None = None
 
@@ -39,6 +41,7 @@ class Carrying(SupervisedPlugin):
         """Note which batch comes next."""
         assert visit is not None
         self._batch = self._search.first_batch_of(visit)
+        self._warm = self._search.place_of(visit).epoch is None
 
     def before_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Hand the state over."""
@@ -50,6 +53,11 @@ class Carrying(SupervisedPlugin):
     def after_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Take the state back."""
         self._trained = self._end(strategy)
+
+    def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Leave nothing of a warm-start that a run does not have that takes it over."""
+        if self._warm:
+            self._trained = None
 
     def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Begin at zero."""
@@ -72,8 +80,8 @@ class Carrying(SupervisedPlugin):
 
     def _end(self, strategy: Any) -> Tensor:
         supernet = self._supernet(strategy)
-        supernet.begin = None
         end: Tensor = supernet.end
+        supernet.begin = supernet.end = None
         return end
 
     def _supernet(self, strategy: Any) -> Any:

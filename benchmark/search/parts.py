@@ -50,7 +50,7 @@ class SearchParts:
         if search.columns is not None:
             batches = len(scenario.train[0].dataset) // search.columns
             plugins.append(Carrying(search, bank, batches))
-        if search.decay < 1:
+        if min(search.decay, search.cut) < 1:
             plugins.append(Decay(search))
         return cls(SearchOrder(search, seed), plugins, policy)
 

@@ -41,6 +41,7 @@ class Sampling(SupervisedPlugin):
         self._drawn: list[list[Architecture]] = []
         self._warm = False
         self._step = 0
+        self._built = list(bank.architectures)
 
     def before_training_exp(
         self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
@@ -53,7 +54,7 @@ class Sampling(SupervisedPlugin):
         place = search.place_of(visit)
         self._warm, self._step = place.epoch is None, 0
         if place.epoch is None or place.visit == 0:
-            epoch = visit if place.epoch is None else search.warm_start + place.epoch
+            epoch = 0 if place.epoch is None else bool(search.warm_start) + place.epoch
             self._drawn = self._draw(
                 np.random.default_rng(derive(self._seed, "scenario", 1 + epoch))
             )
@@ -71,6 +72,11 @@ class Sampling(SupervisedPlugin):
         if self._search.width > 1 and not self._warm:
             strategy.loss = strategy.loss * self._search.width
 
+    def after_training_epoch(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Leave the slots as a run finds them that takes a warm-start over."""
+        if self._warm:
+            self._bank.architectures[:] = self._built
+
     def after_training_exp(
         self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
     ) -> None:
@@ -87,7 +93,7 @@ class Sampling(SupervisedPlugin):
         """Return the architectures of each visit of an epoch, or of each batch of a warm-start."""
         search, space = self._search, self._bank.space
         if self._warm:
-            return [[space.sample(generator)] for _ in range(search.visits * search.batches)]
+            return [[space.sample(generator)] for _ in range(search.warm_steps)]
         if self.policy is not None:
             return [[each] for each in self.policy.draw(search.visits)]
         if search.width > 1:

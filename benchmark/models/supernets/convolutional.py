@@ -61,7 +61,10 @@ class ConvolutionalSupernet(Supernet):
         """Return the logits (N, classes) of images (N, C, H, W)."""
         if x.device.type == "cpu":
             x = x.contiguous(memory_format=torch.channels_last)  # which convolutions take faster
-        nodes = [self.stem(x)]
+        stem = self.stem(x)
+        if x.device.type == "cpu":
+            stem = stem.contiguous(memory_format=torch.channels_last)  # lost where x has 1 channel
+        nodes = [stem]
         active: dict[int, Tensor] = {}
         taken = iter(architecture)
         for target in range(1, self.space.nodes):

@@ -60,11 +60,10 @@ class RecurrentSupernet(Supernet):
 
     Attributes:
         begin: The state to begin with (N, hidden); with another N, or ``None``, zeros are.
-        end: The state after the last forward pass (N, hidden), detached.
+        end: The state after the last forward pass (N, hidden), detached; ``None`` before one.
     """
 
     space: RecurrentSpace
-    end: Tensor
 
     def __init__(self, settings: RecurrentCell, words: int) -> None:
         space, hidden = settings.space(), settings.hidden
@@ -72,6 +71,7 @@ class RecurrentSupernet(Supernet):
         self.feedback = settings.feedback
         self.dropout = settings.dropout
         self.begin: Tensor | None = None
+        self.end: Tensor | None = None
         self.embedding = nn.Embedding(words, hidden)
         self.input_gate = nn.Linear(hidden, hidden)
         self.input_value = nn.Linear(hidden, hidden)
@@ -136,17 +136,16 @@ class RecurrentSupernet(Supernet):
                 functional.dropout(layer.weight, rate, self.training)
                 for layer in (self.state_gate, self.state_value)
             ]
-        )
-        matrices = [self._matrix(edge_name(*edge)) for edge in tree.edges]
+        ).t()
+        edges = [(*edge, self._matrix(edge_name(*edge)).t()) for edge in tree.edges]
         functions = [_FUNCTIONS[ACTIVATIONS[taken]] for taken in tree.activations]
         leaves = tree.leaves
         outputs = []
         for step in inputs:
-            both = torch.addmm(step, state, recurrent.t())
-            nodes = [_gated(both, functions[0], state)]
-            for (parent, j), matrix in zip(tree.edges, matrices, strict=True):
+            nodes = [_gated(torch.addmm(step, state, recurrent), functions[0], state)]
+            for parent, j, matrix in edges:
                 before = nodes[parent]
-                nodes.append(_gated(before @ matrix.t(), functions[j], before))
+                nodes.append(_gated(before @ matrix, functions[j], before))
             output = nodes[-1]
             if len(leaves) > 1:
                 output = torch.stack([nodes[j] for j in leaves]).mean(dim=0)
@@ -168,6 +167,8 @@ def _gated(both: Tensor, function: Callable[[Tensor], Tensor], before: Tensor) -
 
 def _clipped(state: Tensor) -> Tensor:
     """Scale states down to the largest norm; the factor counts as a constant, as published."""
-    norms = state.detach().norm(dim=-1, keepdim=True)
+    norms = torch.linalg.vector_norm(state.detach(), dim=-1, keepdim=True)
+    if norms.device.type == "cpu" and bool((norms <= LARGEST_NORM).all()):
+        return state  # as with factors of 1, but faster; on a GPU asking would be slower
     factor: Tensor = LARGEST_NORM / norms.clamp(LARGEST_NORM)
     return state * factor.to(state.dtype)  # autocast takes norms in float32 on some devices
