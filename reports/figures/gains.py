@@ -63,15 +63,17 @@ def gains_plot(
         ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)
         ax.axvline(0, color=PALE, linewidth=0.9, zorder=0)
         _draw(ax, ways, names, across, up)
-        ax.set_xlabel(f"own gain: error before a visit minus right after it, {across.unit}")
-        ax.set_ylabel(f"forgetting: error at the end minus after the visit, {up.unit}")
+        ax.set_xlabel(f"own gain (err0 − err1), {across.unit}")
+        ax.set_ylabel(f"forgetting (err2 − err1), {up.unit}")
         return figure
 
     return Plot(
         name,
         title,
-        f"{caption} Further down is less forgetting, further right is more gain: what learns "
-        "nothing forgets nothing, so compare points above one another. Lines go through all "
+        f"{caption} Own gain is the error of an architecture before its visit minus that right "
+        "after it, forgetting the error at the end of the epoch minus that right after the visit, "
+        "on validation data. Further down is less forgetting, further right is more gain: what "
+        "learns nothing forgets nothing, so compare points above one another. Lines go through all "
         f"variants of a strategy. {SPREAD}".strip(),
         "Forgetting of visited architectures against the gain by their own visit, for "
         f"{', '.join(names[line] for line in ways)}",

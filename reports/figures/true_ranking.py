@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
@@ -23,6 +24,9 @@ from reports.wording.words import several
 
 _ACROSS = 4
 """Panels side by side."""
+
+_TAU = 0.15
+"""Inches: the height of the line with tau above a panel."""
 
 _MANY = 500
 """With more architectures than this, points are small."""
@@ -62,10 +66,9 @@ def true_ranking_plot(
     def draw() -> Figure:
         down = -(-len(lines) // across)
         heads, margins = titled(
-            [f"{names[line]}: {_said(taus[line])}" for line in lines],
-            across,
-            Margins(across=0.3, down=0.5),
+            [names[line] for line in lines], across, Margins(across=0.3, down=0.5)
         )
+        margins = replace(margins, top=margins.top + _TAU, down=margins.down + _TAU)
         figure, grid = canvas([1.7] * down, across, margins=margins, sharey=True)
         axes = [ax for row in grid for ax in row]
         for place, (ax, line, head) in enumerate(zip(axes, lines, heads, strict=False)):
@@ -78,7 +81,7 @@ def true_ranking_plot(
             strategy = lines[line].variant.strategy
             note_each([_mark(strategy, row, scale, unit) for row in own.to_dict("records")], points)
             ax.margins(0.07)
-            ax.set_title(head, loc="left")
+            ax.set_title(f"{head}\n{_said(taus[line])}", loc="left")
             ax.locator_params(nbins=4)
             if place % across == 0:
                 ax.set_ylabel(f"true error, {unit}")
@@ -128,7 +131,8 @@ def _said(found: Estimate) -> str:
     if found.value is None:
         return "no tau"
     between = spread(found, decimals) if found.low is not None else ""
-    return " ".join(filter(None, (f"tau {decimals(found.value)}", between)))
+    said = " ".join(filter(None, (f"tau {decimals(found.value)}", between)))
+    return said.replace("-", "\N{MINUS SIGN}")
 
 
 def _mark(strategy: str, row: Mapping[str, Any], scale: float, unit: str) -> Mark:

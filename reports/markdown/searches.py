@@ -11,8 +11,9 @@ from reports.analysis.equal_gain import at_equal_gain
 from reports.analysis.ground_truth import Truth
 from reports.analysis.searches import FORGETTING, GAIN, measure_of
 from reports.analysis.variants import label
+from reports.figures.colors import colors
 from reports.figures.gains import Way, gains_plot
-from reports.figures.style import Style
+from reports.figures.style import Style, Styles
 from reports.figures.true_ranking import true_ranking_plot
 from reports.figures.visits import forgetting_plot, rewards_plot
 from reports.markdown.illustrated import IllustratedStudy
@@ -182,7 +183,8 @@ class SearchStudy(IllustratedStudy):
             ends[own] = [_beside(key, cell, labels) for key, cell in places]
         if not any(cells.values()):
             raise UserError(f"figure {name!r}: nothing to show; give strategies= or series=")
-        styles = self._styles.of({own: found[0] for own, found in cells.items()}, list(cells))
+        styles = self._styles.of({own: cells[own][0] for own in strategies}, list(strategies))
+        styles |= _own_styles({own: cells[own][0] for own in series})
         ways = {own: Way(found, ends[own], styles[own]) for own, found in cells.items()}
         names = {own: labels.get(own, own) for own in ways}
         return self._album.add(gains_plot(ways, names, name, caption))
@@ -211,7 +213,19 @@ class SearchStudy(IllustratedStudy):
             place, apart, variant = key.rpartition(": ")
             own = label(variant, labels, cell.variant)
             names[key] = labels.get(key, f"{labels.get(place, place)}: {own}" if apart else own)
-        return self._styles.of(lines, chosen), names
+        of_others = {key: cell for key, cell in lines.items() if ": " in key}
+        own = {key: cell for key, cell in lines.items() if key not in of_others}
+        return {**self._styles.of(own, chosen), **_own_styles(of_others)}, names
+
+
+def _own_styles(lines: Mapping[str, Cell]) -> dict[str, Style]:
+    """Styles for lines that differ in more than their strategy: colours by their names."""
+    found = colors(f"line: {key}" for key in lines)
+    markers = Styles().of(lines)
+    return {
+        key: Style(color, "-", markers[key].marker, color)
+        for key, color in zip(lines, (found[f"line: {key}"] for key in lines), strict=True)
+    }
 
 
 def _beside(key: str, cell: Cell, labels: Labels) -> str:
