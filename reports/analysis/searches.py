@@ -14,10 +14,14 @@ import pandas as pd
 from benchmark.errors import UserError
 from benchmark.metrics.search import Rows, by_epoch
 from benchmark.store import Record
+from reports.analysis.ground_truth import Truth, ranking_of, truth_of
 from reports.analysis.quantities import Quantity, quantity_named
-from reports.runs.cells import Cell
+from reports.runs.cells import FINETUNE, Cell
 
 FORGETTING, GAIN, END = "visit_forgetting", "visit_gain", "visited_error"
+
+_SAME = ("family", "data", "supernet", "pixels", "words")
+"""Settings that a truth shares with the searches that it is the truth of."""
 
 _POINTS = 60
 """A curve of rewards has at most so many points, unless it is asked for others."""
@@ -123,12 +127,48 @@ def rewards_frame(cell: Cell, block: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "x", "value"])
 
 
-def same_search(truth: Record, search: Record) -> bool:
-    """Whether a run trains alone the architectures that a search ranks, on the same data."""
-    ours, theirs = (record.spec.scenario.settings for record in (truth, search))
+def truth_for(cells: Sequence[Cell], searches: Sequence[Cell]) -> tuple[str, Truth] | None:
+    """Find what the architectures of some searches are worth, among all runs at hand.
+
+    Args:
+        cells: All of a report.
+        searches: Finished searches of one scenario.
+
+    Returns:
+        The scenario that trains the same architectures alone on the same data with fine-tuning,
+        and the truth; of several scenarios the one that trains them longest. ``None`` without one.
+    """
+    found = [
+        cell
+        for cell in cells
+        if cell.variant.kind == FINETUNE and cell.done and _alone(cell.done[0], searches[0].done[0])
+    ]
+    for cell in sorted(found, key=lambda cell: -_settings(cell.done[0]).get("steps", 0)):
+        try:
+            return cell.scenario, truth_of(cell.done)
+        except UserError:  # its seeds have trained different architectures
+            continue
+    return None
+
+
+def has_ranked(cell: Cell, truth: Truth) -> bool:
+    """Whether all finished runs of a variant have ranked the architectures of a truth."""
+    try:
+        return bool(cell.done) and all(ranking_of(record, truth) for record in cell.done)
+    except UserError:
+        return False
+
+
+def _alone(truth: Record, search: Record) -> bool:
+    """Whether a run trains alone what a search ranks: the same supernet on the same data."""
+    ours, theirs = _settings(truth), _settings(search)
     if ours.get("shared", True) or not theirs.get("shared", True):
         return False
-    return all(ours.get(name) == theirs.get(name) for name in ("family", "data", "supernet"))
+    return all(ours.get(name) == theirs.get(name) for name in _SAME)
+
+
+def _settings(record: Record) -> Mapping[str, Any]:
+    return record.spec.scenario.settings
 
 
 def _blocks(values: Mapping[int, float], block: int) -> Iterator[tuple[float, float]]:

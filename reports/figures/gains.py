@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from reports.analysis.quantities import Quantity, interval
 from reports.analysis.searches import FORGETTING, GAIN, measure_of
-from reports.figures.canvas import LINE, MARKER, Margins, canvas, line_keys
+from reports.figures.canvas import LINE, MARKER, WIDTH, canvas, line_keys
 from reports.figures.captions import SPREAD
 from reports.figures.labels import Label, write_labels
 from reports.figures.marks import Mark, in_words, note_each
@@ -40,7 +40,12 @@ class Way:
 
 
 def gains_plot(
-    ways: Mapping[str, Way], names: Mapping[str, str], name: str, caption: str, title: str = ""
+    ways: Mapping[str, Way],
+    names: Mapping[str, str],
+    name: str,
+    caption: str,
+    title: str = "",
+    width: float = WIDTH,
 ) -> Plot:
     """Make the figure: a line per strategy or control, a point per variant.
 
@@ -50,6 +55,7 @@ def gains_plot(
         name: Of the file.
         caption: What is said of it first.
         title: Its heading.
+        width: In inches.
 
     Raises:
         UserError: A variant has no measured visits, or units differ.
@@ -59,7 +65,8 @@ def gains_plot(
 
     def draw() -> Figure:
         styles = {line: way.style for line, way in ways.items()}
-        figure, ((ax,),) = canvas([3.6], 1, line_keys(styles, names, marked=True), Margins())
+        keys = line_keys(styles, names, marked=True)
+        figure, ((ax,),) = canvas([3.6], 1, keys, width=width)
         ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)
         ax.axvline(0, color=PALE, linewidth=0.9, zorder=0)
         _draw(ax, ways, names, across, up)

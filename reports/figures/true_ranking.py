@@ -18,7 +18,6 @@ from reports.figures.plot import Plot
 from reports.figures.style import Style
 from reports.runs.cells import Cell
 from reports.statistics.interval import Estimate, mean_estimate
-from reports.statistics.limits import UNLIMITED
 from reports.wording.numbers import decimals, spread
 from reports.wording.words import several
 
@@ -123,8 +122,8 @@ def ranking_frame(cell: Cell, truth: Truth) -> pd.DataFrame:
 
 def tau_of(cell: Cell, truth: Truth) -> Estimate:
     """Return Kendall's tau of a variant's rankings: the mean over its seeds."""
-    _, values = measured(cell.done, "tau", truth)
-    return mean_estimate({"": values}, UNLIMITED)
+    asked, values = measured(cell.done, "tau", truth)
+    return mean_estimate({"": values}, asked.limits)
 
 
 def _said(found: Estimate) -> str:

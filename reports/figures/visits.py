@@ -150,13 +150,18 @@ def draw_forgetting(
     """
     for ax, (measure, title) in zip(axes, PANELS.items(), strict=True):
         here = frame[frame["measure"] == measure]
-        ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)
+        zero_line(ax)
         draw_curves(ax, [(style, here[here["line"] == line]) for line, style in shown.items()])
         ax.autoscale_view()
         if first:
             ax.set_title(title, loc="left")
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def zero_line(ax: Axes) -> None:
+    """Mark where nothing is lost."""
+    ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)
 
 
 def rewards_plot(
@@ -188,12 +193,7 @@ def rewards_plot(
                 "controller's rewards; expected a search with 'sampler: controller'"
             )
     size = rewards_block(list(lines.values())) if block is None else block
-    parts = []
-    for line, cell in lines.items():
-        grouped = rewards_frame(cell, size).groupby("x")["value"]
-        parts.append(drawn(over_seeds(grouped, None)).assign(line=line, phase=0))
-    columns = ["line", "phase", "x", "n", "mean", "low", "high"]
-    frame = pd.concat(parts, ignore_index=True)[columns]
+    frame = rewards_means(lines, size)
 
     def draw() -> Figure:
         figure, ((ax,),) = canvas([2.5], 1, line_keys(styles, names, marked=False))
@@ -214,3 +214,16 @@ def rewards_plot(
         frame,
         draw,
     )
+
+
+def rewards_means(lines: Named, block: int) -> pd.DataFrame:
+    """Return the mean rewards of blocks of steps: a row per line and point.
+
+    Columns: line, phase (0), x (step, from 1), n, mean, low and high as they are drawn.
+    """
+    parts = []
+    for line, cell in lines.items():
+        grouped = rewards_frame(cell, block).groupby("x")["value"]
+        parts.append(drawn(over_seeds(grouped, None)).assign(line=line, phase=0))
+    columns = ["line", "phase", "x", "n", "mean", "low", "high"]
+    return pd.concat(parts, ignore_index=True)[columns]

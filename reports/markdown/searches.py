@@ -214,8 +214,8 @@ class SearchStudy(IllustratedStudy):
             own = label(variant, labels, cell.variant)
             names[key] = labels.get(key, f"{labels.get(place, place)}: {own}" if apart else own)
         of_others = {key: cell for key, cell in lines.items() if ": " in key}
-        own = {key: cell for key, cell in lines.items() if key not in of_others}
-        return {**self._styles.of(own, chosen), **_own_styles(of_others)}, names
+        here = {key: cell for key, cell in lines.items() if key not in of_others}
+        return {**self._styles.of(here, chosen), **_own_styles(of_others)}, names
 
 
 def _own_styles(lines: Mapping[str, Cell]) -> dict[str, Style]:

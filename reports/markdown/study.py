@@ -29,7 +29,6 @@ from reports.runs.cells import FINETUNE, FREEZE, Cell
 from reports.runs.clock import elapsed, most_at_once
 from reports.runs.provenance import seeds
 from reports.statistics.interval import mean_estimate
-from reports.statistics.limits import UNLIMITED
 from reports.statistics.pairs import compare_pairs
 from reports.statistics.ratio import quotient
 from reports.tables.results import STRENGTH, results_table
@@ -324,7 +323,7 @@ class Study:
         """
         records = self._catalog.cell(scenario, variant).done
         asked, values = ground_truth.measured(records, measure, truth)
-        return Number(mean_estimate({"": values}, UNLIMITED), asked)
+        return Number(mean_estimate({"": values}, asked.limits), asked)
 
     def table(
         self,
