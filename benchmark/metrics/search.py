@@ -9,7 +9,7 @@ rows, or an error that is not finite. No function here needs torch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 Row = Mapping[str, Any]
@@ -22,7 +22,7 @@ BEST = 5
 
 def visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
     """What an architecture loses until the end of the epoch: ``mean(e2 - e1)``."""
-    return _mean_of_epochs(rows, period, lambda epoch: _mean(_lost(row) for row in epoch))
+    return _mean_of_epochs(rows, period, "visit_forgetting")
 
 
 def early_visit_forgetting(rows: Rows) -> float | None:
@@ -37,28 +37,40 @@ def late_visit_forgetting(rows: Rows) -> float | None:
 
 def best_visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
     """The same of the five architectures with the lowest ``e1`` of each epoch."""
-
-    def best(epoch: Rows) -> float:
-        return _mean(_lost(row) for row in sorted(epoch, key=lambda row: row["after"])[:BEST])
-
-    return _mean_of_epochs(rows, period, best)
+    return _mean_of_epochs(rows, period, "best_visit_forgetting")
 
 
 def largest_visit_forgetting(rows: Rows, period: Period = "all") -> float | None:
     """The same of the architecture that loses most in each epoch: ``max(e2 - e1)``."""
-    return _mean_of_epochs(rows, period, lambda epoch: max(map(_lost, epoch)))
+    return _mean_of_epochs(rows, period, "largest_visit_forgetting")
 
 
 def visit_gain(rows: Rows, period: Period = "all") -> float | None:
     """What an architecture gains by its own visit: ``mean(e0 - e1)``."""
-    return _mean_of_epochs(
-        rows, period, lambda epoch: _mean(row["before"] - row["after"] for row in epoch)
-    )
+    return _mean_of_epochs(rows, period, "visit_gain")
 
 
 def visited_error(rows: Rows, period: Period = "all") -> float | None:
     """The error of the visited architectures at the end of the epoch: ``mean(e2)``."""
-    return _mean_of_epochs(rows, period, lambda epoch: _mean(row["end"] for row in epoch))
+    return _mean_of_epochs(rows, period, "visited_error")
+
+
+def by_epoch(rows: Rows, measure: str) -> dict[int, float] | None:
+    """Return a measure of each epoch: the metric of that name is the mean of these numbers.
+
+    Args:
+        rows: The measured visits of a run.
+        measure: One of ``MEASURES``.
+
+    Returns:
+        By epoch, counted from 0, in order; ``None`` where an error is not finite.
+    """
+    if any(row[name] is None for row in rows for name in ("before", "after", "end")):
+        return None
+    epochs: dict[int, list[Row]] = {}
+    for row in rows:
+        epochs.setdefault(row["epoch"], []).append(row)
+    return {number: MEASURES[measure](epochs[number]) for number in sorted(epochs)}
 
 
 def _lost(row: Row) -> float:
@@ -66,20 +78,32 @@ def _lost(row: Row) -> float:
     return found
 
 
-def _mean(values: Any) -> float:
+def _mean(values: Iterable[float]) -> float:
     listed = list(values)
     return float(sum(listed) / len(listed))
 
 
-def _mean_of_epochs(rows: Rows, period: Period, of_epoch: Callable[[Rows], float]) -> float | None:
-    if any(row[name] is None for row in rows for name in ("before", "after", "end")):
+def _best(epoch: Rows) -> Rows:
+    return sorted(epoch, key=lambda row: row["after"])[:BEST]
+
+
+MEASURES: Mapping[str, Callable[[Rows], float]] = {
+    "visit_forgetting": lambda epoch: _mean(map(_lost, epoch)),
+    "best_visit_forgetting": lambda epoch: _mean(map(_lost, _best(epoch))),
+    "largest_visit_forgetting": lambda epoch: max(map(_lost, epoch)),
+    "visit_gain": lambda epoch: _mean(row["before"] - row["after"] for row in epoch),
+    "visited_error": lambda epoch: _mean(row["end"] for row in epoch),
+}
+"""What is measured of the visits of one epoch, by the name of its metric."""
+
+
+def _mean_of_epochs(rows: Rows, period: Period, measure: str) -> float | None:
+    found = by_epoch(rows, measure)
+    if found is None:
         return None
-    epochs: dict[int, list[Row]] = {}
-    for row in rows:
-        epochs.setdefault(row["epoch"], []).append(row)
-    numbers = sorted(epochs)
+    numbers = list(found)
     half = len(numbers) // 2
     chosen = {"all": numbers, "early": numbers[:half], "late": numbers[len(numbers) - half :]}
     if not chosen[period]:
         return None
-    return _mean(of_epoch(epochs[number]) for number in chosen[period])
+    return _mean(found[number] for number in chosen[period])

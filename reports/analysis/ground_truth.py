@@ -20,6 +20,7 @@ from scipy import stats
 from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.analysis.quantities import Quantity, Values
+from reports.statistics.limits import Limits
 
 Errors = Mapping[str, float]
 """The error of each architecture."""
@@ -132,13 +133,14 @@ def expected(record: Record, truth: Truth) -> float:
     Without a controller, every architecture is as likely as any other.
     """
     ranking_of(record, truth)
-    chances = {row["architecture"]: row.get("probability", 1.0) for row in _ranking(record)}
+    chances = {row["architecture"]: row.get("probability", 1.0) for row in ranking(record)}
     total = math.fsum(chances[name] for name in truth.errors)
     return math.fsum(chances[name] * error for name, error in truth.errors.items()) / total
 
 
 _CORRELATIONS = {"tau": tau, "spearman": spearman, "tau_best_quarter": tau_best_quarter}
 _REGRETS = {"regret": regret, "regret_best_five": regret_best_five}
+_LIMITS = dict.fromkeys(_REGRETS, Limits(0, math.inf, False))
 MEASURES = (*_CORRELATIONS, *_REGRETS, expected.__name__)
 """What can be measured of a ranking, by name: the functions above."""
 
@@ -160,22 +162,24 @@ def measured(records: Sequence[Record], measure: str, truth: Truth) -> tuple[Qua
     unit, scale = ("%" if of is None else "points", 100.0) if is_rate else ("", 1.0)
     write = partial(_decimals, scale)
     title = measure.replace("_", " ")
-    return Quantity(measure, title, lambda _, __: None, unit, scale, write, limits=None), values
+    limits = Limits(-1, 1, False) if measure in _CORRELATIONS else _LIMITS.get(measure)
+    return Quantity(measure, title, lambda _, __: None, unit, scale, write, limits=limits), values
 
 
 def _decimals(scale: float, value: float) -> str:
-    return f"{scale * value:.2f}"
+    return f"{scale * value:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _errors(record: Record, split: str) -> Errors:
     """The errors of a run's ranking; a perplexity that was not finite is the largest there is."""
     return {
         row["architecture"]: math.inf if row[split] is None else row[split]
-        for row in _ranking(record)
+        for row in ranking(record)
     }
 
 
-def _ranking(record: Record) -> list[dict[str, Any]]:
+def ranking(record: Record) -> list[dict[str, Any]]:
+    """Return the architectures that a run has ranked, see ``benchmark/search/measuring.py``."""
     found = record.probes.get("search", {}).get("ranking")
     if not found:
         raise UserError(

@@ -65,9 +65,9 @@ class Quantity:
 
     def difference(self) -> Quantity:
         """Return the quantity of the difference of two values, written with its sign."""
-        if self.write is not percent:
-            return self
         limits = self.limits and of_difference(self.limits)
+        if self.write is not percent:
+            return replace(self, limits=limits)
         return Quantity(self.name, self.title, self.of, "points", write=_signed, limits=limits)
 
 

@@ -21,7 +21,7 @@ from reports.figures.style import Style
 from reports.runs.cells import FINETUNE, JOINT, Cell, Variant, dial_of
 from reports.runs.frames import curves_frame, numbered
 
-_MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend is on the right
+MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend is on the right
 
 _LINE = 0.15  # inches: the height of a line of text
 _KEY = 24  # letters per line of a name in a legend
@@ -71,6 +71,15 @@ def curves_rows(cells: Sequence[Cell]) -> list[CurvesRow]:
         if cell.variant.kind != JOINT
         and any(curve["steps"] for record in cell.done for curve in record.curves)
     ]
+    return compared_rows(shown)
+
+
+def compared_rows(shown: Sequence[Cell]) -> list[CurvesRow]:
+    """Lay out variants, a row per strategy with several strengths, fine-tuning in each.
+
+    Args:
+        shown: Of one scenario.
+    """
     plain = [cell for cell in shown if cell.variant.kind == FINETUNE]
     rows = rows_of(shown) if shown else []
     return [_row(own, plain if len(rows) > 1 and not set(plain) & set(own) else []) for own in rows]
@@ -110,9 +119,9 @@ def strategy_curves_plot(
 
     def draw() -> Figure:
         means = [average(column.frame) for column in columns]
-        tall = [max(1.65, _legend_height(row)) for row in rows]
+        tall = [max(1.65, legend_height(row)) for row in rows]
         figure, grid = canvas(
-            tall, len(columns), margins=_MARGINS, width=WIDE, sharex="col",
+            tall, len(columns), margins=MARGINS, width=WIDE, sharex="col",
             width_ratios=[column.width for column in columns],
         )  # fmt: skip
         for place, row in enumerate(rows):
@@ -124,7 +133,7 @@ def strategy_curves_plot(
                 draw_curves(ax, lines)
                 mark_phases(ax, panel)
                 _name_axes(ax, panel, first=place == 0, last=place == len(rows) - 1)
-            _draw_legend(grid[place][-1], row, styles)
+            draw_legend(grid[place][-1], row, styles)
         for group in dict.fromkeys(panel.group for panel in columns):
             share_accuracies(_chosen(grid, [panel.group == group for panel in columns]))
         share_steps(_chosen(grid, [bool(panel.starts) for panel in columns]))
@@ -163,14 +172,15 @@ def _legend_texts(row: CurvesRow) -> tuple[str | None, list[str]]:
     return title, [wrapped(label, _KEY) for label in row.labels]
 
 
-def _legend_height(row: CurvesRow) -> float:
-    """Inches."""
+def legend_height(row: CurvesRow) -> float:
+    """Return how high the legend beside a row is, in inches."""
     title, labels = _legend_texts(row)
     texts = [*labels, *([title] if title else [])]
     return sum(0.06 + _LINE * (text.count("\n") + 1) for text in texts)
 
 
-def _draw_legend(ax: Axes, row: CurvesRow, styles: Mapping[Variant, Style]) -> None:
+def draw_legend(ax: Axes, row: CurvesRow, styles: Mapping[Variant, Style]) -> None:
+    """Draw the legend of a row on the right of its last panel."""
     looks = [styles[cell.variant] for cell in (*row.own, *row.compared)]
     handles = [Line2D([], [], color=look.color, linestyle=look.linestyle) for look in looks]
     title, labels = _legend_texts(row)

@@ -27,11 +27,17 @@ from reports.figures.ranking import critical_difference_plot, ranking_plot
 from reports.figures.strategy_curves import strategy_curves_plot
 from reports.figures.style import Style, styles
 from reports.figures.sweep import sweep_plot
+from reports.figures.visit_rows import (
+    controller_plot,
+    strategy_gains_plot,
+    visit_curves_plot,
+)
 from reports.html.anchors import ALL, anchor
 from reports.html.boards import Board, Matrix, board
 from reports.html.live_curves import live_curves
 from reports.html.live_plane import live_plane
 from reports.html.parts import Facts, Group, Part, Section, Words
+from reports.html.searches import RANKINGS, VISITS, true_rankings
 from reports.runs.cells import Cell, Variant, by_scenario, dial_of
 from reports.runs.provenance import scenario_facts
 from reports.statistics.interval import FEWEST_SEEDS
@@ -165,6 +171,27 @@ def _details(
     dial = dial_of(cell.variant for cell in cells)
     return [
         Section(
+            "visits",
+            "What do architectures take from one another?",
+            "Visits",
+            VISITS,
+            _each(
+                scenarios,
+                lambda s: [
+                    search_table(s.cells, f"{s.id}-search"),
+                    visit_curves_plot(s.done, look, f"{s.id}-visits"),
+                    controller_plot(s.done, look, f"{s.id}-rewards"),
+                ],
+            ),
+        ),
+        Section(
+            "architectures",
+            "Are architectures ranked as they deserve?",
+            "Architectures",
+            RANKINGS,
+            _each(scenarios, lambda s: true_rankings(cells, s.done, look, f"{s.id}-rankings")),
+        ),
+        Section(
             "protection",
             "What does protection cost?",
             "Price of protection",
@@ -204,7 +231,6 @@ def _details(
                     forgetting_table(s.chosen, f"{s.id}-forgetting"),
                     heatmaps_plot(s.chosen, f"{s.id}-matrices"),
                     transfer_table(s.cells, f"{s.id}-transfer"),
-                    search_table(s.cells, f"{s.id}-search"),
                     added_table(s.cells, f"{s.id}-added"),
                 ],
             ),
@@ -290,7 +316,8 @@ def _answers(
             boards += [] if own is None else [(first.name, own)]
             plot = _plane(first, look)
             live = None if plot is None else live_plane(plot, first.frontiers, look)
-            made = [own, live]
+            gains = strategy_gains_plot(first.done, look, f"{first.id}-gains")
+            made = [own, live, gains]
         parts = [part for part in made if part is not None]
         if parts:
             yield Group(_title(verdict.scenarios, len(verdict.scenarios)), parts, place)

@@ -29,15 +29,16 @@ from reports.runs.cells import FINETUNE, FREEZE, Cell
 from reports.runs.clock import elapsed, most_at_once
 from reports.runs.provenance import seeds
 from reports.statistics.interval import mean_estimate
-from reports.statistics.limits import UNLIMITED
 from reports.statistics.pairs import compare_pairs
+from reports.statistics.ratio import quotient
 from reports.tables.results import STRENGTH, results_table
-from reports.wording.numbers import strength_text
+from reports.wording.numbers import decimals, strength_text
 from reports.wording.words import duration
 
 Labels = Mapping[str, str]
 HYPERVOLUME = Quantity("hypervolume", "hypervolume", lambda _, __: None)
 ACCURACY = Quantity("accuracy", "accuracy", lambda _, __: None)
+RATIO = Quantity("ratio", "ratio", lambda _, __: None, "", 1.0, decimals, limits=None)
 
 
 class StabilityLevel(NamedTuple):
@@ -170,6 +171,44 @@ class Study:
         found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.limits)
         return Number(found.difference, shown, found.p, found.test)
 
+    def ratio(
+        self,
+        scenario: str,
+        variant: str,
+        other: str,
+        quantity: str,
+        other_scenario: str | None = None,
+    ) -> Number:
+        """Return a quantity of one variant divided by that of another: a ratio of means over seeds.
+
+        With Fieller's interval, over the seeds that both have (``ratio.quotient``). It has no value
+        where the other's is not clearly above zero.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            other: What it is divided by, likewise.
+            quantity: One of ``quantities.QUANTITIES``, or a metric.
+            other_scenario: The scenario of ``other``; the same where ``None``.
+        """
+        asked = quantity_named(quantity)
+        if asked.name in RATIOS:
+            raise UserError(
+                f"{asked.name!r} is a ratio of means already; ask for the ratio of "
+                f"{RATIOS[asked.name]!r}"
+            )
+        ours, theirs = (
+            per_seed(asked, self._catalog.cell(name, written), self._plain(name, asked))
+            for name, written in ((scenario, variant), (other_scenario or scenario, other))
+        )
+        pairs = {
+            seed: (own, divisor)
+            for seed, own in ours.items()
+            if own is not None and (divisor := theirs.get(seed)) is not None
+        }
+        found = quotient(pairs, f"{asked.title} of {other}")
+        return Number(found.ratio, RATIO, reason=found.reason)
+
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""
         values = shape.at_step(self._catalog.cell(scenario, variant), model, step)
@@ -284,7 +323,7 @@ class Study:
         """
         records = self._catalog.cell(scenario, variant).done
         asked, values = ground_truth.measured(records, measure, truth)
-        return Number(mean_estimate({"": values}, UNLIMITED), asked)
+        return Number(mean_estimate({"": values}, asked.limits), asked)
 
     def table(
         self,

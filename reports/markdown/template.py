@@ -3,7 +3,7 @@
 A template may begin with a block of YAML between two lines ``---``; its keys are variables of
 the page, for numbers from elsewhere, such as those read off a paper's figures. The rest is
 Markdown, in which ``suite(NAME)`` gives the runs of a suite (see ``study.Study`` and, for
-figures, ``illustrated.IllustratedStudy``):
+figures, ``illustrated.IllustratedStudy`` and ``searches.SearchStudy``):
 
     ---
     paper: {k3: 63}
@@ -39,9 +39,9 @@ from reports.formats.markdown import folded
 from reports.formats.svg import START
 from reports.markdown.album import Album
 from reports.markdown.csv_rows import read_rows
-from reports.markdown.illustrated import IllustratedStudy
 from reports.markdown.intervals import Intervals
 from reports.markdown.sandbox import Sandbox
+from reports.markdown.searches import SearchStudy
 from reports.runs.cells import group
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.DOTALL | re.MULTILINE)
@@ -123,16 +123,16 @@ class _Studies:
             self._records.setdefault(record.suite, []).append(record)
         self._strategies = {(record.spec.strategy.kind, record.strategy) for record in records}
         self._album = album
-        self._made: dict[str, IllustratedStudy] = {}
+        self._made: dict[str, SearchStudy] = {}
 
-    def suite(self, name: str) -> IllustratedStudy:
+    def suite(self, name: str) -> SearchStudy:
         """The runs of a suite."""
         if name not in self._records:
             raise UserError(f"no runs of suite {name!r}; {nearest(name, self._records)}")
         if name not in self._made:
             own = self._records[name]
             catalog = Catalog.of(name, group(own))
-            self._made[name] = IllustratedStudy(own, catalog, self._strategies, self._album)
+            self._made[name] = SearchStudy(own, catalog, self._strategies, self._album)
         return self._made[name]
 
 

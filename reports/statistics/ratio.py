@@ -145,6 +145,40 @@ def difference_of_shares(ours: Pairs, theirs: Pairs) -> Estimate:
     return ratio_of_means(_columns(theirs)[0] - own, plain)
 
 
+@dataclass(frozen=True)
+class Quotient:
+    """A ratio of two means over the same seeds.
+
+    Attributes:
+        ratio: The ratio with its interval; its value is ``None`` where it is not defined.
+        reason: Why it is not defined; ``None`` where it is, or where no seed has both.
+    """
+
+    ratio: Estimate
+    reason: str | None
+
+
+def quotient(pairs: Pairs, below: str) -> Quotient:
+    """Return ``mean_s a(s) / mean_s b(s)`` with Fieller's interval.
+
+    It is not defined where b is not clearly above zero: its mean is not, its 95 % interval reaches
+    zero or, with fewer than ``FEWEST_SEEDS`` seeds, that of some seed is not.
+
+    Args:
+        pairs: a and b by seed.
+        below: What b is called, for the reason.
+    """
+    a, b = _columns(pairs)
+    if not b.size:
+        return Quotient(Estimate(None, None, None, 0), None)
+    few = b.size < FEWEST_SEEDS
+    if b.mean() <= 0 or (few and b.min() <= 0) or (not few and ratio_of_means(b, b).low is None):
+        return Quotient(Estimate(None, None, None, b.size), f"{below} is not clearly above zero")
+    found = ratio_of_means(a, b)
+    # Where seeds are shown in place of an interval, none of them has a denominator of zero.
+    return Quotient(replace(found, seeds=tuple((a / b).tolist()) if few else ()), None)
+
+
 def ratio_of_means(numerators: Array, denominators: Array) -> Estimate:
     """Return ``mean(a) / mean(b)`` with Fieller's 95 % interval.
 

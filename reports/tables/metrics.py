@@ -29,12 +29,12 @@ TRANSFER = ("worst_case_accuracy", "backward_transfer", "forward_transfer", "int
 
 SEARCH = (
     "visit_forgetting",
+    "visit_gain",
+    "visited_error",
     "early_visit_forgetting",
     "late_visit_forgetting",
     "best_visit_forgetting",
     "largest_visit_forgetting",
-    "visit_gain",
-    "visited_error",
 )
 """Those of the table of searches, of error rates; of perplexities they have ``_perplexity``."""
 

@@ -1,0 +1,181 @@
+"""Forgetting against own gain: who takes less from others for the same gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from reports.analysis.quantities import Quantity, interval
+from reports.analysis.searches import FORGETTING, GAIN, measure_of
+from reports.figures.canvas import LINE, MARKER, WIDTH, canvas, line_keys
+from reports.figures.captions import SPREAD
+from reports.figures.labels import Label, write_labels
+from reports.figures.marks import Mark, in_words, note_each
+from reports.figures.overlap import keep_visible
+from reports.figures.plot import Plot
+from reports.figures.points import SEED_SIZE
+from reports.figures.settings import PALE
+from reports.figures.style import Style
+from reports.runs.cells import Cell
+from reports.statistics.interval import Estimate
+
+
+@dataclass(frozen=True)
+class Way:
+    """The points of one line.
+
+    Attributes:
+        cells: In their order, such as from a weak strength to a strong one.
+        labels: Written beside each point; empty for none.
+        style: Of the line and its points.
+    """
+
+    cells: Sequence[Cell]
+    labels: Sequence[str]
+    style: Style
+
+
+def gains_plot(
+    ways: Mapping[str, Way],
+    names: Mapping[str, str],
+    name: str,
+    caption: str,
+    title: str = "",
+    width: float = WIDTH,
+) -> Plot:
+    """Make the figure: a line per strategy or control, a point per variant.
+
+    Args:
+        ways: The lines.
+        names: Of each line, for the reader.
+        name: Of the file.
+        caption: What is said of it first.
+        title: Its heading.
+        width: In inches.
+
+    Raises:
+        UserError: A variant has no measured visits, or units differ.
+    """
+    every = [cell for way in ways.values() for cell in way.cells]
+    across, up = (measure_of(measure, every) for measure in (GAIN, FORGETTING))
+
+    def draw() -> Figure:
+        styles = {line: way.style for line, way in ways.items()}
+        keys = line_keys(styles, names, marked=True)
+        figure, ((ax,),) = canvas([3.6], 1, keys, width=width)
+        ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)
+        ax.axvline(0, color=PALE, linewidth=0.9, zorder=0)
+        _draw(ax, ways, names, across, up)
+        ax.set_xlabel(f"own gain (err0 − err1), {across.unit}")
+        ax.set_ylabel(f"forgetting (err2 − err1), {up.unit}")
+        return figure
+
+    return Plot(
+        name,
+        title,
+        f"{caption} Own gain is the error of an architecture before its visit minus that right "
+        "after it, forgetting the error at the end of the epoch minus that right after the visit, "
+        "on validation data. Further down is less forgetting, further right is more gain: what "
+        "learns nothing forgets nothing, so compare points above one another. Lines go through all "
+        f"variants of a strategy. {SPREAD}".strip(),
+        "Forgetting of visited architectures against the gain by their own visit, for "
+        f"{', '.join(names[line] for line in ways)}",
+        _frame(ways, names, across, up),
+        draw,
+    )
+
+
+def _draw(
+    ax: Axes, ways: Mapping[str, Way], names: Mapping[str, str], across: Quantity, up: Quantity
+) -> None:
+    labels: list[Label] = []
+    markers: list[tuple[float, float, float]] = []
+    lines: list[list[tuple[float, float]]] = []
+    drawn = []
+    for line, way in ways.items():
+        color = way.style.color
+        found = [(interval(across, c, None), interval(up, c, None)) for c in way.cells]
+        places = []
+        for cell, text, (x, y) in zip(way.cells, way.labels, found, strict=True):
+            if x.value is None or y.value is None:
+                continue
+            spot = (across.scale * x.value, up.scale * y.value)
+            places.append(spot)
+            bars = _bars(spot, x, y, across.scale, up.scale)
+            for bar in bars:
+                ax.plot(*zip(*bar, strict=True), color=color, alpha=0.45, linewidth=1, zorder=1)
+            lines += bars
+            seeds = [
+                (across.scale * a, up.scale * b) for a, b in zip(x.seeds, y.seeds, strict=False)
+            ]
+            if x.low is None and len(seeds) > 1:
+                ax.plot(
+                    *zip(*seeds, strict=True), "o", color=color, alpha=0.6, markersize=SEED_SIZE,
+                    markeredgewidth=0, zorder=2,
+                )  # fmt: skip
+                markers += [(*seed, SEED_SIZE) for seed in seeds]
+            (mark,) = ax.plot(
+                *spot, way.style.marker, color=color, markersize=MARKER, zorder=3,
+                markeredgecolor="white", markeredgewidth=0.6, clip_on=False,
+            )  # fmt: skip
+            drawn.append(mark)
+            note_each([_mark(cell, names[line], text, (x, y), (across, up))], mark)
+            markers.append((*spot, MARKER))
+            if text:
+                labels.append(Label(text, *spot, way.style.ink))
+        if len(places) > 1:
+            ax.plot(
+                *zip(*places, strict=True), color=color, linestyle=way.style.linestyle,
+                linewidth=LINE, zorder=2,
+            )  # fmt: skip
+            lines.append(places)
+    ax.margins(0.06)
+    ax.autoscale_view()
+    ax.set(xlim=ax.get_xlim(), ylim=ax.get_ylim())
+    keep_visible(ax, drawn, MARKER)
+    write_labels(ax, labels, markers, lines)
+
+
+def _bars(
+    spot: tuple[float, float], x: Estimate, y: Estimate, across: float, up: float
+) -> list[list[tuple[float, float]]]:
+    found = []
+    if x.low is not None and x.high is not None:
+        found.append([(across * end, spot[1]) for end in (x.low, x.high)])
+    if y.low is not None and y.high is not None:
+        found.append([(spot[0], up * end) for end in (y.low, y.high)])
+    return found
+
+
+def _mark(
+    cell: Cell,
+    name: str,
+    text: str,
+    found: tuple[Estimate, Estimate],
+    quantities: tuple[Quantity, Quantity],
+) -> Mark:
+    told = [
+        f"{quantity.title}: {words[0]}"
+        for quantity, one in zip(quantities, found, strict=True)
+        for words in (in_words(one, quantity.write, quantity.unit),)
+    ]
+    head = f"{name}, {text}" if text and text not in name else name
+    return Mark((cell.variant.strategy,), (head, *told), found[1])
+
+
+def _frame(
+    ways: Mapping[str, Way], names: Mapping[str, str], across: Quantity, up: Quantity
+) -> pd.DataFrame:
+    rows = [
+        (names[line], cell.scenario, cell.variant.label, x.value, x.low, x.high, y.value, y.low,
+         y.high, y.n)
+        for line, way in ways.items()
+        for cell in way.cells
+        for x, y in ((interval(across, cell, None), interval(up, cell, None)),)
+    ]  # fmt: skip
+    ends = [f"{what}{end}" for what in ("gain", "forgetting") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["line", "scenario", "variant", *ends, "n"])

@@ -1,0 +1,229 @@
+"""What visits of a search lose over its epochs, and what its controller is rewarded."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from benchmark.errors import UserError
+from benchmark.metrics.search import BEST
+from reports.analysis.searches import (
+    FORGETTING,
+    diverged,
+    epochs_frame,
+    measure_of,
+    rewards_block,
+    rewards_frame,
+    rewards_of,
+)
+from reports.figures.canvas import Margins, canvas, line_keys
+from reports.figures.captions import BANDS
+from reports.figures.curves import draw_curves
+from reports.figures.labels import lines_of, wrapped
+from reports.figures.plot import Plot
+from reports.figures.settings import PALE
+from reports.figures.style import Style
+from reports.runs.cells import Cell
+from reports.statistics.grouped import drawn, over_seeds
+from reports.wording.words import several
+
+PANELS = {
+    FORGETTING: "mean of the visits",
+    f"best_{FORGETTING}": f"the {BEST} best after their visit",
+    f"largest_{FORGETTING}": "the largest",
+}
+"""The panels, by what they show."""
+
+Named = Mapping[str, Cell]
+"""The runs of each line, by what the page calls it for itself."""
+
+_NAME = 24  # letters per line of a scenario's name beside its row
+
+
+def forgetting_plot(
+    rows: Mapping[str, Named],
+    styles: Mapping[str, Style],
+    names: Mapping[str, str],
+    name: str,
+    caption: str,
+    block: int = 1,
+) -> Plot:
+    """Make the figure: a row per title, a panel for each of ``PANELS``, a line per variant.
+
+    Args:
+        rows: For each title its lines.
+        styles: Of each line.
+        names: Of each line, for the reader.
+        name: Of the file.
+        caption: What the page says of it.
+        block: How many epochs make a point, their mean.
+
+    Raises:
+        UserError: A line has no measured visits, or rows of one line differ in their units.
+    """
+    frame = pd.concat(
+        [forgetting_frame(cells, block).assign(row=title) for title, cells in rows.items()],
+        ignore_index=True,
+    )
+
+    def draw() -> Figure:
+        keys = line_keys(styles, names, marked=False)
+        margins = Margins(left=0.62 + 0.15 * lines_of(rows, _NAME), across=0.42, down=0.36)
+        figure, grid = canvas([1.9] * len(rows), len(PANELS), keys, margins, sharex="row")
+        for axes, (title, cells) in zip(grid, rows.items(), strict=True):
+            own = frame[frame["row"] == title]
+            shown = {line: styles[line] for line in cells}
+            draw_forgetting(axes, own, shown, first=axes is grid[0])
+            unit = measure_of(FORGETTING, list(cells.values())).unit
+            axes[0].set_ylabel(
+                "\n".join(filter(None, (wrapped(title, _NAME), f"err2 − err1, {unit}")))
+            )
+        for ax in grid[-1]:
+            ax.set_xlabel("epoch")
+        return figure
+
+    each = "of each epoch" if block == 1 else f"of {block} epochs each"
+    lost = diverged([cell for cells in rows.values() for cell in cells.values()])
+    return Plot(
+        name,
+        "",
+        f"{caption} {how(each, lost)}".strip(),
+        f"Error at the end of the epoch minus error after the visit over epochs, in the mean, of "
+        f"the best {BEST} and the largest, for {', '.join(names.values())}",
+        frame,
+        draw,
+    )
+
+
+def how(each: str, lost: int) -> str:
+    """Return how to read the figure.
+
+    Args:
+        each: Of which epochs a point is.
+        lost: How many runs are left out.
+    """
+    left = (
+        f" {several(lost, 'run')} with an error that is not finite "
+        f"{'is' if lost == 1 else 'are'} left out."
+        if lost
+        else ""
+    )
+    return (
+        "Error of a visited architecture at the end of the epoch (err2) minus its error right "
+        f"after its own visit (err1), {each}: above zero, it has lost by what others trained "
+        f"since. Validation data, means over seeds; bands are {BANDS}.{left}"
+    )
+
+
+def forgetting_frame(cells: Named, block: int) -> pd.DataFrame:
+    """Return what is drawn: a row per panel, line and point.
+
+    Columns: measure, line, phase (0), x (epoch, from 1), n, mean, low and high in the unit of the
+    measure (the interval, or the lowest and the highest of a few seeds).
+    """
+    parts = []
+    for line, cell in cells.items():
+        quantity = measure_of(FORGETTING, [cell])
+        found = epochs_frame(cell, list(PANELS), block)
+        grouped = found.groupby(["measure", "x"])["value"]
+        means = drawn(over_seeds(grouped, quantity.limits))
+        means[["mean", "low", "high"]] *= quantity.scale
+        parts.append(means.assign(line=line, phase=0))
+    columns = ["measure", "line", "phase", "x", "n", "mean", "low", "high"]
+    return pd.concat(parts, ignore_index=True)[columns]
+
+
+def draw_forgetting(
+    axes: Sequence[Axes], frame: pd.DataFrame, shown: Mapping[str, Style], *, first: bool
+) -> None:
+    """Draw the panels of one row.
+
+    Args:
+        axes: One for each of ``PANELS``.
+        frame: See ``forgetting_frame``.
+        shown: The lines that are drawn.
+        first: Whether the panels have their titles.
+    """
+    for ax, (measure, title) in zip(axes, PANELS.items(), strict=True):
+        here = frame[frame["measure"] == measure]
+        zero_line(ax)
+        draw_curves(ax, [(style, here[here["line"] == line]) for line, style in shown.items()])
+        ax.autoscale_view()
+        if first:
+            ax.set_title(title, loc="left")
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.yaxis.set_major_locator(MaxNLocator(5))
+
+
+def zero_line(ax: Axes) -> None:
+    """Mark where nothing is lost."""
+    ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)
+
+
+def rewards_plot(
+    lines: Named,
+    styles: Mapping[str, Style],
+    names: Mapping[str, str],
+    name: str,
+    caption: str,
+    block: int | None = None,
+) -> Plot:
+    """Make the figure of the controllers' rewards over their steps, a line per variant.
+
+    Args:
+        lines: Searches with controllers.
+        styles: Of each line.
+        names: Of each line, for the reader.
+        name: Of the file.
+        caption: What the page says of it.
+        block: How many steps make a point, their mean; ``None``: as many as leave a curve of
+            at most 60 points.
+
+    Raises:
+        UserError: A line has no controller.
+    """
+    for cell in lines.values():
+        if not any(rewards_of(record) for record in cell.done):
+            raise UserError(
+                f"scenario {cell.scenario!r}, {cell.variant.label}: no finished run has a "
+                "controller's rewards; expected a search with 'sampler: controller'"
+            )
+    size = rewards_block(list(lines.values())) if block is None else block
+    frame = rewards_means(lines, size)
+
+    def draw() -> Figure:
+        figure, ((ax,),) = canvas([2.5], 1, line_keys(styles, names, marked=False))
+        draw_curves(ax, [(styles[line], frame[frame["line"] == line]) for line in lines])
+        ax.autoscale_view()
+        ax.set_xlabel("steps of the controller")
+        ax.set_ylabel("reward")
+        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        return figure
+
+    each = "of each step" if size == 1 else f"of {size:,} steps each"
+    return Plot(
+        name,
+        "",
+        f"{caption} Rewards of the architectures that the controllers draw, {each}, on validation "
+        f"data. Means over seeds; bands are {BANDS}.".strip(),
+        f"Rewards over the controllers' steps, for {', '.join(names.values())}",
+        frame,
+        draw,
+    )
+
+
+def rewards_means(lines: Named, block: int) -> pd.DataFrame:
+    """Return the mean rewards of blocks of steps: a row per line and point.
+
+    Columns: line, phase (0), x (step, from 1), n, mean, low and high as they are drawn.
+    """
+    parts = []
+    for line, cell in lines.items():
+        grouped = rewards_frame(cell, block).groupby("x")["value"]
+        parts.append(drawn(over_seeds(grouped, None)).assign(line=line, phase=0))
+    columns = ["line", "phase", "x", "n", "mean", "low", "high"]
+    return pd.concat(parts, ignore_index=True)[columns]

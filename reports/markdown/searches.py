@@ -1,0 +1,234 @@
+"""One suite of architecture searches as a template sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from benchmark.errors import UserError
+from benchmark.metrics.search import Period
+from reports.analysis.equal_gain import at_equal_gain
+from reports.analysis.ground_truth import Truth
+from reports.analysis.searches import FORGETTING, GAIN, measure_of
+from reports.analysis.variants import label
+from reports.figures.colors import colors
+from reports.figures.gains import Way, gains_plot
+from reports.figures.style import Style, Styles
+from reports.figures.true_ranking import true_ranking_plot
+from reports.figures.visits import forgetting_plot, rewards_plot
+from reports.markdown.illustrated import IllustratedStudy
+from reports.markdown.number import Number
+from reports.markdown.strengths import chosen_strengths
+from reports.markdown.study import RATIO, Labels
+from reports.runs.cells import Cell
+
+Written = str | Sequence[str]
+"""A variant as it is written, or a pair of a scenario and a variant of it."""
+
+
+class EqualGain(NamedTuple):
+    """A variant and a control at the same own gain, see ``analysis/equal_gain.py``."""
+
+    ratio: Number
+    gain: Number
+    own: Number
+    control: Number
+
+
+class SearchStudy(IllustratedStudy):
+    """The runs of one suite, with what only searches have.
+
+    Where variants are listed, one of another scenario is a pair: ``["slow", "finetune"]``. It is
+    called ``slow: finetune``, which ``labels`` can rename like any other; labels of its parts
+    count, too.
+    """
+
+    def at_equal_gain(
+        self, scenario: str, variant: str, control: Sequence[Written], period: Period = "all"
+    ) -> EqualGain:
+        """Compare the forgetting of visits with a control's at the same own gain.
+
+        ``ratio`` is forgetting of the variant divided by that of the control; it says so where the
+        variant's gain is outside the control's range. ``gain`` and ``own`` are those of the
+        variant, ``control`` is the forgetting of the control at that gain.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            control: The control's points in their order, such as by learning rate; pairs where
+                they are of other scenarios.
+            period: Which epochs count: ``all``, or the ``early`` or ``late`` half.
+        """
+        cell = self._catalog.cell(scenario, variant)
+        points = [self._place(scenario, written)[1] for written in control]
+        found = at_equal_gain(cell, points, period)
+        loss, gain = (measure_of(measure, [cell]) for measure in (FORGETTING, GAIN))
+        return EqualGain(
+            Number(found.ratio.ratio, RATIO, reason=found.ratio.reason),
+            Number(found.gain, gain),
+            Number(found.own, loss),
+            Number(found.control, loss, reason=found.ratio.reason),
+        )
+
+    def forgetting(
+        self,
+        name: str,
+        caption: str = "",
+        scenarios: Sequence[str] | None = None,
+        variants: Sequence[Written] = (),
+        block: int = 1,
+        labels: Labels | None = None,
+    ) -> str:
+        """Draw err2 - err1 over epochs: a row per scenario; the mean, the best five, the largest.
+
+        Args:
+            name: Of the file.
+            caption: The caption, to which how to read the figure is added.
+            scenarios: The rows; all where ``None``.
+            variants: The lines. Those of other scenarios are in every row.
+            block: How many epochs make a point, their mean.
+            labels: Other names for scenarios, variants and strategies.
+        """
+        labels = labels or {}
+        shown = list(scenarios or self.scenarios)
+        rows = {row: self._lines(row, variants) for row in shown}
+        styles, names = self._named(rows[shown[0]], labels)
+        titled = {
+            "" if len(shown) == 1 else labels.get(row, row): cells for row, cells in rows.items()
+        }
+        said = f"{caption} {chosen_strengths(rows, labels)}".strip()
+        return self._album.add(forgetting_plot(titled, styles, names, name, said, block))
+
+    def rewards(
+        self,
+        name: str,
+        caption: str = "",
+        scenario: str = "",
+        variants: Sequence[Written] = (),
+        block: int | None = None,
+        labels: Labels | None = None,
+    ) -> str:
+        """Draw the controllers' rewards over their steps, a line per variant.
+
+        Args:
+            name: Of the file.
+            caption: The caption, to which how to read the figure is added.
+            scenario: Its name.
+            variants: The lines.
+            block: How many steps make a point, their mean; chosen where ``None``.
+            labels: Other names for scenarios, variants and strategies.
+        """
+        lines = self._lines(scenario, variants)
+        styles, names = self._named(lines, labels or {})
+        said = f"{caption} {chosen_strengths({scenario: lines}, labels or {})}".strip()
+        return self._album.add(rewards_plot(lines, styles, names, name, said, block))
+
+    def rankings(
+        self,
+        name: str,
+        caption: str = "",
+        scenario: str = "",
+        variants: Sequence[Written] = (),
+        truth: Truth | None = None,
+        labels: Labels | None = None,
+    ) -> str:
+        """Draw true errors against those in the search: a panel per variant, tau above it.
+
+        Args:
+            name: Of the file.
+            caption: The caption, to which how to read the figure is added.
+            scenario: Its name.
+            variants: The panels.
+            truth: Of the same architectures, see ``truth``; it may be of another suite.
+            labels: Other names for scenarios, variants and strategies.
+        """
+        if truth is None:
+            raise UserError(
+                f"figure {name!r}: no truth to compare with; give truth=s.truth(SCENARIO), of a "
+                "scenario with shared: false"
+            )
+        lines = self._lines(scenario, variants)
+        styles, names = self._named(lines, labels or {})
+        said = f"{caption} {chosen_strengths({scenario: lines}, labels or {})}".strip()
+        return self._album.add(true_ranking_plot(lines, styles, names, truth, name, said))
+
+    def gains(
+        self,
+        name: str,
+        caption: str = "",
+        scenario: str = "",
+        strategies: Sequence[str] = (),
+        series: Mapping[str, Sequence[Written]] | None = None,
+        labels: Labels | None = None,
+    ) -> str:
+        """Draw forgetting of visits against own gain: a line per strategy, a point per strength.
+
+        Args:
+            name: Of the file.
+            caption: The caption, to which how to read the figure is added.
+            scenario: Its name.
+            strategies: With all their strengths.
+            series: More lines by their names, each with its variants, such as plain training with
+                several learning rates: ``{"learning rate": [["slow", "finetune"], "finetune"]}``.
+            labels: Other names for scenarios, variants, strategies and series. Beside a point of
+                a series stands the label of its scenario, if there is one, else that of its
+                variant.
+        """
+        labels, series = labels or {}, series or {}
+        cells = {own: self._catalog.strategy(scenario, own) for own in strategies}
+        ends = {own: [cell.variant.value for cell in found] for own, found in cells.items()}
+        for own, written in series.items():
+            places = [self._place(scenario, one) for one in written]
+            cells[own] = [cell for _, cell in places]
+            ends[own] = [_beside(key, cell, labels) for key, cell in places]
+        if not any(cells.values()):
+            raise UserError(f"figure {name!r}: nothing to show; give strategies= or series=")
+        styles = self._styles.of({own: cells[own][0] for own in strategies}, list(strategies))
+        styles |= _own_styles({own: cells[own][0] for own in series})
+        ways = {own: Way(found, ends[own], styles[own]) for own, found in cells.items()}
+        names = {own: labels.get(own, own) for own in ways}
+        return self._album.add(gains_plot(ways, names, name, caption))
+
+    def _lines(self, scenario: str, variants: Sequence[Written]) -> dict[str, Cell]:
+        if not variants:
+            raise UserError("give the variants to show, such as variants=['finetune', 'wpl@1']")
+        return dict(self._place(scenario, written) for written in variants)
+
+    def _place(self, scenario: str, written: Written) -> tuple[str, Cell]:
+        """A variant's name in the figure, and its runs."""
+        if isinstance(written, str):
+            return written, self._catalog.cell(scenario, written)
+        if len(written) != 2:
+            raise UserError(f"{list(written)!r}: expected a scenario and a variant of it")
+        place, variant = written
+        return f"{place}: {variant}", self._catalog.cell(place, variant)
+
+    def _named(
+        self, lines: Mapping[str, Cell], labels: Labels
+    ) -> tuple[dict[str, Style], dict[str, str]]:
+        """The styles and the names of lines."""
+        chosen = [written for written in lines if written.endswith("@chosen")]
+        names = {}
+        for key, cell in lines.items():
+            place, apart, variant = key.rpartition(": ")
+            own = label(variant, labels, cell.variant)
+            names[key] = labels.get(key, f"{labels.get(place, place)}: {own}" if apart else own)
+        of_others = {key: cell for key, cell in lines.items() if ": " in key}
+        here = {key: cell for key, cell in lines.items() if key not in of_others}
+        return {**self._styles.of(here, chosen), **_own_styles(of_others)}, names
+
+
+def _own_styles(lines: Mapping[str, Cell]) -> dict[str, Style]:
+    """Styles for lines that differ in more than their strategy: colours by their names."""
+    found = colors(f"line: {key}" for key in lines)
+    markers = Styles().of(lines)
+    return {
+        key: Style(color, "-", markers[key].marker, color)
+        for key, color in zip(lines, (found[f"line: {key}"] for key in lines), strict=True)
+    }
+
+
+def _beside(key: str, cell: Cell, labels: Labels) -> str:
+    """What stands beside a point of a series."""
+    place, _, variant = key.rpartition(": ")
+    return labels.get(key) or labels.get(place) or label(variant, labels, cell.variant)

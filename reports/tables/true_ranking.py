@@ -1,0 +1,77 @@
+"""How well searches rank architectures, as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+import pandas as pd
+
+from reports.analysis.ground_truth import MEASURES, Truth, measured, ranking
+from reports.runs.cells import Cell, dial_of
+from reports.statistics.interval import mean_estimate
+from reports.tables.table import BRACKETS, Column, Row, Table, Value
+from reports.wording.numbers import decimals
+from reports.wording.words import several
+
+_MEANINGS = {
+    "tau": "Kendall’s, of the ranking by validation error with the true one: 1 is the true order, "
+    "0 is chance",
+    "spearman": "rank correlation, likewise",
+    "tau_best_quarter": "Kendall’s tau among the quarter that is truly best",
+    "regret": "true error of the architecture ranked first, minus the lowest there is",
+    "regret_best_five": "the same of the truly best one among the five ranked first",
+    "expected": "true error of what the search draws, weighted by the controller’s probabilities",
+}
+
+
+def true_ranking_table(cells: Sequence[Cell], truth: Truth, scenario: str, name: str) -> Table:
+    """Show measures of the rankings of every variant, see ``ground_truth.MEASURES``.
+
+    Args:
+        cells: One scenario's cells whose runs have ranked the truth's architectures.
+        truth: What these are worth.
+        scenario: The name of the scenario that trained them alone.
+        name: Unique in the report.
+    """
+    columns = [Column(f"strategy, {dial_of(cell.variant for cell in cells).one}", words=True)]
+    controlled = any("probability" in row for c in cells for r in c.done for row in ranking(r))
+    measures = [name for name in MEASURES if controlled or name != "expected"]
+    for measure in measures:
+        quantity, _ = measured(cells[0].done, measure, truth)
+        unit = quantity.unit or ("perplexity" if _of_errors(measure) else "")
+        columns.append(
+            Column(
+                quantity.title.replace("spearman", "Spearman"),
+                unit,
+                _MEANINGS[measure],
+                quantity.write,
+            )
+        )
+    columns.append(Column("seeds"))
+    rows, data = [], []
+    for cell in cells:
+        values: list[Value] = [cell.variant.label]
+        for measure in measures:
+            asked, by_seed = measured(cell.done, measure, truth)
+            found = mean_estimate({"": by_seed}, asked.limits)
+            values.append(found)
+            ends = (found.value, found.low, found.high)
+            data.append((cell.scenario, cell.variant.label, measure, found.n, *ends))
+        rows.append(Row([*values, len(cell.done)], cell.variant.strategy, (cell.variant.strategy,)))
+    between = truth.agreement
+    alike = f" Two of these seeds agree with tau {decimals(fmean(between))}." if between else ""
+    return Table(
+        name,
+        "Rankings against the truth",
+        f"The truth is the test error of {len(truth.errors):,} architectures when each is trained "
+        f"alone: scenario {scenario}, mean over {several(len(truth.by_seed), 'seed')}.{alike} "
+        f"Means over the seeds of scenario {cells[0].scenario}. {BRACKETS}",
+        columns,
+        rows,
+        pd.DataFrame(data, columns=["scenario", "variant", "measure", "n", "mean", "low", "high"]),
+    )
+
+
+def _of_errors(measure: str) -> bool:
+    return "regret" in measure or measure == "expected"
