@@ -138,28 +138,59 @@ def expected(record: Record, truth: Truth) -> float:
     return math.fsum(chances[name] * error for name, error in truth.errors.items()) / total
 
 
+def end_error(record: Record) -> float | None:
+    """Return the mean validation error of the ranked architectures at the end of a search."""
+    errors = _errors(record, "validation").values()
+    return fmean(errors) if all(map(math.isfinite, errors)) else None
+
+
+def late_reward(record: Record) -> float | None:
+    """Return the mean reward of the second half of a controller's steps, without the middle one."""
+    rewards = record.probes.get("search", {}).get("rewards") or []
+    late = rewards[len(rewards) - len(rewards) // 2 :]
+    return fmean(late) if late and None not in late else None
+
+
 _CORRELATIONS = {"tau": tau, "spearman": spearman, "tau_best_quarter": tau_best_quarter}
 _REGRETS = {"regret": regret, "regret_best_five": regret_best_five}
 _LIMITS = dict.fromkeys(_REGRETS, Limits(0, math.inf, False))
-MEASURES = (*_CORRELATIONS, *_REGRETS, expected.__name__)
-"""What can be measured of a ranking, by name: the functions above."""
+_OF_TRUTH: dict[str, Callable[[Record, Truth], float | None]] = {
+    **{
+        name: lambda record, truth, of=of: of(ranking_of(record, truth), truth.errors)
+        for name, of in {**_CORRELATIONS, **_REGRETS}.items()
+    },
+    "expected": expected,
+}
+_OF_SEARCH = {"end_error": end_error, "late_reward": late_reward}
+MEASURES = (*_OF_TRUTH, *_OF_SEARCH)
+"""What can be measured of a search's end, by name: the functions above."""
 
 
-def measured(records: Sequence[Record], measure: str, truth: Truth) -> tuple[Quantity, Values]:
-    """Return a measure of the ranking of each run, by seed.
+def measured(
+    records: Sequence[Record], measure: str, truth: Truth | None
+) -> tuple[Quantity, Values]:
+    """Return a measure of each search, by seed.
+
+    Args:
+        records: Finished runs of searches.
+        measure: One of ``MEASURES``.
+        truth: Of the same architectures; ``end_error`` and ``late_reward`` need none.
 
     Raises:
-        UserError: There is no such measure, or a run has not ranked the truth's architectures.
+        UserError: There is no such measure, or no truth for it, or a run has not ranked the truth's
+            architectures.
     """
     if measure not in MEASURES:
-        raise UserError(f"no measure {measure!r} of a ranking; {nearest(measure, MEASURES)}")
-    of = (_CORRELATIONS | _REGRETS).get(measure)
-    values = {
-        record.seed: of(ranking_of(record, truth), truth.errors) if of else expected(record, truth)
-        for record in records
-    }
-    is_rate = measure not in _CORRELATIONS and not truth.perplexity
-    unit, scale = ("%" if of is None else "points", 100.0) if is_rate else ("", 1.0)
+        raise UserError(f"no measure {measure!r} of a search; {nearest(measure, MEASURES)}")
+    if measure in _OF_SEARCH:
+        values = {record.seed: _OF_SEARCH[measure](record) for record in records}
+    elif truth is None:
+        raise UserError(f"{measure} needs a truth: give s.truth(SCENARIO) of shared: false")
+    else:
+        values = {record.seed: _OF_TRUTH[measure](record, truth) for record in records}
+    perplexity = bool(records and records[0].probes["search"].get("perplexity"))
+    is_rate = measure not in (*_CORRELATIONS, "late_reward") and not perplexity
+    unit, scale = ("points" if measure in _REGRETS else "%", 100.0) if is_rate else ("", 1.0)
     write = partial(_decimals, scale)
     title = measure.replace("_", " ")
     limits = Limits(-1, 1, False) if measure in _CORRELATIONS else _LIMITS.get(measure)

@@ -152,10 +152,24 @@ class Study:
         reason = None if share is None else share.reason
         return Number(interval(asked, cell, plain), asked, reason=reason)
 
-    def difference(self, scenario: str, variant: str, other: str, quantity: str) -> Number:
+    def difference(
+        self,
+        scenario: str,
+        variant: str,
+        other: str,
+        quantity: str,
+        other_scenario: str | None = None,
+    ) -> Number:
         """Return a quantity of one variant minus that of another, paired by seed.
 
         With the interval and the p-value (in ``p``) of ``pairs.compare_pairs``.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            other: What is subtracted, likewise.
+            quantity: One of ``quantities.QUANTITIES``, or a metric.
+            other_scenario: The scenario of ``other``; the same where ``None``.
         """
         asked = quantity_named(quantity)
         if asked.name in RATIOS:
@@ -163,9 +177,9 @@ class Study:
                 f"{asked.name!r} is a ratio of means and has no difference paired by seed; ask "
                 f"for the difference of {RATIOS[asked.name]!r}"
             )
-        plain = self._plain(scenario, asked)
         ours, theirs = (
-            per_seed(asked, self._catalog.cell(scenario, name), plain) for name in (variant, other)
+            per_seed(asked, self._catalog.cell(name, written), self._plain(name, asked))
+            for name, written in ((scenario, variant), (other_scenario or scenario, other))
         )
         shown = asked.difference()
         found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.limits)
@@ -312,18 +326,34 @@ class Study:
         """
         return truth_of(self._catalog.cell(scenario, variant).done)
 
-    def ranking(self, scenario: str, variant: str, measure: str, truth: Truth) -> Number:
-        """Return how well searches rank architectures, with its 95 % interval over their seeds.
+    def ranking(
+        self,
+        scenario: str,
+        variant: str,
+        measure: str,
+        truth: Truth | None = None,
+        less: Sequence[str] | None = None,
+    ) -> Number:
+        """Return a measure of a search's end, with its 95 % interval over seeds.
 
         Args:
             scenario: Its name.
             variant: As it is written.
             measure: One of ``ground_truth.MEASURES``, such as ``tau``, ``regret`` or ``expected``.
             truth: Of the same architectures, see ``truth``.
+            less: A scenario and a variant of it, whose measure is subtracted seed by seed, with the
+                interval and the p-value (in ``p``) of ``pairs.compare_pairs``.
         """
-        records = self._catalog.cell(scenario, variant).done
-        asked, values = ground_truth.measured(records, measure, truth)
-        return Number(mean_estimate({"": values}, asked.limits), asked)
+        asked, values = ground_truth.measured(
+            self._catalog.cell(scenario, variant).done, measure, truth
+        )
+        if less is None:
+            return Number(mean_estimate({"": values}, asked.limits), asked)
+        place, other = less
+        _, theirs = ground_truth.measured(self._catalog.cell(place, other).done, measure, truth)
+        shown = asked.difference()
+        found = compare_pairs({"": values}, {"": theirs}, shown.limits)
+        return Number(found.difference, shown, found.p, found.test)
 
     def table(
         self,

@@ -2,7 +2,7 @@
 
 A template may begin with a block of YAML between two lines ``---``; its keys are variables of
 the page, for numbers from elsewhere, such as those read off a paper's figures. The rest is
-Markdown, in which ``suite(NAME)`` gives the runs of a suite (see ``study.Study`` and, for
+Markdown, in which ``suite(NAME, ...)`` gives the runs of a suite, or of several (see ``study.Study`` and, for
 figures, ``illustrated.IllustratedStudy`` and ``searches.SearchStudy``):
 
     ---
@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -125,15 +126,24 @@ class _Studies:
         self._album = album
         self._made: dict[str, SearchStudy] = {}
 
-    def suite(self, name: str) -> SearchStudy:
-        """The runs of a suite."""
-        if name not in self._records:
-            raise UserError(f"no runs of suite {name!r}; {nearest(name, self._records)}")
-        if name not in self._made:
-            own = self._records[name]
-            catalog = Catalog.of(name, group(own))
-            self._made[name] = SearchStudy(own, catalog, self._strategies, self._album)
-        return self._made[name]
+    def suite(self, *names: str) -> SearchStudy:
+        """The runs of a suite, or of several that have no scenario in common."""
+        for name in names:
+            if name not in self._records:
+                raise UserError(f"no runs of suite {name!r}; {nearest(name, self._records)}")
+        together = " and ".join(names)
+        if together not in self._made:
+            own = [record for name in names for record in self._records[name]]
+            places = {(record.scenario, record.suite) for record in own}
+            for scenario, count in Counter(scenario for scenario, _ in places).items():
+                if count > 1:
+                    raise UserError(
+                        f"suites {together} both have a scenario {scenario!r}; a page can only join "
+                        "suites whose scenarios have names of their own"
+                    )
+            catalog = Catalog.of(together, group(own))
+            self._made[together] = SearchStudy(own, catalog, self._strategies, self._album)
+        return self._made[together]
 
 
 def _front_matter(text: str, template: Path) -> tuple[Mapping[str, Any], str]:
