@@ -154,15 +154,8 @@ def late_reward(record: Record) -> float | None:
 _CORRELATIONS = {"tau": tau, "spearman": spearman, "tau_best_quarter": tau_best_quarter}
 _REGRETS = {"regret": regret, "regret_best_five": regret_best_five}
 _LIMITS = dict.fromkeys(_REGRETS, Limits(0, math.inf, False))
-_OF_TRUTH: dict[str, Callable[[Record, Truth], float | None]] = {
-    **{
-        name: lambda record, truth, of=of: of(ranking_of(record, truth), truth.errors)
-        for name, of in {**_CORRELATIONS, **_REGRETS}.items()
-    },
-    "expected": expected,
-}
 _OF_SEARCH = {"end_error": end_error, "late_reward": late_reward}
-MEASURES = (*_OF_TRUTH, *_OF_SEARCH)
+MEASURES = (*_CORRELATIONS, *_REGRETS, expected.__name__, *_OF_SEARCH)
 """What can be measured of a search's end, by name: the functions above."""
 
 
@@ -187,14 +180,20 @@ def measured(
     elif truth is None:
         raise UserError(f"{measure} needs a truth: give s.truth(SCENARIO) of shared: false")
     else:
-        values = {record.seed: _OF_TRUTH[measure](record, truth) for record in records}
-    perplexity = bool(records and records[0].probes["search"].get("perplexity"))
+        values = {record.seed: _against(truth, measure, record) for record in records}
+    searches = [record.probes.get("search", {}) for record in records]
+    perplexity = any(found.get("perplexity") for found in searches)
     is_rate = measure not in (*_CORRELATIONS, "late_reward") and not perplexity
     unit, scale = ("points" if measure in _REGRETS else "%", 100.0) if is_rate else ("", 1.0)
     write = partial(_decimals, scale)
     title = measure.replace("_", " ")
     limits = Limits(-1, 1, False) if measure in _CORRELATIONS else _LIMITS.get(measure)
     return Quantity(measure, title, lambda _, __: None, unit, scale, write, limits=limits), values
+
+
+def _against(truth: Truth, measure: str, record: Record) -> float | None:
+    of = (_CORRELATIONS | _REGRETS).get(measure)
+    return of(ranking_of(record, truth), truth.errors) if of else expected(record, truth)
 
 
 def _decimals(scale: float, value: float) -> str:

@@ -2,8 +2,8 @@
 
 A template may begin with a block of YAML between two lines ``---``; its keys are variables of
 the page, for numbers from elsewhere, such as those read off a paper's figures. The rest is
-Markdown, in which ``suite(NAME, ...)`` gives the runs of a suite, or of several (see ``study.Study`` and, for
-figures, ``illustrated.IllustratedStudy`` and ``searches.SearchStudy``):
+Markdown, in which ``suite(NAME, ...)`` gives the runs of a suite, or of several (see
+``study.Study`` and, for figures, ``illustrated.IllustratedStudy`` and ``searches.SearchStudy``):
 
     ---
     paper: {k3: 63}
@@ -138,7 +138,7 @@ class _Studies:
             for scenario, count in Counter(scenario for scenario, _ in places).items():
                 if count > 1:
                     raise UserError(
-                        f"suites {together} both have a scenario {scenario!r}; a page can only join "
+                        f"suites {together} both have a scenario {scenario!r}; a page joins only "
                         "suites whose scenarios have names of their own"
                     )
             catalog = Catalog.of(together, group(own))

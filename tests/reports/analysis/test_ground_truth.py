@@ -102,12 +102,12 @@ def test_what_a_controller_draws_is_weighted_by_its_chances(record):
     assert expected(drawn, truth) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("measure", [m for m in MEASURES if m not in ("end_error", "late_reward")])
 @pytest.mark.parametrize("perplexity", [False, True])
 def test_a_search_is_ranked_by_its_validation_errors(record, measure, perplexity):
     truth = truth_of(alone(record, perplexity=perplexity))
-    right = search(record, truth.errors, errors(7), seed=3)
-    wrong = search(record, errors(7), truth.errors, seed=4)
+    right = search(record, truth.errors, errors(7), seed=3, perplexity=perplexity)
+    wrong = search(record, errors(7), truth.errors, seed=4, perplexity=perplexity)
     asked, values = measured([right, wrong], measure, truth)
     rate = not perplexity and "tau" not in measure and measure != "spearman"
     assert asked.unit == ("" if not rate else "%" if measure == "expected" else "points")
@@ -116,6 +116,23 @@ def test_a_search_is_ranked_by_its_validation_errors(record, measure, perplexity
     if measure != "expected":
         assert values[3] == (0 if "regret" in measure else pytest.approx(1))
         assert values[4] != values[3] or measure == "regret_best_five"
+
+
+def test_a_search_ends_with_a_mean_error_and_late_rewards(record):
+    run = search(record, errors(3), errors(4))
+    asked, values = measured([run], "end_error", None)
+    assert values == {0: pytest.approx(fmean(errors(3).values()))}
+    assert (asked.unit, asked.write(0.5)) == ("%", "50.00")
+    assert measured([run], "late_reward", None)[1] == {0: None}
+    found = run.probes["search"] | {"rewards": [9.0, 9.0, 5.0, 1.0, 2.0]}
+    run = replace(run, probes={"search": found})
+    asked, values = measured([run], "late_reward", None)
+    assert values == {0: 1.5}
+    assert (asked.unit, asked.write(1.5)) == ("", "1.50")
+    diverged = search(record, errors(3) | {"0-0": None}, errors(4), perplexity=True)
+    assert measured([diverged], "end_error", None)[1] == {0: None}
+    with pytest.raises(UserError, match="tau needs a truth"):
+        measured([run], "tau", None)
 
 
 def test_a_perplexity_that_is_not_finite_is_ranked_last(record):

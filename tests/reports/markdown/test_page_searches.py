@@ -14,6 +14,7 @@ from searching import CONTROLS, EPOCHS, NAMES, searches
 
 from benchmark.errors import UserError
 from benchmark.metrics.search import by_epoch
+from reports.analysis.ground_truth import tau
 from reports.analysis.variants import Catalog
 from reports.markdown.album import Album
 from reports.markdown.searches import SearchStudy
@@ -152,6 +153,29 @@ def test_rankings_stand_against_the_truth(study, found):
     title = figure.axes[0].get_title(loc="left")
     assert title == f"finetune\ntau {tau.mean:.2f} [{tau.low:.2f},\N{NO-BREAK SPACE}{tau.high:.2f}]"
     assert "3 seeds" in plot.caption
+
+
+def test_rankings_are_compared_seed_by_seed_across_scenarios(study, found):
+    truth = study.truth("alone")
+    for other in ("fast", "slow"):
+        number = study.ranking("fast", "wpl@1", "tau", truth, less=[other, "finetune"])
+        ours, theirs = (
+            [
+                tau({row["architecture"]: row["validation"] for row in own}, truth.errors)
+                for own in (r.probes["search"]["ranking"] for r in runs_of(found, *which))
+            ]
+            for which in (("fast", "wpl", 1), (other, "finetune"))
+        )
+        wanted = fmean(a - b for a, b in zip(ours, theirs, strict=True))
+        assert number.mean == pytest.approx(wanted)
+        assert 0 < number.p <= 1
+    name = metric(found, "visit_forgetting")
+    number = study.difference("fast", "wpl@1", "finetune", name, other_scenario="slow")
+    ours, theirs = (
+        study.value(place, variant, name).mean
+        for place, variant in (("fast", "wpl@1"), ("slow", "finetune"))
+    )
+    assert number.mean == pytest.approx(ours - theirs)
 
 
 def test_an_architecture_without_a_finite_error_is_told_not_drawn(record):

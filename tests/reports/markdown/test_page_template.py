@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -47,6 +48,20 @@ Difference {{ d }} ({{ d.p_text }}), {{ d.n }} pairs; volume {{ s.hypervolume("k
 
 {{ many.growth("growth", variants=["finetune", "wpl@1e4"]) }}
 """
+
+
+def test_suites_are_joined_where_no_scenario_is_in_both(render, runs):
+    text, _ = render(
+        "{% set s = suite('paper', 'sequence') %}{{ s.runs }} "
+        "{{ suite('paper').runs + suite('sequence').runs }} {{ s.scenarios | length }}",
+        runs,
+    )
+    together, apart, scenarios = text.split()[-3:]
+    assert together == apart
+    assert int(scenarios) == len({(run.suite, run.scenario) for run in runs})
+    again = [replace(run, suite="copy") for run in runs if run.suite == "paper"]
+    with pytest.raises(UserError, match=r"suites paper and copy both have a scenario 'k1'"):
+        render("{{ suite('paper', 'copy').runs }}", [*runs, *again])
 
 
 def test_a_template_that_uses_everything(render, runs, study):
