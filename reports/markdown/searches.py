@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from benchmark.errors import UserError
 from benchmark.metrics.search import Period
+from reports.analysis import ground_truth
 from reports.analysis.equal_gain import at_equal_gain
-from reports.analysis.ground_truth import Truth
+from reports.analysis.ground_truth import Truth, truth_of
 from reports.analysis.searches import FORGETTING, GAIN, measure_of
 from reports.analysis.variants import label
 from reports.figures.colors import colors
@@ -20,7 +21,9 @@ from reports.markdown.illustrated import IllustratedStudy
 from reports.markdown.number import Number
 from reports.markdown.strengths import chosen_strengths
 from reports.markdown.study import RATIO, Labels
-from reports.runs.cells import Cell
+from reports.runs.cells import FINETUNE, Cell
+from reports.statistics.interval import mean_estimate
+from reports.statistics.pairs import compare_pairs
 
 Written = str | Sequence[str]
 """A variant as it is written, or a pair of a scenario and a variant of it."""
@@ -42,6 +45,44 @@ class SearchStudy(IllustratedStudy):
     called ``slow: finetune``, which ``labels`` can rename like any other; labels of its parts
     count, too.
     """
+
+    def truth(self, scenario: str, variant: str = FINETUNE) -> Truth:
+        """Return what architectures are worth, from a scenario that trains each alone.
+
+        Args:
+            scenario: Its name; of the family ``architecture_search``, with ``shared: false``.
+            variant: As it is written.
+        """
+        return truth_of(self._catalog.cell(scenario, variant).done)
+
+    def ranking(
+        self,
+        scenario: str,
+        variant: str,
+        measure: str,
+        truth: Truth | None = None,
+        less: Sequence[str] | None = None,
+    ) -> Number:
+        """Return a measure of a search's end, with its 95 % interval over seeds.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            measure: One of ``ground_truth.MEASURES``, such as ``tau``, ``regret`` or ``expected``.
+            truth: Of the same architectures, see ``truth``.
+            less: A scenario and a variant of it, whose measure is subtracted seed by seed, with the
+                interval and the p-value (in ``p``) of ``pairs.compare_pairs``.
+        """
+        asked, values = ground_truth.measured(
+            self._catalog.cell(scenario, variant).done, measure, truth
+        )
+        if less is None:
+            return Number(mean_estimate({"": values}, asked.limits), asked)
+        place, other = less
+        _, theirs = ground_truth.measured(self._catalog.cell(place, other).done, measure, truth)
+        shown = asked.difference()
+        found = compare_pairs({"": values}, {"": theirs}, shown.limits)
+        return Number(found.difference, shown, found.p, found.test)
 
     def at_equal_gain(
         self, scenario: str, variant: str, control: Sequence[Written], period: Period = "all"

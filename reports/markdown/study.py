@@ -7,12 +7,11 @@ from typing import NamedTuple
 
 from benchmark.errors import UserError, nearest
 from benchmark.store import Record
-from reports.analysis import ground_truth, shape
+from reports.analysis import shape
 from reports.analysis.choice import strengths_text
 from reports.analysis.digitized import Given, digitized_curves
 from reports.analysis.equal_stability import at_equal_stability
 from reports.analysis.frontier import frontiers
-from reports.analysis.ground_truth import Truth, truth_of
 from reports.analysis.quantities import (
     RATIOS,
     REMOVED,
@@ -316,44 +315,6 @@ class Study:
             if frontier.strategy == strategy:
                 return Number(frontier.hypervolume, HYPERVOLUME, reason=frontier.reason)
         raise UserError(f"{strategy!r} in {scenario!r} has no frontier: it has no finished runs")
-
-    def truth(self, scenario: str, variant: str = FINETUNE) -> Truth:
-        """Return what architectures are worth, from a scenario that trains each alone.
-
-        Args:
-            scenario: Its name; of the family ``architecture_search``, with ``shared: false``.
-            variant: As it is written.
-        """
-        return truth_of(self._catalog.cell(scenario, variant).done)
-
-    def ranking(
-        self,
-        scenario: str,
-        variant: str,
-        measure: str,
-        truth: Truth | None = None,
-        less: Sequence[str] | None = None,
-    ) -> Number:
-        """Return a measure of a search's end, with its 95 % interval over seeds.
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            measure: One of ``ground_truth.MEASURES``, such as ``tau``, ``regret`` or ``expected``.
-            truth: Of the same architectures, see ``truth``.
-            less: A scenario and a variant of it, whose measure is subtracted seed by seed, with the
-                interval and the p-value (in ``p``) of ``pairs.compare_pairs``.
-        """
-        asked, values = ground_truth.measured(
-            self._catalog.cell(scenario, variant).done, measure, truth
-        )
-        if less is None:
-            return Number(mean_estimate({"": values}, asked.limits), asked)
-        place, other = less
-        _, theirs = ground_truth.measured(self._catalog.cell(place, other).done, measure, truth)
-        shown = asked.difference()
-        found = compare_pairs({"": values}, {"": theirs}, shown.limits)
-        return Number(found.difference, shown, found.p, found.test)
 
     def table(
         self,
