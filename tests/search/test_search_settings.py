@@ -70,8 +70,15 @@ def test_what_does_not_fit_the_space_is_refused(make_runs, changes, without, sai
 
 @pytest.mark.parametrize("strategy", ["joint", "avalanche:Naive"])
 def test_strategies_with_a_training_of_their_own_are_refused(make_runs, strategy):
-    (run,) = make_runs({strategy: {}}, without=NAMES, **ALONE)
-    assert "has a training of its own" in execute(run, ROOT).error
+    with pytest.raises(UserError, match="has a training of its own"):
+        make_runs({strategy: {}}, without=NAMES, **ALONE)
+
+
+@pytest.mark.parametrize("strategy", ["independent", "lwf", "replay", "der"])
+def test_alone_strategies_may_come_back_to_a_label(make_runs, strategy):
+    (run,) = make_runs({strategy: {}}, without=NAMES, architectures=[[0, 1], [2, 1]], **ALONE)
+    record = execute(run, ROOT)
+    assert record.status == "done", record.error
 
 
 def test_a_large_space_needs_no_more_slots_than_visits(make_runs):
