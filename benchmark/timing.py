@@ -75,16 +75,28 @@ class TimedProbe:
         seconds = found.get(kind) or (mean(measured) if measured else None)
         if seconds is None:
             return None
-        first = (scenario, run.seed) not in self._seeds
-        self._seeds.add((scenario, run.seed))
+        model = self._first_model(run, scenario)
+        first = model is None or model not in self._seeds
+        self._seeds.add(model)
         return seconds + (self._first_models.get(scenario, 0.0) if first else 0.0)
+
+    def _first_model(self, run: Run, scenario: str) -> Hashable:
+        """Return what runs have in common that take over one first model; ``None``: no other."""
+        if scenario not in self._searches:
+            return scenario, run.seed
+        from benchmark.first_model.storage import place_of
+        from benchmark.preparation import scenario_settings
+
+        return place_of(run, scenario_settings(run.spec), Path(), plain=True)
 
     def _measured(self, run: Run, scenario: str) -> float:
         new = scenario not in self._steps
         if new:
             self._look_at(run, scenario)
         if scenario in self._searches:
-            return self._searches[scenario](run)
+            found = self._searches[scenario](run)
+            self._first_models[scenario] = self._searches[scenario].warm_start
+            return found
         steps = self._steps[scenario]
         if new:
             self._seconds(run, 1)  # imports and first uses are no part of a run

@@ -64,10 +64,10 @@ class _Evaluations:
 class SearchProbe:
     """Tells how long a search takes, strategy by strategy.
 
-    Of a search of n visits of b batches, these take time: its visits, ``n (o + b s)``, the batches
-    of a warm-start, evaluations (of measured visits, of all slots before and after, and of what is
-    ranked or derived), and the controller's steps. Visits are timed with each strategy, in two
-    searches of few visits of one batch and a third one of more; all else once.
+    Of a search of n visits of b batches, these take time: its visits, ``n (o + b s)``, evaluations
+    (of measured visits, of all slots before and after, and of what is ranked or derived), and the
+    controller's steps. Visits are timed with each strategy, in two searches of few visits of one
+    batch and a third one of more; all else once.
 
     Architectures that are trained alone are timed likewise, with their evaluations.
 
@@ -75,6 +75,9 @@ class SearchProbe:
         scenario: As it was built.
         seconds: Carries out short searches.
         root: The folder that holds the data sets.
+
+    Attributes:
+        warm_start: Seconds of a warm-start, which one run of a seed trains for all.
     """
 
     def __init__(self, scenario: Scenario, seconds: SecondsWith, root: Path) -> None:
@@ -87,6 +90,7 @@ class SearchProbe:
         self._architectures = list(bank.architectures)
         self._seconds = seconds
         self._root = root
+        self.warm_start = 0.0
         self._once: float | None = None
         self._evaluations = _Evaluations(0.0, 0.0, 0.0)
 
@@ -141,8 +145,7 @@ class SearchProbe:
         found = self._evaluations.of(search, self._space, derived)
         if search.warm_start:
             cold, warm = (self._short(run, _VISITS, warm_start=epochs) for epochs in (0, 1))
-            batch = max(0.0, warm - cold) / _VISITS
-            found += search.warm_start * search.visits * search.batches * batch
+            self.warm_start = search.warm_steps * max(0.0, warm - cold) / _VISITS
         if sampler is not None:
             few, many = (self._short(run, 1, steps=1 + n) for n in (0, _CONTROLLER_STEPS))
             found += search.epochs * sampler.steps * max(0.0, many - few) / _CONTROLLER_STEPS
@@ -154,7 +157,7 @@ class SearchProbe:
         """Carry out a search of one epoch; the controller takes so many steps after it."""
         changes: dict[str, Any] = {
             "epochs": 1, "visits": visits, "batches": batches, "warm_start": warm_start,
-            "measured": 1, "ranked": 0,
+            "cut_after_warm_start": 1.0, "measured": 1, "ranked": 0,
         }  # fmt: skip
         if self._controlled is not None:
             own = self._controlled.model_copy(update={"steps": steps, "derived": 1})

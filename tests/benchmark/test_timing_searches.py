@@ -46,7 +46,7 @@ def seconds_of(run, changes):
         return FIXED + search.visits * (OVERHEAD + STEP * search.batches + evaluations)
     visits = search.epochs * search.visits
     found = FIXED + visits * (OVERHEAD + STEP * search.batches)
-    found += PLAIN * search.warm_start * search.visits * search.batches
+    found += PLAIN * search.warm_steps
     sampler = search.sampler
     controlled = sampler.name == "controller"
     found += search.epochs * sampler.steps * REWARD if controlled else 0.0
@@ -65,8 +65,10 @@ def test_what_costs_time_is_counted_as_often_as_it_comes(monkeypatch, changes):
     run = make_run(**changes)
     scenario = scenario_settings(run.spec).build(0, ROOT, "cpu")
     probe = SearchProbe(scenario, seconds, ROOT)
-    expected = seconds_of(run, {})
+    warm = PLAIN * scenario.search.warm_steps
+    expected = seconds_of(run, {}) - warm
     assert probe(run) == pytest.approx(expected, rel=0.02)
+    assert probe.warm_start == pytest.approx(warm)
     alike = len(asked)
     assert probe(run) == pytest.approx(expected, rel=0.02)
     assert len(asked) < 2 * alike, "what does not depend on the strategy is timed once"
@@ -93,6 +95,20 @@ def test_small_searches_are_probed(changes, monkeypatch):
         found = probe(make_run(**changes))
     assert found is not None
     assert 0.01 < found < 60
+
+
+def test_a_warm_start_is_trained_once_for_all_scenarios_that_begin_with_it(monkeypatch):
+    monkeypatch.setattr(SearchProbe, "_evaluated", lambda self, run: EVALUATION)
+    monkeypatch.setattr(TimedProbe, "_seconds_with", lambda self, *asked: seconds_of(*asked))
+    one = make_run(**SEARCH, cut_after_warm_start=0.5)
+    other = make_run(**SEARCH | {"visits": 40, "batches": 3})
+    cold = make_run(**SEARCH | {"warm_start": 0})
+    with TimedProbe(ROOT) as probe:
+        found = [probe(run) for run in (one, one, other, cold)]
+    warm = PLAIN * 2 * 20 * 6
+    assert found[0] - found[1] == pytest.approx(warm)
+    assert found[2] == pytest.approx(seconds_of(other, {}) - warm, rel=0.02)
+    assert found[3] == pytest.approx(seconds_of(cold, {}), rel=0.02)
 
 
 @pytest.mark.thorough

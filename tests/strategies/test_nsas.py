@@ -176,7 +176,7 @@ class Along(NSAS):
         self.steps = []
 
     def _along(self, space):
-        self.steps.append(super()._along(space))
+        self.steps.append(list(super()._along(space)))
         return self.steps[-1]
 
 
