@@ -26,6 +26,7 @@ from benchmark.probes import in_order
 from benchmark.resources import Resources
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.search_checks import check_searches
 from benchmark.seeds import MOST_SEEDS, parse_seeds, seeds_of
 from benchmark.seeds import OPTION as SEEDS_OPTION
 from benchmark.suite import AVALANCHE, AvalancheSettings, Strategy, Suite
@@ -171,38 +172,8 @@ def _checked(source: Source) -> Suite:
         source=source,
         resources=validated(Resources, file.resources or {}, source, ("resources",)),
     )
-    _check_searches(suite, source)
+    check_searches(suite, source)
     return suite
-
-
-def _check_searches(suite: Suite, source: Source) -> None:
-    """Refuse what only architecture searches have beside other scenarios, and the reverse."""
-    searches = [name for name, scenario in suite.scenarios.items() if scenario.one_supernet]
-    for name, strategy in suite.strategies.items() if searches else ():
-        entry = STRATEGIES.get(strategy.kind)
-        if entry is None or entry.needs_its_model or entry.trains == "at once":
-            raise source.error(
-                ("strategies", name),
-                f"{strategy.kind} does not work in an architecture search such as scenario "
-                f"{shown(searches[0])}, whose models are other architectures in each epoch; "
-                "put it into a suite of its own with other scenarios",
-            )
-    others = [name for name, scenario in suite.scenarios.items() if not scenario.one_supernet]
-    for name, strategy in suite.strategies.items() if others else ():
-        entry, edges = STRATEGIES.get(strategy.kind), strategy.settings.needs_edges
-        if entry is not None and entry.searches:
-            raise source.error(
-                ("strategies", name),
-                "it works in architecture searches alone, since it trains other architectures of "
-                f"a supernet on the same data, and scenario {shown(others[0])} is none; put it "
-                "into a suite of its own with a search",
-            )
-        if edges is not None:
-            raise source.error(
-                ("strategies", name),
-                f"{edges} means the parameters of a supernet that belong to a choice, and scenario "
-                f"{shown(others[0])} has no supernet; say all, or search",
-            )
 
 
 def _only(names: Sequence[str], suites: Sequence[Suite]) -> list[Suite]:

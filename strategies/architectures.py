@@ -30,6 +30,14 @@ class Searchable(Protocol):
 
 
 @runtime_checkable
+class HasOptions(Protocol):
+    """A supernet whose decisions are independent: every combination is an architecture."""
+
+    def options(self) -> tuple[int, ...]:
+        """Return how many options each decision has."""
+
+
+@runtime_checkable
 class HasEdges(Protocol):
     """A model some of whose parameters belong to a choice, and so to some architectures alone."""
 
@@ -58,6 +66,24 @@ def searchable(model: nn.Module, method: str) -> Searchable:
             "another strategy, such as wpl or replay"
         )
     return model
+
+
+def options_of(model: nn.Module, setting: str) -> tuple[int, ...]:
+    """Return how many options each decision of a supernet has.
+
+    Args:
+        model: What is trained.
+        setting: What asks for them, for messages.
+
+    Raises:
+        NoArchitecturesError: The model does not tell.
+    """
+    if not isinstance(model, HasOptions):
+        raise NoArchitecturesError(
+            f"{setting} changes every decision of an architecture, and {type(model).__name__} has "
+            "no method options() that tells how many options each decision has; say archive"
+        )
+    return model.options()
 
 
 def edges_of(model: nn.Module, setting: str) -> frozenset[str]:

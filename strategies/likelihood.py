@@ -28,5 +28,5 @@ def require_cross_entropy(strategy: Any, method: str) -> None:
         raise ValueError(
             f"{method} needs logits of shape (samples, classes) that are trained by cross-entropy, "
             f"and this training's loss is {name}; train with torch.nn.CrossEntropyLoss, or use a "
-            "method that needs only gradients, such as l2 or si"
+            "method that needs only gradients, such as l2, si, or wpl with fisher: training"
         )

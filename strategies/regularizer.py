@@ -151,9 +151,19 @@ class Regularizer(SharedParameterPenalty):
 
     def strength_in_force(self) -> float:
         """Return what the importances, as they are kept, are multiplied by."""
+        strength = self.decayed_strength()
         if self.settings.normalise == "mean":
-            return self.settings.strength / mean_importance(self.importances.values())
-        return self.settings.strength
+            return strength / mean_importance(self.importances.values())
+        return strength
+
+    def decayed_strength(self) -> float:
+        """Return the strength, or what ``strength_decay`` has left of it."""
+        return self.settings.strength * self.settings.share_of_strength(self.models_seen)
+
+    @property
+    def _acts(self) -> bool:
+        """Whether there is any strength in the training under way."""
+        return self.settings.strength > 0 and self._strength > 0
 
     def forget(self) -> None:
         """Forget all importances, as ``reset_every`` asks."""
@@ -191,7 +201,7 @@ class Regularizer(SharedParameterPenalty):
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add the penalty's gradient, if the penalty is applied as a gradient."""
         self._note_gradients()
-        if self.settings.application == "gradient" and self.settings.strength > 0:
+        if self.settings.application == "gradient" and self._acts:
             for block in self._blocks_now(strategy.optimizer):
                 gradients = dense_gradients(block.parameters)
                 own = (block.parameters, block.anchors, block.importances)
@@ -202,7 +212,7 @@ class Regularizer(SharedParameterPenalty):
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Take the proximal step, if the penalty is applied as one."""
         application = self.settings.application
-        if application == "gradient" or self.settings.strength == 0:
+        if application == "gradient" or not self._acts:
             return
         for block in self._blocks_now(strategy.optimizer):
             divided_by = None

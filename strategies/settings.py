@@ -48,6 +48,16 @@ class StrategySettings(BaseModel):
         """The setting that names the edges of a supernet; ``None`` if none does."""
         return None
 
+    @property
+    def needs_classes(self) -> str | None:
+        """What needs logits of shape (samples, classes) and cross-entropy; ``None``: nothing."""
+        return None
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """What needs the gradients of single samples; ``None``: nothing."""
+        return None
+
 
 class PenaltySettings(StrategySettings):
     """The settings of every penalty on shared parameters."""
@@ -108,6 +118,39 @@ class RegularizerSettings(PenaltySettings):
         "null: never.",
         exclude_if=_none,
     )
+    strength_decay: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="By what share of itself, as given, the strength falls after each epoch from "
+        "decay_after on, until it is 0.",
+        exclude_if=lambda decay: bool(decay == 0),
+    )
+    decay_after: int = Field(
+        0,
+        ge=0,
+        strict=True,
+        description="Epochs with the whole strength.",
+        exclude_if=lambda after: bool(after == 0),
+    )
+    decay_every: int = Field(
+        1,
+        ge=1,
+        strict=True,
+        description="Trainings of such an epoch: the visits of an epoch of a search.",
+        exclude_if=lambda every: bool(every == 1),
+    )
+
+    def share_of_strength(self, trainings: int) -> float:
+        """Return how much of the strength is left: ``max(0, 1 - decay max(0, e - after + 1))``.
+
+        ``e = trainings // every`` is the epoch, counted from 0; before ``after`` it is 1.
+
+        Args:
+            trainings: That were before.
+        """
+        epoch = trainings // self.decay_every
+        return max(0.0, 1.0 - self.strength_decay * max(0, epoch - self.decay_after + 1))
 
     @property
     def needs_edges(self) -> str | None:
@@ -143,6 +186,16 @@ class FisherSettings(RegularizerSettings):
     def online(self) -> bool:
         """Whether the Fisher information is that of the training's own batches."""
         return self.fisher == "training"
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The setting ``fisher``, but for the training's own batches."""
+        return None if self.online else f"fisher: {self.fisher}"
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """The setting ``fisher``, where it is not of batches."""
+        return None if self.fisher in ("training", "batched") else f"fisher: {self.fisher}"
 
 
 class FinetuneSettings(StrategySettings):
@@ -200,6 +253,16 @@ class MASSettings(RegularizerSettings):
         description="Training samples that the sensitivity of the outputs is averaged over.",
     )
 
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "mas"
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """The method itself."""
+        return "mas"
+
 
 class RWalkSettings(SISettings):
     """Settings of Riemannian walk."""
@@ -222,6 +285,11 @@ class RWalkSettings(SISettings):
         1e-3,
         description="epsilon, added to the divergence that the loss decrease is divided by.",
     )
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "rwalk"
 
 
 class LwFSettings(StrategySettings):
@@ -252,6 +320,11 @@ class LwFSettings(StrategySettings):
         "'all': all outputs of the head, in both.",
         exclude_if=lambda outputs: bool(outputs == "earlier"),
     )
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "lwf"
 
 
 class MemorySettings(StrategySettings):
@@ -296,6 +369,11 @@ class DERSettings(MemorySettings):
         "is DER, without labels.",
     )
 
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "der"
+
 
 class NSASSettings(StrategySettings):
     """Settings of novelty search for architecture search."""
@@ -339,9 +417,22 @@ class NSASSettings(StrategySettings):
         description="Architectures of the archive that are trained along in a step, different "
         "ones drawn at random. null: all of them, a pass each.",
     )
+    along: Literal["archive", "opposites"] = Field(
+        "archive",
+        description="What is trained along. 'archive': its architectures. 'opposites': for each "
+        "step a random architecture and one that differs from it in every decision (with epsilon: "
+        "0.8 the authors' later form); there is no archive then.",
+        exclude_if=lambda along: bool(along == "archive"),
+    )
+    weights: Literal["equal", "similarity"] = Field(
+        "equal",
+        description="How the losses of these are averaged. 'similarity': each is weighted by 1 - "
+        "distance from the visited one; equally if none has a choice in common with it.",
+        exclude_if=lambda weights: bool(weights == "equal"),
+    )
     archive_loss: Literal["gradient", "constant"] = Field(
         "gradient",
-        description="'constant': the archive's loss is a number without a gradient, as in the "
+        description="'constant': the loss of these is a number without a gradient, as in the "
         "published demo. What is left is training with 1 - epsilon times the gradient.",
     )
     seed: int = Field(
@@ -509,3 +600,8 @@ class WPLSchurSettings(PenaltySettings):
         description="Training samples per earlier model; more protect more. With K = models * "
         "samples * (classes - 1), memory grows with K^2 and the time before a model with K^3.",
     )
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "wpl_schur"

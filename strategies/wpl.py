@@ -27,6 +27,8 @@ class WPL(FisherPenalty):
     ``weight_decay`` the paper's Gaussian priors on the shared and private weights are added while a
     later model trains: ``weight_decay/2 * theta_i^2``.
 
+    ``strength_decay`` lowers the strength from epoch to epoch, as the authors' program does.
+
     With two models this is EWC with the same Fisher information: the second model never touches
     what is private to the first. From the third model on they differ.
 

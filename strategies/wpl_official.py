@@ -31,7 +31,8 @@ class WPLOfficial(Regularizer):
     A parameter that the training used, but not its last batch, is reset to F = 0, as the program
     does where there is no gradient. One that the training did not use keeps F. Differences from the
     program: it takes the batch from the validation data, which here stay unseen; this is the last
-    batch of the training, before its step. Its decay of the strength over epochs is left out.
+    batch of the training, before its step. With ``strength_decay`` it is the strength of the epoch
+    that is multiplied in (the program's alpha_decay is an amount, here it is a share).
 
     It is here for comparison, not for use; ``WPL`` is the method.
 
@@ -104,4 +105,4 @@ class WPLOfficial(Regularizer):
         if limit is not None:
             length = torch.linalg.vector_norm(renewed, dtype=torch.float64)
             renewed *= (limit / length.clamp_min(limit)).to(renewed.dtype)
-        return self.settings.strength * renewed, value
+        return self.decayed_strength() * renewed, value

@@ -56,6 +56,14 @@ def list_networks(plugin: PluginOption = None, as_json: JsonOption = False) -> N
     networks(as_json)
 
 
+@list_app.command("supernets")
+def list_supernets(as_json: JsonOption = False) -> None:
+    """Supernets that an architecture search can name."""
+    from benchmark.cli.listings import supernets
+
+    supernets(as_json)
+
+
 @list_app.command("probes")
 def list_probes(as_json: JsonOption = False) -> None:
     """The probes that a suite can ask for: what they record of the inside of runs."""
@@ -110,6 +118,14 @@ def show_scenario(name: str, plugin: PluginOption = None) -> None:
 
     load_plugins(plugin)
     scenario(name)
+
+
+@show_app.command("supernet")
+def show_supernet(name: str) -> None:
+    """A supernet's purpose, architectures and settings."""
+    from benchmark.cli.listings import supernet
+
+    supernet(name)
 
 
 @show_app.command("metric")

@@ -19,6 +19,7 @@ from benchmark.cli.output import say
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import AVERAGE, METRICS, Metric, added_metrics, columns
 from benchmark.models.registry import AVALANCHE, MODULE, NETWORKS, TORCHVISION
+from benchmark.models.supernets.settings import ConvolutionalCell, MicroCell, RecurrentCell
 from benchmark.plugins import load_packages
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.probes import PROBES
@@ -35,6 +36,11 @@ _SHOWN = ("stability", "learning_accuracy", "forgetting", "plasticity")
 
 _DIAL = "dial value"
 """The heading where strategies have dials of several names."""
+
+_SUPERNETS: dict[str, type[ConvolutionalCell | RecurrentCell | MicroCell]] = {
+    each.model_fields["name"].default: each
+    for each in (ConvolutionalCell, RecurrentCell, MicroCell)
+}
 
 _WIDEST_IN_FILES = 100
 """Widest cell, in characters, in a file or a pipe; only longer text, such as errors, is wrapped."""
@@ -86,6 +92,21 @@ def networks(as_json: bool) -> None:
     _print(rows, as_json)
 
 
+def supernets(as_json: bool) -> None:
+    """Print the supernets that an architecture search can name."""
+    rows = [
+        {
+            "name": name,
+            "data": chosen.data,
+            "architectures": f"{chosen().space().size:,}",
+            "summary": _summary(chosen),
+            "decisions": chosen.decisions,
+        }
+        for name, chosen in _SUPERNETS.items()
+    ]
+    _print(rows, as_json)
+
+
 def probes(as_json: bool) -> None:
     """Print the probes that a suite can name."""
     _print([{"name": e.name, "summary": e.summary} for e in PROBES.values()], as_json)
@@ -118,12 +139,15 @@ def suites(as_json: bool) -> None:
 def runs(store: Path, as_json: bool) -> None:
     """Print the runs in a store."""
     from benchmark.archive import read_runs
+    from reports.formats.terminal import SEARCH_METRICS
 
     records = read_runs(store)
     if as_json:
         say(runs_json(records))
         return
     names = columns(_SHOWN, records, otherwise=AVERAGE)
+    if any(record.status == "done" for record in records):
+        names += columns(SEARCH_METRICS, records)
     names += columns([metric.name for metric in added_metrics()], records)
     shown = [METRICS[name] for name in names]
     dials = {r.spec.strategy.dial for r in records if r.strength is not None} or {STRENGTH}
@@ -198,13 +222,25 @@ def scenario(name: str) -> None:
     family = FAMILIES[name]
     say(f"{name}: {inspect.getdoc(family)}\n")
     _print_settings(family, leave_out={"family"})
-    inside: dict[type[BaseModel], list[str]] = {}
-    for setting, field in family.model_fields.items():
-        for model in _models(field.annotation):
-            inside.setdefault(model, []).append(setting)
-    for model, settings in inside.items():
-        say(f"\nInside {' and '.join(settings)}{_with_name(model)}: {_summary(model)}")
-        _print_settings(model, leave_out=set() if _free_name(model) else {"name"}, title=False)
+    _print_inside(family)
+
+
+def supernet(name: str) -> None:
+    """Print a supernet's purpose, the architectures it has, and its settings."""
+    if name not in _SUPERNETS:
+        raise UserError(f"unknown supernet {name!r}; {nearest(name, _SUPERNETS)}")
+    chosen = _SUPERNETS[name]
+    space = chosen().space()
+    first = (0,) * len(space.options)
+    say(f"{name}: {inspect.getdoc(chosen)}\n")
+    say(f"Data: {chosen.data}")
+    say(f"Decisions: {chosen.decisions}")
+    options = ", ".join(map(str, space.options))
+    counts = f"{space.size:,} architectures; options of each decision: {options}"
+    say(f"With the default settings: {counts}")
+    say(f"The first one: {list(first)}, {space.text(first)}\n")
+    _print_settings(chosen, leave_out={"name"})
+    _print_inside(chosen)
 
 
 def metric(name: str) -> None:
@@ -320,6 +356,18 @@ def _print_settings(
             say(f"  {name} = {default_text(field)}   ({type_text(field.annotation)})")
             if field.description:
                 say(f"      {field.description}")
+
+
+def _print_inside(model: type[BaseModel]) -> None:
+    """Print the settings inside a model's settings, and inside these."""
+    inside: dict[type[BaseModel], list[str]] = {}
+    for setting, field in model.model_fields.items():
+        for found in _models(field.annotation):
+            inside.setdefault(found, []).append(setting)
+    for found, settings in inside.items():
+        say(f"\nInside {' and '.join(settings)}{_with_name(found)}: {_summary(found)}")
+        _print_settings(found, leave_out=set() if _free_name(found) else {"name"}, title=False)
+        _print_inside(found)
 
 
 def default_text(field: FieldInfo) -> str:

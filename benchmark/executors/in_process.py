@@ -46,7 +46,7 @@ class InProcess(WithScratch):
             yield self._one(job, report)
 
     def _one(self, job: Job, report: Report) -> list[Record]:
-        with _as_in_a_worker(job):
+        with as_in_a_worker(job[0].spec.device):
             from benchmark.runner import execute_job
 
             own = (self._root, self._scratch, lambda advance: report(job, advance))
@@ -54,8 +54,12 @@ class InProcess(WithScratch):
 
 
 @contextmanager
-def _as_in_a_worker(job: Job) -> Iterator[None]:
-    """Make this process like a worker, and restore it afterwards."""
+def as_in_a_worker(device: str) -> Iterator[None]:
+    """Make this process like a worker, and restore it afterwards.
+
+    Args:
+        device: Whose random generators are restored.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Avalanche's, several per run
         import torch
@@ -65,7 +69,7 @@ def _as_in_a_worker(job: Job) -> Iterator[None]:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # so that the numbers are the same
         try:
-            with own_numbers(torch.device(job[0].spec.device)):
+            with own_numbers(torch.device(device)):
                 yield
         finally:
             torch.set_num_threads(threads)

@@ -43,6 +43,10 @@ class Supernet(ModelBank):
         """Draw one."""
         return tuple(int(generator.integers(len(options))) for options in self._options)
 
+    def options(self) -> tuple[int, ...]:
+        """Return how many blocks there are for each place."""
+        return tuple(map(len, self._options))
+
     def edges(self) -> frozenset[str]:
         """Return the names of the parameters of all blocks but those at the last place."""
         heads = tuple(f"blocks.{path[-1]}." for path in self.paths)
@@ -68,6 +72,10 @@ class OnlyArchitecture(nn.Sequential):
     def sample_architecture(self, generator: np.random.Generator) -> Architecture:
         """Return it."""
         return (0,)
+
+    def options(self) -> tuple[int, ...]:
+        """Return that there is nothing to decide."""
+        return (1,)
 
     def edges(self) -> frozenset[str]:
         """Return the names of all parameters."""

@@ -82,6 +82,10 @@ class SupernetBank(ModelBank):
         """Draw one of the space, each with the same probability."""
         return self.space.sample(generator)
 
+    def options(self) -> tuple[int, ...]:
+        """Return how many options each decision has; they are independent."""
+        return self.space.options
+
     def edges(self) -> frozenset[str]:
         """Return the names of the parameters that belong to a choice, as they are in the bank."""
         return frozenset(

@@ -191,6 +191,21 @@ class ArchitectureSearch(ScenarioSettings):
         return self.shared
 
     @property
+    def is_search(self) -> bool:
+        """Always, also where architectures are trained alone."""
+        return True
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the data are text."""
+        return self._columns is not None
+
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether the supernet normalises over the batch; those of plugins may not say."""
+        return getattr(self.supernet, "normalisation", None) == "batch"
+
+    @property
     def needs_a_look(self) -> bool:
         """Whether the space fits the sampler shows in the supernet."""
         return True

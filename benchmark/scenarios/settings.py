@@ -270,6 +270,24 @@ class ScenarioSettings(Settings):
         return False
 
     @property
+    def is_search(self) -> bool:
+        """Whether the scenario says which model is trained on which batch, as searches do.
+
+        What trains all models at once, or has a training of its own, cannot run then.
+        """
+        return self.one_supernet
+
+    @property
+    def has_words(self) -> bool:
+        """Whether logits are of the words of a text, in place of one row for each sample."""
+        return False
+
+    @property
+    def mixes_samples(self) -> bool:
+        """Whether it is known that the logits of a sample depend on the others of its batch."""
+        return False
+
+    @property
     def needs_a_look(self) -> bool:
         """Whether only the scenario as it is built shows if these settings fit together."""
         scheduled = self.learning_rate_schedule.name != "constant"

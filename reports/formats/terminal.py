@@ -18,8 +18,10 @@ SUMMARY_METRICS = (
     "forgetting",
     REDUCTION,
 )
-SEARCH_METRICS = ("visit_forgetting", "visit_gain", "visited_error")
-"""Beside average accuracy, of searches whose errors are fractions."""
+_OF_SEARCHES = ("visit_forgetting", "visit_gain", "visited_error")
+
+SEARCH_METRICS = (*_OF_SEARCHES, *(f"{name}_perplexity" for name in _OF_SEARCHES))
+"""Beside average accuracy, of searches; forgetting says nothing without gain and error."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class SummaryRow:
         variant: The strategy and its strength: ``wpl, strength 1e4``.
         seeds: Number of finished runs that count, one per seed.
         failed: Number of runs that failed.
-        metrics: Mean and interval, fractions, by name: of ``SUMMARY_METRICS`` those that the
-            scenario's runs have, or average accuracy; and of ``SEARCH_METRICS``.
+        metrics: Mean and interval by name, fractions but for perplexities: of ``SUMMARY_METRICS``
+            those that the scenario's runs have, or average accuracy; and of ``SEARCH_METRICS``.
         reason: Why there is no forgetting reduction, where there is none.
     """
 

@@ -454,6 +454,28 @@ def test_a_scenario_is_shown_with_the_settings_inside_its_settings(capsys, name)
         assert words in out
 
 
+def test_supernets_are_listed_and_shown_with_their_settings(capsys):
+    assert command("list", "supernets", "--json") == 0
+    rows = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    data = {name: row["data"] for name, row in rows.items()}
+    assert data == {
+        "convolutional_cell": "images",
+        "recurrent_cell": "text",
+        "micro_cell": "images",
+    }
+    for name, row in rows.items():
+        assert command("show", "supernet", name) == 0
+        out = capsys.readouterr().out
+        assert f"{row['architectures']} architectures" in out
+        assert row["decisions"] in out
+    assert command("show", "supernet", "recurrent_cell") == 0
+    out = capsys.readouterr().out
+    assert re.search(r"^  hidden = 48   \(int\)", out, re.MULTILINE)
+    assert re.search(r"^  weights = 0.5   \(float\)", out, re.MULTILINE)
+    assert command("show", "supernet", "micro_sell") == 2
+    assert "'micro_cell'" in capsys.readouterr().err
+
+
 def test_a_shipped_suite_is_shown_as_it_is(capsys):
     assert command("show", "suite", "quick") == 0
     assert capsys.readouterr().out.startswith("# The demonstration")

@@ -61,13 +61,32 @@ CONTROLLER = {"name": "controller", "steps": 3, "hidden": 4, "derived": 3, "lear
             marks=pytest.mark.thorough,
         ),
         pytest.param(
+            {"nsas": {"along": "opposites", "weights": "similarity"}},
+            {},
+            [],
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
+            {
+                "wpl_official": {
+                    "strengths": [1],
+                    "strength_decay": 0.5,
+                    "decay_every": 4,
+                    "decay_after": 1,
+                }
+            },
+            {"optimizer_state": "fresh"},
+            [],
+            marks=pytest.mark.thorough,
+        ),
+        pytest.param(
             {"l2": {"strengths": [1]}},
             {"shared": False, "steps": 3},
             ["epochs", "visits", "batches"],
             marks=pytest.mark.thorough,
         ),
     ],
-    ids=["uniform", "fair", "single_path", "controller", "alone"],
+    ids=["uniform", "fair", "single_path", "controller", "opposites", "falling", "alone"],
 )
 def test_it_goes_on(monkeypatch, tmp_path, make_runs, strategy, changes, without):
     (run,) = make_runs(strategy, without=without, **changes)

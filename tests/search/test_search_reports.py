@@ -1,11 +1,13 @@
 """What searches show: in the report, in the terminal, and of a single run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from one_run import execute
 
 from benchmark.cli import main
+from benchmark.cli.summary import print_summary
 from benchmark.metrics import METRICS
 from benchmark.store import Store
 from reports.formats.terminal import SEARCH_METRICS, summary_rows
@@ -32,7 +34,32 @@ def test_every_measure_of_a_search_is_in_its_table(records):
 
 def test_the_terminal_has_them_beside_the_average(records):
     rows = summary_rows(records)
-    assert [tuple(row.metrics) for row in rows] == [("average_accuracy", *SEARCH_METRICS)] * 2
+    of_images = SEARCH_METRICS[:3]
+    assert [tuple(row.metrics) for row in rows] == [("average_accuracy", *of_images)] * 2
+
+
+def of_text(record):
+    """The same run, as if its errors were perplexities: 100 times as much, from 1 on."""
+    search = record.probes["search"]
+    rows = [
+        row | {name: 1 + 100 * row[name] for name in ("before", "after", "end")}
+        for row in search["rows"]
+    ]
+    return replace(record, probes={"search": search | {"rows": rows, "perplexity": True}})
+
+
+def test_the_terminal_shows_perplexities_as_they_are(records, capsys):
+    print_summary([of_text(record) for record in records])
+    out = capsys.readouterr().out
+    assert "per cent and perplexity, means" in out
+    errors = [r.metrics["visited_error"] for r in records if r.strategy == "finetune"]
+    rows = summary_rows([of_text(record) for record in records])
+    assert tuple(rows[0].metrics) == ("average_accuracy", *SEARCH_METRICS[3:])
+    for row in rows:
+        for name in SEARCH_METRICS[3:]:
+            assert f"{row.metrics[name].value:.4g}" in out
+    found = rows[0].metrics["visited_error_perplexity"].value
+    assert found == pytest.approx(1 + 100 * sum(errors) / len(errors))
 
 
 def test_a_run_and_a_report_are_shown(records, tmp_path, capsys):
@@ -43,10 +70,13 @@ def test_a_run_and_a_report_are_shown(records, tmp_path, capsys):
         assert opened.records()[0].probes == records[0].probes
     for arguments in (
         ["show", "run", records[0].key, "--store", store],
+        ["list", "runs", "--store", store],
         ["report", store, "--output", tmp_path / "report.html"],
     ):
         with pytest.raises(SystemExit) as left:
             main([*map(str, arguments)])
         assert not left.value.code
-    assert "visit forgetting" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "visit forgetting" in out
+    assert "visited_error" in out
     assert "What visits gain" in (tmp_path / "report.html").read_text()

@@ -11,6 +11,7 @@ from benchmark.metrics import search as measures
 from benchmark.models.supernet_bank import SupernetBank
 from benchmark.preparation import prepare
 from benchmark.scenarios.architecture_search import ArchitectureSearch
+from benchmark.suite_loading import load_suite
 
 ROOT = Path("/nowhere")
 
@@ -70,8 +71,65 @@ def test_what_does_not_fit_the_space_is_refused(make_runs, changes, without, sai
 
 @pytest.mark.parametrize("strategy", ["joint", "avalanche:Naive"])
 def test_strategies_with_a_training_of_their_own_are_refused(make_runs, strategy):
-    (run,) = make_runs({strategy: {}}, without=NAMES, **ALONE)
-    assert "has a training of its own" in execute(run, ROOT).error
+    with pytest.raises(UserError, match="has a training of its own"):
+        make_runs({strategy: {}}, without=NAMES, **ALONE)
+
+
+@pytest.mark.parametrize("strategy", ["independent", "lwf", "replay", "der"])
+def test_alone_strategies_may_come_back_to_a_label(make_runs, strategy):
+    (run,) = make_runs({strategy: {}}, without=NAMES, architectures=[[0, 1], [2, 1]], **ALONE)
+    record = execute(run, ROOT)
+    assert record.status == "done", record.error
+
+
+IMAGES = {"family": "architecture_search", "data": "digits"}
+LAYER = IMAGES | {"supernet": {"name": "micro_cell", "normalisation": "layer"}}
+WORDS = {
+    "family": "architecture_search",
+    "data": "text:ptb",
+    "supernet": {"name": "recurrent_cell"},
+}
+
+
+def load(scenario, strategy):
+    return load_suite({"suite": "x", "scenarios": {"it": scenario}, "strategies": {"s": strategy}})
+
+
+@pytest.mark.parametrize(
+    ("scenario", "strategy", "said"),
+    [
+        (IMAGES, {"strategy": "wpl"}, "fisher: exact needs the gradients of single samples"),
+        (IMAGES, {"strategy": "mas"}, "mas needs the gradients of single samples"),
+        (
+            IMAGES | {"shared": False, "steps": 3, "epochs": None},
+            {"strategy": "ewc", "fisher": "empirical"},
+            "fisher: empirical needs the gradients of single samples",
+        ),
+        (WORDS, {"strategy": "wpl", "fisher": "batched"}, "fisher: batched needs logits of shape"),
+        (WORDS, {"strategy": "rwalk"}, "rwalk needs logits of shape"),
+        (WORDS, {"strategy": "wpl_schur"}, "wpl_schur needs logits of shape"),
+        (WORDS, {"strategy": "mas"}, "mas needs logits of shape"),
+    ],
+)
+def test_estimates_that_a_supernet_has_nothing_for_are_refused(scenario, strategy, said):
+    with pytest.raises(UserError, match=said):
+        load(scenario, strategy)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "strategy"),
+    [
+        (IMAGES, {"strategy": "wpl", "fisher": "training"}),
+        (IMAGES, {"strategy": "ewc", "fisher": "batched"}),
+        (IMAGES, {"strategy": "rwalk"}),
+        (LAYER, {"strategy": "wpl"}),
+        (LAYER, {"strategy": "mas"}),
+        (WORDS, {"strategy": "wpl", "fisher": "training"}),
+        (WORDS, {"strategy": "nsas", "along": "opposites"}),
+    ],
+)
+def test_others_are_not(scenario, strategy):
+    load(scenario, strategy)
 
 
 def test_a_large_space_needs_no_more_slots_than_visits(make_runs):

@@ -168,6 +168,67 @@ class Steps(SupervisedPlugin):
         strategy.model.ran.append([])
 
 
+class Along(NSAS):
+    """Keeps what is trained along in each step."""
+
+    def __init__(self, **settings):
+        super().__init__(**settings)
+        self.steps = []
+
+    def _along(self, space):
+        self.steps.append(list(super()._along(space)))
+        return self.steps[-1]
+
+
+@pytest.mark.parametrize("weights", ["equal", "similarity"])
+@pytest.mark.parametrize("along", ["archive", "opposites"])
+def test_the_later_form_and_its_weights(along, weights):
+    """0.2 of the visited one's loss, 0.4 of a random one's and 0.4 of its opposite's."""
+    plugin, tape = Along(epsilon=0.8, along=along, weights=weights, archive=3, seed=3), Tape()
+    trained = visit(supernet(), plugin, tape)
+    model, steps = supernet(), iter(plugin.steps)
+    weighted = 0
+    for label, batches in enumerate(tape.batches):
+        own = model.architecture_of(label)
+        step = OPTIMIZERS["sgd"](model.parameters())
+        for x, y in batches:
+            others = next(steps)
+            alike = [1 - model.distance(own, other) for other in others]
+            if weights == "equal" or not any(alike):
+                alike = [1.0] * len(others)
+            weighted += len(set(alike)) > 1
+            step.zero_grad()
+            loss = 0.2 * cross_entropy(model(x, label), y)
+            for share, other in zip(alike, others, strict=True):
+                loss = loss + 0.8 * share / sum(alike) * cross_entropy(model.run(x, other), y)
+            loss.backward()
+            step.step()
+    assert next(steps, None) is None
+    assert (weighted > 0) is (weights == "similarity")
+    assert_close(trained, model, rtol=1e-4, atol=1e-5)
+
+
+def test_opposites_differ_in_every_decision_and_are_equally_likely():
+    model, plugin = supernet(18), NSAS(along="opposites", seed=1)
+    begins(plugin, model, 0)
+    pairs = [tuple(plugin._along(model)) for _ in range(3600)]
+    assert plugin.archive == []
+    for one, other in pairs:
+        assert [a == b for a, b in zip(one, other, strict=True)] == [False, False, True]
+    counts = Counter(pairs)
+    assert len(counts) == 9 * 4  # of three options each, and one head
+    assert max(counts.values()) < 2 * min(counts.values())
+
+
+def test_opposites_need_the_number_of_options():
+    class Silent(Supernet):
+        options = None
+
+    made = supernet()
+    with pytest.raises(NoArchitecturesError, match="along: opposites changes every decision"):
+        visit(Silent(made.blocks, made.paths, CLASSES), NSAS(along="opposites"))
+
+
 def test_constraints_are_drawn_anew_in_each_step():
     made, ran, count = supernet(12), [], 12
     model = Counting(made.blocks, made.paths, CLASSES)

@@ -34,13 +34,55 @@ from strategies.quadratic import mean_importance
 from strategies.settings import WPLSettings
 
 NEW = {"combine", "anchor", "protect", "normalise", "start", "reset_every"}
+NEW |= {"strength_decay", "decay_after", "decay_every"}
 
 
 def test_defaults_are_in_no_key():
     assert not NEW & WPLSettings().model_dump().keys()
     told = WPLSettings(combine="sum", anchor="weighted", protect=["a"], normalise="mean", start=1)
     assert told.model_dump(mode="json")["protect"] == ["a"]
-    assert NEW - told.model_dump().keys() == {"reset_every"}
+    left_out = {"reset_every", "strength_decay", "decay_after", "decay_every"}
+    assert NEW - told.model_dump().keys() == left_out
+    falling = WPLSettings(strength_decay=0.5, decay_after=2, decay_every=3).model_dump()
+    assert falling.keys() >= {"strength_decay", "decay_after", "decay_every"}
+
+
+# A strength that falls from epoch to epoch.
+
+
+def alpha_of(epoch, alpha, alpha_decay, after):
+    """The published program's, in its own words."""
+    return alpha if epoch < after else max(alpha - (epoch - (after - 1)) * alpha_decay, 0)
+
+
+def test_the_strength_falls_as_in_the_published_program():
+    told = WPLSettings(strength_decay=0.3, decay_after=2, decay_every=3)
+    shares = [told.share_of_strength(visit) for visit in range(18)]
+    assert shares == pytest.approx([alpha_of(visit // 3, 1.0, 0.3, 2) for visit in range(18)])
+    assert shares[:6] == [1.0] * 6
+    assert shares[-3:] == [0.0] * 3
+    assert WPLSettings().share_of_strength(10**6) == 1.0
+
+
+class ByHand:
+    """Sets a penalty's strength before each training."""
+
+    def before_training_exp(self, strategy, *arguments, **keywords):
+        strength = alpha_of(self.models_seen // 2, 30.0, 30.0 * 0.4, 1)
+        self.settings = self.settings.model_copy(update={"strength": strength})
+        super().before_training_exp(strategy, *arguments, **keywords)
+
+
+@pytest.mark.parametrize("application", ["proximal", "gradient"])
+@pytest.mark.parametrize("kind", [WPL, L2])
+def test_each_training_has_the_strength_of_its_epoch(kind, application):
+    own = {"application": application, "normalise": "mean"}
+    falls = {"strength_decay": 0.4, "decay_after": 1, "decay_every": 2}
+    options = {"parts": make_data(1) * 8, "program": "in_memory", "epochs": 1}
+    by_hand = type("Set", (ByHand, kind), {})(strength=30.0, **own)
+    found = train(Alternating(), [kind(strength=30.0, **own, **falls)], **options)
+    assert same(found, train(Alternating(), [by_hand], **options))
+    assert not same(found, train(Alternating(), [kind(strength=30.0, **own)], **options))
 
 
 # Importance from the training's own gradients.

@@ -31,8 +31,9 @@ def clipped(tensor, limit):
 class Program:
     """What the published program keeps and adds to the loss, with its own words."""
 
-    def __init__(self, alpha, limit=LIMIT, names=None):
+    def __init__(self, alpha, limit=LIMIT, names=None, alpha_decay=0.0, alpha_decay_after=0):
         self.alpha, self.limit, self.names = alpha, limit, names
+        self.alpha_decay, self.alpha_decay_after = alpha_decay, alpha_decay_after
         self.fisher, self.optimal, self.last = {}, {}, {}
 
     def on_gradients(self, _, used):
@@ -46,7 +47,12 @@ class Program:
         ]
         return sum(terms) / 2 if terms else None
 
-    def after_model(self, _, model, used):
+    def alpha_of(self, epoch):
+        if epoch < self.alpha_decay_after:
+            return self.alpha
+        return max(self.alpha - (epoch - (self.alpha_decay_after - 1)) * self.alpha_decay, 0)
+
+    def after_model(self, epoch, model, used):
         for name, parameter in used.items():
             if self.names is not None and name not in self.names:
                 continue
@@ -55,18 +61,20 @@ class Program:
             else:
                 fisher = (1 - LAMBDA) * self.fisher.get(name, 0)
                 fisher = clipped(fisher + LAMBDA * self.last[name] ** 2, self.limit)
-                self.fisher[name] = fisher * self.alpha
+                self.fisher[name] = fisher * self.alpha_of(epoch)
             self.optimal[name] = parameter.detach().clone()
 
 
+@pytest.mark.parametrize("decay", [0.0, 0.25, 0.8])
 @pytest.mark.parametrize("limit", [LIMIT, 1e-3])
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-def test_it_does_what_the_program_does(optimizer, limit):
+def test_it_does_what_the_program_does(optimizer, limit, decay):
     bank, tape, alpha = make_bank(THREE), Tape(), 3.0
-    plugin = WPLOfficial(strength=alpha, norm=limit, protect="all")
+    falls = {"strength_decay": decay, "decay_after": 1}
+    plugin = WPLOfficial(strength=alpha, norm=limit, protect="all", **falls)
     options = {"parts": make_data(3), "optimizer": optimizer, "program": "in_memory"}
     trained = train(bank, [plugin, tape], **options)
-    program = Program(alpha, limit)
+    program = Program(alpha, limit, alpha_decay=decay * alpha, alpha_decay_after=1)
     expected = replay(
         bank,
         tape.batches,

@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from benchmark.models.supernets.spaces import ConvolutionalSpace, MicroSpace, RecurrentSpace
+from benchmark.models.supernets.spaces import (
+    ACTIVATIONS,
+    MICRO_OPERATIONS,
+    OPERATIONS,
+    ConvolutionalSpace,
+    MicroSpace,
+    RecurrentSpace,
+)
 
 Normalisation = Literal["batch", "layer", "none"]
 Rate = Annotated[float, Field(ge=0, lt=1)]
 
 _MOST_WEIGHTS = 10**9
 """Of a supernet: 4 GB, and the same again for gradients and whatever an optimizer keeps."""
+
+
+def _numbered(options: Sequence[str]) -> str:
+    return ", ".join(f"{number} {option}" for number, option in enumerate(options))
 
 
 def _count(least: int, most: int, default: int, description: str) -> int:
@@ -34,6 +46,11 @@ class ConvolutionalCell(_Settings):
     stride: int = _count(1, 4, 1, "Of the stem: 2 halves the images.")
     normalisation: Normalisation = Field(
         "batch", description="After each convolution (see Normalisation)."
+    )
+
+    data: ClassVar[str] = "images"
+    decisions: ClassVar[str] = (
+        f"the operation of each edge, in the order 0-1, 0-2, 1-2, 0-3, ...: {_numbered(OPERATIONS)}"
     )
 
     def space(self) -> ConvolutionalSpace:
@@ -73,6 +90,12 @@ class RecurrentCell(_Settings):
     )
     dropout: Dropout = Field(Dropout(), description="While it trains.")
 
+    data: ClassVar[str] = "text"
+    decisions: ClassVar[str] = (
+        "the activation of node 0 (unless first_activation fixes it), then of nodes 1, 2, ... the "
+        f"parent, by its number, and the activation: {_numbered(ACTIVATIONS)}"
+    )
+
     @model_validator(mode="after")
     def _fits_a_machine(self) -> Self:
         matrices = 4 + self.nodes * (self.nodes - 1)
@@ -100,6 +123,12 @@ class MicroCell(_Settings):
     )
     normalisation: Normalisation = Field(
         "batch", description="After each convolution (see Normalisation)."
+    )
+
+    data: ClassVar[str] = "images"
+    decisions: ClassVar[str] = (
+        "for each inner node of the normal cell, then of the reduction cell, twice: the source, by "
+        f"its number, and the operation: {_numbered(MICRO_OPERATIONS)}"
     )
 
     @model_validator(mode="after")

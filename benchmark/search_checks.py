@@ -1,0 +1,72 @@
+"""Which strategies a suite's architecture searches cannot train; importing this needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import TYPE_CHECKING
+
+from benchmark.scenarios.settings import ScenarioSettings
+from benchmark.suite_file import Source
+from benchmark.validation import shown
+from strategies.registry import STRATEGIES
+
+if TYPE_CHECKING:
+    from benchmark.suite import Strategy, Suite
+
+
+def check_searches(suite: Suite, source: Source) -> None:
+    """Refuse strategies that could not run in a search, or in nothing but a search.
+
+    Args:
+        suite: The suite, but for this checked.
+        source: Where it was read from.
+
+    Raises:
+        UserError: With the line of the strategy.
+    """
+    for strategy, (name, scenario) in product(suite.strategies.values(), suite.scenarios.items()):
+        for problem in _problems(strategy, shown(name), scenario):
+            raise source.error(("strategies", strategy.name), problem)
+
+
+def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iterator[str]:
+    """Yield why a strategy cannot run in a scenario; a plugin's is known by its settings alone."""
+    kind, settings, entry = strategy.kind, strategy.settings, STRATEGIES.get(strategy.kind)
+    elsewhere = "put it into a suite of its own with other scenarios"
+    if scenario.one_supernet:
+        if entry is None or entry.needs_its_model or entry.trains == "at once":
+            yield (
+                f"{kind} does not work in an architecture search such as scenario {name}, whose "
+                f"models are other architectures in each epoch; {elsewhere}"
+            )
+    else:
+        if scenario.is_search and (entry is None or entry.trains == "at once"):
+            yield (
+                f"{kind} has a training of its own, but scenario {name} says which architecture is "
+                f"trained on which batch; {elsewhere}"
+            )
+        if entry is not None and entry.searches:
+            yield (
+                "it works in architecture searches alone, since it trains other architectures of a "
+                f"supernet on the same data, and scenario {name} is none; put it into a suite of "
+                "its own with a search"
+            )
+        if settings.needs_edges is not None:
+            yield (
+                f"{settings.needs_edges} means the parameters of a supernet that belong to a "
+                f"choice, and scenario {name} has no supernet; say all, or search"
+            )
+    if settings.needs_classes is not None and scenario.has_words:
+        yield (
+            f"{settings.needs_classes} needs logits of shape (samples, classes), and scenario "
+            f"{name} has logits of every word of a text; use fisher: training where there is such "
+            "a setting, or a strategy that needs gradients alone, such as l2 or si"
+        )
+    if settings.needs_single_samples is not None and scenario.mixes_samples:
+        yield (
+            f"{settings.needs_single_samples} needs the gradients of single samples, and scenario "
+            f"{name} has none, since its layers normalise over the batch; use normalisation: layer "
+            "or none, fisher: training or batched where there is such a setting, or another "
+            "strategy, such as l2 or si"
+        )
