@@ -119,6 +119,7 @@ def test_reports_read_stores_and_train_nothing(path):
             "files",
             "frame",
             "metrics",
+            "metrics.search",
             "errors",
             "provenance",
             "results",

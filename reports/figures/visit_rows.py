@@ -71,7 +71,7 @@ def visit_curves_plot(
     return Plot(
         name,
         "What visits lose over the epochs",
-        how("of each epoch", diverged(shown)),
+        how("of each epoch", diverged(cells)),
         "Error at the end of the epoch minus error after the visit over epochs in "
         f"{cells[0].scenario}: mean, five best and largest, by strategy",
         frame.drop(columns="phase"),

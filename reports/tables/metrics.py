@@ -98,7 +98,8 @@ def added_table(cells: Sequence[Cell], name: str) -> Table | None:
 
 def metric_column(metric: Metric) -> Column:
     """Return a metric's column: means over seeds with their intervals."""
-    return Column(metric.title, metric.unit, metric.meaning, measured(metric))
+    title = metric.title.removesuffix(f" {metric.unit}")
+    return Column(title, metric.unit, metric.meaning, measured(metric))
 
 
 def _table(cells: Sequence[Cell], name: str, title: str, names: Sequence[str]) -> Table | None:
