@@ -198,9 +198,9 @@ class SeenOutputs(SupervisedPlugin):
 
     A softmax over all outputs of a class-incremental head pushes those of later classes down before
     these come. Here the loss takes the first outputs alone, up to the largest class of the
-    experience: the classes of a scenario are numbered in the order in which they come. What methods
-    add by passes of their own through the network (``der``, and ``lwf`` unless it is told
-    otherwise) is not cut.
+    experience: the classes of a scenario are numbered in the order in which they come. Methods of
+    ours that train on stored samples by passes of their own (``der``) are asked to cut those, too;
+    what others add so (``lwf`` unless it is told otherwise, Avalanche's classes) is not cut.
 
     Source: the "active classes" of van de Ven & Tolias, Three scenarios for continual learning,
     2019.
@@ -216,4 +216,8 @@ class SeenOutputs(SupervisedPlugin):
 
     def after_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Cut the outputs of later classes off."""
-        strategy.mb_output = strategy.mb_output[:, : self._count]
+        strategy.mb_output = self.cut_outputs(strategy.mb_output)
+
+    def cut_outputs(self, outputs: Tensor) -> Tensor:
+        """Return outputs (N, classes) of any pass without those of later classes."""
+        return outputs[:, : self._count]

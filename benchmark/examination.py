@@ -42,12 +42,14 @@ class Examination:
         suites: What it says of suites.
         problems: What is wrong, in sentences.
         rescued: What lies beside it.
+        missing: Whether there is no file, only runs beside where it was.
     """
 
     records: list[Record] = field(default_factory=list)
     suites: list[SuiteNote] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     rescued: Rescued = field(default_factory=lambda: Rescued({}, ()))
+    missing: bool = False
 
 
 def examine(path: Path) -> Examination:
@@ -57,15 +59,19 @@ def examine(path: Path) -> Examination:
         path: The results database.
 
     Raises:
-        UserError: It is missing, not a database, another program's, of a newer version, or cannot
-            be read.
+        UserError: It is missing and no run is beside it; it is not a database, another program's,
+            of a newer version, or cannot be read.
     """
     if is_archive(path):
         raise UserError(
             f"{path}: this is an archive; 'palimpsest list runs --store {path}' reads it"
         )
-    refuse_others(path, write=False)
     found = Examination(rescued=rescued(path))
+    found.missing = bool(found.rescued.runs) and not os.path.lexists(path)
+    if found.missing:
+        found.problems += ["there is no store here, only runs beside it", *found.rescued.refused]
+        return found
+    refuse_others(path, write=False)
     found.problems += found.rescued.refused
     with _copy(path, found) as connection:
         _examine(connection, path, found)

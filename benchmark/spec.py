@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from benchmark.in_use import settings_in_use
+
 STRENGTH = "strength"
 """The name of a dial if a spec does not say."""
 
@@ -46,6 +48,11 @@ class ScenarioSpec:
         """What kind of scenario it is."""
         family: str = self.settings["family"]
         return family
+
+    @property
+    def in_use(self) -> dict[str, Any]:
+        """The settings that have a meaning beside the others, for readers."""
+        return settings_in_use(self.settings)
 
     @property
     def data(self) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from benchmark.assignment import Assignment
 from benchmark.data.catalog import check_name
 from benchmark.data.text_files import TEXT_PREFIX
 from benchmark.errors import UserError, nearest
-from benchmark.models.choice import PLAIN, Network
+from benchmark.in_use import PLAIN
+from benchmark.models.choice import Network
 from benchmark.models.registry import NETWORKS, PREFIXES
 from benchmark.plugins import load_files, load_packages
 from benchmark.probes import in_order

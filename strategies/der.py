@@ -32,8 +32,11 @@ class DER(Rehearsal):
     the network by itself, in training mode.
 
     Logits of classes that a head has grown since then, and those that Avalanche's heads mask, are
-    not held. The earlier models' private parameters are trained along, so they do move. With
-    ``memory: 0``, or alpha and beta both 0, it is fine-tuning bit for bit; with beta 0 it is DER.
+    not held. Where the training's loss leaves out the outputs of later classes (``outputs: seen``),
+    so do both terms; the authors' program trains all outputs from the start.
+
+    The earlier models' private parameters are trained along, so they do move. With ``memory: 0``,
+    or alpha and beta both 0, it is fine-tuning bit for bit; with beta 0 it is DER.
 
     This is a reference, since it stores data. Avalanche's DER fails all properties of the kit that
     apply, because it calls a model bank without task labels; it also stores logits only after a
@@ -86,8 +89,12 @@ class DER(Rehearsal):
 
 
 def _logits(strategy: Any, rows: Rows) -> Tensor:
+    """Return the outputs for samples of the memory, as far as the training's loss takes them."""
     x = rows["x"]
     found: Tensor = avalanche_forward(strategy.model, x, labels_of(rows["label"], x.device))
+    for plugin in strategy.plugins:
+        cut = getattr(plugin, "cut_outputs", None)
+        found = found if cut is None else cut(found)
     return found
 
 

@@ -16,7 +16,7 @@ LIGHT = [
     "errors.py",
     "schema.py",
 ]
-LIGHT += ["archive.py", "record.py", "spec.py", "failure.py", "suite_note.py"]
+LIGHT += ["archive.py", "record.py", "spec.py", "in_use.py", "failure.py", "suite_note.py"]
 LIGHT += [
     "arguments.py",
     "results.py",
@@ -155,7 +155,17 @@ def test_what_the_command_line_needs_at_once_is_light(name):
 
 
 LEVELS = [
-    ["errors", "failure", "spec", "provenance", "seeding", "generators", "connection", "resources"],
+    [
+        "errors",
+        "failure",
+        "in_use",
+        "spec",
+        "provenance",
+        "seeding",
+        "generators",
+        "connection",
+        "resources",
+    ],
     [
         "advance",
         "arguments",

@@ -36,8 +36,9 @@ def doctor(store: Path, save: Path | None) -> int:
         say(f"and {several(len(found.problems) - _MOST, 'more problem')}")
     beside = len(found.rescued.runs)
     runs, failed = found.records, sum(run.status == "failed" for run in found.records)
+    state = "missing" if found.missing else "damaged" if found.problems else "healthy"
     say(
-        f"{store}: {'damaged' if found.problems else 'healthy'}; {several(len(runs), 'run')} "
+        f"{store}: {state}; {several(len(runs), 'run')} "
         f"({failed} of them failed) and {several(len(found.suites), 'suite')} can be read"
     )
     if beside:

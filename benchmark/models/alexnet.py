@@ -20,7 +20,8 @@ class AlexNetLike(nn.Module):
         dropout: After the first two convolutions, and after the other layers.
 
     Raises:
-        ValueError: Nothing is left of the images after the third convolution.
+        ValueError: Nothing is left of the images after the third convolution, or an argument is of
+            another kind.
     """
 
     def __init__(
@@ -32,6 +33,11 @@ class AlexNetLike(nn.Module):
     ) -> None:
         super().__init__()
         channels, height, columns = input_shape
+        pair = isinstance(dropout, list | tuple) and len(dropout) == 2
+        if not pair or not all(isinstance(rate, int | float) and 0 <= rate < 1 for rate in dropout):
+            raise ValueError(f"dropout is {dropout!r}; expected two shares below 1, as [0.2, 0.5]")
+        if not isinstance(width, int) or width < 1:
+            raise ValueError(f"width is {width!r}; expected a whole number, 1 or more")
         first, later = dropout
         blocks: list[nn.Module] = []
         sizes = [height, columns]

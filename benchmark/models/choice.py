@@ -13,10 +13,8 @@ from pydantic import (
     model_validator,
 )
 
+from benchmark.in_use import PLAIN
 from benchmark.models.registry import MODULE, NETWORKS, PREFIXES, TORCHVISION
-
-PLAIN = ("mlp", "cnn")
-"""Networks that families build layer by layer, from depth and width."""
 
 Statistics = Literal["shared", "per_model", "frozen"]
 

@@ -54,7 +54,7 @@ def make(choice: Network, input_shape: Shape, n_classes: int) -> nn.Module:
     except Exception as error:
         where = f"weights {choice.weights!r} or arguments" if choice.weights else "arguments"
         raise UserError(
-            f"network {choice}: it cannot be made with these {where} ({_reason(error)})"
+            f"network {choice}: it cannot be made with these {where} ({_why(error, choice)})"
         ) from error
     if not isinstance(network, nn.Module):
         raise UserError(f"network {choice}: expected an nn.Module, got {quoted(network)}")
@@ -66,12 +66,25 @@ def make(choice: Network, input_shape: Shape, n_classes: int) -> nn.Module:
     return network
 
 
+def _why(error: Exception, choice: Network) -> str:
+    """Return why a network cannot be made, in words that name its arguments where that is known."""
+    below = {n: v for n, v in choice.arguments.items() if isinstance(v, int | float) and v < 0}
+    if "negative dimension" in str(error) and below:
+        listed = ", ".join(f"{name} is {value}" for name, value in below.items())
+        return f"{listed}; expected sizes above 0"
+    if choice.is_registered and isinstance(error, ValueError):
+        return " ".join(str(error).split())  # a sentence of the network's own
+    return _reason(error)
+
+
 def _found(choice: Network) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return the function or class that makes a network, and arguments that its kind has."""
     prefix = next((known for known in PREFIXES if choice.name.startswith(known)), "")
     name = choice.name.removeprefix(prefix)
     if prefix == TORCHVISION:
-        return _of_torchvision(name), {"weights": choice.weights}
+        found = _of_torchvision(name)
+        _check_weights(name, choice.weights)
+        return found, {"weights": choice.weights}
     if prefix == AVALANCHE:
         return _of_avalanche(name), {}
     if prefix == MODULE:
@@ -91,6 +104,19 @@ def _of_torchvision(name: str) -> Callable[..., Any]:
         )
     found: Callable[..., Any] = models.get_model_builder(name)
     return found
+
+
+def _check_weights(name: str, weights: str | None) -> None:
+    from torchvision import models
+
+    if weights is None:
+        return
+    kinds = models.get_model_weights(name)
+    known = [*kinds.__members__]
+    if weights.removeprefix(f"{kinds.__name__}.") not in known:
+        raise UserError(
+            f"torchvision's network {name!r} has no weights {weights!r}; {nearest(weights, known)}"
+        )
 
 
 def _of_avalanche(name: str) -> Callable[..., Any]:

@@ -18,10 +18,15 @@ class ReducedResNet18(nn.Module):
         input_shape: Channels, height and width of the images.
         n_classes: Outputs.
         width: Channels of the first stage.
+
+    Raises:
+        ValueError: The width is no whole number, 1 or more.
     """
 
     def __init__(self, input_shape: tuple[int, int, int], n_classes: int, width: int = 20) -> None:
         super().__init__()
+        if not isinstance(width, int) or width < 1:
+            raise ValueError(f"width is {width!r}; expected a whole number, 1 or more")
         self.stem = nn.Sequential(
             nn.Conv2d(input_shape[0], width, 3, padding=1, bias=False),
             nn.BatchNorm2d(width),

@@ -14,9 +14,9 @@ from pydantic import create_model
 from pydantic.dataclasses import dataclass as validated_dataclass
 
 from benchmark.errors import UserError
+from benchmark.in_use import PLAIN
 from benchmark.metrics import FINETUNE_FORGETTING, Metric
 from benchmark.metrics.metric import NAME
-from benchmark.models.choice import PLAIN
 from benchmark.models.registry import NetworkEntry
 from benchmark.record import COLUMNS
 from benchmark.scenarios.settings import ScenarioSettings

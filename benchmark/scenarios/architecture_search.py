@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from benchmark.data.text_files import TEXT_PREFIX
 from benchmark.errors import UserError, quoted
+from benchmark.in_use import NOT_OF_SEARCHES, OF_SHARED_WEIGHTS
 from benchmark.models.supernets.settings import ConvolutionalCell, SupernetChoice
 from benchmark.scenarios.samplers import Sampler, Uniform
 from benchmark.scenarios.searching import Search, spread
@@ -25,17 +26,6 @@ MOST_RANKED = 10_000
 
 _ONE_BATCH = ("single_path", "fair")
 """Samplers that draw anew for every batch."""
-
-_OF_SEARCHES = (
-    *("sampler", "warm_start", "visits", "batches", "measured", "ranked"),
-    *("learning_rate_decay", "decay_after", "cut_after_warm_start"),
-)
-"""Settings that have no meaning where architectures are trained alone."""
-
-_NO_SETTINGS = (
-    *("network", "width", "activation", "online", "warmup", "learning_rate_schedule", "curve"),
-)
-"""Common settings that have no meaning here."""
 
 
 class ArchitectureSearch(ScenarioSettings):
@@ -146,7 +136,7 @@ class ArchitectureSearch(ScenarioSettings):
 
     def _problems(self) -> list[str]:
         found = []
-        for name in _NO_SETTINGS:
+        for name in NOT_OF_SEARCHES:
             default = type(self).model_fields[name].get_default(call_default_factory=True)
             if getattr(self, name) != default:
                 found.append(f"{name} has no meaning in a search: remove it")
@@ -178,7 +168,7 @@ class ArchitectureSearch(ScenarioSettings):
         found = []
         if self.steps is None:
             found.append("shared: false trains every architecture alone: give steps, not epochs")
-        for name in _OF_SEARCHES:
+        for name in OF_SHARED_WEIGHTS:
             if getattr(self, name) != type(self).model_fields[name].default:
                 found.append(f"{name} has no meaning with shared: false: remove it")
         if self.architectures is not None and not self.architectures:

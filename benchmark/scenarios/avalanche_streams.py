@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import sys
+import io
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -177,16 +177,16 @@ def _made(name: str, arguments: Mapping[str, Any], seed: int, folder: Path) -> A
 
 @contextlib.contextmanager
 def quietly(device: str = "cpu") -> Iterator[None]:
-    """Let Avalanche neither write to the standard output nor move the global generators.
+    """Let Avalanche neither print nor move the global generators.
 
-    Its random transforms draw from them, while it makes a benchmark and while it gives samples.
+    It says which files are there already. Its random transforms draw from them, while it makes a benchmark and while it gives samples.
 
     Args:
         device: Whose generator is left alone, besides the CPU's, numpy's and Python's.
     """
     with (
         warnings.catch_warnings(),
-        contextlib.redirect_stdout(sys.stderr),
+        contextlib.redirect_stdout(io.StringIO()),
         own_numbers(torch.device(device)),
     ):
         warnings.simplefilter("ignore")

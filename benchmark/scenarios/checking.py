@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from benchmark.data.pixels import Inputs, Pixels
 from benchmark.errors import UserError
-from benchmark.scenarios.augment import Augment
+from benchmark.scenarios.augment import Augment, Jitter
 from benchmark.scenarios.scenario import Scenario
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.scenarios.smoothing import smoothed
@@ -76,7 +76,8 @@ def check_images(settings: Augment, scenario: Scenario) -> None:
         scenario: Whose training data are to be changed.
 
     Raises:
-        UserError: The inputs are not images, too small for the changes, or of colours unknown.
+        UserError: The inputs are not images, too small for the changes, of colours unknown, or
+            grey where colours are to change.
     """
     scales = []
     for number, experience in enumerate(scenario.train, 1):
@@ -104,6 +105,19 @@ def check_images(settings: Augment, scenario: Scenario) -> None:
             scales.append(torch.cat([x.mean, x.std]))
     if any(scale.shape != scales[0].shape or (scale != scales[0]).any() for scale in scales):
         raise UserError("augment: jitter needs experiences of one data set; remove jitter")
+    if scales and scales[0].shape[1] == 1:
+        assert settings.jitter is not None
+        _check_grey(settings.jitter)
+
+
+def _check_grey(jitter: Jitter) -> None:
+    given = [name for name in ("saturation", "hue") if getattr(jitter, name)]
+    if given:
+        names = " and ".join(given)
+        raise UserError(
+            f"augment: the images are grey, and {names} of jitter would change nothing; "
+            f"remove {names}"
+        )
 
 
 def _check_inputs(place: str, x: Inputs) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from benchmark.in_use import OF_PLAIN
 from benchmark.models.choice import Network
 from benchmark.scenarios.augment import Augment
 from benchmark.scenarios.learning_rates import Constant, LearningRateSchedule
@@ -54,7 +55,6 @@ ONLINE_BATCH = 10
 Source: Lopez-Paz & Ranzato, Gradient Episodic Memory, NeurIPS 2017.
 """
 
-_OF_MLP_AND_CNN = ("width", "activation", "initial_weights", "hidden_layers", "shared_layers")
 _NOT_OF_MLP_AND_CNN = ("shared",)
 
 
@@ -228,7 +228,7 @@ class ScenarioSettings(Settings):
     @model_validator(mode="after")
     def _settings_of_its_network(self) -> Self:
         plain = self.network.is_plain
-        for name in _NOT_OF_MLP_AND_CNN if plain else _OF_MLP_AND_CNN:
+        for name in _NOT_OF_MLP_AND_CNN if plain else OF_PLAIN:
             field = type(self).model_fields.get(name)
             if field is not None and getattr(self, name) != field.default:
                 hint = "they have shared_layers or pool" if plain else "it has arguments"

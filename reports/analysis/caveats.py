@@ -15,9 +15,13 @@ from reports.statistics.collapse import GAP
 from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS
 from reports.statistics.pairs import PairedComparison
 from reports.statistics.ratio import NOTHING
+from reports.wording.dials import dial_named
 from reports.wording.words import joined, ranges, several
 
 ENOUGH_SEEDS = 5
+
+_MEMORY = "memory"
+"""The dial of methods that store samples; it is a budget, not a setting to tune."""
 
 _MEANS = ("stability", "learning_accuracy", "average_accuracy", "forgetting")
 
@@ -111,10 +115,13 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
             text = f"{choice.strategy}, {choice.variant.value or 0}"
             at_end.setdefault((choice.variant.dial, choice.end), []).append(text)
     for (name, end), members in at_end.items():
-        yield (
-            f"the chosen {name} of {'; '.join(members)}, is the {end} that was tried: a better one "
-            "may lie beyond it, so extend the range."
-        )
+        what = "a better one may lie beyond it, so extend the range."
+        if name == _MEMORY and end == dial_named([name]).highest:
+            what = (
+                "more stored samples are seldom worse, up to all data, so compare methods at the "
+                "same memory."
+            )
+        yield f"the chosen {name} of {'; '.join(members)}, is the {end} that was tried: {what}"
     optimistic = [choice for choice in choices if choice.is_optimistic]
     if optimistic:
         dial = dial_of(tried.cell.variant for choice in optimistic for tried in choice.tried).one

@@ -50,8 +50,8 @@ class FailedRuns:
 
 
 def scenario_facts(record: Record) -> list[tuple[str, str]]:
-    """Return the settings of a run's scenario in short form."""
-    settings = {**record.spec.scenario.settings, "device": record.spec.device}
+    """Return those settings of a run's scenario, in short form, that have a meaning there."""
+    settings = {**record.spec.scenario.in_use, "device": record.spec.device}
     return [
         (key.replace("_", " "), _in_words(value))
         for key, value in settings.items()

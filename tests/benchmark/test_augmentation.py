@@ -269,6 +269,10 @@ REFUSED = {
         {"augment": EVERYTHING, "second_data": "rotated", "rotation": 45.0},
         "experience 2 has inputs whose colours are not known",
     ),
+    "colours of grey images": (
+        {"augment": EVERYTHING},
+        "the images are grey, and saturation and hue of jitter would change nothing",
+    ),
 }
 
 

@@ -341,7 +341,23 @@ def test_a_first_model_that_is_taken_over_is_the_same(root, tmp_path, kind):
         "avalanche": ({"network": "avalanche:SlimResNet"}, "did you mean 'SlimResNet18'"),
         "tasks": ({"network": "avalanche:MTSimpleMLP"}, "heads for tasks of its own"),
         "argument": ({"network": TINY | {"arguments": {"widht": 1}}}, "did you mean 'width'"),
-        "value": ({"network": TINY | {"arguments": {"width": -1}}}, "cannot be made"),
+        "value": (
+            {"network": TINY | {"arguments": {"width": -1}}},
+            r"arguments \(width is -1; expected a whole number, 1 or more\)",
+        ),
+        "word": ({"network": TINY | {"arguments": {"width": "8"}}}, "width is '8'; expected"),
+        "rates": (
+            {"network": {"name": "alexnet_like", "arguments": {"dropout": 0.2}}},
+            r"\(dropout is 0.2; expected two shares below 1",
+        ),
+        "negative": (
+            {"network": {"name": "avalanche:SlimResNet18", "arguments": {"nclasses": 2, "nf": -2}}},
+            r"\(nf is -2; expected sizes above 0\)",
+        ),
+        "weights": (
+            {"network": {"name": "torchvision:resnet18", "weights": "NONSENSE"}},
+            r"no weights 'NONSENSE'; expected one of: DEFAULT, IMAGENET1K_V1",
+        ),
         "module": ({"network": "module:nowhere_at_all.Net"}, "install the package"),
         "name": ({"network": "module:json.nothing"}, "nothing"),
         "no network": ({"network": "module:json.JSONDecoder"}, "derived from torch.nn.Module"),

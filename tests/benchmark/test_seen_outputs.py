@@ -55,7 +55,7 @@ def test_the_loss_takes_the_outputs_of_the_classes_so_far(make_run, tmp_path):
         torch.testing.assert_close(head(ready), head(by_hand))
 
 
-@pytest.mark.parametrize("strategy", ["finetune", "lwf", "ewc", "avalanche:Naive"])
+@pytest.mark.parametrize("strategy", ["finetune", "lwf", "ewc", "replay", "der", "avalanche:Naive"])
 def test_outputs_of_later_classes_stay(make_run, tmp_path, strategy):
     ready = prepare(make_run(strategy), tmp_path)
     before = head(ready)

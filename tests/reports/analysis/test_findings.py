@@ -1,5 +1,8 @@
+from dataclasses import replace
+
 import numpy as np
 
+from benchmark.spec import Spec
 from reports.analysis import caveats as caveats_module
 from reports.analysis.cross_fitting import choose
 from reports.analysis.findings import findings
@@ -147,6 +150,24 @@ def test_complete_runs_need_few_caveats(record):
     assert (
         "no paired test against fine-tuning or the best can reach 5 % with 5 seeds (the smallest "
         "p-value is 0.062)" in tests
+    )
+
+
+def test_a_memory_is_not_asked_to_grow_without_end(record):
+    made = [
+        record(matrix, strategy="replay", strength=memory, seed=seed)
+        for memory, matrix in ((200.0, KEPT), (2000.0, ALONE))
+        for seed in range(5)
+    ]
+    own = [{**r.spec.data["strategy"], "dial": "memory"} for r in made]
+    made = [
+        replace(r, spec=Spec({**r.spec.data, "strategy": strategy}))
+        for r, strategy in zip(made, own, strict=True)
+    ]
+    (end,) = (text for text in caveats(group(made)) if "that was tried" in text)
+    assert end == (
+        "same: the chosen memory of replay, 2e3, is the highest that was tried: more stored "
+        "samples are seldom worse, up to all data, so compare methods at the same memory."
     )
 
 
