@@ -13,7 +13,7 @@ from avalanche.training.templates import SupervisedTemplate
 from torch import nn
 
 from benchmark.arguments import check_signature
-from benchmark.errors import UserError, nearest
+from benchmark.errors import SettingError, UserError, nearest
 from benchmark.models.bank import ModelBank
 from benchmark.suite import AVALANCHE
 from benchmark.training import EVALUATION_BATCH, silent_evaluator
@@ -68,6 +68,9 @@ def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
     """
     documentation = f"Avalanche's documentation of {kind.removeprefix(AVALANCHE)}"
     check_signature(kind, _parameters(find(kind)), _OURS, arguments, documentation)
+    size = arguments.get("mem_size", 0)  # some classes fail only once they store something
+    if isinstance(size, int) and size < 0:
+        raise SettingError(("arguments", "mem_size"), f"expected 0 or more, got {size}")
     _try_out(kind, arguments)
 
 

@@ -179,7 +179,8 @@ def _made(name: str, arguments: Mapping[str, Any], seed: int, folder: Path) -> A
 def quietly(device: str = "cpu") -> Iterator[None]:
     """Let Avalanche neither print nor move the global generators.
 
-    It says which files are there already. Its random transforms draw from them, while it makes a benchmark and while it gives samples.
+    It says which files are there already. Its random transforms draw from the generators, while it
+    makes a benchmark and while it gives samples.
 
     Args:
         device: Whose generator is left alone, besides the CPU's, numpy's and Python's.

@@ -105,6 +105,16 @@ def test_runs_beside_it_are_saved_with_the_others(damaged, whole, capsys):
     assert "1 rescued run;" in capsys.readouterr().out
 
 
+def test_runs_that_lie_only_beside_it_are_told_and_saved(damaged, capsys):
+    rescue.rescue(Path("runs.db"), RUNS[29])
+    assert doctor() == doctor("--save", "new.db") == 1
+    said = capsys.readouterr().out
+    assert "runs.db: missing; 0 runs" in said
+    assert "1 rescued run;" in said
+    with Store("new.db") as store:
+        assert store.records() == [RUNS[29]]
+
+
 def test_nothing_is_written_over(damaged, whole, capsys):
     damaged(whole)
     Path("new.db").write_text("mine")

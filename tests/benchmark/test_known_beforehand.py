@@ -70,6 +70,7 @@ STRATEGIES = {
     "arguments.temperature: avalanche:LwF": theirs("LwF", alpha=1, temperature=[2]),
     "mem_size is of type int there, got '200'": theirs("Replay", mem_size="200"),
     "mem_size is of type int there, got 1.5": theirs("Replay", mem_size=1.5),
+    "arguments.mem_size: expected 0 or more, got -5": theirs("Replay", mem_size=-5),
     "n_classes is of type int there, got 'ten'": theirs("CoPE", mem_size=5, n_classes="ten"),
     "Mode must be separate or online": theirs("EWC", ewc_lambda=1, mode="wrong"),
     "ewc_lambda: expected a number up to 1e+30": theirs("EWC", ewc_lambda=1e300),

@@ -7,6 +7,7 @@ import pytest
 from one_run import execute
 
 from benchmark.errors import UserError
+from benchmark.in_use import settings_in_use
 from benchmark.metrics import search as measures
 from benchmark.models.supernet_bank import SupernetBank
 from benchmark.preparation import prepare
@@ -47,6 +48,20 @@ def test_strategies_that_come_back_to_a_label_are_refused(make_runs, strategy):
 
 ALONE = {"shared": False, "steps": 3}
 NAMES = ["epochs", "visits", "batches"]
+
+
+def test_what_has_no_meaning_is_no_fact_of_a_search(make_runs):
+    (shared,), (alone,) = make_runs(), make_runs(without=NAMES, **ALONE)
+    both = {*shared.spec.scenario.in_use} & {*alone.spec.scenario.in_use}
+    assert {"supernet", "batch_size", "epochs", "steps", "shared", "optimizer"} <= both
+    unused = {"network", "width", "activation", "curve", "warmup", "length", "words"}
+    assert not unused & ({*shared.spec.scenario.in_use} | {*alone.spec.scenario.in_use})
+    assert {"sampler", "visits", "warm_start"} <= {*shared.spec.scenario.in_use} - both
+
+
+def test_a_text_has_windows_of_words():
+    text = settings_in_use({"supernet": {"name": "recurrent_cell"}, "data": "text:a", "length": 35})
+    assert "length" in text
 
 
 @pytest.mark.parametrize(

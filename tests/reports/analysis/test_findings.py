@@ -166,7 +166,7 @@ def test_a_memory_is_not_asked_to_grow_without_end(record):
     ]
     (end,) = (text for text in caveats(group(made)) if "that was tried" in text)
     assert end == (
-        "same: the chosen memory of replay, 2e3, is the highest that was tried: more stored "
+        "same: the chosen memory of replay, 2000, is the highest that was tried: more stored "
         "samples are seldom worse, up to all data, so compare methods at the same memory."
     )
 
