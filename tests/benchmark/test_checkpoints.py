@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -242,13 +243,15 @@ def check(monkeypatch, job, folder, kills=2, **options):
     return said
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+WITH_NOISE = ["ewc", "shaken", "finetune", "si", "joint", "independent"]
+SHORT = {("ewc", "adam"), ("shaken", "momentum")}
+
+
 @pytest.mark.parametrize(
-    "strategy",
+    ("strategy", "optimizer"),
     [
-        *("ewc", "shaken"),
-        *(pytest.param(s, marks=pytest.mark.thorough) for s in ("finetune", "si", "joint")),
-        pytest.param("independent", marks=pytest.mark.thorough),
+        pytest.param(*pair, marks=[] if pair in SHORT else [pytest.mark.thorough])
+        for pair in product(WITH_NOISE, OPTIMIZERS)
     ],
 )
 def test_dropout_and_batch_norm_go_on(monkeypatch, tmp_path, make_runs, strategy, optimizer):
@@ -371,7 +374,7 @@ def test_runs_that_share_a_training_go_on(monkeypatch, tmp_path, make_runs):
     ("strategy", "every"),
     [
         pytest.param({"ewc": {"strengths": [1]}}, 2, marks=pytest.mark.thorough, id="often"),
-        pytest.param({"ewc": {"strengths": [1]}}, 7, id="rarely"),
+        pytest.param({"ewc": {"strengths": [1]}}, 7, marks=pytest.mark.thorough, id="rarely"),
         pytest.param({"replay": {"memories": [40]}}, 7, id="replay"),
     ],
 )
@@ -496,8 +499,17 @@ def damage(how, path, wanted):
     path.write_bytes(content[how])
 
 
-@pytest.mark.parametrize("how", ["truncated", "empty", "foreign", "a bit", "noise"])
-@pytest.mark.parametrize("which", ["between", "within"])
+DAMAGES = ["truncated", "empty", "foreign", "a bit", "noise"]
+
+
+@pytest.mark.parametrize(
+    ("which", "how"),
+    [
+        *(("within", how) for how in DAMAGES),
+        ("between", DAMAGES[0]),
+        *(pytest.param("between", how, marks=pytest.mark.thorough) for how in DAMAGES[1:]),
+    ],
+)
 def test_a_damaged_checkpoint_is_ignored(halfway, how, which):
     run, wanted = halfway
     path = getattr(wanted.of((run,)), which)

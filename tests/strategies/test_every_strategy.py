@@ -45,7 +45,8 @@ def choices():
             if get_origin(field.annotation) is Literal:
                 for value in get_args(field.annotation):
                     if value != field.default:
-                        marks = [] if name == "l2" else [pytest.mark.thorough]
+                        asked = name == "l2" and setting == "application"
+                        marks = [] if asked else [pytest.mark.thorough]
                         id_ = f"{name} {setting} {value}"
                         yield pytest.param(name, {setting: value}, id=id_, marks=marks)
 
@@ -77,7 +78,7 @@ PUBLISHED = {
 """Programs that are rebuilt with their faults, and the properties that they do not have."""
 
 
-LONG = {*STRATEGIES} - {"finetune", "freeze", "l2", "replay", "wpl"}
+LONG = {*STRATEGIES} - {"finetune", "freeze", "replay", "wpl"}
 """Asked thoroughly alone."""
 
 

@@ -156,8 +156,8 @@ def test_the_micro_cell_of_the_paper_has_its_size():
     [
         *((ConvolutionalCell(channels=4, normalisation=kind), None) for kind in NORMALISATIONS),
         (ConvolutionalCell(nodes=5, channels=2), 30),
-        (MicroCell(nodes=1, filters=4), 300),
-        (MicroCell(nodes=4, filters=12, repeats=2), 60),
+        (MicroCell(nodes=1, filters=4), 100),
+        (MicroCell(nodes=4, filters=12, repeats=2), 25),
     ],
 )
 def test_used_are_the_parameters_that_have_a_gradient(choice, count):
