@@ -8,6 +8,7 @@ that evaluation cannot change the order), and counts steps, not epochs.
 from __future__ import annotations
 
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Any
@@ -149,6 +150,20 @@ class InMemoryTraining(SupervisedTemplate):
         self._noise_seeds = list(noise_seeds)
         self._order = order
         self._evaluation_batch = evaluation_batch
+
+    def make_optimizer(self, reset_optimizer_state: bool = False, **arguments: Any) -> None:
+        """Hand the optimizer the model's parameters, and reset its state if asked to.
+
+        Avalanche looks for each parameter among all others. Where the optimizer has the very
+        parameters of the model, there is nothing to look for.
+        """
+        named, known = dict(self.model.named_parameters()), self.optimized_param_id or {}
+        has = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
+        same = known.keys() == named.keys() and all(known[n] is p for n, p in named.items())
+        if not same or has != {id(p) for p in named.values()}:
+            super().make_optimizer(reset_optimizer_state=reset_optimizer_state, **arguments)
+        elif reset_optimizer_state:
+            self.optimizer.state = defaultdict(dict)
 
     def training_epoch(self, **arguments: Any) -> None:
         """Train on the batches: Avalanche's loop, calling only what a plugin implements."""
