@@ -119,7 +119,8 @@ class NSAS(SupervisedPlugin):
         if self.settings.weights == "similarity":
             weights = [1 - strategy.model.distance(self._visited, other) for other in chosen]
             if sum(weights) > 0:
-                return losses @ losses.new_tensor(weights) / sum(weights)
+                weighted: Tensor = losses @ losses.new_tensor(weights) / sum(weights)
+                return weighted
         return losses.mean()
 
     def _along(self, space: Searchable) -> list[Architecture]:

@@ -81,6 +81,10 @@ class PenaltySettings(StrategySettings):
     )
 
 
+def _default(settings: BaseModel, name: str) -> object:
+    return type(settings).model_fields[name].default
+
+
 def _none(value: object) -> bool:
     """Whether a setting is left out of a run's key, to keep the keys of earlier results."""
     return value is None
@@ -140,6 +144,13 @@ class RegularizerSettings(PenaltySettings):
         description="Trainings of such an epoch: the visits of an epoch of a search.",
         exclude_if=lambda every: bool(every == 1),
     )
+
+    @model_validator(mode="after")
+    def _has_something_to_count(self) -> Self:
+        for name in ("decay_after", "decay_every"):
+            if self.strength_decay == 0 and getattr(self, name) != _default(self, name):
+                raise ValueError(f"{name} has no effect without strength_decay: give it, too")
+        return self
 
     def share_of_strength(self, trainings: int) -> float:
         """Return how much of the strength is left: ``max(0, 1 - decay max(0, e - after + 1))``.
@@ -438,6 +449,13 @@ class NSASSettings(StrategySettings):
     seed: int = Field(
         0, ge=0, description="Seeds the architectures that are drawn. A suite sets it."
     )
+
+    @model_validator(mode="after")
+    def _has_an_archive(self) -> Self:
+        for name in ("archive", "recent", "candidates", "neighbours", "constraints"):
+            if self.along == "opposites" and getattr(self, name) != _default(self, name):
+                raise ValueError(f"{name} is for along: archive, and has no effect: remove it")
+        return self
 
 
 class OGLSettings(StrategySettings):

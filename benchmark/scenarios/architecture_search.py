@@ -150,8 +150,16 @@ class ArchitectureSearch(ScenarioSettings):
                 for name in ("augment", "validation", "pixels")
                 if getattr(self, name) != type(self).model_fields[name].default
             ]
-        elif self.validation == 0:
+        else:
+            found += [
+                f"{name} is for text, and the data are images: remove it"
+                for name in ("words", "length")
+                if getattr(self, name) != type(self).model_fields[name].default
+            ]
+        if self._columns is None and self.validation == 0:
             found.append("validation: a search is measured on a validation split; give more than 0")
+        if self.decay_after and self.learning_rate_decay == 1:
+            found.append("decay_after has no effect without a learning_rate_decay below 1")
         if self.measured is not None and self.measured > self.visits:
             found.append(f"measured is {self.measured}, but an epoch has {self.visits} visits")
         if self.cut_after_warm_start != 1 and not self.warm_start:

@@ -136,4 +136,6 @@ def test_dry_run_says_how_long(tmp_path, capsys):
     options = "--seeds 1 --strategies finetune --dry-run --store"
     with pytest.raises(SystemExit):
         main(["run", "quick", *options.split(), str(tmp_path / "x.db")])
-    assert re.search(r"1 of 1 runs to do, about \d+ s with 1 worker\n$", capsys.readouterr().out)
+    assert re.search(
+        r"1 of 1 runs to do, about \d+ (s|min) with 1 worker\n$", capsys.readouterr().out
+    )

@@ -94,7 +94,7 @@ def test_small_searches_are_probed(changes, monkeypatch):
     with TimedProbe(ROOT) as probe:
         found = probe(make_run(**changes))
     assert found is not None
-    assert 0.01 < found < 60
+    assert found > 0.01
 
 
 def test_a_warm_start_is_trained_once_for_all_scenarios_that_begin_with_it(monkeypatch):

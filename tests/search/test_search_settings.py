@@ -29,6 +29,8 @@ ROOT = Path("/nowhere")
         ({"shared": False, "steps": 3}, ["epochs"], "visits has no meaning with shared: false"),
         ({"architectures": [[0, 0]]}, [], "architectures are for shared: false"),
         ({"width": 7}, [], "width has no meaning in a search"),
+        ({"words": 7}, [], "words is for text, and the data are images"),
+        ({"decay_after": 2}, [], "decay_after has no effect without a learning_rate_decay"),
         ({"network": "cnn"}, [], "network has no meaning in a search"),
         ({"online": True}, ["epochs"], "online has no meaning in a search"),
     ],
@@ -113,6 +115,8 @@ def load(scenario, strategy):
 @pytest.mark.parametrize(
     ("scenario", "strategy", "said"),
     [
+        (LAYER, {"strategy": "wpl", "decay_every": 2}, "decay_every has no effect without"),
+        (LAYER, {"strategy": "nsas", "along": "opposites", "archive": 3}, "archive is for along:"),
         (IMAGES, {"strategy": "wpl"}, "fisher: exact needs the gradients of single samples"),
         (IMAGES, {"strategy": "mas"}, "mas needs the gradients of single samples"),
         (
