@@ -153,7 +153,10 @@ def late_reward(record: Record) -> float | None:
 
 _CORRELATIONS = {"tau": tau, "spearman": spearman, "tau_best_quarter": tau_best_quarter}
 _REGRETS = {"regret": regret, "regret_best_five": regret_best_five}
-_LIMITS = dict.fromkeys(_REGRETS, Limits(0, math.inf, False))
+_LIMITS = {
+    **dict.fromkeys(_CORRELATIONS, Limits(-1, 1, fraction=False)),
+    **dict.fromkeys(_REGRETS, Limits(0, math.inf, fraction=False)),
+}
 _OF_SEARCH = {"end_error": end_error, "late_reward": late_reward}
 MEASURES = (*_CORRELATIONS, *_REGRETS, expected.__name__, *_OF_SEARCH)
 """What can be measured of a search's end, by name: the functions above."""
@@ -187,8 +190,10 @@ def measured(
     unit, scale = ("points" if measure in _REGRETS else "%", 100.0) if is_rate else ("", 1.0)
     write = partial(_decimals, scale)
     title = measure.replace("_", " ")
-    limits = Limits(-1, 1, False) if measure in _CORRELATIONS else _LIMITS.get(measure)
-    return Quantity(measure, title, lambda _, __: None, unit, scale, write, limits=limits), values
+    asked = Quantity(
+        measure, title, lambda _, __: None, unit, scale, write, limits=_LIMITS.get(measure)
+    )
+    return asked, values
 
 
 def _against(truth: Truth, measure: str, record: Record) -> float | None:

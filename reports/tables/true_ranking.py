@@ -7,7 +7,7 @@ from statistics import fmean
 
 import pandas as pd
 
-from reports.analysis.ground_truth import MEASURES, Truth, measured, ranking
+from reports.analysis.ground_truth import Truth, measured, ranking
 from reports.runs.cells import Cell, dial_of
 from reports.statistics.interval import mean_estimate
 from reports.tables.table import BRACKETS, Column, Row, Table, Value
@@ -26,7 +26,7 @@ _MEANINGS = {
 
 
 def true_ranking_table(cells: Sequence[Cell], truth: Truth, scenario: str, name: str) -> Table:
-    """Show measures of the rankings of every variant, see ``ground_truth.MEASURES``.
+    """Show measures of the rankings of every variant, those of ``_MEANINGS``.
 
     Args:
         cells: One scenario's cells whose runs have ranked the truth's architectures.
@@ -36,7 +36,7 @@ def true_ranking_table(cells: Sequence[Cell], truth: Truth, scenario: str, name:
     """
     columns = [Column(f"strategy, {dial_of(cell.variant for cell in cells).one}", words=True)]
     controlled = any("probability" in row for c in cells for r in c.done for row in ranking(r))
-    measures = [name for name in MEASURES if controlled or name != "expected"]
+    measures = [name for name in _MEANINGS if controlled or name != "expected"]
     for measure in measures:
         quantity, _ = measured(cells[0].done, measure, truth)
         unit = quantity.unit or ("perplexity" if _of_errors(measure) else "")
