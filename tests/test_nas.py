@@ -1,6 +1,5 @@
 """The suites of architecture searches: their short form, the published sizes, and their page."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +7,6 @@ import pytest
 from at_length import at_length
 
 from benchmark import run_suite
-from benchmark.archive import read_archive
-from benchmark.cli import main
 from benchmark.suite_loading import load_suite
 
 ROOT = Path(__file__).parents[1]
