@@ -1,16 +1,21 @@
 """The suites of architecture searches: their short form, the published sizes, and their page."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from at_length import at_length
 
 from benchmark import run_suite
+from benchmark.archive import read_archive
+from benchmark.cli import main
 from benchmark.suite_loading import load_suite
 
 ROOT = Path(__file__).parents[1]
 NAS = ROOT / "configs" / "nas"
+TEMPLATE = NAS / "nas.md.j2"
 RUNS = ROOT / "docs" / "nas" / "runs.parquet"
 SUITES = sorted(path.stem for path in NAS.glob("*.yaml"))
 LARGE = sorted(path.stem for path in (ROOT / "configs" / "nas_paper").glob("*.yaml"))
@@ -87,6 +92,38 @@ def test_controls_go_on_from_the_weights_of_the_strategies():
                 for each in (control, warm)
             )
             assert ours == theirs
+
+
+def test_the_runs_are_those_of_the_suites(text, tmp_path):
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "ptb").symlink_to(text)
+    front = next(yaml.safe_load_all(TEMPLATE.read_text().split("\n---\n")[0]))
+    asked = [
+        run for name in front["run"] for run in load_suite(f"nas/{name}").runs("cpu", tmp_path)
+    ]
+    records = read_archive(RUNS)
+    assert len(records) == len(asked)
+    assert {settings_of(record.spec) for record in records} == {
+        settings_of(run.spec) for run in asked
+    }
+    assert {record.status for record in records} == {"done"}
+
+
+def test_the_page_is_that_of_its_runs(tmp_path):
+    made = tmp_path / "nas.md"
+    with pytest.raises(SystemExit) as exit_:
+        main(["page", str(TEMPLATE), "--store", str(RUNS), "--out", str(made)])
+    assert exit_.value.code == 0
+    assert made.read_text() == (ROOT / "docs" / "nas.md").read_text()
+    for figure in (tmp_path / "nas").iterdir():
+        assert figure.read_bytes() == (RUNS.parent / figure.name).read_bytes()
+
+
+def settings_of(spec):
+    """The settings without the time of the files of a text, which differs between machines."""
+    data = spec.without("results_version").data
+    scenario = {k: v for k, v in data["scenario"].items() if k != "fingerprints"}
+    return json.dumps(data | {"scenario": scenario}, sort_keys=True)
 
 
 @pytest.mark.thorough

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from benchmark.data.text_files import TEXT_PREFIX
-from benchmark.errors import UserError, quoted
 from benchmark.in_use import NOT_OF_SEARCHES, OF_SHARED_WEIGHTS
 from benchmark.models.supernets.settings import ConvolutionalCell, SupernetChoice
+from benchmark.scenarios.architectures import alone, check_ranked, width_of
 from benchmark.scenarios.samplers import Sampler, Uniform
 from benchmark.scenarios.searching import Search, spread
 from benchmark.scenarios.settings import Count, CountFromZero, Curve, ScenarioSettings
@@ -18,11 +18,8 @@ from benchmark.scenarios.values import Share
 from benchmark.seeding import derive
 
 if TYPE_CHECKING:
-    from benchmark.models.supernets.supernet import Architecture, Space, Supernet
+    from benchmark.models.supernets.supernet import Supernet
     from benchmark.scenarios.scenario import Scenario
-
-MOST_RANKED = 10_000
-"""Architectures of a space that are all ranked, or all trained alone, without being asked for."""
 
 _ONE_BATCH = ("single_path", "fair")
 """Samplers that draw anew for every batch."""
@@ -255,17 +252,12 @@ class ArchitectureSearch(ScenarioSettings):
         space = supernet.space
         if not self.shared:
             assert self.steps is not None
-            alone = self._alone(space)
-            search = self._plan(1, len(alone), self.steps, 1, tuple(range(len(alone))))
-            copies = [deepcopy(supernet) for _ in alone]
-            return search, SupernetBank(copies, alone)
+            trained = alone(space, self.architectures)
+            search = self._plan(1, len(trained), self.steps, 1, tuple(range(len(trained))))
+            return search, SupernetBank([deepcopy(supernet) for _ in trained], trained)
         assert self.epochs is not None
-        if self.ranked is None and space.size > MOST_RANKED:
-            raise UserError(
-                f"ranked: the space has {space.size:,} architectures; say how many of them are to "
-                "be ranked at the end, or 0"
-            )
-        width = self._width(space)
+        check_ranked(space, self.ranked)
+        width = width_of(self.sampler, space)
         measured = spread(self.measured, self.visits)
         search = self._plan(self.epochs, self.visits, self.batches, width, measured)
         generator = np.random.default_rng(derive(seed, "scenario"))
@@ -290,40 +282,3 @@ class ArchitectureSearch(ScenarioSettings):
             decay_after=self.decay_after,
             cut=self.cut_after_warm_start,
         )
-
-    def _width(self, space: Space) -> int:
-        """Return how many architectures are trained in a step.
-
-        Raises:
-            UserError: The sampler is fair, and decisions have different numbers of options.
-        """
-        if self.sampler.name != "fair":
-            return 1
-        if len(set(space.options)) > 1:
-            raise UserError(
-                "sampler: fair trains every option of every decision in each step, and needs as "
-                f"many options of each; this space has {', '.join(map(str, space.options))}"
-            )
-        return space.options[0]
-
-    def _alone(self, space: Space) -> list[Architecture]:
-        """Return which architectures are trained alone.
-
-        Raises:
-            UserError: One is none of the space, or given twice; or the space is too large.
-        """
-        if self.architectures is None:
-            if space.size > MOST_RANKED:
-                raise UserError(
-                    f"shared: false would train {space.size:,} architectures, each alone; say "
-                    "which, by architectures"
-                )
-            return list(space.all())
-        for number, each in enumerate(self.architectures):
-            try:
-                space.check(each)
-            except ValueError as error:
-                raise UserError(f"architectures: {error}") from None
-            if each in self.architectures[:number]:
-                raise UserError(f"architectures: {quoted(list(each))} is given twice")
-        return list(self.architectures)
