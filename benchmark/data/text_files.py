@@ -62,7 +62,9 @@ class TextFiles:
         )
 
     def fingerprint(self) -> str:
-        """Return 16 hexadecimal digits that change with the name, size or time of any file.
+        """Return 16 hexadecimal digits that change with the name or content of any file.
+
+        Not with its time or place, so that runs on a text are found again on another machine.
 
         Raises:
             UserError: A file cannot be read.
@@ -73,10 +75,11 @@ class TextFiles:
                 digest.update(b"none\n")
                 continue
             try:
-                status = file.stat()
+                with file.open("rb") as opened:
+                    content = hashlib.file_digest(opened, "sha256").hexdigest()
             except OSError as error:
                 raise unreadable(file, error) from None
-            digest.update(f"{file.name}\0{status.st_size} {status.st_mtime_ns}\n".encode())
+            digest.update(f"{file.name}\0{content}\n".encode())
         return digest.hexdigest()[:16]
 
 
