@@ -22,6 +22,7 @@ from benchmark.data.sharing import share_through
 from benchmark.errors import UserError
 from benchmark.scenarios import decoded_streams
 from benchmark.scenarios.avalanche_benchmark import AvalancheBenchmark
+from benchmark.scenarios.avalanche_streams import quietly
 from benchmark.seeding import derive
 from benchmark.suite_loading import load_suite
 
@@ -337,3 +338,9 @@ def test_settings_need_neither_torch_nor_avalanche(tmp_path):
     )
     environment = {**os.environ, "PYTHONPATH": str(REPO)}
     subprocess.run([sys.executable, "-c", program], check=True, env=environment, timeout=60)
+
+
+def test_what_avalanche_prints_is_left_out(capsys):
+    with quietly():
+        print("Files already downloaded and verified")
+    assert capsys.readouterr() == ("", "")
