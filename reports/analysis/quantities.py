@@ -231,6 +231,6 @@ def _of_metric(metric: Metric) -> Quantity:
         metric.unit,
         metric.scale,
         percent if fraction else measured(metric),
-        suffix="" if fraction else metric.unit,
+        suffix="" if fraction or metric.unit == "perplexity" else metric.unit,
         limits=limits_of(name),
     )

@@ -12,6 +12,8 @@ from reports.wording.words import several
 
 DASH = "–"
 _SPACE = "\N{NO-BREAK SPACE}"
+_PERPLEXITY = "perplexity"
+"""The unit of metrics whose values are written with as many decimals, whatever their size."""
 
 
 def percent(value: float | None, *, signed: bool = False) -> str:
@@ -22,9 +24,12 @@ def percent(value: float | None, *, signed: bool = False) -> str:
     return text.removeprefix("+" if text == "+0.0" else "").replace("-", "\N{MINUS SIGN}")
 
 
-def decimals(value: float) -> str:
-    """Write a number with two decimals."""
-    return f"{value:.2f}"
+def decimals(value: float | None, *, signed: bool = False) -> str:
+    """Write a number with two decimals; a dash for ``None``."""
+    if value is None:
+        return DASH
+    text = f"{round(value, 2) + 0.0:{'+' if signed else ''}.2f}"  # + 0.0: no minus zero
+    return text.removeprefix("+" if text == "+0.00" else "").replace("-", "\N{MINUS SIGN}")
 
 
 def spread(found: Estimate, write: Callable[[float], str], label: str = "seeds ") -> str:
@@ -100,7 +105,9 @@ def strength_text(strength: float, dial: str = STRENGTH) -> str:
 
 def measured(metric: Metric) -> Callable[[float | None], str]:
     """Return a function that writes a value of a metric without unit, ``None`` as a dash."""
-    return partial(percent if metric.is_percentage else _plain, signed=metric.signed)
+    if metric.is_percentage:
+        return partial(percent, signed=metric.signed)
+    return partial(decimals if metric.unit == _PERPLEXITY else _plain, signed=metric.signed)
 
 
 def quantity(metric: Metric, value: float | None) -> str:
