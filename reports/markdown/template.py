@@ -135,7 +135,7 @@ class _Studies:
         if together not in self._made:
             own = [record for name in names for record in self._records[name]]
             places = {(record.scenario, record.suite) for record in own}
-            for scenario, count in Counter(scenario for scenario, _ in places).items():
+            for scenario, count in Counter(scenario for scenario, _ in sorted(places)).items():
                 if count > 1:
                     raise UserError(
                         f"suites {together} both have a scenario {scenario!r}; a page joins only "

@@ -184,6 +184,10 @@ def test_steps_replace_default_epochs(write):
 
 @pytest.mark.parametrize("name", sorted(shipped_suites()))
 def test_every_shipped_suite_is_valid_and_says_what_it_is(name, tmp_path):
+    for place in (tmp_path / "text" / "ptb", tmp_path / "ptb"):
+        place.mkdir(parents=True)
+        for split in ("train", "valid", "test"):
+            (place / f"{split}.txt").write_text("some words\n")
     suite = load_suite(name)
     assert suite.name == name.split("/")[-1]
     assert suite.description

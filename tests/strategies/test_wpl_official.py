@@ -70,7 +70,7 @@ class Program:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_it_does_what_the_program_does(optimizer, limit, decay):
     bank, tape, alpha = make_bank(THREE), Tape(), 3.0
-    falls = {"strength_decay": decay, "decay_after": 1}
+    falls = {"strength_decay": decay, "decay_after": 1} if decay else {}
     plugin = WPLOfficial(strength=alpha, norm=limit, protect="all", **falls)
     options = {"parts": make_data(3), "optimizer": optimizer, "program": "in_memory"}
     trained = train(bank, [plugin, tape], **options)
