@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from at_length import at_length
 from test_search_text import make_run, text  # noqa: F401
 
 from benchmark.runner import execute_job
@@ -40,22 +41,26 @@ def check_taken_over(runs, scratch, monkeypatch):
     assert len(list(scratch.glob("*.first"))) == 1
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("optimizer", at_length(["sgd", "adam"], ["adam"]))
 def test_every_strategy_takes_the_warm_start_over(make_runs, tmp_path, monkeypatch, optimizer):
     runs = make_runs(STRATEGIES, warm_start=2, optimizer={"name": optimizer, "learning_rate": 0.1})
     check_taken_over(runs, tmp_path, monkeypatch)
 
 
-def test_searches_that_go_on_otherwise_have_the_same_warm_start(make_runs, tmp_path, monkeypatch):
-    changes = [
-        {"warm_start": 2},
-        {"warm_start": 2, "cut_after_warm_start": 0.5},
-        {"warm_start": 2, "epochs": 1, "measured": 2, "learning_rate_decay": 0.5},
-        {"warm_start": 2, "visits": 12, "batches": 1},
-        {"warm_start": 2, "sampler": "fair", "visits": 12, "without": ["batches"]},
-        {"warm_start": 2, "sampler": {"name": "controller", "steps": 2, "derived": 2}},
-    ]
-    runs = [make_runs(**each)[0] for each in changes]
+OTHERWISE = [
+    {"cut_after_warm_start": 0.5},
+    {"epochs": 1, "measured": 2, "learning_rate_decay": 0.5},
+    {"visits": 12, "batches": 1},
+    {"sampler": "fair", "visits": 12, "without": ["batches"]},
+    {"sampler": {"name": "controller", "steps": 2, "derived": 2}},
+]
+
+
+@pytest.mark.parametrize("changes", at_length(OTHERWISE, OTHERWISE[:3]))
+def test_searches_that_go_on_otherwise_have_the_same_warm_start(
+    make_runs, tmp_path, monkeypatch, changes
+):
+    runs = [make_runs(**each)[0] for each in ({"warm_start": 2}, {"warm_start": 2} | changes)]
     check_taken_over(runs, tmp_path, monkeypatch)
 
 
@@ -74,7 +79,7 @@ def test_another_warm_start_is_trained(make_runs, tmp_path):
 
 
 def test_text_begins_anew_after_a_warm_start(make_run, tmp_path, monkeypatch):  # noqa: F811
-    runs = [make_run(name, settings, warm_start=1) for name, settings in STRATEGIES.items()]
+    runs = [make_run(name, STRATEGIES[name], warm_start=1) for name in ("finetune", "wpl")]
     check_taken_over(runs, tmp_path, monkeypatch)
 
 

@@ -43,6 +43,7 @@ def test_the_page_is_the_same_to_the_last_byte(stores, tmp_path):
     assert written[0] == written[1]
 
 
+@pytest.mark.thorough
 def test_a_report_differs_only_in_the_name_of_the_store(runs, tmp_path):
     store, archive = tmp_path / "a.db", tmp_path / "a.parquet"
     with Store(store, create=True) as made:
