@@ -69,7 +69,8 @@ class SearchProbe:
     controller's steps. Visits are timed with each strategy, in two searches of few visits of one
     batch and a third one of more; all else once.
 
-    Architectures that are trained alone are timed likewise, with their evaluations.
+    Architectures that are trained alone are timed likewise, with their evaluations. Of many with
+    short trainings it takes longer: whatever walks through the network walks through all of them.
 
     Args:
         scenario: As it was built.

@@ -25,6 +25,7 @@ SMALL = {
 SEARCH = {"epochs": 4, "visits": 20, "batches": 6, "measured": 5, "warm_start": 2}
 CONTROLLER = {"sampler": {"name": "controller", "steps": 30, "derived": 7}}
 ALONE = {"shared": False, "steps": 50, "epochs": None}
+EIGHT = [[i % 4, i // 4, 3 - i % 4] for i in range(8)]
 
 
 def make_run(**changes):
@@ -112,7 +113,7 @@ def test_a_warm_start_is_trained_once_for_all_scenarios_that_begin_with_it(monke
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("changes", [SEARCH | CONTROLLER, ALONE])
+@pytest.mark.parametrize("changes", [SEARCH | CONTROLLER, ALONE | {"architectures": EIGHT}])
 def test_a_search_takes_as_long_as_the_probe_says(changes, monkeypatch):
     """In CPU time of one thread, since tests may run beside others."""
     for clock in ("perf_counter", "monotonic"):
