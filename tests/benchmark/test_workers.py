@@ -14,7 +14,6 @@ import weakref
 from pathlib import Path
 
 import pytest
-from at_length import at_length
 
 from benchmark.advance import Advance
 from benchmark.errors import UserError
@@ -172,7 +171,7 @@ def test_the_other_jobs_do_not_notice_a_death():
     }
 
 
-@pytest.mark.parametrize("size", at_length([1, 2], [1]))
+@pytest.mark.parametrize("size", [pytest.param(1, marks=pytest.mark.thorough), 2])
 def test_a_run_that_takes_too_long_is_ended_and_the_others_go_on(size):
     records = outcome("good-1", "hangs", "good-2", "stops", "good-3", size=size, run_timeout=2)
     for name in ("hangs", "stops"):
