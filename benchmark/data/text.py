@@ -68,12 +68,12 @@ def load(folder: Path, words: int | None) -> TextData:
             short to be cut.
     """
     files = find_text(folder)
-    return _load(files, words, files.fingerprint())
+    return _load(files, words, files.stamp())
 
 
 @cache
-def _load(files: TextFiles, words: int | None, fingerprint: str) -> TextData:
-    key = ("text", files.folder.absolute(), words, fingerprint)
+def _load(files: TextFiles, words: int | None, stamp: str) -> TextData:
+    key = ("text", files.folder.absolute(), words, stamp)
     (train, valid, test), vocabulary = shared(key, lambda: _read(files, words))
     return TextData(train, valid, test, vocabulary)
 

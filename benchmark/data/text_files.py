@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,23 +65,43 @@ class TextFiles:
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change with the name or content of any file.
 
-        Not with its time or place, so that runs on a text are found again on another machine.
+        Not with its time or place, so that runs on a text are found again on another machine. It
+        reads all files.
 
         Raises:
             UserError: A file cannot be read.
         """
+        return self._digest(_content)
+
+    def stamp(self) -> str:
+        """Return likewise what changes with the name, size or time of any file, without reading it.
+
+        Raises:
+            UserError: A file cannot be read.
+        """
+        return self._digest(_size_and_time)
+
+    def _digest(self, of: Callable[[Path], str]) -> str:
         digest = hashlib.sha256()
         for file in (self.train, self.valid, self.test):
             if file is None:
                 digest.update(b"none\n")
                 continue
             try:
-                with file.open("rb") as opened:
-                    content = hashlib.file_digest(opened, "sha256").hexdigest()
+                digest.update(f"{file.name}\0{of(file)}\n".encode())
             except OSError as error:
                 raise unreadable(file, error) from None
-            digest.update(f"{file.name}\0{content}\n".encode())
         return digest.hexdigest()[:16]
+
+
+def _content(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _size_and_time(file: Path) -> str:
+    status = file.stat()
+    return f"{status.st_size} {status.st_mtime_ns}"
 
 
 _PURPOSES = {"valid": "validate on", "test": "test on"}

@@ -159,9 +159,7 @@ class SearchStudy(IllustratedStudy):
             block: How many steps make a point, their mean; chosen where ``None``.
             labels: Other names for scenarios, variants and strategies.
         """
-        lines = self._lines(scenario, variants)
-        styles, names = self._named(lines, labels or {})
-        said = f"{caption} {chosen_strengths({scenario: lines}, labels or {})}".strip()
+        lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
         return self._album.add(rewards_plot(lines, styles, names, name, said, block))
 
     def rankings(
@@ -188,9 +186,7 @@ class SearchStudy(IllustratedStudy):
                 f"figure {name!r}: no truth to compare with; give truth=s.truth(SCENARIO), of a "
                 "scenario with shared: false"
             )
-        lines = self._lines(scenario, variants)
-        styles, names = self._named(lines, labels or {})
-        said = f"{caption} {chosen_strengths({scenario: lines}, labels or {})}".strip()
+        lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
         return self._album.add(true_ranking_plot(lines, styles, names, truth, name, said))
 
     def gains(
@@ -235,6 +231,19 @@ class SearchStudy(IllustratedStudy):
             raise UserError("give the variants to show, such as variants=['finetune', 'wpl@1']")
         return dict(self._place(scenario, written) for written in variants)
 
+    def _shown(
+        self, scenario: str, variants: Sequence[Written], caption: str, labels: Labels
+    ) -> tuple[dict[str, Cell], dict[str, Style], dict[str, str], str]:
+        """The lines of a figure of one scenario, their styles and names, and its caption."""
+        lines = self._lines(scenario, variants)
+        styles, names = self._named(lines, labels)
+        return (
+            lines,
+            styles,
+            names,
+            f"{caption} {chosen_strengths({scenario: lines}, labels)}".strip(),
+        )
+
     def _place(self, scenario: str, written: Written) -> tuple[str, Cell]:
         """A variant's name in the figure, and its runs."""
         if isinstance(written, str):
@@ -248,15 +257,14 @@ class SearchStudy(IllustratedStudy):
         self, lines: Mapping[str, Cell], labels: Labels
     ) -> tuple[dict[str, Style], dict[str, str]]:
         """The styles and the names of lines."""
-        chosen = [written for written in lines if written.endswith("@chosen")]
-        names = {}
-        for key, cell in lines.items():
-            place, apart, variant = key.rpartition(": ")
-            own = label(variant, labels, cell.variant)
-            names[key] = labels.get(key, f"{labels.get(place, place)}: {own}" if apart else own)
         of_others = {key: cell for key, cell in lines.items() if ": " in key}
         here = {key: cell for key, cell in lines.items() if key not in of_others}
-        return {**self._styles.of(here, chosen), **_own_styles(of_others)}, names
+        styles, names = self._drawn(here, labels)
+        for key, cell in of_others.items():
+            place, _, variant = key.rpartition(": ")
+            own = f"{labels.get(place, place)}: {label(variant, labels, cell.variant)}"
+            names[key] = labels.get(key, own)
+        return styles | _own_styles(of_others), {key: names[key] for key in lines}
 
 
 def _own_styles(lines: Mapping[str, Cell]) -> dict[str, Style]:

@@ -16,6 +16,7 @@ from reports.analysis.quantities import (
     RATIOS,
     REMOVED,
     Quantity,
+    Values,
     interval,
     per_seed,
     quantity_named,
@@ -176,10 +177,8 @@ class Study:
                 f"{asked.name!r} is a ratio of means and has no difference paired by seed; ask "
                 f"for the difference of {RATIOS[asked.name]!r}"
             )
-        ours, theirs = (
-            per_seed(asked, self._catalog.cell(name, written), self._plain(name, asked))
-            for name, written in ((scenario, variant), (other_scenario or scenario, other))
-        )
+        ours = self._by_seed(scenario, variant, asked)
+        theirs = self._by_seed(other_scenario or scenario, other, asked)
         shown = asked.difference()
         found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.limits)
         return Number(found.difference, shown, found.p, found.test)
@@ -210,10 +209,8 @@ class Study:
                 f"{asked.name!r} is a ratio of means already; ask for the ratio of "
                 f"{RATIOS[asked.name]!r}"
             )
-        ours, theirs = (
-            per_seed(asked, self._catalog.cell(name, written), self._plain(name, asked))
-            for name, written in ((scenario, variant), (other_scenario or scenario, other))
-        )
+        ours = self._by_seed(scenario, variant, asked)
+        theirs = self._by_seed(other_scenario or scenario, other, asked)
         pairs = {
             seed: (own, divisor)
             for seed, own in ours.items()
@@ -221,6 +218,9 @@ class Study:
         }
         found = quotient(pairs, f"{asked.title} of {other}")
         return Number(found.ratio, RATIO, reason=found.reason)
+
+    def _by_seed(self, scenario: str, variant: str, asked: Quantity) -> Values:
+        return per_seed(asked, self._catalog.cell(scenario, variant), self._plain(scenario, asked))
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""
