@@ -1,5 +1,6 @@
 """Text: splits, vocabulary and the arrangement in columns, against loops over lines and words."""
 
+import os
 import random
 from collections import Counter
 from pathlib import Path
@@ -218,3 +219,17 @@ def test_a_folder_is_looked_for_here_and_under_the_data_root(tmp_path, monkeypat
         text_folder("text:other", root)
     with pytest.raises(UserError, match="data set 'text: ' has no path: write text:PATH"):
         text_folder("text: ", root)
+
+
+def test_a_text_is_known_by_its_content_wherever_it_lies(tmp_path):
+    prints = []
+    for place, words in (("here", "a b c"), ("there", "a b c"), ("changed", "a b d")):
+        folder = tmp_path / place
+        folder.mkdir()
+        for split in ("train", "valid", "test"):
+            (folder / f"{split}.txt").write_text(f"{words}\n")
+            os.utime(folder / f"{split}.txt", (0, 5 if place == "there" else 9))
+        prints.append((find_text(folder).fingerprint(), find_text(folder).stamp()))
+    (here, stamp), (there, later), (changed, same_time) = prints
+    assert here == there != changed
+    assert later != stamp == same_time
