@@ -17,7 +17,8 @@ def make_optimizer(
 ) -> torch.optim.Optimizer:
     """Build the optimizer that a scenario asks for, over all parameters of a model.
 
-    It works on lists of tensors (``foreach``): the same numbers bit for bit, with fewer calls.
+    It works on lists of tensors (``foreach``): the same numbers bit for bit, with fewer calls. Adam
+    can be asked for one pass over all (``fused``), which rounds otherwise.
 
     Args:
         settings: Of the scenario. If the weight decay depends on the role, shared and other
@@ -32,7 +33,8 @@ def make_optimizer(
         RMSprop: torch.optim.RMSprop,
     }
     groups = _groups(settings, model, shared)
-    return classes[type(settings)](groups, lr=settings.learning_rate, foreach=True, **options)
+    options.setdefault("foreach", "fused" not in options)
+    return classes[type(settings)](groups, lr=settings.learning_rate, **options)
 
 
 def _groups(

@@ -51,6 +51,12 @@ class Adam(Settings):
     learning_rate: Rate = 0.001
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     eps: Rate = 1e-8
+    fused: bool = Field(
+        False,
+        description="A step in one pass over the weights: the same formula, rounded otherwise, and "
+        "faster for networks of a million weights.",
+        exclude_if=lambda fused: not fused,  # keeps the keys of earlier results
+    )
     weight_decay: WeightDecay = 0.0
 
 

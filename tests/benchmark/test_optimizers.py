@@ -24,11 +24,13 @@ SCENARIO = TWO_MODELS | {
 PLAIN = {
     "sgd": lambda p: torch.optim.SGD(p, lr=0.1, weight_decay=0.02, foreach=False),
     "adam": lambda p: torch.optim.Adam(p, lr=0.01, betas=(0.0, 0.99), foreach=False),
+    "fused": lambda p: torch.optim.Adam(p, lr=0.01, fused=True),
     "rmsprop": lambda p: torch.optim.RMSprop(p, lr=0.01, foreach=False),
 }
 SECOND = {
     "sgd": {"name": "sgd", "learning_rate": 0.1, "weight_decay": 0.02},
     "adam": {"name": "adam", "learning_rate": 0.01, "betas": [0.0, 0.99]},
+    "fused": {"name": "adam", "learning_rate": 0.01, "fused": True},
     "rmsprop": {"name": "rmsprop", "learning_rate": 0.01},
 }
 
@@ -191,6 +193,7 @@ TORCH = {
     "sgd": lambda groups: torch.optim.SGD(groups, lr=0.1, foreach=False),
     "adam": lambda groups: torch.optim.Adam(groups, lr=0.01, betas=(0.0, 0.99), foreach=False),
     "adamw": lambda groups: torch.optim.AdamW(groups, lr=0.01, foreach=False),
+    "fused": lambda groups: torch.optim.Adam(groups, lr=0.01, fused=True),
     "rmsprop": lambda groups: torch.optim.RMSprop(groups, lr=0.01, foreach=False),
 }
 
