@@ -35,6 +35,17 @@ _OURS = {
 """Constructor arguments that the scenario decides."""
 
 
+_CANNOT = {
+    "AETraining": "trains an autoencoder, not a classifier",
+    "AR1": "brings a network of its own, and its weights from the internet",
+    "BiC": "corrects a single growing output layer, which a model bank does not have",
+    "DER": "calls the network without task labels; the strategy 'der' is dark experience replay",
+    "LFL": "needs features of the network, which a model bank does not tell",
+    "VAETraining": "trains an autoencoder, not a classifier",
+}
+"""Classes that cannot train a model bank, with the reason."""
+
+
 def find(kind: str) -> type[Any]:
     """Return one of Avalanche's strategy classes.
 
@@ -64,8 +75,10 @@ def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
 
     Raises:
         SettingError: Names the argument and the nearest valid one.
-        UserError: Names what is missing, or there is no such class.
+        UserError: Names what is missing, or there is no such class, or it cannot train a bank.
     """
+    if reason := _CANNOT.get(kind.removeprefix(AVALANCHE)):
+        raise UserError(f"{kind} {reason}")
     documentation = f"Avalanche's documentation of {kind.removeprefix(AVALANCHE)}"
     check_signature(kind, _parameters(find(kind)), _OURS, arguments, documentation)
     size = arguments.get("mem_size", 0)  # some classes fail only once they store something

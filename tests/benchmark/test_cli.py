@@ -186,7 +186,7 @@ def test_a_failed_run_is_recorded_and_the_others_go_on(suite, tmp_path, capsys):
     suite.write_text(
         SUITE.replace(
             "finetune: {}",
-            "finetune: {}\n  broken: {strategy: 'avalanche:DER', arguments: {mem_size: 5}}",
+            "finetune: {}\n  broken: {strategy: 'avalanche:GSS_greedy', arguments: {mem_size: 5}}",
         )
     )
     assert command("run", suite, *options) == 1

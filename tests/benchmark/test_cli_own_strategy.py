@@ -145,6 +145,7 @@ def test_settings_are_checked_too(ask, capsys):
         (["wpl", "--set", "momentum=7"], "--set: momentum: input should be less than 1"),
         (["wpl", "--set", "momentum"], "expected NAME=VALUE"),
         (["avalanche:EWC", "--set", "mod=online"], "did you mean 'mode'?"),
+        (["avalanche:DER"], "calls the network without task labels; the strategy 'der' is"),
         (["avalanche:GEM"], "missing under arguments: patterns_per_exp"),
     ],
     ids=str,
