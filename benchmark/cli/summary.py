@@ -46,7 +46,7 @@ def print_summary(
         for row in rows:
             cells = [
                 summary_cell(
-                    row.metrics[name], row.seeds, _percent if _is_percentage(name) else _plain
+                    row.metrics[name], row.seeds, _percent if _is_percentage(name) else _perplexity
                 )
                 for name in metrics
             ]
@@ -87,5 +87,5 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _plain(value: float) -> str:
-    return f"{value:.4g}"
+def _perplexity(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # + 0.0: no minus zero

@@ -57,7 +57,7 @@ def test_the_terminal_shows_perplexities_as_they_are(records, capsys):
     assert tuple(rows[0].metrics) == ("average_accuracy", *SEARCH_METRICS[3:])
     for row in rows:
         for name in SEARCH_METRICS[3:]:
-            assert f"{row.metrics[name].value:.4g}" in out
+            assert f"{row.metrics[name].value:.2f}" in out
     found = rows[0].metrics["visited_error_perplexity"].value
     assert found == pytest.approx(1 + 100 * sum(errors) / len(errors))
 
