@@ -26,19 +26,24 @@ except ImportError as error:
 if TYPE_CHECKING:
     from strategies.der import DER
     from strategies.ewc import EWC
+    from strategies.fggm import FGGM
     from strategies.finetune import Finetune
     from strategies.freeze import Freeze
+    from strategies.freeze_important import FreezeImportant
+    from strategies.gpm import GPM
     from strategies.independent import Independent
     from strategies.joint import Joint
     from strategies.l2 import L2
     from strategies.lwf import LwF
     from strategies.mas import MAS
+    from strategies.migu import MIGU
     from strategies.nsas import NSAS
     from strategies.ogl import OGL
     from strategies.regularizer import Regularizer
     from strategies.replay import Replay
     from strategies.rwalk import RWalk
     from strategies.si import SI
+    from strategies.spg import SPG
     from strategies.wpl import WPL
     from strategies.wpl_official import WPLOfficial
     from strategies.wpl_schur import WPLSchur
@@ -46,14 +51,19 @@ if TYPE_CHECKING:
 __all__ = [
     "DER",
     "EWC",
+    "FGGM",
+    "GPM",
     "L2",
     "MAS",
+    "MIGU",
     "NSAS",
     "OGL",
     "SI",
+    "SPG",
     "WPL",
     "Finetune",
     "Freeze",
+    "FreezeImportant",
     "Independent",
     "Joint",
     "LwF",

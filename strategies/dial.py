@@ -36,3 +36,9 @@ EPSILON = Dial("epsilon", "epsilons")
 
 RANK = Dial("rank", "ranks")
 """The dial of methods that project: directions that are kept of each tensor."""
+
+SHARE = Dial("share", "shares")
+"""The dial of methods that hold parameters: how many of them."""
+
+ENERGY = Dial("energy", "energies")
+"""The dial of methods that keep what earlier models fed a layer: the share of it."""

@@ -23,7 +23,7 @@ This module combines what the others compute:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -34,7 +34,7 @@ from strategies.fisher_layers import LAYERS, precise, squared_gradients
 from strategies.network import Network
 from strategies.per_sample import Sum, mean_over_samples
 from strategies.per_sample_uses import Use, backward
-from strategies.settings import Estimator, FisherSettings
+from strategies.settings import Estimator
 
 
 def diagonal_fisher(
@@ -126,16 +126,35 @@ class _SquaredGradients(Sum):
         return found
 
 
+class SampledFisher(Protocol):
+    """The settings of an estimate from samples of a training's data.
+
+    Attributes:
+        fisher: The estimator, which is not ``training``.
+        samples: How many are drawn.
+        batch: Samples of a mini-batch of ``batched``.
+        seed: Of their choice.
+    """
+
+    @property
+    def fisher(self) -> str: ...
+    @property
+    def samples(self) -> int: ...
+    @property
+    def batch(self) -> int: ...
+    @property
+    def seed(self) -> int: ...
+
+
 def fisher_of_training(
-    strategy: Any, parameters: Mapping[str, Tensor], settings: FisherSettings, model_index: int
+    strategy: Any, parameters: Mapping[str, Tensor], settings: SampledFisher, model_index: int
 ) -> dict[str, Tensor]:
     """Estimate the Fisher information of the model that an Avalanche strategy just trained.
 
     Args:
         strategy: Its ``adapted_dataset`` gives the samples, without augmentation.
         parameters: The parameters to estimate for, by name.
-        settings: The estimator, which is not ``training``, the number of samples and the seed of
-            their choice.
+        settings: The estimator, the number of samples and the seed of their choice.
         model_index: How many models came before, so that each model draws its own samples.
 
     Returns:

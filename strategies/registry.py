@@ -9,7 +9,14 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-from strategies.dial import EPSILON, MEMORY, RANK, STRENGTH, Dial
+from strategies.dial import ENERGY, EPSILON, MEMORY, RANK, SHARE, STRENGTH, Dial
+from strategies.mask_settings import (
+    FGGMSettings,
+    FreezeImportantSettings,
+    GPMSettings,
+    MIGUSettings,
+    SPGSettings,
+)
 from strategies.settings import (
     DERSettings,
     EWCSettings,
@@ -237,6 +244,57 @@ _ENTRIES = (
         memory="linear",
         online=True,
         dial=RANK,
+    ),
+    StrategyEntry(
+        "spg",
+        "SPG",
+        "strategies.spg",
+        SPGSettings,
+        "soft masks: hold each parameter by how much earlier models' gradients single it out",
+        "Konishi et al., Parameter-Level Soft-Masking for Continual Learning, ICML 2023",
+        needs_its_model=True,
+        ends_only=True,
+    ),
+    StrategyEntry(
+        "gpm",
+        "GPM",
+        "strategies.gpm",
+        GPMSettings,
+        "gradient projection memory: change weights only across earlier models' inputs",
+        "Saha, Garg & Roy, ICLR 2021",
+        memory="linear",
+        ends_only=True,
+        dial=ENERGY,
+    ),
+    StrategyEntry(
+        "freeze_important",
+        "FreezeImportant",
+        "strategies.freeze_important",
+        FreezeImportantSettings,
+        "hold the rows with most Fisher information of earlier models: a penalty's hard limit",
+        "the control of Fisher-guided masks",
+        ends_only=True,
+        dial=SHARE,
+    ),
+    StrategyEntry(
+        "fggm",
+        "FGGM",
+        "strategies.fggm",
+        FGGMSettings,
+        "Fisher-guided masks: change only the shared rows that matter most to the new model",
+        "Tan et al., arXiv 2601.18261, 2026, as others tell it",
+        ends_only=True,
+        dial=SHARE,
+    ),
+    StrategyEntry(
+        "migu",
+        "MIGU",
+        "strategies.migu",
+        MIGUSettings,
+        "change only the shared rows whose outputs are largest in the batch",
+        "Du et al., Unlocking Continual Learning Abilities in Language Models, EMNLP 2024",
+        ends_only=True,
+        dial=SHARE,
     ),
     StrategyEntry(
         "wpl",

@@ -200,7 +200,7 @@ class Regularizer(SharedParameterPenalty):
     @torch.no_grad()
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add the penalty's gradient, if the penalty is applied as a gradient."""
-        self._note_gradients()
+        self.note_gradients()
         if self.settings.application == "gradient" and self._acts:
             for block in self._blocks_now(strategy.optimizer):
                 gradients = dense_gradients(block.parameters)

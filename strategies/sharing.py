@@ -1,35 +1,28 @@
-"""What every penalty on shared parameters needs to know: which parameters a model uses.
-
-The gradients tell. Parameters that have one in the current step are used by the current model;
-those that had one while an earlier model trained were used by that one; the intersection is what
-the models share.
-"""
+"""What every penalty on shared parameters has: settings, steps and a value."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
-from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
-from torch.nn import Parameter
 from torch.nn.functional import pad
 
 from strategies import optimizer_metric
 from strategies.likelihood import require_cross_entropy
 from strategies.settings import PenaltySettings
+from strategies.used import NotesUse
 
 
-class SharedParameterPenalty(SupervisedPlugin, ABC):
-    """An Avalanche plugin that notes which parameters have gradients while a model trains.
+class SharedParameterPenalty(NotesUse):
+    """A penalty on the parameters that the current model shares with earlier ones.
 
     Args:
         **settings: See the class's ``Settings``; ``strength`` is the dial.
 
     Attributes:
         settings: The checked settings.
-        models_seen: The number of trainings so far: models, or visits of them.
     """
 
     Settings: ClassVar[type[PenaltySettings]] = PenaltySettings
@@ -41,20 +34,6 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         self.settings = self.Settings(**settings)
-        self.models_seen = 0
-        self._parameters: dict[str, Parameter] = {}
-        self._used: set[str] = set()
-        self._with_gradient: list[bool] = []
-
-    @abstractmethod
-    def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
-        """Keep what later penalties need to know about the model just trained.
-
-        Args:
-            strategy: The Avalanche strategy; its model, ``experience`` and
-                ``adapted_dataset`` are those of the training that just ended.
-            used: The parameters that had a gradient in this training, by name.
-        """
 
     @abstractmethod
     def penalty(self, model: nn.Module) -> Tensor:
@@ -76,29 +55,13 @@ class SharedParameterPenalty(SupervisedPlugin, ABC):
             require_cross_entropy(strategy, type(self).__name__)
         if self.settings.application == "proximal" and self.settings.strength > 0:
             optimizer_metric.check(strategy.optimizer)
-        self._parameters = dict(strategy.model.named_parameters())
-        self._used = set()
-        self._with_gradient = []
-
-    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Keep what later penalties need."""
-        used = {name: self._parameters[name] for name in self._parameters if name in self._used}
-        self.keep(strategy, used)
-        self.models_seen += 1
+        super().before_training_exp(strategy)
 
     def _rates(self, optimizer: Any) -> list[float]:
         """Return the steps that the penalty is scaled by, one for each parameter group."""
         if self.settings.application == "proximal":
             return optimizer_metric.rates(optimizer)
         return optimizer_metric.learning_rates(optimizer)
-
-    def _note_gradients(self) -> None:
-        """Note which parameters have gradients; the list is replaced only when that changes."""
-        now = [p.grad is not None for p in self._parameters.values()]
-        if now != self._with_gradient:
-            self._with_gradient = now
-            names = zip(self._parameters, now, strict=True)
-            self._used |= {name for name, has_gradient in names if has_gradient}
 
 
 def fitted(tensor: Tensor, shape: torch.Size) -> Tensor:

@@ -69,7 +69,7 @@ class WPLOfficial(Regularizer):
         if self.settings.clipped == "together" or self.settings.application != "gradient":
             super().before_update(strategy, *arguments, **keywords)
             return
-        self._note_gradients()
+        self.note_gradients()
         if self.settings.strength > 0:
             self._add_clipped(strategy.optimizer)
 

@@ -111,7 +111,7 @@ class WPLSchur(SharedParameterPenalty):
     @torch.no_grad()
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add the penalty's gradient, if the penalty is applied as a gradient."""
-        self._note_gradients()
+        self.note_gradients()
         if self.settings.application == "gradient" and self.settings.strength > 0:
             names = self._penalised()
             penalty = self._penalty(strategy.model, names, [1.0] * len(names))

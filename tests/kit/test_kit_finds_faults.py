@@ -45,7 +45,7 @@ class DoesNothing(L2):
     """What a penalty is that looks for its own class among the optimizer's parameter groups."""
 
     def before_update(self, strategy, *_, **__):
-        self._note_gradients()
+        self.note_gradients()
 
     def after_update(self, strategy, *_, **__):
         pass

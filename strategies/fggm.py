@@ -1,0 +1,61 @@
+"""Fisher-guided gradient masking."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Parameter
+
+from strategies.fisher import fisher_of_training
+from strategies.held_rows import HeldRows
+from strategies.mask_settings import FGGMSettings
+from strategies.rows import row_sums
+
+
+class FGGM(HeldRows):
+    """Let a model change only the shared rows that matter most to itself (FGGM).
+
+    Before a model trains, a row of a shared parameter (all weights that lead to one output of a
+    layer; a bias is a row of its own) scores the sum of its diagonal Fisher information on the new
+    model's data, at the weights that earlier models left. The ``share`` of rows with the lowest
+    scores does not move. The first model trains everything, and so does each model where no
+    earlier one did.
+
+    It protects by changing little, not what earlier models need: where models learn the same
+    data, the free rows are those that these need, too. ``freeze_important`` is its inverse.
+
+    A reconstruction: there is no program of the authors, and texts about the paper differ on
+    whether the threshold is that of each layer or of all (``among``), and whether it holds 0.7 or
+    0.3 of the rows; here 0.7 is held.
+
+    Source: Tan et al., Fisher-guided gradient masking, arXiv 2601.18261, as others tell it.
+
+    Args:
+        **settings: See ``FGGMSettings``; ``share`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+    """
+
+    Settings = FGGMSettings
+    settings: FGGMSettings
+    holds_highest = False
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._fisher: dict[str, Tensor] = {}
+
+    def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Estimate the Fisher information of the model that is to train."""
+        super().before_training_exp(strategy, *arguments, **keywords)
+        shared = {n: p for n, p in self._parameters.items() if n in self._shared}
+        wanted = shared if self.settings.share > 0 else {}
+        self._fisher = (
+            fisher_of_training(strategy, wanted, self.settings, self.models_seen) if wanted else {}
+        )
+
+    def scores(self, shared: Mapping[str, Parameter]) -> dict[str, Tensor]:
+        """Return the sums of the Fisher information."""
+        return {name: row_sums(self._fisher[name], self._axes[name]) for name in shared}

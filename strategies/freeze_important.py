@@ -1,0 +1,63 @@
+"""Freezing the rows that mattered most to earlier models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor
+from torch.nn import Parameter
+
+from strategies.fisher import fisher_of_training
+from strategies.held_rows import HeldRows
+from strategies.mask_settings import FreezeImportantSettings
+from strategies.rows import row_sums
+from strategies.sharing import fitted
+
+
+class FreezeImportant(HeldRows):
+    """Hold the rows of shared parameters that have most Fisher information of earlier models.
+
+    A row is all weights that lead to one output of a layer; a bias is a row of its own. With F_k
+    the diagonal Fisher information of model k at the end of its training, a row scores ``sum_k
+    sum_{i in row} F_ki``, over all earlier models k that used it, and the ``share`` of rows with
+    the highest scores does not move while a later model trains. So it is a penalty with a hard
+    threshold, and the inverse of ``fggm``, which holds what matters least to the new model. As sums
+    grow, other rows can take the place of those that were held.
+
+    There is no publication: it is the control of Fisher-guided masks.
+
+    Args:
+        **settings: See ``FreezeImportantSettings``; ``share`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+        importances: ``sum_k F_k``, of the parameters' shapes, by name.
+    """
+
+    Settings = FreezeImportantSettings
+    settings: FreezeImportantSettings
+    holds_highest = True
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.importances: dict[str, Tensor] = {}
+
+    def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Extend importances, by 0, to parameters that have grown."""
+        super().before_training_exp(strategy, *arguments, **keywords)
+        for name in self.importances.keys() & self._parameters.keys():
+            own = self.importances[name]
+            self.importances[name] = fitted(own, self._parameters[name].shape)
+
+    def scores(self, shared: Mapping[str, Parameter]) -> dict[str, Tensor]:
+        """Return the sums of the importances."""
+        return {name: row_sums(self.importances[name], self._axes[name]) for name in shared}
+
+    def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
+        """Add the Fisher information of the model just trained."""
+        super().keep(strategy, used)
+        found = fisher_of_training(strategy, used, self.settings, self.models_seen) if used else {}
+        for name, own in found.items():
+            before = self.importances.get(name)
+            self.importances[name] = own if before is None else before + own

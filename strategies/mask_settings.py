@@ -1,0 +1,136 @@
+"""The settings of strategies that hold parameters back; importing this needs no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from strategies.settings import Estimator, NonNegative, StrategySettings
+
+
+class MaskSettings(StrategySettings):
+    """The settings of every strategy that holds parameters back."""
+
+    on: Literal["update", "gradient"] = Field(
+        "update",
+        description="What is scaled. 'update': each step, so that it means the same behind every "
+        "optimizer. 'gradient': the gradient, as published; of SGD alone.",
+    )
+
+    @property
+    def needs_sgd(self) -> str | None:
+        """The setting that only works behind SGD; ``None`` if none does."""
+        return "on: gradient" if self.on == "gradient" else None
+
+
+class SPGSettings(MaskSettings):
+    """Settings of soft-masking of parameter-level gradient flow."""
+
+    strength: NonNegative = Field(
+        1.0,
+        description="p: of a step, the share (1 - A)^p is taken. 0 is fine-tuning, 1 the published "
+        "method; infinity freezes what has any importance.",
+    )
+    importance: Literal["cross_head", "loss"] = Field(
+        "cross_head",
+        description="What of earlier models has importance for a later one, on its data. "
+        "'cross_head': the sum of their logits, without labels (the paper). 'loss': their "
+        "cross-entropy, where all models learn the same data.",
+    )
+    private: Literal["scaled", "free"] = Field(
+        "scaled",
+        description="What no earlier model used. 'scaled': held by the mean share of what is "
+        "shared (the paper). 'free': not held.",
+    )
+    samples: int = Field(
+        1000,
+        ge=1,
+        strict=True,
+        description="Training samples that importances are summed over; the paper takes all.",
+    )
+    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "spg"
+
+
+class RowSettings(MaskSettings):
+    """The settings of every strategy that holds rows: all weights of an output of a layer."""
+
+    share: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Share of the rows of shared parameters that is held. 0 is fine-tuning, 1 is "
+        "freezing.",
+    )
+    among: Literal["layer", "all"] = Field(
+        "layer",
+        description="Among what the share is taken. 'layer': among the rows of each tensor. 'all': "
+        "among those of all tensors.",
+    )
+
+
+class FisherRowSettings(RowSettings):
+    """The settings of strategies that choose rows by their Fisher information."""
+
+    fisher: Estimator = Field(
+        "exact",
+        description="Of which labels: 'exact', 'monte_carlo', 'empirical', 'predicted' or "
+        "'batched', see EWC.",
+    )
+    samples: int = Field(
+        1000,
+        ge=1,
+        strict=True,
+        description="Training samples that the Fisher information is averaged over.",
+    )
+    batch: int = Field(
+        128, ge=1, strict=True, description="Samples of a mini-batch of the batched estimate."
+    )
+    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The setting ``fisher``."""
+        return f"fisher: {self.fisher}"
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """The setting ``fisher``, where it is not of batches."""
+        return None if self.fisher == "batched" else f"fisher: {self.fisher}"
+
+
+class FreezeImportantSettings(FisherRowSettings):
+    """Settings of freezing what mattered most."""
+
+
+class FGGMSettings(FisherRowSettings):
+    """Settings of Fisher-guided gradient masking."""
+
+
+class MIGUSettings(RowSettings):
+    """Settings of magnitude-based gradient updating."""
+
+
+class GPMSettings(StrategySettings):
+    """Settings of gradient projection memory."""
+
+    energy: float = Field(
+        0.97,
+        ge=0,
+        le=1,
+        description="Share of the energy of each layer's inputs that the kept directions have. 0 "
+        "is fine-tuning; 1 keeps all inputs that were seen.",
+    )
+    samples: int = Field(
+        300,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="Training samples of a model whose inputs of the layers are looked at.",
+    )
+    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")

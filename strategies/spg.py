@@ -1,0 +1,128 @@
+"""Soft-masking of parameter-level gradient flow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.nn.functional import cross_entropy
+
+from strategies.fisher import draw
+from strategies.mask_settings import SPGSettings
+from strategies.network import Network, differentiable, evaluation_mode, requiring_gradients
+from strategies.sharing import fitted
+from strategies.update_mask import MaskedUpdates
+
+_BATCH = 128
+_SMALL = 1e-12
+
+
+class SPG(MaskedUpdates):
+    """Hold each parameter back by how much earlier models' gradients single it out (SPG).
+
+    When model t has been trained, on its data and for each model tau up to t, with G the summed
+    gradient of its loss (tau = t) or of the sum of all logits (tau < t), in each tensor::
+
+        gamma = |tanh((G - mean(G)) / std(G))|    A <- max(A, gamma)
+
+    and of every step of later models the share ``(1 - A)^strength`` is taken; of what no earlier
+    model used, the mean share of all shared parameters that the model uses. A is 0 for what no
+    earlier model used, never falls, and is at most 1, where a parameter never moves again.
+
+    The gradients are sums with their signs, over the data: a parameter stands out by its place
+    among those of its tensor, whatever the size of the loss. So a tensor always has important
+    elements, and every model adds some: the share that is left shrinks fast.
+
+    Gradients are those of evaluation mode, without dropout; the authors' program leaves it on. It
+    scales the gradient, not the step (``on: gradient``), trains by SGD alone and takes all samples.
+
+    Source: Konishi, Kurokawa, Ono, Ke, Kim & Liu, Parameter-Level Soft-Masking for Continual
+    Learning, ICML 2023, and its program, github.com/UIC-Liu-Lab/spg. The exponent, and the true
+    loss of earlier models where all learn the same data, are additions.
+
+    Args:
+        **settings: See ``SPGSettings``; ``strength`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+        importances: A, of the parameters' shapes, by name.
+    """
+
+    Settings = SPGSettings
+    settings: SPGSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.importances: dict[str, Tensor] = {}
+        self._labels: list[int] = []
+
+    def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Extend importances, by 0, to parameters that have grown."""
+        super().before_training_exp(strategy, *arguments, **keywords)
+        for name in self.importances.keys() & self._parameters.keys():
+            own = self.importances[name]
+            self.importances[name] = fitted(own, self._parameters[name].shape)
+
+    def holds(self, used: Mapping[str, Parameter]) -> dict[str, Tensor]:
+        """Return ``1 - (1 - A)^strength``, and its mean for what no earlier model used."""
+        shared = {n: self.importances[n] for n in used if n in self.importances}
+        if not shared or self.settings.strength == 0:
+            return {}
+        found = {n: 1 - (1 - a).pow(self.settings.strength) for n, a in shared.items()}
+        if self.settings.private == "scaled":
+            total = sum(hold.double().sum() for hold in found.values())
+            mean = total / sum(hold.numel() for hold in found.values())
+            found |= {n: mean for n in used if n not in shared}
+        return found
+
+    def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
+        """Raise the importances by those of the model just trained."""
+        generator = torch.Generator().manual_seed(self.settings.seed + self.models_seen)
+        x, y, labels = draw(strategy.adapted_dataset, self.settings.samples, generator)
+        own = sorted(set(labels.tolist()))
+        known = self.importances.keys() | used.keys()
+        parameters = {n: p for n, p in self._parameters.items() if n in known}
+        model = strategy.model
+        with evaluation_mode(model), requiring_gradients(model), differentiable(model):
+            for tau in [*own, *(label for label in self._labels if label not in own)]:
+                some = labels == tau if tau in own else torch.ones_like(labels, dtype=torch.bool)
+                network = Network(model, tau)
+                faithful = tau in own or self.settings.importance == "loss"
+                inputs, targets = x[some].to(strategy.device), y[some].to(strategy.device)
+                for name, gradient in _summed(network, parameters, inputs, targets, faithful):
+                    gamma = _importance(gradient)
+                    before = self.importances.get(name)
+                    self.importances[name] = gamma if before is None else before.maximum(gamma)
+        self._labels += [label for label in own if label not in self._labels]
+
+
+def _summed(
+    network: Network,
+    parameters: Mapping[str, Parameter],
+    x: Tensor,
+    y: Tensor,
+    faithful: bool,
+) -> Iterator[tuple[str, Tensor]]:
+    """Yield the summed gradient of the cross-entropy, or else of all logits, where there is one."""
+    total: dict[str, Tensor] = {}
+    wanted = list(parameters.values())
+    for inputs, targets in zip(x.split(_BATCH), y.split(_BATCH), strict=True):
+        with torch.enable_grad():
+            logits = network(inputs)
+            loss = cross_entropy(logits, targets, reduction="sum") if faithful else logits.sum()
+        gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+        for name, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                own = gradient.double()
+                total[name] = total[name] + own if name in total else own
+    yield from total.items()
+
+
+def _importance(gradient: Tensor) -> Tensor:
+    """Return ``|tanh|`` of a tensor's standardised gradient; 0 where all its elements are equal."""
+    if gradient.numel() < 2 or gradient.std() <= _SMALL * gradient.abs().max().clamp_min(_SMALL):
+        return torch.zeros_like(gradient)
+    return ((gradient - gradient.mean()) / gradient.std()).tanh().abs()

@@ -1,0 +1,101 @@
+"""A mask on updates: what a step may change of each weight, whatever the optimizer.
+
+A gradient that is scaled is not a step that is scaled: behind Adam its size does not matter, and
+momentum and weight decay move a weight without any. So a mask acts on the step itself. With theta
+before a step of the optimizer and theta' after it, a weight that is held by h, from 0 to 1, ends at::
+
+    theta' + h (theta - theta')
+
+which is theta' for h = 0 and theta for h = 1, bit for bit. Published methods scale the gradient
+instead, which is the same behind plain SGD without weight decay; it can be asked for.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+from torch.optim import SGD
+
+from strategies.mask_settings import MaskSettings
+from strategies.sparse import dense_gradients, keep_sparse_
+from strategies.used import NotesUse
+
+
+class MaskedUpdates(NotesUse):
+    """A plugin that holds parameters back, each element by a share of its own.
+
+    Subclasses say by how much in ``holds``. Parameters without a gradient are not touched.
+
+    Args:
+        **settings: See the class's ``Settings``.
+
+    Attributes:
+        settings: The checked settings.
+    """
+
+    Settings: ClassVar[type[MaskSettings]] = MaskSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = self.Settings(**settings)
+        self._held: list[tuple[Parameter, Tensor]] = []
+        self._before: list[Tensor] = []
+
+    @abstractmethod
+    def holds(self, used: Mapping[str, Parameter]) -> dict[str, Tensor]:
+        """Return by how much parameters are held in the training under way.
+
+        Args:
+            used: Those that have a gradient now. It is asked again whenever these change.
+
+        Returns:
+            Shares from 0 (free) to 1 (held) that broadcast to the parameters' shapes, by name;
+            those that are left out are free.
+        """
+
+    def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Look up the parameters.
+
+        Raises:
+            ValueError: Gradients are to be scaled, and the optimizer's steps do not follow their
+                size.
+        """
+        super().before_training_exp(strategy, *arguments, **keywords)
+        if self.settings.on == "gradient" and not isinstance(strategy.optimizer, SGD):
+            raise ValueError(
+                f"on: gradient: the steps of {type(strategy.optimizer).__name__} do not follow the "
+                "size of the gradient, so that scaling it holds nothing; say on: update, or take "
+                "SGD"
+            )
+        self._held = []
+
+    @torch.no_grad()
+    def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note the values before the step, or scale the gradients."""
+        if self.note_gradients():
+            used = {n: p for n, p in self._parameters.items() if p.grad is not None}
+            self._held = [
+                (used[name], hold.to(used[name]).expand_as(used[name]))
+                for name, hold in self.holds(used).items()
+            ]
+        if self.settings.on == "gradient":
+            held = [parameter for parameter, _ in self._held]
+            gradients = dense_gradients(held)
+            for gradient, (_, hold) in zip(gradients, self._held, strict=True):
+                gradient.mul_(1 - hold)
+            keep_sparse_(held, gradients)
+        else:
+            self._before = [parameter.detach().clone() for parameter, _ in self._held]
+
+    @torch.no_grad()
+    def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Take back what is held of the step."""
+        if self._before:
+            parameters = [parameter.detach() for parameter, _ in self._held]
+            torch._foreach_lerp_(parameters, self._before, [hold for _, hold in self._held])
+        self._before = []
