@@ -23,7 +23,7 @@ This module combines what the others compute:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -31,10 +31,11 @@ from torch import Tensor, nn
 from strategies.fisher_batched import batched_fisher
 from strategies.fisher_factors import draw_classes, factors
 from strategies.fisher_layers import LAYERS, precise, squared_gradients
+from strategies.mask_settings import FisherRowSettings
 from strategies.network import Network
 from strategies.per_sample import Sum, mean_over_samples
 from strategies.per_sample_uses import Use, backward
-from strategies.settings import Estimator
+from strategies.settings import Estimator, FisherSettings
 
 
 def diagonal_fisher(
@@ -126,28 +127,11 @@ class _SquaredGradients(Sum):
         return found
 
 
-class SampledFisher(Protocol):
-    """The settings of an estimate from samples of a training's data.
-
-    Attributes:
-        fisher: The estimator, which is not ``training``.
-        samples: How many are drawn.
-        batch: Samples of a mini-batch of ``batched``.
-        seed: Of their choice.
-    """
-
-    @property
-    def fisher(self) -> str: ...
-    @property
-    def samples(self) -> int: ...
-    @property
-    def batch(self) -> int: ...
-    @property
-    def seed(self) -> int: ...
-
-
 def fisher_of_training(
-    strategy: Any, parameters: Mapping[str, Tensor], settings: SampledFisher, model_index: int
+    strategy: Any,
+    parameters: Mapping[str, Tensor],
+    settings: FisherSettings | FisherRowSettings,
+    model_index: int,
 ) -> dict[str, Tensor]:
     """Estimate the Fisher information of the model that an Avalanche strategy just trained.
 

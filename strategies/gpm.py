@@ -55,7 +55,7 @@ class GPM(NotesUse):
         self.bases: dict[str, Tensor] = {}
         self._layers: list[Matrix] = []
         self._earlier: set[str] = set()
-        self._moving: list[tuple[Matrix, list[Parameter]]] = []
+        self._moving: list[tuple[Matrix, list[Tensor]]] = []
         self._fixed: list[Parameter] = []
         self._before: list[list[Tensor]] = []
         self._before_fixed: list[Tensor] = []
@@ -149,5 +149,5 @@ class GPM(NotesUse):
         energy = values.square().cumsum(0)
         count = int((energy < missing * (1 - 1e-12)).sum()) + 1 if missing > 0 else 0
         directions = directions[:, : min(count, int((values > 1e-10 * values[0]).sum()))]
-        joined = torch.cat([known, directions], dim=1)
-        return torch.linalg.qr(joined)[0].to(rows.dtype)
+        grown: Tensor = torch.linalg.qr(torch.cat([known, directions], dim=1))[0]
+        return grown.to(rows.dtype)

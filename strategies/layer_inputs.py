@@ -29,7 +29,7 @@ class Matrix:
     layer: nn.Linear | nn.Conv2d
 
     @property
-    def parameters(self) -> dict[str, nn.Parameter]:
+    def parameters(self) -> dict[str, Tensor]:
         """The weight and, if there is one, the bias, by their names in the network."""
         prefix = f"{self.name}." if self.name else ""
         found = {f"{prefix}weight": self.layer.weight}
@@ -70,9 +70,7 @@ def matrices(model: nn.Module) -> list[Matrix]:
 
     Those are linear layers and two-dimensional convolutions without groups, whose padding is zeros.
     """
-    return [
-        Matrix(name, layer) for name, layer in model.named_modules() if _is_matrix(layer)
-    ]
+    return [Matrix(name, layer) for name, layer in model.named_modules() if _is_matrix(layer)]
 
 
 def _is_matrix(layer: nn.Module) -> bool:

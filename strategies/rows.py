@@ -50,7 +50,7 @@ def held_rows(
     if not together:
         return {name: _chosen(own, share, highest) for name, own in scores.items()}
     chosen = _chosen(torch.cat([*scores.values()]), share, highest) if scores else torch.empty(0)
-    parts = chosen.split([len(own) for own in scores.values()])
+    parts = torch.split(chosen, [len(own) for own in scores.values()])
     return dict(zip(scores, parts, strict=True))
 
 

@@ -73,8 +73,7 @@ class SPG(MaskedUpdates):
             return {}
         found = {n: 1 - (1 - a).pow(self.settings.strength) for n, a in shared.items()}
         if self.settings.private == "scaled":
-            total = sum(hold.double().sum() for hold in found.values())
-            mean = total / sum(hold.numel() for hold in found.values())
+            mean = torch.cat([hold.flatten() for hold in found.values()]).double().mean()
             found |= {n: mean for n in used if n not in shared}
         return found
 
@@ -85,6 +84,8 @@ class SPG(MaskedUpdates):
         own = sorted(set(labels.tolist()))
         known = self.importances.keys() | used.keys()
         parameters = {n: p for n, p in self._parameters.items() if n in known}
+        if not parameters:  # everything is frozen
+            return
         model = strategy.model
         with evaluation_mode(model), requiring_gradients(model), differentiable(model):
             for tau in [*own, *(label for label in self._labels if label not in own)]:
@@ -109,7 +110,7 @@ def _summed(
     """Yield the summed gradient of the cross-entropy, or else of all logits, where there is one."""
     total: dict[str, Tensor] = {}
     wanted = list(parameters.values())
-    for inputs, targets in zip(x.split(_BATCH), y.split(_BATCH), strict=True):
+    for inputs, targets in zip(torch.split(x, _BATCH), torch.split(y, _BATCH), strict=True):
         with torch.enable_grad():
             logits = network(inputs)
             loss = cross_entropy(logits, targets, reduction="sum") if faithful else logits.sum()

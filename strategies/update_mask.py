@@ -2,7 +2,7 @@
 
 A gradient that is scaled is not a step that is scaled: behind Adam its size does not matter, and
 momentum and weight decay move a weight without any. So a mask acts on the step itself. With theta
-before a step of the optimizer and theta' after it, a weight that is held by h, from 0 to 1, ends at::
+before a step of the optimizer and theta' after it, a weight that is held by h in [0, 1] ends at::
 
     theta' + h (theta - theta')
 
@@ -84,11 +84,11 @@ class MaskedUpdates(NotesUse):
                 for name, hold in self.holds(used).items()
             ]
         if self.settings.on == "gradient":
-            held = [parameter for parameter, _ in self._held]
-            gradients = dense_gradients(held)
-            for gradient, (_, hold) in zip(gradients, self._held, strict=True):
+            parameters = [parameter for parameter, _ in self._held]
+            gradients = dense_gradients(parameters)
+            for gradient, (_parameter, hold) in zip(gradients, self._held, strict=True):
                 gradient.mul_(1 - hold)
-            keep_sparse_(held, gradients)
+            keep_sparse_(parameters, gradients)
         else:
             self._before = [parameter.detach().clone() for parameter, _ in self._held]
 

@@ -1,0 +1,199 @@
+"""SPG: its importances and steps against plain loops, and what is exact about them."""
+
+import copy
+from itertools import pairwise
+
+import pytest
+import torch
+from avalanche.models.utils import avalanche_forward
+from programs import (
+    CLASSES,
+    OPTIMIZERS,
+    THREE,
+    Tape,
+    assert_close,
+    make_bank,
+    make_data,
+    make_ordinary,
+    replay,
+    same,
+    snapshot,
+    train,
+)
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from strategies import SPG
+
+DOUBLE = {"dtype": torch.float64}
+
+
+def data(models=3):
+    return [(x.double(), y) for x, y in make_data(models)]
+
+
+class Slow:
+    """The method as the paper has it, one sample and one tensor at a time."""
+
+    def __init__(self, parts, strength=1.0, importance="cross_head", private="scaled"):
+        self.parts, self.strength = parts, strength
+        self.importance, self.private = importance, private
+        self.a = {}
+
+    def after_model(self, i, model, used):
+        model = copy.deepcopy(model)
+        own = dict(model.named_parameters())
+        for tau in range(i + 1):
+            total = {}
+            for x, y in zip(*self.parts[i], strict=True):
+                model.zero_grad()
+                logits = avalanche_forward(model, x[None], tau)
+                if tau == i or self.importance == "loss":
+                    cross_entropy(logits, y[None]).backward()
+                else:
+                    logits.sum().backward()
+                for name, parameter in own.items():
+                    if parameter.grad is not None:
+                        total[name] = total.get(name, 0) + parameter.grad
+            for name, g in total.items():
+                if not g.any():
+                    gamma = torch.zeros_like(g)
+                else:
+                    mean = g.sum() / g.numel()
+                    deviation = (((g - mean) ** 2).sum() / (g.numel() - 1)).sqrt()
+                    gamma = ((g - mean) / deviation).tanh().abs()
+                before = self.a.get(name, torch.zeros_like(g))
+                self.a[name] = torch.where(gamma > before, gamma, before)
+
+    def after_step(self, i, used, before, _):
+        shared = {n: (1 - self.a[n]) ** self.strength for n in used if n in self.a}
+        if not shared:
+            return
+        mean = torch.cat([s.flatten() for s in shared.values()]).mean()
+        for name, parameter in used.items():
+            own = mean if self.private == "scaled" else 1.0
+            share = shared.get(name, own)
+            parameter.copy_(before[name] + share * (parameter - before[name]))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"importance": "loss"}, {"private": "free", "strength": 0.5}],
+    ids=["published", "loss", "free"],
+)
+def test_importances_and_steps_are_those_of_a_plain_loop(optimizer, settings):
+    bank, parts = make_bank(THREE, **DOUBLE), data()
+    plugin, tape, slow = SPG(**settings), Tape(), Slow(parts, **settings)
+    found = train(bank, [plugin, tape], parts=parts, optimizer=optimizer)
+    wanted = replay(
+        bank,
+        tape.batches,
+        optimizer=optimizer,
+        after_step=slow.after_step,
+        after_model=slow.after_model,
+    )
+    assert_close(found, wanted)
+    assert plugin.importances.keys() == slow.a.keys()
+    for name, a in slow.a.items():
+        torch.testing.assert_close(plugin.importances[name], a)
+
+
+def test_importances_are_shares_and_never_fall():
+    plugin, seen = SPG(), []
+
+    def note(*_):
+        seen.append({name: a.clone() for name, a in plugin.importances.items()})
+
+    train(make_bank(THREE), [plugin], parts=make_data(3), after_each=note)
+    for before, after in pairwise(seen):
+        assert all((after[name] >= a).all() for name, a in before.items())
+    for a in seen[-1].values():
+        assert (a >= 0).all() and (a <= 1).all()
+    first = [a.mean().item() for name, a in seen[0].items() if a.numel() > 8]
+    assert all(0.2 < mean < 0.7 for mean in first)  # nothing is scaled away
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_parameter_at_1_never_moves(optimizer):
+    plugin, states = SPG(), []
+
+    def note(_, model):
+        states.append(snapshot(model))
+        plugin.importances = {name: torch.ones_like(a) for name, a in plugin.importances.items()}
+
+    train(make_bank(), [plugin], optimizer=optimizer, after_each=note, reset=False)
+    before, after = states
+    assert all(torch.equal(before[name], after[name]) for name in before)  # nor what is private
+
+
+def test_no_importance_is_fine_tuning():
+    plugin = SPG()
+
+    def forget(*_):
+        plugin.importances = {name: torch.zeros_like(a) for name, a in plugin.importances.items()}
+
+    found = train(make_bank(THREE), [plugin], parts=make_data(3), after_each=forget)
+    assert same(found, train(make_bank(THREE), parts=make_data(3)))
+
+
+def test_other_heads_count():
+    plugins = [SPG(), SPG()]
+
+    def forget(*_):
+        plugins[1]._labels = []
+
+    three = make_bank(THREE)
+    train(three, plugins[:1], parts=make_data(3), optimizer=still)
+    train(three, plugins[1:], parts=make_data(3), optimizer=still, after_each=forget)
+    whole, part = (plugin.importances for plugin in plugins)
+    assert all((whole[name] >= part[name]).all() for name in part)
+    assert (whole["blocks.y.0.weight"] > part["blocks.y.0.weight"]).double().mean() > 0.2
+
+
+def test_without_a_step_there_is_no_importance():
+    plugin = SPG()
+    train(make_bank(), [plugin], epochs=0)
+    assert not plugin.importances
+
+
+def still(parameters):
+    return torch.optim.SGD(parameters, lr=0.0)
+
+
+def test_scaled_gradients_are_scaled_steps_behind_sgd_alone():
+    found = [train(make_bank(), [SPG(on=on)]) for on in ("update", "gradient")]
+    assert_close(*found)
+    with pytest.raises(ValueError, match="on: gradient: the steps of Adam do not follow"):
+        train(make_bank(), [SPG(on="gradient")], optimizer="adam")
+
+
+def test_tensors_without_a_spread_have_no_importance():
+    class One(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(1))
+            self.inner = make_ordinary()
+
+        def forward(self, x):
+            return self.inner(x) * self.scale
+
+    plugin = SPG()
+    found = train(One(), [plugin])
+    assert plugin.importances["scale"].tolist() == [0.0]
+    assert all(p.isfinite().all() for p in found.parameters())
+
+
+def test_heads_that_grow_have_no_importance_in_what_is_new():
+    from avalanche.models import IncrementalClassifier
+
+    (x, y), (more, _) = make_data()
+    parts = [(x, y % 2), (more, 2 + y % 2)]
+    plugin, shapes = SPG(), []
+    model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), IncrementalClassifier(8, 1))
+    train(
+        model, [plugin], parts=parts, after_each=lambda *_: shapes.append(dict(plugin.importances))
+    )
+    (name,) = [n for n in plugin.importances if n.endswith("classifier.weight")]
+    assert shapes[0][name].shape == (2, 8)
+    assert plugin.importances[name].shape == (CLASSES, 8)
