@@ -27,7 +27,7 @@ from benchmark.probes import in_order
 from benchmark.resources import Resources
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
-from benchmark.search_checks import check_searches
+from benchmark.strategy_checks import check_strategies
 from benchmark.seeds import MOST_SEEDS, parse_seeds, seeds_of
 from benchmark.seeds import OPTION as SEEDS_OPTION
 from benchmark.suite import AVALANCHE, AvalancheSettings, Strategy, Suite
@@ -173,7 +173,7 @@ def _checked(source: Source) -> Suite:
         source=source,
         resources=validated(Resources, file.resources or {}, source, ("resources",)),
     )
-    check_searches(suite, source)
+    check_strategies(suite, source)
     return suite
 
 

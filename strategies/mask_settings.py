@@ -12,7 +12,7 @@ from strategies.settings import Estimator, NonNegative, StrategySettings
 class MaskSettings(StrategySettings):
     """The settings of every strategy that holds parameters back."""
 
-    on: Literal["update", "gradient"] = Field(
+    scales: Literal["update", "gradient"] = Field(
         "update",
         description="What is scaled. 'update': each step, so that it means the same behind every "
         "optimizer. 'gradient': the gradient, as published; of SGD alone.",
@@ -20,8 +20,8 @@ class MaskSettings(StrategySettings):
 
     @property
     def needs_sgd(self) -> str | None:
-        """The setting that only works behind SGD; ``None`` if none does."""
-        return "on: gradient" if self.on == "gradient" else None
+        """The setting ``scales``, where it says gradient."""
+        return "scales: gradient" if self.scales == "gradient" else None
 
 
 class SPGSettings(MaskSettings):

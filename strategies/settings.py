@@ -49,6 +49,11 @@ class StrategySettings(BaseModel):
         return None
 
     @property
+    def needs_sgd(self) -> str | None:
+        """The setting that works behind stochastic gradient descent alone; ``None``: none does."""
+        return None
+
+    @property
     def needs_classes(self) -> str | None:
         """What needs logits of shape (samples, classes) and cross-entropy; ``None``: nothing."""
         return None

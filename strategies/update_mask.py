@@ -66,10 +66,10 @@ class MaskedUpdates(NotesUse):
                 size.
         """
         super().before_training_exp(strategy, *arguments, **keywords)
-        if self.settings.on == "gradient" and not isinstance(strategy.optimizer, SGD):
+        if self.settings.scales == "gradient" and not isinstance(strategy.optimizer, SGD):
             raise ValueError(
-                f"on: gradient: the steps of {type(strategy.optimizer).__name__} do not follow the "
-                "size of the gradient, so that scaling it holds nothing; say on: update, or take "
+                f"scales: gradient: the steps of {type(strategy.optimizer).__name__} do not follow the "
+                "size of the gradient, so that scaling it holds nothing; say scales: update, or take "
                 "SGD"
             )
         self._held = []
@@ -83,7 +83,7 @@ class MaskedUpdates(NotesUse):
                 (used[name], hold.to(used[name]).expand_as(used[name]))
                 for name, hold in self.holds(used).items()
             ]
-        if self.settings.on == "gradient":
+        if self.settings.scales == "gradient":
             parameters = [parameter for parameter, _ in self._held]
             gradients = dense_gradients(parameters)
             for gradient, (_parameter, hold) in zip(gradients, self._held, strict=True):

@@ -210,7 +210,7 @@ LEVELS = [
         "preparation",
         "checkpoints",
         "runner",
-        "search_checks",
+        "strategy_checks",
         "suite_loading",
         "kit",
     ],

@@ -162,10 +162,10 @@ def still(parameters):
 
 
 def test_scaled_gradients_are_scaled_steps_behind_sgd_alone():
-    found = [train(make_bank(), [SPG(on=on)]) for on in ("update", "gradient")]
+    found = [train(make_bank(), [SPG(scales=what)]) for what in ("update", "gradient")]
     assert_close(*found)
-    with pytest.raises(ValueError, match="on: gradient: the steps of Adam do not follow"):
-        train(make_bank(), [SPG(on="gradient")], optimizer="adam")
+    with pytest.raises(ValueError, match="scales: gradient: the steps of Adam do not follow"):
+        train(make_bank(), [SPG(scales="gradient")], optimizer="adam")
 
 
 def test_tensors_without_a_spread_have_no_importance():

@@ -1,4 +1,4 @@
-"""Which strategies a suite's architecture searches cannot train; importing this needs no torch."""
+"""Which strategies a suite's scenarios cannot train; importing this needs no torch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from benchmark.suite import Strategy, Suite
 
 
-def check_searches(suite: Suite, source: Source) -> None:
-    """Refuse strategies that could not run in a search, or in nothing but a search.
+def check_strategies(suite: Suite, source: Source) -> None:
+    """Refuse strategies that could not run in a scenario, such as in a search.
 
     Args:
         suite: The suite, but for this checked.
@@ -57,6 +57,12 @@ def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iter
                 f"{settings.needs_edges} means the parameters of a supernet that belong to a "
                 f"choice, and scenario {name} has no supernet; say all, or search"
             )
+    others = {scenario.optimizer_of(model).name for model in (0, 1)} - {"sgd"}
+    if settings.needs_sgd is not None and others:
+        yield (
+            f"{settings.needs_sgd} scales gradients, whose size the steps of {min(others)}, the "
+            f"optimizer of scenario {name}, do not follow; say scales: update, or use sgd there"
+        )
     if settings.needs_classes is not None and scenario.has_words:
         yield (
             f"{settings.needs_classes} needs logits of shape (samples, classes), and scenario "
