@@ -60,8 +60,9 @@ def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iter
     others = {scenario.optimizer_of(model).name for model in (0, 1)} - {"sgd"}
     if settings.needs_sgd is not None and others:
         yield (
-            f"{settings.needs_sgd} scales gradients, whose size the steps of {min(others)}, the "
-            f"optimizer of scenario {name}, do not follow; say scales: update, or use sgd there"
+            f"{settings.needs_sgd} holds nothing behind {min(others)}, the optimizer of scenario "
+            f"{name}, whose steps do not follow the size of gradients; say scales: update, or use "
+            "sgd there"
         )
     if settings.needs_classes is not None and scenario.has_words:
         yield (

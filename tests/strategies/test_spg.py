@@ -23,6 +23,8 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
+from benchmark.errors import UserError
+from benchmark.suite_loading import load_suite
 from strategies import SPG
 
 DOUBLE = {"dtype": torch.float64}
@@ -166,6 +168,17 @@ def test_scaled_gradients_are_scaled_steps_behind_sgd_alone():
     assert_close(*found)
     with pytest.raises(ValueError, match="scales: gradient: the steps of Adam do not follow"):
         train(make_bank(), [SPG(scales="gradient")], optimizer="adam")
+
+
+def test_suites_are_refused_that_scale_gradients_behind_other_optimizers(tmp_path):
+    suite = tmp_path / "s.yaml"
+    suite.write_text(
+        "suite: s\nseeds: 1\nscenarios:\n"
+        "  a: {family: two_models, data: digits, second_optimizer: {name: adam}}\n"
+        "strategies:\n  spg: {scales: gradient}\n"
+    )
+    with pytest.raises(UserError, match="line 6: strategies.spg: scales: gradient holds nothing"):
+        load_suite(suite)
 
 
 def test_tensors_without_a_spread_have_no_importance():
