@@ -27,9 +27,9 @@ from benchmark.probes import in_order
 from benchmark.resources import Resources
 from benchmark.scenarios import FAMILIES
 from benchmark.scenarios.settings import ScenarioSettings
-from benchmark.strategy_checks import check_strategies
 from benchmark.seeds import MOST_SEEDS, parse_seeds, seeds_of
 from benchmark.seeds import OPTION as SEEDS_OPTION
+from benchmark.strategy_checks import check_strategies
 from benchmark.suite import AVALANCHE, AvalancheSettings, Strategy, Suite
 from benchmark.suite_file import Source, read_source
 from benchmark.validation import check_content, check_plain, shown, validated

@@ -22,7 +22,8 @@ class MIGU(HeldRows):
     the lowest scores does not move in that step. Biases and all other parameters are free, and the
     first model trains everything, as does each model where no earlier one did.
 
-    The authors' program scales the gradient of linear layers of language models (``scales: gradient``).
+    The authors' program scales the gradient (``scales: gradient``), of linear layers of language
+    models.
 
     Source: Du et al., Unlocking Continual Learning Abilities in Language Models, EMNLP Findings
     2024 (arXiv 2406.17245), and its program, github.com/wenyudu/MIGU.

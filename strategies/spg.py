@@ -37,7 +37,8 @@ class SPG(MaskedUpdates):
     elements, and every model adds some: the share that is left shrinks fast.
 
     Gradients are those of evaluation mode, without dropout; the authors' program leaves it on. It
-    scales the gradient, not the step (``scales: gradient``), trains by SGD alone and takes all samples.
+    scales the gradient, not the step (``scales: gradient``), trains by SGD alone and takes all
+    samples.
 
     Source: Konishi, Kurokawa, Ono, Ke, Kim & Liu, Parameter-Level Soft-Masking for Continual
     Learning, ICML 2023, and its program, github.com/UIC-Liu-Lab/spg. The exponent, and the true

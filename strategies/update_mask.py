@@ -68,9 +68,9 @@ class MaskedUpdates(NotesUse):
         super().before_training_exp(strategy, *arguments, **keywords)
         if self.settings.scales == "gradient" and not isinstance(strategy.optimizer, SGD):
             raise ValueError(
-                f"scales: gradient: the steps of {type(strategy.optimizer).__name__} do not follow the "
-                "size of the gradient, so that scaling it holds nothing; say scales: update, or take "
-                "SGD"
+                f"scales: gradient: the steps of {type(strategy.optimizer).__name__} do not follow "
+                "the size of the gradient, so that scaling it holds nothing; say scales: update, "
+                "or take SGD"
             )
         self._held = []
 

@@ -177,7 +177,7 @@ def test_suites_are_refused_that_scale_gradients_behind_other_optimizers(tmp_pat
         "  a: {family: two_models, data: digits, second_optimizer: {name: adam}}\n"
         "strategies:\n  spg: {scales: gradient}\n"
     )
-    with pytest.raises(UserError, match="line 6: strategies.spg: scales: gradient holds nothing"):
+    with pytest.raises(UserError, match=r"line 6: .*scales: gradient holds nothing"):
         load_suite(suite)
 
 
