@@ -26,6 +26,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from strategies.der import DER
     from strategies.ewc import EWC
+    from strategies.exssnet import ExSSNet
     from strategies.fggm import FGGM
     from strategies.finetune import Finetune
     from strategies.freeze import Freeze
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from strategies.rwalk import RWalk
     from strategies.si import SI
     from strategies.spg import SPG
+    from strategies.ssnet import SSNet
+    from strategies.supsup import SupSup
     from strategies.wpl import WPL
     from strategies.wpl_official import WPLOfficial
     from strategies.wpl_schur import WPLSchur
@@ -61,6 +64,7 @@ __all__ = [
     "SI",
     "SPG",
     "WPL",
+    "ExSSNet",
     "Finetune",
     "Freeze",
     "FreezeImportant",
@@ -70,6 +74,8 @@ __all__ = [
     "RWalk",
     "Regularizer",
     "Replay",
+    "SSNet",
+    "SupSup",
     "WPLOfficial",
     "WPLSchur",
 ]

@@ -42,3 +42,6 @@ SHARE = Dial("share", "shares")
 
 ENERGY = Dial("energy", "energies")
 """The dial of methods that keep what earlier models fed a layer: the share of it."""
+
+DENSITY = Dial("density", "densities")
+"""The dial of methods that mask weights: the share that a model uses."""

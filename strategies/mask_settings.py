@@ -134,3 +134,36 @@ class GPMSettings(StrategySettings):
         description="Training samples of a model whose inputs of the layers are looked at.",
     )
     seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+
+
+class SupSupSettings(StrategySettings):
+    """Settings of supermasks in superposition."""
+
+    density: float = Field(
+        0.5, gt=0, le=1, description="Share of the weights of a layer that a model's mask keeps."
+    )
+    rule: Literal["top_k", "threshold"] = Field(
+        "top_k",
+        description="Which weights a mask keeps. 'top_k': the density with the largest |score|. "
+        "'threshold': those with a score of 0 or more, about half, whatever the density.",
+    )
+    weights: Literal["constant", "initial"] = Field(
+        "constant",
+        description="The weights that are masked. 'constant': of one size in a layer, with their "
+        "initial signs (the paper). 'initial': as the network was built.",
+    )
+    seed: int = Field(0, ge=0, description="Seeds the scores that a model begins with.")
+
+
+class SSNetSettings(SupSupSettings):
+    """Settings of supermasks whose weights are trained."""
+
+    density: float = Field(
+        0.1, gt=0, le=1, description="Share of the weights of a layer that a model's mask keeps."
+    )
+    mask_steps: int = Field(
+        100,
+        ge=1,
+        strict=True,
+        description="Steps of a training that learn the mask; the others train weights.",
+    )

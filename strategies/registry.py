@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-from strategies.dial import ENERGY, EPSILON, MEMORY, RANK, SHARE, STRENGTH, Dial
+from strategies.dial import DENSITY, ENERGY, EPSILON, MEMORY, RANK, SHARE, STRENGTH, Dial
 from strategies.mask_settings import (
     FGGMSettings,
     FreezeImportantSettings,
     GPMSettings,
     MIGUSettings,
     SPGSettings,
+    SSNetSettings,
+    SupSupSettings,
 )
 from strategies.settings import (
     DERSettings,
@@ -295,6 +297,39 @@ _ENTRIES = (
         "Du et al., Unlocking Continual Learning Abilities in Language Models, EMNLP 2024",
         ends_only=True,
         dial=SHARE,
+    ),
+    StrategyEntry(
+        "supsup",
+        "SupSup",
+        "strategies.supsup",
+        SupSupSettings,
+        "a mask for each model over random weights that never change: nothing is forgotten",
+        "Wortsman et al., Supermasks in Superposition, NeurIPS 2020",
+        memory="linear",
+        needs_its_model=True,
+        dial=DENSITY,
+    ),
+    StrategyEntry(
+        "ssnet",
+        "SSNet",
+        "strategies.ssnet",
+        SSNetSettings,
+        "a mask for each model, then training of all weights inside it, which earlier ones share",
+        "Yadav & Bansal, Exclusive Supermask Subnetwork Training, Findings of ACL 2023",
+        memory="linear",
+        needs_its_model=True,
+        dial=DENSITY,
+    ),
+    StrategyEntry(
+        "exssnet",
+        "ExSSNet",
+        "strategies.exssnet",
+        SSNetSettings,
+        "a mask for each model, then training of what no earlier mask has: nothing is forgotten",
+        "Yadav & Bansal, Exclusive Supermask Subnetwork Training, Findings of ACL 2023",
+        memory="linear",
+        needs_its_model=True,
+        dial=DENSITY,
     ),
     StrategyEntry(
         "wpl",

@@ -1,0 +1,113 @@
+"""Supermasks whose weights are trained, shared with earlier models (SSNet)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from strategies.mask_settings import SSNetSettings
+from strategies.supsup import SupSup
+from strategies.weight_masks import MaskedLayer, masked_layers, packed, unpacked
+
+
+class SSNet(SupSup):
+    """Learn a mask, then train the weights inside it (SSNet).
+
+    The first ``mask_steps`` steps of a training are those of ``supsup``. Then the masks are fixed,
+    and the other steps train the weights, of which only the editable ones move; everything else
+    comes back to its value after each step, whatever the optimizer. Here all weights of the mask
+    are editable, also those that earlier models use, which therefore forget. ``exssnet`` leaves out
+    those.
+
+    Source: Yadav & Bansal, Exclusive Supermask Subnetwork Training for Continual Learning, Findings
+    of ACL 2023, section 3, and its program, github.com/prateeky2806/exessnet. There are no separate
+    heads in it, and its two phases are counted in epochs.
+
+    Args:
+        **settings: See ``SSNetSettings``; ``density`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+        masks: The packed masks of each model that has been trained, by layer.
+    """
+
+    Settings: ClassVar[type[SSNetSettings]] = SSNetSettings
+    settings: SSNetSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._steps = 0
+        self._editable: dict[str, Tensor] = {}
+        self._before: dict[str, Tensor] = {}
+
+    def editable(self, name: str, mask: Tensor) -> Tensor:
+        """Return which weights of a layer the model that trains may change.
+
+        Args:
+            name: Of the layer.
+            mask: The model's mask, as booleans.
+        """
+        return mask
+
+    def adapt(self, model: nn.Module, index: int) -> None:
+        """Wrap the layers, and begin the scores of a model that is to train."""
+        if self._trains:
+            self._steps, self._editable = 0, {}
+        super().adapt(model, index)
+        self._free_weights(masked_layers(model))
+
+    @torch.no_grad()
+    def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note the weights before the step."""
+        layers = masked_layers(strategy.model)
+        self._before = {name: layers[name].weight.clone() for name in self._editable}
+
+    @torch.no_grad()
+    def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Put back what must not move; fix the masks when their steps are over."""
+        layers = masked_layers(strategy.model)
+        for name, before in self._before.items():
+            weight = layers[name].weight
+            weight.copy_(torch.where(self._editable[name], weight, before))
+        self._before = {}
+        self._steps += 1
+        if self._steps == self.settings.mask_steps:
+            self._fix(layers)
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Keep the masks."""
+        layers = masked_layers(strategy.model)
+        if not self._editable:
+            self._fix(layers)
+        index = int(strategy.experience.current_experience)
+        self.masks[index] = {}
+        for name, layer in layers.items():
+            assert layer.mask is not None
+            self.masks[index][name] = packed(layer.mask.bool())
+            layer.mask = None
+            layer.scores.clear()
+            layer.weight.requires_grad_(False)
+        self._editable = {}
+
+    def _fix(self, layers: dict[str, MaskedLayer]) -> None:
+        for name, layer in layers.items():
+            mask = layer.chosen()
+            self._editable[name] = self.editable(name, mask)
+            layer.mask, layer.learns = mask.to(layer.weight), None
+        self._free_weights(layers)
+
+    def _free_weights(self, layers: dict[str, MaskedLayer]) -> None:
+        """Let the weights be trained in place of the scores, once the masks are fixed."""
+        for name in self._editable:
+            layers[name].weight.requires_grad_(True)
+            layers[name].scores.requires_grad_(False)
+
+    def _earlier(self, name: str, like: Tensor) -> Tensor:
+        """Return which weights of a layer some earlier model uses."""
+        used = torch.zeros_like(like)
+        for masks in self.masks.values():
+            if name in masks:
+                used |= unpacked(masks[name], like)
+        return used

@@ -1,0 +1,155 @@
+"""Masks over weights, by which each model uses a part of the same weights.
+
+A layer with a weight W is wrapped: it computes with ``W * M``. While a model trains, its mask
+follows from its scores S, one for each weight, and the gradient of the mask is passed on to the
+scores as it is (straight through)::
+
+    threshold   M = 1[S >= 0]                                dL/dS = dL/dM
+    top k       M = 1[|S| among the k n largest of n]        dL/dS = dL/dM sign(S)
+
+Afterwards the scores are dropped and the mask is kept, a bit for each weight.
+
+(``torch.nn.utils.parametrize`` does the same for a weight, but what it changes cannot be pickled,
+and so not be part of a checkpoint.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from avalanche.models import DynamicModule
+from avalanche.models.utils import is_multi_task_module
+from torch import Tensor, nn
+from torch.func import functional_call
+
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+class MaskedLayer(nn.Module):
+    """A linear or convolutional layer whose weight is masked.
+
+    Args:
+        layer: The layer.
+        density: k, the share of weights that a mask keeps; ``None`` for the threshold.
+
+    Attributes:
+        layer: The layer, with the weight W.
+        scores: S of the model that trains, by its number.
+        learns: The number of the model whose scores are applied; ``None``: none.
+        mask: What is applied where no model learns; ``None``: nothing.
+    """
+
+    def __init__(self, layer: nn.Module, density: float | None) -> None:
+        super().__init__()
+        self.layer = layer
+        self.density = density
+        self.scores = nn.ParameterDict()
+        self.learns: int | None = None
+        self.mask: Tensor | None = None
+
+    @property
+    def weight(self) -> Tensor:
+        """W, without a mask."""
+        found: Tensor = self.layer.weight  # type: ignore[assignment]
+        return found
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the outputs of the layer with its mask."""
+        mask = self.mask if self.learns is None else self._passing()
+        weight = self.weight if mask is None else self.weight * mask
+        outputs: Tensor = functional_call(self.layer, {"weight": weight}, (x,))
+        return outputs
+
+    @torch.no_grad()
+    def chosen(self) -> Tensor:
+        """Return the mask of the model that learns, as booleans."""
+        scores: Tensor = self.scores[str(self.learns)]
+        if self.density is None:
+            return scores >= 0
+        kept = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
+        count = max(1, round(self.density * len(kept)))
+        kept[scores.abs().reshape(-1).topk(count).indices] = True
+        return kept.view(scores.shape)
+
+    def begin(self, model: int, seed: np.random.SeedSequence) -> None:
+        """Begin the scores of a model, uniform in ``[-1, 1] / sqrt(fan_in)``."""
+        generator = torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
+        weight = self.weight.detach()
+        drawn = 2 * torch.rand(weight.shape, generator=generator) - 1
+        scores = (drawn / math.sqrt(weight[0].numel())).to(weight)
+        self.scores[str(model)] = nn.Parameter(scores)
+        self.learns = model
+
+    def end(self) -> Tensor:
+        """Drop the scores; return their mask, packed."""
+        bits = packed(self.chosen())
+        self.scores.clear()
+        self.learns = None
+        return bits
+
+    def _passing(self) -> Tensor:
+        """The mask, with a gradient that goes to the scores."""
+        scores: Tensor = self.scores[str(self.learns)]
+        passed = scores if self.density is None else scores.abs()
+        mask: Tensor = self.chosen().to(scores) + passed - passed.detach()
+        return mask
+
+
+def wrap(model: nn.Module, density: float | None) -> list[MaskedLayer]:
+    """Wrap each linear or convolutional layer that can be trained, but for heads that grow.
+
+    Returns:
+        The new layers; those that are wrapped already stay as they are.
+    """
+    new = []
+    for parent in list(model.modules()):
+        grows = isinstance(parent, DynamicModule) and not is_multi_task_module(parent)
+        if isinstance(parent, MaskedLayer) or grows:
+            continue
+        for name, child in list(parent.named_children()):
+            if type(child) in _LAYERS and child.weight.requires_grad:
+                new.append(MaskedLayer(child, density).train(child.training))
+                setattr(parent, name, new[-1])
+    return new
+
+
+def masked_layers(model: nn.Module) -> dict[str, MaskedLayer]:
+    """Return the wrapped layers of a network, by name."""
+    return {name: own for name, own in model.named_modules() if isinstance(own, MaskedLayer)}
+
+
+def make_signed_constant(layer: MaskedLayer) -> None:
+    """Set each weight to its sign times ``sqrt(2 / fan_in)`` (Wortsman et al.)."""
+    with torch.no_grad():
+        size = math.sqrt(2 / layer.weight[0].numel())
+        layer.weight.copy_(torch.where(layer.weight < 0, -size, size))
+
+
+def packed(mask: Tensor) -> Tensor:
+    """Return booleans as bytes of eight bits."""
+    return torch.from_numpy(np.packbits(mask.cpu().numpy().reshape(-1)))
+
+
+def unpacked(bits: Tensor, like: Tensor) -> Tensor:
+    """Undo ``packed``: return 0 and 1 in the shape, type and on the device of another tensor."""
+    flat = torch.from_numpy(np.unpackbits(bits.numpy(), count=like.numel()))
+    return flat.view(like.shape).to(like)
+
+
+@contextmanager
+def applied(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[None]:
+    """Apply packed masks, by layer, while the context lasts."""
+    layers = masked_layers(model)
+    before = {name: (own.mask, own.learns) for name, own in layers.items()}
+    try:
+        for name, bits in masks.items():
+            layers[name].mask = unpacked(bits, layers[name].weight.detach())
+            layers[name].learns = None
+        yield
+    finally:
+        for name, (mask, learns) in before.items():
+            layers[name].mask, layers[name].learns = mask, learns

@@ -1,0 +1,182 @@
+"""SupSup, SSNet and ExSSNet: zero forgetting, masks and weights, to the bit."""
+
+import pytest
+import torch
+from avalanche.models.utils import avalanche_forward
+from programs import FEATURES, OPTIMIZERS, THREE, make_bank, make_data, train
+from torch import nn
+
+from strategies import ExSSNet, SSNet, SupSup
+from strategies.weight_masks import MaskedLayer, masked_layers, packed, unpacked
+
+STEPS = 8  # of each model: two passes over 40 samples in batches of 10
+KINDS = {
+    "supsup": SupSup,
+    "ssnet": lambda **s: SSNet(mask_steps=STEPS // 2, **{"density": 0.5} | s),
+    "exssnet": lambda **s: ExSSNet(mask_steps=STEPS // 2, **{"density": 0.5} | s),
+}
+every = pytest.mark.parametrize("make", KINDS.values(), ids=KINDS)
+
+
+def outputs(plugin, model, index, x):
+    model.eval()
+    with plugin.evaluating(model, index), torch.no_grad():
+        return avalanche_forward(model, x, index).clone()
+
+
+def history(plugin, optimizer="sgd", reset=True, models=3):
+    """The outputs of each model on the data of all, and all weights, after each training."""
+    parts, seen = make_data(models), []
+    x = torch.cat([part[0] for part in parts])
+
+    def note(i, model):
+        weights = {n: own.weight.detach().clone() for n, own in masked_layers(model).items()}
+        seen.append(([outputs(plugin, model, j, x) for j in range(i + 1)], weights))
+
+    paths = THREE[:models]
+    model = train(
+        make_bank(paths), [plugin], parts=parts, optimizer=optimizer, reset=reset, after_each=note
+    )
+    return model, seen
+
+
+@pytest.mark.parametrize("reset", [True, False], ids=["fresh", "kept"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("name", ["supsup", "exssnet"])
+def test_nothing_is_forgotten_to_the_bit(name, optimizer, reset):
+    _, seen = history(KINDS[name](), optimizer, reset)
+    for own, _weights in seen:
+        for j, logits in enumerate(own):
+            assert torch.equal(logits, seen[j][0][j])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_what_is_trained_in_earlier_masks_forgets(optimizer):
+    _, seen = history(KINDS["ssnet"](), optimizer)
+    assert not torch.equal(seen[2][0][0], seen[0][0][0])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_weights_have_one_size_in_a_layer_and_never_change(optimizer):
+    bank = make_bank(THREE)
+    signs = {n: p.detach() < 0 for n, p in bank.named_parameters() if n.endswith("weight")}
+    _, seen = history(SupSup(), optimizer)
+    for _outputs, weights in seen:
+        for name, weight in weights.items():
+            size = (2 / weight.shape[1]) ** 0.5
+            assert torch.equal(weight < 0, signs[f"{name}.weight"])
+            torch.testing.assert_close(weight.abs(), torch.full_like(weight, size))
+            assert torch.equal(weight, seen[0][1][name])
+
+
+@pytest.mark.parametrize("reset", [True, False], ids=["fresh", "kept"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("kind", [SSNet, ExSSNet])
+def test_weights_move_inside_what_is_editable_alone(kind, optimizer, reset):
+    plugin = kind(mask_steps=4, density=0.5)
+    _, seen = history(plugin, optimizer, reset)
+    owned = {}
+    for i, (_outputs, weights) in enumerate(seen):
+        for name, weight in weights.items():
+            mask = unpacked(plugin.masks[i][name], weight).bool()
+            editable = mask & ~owned.get(name, torch.zeros_like(mask))
+            if kind is SSNet:
+                editable = mask
+            else:
+                owned[name] = owned.get(name, torch.zeros_like(mask)) | mask
+            if i > 0:
+                moved = weight != seen[i - 1][1][name]
+                assert not (moved & ~editable).any()
+                if moved.any():  # the model uses the layer
+                    assert (moved & editable).sum() > 0.6 * editable.sum()
+
+
+@pytest.mark.parametrize("density", [0.01, 0.1, 0.5, 0.9, 1.0])
+@every
+def test_masks_keep_the_density_exactly(make, density):
+    plugin = make(density=density)
+    model, _ = history(plugin)
+    for masks in plugin.masks.values():
+        for name, layer in masked_layers(model).items():
+            kept = unpacked(masks[name], layer.weight).sum()
+            assert kept == max(1, round(density * layer.weight.numel()))
+
+
+def test_a_threshold_keeps_about_half():
+    plugin = SupSup(rule="threshold")
+    model = nn.Sequential(nn.Linear(FEATURES, 200), nn.Tanh(), nn.Linear(200, 4))
+    trained = train(model, [plugin], optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
+    for name, layer in masked_layers(trained).items():
+        kept = unpacked(plugin.masks[0][name], layer.weight).mean().item()
+        assert 0.4 < kept < 0.6
+
+
+@pytest.mark.parametrize("density", [0.3, None])
+def test_the_gradient_of_a_mask_is_that_of_its_scores(density):
+    torch.manual_seed(0)
+    layer = MaskedLayer(nn.Linear(5, 4), density)
+    scores = nn.Parameter(torch.randn(4, 5))
+    layer.scores["0"], layer.learns = scores, 0
+    x = torch.randn(7, 5)
+    layer(x).square().sum().backward()
+    effective = (layer.weight * layer.chosen()).detach().requires_grad_()
+    nn.functional.linear(x, effective, layer.layer.bias).square().sum().backward()
+    wanted = layer.weight.detach() * effective.grad
+    if density is not None:
+        wanted = wanted * scores.detach().sign()
+        assert layer.chosen().sum() == round(density * 20)
+        assert scores.abs()[layer.chosen()].min() > scores.abs()[~layer.chosen()].max()
+    else:
+        assert torch.equal(layer.chosen(), scores >= 0)
+    torch.testing.assert_close(scores.grad, wanted)
+
+
+def test_models_learn_with_their_masks():
+    parts = make_data(2)
+    for make in KINDS.values():
+        plugin = make(density=0.5)
+        model = nn.Sequential(nn.Linear(FEATURES, 100), nn.ReLU(), nn.Linear(100, 4))
+        trained = train(model, [plugin], parts=parts, epochs=20, optimizer="adam")
+        for i, (x, y) in enumerate(parts):
+            found = outputs(plugin, trained, i, x).argmax(dim=1)
+            assert (found == y).double().mean() > 0.6
+
+
+def test_each_seed_and_model_has_scores_of_its_own():
+    plugins = [SupSup(), SupSup(), SupSup(seed=1)]
+    still = {"optimizer": lambda p: torch.optim.SGD(p, lr=0.0)}
+    for plugin in plugins:
+        train(make_bank(THREE), [plugin], parts=make_data(3), **still)
+    one, again, other = (plugin.masks for plugin in plugins)
+    for i in range(3):
+        for name, bits in one[i].items():
+            assert torch.equal(bits, again[i][name])
+    same = [torch.equal(one[i][n], other[i][n]) for i in range(3) for n in one[i] if "y" in n]
+    assert not any(same)
+    assert not torch.equal(one[1]["blocks.y.0"], one[2]["blocks.y.0"])
+    assert not torch.equal(one[1]["blocks.y.0"], other[0]["blocks.y.0"])  # seed + model is not one
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (8, 3), (5, 3, 3, 3)], ids=str)
+def test_masks_are_packed_to_bits(shape):
+    mask = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.5
+    bits = packed(mask)
+    assert bits.numel() == -(-mask.numel() // 8)
+    like = torch.zeros(shape, dtype=torch.float64)
+    assert torch.equal(unpacked(bits, like), mask.double())
+
+
+def test_convolutions_are_masked_and_other_layers_are_not():
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.GroupNorm(1, 3), nn.Flatten(), nn.Linear(3, 4).requires_grad_(False)
+    )
+    plugin = SupSup()
+    plugin.adapt(model, 0)
+    assert [*masked_layers(model)] == ["0"]
+    assert not any(p.requires_grad for p in model.parameters())
+    assert model(torch.ones(2, 1, 3, 3)).shape == (2, 4)
+
+
+def test_a_network_without_layers_is_refused():
+    with pytest.raises(ValueError, match="the network has none that it can wrap"):
+        train(nn.Linear(FEATURES, 4), [SupSup()])
