@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
-
 import torch
 from torch import Tensor
-from torch.nn import Parameter
 
-from strategies.fisher import draw
-from strategies.layer_inputs import Matrix, matrices, watched
 from strategies.mask_settings import GPMSettings
-from strategies.network import Network, evaluation_mode
-from strategies.used import NotesUse
+from strategies.projection import ProjectedUpdates
 
-_VECTORS = 4096
-"""So many vectors of a layer are looked at, at most; a convolution has one for each position."""
+_ROUNDING = 1e-12
 
 
-class GPM(NotesUse):
+class GPM(ProjectedUpdates):
     """Change weights only across the directions of earlier models' inputs (GPM).
 
-    Each layer's weight W (outputs, inputs), with its bias as one more column, has an orthonormal
-    basis M (inputs, k) of what earlier models fed it. While a later model trains, each step D of it
-    becomes ``D - D M M^T``, so that a vector of the span of M has the same output as before. When a
-    model has been trained, with R (inputs, n) the inputs of the layer for some samples::
+    A step D of a weight (outputs, inputs) becomes ``D - D M M^T``, where M (inputs, k) is an
+    orthonormal basis of what earlier models fed the layer. When a model has been trained, with R
+    (inputs, n) the inputs of the layer for some samples::
 
         R' = R - M M^T R    M <- [M, the first r left singular vectors of R']
 
-    where r is the smallest for which M has the share ``energy`` of ||R||^2. What is not the weight
-    or the bias of a linear layer or of a convolution (normalisation, embeddings, grouped
-    convolutions) is held fixed once an earlier model used it.
-
-    The step is projected, not the gradient, so that momentum, weight decay and adaptive optimizers
-    do not leave the complement of M. Inputs are those of evaluation mode.
+    where r is the smallest for which M has the share ``energy`` of ||R||^2. See
+    ``ProjectedUpdates`` for biases, and for what is no such layer.
 
     Source: Saha, Garg & Roy, Gradient Projection Memory for Continual Learning, ICLR 2021,
     equations 5 to 9; ``energy`` is their epsilon_th. Biases, which their networks do not have, are
-    an addition, and so is the projection of the step.
+    an addition, and so is the projection of the step in place of the gradient.
 
     Args:
         **settings: See ``GPMSettings``; ``energy`` is the dial.
@@ -47,107 +35,23 @@ class GPM(NotesUse):
         bases: M, of shape (inputs, k), by the name of the layer.
     """
 
-    Settings: ClassVar[type[GPMSettings]] = GPMSettings
+    Settings = GPMSettings
+    settings: GPMSettings
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__()
-        self.settings = self.Settings(**settings)
-        self.bases: dict[str, Tensor] = {}
-        self._layers: list[Matrix] = []
-        self._earlier: set[str] = set()
-        self._moving: list[tuple[Matrix, list[Tensor]]] = []
-        self._fixed: list[Parameter] = []
-        self._before: list[list[Tensor]] = []
-        self._before_fixed: list[Tensor] = []
+    @property
+    def keeps(self) -> bool:
+        """Whether there is any energy to keep."""
+        return self.settings.energy > 0
 
-    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Look up the layers.
-
-        Raises:
-            ValueError: There is none that it can act on.
-        """
-        super().before_training_exp(strategy)
-        self._layers = matrices(strategy.model)
-        if not self._layers:
-            raise ValueError(
-                "gpm projects the steps of linear layers and convolutions, and the network has none"
-            )
-
-    @torch.no_grad()
-    def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note the values before the step."""
-        if self.note_gradients():
-            self._divide()
-        self._before = [[p.detach().clone() for p in own] for _, own in self._moving]
-        self._before_fixed = [p.detach().clone() for p in self._fixed]
-
-    @torch.no_grad()
-    def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Project the step."""
-        for (layer, own), before in zip(self._moving, self._before, strict=True):
-            step = layer.joined([p - b for p, b in zip(own, before, strict=True)])
-            basis = self.bases[layer.name]
-            allowed = layer.parted(step - (step @ basis) @ basis.T)
-            for parameter, value, part in zip(own, before, allowed, strict=True):
-                parameter.copy_(value + part)
-        for parameter, value in zip(self._fixed, self._before_fixed, strict=True):
-            parameter.copy_(value)
-        self._before, self._before_fixed = [], []
-
-    def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
-        """Add the directions of the inputs of the model just trained."""
-        if self.settings.energy == 0:
-            return
-        self._earlier |= used.keys()
-        layers = [layer for layer in self._layers if layer.parameters.keys() & used.keys()]
-        for layer, rows in zip(layers, self._inputs(strategy, layers), strict=True):
-            if rows is not None:
-                self.bases[layer.name] = self._grown(self.bases.get(layer.name), rows)
-
-    def _divide(self) -> None:
-        """Sort the parameters that have a gradient: projected, fixed, and free."""
-        own = {n for n, p in self._parameters.items() if p.grad is not None and n in self._earlier}
-        self._moving, projected = [], set()
-        for layer in self._layers:
-            names = layer.parameters.keys() & own
-            if names and layer.name in self.bases:
-                self._moving.append((layer, list(layer.parameters.values())))
-                projected |= names
-        self._fixed = [self._parameters[name] for name in own - projected]
-
-    def _inputs(self, strategy: Any, layers: list[Matrix]) -> list[Tensor | None]:
-        """Return what the weights of layers multiply, (vectors, inputs), for some samples."""
-        generator = torch.Generator().manual_seed(self.settings.seed + self.models_seen)
-        x, _, labels = draw(strategy.adapted_dataset, self.settings.samples, generator)
-        found: dict[str, list[Tensor]] = {}
-        with evaluation_mode(strategy.model), torch.no_grad(), watched(layers) as seen:
-            for label in sorted(set(labels.tolist())):
-                Network(strategy.model, label)(x[labels == label].to(strategy.device))
-                for layer in layers:
-                    for inputs in seen.pop(layer.name, []):
-                        found.setdefault(layer.name, []).append(layer.vectors(inputs))
-        return [
-            self._some(torch.cat(found[layer.name]), generator) if layer.name in found else None
-            for layer in layers
-        ]
-
-    @staticmethod
-    def _some(rows: Tensor, generator: torch.Generator) -> Tensor:
-        if len(rows) <= _VECTORS:
-            return rows
-        chosen = torch.randperm(len(rows), generator=generator)[:_VECTORS]
-        return rows[chosen.to(rows.device)]
-
-    def _grown(self, basis: Tensor | None, rows: Tensor) -> Tensor:
-        """Return a basis with the directions that rows (n, inputs) add to it."""
-        r = rows.double().T
-        known = r.new_zeros(len(r), 0) if basis is None else basis.double()
-        new = r - known @ (known.T @ r)
+    def grown(self, basis: Tensor, rows: Tensor) -> Tensor:
+        """Return the basis with the directions that its energy lacks."""
+        r = rows.T
+        new = r - basis @ (basis.T @ r)
         directions, values, _ = torch.linalg.svd(new, full_matrices=False)
+        energies = values.square().cumsum(0)
         total = r.square().sum()
-        missing = self.settings.energy * total - (total - values.square().sum())
-        energy = values.square().cumsum(0)
-        count = int((energy < missing * (1 - 1e-12)).sum()) + 1 if missing > 0 else 0
-        directions = directions[:, : min(count, int((values > 1e-10 * values[0]).sum()))]
-        grown: Tensor = torch.linalg.qr(torch.cat([known, directions], dim=1))[0]
-        return grown.to(rows.dtype)
+        missing = self.settings.energy * total - (total - energies[-1])
+        count = int((energies < missing * (1 - _ROUNDING)).sum()) + 1 if missing > 0 else 0
+        count = min(count, int((values > 1e-10 * values[0]).sum()))
+        grown: Tensor = torch.linalg.qr(torch.cat([basis, directions[:, :count]], dim=1))[0]
+        return grown

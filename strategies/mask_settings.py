@@ -116,7 +116,20 @@ class MIGUSettings(RowSettings):
     """Settings of magnitude-based gradient updating."""
 
 
-class GPMSettings(StrategySettings):
+class ProjectionSettings(StrategySettings):
+    """The settings of every strategy that projects steps across earlier inputs."""
+
+    samples: int = Field(
+        300,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="Training samples of a model whose inputs of the layers are looked at.",
+    )
+    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+
+
+class GPMSettings(ProjectionSettings):
     """Settings of gradient projection memory."""
 
     energy: float = Field(
@@ -126,14 +139,6 @@ class GPMSettings(StrategySettings):
         description="Share of the energy of each layer's inputs that the kept directions have. 0 "
         "is fine-tuning; 1 keeps all inputs that were seen.",
     )
-    samples: int = Field(
-        300,
-        ge=1,
-        le=1000,
-        strict=True,
-        description="Training samples of a model whose inputs of the layers are looked at.",
-    )
-    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
 
 
 class SupSupSettings(StrategySettings):

@@ -22,6 +22,7 @@ from torch.nn import Parameter
 from torch.optim import SGD
 
 from strategies.mask_settings import MaskSettings
+from strategies.sharing import fitted
 from strategies.sparse import dense_gradients, keep_sparse_
 from strategies.used import NotesUse
 
@@ -55,7 +56,7 @@ class MaskedUpdates(NotesUse):
 
         Returns:
             Shares from 0 (free) to 1 (held) that broadcast to the parameters' shapes, by name;
-            those that are left out are free.
+            those that are left out are free, and so is what has grown since.
         """
 
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
@@ -80,7 +81,7 @@ class MaskedUpdates(NotesUse):
         if self.note_gradients():
             used = {n: p for n, p in self._parameters.items() if p.grad is not None}
             self._held = [
-                (used[name], hold.to(used[name]).expand_as(used[name]))
+                (used[name], _over(hold.to(used[name]), used[name].shape))
                 for name, hold in self.holds(used).items()
             ]
         if self.settings.scales == "gradient":
@@ -99,3 +100,11 @@ class MaskedUpdates(NotesUse):
             parameters = [parameter.detach() for parameter, _ in self._held]
             torch._foreach_lerp_(parameters, self._before, [hold for _, hold in self._held])
         self._before = []
+
+
+def _over(hold: Tensor, shape: torch.Size) -> Tensor:
+    """Return shares over a whole parameter, 0 where it has grown."""
+    if hold.ndim == len(shape):
+        known = [s if h == 1 else h for h, s in zip(hold.shape, shape, strict=True)]
+        return fitted(hold.expand(known), shape)
+    return hold.expand(shape)

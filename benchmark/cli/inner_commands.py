@@ -22,11 +22,22 @@ new_app = typer.Typer(help="Write files to start from.", no_args_is_help=True)
 
 
 @new_app.command("strategy")
-def new_strategy(name: str) -> None:
+def new_strategy(
+    name: str,
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="KIND",
+            help="What it is: penalty (an importance for each weight), mask (what a step may "
+            "change), supermask (which weights a model uses) or projection (across which "
+            "directions a step goes).",
+        ),
+    ] = "penalty",
+) -> None:
     """A strategy of your own that works at once, its test and a suite, in this folder."""
     from benchmark.cli.new import new_strategy
 
-    new_strategy(name)
+    new_strategy(name, kind)
 
 
 @list_app.command("strategies")

@@ -3,37 +3,66 @@
 from __future__ import annotations
 
 import keyword
+from dataclasses import dataclass
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
 
 from benchmark.cli.output import say
-from benchmark.errors import UserError
+from benchmark.errors import UserError, nearest
 from benchmark.files import Output, write_files
 from benchmark.metrics.metric import NAME
 from strategies.registry import STRATEGIES
 
-_NAME, _CLASS = "my_reg", "MyReg"
-_FILES = (f"{_NAME}.py", f"test_{_NAME}.py", f"{_NAME}.yaml")
+_FIRST = "my_reg"
+_SWEEP = "{strengths: [10, 100, 1000], power: 1.0}"
+"""The first kind, which has a test and a suite, and its settings there."""
 
 
-def new_strategy(name: str) -> None:
+@dataclass(frozen=True)
+class _Template:
+    """A strategy to begin with.
+
+    Attributes:
+        name: Of the strategy and its file.
+        sweep: Its settings in the suite.
+    """
+
+    name: str
+    sweep: str
+
+
+_TEMPLATES = {
+    "penalty": _Template(_FIRST, _SWEEP),
+    "mask": _Template("my_mask", "{shares: [0.2, 0.5, 0.9]}"),
+    "supermask": _Template("my_supermask", "{densities: [0.1, 0.5], spread: 1.0}"),
+    "projection": _Template("my_projection", "{ranks: [3, 10, 30]}"),
+}
+
+
+def new_strategy(name: str, kind: str) -> None:
     """Write a strategy that works at once, its test and a suite, and print what to do next.
 
     Args:
         name: Its name in suites, and in the names of the files.
+        kind: What it is: penalty, mask, supermask or projection.
 
     Raises:
-        UserError: The name is invalid or taken, a file of that name exists, or one cannot be
-            written.
+        UserError: There is no such kind, the name is invalid or taken, a file of that name exists,
+            or one cannot be written.
     """
-    paths = [Path(file.replace(_NAME, name)) for file in _FILES]
+    if kind not in _TEMPLATES:
+        raise UserError(f"--kind {kind}: no such kind of strategy; {nearest(kind, _TEMPLATES)}")
+    template = _TEMPLATES[kind]
+    paths = [Path(f"{name}.py"), Path(f"test_{name}.py"), Path(f"{name}.yaml")]
     _check(name)
-    class_name = "".join(word.capitalize() for word in name.split("_"))
+    files = (f"{template.name}.py", f"test_{_FIRST}.py", f"{_FIRST}.yaml")
     outputs = []
-    for file, path in zip(_FILES, paths, strict=True):
+    for file, path in zip(files, paths, strict=True):
         text = resources.files("benchmark.templates").joinpath(file).read_text("utf-8")
-        text = text.replace(_NAME, name).replace(_CLASS, class_name)
+        text = text.replace(_SWEEP, template.sweep)
+        for old in (template.name, _FIRST):
+            text = text.replace(old, name).replace(_class_name(old), _class_name(name))
         outputs.append(Output(path, text.encode(), kind=None))
     write_files(outputs)
     strategy, test, suite = paths
@@ -42,6 +71,10 @@ def new_strategy(name: str) -> None:
     needs = "" if find_spec("pytest") else "   # pip install pytest, which is not installed yet"
     say(f"  python -m pytest {test}{needs}")
     say(f"  palimpsest run {suite} --plugin {strategy}")
+
+
+def _class_name(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
 
 
 def _check(name: str) -> None:

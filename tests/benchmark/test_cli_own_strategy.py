@@ -1,10 +1,12 @@
 """From ``palimpsest new`` over ``check`` to a run: the way of a strategy of one's own."""
 
 import json
+import re
 import sys
 
 import pytest
 import yaml
+from at_length import at_length
 
 from benchmark.cli import main
 from benchmark.kit import check
@@ -37,9 +39,13 @@ def ask(monkeypatch):
     return only
 
 
+KINDS = ["penalty", "mask", "supermask", "projection"]
+
+
 @pytest.mark.thorough
-def test_what_new_writes_is_sound(tmp_path, capsys):
-    assert command("new", "strategy", "far_pull") == 0
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_new_writes_is_sound(tmp_path, capsys, kind):
+    assert command("new", "strategy", "far_pull", "--kind", kind) == 0
     assert "palimpsest check far_pull.py" in capsys.readouterr().out
     assert {path.name for path in tmp_path.iterdir()} == {
         "far_pull.py",
@@ -47,13 +53,14 @@ def test_what_new_writes_is_sound(tmp_path, capsys):
         "far_pull.yaml",
     }
     for path in tmp_path.iterdir():
-        assert "my_reg" not in path.read_text()
-        assert "MyReg" not in path.read_text()
+        assert not re.search("my_[a-z]|My[A-Z]", path.read_text())
+    assert len((tmp_path / "far_pull.py").read_text().splitlines()) < 100
     assert command("check", "far_pull.py", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["property"] for row in rows] == [each.name for each in PROPERTIES]
     assert {row["strategy"] for row in rows} == {"far_pull"}
     assert sum(row["outcome"] == "pass" for row in rows) >= 10
+    assert not [row for row in rows if row["outcome"] == "fail"]
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -79,8 +86,9 @@ def test_the_test_that_new_writes_passes(monkeypatch, capsys):
     assert "3 passed" in out
 
 
-def test_the_suite_that_new_writes_runs(tmp_path, capsys):
-    assert command("new", "strategy", "far_pull") == 0
+@pytest.mark.parametrize("kind", at_length(KINDS, {"mask", "supermask", "projection"}))
+def test_the_suite_that_new_writes_runs(tmp_path, capsys, kind):
+    assert command("new", "strategy", "far_pull", "--kind", kind) == 0
     content = yaml.safe_load((tmp_path / "far_pull.yaml").read_text())
     assert {"finetune", "ewc", "si", "wpl", "far_pull"} <= set(content["strategies"])
     short = ("--set", "scenarios.turned_digits.steps=20", "--seeds", 1, "--workers", 1)
@@ -102,6 +110,7 @@ def test_the_suite_needs_the_plugin():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
+        ("far --kind mask2", "--kind mask2: no such kind of strategy; did you mean 'mask'?"),
         ("Far", "is not a valid strategy name"),
         ("far-pull", "is not a valid strategy name"),
         ("../far", "is not a valid strategy name"),
@@ -113,7 +122,7 @@ def test_the_suite_needs_the_plugin():
 )
 def test_new_refuses(tmp_path, capsys, name, message):
     (tmp_path / "test_taken.py").write_text("mine")
-    assert command("new", "strategy", name) == 2
+    assert command("new", "strategy", *name.split()) == 2
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["test_taken.py"]
     assert (tmp_path / "test_taken.py").read_text() == "mine"

@@ -158,6 +158,15 @@ def test_what_is_no_matrix_is_held(optimizer):
     assert not torch.equal(before["0.weight"], after["0.weight"])
 
 
+def test_a_bias_that_is_frozen_stays():
+    model, states = make_ordinary(), []
+    model[0].bias.requires_grad_(False)
+    train(model, [GPM(energy=0.5)], after_each=lambda _, m: states.append(snapshot(m)))
+    before, after = states
+    assert torch.equal(before["0.bias"], after["0.bias"])
+    assert not torch.equal(before["2.weight"], after["2.weight"])
+
+
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize(
     "settings",
