@@ -76,7 +76,7 @@ def test_a_short_form_runs(name, text, tmp_path):
 
 
 def test_searches_and_their_truth_have_the_same_space_and_data():
-    for space in ("convolutional", "recurrent"):
+    for space in ("convolutional", "recurrent", "cifar"):
         (truth,) = load_suite(f"nas/{space}_truth").scenarios.values()
         for name in SUITES:
             if name.startswith(space):

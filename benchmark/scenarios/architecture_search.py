@@ -134,6 +134,8 @@ class ArchitectureSearch(ScenarioSettings):
     def _problems(self) -> list[str]:
         found = []
         for name in NOT_OF_SEARCHES:
+            if name == "learning_rate_schedule" and not self.shared:
+                continue  # each architecture alone is a training like any other
             default = type(self).model_fields[name].get_default(call_default_factory=True)
             if getattr(self, name) != default:
                 found.append(f"{name} has no meaning in a search: remove it")
