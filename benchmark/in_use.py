@@ -11,10 +11,11 @@ PLAIN = ("mlp", "cnn")
 OF_PLAIN = ("width", "activation", "initial_weights", "hidden_layers", "shared_layers")
 """Settings that only these networks have."""
 
-NOT_OF_SEARCHES = (
-    *("network", "width", "activation", "online", "warmup", "learning_rate_schedule", "curve"),
-)
+NOT_OF_SEARCHES = (*("network", "width", "activation", "online", "warmup", "curve"),)
 """Common settings that have no meaning in a search of architectures."""
+
+NOT_OF_SHARED_WEIGHTS = ("learning_rate_schedule",)
+"""Common settings that have none where architectures share weights."""
 
 OF_SHARED_WEIGHTS = (
     *("sampler", "warm_start", "visits", "batches", "measured", "ranked"),
@@ -35,8 +36,8 @@ def settings_in_use(settings: Mapping[str, Any]) -> dict[str, Any]:
     unused: set[str] = set()
     if "supernet" in settings:
         unused |= {*NOT_OF_SEARCHES, *OF_PLAIN}
-        if not settings.get("shared", True):
-            unused |= {*OF_SHARED_WEIGHTS}
+        shared = settings.get("shared", True)
+        unused |= {*(NOT_OF_SHARED_WEIGHTS if shared else OF_SHARED_WEIGHTS)}
         if not str(settings.get("data")).startswith("text:"):
             unused |= {*OF_TEXT}
     elif _name(settings.get("network", PLAIN[0])) not in PLAIN:

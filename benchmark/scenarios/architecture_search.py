@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from benchmark.data.text_files import TEXT_PREFIX
-from benchmark.in_use import NOT_OF_SEARCHES, OF_SHARED_WEIGHTS
+from benchmark.in_use import NOT_OF_SEARCHES, NOT_OF_SHARED_WEIGHTS, OF_SHARED_WEIGHTS
 from benchmark.models.supernets.settings import ConvolutionalCell, SupernetChoice
 from benchmark.scenarios.architectures import alone, check_ranked, width_of
 from benchmark.scenarios.samplers import Sampler, Uniform
@@ -133,9 +133,7 @@ class ArchitectureSearch(ScenarioSettings):
 
     def _problems(self) -> list[str]:
         found = []
-        for name in NOT_OF_SEARCHES:
-            if name == "learning_rate_schedule" and not self.shared:
-                continue  # each architecture alone is a training like any other
+        for name in (*NOT_OF_SEARCHES, *(NOT_OF_SHARED_WEIGHTS if self.shared else ())):
             default = type(self).model_fields[name].get_default(call_default_factory=True)
             if getattr(self, name) != default:
                 found.append(f"{name} has no meaning in a search: remove it")

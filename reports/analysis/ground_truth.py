@@ -188,7 +188,7 @@ def measured(
     perplexity = any(found.get("perplexity") for found in searches)
     is_rate = measure not in (*_CORRELATIONS, "late_reward") and not perplexity
     unit, scale = ("points" if measure in _REGRETS else "%", 100.0) if is_rate else ("", 1.0)
-    write = partial(_decimals, scale)
+    write = partial(_decimals, scale, 1 if is_rate else 2)
     title = measure.replace("_", " ")
     asked = Quantity(
         measure, title, lambda _, __: None, unit, scale, write, limits=_LIMITS.get(measure)
@@ -201,8 +201,8 @@ def _against(truth: Truth, measure: str, record: Record) -> float | None:
     return of(ranking_of(record, truth), truth.errors) if of else expected(record, truth)
 
 
-def _decimals(scale: float, value: float) -> str:
-    return f"{scale * value:.2f}".replace("-", "\N{MINUS SIGN}")
+def _decimals(scale: float, places: int, value: float) -> str:
+    return f"{round(scale * value, places) + 0.0:.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _errors(record: Record, split: str) -> Errors:

@@ -33,6 +33,7 @@ ROOT = Path("/nowhere")
         ({"decay_after": 2}, [], "decay_after has no effect without a learning_rate_decay"),
         ({"network": "cnn"}, [], "network has no meaning in a search"),
         ({"online": True}, ["epochs"], "online has no meaning in a search"),
+        ({"learning_rate_schedule": {"name": "cosine"}}, [], "schedule has no meaning in a search"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(make_runs, changes, without, said):
@@ -58,6 +59,10 @@ def test_what_has_no_meaning_is_no_fact_of_a_search(make_runs):
     assert {"supernet", "batch_size", "epochs", "steps", "shared", "optimizer"} <= both
     unused = {"network", "width", "activation", "curve", "warmup", "length", "words"}
     assert not unused & ({*shared.spec.scenario.in_use} | {*alone.spec.scenario.in_use})
+    schedule = {"learning_rate_schedule": {"name": "cosine"}}
+    (falling,) = make_runs(without=NAMES, **ALONE, **schedule)
+    assert falling.spec.scenario.in_use["learning_rate_schedule"]["name"] == "cosine"
+    assert "learning_rate_schedule" not in shared.spec.scenario.in_use
     assert {"sampler", "visits", "warm_start"} <= {*shared.spec.scenario.in_use} - both
 
 
