@@ -111,7 +111,7 @@ def test_a_search_is_ranked_by_its_validation_errors(record, measure, perplexity
     asked, values = measured([right, wrong], measure, truth)
     rate = not perplexity and "tau" not in measure and measure != "spearman"
     assert asked.unit == ("" if not rate else "%" if measure == "expected" else "points")
-    assert asked.write(0.5) == ("50.00" if rate else "0.50")
+    assert asked.write(0.5) == ("50.0" if rate else "0.50")
     assert values.keys() == {3, 4}
     if measure != "expected":
         assert values[3] == (0 if "regret" in measure else pytest.approx(1))
@@ -122,7 +122,7 @@ def test_a_search_ends_with_a_mean_error_and_late_rewards(record):
     run = search(record, errors(3), errors(4))
     asked, values = measured([run], "end_error", None)
     assert values == {0: pytest.approx(fmean(errors(3).values()))}
-    assert (asked.unit, asked.write(0.5)) == ("%", "50.00")
+    assert (asked.unit, asked.write(0.5)) == ("%", "50.0")
     assert measured([run], "late_reward", None)[1] == {0: None}
     found = run.probes["search"] | {"rewards": [9.0, 9.0, 5.0, 1.0, 2.0]}
     run = replace(run, probes={"search": found})
