@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
+from benchmark.scenarios.optimizers import SGD, Optimizer
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.suite_file import Source
 from benchmark.validation import shown
@@ -57,12 +58,12 @@ def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iter
                 f"{settings.needs_edges} means the parameters of a supernet that belong to a "
                 f"choice, and scenario {name} has no supernet; say all, or search"
             )
-    others = {scenario.optimizer_of(model).name for model in (0, 1)} - {"sgd"}
-    if settings.needs_sgd is not None and others:
+    unfit = [own for model in (0, 1) if not _is_plain(own := scenario.optimizer_of(model))]
+    if settings.needs_sgd is not None and unfit:
         yield (
-            f"{settings.needs_sgd} holds nothing behind {min(others)}, the optimizer of scenario "
-            f"{name}, whose steps do not follow the size of gradients; say scales: update, or use "
-            "sgd there"
+            f"{settings.needs_sgd} holds nothing behind {unfit[0].name} as scenario {name} has it, "
+            "whose steps do not follow the gradient alone; say scales: update, or use sgd without "
+            "momentum and weight_decay there"
         )
     if settings.needs_classes is not None and scenario.has_words:
         yield (
@@ -77,3 +78,8 @@ def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iter
             "or none, fisher: training or batched where there is such a setting, or another "
             "strategy, such as l2 or si"
         )
+
+
+def _is_plain(optimizer: Optimizer) -> bool:
+    """Whether a gradient of zero is no step."""
+    return isinstance(optimizer, SGD) and not optimizer.momentum and optimizer.weight_decay == 0

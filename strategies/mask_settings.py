@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from strategies.settings import Estimator, NonNegative, StrategySettings
 
@@ -15,7 +15,8 @@ class MaskSettings(StrategySettings):
     scales: Literal["update", "gradient"] = Field(
         "update",
         description="What is scaled. 'update': each step, so that it means the same behind every "
-        "optimizer. 'gradient': the gradient, as published; of SGD alone.",
+        "optimizer. 'gradient': the gradient, as published; behind SGD without momentum and weight "
+        "decay alone, which move a weight without any.",
     )
 
     @property
@@ -30,7 +31,7 @@ class SPGSettings(MaskSettings):
     strength: NonNegative = Field(
         1.0,
         description="p: of a step, the share (1 - A)^p is taken. 0 is fine-tuning, 1 the published "
-        "method; infinity freezes what has any importance.",
+        "method; the larger, the more is held of what has any importance.",
     )
     importance: Literal["cross_head", "loss"] = Field(
         "cross_head",
@@ -149,8 +150,8 @@ class SupSupSettings(StrategySettings):
     )
     rule: Literal["top_k", "threshold"] = Field(
         "top_k",
-        description="Which weights a mask keeps. 'top_k': the density with the largest |score|. "
-        "'threshold': those with a score of 0 or more, about half, whatever the density.",
+        description="Which weights a mask keeps. 'top_k': the density with the largest absolute "
+        "scores. 'threshold': those with a score of 0 or more, about half, whatever the density.",
     )
     weights: Literal["constant", "initial"] = Field(
         "constant",
@@ -158,6 +159,13 @@ class SupSupSettings(StrategySettings):
         "initial signs (the paper). 'initial': as the network was built.",
     )
     seed: int = Field(0, ge=0, description="Seeds the scores that a model begins with.")
+
+    @model_validator(mode="after")
+    def _density_counts(self) -> Self:
+        default = type(self).model_fields["density"].default
+        if self.rule == "threshold" and self.density != default:
+            raise ValueError("density has no effect with rule: threshold, remove it; or say top_k")
+        return self
 
 
 class SSNetSettings(SupSupSettings):

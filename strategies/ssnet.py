@@ -9,7 +9,14 @@ from torch import Tensor, nn
 
 from strategies.mask_settings import SSNetSettings
 from strategies.supsup import SupSup
-from strategies.weight_masks import MaskedLayer, masked_layers, packed, unpacked
+from strategies.weight_masks import (
+    MaskedLayer,
+    copied,
+    masked_layers,
+    packed,
+    running_statistics,
+    unpacked,
+)
 
 
 class SSNet(SupSup):
@@ -77,7 +84,7 @@ class SSNet(SupSup):
             self._fix(layers)
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Keep the masks."""
+        """Keep the masks and the running statistics."""
         layers = masked_layers(strategy.model)
         if not self._editable:
             self._fix(layers)
@@ -90,6 +97,7 @@ class SSNet(SupSup):
             layer.scores.clear()
             layer.weight.requires_grad_(False)
         self._editable = {}
+        self.statistics[index] = copied(running_statistics(strategy.model))
 
     def _fix(self, layers: dict[str, MaskedLayer]) -> None:
         for name, layer in layers.items():

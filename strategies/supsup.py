@@ -10,7 +10,14 @@ from torch import Tensor, nn
 
 from strategies.hooks import Hooked
 from strategies.mask_settings import SupSupSettings
-from strategies.weight_masks import applied, make_signed_constant, masked_layers, wrap
+from strategies.weight_masks import (
+    applied,
+    copied,
+    make_signed_constant,
+    masked_layers,
+    running_statistics,
+    wrap,
+)
 
 
 class SupSup(Hooked):
@@ -18,14 +25,14 @@ class SupSup(Hooked):
 
     Nothing of the network is trained. The weight W of each linear and convolutional layer is set to
     its initial signs times ``sqrt(2 / fan_in)``. A model learns a score S for each weight, and
-    uses ``W * M``: M keeps the ``density`` of a layer's weights with the largest |S|, or with
+    uses ``W * M``: M keeps the ``density`` of a layer's weights with the largest ``|S|``, or with
     ``rule: threshold`` those with S >= 0; gradients pass through M to S. When it has been trained,
     its masks are kept, a bit for each weight, and it is evaluated with them. So nothing is ever
     forgotten, and models share nothing that any of them has learned.
 
     It is given which model is evaluated. Heads that grow, normalisation, embeddings and biases stay
-    as they were built (the authors' networks have no biases). Running statistics do change with
-    every model that uses them, unless each has its own.
+    as they were built (the authors' networks have no biases). Running statistics are each model's
+    own, as in the paper: those at the end of its training are kept, too.
 
     Source: Wortsman et al., Supermasks in Superposition, NeurIPS 2020, sections 3.1 and 3.2, and
     its program, github.com/RAIVNLab/supsup.
@@ -36,6 +43,7 @@ class SupSup(Hooked):
     Attributes:
         settings: The checked settings.
         masks: The packed masks of each model that has been trained, by layer.
+        statistics: The running statistics at the end of its training, by name.
     """
 
     Settings: ClassVar[type[SupSupSettings]] = SupSupSettings
@@ -44,6 +52,7 @@ class SupSup(Hooked):
         super().__init__()
         self.settings = self.Settings(**settings)
         self.masks: dict[int, dict[str, Tensor]] = {}
+        self.statistics: dict[int, dict[str, Tensor]] = {}
         self._trains = False
 
     def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -75,14 +84,15 @@ class SupSup(Hooked):
                 layer.begin(index, np.random.SeedSequence([self.settings.seed, index, place]))
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Keep the masks in place of the scores."""
+        """Keep the masks in place of the scores, and the running statistics."""
         index = int(strategy.experience.current_experience)
         layers = masked_layers(strategy.model)
         self.masks[index] = {name: layer.end() for name, layer in layers.items()}
+        self.statistics[index] = copied(running_statistics(strategy.model))
 
     def evaluating(self, model: nn.Module, index: int) -> AbstractContextManager[None]:
-        """Return a context with the masks of a model that has been trained."""
+        """Return a context with the masks and statistics of a model that has been trained."""
         layers = masked_layers(model).values()
         if index not in self.masks or any(layer.learns == index for layer in layers):
             return nullcontext()
-        return applied(model, self.masks[index])
+        return applied(model, self.masks[index], self.statistics[index])

@@ -67,11 +67,11 @@ class MaskedUpdates(NotesUse):
                 size.
         """
         super().before_training_exp(strategy, *arguments, **keywords)
-        if self.settings.scales == "gradient" and not isinstance(strategy.optimizer, SGD):
+        if self.settings.scales == "gradient" and not _follows_gradients(strategy.optimizer):
             raise ValueError(
-                f"scales: gradient: the steps of {type(strategy.optimizer).__name__} do not follow "
-                "the size of the gradient, so that scaling it holds nothing; say scales: update, "
-                "or take SGD"
+                "scales: gradient: only the steps of SGD without momentum and weight decay follow "
+                f"the gradient, and the optimizer is {type(strategy.optimizer).__name__}; say "
+                "scales: update, or take such an SGD"
             )
         self._held = []
 
@@ -100,6 +100,13 @@ class MaskedUpdates(NotesUse):
             parameters = [parameter.detach() for parameter, _ in self._held]
             torch._foreach_lerp_(parameters, self._before, [hold for _, hold in self._held])
         self._before = []
+
+
+def _follows_gradients(optimizer: Any) -> bool:
+    """Whether a gradient of zero is no step."""
+    return isinstance(optimizer, SGD) and not any(
+        group["momentum"] or group["weight_decay"] for group in optimizer.param_groups
+    )
 
 
 def _over(hold: Tensor, shape: torch.Size) -> Tensor:

@@ -25,6 +25,7 @@ from avalanche.models import DynamicModule
 from avalanche.models.utils import is_multi_task_module
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _NormBase
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -140,16 +141,38 @@ def unpacked(bits: Tensor, like: Tensor) -> Tensor:
     return flat.view(like.shape).to(like)
 
 
+def running_statistics(model: nn.Module) -> dict[str, Tensor]:
+    """Return the running statistics of normalisation layers, by name."""
+    return {
+        f"{name}.{own}" if name else own: buffer
+        for name, layer in model.named_modules()
+        if isinstance(layer, _NormBase)
+        for own, buffer in layer.named_buffers(recurse=False)
+    }
+
+
+def copied(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return copies."""
+    return {name: value.clone() for name, value in values.items()}
+
+
 @contextmanager
-def applied(model: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[None]:
-    """Apply packed masks, by layer, while the context lasts."""
-    layers = masked_layers(model)
+def applied(
+    model: nn.Module, masks: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
+) -> Iterator[None]:
+    """Apply packed masks, by layer, and running statistics, by name, while the context lasts."""
+    layers, running = masked_layers(model), running_statistics(model)
     before = {name: (own.mask, own.learns) for name, own in layers.items()}
+    last = copied(running)
     try:
         for name, bits in masks.items():
             layers[name].mask = unpacked(bits, layers[name].weight.detach())
             layers[name].learns = None
+        for name, value in statistics.items():
+            running[name].copy_(value)
         yield
     finally:
         for name, (mask, learns) in before.items():
             layers[name].mask, layers[name].learns = mask, learns
+        for name, value in last.items():
+            running[name].copy_(value)

@@ -42,6 +42,8 @@ def choices():
         for setting, field in entry.settings.model_fields.items():
             if setting == "application" and name != "l2" and applied_as_l2(entry.load()):
                 continue
+            if setting == "scales":  # refused behind most of the kit's optimizers
+                continue
             if get_origin(field.annotation) is Literal:
                 for value in get_args(field.annotation):
                     if value != field.default:
@@ -98,6 +100,10 @@ OF_THE_APPLICATION = {"strength 0 is fine-tuning", "a huge strength holds"}
 
 WEAK = {
     ("ogl", "loss"): {"protects the earlier model"},  # a single direction, mostly noise
+    # What the new model needs is free, whatever earlier ones need.
+    ("fggm", "all"): {"protects the earlier model"},
+    ("fggm", "batched"): {"protects the earlier model"},
+    ("migu", "all"): {"protects the earlier model"},
 }
 """Choices that are there because they are published, and what they do not do."""
 

@@ -166,15 +166,17 @@ def still(parameters):
 def test_scaled_gradients_are_scaled_steps_behind_sgd_alone():
     found = [train(make_bank(), [SPG(scales=what)]) for what in ("update", "gradient")]
     assert_close(*found)
-    with pytest.raises(ValueError, match="scales: gradient: the steps of Adam do not follow"):
-        train(make_bank(), [SPG(scales="gradient")], optimizer="adam")
+    for optimizer in ("adam", "momentum"):
+        with pytest.raises(ValueError, match="only the steps of SGD without momentum and weight"):
+            train(make_bank(), [SPG(scales="gradient")], optimizer=optimizer)
 
 
-def test_suites_are_refused_that_scale_gradients_behind_other_optimizers(tmp_path):
+@pytest.mark.parametrize("optimizer", ["name: adam", "name: sgd, weight_decay: 0.1"])
+def test_suites_are_refused_that_scale_gradients_behind_other_optimizers(tmp_path, optimizer):
     suite = tmp_path / "s.yaml"
     suite.write_text(
         "suite: s\nseeds: 1\nscenarios:\n"
-        "  a: {family: two_models, data: digits, second_optimizer: {name: adam}}\n"
+        "  a: {family: two_models, data: digits, second_optimizer: {" + optimizer + "}}\n"
         "strategies:\n  spg: {scales: gradient}\n"
     )
     with pytest.raises(UserError, match=r"line 6: .*scales: gradient holds nothing"):

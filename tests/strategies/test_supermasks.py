@@ -50,6 +50,24 @@ def test_nothing_is_forgotten_to_the_bit(name, optimizer, reset):
             assert torch.equal(logits, seen[j][0][j])
 
 
+@pytest.mark.parametrize("name", ["supsup", "exssnet"])
+def test_running_statistics_are_each_models_own(name):
+    plugin, seen = KINDS[name](), []
+    parts = make_data()
+    shifted = [parts[0], (parts[1][0] + 5, parts[1][1])]
+    model = nn.Sequential(nn.Linear(FEATURES, 8), nn.BatchNorm1d(8), nn.Tanh(), nn.Linear(8, 4))
+    trained = train(
+        model,
+        [plugin],
+        parts=shifted,
+        after_each=lambda _, m: seen.append(outputs(plugin, m, 0, parts[0][0])),
+    )
+    assert torch.equal(*seen)
+    one, other = plugin.statistics.values()
+    assert not torch.equal(one["1.running_mean"], other["1.running_mean"])
+    assert torch.equal(trained[1].running_mean, other["1.running_mean"])  # put back
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_what_is_trained_in_earlier_masks_forgets(optimizer):
     _, seen = history(KINDS["ssnet"](), optimizer)
@@ -180,3 +198,8 @@ def test_convolutions_are_masked_and_other_layers_are_not():
 def test_a_network_without_layers_is_refused():
     with pytest.raises(ValueError, match="the network has none that it can wrap"):
         train(nn.Linear(FEATURES, 4), [SupSup()])
+
+
+def test_a_density_without_an_effect_is_refused():
+    with pytest.raises(ValueError, match="density has no effect with rule: threshold"):
+        SupSup(rule="threshold", density=0.1)
