@@ -96,6 +96,7 @@ def _scenario_caveats(done: Sequence[Cell]) -> Iterator[str]:
     yield from _collapses(done)
     yield from _shared_statistics(done)
     yield from _stored_data(done)
+    yield from _told(done)
     if any(record.moments and None in record.final_accuracy for c in done for record in c.done):
         yield "no average accuracy: not all models are evaluated after the last visit."
     if done and len(done[0].done[0].accuracy_matrix) > 1:
@@ -220,7 +221,26 @@ def _stored_data(done: Sequence[Cell]) -> Iterator[str]:
         )
 
 
-_LEAVE_NO_STATISTICS = ("freeze", "independent", "joint")
+_TOLD = frozenset(["supsup", "ssnet", "exssnet", "independent"])
+"""Kinds of strategies that have something of their own for each model, and so must know which."""
+
+
+def _told(done: Sequence[Cell]) -> Iterator[str]:
+    """Say which strategies are told what is to be found out."""
+    unknown = [
+        cell
+        for cell in done
+        if cell.done[0].spec.scenario.settings.get("incremental") in ("class", "domain")
+    ]
+    own = sorted({cell.variant.strategy for cell in unknown if cell.variant.kind in _TOLD})
+    if own:
+        yield (
+            f"{_listed(iter(own))} {'is' if len(own) == 1 else 'are'} told which experience a sample "
+            "is from, which the others have to do without: no comparison with those."
+        )
+
+
+_LEAVE_NO_STATISTICS = ("freeze", "independent", "joint", "supsup", "ssnet", "exssnet")
 """Strategies under which no later model changes the running statistics of an earlier one."""
 
 
