@@ -235,8 +235,8 @@ def _told(done: Sequence[Cell]) -> Iterator[str]:
     own = sorted({cell.variant.strategy for cell in unknown if cell.variant.kind in _TOLD})
     if own:
         yield (
-            f"{_listed(iter(own))} {'is' if len(own) == 1 else 'are'} told which experience a sample "
-            "is from, which the others have to do without: no comparison with those."
+            f"{_listed(iter(own))} {'is' if len(own) == 1 else 'are'} told which experience a "
+            "sample is from, which the others have to do without: no comparison with those."
         )
 
 
