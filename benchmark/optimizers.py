@@ -33,8 +33,10 @@ def make_optimizer(
         RMSprop: torch.optim.RMSprop,
     }
     groups = _groups(settings, model, shared)
-    options.setdefault("foreach", "fused" not in options)
-    return classes[type(settings)](groups, lr=settings.learning_rate, **options)
+    one_pass = "fused" in options
+    return classes[type(settings)](
+        groups, lr=settings.learning_rate, foreach=not one_pass, **options
+    )
 
 
 def _groups(

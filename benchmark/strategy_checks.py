@@ -58,13 +58,14 @@ def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iter
                 f"{settings.needs_edges} means the parameters of a supernet that belong to a "
                 f"choice, and scenario {name} has no supernet; say all, or search"
             )
-    unfit = [own for model in (0, 1) if not _is_plain(own := scenario.optimizer_of(model))]
-    if settings.needs_sgd is not None and unfit:
-        yield (
-            f"{settings.needs_sgd} holds nothing behind {unfit[0].name} as scenario {name} has it, "
-            "whose steps do not follow the gradient alone; say scales: update, or use sgd without "
-            "momentum and weight_decay there"
-        )
+    if settings.needs_sgd is not None:
+        for optimizer in map(scenario.optimizer_of, (0, 1)):
+            if not _is_plain(optimizer):
+                yield (
+                    f"{settings.needs_sgd} holds nothing behind {optimizer.name} as scenario "
+                    f"{name} has it, whose steps do not follow the gradient alone; say scales: "
+                    "update, or use sgd without momentum and weight_decay there"
+                )
     if settings.needs_classes is not None and scenario.has_words:
         yield (
             f"{settings.needs_classes} needs logits of shape (samples, classes), and scenario "

@@ -12,7 +12,7 @@ from strategies.fisher import fisher_of_training
 from strategies.held_rows import HeldRows
 from strategies.mask_settings import FreezeImportantSettings
 from strategies.rows import row_sums
-from strategies.sharing import fitted
+from strategies.sharing import fit_to_grown
 
 
 class FreezeImportant(HeldRows):
@@ -46,9 +46,7 @@ class FreezeImportant(HeldRows):
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Extend importances, by 0, to parameters that have grown."""
         super().before_training_exp(strategy, *arguments, **keywords)
-        for name in self.importances.keys() & self._parameters.keys():
-            own = self.importances[name]
-            self.importances[name] = fitted(own, self._parameters[name].shape)
+        fit_to_grown(self.importances, self._parameters)
 
     def scores(self, shared: Mapping[str, Parameter]) -> dict[str, Tensor]:
         """Return the sums of the importances."""

@@ -38,6 +38,7 @@ class MIGU(HeldRows):
     Settings = MIGUSettings
     settings: MIGUSettings
     holds_highest = False
+    holds_anew = True
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -76,11 +77,6 @@ class MIGU(HeldRows):
         for handle in self._handles:
             handle.remove()
         self._handles = []
-
-    def before_update(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
-        """Choose the rows of this step."""
-        self._with_gradient = []
-        super().before_update(strategy, *arguments, **keywords)
 
     def scores(self, shared: Mapping[str, Parameter]) -> dict[str, Tensor]:
         """Return the sums of the outputs in this step."""

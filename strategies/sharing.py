@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -62,6 +63,17 @@ class SharedParameterPenalty(NotesUse):
         if self.settings.application == "proximal":
             return optimizer_metric.rates(optimizer)
         return optimizer_metric.learning_rates(optimizer)
+
+
+def fit_to_grown(values: dict[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+    """Extend values of parameters, by 0, to those that have grown; in place.
+
+    Args:
+        values: By the parameters' names.
+        parameters: As they are now.
+    """
+    for name in values.keys() & parameters.keys():
+        values[name] = fitted(values[name], parameters[name].shape)
 
 
 def fitted(tensor: Tensor, shape: torch.Size) -> Tensor:

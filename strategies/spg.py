@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from strategies.fisher import draw
 from strategies.mask_settings import SPGSettings
 from strategies.network import Network, differentiable, evaluation_mode, requiring_gradients
-from strategies.sharing import fitted
+from strategies.sharing import fit_to_grown
 from strategies.update_mask import MaskedUpdates
 
 _BATCH = 128
@@ -63,9 +63,7 @@ class SPG(MaskedUpdates):
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Extend importances, by 0, to parameters that have grown."""
         super().before_training_exp(strategy, *arguments, **keywords)
-        for name in self.importances.keys() & self._parameters.keys():
-            own = self.importances[name]
-            self.importances[name] = fitted(own, self._parameters[name].shape)
+        fit_to_grown(self.importances, self._parameters)
 
     def holds(self, used: Mapping[str, Parameter]) -> dict[str, Tensor]:
         """Return ``1 - (1 - A)^strength``, and its mean for what no earlier model used."""

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from strategies.hooks import Hooked
 from strategies.mask_settings import SupSupSettings
 from strategies.weight_masks import (
+    MaskedLayer,
     applied,
     copied,
     make_signed_constant,
@@ -82,6 +83,15 @@ class SupSup(Hooked):
             self._trains = False
             for place, layer in enumerate(layers.values()):
                 layer.begin(index, np.random.SeedSequence([self.settings.seed, index, place]))
+                self.begun(layer, index)
+
+    def begun(self, layer: MaskedLayer, index: int) -> None:
+        """Change the scores that a model begins with; by default nothing.
+
+        Args:
+            layer: One of the network's, with ``layer.scores[str(index)]``.
+            index: The model to be trained.
+        """
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Keep the masks in place of the scores, and the running statistics."""

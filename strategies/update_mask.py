@@ -40,6 +40,8 @@ class MaskedUpdates(NotesUse):
     """
 
     Settings: ClassVar[type[MaskSettings]] = MaskSettings
+    holds_anew: ClassVar[bool] = False
+    """Whether what is held is another thing in each step."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__()
@@ -52,7 +54,8 @@ class MaskedUpdates(NotesUse):
         """Return by how much parameters are held in the training under way.
 
         Args:
-            used: Those that have a gradient now. It is asked again whenever these change.
+            used: Those that have a gradient now. It is asked again whenever these change, and in
+                each step where ``holds_anew`` says so.
 
         Returns:
             Shares from 0 (free) to 1 (held) that broadcast to the parameters' shapes, by name;
@@ -78,7 +81,7 @@ class MaskedUpdates(NotesUse):
     @torch.no_grad()
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note the values before the step, or scale the gradients."""
-        if self.note_gradients():
+        if self.note_gradients() or self.holds_anew:
             used = {n: p for n, p in self._parameters.items() if p.grad is not None}
             self._held = [
                 (used[name], _over(hold.to(used[name]), used[name].shape))

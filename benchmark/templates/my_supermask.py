@@ -1,6 +1,6 @@
 """A strategy of my own: a mask over the weights for each model, beginning as is made up.
 
-Change the scores that a model begins with in ``adapt``, the settings, and the entry at the bottom
+Change the scores that a model begins with in ``begun``, the settings, and the entry at the bottom
 that listings show; ``strategies/ssnet.py`` shows how weights are trained, too. Then::
 
     palimpsest check my_supermask.py        # the properties every strategy must have
@@ -12,13 +12,12 @@ from __future__ import annotations
 
 import torch
 from pydantic import Field
-from torch import nn
 
 from strategies.dial import DENSITY
 from strategies.mask_settings import SupSupSettings
 from strategies.registry import StrategyEntry
 from strategies.supsup import SupSup
-from strategies.weight_masks import masked_layers
+from strategies.weight_masks import MaskedLayer
 
 
 class MySupermaskSettings(SupSupSettings):
@@ -41,19 +40,15 @@ class MySupermask(SupSup):
     Settings = MySupermaskSettings
     settings: MySupermaskSettings
 
-    def adapt(self, model: nn.Module, index: int) -> None:
-        """Wrap the layers, and begin the scores of a model that is to train.
+    @torch.no_grad()
+    def begun(self, layer: MaskedLayer, index: int) -> None:
+        """Change the scores that a model begins with, for you to replace.
 
         Args:
-            model: The whole network, with all models that share it.
-            index: The model to be trained or evaluated.
+            layer: One of the network's; ``layer.weight`` is what is masked.
+            index: The model to be trained.
         """
-        begins = self._trains
-        super().adapt(model, index)
-        if begins:
-            with torch.no_grad():
-                for layer in masked_layers(model).values():
-                    layer.scores[str(index)].mul_(self.settings.spread)
+        layer.scores[str(index)].mul_(self.settings.spread)
 
 
 # What this file adds to Palimpsest when given as --plugin my_supermask.py.

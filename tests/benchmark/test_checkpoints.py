@@ -144,6 +144,7 @@ STRATEGIES = [
 
 OPTIMIZERS = {
     "adam": {"name": "adam", "learning_rate": 0.01},
+    "fused": {"name": "adam", "learning_rate": 0.01, "fused": True},
     "momentum": {"name": "sgd", "learning_rate": 0.05, "momentum": 0.9},
 }
 TWO = {

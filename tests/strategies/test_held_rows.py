@@ -136,6 +136,14 @@ def test_no_share_is_fine_tuning_and_the_whole_is_freezing(kind, optimizer):
         assert same(train(bank, [kind(share=1.0)], **own), train(bank, [Freeze()], **own))
 
 
+@every
+def test_scaled_gradients_are_scaled_steps_behind_sgd(kind):
+    bank, parts = make_bank(THREE), make_data(3)
+    found = [train(bank, [kind(scales=what)], parts=parts) for what in ("update", "gradient")]
+    assert_close(*found)
+    assert not same(found[1], train(bank, parts=parts))
+
+
 def test_migu_holds_the_rows_with_the_smallest_outputs_of_each_batch():
     bank, parts = make_bank(**DOUBLE), data(2)
     plugin, tape = MIGU(share=0.5), Tape()
