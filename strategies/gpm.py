@@ -47,6 +47,8 @@ class GPM(ProjectedUpdates):
         """Return the basis with the directions that its energy lacks."""
         r = rows.T
         new = r - basis @ (basis.T @ r)
+        if new.shape[1] > len(new):  # what is left of it has the same singular vectors
+            new = torch.linalg.qr(new.T, mode="r")[1].T
         directions, values, _ = torch.linalg.svd(new, full_matrices=False)
         energies = values.square().cumsum(0)
         total = r.square().sum()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import unfold
+from torch.nn.functional import pad
 
 
 @dataclass(frozen=True)
@@ -52,17 +52,39 @@ class Matrix:
         weight = matrix[:, :inputs].reshape(self.layer.weight.shape)
         return [weight, matrix[:, inputs]] if self.layer.bias is not None else [weight]
 
-    def vectors(self, x: Tensor) -> Tensor:
-        """Return what an input of the layer has the weight multiply, of shape (vectors, inputs)."""
-        if isinstance(self.layer, nn.Linear):
-            rows = x.reshape(-1, x.shape[-1])
-        else:
-            own = self.layer
-            patches = unfold(x, own.kernel_size, own.dilation, own.padding, own.stride)  # type: ignore[arg-type]
-            rows = patches.movedim(1, -1).reshape(-1, patches.shape[1])
+    def count(self, x: Tensor) -> int:
+        """Return how many vectors an input of the layer has."""
+        return self._places(x)[..., 0, 0, 0].numel()
+
+    def vectors(self, x: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Return what an input of the layer has the weight multiply, of shape (vectors, inputs).
+
+        Args:
+            x: The input.
+            chosen: The numbers of those vectors that are wanted; ``None``: all.
+        """
+        places = self._places(x)
+        rest = places.shape[3:]
+        if chosen is None:
+            rows = places.reshape(-1, rest.numel())
+        else:  # the others are never copied: there are many, and each pixel is in several
+            rows = places[torch.unravel_index(chosen, places.shape[:3])].flatten(1)
         if self.layer.bias is None:
             return rows
         return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
+
+    def _places(self, x: Tensor) -> Tensor:
+        """Return a view with a vector for each place: (samples, height, width, *vector)."""
+        own = self.layer
+        if isinstance(own, nn.Linear):
+            return x.reshape(-1, 1, 1, x.shape[-1], 1, 1)
+        assert not isinstance(own.padding, str)
+        down, across = own.padding
+        x = pad(x, [across, across, down, down])
+        each = zip((2, 3), own.kernel_size, own.dilation, own.stride, strict=True)
+        for dim, size, apart, stride in each:
+            x = x.unfold(dim, (size - 1) * apart + 1, stride)[..., ::apart]
+        return x.permute(0, 2, 3, 1, 4, 5)
 
 
 def matrices(model: nn.Module) -> list[Matrix]:

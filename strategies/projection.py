@@ -98,9 +98,9 @@ class ProjectedUpdates(NotesUse):
         for (layer, own), before in zip(self._moving, self._before, strict=True):
             step = layer.joined([p - b for p, b in zip(own, before, strict=True)])
             basis = self.bases[layer.name]
-            allowed = layer.parted(step - (step @ basis) @ basis.T)
-            for parameter, value, part in zip(own, before, allowed, strict=True):
-                parameter.copy_(value + part)
+            inside = layer.parted((step @ basis) @ basis.T)
+            for parameter, part in zip(own, inside, strict=True):
+                parameter.sub_(part)
         for parameter, value in zip(self._fixed, self._before_fixed, strict=True):
             parameter.copy_(value)
         self._before, self._before_fixed = [], []
@@ -138,16 +138,22 @@ class ProjectedUpdates(NotesUse):
             for label in sorted(set(labels.tolist())):
                 Network(strategy.model, label)(x[labels == label].to(strategy.device))
                 for layer in layers:
-                    for inputs in seen.pop(layer.name, []):
-                        found.setdefault(layer.name, []).append(layer.vectors(inputs))
+                    found.setdefault(layer.name, []).extend(seen.pop(layer.name, []))
         return [
-            self._some(torch.cat(found[layer.name]), generator) if layer.name in found else None
+            _vectors(layer, found[layer.name], generator) if found[layer.name] else None
             for layer in layers
         ]
 
-    @staticmethod
-    def _some(rows: Tensor, generator: torch.Generator) -> Tensor:
-        if len(rows) <= _VECTORS:
-            return rows
-        chosen = torch.randperm(len(rows), generator=generator)[:_VECTORS]
-        return rows[chosen.to(rows.device)]
+
+def _vectors(layer: Matrix, inputs: list[Tensor], generator: torch.Generator) -> Tensor:
+    """Return the vectors of inputs of a layer, (vectors, inputs), or some if there are many."""
+    counts = [layer.count(each) for each in inputs]
+    if sum(counts) <= _VECTORS:
+        return torch.cat([layer.vectors(each) for each in inputs])
+    chosen = torch.randperm(sum(counts), generator=generator)[:_VECTORS].sort().values
+    rows, start = [], 0
+    for each, count in zip(inputs, counts, strict=True):
+        own = chosen[(chosen >= start) & (chosen < start + count)] - start
+        rows.append(layer.vectors(each, own.to(each.device)))
+        start += count
+    return torch.cat(rows)

@@ -46,7 +46,7 @@ class SSNet(SupSup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._steps = 0
-        self._editable: dict[str, Tensor] = {}
+        self._held: dict[str, Tensor] = {}
         self._before: dict[str, Tensor] = {}
 
     def editable(self, name: str, mask: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class SSNet(SupSup):
     def adapt(self, model: nn.Module, index: int) -> None:
         """Wrap the layers, and begin the scores of a model that is to train."""
         if self._trains:
-            self._steps, self._editable = 0, {}
+            self._steps, self._held = 0, {}
         super().adapt(model, index)
         self._free_weights(masked_layers(model))
 
@@ -69,15 +69,14 @@ class SSNet(SupSup):
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note the weights before the step."""
         layers = masked_layers(strategy.model)
-        self._before = {name: layers[name].weight.clone() for name in self._editable}
+        self._before = {name: layers[name].weight.clone() for name in self._held}
 
     @torch.no_grad()
     def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Put back what must not move; fix the masks when their steps are over."""
         layers = masked_layers(strategy.model)
         for name, before in self._before.items():
-            weight = layers[name].weight
-            weight.copy_(torch.where(self._editable[name], weight, before))
+            layers[name].weight.lerp_(before, self._held[name])  # exactly, at 0 and 1
         self._before = {}
         self._steps += 1
         if self._steps == self.settings.mask_steps:
@@ -86,7 +85,7 @@ class SSNet(SupSup):
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Keep the masks and the running statistics."""
         layers = masked_layers(strategy.model)
-        if not self._editable:
+        if not self._held:
             self._fix(layers)
         index = int(strategy.experience.current_experience)
         self.masks[index] = {}
@@ -96,19 +95,19 @@ class SSNet(SupSup):
             layer.mask = None
             layer.scores.clear()
             layer.weight.requires_grad_(False)
-        self._editable = {}
+        self._held = {}
         self.statistics[index] = copied(running_statistics(strategy.model))
 
     def _fix(self, layers: dict[str, MaskedLayer]) -> None:
         for name, layer in layers.items():
             mask = layer.chosen()
-            self._editable[name] = self.editable(name, mask)
+            self._held[name] = (~self.editable(name, mask)).to(layer.weight)
             layer.mask, layer.learns = mask.to(layer.weight), None
         self._free_weights(layers)
 
     def _free_weights(self, layers: dict[str, MaskedLayer]) -> None:
         """Let the weights be trained in place of the scores, once the masks are fixed."""
-        for name in self._editable:
+        for name in self._held:
             layers[name].weight.requires_grad_(True)
             layers[name].scores.requires_grad_(False)
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,21 +61,19 @@ class MaskedLayer(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of the layer with its mask."""
-        mask = self.mask if self.learns is None else self._passing()
-        weight = self.weight if mask is None else self.weight * mask
+        weight = self.weight
+        if self.learns is not None:
+            scores = self.scores[str(self.learns)]
+            weight = _Masked.apply(scores, self._mask(), weight, self.density is not None)
+        elif self.mask is not None:
+            weight = weight * self.mask
         outputs: Tensor = functional_call(self.layer, {"weight": weight}, (x,))
         return outputs
 
     @torch.no_grad()
     def chosen(self) -> Tensor:
         """Return the mask of the model that learns, as booleans."""
-        scores: Tensor = self.scores[str(self.learns)]
-        if self.density is None:
-            return scores >= 0
-        kept = torch.zeros(scores.numel(), dtype=torch.bool, device=scores.device)
-        count = max(1, round(self.density * len(kept)))
-        kept[scores.abs().reshape(-1).topk(count).indices] = True
-        return kept.view(scores.shape)
+        return self._mask().bool()
 
     def begin(self, model: int, seed: np.random.SeedSequence) -> None:
         """Begin the scores of a model, uniform in ``[-1, 1] / sqrt(fan_in)``."""
@@ -92,12 +91,66 @@ class MaskedLayer(nn.Module):
         self.learns = None
         return bits
 
-    def _passing(self) -> Tensor:
-        """The mask, with a gradient that goes to the scores."""
+    @torch.no_grad()
+    def _mask(self) -> Tensor:
+        """Return the mask of the model that learns, as 0 and 1 in the type of the scores."""
         scores: Tensor = self.scores[str(self.learns)]
-        passed = scores if self.density is None else scores.abs()
-        mask: Tensor = self.chosen().to(scores) + passed - passed.detach()
-        return mask
+        if self.density is None:
+            return at_least(scores, 0.0)
+        return largest(scores.abs(), max(1, round(self.density * scores.numel())))
+
+
+class _Masked(torch.autograd.Function):
+    """``W * M``, whose gradient goes to the scores of M, times their signs where it is signed."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(scores: Tensor, mask: Tensor, weight: Tensor, signed: bool) -> Tensor:
+        return mask * weight
+
+    @staticmethod
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, Tensor, Tensor, bool], output: Tensor
+    ) -> None:
+        scores, _, weight, ctx.signed = inputs
+        ctx.save_for_backward(scores, weight)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
+        scores, weight = ctx.saved_tensors
+        passed = scores.sign().mul_(weight) if ctx.signed else weight
+        return passed * gradient, None, None, None
+
+
+def at_least(values: Tensor, bound: float) -> Tensor:
+    """Return 1 where values are a bound or more, 0 elsewhere, in their type."""
+    # Into a tensor of that type: four times as fast as by way of booleans.
+    return torch.ge(values, bound, out=torch.empty_like(values))
+
+
+def largest(values: Tensor, count: int) -> Tensor:
+    """Return 1 for the largest, exactly so many, and 0 for others; of equal ones, the first.
+
+    Args:
+        values: Of any shape.
+        count: From 1 to their number.
+    """
+    flat = values.detach().reshape(-1)
+    place = len(flat) - count
+    if flat.device.type == "cpu" and flat.dtype in (torch.float32, torch.float64):
+        # NumPy selects with vector instructions: a tenth of the time that torch takes.
+        parted = np.partition(flat.numpy(), place)
+        least = float(parted[place])
+        unequal = place == 0 or parted[:place].max() < least
+    else:
+        least = float(flat.kthvalue(place + 1).values)
+        unequal = False
+    found = at_least(flat, least)
+    if not unequal:
+        ties = (flat == least).nonzero()[:, 0]
+        found[ties[len(ties) - int(found.sum()) + count :]] = 0
+    return found.view(values.shape)
 
 
 def wrap(model: nn.Module, density: float | None) -> list[MaskedLayer]:

@@ -21,6 +21,9 @@ Implementation = Literal["loop", "avalanche", "palimpsest"]
 PLAIN = "finetune"
 """The method without a penalty, whose loop the others are compared with."""
 
+STEPS = "steps"
+"""The phase of a method's steps alone, which are compared with the whole of a plain training."""
+
 
 @dataclass(frozen=True)
 class Case:
@@ -107,7 +110,8 @@ def measure(
     def ratio(key: tuple[str, str, str, Implementation], to: Implementation) -> float | None:
         workload, method, phase, _ = key
         own = rates.get((workload, method, phase, to))
-        plain = rates.get((workload, PLAIN, phase, to)) if to == "loop" else None
+        alike = "train" if phase == STEPS else phase
+        plain = rates.get((workload, PLAIN, alike, to)) if to == "loop" else None
         others = own or plain
         if others is None:
             return None

@@ -36,7 +36,7 @@ from benchmark.scenarios.optimizers import SGD, Adam, RMSprop
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.seeding import derive
 from benchmark.speed.images import cropped_and_flipped, stock_images
-from benchmark.speed.measure import PLAIN, Case, Implementation, Stopwatch
+from benchmark.speed.measure import PLAIN, STEPS, Case, Implementation, Stopwatch
 from benchmark.suite import Run
 from benchmark.training import EVALUATION_BATCH
 
@@ -68,8 +68,10 @@ def cases(
         trainings["avalanche"] = train_by_avalanche
     trainings["palimpsest"] = train_by_harness
     scenario = prepare(run, root).scenario
+    trained = sum(len(experience.dataset) for experience in scenario.train)
     samples = {
-        "train": sum(len(experience.dataset) for experience in scenario.train),
+        "train": trained,
+        STEPS: trained,
         "evaluate": sum(len(experience.dataset) for experience in scenario.test),
     }
     return [
@@ -79,14 +81,22 @@ def cases(
 
 
 def train_by_harness(run: Run, root: Path) -> Trained:
-    """Train and evaluate as ``palimpsest run`` does."""
+    """Train and evaluate as ``palimpsest run`` does.
+
+    A method's steps are timed without what it does before the first and after the last of a model,
+    too.
+    """
     ready = prepare(run, root)
     watch = Stopwatch(run.spec.device)
     for experience in ready.scenario.train:
         ready.strategy.train(experience, **TRAINING)
-    training = watch.seconds()
+    seconds = {"train": watch.seconds()}
+    if run.spec.strategy.kind != PLAIN:
+        costs = ready.costs.result(ready.plugin, ready.scenario.model)
+        seconds[STEPS] = sum(costs["training_seconds"])
+        watch.seconds()
     evaluate(ready.strategy, ready.scenario.test)
-    return {"train": training, "evaluate": watch.seconds()}, ready.scenario.model
+    return {**seconds, "evaluate": watch.seconds()}, ready.scenario.model
 
 
 def train_by_loop(run: Run, root: Path) -> Trained:

@@ -189,6 +189,17 @@ def test_a_penalty_is_compared_with_the_plain_loop_and_avalanches_own():
     assert (wpl.ratio_to_loop, wpl.ratio_to_avalanche) == (0.5, None)
 
 
+def test_steps_alone_are_compared_with_a_plain_training():
+    def gpm():
+        return {"train": 4, "steps": 2}
+
+    counts = {"train": 100, "steps": 100}
+    rows = measure(
+        [case("finetune", "loop", [1]), Case("w", "gpm", "palimpsest", counts, gpm)], repeats=1
+    )
+    assert [row.ratio_to_loop for row in rows if row.method == "gpm"] == [0.25, 0.5]
+
+
 def test_all_cases_are_measured_once_a_repeat_in_turn():
     order = []
 
@@ -240,8 +251,10 @@ def test_the_command_measures_everything(tmp_path, capsys):
             assert (workload, "finetune", phase, "loop") in found
             for method in ("finetune", "ewc", "si"):
                 assert (workload, method, phase, "avalanche") in found
-            for method in ("finetune", "ewc", "si", "wpl"):
+            for method in ("finetune", "ewc", "si", "wpl", "spg", "gpm", "supsup", "exssnet"):
                 assert (workload, method, phase, "palimpsest") in found
+        assert (workload, "gpm", "steps", "palimpsest") in found
+        assert not any(row[:3] == (workload, "finetune", "steps") for row in found)
     assert ("two_models_curves", "finetune", "train", "palimpsest") in found
     for phase in ("after 1 model", "after 50 models"):
         assert {("many_models", m, phase, "palimpsest") for m in ("ewc", "wpl")} <= found

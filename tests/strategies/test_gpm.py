@@ -182,6 +182,9 @@ def test_a_convolution_multiplies_patches(settings, bias):
     assert weights.shape == (5, matrix.width)
     products = matrix.vectors(x) @ weights.T
     torch.testing.assert_close(products, layer(x).movedim(1, -1).reshape(-1, 5))
+    some = torch.tensor([len(products) - 1, 0, 5])
+    assert torch.equal(matrix.vectors(x, some), matrix.vectors(x)[some])
+    assert matrix.count(x) == len(products)
     for own, part in zip(matrix.parameters.values(), matrix.parted(weights), strict=True):
         assert torch.equal(own, part)
 

@@ -7,7 +7,7 @@ from programs import FEATURES, OPTIMIZERS, THREE, make_bank, make_data, train
 from torch import nn
 
 from strategies import ExSSNet, SSNet, SupSup
-from strategies.weight_masks import MaskedLayer, masked_layers, packed, unpacked
+from strategies.weight_masks import MaskedLayer, largest, masked_layers, packed, unpacked
 
 STEPS = 8  # of each model: two passes over 40 samples in batches of 10
 KINDS = {
@@ -147,6 +147,16 @@ def test_the_gradient_of_a_mask_is_that_of_its_scores(density):
     else:
         assert torch.equal(layer.chosen(), scores >= 0)
     torch.testing.assert_close(scores.grad, wanted)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_the_largest_are_exactly_so_many_whatever_is_equal(dtype):
+    values = torch.randint(4, (6, 7), generator=torch.Generator().manual_seed(0)).to(dtype).T
+    in_order = sorted(range(42), key=lambda i: (-values.reshape(-1)[i].item(), i))
+    for count in range(1, 43):
+        found = largest(values, count)
+        assert found.dtype == dtype
+        assert found.reshape(-1).nonzero()[:, 0].tolist() == sorted(in_order[:count])
 
 
 def test_models_learn_with_their_masks():
