@@ -1,8 +1,8 @@
 """What the weights of a network's linear and convolutional layers multiply.
 
-Each output of such a layer is a product of a row of its weight (and its bias) with a vector: a
-linear layer's input, or a patch of a convolution's. With a bias the vector ends with a 1, so that
-weight and bias together are one matrix.
+Each output of such a layer is a product of a row of its weight with a vector: a linear layer's
+input, or a patch of a convolution's. Where the vector ends with a 1, weight and bias together are
+one matrix.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
+
+from strategies.network import Network, evaluation_mode
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Matrix:
         """Return how many vectors an input of the layer has."""
         return self._places(x)[..., 0, 0, 0].numel()
 
-    def vectors(self, x: Tensor, chosen: Tensor | None = None) -> Tensor:
+    def inputs(self, x: Tensor, chosen: Tensor | None = None) -> Tensor:
         """Return what an input of the layer has the weight multiply, of shape (vectors, inputs).
 
         Args:
@@ -66,9 +69,13 @@ class Matrix:
         places = self._places(x)
         rest = places.shape[3:]
         if chosen is None:
-            rows = places.reshape(-1, rest.numel())
-        else:  # the others are never copied: there are many, and each pixel is in several
-            rows = places[torch.unravel_index(chosen, places.shape[:3])].flatten(1)
+            return places.reshape(-1, rest.numel())
+        # The others are never copied: there are many, and each pixel is in several.
+        return places[torch.unravel_index(chosen, places.shape[:3])].flatten(1)
+
+    def vectors(self, x: Tensor, chosen: Tensor | None = None) -> Tensor:
+        """Return the same for weight and bias as one matrix: with a bias each ends with a 1."""
+        rows = self.inputs(x, chosen)
         if self.layer.bias is None:
             return rows
         return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
@@ -88,14 +95,12 @@ class Matrix:
 
 
 def matrices(model: nn.Module) -> list[Matrix]:
-    """Return the layers of a network whose weights are such matrices.
-
-    Those are linear layers and two-dimensional convolutions without groups, whose padding is zeros.
-    """
-    return [Matrix(name, layer) for name, layer in model.named_modules() if _is_matrix(layer)]
+    """Return the layers of a network whose weights are such matrices."""
+    return [Matrix(name, layer) for name, layer in model.named_modules() if is_matrix(layer)]
 
 
-def _is_matrix(layer: nn.Module) -> bool:
+def is_matrix(layer: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
+    """Whether a layer is linear, or a two-dimensional convolution without groups, padded by 0."""
     if type(layer) is nn.Linear:
         return True
     return (
@@ -121,3 +126,26 @@ def watched(layers: Sequence[Matrix]) -> Iterator[dict[str, list[Tensor]]]:
     finally:
         for handle in handles:
             handle.remove()
+
+
+def fed(
+    model: nn.Module, layers: Sequence[Matrix], x: Tensor, labels: Tensor, device: Any
+) -> Iterator[dict[str, list[Tensor]]]:
+    """Run samples through a network in evaluation mode.
+
+    Args:
+        model: The network.
+        layers: Those that are looked at.
+        x: The samples.
+        labels: The task label of each.
+        device: Where the network is.
+
+    Yields:
+        For each label, the inputs of each use of a layer, by name; those that are not used are left
+        out, and the others come in the order in which they are first used.
+    """
+    with evaluation_mode(model), torch.no_grad(), watched(layers) as seen:
+        for label in sorted(set(labels.tolist())):
+            seen.clear()
+            Network(model, label)(x[labels == label].to(device))
+            yield seen

@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from strategies.fisher import draw
-from strategies.layer_inputs import Matrix, matrices, watched
+from strategies.layer_inputs import Matrix, fed, matrices
 from strategies.mask_settings import ProjectionSettings
-from strategies.network import Network, evaluation_mode
 from strategies.used import NotesUse
 
 _VECTORS = 4096
@@ -134,11 +133,9 @@ class ProjectedUpdates(NotesUse):
         generator = torch.Generator().manual_seed(self.settings.seed + self.models_seen)
         x, _, labels = draw(strategy.adapted_dataset, self.settings.samples, generator)
         found: dict[str, list[Tensor]] = {}
-        with evaluation_mode(strategy.model), torch.no_grad(), watched(layers) as seen:
-            for label in sorted(set(labels.tolist())):
-                Network(strategy.model, label)(x[labels == label].to(strategy.device))
-                for layer in layers:
-                    found.setdefault(layer.name, []).extend(seen.pop(layer.name, []))
+        for seen in fed(strategy.model, layers, x, labels, strategy.device):
+            for layer in layers:
+                found.setdefault(layer.name, []).extend(seen.get(layer.name, []))
         return [
             _vectors(layer, found[layer.name], generator) if found[layer.name] else None
             for layer in layers

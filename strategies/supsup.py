@@ -12,12 +12,12 @@ from strategies.hooks import Hooked
 from strategies.mask_settings import SupSupSettings
 from strategies.weight_masks import (
     MaskedLayer,
+    add_masks,
     applied,
     copied,
     make_signed_constant,
     masked_layers,
     running_statistics,
-    wrap,
 )
 
 
@@ -67,7 +67,7 @@ class SupSup(Hooked):
             ValueError: There is no layer that it can act on.
         """
         density = None if self.settings.rule == "threshold" else self.settings.density
-        for layer in wrap(model, density):
+        for layer in add_masks(model, density):
             if self.settings.weights == "constant":
                 make_signed_constant(layer)
         layers = masked_layers(model)

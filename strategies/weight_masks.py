@@ -8,9 +8,6 @@ scores as it is (straight through)::
     top k       M = 1[|S| among the k n largest of n]        dL/dS = dL/dM sign(S)
 
 Afterwards the scores are dropped and the mask is kept, a bit for each weight.
-
-(``torch.nn.utils.parametrize`` does the same for a weight, but what it changes cannot be pickled,
-and so not be part of a checkpoint.)
 """
 
 from __future__ import annotations
@@ -22,11 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from avalanche.models import DynamicModule
-from avalanche.models.utils import is_multi_task_module
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
+
+from strategies.wrapping import wrap, wrapped
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -153,27 +150,23 @@ def largest(values: Tensor, count: int) -> Tensor:
     return found.view(values.shape)
 
 
-def wrap(model: nn.Module, density: float | None) -> list[MaskedLayer]:
+def add_masks(model: nn.Module, density: float | None) -> list[MaskedLayer]:
     """Wrap each linear or convolutional layer that can be trained, but for heads that grow.
 
     Returns:
         The new layers; those that are wrapped already stay as they are.
     """
-    new = []
-    for parent in list(model.modules()):
-        grows = isinstance(parent, DynamicModule) and not is_multi_task_module(parent)
-        if isinstance(parent, MaskedLayer) or grows:
-            continue
-        for name, child in list(parent.named_children()):
-            if type(child) in _LAYERS and child.weight.requires_grad:
-                new.append(MaskedLayer(child, density).train(child.training))
-                setattr(parent, name, new[-1])
-    return new
+
+    def made(layer: nn.Module) -> MaskedLayer | None:
+        can = type(layer) in _LAYERS and layer.weight.requires_grad
+        return MaskedLayer(layer, density) if can else None
+
+    return wrap(model, MaskedLayer, made)
 
 
 def masked_layers(model: nn.Module) -> dict[str, MaskedLayer]:
     """Return the wrapped layers of a network, by name."""
-    return {name: own for name, own in model.named_modules() if isinstance(own, MaskedLayer)}
+    return wrapped(model, MaskedLayer)
 
 
 def make_signed_constant(layer: MaskedLayer) -> None:
