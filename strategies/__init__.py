@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from strategies.freeze_important import FreezeImportant
     from strategies.gpm import GPM
     from strategies.independent import Independent
+    from strategies.inflora import InfLoRA
     from strategies.joint import Joint
     from strategies.l2 import L2
     from strategies.lwf import LwF
@@ -69,6 +70,7 @@ __all__ = [
     "Freeze",
     "FreezeImportant",
     "Independent",
+    "InfLoRA",
     "Joint",
     "LwF",
     "RWalk",

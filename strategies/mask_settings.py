@@ -142,6 +142,38 @@ class GPMSettings(ProjectionSettings):
     )
 
 
+class InfLoRASettings(ProjectionSettings):
+    """Settings of interference-free low-rank adaptation."""
+
+    energy: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="Share of the energy of each layer's inputs that the kept directions have; it "
+        "counts squares of the covariance's singular values. 0 keeps nothing, 1 all inputs that "
+        "were seen.",
+    )
+    rises: bool = Field(
+        True,
+        description="Whether the energy rises with each model on the way to 1, as published; where "
+        "it is known how many there are.",
+    )
+    rank: int = Field(10, ge=1, strict=True, description="Rank of a branch, at most.")
+    trunk: Literal["trained", "fixed"] = Field(
+        "trained",
+        description="The weights that branches are beside. 'trained': as the first model that "
+        "uses them leaves them. 'fixed': as the network begins, for pre-trained ones; the first "
+        "model trains branches, too, and whole only its last layer, the head.",
+    )
+    samples: int = Field(
+        1000,
+        ge=1,
+        le=1000,
+        strict=True,
+        description="Training samples of a model that covariances are taken of.",
+    )
+
+
 class SupSupSettings(StrategySettings):
     """Settings of supermasks in superposition."""
 
