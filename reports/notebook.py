@@ -27,6 +27,7 @@ KINDS = {
     "ranks": ("ranks", "finished runs of several scenarios that share seeds and strategies"),
     "distance": ("inside-distance", "runs with the probe distance"),
     "importance": ("inside-importance", "runs with the probe importance"),
+    "overlap": ("inside-overlap", "runs with the probe overlap"),
     "similarity": ("inside-similarity", "runs with the probe similarity"),
     "refit": ("inside-refit", "runs with the probe refit"),
 }
@@ -58,7 +59,7 @@ def plot(kind: str, results: _Runs = (), *, scenario: str | None = None) -> Figu
     Args:
         kind: ``frontier`` (stability against plasticity), ``strengths``, ``curves``, ``matrices``,
             ``ranking``, ``ranks`` (over several scenarios), or a probe: ``distance``,
-            ``importance``, ``similarity``, ``refit``.
+            ``importance``, ``overlap``, ``similarity``, ``refit``.
         results: What ``run_suite`` or ``open_store`` returned, other runs, or the file of a store.
         scenario: Whose; needed where the runs have several. A ranking is else over all of them.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import Parameter
 
@@ -51,11 +53,19 @@ class FGGM(HeldRows):
         """Estimate the Fisher information of the model that is to train."""
         super().before_training_exp(strategy, *arguments, **keywords)
         shared = {n: p for n, p in self._parameters.items() if n in self._shared}
-        wanted = shared if self.settings.share > 0 else {}
+        chosen = self.settings.share > 0 and self.settings.rows == "fisher"
+        wanted = shared if chosen else {}
         self._fisher = (
             fisher_of_training(strategy, wanted, self.settings, self.models_seen) if wanted else {}
         )
 
     def scores(self, shared: Mapping[str, Parameter]) -> dict[str, Tensor]:
-        """Return the sums of the Fisher information."""
+        """Return the sums of the Fisher information, or random numbers."""
+        if self.settings.rows == "random":
+            seeds = np.random.SeedSequence([self.settings.seed, self.models_seen])
+            generator = torch.Generator().manual_seed(int(seeds.generate_state(1)[0]))
+            return {
+                name: torch.rand(p.shape[self._axes[name]] if p.ndim else 1, generator=generator)
+                for name, p in shared.items()
+            }
         return {name: row_sums(self._fisher[name], self._axes[name]) for name in shared}

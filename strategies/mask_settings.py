@@ -112,6 +112,12 @@ class FreezeImportantSettings(FisherRowSettings):
 class FGGMSettings(FisherRowSettings):
     """Settings of Fisher-guided gradient masking."""
 
+    rows: Literal["fisher", "random"] = Field(
+        "fisher",
+        description="Which rows are free. 'fisher': those that matter most to the new model. "
+        "'random': as many others, drawn for each model; a control.",
+    )
+
 
 class MIGUSettings(RowSettings):
     """Settings of magnitude-based gradient updating."""

@@ -40,7 +40,12 @@ _ENTRIES = (
     ProbeEntry(
         "distance", "Distance", "how far the shared parameters move, and from their anchors"
     ),
-    ProbeEntry("importance", "Importance", "how a regularizer's importances are distributed"),
+    ProbeEntry(
+        "importance",
+        "Importance",
+        "how importances are distributed, and how they rank beside the Fisher information",
+    ),
+    ProbeEntry("overlap", "Overlap", "whether models need the same rows of shared layers"),
     ProbeEntry(
         "similarity",
         "Similarity",

@@ -13,7 +13,14 @@ from reports.figures.plot import Plot
 from reports.figures.style import Style
 from reports.runs.cells import Cell, Variant
 from reports.runs.frames import numbered
-from reports.runs.probes import RUN, distance_frame, importance_frame, refit_frame, similarity_frame
+from reports.runs.probes import (
+    RUN,
+    distance_frame,
+    importance_frame,
+    overlap_frame,
+    refit_frame,
+    similarity_frame,
+)
 from reports.statistics.limits import ACCURACY, Limits
 
 
@@ -28,12 +35,14 @@ def inside_plots(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: s
     frames = {
         "distance": distance_frame(cells),
         "importance": importance_frame(cells),
+        "overlap": overlap_frame(cells),
         "similarity": similarity_frame(cells),
         "refit": refit_frame(cells),
     }
     makers = {
         "distance": _distance_plot,
         "importance": _importance_plot,
+        "overlap": _overlap_plot,
         "similarity": _similarity_plot,
         "refit": _refit_plot,
     }
@@ -83,6 +92,22 @@ def _importance_plot(
         f"Quantiles of the importances of each shared block in {scenario}, by strategy",
         numbered(frame),
         lambda: ranges_by_block(met, series, "importance"),
+    )
+
+
+def _overlap_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, scenario: str) -> Plot:
+    return Plot(
+        name,
+        "Do models need the same rows?",
+        "Of the 30 % of rows of each shared weight that have most Fisher information right after "
+        "a model’s training, the share that it has in common with an earlier model: both divided "
+        "by either. Sets drawn by chance have 0.18. Mean over all pairs of models; "
+        f"lines are {BANDS}.",
+        f"Overlap of the rows that models need most, by shared block, in {scenario}",
+        numbered(frame),
+        lambda: points_by_block(
+            frame, "jaccard", series, "rows in common (Jaccard)", scale=1, limits=ACCURACY
+        ),
     )
 
 

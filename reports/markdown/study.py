@@ -27,6 +27,7 @@ from reports.formats.markdown import markdown
 from reports.markdown.number import Number
 from reports.runs.cells import FINETUNE, FREEZE, Cell
 from reports.runs.clock import elapsed, most_at_once
+from reports.runs.probes import recorded
 from reports.runs.provenance import seeds
 from reports.statistics.interval import mean_estimate
 from reports.statistics.pairs import compare_pairs
@@ -221,6 +222,24 @@ class Study:
 
     def _by_seed(self, scenario: str, variant: str, asked: Quantity) -> Values:
         return per_seed(asked, self._catalog.cell(scenario, variant), self._plain(scenario, asked))
+
+    def probed(
+        self, scenario: str, variant: str, probe: str, column: str, **rows: object
+    ) -> Number:
+        """Return what a probe recorded, with its 95 % interval over seeds.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            probe: Its name, as in the suite.
+            column: Of the probe's rows.
+            **rows: What columns of a row have to be: ``model=1, block=None``. Of several rows of a
+                run that fit, the mean counts.
+        """
+        cell = self._catalog.cell(scenario, variant)
+        values = recorded(cell, probe, column, rows)
+        quantity = Quantity(column, column, lambda _, __: None, "", 1.0, decimals, limits=None)
+        return Number(mean_estimate({"": values}), quantity)
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
+from benchmark.errors import UserError, nearest
 from reports.runs.cells import Cell
 
 WHOLE = "all shared blocks"
@@ -30,10 +32,12 @@ def importance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row per run, model just trained and block that it uses.
 
     Columns: scenario, variant (its label), seed, model, block, mean, zero (share that is exactly
-    0) and the quantiles q0, q0.01, q0.05, q0.25, q0.5, q0.75, q0.95, q0.99 and q1.
+    0), the quantiles q0, q0.01, q0.05, q0.25, q0.5, q0.75, q0.95, q0.99 and q1, and correlation:
+    Spearman's, with the exact Fisher information of the model just trained.
     """
     quantiles = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
-    return _frame(cells, "importance", ("model", "block"), ("mean", "zero", *quantiles))
+    values = ("mean", "zero", *quantiles, "correlation")
+    return _frame(cells, "importance", ("model", "block"), values)
 
 
 def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -44,6 +48,48 @@ def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     the end of the later model's training.
     """
     return _frame(cells, "similarity", ("trained", "model", "block"), ("cka",))
+
+
+def overlap_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row per run, later model, earlier model and shared block, and one for all blocks.
+
+    Columns: scenario, variant (its label), seed, model, earlier, block and jaccard: of the rows
+    that matter most to either model, the share that matters most to both.
+    """
+    frame = _frame(cells, "overlap", ("model", "earlier", "block"), ("jaccard",))
+    return frame.fillna({"block": WHOLE})
+
+
+def recorded(
+    cell: Cell, probe: str, column: str, wanted: Mapping[str, object]
+) -> dict[int, float | None]:
+    """Return what a probe recorded in each finished run, by seed.
+
+    Args:
+        cell: The runs.
+        probe: Its name.
+        column: Of its rows.
+        wanted: What columns of a row have to be; the mean of those that fit counts, and ``None``
+            stands where there are none.
+
+    Raises:
+        UserError: The probe has no such column, or none of the runs has the probe's rows.
+    """
+    rows = {r.seed: r.probes.get(probe, {}).get("rows", []) for r in cell.done}
+    known = {name for own in rows.values() for row in own for name in row}
+    if not known:
+        raise UserError(
+            f"{cell.variant.label} in {cell.scenario} has no rows of the probe {probe!r}"
+        )
+    for name in (column, *wanted):
+        if name not in known:
+            raise UserError(f"the probe {probe!r} records no {name!r}; {nearest(name, known)}")
+    found: dict[int, float | None] = {}
+    for seed, own in rows.items():
+        fitting = [row[column] for row in own if all(row[n] == v for n, v in wanted.items())]
+        values = [value for value in fitting if value is not None]
+        found[seed] = fmean(values) if values else None
+    return found
 
 
 def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:

@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import asdict
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import yaml
@@ -47,6 +48,7 @@ POOL = {
 SPLIT = {"family": "split", "experiences": 2, "samples": 300, "width": 12, "curve": {"every": 9}}
 PENALTIES = {"ewc": {"samples": 50}, "si": {}, "wpl": {"samples": 50, "strength": 100}}
 STRATEGIES = {
+    "spg": {},
     "finetune": {},
     "freeze": {},
     "independent": {},
@@ -189,7 +191,7 @@ def test_every_scenario_can_be_probed(make, tmp_path, name, network):
     json.dumps(record.probes, allow_nan=False)
     absent = {probe for probe, found in record.probes.items() if "absent" in found}
     if name == "nothing shared":
-        assert absent == {"distance", "similarity"}
+        assert absent == {"distance", "overlap", "similarity"}
     elif name in {"split by class", "permuted"}:
         assert absent == {"refit"}
         assert "private parts" in record.probes["refit"]["absent"]
@@ -305,6 +307,63 @@ def test_importance_by_hand(make, tmp_path, strategy):
             assert row[f"q{q:g}"] == pytest.approx(slow_quantile(values, q))
     if strategy != "si":
         assert any(row["zero"] > 0 for row in rows)  # pixels that are always white
+
+
+def slow_information(ready, model, name):
+    """Squared gradients of single samples, in the mean over the network's own labels."""
+    x = ready.scenario.train[model].dataset.samples[0]
+    bank = ready.scenario.model
+    total = 0
+    for sample in x[torch.arange(len(x))]:
+        logits = bank.eval()(sample[None], torch.tensor([model]))[0]
+        for label, p in enumerate(logits.softmax(0).tolist()):
+            loss = nn.functional.cross_entropy(logits, torch.tensor(label))
+            parameter = dict(bank.named_parameters())[name]
+            (gradient,) = torch.autograd.grad(loss, parameter, retain_graph=True)
+            total = total + p * gradient.double() ** 2
+    return total / len(x)
+
+
+@pytest.mark.parametrize("strategy", ["ewc", "spg"])
+def test_importances_are_ranked_beside_the_fisher_information(make, tmp_path, strategy):
+    scenario = TWO | {"samples": 60}
+    ready = prepare(make(strategy, scenario, probes=["importance"]), tmp_path)
+    ready.strategy.train(ready.scenario.train[0], **TRAINING)
+    own = ready.plugin.importances
+    for row in ready.probes["importance"].rows:
+        names = [n for n in own if n.startswith(f"blocks.{row['block']}.")]
+        wanted = torch.cat([slow_information(ready, 0, n).flatten() for n in names])
+        values = torch.cat([own[n].flatten() for n in names]).double()
+        slow = pd.Series(values.numpy()).rank().corr(pd.Series(wanted.numpy()).rank())
+        # Ties, and what rounding makes of them: what no pixel reaches is 0 or nearly.
+        assert row["correlation"] == pytest.approx(slow, abs=0.02)
+
+
+# Overlap
+
+
+def test_overlap_by_hand(make, tmp_path):
+    scenario = POOL | {"samples": 60}
+    ready = prepare(make("finetune", scenario, probes=["overlap"]), tmp_path)
+    paths, needed, expected = ready.scenario.model.paths, [], []
+    for i, experience in enumerate(ready.scenario.train):
+        ready.strategy.train(experience, **TRAINING)
+        needed.append({})
+        for block in paths[i][:-1]:
+            (name,) = [n for n in blocks_of(ready.scenario.model, block) if n.endswith("weight")]
+            rows = slow_information(ready, i, f"blocks.{block}.{name}").sum(1).tolist()
+            best = sorted(range(len(rows)), key=lambda r, rows=rows: -rows[r])
+            needed[i][block] = set(best[: round(0.3 * len(rows))])
+        for j in range(i):
+            both = [block for block in paths[i][:-1] if block in paths[j]]
+            counts = {b: (needed[i][b] & needed[j][b], needed[i][b] | needed[j][b]) for b in both}
+            expected += [(i, j, b, len(c) / len(e)) for b, (c, e) in counts.items()]
+            if counts:
+                sums = [sum(len(each[k]) for each in counts.values()) for k in (0, 1)]
+                expected.append((i, j, None, sums[0] / sums[1]))
+    rows = [tuple(row.values()) for row in ready.probes["overlap"].result(ready.strategy)["rows"]]
+    assert rows == expected
+    assert len(rows) > 3
 
 
 # Similarity

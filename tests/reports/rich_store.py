@@ -56,6 +56,10 @@ def probes(rng, models, variant):
         "importance": [
             {"model": model, "block": block, **importance} for model in (0, 1) for block in blocks
         ],
+        "overlap": [
+            {"model": 1, "earlier": 0, "block": block, "jaccard": 0.5 * rng.random()}
+            for block in (*blocks, None)
+        ],
         "similarity": [
             {"trained": models - 1, "model": 0, "block": block, "cka": 1 - 0.4 * rng.random()}
             for block in blocks
@@ -67,6 +71,7 @@ def probes(rng, models, variant):
     return {
         "distance": absent or {"rows": own["distance"]},
         "importance": without or {"rows": own["importance"]},
+        "overlap": absent or {"rows": own["overlap"]},
         "similarity": absent or {"rows": own["similarity"]},
         "refit": {"rows": refit},
     }

@@ -13,6 +13,7 @@ from figure_checks import alone, bars, check, each, laid_out, marks, ordered, ov
 from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from rich_store import LONG
 
+from benchmark.probes import PROBES
 from reports.analysis.cross_fitting import choose
 from reports.analysis.ranking import ranking
 from reports.figures.labels import wrapped
@@ -40,7 +41,7 @@ def test_all_is_inside_and_legible(figures, rich):
     assert kinds == {
         *("means", "plane", "sweep", "curves", "matrices"),
         *("plasticity-means", "plasticity-profile"),  # a scenario of one model has none
-        *(f"inside-{probe}" for probe in ("distance", "importance", "similarity", "refit")),
+        *(f"inside-{probe}" for probe in PROBES),
     }
 
 
@@ -171,7 +172,7 @@ def test_matrices_show_every_learned_entry(figures):
 
 
 @pytest.mark.parametrize(("probe", "value", "scale", "high"), [
-    ("distance", "relative", 100, np.inf), ("similarity", "cka", 1, 1)])  # fmt: skip
+    ("distance", "relative", 100, np.inf), ("similarity", "cka", 1, 1), ("overlap", "jaccard", 1, 1)])  # fmt: skip
 def test_probes_show_every_mean(figures, probe, value, scale, high):
     for plot, figure in each(figures, f"inside-{probe}"):
         means = scale * over_seeds(plot.data, ["block", "variant"], value)

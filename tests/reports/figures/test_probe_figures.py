@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmark.probes import PROBES
 from reports.figures.blocks import block_means
 from reports.figures.probes import inside_plots
 from reports.figures.style import styles
@@ -18,6 +19,7 @@ from reports.runs.probes import (
     distance_frame,
     importance_frame,
     refit_frame,
+    overlap_frame,
     similarity_frame,
 )
 from reports.statistics.limits import ACCURACY
@@ -62,10 +64,17 @@ def probed(strategy, strength, seed):
         for model in range(trained)
         for block in BLOCKS
     ]
+    overlap = [
+        {"model": model, "earlier": earlier, "block": block, "jaccard": rng.random()}
+        for model in (1, 2)
+        for earlier in range(model)
+        for block in (*BLOCKS, None)
+    ]
     refit = [{"model": model, "before": 0.5, "after": 0.8 + 0.1 * rng.random()} for model in (0, 1)]
     return {
         "distance": {"absent": "at once"} if joint else {"rows": distance},
         "importance": {"rows": importance} if penalty else {"absent": "none"},
+        "overlap": {"absent": "at once"} if joint else {"rows": overlap},
         "similarity": {"absent": "at once"} if joint else {"rows": similarity},
         "refit": {"rows": refit},
     }
@@ -100,9 +109,10 @@ def test_frames_are_tidy_and_complete(cells):
     assert len(distance_frame(cells)) == 4 * 3 * 2 * 3
     assert len(importance_frame(cells)) == 2 * 3 * 3 * 3
     assert len(similarity_frame(cells)) == 4 * 3 * 3 * 2
+    assert len(overlap_frame(cells)) == 4 * 3 * 3 * 3
     assert len(refit_frame(cells)) == 5 * 3 * 2
     assert set(distance_frame(cells)["block"]) == {*BLOCKS, WHOLE}
-    assert list(importance_frame(cells).columns)[-9:] == list(QUANTILES)
+    assert list(importance_frame(cells).columns)[-10:-1] == list(QUANTILES)
 
 
 def test_frames_hold_what_was_recorded(cells):
@@ -153,7 +163,7 @@ def test_from_four_seeds_on_a_line_is_the_interval_within_its_limits():
 
 def test_there_is_a_plot_for_each_probe_that_saw_something(cells, record):
     plots = inside_plots(cells, look(cells), "s")
-    assert [p.name for p in plots] == ["s-distance", "s-importance", "s-similarity", "s-refit"]
+    assert [p.name for p in plots] == [f"s-{probe}" for probe in PROBES]
     assert inside_plots(group([record([[0.9]])]), look(cells), "s") == []
 
 
@@ -163,11 +173,13 @@ def words(plot):
 
 
 def test_figures_name_blocks_and_the_variants_that_were_seen(cells):
-    distance, importance, similarity, refit = map(words, inside_plots(cells, look(cells), "s"))
-    for found in (distance, importance, similarity):
+    found = [words(plot) for plot in inside_plots(cells, look(cells), "s")]
+    distance, importance, overlap, similarity, refit = found
+    for found in (distance, importance, overlap, similarity):
         assert {"trunk 0", "trunk 1"} <= set(found)
         assert "joint" not in found
     assert WHOLE in distance
+    assert WHOLE in overlap
     assert "finetune" not in importance
     assert "head 0" not in importance  # private: no later model meets it
     assert "20 %" in importance

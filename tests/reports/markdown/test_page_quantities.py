@@ -52,6 +52,18 @@ def test_accuracies_against_plain_arithmetic(study, runs, quantity, scenario, su
     check(found, values)
 
 
+def test_what_probes_recorded(study, runs):
+    own = cells(runs, "k3")
+    values = [own["wpl", 1e4, s].probes["refit"]["rows"][0]["after"] for s in range(4)]
+    asked = study(runs, "paper")
+    check(asked.probed("k3", "wpl@1e4", "refit", "after", model=0), values, scale=1)
+    assert asked.probed("k3", "wpl@1e4", "refit", "after", model=1).mean is None
+    with pytest.raises(UserError, match="records no 'aftr'; did you mean 'after'"):
+        asked.probed("k3", "wpl@1e4", "refit", "aftr")
+    with pytest.raises(UserError, match="in k3 has no rows of the probe 'overlap'"):
+        asked.probed("k3", "wpl@1e4", "overlap", "jaccard")
+
+
 OF_SEARCHES = {name for name in METRICS if "visit" in name}
 NO_VALUE = {"plasticity", "intransigence"} | OF_SEARCHES  # in the fabricated runs
 

@@ -1,0 +1,50 @@
+"""The Fisher information of a model, as probes take it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from benchmark.models.bank import ModelBank
+from benchmark.probes.probe import Subject, parameters_of
+from strategies.fisher import diagonal_fisher
+
+SAMPLES = 1000
+"""Training samples that it is averaged over at most, a fixed random choice."""
+
+
+def information_of(
+    subject: Subject, strategy: Any, model: int, blocks: list[str]
+) -> dict[str, dict[str, Tensor]]:
+    """Return the exact diagonal Fisher information of a model, as it is evaluated now.
+
+    Args:
+        subject: The run.
+        strategy: The Avalanche strategy.
+        model: Which model, on its own training data.
+        blocks: Of the model.
+
+    Returns:
+        For each block, tensors of its parameters' shapes, by name.
+    """
+    found: dict[str, dict[str, Tensor]] = {}
+    experience = subject.scenario.train[model]
+    x, y, _ = experience.dataset.samples
+    order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:SAMPLES]
+
+    def see(_: int, bank: ModelBank) -> None:
+        own = order.to(x.device)
+        with torch.enable_grad():
+            for block in blocks:
+                found[block] = diagonal_fisher(
+                    bank,
+                    parameters_of(bank, block),
+                    x[own],
+                    y[own],
+                    task_label=experience.task_label,
+                )
+
+    subject.look(strategy, [model], see)
+    return found
