@@ -172,7 +172,8 @@ def test_matrices_show_every_learned_entry(figures):
 
 
 @pytest.mark.parametrize(("probe", "value", "scale", "high"), [
-    ("distance", "relative", 100, np.inf), ("similarity", "cka", 1, 1), ("overlap", "jaccard", 1, 1)])  # fmt: skip
+    ("distance", "relative", 100, np.inf), ("similarity", "cka", 1, 1),
+    ("overlap", "jaccard", 1, 1)])  # fmt: skip
 def test_probes_show_every_mean(figures, probe, value, scale, high):
     for plot, figure in each(figures, f"inside-{probe}"):
         means = scale * over_seeds(plot.data, ["block", "variant"], value)

@@ -18,8 +18,8 @@ from reports.runs.probes import (
     WHOLE,
     distance_frame,
     importance_frame,
-    refit_frame,
     overlap_frame,
+    refit_frame,
     similarity_frame,
 )
 from reports.statistics.limits import ACCURACY
