@@ -196,14 +196,57 @@ class SupSupSettings(StrategySettings):
         description="The weights that are masked. 'constant': of one size in a layer, with their "
         "initial signs (the paper). 'initial': as the network was built.",
     )
-    seed: int = Field(0, ge=0, description="Seeds the scores that a model begins with.")
+    begin: Literal["random", "knn_best", "knn_all"] = Field(
+        "random",
+        description="The scores that a model begins with. 'knn_best': those of the earlier model "
+        "whose features suit its data best (KKT). 'knn_all': their mean over all that suit. "
+        "Random where none does.",
+        exclude_if=lambda begin: bool(begin == "random"),
+    )
+    above: Literal["chance", "own"] = Field(
+        "chance",
+        description="What the accuracy of an earlier model's neighbours has to exceed. 'chance': 1 "
+        "/ classes (the paper), which nearly all do. 'own': that of the new model's random mask, "
+        "by two standard errors.",
+        exclude_if=lambda above: bool(above == "chance"),
+    )
+    neighbours: int = Field(
+        20,
+        ge=1,
+        strict=True,
+        description="k: nearest neighbours that vote; the authors take 200 of a fifth of the data.",
+        exclude_if=lambda neighbours: bool(neighbours == 20),
+    )
+    samples: int = Field(
+        1000,
+        ge=2,
+        strict=True,
+        description="Training samples of the new model that are looked at; 66 % vote on the rest.",
+        exclude_if=lambda samples: bool(samples == 1000),
+    )
+    seed: int = Field(
+        0, ge=0, description="Seeds scores, and samples that are drawn. A suite sets it."
+    )
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The setting ``begin``, where it needs labels."""
+        return None if self.begin == "random" else f"begin: {self.begin}"
 
     @model_validator(mode="after")
-    def _density_counts(self) -> Self:
-        default = type(self).model_fields["density"].default
-        if self.rule == "threshold" and self.density != default:
+    def _has_an_effect(self) -> Self:
+        if self.rule == "threshold" and self._is_set("density"):
             raise ValueError("density has no effect with rule: threshold, remove it; or say top_k")
+        for name in ("above", "neighbours", "samples"):
+            if self.begin == "random" and self._is_set(name):
+                raise ValueError(
+                    f"{name} has no effect with begin: random: remove it, or say knn_best"
+                )
         return self
+
+    def _is_set(self, name: str) -> bool:
+        """Whether a setting differs from its default."""
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
 
 
 class SSNetSettings(SupSupSettings):

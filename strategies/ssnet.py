@@ -11,10 +11,8 @@ from strategies.mask_settings import SSNetSettings
 from strategies.supsup import SupSup
 from strategies.weight_masks import (
     MaskedLayer,
-    copied,
     masked_layers,
     packed,
-    running_statistics,
     unpacked,
 )
 
@@ -88,6 +86,7 @@ class SSNet(SupSup):
         if not self._held:
             self._fix(layers)
         index = int(strategy.experience.current_experience)
+        self.ended(strategy.model, index)
         self.masks[index] = {}
         for name, layer in layers.items():
             assert layer.mask is not None
@@ -96,7 +95,6 @@ class SSNet(SupSup):
             layer.scores.clear()
             layer.weight.requires_grad_(False)
         self._held = {}
-        self.statistics[index] = copied(running_statistics(strategy.model))
 
     def _fix(self, layers: dict[str, MaskedLayer]) -> None:
         for name, layer in layers.items():

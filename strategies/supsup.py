@@ -1,4 +1,4 @@
-"""Supermasks in superposition, where the model is given."""
+"""Supermasks in superposition."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from strategies.fisher import draw
 from strategies.hooks import Hooked
+from strategies.knn_transfer import Look, look
 from strategies.mask_settings import SupSupSettings
+from strategies.network import Network
 from strategies.weight_masks import (
     MaskedLayer,
     add_masks,
@@ -31,12 +35,21 @@ class SupSup(Hooked):
     its masks are kept, a bit for each weight, and it is evaluated with them. So nothing is ever
     forgotten, and models share nothing that any of them has learned.
 
-    It is given which model is evaluated. Heads that grow, normalisation, embeddings and biases stay
-    as they were built (the authors' networks have no biases). Running statistics are each model's
-    own, as in the paper: those at the end of its training are kept, too.
+    Heads that grow, normalisation, embeddings and biases stay as they were built (the authors'
+    networks have no biases). Running statistics are each model's own, as in the paper: those at
+    the end of its training are kept, too.
+
+    It is given which model is evaluated.
+
+    Scores begin at random, or with ``begin`` as an earlier model's (KKT). On samples of the new
+    model, each earlier one i has the accuracy of its neighbours' votes, among its features; see
+    ``knn_transfer``. Scores are those of the best one if it suits the data (``knn_best``), or the
+    mean over all that do (``knn_all``), in the layers that the earlier model runs. For
+    that, the scores of earlier models are kept, too; nothing of them changes.
 
     Source: Wortsman et al., Supermasks in Superposition, NeurIPS 2020, sections 3.1 and 3.2, and
-    its program, github.com/RAIVNLab/supsup.
+    its program, github.com/RAIVNLab/supsup; KKT: Yadav & Bansal, Exclusive Supermask Subnetwork
+    Training for Continual Learning, Findings of ACL 2023, and github.com/prateeky2806/exessnet.
 
     Args:
         **settings: See ``SupSupSettings``; ``density`` is the dial.
@@ -45,6 +58,9 @@ class SupSup(Hooked):
         settings: The checked settings.
         masks: The packed masks of each model that has been trained, by layer.
         statistics: The running statistics at the end of its training, by name.
+        scores: With ``begin``, its scores then, by layer.
+        neighbour_accuracies: With ``begin``, of each earlier model when the latest one began.
+        begins_as: The earlier models whose scores it began with.
     """
 
     Settings: ClassVar[type[SupSupSettings]] = SupSupSettings
@@ -54,11 +70,24 @@ class SupSup(Hooked):
         self.settings = self.Settings(**settings)
         self.masks: dict[int, dict[str, Tensor]] = {}
         self.statistics: dict[int, dict[str, Tensor]] = {}
+        self.scores: dict[int, dict[str, Tensor]] = {}
+        self.neighbour_accuracies: dict[int, float] = {}
+        self.begins_as: list[int] = []
+        self._labels: dict[int, int] = {}
         self._trains = False
+        self._learning: int | None = None
 
     def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note that a training begins, for which the model is adapted next."""
         self._trains = True
+
+    def after_train_dataset_adaptation(
+        self, strategy: Any, *arguments: Any, **keywords: Any
+    ) -> None:
+        """Adapt the model, and take over scores of earlier ones."""
+        super().after_train_dataset_adaptation(strategy, *arguments, **keywords)
+        if self.settings.begin != "random":
+            self._take_over(strategy)
 
     def adapt(self, model: nn.Module, index: int) -> None:
         """Wrap the layers, and begin the scores of a model that is to train.
@@ -81,6 +110,7 @@ class SupSup(Hooked):
                 parameter.requires_grad_(False)
         if self._trains:
             self._trains = False
+            self._learning = index
             for place, layer in enumerate(layers.values()):
                 layer.begin(index, np.random.SeedSequence([self.settings.seed, index, place]))
                 self.begun(layer, index)
@@ -96,13 +126,51 @@ class SupSup(Hooked):
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Keep the masks in place of the scores, and the running statistics."""
         index = int(strategy.experience.current_experience)
+        self.ended(strategy.model, index)
         layers = masked_layers(strategy.model)
         self.masks[index] = {name: layer.end() for name, layer in layers.items()}
-        self.statistics[index] = copied(running_statistics(strategy.model))
+
+    def ended(self, model: nn.Module, index: int) -> None:
+        """Keep what there is to keep of a trained model beside its masks."""
+        self.statistics[index] = copied(running_statistics(model))
+        if self.settings.begin != "random":
+            layers = masked_layers(model).items()
+            self.scores[index] = {n: own.scores[str(index)].detach().clone() for n, own in layers}
+        self._learning = None
 
     def evaluating(self, model: nn.Module, index: int) -> AbstractContextManager[None]:
         """Return a context with the masks and statistics of a model that has been trained."""
-        layers = masked_layers(model).values()
-        if index not in self.masks or any(layer.learns == index for layer in layers):
+        if index == self._learning:
+            return nullcontext()
+        return self._as(model, index)
+
+    def _as(self, model: nn.Module, index: int) -> AbstractContextManager[None]:
+        if index not in self.masks:
             return nullcontext()
         return applied(model, self.masks[index], self.statistics[index])
+
+    @torch.no_grad()
+    def _take_over(self, strategy: Any) -> None:
+        """Let a model begin with scores of earlier ones, where their features suit its data."""
+        settings, model = self.settings, strategy.model
+        index = int(strategy.experience.current_experience)
+        seed = np.random.SeedSequence([settings.seed, index], spawn_key=(0,)).generate_state(2)
+        drawing = torch.Generator().manual_seed(int(seed[0]))
+        x, y, labels = draw(strategy.adapted_dataset, settings.samples, drawing)
+        x, y = x.to(strategy.device), y.to(strategy.device)
+        self._labels[index] = int(labels[0])
+        looks: dict[int, Look] = {}
+        for i in sorted({*self.scores, index}):
+            with nullcontext() if i == index else self._as(model, i):
+                run = Network(model, self._labels[i])
+                looks[i] = look(model, run, x, y, settings.neighbours, int(seed[1]))
+        own = looks.pop(index)
+        self.neighbour_accuracies = {i: seen.accuracy for i, seen in looks.items()}
+        suited = [i for i, seen in looks.items() if seen.suits(own, settings.above)]
+        if settings.begin == "knn_best":
+            suited = [max(suited, key=lambda i: looks[i].accuracy)] if suited else []
+        self.begins_as = suited
+        for name, layer in masked_layers(model).items():
+            sources = [self.scores[i][name] for i in suited if f"{name}.layer" in looks[i].layers]
+            if sources:
+                layer.scores[str(index)].copy_(torch.stack(sources).mean(dim=0))

@@ -25,7 +25,8 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from strategies.wrapping import wrap, wrapped
 
-_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+"""The kinds of layers that are masked."""
 
 
 class MaskedLayer(nn.Module):
@@ -158,7 +159,7 @@ def add_masks(model: nn.Module, density: float | None) -> list[MaskedLayer]:
     """
 
     def made(layer: nn.Module) -> MaskedLayer | None:
-        can = type(layer) in _LAYERS and layer.weight.requires_grad
+        can = type(layer) in LAYERS and layer.weight.requires_grad
         return MaskedLayer(layer, density) if can else None
 
     return wrap(model, MaskedLayer, made)
@@ -179,6 +180,10 @@ def make_signed_constant(layer: MaskedLayer) -> None:
 def packed(mask: Tensor) -> Tensor:
     """Return booleans as bytes of eight bits."""
     return torch.from_numpy(np.packbits(mask.cpu().numpy().reshape(-1)))
+
+
+def _is_packed(mask: Tensor) -> bool:
+    return mask.dtype == torch.uint8
 
 
 def unpacked(bits: Tensor, like: Tensor) -> Tensor:
@@ -206,14 +211,21 @@ def copied(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def applied(
     model: nn.Module, masks: Mapping[str, Tensor], statistics: Mapping[str, Tensor]
 ) -> Iterator[None]:
-    """Apply packed masks, by layer, and running statistics, by name, while the context lasts."""
+    """Apply masks, by layer, and running statistics, by name, while the context lasts.
+
+    Args:
+        model: With the layers.
+        masks: Packed, or mixtures of the shapes of the weights.
+        statistics: Of normalisation layers.
+    """
     layers, running = masked_layers(model), running_statistics(model)
     before = {name: (own.mask, own.learns) for name, own in layers.items()}
     last = copied(running)
     try:
-        for name, bits in masks.items():
-            layers[name].mask = unpacked(bits, layers[name].weight.detach())
-            layers[name].learns = None
+        for name, new in masks.items():
+            own = layers[name]
+            own.mask = unpacked(new, own.weight.detach()) if _is_packed(new) else new
+            own.learns = None
         for name, value in statistics.items():
             running[name].copy_(value)
         yield
