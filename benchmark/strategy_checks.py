@@ -72,6 +72,12 @@ def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iter
             f"{name} has logits of every word of a text; use fisher: training where there is such "
             "a setting, or a strategy that needs gradients alone, such as l2 or si"
         )
+    if settings.needs_one_model is not None and scenario.has_several_models:
+        yield (
+            f"{settings.needs_one_model} finds out which mask of one network a batch belongs to, "
+            f"and the experiences of scenario {name} have models or heads of their own; say infer: "
+            "none, or incremental: domain where there is such a setting"
+        )
     if settings.needs_single_samples is not None and scenario.mixes_samples:
         yield (
             f"{settings.needs_single_samples} needs the gradients of single samples, and scenario "

@@ -196,6 +196,20 @@ class SupSupSettings(StrategySettings):
         description="The weights that are masked. 'constant': of one size in a layer, with their "
         "initial signs (the paper). 'initial': as the network was built.",
     )
+    infer: Literal["none", "one_shot", "binary"] = Field(
+        "none",
+        description="How it knows which model a batch is of. 'none': it is told. 'one_shot': it "
+        "infers that for each batch, by one gradient of the entropy of the outputs of all masks in "
+        "superposition. 'binary': by one for each halving of the masks.",
+        exclude_if=lambda infer: bool(infer == "none"),  # keeps the keys of earlier results
+    )
+    infer_from: int | None = Field(
+        None,
+        ge=1,
+        strict=True,
+        description="So many samples of a batch decide for all of it; null: all.",
+        exclude_if=lambda samples: samples is None,
+    )
     begin: Literal["random", "knn_best", "knn_all"] = Field(
         "random",
         description="The scores that a model begins with. 'knn_best': those of the earlier model "
@@ -233,10 +247,17 @@ class SupSupSettings(StrategySettings):
         """The setting ``begin``, where it needs labels."""
         return None if self.begin == "random" else f"begin: {self.begin}"
 
+    @property
+    def needs_one_model(self) -> str | None:
+        """The setting ``infer``, where the model is not given."""
+        return None if self.infer == "none" else f"infer: {self.infer}"
+
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:
         if self.rule == "threshold" and self._is_set("density"):
             raise ValueError("density has no effect with rule: threshold, remove it; or say top_k")
+        if self.infer == "none" and self._is_set("infer_from"):
+            raise ValueError("infer_from has no effect with infer: none; remove it")
         for name in ("above", "neighbours", "samples"):
             if self.begin == "random" and self._is_set(name):
                 raise ValueError(

@@ -59,6 +59,11 @@ class StrategySettings(BaseModel):
         return None
 
     @property
+    def needs_one_model(self) -> str | None:
+        """What needs the same model for all experiences; ``None``: nothing."""
+        return None
+
+    @property
     def needs_single_samples(self) -> str | None:
         """What needs the gradients of single samples; ``None``: nothing."""
         return None

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
 from strategies.fisher import draw
 from strategies.hooks import Hooked
 from strategies.knn_transfer import Look, look
+from strategies.mask_inference import inferred
 from strategies.mask_settings import SupSupSettings
-from strategies.network import Network
+from strategies.network import Network, replaced_forward
 from strategies.weight_masks import (
     MaskedLayer,
     add_masks,
@@ -39,7 +43,10 @@ class SupSup(Hooked):
     networks have no biases). Running statistics are each model's own, as in the paper: those at
     the end of its training are kept, too.
 
-    It is given which model is evaluated.
+    It is given which model is evaluated, or infers it for each batch, which has to be of one model:
+    with ``infer: one_shot`` as the trained mask with the smallest ``dH/dalpha_i``, H the entropy
+    of the outputs of ``W * sum_i alpha_i M_i`` at equal alphas; with ``binary`` by halves. The
+    model that trains is always given, so that its curve is its own.
 
     Scores begin at random, or with ``begin`` as an earlier model's (KKT). On samples of the new
     model, each earlier one i has the accuracy of its neighbours' votes, among its features; see
@@ -47,7 +54,7 @@ class SupSup(Hooked):
     mean over all that do (``knn_all``), in the layers that the earlier model runs. For
     that, the scores of earlier models are kept, too; nothing of them changes.
 
-    Source: Wortsman et al., Supermasks in Superposition, NeurIPS 2020, sections 3.1 and 3.2, and
+    Source: Wortsman et al., Supermasks in Superposition, NeurIPS 2020, sections 3.1 to 3.3, and
     its program, github.com/RAIVNLab/supsup; KKT: Yadav & Bansal, Exclusive Supermask Subnetwork
     Training for Continual Learning, Findings of ACL 2023, and github.com/prateeky2806/exessnet.
 
@@ -61,6 +68,8 @@ class SupSup(Hooked):
         scores: With ``begin``, its scores then, by layer.
         neighbour_accuracies: With ``begin``, of each earlier model when the latest one began.
         begins_as: The earlier models whose scores it began with.
+        inferred: With ``infer``, how many batches of each model were taken for which, in all
+            evaluations since the latest training ended.
     """
 
     Settings: ClassVar[type[SupSupSettings]] = SupSupSettings
@@ -73,6 +82,7 @@ class SupSup(Hooked):
         self.scores: dict[int, dict[str, Tensor]] = {}
         self.neighbour_accuracies: dict[int, float] = {}
         self.begins_as: list[int] = []
+        self.inferred: dict[int, dict[int, int]] = {}
         self._labels: dict[int, int] = {}
         self._trains = False
         self._learning: int | None = None
@@ -93,8 +103,15 @@ class SupSup(Hooked):
         """Wrap the layers, and begin the scores of a model that is to train.
 
         Raises:
-            ValueError: There is no layer that it can act on.
+            ValueError: There is no layer that it can act on, or the model is to be inferred of
+                several that are no masks of one network.
         """
+        if self.settings.infer != "none" and _has_several_models(model):
+            raise ValueError(
+                f"infer: {self.settings.infer} finds out which mask of one network a batch "
+                "belongs to, and this network has models or heads of its own for each task label; "
+                "say infer: none, or let all experiences share one head"
+            )
         density = None if self.settings.rule == "threshold" else self.settings.density
         for layer in add_masks(model, density):
             if self.settings.weights == "constant":
@@ -137,17 +154,38 @@ class SupSup(Hooked):
             layers = masked_layers(model).items()
             self.scores[index] = {n: own.scores[str(index)].detach().clone() for n, own in layers}
         self._learning = None
+        self.inferred = {}
 
     def evaluating(self, model: nn.Module, index: int) -> AbstractContextManager[None]:
         """Return a context with the masks and statistics of a model that has been trained."""
         if index == self._learning:
             return nullcontext()
+        if self.settings.infer != "none" and self.masks:
+            return self._inferring(model, index)
         return self._as(model, index)
 
     def _as(self, model: nn.Module, index: int) -> AbstractContextManager[None]:
         if index not in self.masks:
             return nullcontext()
         return applied(model, self.masks[index], self.statistics[index])
+
+    @contextmanager
+    def _inferring(self, model: nn.Module, index: int) -> Iterator[None]:
+        """Infer the model of each batch; what looks at single layers has the one that is asked."""
+        found = self.inferred.setdefault(index, {})
+
+        def call(_: nn.Module, forward: Callable[..., Tensor], x: Tensor, *labels: Any) -> Tensor:
+            some = slice(self.settings.infer_from)
+            part = [own[some] if isinstance(own, Tensor) else own for own in (x, *labels)]
+            halve = self.settings.infer == "binary"
+            logits = partial(forward, *part)
+            chosen = inferred(model, logits, self.masks, self.statistics, halve=halve)
+            found[chosen] = found.get(chosen, 0) + 1
+            with self._as(model, chosen):
+                return forward(x, *labels)
+
+        with self._as(model, index), replaced_forward([model], call):
+            yield
 
     @torch.no_grad()
     def _take_over(self, strategy: Any) -> None:
@@ -174,3 +212,7 @@ class SupSup(Hooked):
             sources = [self.scores[i][name] for i in suited if f"{name}.layer" in looks[i].layers]
             if sources:
                 layer.scores[str(index)].copy_(torch.stack(sources).mean(dim=0))
+
+
+def _has_several_models(model: nn.Module) -> bool:
+    return isinstance(model, MultiTaskModule) and len(model.known_train_tasks_labels) > 1

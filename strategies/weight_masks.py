@@ -13,7 +13,7 @@ Afterwards the scores are dropped and the mask is kept, a bit for each weight.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -205,6 +205,25 @@ def running_statistics(model: nn.Module) -> dict[str, Tensor]:
 def copied(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return copies."""
     return {name: value.clone() for name, value in values.items()}
+
+
+@torch.no_grad()
+def superposed(
+    model: nn.Module, masks: Sequence[Mapping[str, Tensor]], alpha: Tensor
+) -> dict[str, Tensor]:
+    """Return the mixture ``sum_i alpha_i M_i`` of packed masks, by layer.
+
+    Args:
+        model: With the layers.
+        masks: M_i, packed, by layer.
+        alpha: The weight of each (k,).
+    """
+    layers = masked_layers(model)
+    mixed = {name: torch.zeros_like(layers[name].weight) for name in masks[0]}
+    for weight, own in zip(alpha.tolist(), masks, strict=True):
+        for name, total in mixed.items():
+            total.add_(unpacked(own[name], total), alpha=weight)
+    return mixed
 
 
 @contextmanager

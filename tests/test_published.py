@@ -40,6 +40,7 @@ STRENGTHS = {
 OTHERS = {
     "zenke_split": (2, 256, "adam", 1e-3, 64, 10),
     "zenke_permuted": (2, 2000, "adam", 1e-3, 256, 20),
+    "supsup_permuted": (2, 300, "rmsprop", 1e-4, 128, 1),
     "avalanche_split": (2, 256, "adam", 1e-3, 64, 10),
     "avalanche_permuted_ewc": (1, 512, "sgd", 1e-3, 256, 10),
     "avalanche_permuted_trained": (1, 512, "sgd", 0.1, 256, 10),

@@ -31,6 +31,11 @@ class Incremental(ScenarioSettings):
         return self
 
     @property
+    def has_several_models(self) -> bool:
+        """Whether it is known that experiences have models, or heads, of their own."""
+        return getattr(self, "incremental", None) == "task"
+
+    @property
     def trains_seen_outputs(self) -> bool:
         """Whether the training's loss leaves out the outputs of later classes."""
         return self.outputs == "seen"

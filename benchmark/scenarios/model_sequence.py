@@ -54,6 +54,11 @@ class ModelSequence(ScenarioSettings):
     steps: Count | None = 500
     curve: Curve = Curve(every=50)
 
+    @property
+    def has_several_models(self) -> bool:
+        """Whether it is known that experiences have models, or heads, of their own."""
+        return True
+
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides weights, paths and permutations."""
         from benchmark.scenarios.transformed import changed

@@ -278,6 +278,11 @@ class ScenarioSettings(Settings):
         return self.one_supernet
 
     @property
+    def has_several_models(self) -> bool:
+        """Whether it is known that experiences have models, or heads, of their own."""
+        return self.is_search
+
+    @property
     def has_words(self) -> bool:
         """Whether logits are of the words of a text, in place of one row for each sample."""
         return False

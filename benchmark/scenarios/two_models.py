@@ -112,6 +112,11 @@ class TwoModels(ScenarioSettings):
         """Return the steps of A's or B's warm-up."""
         return self.second_warmup if model and self.second_warmup is not None else self.warmup
 
+    @property
+    def has_several_models(self) -> bool:
+        """Whether it is known that experiences have models, or heads, of their own."""
+        return True
+
     def data_sets(self) -> set[str]:
         """Return the names of all data sets the scenario reads."""
         derived = {"same", "rotated", "permuted"}

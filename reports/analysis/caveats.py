@@ -232,12 +232,21 @@ def _told(done: Sequence[Cell]) -> Iterator[str]:
         for cell in done
         if cell.done[0].spec.scenario.settings.get("incremental") in ("class", "domain")
     ]
-    own = sorted({cell.variant.strategy for cell in unknown if cell.variant.kind in _TOLD})
+    own = sorted({
+        cell.variant.strategy
+        for cell in unknown
+        if cell.variant.kind in _TOLD and not _infers(cell)
+    })  # fmt: skip
     if own:
         yield (
             f"{_listed(iter(own))} {'is' if len(own) == 1 else 'are'} told which experience a "
             "sample is from, which the others have to do without: no comparison with those."
         )
+
+
+def _infers(cell: Cell) -> bool:
+    """Whether a strategy finds out which model is evaluated."""
+    return bool(cell.done[0].spec.strategy.settings.get("infer", "none") != "none")
 
 
 _LEAVE_NO_STATISTICS = ("freeze", "independent", "joint", "supsup", "ssnet", "exssnet")

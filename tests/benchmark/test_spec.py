@@ -56,6 +56,7 @@ KEYS = {
     "published/split_mnist_joint": (60, "05ac08439ac57b10"),
     "published/split_mnist_protocol": (30, "ee555f376c68020b"),
     "published/split_mnist_task": (120, "40f87283e3b77492"),
+    "published/supsup_permuted": (20, "865d44f649b7ae72"),
     "published/zenke_permuted": (2, "7540253567121d3c"),
     "published/zenke_split": (40, "c23e6e5030fbcf5b"),
     "quick": (65, "32ee25b54159a3de"),
