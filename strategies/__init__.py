@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from strategies.rwalk import RWalk
     from strategies.si import SI
     from strategies.spg import SPG
+    from strategies.sril import SRIL
     from strategies.ssnet import SSNet
     from strategies.supsup import SupSup
     from strategies.wpl import WPL
@@ -64,6 +65,7 @@ __all__ = [
     "OGL",
     "SI",
     "SPG",
+    "SRIL",
     "WPL",
     "ExSSNet",
     "Finetune",

@@ -10,7 +10,7 @@ from avalanche.models.utils import avalanche_forward
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from strategies.likelihood import require_cross_entropy
+from strategies.likelihood import require_cross_entropy, trained_outputs
 from strategies.rehearsal import Rehearsal, labels_of
 from strategies.reservoir import Rows
 from strategies.settings import DERSettings
@@ -91,11 +91,8 @@ class DER(Rehearsal):
 def _logits(strategy: Any, rows: Rows) -> Tensor:
     """Return the outputs for samples of the memory, as far as the training's loss takes them."""
     x = rows["x"]
-    found: Tensor = avalanche_forward(strategy.model, x, labels_of(rows["label"], x.device))
-    for plugin in strategy.plugins:
-        cut = getattr(plugin, "cut_outputs", None)
-        found = found if cut is None else cut(found)
-    return found
+    found = avalanche_forward(strategy.model, x, labels_of(rows["label"], x.device))
+    return trained_outputs(strategy, found)
 
 
 def _distance(found: Tensor, wanted: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 
@@ -30,3 +30,16 @@ def require_cross_entropy(strategy: Any, method: str) -> None:
             f"and this training's loss is {name}; train with torch.nn.CrossEntropyLoss, or use a "
             "method that needs only gradients, such as l2, si, or wpl with fisher: training"
         )
+
+
+def trained_outputs(strategy: Any, outputs: Tensor) -> Tensor:
+    """Return outputs of any pass as far as the training's loss takes them.
+
+    Args:
+        strategy: The Avalanche strategy; plugins with ``cut_outputs`` cut those of later classes.
+        outputs: (N, ..., classes).
+    """
+    for plugin in strategy.plugins:
+        cut = getattr(plugin, "cut_outputs", None)
+        outputs = outputs if cut is None else cut(outputs)
+    return outputs

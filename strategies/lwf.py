@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from contextlib import nullcontext
 from itertools import repeat
 from typing import Any, ClassVar
 
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from strategies.likelihood import require_cross_entropy
-from strategies.network import evaluation_mode
+from strategies.network import evaluation_mode, recurrent_kernels
 from strategies.settings import LwFSettings
 
 
@@ -103,11 +102,8 @@ class LwF(SupervisedPlugin):
 
     def _distillation(self, before: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
         """Return the loss of each earlier model."""
-        recurrent = x.is_cuda and any(isinstance(m, nn.RNNBase) for m in model.modules())
-        # cuDNN has no backward pass for recurrent layers in evaluation mode.
-        kernels = torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
         losses = []
-        with evaluation_mode(model), kernels:
+        with evaluation_mode(model), recurrent_kernels(model):
             for label, classes in self._classes.items():
                 old = _answers(before, x, label) / self.settings.temperature
                 new = avalanche_forward(model, x, label) / self.settings.temperature

@@ -14,6 +14,7 @@ import torch
 from avalanche.models.utils import avalanche_forward, is_multi_task_module
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.modules.batchnorm import _NormBase
 
 Table = nn.Embedding | nn.EmbeddingBag
 
@@ -73,6 +74,16 @@ def _once_each(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tenso
     }
 
 
+def running_statistics(model: nn.Module) -> dict[str, Tensor]:
+    """Return the running statistics of normalisation layers, by name."""
+    return {
+        f"{name}.{own}" if name else own: buffer
+        for name, layer in model.named_modules()
+        if isinstance(layer, _NormBase)
+        for own, buffer in layer.named_buffers(recurse=False)
+    }
+
+
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
     """Evaluation mode; each module's own mode is restored afterwards."""
@@ -99,6 +110,16 @@ def requiring_gradients(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def recurrent_kernels(model: nn.Module) -> Iterator[None]:
+    """Kernels whose backward pass recurrent layers have in evaluation mode, unlike cuDNN's."""
+    if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+        with torch.backends.cudnn.flags(enabled=False):
+            yield
+    else:
+        yield
+
+
+@contextmanager
 def differentiable(model: nn.Module) -> Iterator[None]:
     """Disable what autograd cannot follow, or only once; the values stay the same.
 
@@ -113,8 +134,7 @@ def differentiable(model: nn.Module) -> Iterator[None]:
     with ExitStack() as stack:
         if "torch._dynamo" in sys.modules:  # nothing is compiled without it
             stack.enter_context(torch.compiler.set_stance("force_eager"))
-        if any(isinstance(module, nn.RNNBase) for module in model.modules()):
-            stack.enter_context(torch.backends.cudnn.flags(enabled=False))
+        stack.enter_context(recurrent_kernels(model))
         try:
             for table in tables:
                 if table.max_norm is not None:

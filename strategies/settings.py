@@ -348,6 +348,43 @@ class LwFSettings(StrategySettings):
         return "lwf"
 
 
+class SRILSettings(StrategySettings):
+    """Settings of selective regularization."""
+
+    strength: NonNegative = Field(
+        1.0,
+        description="lambda: weight of the distance of shared features from those before. 0 is "
+        "fine-tuning, whatever the interpolation.",
+    )
+    conflicting: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Weight of a sample whose distance and classification loss ask for opposite "
+        "changes of its features; of the others it is 1. 0 is the selection, 1 plain feature "
+        "distillation.",
+    )
+    interpolation: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="a: after a training in which the earlier models lost confidence, shared "
+        "parameters become a times those before plus 1 - a times those now. 0: never.",
+    )
+    samples: int = Field(
+        1000,
+        ge=1,
+        strict=True,
+        description="Training samples that the confidence is measured on.",
+    )
+    seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "sril"
+
+
 class MemorySettings(StrategySettings):
     """The settings of methods that store samples."""
 

@@ -17,7 +17,7 @@ from strategies.hooks import Hooked
 from strategies.knn_transfer import Look, look
 from strategies.mask_inference import inferred
 from strategies.mask_settings import SupSupSettings
-from strategies.network import Network, replaced_forward
+from strategies.network import Network, replaced_forward, running_statistics
 from strategies.weight_masks import (
     MaskedLayer,
     add_masks,
@@ -25,7 +25,6 @@ from strategies.weight_masks import (
     copied,
     make_signed_constant,
     masked_layers,
-    running_statistics,
 )
 
 

@@ -21,8 +21,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
-from torch.nn.modules.batchnorm import _NormBase
 
+from strategies.network import running_statistics
 from strategies.wrapping import wrap, wrapped
 
 LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -190,16 +190,6 @@ def unpacked(bits: Tensor, like: Tensor) -> Tensor:
     """Undo ``packed``: return 0 and 1 in the shape, type and on the device of another tensor."""
     flat = torch.from_numpy(np.unpackbits(bits.numpy(), count=like.numel()))
     return flat.view(like.shape).to(like)
-
-
-def running_statistics(model: nn.Module) -> dict[str, Tensor]:
-    """Return the running statistics of normalisation layers, by name."""
-    return {
-        f"{name}.{own}" if name else own: buffer
-        for name, layer in model.named_modules()
-        if isinstance(layer, _NormBase)
-        for own, buffer in layer.named_buffers(recurse=False)
-    }
 
 
 def copied(values: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -175,6 +175,7 @@ ENDS_ONLY = {
     "ewc": {"strengths": [0, 100], "samples": 20},
     "mas": {"strengths": [0, 100], "samples": 20},
     "lwf": {"strengths": [0, 1]},
+    "sril": {"strengths": [0, 10]},
     "wpl": {"strengths": [0, 100], "samples": 20},
     "wpl_schur": {"strengths": [0, 1], "samples": 20},
 }

@@ -6,7 +6,7 @@ import torch
 from one_run import execute
 
 from benchmark.preparation import prepare
-from strategies import DER, EWC, WPL, LwF, RWalk, WPLSchur
+from strategies import DER, EWC, SRIL, WPL, LwF, RWalk, WPLSchur
 from strategies.registry import STRATEGIES
 
 TOKENS = {
@@ -59,7 +59,7 @@ def test_the_numbers_are_those_of_a_plain_loop(make_runs, root):
             assert matrix[i][j] == pytest.approx(right / counted, abs=0.01)
 
 
-@pytest.mark.parametrize("strategy", [EWC, WPL, WPLSchur, RWalk, LwF, DER])
+@pytest.mark.parametrize("strategy", [EWC, WPL, WPLSchur, RWalk, LwF, DER, SRIL])
 def test_methods_of_classifiers_refuse_another_loss(make_runs, root, strategy):
     (name,) = (n for n, entry in STRATEGIES.items() if entry.load() is strategy)
     (run,) = make_runs({name: {}}, TOKENS)

@@ -42,7 +42,7 @@ def choices():
         for setting, field in entry.settings.model_fields.items():
             if setting == "application" and name != "l2" and applied_as_l2(entry.load()):
                 continue
-            if setting in ("scales", "infer"):  # refused behind most optimizers, or banks
+            if setting in ("scales", "infer", "above"):  # refused: most optimizers, banks, alone
                 continue
             if get_origin(field.annotation) is Literal:
                 for value in get_args(field.annotation):
