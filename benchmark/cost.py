@@ -1,4 +1,4 @@
-"""What a run costs: training time of each model, memory of the strategy's state, peak memory.
+"""What a run costs: time of each model, memory of the strategy's state, what it holds for good.
 
 Nothing here runs during a training step.
 """
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from benchmark.control import Watch
 from benchmark.evaluation import AccuracyMeter, now
 from benchmark.scenarios.scenario import Scenario
+from strategies.hooks import Capacity
 
 
 class Costs:
@@ -29,17 +30,26 @@ class Costs:
     model that is trained several times are summed.
 
     Args:
-        model: The bank as it was built; what a strategy adds to it counts as its state.
-        models: How many there are.
+        scenario: Its bank as it was built; what a strategy adds to it counts as its state.
         at_once: Whether all are trained at once; that training is then the last model's.
         watch: Counts the steps.
         meter: Times the evaluations.
+        plugin: The strategy under test, or ``None`` for a class of Avalanche's.
     """
 
     def __init__(
-        self, model: nn.Module, models: int, at_once: bool, watch: Watch, meter: AccuracyMeter
+        self,
+        scenario: Scenario,
+        at_once: bool,
+        watch: Watch,
+        meter: AccuracyMeter,
+        plugin: Any,
     ) -> None:
-        self._built = dict((*model.named_parameters(), *model.named_buffers()))
+        bank, models = scenario.model, len(scenario.train)
+        self._built = dict((*bank.named_parameters(), *bank.named_buffers()))
+        self._shared = shared_parameters(scenario)
+        self._plugin = plugin
+        self._free: list[dict[str, float] | None] = [None] * models
         self._training: list[float | None] = [None] * models
         self._steps: list[int | None] = [None] * models
         self._consolidation: list[float | None] = [None] * models
@@ -72,33 +82,60 @@ class Costs:
             self._steps[model] = self._earlier[1] + self._watch.step
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note what came after the last step."""
+        """Note what came after the last step, and what later models can still change."""
         if self._last_step is not None:
             after = self.reading(strategy) - self._last_step
             self._consolidation[self._model(strategy)] = self._earlier[2] + after
             self._last_step = None
+        if isinstance(self._plugin, Capacity):
+            self._free[self._model(strategy)] = self._free_now(strategy.model, self._plugin)
 
-    def result(self, plugin: Any, model: nn.Module) -> dict[str, Any]:
+    def result(self, model: nn.Module) -> dict[str, Any]:
         """Return what the store keeps as ``cost``.
 
         Args:
-            plugin: The strategy under test, or ``None`` for a class of Avalanche's, which may
-                keep its state in many places.
             model: The bank.
 
         Returns:
             ``training_seconds``, ``steps`` and ``consolidation_seconds`` (what comes after the
             last step, such as estimating importances), one per model: ``None`` for a model that
             was taken over from another run, and for all but the last where all are trained at
-            once. ``state_bytes``: of the tensors that the strategy holds at the end, or ``None``.
-            On a CPU, seconds are CPU time of the process over all its cores, so that waiting for
-            other programs does not count; elsewhere they are wall-clock time.
+            once. ``state_bytes``: of the tensors that the strategy holds at the end, or ``None``
+            for a class of Avalanche's, which may keep its state in many places.
+            ``shared_parameters``: how many numbers several models use, 0 in a search.
+            ``capacity``, of a strategy that tells it (see ``strategies.hooks.Capacity``): of each
+            tensor of those, by its name in the bank, ``parameters`` (how many), and the share that
+            is ``free`` after each model. On a CPU, seconds are CPU time of the process over all its
+            cores, so that waiting for other programs does not count; elsewhere they are wall-clock
+            time.
         """
-        return {
+        own = None if self._plugin is None else state_bytes(self._plugin, model, self._built)
+        found = {
             "training_seconds": self._training,
             "steps": self._steps,
             "consolidation_seconds": self._consolidation,
-            "state_bytes": None if plugin is None else state_bytes(plugin, model, self._built),
+            "state_bytes": own,
+            "shared_parameters": sum(parameter.numel() for parameter in self._shared.values()),
+        }
+        if not isinstance(self._plugin, Capacity):
+            return found
+        return found | {
+            "capacity": {
+                name: {
+                    "parameters": parameter.numel(),
+                    "free": [None if free is None else free[name] for free in self._free],
+                }
+                for name, parameter in self._shared.items()
+            }
+        }
+
+    def _free_now(self, model: nn.Module, plugin: Capacity) -> dict[str, float]:
+        """Return the free share of every shared parameter, by its name as it was built."""
+        told = plugin.free(model)
+        now = {id(parameter): name for name, parameter in model.named_parameters()}
+        return {
+            name: float(told.get(now.get(id(parameter), name), 1.0))
+            for name, parameter in self._shared.items()
         }
 
     def reading(self, strategy: Any) -> float:
@@ -113,6 +150,21 @@ class Costs:
         if self._at_once:
             return len(self._steps) - 1
         return int(strategy.experience.current_experience)
+
+
+def shared_parameters(scenario: Scenario) -> dict[str, nn.Parameter]:
+    """Return the parameters that several experiences train, by name.
+
+    None in an architecture search, whose models are other architectures in each epoch.
+
+    Args:
+        scenario: Its bank and experiences.
+    """
+    if scenario.search is not None:
+        return {}
+    bank = scenario.model
+    uses = Counter(n for each in scenario.train for n in bank.parameters_of(each.task_label))
+    return {name: p for name, p in bank.named_parameters() if uses[name] > 1}
 
 
 def shared_statistics(scenario: Scenario) -> dict[str, int]:

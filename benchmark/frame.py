@@ -10,7 +10,7 @@ import pandas as pd
 from benchmark.errors import UserError
 from benchmark.store import Record
 
-_WHOLE = ("seed", "model", "visit", "steps", "peak_memory", "state_bytes")
+_WHOLE = ("seed", "model", "visit", "steps", "peak_memory", "state_bytes", "shared_parameters")
 """Columns of whole numbers, which may be missing."""
 
 
@@ -63,6 +63,8 @@ def _run(record: Record) -> Iterator[dict[str, Any]]:
         "steps": _total(cost.get("steps")),
         "peak_memory": record.peak_memory,
         "state_bytes": cost.get("state_bytes"),
+        "shared_parameters": cost.get("shared_parameters"),
+        "free": next((share for share in reversed(record.free_shares) if share is not None), None),
         "device": record.spec.device,
     }
 
@@ -83,6 +85,7 @@ def _models(record: Record) -> Iterator[dict[str, Any]]:
                 name: _at(record.cost.get(name, []), model)
                 for name in ("training_seconds", "consolidation_seconds", "steps")
             },
+            "free": _at(record.free_shares, model),
         }
 
 

@@ -122,7 +122,7 @@ def prepare(
     strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps, search)
     if settings.precision == "bfloat16":
         train_in_bfloat16(strategy)
-    costs = Costs(scenario.model, len(models), schedule.order == "at once", watch, meter)
+    costs = Costs(scenario, schedule.order == "at once", watch, meter, plugin)
     strategy.plugins.append(costs)
     subject = Subject(scenario, run.spec.strategy.kind, plugin, schedule.unordered, run.seed)
     probes = attach(run.spec.probes, subject, strategy)

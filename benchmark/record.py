@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -93,6 +93,15 @@ class Record:
         return _final(self.validation_matrix, self.moments, "validation_accuracy")
 
     @property
+    def free_shares(self) -> Accuracies:
+        """Which share of the shared parameters can still change after each model, see ``Capacity``.
+
+        Empty where the strategy does not tell it; ``None`` for a model after which it was not
+        asked.
+        """
+        return free_share(self.cost.get("capacity", {}).values())
+
+    @property
     def visits(self) -> list[dict[str, Any]]:
         """The measured visits of a search, with error rates; see ``benchmark/search/measuring``."""
         return self._visits(perplexity=False)
@@ -118,6 +127,21 @@ def _final(matrix: Matrix, moments: Sequence[Mapping[str, Any]], name: str) -> A
         return matrix[-1]
     found: Accuracies = moments[-1].get(name, []) if moments else []
     return found
+
+
+def free_share(tensors: Collection[Mapping[str, Any]]) -> Accuracies:
+    """Return the share of several tensors that is free after each model, by their sizes.
+
+    Args:
+        tensors: ``parameters`` and ``free`` of each, as in ``cost``.
+    """
+    total = sum(tensor["parameters"] for tensor in tensors)
+    after = zip(*(tensor["free"] for tensor in tensors), strict=True)
+    weights = [tensor["parameters"] / total for tensor in tensors]
+    return [
+        None if None in shares else sum(w * s for w, s in zip(weights, shares, strict=True))
+        for shares in after
+    ]
 
 
 JSON_COLUMNS: dict[str, type] = {

@@ -24,7 +24,7 @@ _SCALARS: dict[str, tuple[set[type], str]] = {
 _MATRICES = ("accuracy_matrix", "validation_matrix")
 _BY_MODEL = ("training_seconds", "steps", "consolidation_seconds")
 """Costs of which there is one for each model."""
-_COUNTS = ("state_bytes", "lost", "shared_statistics")
+_COUNTS = ("state_bytes", "shared_parameters", "lost", "shared_statistics")
 """Costs of the whole run."""
 
 _NUMBER = {int, float, NoneType}
@@ -138,6 +138,21 @@ def _check_cost(cost: Mapping[str, Any]) -> None:
     for name in _COUNTS:
         if not _are_numbers([cost.get(name)]):
             raise ValueError(f"the {name} of its cost is {quoted(cost[name])}, expected a number")
+    capacity = cost.get("capacity", {})
+    if type(capacity) is not dict or not all(map(_is_capacity, capacity.values())):
+        raise ValueError("the capacity of its cost is not a share for each tensor and model")
+    if len({len(tensor["free"]) for tensor in capacity.values()}) > 1:
+        raise ValueError("the capacity of its cost is of different numbers of models")
+
+
+def _is_capacity(tensor: Any) -> bool:
+    return (
+        type(tensor) is dict
+        and type(tensor.get("parameters")) is int
+        and tensor["parameters"] > 0
+        and type(tensor.get("free")) is list
+        and _are_numbers(tensor["free"])
+    )
 
 
 def _is_probe(probe: Any) -> bool:

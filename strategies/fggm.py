@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.fisher import fisher_of_training
@@ -48,6 +48,10 @@ class FGGM(HeldRows):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self._fisher: dict[str, Tensor] = {}
+
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return 1, since each model chooses what it holds; 0 where that is everything."""
+        return self.free_where_chosen(model, self._shared)
 
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Estimate the Fisher information of the model that is to train."""

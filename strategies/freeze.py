@@ -26,6 +26,10 @@ class Freeze(SupervisedPlugin):
         self._parameters: dict[str, nn.Parameter] = {}
         self._buffers: dict[str, Tensor] = {}
 
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return 0 for what a model has used."""
+        return dict.fromkeys(self._frozen, 0.0)
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Stop the running statistics of frozen layers."""
         self._parameters = dict(strategy.model.named_parameters())

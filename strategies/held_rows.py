@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.mask_settings import RowSettings
@@ -44,6 +44,19 @@ class HeldRows(MaskedUpdates):
             shared: The parameters that an earlier model used and the current one uses. Those that
                 are left out are free.
         """
+
+    def free_where_chosen(self, model: nn.Module, names: Collection[str]) -> dict[str, float]:
+        """Return 1 where each new model chooses its rows, so that any may be free, or else 0.
+
+        Args:
+            model: The network.
+            names: The parameters whose rows have scores.
+        """
+        axes, parameters = output_axes(model), dict(model.named_parameters())
+        rows = {name: (parameters[name].shape or (1,))[axes[name]] for name in names}
+        if self.settings.among == "all":
+            rows = dict.fromkeys(names, sum(rows.values()))
+        return {name: float(round(self.settings.share * n) < n) for name, n in rows.items()}
 
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Look up the parameters, and which of their dimensions counts outputs."""

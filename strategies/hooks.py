@@ -10,15 +10,17 @@ and in the harness alike; it defines those it needs:
 ``evaluating(model, index)``   Return a context to evaluate model ``index`` in: with its mask, with
                                merged weights, as an average over samples.
 ``turn(value)``                Set the dial, if it acts after training (see ``Dial``).
+``free(model)``                Return which share of each parameter later models can still change.
 =============================  ====================================================================
 
 ``index`` is the number of the experience, counted from 0, that the model learns. Strategies
-without hooks are plain plugins, and nothing here is called for them.
+without hooks are plain plugins, and nothing here is called for them. ``turn`` and ``free`` are
+called by the harness alone, of any plugin that has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any, Protocol, runtime_checkable
 
@@ -83,6 +85,26 @@ class Turns(Protocol):
 
         Args:
             value: The value; trainings must not depend on it.
+        """
+
+
+@runtime_checkable
+class Capacity(Protocol):
+    """A strategy that holds parameters back for good, so that its room for models is finite."""
+
+    def free(self, model: nn.Module) -> Mapping[str, float]:
+        """Return which share of each parameter a later model that uses it can still change.
+
+        Asked after each training. An element counts as free if the strategy lets some later model
+        change it, and by its share if steps of it are scaled; of a projection, the share of the
+        directions that are left counts.
+
+        Args:
+            model: The whole network, as the training left it.
+
+        Returns:
+            Shares from 0 (nothing of it moves any more, to the bit) to 1 (all of it can), by names
+            of ``model.named_parameters()``. What is left out is free.
         """
 
 

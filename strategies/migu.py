@@ -46,6 +46,11 @@ class MIGU(HeldRows):
         self._sums: dict[str, Tensor] = {}
         self._handles: list[Any] = []
 
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return 1, since each step chooses what it holds; 0 where that is everything."""
+        weights = {f"{name}.weight" if name else "weight" for name in self._layers}
+        return self.free_where_chosen(model, self._shared & weights)
+
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Look up the layers.
 

@@ -70,6 +70,10 @@ class OGL(SupervisedPlugin):
         self._before: dict[str, Tensor] = {}
         self._models_seen = 0
 
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return the share of a tensor's directions that its basis leaves, ``1 - q / d``."""
+        return {name: 1 - basis.shape[1] / basis.shape[0] for name, basis in self.bases.items()}
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the model's parameters, which may have grown since the last model.
 

@@ -6,7 +6,7 @@ from abc import abstractmethod
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.fisher import draw
@@ -26,7 +26,7 @@ class ProjectedUpdates(NotesUse):
     that a vector of the span of M has the same output as before. Subclasses say which directions M
     has, in ``grown``. What is not the weight or the bias of a linear layer or of a convolution
     (normalisation, embeddings, grouped convolutions) is held fixed once an earlier model used it,
-    and so is a weight whose bias is not trained with it.
+    and so is a weight whose bias is not trained with it, or whose basis leaves no direction.
 
     The step is projected, not the gradient, so that momentum, weight decay and adaptive optimizers
     do not leave the complement of M. Inputs are those of evaluation mode.
@@ -68,6 +68,15 @@ class ProjectedUpdates(NotesUse):
     def keeps(self) -> bool:
         """Whether the settings keep any direction; if not, this is fine-tuning."""
         return True
+
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return ``1 - k / inputs`` of weights and biases; 0 of what else earlier models used."""
+        shares = dict.fromkeys(self._earlier, 0.0)
+        for layer in matrices(model):
+            if self._leaves(layer) and layer.parameters.keys() <= self._earlier:
+                directions = self.bases[layer.name].shape[1]
+                shares |= dict.fromkeys(layer.parameters, 1 - directions / layer.width)
+        return shares
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the layers.
@@ -123,10 +132,14 @@ class ProjectedUpdates(NotesUse):
         projected: set[str] = set()
         for layer in self._layers:
             names = layer.parameters.keys()
-            if names <= own and layer.name in self.bases:
+            if names <= own and self._leaves(layer):
                 self._moving.append((layer, list(layer.parameters.values())))
                 projected |= names
         self._fixed = [self._parameters[name] for name in own - projected]
+
+    def _leaves(self, layer: Matrix) -> bool:
+        """Whether a layer has a basis, and one that leaves a direction: else it is held fixed."""
+        return layer.name in self.bases and self.bases[layer.name].shape[1] < layer.width
 
     def _inputs(self, strategy: Any, layers: list[Matrix]) -> list[Tensor | None]:
         """Return what the weights of layers multiply, (vectors, inputs), for some samples."""

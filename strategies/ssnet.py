@@ -80,6 +80,14 @@ class SSNet(SupSup):
         if self._steps == self.settings.mask_steps:
             self._fix(layers)
 
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return which share of the weights a mask of all of them would let a model change."""
+        shares = super().free(model)
+        for name, layer in masked_layers(model).items():
+            weights = self.editable(name, torch.ones_like(layer.weight, dtype=torch.bool))
+            shares[f"{name}.layer.weight"] = weights.double().mean().item()
+        return shares
+
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Keep the masks and the running statistics."""
         layers = masked_layers(strategy.model)

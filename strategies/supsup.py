@@ -139,6 +139,10 @@ class SupSup(Hooked):
             index: The model to be trained.
         """
 
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return 0: no model changes anything but its own scores."""
+        return {name: 0.0 for name, _ in model.named_parameters()}
+
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Keep the masks in place of the scores, and the running statistics."""
         index = int(strategy.experience.current_experience)

@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import SGD
 
@@ -61,6 +61,17 @@ class MaskedUpdates(NotesUse):
             Shares from 0 (free) to 1 (held) that broadcast to the parameters' shapes, by name;
             those that are left out are free, and so is what has grown since.
         """
+
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return 1 minus what a later model that uses all parameters finds held, on average.
+
+        A subclass of which more is held for some models than for others has to say it otherwise.
+        """
+        parameters = dict(model.named_parameters())
+        return {
+            name: 1 - _over(hold, parameters[name].shape).double().mean().item()
+            for name, hold in self.holds(parameters).items()
+        }
 
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Look up the parameters.

@@ -123,9 +123,12 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         yield "Curves", "\n".join(_curve(curve) for curve in record.curves)
     if record.moments:
         yield "Moments", _rows(record.moments)
-    cost = {name: _value(value) for name, value in record.cost.items() if name != "lost"}
+    apart = {"lost", "capacity"}
+    cost = {name: _value(value) for name, value in record.cost.items() if name not in apart}
     if cost:
         yield "Cost", _lines(cost)
+    if record.free_shares:
+        yield "Free for later models of what is shared, %, after each model", _free(record)
     for name, probe in record.probes.items():
         yield f"Probe {name}", _rows(probe["rows"]) if "rows" in probe else probe["absent"]
     spec = record.spec
@@ -151,6 +154,15 @@ def _lines(facts: dict[str, str]) -> str:
     known = {name: text for name, text in facts.items() if text}
     width = max(map(len, known), default=0)
     return "\n".join(f"  {name.replace('_', ' '):<{width}}  {text}" for name, text in known.items())
+
+
+def _free(record: Record) -> str:
+    """The free share of each tensor, and of all."""
+    shares = {name: tensor["free"] for name, tensor in record.cost["capacity"].items()}
+    shares["all"] = record.free_shares
+    width = max(map(len, shares))
+    rows = [f"  {name:<{width}}{_matrix([own])}" for name, own in shares.items()]
+    return "\n".join(rows)
 
 
 def _matrix(rows: Sequence[Sequence[float | None]]) -> str:

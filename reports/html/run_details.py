@@ -10,6 +10,7 @@ from typing import Any
 from benchmark.store import Record
 from reports.runs.cells import Cell
 from reports.runs.probes import WHOLE
+from reports.wording.numbers import percent
 
 _DECIMALS = 4  # of an accuracy: more than a page of a run shows
 _SIGNIFICANT = 3  # digits of what a probe measured
@@ -54,10 +55,16 @@ def _measured(record: Record) -> dict[str, Any]:
             for name, told in record.probes.items()
             if told.get("rows")
         ],
-        "cost": [pair for pair in _flat(record.cost) if pair[1] not in {"null", "[]"}],
+        "cost": [pair for pair in _costs(record) if pair[1] not in {"null", "[]"}],
         "traceback": "" if failure is None else failure.traceback,
     }
     return {name: value for name, value in found.items() if value}
+
+
+def _costs(record: Record) -> Iterator[tuple[str, str]]:
+    yield from _flat({name: value for name, value in record.cost.items() if name != "capacity"})
+    if record.free_shares:
+        yield "free after each model, %", ", ".join(map(percent, record.free_shares))
 
 
 def _probe(rows: Sequence[Mapping[str, Any]]) -> tuple[list[str], list[list[Any]]]:

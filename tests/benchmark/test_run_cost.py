@@ -1,4 +1,4 @@
-"""What a run takes: the bytes of a strategy's state, and the peak of a run's memory."""
+"""What a run takes: the bytes of a strategy's state, what is left free, the peak of its memory."""
 
 import sys
 from dataclasses import dataclass
@@ -6,9 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 
 from benchmark.cost import peak_memory, reset_peak_memory, state_bytes
+from benchmark.record import free_share
+from benchmark.results import Results
+from benchmark.shapes import check_shapes
 
 
 @dataclass
@@ -73,3 +77,104 @@ def test_the_peak_is_that_of_the_run_and_not_of_an_earlier_one():
     block = torch.ones(size // 4)
     assert peak_memory("cpu") > low + size // 2
     del block
+
+
+THREE_MODELS = {"family": "split", "data": "digits", "steps": 12, "width": 8}
+
+
+def carried_out(folder, strategy, settings=None, scenario=THREE_MODELS):
+    record = execute(run_of(folder, scenario, strategy, settings), folder)
+    assert record.status == "done", record.error
+    return record
+
+
+def test_what_is_free_is_asked_after_each_model_and_kept_by_tensor(tmp_path):
+    record = carried_out(tmp_path, "spg", {"samples": 50})
+    found, models = record.cost["capacity"], len(record.accuracy_matrix)
+    assert models > 2
+    assert (
+        sum(tensor["parameters"] for tensor in found.values()) == record.cost["shared_parameters"]
+    )
+    for tensor in found.values():
+        assert len(tensor["free"]) == models
+        assert sorted(tensor["free"], reverse=True) == tensor["free"]  # importances only grow
+    total, shared = [0.0] * models, record.cost["shared_parameters"]
+    for tensor in found.values():
+        for model, share in enumerate(tensor["free"]):
+            total[model] += share * tensor["parameters"] / shared
+    assert record.free_shares == pytest.approx(total)
+    assert 0 < total[-1] < total[0] < 1
+
+
+def test_the_tensors_of_supermasks_have_the_names_of_the_network(tmp_path):
+    masked = carried_out(tmp_path, "exssnet", {"mask_steps": 6, "density": 0.2})
+    plain = carried_out(tmp_path, "freeze")
+    assert masked.cost["capacity"].keys() == plain.cost["capacity"].keys()
+    assert masked.cost["shared_parameters"] == plain.cost["shared_parameters"]
+    weights = {n: t for n, t in masked.cost["capacity"].items() if n.endswith("weight")}
+    for tensor in weights.values():
+        kept = round(0.2 * tensor["parameters"])
+        assert tensor["free"][0] == pytest.approx(1 - kept / tensor["parameters"])
+        assert tensor["free"][-1] < tensor["free"][0]
+    assert plain.free_shares == [0.0] * len(plain.accuracy_matrix)
+
+
+def test_a_first_model_that_was_taken_over_is_asked_about_too(tmp_path):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    runs = [run_of(tmp_path, THREE_MODELS, name) for name in ("finetune", "freeze")]
+    plain, taken = (execute(run, tmp_path, scratch) for run in runs)
+    assert taken.cost["training_seconds"][0] is None
+    assert taken.free_shares[0] == 0.0
+    assert "capacity" not in plain.cost
+    assert plain.free_shares == []
+
+
+def test_nothing_is_shared_by_models_of_their_own(tmp_path):
+    alone = TWO_MODELS | {"shared_layers": 0, "steps": 5}
+    record = carried_out(tmp_path, "freeze", scenario=alone)
+    assert record.cost["shared_parameters"] == 0
+    assert record.cost["capacity"] == {}
+    assert record.free_shares == []
+
+
+def test_the_frame_has_what_is_free(tmp_path):
+    known = carried_out(tmp_path, "freeze")
+    old = carried_out(tmp_path, "finetune")
+    del old.cost["shared_parameters"]
+    results = Results(tmp_path, (known, old))
+    frame = results.frame()
+    assert frame["free"].tolist()[0] == 0.0
+    assert frame["free"].isna().tolist() == frame["shared_parameters"].isna().tolist()
+    by_model = results.frame(by="model").groupby("strategy")["free"]
+    assert by_model.max()["freeze"] == 0.0
+    assert by_model.count()["finetune"] == 0
+
+
+def test_a_model_after_which_nothing_was_asked_is_unknown():
+    tensors = [
+        {"parameters": 3, "free": [None, 0.5]},
+        {"parameters": 1, "free": [None, 0.1]},
+    ]
+    assert free_share(tensors) == [None, pytest.approx(0.4)]
+    assert free_share([]) == []
+
+
+@pytest.mark.parametrize(
+    "capacity",
+    [
+        [],
+        {"a": 1},
+        {"a": {"parameters": 0, "free": [1.0]}},
+        {"a": {"parameters": 2}},
+        {"a": {"parameters": 2, "free": [True]}},
+        {"a": {"parameters": 2, "free": [1.0]}, "b": {"parameters": 2, "free": []}},
+    ],
+    ids=str,
+)
+def test_a_capacity_of_another_shape_is_refused(tmp_path, capacity):
+    record = carried_out(tmp_path, "freeze", scenario=TWO_MODELS | {"steps": 2})
+    values = {**vars(record), "error": None}
+    check_shapes(values)
+    with pytest.raises(ValueError, match="capacity of its cost"):
+        check_shapes({**values, "cost": record.cost | {"capacity": capacity}})

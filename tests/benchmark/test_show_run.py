@@ -164,3 +164,19 @@ def test_an_archive_is_read_like_a_store(show, tmp_path, capsys):
             main(arguments)
         assert left.value.code == 0
     assert TRACEBACK in capsys.readouterr().out
+
+
+def test_what_is_free_is_shown_by_tensor_and_over_all(show):
+    tensors = {
+        "blocks.shared_0.weight": {"parameters": 6, "free": [0.5, 0.25]},
+        "blocks.shared_0.bias": {"parameters": 2, "free": [1.0, None]},
+    }
+    with Store("runs.db", create=True) as store:
+        store.put(replace(DONE, key="ee44", cost={"capacity": tensors}))
+    lines = show("ee44").splitlines()
+    start = lines.index("Free for later models of what is shared, %, after each model") + 1
+    assert [line.split() for line in lines[start : start + 3]] == [
+        ["blocks.shared_0.weight", "50.0", "25.0"],
+        ["blocks.shared_0.bias", "100.0", "–"],
+        ["all", "62.5", "–"],
+    ]

@@ -253,7 +253,13 @@ FULL = {
         {"model": 1, "steps": [0, 5], "accuracy": [[0.9, 0.5], [0.1, 0.8]]},
     ],
     "moments": [{"visit": 0, "steps": 5, "accuracy": [0.5, 0.5]}],
-    "cost": {"training_seconds": [1.0, 2.0], "steps": [5, 5], "state_bytes": 8},
+    "cost": {
+        "training_seconds": [1.0, 2.0],
+        "steps": [5, 5],
+        "state_bytes": 8,
+        "shared_parameters": 4,
+        "capacity": {"a": {"parameters": 4, "free": [1.0, 0.5]}},
+    },
     "probes": {"refit": {"rows": [{"model": 0, "before": 0.5, "after": 0.6}]}},
     "versions": {"torch": "2"},
 }
