@@ -69,7 +69,7 @@ def check_shapes(values: Mapping[str, Any]) -> None:
     _check_each(values, "curves", _is_curve, "a model, steps, and an accuracy for each step")
     _check_each(values, "moments", _is_moment, "a visit, steps, and the accuracy of each model")
     _check_models(values, models)
-    _check_cost(values["cost"])
+    _check_cost(values["cost"], models)
     if not all(_is_probe(probe) for probe in values["probes"].values()):
         raise ValueError("its probes are not rows of numbers, or the reason why there are none")
     if not all(type(version) is str for version in values["versions"].values()):
@@ -130,7 +130,7 @@ def _check_models(values: Mapping[str, Any], models: int) -> None:
         raise ValueError("its moments are of different numbers of models")
 
 
-def _check_cost(cost: Mapping[str, Any]) -> None:
+def _check_cost(cost: Mapping[str, Any], models: int) -> None:
     for name in _BY_MODEL:
         row = cost.get(name, [])
         if type(row) is not list or not _are_numbers(row):
@@ -141,7 +141,8 @@ def _check_cost(cost: Mapping[str, Any]) -> None:
     capacity = cost.get("capacity", {})
     if type(capacity) is not dict or not all(map(_is_capacity, capacity.values())):
         raise ValueError("the capacity of its cost is not a share for each tensor and model")
-    if len({len(tensor["free"]) for tensor in capacity.values()}) > 1:
+    lengths = {len(tensor["free"]) for tensor in capacity.values()}
+    if len(lengths) > 1 or (models and lengths - {models}):
         raise ValueError("the capacity of its cost is of different numbers of models")
 
 

@@ -89,6 +89,11 @@ class MaskedUpdates(NotesUse):
             )
         self._held = []
 
+    def after_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Keep what later trainings need, and nothing else."""
+        super().after_training_exp(strategy, *arguments, **keywords)
+        self._held = []
+
     @torch.no_grad()
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note the values before the step, or scale the gradients."""

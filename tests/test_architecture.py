@@ -114,6 +114,7 @@ def test_reports_read_stores_and_train_nothing(path):
         for m in (
             "archive",
             "store",
+            "record",
             "spec",
             "failure",
             "files",

@@ -37,6 +37,7 @@ _COLUMNS = {
     "ratio_high": float,
     "consolidation_seconds": float,
     "state_bytes": float,
+    "state_bits": float,
     "peak_memory": float,
 }
 
@@ -56,6 +57,7 @@ def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
         consolidation_seconds: Time after the last step of a new model, such as for estimating
             importances; mean over models, median over seeds.
         state_bytes: Of the tensors that the strategy holds in the end, median over seeds.
+        state_bits: The same in bits per shared parameter and model, see ``state_bits``.
         peak_memory: Bytes, median over seeds: of the whole process on a CPU, of allocated memory
             on another device.
     """
@@ -87,6 +89,7 @@ def _row(cell: Cell, reference: Mapping[int, float | None]) -> dict[str, Any]:
         "ratio_high": _exp(ratios.high),
         "consolidation_seconds": _median(known, consolidation_seconds),
         "state_bytes": _median(known, lambda record: record.cost.get("state_bytes")),
+        "state_bits": _median(known, state_bits),
         "peak_memory": _median(known, lambda record: record.peak_memory),
     }
 
@@ -100,6 +103,18 @@ def consolidation_seconds(record: Record) -> float | None:
     """Return the mean seconds after the last step of a new model, ``None`` where unknown."""
     seconds = _of_new_models(record, "consolidation_seconds")
     return mean(seconds) if seconds else None
+
+
+def state_bits(record: Record) -> float | None:
+    """Return the bits of a strategy's state, per shared parameter and model.
+
+    ``8 bytes / (shared parameters * models)``, ``None`` where one of them is not known or nothing
+    is shared. A mask for each model is 1; an importance and an anchor in single precision are 32
+    with two models, and 64 with one of them for each.
+    """
+    state, shared = record.cost.get("state_bytes"), record.cost.get("shared_parameters")
+    models = len(record.cost.get("training_seconds", []))
+    return 8 * state / (shared * models) if state is not None and shared and models else None
 
 
 def _of_new_models(record: Record, name: str) -> list[float]:

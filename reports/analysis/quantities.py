@@ -14,7 +14,7 @@ from statistics import fmean
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import METRICS, Metric
 from benchmark.store import Record
-from reports.analysis.cost import consolidation_seconds, seconds_per_step
+from reports.analysis.cost import consolidation_seconds, seconds_per_step, state_bits
 from reports.runs.cells import FINETUNE, Cell
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import ACCURACY, CHANGE, UNLIMITED, Limits, limits_of, of_difference
@@ -100,7 +100,12 @@ def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Estimate:
     if share is not None:
         return share.share
     found = mean_estimate({"": per_seed(quantity, cell, plain)}, quantity.limits)
-    sure = quantity.counted and found.minimum == found.maximum
+    return settled(found) if quantity.counted else found
+
+
+def settled(found: Estimate) -> Estimate:
+    """Return a number that is counted, without an interval where all seeds have the same."""
+    sure = found.minimum == found.maximum
     return replace(found, low=None, high=None, seeds=found.seeds[:1]) if sure else found
 
 
@@ -158,6 +163,10 @@ def _state_bytes(record: Record, _: Record | None) -> float | None:
     return record.cost.get("state_bytes")
 
 
+def _free(record: Record, _: Record | None) -> float | None:
+    return record.free_shares[-1] if record.free_shares else None
+
+
 def _signed(value: float) -> str:
     return percent(value, signed=True)
 
@@ -194,6 +203,11 @@ QUANTITIES = {
             "state_bytes", "state", _state_bytes, "KiB", 2.0**-10, partial(_decimals, 2.0**-10, 0),
             "KiB", limits=None, counted=True,
         ),
+        Quantity(
+            "state_bits", "state per parameter", lambda record, _: state_bits(record), "bits", 1.0,
+            partial(_decimals, 1.0, 2), "bits", limits=None, counted=True,
+        ),
+        Quantity("free", "free for later models", _free, counted=True),
     )
 }  # fmt: skip
 """What a page can ask for beside every metric of ``benchmark/metrics``, by name:
@@ -205,7 +219,10 @@ QUANTITIES = {
 * ``removed``: the share of fine-tuning's loss that is avoided, see ``share_of``,
 * ``price``: fine-tuning's ``second`` minus the variant's, seed by seed,
 * ``refit``: accuracy of the earlier models after refitting their private parts (probe refit),
-* ``seconds_per_step``, ``consolidation_seconds``, ``state_bytes``: see ``analysis/cost.py``.
+* ``seconds_per_step``, ``consolidation_seconds``, ``state_bytes``, ``state_bits``: see
+  ``analysis/cost.py``,
+* ``free``: the share of the shared parameters that could still change after the last model, of
+  strategies that tell it (``strategies.hooks.Capacity``).
 """
 
 

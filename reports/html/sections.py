@@ -18,6 +18,7 @@ from reports.analysis.frontier import Frontier, Frontiers, frontiers
 from reports.analysis.profiles import profiles
 from reports.analysis.ranking import Standing, ranking
 from reports.analysis.verdicts import Verdicts, verdicts
+from reports.figures.capacity import capacity_plot
 from reports.figures.matrices import heatmaps_plot
 from reports.figures.plane import Plane, plane_plot
 from reports.figures.plot import Plot
@@ -41,6 +42,7 @@ from reports.html.searches import RANKINGS, VISITS, true_rankings
 from reports.runs.cells import Cell, Variant, by_scenario, dial_of
 from reports.runs.provenance import scenario_facts
 from reports.statistics.interval import FEWEST_SEEDS
+from reports.tables.capacity import capacity_table, layers_table
 from reports.tables.cost import cost_table
 from reports.tables.forgetting import forgetting_table
 from reports.tables.metrics import added_table, metrics_table, search_table, transfer_table
@@ -232,6 +234,23 @@ def _details(
                     heatmaps_plot(s.chosen, f"{s.id}-matrices"),
                     transfer_table(s.cells, f"{s.id}-transfer"),
                     added_table(s.cells, f"{s.id}-added"),
+                ],
+            ),
+        ),
+        Section(
+            "capacity",
+            "How much room is left for later models?",
+            "Capacity",
+            "What a strategy holds for earlier models, later ones cannot change. Here are the "
+            "strategies that tell how much is free. Nothing is free from the start where models "
+            "train nothing that they share, as with supermasks over fixed weights: their price is "
+            "memory for each model.",
+            _each(
+                scenarios,
+                lambda s: [
+                    capacity_table(s.done, f"{s.id}-capacity"),
+                    capacity_plot(s.chosen, look, f"{s.id}-free"),
+                    layers_table(s.chosen, f"{s.id}-layers"),
                 ],
             ),
         ),

@@ -168,7 +168,8 @@ def test_a_model_after_which_nothing_was_asked_is_unknown():
         {"a": {"parameters": 0, "free": [1.0]}},
         {"a": {"parameters": 2}},
         {"a": {"parameters": 2, "free": [True]}},
-        {"a": {"parameters": 2, "free": [1.0]}, "b": {"parameters": 2, "free": []}},
+        {"a": {"parameters": 2, "free": [1.0]}},
+        {"a": {"parameters": 2, "free": [1.0, 1.0]}, "b": {"parameters": 2, "free": []}},
     ],
     ids=str,
 )

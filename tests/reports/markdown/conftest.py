@@ -55,6 +55,8 @@ def fabricate(record, scenario, loss, *, models=2, seeds=4, suite="paper"):
                 "steps": [None, *[1000] * (models - 1)],
                 "consolidation_seconds": [None, *[0.25] * (models - 1)],
                 "state_bytes": 2048,
+                "shared_parameters": 512,
+                "capacity": {"blocks.x.weight": {"parameters": 512, "free": [0.5] * models}},
             }
             probes = {"refit": {"rows": [{"model": 0, "before": 0.5, "after": 0.8 + 0.01 * seed}]}}
             key = f"{scenario}{strategy}{strength}{seed}"

@@ -87,6 +87,8 @@ def test_cost_has_units(study, runs):
     measured = str(paper.value("k3", "wpl@1e4", "consolidation_seconds"))
     assert measured == "250 [250, 250] ms".replace(" ", "\N{NO-BREAK SPACE}")
     assert str(paper.value("k3", "wpl@1e4", "state_bytes")) == "2\N{NO-BREAK SPACE}KiB"
+    assert str(paper.value("k3", "wpl@1e4", "state_bits")) == "16.00\N{NO-BREAK SPACE}bits"
+    assert str(paper.value("k3", "wpl@1e4", "free")) == "50.0"
 
 
 def test_numbers_print_as_the_report_does(study, runs):

@@ -1,0 +1,84 @@
+"""What strategies that hold parameters leave for later models, and what they keep for each.
+
+A strategy with the hook ``free`` (see ``strategies/hooks.py``) tells after every model which share
+of each tensor can still change. Here tensors are those that several models use, and a layer's
+weight and bias count as one, by their sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from benchmark.metrics import Accuracies
+from benchmark.record import free_share
+from reports.analysis.quantities import settled
+from reports.runs.cells import REFERENCES, Cell
+from reports.statistics.interval import Estimate, mean_estimate
+from reports.statistics.limits import ACCURACY
+
+WHOLE = "all shared"
+"""What a frame calls all layers together."""
+
+_BLOCKS = "blocks."
+
+
+def told(cells: Sequence[Cell]) -> list[Cell]:
+    """Return the cells whose runs tell what is free; none where only references do."""
+    found = [cell for cell in cells if any(record.free_shares for record in cell.done)]
+    return found if any(cell.variant.kind not in REFERENCES for cell in found) else []
+
+
+def shares_of(cell: Cell) -> dict[str, dict[int, Accuracies]]:
+    """Return what is free after each model: by layer, ``WHOLE`` first, and seed."""
+    shares: dict[str, dict[int, Accuracies]] = {WHOLE: {}}
+    for record in cell.done:
+        tensors: dict[str, list[dict[str, Any]]] = {}
+        for name, tensor in record.cost.get("capacity", {}).items():
+            layer = name.removeprefix(_BLOCKS).rpartition(".")[0]
+            tensors.setdefault(layer, []).append(tensor)
+        for layer, own in tensors.items():
+            shares.setdefault(layer, {})[record.seed] = free_share(own)
+        shares[WHOLE][record.seed] = record.free_shares
+    return shares
+
+
+def free_after(shares: Mapping[int, Accuracies], model: int) -> Estimate:
+    """Return the mean over seeds of what is free after a model.
+
+    Args:
+        shares: After each model, by seed.
+        model: The model, counted from 0; -1 is the last.
+    """
+    values = {seed: own[model] if own else None for seed, own in shares.items()}
+    return settled(mean_estimate({"": values}, ACCURACY))
+
+
+def capacity_frame(cells: Sequence[Cell], *, by_layer: bool = False) -> pd.DataFrame:
+    """Return what is free after each model.
+
+    Args:
+        cells: Those of ``told``.
+        by_layer: Whether of each layer, at the end alone, or else of all together.
+
+    Columns:
+        scenario, variant, layer, models (how many have been trained), seeds, free (mean over
+        seeds), low and high: the 95 % interval, or the lowest and the highest of a few seeds.
+    """
+    rows = []
+    for cell in cells:
+        for layer, shares in shares_of(cell).items():
+            models = max(map(len, shares.values()))
+            if by_layer == (layer == WHOLE):
+                continue
+            for model in range(models - 1 if by_layer else 0, models):
+                found = free_after(shares, model)
+                low = found.minimum if found.low is None else found.low
+                high = found.maximum if found.high is None else found.high
+                place = (cell.scenario, cell.variant.label, layer, model + 1, found.n)
+                rows.append((*place, found.value, low, high))
+    numbers = ["free", "low", "high"]
+    columns = ["scenario", "variant", "layer", "models", "seeds", *numbers]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))

@@ -1,0 +1,85 @@
+"""What is left for later models, over the number of models."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from reports.analysis.capacity import WHOLE, capacity_frame, free_after, shares_of, told
+from reports.figures.canvas import canvas, line_keys
+from reports.figures.captions import SPREAD
+from reports.figures.intervals import draw_intervals
+from reports.figures.marks import Mark, in_words
+from reports.figures.plot import Plot
+from reports.figures.style import Style
+from reports.runs.cells import Cell, Variant
+from reports.statistics.interval import Estimate
+from reports.wording.numbers import percent
+from reports.wording.words import several
+
+_FEWEST = 3
+"""Models: of fewer the table says it all."""
+
+_ASIDE = 3.0  # points between the markers of neighbouring lines
+_MARKER = 4.4
+
+
+def capacity_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: str) -> Plot | None:
+    """Show the free share after each model, a line for each strategy.
+
+    Args:
+        cells: Of one scenario, those that stand for the strategies, with finished runs.
+        styles: Of each variant.
+        name: Unique in the report.
+
+    Returns:
+        The plot; ``None`` where nothing tells what is free, or of two models.
+    """
+    found = told(cells)
+    frame = capacity_frame(found)
+    models = int(frame["models"].max()) if len(frame) else 0
+    if models < _FEWEST:
+        return None
+
+    def draw() -> Figure:
+        names = {cell.variant.label: cell.variant.label for cell in found}
+        looks = {cell.variant.label: styles[cell.variant] for cell in found}
+        figure, ((ax,),) = canvas([2.6], 1, line_keys(looks, names, marked=True))
+        for place, cell in enumerate(found):
+            whole = shares_of(cell)[WHOLE]
+            shares = [free_after(whole, model) for model in range(max(map(len, whole.values())))]
+            draw_intervals(
+                ax,
+                range(1, len(shares) + 1),
+                shares,
+                100,
+                styles[cell.variant],
+                aside=_ASIDE * (place - (len(found) - 1) / 2),
+                marker=_MARKER,
+                marks=[_mark(cell.variant, i, share) for i, share in enumerate(shares, 1)],
+            )
+        ax.set_xlim(0.6, models + 0.4)
+        ax.set_ylim(-4, 104)
+        ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+        ax.set_xlabel("models trained")
+        ax.set_ylabel("free, %")
+        return figure
+
+    return Plot(
+        name,
+        "Free after each model",
+        "Share of the parameters that several models use that a later model can still change. "
+        f"{SPREAD}",
+        f"Free share of the shared parameters after each model in {cells[0].scenario}, by strategy",
+        frame,
+        draw,
+    )
+
+
+def _mark(variant: Variant, models: int, found: Estimate) -> Mark:
+    words = in_words(found, percent, "%")
+    return Mark(
+        (variant.strategy,), (variant.label, f"after {several(models, 'model')}", *words), found
+    )

@@ -1,0 +1,175 @@
+"""What is left for later models, from what the runs recorded: numbers, table, figure."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from figure_checks import check, laid_out
+from scipy import stats
+
+from reports.analysis.capacity import capacity_frame, shares_of, told
+from reports.analysis.cost import cost_frame, state_bits
+from reports.analysis.quantities import quantity_named
+from reports.figures.capacity import capacity_plot
+from reports.figures.marks import noted
+from reports.figures.style import styles
+from reports.html.run_details import run_details
+from reports.html.sections import sections
+from reports.runs.cells import group
+from reports.tables.capacity import MOST, capacity_table, layers_table
+
+MODELS = 4
+MATRIX = [[0.9, 0.1, 0.1, 0.1], [0.8, 0.9, 0.2, 0.1], [0.8, 0.8, 0.9, 0.2], [0.8, 0.8, 0.8, 0.9]]
+SIZES = {"blocks.y.0.weight": 30, "blocks.y.0.bias": 10, "blocks.z.weight": 60}
+
+
+def cost(shares, state=0):
+    """A cost with the free share of each tensor after each model."""
+    capacity = {
+        name: {"parameters": SIZES[name], "free": list(own)} for name, own in shares.items()
+    }
+    return {
+        "training_seconds": [1.0] * MODELS,
+        "steps": [10] * MODELS,
+        "consolidation_seconds": [0.0] * MODELS,
+        "state_bytes": state,
+        "shared_parameters": 100,
+        **({"capacity": capacity} if shares else {}),
+    }
+
+
+def falling(start):
+    return [start / (i + 1) for i in range(MODELS)]
+
+
+@pytest.fixture
+def runs(record):
+    """Fine-tuning and freezing, a soft mask that differs by seed, a supermask that does not."""
+    rng = np.random.default_rng(0)
+    made = []
+    for seed in range(5):
+        starts = rng.uniform(0.5, 1, 3)
+        soft = dict(zip(SIZES, map(falling, starts), strict=True))
+        for name, own in {
+            "finetune": cost({}),
+            "freeze": cost(dict.fromkeys(SIZES, [0.0] * MODELS)),
+            "spg": cost(soft, 400),
+            "supsup": cost(dict.fromkeys(SIZES, [0.0] * MODELS), 50),
+        }.items():
+            made.append(replace(record(MATRIX, strategy=name, seed=seed), cost=own))
+    return made
+
+
+def test_shares_are_weighted_by_size_and_layers_join_weight_and_bias(runs):
+    soft = next(cell for cell in group(runs) if cell.variant.strategy == "spg")
+    shares = shares_of(soft)
+    assert list(shares) == ["all shared", "y.0", "z"]
+    for run in soft.done:
+        weight, bias, other = (tensor["free"] for tensor in run.cost["capacity"].values())
+        for i in range(MODELS):
+            assert shares["y.0"][run.seed][i] == pytest.approx(0.75 * weight[i] + 0.25 * bias[i])
+            whole = 0.3 * weight[i] + 0.1 * bias[i] + 0.6 * other[i]
+            assert shares["all shared"][run.seed][i] == pytest.approx(whole)
+
+
+def test_the_frame_has_means_and_students_intervals(runs):
+    frame = capacity_frame(told(group(runs)))
+    soft = frame[frame["variant"] == "spg"].set_index("models")
+    assert list(soft.index) == [1, 2, 3, 4]
+    values = [run.free_shares[2] for run in runs if run.strategy == "spg"]
+    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    found = soft.loc[3, ["free", "low", "high"]].tolist()
+    assert found == pytest.approx([np.mean(values), low, min(high, 1)])
+    sure = frame[frame["variant"] == "supsup"]
+    assert sure[["free", "low", "high"]].eq(0).all().all()
+    assert set(capacity_frame(told(group(runs)), by_layer=True)["layer"]) == {"y.0", "z"}
+
+
+def test_the_table_has_capacity_memory_and_transfer(runs):
+    table = capacity_table(group(runs), "t")
+    rows = {row.cells[0]: [e.text for _, e in table.entries(row)] for row in table.rows}
+    assert list(rows) == ["finetune", "spg", "supsup", "freeze"]
+    assert rows["finetune"][1:4] == ["–", "–", "0.00"]
+    assert rows["supsup"][1:4] == ["0.0", "0.0", "1.00"]  # a bit for each parameter and model
+    assert rows["spg"][3] == "8.00"
+    assert rows["spg"][4] == "−10.0"  # forgotten
+    assert rows["spg"][5] == "6.7"  # gained before the own training
+    intervals = {row.cells[0]: [e.interval for _, e in table.entries(row)] for row in table.rows}
+    assert intervals["spg"][1].startswith("[") and not intervals["supsup"][1]
+
+
+def test_layers_are_shown_as_they_are_at_the_end(runs):
+    table = layers_table(group(runs), "t")
+    assert [column.title for column in table.columns] == ["strategy, strength", "y.0", "z"]
+    spg = next(row for row in table.rows if row.cells[0] == "spg")
+    wanted = np.mean([
+        run.cost["capacity"]["blocks.z.weight"]["free"][-1] for run in runs if run.strategy == "spg"
+    ])  # fmt: skip
+    assert spg.cells[2].value == pytest.approx(wanted)
+
+
+def test_of_many_layers_the_first_are_shown(record):
+    many = {f"blocks.{i}.weight": {"parameters": 1, "free": [0.5, 0.4]} for i in range(MOST + 3)}
+    run = replace(record([[0.9, 0.1], [0.5, 0.8]], strategy="gpm"), cost={"capacity": many})
+    table = layers_table(group([run]), "t")
+    assert len(table.columns) == MOST + 1
+    assert f"The first {MOST} of {MOST + 3} layers" in table.caption
+    assert len(table.data) == MOST + 3
+    assert capacity_plot(group([run]), {}, "p") is None  # two models: the table says it all
+
+
+def test_the_figure_shows_and_tells_the_means(runs):
+    cells = [cell for cell in group(runs) if cell.variant.strategy != "finetune"]
+    plot = capacity_plot(cells, styles(cells), "p")
+    figure = laid_out(plot)
+    assert check(figure) == []
+    lines = [line for line in figure.axes[0].lines if line.get_gid()]
+    told_by = noted(figure)
+    assert len(lines) == len(told_by) == len(cells) == 3
+    for line, marks in zip(lines, told_by, strict=True):
+        assert list(line.get_xdata()) == [1, 2, 3, 4]
+        assert list(line.get_ydata()) == pytest.approx([100 * m.number.value for m in marks])
+    assert told_by[0][1].told[:2] == ("spg", "after 2 models")
+
+
+def capacity_sections(runs):
+    return [section for section in sections(group(runs)) if section.name == "capacity"]
+
+
+def test_nothing_is_said_where_only_references_hold_anything(runs, record):
+    (found,) = capacity_sections(runs)
+    assert [part.name.rpartition("-")[2] for part in found.parts] == ["capacity", "free", "layers"]
+    assert capacity_sections([run for run in runs if run.strategy in {"finetune", "freeze"}]) == []
+    old = [replace(run, cost={}) for run in runs]
+    assert capacity_sections(old) == []
+
+
+def test_one_seed_of_an_older_version_is_left_out(runs):
+    mixed = [replace(run, cost={}) if run.seed == 0 else run for run in runs]
+    frame = capacity_frame(told(group(mixed)))
+    assert set(frame["seeds"]) == {4}
+
+
+def test_bits_are_of_shared_parameters_and_models(runs, record):
+    spg = next(run for run in runs if run.strategy == "spg")
+    assert state_bits(spg) == 8 * 400 / (100 * MODELS)
+    frame = cost_frame(group(runs)).set_index("variant")
+    assert frame.loc["supsup", "state_bits"] == 1.0
+    unknown = [
+        {**spg.cost, "state_bytes": None},
+        {**spg.cost, "shared_parameters": 0},
+        {"state_bytes": 5},
+        {},
+    ]
+    assert [state_bits(replace(spg, cost=own)) for own in unknown] == [None] * 4
+    assert quantity_named("state_bits").of(spg, None) == state_bits(spg)
+    assert quantity_named("free").of(spg, None) == spg.free_shares[-1]
+    assert quantity_named("free").of(record(MATRIX), None) is None
+
+
+def test_the_page_of_a_run_says_what_is_free(runs):
+    details = run_details(group(runs))["runs"]
+    told_of = [dict(run["cost"]).get("free after each model, %") for run in details]
+    assert told_of.count("0.0, 0.0, 0.0, 0.0") == 10
+    assert told_of.count(None) == 5
+    assert not any("capacity" in name for run in details for name, _ in run["cost"])
