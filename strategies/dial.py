@@ -18,29 +18,31 @@ class Dial:
         after_training: Only evaluation depends on it, not training (the scale at which weights are
             merged). Runs that differ only in it are trained once; the strategy's hook ``turn`` sets
             the value to evaluate.
+        idle: The value at which the strategy is fine-tuning, bit for bit; ``None``: there is none.
     """
 
     name: str
     plural: str
     after_training: bool = False
+    idle: float | None = None
 
 
-STRENGTH = Dial("strength", "strengths")
+STRENGTH = Dial("strength", "strengths", idle=0)
 """The dial of every penalty."""
 
-MEMORY = Dial("memory", "memories")
+MEMORY = Dial("memory", "memories", idle=0)
 """The dial of methods that store samples: how many."""
 
-EPSILON = Dial("epsilon", "epsilons")
+EPSILON = Dial("epsilon", "epsilons", idle=0)
 """The dial of novelty search: the share of the loss that the other architectures have."""
 
-RANK = Dial("rank", "ranks")
+RANK = Dial("rank", "ranks", idle=0)
 """The dial of methods that project: directions that are kept of each tensor."""
 
-SHARE = Dial("share", "shares")
+SHARE = Dial("share", "shares", idle=0)
 """The dial of methods that hold parameters: how many of them."""
 
-ENERGY = Dial("energy", "energies")
+ENERGY = Dial("energy", "energies", idle=0)
 """The dial of methods that keep what earlier models fed a layer: the share of it."""
 
 DENSITY = Dial("density", "densities")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.fisher import fisher_of_training
@@ -47,6 +47,19 @@ class FreezeImportant(HeldRows):
         """Extend importances, by 0, to parameters that have grown."""
         super().before_training_exp(strategy, *arguments, **keywords)
         fit_to_grown(self.importances, self._parameters)
+
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return the share of each parameter whose rows are free.
+
+        Among all tensors it is that of all together: in which of them rows are held depends on what
+        else a model uses.
+        """
+        shares = super().free(model)
+        if self.settings.among == "layer" or not shares:
+            return shares
+        sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+        free = sum(share * sizes[name] for name, share in shares.items())
+        return dict.fromkeys(shares, free / sum(sizes[name] for name in shares))
 
     def scores(self, shared: Mapping[str, Parameter]) -> dict[str, Tensor]:
         """Return the sums of the importances."""

@@ -5,7 +5,8 @@ Reading this list imports no torch; ``load`` does, when something trains.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Literal
 
@@ -68,6 +69,12 @@ class StrategyEntry:
         ends_only: It protects nothing while the first model trains, does not change how it is
             evaluated meanwhile, and looks only at the end of that training, so that runs can share
             it.
+        forgets_nothing: Every model puts out, to the bit, what it put out when it had learned,
+            whatever is trained later.
+        holds_for_good: What it holds it never frees: the share that its hook ``free`` tells never
+            grows.
+        brief: Settings with which a few steps show all that it does; ``palimpsest check`` takes
+            them in place of the defaults.
         dial: What a suite sweeps over; by default the setting ``strength``, if there is one.
         trains: The order in which it trains the models of a scenario.
     """
@@ -84,6 +91,9 @@ class StrategyEntry:
     searches: bool = False
     needs_its_model: bool = False
     ends_only: bool = False
+    forgets_nothing: bool = False
+    holds_for_good: bool = False
+    brief: Mapping[str, Any] = field(default_factory=dict, hash=False)
     dial: Dial | None = None
     trains: Order = "in turn"
 
@@ -125,6 +135,8 @@ _ENTRIES = (
         "keep shared parameters as the first model that used them left them",
         "the limit of every penalty",
         ends_only=True,
+        forgets_nothing=True,
+        holds_for_good=True,
     ),
     StrategyEntry(
         "independent",
@@ -137,6 +149,7 @@ _ENTRIES = (
         moves_unused=True,
         ends_only=True,
         needs_its_model=True,
+        forgets_nothing=True,
     ),
     StrategyEntry(
         "joint",
@@ -268,6 +281,7 @@ _ENTRIES = (
         "Konishi et al., Parameter-Level Soft-Masking for Continual Learning, ICML 2023",
         needs_its_model=True,
         ends_only=True,
+        holds_for_good=True,
     ),
     StrategyEntry(
         "gpm",
@@ -279,6 +293,7 @@ _ENTRIES = (
         memory="linear",
         ends_only=True,
         dial=ENERGY,
+        holds_for_good=True,
     ),
     StrategyEntry(
         "inflora",
@@ -330,6 +345,8 @@ _ENTRIES = (
         memory="linear",
         needs_its_model=True,
         dial=DENSITY,
+        forgets_nothing=True,
+        holds_for_good=True,
     ),
     StrategyEntry(
         "ssnet",
@@ -341,6 +358,7 @@ _ENTRIES = (
         memory="linear",
         needs_its_model=True,
         dial=DENSITY,
+        brief={"mask_steps": 4},
     ),
     StrategyEntry(
         "exssnet",
@@ -352,6 +370,9 @@ _ENTRIES = (
         memory="linear",
         needs_its_model=True,
         dial=DENSITY,
+        forgets_nothing=True,
+        holds_for_good=True,
+        brief={"mask_steps": 4},
     ),
     StrategyEntry(
         "wpl",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
 
@@ -75,6 +75,11 @@ class SPG(MaskedUpdates):
             mean = torch.cat([hold.flatten() for hold in found.values()]).double().mean()
             found |= {n: mean for n in used if n not in shared}
         return found
+
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return the mean of ``(1 - A)^strength``, of what earlier models used."""
+        shares = super().free(model)
+        return {name: share for name, share in shares.items() if name in self.importances}
 
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
         """Raise the importances by those of the model just trained."""

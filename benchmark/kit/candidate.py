@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,8 @@ class Candidate:
         moves_unused: It moves parameters that the current model does not use, by design.
         online: Its importance is gathered from the batches of training, as declared.
         searches: It works in architecture searches alone, as declared: all models learn the same.
+        forgets_nothing: No model ever changes what it puts out, as declared.
+        holds_for_good: What it holds it never frees, as declared.
         protects: Whether it is meant to protect; fine-tuning is not.
     """
 
@@ -67,6 +69,8 @@ class Candidate:
     moves_unused: bool = False
     online: bool = False
     searches: bool = False
+    forgets_nothing: bool = False
+    holds_for_good: bool = False
     protects: bool = True
 
     @property
@@ -96,6 +100,22 @@ class Candidate:
         if self.turns and value is not None:
             made.turn(value)
         return made
+
+    def at(self, value: float) -> Candidate | None:
+        """Return the candidate with its dial set to a value; ``None`` where that is refused.
+
+        Args:
+            value: Of its dial, which is no strength.
+        """
+        assert self.dial is not None
+        arguments, entry = {**self.arguments, self.dial.name: value}, STRATEGIES.get(self.name)
+        if entry is not None:
+            arguments[self.dial.name] = entry.dial_value(value)
+            try:
+                entry.settings.model_validate(arguments)
+            except ValueError:
+                return None
+        return replace(self, arguments=arguments, values=(value,))
 
     def setting(self, value: float | None) -> str:
         """Return a value with the dial's name, ``rank 2``; nothing where it has no dial."""
@@ -134,7 +154,7 @@ def candidates(target: str, settings: Mapping[str, Any]) -> list[Candidate]:
 def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
     entry = STRATEGIES[name]
     source = Source("--set", dict(settings))
-    checked = validated(entry.settings, dict(settings), source, ())
+    checked = validated(entry.settings, {**entry.brief, **settings}, source, ())
     arguments = checked.model_dump()
     found = entry.load()
     is_template = issubclass(found, SupervisedTemplate)
@@ -151,6 +171,8 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
         moves_unused=entry.moves_unused,
         online=entry.online or checked.online,
         searches=entry.searches,
+        forgets_nothing=entry.forgets_nothing,
+        holds_for_good=entry.holds_for_good,
         protects=name != "finetune",
     )
 

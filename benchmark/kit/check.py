@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from benchmark.failure import raised_at
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.properties import (
+    capacity,
+    forgetting,
     hooks,
     importance,
     interruption,
@@ -39,6 +41,8 @@ PROPERTIES: tuple[Property, ...] = (
     *interruption.PROPERTIES,
     *surroundings.PROPERTIES,
     *hooks.PROPERTIES,
+    *forgetting.PROPERTIES,
+    *capacity.PROPERTIES,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import torch
@@ -144,8 +145,9 @@ def fine_tuning(candidate: Candidate) -> Candidate:
     return _FINE_TUNING[None if candidate.template is None else Naive, candidate.searches]
 
 
+@cache
 def programs(candidate: Candidate) -> dict[str, Candidate]:
-    """Return a candidate once for each program that can train it.
+    """Return a candidate once for each program that can train it; always the same objects.
 
     A plugin is trained by the harness's template and by Avalanche's ``Naive``, which has other
     data loaders. A template trains itself. The keys are what a message says after the name of an

@@ -37,7 +37,8 @@ class MyMask(MaskedUpdates):
     """Hold the largest weights of what earlier models used.
 
     The base class takes back what is held of each step, whatever the optimizer, and never touches a
-    parameter that the current model does not use.
+    parameter that the current model does not use. What later models can still change it tells from
+    ``holds``, too (see ``free``).
     """
 
     Settings = MyMaskSettings

@@ -66,6 +66,7 @@ STRATEGIES = [
         summary="a projection across the first directions of each earlier model",
         source="my own",
         memory="linear",
+        holds_for_good=True,
         dial=RANK,
     )
 ]

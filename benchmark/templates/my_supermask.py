@@ -62,6 +62,8 @@ STRATEGIES = [
         source="my own",
         memory="linear",
         needs_its_model=True,
+        forgets_nothing=True,
+        holds_for_good=True,
         dial=DENSITY,
     )
 ]

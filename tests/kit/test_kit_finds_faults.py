@@ -15,10 +15,11 @@ from avalanche.training.supervised import Naive
 from test_kit_sees_evaluation import FAULTS as FAULTS_IN_EVALUATION
 
 from benchmark.errors import UserError
-from benchmark.kit.candidate import Candidate
+from benchmark.kit.candidate import Candidate, candidates
 from benchmark.kit.check import PROPERTIES, verdict
 from benchmark.kit.testing import StrategyProperties
-from strategies import L2, optimizer_metric
+from strategies import GPM, L2, Freeze, optimizer_metric
+from strategies.dial import ENERGY
 from strategies.hooks import Hooked
 
 
@@ -251,6 +252,58 @@ class AdaptsAnew(SoundHooks):
         setattr(model, f"extra_{len(list(model.children()))}", torch.nn.Identity())
 
 
+class ClaimsToForgetNothing(L2):
+    declares: ClassVar = {"forgets_nothing": True}
+
+
+class HoldsByZeros(Freeze):
+    """Says that nothing is free of what it gives gradients of zero, which momentum moves."""
+
+    declares: ClassVar = {"strength": None}
+
+    def after_backward(self, strategy, *_, **__):
+        for name, parameter in self._parameters.items():
+            if parameter.grad is not None:
+                if name in self._frozen:
+                    parameter.grad.zero_()
+                self._used.add(name)
+
+
+class TellsMoreThanAll(L2):
+    def free(self, model):
+        return dict.fromkeys(self.anchors, 1.5)
+
+
+class TellsOfOthers(L2):
+    def free(self, model):
+        return {"another": 0.5}
+
+
+class TellsOfTheLastModelAlone(Freeze):
+    declares: ClassVar = {"strength": None, "holds_for_good": True}
+
+    def free(self, model):
+        return dict.fromkeys(self._used, 0.0)
+
+    def before_training_exp(self, strategy, *_, **__):
+        super().before_training_exp(strategy)
+        self._used = set()
+
+
+class KeepsQuietAboutIt(Freeze):
+    declares: ClassVar = {"strength": None}
+
+    def free(self, model):
+        return {}
+
+
+class ProjectsByNothing(GPM):
+    """Whose steps are rounded where there is no direction to leave alone."""
+
+    keeps = True
+    declares: ClassVar = {"strength": None, "dial": ENERGY, "arguments": {"energy": 0.9}}
+
+
 FAULTS = {
     # A checkpoint copies what should have been copied before: the resumed training differs.
     AnchorsAreViews: {
@@ -306,6 +359,13 @@ FAULTS = {
     OverridesACallback: {"hooks are called"},
     PutsNothingBack: {"evaluating puts everything back", "evaluation changes nothing"},
     AdaptsAnew: {"adapting twice is adapting once"},
+    ClaimsToForgetNothing: {"nothing is forgotten"},
+    HoldsByZeros: {"what is held stays"},
+    TellsMoreThanAll: {"capacity is accounted for"},
+    TellsOfOthers: {"capacity is accounted for"},
+    TellsOfTheLastModelAlone: {"capacity is accounted for"},
+    KeepsQuietAboutIt: {"capacity is accounted for"},
+    ProjectsByNothing: {"an idle dial is fine-tuning"},
 }
 
 
@@ -315,10 +375,16 @@ OF_HOOKS = {
     "adapting twice is adapting once",
     "turning trains nothing",
 }
+OF_ISOLATION = {
+    "an idle dial is fine-tuning",
+    "nothing is forgotten",
+    "what is held stays",
+    "capacity is accounted for",
+}
 NOT_ASKED = {
-    Sound: {"the state dict holds everything", *OF_HOOKS},
-    WithStateDict: OF_HOOKS,
-    SoundHooks: {"the state dict holds everything", "turning trains nothing"},
+    Sound: {"the state dict holds everything", *OF_HOOKS, *OF_ISOLATION},
+    WithStateDict: OF_HOOKS | OF_ISOLATION,
+    SoundHooks: {"the state dict holds everything", "turning trains nothing", *OF_ISOLATION},
 }
 
 
@@ -335,7 +401,7 @@ strategies are told apart in test_avalanche_findings.py."""
 
 def planted(plugin, **changes):
     candidate = Candidate(plugin.__name__, plugin, None, strength="strength", memory="constant")
-    return replace(candidate, **changes)
+    return replace(candidate, **getattr(plugin, "declares", {}) | changes)
 
 
 def verdicts(candidate, wanted=PROPERTIES):
@@ -390,6 +456,21 @@ def test_memory_is_held_against_what_is_declared():
     found = verdict(memory, planted(KeepsEveryModel, memory=None))
     assert found.outcome == "not applicable"
     assert "linear, from 2 to 4 models +2." in found.detail  # one tensor for each and its name
+
+
+def test_an_idle_value_is_asked_where_there_is_one_that_settings_take():
+    idle = named("an idle dial is fine-tuning")
+    (own,) = candidates("gpm", {})
+    for value, reason in ((None, "there is no energy that is said"), (-1, "energy cannot be -1")):
+        found = verdict(idle, replace(own, dial=replace(ENERGY, idle=value)))
+        assert found.outcome == "not applicable"
+        assert found.detail.startswith(reason)
+
+
+def test_settings_are_those_with_which_a_few_steps_show_all():
+    for given, expected in (({}, 4), ({"mask_steps": 7}, 7)):
+        (own,) = candidates("exssnet", given)
+        assert own.arguments["mask_steps"] == expected
 
 
 def test_what_is_raised_is_told_with_its_place():

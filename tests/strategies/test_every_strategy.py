@@ -100,8 +100,8 @@ OF_THE_APPLICATION = {"strength 0 is fine-tuning", "a huge strength holds"}
 
 WEAK = {
     ("ogl", "loss"): {"protects the earlier model"},  # a single direction, mostly noise
-    # What the new model needs is free, whatever earlier ones need.
-    ("fggm", "all"): {"protects the earlier model"},
+    # What the new model needs is free, whatever earlier ones need; among all, that is no bias.
+    ("fggm", "all"): {"protects the earlier model", "capacity is accounted for"},
     ("fggm", "batched"): {"protects the earlier model"},
     ("migu", "all"): {"protects the earlier model"},
 }

@@ -106,9 +106,6 @@ KINDS = {
     "ogl": (lambda: OGL(rank=5), directions),
 }
 
-TAKING_TURNS = (lambda: FreezeImportant(share=0.4, among="all"), elements)
-"""How much of a tensor it holds depends on what else a model uses, and changes with each."""
-
 
 def convolutional():
     torch.manual_seed(0)
@@ -143,7 +140,6 @@ def on_a_bank():
     [
         *(pytest.param(on_a_bank, own, id=f"bank, {name}") for name, own in KINDS.items()),
         *(pytest.param(convolutional, own, id=f"cnn, {name}") for name, own in KINDS.items()),
-        pytest.param(convolutional, TAKING_TURNS, id="cnn, freeze_important among all"),
     ],
 )
 def test_what_is_said_to_be_free_is_what_random_steps_can_change(make, kind):
@@ -182,6 +178,21 @@ def test_what_is_said_to_be_free_is_what_random_steps_can_change(make, kind):
         if projected:
             steps, bias = moves.steps[f"{layer}.weight"], moves.steps[f"{layer}.bias"]
         assert measure(steps, bias) == pytest.approx(free, abs=1e-5), name
+
+
+def test_among_all_tensors_the_share_is_that_of_all_together():
+    plugin, moves, told = FreezeImportant(share=0.4, among="all"), Moves(), []
+
+    def note(i, model):
+        told.append(plugin.free(model))
+        moves.on = i == 1
+
+    parts = make_data(3)
+    train(convolutional(), [plugin, moves], parts=parts, optimizer=Kick, after_each=note)
+    ever = {n: torch.stack([m != 0 for m, _ in own]).any(dim=0) for n, own in moves.steps.items()}
+    share = torch.cat([own.flatten() for own in ever.values()]).double().mean().item()
+    assert 0 < share < 1
+    assert told[1] == dict.fromkeys(ever, pytest.approx(share))
 
 
 @pytest.mark.parametrize("kind", KINDS)

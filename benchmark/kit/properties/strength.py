@@ -138,13 +138,31 @@ def _end(
 def _zero_is_fine_tuning(candidate: Candidate) -> str:
     if candidate.strength is None:
         raise NotApplicableError("it has no strength")
+    return _is_fine_tuning(candidate, 0.0)
+
+
+def _idle_is_fine_tuning(candidate: Candidate) -> str:
+    dial = candidate.dial
+    if dial is None:
+        raise NotApplicableError(
+            "it has no dial but a strength" if candidate.strength else "it has no dial"
+        )
+    if dial.idle is None:
+        raise NotApplicableError(f"there is no {dial.name} that is said to be fine-tuning")
+    idle = candidate.at(dial.idle)
+    if idle is None:
+        raise NotApplicableError(f"{dial.name} cannot be {dial.idle:g}")
+    return _is_fine_tuning(idle, None)
+
+
+def _is_fine_tuning(candidate: Candidate, value: float | None) -> str:
     if candidate.has(Optimizes):
         raise NotApplicableError("it has an update rule of its own, which fine-tuning has not")
     evaluates = candidate.has(Evaluates) or candidate.has(Adapts)
     for place, own in programs(candidate).items():
         for make in (ordinary, bank):
             for optimizer in WITH_MOMENTS:
-                zero = _end(own, make, optimizer, 0.0, evaluates)
+                zero = _end(own, make, optimizer, value, evaluates)
                 plain = _end(fine_tuning(own), make, optimizer, None, evaluates)
                 both = zero.keys() & plain.keys() if candidate.has(Adapts) else zero.keys()
                 zero = {name: zero[name] for name in both}
@@ -198,6 +216,14 @@ PROPERTIES = (
         "The penalty is computed all the same: a gradient of zero replaces no gradient, so that "
         "momentum and weight decay act; or random numbers are drawn from the global generator.",
         _zero_is_fine_tuning,
+    ),
+    Property(
+        "an idle dial is fine-tuning",
+        "Where a dial other than a strength has an idle end, such as a share of 0, the weights "
+        "there are those of fine-tuning, bit for bit, and so is what is evaluated.",
+        "A step is put back or projected although nothing is held, which rounds it; or samples are "
+        "drawn from the global generator; or Dial.idle is no such value.",
+        _idle_is_fine_tuning,
     ),
     Property(
         "protects the earlier model",

@@ -1,0 +1,153 @@
+"""What a strategy that holds parameters says is free, and what moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from torch import nn
+
+from benchmark.kit.candidate import Candidate
+from benchmark.kit.models import bank, normalised
+from benchmark.kit.program import (
+    OPTIMIZERS,
+    State,
+    behind,
+    optimizers_of,
+    program,
+    programs,
+)
+from benchmark.kit.properties.strength import telling_or_default
+from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from benchmark.models.bank import ModelBank
+from strategies.hooks import Capacity
+
+_MODELS: tuple[Callable[[], nn.Module], ...] = (bank, normalised)
+_ROUNDING = 1e-9
+
+
+@dataclass(frozen=True)
+class _After:
+    """What is told after a model, and what the next model's training moved.
+
+    Attributes:
+        told: The free shares, by name.
+        used: The parameters that the next model uses.
+        moved: By how much the training of the next model moved each parameter; empty of the last.
+    """
+
+    told: dict[str, float]
+    used: set[str]
+    moved: dict[str, float]
+
+
+@cache
+def _course(candidate: Candidate, make: Callable[[], nn.Module], optimizer: str) -> list[_After]:
+    """Train three models with an optimizer that is kept."""
+    value = telling_or_default(candidate)
+    trained = program(candidate, make(), value=value, optimizer=optimizer, epochs=3)
+    told: list[dict[str, float]] = []
+    states: list[State] = []
+
+    def look(_: int) -> None:
+        told.append(dict(trained.plugin.free(trained.model)))
+        states.append({n: p.detach().clone() for n, p in trained.model.named_parameters()})
+
+    trained.run(reset=False, after_each=look)
+    found = []
+    for i, own in enumerate(told):
+        used, moved = set(states[i]), {}
+        if isinstance(trained.model, ModelBank) and i + 1 < len(told):
+            used = set(trained.model.parameters_of(i + 1))
+        if i + 1 < len(told):
+            before, after = states[i], states[i + 1]
+            moved = {n: (after[n] - before[n]).abs().max().item() for n in before if n in after}
+        found.append(_After(own, used, moved))
+    return found
+
+
+def _courses(candidate: Candidate) -> Iterator[tuple[str, Callable[[], nn.Module], list[_After]]]:
+    """Yield what happens behind every optimizer, on every model, in every program."""
+    if not candidate.has(Capacity):
+        raise NotApplicableError("it has no method free(model) that tells what it holds")
+    for place, own in programs(candidate).items():
+        for make in _MODELS:
+            for optimizer in optimizers_of(candidate, OPTIMIZERS):
+                yield f"{optimizer}{place}", make, _course(own, make, optimizer)
+
+
+def _held_stays(candidate: Candidate) -> str:
+    held = 0
+    for where, _, course in _courses(candidate):
+        for i, after in enumerate(course, 1):
+            still = [name for name, share in after.told.items() if share == 0]
+            held = max(held, len(still))
+            gaps = {name: after.moved.get(name, 0.0) for name in still}
+            worst = max(gaps, key=lambda name: gaps[name], default="")
+            if gaps.get(worst, 0.0) > 0:
+                raise BrokenError(
+                    f"{where}: {worst}, of which nothing is free after model {i}, moved by "
+                    f"{gaps[worst]:.2g} while model {i + 1} trained"
+                )
+    if not held:
+        raise NotApplicableError("it tells of no parameter that nothing of it is free")
+    return f"none moved, behind {behind(candidate, OPTIMIZERS)}"
+
+
+def _accounted(candidate: Candidate) -> str:
+    still: dict[tuple[Callable[[], nn.Module], int, str], bool] = {}
+    for where, make, course in _courses(candidate):
+        for i, after in enumerate(course, 1):
+            _check_shares(f"{where}: after model {i}", after)
+            if candidate.holds_for_good and i > 1:
+                _check_growth(f"{where}: from model {i - 1} to {i}", course[i - 2], after)
+            for name in after.used & after.moved.keys():
+                if after.told.get(name, 1.0) == 1:
+                    place = (make, i, name)
+                    still[place] = still.get(place, True) and after.moved[name] == 0
+    for (_, i, name), stays in still.items():
+        if stays:
+            raise BrokenError(
+                f"all of {name} is told to be free after model {i}, and model {i + 1} moves none "
+                "of it behind any optimizer"
+            )
+    ends = [after.told for _, _, course in _courses(candidate) for after in course[-1:]]
+    shares = [share for told in ends for share in told.values()] or [1.0]
+    return f"shares from {min(shares):.2f} to {max(shares):.2f} at the end, and what is free moves"
+
+
+def _check_shares(when: str, after: _After) -> None:
+    names = after.told.keys() - (after.moved.keys() or after.used)
+    if names:
+        raise BrokenError(f"{when} it tells of {min(names)}, which is no parameter of the model")
+    for name, share in after.told.items():
+        if not 0 <= share <= 1:
+            raise BrokenError(f"{when} {share:.3g} of {name} is free, expected a share in [0, 1]")
+
+
+def _check_growth(when: str, before: _After, after: _After) -> None:
+    for name in before.told.keys() | after.told.keys():
+        one, two = before.told.get(name, 1.0), after.told.get(name, 1.0)
+        if two > one + _ROUNDING:
+            raise BrokenError(f"{when} the free share of {name} grows from {one:.3g} to {two:.3g}")
+
+
+PROPERTIES = (
+    Property(
+        "what is held stays",
+        "A parameter of which nothing is free, as it tells after a model, does not move at all "
+        "while later models train, behind every optimizer, with a state that is kept.",
+        "A gradient is set to zero, which momentum, Adam and weight decay do not heed; put back "
+        "the parameter after the step (strategies.update_mask does), or remove its gradient.",
+        _held_stays,
+    ),
+    Property(
+        "capacity is accounted for",
+        "The free shares that it tells are between 0 and 1, of parameters of the model; what is "
+        "all free moves behind some optimizer; and where it holds for good, no share ever grows.",
+        "free(model) tells what the last model held, not what later ones may change, or leaves out "
+        "what is held by other means, such as requires_grad.",
+        _accounted,
+    ),
+)
