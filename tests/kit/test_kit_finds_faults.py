@@ -18,8 +18,8 @@ from benchmark.errors import UserError
 from benchmark.kit.candidate import Candidate, candidates
 from benchmark.kit.check import PROPERTIES, verdict
 from benchmark.kit.testing import StrategyProperties
-from strategies import GPM, L2, Freeze, optimizer_metric
-from strategies.dial import ENERGY
+from strategies import L2, Freeze, FreezeImportant, optimizer_metric
+from strategies.dial import ENERGY, SHARE
 from strategies.hooks import Hooked
 
 
@@ -297,11 +297,15 @@ class KeepsQuietAboutIt(Freeze):
         return {}
 
 
-class ProjectsByNothing(GPM):
-    """Whose steps are rounded where there is no direction to leave alone."""
+class HoldsARowAtLeast(FreezeImportant):
+    declares: ClassVar = {"strength": None, "dial": SHARE, "arguments": {"share": 0.5}}
 
-    keeps = True
-    declares: ClassVar = {"strength": None, "dial": ENERGY, "arguments": {"energy": 0.9}}
+    def holds(self, used):
+        shared = {name: p for name, p in used.items() if name in self._shared}
+        first = {
+            n: torch.zeros_like(p).index_fill_(0, torch.tensor(0), 1) for n, p in shared.items()
+        }
+        return super().holds(used) or first
 
 
 FAULTS = {
@@ -365,7 +369,7 @@ FAULTS = {
     TellsOfOthers: {"capacity is accounted for"},
     TellsOfTheLastModelAlone: {"capacity is accounted for"},
     KeepsQuietAboutIt: {"capacity is accounted for"},
-    ProjectsByNothing: {"an idle dial is fine-tuning"},
+    HoldsARowAtLeast: {"an idle dial is fine-tuning"},
 }
 
 

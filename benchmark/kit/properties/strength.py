@@ -221,8 +221,8 @@ PROPERTIES = (
         "an idle dial is fine-tuning",
         "Where a dial other than a strength has an idle end, such as a share of 0, the weights "
         "there are those of fine-tuning, bit for bit, and so is what is evaluated.",
-        "A step is put back or projected although nothing is held, which rounds it; or samples are "
-        "drawn from the global generator; or Dial.idle is no such value.",
+        "A step is put back or projected although nothing is held, which may round it; or samples "
+        "are drawn from the global generator; or Dial.idle is no such value.",
         _idle_is_fine_tuning,
     ),
     Property(
