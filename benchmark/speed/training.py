@@ -92,7 +92,7 @@ def train_by_harness(run: Run, root: Path) -> Trained:
         ready.strategy.train(experience, **TRAINING)
     seconds = {"train": watch.seconds()}
     if run.spec.strategy.kind != PLAIN:
-        costs = ready.costs.result(ready.plugin, ready.scenario.model)
+        costs = ready.costs.result(ready.scenario.model)
         seconds[STEPS] = sum(costs["training_seconds"])
         watch.seconds()
     evaluate(ready.strategy, ready.scenario.test)

@@ -112,9 +112,9 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
         yield f"strategies were given different numbers of {dial} to choose from: {counts}."
     at_end: dict[tuple[str, str], list[str]] = {}
     for choice in choices:
-        if choice.end is not None and choice.variant is not None:
+        if choice.open_end is not None and choice.variant is not None:
             text = f"{choice.strategy}, {choice.variant.value or 0}"
-            at_end.setdefault((choice.variant.dial, choice.end), []).append(text)
+            at_end.setdefault((choice.variant.dial, choice.open_end), []).append(text)
     for (name, end), members in at_end.items():
         what = "a better one may lie beyond it, so extend the range."
         if name == _MEMORY and end == dial_named([name]).highest:

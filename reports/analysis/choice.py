@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from reports.runs.cells import Cell, Variant, dial_of
 from reports.statistics.interval import Estimate
-from reports.wording.dials import Dial
+from reports.wording.dials import Dial, is_scale_end
 from reports.wording.numbers import strength_text
 from reports.wording.words import several
 
@@ -151,13 +151,22 @@ class Choice:
 
     @property
     def end(self) -> str | None:
-        """``weakest`` or ``strongest`` (``Dial.lowest``) where the choice is an end of several.
-
-        A better one may lie beyond it: the grid should be wider.
-        """
+        """``weakest`` or ``strongest`` (``Dial.lowest``) where the choice is an end of several."""
         if self._index is None or self.budget < 2:
             return None
         return {0: self.dial.lowest, self.budget - 1: self.dial.highest}.get(self._index)
+
+    @property
+    def open_end(self) -> str | None:
+        """The same where the scale of the dial goes on: a better one may lie beyond it.
+
+        An energy of 1 or a strength of 0 is the end of all that can be tried.
+        """
+        variant, end = self.variant, self.end
+        if end is None or variant is None or variant.strength is None:
+            return None
+        high = end == self.dial.highest
+        return None if is_scale_end(variant.dial, variant.strength, high=high) else end
 
     @property
     def _index(self) -> int | None:

@@ -218,8 +218,8 @@ def _counted(scenarios: Collection[str]) -> str:
 
 def _marks(choice: Choice, members: Sequence[Cell], losses: Sequence[Breakdown]) -> Iterator[str]:
     """Say what weakens a strategy's numbers, among all cells of its scenario."""
-    if choice.end is not None and choice.variant is not None:
-        yield f"the {choice.end} {choice.variant.dial} tried"
+    if choice.open_end is not None and choice.variant is not None:
+        yield f"the {choice.open_end} {choice.variant.dial} tried"
     if choice.is_optimistic:
         yield "chosen on its only seed"
     own = [cell for cell in members if cell.variant.strategy == choice.strategy]

@@ -226,7 +226,7 @@ def _choice_row(choice: Choice, dial: Dial) -> Row:
     beside = [tried.validation for tried in choice.neighbours]
     weaker = None if choice.end == choice.dial.lowest else beside[0]
     stronger = None if choice.end == choice.dial.highest else beside[-1]
-    note = f"the {choice.end} tried" if choice.end else ""
+    note = f"the {choice.open_end} tried" if choice.open_end else ""
     return Row([
         *own, choice.budget, name + choice.strengths,
         Noted(chosen, note) if note else chosen, score, weaker, stronger,

@@ -10,6 +10,17 @@ from reports.wording.words import plural
 
 _NEUTRAL = "dial value"
 
+_SCALES: dict[str, tuple[float | None, float | None]] = {
+    STRENGTH: (0, None),
+    "memory": (0, None),
+    "rank": (0, None),
+    "epsilon": (0, 1),
+    "share": (0, 1),
+    "energy": (0, 1),
+    "density": (None, 1),
+}
+"""Where the scales of known dials end, below and above; below, 0 is fine-tuning."""
+
 
 @dataclass(frozen=True)
 class Dial:
@@ -61,3 +72,19 @@ def dial_named(names: Iterable[str]) -> Dial:
     """Return the words for dials of these names; those of a strength where there is none."""
     found = set(names) or {STRENGTH}
     return Dial(found.pop() if len(found) == 1 else _NEUTRAL)
+
+
+def is_scale_end(name: str, value: float, *, high: bool) -> bool:
+    """Whether the scale of a dial goes no further than a value.
+
+    Args:
+        name: Of the dial.
+        value: Its value.
+        high: Whether upwards, or else downwards.
+    """
+    return _SCALES.get(name, (None, None))[high] == value
+
+
+def begins_with_fine_tuning(name: str) -> bool:
+    """Whether fine-tuning is the low end of a dial, so that it is its lowest value of all."""
+    return is_scale_end(name, 0, high=False)

@@ -19,7 +19,9 @@ from reports.markdown.strengths import chosen_strengths
 from reports.runs.cells import FINETUNE, dial_of, group
 from reports.tables.results import STRENGTH, results_table
 from reports.tables.table import Table
+from reports.wording.dials import begins_with_fine_tuning, is_scale_end
 from reports.wording.words import plural
+from strategies.registry import STRATEGIES
 
 
 def with_dial(record, name):
@@ -164,3 +166,16 @@ def test_the_command_names_the_dial(mixed, tmp_path, capsys):
         out = capsys.readouterr().out
         assert heading in out.splitlines()[0]
         assert cell in out
+
+
+@pytest.mark.parametrize("name", [n for n, own in STRATEGIES.items() if own.dial is not None])
+def test_reports_know_where_the_scales_of_shipped_dials_end(name):
+    """They cannot ask the strategies, which need torch."""
+    entry = STRATEGIES[name]
+    limits = {}
+    for limit in entry.settings.model_fields[entry.dial.name].metadata:
+        limits |= {end: getattr(limit, end) for end in ("ge", "le") if hasattr(limit, end)}
+    low, high = limits.get("ge"), limits.get("le")
+    assert is_scale_end(entry.dial.name, 0, high=False) or low != 0
+    assert is_scale_end(entry.dial.name, 1, high=True) == (high == 1)
+    assert begins_with_fine_tuning(entry.dial.name) == (entry.dial.idle == 0)

@@ -1,9 +1,11 @@
 """Strengths that diverge or break training down: found, said and drawn."""
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
 
+from benchmark.spec import Spec
 from reports.analysis.breakdown import LEAST_FALL, breakdown_sentences, breakdowns
 from reports.analysis.caveats import caveats
 from reports.analysis.cross_fitting import choose
@@ -121,6 +123,17 @@ def test_only_weaker_strengths_and_fine_tuning_are_compared_with(runs):
     assert found([*plain, *runs("wpl", {10.0: [(0.1, 0.1)]})]) == {("wpl", 10.0): ((), (0,), 1)}
     assert found([*plain, *runs("lwf", {None: [(0.1, 0.1)]})]) == {}
     assert found([*plain, *runs("freeze", {None: [(0.1, 0.1)]})]) == {}
+
+
+@pytest.mark.parametrize(("dial", "broken"), [("share", True), ("density", False)])
+def test_fine_tuning_is_the_weakest_value_of_dials_that_begin_with_it(runs, dial, broken):
+    plain = runs("finetune", {None: [(0.8, 0.9)] * 3})
+    weak = [
+        replace(run, spec=Spec({**run.spec.data, "strategy": own}))
+        for run in runs("masks", {0.5: [(0.5, 0.5)] * 3})
+        for own in ({**run.spec.data["strategy"], "dial": dial},)
+    ]
+    assert bool(breakdowns(group([*plain, *weak]))) is broken
 
 
 @pytest.mark.parametrize(("broken", "counts"), [(1, False), (2, False), (3, True)])

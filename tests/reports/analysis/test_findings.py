@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from benchmark.spec import Spec
 from reports.analysis import caveats as caveats_module
@@ -169,6 +170,43 @@ def test_a_memory_is_not_asked_to_grow_without_end(record):
         "same: the chosen memory of replay, 2000, is the highest that was tried: more stored "
         "samples are seldom worse, up to all data, so compare methods at the same memory."
     )
+
+
+@pytest.mark.parametrize(
+    ("dial", "values", "open_"),
+    [
+        ("energy", (0.9, 0.99), True),
+        ("energy", (0.9, 1.0), False),
+        ("share", (0.5, 1.0), False),
+        ("density", (0.5, 1.0), False),
+        ("rank", (2.0, 20.0), True),
+        ("their_own", (0.5, 1.0), True),
+    ],
+)
+def test_nobody_is_asked_for_values_beyond_the_end_of_a_scale(record, dial, values, open_):
+    """The higher value is chosen."""
+    made = [
+        record(matrix, strategy="it", strength=value, seed=seed)
+        for value, matrix in zip(values, (KEPT, ALONE), strict=True)
+        for seed in range(5)
+    ]
+    own = [{**r.spec.data["strategy"], "dial": dial} for r in made]
+    made = [
+        replace(r, spec=Spec({**r.spec.data, "strategy": strategy}))
+        for r, strategy in zip(made, own, strict=True)
+    ]
+    assert any("extend the range" in text for text in caveats(group(made))) == open_
+
+
+@pytest.mark.parametrize(("weakest", "open_"), [(0.0, False), (1.0, True)])
+def test_nothing_is_weaker_than_no_strength(record, weakest, open_):
+    """The lower strength is chosen."""
+    made = [
+        record(matrix, strategy="wpl", strength=value, seed=seed)
+        for value, matrix in ((weakest, ALONE), (10.0, KEPT))
+        for seed in range(5)
+    ]
+    assert any("extend the range" in text for text in caveats(group(made))) == open_
 
 
 def noisy(record, seeds):
