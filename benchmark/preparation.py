@@ -31,10 +31,13 @@ from benchmark.schedule import Schedule, in_turn
 from benchmark.search.parts import SearchParts
 from benchmark.seeding import derive
 from benchmark.spec import Spec
+from benchmark.strategy_checks import check_steps
 from benchmark.suite import AVALANCHE, Run
 from benchmark.training import InMemoryTraining
+from benchmark.validation import shown
 from strategies.hooks import Optimizes
 from strategies.registry import STRATEGIES
+from strategies.settings import StrategySettings
 
 OnProgress = Callable[[Advance], None]
 """Called with how far the training is."""
@@ -90,6 +93,9 @@ def prepare(
     schedule = _schedule(run, settings, scenario)
     steps = _steps(schedule, len(scenario.train))
     plugin = _make_plugin(run)
+    if isinstance(own := getattr(plugin, "settings", None), StrategySettings):
+        shortest = min(visit.steps for visit in schedule.visits if not visit.plain)
+        check_steps(own, shortest, f"scenario {shown(run.scenario)}")
     measurements: list[Measurement] = []
     for each in (run, *others):
         Measurement(each, plugin, scenario, settings.curve, measurements)

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING
 
+from benchmark.errors import UserError
 from benchmark.scenarios.optimizers import SGD, Optimizer
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.suite_file import Source
 from benchmark.validation import shown
 from strategies.registry import STRATEGIES
+from strategies.settings import StrategySettings
 
 if TYPE_CHECKING:
     from benchmark.suite import Strategy, Suite
@@ -29,6 +31,32 @@ def check_strategies(suite: Suite, source: Source) -> None:
     for strategy, (name, scenario) in product(suite.strategies.values(), suite.scenarios.items()):
         for problem in _problems(strategy, shown(name), scenario):
             raise source.error(("strategies", strategy.name), problem)
+
+
+def check_steps(settings: StrategySettings, steps: int, where: str) -> None:
+    """Refuse a strategy whose first steps are all that a training has.
+
+    Args:
+        settings: The strategy's.
+        steps: Of the shortest training.
+        where: What the training is called, in a message.
+
+    Raises:
+        UserError: Says how many it needs.
+    """
+    for problem in _too_few(settings, steps, where):
+        raise UserError(problem)
+
+
+def _too_few(settings: StrategySettings, steps: int | None, where: str) -> Iterator[str]:
+    """Yield that a training is too short for a strategy, if its steps are known."""
+    name, first = settings.needs_steps or ("", 0)
+    if steps is not None and steps <= first:
+        many = "1 step" if steps == 1 else f"{steps} steps"
+        yield (
+            f"{name} is {first}, and a training in {where} has {many}: none is left for what comes "
+            f"after the first {first}; give fewer {name}, or train longer"
+        )
 
 
 def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iterator[str]:
@@ -66,6 +94,7 @@ def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iter
                     f"{name} has it, whose steps do not follow the gradient alone; say scales: "
                     "update, or use sgd without momentum and weight_decay there"
                 )
+    yield from _too_few(settings, scenario.steps, f"scenario {name}")
     if settings.needs_classes is not None and scenario.has_words:
         yield (
             f"{settings.needs_classes} needs logits of shape (samples, classes), and scenario "

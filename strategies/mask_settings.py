@@ -282,3 +282,8 @@ class SSNetSettings(SupSupSettings):
         strict=True,
         description="Steps of a training that learn the mask; the others train weights.",
     )
+
+    @property
+    def needs_steps(self) -> tuple[str, int]:
+        """``mask_steps``."""
+        return "mask_steps", self.mask_steps

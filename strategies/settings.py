@@ -68,6 +68,14 @@ class StrategySettings(BaseModel):
         """What needs the gradients of single samples; ``None``: nothing."""
         return None
 
+    @property
+    def needs_steps(self) -> tuple[str, int] | None:
+        """The setting that takes the first steps of every training, and how many.
+
+        A training needs more, or else what these steps are for is never used; ``None``: no setting.
+        """
+        return None
+
 
 class PenaltySettings(StrategySettings):
     """The settings of every penalty on shared parameters."""

@@ -61,6 +61,10 @@ STRATEGIES = {
     "temperature: input should be greater": {"strategy": "lwf", "temperature": 1e-300},
     "damping: input should be greater": {"strategy": "si", "damping": 1e-300},
     "weight_decay: input should be less": {"strategy": "wpl", "weight_decay": 1e39},
+    "mask_steps is 2, and a training in scenario 's' has 2 steps": {
+        "strategy": "exssnet",
+        "mask_steps": 2,
+    },
     "memory: input should be greater than or equal to 0": {"strategy": "replay", "memory": -1},
     "memories.1: input should be greater": {"strategy": "der", "memories": [10, -5]},
     "memory: expected a whole number, got 2.5": {"strategy": "der", "memory": 2.5},

@@ -23,6 +23,9 @@ TINY = [
         for name in ("split", "split_adam", "two_models", "two_models_curves")
         for setting in ("data=digits", "samples=150", "width=8")
     ),
+    # So that there are steps after those of a mask:
+    *(f"scenarios.{name}.batch_size=8" for name in ("split", "split_adam")),
+    "strategies.exssnet.mask_steps=1",
     "scenarios.many_models.samples=40",
     "scenarios.many_models.epochs=1",
     "scenarios.many_models.width=8",

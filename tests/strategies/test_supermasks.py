@@ -3,6 +3,7 @@
 import pytest
 import torch
 from avalanche.models.utils import avalanche_forward
+from one_run import TWO_MODELS, execute, run_of
 from programs import FEATURES, OPTIMIZERS, THREE, make_bank, make_data, train
 from torch import nn
 
@@ -213,3 +214,14 @@ def test_a_network_without_layers_is_refused():
 def test_a_density_without_an_effect_is_refused():
     with pytest.raises(ValueError, match="density has no effect with rule: threshold"):
         SupSup(rule="threshold", density=0.1)
+
+
+def test_a_training_that_would_end_with_the_mask_is_refused(tmp_path):
+    """Where epochs are given, how many steps these are is known with the data."""
+    scenario = TWO_MODELS | {"epochs": 1}
+    trained = execute(run_of(tmp_path, scenario, "ssnet", {"mask_steps": 2}), tmp_path)
+    (steps,) = {*trained.cost["steps"]}
+    refused = execute(run_of(tmp_path, scenario, "ssnet", {"mask_steps": steps}), tmp_path)
+    assert refused.status == "failed"
+    told = f"mask_steps is {steps}, and a training in scenario 'it' has {steps} steps: none is left"
+    assert told in refused.error
