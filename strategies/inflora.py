@@ -96,6 +96,16 @@ class InfLoRA(Hooked, NotesUse):
                 if self.settings.trunk == "fixed" or f"{own.name}.weight" in self._earlier:
                     layer.prepare(index, self.settings.rank)
 
+    def free(self, model: nn.Module) -> dict[str, float]:
+        """Return ``1 - dim(M) / inputs`` of weights; 0 of what else earlier models used."""
+        shares = dict.fromkeys(self._earlier, 0.0)
+        for own in branched(model):
+            name = f"{own.name}.weight"
+            if name in self._earlier and own.name in self.bases:
+                width = own.layer.weight[0].numel()
+                shares[name] = 1 - self.bases[own.name].dimension / width
+        return shares
+
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Open the branches, and look up what stays."""
         super().before_training_exp(strategy, *arguments, **keywords)

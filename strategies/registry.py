@@ -6,7 +6,7 @@ Reading this list imports no torch; ``load`` does, when something trains.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
@@ -303,7 +303,8 @@ _ENTRIES = (
         "low-rank branches beside fixed weights, across the directions of earlier models' inputs",
         "Liang & Li, InfLoRA, CVPR 2024",
         memory="linear",
-        dial=ENERGY,
+        holds_for_good=True,
+        dial=replace(ENERGY, idle=None),
     ),
     StrategyEntry(
         "freeze_important",

@@ -106,11 +106,14 @@ def test_what_is_free_is_asked_after_each_model_and_kept_by_tensor(tmp_path):
     assert 0 < total[-1] < total[0] < 1
 
 
-def test_the_tensors_of_supermasks_have_the_names_of_the_network(tmp_path):
+def test_tensors_of_wrapped_layers_have_the_names_of_the_network(tmp_path):
     masked = carried_out(tmp_path, "exssnet", {"mask_steps": 6, "density": 0.2})
     plain = carried_out(tmp_path, "freeze")
     assert masked.cost["capacity"].keys() == plain.cost["capacity"].keys()
     assert masked.cost["shared_parameters"] == plain.cost["shared_parameters"]
+    branched = carried_out(tmp_path, "inflora", {"samples": 50})
+    assert branched.cost["capacity"].keys() == plain.cost["capacity"].keys()
+    assert 0 <= branched.free_shares[-1] < branched.free_shares[0] < 1
     weights = {n: t for n, t in masked.cost["capacity"].items() if n.endswith("weight")}
     for tensor in weights.values():
         kept = round(0.2 * tensor["parameters"])

@@ -104,6 +104,8 @@ WEAK = {
     ("fggm", "all"): {"protects the earlier model", "capacity is accounted for"},
     ("fggm", "batched"): {"protects the earlier model"},
     ("migu", "all"): {"protects the earlier model"},
+    # It tells of what earlier models used, and biases of a fixed trunk stay before that, too.
+    ("inflora", "fixed"): {"capacity is accounted for"},
 }
 """Choices that are there because they are published, and what they do not do."""
 

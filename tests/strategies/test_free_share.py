@@ -17,6 +17,7 @@ from strategies import (
     ExSSNet,
     Freeze,
     FreezeImportant,
+    InfLoRA,
     SSNet,
     SupSup,
 )
@@ -195,6 +196,29 @@ def test_among_all_tensors_the_share_is_that_of_all_together():
     assert told[1] == dict.fromkeys(ever, pytest.approx(share))
 
 
+def test_branches_change_weights_in_the_directions_that_are_free():
+    plugin, told, weights = InfLoRA(energy=0.8, rank=8), [], []
+
+    def note(_, model):
+        told.append(plugin.free(model))
+        weights.append({n: p.detach().clone() for n, p in model.named_parameters()})
+
+    bank = make_bank(THREE).double()
+    parts = [(x.double(), y) for x, y in make_data(3)]
+    train(bank, [plugin], parts=parts, optimizer=Kick, after_each=note)
+    shared = [name for name, share in told[1].items() if name.split(".")[1] in "xy"]
+    assert len(shared) == 4
+    for name in shared:
+        before, after = weights[1][name], weights[2][name]
+        if name.endswith("bias"):
+            assert told[1][name] == 0
+            assert torch.equal(before, after)
+        else:
+            rank = torch.linalg.matrix_rank(after - before).item()
+            assert told[1][name] == pytest.approx(rank / before.shape[1])
+            assert 0 < rank < before.shape[1]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_never_grows(kind):
     plugin, seen = KINDS[kind][0](), []
@@ -220,5 +244,5 @@ def test_at_its_idle_end_everything_is_free():
 def test_penalties_tell_no_capacity():
     with_it = {name for name, own in STRATEGIES.items() if issubclass(own.load(), Capacity)}
     assert {"spg", "gpm", "freeze_important", "fggm", "migu", "freeze", "ogl"} <= with_it
-    assert {"supsup", "ssnet", "exssnet"} <= with_it
+    assert {"supsup", "ssnet", "exssnet", "inflora"} <= with_it
     assert not {"ewc", "wpl", "l2", "si", "mas", "replay", "joint", "independent"} & with_it
