@@ -33,13 +33,11 @@ class Look:
         accuracy: Of the neighbours' votes, from 0 to 1.
         asked: How many samples they voted on.
         classes: How many classes the data have.
-        layers: The names of the layers that ran.
     """
 
     accuracy: float
     asked: int
     classes: int
-    layers: frozenset[str]
 
     def suits(self, own: Look, above: Literal["chance", "own"]) -> bool:
         """Whether it is better than chance, or clearly better than the new model's own features.
@@ -73,13 +71,13 @@ def look(
         neighbours: How many vote on a sample.
         seed: Of the choice of the samples that vote.
     """
-    features, layers = penultimate(model, run, x)
+    features = penultimate(model, run, x)
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed)).to(x.device)
     count = min(len(x) - 1, math.ceil(VOTING * len(x)))
     voting, asked = order[:count], order[count:]
     found = voted(features[voting], y[voting], features[asked], neighbours)
     accuracy = int((found == y[asked]).sum()) / len(asked)
-    return Look(accuracy, len(asked), len(torch.unique(y)), layers)
+    return Look(accuracy, len(asked), len(torch.unique(y)))
 
 
 def voted(known: Tensor, labels: Tensor, asked: Tensor, neighbours: int) -> Tensor:
@@ -102,10 +100,8 @@ def voted(known: Tensor, labels: Tensor, asked: Tensor, neighbours: int) -> Tens
 
 
 @torch.no_grad()
-def penultimate(
-    model: nn.Module, run: Callable[[Tensor], Tensor], x: Tensor
-) -> tuple[Tensor, frozenset[str]]:
-    """Return the features of samples (N, d), and the names of the layers that ran.
+def penultimate(model: nn.Module, run: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return the features of samples (N, d).
 
     Args:
         model: The network, which runs in evaluation mode.
@@ -132,4 +128,4 @@ def penultimate(
     finally:
         for handle in handles:
             handle.remove()
-    return torch.cat(found), frozenset(ran)
+    return torch.cat(found)

@@ -66,6 +66,7 @@ class SSNet(SupSup):
     @torch.no_grad()
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note the weights before the step."""
+        super().before_update(strategy)
         layers = masked_layers(strategy.model)
         self._before = {name: layers[name].weight.clone() for name in self._held}
 
@@ -97,8 +98,8 @@ class SSNet(SupSup):
         self.ended(strategy.model, index)
         self.masks[index] = {}
         for name, layer in layers.items():
-            assert layer.mask is not None
-            self.masks[index][name] = packed(layer.mask.bool())
+            if layer.mask is not None:
+                self.masks[index][name] = packed(layer.mask.bool())
             layer.mask = None
             layer.scores.clear()
             layer.weight.requires_grad_(False)
@@ -106,9 +107,11 @@ class SSNet(SupSup):
 
     def _fix(self, layers: dict[str, MaskedLayer]) -> None:
         for name, layer in layers.items():
-            mask = layer.chosen()
-            self._held[name] = (~self.editable(name, mask)).to(layer.weight)
-            layer.mask, layer.learns = mask.to(layer.weight), None
+            if name in self._used:
+                mask = layer.chosen()
+                self._held[name] = (~self.editable(name, mask)).to(layer.weight)
+                layer.mask = mask.to(layer.weight)
+            layer.learns = None
         self._free_weights(layers)
 
     def _free_weights(self, layers: dict[str, MaskedLayer]) -> None:

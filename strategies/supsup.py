@@ -85,6 +85,7 @@ class SupSup(Hooked):
         self._labels: dict[int, int] = {}
         self._trains = False
         self._learning: int | None = None
+        self._used: set[str] = set()
 
     def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note that a training begins, for which the model is adapted next."""
@@ -126,7 +127,7 @@ class SupSup(Hooked):
                 parameter.requires_grad_(False)
         if self._trains:
             self._trains = False
-            self._learning = index
+            self._learning, self._used = index, set()
             for place, layer in enumerate(layers.values()):
                 layer.begin(index, np.random.SeedSequence([self.settings.seed, index, place]))
                 self.begun(layer, index)
@@ -139,6 +140,17 @@ class SupSup(Hooked):
             index: The model to be trained.
         """
 
+    @torch.no_grad()
+    def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note which layers the model uses: those whose scores have a gradient."""
+        for name, layer in masked_layers(strategy.model).items():
+            if layer.learns is not None and layer.scores[str(layer.learns)].grad is not None:
+                self._used.add(name)
+
+    def used(self, model: nn.Module) -> dict[str, MaskedLayer]:
+        """Return the masked layers that the model under training uses, by name."""
+        return {n: layer for n, layer in masked_layers(model).items() if n in self._used}
+
     def free(self, model: nn.Module) -> dict[str, float]:
         """Return 0: no model changes anything but its own scores."""
         return {name: 0.0 for name, _ in model.named_parameters()}
@@ -147,14 +159,14 @@ class SupSup(Hooked):
         """Keep the masks in place of the scores, and the running statistics."""
         index = int(strategy.experience.current_experience)
         self.ended(strategy.model, index)
-        layers = masked_layers(strategy.model)
-        self.masks[index] = {name: layer.end() for name, layer in layers.items()}
+        ends = {name: layer.end() for name, layer in masked_layers(strategy.model).items()}
+        self.masks[index] = {name: ends[name] for name in ends if name in self._used}
 
     def ended(self, model: nn.Module, index: int) -> None:
         """Keep what there is to keep of a trained model beside its masks."""
         self.statistics[index] = copied(running_statistics(model))
         if self.settings.begin != "random":
-            layers = masked_layers(model).items()
+            layers = self.used(model).items()
             self.scores[index] = {n: own.scores[str(index)].detach().clone() for n, own in layers}
         self._learning = None
         self.inferred = {}
@@ -212,7 +224,7 @@ class SupSup(Hooked):
             suited = [max(suited, key=lambda i: looks[i].accuracy)] if suited else []
         self.begins_as = suited
         for name, layer in masked_layers(model).items():
-            sources = [self.scores[i][name] for i in suited if f"{name}.layer" in looks[i].layers]
+            sources = [self.scores[i][name] for i in suited if name in self.scores[i]]
             if sources:
                 layer.scores[str(index)].copy_(torch.stack(sources).mean(dim=0))
 
