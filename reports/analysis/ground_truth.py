@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import combinations
 from statistics import fmean
 from typing import Any
@@ -21,6 +20,7 @@ from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.analysis.quantities import Quantity, Values
 from reports.statistics.limits import Limits
+from reports.wording.numbers import decimals, percent
 
 Errors = Mapping[str, float]
 """The error of each architecture."""
@@ -188,7 +188,7 @@ def measured(
     perplexity = any(found.get("perplexity") for found in searches)
     is_rate = measure not in (*_CORRELATIONS, "late_reward") and not perplexity
     unit, scale = ("points" if measure in _REGRETS else "%", 100.0) if is_rate else ("", 1.0)
-    write = partial(_decimals, scale, 1 if is_rate else 2)
+    write = percent if is_rate else decimals
     title = measure.replace("_", " ")
     asked = Quantity(
         measure, title, lambda _, __: None, unit, scale, write, limits=_LIMITS.get(measure)
@@ -199,10 +199,6 @@ def measured(
 def _against(truth: Truth, measure: str, record: Record) -> float | None:
     of = (_CORRELATIONS | _REGRETS).get(measure)
     return of(ranking_of(record, truth), truth.errors) if of else expected(record, truth)
-
-
-def _decimals(scale: float, places: int, value: float) -> str:
-    return f"{round(scale * value, places) + 0.0:.{places}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _errors(record: Record, split: str) -> Errors:
