@@ -6,6 +6,7 @@ import subprocess
 import sys
 from copy import deepcopy
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from torch import nn
 
 from benchmark.evaluation import evaluate
 from benchmark.preparation import TRAINING, prepare
-from benchmark.probes import PROBES, refit
+from benchmark.probes import PROBES, overlap, refit
 from benchmark.probes.refit import Refit
 from benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
 from benchmark.suite_loading import load_suite
@@ -364,6 +365,28 @@ def test_overlap_by_hand(make, tmp_path):
     rows = [tuple(row.values()) for row in ready.probes["overlap"].result(ready.strategy)["rows"]]
     assert rows == expected
     assert len(rows) > 3
+
+
+def test_overlap_takes_a_share_of_each_weight_of_a_block(monkeypatch):
+    scores = {
+        "0.weight": [[90.0, 80, 70, 60, 50, 40, 30, 20, 10, 0]] * 2,
+        "1.weight": [[0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0]],
+    }
+    scores["1.weight"].append(scores["1.weight"][0][::-1])  # the second model needs other rows
+    block = nn.Sequential(nn.Linear(1, 10), nn.Linear(1, 10))
+    model = nn.ModuleDict({"blocks": nn.ModuleDict({"shared": block})})
+    information = [
+        {f"blocks.shared.{name}": torch.tensor(own[i])[:, None] for name, own in scores.items()}
+        | {"blocks.shared.1.bias": torch.arange(10.0)}  # which is no weight
+        for i in range(2)
+    ]
+    monkeypatch.setattr(overlap, "information_of", lambda _, __, i, ___: {"shared": information[i]})
+    probe = overlap.Overlap(SimpleNamespace(shared=lambda _: ["shared"]))
+    for i in range(2):
+        experience = SimpleNamespace(current_experience=i)
+        probe.after_training_exp(SimpleNamespace(experience=experience, model=model))
+    # Of 10 rows 3: all of the first weight's are common, none of the other's.
+    assert [row["jaccard"] for row in probe.rows] == [3 / 9, 3 / 9]
 
 
 # Similarity

@@ -115,6 +115,16 @@ def test_the_same_data_again_begin_as_the_model_that_knows_them(make):
         assert torch.equal(scores, plugin.scores[0][name])
 
 
+def test_of_models_that_suit_the_best_is_taken_each_by_its_own_mask():
+    plugin = SupSup(begin="knn_best")
+    _, watcher = begun(plugin, [(PERMUTED, Y), *AGAIN])
+    other, same_data = plugin.neighbour_accuracies.values()
+    assert 0.1 < other < same_data  # both are above chance
+    assert plugin.begins_as == [1]
+    for name, scores in watcher.scores[2].items():
+        assert torch.equal(scores, plugin.scores[1][name])
+
+
 @every
 def test_data_that_no_model_knows_begin_at_random_and_nothing_else_changes(make):
     plugin, random = make(begin="knn_best", above="own"), make()

@@ -175,6 +175,28 @@ def test_the_model_that_trains_is_given(kind):
     assert plugin.inferred == {}
 
 
+@pytest.mark.parametrize("kind", [SupSup, SSNet])
+def test_the_mask_under_training_is_never_inferred(kind):
+    plugin = kind(infer="one_shot", **({"mask_steps": 4} if kind is SSNet else {}))
+    parts, found = make_data(3), []
+
+    class Looks(SupervisedPlugin):
+        def after_training_iteration(self, strategy, *_, **__):
+            trains = strategy.experience.current_experience
+            strategy.model.eval()
+            for i in range(trains):
+                with plugin.evaluating(strategy.model, i), torch.no_grad():
+                    for row in parts[i][0][:10]:
+                        strategy.model(row[None])
+                found.append((trains, set(plugin.inferred[i])))
+            strategy.model.train()
+
+    train(nn.Sequential(nn.Linear(FEATURES, 8), nn.Tanh(), nn.Linear(8, CLASSES)),
+          [plugin, Looks()], parts=parts)  # fmt: skip
+    assert all(chosen <= {*range(trains)} for trains, chosen in found)
+    assert set().union(*(chosen for _, chosen in found)) == {0, 1}
+
+
 def test_models_with_heads_of_their_own_are_refused():
     with pytest.raises(ValueError, match="models or heads of its own for each task label"):
         train(make_bank(), [SupSup(infer="binary")])
