@@ -4,7 +4,10 @@ import copy
 
 import pytest
 import torch
+from avalanche.training.plugins import SupervisedPlugin
 from programs import (
+    CLASSES,
+    FEATURES,
     MODELS,
     OPTIMIZERS,
     THREE,
@@ -176,6 +179,35 @@ def test_migu_holds_the_rows_with_the_smallest_outputs_of_each_batch():
         weight[rows] = before["blocks.shared.0.weight"][rows]
 
     assert_close(found, replay(bank, tape.batches, after_step=after_step))
+
+
+def test_migu_adds_the_outputs_of_all_uses_of_a_layer():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = nn.Linear(FEATURES, FEATURES)
+
+        def forward(self, x):
+            return self.layer(10 * self.layer(x))[:, :CLASSES]
+
+    scores, wanted = [], []
+
+    class Watch(MIGU):
+        def scores(self, shared):
+            found = super().scores(shared)
+            scores.append(found["layer.weight"])
+            return found
+
+    class Uses(SupervisedPlugin):
+        def before_forward(self, strategy, *_, **__):
+            layer = strategy.model.layer
+            once = layer(strategy.mb_x)
+            wanted.append(sum(h.abs().sum(dim=0) for h in (once, layer(10 * once))))
+
+    train(Twice(), [Uses(), Watch(share=0.5)])
+    assert len(scores) == 8
+    for found, own in zip(scores, wanted[-8:], strict=True):
+        torch.testing.assert_close(found, own.detach())
 
 
 def test_rows_lead_to_one_output_of_a_layer():

@@ -10,7 +10,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from strategies import ExSSNet, SSNet, SupSup
-from strategies.knn_transfer import Look, penultimate, voted
+from strategies.knn_transfer import Look, look, penultimate, voted
 from strategies.network import Network, evaluation_mode
 from strategies.weight_masks import masked_layers
 
@@ -85,6 +85,16 @@ def test_the_majority_of_the_nearest_is_that_of_a_loop():
     assert ties > 10
     assert torch.equal(voted(known, labels, known, 1), labels)
     assert len(voted(known, labels, asked, 1000).unique()) == 1
+
+
+def test_no_sample_votes_on_itself():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(300, 64, generator=generator)
+    y = torch.randint(10, (300,), generator=generator)  # nothing to know
+    model = network()
+    found = look(model, model, x, y, neighbours=1, seed=0)
+    assert (found.asked, found.classes) == (102, 10)
+    assert found.accuracy < 0.3
 
 
 @pytest.mark.parametrize("kind", ["mlp", "cnn"])
@@ -167,6 +177,21 @@ def test_of_a_bank_layers_that_the_earlier_model_runs_are_taken_over():
         else:
             wanted = other.scores[2][name]  # the head that no earlier model has
         torch.testing.assert_close(scores, wanted)
+
+
+def test_each_model_of_a_bank_looks_by_its_own_path_and_mask(monkeypatch):
+    plugin, seen = SupSup(begin="knn_all"), []
+
+    def noted(model, run, x, *others):
+        seen.append((x, run(x)))
+        return look(model, run, x, *others)
+
+    monkeypatch.setattr("strategies.supsup.look", noted)
+    model = train(make_bank(THREE), [plugin], parts=make_data(3), epochs=1)
+    assert len(seen) == 1 + 2 + 3
+    for i, (x, found) in enumerate(seen[3:5]):  # when the last one began
+        with plugin.evaluating(model, i), torch.no_grad():
+            assert torch.equal(found, Network(model, i)(x))
 
 
 def test_what_suits_is_better_than_chance_or_clearly_better_than_the_models_own():

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 import torch
 from avalanche.models.utils import avalanche_forward
+from avalanche.training.plugins import SupervisedPlugin
 from programs import (
     CLASSES,
     OPTIMIZERS,
@@ -204,11 +205,41 @@ def test_heads_that_grow_have_no_importance_in_what_is_new():
 
     (x, y), (more, _) = make_data()
     parts = [(x, y % 2), (more, 2 + y % 2)]
-    plugin, shapes = SPG(), []
+    plugin, states, began = SPG(), [], []
+
+    class Looks(SupervisedPlugin):
+        def before_training_epoch(self, strategy, *_, **__):
+            began.append(dict(plugin.importances))
+
     model = nn.Sequential(nn.Linear(6, 8), nn.Tanh(), IncrementalClassifier(8, 1))
-    train(
-        model, [plugin], parts=parts, after_each=lambda *_: shapes.append(dict(plugin.importances))
-    )
+    note = {"after_each": lambda *_: states.append(dict(plugin.importances))}
+    train(model, [plugin, Looks()], parts=parts, epochs=1, **note)
     (name,) = [n for n in plugin.importances if n.endswith("classifier.weight")]
-    assert shapes[0][name].shape == (2, 8)
+    assert states[0][name].shape == (2, 8)
+    assert torch.equal(began[1][name], torch.cat([states[0][name], torch.zeros(2, 8)]))
     assert plugin.importances[name].shape == (CLASSES, 8)
+
+
+def test_gradients_are_those_of_evaluation_mode():
+    found = []
+    for rate in (0.0, 0.5):
+        plugin, model = SPG(), make_ordinary()
+        model.insert(1, nn.Dropout(rate))
+        train(model, [plugin], optimizer=still)
+        found.append(plugin.importances)
+    assert all(torch.equal(a, found[1][name]) for name, a in found[0].items())
+
+
+def test_samples_of_several_models_count_each_for_its_own(monkeypatch):
+    parts, alone = make_data(), []
+    for i in range(2):
+        plugin = SPG()
+        train(make_bank(), [plugin], parts=parts[i : i + 1], labels=[i], optimizer=still)
+        alone.append(plugin.importances)
+    x, y = (torch.cat(each) for each in zip(*parts, strict=True))
+    labels = torch.arange(2).repeat_interleave(len(parts[0][0]))
+    monkeypatch.setattr("strategies.spg.draw", lambda *_: (x, y, labels))
+    plugin = SPG()
+    train(make_bank(), [plugin], parts=parts[:1], optimizer=still)
+    for name in ("blocks.shared.0.weight", "blocks.shared.0.bias"):
+        torch.testing.assert_close(plugin.importances[name], alone[0][name].maximum(alone[1][name]))
