@@ -236,3 +236,13 @@ def test_an_ordinary_network_is_protected():
         model = train(make_ordinary(), plugins, parts=parts, epochs=10)
         losses.append(nn.functional.cross_entropy(model(x), y).item())
     assert losses[1] < losses[0]
+
+
+def test_inputs_are_those_of_evaluation_mode():
+    found = []
+    for rate in (0.0, 0.5):
+        plugin, model = GPM(), make_ordinary()
+        model.insert(1, nn.Dropout(rate))
+        train(model, [plugin], optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
+        found.append([*plugin.bases.values()])
+    assert all(torch.equal(*bases) for bases in zip(*found, strict=True))
