@@ -13,7 +13,7 @@ from reports.figures.captions import SPREAD
 from reports.figures.intervals import draw_intervals
 from reports.figures.marks import Mark, in_words
 from reports.figures.plot import Plot
-from reports.figures.style import Style
+from reports.figures.style import Style, style_of
 from reports.runs.cells import Cell, Variant
 from reports.statistics.interval import Estimate
 from reports.wording.numbers import percent
@@ -45,7 +45,7 @@ def capacity_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: 
 
     def draw() -> Figure:
         names = {cell.variant.label: cell.variant.label for cell in found}
-        looks = {cell.variant.label: styles[cell.variant] for cell in found}
+        looks = {cell.variant.label: style_of(cell.variant, styles) for cell in found}
         figure, ((ax,),) = canvas([2.6], 1, line_keys(looks, names, marked=True))
         for place, cell in enumerate(found):
             whole = shares_of(cell)[WHOLE]
@@ -55,7 +55,7 @@ def capacity_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: 
                 range(1, len(shares) + 1),
                 shares,
                 100,
-                styles[cell.variant],
+                looks[cell.variant.label],
                 aside=_ASIDE * (place - (len(found) - 1) / 2),
                 marker=_MARKER,
                 marks=[_mark(cell.variant, i, share) for i, share in enumerate(shares, 1)],

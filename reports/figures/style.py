@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Container, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from zlib import crc32
 
@@ -156,6 +156,22 @@ def styles(cells: Sequence[Cell]) -> dict[Variant, Style]:
     ordered = sorted(cells, key=lambda cell: cell.variant.order)
     strategies = {(cell.variant.kind, cell.variant.strategy) for cell in cells}
     return Styles(strategies).of({cell.variant: cell for cell in ordered})
+
+
+def style_of(variant: Variant, known: Mapping[Variant, Style]) -> Style:
+    """Return the style of what stands for a strategy, whose seeds may be at several strengths.
+
+    Args:
+        variant: One of ``known``, or a strategy at strengths that are.
+        known: What ``styles`` returns.
+
+    Returns:
+        Of several strengths the strategy's colour without a shade.
+    """
+    if variant in known:
+        return known[variant]
+    own = next(look for one, look in known.items() if one.strategy == variant.strategy)
+    return replace(own, color=own.base)
 
 
 def series_styles(labels: Sequence[str]) -> dict[str, Style]:

@@ -5,10 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from figure_checks import check, laid_out
+from matplotlib.colors import to_hex
 from scipy import stats
 
 from reports.analysis.capacity import capacity_frame, shares_of, told
 from reports.analysis.cost import cost_frame, state_bits
+from reports.analysis.cross_fitting import choose
 from reports.analysis.quantities import quantity_named
 from reports.figures.capacity import capacity_plot
 from reports.figures.marks import noted
@@ -130,6 +132,23 @@ def test_the_figure_shows_and_tells_the_means(runs):
         assert list(line.get_xdata()) == [1, 2, 3, 4]
         assert list(line.get_ydata()) == pytest.approx([100 * m.number.value for m in marks])
     assert told_by[0][1].told[:2] == ("spg", "after 2 models")
+
+
+def test_a_strategy_whose_seeds_are_at_several_strengths_has_its_colour(record):
+    runs = []
+    for seed in range(4):
+        for strength in (0.1, 0.5):
+            score = 0.9 if (strength == 0.1) == (seed % 2 == 0) else 0.5
+            made = record(MATRIX, strategy="spg", strength=strength, seed=seed)
+            own = cost({name: falling(strength) for name in SIZES})
+            runs.append(replace(made, cost=own, validation_matrix=[[score] * MODELS] * MODELS))
+    (choice,) = choose(group(runs))
+    assert len(choice.reported.variant.parts) == 2
+    looks = styles(group(runs))
+    figure = laid_out(capacity_plot([choice.reported], looks, "p"))
+    (line,) = [line for line in figure.axes[0].lines if line.get_gid()]
+    assert to_hex(line.get_color()) == next(iter(looks.values())).base
+    assert list(line.get_ydata()) == pytest.approx([30 / (i + 1) for i in range(MODELS)])
 
 
 def capacity_sections(runs):
