@@ -118,6 +118,16 @@ class FGGMSettings(FisherRowSettings):
         "'random': as many others, drawn for each model; a control.",
     )
 
+    @property
+    def needs_classes(self) -> str | None:
+        """The setting ``fisher``, where rows are chosen by it."""
+        return None if self.rows == "random" else super().needs_classes
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """The setting ``fisher``, where rows are chosen by it."""
+        return None if self.rows == "random" else super().needs_single_samples
+
 
 class MIGUSettings(RowSettings):
     """Settings of magnitude-based gradient updating."""

@@ -38,8 +38,7 @@ class SRIL(NotesUse):
         w_n = 1 if <dL/dz_n, z_n - z'_n> >= 0 else conflicting
 
     Where both ask for the same, features are completed (w = 1). Where they conflict, they are
-    separated: w is 0 by default, which is max(0, cos) of both gradients. With ``conflicting: 1``
-    this is plain feature distillation.
+    separated: w is 0 by default. With ``conflicting: 1`` this is plain feature distillation.
 
     When a model has been trained, and the earlier models are less confident with the shared
     parameters as they are now than with those before (mean largest probability, on samples of the

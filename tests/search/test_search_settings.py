@@ -145,6 +145,7 @@ def test_estimates_that_a_supernet_has_nothing_for_are_refused(scenario, strateg
     [
         (IMAGES, {"strategy": "wpl", "fisher": "training"}),
         (IMAGES, {"strategy": "ewc", "fisher": "batched"}),
+        (IMAGES, {"strategy": "fggm", "rows": "random"}),
         (IMAGES, {"strategy": "rwalk"}),
         (LAYER, {"strategy": "wpl"}),
         (LAYER, {"strategy": "mas"}),
