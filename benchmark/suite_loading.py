@@ -264,6 +264,8 @@ def _strategy(name: str, entry: dict[str, Any], source: Source) -> Strategy:
         raise source.error(
             (*path, dial.plural), f"a value of {dial.name} is listed twice: {shown(listed)}"
         )
+    for value in getattr(sweep, dial.plural):  # beside the other settings, too
+        validated(chosen.settings, settings | {dial.name: value}, source, path)
     return Strategy(name, kind, checked_settings, tuple(float(value) for value in listed), dial)
 
 

@@ -478,3 +478,9 @@ def test_what_is_set_holds_where_it_exists():
 def test_a_name_that_no_suite_has_is_refused(options, message):
     with pytest.raises(UserError, match=message):
         load_suites(several(), **options)
+
+
+def test_swept_values_are_checked_beside_the_other_settings():
+    strategy = {"strategy": "supsup", "rule": "threshold", "densities": [0.1, 0.5]}
+    with pytest.raises(UserError, match="density has no effect with rule: threshold"):
+        load_suite({"suite": "x", "scenarios": {"split": {}}, "strategies": {"s": strategy}})
