@@ -48,15 +48,25 @@ def check_steps(settings: StrategySettings, steps: int, where: str) -> None:
         raise UserError(problem)
 
 
-def _too_few(settings: StrategySettings, steps: int | None, where: str) -> Iterator[str]:
-    """Yield that a training is too short for a strategy, if its steps are known."""
+def _too_few(
+    settings: StrategySettings, steps: int, where: str, *, at_most: bool = False
+) -> Iterator[str]:
+    """Yield that a training is too short for a strategy."""
     name, first = settings.needs_steps or ("", 0)
-    if steps is not None and steps <= first:
-        many = "1 step" if steps == 1 else f"{steps} steps"
+    if steps <= first:
+        many = ("at most " if at_most else "") + ("1 step" if steps == 1 else f"{steps} steps")
         yield (
             f"{name} is {first}, and a training in {where} has {many}: none is left for what comes "
             f"after the first {first}; give fewer {name}, or train longer"
         )
+
+
+def _too_short(settings: StrategySettings, scenario: ScenarioSettings, where: str) -> Iterator[str]:
+    """Yield that a scenario's trainings are too short for a strategy, as far as is known."""
+    if scenario.steps is not None:
+        yield from _too_few(settings, scenario.steps, where)
+    elif scenario.samples is not None:  # how many a training has of them, only the data tell
+        yield from _too_few(settings, scenario.steps_for(scenario.samples), where, at_most=True)
 
 
 def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iterator[str]:
@@ -94,7 +104,7 @@ def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iter
                     f"{name} has it, whose steps do not follow the gradient alone; say scales: "
                     "update, or use sgd without momentum and weight_decay there"
                 )
-    yield from _too_few(settings, scenario.steps, f"scenario {name}")
+    yield from _too_short(settings, scenario, f"scenario {name}")
     if settings.needs_classes is not None and scenario.has_words:
         yield (
             f"{settings.needs_classes} needs logits of shape (samples, classes), and scenario "

@@ -89,6 +89,14 @@ def test_strategies_that_no_run_could_have(tmp_path, message):
     assert "strategies.x" in str(caught.value)
 
 
+def test_masks_that_would_take_all_steps_of_all_epochs(tmp_path):
+    scenario = {"steps": None, "epochs": 2, "samples": 200, "batch_size": 64}
+    too_many = {"strategy": "exssnet", "mask_steps": 8}
+    with pytest.raises(UserError, match="training in scenario 's' has at most 8 steps: none"):
+        planned(tmp_path, scenario, too_many)
+    assert planned(tmp_path, scenario, too_many | {"mask_steps": 7}).todo
+
+
 FINE = [
     theirs("LwF", alpha=1, temperature=2),
     theirs("LwF", alpha=[0.5, 1], temperature=2.0),
