@@ -12,6 +12,12 @@ from benchmark.suite_loading import load_suite
 
 KEYS = {
     "cifar": (162, "ff7fcc5ebe00de0e"),
+    "methods/isolation_cifar": (440, "41f415458657aaa3"),
+    "methods/isolation_permuted": (450, "859512cdd2d63c49"),
+    "methods/isolation_pool": (450, "06cf32e7ee3455d4"),
+    "methods/isolation_same": (420, "9a00d6c3284ce360"),
+    "methods/isolation_split": (900, "5a159bc12079b92f"),
+    "methods/isolation_turned": (590, "27f6bfd51fa06bd2"),
     "nas/cifar_schedules": (16, "e54b059618c2d310"),
     "nas/cifar_search": (56, "dbc405ffba907538"),
     "nas/cifar_truth": (3, "b6bc55124e575a5d"),
@@ -60,7 +66,7 @@ KEYS = {
     "published/zenke_permuted": (2, "7540253567121d3c"),
     "published/zenke_split": (40, "c23e6e5030fbcf5b"),
     "quick": (65, "32ee25b54159a3de"),
-    "speed": (56, "20fb6290c0556568"),
+    "speed": (56, "5ced29a8914629dc"),
     "two_models": (80, "8d843e57cb40cee4"),
 }
 """How many runs a shipped suite has, and a digest of their keys in their order."""
