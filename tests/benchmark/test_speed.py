@@ -27,7 +27,7 @@ TINY = [
     *(f"scenarios.{name}.batch_size=8" for name in ("split", "split_adam")),
     "strategies.exssnet.mask_steps=1",
     "scenarios.many_models.samples=40",
-    "scenarios.many_models.epochs=1",
+    "scenarios.many_models.epochs=3",
     "scenarios.many_models.width=8",
 ]
 TRAINERS = {
