@@ -62,9 +62,7 @@ def test_a_suite_is_shipped_and_says_what_it_is(name):
     assert len(suite.description) > 40
 
 
-@pytest.mark.parametrize(
-    "name", at_length(SUITES, {*SUITES} - {"recurrent_truth", "recurrent_controller"})
-)
+@pytest.mark.parametrize("name", at_length(SUITES, {*SUITES} - {"recurrent_truth"}))
 def test_a_short_form_runs(name, text, tmp_path):
     suite = short(name, text)
     results = run_suite(suite, store=tmp_path / "short.db", workers=0)
