@@ -100,11 +100,11 @@ class Pixels:
 
         Args:
             function: Of uint8 images (n, C, H, W), of any number of them; it moves the pixels of
-                each in the same way, and keeps their shape.
+                each in the same way, and may add others.
         """
         if self.device.type != "cpu":
             return replace(self, stored=function(self.bytes_of(slice(None))), rows=None)
-        stored = room_for(self.shape)
+        stored = room_for((len(self), *function(self.bytes_of(slice(0, 0))).shape[1:]))
         for start in range(0, len(self), _IMAGES_AT_ONCE):
             part = slice(start, start + _IMAGES_AT_ONCE)
             stored[part] = function(self.bytes_of(part))

@@ -1,4 +1,4 @@
-"""Transformations of whole data sets: rotated images and permuted pixels."""
+"""Transformations of whole data sets: padded and rotated images, and permuted pixels."""
 
 from __future__ import annotations
 
@@ -7,6 +7,24 @@ from torch import Tensor
 
 # Interpolation copies its input with a mask, so that all of CIFAR at once would take gigabytes.
 _IMAGES_AT_ONCE = 10_000
+
+
+def pad(x: Tensor, padding: int) -> Tensor:
+    """Surround images with black: 0 of bytes, else the smallest value of each channel in ``x``.
+
+    Args:
+        x: Images, shape (N, C, H, W), uint8 or float.
+        padding: On each side, in pixels.
+
+    Returns:
+        The padded images, shape (N, C, H + 2 * padding, W + 2 * padding).
+    """
+    count, channels, height, width = x.shape
+    padded = x.new_zeros((count, channels, height + 2 * padding, width + 2 * padding))
+    if x.is_floating_point() and count > 0:
+        padded += x.amin(dim=(0, 2, 3), keepdim=True)
+    padded[..., padding : padding + height, padding : padding + width] = x
+    return padded
 
 
 def rotate(x: Tensor, degrees: float) -> Tensor:

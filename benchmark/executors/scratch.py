@@ -20,7 +20,8 @@ from typing import IO, Self
 
 from benchmark.errors import UserError
 
-_PREFIX = "palimpsest-"
+_PREFIX = "palimpsest-scratch-"
+"""No other command's: a folder that is still empty may be removed as abandoned."""
 _LOCK = "owner"
 _ENOUGH = 1 << 30
 """Bytes that data sets and first models mostly need."""

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
 
 from benchmark.scenarios.changed_images import ChangedImages
+
+if TYPE_CHECKING:
+    from benchmark.scenarios.parts import DataSet
 
 
 class Permuted(ChangedImages):
@@ -17,3 +23,17 @@ class Permuted(ChangedImages):
     change: ClassVar[str] = "permuted"
 
     family: Literal["permuted"] = "permuted"
+    padding: int = Field(
+        0,
+        ge=0,
+        le=256,
+        description="Black pixels on each side, added before the pixels are permuted. "
+        "van de Ven & Tolias (2019) use 2, which makes MNIST's images 32 x 32.",
+        exclude_if=lambda padding: bool(padding == 0),  # keeps the keys of earlier results
+    )
+
+    def load_images(self, root: Path, device: str, name: str | None = None) -> DataSet:
+        """Return a data set with its padding, see ``padding``."""
+        from benchmark.scenarios.transformed import padded
+
+        return padded(super().load_images(root, device, name), self.padding)

@@ -1,10 +1,10 @@
-"""One model's data derived from another's: rotated, or with permuted pixels."""
+"""Data derived from others: padded, rotated, or with permuted pixels."""
 
 from __future__ import annotations
 
 import torch
 
-from benchmark.data.transforms import moves_pixels, permute_pixels, rotate
+from benchmark.data.transforms import moves_pixels, pad, permute_pixels, rotate
 from benchmark.scenarios.parts import DataSet, Part
 from benchmark.seeding import derive
 
@@ -30,3 +30,17 @@ def changed(base: DataSet, change: str, seed: int, model: int, degrees: float) -
     generator = torch.Generator().manual_seed(derive(seed, "scenario", model))
     permutation = torch.randperm(height * width, generator=generator)
     return base.part.move_pixels(lambda x: permute_pixels(x, permutation.to(x.device)))
+
+
+def padded(base: DataSet, padding: int) -> DataSet:
+    """Return a data set whose images have black around them; bytes stay bytes.
+
+    Args:
+        base: The data set.
+        padding: On each side, in pixels.
+    """
+    if padding == 0:
+        return base
+    channels, height, width = base.input_shape
+    shape = (channels, height + 2 * padding, width + 2 * padding)
+    return DataSet(base.part.move_pixels(lambda x: pad(x, padding)), shape, base.n_classes)

@@ -233,7 +233,7 @@ def test_data_that_a_node_does_not_have_is_sent_there_once(ray_executor, tmp_pat
     with ray_executor(images.parent, scratch=tmp_path) as executor:
         executor._setting = replace(executor._setting, root=tmp_path / "elsewhere")
         records = list(carry_out(chosen, executor, lambda *_: None))
-        places = list(tmp_path.glob("palimpsest-ray-*/data"))
+        places = list(tmp_path.glob("palimpsest-scratch-ray-*/data"))
         assert 1 <= len(places) <= 2  # one on each node that carried out runs
         here = sorted(path.relative_to(images.parent) for path in images.rglob("*.png"))
         for place in places:
@@ -241,11 +241,11 @@ def test_data_that_a_node_does_not_have_is_sent_there_once(ray_executor, tmp_pat
     assert contract.numbers(records) == expected
     assert {record.status for record in records} == {"done"}
     deadline = time.monotonic() + 60
-    while list(tmp_path.glob("palimpsest-*")) and time.monotonic() < deadline:
+    while list(tmp_path.glob("palimpsest-scratch-*")) and time.monotonic() < deadline:
         time.sleep(0.1)  # the workers that end remove their folders
     with WithScratch(tmp_path):
         pass  # what one of them leaves when it is killed, the next suite removes
-    assert not list(tmp_path.glob("palimpsest-*"))
+    assert not list(tmp_path.glob("palimpsest-scratch-*"))
 
 
 def test_a_suite_runs_on_a_cluster_as_it_does_here(cluster, tmp_path):

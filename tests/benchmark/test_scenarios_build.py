@@ -421,6 +421,24 @@ def test_every_experience_permutes_in_its_own_way(root):
         assert torch.equal(xs[i].sort(dim=1).values, xs[j].sort(dim=1).values)
 
 
+def test_padding_is_added_before_the_pixels_are_permuted(root):
+    """As in Three scenarios for continual learning: the same images among more places."""
+    plain = SETTINGS["permuted"].build(0, root, "cpu")
+    scenario = Permuted(width=8, experiences=3, padding=2).build(0, root, "cpu")
+    side = tensors(plain, "test", 0)[0].shape[-1]
+    black = tensors(plain, "test", 0)[0].min()
+    inside = torch.zeros(side + 4, side + 4, dtype=torch.bool)
+    inside[2:-2, 2:-2] = True
+    for split in ("train", "validation", "test"):
+        x = tensors(scenario, split, 0)[0]
+        assert torch.equal(x[..., 2:-2, 2:-2], tensors(plain, split, 0)[0])
+        assert (x[..., ~inside] == black).all()
+        for i in (1, 2):
+            moved = tensors(scenario, split, i)[0]
+            assert torch.equal(moved.flatten(1).sort(dim=1)[0], x.flatten(1).sort(dim=1)[0])
+            assert (moved[..., ~inside] != black).any()  # they went outside, too
+
+
 def test_experiences_are_turned_by_the_rotation(root):
     scenario = Rotated(width=8, experiences=3, rotation=90.0).build(0, root, "cpu")
     first, second, third = (tensors(scenario, "test", i)[0] for i in range(3))

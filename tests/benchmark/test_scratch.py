@@ -39,17 +39,21 @@ METRICS = [Metric("unused", min, "made up", needs=("final_accuracy",))]
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_else(tmp_path):
-    (tmp_path / "palimpsest-empty").mkdir()  # as of a process that was killed at its start
-    (tmp_path / "palimpsest-of-somebody").mkdir()  # without a lock: not known to be abandoned
-    (tmp_path / "palimpsest-of-somebody" / "file").touch()
+    empty, unlocked, link = (
+        tmp_path / f"palimpsest-scratch-{name}" for name in ("empty", "unlocked", "link")
+    )
+    empty.mkdir()  # as of a process that was killed at its start
+    unlocked.mkdir()  # not known to be abandoned
+    (unlocked / "file").touch()
     (tmp_path / "palimpsest.db").touch()
+    (tmp_path / "palimpsest-a7d9").mkdir()  # another command's, in which it has just begun
     (tmp_path / "another").mkdir()
-    (tmp_path / "palimpsest-link").symlink_to(tmp_path / "another")
+    link.symlink_to(tmp_path / "another")
     (tmp_path / "another" / "owner").touch()
-    others = {path.name for path in tmp_path.iterdir()} - {"palimpsest-empty"}
+    others = {path.name for path in tmp_path.iterdir()} - {empty.name}
     ended = subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
     assert ended.returncode == -signal.SIGKILL
-    (left,) = {path.name for path in tmp_path.iterdir()} - others - {"palimpsest-empty"}
+    (left,) = {path.name for path in tmp_path.iterdir()} - others - {empty.name}
     with WithScratch(tmp_path) as first, WithScratch(tmp_path) as second:
         own = {first._scratch.name, second._scratch.name}
         assert left not in own
@@ -161,6 +165,6 @@ def test_a_shared_folder_whose_processes_were_killed_is_removed_by_the_next(tmp_
     )
     program += "NodeScratch('suite', Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
-    assert (tmp_path / "palimpsest-suite").exists()
+    assert (tmp_path / "palimpsest-scratch-suite").exists()
     NodeScratch("another", tmp_path).leave()
     assert list(tmp_path.iterdir()) == []

@@ -50,6 +50,20 @@ def test_rotation_keeps_the_shape_of_oblong_images(degrees):
     assert transforms.rotate(x, degrees).shape == x.shape
 
 
+def test_padding_is_black_and_the_images_lie_in_its_middle():
+    x = pictures(3, 2, 4, 5).abs() + torch.tensor([1.0, -5.0]).view(1, 2, 1, 1)
+    padded = transforms.pad(x, 2)
+    assert padded.shape == (3, 2, 8, 9)
+    assert torch.equal(padded[..., 2:6, 2:7], x)
+    padded[..., 2:6, 2:7] = x.amin(dim=(0, 2, 3)).view(1, 2, 1, 1)
+    for channel in (0, 1):
+        assert padded[:, channel].unique().tolist() == [x[:, channel].min()]
+    stored = transforms.pad(torch.full((2, 1, 3, 3), 7, dtype=torch.uint8), 1)
+    assert stored.dtype == torch.uint8
+    assert stored[1, 0].tolist() == [[0] * 5, *[[0, 7, 7, 7, 0]] * 3, [0] * 5]
+    assert transforms.pad(x[:0], 2).shape == (0, 2, 8, 9)
+
+
 def test_the_inverse_permutation_restores_the_images():
     x = pictures(3, 2, 4, 5)
     permutation = torch.randperm(20, generator=torch.Generator().manual_seed(1))

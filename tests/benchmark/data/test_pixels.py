@@ -5,7 +5,7 @@ import hashlib
 import pytest
 import torch
 
-from benchmark.data import images
+from benchmark.data import images, transforms
 from benchmark.data.images import load, load_pixels
 from benchmark.data.pixels import Pixels
 from benchmark.scenarios.in_memory import InMemoryDataset
@@ -71,6 +71,15 @@ def test_moved_pixels_stay_bytes():
     turned = pixels.moved(lambda x: x.rot90(1, (-2, -1)))
     assert turned.stored.dtype == torch.uint8
     assert torch.equal(turned[:], pixels[:].rot90(1, (-2, -1)))
+
+
+def test_pixels_that_are_added_stay_bytes():
+    pixels = make().subset(torch.tensor([5, 7]))
+    padded = pixels.moved(lambda x: transforms.pad(x, 1))
+    assert padded.stored.dtype == torch.uint8
+    assert padded.shape == (2, 3, 7, 7)
+    assert torch.equal(padded[:][..., 1:-1, 1:-1], pixels[:])
+    assert (padded.stored[..., 0] == 0).all()
 
 
 def test_joined_images_are_those_of_both():
