@@ -35,7 +35,8 @@ class LwF(SupervisedPlugin):
     mean_k`` of the same terms, and ``outputs`` can let the softmaxes range over more classes: both
     as in van de Ven & Tolias, Three scenarios for continual learning, 2019 (there ``seen``, and a
     factor T^2, which is ``strength: 4``), and in van de Ven et al., Three types of incremental
-    learning, 2022 (``all``, and no factor).
+    learning, 2022 (``all``, and no factor). Their program of 2019 and before took the mean over
+    classes in place of the sum, which is ``over_classes: mean``.
 
     The earlier models' private parameters are trained, too, as in the paper, so they do move. Both
     networks are in evaluation mode: what is preserved is the function that will be evaluated,
@@ -108,7 +109,9 @@ class LwF(SupervisedPlugin):
                 old = _answers(before, x, label) / self.settings.temperature
                 new = avalanche_forward(model, x, label) / self.settings.temperature
                 wanted, found = self._compared(old, new, label, classes)
-                losses.append(functional.cross_entropy(found, wanted))
+                loss = functional.cross_entropy(found, wanted)
+                mean = self.settings.over_classes == "mean"
+                losses.append(loss / found.shape[1] if mean else loss)
         return torch.stack(losses)
 
     def _compared(

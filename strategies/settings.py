@@ -349,6 +349,12 @@ class LwFSettings(StrategySettings):
         "'all': all outputs of the head, in both.",
         exclude_if=lambda outputs: bool(outputs == "earlier"),
     )
+    over_classes: Literal["sum", "mean"] = Field(
+        "sum",
+        description="How a term adds up over classes. 'sum': the cross-entropy. 'mean': divided by "
+        "how many outputs are compared, as in the program of van de Ven & Tolias until May 2019.",
+        exclude_if=lambda over_classes: bool(over_classes == "sum"),
+    )
 
     @property
     def needs_classes(self) -> str | None:

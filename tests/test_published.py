@@ -86,9 +86,10 @@ def test_settings_are_those_of_van_de_ven_and_tolias(kind, incremental):
     for name in ("ewc", "ewc_online"):
         assert found[name].settings.fisher == "predicted"
         assert found[name].settings.samples >= 60_000
-    lwf = found["lwf"].settings
+    lwf = found["lwf_mean"].settings
     assert (lwf.balance, lwf.outputs, lwf.temperature) == ("experiences", "seen", 2)
-    assert found["lwf"].strengths[-1] == lwf.temperature**2  # a factor in their program
+    assert lwf.over_classes == "mean"  # in their program until May 2019
+    assert found["lwf_mean"].strengths == (lwf.temperature**2,)  # a factor in their program
 
 
 def test_the_fisher_suite_compares_the_five_of_van_de_ven_2025():

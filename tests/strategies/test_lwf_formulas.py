@@ -51,7 +51,7 @@ def with_modes(paths=(("shared", "a"), ("shared", "b"))):
     return ModelBank(blocks, paths, CLASSES)
 
 
-def replay_by_hand(model, batches, labels, optimizer, balance="sum", outputs="earlier"):
+def replay_by_hand(model, batches, labels, optimizer, balance="sum", outputs="earlier", mean=False):
     """Train a copy of a model by the definition, sample by sample; return the copy."""
     model, classes = copy.deepcopy(model), {}
     for i, recorded in enumerate(batches):
@@ -76,7 +76,8 @@ def replay_by_hand(model, batches, labels, optimizer, balance="sum", outputs="ea
                     q, p = (old / TEMPERATURE).exp(), (new / TEMPERATURE).exp()
                     q, p = ({c: v[c] / sum(v[k] for k in of) for c in of}
                             for v, of in ((q, in_q), (p, in_p)))  # fmt: skip
-                    loss = loss - weight / len(x) * sum(q[c] * p[c].log() for c in q)
+                    share = 1 / len(p) if mean else 1
+                    loss = loss - share * weight / len(x) * sum(q[c] * p[c].log() for c in q)
             model.train()
             loss.backward()
             step.step()
@@ -123,6 +124,20 @@ def test_balances_and_compares_outputs_as_the_definition_says(case, balance, out
     plain = train(make(), [LwF(strength=STRENGTH, temperature=TEMPERATURE)], **options)
     same_by_nature = case == "three models" and balance == "sum"  # all its classes are earlier ones
     assert same(trained, plain) == same_by_nature
+
+
+@pytest.mark.parametrize("outputs", ["earlier", "seen"])
+def test_the_mean_over_classes_divides_by_the_outputs_compared(outputs):
+    """As in the program of Three scenarios for continual learning, until May 2019."""
+    make, parts, labels = CASES["one head, new classes"]
+    tape, options = Tape(), {"parts": parts, "labels": labels, "program": "in_memory"}
+    settings = {"balance": "experiences", "outputs": outputs, "over_classes": "mean"}
+    plugin = LwF(strength=STRENGTH, temperature=TEMPERATURE, **settings)
+    trained = train(make(), [plugin, tape], optimizer="momentum", **options)
+    by_hand = replay_by_hand(
+        make(), tape.batches, labels, "momentum", "experiences", outputs, mean=True
+    )
+    assert_close(trained, by_hand, 1e-4, 1e-5)
 
 
 @pytest.mark.parametrize("case", ["bank", "three models", "one head", "one head, new classes"])
