@@ -25,7 +25,11 @@ def short(name):
         for scenario in whole.scenarios
         for key, value in SMALL.items()
     }
-    masked = {f"strategies.{kind}.mask_steps": 1 for kind in ("ssnet", "exssnet")}
+    masked = {
+        f"strategies.{name}.mask_steps": 1
+        for name, strategy in whole.strategies.items()
+        if strategy.kind in ("ssnet", "exssnet")
+    }
     return load_suite(f"methods/{name}", settings=settings | masked, seeds=2)
 
 

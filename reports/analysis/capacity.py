@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmark.errors import UserError, nearest
 from benchmark.metrics import Accuracies
 from benchmark.record import free_share
 from reports.analysis.quantities import settled
@@ -54,6 +55,34 @@ def free_after(shares: Mapping[int, Accuracies], model: int) -> Estimate:
     """
     values = {seed: own[model] if own else None for seed, own in shares.items()}
     return settled(mean_estimate({"": values}, ACCURACY))
+
+
+def least_free(cell: Cell, layer: str, model: int) -> dict[int, float | None]:
+    """Return what is free after a model of the layer that has least left, by seed.
+
+    Args:
+        cell: Its runs.
+        layer: How the names of the layers begin that count.
+        model: The model, counted from 0.
+
+    Raises:
+        UserError: The strategy does not tell, no layer's name begins so, or there is no such model.
+    """
+    shares = {name: own for name, own in shares_of(cell).items() if name != WHOLE}
+    found = [own for name, own in shares.items() if name.startswith(layer)]
+    if not found:
+        raise UserError(
+            f"{cell.variant.label} in {cell.scenario} tells of no layer {layer!r}; "
+            f"{nearest(layer, shares)}"
+        )
+    models = min(len(own) for layers in found for own in layers.values())
+    if not 0 <= model < models:
+        raise UserError(f"{cell.scenario} has models 0 to {models - 1}, and no {model}")
+    least: dict[int, float | None] = {}
+    for seed in {seed for layers in found for seed in layers}:
+        own = [layers[seed][model] for layers in found if seed in layers]
+        least[seed] = min((share for share in own if share is not None), default=None)
+    return least
 
 
 def capacity_frame(cells: Sequence[Cell], *, by_layer: bool = False) -> pd.DataFrame:

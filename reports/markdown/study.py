@@ -8,6 +8,7 @@ from typing import NamedTuple
 from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.analysis import shape
+from reports.analysis.capacity import least_free
 from reports.analysis.choice import strengths_text
 from reports.analysis.digitized import Given, digitized_curves
 from reports.analysis.equal_stability import at_equal_stability
@@ -38,6 +39,7 @@ from reports.wording.words import duration
 
 Labels = Mapping[str, str]
 HYPERVOLUME = Quantity("hypervolume", "hypervolume", lambda _, __: None)
+FREE = Quantity("free", "free for later models", lambda _, __: None)
 ACCURACY = Quantity("accuracy", "accuracy", lambda _, __: None)
 RATIO = Quantity("ratio", "ratio", lambda _, __: None, "", 1.0, decimals, limits=None)
 
@@ -240,6 +242,18 @@ class Study:
         values = recorded(cell, probe, column, rows)
         quantity = Quantity(column, column, lambda _, __: None, "", 1.0, decimals, limits=None)
         return Number(mean_estimate({"": values}), quantity)
+
+    def free(self, scenario: str, variant: str, layer: str, after: int) -> Number:
+        """Return the share of a layer that later models can still change, in per cent.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            layer: How the names of layers begin; of several, that with the least left counts.
+            after: After which model, counted from 0.
+        """
+        values = least_free(self._catalog.cell(scenario, variant), layer, after)
+        return Number(mean_estimate({"": values}, FREE.limits), FREE)
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""

@@ -8,15 +8,18 @@ from figure_checks import check, laid_out
 from matplotlib.colors import to_hex
 from scipy import stats
 
+from benchmark.errors import UserError
 from reports.analysis.capacity import capacity_frame, shares_of, told
 from reports.analysis.cost import cost_frame, state_bits
 from reports.analysis.cross_fitting import choose
 from reports.analysis.quantities import quantity_named
+from reports.analysis.variants import Catalog
 from reports.figures.capacity import capacity_plot
 from reports.figures.marks import noted
 from reports.figures.style import styles
 from reports.html.run_details import run_details
 from reports.html.sections import sections
+from reports.markdown.study import Study
 from reports.runs.cells import group
 from reports.tables.capacity import MOST, capacity_table, layers_table
 
@@ -60,6 +63,29 @@ def runs(record):
         }.items():
             made.append(replace(record(MATRIX, strategy=name, seed=seed), cost=own))
     return made
+
+
+def test_a_page_asks_for_the_layer_with_the_least_left(runs):
+    study = Study(runs, Catalog.of("made", group(runs)))
+    found = {run.seed: run.cost["capacity"] for run in runs if run.strategy == "spg"}
+
+    def layer(own, name, model):
+        tensors = [t for n, t in own.items() if n.startswith(f"blocks.{name}")]
+        sizes = [t["parameters"] for t in tensors]
+        return np.average([t["free"][model] for t in tensors], weights=sizes)
+
+    for model in (0, 3):
+        least = [min(layer(own, "y", model), layer(own, "z", model)) for own in found.values()]
+        assert study.free("same", "spg", "", model).mean == pytest.approx(100 * np.mean(least))
+        own = [layer(own, "z", model) for own in found.values()]
+        shown = study.free("same", "spg", "z", model)
+        assert (shown.mean, shown.n) == (pytest.approx(100 * np.mean(own)), 5)
+        assert shown.high - shown.low == pytest.approx(200 * stats.sem(own) * stats.t.ppf(0.975, 4))
+    for layer_name, model, what in (("x", 0, "no layer 'x'"), ("y", 4, "models 0 to 3")):
+        with pytest.raises(UserError, match=what):
+            study.free("same", "spg", layer_name, model)
+    with pytest.raises(UserError, match="no layer"):
+        study.free("same", "finetune", "y", 0)
 
 
 def test_shares_are_weighted_by_size_and_layers_join_weight_and_bias(runs):
