@@ -11,11 +11,13 @@ and in the harness alike; it defines those it needs:
                                merged weights, as an average over samples.
 ``turn(value)``                Set the dial, if it acts after training (see ``Dial``).
 ``free(model)``                Return which share of each parameter later models can still change.
+``sampled(model, index, ...)`` Return a context in which the network has weights drawn from the
+                               method's posterior.
 =============================  ====================================================================
 
 ``index`` is the number of the experience, counted from 0, that the model learns. Strategies
-without hooks are plain plugins, and nothing here is called for them. ``turn`` and ``free`` are
-called by the harness alone, of any plugin that has them.
+without hooks are plain plugins, and nothing here is called for them. ``turn``, ``free`` and
+``sampled`` are called by the harness alone, of any plugin that has them.
 """
 
 from __future__ import annotations
@@ -105,6 +107,30 @@ class Capacity(Protocol):
         Returns:
             Shares from 0 (nothing of it moves any more, to the bit) to 1 (all of it can), by names
             of ``model.named_parameters()``. What is left out is free.
+        """
+
+
+@runtime_checkable
+class Samples(Protocol):
+    """A strategy with a posterior: it knows how sure it is of its weights.
+
+    Strategies without this hook have no posterior.
+    """
+
+    def sampled(
+        self, model: nn.Module, index: int, generator: torch.Generator
+    ) -> AbstractContextManager[None]:
+        """Return a context in which the network has drawn weights; it restores the network.
+
+        Entered once for each draw, in the context of ``evaluating`` if there is one, after a
+        training has ended. The mean of the posterior is what the network has outside of it.
+
+        Args:
+            model: The whole network, in evaluation mode.
+            index: The model that will be evaluated. The draw has to be right for all parameters
+                that it uses; it may leave the others alone.
+            generator: The only source of randomness, on the CPU. Two generators with equal states
+                give the same weights.
         """
 
 
