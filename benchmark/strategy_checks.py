@@ -74,7 +74,8 @@ def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iter
     kind, settings, entry = strategy.kind, strategy.settings, STRATEGIES.get(strategy.kind)
     elsewhere = "put it into a suite of its own with other scenarios"
     if scenario.one_supernet:
-        if entry is None or entry.needs_its_model or entry.trains == "at once":
+        at_once = entry is not None and entry.trains == "at once"
+        if entry is None or entry.needs_its_model or settings.replays or at_once:
             yield (
                 f"{kind} does not work in an architecture search such as scenario {name}, whose "
                 f"models are other architectures in each epoch; {elsewhere}"

@@ -24,6 +24,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
+    from strategies.badam import BAdam
     from strategies.der import DER
     from strategies.ewc import EWC
     from strategies.exssnet import ExSSNet
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from strategies.lwf import LwF
     from strategies.mas import MAS
     from strategies.migu import MIGU
+    from strategies.n_step_kl import NStepKL
     from strategies.nsas import NSAS
     from strategies.ogl import OGL
     from strategies.regularizer import Regularizer
@@ -49,6 +51,8 @@ if TYPE_CHECKING:
     from strategies.sril import SRIL
     from strategies.ssnet import SSNet
     from strategies.supsup import SupSup
+    from strategies.td_vcl import TDVCL
+    from strategies.vcl import VCL
     from strategies.wpl import WPL
     from strategies.wpl_official import WPLOfficial
     from strategies.wpl_schur import WPLSchur
@@ -66,7 +70,10 @@ __all__ = [
     "SI",
     "SPG",
     "SRIL",
+    "TDVCL",
+    "VCL",
     "WPL",
+    "BAdam",
     "ExSSNet",
     "Finetune",
     "Freeze",
@@ -75,6 +82,7 @@ __all__ = [
     "InfLoRA",
     "Joint",
     "LwF",
+    "NStepKL",
     "RWalk",
     "Regularizer",
     "Replay",

@@ -6,13 +6,11 @@ import math
 from typing import Any, ClassVar
 
 import torch
-from avalanche.models.utils import avalanche_forward
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from strategies.likelihood import require_cross_entropy, trained_outputs
-from strategies.rehearsal import Rehearsal, labels_of
-from strategies.reservoir import Rows
+from strategies.likelihood import require_cross_entropy
+from strategies.rehearsal import Rehearsal, outputs_for
 from strategies.settings import DERSettings
 
 
@@ -71,10 +69,10 @@ class DER(Rehearsal):
             return
         logits = _real(strategy.model, strategy.mb_output.detach())
         if alpha and (rows := self.recall(strategy)):
-            found = _logits(strategy, rows)
+            found = outputs_for(strategy, rows)
             strategy.loss = strategy.loss + alpha * _distance(found, rows["logits"])
         if beta and (rows := self.recall(strategy)):
-            found = _logits(strategy, rows)
+            found = outputs_for(strategy, rows)
             strategy.loss = strategy.loss + beta * strategy._criterion(found, rows["y"])
         self.remember(strategy, **({"logits": self._as_wide(logits)} if alpha else {}))
 
@@ -86,13 +84,6 @@ class DER(Rehearsal):
         width = max(held.shape[-1], logits.shape[-1])
         self.memory.rows["logits"] = _widened(held, width)
         return _widened(logits, width)
-
-
-def _logits(strategy: Any, rows: Rows) -> Tensor:
-    """Return the outputs for samples of the memory, as far as the training's loss takes them."""
-    x = rows["x"]
-    found = avalanche_forward(strategy.model, x, labels_of(rows["label"], x.device))
-    return trained_outputs(strategy, found)
 
 
 def _distance(found: Tensor, wanted: Tensor) -> Tensor:

@@ -47,3 +47,9 @@ ENERGY = Dial("energy", "energies", idle=0)
 
 DENSITY = Dial("density", "densities")
 """The dial of methods that mask weights: the share that a model uses."""
+
+BETA = Dial("beta", "betas")
+"""The dial of variational posteriors: the weight of the divergence from earlier ones."""
+
+ETA = Dial("eta", "etas")
+"""The dial of Bayesian optimizers: how far a mean moves per unit of variance."""

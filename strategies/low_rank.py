@@ -7,14 +7,12 @@ arithmetic, so that no output changes. A convolution's inputs are the patches th
 
 from __future__ import annotations
 
-from collections import Counter
-
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from strategies.layer_inputs import Matrix, is_matrix
-from strategies.wrapping import wrap, wrapped
+from strategies.wrapping import places, wrap, wrapped
 
 
 class BranchedLayer(nn.Module):
@@ -92,10 +90,10 @@ def add_branches(model: nn.Module) -> None:
     Left out are heads that grow, layers whose weight is not trained, and weights that have another
     place in the network, too, where a branch would not be seen.
     """
-    places = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+    count = places(model)
 
     def made(layer: nn.Module) -> BranchedLayer | None:
-        if not is_matrix(layer) or not layer.weight.requires_grad or places[id(layer.weight)] > 1:
+        if not is_matrix(layer) or not layer.weight.requires_grad or count[id(layer.weight)] > 1:
             return None
         return BranchedLayer(layer)
 

@@ -10,7 +10,18 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
-from strategies.dial import DENSITY, ENERGY, EPSILON, MEMORY, RANK, SHARE, STRENGTH, Dial
+from strategies.dial import (
+    BETA,
+    DENSITY,
+    ENERGY,
+    EPSILON,
+    ETA,
+    MEMORY,
+    RANK,
+    SHARE,
+    STRENGTH,
+    Dial,
+)
 from strategies.mask_settings import (
     FGGMSettings,
     FreezeImportantSettings,
@@ -20,6 +31,12 @@ from strategies.mask_settings import (
     SPGSettings,
     SSNetSettings,
     SupSupSettings,
+)
+from strategies.posterior_settings import (
+    BAdamSettings,
+    NStepKLSettings,
+    TDVCLSettings,
+    VCLSettings,
 )
 from strategies.settings import (
     DERSettings,
@@ -374,6 +391,48 @@ _ENTRIES = (
         forgets_nothing=True,
         holds_for_good=True,
         brief={"mask_steps": 4},
+    ),
+    StrategyEntry(
+        "vcl",
+        "VCL",
+        "strategies.vcl",
+        VCLSettings,
+        "a posterior of each weight, whose prior is that of the model before",
+        "Nguyen, Li, Bui & Turner, Variational Continual Learning, ICLR 2018",
+        dial=BETA,
+        brief={"beta": 0.2},
+    ),
+    StrategyEntry(
+        "n_step_kl",
+        "NStepKL",
+        "strategies.n_step_kl",
+        NStepKLSettings,
+        "a posterior of each weight, near those of the last n models alike",
+        "Melo, Abate & Gal, Temporal-Difference Variational Continual Learning, NeurIPS 2025",
+        memory="linear",
+        dial=BETA,
+        brief={"beta": 0.2},
+    ),
+    StrategyEntry(
+        "td_vcl",
+        "TDVCL",
+        "strategies.td_vcl",
+        TDVCLSettings,
+        "a posterior of each weight, near those of the last n models, the latest the most",
+        "Melo, Abate & Gal, Temporal-Difference Variational Continual Learning, NeurIPS 2025",
+        memory="linear",
+        dial=BETA,
+        brief={"beta": 0.2},
+    ),
+    StrategyEntry(
+        "badam",
+        "BAdam",
+        "strategies.badam",
+        BAdamSettings,
+        "a deviation of each weight, which shrinks as it becomes certain, and with it its steps",
+        "Foster & Brintrup, arXiv 2309.08546, 2023",
+        dial=ETA,
+        brief={"eta": 1.0, "draws": 4},
     ),
     StrategyEntry(
         "wpl",

@@ -7,11 +7,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from avalanche.models.utils import is_multi_task_module
+from avalanche.models.utils import avalanche_forward, is_multi_task_module
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from strategies.likelihood import trained_outputs
 from strategies.reservoir import Reservoir, Rows
 from strategies.settings import MemorySettings
 
@@ -132,6 +133,18 @@ def joined(first: Labels, count: int, second: Tensor, device: torch.device) -> L
     if isinstance(first, int) and bool((second == first).all()):
         return first
     return torch.cat([_each(first, count).to(device), second.to(device)])
+
+
+def outputs_for(strategy: Any, rows: Rows) -> Tensor:
+    """Return the outputs for samples of a memory, as far as the training's loss takes them.
+
+    Args:
+        strategy: The Avalanche strategy.
+        rows: What ``recall`` returned.
+    """
+    x = rows["x"]
+    found = avalanche_forward(strategy.model, x, labels_of(rows["label"], x.device))
+    return trained_outputs(strategy, found)
 
 
 def _as_stored(strategy: Any) -> Rows:

@@ -44,6 +44,11 @@ class StrategySettings(BaseModel):
         return False
 
     @property
+    def replays(self) -> bool:
+        """Whether these settings train on stored samples of earlier models, which so move along."""
+        return False
+
+    @property
     def needs_edges(self) -> str | None:
         """The setting that names the edges of a supernet; ``None`` if none does."""
         return None

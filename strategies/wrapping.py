@@ -6,6 +6,7 @@ pickled, and so not be part of a checkpoint.)
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -45,3 +46,8 @@ def wrap(
 def wrapped(model: nn.Module, kind: type[Wrapper]) -> dict[str, Wrapper]:
     """Return the wrappers of a kind in a network, by name."""
     return {name: own for name, own in model.named_modules() if isinstance(own, kind)}
+
+
+def places(model: nn.Module) -> Counter[int]:
+    """Return at how many places in a network each parameter is, by its ``id``."""
+    return Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))

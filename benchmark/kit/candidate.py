@@ -168,7 +168,7 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
         dial=dial,
         values=() if dial is None else _values(entry, arguments, dial),
         memory=entry.memory,
-        moves_unused=entry.moves_unused,
+        moves_unused=entry.moves_unused or checked.replays,
         online=entry.online or checked.online,
         searches=entry.searches,
         forgets_nothing=entry.forgets_nothing,

@@ -207,10 +207,13 @@ _STORE_DATA = frozenset(
 )
 """Kinds of strategies that keep samples of earlier models; joint training is a reference anyway."""
 
+_MAY_STORE_DATA = frozenset(["n_step_kl", "td_vcl"])
+"""Kinds that keep samples where their setting ``memory`` says so."""
+
 
 def _stored_data(done: Sequence[Cell]) -> Iterator[str]:
     """Say which strategies see data that the others may not keep."""
-    own = sorted({cell.variant.strategy for cell in done if cell.variant.kind in _STORE_DATA})
+    own = sorted({cell.variant.strategy for cell in done if _stores(cell)})
     if own:
         what = "store samples of earlier models and train on them again"
         if len(own) == 1:
@@ -219,6 +222,13 @@ def _stored_data(done: Sequence[Cell]) -> Iterator[str]:
             f"{_listed(iter(own))} {what}, which the others do not: a reference for what such data "
             "are worth, not a better penalty."
         )
+
+
+def _stores(cell: Cell) -> bool:
+    """Whether a strategy keeps samples of earlier models."""
+    if cell.variant.kind in _MAY_STORE_DATA:
+        return bool(cell.done[0].spec.strategy.settings.get(_MEMORY, 0))
+    return cell.variant.kind in _STORE_DATA
 
 
 _TOLD = frozenset(["supsup", "ssnet", "exssnet", "independent"])

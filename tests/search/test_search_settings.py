@@ -49,6 +49,12 @@ def test_strategies_that_come_back_to_a_label_are_refused(make_runs, strategy):
         make_runs(strategies={"other": {"strategy": strategy}})
 
 
+def test_a_posterior_with_a_memory_comes_back_to_labels_and_one_without_does_not(make_runs):
+    make_runs(strategies={"other": {"strategy": "td_vcl"}})
+    with pytest.raises(UserError, match=r"does not work in an architecture search"):
+        make_runs(strategies={"other": {"strategy": "td_vcl", "memory": 20}})
+
+
 ALONE = {"shared": False, "steps": 3}
 NAMES = ["epochs", "visits", "batches"]
 

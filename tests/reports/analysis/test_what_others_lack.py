@@ -31,6 +31,15 @@ def test_the_others_are_not(record):
     assert not found(record, "finetune", "wpl", "lwf", "joint", "avalanche:EWC", "avalanche:LwF")
 
 
+@pytest.mark.parametrize("kind", ["n_step_kl", "td_vcl"])
+@pytest.mark.parametrize(("memory", "count"), [(0, 0), (200, 1)])
+def test_a_posterior_with_a_memory_stores_data(record, kind, memory, count):
+    settings, matrix = {"memory": memory}, [[0.9, 0.1], [0.5, 0.8]]
+    made = [record(matrix, strategy=kind, settings=settings, seed=seed) for seed in range(5)]
+    texts = [text for text in caveats(group(made), [], []) if "samples of earlier models" in text]
+    assert len(texts) == count
+
+
 @pytest.mark.parametrize("kind", ["supsup", "ssnet", "exssnet", "independent"])
 @pytest.mark.parametrize("incremental", ["class", "domain", "task"])
 def test_a_strategy_that_is_told_the_model_is_named_where_it_is_to_be_found_out(

@@ -1,0 +1,251 @@
+"""Bayesian adaptive moment regularization."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from strategies.gaussian import require_variances
+from strategies.hooks import Hooked
+from strategies.likelihood import trained_outputs
+from strategies.posterior_settings import BAdamSettings
+from strategies.sharing import fitted
+from strategies.sparse import dense_gradients
+
+_SMALL = 1e-10
+
+
+class BAdam(Hooked):
+    """Learn a standard deviation of each parameter; what is certain moves little (BAdam).
+
+    Each parameter has a mean mu and a standard deviation sigma. For each batch of B samples, K
+    times, all are drawn, ``theta = mu + sigma * eps_k`` with eps_k standard normal, and g_k is
+    ``evidence * B`` times the gradient of the mean loss there: with 1, that of the sum over
+    samples. Then::
+
+        G = mean_k g_k            H = mean_k g_k eps_k
+        m <- b1 m + (1 - b1) G    v <- b2 v + (1 - b2) G^2
+        mu    <- mu - eta sigma^2 * sqrt(1 - b2^n) / (1 - b1^n) * m / (sqrt(v) + 1e-10)
+        sigma <- sigma sqrt(1 + (sigma H / 2)^2) - sigma^2 H / 2
+
+    n counts the steps of the parameter. H estimates sigma times the curvature: where the loss is
+    curved sigma shrinks, 1 / sigma^2 growing by about the curvature in each step, and with it the
+    steps of mu. What has no gradient stays, mean and deviation, to the bit. With ``rule: bgd`` it
+    is Bayesian gradient descent, ``mu <- mu - eta sigma^2 G``.
+
+    Deviations go on from model to model; what is new begins with ``sigma``. Moments begin anew,
+    unless ``reset`` is never. Between steps, and so in evaluation, the network has its means. It is
+    an optimizer: the scenario's own, with its learning rate and weight decay, is not used. A
+    learning-rate schedule or a warm-up scales eta, and clipping shortens G, not H.
+
+    The dial is eta: how far a mean moves per unit of variance, and so how plastic it is at the
+    same certainty, which hardly depends on eta. (``sigma`` sets the noise and the speed of
+    certainty, too, and too much of it learns nothing.)
+
+    Source: Foster & Brintrup, Towards Robust Continual Learning with Bayesian Adaptive Moment
+    Regularization, arXiv 2309.08546, and its program, github.com/jwf40/
+    Bayesian-Adaptive-Moment-Estimation-Continual-Learning. In its experiments with labels the
+    gradients are multiplied by 3, the length of a batch's tuple, in place of B, and the losses of
+    the draws are summed up, so that its values of eta and sigma are for far smaller gradients; one
+    of its copies of the rule, which no experiment imports, has moments of sigma^2 G. BGD:
+    Zeno, Golan, Hoffer & Soudry, Task Agnostic Continual Learning Using Online Variational Bayes,
+    2018.
+
+    Args:
+        **settings: See ``BAdamSettings``; ``eta`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+        deviations: sigma of each parameter at the end of the latest training, by name.
+    """
+
+    Settings: ClassVar[type[BAdamSettings]] = BAdamSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = self.Settings(**settings)
+        self.deviations: dict[str, Tensor] = {}
+        self._moments: dict[str, tuple[Tensor, Tensor, int]] = {}
+        self._generator = torch.Generator().manual_seed(self.settings.seed)
+        self._means: dict[Parameter, Tensor] = {}
+        self._noise: dict[Parameter, Tensor] = {}
+        self._sums: dict[Parameter, tuple[Tensor, Tensor]] = {}
+
+    def optimizer(self, parameters: Iterable[Parameter]) -> torch.optim.Optimizer:
+        """Return the update rule, at the initial deviations.
+
+        Raises:
+            ValueError: There is nothing to train.
+        """
+        own = [p for p in parameters if p.requires_grad]
+        if not own:
+            raise ValueError("BAdam is an optimizer, and no parameter of the network is trained")
+        s = self.settings
+        betas = None if s.rule == "bgd" else (s.beta1, s.beta2)
+        return BayesianUpdates(own, lr=s.eta, sigma=s.sigma, betas=betas)
+
+    def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Go on with the deviations, and with the moments if asked to.
+
+        Raises:
+            ValueError: A deviation is none.
+        """
+        super().before_training_exp(strategy, *arguments, **keywords)
+        require_variances(self.deviations.items())
+        for name, parameter in strategy.model.named_parameters():
+            state = strategy.optimizer.state.get(parameter)
+            if state is not None and name in self.deviations:
+                old = self.deviations[name]
+                state["sigma"][tuple(map(slice, old.shape))] = old
+                if self.settings.reset == "never" and name in self._moments:
+                    m, v, state["step"] = self._moments[name]
+                    state["m"], state["v"] = (fitted(each, parameter.shape) for each in (m, v))
+
+    @torch.no_grad()
+    def before_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Draw the weights of the first pass.
+
+        Raises:
+            ValueError: A deviation is negative, which no step makes it.
+        """
+        own = strategy.optimizer.state
+        for parameter, state in own.items():
+            if bool((state["sigma"] < 0).any()):
+                require_variances([(_name(strategy.model, parameter), state["sigma"])])
+        self._means = {parameter: parameter.detach().clone() for parameter in own}
+        self._sums = {}
+        self._draw(own)
+
+    def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Take the other passes; leave the means, their mean gradients, and the products."""
+        optimizer = strategy.optimizer
+        self._collect()
+        for _pass in range(1, self.settings.draws):
+            optimizer.zero_grad()
+            self._draw(optimizer.state)
+            outputs = trained_outputs(strategy, strategy.forward())
+            strategy._criterion(outputs, strategy.mb_y).backward()
+            self._collect()
+        with torch.no_grad():
+            for parameter, mean in self._means.items():
+                parameter.copy_(mean)
+                parameter.grad = None
+            for parameter, (gradient, product) in self._sums.items():
+                parameter.grad = gradient / self.settings.draws
+                optimizer.state[parameter]["product"] = product / self.settings.draws
+        for group in optimizer.param_groups:
+            group["scale"] = self.settings.evidence * len(strategy.mb_y)
+        self._means, self._noise, self._sums = {}, {}, {}
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Keep the deviations and, if asked to, the moments."""
+        for name, parameter in strategy.model.named_parameters():
+            state = strategy.optimizer.state.get(parameter)
+            if state is not None:
+                self.deviations[name] = state["sigma"]
+                if self.settings.reset == "never" and "m" in state:
+                    self._moments[name] = state["m"], state["v"], state["step"]
+
+    @contextmanager
+    def sampled(self, model: nn.Module, index: int, generator: torch.Generator) -> Iterator[None]:
+        """Return a context in which the network has weights drawn from their posteriors."""
+        own = [(p.data, self.deviations.get(name)) for name, p in model.named_parameters()]
+        known = [(p, sigma) for p, sigma in own if sigma is not None and sigma.shape == p.shape]
+        means = [parameter.clone() for parameter, _ in known]
+        try:
+            for parameter, sigma in known:
+                parameter.addcmul_(sigma, _normal(parameter, generator))
+            yield
+        finally:
+            for (parameter, _), mean in zip(known, means, strict=True):
+                parameter.copy_(mean)
+
+    @torch.no_grad()
+    def _draw(self, states: Any) -> None:
+        """Set every parameter to a draw from its posterior."""
+        for parameter, mean in self._means.items():
+            noise = self._noise[parameter] = _normal(parameter, self._generator)
+            torch.addcmul(mean, states[parameter]["sigma"], noise, out=parameter.data)
+
+    @torch.no_grad()
+    def _collect(self) -> None:
+        """Add up the gradients of a pass, and their products with its noise."""
+        own = [parameter for parameter in self._means if parameter.grad is not None]
+        for parameter, gradient in zip(own, dense_gradients(own), strict=True):
+            product = gradient * self._noise[parameter]
+            if parameter in self._sums:
+                gradients, products = self._sums[parameter]
+                gradients.add_(gradient)
+                products.add_(product)
+            else:
+                self._sums[parameter] = gradient.clone(), product
+
+
+class BayesianUpdates(torch.optim.Optimizer):
+    """The steps of means and deviations, see ``BAdam``.
+
+    The state of a parameter holds ``sigma``; ``m``, ``v`` and ``step`` unless it is Bayesian
+    gradient descent; and for the next step ``product``, the mean over draws of the gradient of the
+    mean loss times the noise. A group holds ``scale``, by which gradients are multiplied.
+
+    Args:
+        parameters: What is trained; their values are the means.
+        lr: eta.
+        sigma: The deviation that each begins with.
+        betas: b1 and b2; ``None``: Bayesian gradient descent.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Parameter],
+        *,
+        lr: float,
+        sigma: float,
+        betas: tuple[float, float] | None,
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "betas": betas, "scale": 1.0})
+        for parameter in (p for group in self.param_groups for p in group["params"]):
+            state = self.state[parameter]
+            state["sigma"] = torch.full_like(parameter, sigma, requires_grad=False)
+            if betas is not None:
+                state |= {"m": torch.zeros_like(state["sigma"]), "step": 0}
+                state["v"] = torch.zeros_like(state["m"])
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Move what has a gradient, that of the mean loss, and a product."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._move(parameter, group)
+
+    def _move(self, mean: Parameter, group: dict[str, Any]) -> None:
+        state, scale = self.state[mean], group["scale"]
+        sigma, g, h = state["sigma"], scale * mean.grad, scale * state.pop("product")
+        if group["betas"] is not None:
+            b1, b2 = group["betas"]
+            state["step"] += 1
+            state["m"].lerp_(g, 1 - b1)
+            state["v"].mul_(b2).addcmul_(g, g, value=1 - b2)
+            unbiased = (1 - b2 ** state["step"]) ** 0.5 / (1 - b1 ** state["step"])
+            g = unbiased * state["m"] / (state["v"].sqrt() + _SMALL)
+        mean.sub_(group["lr"] * sigma.square() * g)
+        half = sigma * h / 2
+        root = torch.sqrt(1 + half.square())
+        # The same where both are exact; the one in place keeps large ones positive.
+        sigma.mul_(torch.where(half > 0, 1 / (root + half), root - half))
+
+
+def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
+    """Return standard normal numbers from a generator on the CPU; the same in every precision."""
+    return torch.randn(like.shape, generator=generator).to(like)
+
+
+def _name(model: nn.Module, parameter: Parameter) -> str:
+    """Return the name of a parameter."""
+    return next(name for name, own in model.named_parameters() if own is parameter)

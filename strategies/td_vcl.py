@@ -1,0 +1,34 @@
+"""Temporal-difference variational continual learning."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from strategies.n_step_kl import NStepKL
+from strategies.posterior_settings import TDVCLSettings
+
+
+class TDVCL(NStepKL):
+    """Hold the posterior of each weight near the last n posteriors, the latest the most (TD-VCL).
+
+    As ``n_step_kl``, with the weights, for i = 0, 1, ..., k-1::
+
+        of divergences    lambda^i (1 - lambda)         / (1 - lambda^k)
+        of likelihoods    lambda^i (1 - lambda^(k - i)) / (1 - lambda^k)
+
+    with lambda the ``decay``: with 0 it is ``vcl``, with 1 ``n_step_kl``. For n = 5 and 0.5 the
+    divergences have the weights 0.516, 0.258, 0.129, 0.065 and 0.032.
+
+    Source: as ``n_step_kl``, TD(lambda)-VCL.
+
+    Args:
+        **settings: See ``TDVCLSettings``; ``beta`` is the dial.
+    """
+
+    Settings: ClassVar[type[TDVCLSettings]] = TDVCLSettings
+    settings: TDVCLSettings
+
+    def weights(self, count: int) -> list[float]:
+        """Return the powers of lambda, so that they add up to 1."""
+        powers = [self.settings.decay**i for i in range(count)]
+        return [power / sum(powers) for power in powers]
