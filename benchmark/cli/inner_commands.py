@@ -29,8 +29,8 @@ def new_strategy(
         typer.Option(
             metavar="KIND",
             help="What it is: penalty (an importance for each weight), mask (what a step may "
-            "change), supermask (which weights a model uses) or projection (across which "
-            "directions a step goes).",
+            "change), supermask (which weights a model uses), projection (across which "
+            "directions a step goes) or posterior (how near to which earlier posteriors).",
         ),
     ] = "penalty",
 ) -> None:

@@ -37,6 +37,7 @@ _TEMPLATES = {
     "mask": _Template("my_mask", "{shares: [0.2, 0.5, 0.9]}"),
     "supermask": _Template("my_supermask", "{densities: [0.1, 0.5], spread: 1.0}"),
     "projection": _Template("my_projection", "{ranks: [3, 10, 30]}"),
+    "posterior": _Template("my_posterior", "{betas: [0.1, 1, 10], power: 1.0}"),
 }
 
 
@@ -45,7 +46,7 @@ def new_strategy(name: str, kind: str) -> None:
 
     Args:
         name: Its name in suites, and in the names of the files.
-        kind: What it is: penalty, mask, supermask or projection.
+        kind: What it is: penalty, mask, supermask, projection or posterior.
 
     Raises:
         UserError: There is no such kind, the name is invalid or taken, a file of that name exists,

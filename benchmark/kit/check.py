@@ -16,6 +16,7 @@ from benchmark.kit.properties import (
     optimizers,
     optimum,
     parameters,
+    posterior,
     state,
     strength,
     surroundings,
@@ -43,6 +44,7 @@ PROPERTIES: tuple[Property, ...] = (
     *hooks.PROPERTIES,
     *forgetting.PROPERTIES,
     *capacity.PROPERTIES,
+    *posterior.PROPERTIES,
 )
 
 

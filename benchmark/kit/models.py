@@ -85,7 +85,7 @@ class OnlyArchitecture(nn.Sequential):
 def bank() -> ModelBank:
     """Return three models: all share y; the first and third share x."""
     torch.manual_seed(0)
-    blocks = {name: _hidden(FEATURES) for name in "xz"} | {"y": _hidden(HIDDEN)}
+    blocks = {name: hidden(FEATURES) for name in "xz"} | {"y": hidden(HIDDEN)}
     heads = {name: nn.Linear(HIDDEN, CLASSES) for name in "abc"}
     paths = (("x", "y", "a"), ("z", "y", "b"), ("x", "y", "c"))
     return Supernet(blocks | heads, paths, CLASSES)
@@ -106,7 +106,7 @@ def normalised() -> nn.Module:
 def shared_bank() -> ModelBank:
     """Return two models that share all but their heads."""
     torch.manual_seed(0)
-    blocks = {"x": _hidden(FEATURES), "y": _hidden(HIDDEN)}
+    blocks = {"x": hidden(FEATURES), "y": hidden(HIDDEN)}
     heads = {name: nn.Linear(HIDDEN, CLASSES) for name in "ab"}
     return Supernet(blocks | heads, [("x", "y", "a"), ("x", "y", "b")], CLASSES)
 
@@ -118,10 +118,11 @@ def ordinary(width: int = HIDDEN) -> nn.Module:
         width: Hidden units.
     """
     torch.manual_seed(0)
-    return OnlyArchitecture(_hidden(FEATURES, width), nn.Linear(width, CLASSES))
+    return OnlyArchitecture(hidden(FEATURES, width), nn.Linear(width, CLASSES))
 
 
-def _hidden(size: int, width: int = HIDDEN) -> nn.Module:
+def hidden(size: int, width: int = HIDDEN) -> nn.Module:
+    """Return a hidden layer."""
     return nn.Sequential(nn.Linear(size, width), nn.Tanh())
 
 

@@ -18,9 +18,10 @@ from benchmark.errors import UserError
 from benchmark.kit.candidate import Candidate, candidates
 from benchmark.kit.check import PROPERTIES, verdict
 from benchmark.kit.testing import StrategyProperties
-from strategies import L2, Freeze, FreezeImportant, optimizer_metric
-from strategies.dial import ENERGY, SHARE
+from strategies import L2, VCL, BAdam, Freeze, FreezeImportant, optimizer_metric
+from strategies.dial import BETA, ENERGY, ETA, SHARE
 from strategies.hooks import Hooked
+from strategies.posterior_layers import posterior_layers
 
 
 class Sound(L2):
@@ -308,6 +309,50 @@ class HoldsARowAtLeast(FreezeImportant):
         return super().holds(used) or first
 
 
+class OfAPosterior:
+    """What faults planted in posteriors declare."""
+
+    declares: ClassVar = {
+        "strength": None,
+        "dial": BETA,
+        "values": (0.2,),
+        "arguments": {"beta": 0.2},
+    }
+
+
+class ShrinksAll(BAdam):
+    declares: ClassVar = {"strength": None, "dial": ETA, "values": (1.0,), "arguments": {"eta": 1}}
+
+    def after_training_exp(self, strategy, *_, **__):
+        super().after_training_exp(strategy)
+        self.deviations = {name: 0.9 * sigma for name, sigma in self.deviations.items()}
+
+
+class LeavesTheDraw(OfAPosterior, VCL):
+    @contextmanager
+    def sampled(self, model, index, generator):
+        for layer in posterior_layers(model).values():
+            layer.draw(generator)
+        yield
+
+
+class DrawsFromElsewhere(OfAPosterior, VCL):
+    def sampled(self, model, index, generator):
+        return super().sampled(
+            model, index, torch.Generator().manual_seed(torch.randint(99, ()).item())
+        )
+
+
+class DrawsToEvaluate(OfAPosterior, VCL):
+    def before_eval_forward(self, strategy, *_, **__):
+        for layer in posterior_layers(strategy.model).values():
+            layer.draw(self._generator)
+
+    def after_eval_forward(self, strategy, *_, **__):
+        for layer in posterior_layers(strategy.model).values():
+            layer.noise = {}
+
+
 FAULTS = {
     # A checkpoint copies what should have been copied before: the resumed training differs.
     AnchorsAreViews: {
@@ -370,6 +415,10 @@ FAULTS = {
     TellsOfTheLastModelAlone: {"capacity is accounted for"},
     KeepsQuietAboutIt: {"capacity is accounted for"},
     HoldsARowAtLeast: {"an idle dial is fine-tuning"},
+    ShrinksAll: {"unused posteriors stay"},
+    LeavesTheDraw: {"drawn weights are put back"},
+    DrawsFromElsewhere: {"drawn weights are put back"},
+    DrawsToEvaluate: {"evaluation does not draw"},
 }
 
 
@@ -385,10 +434,16 @@ OF_ISOLATION = {
     "what is held stays",
     "capacity is accounted for",
 }
+OF_POSTERIORS = {
+    "unused posteriors stay",
+    "drawn weights are put back",
+    "evaluation does not draw",
+}
+ELSEWHERE_ASKED = OF_ISOLATION | OF_POSTERIORS
 NOT_ASKED = {
-    Sound: {"the state dict holds everything", *OF_HOOKS, *OF_ISOLATION},
-    WithStateDict: OF_HOOKS | OF_ISOLATION,
-    SoundHooks: {"the state dict holds everything", "turning trains nothing", *OF_ISOLATION},
+    Sound: {"the state dict holds everything", *OF_HOOKS, *ELSEWHERE_ASKED},
+    WithStateDict: OF_HOOKS | ELSEWHERE_ASKED,
+    SoundHooks: {"the state dict holds everything", "turning trains nothing", *ELSEWHERE_ASKED},
 }
 
 

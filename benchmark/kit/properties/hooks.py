@@ -70,14 +70,15 @@ class _StumbledError(Exception):
     pass
 
 
-def _looks(model: nn.Module) -> tuple[State, dict[str, bool], dict[str, bool]]:
-    """The values, the modes, and which parameters require a gradient."""
+def looks(model: nn.Module) -> tuple[State, dict[str, bool], dict[str, bool]]:
+    """Return the values, the modes, and which parameters require a gradient."""
     modes = {name: module.training for name, module in model.named_modules()}
     return state(model), modes, {name: p.requires_grad for name, p in model.named_parameters()}
 
 
-def _differences(model: nn.Module, before: tuple[State, Any, Any]) -> str | None:
-    values, *others = _looks(model)
+def differences(model: nn.Module, before: tuple[State, Any, Any]) -> str | None:
+    """Say in what a model differs from what ``looks`` returned; ``None``: in nothing."""
+    values, *others = looks(model)
     if values.keys() != before[0].keys():
         return f"other parameters: {', '.join(sorted(values.keys() ^ before[0].keys()))}"
     if not same(values, before[0]):
@@ -92,9 +93,9 @@ def _puts_back(candidate: Candidate) -> str:
     trained = _start(candidate)
 
     def look(when: str) -> None:
-        before = _looks(trained.model)
+        before = looks(trained.model)
         trained.evaluated()
-        left = _differences(trained.model, before)
+        left = differences(trained.model, before)
         if left:
             raise BrokenError(f"evaluated {when}, it leaves {left}")
         stumbles = _Stumbles()
@@ -107,7 +108,7 @@ def _puts_back(candidate: Candidate) -> str:
         if leave is not None:
             leave()
         trained.strategy._load_train_state(training)
-        left = _differences(trained.model, before)
+        left = differences(trained.model, before)
         if left:
             raise BrokenError(f"where an evaluation {when} raises, it leaves {left}")
 
@@ -121,9 +122,9 @@ def _adapts_once(candidate: Candidate) -> str:
     trained = _start(candidate)
 
     def again(model: int) -> None:
-        before = _looks(trained.model)
+        before = looks(trained.model)
         trained.plugin.adapt(trained.model, model)
-        left = _differences(trained.model, before)
+        left = differences(trained.model, before)
         if left:
             raise BrokenError(f"adapting to model {model + 1} a second time leaves {left}")
 
