@@ -13,7 +13,7 @@ from benchmark.suite_loading import load_suite
 KEYS = {
     "cifar": (162, "ff7fcc5ebe00de0e"),
     "methods/isolation_cifar": (450, "e2a6da42f983a58c"),
-    "methods/isolation_inside": (90, "adcf1fadfd899f34"),
+    "methods/isolation_inside": (100, "a825f6175987bdd3"),
     "methods/isolation_permuted": (450, "9aeb4620717832c7"),
     "methods/isolation_pool": (450, "475bf3201e309672"),
     "methods/isolation_same": (480, "2ec9a6fb265bb2c1"),
