@@ -7,7 +7,8 @@ modes and the state of strategy and model as they were.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -82,6 +83,22 @@ def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> lis
         raise
     meter.seconds += now(strategy.device) - start
     return list(meter.accuracies)
+
+
+@contextmanager
+def left_out(strategy: Any, plugin: Any) -> Iterator[None]:
+    """A plugin, such as the strategy under test, takes no part in what an Avalanche strategy does.
+
+    Args:
+        strategy: The Avalanche strategy.
+        plugin: One of its plugins, which has its place again afterwards.
+    """
+    place = strategy.plugins.index(plugin)
+    del strategy.plugins[place]
+    try:
+        yield
+    finally:
+        strategy.plugins.insert(place, plugin)
 
 
 def now(device: torch.device) -> float:

@@ -15,7 +15,8 @@ run."""
 def jobs_of(runs: Iterable[Run]) -> list[Job]:
     """Group runs into jobs, each in the place of its first run.
 
-    A strategy's registry entry says whether its dial acts after training (``Dial``).
+    A strategy's registry entry says whether its dial acts after training (``Dial``), and its
+    settings whether it does so with these (``dial_trains``).
 
     Args:
         runs: Those to carry out. If a store already has some values of a dial, these are the
@@ -31,5 +32,7 @@ def _training(run: Run) -> str:
     """Everything that decides a run's training, as text."""
     entry = STRATEGIES.get(run.spec.strategy.kind)
     if entry is None or entry.dial is None or not entry.dial.after_training:
+        return run.key
+    if entry.settings.model_validate(run.spec.strategy.settings).dial_trains:
         return run.key
     return run.spec.without("strength").key()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from benchmark.checkpoints.decoding import UnfitError
 from benchmark.checkpoints.place import Checkpoints
 from benchmark.checkpoints.training import Resumable, Spent
 from benchmark.cost import peak_memory, reset_peak_memory, shared_statistics
+from benchmark.evaluation import left_out
 from benchmark.failure import Failure
 from benchmark.first_model.storage import place_of
 from benchmark.first_model.takeover import train_or_take_over
@@ -187,20 +188,9 @@ def _train(ready: Prepared, number: int, shared: Path | None) -> None:
         return
     (model,) = visit.models
     how = TRAINING | ({"visit": number} if ready.schedule.order == "visits" else {})
-    with _left_out(strategy, ready.plugin) if visit.plain else nullcontext():
+    with left_out(strategy, ready.plugin) if visit.plain else nullcontext():
         if number == 0 and shared is not None and (visit.plain or "visit" not in how):
             recorder = ready.measurements[0].recorder
             train_or_take_over(strategy, train[model], shared, recorder, **how)
         else:
             strategy.train(train[model], **how)
-
-
-@contextmanager
-def _left_out(strategy: Any, plugin: Any) -> Iterator[None]:
-    """The strategy under test takes no part."""
-    place = strategy.plugins.index(plugin)
-    del strategy.plugins[place]
-    try:
-        yield
-    finally:
-        strategy.plugins.insert(place, plugin)

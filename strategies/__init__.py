@@ -43,15 +43,21 @@ if TYPE_CHECKING:
     from strategies.n_step_kl import NStepKL
     from strategies.nsas import NSAS
     from strategies.ogl import OGL
+    from strategies.opcm import OPCM
+    from strategies.pic import PIC
     from strategies.regularizer import Regularizer
     from strategies.replay import Replay
+    from strategies.running_average import RunningAverage
     from strategies.rwalk import RWalk
     from strategies.si import SI
+    from strategies.smile import SMILE
     from strategies.spg import SPG
     from strategies.sril import SRIL
     from strategies.ssnet import SSNet
     from strategies.supsup import SupSup
+    from strategies.task_arithmetic import TaskArithmetic
     from strategies.td_vcl import TDVCL
+    from strategies.ties import TIES
     from strategies.vcl import VCL
     from strategies.wpl import WPL
     from strategies.wpl_official import WPLOfficial
@@ -67,10 +73,14 @@ __all__ = [
     "MIGU",
     "NSAS",
     "OGL",
+    "OPCM",
+    "PIC",
     "SI",
+    "SMILE",
     "SPG",
     "SRIL",
     "TDVCL",
+    "TIES",
     "VCL",
     "WPL",
     "BAdam",
@@ -86,8 +96,10 @@ __all__ = [
     "RWalk",
     "Regularizer",
     "Replay",
+    "RunningAverage",
     "SSNet",
     "SupSup",
+    "TaskArithmetic",
     "WPLOfficial",
     "WPLSchur",
 ]

@@ -17,7 +17,7 @@ class Dial:
         plural: In a suite, the key that lists several values of it: ``ranks: [2, 4, 8]``.
         after_training: Only evaluation depends on it, not training (the scale at which weights are
             merged). Runs that differ only in it are trained once; the strategy's hook ``turn`` sets
-            the value to evaluate.
+            the value to evaluate. Some settings may undo that: ``StrategySettings.dial_trains``.
         idle: The value at which the strategy is fine-tuning, bit for bit; ``None``: there is none.
     """
 
@@ -53,3 +53,9 @@ BETA = Dial("beta", "betas")
 
 ETA = Dial("eta", "etas")
 """The dial of Bayesian optimizers: how far a mean moves per unit of variance."""
+
+SCALE = Dial("scale", "scales", after_training=True)
+"""The dial of methods that add task vectors to a start: what these are multiplied by."""
+
+LOW_RANK = Dial("rank", "ranks")
+"""The dial of methods that keep a low-rank part of a matrix."""

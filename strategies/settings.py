@@ -49,6 +49,11 @@ class StrategySettings(BaseModel):
         return False
 
     @property
+    def dial_trains(self) -> bool:
+        """Whether trainings depend on a dial that else acts after them (``Dial``)."""
+        return False
+
+    @property
     def needs_edges(self) -> str | None:
         """The setting that names the edges of a supernet; ``None`` if none does."""
         return None

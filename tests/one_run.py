@@ -1,6 +1,6 @@
 """A run by itself, as tests of what a run gives make it and carry it out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ def suite_of(
     strategy: str = "finetune",
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    probes: Sequence[str] = (),
 ) -> Suite:
     """Return a suite of one run, written to a file in a folder and read from there."""
     suite = {
@@ -36,6 +37,7 @@ def suite_of(
         "seeds": [seed],
         "scenarios": {"it": dict(scenario)},
         "strategies": {strategy: dict(settings or {})},
+        "probes": list(probes),
     }
     path = folder / "suite.yaml"
     path.write_text(yaml.safe_dump(suite))
@@ -48,9 +50,10 @@ def run_of(
     strategy: str = "finetune",
     settings: Mapping[str, Any] | None = None,
     seed: int = 0,
+    probes: Sequence[str] = (),
 ) -> Run:
     """Return the run of ``suite_of``."""
-    (run,) = suite_of(folder, scenario, strategy, settings, seed).runs("cpu", folder)
+    (run,) = suite_of(folder, scenario, strategy, settings, seed, probes).runs("cpu", folder)
     return run
 
 

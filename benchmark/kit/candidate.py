@@ -159,6 +159,8 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
     found = entry.load()
     is_template = issubclass(found, SupervisedTemplate)
     dial = None if entry.dial == STRENGTH else entry.dial
+    if dial is not None and checked.dial_trains:
+        dial = replace(dial, after_training=False)
     return Candidate(
         name=name,
         plugin=None if is_template else found,

@@ -54,6 +54,7 @@ _ENTRIES = (
     ProbeEntry(
         "refit", "Refit", "accuracy with the private parts refitted to the final shared blocks"
     ),
+    ProbeEntry("unmerged", "Unmerged", "accuracy of each model before it is merged with others"),
 )
 
 PROBES = {entry.name: entry for entry in _ENTRIES}

@@ -231,7 +231,7 @@ def _stores(cell: Cell) -> bool:
     return cell.variant.kind in _STORE_DATA
 
 
-_TOLD = frozenset(["supsup", "ssnet", "exssnet", "independent"])
+_TOLD = frozenset(["supsup", "ssnet", "exssnet", "smile", "independent"])
 """Kinds of strategies that have something of their own for each model, and so must know which."""
 
 
@@ -256,10 +256,12 @@ def _told(done: Sequence[Cell]) -> Iterator[str]:
 
 def _infers(cell: Cell) -> bool:
     """Whether a strategy finds out which model is evaluated."""
-    return bool(cell.done[0].spec.strategy.settings.get("infer", "none") != "none")
+    settings = cell.done[0].spec.strategy.settings
+    return settings.get("infer", "none") != "none" or settings.get("experts") == "routed"
 
 
-_LEAVE_NO_STATISTICS = ("freeze", "independent", "joint", "supsup", "ssnet", "exssnet")
+_MERGES = ("task_arithmetic", "running_average", "ties", "opcm", "pic", "smile")
+_LEAVE_NO_STATISTICS = ("freeze", "independent", "joint", "supsup", "ssnet", "exssnet", *_MERGES)
 """Strategies under which no later model changes the running statistics of an earlier one."""
 
 

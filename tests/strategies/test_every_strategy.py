@@ -42,7 +42,8 @@ def choices():
         for setting, field in entry.settings.model_fields.items():
             if setting == "application" and name != "l2" and applied_as_l2(entry.load()):
                 continue
-            if setting in ("scales", "infer", "above"):  # refused: most optimizers, banks, alone
+            # Refused: behind most optimizers, of banks, alone, with the default start.
+            if setting in ("scales", "infer", "above", "experts"):
                 continue
             if get_origin(field.annotation) is Literal:
                 for value in get_args(field.annotation):
@@ -108,6 +109,9 @@ WEAK = {
     ("inflora", "fixed"): {"capacity is accounted for"},
 }
 """Choices that are there because they are published, and what they do not do."""
+
+for merge in ("task_arithmetic", "running_average", "ties", "opcm", "pic"):
+    WEAK[merge, "initial"] = {"protects the earlier model"}  # which is for pre-trained networks
 
 
 @pytest.mark.parametrize(("name", "settings"), list(choices()))

@@ -1,0 +1,33 @@
+"""What merging costs: each model as its training left it, beside the merged one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmark.evaluation import LOADER, evaluate, left_out
+from benchmark.probes.probe import Probe
+from strategies.merging import Merging
+
+
+class Unmerged(Probe):
+    """The test accuracy of each model without and with the others.
+
+    A row per ``model``, right after its training: ``unmerged``, with the weights that its training
+    ended with, and ``merged``, as the strategy evaluates it then. As models are trained apart, what
+    is trained later does not change the first; the end of the second is in the accuracy matrix.
+    """
+
+    def absent(self) -> str | None:
+        """Return a reason if the strategy merges nothing."""
+        return (
+            None if isinstance(self.subject.plugin, Merging) else "the strategy merges no weights"
+        )
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Evaluate the model both ways."""
+        model = strategy.experience.current_experience
+        test = [self.subject.scenario.test[model]]
+        with left_out(strategy, self.subject.plugin):
+            (unmerged,) = evaluate(strategy, test, **LOADER)
+        (merged,) = evaluate(strategy, test, **LOADER)
+        self.rows.append({"model": model, "unmerged": unmerged, "merged": merged})

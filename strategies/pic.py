@@ -1,0 +1,164 @@
+"""Parameter isolation and combination."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from strategies.fisher import draw
+from strategies.layer_inputs import fed, matrices
+from strategies.low_rank import BranchedLayer, add_branches, branched
+from strategies.merge_settings import PICSettings
+from strategies.task_arithmetic import TaskArithmetic
+
+_SAMPLES = 32
+"""So many of a model's samples show which layer is its last."""
+
+
+class PIC(TaskArithmetic):
+    """Train low-rank branches for each model apart, and add a share of all to the start (PIC).
+
+    Beside the weight W (outputs, inputs) of a linear layer or a convolution, model t trains A_t
+    (outputs, r), which begins at 0, and B_t (r, inputs), which begins at random; the weight itself
+    stays. Models are evaluated with::
+
+        W_0 + scale * sum_t (alpha / r) A_t B_t
+
+    so that products are added, not factors. r is ``rank``, or the smaller side of W where that is
+    less. The first model that uses a layer trains it whole, and the others train branches beside
+    what it leaves. With ``start: initial``, for a pre-trained network, the first model trains
+    branches, too, and each model trains whole only its last layer. What is shared and is no such
+    weight (biases, normalisation, embeddings) stays at the start; a head that grows is trained
+    whole.
+
+    A reconstruction: the authors' program is not public, and only the abstract's rules are known.
+    They leave open whether factors or products are added; here it is products, which need no
+    common first factors. The rank, alpha and scale are chosen here.
+
+    Source: Zeng, Li & Ayesh, Neural Networks Remember More: The Power of Parameter Isolation and
+    Combination, arXiv 2502.10966, 2025; branches: Hu et al., LoRA: Low-Rank Adaptation of Large
+    Language Models, ICLR 2022.
+
+    Args:
+        **settings: See ``PICSettings``; ``scale`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+    """
+
+    Settings = PICSettings
+    settings: PICSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._trains = False
+        self._fixed: list[Parameter] = []
+
+    def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note that a training begins, for which the model is adapted next."""
+        self._trains = True
+
+    def adapt(self, model: nn.Module, index: int) -> None:
+        """Wrap the layers, and add factors to those that may have a branch in this training.
+
+        Raises:
+            ValueError: There is no layer that it can act on.
+        """
+        add_branches(model)
+        layers = branched(model)
+        if not layers:
+            raise ValueError(
+                "PIC trains branches beside linear layers and convolutions, and the network has "
+                "none that it can wrap"
+            )
+        if not self._trains:
+            return
+        self._trains = False
+        for place, (own, layer) in enumerate(layers.items()):
+            if self.settings.start == "initial" or self._is_known(f"{own.name}.weight", index):
+                drawn = np.random.SeedSequence([self.settings.seed, index, place])
+                seed = int(drawn.generate_state(1)[0])
+                reduction = first_factor(own.layer.weight, self.settings.rank, seed)
+                factor = self.settings.alpha / self.settings.rank
+                layer.prepare_both(index, reduction, factor)
+
+    def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Go to the start, open the branches, and look up what stays."""
+        super().before_training_exp(strategy, *arguments, **keywords)
+        heads = last_layers(strategy) if self.settings.start == "initial" else set()
+        layers = branched(strategy.model)
+        for own, layer in layers.items():
+            if layer.expansions and self._stays(f"{own.name}.weight", heads):
+                layer.open()
+        factors = {p for layer in layers.values() for p in _factors(layer)}
+        for name in [n for n, p in self._parameters.items() if p in factors]:
+            self.starts.pop(name, None)
+            self._began.pop(name, None)
+        self._fixed = [
+            parameter
+            for name, parameter in self._parameters.items()
+            if parameter not in factors and self._stays(name, heads)
+        ]
+
+    def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Remove the gradients of what stays, so that no optimizer moves it."""
+        super().after_backward(strategy)
+        for parameter in self._fixed:
+            parameter.grad = None
+
+    def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
+        """Fold the branches, and take in what they have changed."""
+        for layer in branched(strategy.model).values():
+            layer.fold()
+        self._fixed = []
+        left = dict(strategy.model.named_parameters())
+        super().keep(strategy, {name: p for name, p in used.items() if name in left})
+
+    def _is_known(self, name: str, index: int) -> bool:
+        """Whether another model has used a parameter."""
+        return name in self._shared or (name in self.own and self._owners[name] != index)
+
+    def _stays(self, name: str, heads: set[str]) -> bool:
+        """Whether a parameter is fixed in this training.
+
+        Args:
+            name: Of the parameter.
+            heads: The layers whose outputs are the model's.
+        """
+        assert self._learning is not None
+        shape = self._parameters[name].shape
+        if self._known_shapes.get(name, shape) != shape:
+            return False
+        if self._is_known(name, self._learning):
+            return True
+        return self.settings.start == "initial" and name.rpartition(".")[0] not in heads
+
+
+def first_factor(weight: Tensor, rank: int, seed: int) -> Tensor:
+    """Return where B begins, of shape (rank, inputs): uniform in +-1 / sqrt(inputs), as in LoRA.
+
+    Args:
+        weight: W.
+        rank: At most; there are no more rows than W has rows or inputs.
+        seed: Of the draw.
+    """
+    inputs = weight[0].numel()
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.rand(min(rank, len(weight), inputs), inputs, generator=generator)
+    return ((2 * drawn - 1) / math.sqrt(inputs)).to(weight)
+
+
+def last_layers(strategy: Any) -> set[str]:
+    """Return the layers whose outputs are those of the model that trains."""
+    x, _, labels = draw(strategy.adapted_dataset, _SAMPLES, torch.Generator().manual_seed(0))
+    runs = fed(strategy.model, matrices(strategy.model), x, labels, strategy.device)
+    return {[*seen][-1] for seen in runs}
+
+
+def _factors(layer: BranchedLayer) -> list[Parameter]:
+    return [*layer.expansions.values(), *layer.reductions.values()]

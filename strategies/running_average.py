@@ -1,0 +1,56 @@
+"""The running average of weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from strategies.merge_settings import RunningAverageSettings
+from strategies.merging import Merging, Values
+from strategies.sharing import fitted
+
+
+class RunningAverage(Merging):
+    """Average the weights of all models that share them, each trained apart.
+
+    When the model t + 1 of those that use a parameter has been trained::
+
+        theta_m <- (t theta_m + theta_t) / (t + 1)
+
+    so that theta_m is the mean of their weights; kept is its distance from the start.
+
+    Source: the baseline of Tang et al., Merging Models on the Fly Without Retraining, NeurIPS 2025,
+    and of its program, github.com/tanganke/opcm.
+
+    Args:
+        **settings: See ``RunningAverageSettings``; there is no dial.
+
+    Attributes:
+        settings: The checked settings.
+        displacements: ``theta_m - theta_0``, by name.
+        counts: How many trainings each mean is of, by name.
+    """
+
+    Settings = RunningAverageSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.displacements: Values = {}
+        self.counts: dict[str, int] = {}
+
+    def take(self, model: nn.Module, index: int, trained: Values, began: Values) -> None:
+        """Renew the means."""
+        for name, value in trained.items():
+            own = value - self.starts[name]
+            t = self.counts.get(name, 0)
+            mean = fitted(self.displacements[name], own.shape) if t else own
+            self.displacements[name] = (t * mean + own) / (t + 1)
+            self.counts[name] = t + 1
+
+    def merged(self, index: int) -> Values:
+        """Return the means."""
+        return {
+            name: self.starts[name] + fitted(own, self.starts[name].shape)
+            for name, own in self.displacements.items()
+        }

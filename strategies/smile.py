@@ -1,0 +1,166 @@
+"""Low-rank differences of shared weights, one for each model (SMILE)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import conv2d, linear
+
+from strategies.layer_inputs import Matrix, matrices
+from strategies.merge_settings import SMILESettings
+from strategies.merging import Merging, Values, fill, placed
+from strategies.network import replaced_forward
+from strategies.sharing import fitted
+
+
+class SMILE(Merging):
+    """Keep for each model a low-rank difference of the shared weights, and merge nothing (SMILE).
+
+    Of the weight W_t of a linear or convolutional layer, as a matrix of shape (outputs, inputs),
+    the best approximation of rank k of its difference from the start is kept::
+
+        W_t - W_0 = U S V^T        W = W_0 + U_k S_k V_k^T
+
+    Where that takes no fewer numbers than the weight, W_t itself is kept: at full rank a model is
+    the one that was trained, to the bit. Other shared parameters (biases, normalisation,
+    embeddings) are kept whole. The memory of all that grows with each model.
+
+    Each model is evaluated with its own differences, or with ``experts: routed`` with those that
+    each layer chooses for each sample (a linear layer: for each vector), as published: those of the
+    model with the largest ``||V_g^T x||``, V_g its first ``gate`` right singular vectors, whatever
+    their singular values are. Its bias goes with them; what belongs to no such layer is as at the
+    start. A difference of 0 has a score of 0. In a convolution, x are all patches of a sample.
+    Private parts and running statistics are those of the model that is asked for.
+
+    Source: Tang et al., SMILE: Zero-Shot Sparse Mixture of Low-Rank Experts Construction From
+    Pre-Trained Foundation Models, 2024, and its program, github.com/tanganke/fusion_bench. There
+    models are always routed, only linear layers have experts, and the ``top_k`` of a softmax over
+    the scores count; it is 1 by default, as here, where the largest score is all that matters.
+
+    Args:
+        **settings: See ``SMILESettings``; ``rank`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+        factors: ``U_k S_k`` (outputs, k) and ``V_k^T`` (k, inputs) of a model, by name.
+        whole: The values that are kept whole of a model, by name.
+        gates: With ``experts: routed``, V_g^T (g, inputs) of a model, by name.
+        routed: With ``experts: routed``, for how many vectors or samples of a model each expert was
+            chosen since the latest training ended: by the name of the layer, model and expert.
+    """
+
+    Settings = SMILESettings
+    settings: SMILESettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.factors: dict[int, dict[str, tuple[Tensor, Tensor]]] = {}
+        self.whole: dict[int, Values] = {}
+        self.gates: dict[int, Values] = {}
+        self.routed: dict[str, dict[int, dict[int, int]]] = {}
+
+    def take(self, model: nn.Module, index: int, trained: Values, began: Values) -> None:
+        """Keep the differences of a model."""
+        weights = {weight_of(own) for own in matrices(model)}
+        routed, rank, self.routed = self.settings.experts == "routed", self.settings.rank, {}
+        for store in (self.factors, self.whole, self.gates):
+            store.setdefault(index, {})
+        for name, value in trained.items():
+            if name not in weights:
+                self.whole[index][name] = value
+                continue
+            difference = (value - self.starts[name]).flatten(1)
+            is_smaller = rank * sum(difference.shape) < difference.numel()
+            if is_smaller or routed:
+                left, right = factored(difference)
+                if routed:
+                    self.gates[index][name] = right[: self.settings.gate].clone()
+            if is_smaller:
+                self.factors[index][name] = left[:, :rank].clone(), right[:rank].clone()
+                self.whole[index].pop(name, None)
+            else:
+                self.whole[index][name] = value
+
+    def merged(self, index: int) -> Values:
+        """Return the start with a model's own differences, where it has any."""
+        values = {name: self.starts[name].clone() for name in self._shared}
+        fill(values, self.whole.get(index, {}))
+        for name, (left, right) in self.factors.get(index, {}).items():
+            shape = (len(left), *values[name].shape[1:])
+            values[name] += fitted((left @ right).view(shape), values[name].shape)
+        return values
+
+    def evaluating(self, model: nn.Module, index: int) -> AbstractContextManager[None]:
+        """Return a context with a model's own differences, or with those that layers choose."""
+        if index == self._learning or self.settings.experts == "given":
+            return super().evaluating(model, index)
+        return self._routing(model, index)
+
+    @contextmanager
+    def _routing(self, model: nn.Module, index: int) -> Iterator[None]:
+        """Choose differences in each layer whose weight is shared."""
+        layers = {own.layer: own for own in matrices(model) if weight_of(own) in self._shared}
+        start = {name: self.starts[name] for name in self._shared}
+        models = sorted(self.gates)
+        found = {i: {n: v - start[n] for n, v in self.merged(i).items()} for i in models}
+
+        def call(layer: nn.Module, forward: Callable[..., Tensor], x: Tensor) -> Tensor:
+            own = layers[layer]  # type: ignore[index]
+            name = weight_of(own)
+            gates = {i: self.gates[i][name] for i in models if name in self.gates[i]}
+            chosen = torch.stack([score(own, x, gate) for gate in gates.values()]).argmax(dim=0)
+            outputs = forward(x)
+            counts = self.routed.setdefault(own.name, {}).setdefault(index, {})
+            for place, i in enumerate(gates):
+                some = chosen == place
+                counts[i] = counts.get(i, 0) + int(some.sum())
+                weight, *bias = (found[i].get(each) for each in own.parameters)
+                assert weight is not None
+                outputs[some] += applied(own, x[some], weight, *bias)
+            return outputs
+
+        own_state = placed(model, self.own | start, self.statistics.get(index, {}))
+        with own_state, replaced_forward(layers, call):
+            yield
+
+
+def weight_of(own: Matrix) -> str:
+    """Return the name of a layer's weight."""
+    return next(iter(own.parameters))
+
+
+def factored(difference: Tensor) -> tuple[Tensor, Tensor]:
+    """Return ``U S`` and ``V^T`` of a matrix, without singular values of 0."""
+    left, values, right = torch.linalg.svd(difference.double(), full_matrices=False)
+    small = torch.finfo(difference.dtype).eps * max(difference.shape)
+    count = int((values > small * values[:1]).sum())
+    dtype = difference.dtype
+    return (left[:, :count] * values[:count]).to(dtype), right[:count].to(dtype)
+
+
+def score(own: Matrix, x: Tensor, gate: Tensor) -> Tensor:
+    """Return ``||V_g^T x||`` for each vector of a linear layer, or each sample of a convolution.
+
+    Args:
+        own: The layer.
+        x: Its input.
+        gate: V_g^T, (g, inputs).
+    """
+    if isinstance(own.layer, nn.Linear):
+        return torch.linalg.vector_norm(linear(x, gate), dim=-1)
+    if not len(gate):
+        return x.new_zeros(len(x))
+    directions = gate.view(len(gate), *own.layer.weight.shape[1:])
+    return torch.linalg.vector_norm(applied(own, x, directions).flatten(1), dim=1)
+
+
+def applied(own: Matrix, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return the outputs of a layer with another weight and bias."""
+    if isinstance(own.layer, nn.Linear):
+        return linear(x, weight, bias)
+    stride, dilation = own.layer.stride, own.layer.dilation
+    return conv2d(x, weight, bias, stride, own.layer.padding, dilation)

@@ -1,0 +1,63 @@
+"""Task arithmetic."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor, nn
+
+from strategies.merge_settings import TaskArithmeticSettings
+from strategies.merging import Merging, Values
+from strategies.sharing import fitted
+
+
+class TaskArithmetic(Merging):
+    """Add a share of the sum of all task vectors to the start (task arithmetic).
+
+    With tau_t what the training of model t, apart from the others, changed of a shared parameter::
+
+        theta = theta_0 + scale * sum_t tau_t
+
+    The sum alone is kept. See ``Merging`` for the start, and for what is a model's own.
+
+    Source: Ilharco et al., Editing Models with Task Arithmetic, ICLR 2023, section 2.
+
+    Args:
+        **settings: See ``TaskArithmeticSettings``; ``scale`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+        scale: The present value of the dial.
+        sums: The sum of the task vectors, by name.
+    """
+
+    Settings = TaskArithmeticSettings
+    settings: TaskArithmeticSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.scale = self.settings.scale
+        self.sums: Values = {}
+
+    def turn(self, value: float) -> None:
+        """Set the scale."""
+        self.scale = value
+
+    def take(self, model: nn.Module, index: int, trained: Values, began: Values) -> None:
+        """Add task vectors to the sum."""
+        for name, value in trained.items():
+            add(self.sums, name, value - began[name])
+
+    def merged(self, index: int) -> Values:
+        """Return ``theta_0 + scale * sum_t tau_t``."""
+        return {name: self.starts[name] + self.scale * self.sum_of(name) for name in self.sums}
+
+    def sum_of(self, name: str) -> Tensor:
+        """Return the sum of task vectors of a parameter, in the shape that it has now."""
+        return fitted(self.sums[name], self.starts[name].shape)
+
+
+def add(sums: Values, name: str, vector: Tensor) -> None:
+    """Add a vector to a sum, which may have fewer rows, or none yet."""
+    before = sums.get(name)
+    sums[name] = vector if before is None else fitted(before, vector.shape) + vector
