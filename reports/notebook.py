@@ -30,6 +30,7 @@ KINDS = {
     "overlap": ("inside-overlap", "runs with the probe overlap"),
     "similarity": ("inside-similarity", "runs with the probe similarity"),
     "refit": ("inside-refit", "runs with the probe refit"),
+    "unmerged": ("inside-unmerged", "merged runs with the probe unmerged"),
 }
 """The figures that can be asked for: how their names in the report end, and what they need."""
 
@@ -59,7 +60,7 @@ def plot(kind: str, results: _Runs = (), *, scenario: str | None = None) -> Figu
     Args:
         kind: ``frontier`` (stability against plasticity), ``strengths``, ``curves``, ``matrices``,
             ``ranking``, ``ranks`` (over several scenarios), or a probe: ``distance``,
-            ``importance``, ``overlap``, ``similarity``, ``refit``.
+            ``importance``, ``overlap``, ``similarity``, ``refit``, ``unmerged``.
         results: What ``run_suite`` or ``open_store`` returned, other runs, or the file of a store.
         scenario: Whose; needed where the runs have several. A ranking is else over all of them.
 

@@ -136,15 +136,21 @@ def _powers(left: float, right: float) -> list[float]:
     return [10.0**power for power in powers[:: -(-len(powers) // 3) or 1]]
 
 
-def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
-    """Draw three accuracies for each variant: after learning, at the end and refitted.
+def accuracy_points(
+    frame: pd.DataFrame,
+    series: Sequence[Series],
+    looks: Mapping[str, tuple[str, str]],
+    label: str,
+) -> Figure:
+    """Draw three accuracies for each variant.
 
     Args:
-        frame: Columns variant, seed, learned, before and after; fractions.
+        frame: Columns variant, seed and those of ``looks``; fractions.
         series: The variants, from top to bottom.
+        looks: The marker of each accuracy and when it was measured; the first one is hollow.
+        label: Of the axis.
     """
-    looks = {"learned": ("o", "when learned"), "before": ("X", "at the end"),
-             "after": (">", "refitted")}  # fmt: skip
+    hollow = next(iter(looks))
     height = 0.9 + 0.36 * len(series)
     figure = Figure(figsize=(8.4, height), layout="constrained")
     ax = figure.subplots()
@@ -157,7 +163,7 @@ def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
             at = y + 0.27 * (place - 1)
             color = one.style.color
             drawn = ax.plot(row[["low", "high"]], [at, at], color=color, linewidth=1)
-            face = "white" if value == "learned" else color
+            face = "white" if value == hollow else color
             drawn += ax.plot(
                 row["mean"], at, marker, color=face, markeredgecolor=color, markersize=5.5
             )
@@ -166,11 +172,11 @@ def accuracy_points(frame: pd.DataFrame, series: Sequence[Series]) -> Figure:
                 note(_mark(one, f"{when} {mean}", *rest, number=own), *drawn)
     low, high = ax.get_xlim()
     ax.set_xlim(max(low, -1.5), min(high, 101.5))
-    ax.set_xlabel("accuracy of the earlier models, %")
+    ax.set_xlabel(label)
     handles = [
         Line2D([], [], linestyle="", marker=marker, markersize=5.5, markeredgecolor=INK,
-               color="white" if value == "learned" else INK, label=label)
-        for value, (marker, label) in looks.items()
+               color="white" if value == hollow else INK, label=when)
+        for value, (marker, when) in looks.items()
     ]  # fmt: skip
     ax.legend(handles=handles, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0)
     return figure

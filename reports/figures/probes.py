@@ -20,8 +20,21 @@ from reports.runs.probes import (
     overlap_frame,
     refit_frame,
     similarity_frame,
+    unmerged_frame,
 )
 from reports.statistics.limits import ACCURACY, Limits
+
+_REFITTED = {
+    "learned": ("o", "when learned"),
+    "before": ("X", "at the end"),
+    "after": (">", "refitted"),
+}
+_MERGED = {
+    "unmerged": ("o", "unmerged"),
+    "merged": (">", "just merged"),
+    "end": ("X", "at the end"),
+}
+"""The accuracies of a probe: their markers, and when they were measured."""
 
 
 def inside_plots(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: str) -> list[Plot]:
@@ -38,6 +51,7 @@ def inside_plots(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: s
         "overlap": overlap_frame(cells),
         "similarity": similarity_frame(cells),
         "refit": refit_frame(cells),
+        "unmerged": unmerged_frame(cells),
     }
     makers = {
         "distance": _distance_plot,
@@ -45,6 +59,7 @@ def inside_plots(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: s
         "overlap": _overlap_plot,
         "similarity": _similarity_plot,
         "refit": _refit_plot,
+        "unmerged": _unmerged_plot,
     }
     plots: list[Plot | None] = []
     for probe, frame in frames.items():
@@ -138,5 +153,18 @@ def _refit_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, scenar
         f"changed. Means over the earlier models; lines are {BANDS}.",
         f"Accuracy of the earlier models when learned, at the end and refitted, in {scenario}",
         numbered(frame),
-        lambda: accuracy_points(frame, series),
+        lambda: accuracy_points(frame, series, _REFITTED, "accuracy of the earlier models, %"),
+    )
+
+
+def _unmerged_plot(series: Sequence[Series], frame: pd.DataFrame, name: str, scenario: str) -> Plot:
+    return Plot(
+        name,
+        "What merging costs",
+        "Test accuracy of each model as its own training left it, merged with those before it, and "
+        "at the end, when all are merged. The first is what the models could do apart: the rest "
+        f"is the price of one set of weights. Means over the models; lines are {BANDS}.",
+        f"Accuracy of models unmerged, merged and at the end, in {scenario}",
+        numbered(frame),
+        lambda: accuracy_points(frame, series, _MERGED, "accuracy of the models, %"),
     )

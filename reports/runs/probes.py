@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -100,19 +100,43 @@ def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     and with its private parts fitted anew (after).
     """
     frame = _frame(cells, "refit", ("model",), ("before", "after"))
+    frame.insert(
+        len(RUN) + 1, "learned", _of_matrix(cells, frame, lambda m, model: m[model][model])
+    )
+    return frame
+
+
+def unmerged_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row per run and model.
+
+    Columns: scenario, variant (its label), seed, model, and its test accuracy as its training left
+    it (unmerged), merged with those before it (merged), and at the end (NaN where models are
+    trained by turns).
+    """
+    frame = _frame(cells, "unmerged", ("model",), ("unmerged", "merged"))
+    frame["end"] = _of_matrix(cells, frame, lambda matrix, model: matrix[-1][model])
+    return frame
+
+
+_Matrix = Sequence[Sequence[float | None]]
+
+
+def _of_matrix(
+    cells: Sequence[Cell], frame: pd.DataFrame, pick: Callable[[_Matrix, int], float | None]
+) -> pd.Series:
+    """Return an entry of the accuracy matrix for each row of a frame, NaN where there is none."""
     matrices = {
         (cell.scenario, cell.variant.label, record.seed): record.accuracy_matrix
         for cell in cells
         for record in cell.done
     }
-    learned = [
-        matrix[model][model] if (matrix := matrices[scenario, variant, seed]) else None
+    found = [
+        pick(matrix, model) if (matrix := matrices[scenario, variant, seed]) else None
         for scenario, variant, seed, model in zip(
             *(frame[column] for column in (*RUN, "model")), strict=True
         )
     ]
-    frame.insert(len(RUN) + 1, "learned", pd.Series(learned, index=frame.index, dtype=float))
-    return frame
+    return pd.Series(found, index=frame.index, dtype=float)
 
 
 def _frame(

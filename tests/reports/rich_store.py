@@ -66,12 +66,14 @@ def probes(rng, models, variant):
         ],
     }  # fmt: skip
     refit = [{"model": 0, "before": 0.97, "after": float(np.clip(rng.normal(0.97, 0.02), 0, 1))}]
+    unmerged = [{"model": m, "unmerged": 0.97, "merged": 0.95 - 0.04 * m} for m in (0, 1)]
     absent = {"absent": "at once"} if kind == "joint" else None
     without = {"absent": "none"} if strength is None else None
     return {
         "distance": absent or {"rows": own["distance"]},
         "importance": without or {"rows": own["importance"]},
         "overlap": absent or {"rows": own["overlap"]},
+        "unmerged": absent or {"rows": unmerged},
         "similarity": absent or {"rows": own["similarity"]},
         "refit": {"rows": refit},
     }

@@ -191,11 +191,12 @@ def test_probes_show_every_mean(figures, probe, value, scale, high):
 
 
 def test_refits_and_importances_show_every_variant(figures):
-    for plot, figure in each(figures, "inside-refit"):
-        ax = figure.axes[0]
-        expected = [100 * over_seeds(plot.data, ["variant"], value).dropna()
-                    for value in ("learned", "before", "after")]  # fmt: skip
-        assert sorted(marks(ax)[:, 0].tolist()) == pytest.approx(sorted(pd.concat(expected)))
+    shown = {"refit": ("learned", "before", "after"), "unmerged": ("unmerged", "merged", "end")}
+    for probe, values in shown.items():
+        for plot, figure in each(figures, f"inside-{probe}"):
+            expected = [100 * over_seeds(plot.data, ["variant"], v).dropna() for v in values]
+            found = marks(figure.axes[0])[:, 0].tolist()
+            assert sorted(found) == pytest.approx(sorted(pd.concat(expected)))
     for plot, figure in each(figures, "inside-importance"):
         for ax in (ax for ax in figure.axes if ax.axison):
             low, high = ax.get_xlim()

@@ -21,6 +21,7 @@ from reports.runs.probes import (
     overlap_frame,
     refit_frame,
     similarity_frame,
+    unmerged_frame,
 )
 from reports.statistics.limits import ACCURACY
 
@@ -70,6 +71,7 @@ def probed(strategy, strength, seed):
         for earlier in range(model)
         for block in (*BLOCKS, None)
     ]
+    unmerged = [{"model": m, "unmerged": 0.9, "merged": 0.8 - 0.25 * m} for m in (0, 1)]
     refit = [{"model": model, "before": 0.5, "after": 0.8 + 0.1 * rng.random()} for model in (0, 1)]
     return {
         "distance": {"absent": "at once"} if joint else {"rows": distance},
@@ -77,6 +79,7 @@ def probed(strategy, strength, seed):
         "overlap": {"absent": "at once"} if joint else {"rows": overlap},
         "similarity": {"absent": "at once"} if joint else {"rows": similarity},
         "refit": {"rows": refit},
+        "unmerged": {"absent": "none"} if joint else {"rows": unmerged},
     }
 
 
@@ -134,6 +137,12 @@ def test_refits_stand_beside_what_was_learned(cells):
     assert np.isnan(frame.loc[("joint", 0, 0), "learned"])
 
 
+def test_models_stand_unmerged_beside_merged_and_the_end(cells):
+    frame = unmerged_frame(cells).set_index(["variant", "seed", "model"])
+    assert len(frame) == 4 * 3 * 2
+    assert frame.loc[("freeze", 1, 1)].tolist()[1:] == [0.9, 0.55, 0.5]
+
+
 def test_refits_of_models_trained_by_turns_have_nothing_learned(cells):
     (cell,) = (cell for cell in cells if cell.variant.label == "freeze")
     frame = refit_frame(
@@ -174,7 +183,7 @@ def words(plot):
 
 def test_figures_name_blocks_and_the_variants_that_were_seen(cells):
     found = [words(plot) for plot in inside_plots(cells, look(cells), "s")]
-    distance, importance, overlap, similarity, refit = found
+    distance, importance, overlap, similarity, refit, unmerged = found
     for found in (distance, importance, overlap, similarity):
         assert {"trunk 0", "trunk 1"} <= set(found)
         assert "joint" not in found
@@ -184,6 +193,7 @@ def test_figures_name_blocks_and_the_variants_that_were_seen(cells):
     assert "head 0" not in importance  # private: no later model meets it
     assert "20 %" in importance
     assert {"joint", "when learned", "at the end", "refitted"} <= set(refit)
+    assert {"unmerged", "just merged", "at the end"} <= set(unmerged)
     assert not any("$" in word for word in importance)  # powers of ten are written out
 
 
