@@ -38,6 +38,7 @@ _TEMPLATES = {
     "supermask": _Template("my_supermask", "{densities: [0.1, 0.5], spread: 1.0}"),
     "projection": _Template("my_projection", "{ranks: [3, 10, 30]}"),
     "posterior": _Template("my_posterior", "{betas: [0.1, 1, 10], power: 1.0}"),
+    "merge": _Template("my_merge", "{scales: [0.3, 0.6, 1]}"),
 }
 
 
@@ -46,7 +47,7 @@ def new_strategy(name: str, kind: str) -> None:
 
     Args:
         name: Its name in suites, and in the names of the files.
-        kind: What it is: penalty, mask, supermask, projection or posterior.
+        kind: What it is: penalty, mask, supermask, projection, posterior or merge.
 
     Raises:
         UserError: There is no such kind, the name is invalid or taken, a file of that name exists,

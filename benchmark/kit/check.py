@@ -13,6 +13,7 @@ from benchmark.kit.properties import (
     hooks,
     importance,
     interruption,
+    merging,
     optimizers,
     optimum,
     parameters,
@@ -45,6 +46,7 @@ PROPERTIES: tuple[Property, ...] = (
     *forgetting.PROPERTIES,
     *capacity.PROPERTIES,
     *posterior.PROPERTIES,
+    *merging.PROPERTIES,
 )
 
 

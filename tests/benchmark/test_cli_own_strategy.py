@@ -39,7 +39,7 @@ def ask(monkeypatch):
     return only
 
 
-KINDS = ["penalty", "mask", "supermask", "projection", "posterior"]
+KINDS = ["penalty", "mask", "supermask", "projection", "posterior", "merge"]
 
 
 @pytest.mark.thorough
@@ -86,7 +86,7 @@ def test_the_test_that_new_writes_passes(monkeypatch, capsys):
     assert "3 passed" in out
 
 
-@pytest.mark.parametrize("kind", at_length(KINDS, {"mask", "supermask", "projection", "posterior"}))
+@pytest.mark.parametrize("kind", at_length(KINDS, {*KINDS} - {"penalty"}))
 def test_the_suite_that_new_writes_runs(tmp_path, capsys, kind):
     assert command("new", "strategy", "far_pull", "--kind", kind) == 0
     content = yaml.safe_load((tmp_path / "far_pull.yaml").read_text())

@@ -18,8 +18,8 @@ from benchmark.errors import UserError
 from benchmark.kit.candidate import Candidate, candidates
 from benchmark.kit.check import PROPERTIES, verdict
 from benchmark.kit.testing import StrategyProperties
-from strategies import L2, VCL, BAdam, Freeze, FreezeImportant, optimizer_metric
-from strategies.dial import BETA, ENERGY, ETA, SHARE
+from strategies import L2, VCL, BAdam, Freeze, FreezeImportant, TaskArithmetic, optimizer_metric
+from strategies.dial import BETA, ENERGY, ETA, SCALE, SHARE
 from strategies.hooks import Hooked
 from strategies.posterior_layers import posterior_layers
 
@@ -52,6 +52,8 @@ class DoesNothing(L2):
     def after_update(self, strategy, *_, **__):
         pass
 
+
+OF_A_MERGE = {"strength": None, "dial": SCALE, "values": (0.3, 0.15), "moves_unused": True}
 
 ELSEWHERE = WeakKeyDictionary()
 
@@ -353,6 +355,33 @@ class DrawsToEvaluate(OfAPosterior, VCL):
             layer.noise = {}
 
 
+class GoesOn(TaskArithmetic):
+    """Begins where the last training ended."""
+
+    declares: ClassVar = OF_A_MERGE
+
+    def _beginning(self, index):
+        return {}
+
+
+class KeepsMomentum(TaskArithmetic):
+    declares: ClassVar = OF_A_MERGE
+
+    def before_training_exp(self, strategy, *arguments, **keywords):
+        kept = strategy.optimizer.state
+        super().before_training_exp(strategy, *arguments, **keywords)
+        strategy.optimizer.state = kept
+
+
+class ScalesAll(TaskArithmetic):
+    """Also what is a model's own."""
+
+    declares: ClassVar = OF_A_MERGE
+
+    def merged(self, index):
+        return super().merged(index) | {n: 0.9 * value for n, value in self.own.items()}
+
+
 FAULTS = {
     # A checkpoint copies what should have been copied before: the resumed training differs.
     AnchorsAreViews: {
@@ -419,6 +448,9 @@ FAULTS = {
     LeavesTheDraw: {"drawn weights are put back"},
     DrawsFromElsewhere: {"drawn weights are put back"},
     DrawsToEvaluate: {"evaluation does not draw"},
+    GoesOn: {"models are trained apart"},
+    KeepsMomentum: {"models are trained apart"},
+    ScalesAll: {"one model alone is itself", "private parts are not merged"},
 }
 
 
@@ -439,7 +471,12 @@ OF_POSTERIORS = {
     "drawn weights are put back",
     "evaluation does not draw",
 }
-ELSEWHERE_ASKED = OF_ISOLATION | OF_POSTERIORS
+OF_MERGING = {
+    "models are trained apart",
+    "one model alone is itself",
+    "private parts are not merged",
+}
+ELSEWHERE_ASKED = OF_ISOLATION | OF_POSTERIORS | OF_MERGING
 NOT_ASKED = {
     Sound: {"the state dict holds everything", *OF_HOOKS, *ELSEWHERE_ASKED},
     WithStateDict: OF_HOOKS | ELSEWHERE_ASKED,

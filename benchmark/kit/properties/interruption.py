@@ -29,13 +29,18 @@ class _Course:
             candidate, bank(), value=value, optimizer=_OPTIMIZER, epochs=_EPOCHS
         )
         strategy = self.program.strategy
+        self._turned = None
+        if candidate.turns:
+            self._turned = candidate.values[0] if value is None else value
         self.state = Training(strategy)
         self.built = self.state.reference()
         self.within = Within(self.state)
         strategy.plugins.append(self.within)
 
     def saved(self, reference: Reference) -> bytes:
-        """Return the state now."""
+        """Return the state now, when a dial that acts after training has been set again."""
+        if self._turned is not None:
+            self.program.plugin.turn(self._turned)
         return written(self.state.saved(reference), {})
 
     def restore(self, content: bytes, reference: Reference) -> None:
