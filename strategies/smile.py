@@ -151,11 +151,11 @@ def score(own: Matrix, x: Tensor, gate: Tensor) -> Tensor:
         gate: V_g^T, (g, inputs).
     """
     if isinstance(own.layer, nn.Linear):
-        return torch.linalg.vector_norm(linear(x, gate), dim=-1)
+        return _lengths(linear(x, gate))
     if not len(gate):
         return x.new_zeros(len(x))
     directions = gate.view(len(gate), *own.layer.weight.shape[1:])
-    return torch.linalg.vector_norm(applied(own, x, directions).flatten(1), dim=1)
+    return _lengths(applied(own, x, directions).flatten(1))
 
 
 def applied(own: Matrix, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -164,3 +164,8 @@ def applied(own: Matrix, x: Tensor, weight: Tensor, bias: Tensor | None = None) 
         return linear(x, weight, bias)
     stride, dilation = own.layer.stride, own.layer.dilation
     return conv2d(x, weight, bias, stride, own.layer.padding, dilation)
+
+
+def _lengths(rows: Tensor) -> Tensor:
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1)
+    return lengths
