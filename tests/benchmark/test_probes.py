@@ -24,7 +24,8 @@ from benchmark.probes.refit import Refit
 from benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
 from benchmark.suite_loading import load_suite
 
-ALL = list(PROBES)
+ALL = [name for name in PROBES if name != "unmerged"]
+"""Those that look into any strategy; what is unmerged is asked in test_merging.py."""
 TWO = {
     "family": "two_models",
     "data": "digits",

@@ -458,3 +458,12 @@ def test_runs_measure_the_model_in_training_and_both_accuracies(tmp_path, kind):
     (refit,) = record.probes["refit"]["rows"]
     assert refit["before"] == record.accuracy_matrix[1][0]  # with merged weights
     assert record.cost["state_bytes"] > 0
+    plain = execute(run_of(tmp_path, scenario, kind, settings), tmp_path)
+    assert plain.accuracy_matrix == record.accuracy_matrix  # the probes have changed nothing
+    assert plain.curves == record.curves
+
+
+def test_what_merges_nothing_has_nothing_unmerged(tmp_path):
+    scenario = TWO_MODELS | {"steps": 2, "curve": {"every": 0}}
+    record = execute(run_of(tmp_path, scenario, probes=["unmerged"]), tmp_path)
+    assert record.probes["unmerged"] == {"absent": "the strategy merges no weights"}
