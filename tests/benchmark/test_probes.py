@@ -25,7 +25,7 @@ from benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_
 from benchmark.suite_loading import load_suite
 
 ALL = [name for name in PROBES if name != "unmerged"]
-"""Those that look into any strategy; what is unmerged is asked in test_merging.py."""
+"""Those that look into any strategy; what is unmerged is asked in test_merged_weights.py."""
 TWO = {
     "family": "two_models",
     "data": "digits",

@@ -7,7 +7,7 @@ import torch
 from avalanche.models import IncrementalClassifier
 from avalanche.models.utils import avalanche_forward
 from programs import CLASSES, FEATURES, THREE, Tape, make_bank, make_data, snapshot, train
-from test_merging import TRUNK, double, evaluated, every, images, make_cnn
+from test_merged_weights import TRUNK, double, evaluated, every, images, make_cnn
 from torch import nn
 from torch.nn.functional import cross_entropy
 

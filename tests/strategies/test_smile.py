@@ -7,7 +7,7 @@ import torch
 from avalanche.models.utils import avalanche_forward
 from programs import CLASSES, FEATURES, OPTIMIZERS, THREE, make_bank, make_data, snapshot, train
 from pydantic import ValidationError
-from test_merging import TRUNK, double, evaluated, images, make_cnn
+from test_merged_weights import TRUNK, double, evaluated, images, make_cnn
 from torch import nn
 
 from benchmark.cost import state_bytes
