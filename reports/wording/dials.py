@@ -18,8 +18,15 @@ _SCALES: dict[str, tuple[float | None, float | None]] = {
     "share": (0, 1),
     "energy": (0, 1),
     "density": (None, 1),
+    "beta": (0, None),
+    "eta": (0, None),
+    "scale": (0, None),
+    "alpha": (0, 1),
 }
-"""Where the scales of known dials end, below and above; below, 0 is fine-tuning."""
+"""Where the scales of known dials end, below and above."""
+
+_FROM_FINE_TUNING = {STRENGTH, "memory", "rank", "epsilon", "share", "energy"}
+"""Those of which 0 is fine-tuning."""
 
 
 @dataclass(frozen=True)
@@ -87,4 +94,4 @@ def is_scale_end(name: str, value: float, *, high: bool) -> bool:
 
 def begins_with_fine_tuning(name: str) -> bool:
     """Whether fine-tuning is the low end of a dial, so that it is its lowest value of all."""
-    return is_scale_end(name, 0, high=False)
+    return name in _FROM_FINE_TUNING
