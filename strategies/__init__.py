@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from strategies.inflora import InfLoRA
     from strategies.joint import Joint
     from strategies.l2 import L2
+    from strategies.laplace import Laplace
     from strategies.lwf import LwF
     from strategies.mas import MAS
     from strategies.migu import MIGU
@@ -91,6 +92,7 @@ __all__ = [
     "Independent",
     "InfLoRA",
     "Joint",
+    "Laplace",
     "LwF",
     "NStepKL",
     "RWalk",

@@ -80,6 +80,12 @@ class Matrix:
             return rows
         return torch.cat([rows, rows.new_ones(len(rows), 1)], dim=1)
 
+    def results(self, y: Tensor) -> Tensor:
+        """Return what belongs to an output of the layer, of shape (vectors, outputs)."""
+        if isinstance(self.layer, nn.Conv2d):
+            y = y.movedim(-3, -1)
+        return y.reshape(-1, len(self.layer.weight))
+
     def _places(self, x: Tensor) -> Tensor:
         """Return a view with a vector for each place: (samples, height, width, *vector)."""
         own = self.layer

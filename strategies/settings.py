@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Estimator = Literal["exact", "monte_carlo", "empirical", "predicted", "batched"]
+LaplaceEstimator = Literal["exact", "monte_carlo", "empirical"]
 Application = Literal["proximal", "decoupled", "gradient"]
 NonNegative = Annotated[float, Field(ge=0, le=1e30)]
 Positive = Annotated[float, Field(ge=1e-30, le=1e30)]
@@ -660,6 +661,50 @@ class WPLOfficialSettings(RegularizerSettings):
         0.25,
         description="Largest Euclidean norm of the penalty's gradient if it is clipped separately.",
     )
+
+
+class LaplaceSettings(PenaltySettings):
+    """Settings of the Kronecker-factored online Laplace approximation."""
+
+    strength: NonNegative = Field(
+        1.0,
+        description="Weight of the penalty, strength/2 * sum_k v^T F_k v, F_k the mean Fisher "
+        "information of a sample. 0 is fine-tuning; the number of training samples is Bayes' rule; "
+        "in the limit, directions without curvature stay free.",
+    )
+    form: Literal["online", "per_model", "merged"] = Field(
+        "online",
+        description="'online': the sum of all models' products, anchored at the latest weights "
+        "(Ritter et al. 2018). 'per_model': the same products, each with its own anchor. 'merged': "
+        "as online, with the one product nearest to the sum in its place, so that neither memory "
+        "nor time grow with models.",
+    )
+    fisher: LaplaceEstimator = Field(
+        "exact",
+        description="'exact': expectation over all classes under the model. 'monte_carlo': one "
+        "label per sample, drawn from the model. 'empirical': the true labels.",
+    )
+    samples: int = Field(
+        1000,
+        ge=1,
+        strict=True,
+        description="Training samples that the Fisher information is averaged over.",
+    )
+    prior_precision: Positive = Field(
+        1.0,
+        description="What is added to the precision of every weight of the posterior that is "
+        "sampled from. No effect on training.",
+    )
+
+    @property
+    def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "laplace"
+
+    @property
+    def needs_single_samples(self) -> str | None:
+        """The method itself."""
+        return "laplace"
 
 
 class WPLSchurSettings(PenaltySettings):

@@ -1,0 +1,314 @@
+"""Quadratics whose matrices are sums of Kronecker products, and steps that are right for them.
+
+The quadratic of a layer's weight W (outputs, inputs) is, with anchors W_k::
+
+    P(W) = 1/2 sum_k sum(V_k * G_k V_k A_k)    V_k = W - W_k
+
+Its matrix is ``H = sum_k A_k (x) G_k``, which is never formed. The proximal step after one of the
+optimizer, from W to W', minimises ``sum((W'' - W')^2 / (2 D)) + strength P(W'')``, where D is the
+optimizer's metric (``optimizer_metric.py``), positive and of W's shape. Conjugate gradients solve
+for the change X of W::
+
+    (1 / D + strength H) X = -strength dP/dW - (W - W') / D
+
+They start at X = 0. So whatever their accuracy, the training rests where the right side is 0, at
+the minimum of loss + penalty, and a step never increases what it minimises.
+
+The preconditioner is the same matrix, with r c^T in place of D, of rank 1, and the nearest
+Kronecker product A (x) G in place of H. With the eigenvectors of the factors scaled by r and c::
+
+    sqrt(r) G sqrt(r) = U g U^T    sqrt(c) A sqrt(c) = V a V^T
+    (1 / (r c^T) + s A (x) G)^-1 R = S * U [ (U^T (S * R) V) / (1 + s g a^T) ] V^T,  S = sqrt(r c^T)
+
+Behind SGD and for one product it is the solution itself. It may be outdated, which costs iterations
+and no accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from strategies.sharing import fitted
+
+_ACCURACY = 1e-4
+"""How far conjugate gradients go: to this part of the first error, in the norm of the matrix."""
+
+_MOST = 50
+"""Iterations of a step at most."""
+
+_STIFFEST = 1e6
+"""The largest ratio of strength H to 1 / D: with more, rounding would decide what is free."""
+
+
+@dataclass
+class Product:
+    """``A (x) G``, the curvature of a layer's weight (outputs, inputs).
+
+    Attributes:
+        inputs: A (inputs, inputs), symmetric and positive semidefinite.
+        outputs: G (outputs, outputs), likewise.
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+
+    def times(self, change: Tensor) -> Tensor:
+        """Return ``G V A`` for a change V of the weight."""
+        return self.outputs @ change @ self.inputs
+
+    def plus(self, other: Product) -> Product:
+        """Return the product of the sums of the factors: those of all samples of both."""
+        return Product(self.inputs + other.inputs, self.outputs + other.outputs)
+
+
+def nearest(products: Sequence[Product], weights: Sequence[float]) -> Product:
+    """Return the Kronecker product nearest to ``sum_k w_k A_k (x) G_k``, in the Frobenius norm.
+
+    Rearranged, the sum is the matrix ``sum_k w_k vec(A_k) vec(G_k)^T``, of which the first singular
+    vectors are wanted; they are sums of the A_k and of the G_k, found from scalar products. All are
+    positive semidefinite, so that these products and the sums' coefficients are not negative, and
+    the result is positive semidefinite, too. Source: Van Loan & Pitsianis, Approximation with
+    Kronecker products, 1993, section 5.
+
+    Args:
+        products: At least one, all of the same shape.
+        weights: w, positive.
+    """
+    if len(products) == 1:
+        return Product(weights[0] * products[0].inputs, products[0].outputs)
+    scale = torch.tensor(weights, dtype=torch.float64)
+    left, right = (
+        _root_of_gram([getattr(own, side) for own in products]) for side in ("inputs", "outputs")
+    )
+    u, values, v = torch.linalg.svd(left.T @ (scale[:, None] * right))
+    of_inputs = scale * (right @ v[0]).abs()
+    of_outputs = scale * (left @ u[:, 0]).abs() / values[0].clamp_min(1e-300)
+    return Product(
+        _combined([own.inputs for own in products], of_inputs),
+        _combined([own.outputs for own in products], of_outputs),
+    )
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """``G = U g U^T`` and ``A = V a V^T`` of a product.
+
+    Attributes:
+        rows: U (outputs, outputs).
+        columns: V (inputs, inputs).
+        values: g a^T (outputs, inputs), not negative.
+    """
+
+    rows: Tensor
+    columns: Tensor
+    values: Tensor
+
+    @classmethod
+    def of(cls, product: Product) -> Spectrum:
+        """Decompose a product."""
+        g, rows = torch.linalg.eigh(product.outputs)
+        a, columns = torch.linalg.eigh(product.inputs)
+        return cls(rows, columns, torch.outer(g.clamp_min(0), a.clamp_min(0)))
+
+    def draw(self, prior: float, noise: Tensor) -> Tensor:
+        """Return a draw from N(0, (A (x) G + prior)^-1), of the weight's shape.
+
+        It is ``U (Z / sqrt(g a^T + prior)) V^T``, exact: a matrix normal distribution, but for the
+        prior, which is not factored.
+
+        Args:
+            prior: Precision, positive.
+            noise: Z, standard normal numbers of the weight's shape.
+        """
+        return self.rows @ (noise / (self.values + prior).sqrt()) @ self.columns.T
+
+
+@dataclass
+class Quadratic:
+    """P of one layer.
+
+    Attributes:
+        products: One for each term.
+        anchors: W_k, of the weight's shape: one for each term, or one for all.
+        iterations: Of conjugate gradients in the latest step.
+    """
+
+    products: list[Product]
+    anchors: list[Tensor]
+    iterations: int = field(default=0, init=False)
+    _basis: _Basis | None = field(default=None, init=False)
+
+    def value(self, weight: Tensor) -> Tensor:
+        """Return P, a scalar that autograd can follow."""
+        terms = zip(self.products, self._away(weight), strict=True)
+        return torch.stack([(v * own.times(v)).sum() for own, v in terms]).sum() / 2
+
+    def gradient(self, weight: Tensor) -> Tensor:
+        """Return dP/dW."""
+        terms = zip(self.products, self._away(weight), strict=True)
+        return torch.stack([own.times(v) for own, v in terms]).sum(dim=0)
+
+    def _away(self, weight: Tensor) -> list[Tensor]:
+        if len(self.anchors) == 1:
+            return [weight - self.anchors[0]] * len(self.products)
+        return [weight - anchor for anchor in self.anchors]
+
+    def times(self, change: Tensor) -> Tensor:
+        """Return ``H X`` in the shape of the weight."""
+        return torch.stack([own.times(change) for own in self.products]).sum(dim=0)
+
+    def fit(self, weight: Tensor) -> None:
+        """Extend products and anchors to a weight that has got more outputs, such as a head."""
+        size = torch.Size((len(weight), len(weight)))
+        for own in self.products:
+            own.outputs = fitted(own.outputs, size)
+        self.anchors = [grown(anchor, weight) for anchor in self.anchors]
+
+    def forget_basis(self) -> None:
+        """Forget what only speeds up steps."""
+        self._basis = None
+
+    @torch.no_grad()
+    def proximal_step(
+        self, before: Tensor, after: Tensor, metric: Tensor, strength: float
+    ) -> Tensor:
+        """Return where the proximal step leads.
+
+        Args:
+            before: W, before the optimizer's step.
+            after: W', after it.
+            metric: D; 0 for what the optimizer does not move, which stays where it is.
+            strength: Of the penalty, positive.
+        """
+        moving = (metric > 0).to(metric)
+        if not moving.any():
+            return after
+        # Beyond 1, the strength enters by D: both stay within the range of single precision.
+        share = min(strength, 1.0)
+        basis = self._basis
+        if basis is None or basis.outdated:
+            product = nearest(self.products, [1.0] * len(self.products))
+            basis = self._basis = _Basis.of(product, metric)
+        scale = basis.scale_of(metric)
+        factor = min(max(strength, 1.0), _STIFFEST / max(share * scale * basis.largest, 1e-30))
+        metric = metric * factor
+        inverse = torch.where(metric > 0, 1 / metric, 0)
+        right = moving * ((after - before) * inverse - share * self.gradient(before))
+
+        def times(x: Tensor) -> Tensor:
+            return moving * (inverse * x + share * self.times(x))
+
+        def conditioned(r: Tensor) -> Tensor:
+            return moving * basis.solve(r, share, scale * factor)
+
+        change, self.iterations = _conjugate_gradients(times, conditioned, right)
+        basis.note(self.iterations)
+        return torch.where(moving > 0, before + change, after)
+
+
+def grown(anchor: Tensor, value: Tensor) -> Tensor:
+    """Return an anchor extended to the shape of a value by the value itself."""
+    if anchor.shape == value.shape:
+        return anchor
+    extended = value.clone()
+    extended[tuple(slice(0, size) for size in anchor.shape)] = anchor
+    return extended
+
+
+@dataclass
+class _Basis:
+    """The preconditioner: the matrix for a metric of rank 1 and a single product.
+
+    Attributes:
+        root: S, of the weight's shape.
+        spectrum: Of the product, scaled by r and c.
+        typical: The geometric mean of the metric that it was made for.
+    """
+
+    root: Tensor
+    spectrum: Spectrum
+    typical: float
+    _counts: list[int] = field(default_factory=list, init=False)
+
+    @classmethod
+    def of(cls, product: Product, metric: Tensor) -> _Basis:
+        """Take for r and c the geometric means of rows and columns of the metric."""
+        logs = _logs(metric)
+        middle = logs.mean()
+        r = (logs.mean(dim=1) - middle / 2).exp().sqrt()
+        c = (logs.mean(dim=0) - middle / 2).exp().sqrt()
+        scaled = Product(product.inputs * torch.outer(c, c), product.outputs * torch.outer(r, r))
+        return cls(torch.outer(r, c), Spectrum.of(scaled), float(middle.exp()))
+
+    @property
+    def largest(self) -> float:
+        """The largest eigenvalue."""
+        return float(self.spectrum.values[-1, -1])
+
+    def scale_of(self, metric: Tensor) -> float:
+        """Return by how much a metric is larger than the one that this was made for."""
+        return float(_logs(metric).mean().exp()) / self.typical
+
+    def solve(self, right: Tensor, share: float, scale: float) -> Tensor:
+        """Return ``(1 / (scale r c^T) + share A (x) G)^-1 R``."""
+        own = self.spectrum
+        turned = own.rows.T @ (self.root * right) @ own.columns
+        turned.div_(1 / scale + share * own.values)
+        return self.root * (own.rows @ turned @ own.columns.T)
+
+    def note(self, iterations: int) -> None:
+        """Note how many iterations a step took."""
+        self._counts.append(iterations)
+
+    @property
+    def outdated(self) -> bool:
+        """Whether a new one pays: it has cost as much, and steps have become longer."""
+        rows, columns = self.root.shape
+        anew = 20 * (rows**3 + columns**3) / (8 * rows * columns * (rows + columns))
+        return sum(self._counts) > anew and self._counts[-1] > 2 * self._counts[0]
+
+
+def _logs(metric: Tensor) -> Tensor:
+    return metric.clamp_min(1e-12 * float(metric.max())).log()
+
+
+def _conjugate_gradients(
+    times: Callable[[Tensor], Tensor], conditioned: Callable[[Tensor], Tensor], right: Tensor
+) -> tuple[Tensor, int]:
+    """Return the solution, from 0, and the number of iterations (Golub & Van Loan, 11.5)."""
+    x, left = torch.zeros_like(right), right
+    direction = turned = conditioned(left)
+    size = float((left * turned).sum())
+    enough = _ACCURACY**2 * size
+    for iteration in range(_MOST):
+        if not size > enough:
+            return x, iteration
+        applied = times(direction)
+        length = size / float((direction * applied).sum())
+        x = x + length * direction
+        left = left - length * applied
+        turned = conditioned(left)
+        before, size = size, float((left * turned).sum())
+        direction = turned + size / before * direction
+    return x, _MOST
+
+
+def _root_of_gram(matrices: Sequence[Tensor]) -> Tensor:
+    """Return Q with ``Q Q^T`` the scalar products of matrices, in double precision."""
+    gram = torch.stack(
+        [torch.stack([(a.double() * b).sum() for b in matrices]) for a in matrices]
+    ).cpu()
+    values, vectors = torch.linalg.eigh(gram)
+    root: Tensor = vectors * values.clamp_min(0).sqrt()
+    return root
+
+
+def _combined(matrices: Sequence[Tensor], weights: Tensor) -> Tensor:
+    total = torch.zeros_like(matrices[0])
+    for matrix, weight in zip(matrices, weights.tolist(), strict=True):
+        total.add_(matrix, alpha=weight)
+    return total

@@ -1,0 +1,355 @@
+"""The online Laplace approximation with Kronecker-factored curvature."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import Parameter
+
+from strategies import optimizer_metric
+from strategies.fisher import diagonal_fisher, draw, mean_over_labels
+from strategies.kronecker import Product, Quadratic, Spectrum, grown, nearest
+from strategies.kronecker_factors import kronecker_factors
+from strategies.layer_inputs import Matrix, matrices
+from strategies.network import Network
+from strategies.quadratic import merge
+from strategies.settings import LaplaceSettings
+from strategies.sharing import SharedParameterPenalty, fitted
+from strategies.sparse import dense_gradients, keep_sparse_
+
+_LARGEST = 1e30
+"""What a step per unit of gradient is limited to."""
+
+
+@dataclass
+class _Rest:
+    """What is kept of any other parameter.
+
+    Attributes:
+        importance: The sum of the models' diagonal Fisher information.
+        anchor: What it is pulled to.
+        precision: The same sum, each times that model's training samples.
+    """
+
+    importance: Tensor
+    anchor: Tensor
+    precision: Tensor
+
+    def fit(self, value: Tensor) -> None:
+        """Extend it to a parameter that has grown, by 0 and by the values it has."""
+        self.importance = fitted(self.importance, value.shape)
+        self.precision = fitted(self.precision, value.shape)
+        self.anchor = grown(self.anchor, value)
+
+
+class Laplace(SharedParameterPenalty):
+    """Protect weights together with those of the same layer (online Laplace, Kronecker-factored).
+
+    The loss of a new model has a term ``strength/2 * sum_k sum_l sum(V * G_kl V A_kl)`` over the
+    earlier models k and the linear layers and convolutions l. V is the distance of the weight
+    (outputs, inputs), with the bias as one more column, from its anchor, and ``F_kl = A_kl (x)
+    G_kl`` the layer's block of the Fisher information of model k, see ``kronecker_factors.py``. So
+    a step along which the layer's outputs for earlier inputs do not change costs nothing, unlike
+    in EWC, which has the diagonal of F alone; ``wpl_schur`` has all of it, also between layers.
+    Other
+    parameters (normalisation, embeddings, grouped convolutions, and weights that several layers
+    share) have their diagonal Fisher information, as in EWC.
+
+    The sum of products is not a product. It is kept as it is, so that memory and the time of a step
+    grow linearly with models, or replaced by the nearest product (``form: merged``). The anchor is
+    at the latest weights, since that is where the loss with its penalty was smallest
+    (``form: per_model``: each product has its own). The step is solved in the metric of the
+    optimizer, see ``kronecker.py``.
+
+    The posterior of model t is ``N(theta, (sum_(k<=t) n_k F_k + prior)^-1)``, with n_k training
+    samples and whatever the strength; that of a layer with several products is that of the nearest
+    one. ``sampled`` draws from it. Parameters that nothing was learned about stay as they are.
+
+    Source: Ritter, Botev & Barber, Online Structured Laplace Approximations For Overcoming
+    Catastrophic Forgetting, NeurIPS 2018; posterior: Ritter, Botev & Barber, A Scalable Laplace
+    Approximation for Neural Networks, ICLR 2018. That their online form keeps one anchor is told
+    from memory; the nearest product and the solution in the optimizer's metric are additions.
+
+    Args:
+        **settings: See ``LaplaceSettings``; ``strength`` is the dial.
+
+    Attributes:
+        settings: The checked settings.
+    """
+
+    Settings = LaplaceSettings
+    settings: LaplaceSettings
+    needs_cross_entropy = True
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._quadratics: dict[str, Quadratic] = {}
+        self._counts: dict[str, list[float]] = {}
+        self._rest: dict[str, _Rest] = {}
+        self._layers: dict[str, Matrix] = {}
+        self._before: dict[str, Tensor] = {}
+        self._posterior = _Posterior()
+
+    def penalty(self, model: nn.Module) -> Tensor:
+        """Return the penalty at a network's current weights, see ``SharedParameterPenalty``."""
+        terms = [
+            self._quadratics[layer.name].value(layer.joined(list(layer.parameters.values())))
+            for layer in matrices(model)
+            if layer.name in self._quadratics
+        ]
+        for name, p in model.named_parameters():
+            if name in self._rest:
+                own = self._rest[name]
+                terms.append((own.importance * (p - own.anchor).square()).sum() / 2)
+        return self.settings.strength * torch.stack(terms).sum() if terms else torch.zeros(())
+
+    @contextmanager
+    def sampled(self, model: nn.Module, index: int, generator: torch.Generator) -> Iterator[None]:
+        """Put in weights drawn from the posterior, see ``strategies.hooks.Samples``."""
+        before = {name: p.detach().clone() for name, p in model.named_parameters()}
+        try:
+            with torch.no_grad():
+                self._put_in(model, generator)
+            yield
+        finally:
+            with torch.no_grad():
+                for name, p in model.named_parameters():
+                    p.copy_(before[name])
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Look up the model's parameters, which may have grown since the last model."""
+        super().before_training_exp(strategy)
+        self._posterior = _Posterior()
+        self._layers = {layer.name: layer for layer in matrices(strategy.model)}
+        for name in self._quadratics.keys() & self._layers.keys():
+            layer = self._layers[name]
+            self._quadratics[name].fit(layer.joined(list(layer.parameters.values())).detach())
+        for name in self._rest.keys() & self._parameters.keys():
+            self._rest[name].fit(self._parameters[name].detach())
+
+    @torch.no_grad()
+    def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Add the penalty's gradient, if it is applied as one, or else note the values."""
+        self.note_gradients()
+        if self.settings.strength == 0:
+            return
+        penalised = self._penalised()
+        if self.settings.application != "gradient":
+            self._before = {name: self._parameters[name].detach().clone() for name in penalised}
+            return
+        for name, slope in self._slopes(penalised).items():
+            parameter = self._parameters[name]
+            (gradient,) = dense_gradients([parameter])
+            gradient.add_(slope, alpha=self.settings.strength)
+            keep_sparse_([parameter], [gradient])
+
+    @torch.no_grad()
+    def after_update(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Take the proximal step, if the penalty is applied as one."""
+        if not self._before:
+            return
+        metric = self._metric(strategy.optimizer)
+        for layer in self._penalised_layers(metric):
+            own = layer.parameters
+            now = [p.detach() for p in own.values()]
+            moved = self._quadratics[layer.name].proximal_step(
+                layer.joined([self._before.get(n, p) for n, p in own.items()]),
+                layer.joined(now),
+                layer.joined([metric.get(n, torch.zeros_like(p)) for n, p in own.items()]),
+                self.settings.strength,
+            )
+            for parameter, value in zip(now, layer.parted(moved), strict=True):
+                parameter.copy_(value)
+        for name in metric.keys() & self._rest.keys():
+            kept = self._rest[name]
+            stiff = (metric[name] * self.settings.strength * kept.importance).clamp_(max=_LARGEST)
+            self._parameters[name].lerp_(kept.anchor, stiff / (1 + stiff))
+        self._before = {}
+
+    def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
+        """Estimate the Fisher information of the model just trained, and add it."""
+        self._before = {}
+        for quadratic in self._quadratics.values():
+            quadratic.forget_basis()
+        self._posterior = _Posterior()
+        if not used:
+            return  # everything is frozen
+        products, diagonals = self._fisher(strategy, used)
+        count = float(len(strategy.adapted_dataset))
+        for name, product in products.items():
+            layer = self._layers[name]
+            anchor = layer.joined([p.detach() for p in layer.parameters.values()])
+            self._add(name, product, anchor, count)
+        for name, fisher in diagonals.items():
+            self._add_rest(name, fisher, used[name].detach().clone(), count)
+
+    def _add(self, name: str, product: Product, anchor: Tensor, count: float) -> None:
+        """Add a layer's product to those of earlier models."""
+        known = self._quadratics.get(name, Quadratic([], []))
+        products, anchors = [*known.products, product], [anchor]
+        if self.settings.form == "per_model":
+            anchors = [*known.anchors, anchor]
+        elif self.settings.form == "merged":
+            products = [nearest(products, [1.0] * len(products))]
+        self._quadratics[name] = Quadratic(products, anchors)
+        self._counts.setdefault(name, []).append(count)
+
+    def _add_rest(self, name: str, fisher: Tensor, value: Tensor, count: float) -> None:
+        """Add a parameter's diagonal to those of earlier models."""
+        known = self._rest.get(name)
+        if known is None:
+            self._rest[name] = _Rest(fisher, value, count * fisher)
+            return
+        anchor = value
+        if self.settings.form == "per_model":
+            _, anchor = merge(known.importance, known.anchor, fisher, value)
+        precision = known.precision + count * fisher
+        self._rest[name] = _Rest(known.importance + fisher, anchor, precision)
+
+    def _fisher(
+        self, strategy: Any, used: Mapping[str, Parameter]
+    ) -> tuple[dict[str, Product], dict[str, Tensor]]:
+        """Return the Fisher information of the model just trained: of layers, and of the rest."""
+        settings = self.settings
+        generator = torch.Generator().manual_seed(settings.seed + self.models_seen)
+        x, y, labels = draw(strategy.adapted_dataset, settings.samples, generator)
+        tied = _tied(strategy.model)
+        layers = [
+            layer
+            for layer in self._layers.values()
+            if layer.parameters.keys() <= used.keys() - tied
+        ]
+        products: dict[str, Product] = {}
+        seen: dict[str, int] = {}
+        for label in sorted(set(labels.tolist())):
+            own = labels == label
+            found = kronecker_factors(
+                Network(strategy.model, label),
+                layers,
+                x[own].to(strategy.device),
+                y[own].to(strategy.device),
+                estimator=settings.fisher,
+                generator=generator,
+            )
+            for name, product in found.items():
+                count = int(own.sum())
+                seen[name] = seen.get(name, 0) + count
+                part = Product(product.inputs * count, product.outputs * (count / len(x)))
+                products[name] = products[name].plus(part) if name in products else part
+        for name, product in products.items():
+            product.inputs.div_(seen[name])
+        names = {n for layer in layers if layer.name in products for n in layer.parameters}
+        rest = {name: p for name, p in used.items() if name not in names}
+
+        def of_label(label: int, own: Tensor) -> dict[str, Tensor]:
+            return diagonal_fisher(
+                strategy.model,
+                rest,
+                x[own].to(strategy.device),
+                y[own].to(strategy.device),
+                estimator=settings.fisher,
+                task_label=label,
+                generator=generator,
+            )
+
+        return products, mean_over_labels(rest, labels, of_label) if rest else {}
+
+    def _penalised(self) -> set[str]:
+        """Return the names of the parameters that this step shares with earlier models."""
+        known = {*self._rest}
+        for name in self._quadratics.keys() & self._layers.keys():
+            known |= self._layers[name].parameters.keys()
+        return {n for n, p in self._parameters.items() if p.grad is not None and n in known}
+
+    def _penalised_layers(self, names: Collection[str]) -> list[Matrix]:
+        """Return the layers that have curvature and one of some parameters."""
+        return [
+            layer
+            for name, layer in self._layers.items()
+            if name in self._quadratics and not layer.parameters.keys().isdisjoint(names)
+        ]
+
+    def _slopes(self, names: Collection[str]) -> dict[str, Tensor]:
+        """Return the gradient of the penalty, without its strength, by some parameters."""
+        slopes = {
+            name: own.importance * (self._parameters[name] - own.anchor)
+            for name, own in self._rest.items()
+            if name in names
+        }
+        for layer in self._penalised_layers(names):
+            own = layer.parameters
+            slope = self._quadratics[layer.name].gradient(layer.joined(list(own.values())))
+            for name, part in zip(own, layer.parted(slope), strict=True):
+                if name in names:
+                    slopes[name] = slopes[name] + part if name in slopes else part
+        return slopes
+
+    def _metric(self, optimizer: Any) -> dict[str, Tensor]:
+        """Return how far the optimizer moves the parameters of this step per unit of gradient."""
+        place = optimizer_metric.place(optimizer)
+        found: dict[str, Tensor] = {}
+        for group, rate in enumerate(self._rates(optimizer)):
+            own = {n: self._parameters[n].detach() for n in self._before}
+            own = {n: p for n, p in own.items() if place.get(id(self._parameters[n])) == group}
+            divided_by = None
+            if own and self.settings.application == "proximal":
+                divided_by = optimizer_metric.denominators(
+                    optimizer, group, [self._parameters[n] for n in own]
+                )
+            if divided_by is None:
+                found |= {name: torch.full_like(p, rate) for name, p in own.items()}
+                continue
+            for name, d in zip(own, divided_by.tensors(), strict=True):
+                found[name] = (rate / d).clamp_(max=_LARGEST)
+        return found
+
+    def _put_in(self, model: nn.Module, generator: torch.Generator) -> None:
+        """Add a draw from the posterior, minus its mean, to the weights."""
+        prior = self.settings.prior_precision
+        for layer in matrices(model):
+            known = self._quadratics.get(layer.name)
+            parameters = list(layer.parameters.values())
+            if known and layer.joined(parameters).shape == known.anchors[0].shape:
+                spectrum = self._posterior.of(layer.name, known.products, self._weights(layer.name))
+                noise = torch.randn(spectrum.values.shape, generator=generator)
+                parts = layer.parted(spectrum.draw(prior, noise.to(spectrum.values)))
+                for parameter, part in zip(parameters, parts, strict=True):
+                    parameter.add_(part)
+        for name, parameter in model.named_parameters():
+            own = self._rest.get(name)
+            if own and own.precision.shape == parameter.shape:
+                noise = torch.randn(parameter.shape, generator=generator).to(parameter)
+                parameter.add_(noise / (own.precision + prior).sqrt())
+
+    def _weights(self, name: str) -> list[float]:
+        """Return what a layer's products are multiplied by in the posterior."""
+        counts = self._counts[name]
+        if self.settings.form != "merged":
+            return counts
+        return [sum(counts) / len(counts)]  # the product is already that of all models
+
+
+class _Posterior:
+    """Eigenvectors of the posterior's precision: no state, since they follow from the products."""
+
+    def __init__(self) -> None:
+        self._spectra: dict[str, Spectrum] = {}
+
+    def of(self, name: str, products: list[Product], weights: list[float]) -> Spectrum:
+        """Return those of a layer, computed once."""
+        if name not in self._spectra:
+            self._spectra[name] = Spectrum.of(nearest(products, weights))
+        return self._spectra[name]
+
+
+def _tied(model: nn.Module) -> set[str]:
+    """Return the names of parameters that have several."""
+    names: dict[int, list[str]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        names.setdefault(id(parameter), []).append(name)
+    return {name for own in names.values() if len(own) > 1 for name in own}
