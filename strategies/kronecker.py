@@ -14,14 +14,19 @@ for the change X of W::
 They start at X = 0. So whatever their accuracy, the training rests where the right side is 0, at
 the minimum of loss + penalty, and a step never increases what it minimises.
 
-The preconditioner is the same matrix, with r c^T in place of D, of rank 1, and the nearest
-Kronecker product A (x) G in place of H. With the eigenvectors of the factors scaled by r and c::
+The preconditioner has R = r c^T, of rank 1, in place of D, and the nearest Kronecker product
+A (x) G in place of H, so that it is easily inverted. With r and c in the factors::
 
-    sqrt(r) G sqrt(r) = U g U^T    sqrt(c) A sqrt(c) = V a V^T
-    (1 / (r c^T) + s A (x) G)^-1 R = S * U [ (U^T (S * R) V) / (1 + s g a^T) ] V^T,  S = sqrt(r c^T)
+    sqrt(r) G sqrt(r) = U g U^T    sqrt(c) A sqrt(c) = V a V^T    S = sqrt(R)
+    M Y = (1 / R + s A (x) G) Y    M^-1 Y = S * U [ (U^T (S * Y) V) / (1 + s g a^T) ] V^T
 
-Behind SGD and for one product it is the solution itself. It may be outdated, which costs iterations
-and no accuracy.
+and with ``T = 1 - s M^-1 (A (x) G)`` it is ``T D T^T + s M^-1 (A (x) G) M^-1``, or::
+
+    Y -> Z + M^-1 ((D - R) / R^2 * Z)    with Z = M^-1 Y
+
+So what the penalty leaves free moves as the optimizer's own metric has it, and for D = R and one
+product (SGD) it is the solution itself. r and c are fitted anew after 1, 2, 4, ... steps of a
+training, since an adaptive metric settles down; outdated ones cost iterations and no accuracy.
 """
 
 from __future__ import annotations
@@ -34,11 +39,14 @@ from torch import Tensor
 
 from strategies.sharing import fitted
 
-_ACCURACY = 1e-4
+_ACCURACY = 0.02
 """How far conjugate gradients go: to this part of the first error, in the norm of the matrix."""
 
-_MOST = 50
+_MOST = 10
 """Iterations of a step at most."""
+
+_FITS = 1e-3
+"""The largest part by which a metric may differ from one of rank 1 for the latter to stand."""
 
 _STIFFEST = 1e6
 """The largest ratio of strength H to 1 / D: with more, rounding would decide what is free."""
@@ -141,6 +149,7 @@ class Quadratic:
     anchors: list[Tensor]
     iterations: int = field(default=0, init=False)
     _basis: _Basis | None = field(default=None, init=False)
+    _steps: int = field(default=0, init=False)
 
     def value(self, weight: Tensor) -> Tensor:
         """Return P, a scalar that autograd can follow."""
@@ -170,7 +179,7 @@ class Quadratic:
 
     def forget_basis(self) -> None:
         """Forget what only speeds up steps."""
-        self._basis = None
+        self._basis, self._steps = None, 0
 
     @torch.no_grad()
     def proximal_step(
@@ -189,25 +198,32 @@ class Quadratic:
             return after
         # Beyond 1, the strength enters by D: both stay within the range of single precision.
         share = min(strength, 1.0)
-        basis = self._basis
-        if basis is None or basis.outdated:
-            product = nearest(self.products, [1.0] * len(self.products))
-            basis = self._basis = _Basis.of(product, metric)
+        basis = self._basis_for(metric)
         scale = basis.scale_of(metric)
         factor = min(max(strength, 1.0), _STIFFEST / max(share * scale * basis.largest, 1e-30))
-        metric = metric * factor
+        metric, model = metric * factor, scale * factor * basis.root.square()
+        mismatch = (metric - model) / model.square()
         inverse = torch.where(metric > 0, 1 / metric, 0)
         right = moving * ((after - before) * inverse - share * self.gradient(before))
 
         def times(x: Tensor) -> Tensor:
             return moving * (inverse * x + share * self.times(x))
 
-        def conditioned(r: Tensor) -> Tensor:
-            return moving * basis.solve(r, share, scale * factor)
+        def conditioned(y: Tensor) -> Tensor:
+            z = basis.solve(y, share, scale * factor)
+            return moving * (z + basis.solve(mismatch * z, share, scale * factor))
 
         change, self.iterations = _conjugate_gradients(times, conditioned, right)
-        basis.note(self.iterations)
         return torch.where(moving > 0, before + change, after)
+
+    def _basis_for(self, metric: Tensor) -> _Basis:
+        """Return the preconditioner, renewed after 1, 2, 4, ... steps if the metric has changed."""
+        self._steps += 1
+        due = self._steps & (self._steps - 1) == 0
+        if self._basis is None or (due and not self._basis.fits(metric)):
+            product = nearest(self.products, [1.0] * len(self.products))
+            self._basis = _Basis.of(product, metric)
+        return self._basis
 
 
 def grown(anchor: Tensor, value: Tensor) -> Tensor:
@@ -232,7 +248,6 @@ class _Basis:
     root: Tensor
     spectrum: Spectrum
     typical: float
-    _counts: list[int] = field(default_factory=list, init=False)
 
     @classmethod
     def of(cls, product: Product, metric: Tensor) -> _Basis:
@@ -260,16 +275,10 @@ class _Basis:
         turned.div_(1 / scale + share * own.values)
         return self.root * (own.rows @ turned @ own.columns.T)
 
-    def note(self, iterations: int) -> None:
-        """Note how many iterations a step took."""
-        self._counts.append(iterations)
-
-    @property
-    def outdated(self) -> bool:
-        """Whether a new one pays: it has cost as much, and steps have become longer."""
-        rows, columns = self.root.shape
-        anew = 20 * (rows**3 + columns**3) / (8 * rows * columns * (rows + columns))
-        return sum(self._counts) > anew and self._counts[-1] > 2 * self._counts[0]
+    def fits(self, metric: Tensor) -> bool:
+        """Whether a metric is a multiple of r c^T."""
+        ratio = metric / (self.scale_of(metric) * self.root.square())
+        return bool(((ratio - 1).abs() < _FITS).all())
 
 
 def _logs(metric: Tensor) -> Tensor:
