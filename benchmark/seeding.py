@@ -18,6 +18,7 @@ Stream = Literal[
     "augmentation",
     "boundaries",
     "controller",
+    "posterior",
 ]
 _STREAMS = get_args(Stream)
 
@@ -31,7 +32,8 @@ def derive(seed: int, stream: Stream, index: int = 0) -> int:
             paths), the order of the batches, samples for importance, everything that draws from
             global generators (torch's, numpy's, Python's: dropout, Avalanche's own loaders), the
             order of the batches of the probe ``refit``, the augmentation of images, the samples
-            that cross blurry boundaries, or the controller of a search.
+            that cross blurry boundaries, the controller of a search, or the draws of weights of the
+            probe ``uncertainty``.
         index: Which of several, e.g. the model whose batches are ordered. For ``global``: 0 while
             the run is built, 2i + 1 while model i trains and 2i + 2 after that. In a search, for
             ``order``: the pass over the data, and for ``scenario``: 1 + the epoch. For

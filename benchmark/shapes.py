@@ -32,6 +32,8 @@ _KEYS: dict[str, set[type]] = {
     "model": {int},
     "trained": {int},
     "block": {str, NoneType},
+    "moment": {str},
+    "weights": {str},
     "epoch": {int},
     "architecture": {str},
 }

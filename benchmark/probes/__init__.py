@@ -24,11 +24,13 @@ class ProbeEntry:
         name: Its name in suites, and of its file in this folder.
         class_name: Its class in that file.
         summary: One line for listings.
+        of_blocks: It looks at models made of blocks, not into whole networks.
     """
 
     name: str
     class_name: str
     summary: str
+    of_blocks: bool = True
 
     def load(self) -> type[Any]:
         """Import and return the probe's class."""
@@ -55,6 +57,12 @@ _ENTRIES = (
         "refit", "Refit", "accuracy with the private parts refitted to the final shared blocks"
     ),
     ProbeEntry("unmerged", "Unmerged", "accuracy of each model before it is merged with others"),
+    ProbeEntry(
+        "uncertainty",
+        "Uncertainty",
+        "likelihood and calibration of every model, right after training and at the end",
+        of_blocks=False,
+    ),
 )
 
 PROBES = {entry.name: entry for entry in _ENTRIES}

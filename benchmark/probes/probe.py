@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,7 +18,11 @@ from benchmark.models.supernet_bank import SupernetBank
 from benchmark.probes import PROBES
 from benchmark.scenarios.in_memory import InMemoryDataset
 from benchmark.scenarios.scenario import Scenario
+from strategies.hooks import Samples
 from strategies.regularizer import Regularizer
+
+POSTERIORS = "uncertainty"
+"""The probe that strategies with a posterior are asked without being named."""
 
 
 @dataclass(frozen=True)
@@ -140,18 +144,24 @@ class _OfBlocksOnly(Probe):
         return "probes look at models made of blocks (mlp, cnn), not into whole networks"
 
 
-def attach(names: Iterable[str], subject: Subject, strategy: Any) -> dict[str, Probe]:
+def attach(names: Collection[str], subject: Subject, strategy: Any) -> dict[str, Probe]:
     """Create probes, and add those that have something to measure to a strategy's plugins.
 
     Args:
-        names: Of ``PROBES``.
+        names: Of ``PROBES``, in any order. That of posteriors is added where a strategy has one.
         subject: The run.
         strategy: The Avalanche strategy, complete except for these plugins.
     """
     whole = isinstance(subject.scenario.model, NetworkBank | SupernetBank)
     probes: dict[str, Probe] = {
-        name: _OfBlocksOnly(subject) if whole else PROBES[name].load()(subject) for name in names
+        name: _OfBlocksOnly(subject) if whole and own.of_blocks else own.load()(subject)
+        for name, own in PROBES.items()
+        if name in names
     }
+    if POSTERIORS not in probes and isinstance(subject.plugin, Samples):
+        probe = PROBES[POSTERIORS].load()(subject)
+        if probe.absent() is None:
+            probes[POSTERIORS] = probe
     strategy.plugins += [probe for probe in probes.values() if probe.absent() is None]
     return probes
 

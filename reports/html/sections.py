@@ -48,6 +48,7 @@ from reports.tables.forgetting import forgetting_table
 from reports.tables.metrics import added_table, metrics_table, search_table, transfer_table
 from reports.tables.ranking import choice_table, frontier_table, ranking_table
 from reports.tables.table import Table
+from reports.tables.uncertainty import uncertainty_table
 from reports.tables.verdicts import READ
 from reports.wording.numbers import percent
 from reports.wording.words import several
@@ -253,6 +254,14 @@ def _details(
                     layers_table(s.chosen, f"{s.id}-layers"),
                 ],
             ),
+        ),
+        Section(
+            "uncertainty",
+            "How sure are models of what they predict, before and after?",
+            "Confidence",
+            "A model that forgets may stay as sure as it was. Calibration says whether its "
+            "probabilities can be believed: of all it is 90 % sure of, it should get 90 % right.",
+            _each(scenarios, lambda s: [uncertainty_table(s.done, f"{s.id}-uncertainty")]),
         ),
         Section(
             "cost",

@@ -14,6 +14,9 @@ from reports.runs.cells import Cell
 WHOLE = "all shared blocks"
 """The name of all shared blocks taken together."""
 
+UNCERTAINTY = "uncertainty"
+"""The probe that strategies with a posterior record without being asked."""
+
 RUN = ("scenario", "variant", "seed")
 
 
@@ -58,6 +61,18 @@ def overlap_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """
     frame = _frame(cells, "overlap", ("model", "earlier", "block"), ("jaccard",))
     return frame.fillna({"block": WHOLE})
+
+
+def uncertainty_frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """Return one row per run, model, moment and weights.
+
+    Columns: scenario, variant (its label), seed, model, moment (before: right after the model's
+    training; after: at the end), weights (mean, or sampled: an average of probabilities over
+    draws), and on the model's test samples accuracy, nll (in nats) and ece, as
+    ``benchmark/probes/uncertainty.py`` defines them.
+    """
+    keys = ("model", "moment", "weights")
+    return _frame(cells, UNCERTAINTY, keys, ("accuracy", "nll", "ece"))
 
 
 def recorded(

@@ -1,0 +1,146 @@
+"""How sure models are of what they predict, and how right they are to be so sure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from avalanche.models.utils import avalanche_forward
+from torch import Tensor, nn
+from torch.nn import functional
+
+from benchmark.evaluation import LOADER, evaluate
+from benchmark.probes.probe import Probe
+from benchmark.scenarios.scenario import right_class
+from benchmark.seeding import derive
+from benchmark.training import EVALUATION_BATCH
+from strategies.hooks import Samples
+
+DRAWS = 32
+"""How many draws of weights are averaged over."""
+
+BINS = 15
+"""Bins of the calibration error, as in the paper."""
+
+
+class Uncertainty(Probe):
+    """Accuracy, likelihood and calibration of every model, right after its training and at the end.
+
+    On the model's test samples: ``accuracy``; ``nll``, the mean of ``- log p(y)`` in nats; and
+    ``ece``, the expected calibration error: how far confidence, the probability of what is
+    predicted, is from accuracy. With the samples in 15 bins b of equal width by their confidence::
+
+        ece = sum_b n_b / n * |accuracy of b - mean confidence of b|
+
+    0 is perfect. Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017,
+    equation 3. A row for each ``model`` and ``moment`` (``before``: right after its training;
+    ``after``: at the end) with ``weights: mean``, those that are evaluated everywhere. Of a
+    strategy that has a posterior there is another with ``weights: sampled``: the mean of the
+    probabilities over 32 draws of weights, on the same samples. Every strategy that has one is
+    recorded, also where a suite does not name this probe. Models that are not trained in turn have
+    the end alone. The draws are those of a seed of their own.
+    """
+
+    def absent(self) -> str | None:
+        """Return a reason if predictions are not probabilities of classes, of models that last."""
+        scenario = self.subject.scenario
+        if scenario.search is not None:
+            return "the models of a search are other architectures in each epoch"
+        if not isinstance(scenario.loss, nn.CrossEntropyLoss) or scenario.right is not right_class:
+            return "what the models put out are not logits of classes"
+        return None
+
+    def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Look at the model that has just been trained."""
+        if self.subject.unordered is None:
+            self._look(strategy, strategy.experience.current_experience, "before")
+
+    def finish(self, strategy: Any) -> None:
+        """Look at all models."""
+        for model in range(len(self.subject.scenario.test)):
+            self._look(strategy, model, "after")
+
+    def _look(self, strategy: Any, model: int, moment: str) -> None:
+        experience = self.subject.scenario.test[model]
+        log_p, y = predictions(strategy, experience)
+        self._note(model, moment, "mean", log_p, y)
+        posterior = self.subject.plugin
+        if not isinstance(posterior, Samples):
+            return
+        x = experience.dataset.samples[0]
+        label = experience.task_label
+        seed = derive(self.subject.seed, "posterior", model)
+        generator = torch.Generator().manual_seed(seed)
+        totals: list[Tensor] = []
+
+        def see(index: int, bank: nn.Module) -> None:
+            for _ in range(DRAWS):
+                with posterior.sampled(bank, index, generator):
+                    parts = [
+                        avalanche_forward(bank, x[i : i + EVALUATION_BATCH], label)
+                        for i in range(0, len(x), EVALUATION_BATCH)
+                    ]
+                own = torch.cat(parts).double().softmax(dim=-1)
+                totals[:] = [totals[0] + own if totals else own]
+
+        self.subject.look(strategy, [model], see)
+        self._note(model, moment, "sampled", (totals[0] / DRAWS).log(), y)
+
+    def _note(self, model: int, moment: str, weights: str, log_p: Tensor, y: Tensor) -> None:
+        self.rows.append(
+            {
+                "model": model,
+                "moment": moment,
+                "weights": weights,
+                "accuracy": float((log_p.argmax(dim=-1) == y).double().mean()),
+                "nll": float(functional.nll_loss(log_p, y)),
+                "ece": calibration_error(log_p.exp(), y),
+            }
+        )
+
+
+def predictions(strategy: Any, experience: Any) -> tuple[Tensor, Tensor]:
+    """Return what a model predicts where it is evaluated, and what is right.
+
+    Args:
+        strategy: The Avalanche strategy.
+        experience: Of its test stream.
+
+    Returns:
+        Log-probabilities (N, classes) in double precision, and classes (N,).
+    """
+    collector = _Collector()
+    strategy.plugins.append(collector)
+    try:
+        evaluate(strategy, [experience], **LOADER)
+    finally:
+        strategy.plugins.remove(collector)
+    return torch.cat(collector.outputs).double().log_softmax(dim=-1), torch.cat(collector.targets)
+
+
+class _Collector:
+    """The part of an Avalanche plugin that keeps what is evaluated."""
+
+    def __init__(self) -> None:
+        self.outputs: list[Tensor] = []
+        self.targets: list[Tensor] = []
+
+    def after_eval_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Keep a batch."""
+        self.outputs.append(strategy.mb_output.detach())
+        self.targets.append(strategy.mb_y)
+
+
+def calibration_error(p: Tensor, y: Tensor, bins: int = BINS) -> float:
+    """Return the expected calibration error, see ``Uncertainty``.
+
+    Args:
+        p: Probabilities (N, classes).
+        y: Classes (N,).
+        bins: Of equal width; the upper edge belongs to a bin.
+    """
+    confidence, predicted = p.max(dim=-1)
+    gaps = (predicted == y).to(confidence) - confidence
+    place = (confidence * bins).ceil().long().clamp(1, bins) - 1
+    sums = torch.zeros(bins).to(gaps).index_add_(0, place, gaps)
+    return float(sums.abs().sum() / len(y))

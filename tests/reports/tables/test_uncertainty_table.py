@@ -1,0 +1,126 @@
+"""How sure models are, as a reader sees it: frame, table, section, page and run details."""
+
+from dataclasses import replace
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from reports.analysis.variants import Catalog
+from reports.html.run_details import run_details
+from reports.html.sections import sections
+from reports.markdown.study import Study
+from reports.runs.cells import group
+from reports.runs.probes import uncertainty_frame
+from reports.tables.uncertainty import uncertainty_table
+
+MATRIX = [[0.9, 0.1], [0.6, 0.8]]
+SEEDS = 5
+
+
+def rows_of(rng, weights, moments=("before", "after")):
+    return [
+        {
+            "model": model,
+            "moment": moment,
+            "weights": own,
+            "accuracy": float(rng.uniform(0.5, 0.9)),
+            "nll": float(rng.uniform(0.3, 2)),
+            "ece": float(rng.uniform(0, 0.3)),
+        }
+        for moment, model, own in product(moments, range(2), weights)
+    ]
+
+
+@pytest.fixture
+def runs(record):
+    """A strategy with a posterior, one without, joint training, and one that was not probed."""
+    rng, made = np.random.default_rng(0), []
+    for seed in range(SEEDS):
+        for name, rows in {
+            "finetune": rows_of(rng, ["mean"]),
+            "laplace": rows_of(rng, ["mean", "sampled"]),
+            "joint": rows_of(rng, ["mean"], ["after"]),
+        }.items():
+            run = record(MATRIX, strategy=name, seed=seed)
+            made.append(replace(run, probes={"uncertainty": {"rows": rows}}))
+        made.append(record(MATRIX, strategy="ewc", seed=seed))
+    return made
+
+
+def values(runs, strategy, column, moment, weights):
+    """The mean over models of each seed."""
+    return [
+        np.mean(
+            [
+                row[column]
+                for row in run.probes["uncertainty"]["rows"]
+                if (row["moment"], row["weights"]) == (moment, weights)
+            ]
+        )
+        for run in runs
+        if run.strategy == strategy
+    ]
+
+
+def test_the_frame_has_a_row_for_each_model_moment_and_weights(runs):
+    frame = uncertainty_frame(group(runs))
+    assert frame.groupby("variant").size().to_dict() == {
+        "finetune": SEEDS * 4,
+        "joint": SEEDS * 2,
+        "laplace": SEEDS * 8,
+    }
+    assert list(frame.columns[3:]) == ["model", "moment", "weights", "accuracy", "nll", "ece"]
+
+
+def test_the_table_has_means_and_students_intervals_of_both_weights(runs):
+    table = uncertainty_table(group(runs), "t")
+    titles = [column.title for column in table.columns]
+    cells = {tuple(row.cells[:2]): dict(zip(titles, row.cells, strict=True)) for row in table.rows}
+    assert set(cells) == {
+        ("finetune", "mean weights"),
+        ("joint", "mean weights"),
+        ("laplace", "mean weights"),
+        ("laplace", "average of draws"),
+    }
+    for name, column in (("accuracy", "accuracy"), ("NLL", "nll"), ("calibration error", "ece")):
+        for moment in ("before", "after"):
+            found = cells["laplace", "average of draws"][f"{name} {moment}"]
+            own = values(runs, "laplace", column, moment, "sampled")
+            low, high = stats.t.interval(0.95, SEEDS - 1, np.mean(own), stats.sem(own))
+            assert found.value == pytest.approx(np.mean(own))
+            assert (found.low, found.high) == pytest.approx((max(low, 0), high))
+    assert cells["joint", "mean weights"]["NLL before"].value is None
+    texts = [entry.text for _, entry in table.entries(table.rows[0])]
+    own = values(runs, "finetune", "nll", "before", "mean")
+    assert texts[4] == f"{np.mean(own):.2f}"
+
+
+def uncertainty_sections(runs):
+    return [section for section in sections(group(runs)) if section.name == "uncertainty"]
+
+
+def test_the_section_is_there_only_where_runs_have_it(runs):
+    (found,) = uncertainty_sections(runs)
+    assert found.question == "How sure are models of what they predict, before and after?"
+    assert [part.name for part in found.parts] == ["scenario-same-uncertainty"]
+    assert uncertainty_sections([replace(run, probes={}) for run in runs]) == []
+
+
+def test_a_page_asks_for_it(runs):
+    study = Study(runs, Catalog.of("made", group(runs)))
+    own = values(runs, "laplace", "ece", "after", "sampled")
+    asked = {"moment": "after", "weights": "sampled"}
+    found = study.probed("same", "laplace", "uncertainty", "ece", **asked)
+    assert found.mean == pytest.approx(np.mean(own))
+    one = study.probed("same", "laplace", "uncertainty", "nll", model=1, **asked)
+    assert one.n == SEEDS
+
+
+def test_a_runs_page_has_its_rows(runs):
+    details, *_ = (own for own in run_details(group(runs))["runs"] if "probes" in own)
+    (name, columns, rows), *_ = details["probes"]
+    assert name == "uncertainty"
+    assert columns == ["model", "moment", "weights", "accuracy", "nll", "ece"]
+    assert rows[0][:3] == [1, "before", "mean"]
