@@ -13,7 +13,8 @@ positions for uncorrelated. A layer that is used several times has the vectors o
 
 Sources: Martens & Grosse, Optimizing Neural Networks with Kronecker-factored Approximate Curvature,
 ICML 2015, section 3; Grosse & Martens, A Kronecker-factored approximate Fisher matrix for
-convolution layers, ICML 2016, section 3 ("KFAC expand" in later programs).
+convolution layers, ICML 2016, section 3 ("KFAC expand" in later programs). On a small MLP and CNN
+they are those of the library curvlinops (3.0.1, type-2 Fisher, expand) to rounding.
 """
 
 from __future__ import annotations
