@@ -4,16 +4,16 @@ Avalanche's callbacks are enough for a penalty. Masks, adapters, posteriors and 
 more. For a strategy that derives from ``Hooked`` these hooks are called, in any Avalanche program
 and in the harness alike; it defines those it needs:
 
-=============================  ====================================================================
-``adapt(model, index)``        Add to the model what the method trains: masks, adapters, posteriors.
-``optimizer(parameters)``      Return the optimizer: the method's own update rule.
-``evaluating(model, index)``   Return a context to evaluate model ``index`` in: with its mask, with
-                               merged weights, as an average over samples.
-``turn(value)``                Set the dial, if it acts after training (see ``Dial``).
-``free(model)``                Return which share of each parameter later models can still change.
-``sampled(model, index, ...)`` Return a context in which the network has weights drawn from the
-                               method's posterior.
-=============================  ====================================================================
+==============================  ====================================================================
+``adapt(model, index)``         Add to the model what the method trains: masks, adapters, variances.
+``optimizer(parameters)``       Return the optimizer: the method's own update rule.
+``evaluating(model, index)``    Return a context to evaluate model ``index`` in: with its mask, with
+                                merged weights, as an average over samples.
+``turn(value)``                 Set the dial, if it acts after training (see ``Dial``).
+``free(model)``                 Return which share of each parameter later models can still change.
+``sampled(model, index, ...)``  Return a context in which the network has weights drawn from the
+                                method's posterior.
+==============================  ====================================================================
 
 ``index`` is the number of the experience, counted from 0, that the model learns. Strategies
 without hooks are plain plugins, and nothing here is called for them. ``turn``, ``free`` and
