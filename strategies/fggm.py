@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
@@ -14,6 +13,7 @@ from strategies.fisher import fisher_of_training
 from strategies.held_rows import HeldRows
 from strategies.mask_settings import FGGMSettings
 from strategies.rows import row_sums
+from strategies.seeded import seeded
 
 
 class FGGM(HeldRows):
@@ -66,8 +66,7 @@ class FGGM(HeldRows):
     def scores(self, shared: Mapping[str, Parameter]) -> dict[str, Tensor]:
         """Return the sums of the Fisher information, or random numbers."""
         if self.settings.rows == "random":
-            seeds = np.random.SeedSequence([self.settings.seed, self.models_seen])
-            generator = torch.Generator().manual_seed(int(seeds.generate_state(1)[0]))
+            generator = seeded(self.settings.seed, self.models_seen)
             return {
                 name: torch.rand(p.shape[self._axes[name]] if p.ndim else 1, generator=generator)
                 for name, p in shared.items()

@@ -14,7 +14,7 @@ from strategies.dual_basis import DualBasis
 from strategies.fisher import draw
 from strategies.hooks import Hooked
 from strategies.layer_inputs import Matrix, fed, matrices
-from strategies.low_rank import add_branches, branched
+from strategies.low_rank import branched, with_branches
 from strategies.mask_settings import InfLoRASettings
 from strategies.used import NotesUse
 
@@ -83,13 +83,7 @@ class InfLoRA(Hooked, NotesUse):
         Raises:
             ValueError: There is no layer that it can act on.
         """
-        add_branches(model)
-        layers = branched(model)
-        if not layers:
-            raise ValueError(
-                "InfLoRA trains branches beside linear layers and convolutions, and the network "
-                "has none that it can wrap"
-            )
+        layers = with_branches(model, "InfLoRA")
         if self._trains:
             self._trains = False
             for own, layer in layers.items():

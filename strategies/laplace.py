@@ -21,6 +21,7 @@ from strategies.quadratic import merge
 from strategies.settings import LaplaceSettings
 from strategies.sharing import SharedParameterPenalty, fitted
 from strategies.sparse import dense_gradients, keep_sparse_
+from strategies.wrapping import places
 
 _LARGEST = 1e30
 """What a step per unit of gradient is limited to."""
@@ -349,7 +350,6 @@ class _Posterior:
 
 def _tied(model: nn.Module) -> set[str]:
     """Return the names of parameters that have several."""
-    names: dict[int, list[str]] = {}
-    for name, parameter in model.named_parameters(remove_duplicate=False):
-        names.setdefault(id(parameter), []).append(name)
-    return {name for own in names.values() if len(own) > 1 for name in own}
+    count = places(model)
+    named = model.named_parameters(remove_duplicate=False)
+    return {name for name, parameter in named if count[id(parameter)] > 1}

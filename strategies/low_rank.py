@@ -148,3 +148,19 @@ def branched(model: nn.Module) -> dict[Matrix, BranchedLayer]:
     """Return the wrapped layers of a network, and what their weights multiply."""
     found = wrapped(model, BranchedLayer)
     return {Matrix(f"{name}.layer", own.layer): own for name, own in found.items()}
+
+
+def with_branches(model: nn.Module, method: str) -> dict[Matrix, BranchedLayer]:
+    """Wrap the layers of a network, see ``add_branches``, and return them as ``branched`` does.
+
+    Raises:
+        ValueError: There is none that can have a branch; names the method.
+    """
+    add_branches(model)
+    layers = branched(model)
+    if not layers:
+        raise ValueError(
+            f"{method} trains branches beside linear layers and convolutions, and the network has "
+            "none that it can wrap"
+        )
+    return layers

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.fisher import draw
 from strategies.layer_inputs import fed, matrices
-from strategies.low_rank import BranchedLayer, add_branches, branched
+from strategies.low_rank import BranchedLayer, branched, with_branches
 from strategies.merge_settings import PICSettings
+from strategies.seeded import seeded
 from strategies.task_arithmetic import TaskArithmetic
 
 _SAMPLES = 32
@@ -69,21 +69,14 @@ class PIC(TaskArithmetic):
         Raises:
             ValueError: There is no layer that it can act on.
         """
-        add_branches(model)
-        layers = branched(model)
-        if not layers:
-            raise ValueError(
-                "PIC trains branches beside linear layers and convolutions, and the network has "
-                "none that it can wrap"
-            )
+        layers = with_branches(model, "PIC")
         if not self._trains:
             return
         self._trains = False
         for place, (own, layer) in enumerate(layers.items()):
             if self.settings.start == "initial" or self._is_known(f"{own.name}.weight", index):
-                drawn = np.random.SeedSequence([self.settings.seed, index, place])
-                seed = int(drawn.generate_state(1)[0])
-                reduction = first_factor(own.layer.weight, self.settings.rank, seed)
+                generator = seeded(self.settings.seed, index, place)
+                reduction = first_factor(own.layer.weight, self.settings.rank, generator)
                 factor = self.settings.alpha / self.settings.rank
                 layer.prepare_both(index, reduction, factor)
 
@@ -139,16 +132,15 @@ class PIC(TaskArithmetic):
         return self.settings.start == "initial" and name.rpartition(".")[0] not in heads
 
 
-def first_factor(weight: Tensor, rank: int, seed: int) -> Tensor:
+def first_factor(weight: Tensor, rank: int, generator: torch.Generator) -> Tensor:
     """Return where B begins, of shape (rank, inputs): uniform in +-1 / sqrt(inputs), as in LoRA.
 
     Args:
         weight: W.
         rank: At most; there are no more rows than W has rows or inputs.
-        seed: Of the draw.
+        generator: Draws it, on the CPU.
     """
     inputs = weight[0].numel()
-    generator = torch.Generator().manual_seed(seed)
     drawn = torch.rand(min(rank, len(weight), inputs), inputs, generator=generator)
     return ((2 * drawn - 1) / math.sqrt(inputs)).to(weight)
 

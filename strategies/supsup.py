@@ -18,6 +18,7 @@ from strategies.knn_transfer import Look, look
 from strategies.mask_inference import inferred
 from strategies.mask_settings import SupSupSettings
 from strategies.network import Network, replaced_forward, running_statistics
+from strategies.seeded import seeded
 from strategies.weight_masks import (
     MaskedLayer,
     add_masks,
@@ -129,7 +130,7 @@ class SupSup(Hooked):
             self._trains = False
             self._learning, self._used = index, set()
             for place, layer in enumerate(layers.values()):
-                layer.begin(index, np.random.SeedSequence([self.settings.seed, index, place]))
+                layer.begin(index, seeded(self.settings.seed, index, place))
                 self.begun(layer, index)
 
     def begun(self, layer: MaskedLayer, index: int) -> None:

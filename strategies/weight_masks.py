@@ -73,9 +73,8 @@ class MaskedLayer(nn.Module):
         """Return the mask of the model that learns, as booleans."""
         return self._mask().bool()
 
-    def begin(self, model: int, seed: np.random.SeedSequence) -> None:
+    def begin(self, model: int, generator: torch.Generator) -> None:
         """Begin the scores of a model, uniform in ``[-1, 1] / sqrt(fan_in)``."""
-        generator = torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
         weight = self.weight.detach()
         drawn = 2 * torch.rand(weight.shape, generator=generator) - 1
         scores = (drawn / math.sqrt(weight[0].numel())).to(weight)
