@@ -397,7 +397,7 @@ _ENTRIES = (
         memory="linear",
         needs_its_model=True,
         dial=DENSITY,
-        brief={"mask_steps": 4},
+        brief={"mask_steps": 3},
     ),
     StrategyEntry(
         "exssnet",
@@ -411,7 +411,7 @@ _ENTRIES = (
         dial=DENSITY,
         forgets_nothing=True,
         holds_for_good=True,
-        brief={"mask_steps": 4},
+        brief={"mask_steps": 3},
     ),
     StrategyEntry(
         "vcl",

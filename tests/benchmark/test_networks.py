@@ -301,7 +301,9 @@ METHODS = [
 def test_every_strategy_trains_whole_networks(root, name, kind):
     """Deterministic; and at strength 0 fine-tuning."""
     dial = STRATEGIES[name].dial
-    entry = {} if dial is None else {dial.plural: [0 if dial.name == "strength" else 1]}
+    entry = dict(STRATEGIES[name].brief)
+    if dial is not None and dial.name not in entry:
+        entry[dial.plural] = [0 if dial.name == "strength" else 1]
     plain, run = run_of({"finetune": {}, name: entry}, {"second_data": "rotated"}, batch_norm=kind)
     found, again = execute(run, root), execute(run, root)
     assert found.status == "done", found.error
