@@ -25,6 +25,7 @@ _LABELS = 2.1  # inches beside the panels
 _ROW, _LINE = 0.27, 0.15  # inches: the minimum height of a row, a line of a label
 _NAME = 30  # letters per line of a label
 _BESIDE = 20  # letters per line of a label in the diagram of ranks
+_NUMBERED = 15  # ranks that have room for the number of each
 
 
 def ranking_plot(
@@ -89,12 +90,15 @@ def ranking_plot(
     )
 
 
-def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot | None:
+def critical_difference_plot(
+    standings: Sequence[Standing], name: str, names: Mapping[str, str] | None = None
+) -> Plot | None:
     """Show average ranks over scenarios, and which strategies are not significantly different.
 
     Args:
         standings: Of several scenarios, one per metric.
         name: Unique in the report.
+        names: Other names of strategies.
 
     Returns:
         The plot, or ``None`` where there are too few scenarios or strategies.
@@ -104,13 +108,13 @@ def critical_difference_plot(standings: Sequence[Standing], name: str) -> Plot |
         return None
 
     def draw() -> Figure:
-        heights = [_diagram_height(standing) for standing in known]
+        heights = [_diagram_height(standing, names or {}) for standing in known]
         figure = Figure(figsize=(7.6, sum(heights)))
         top = 1.0
         for standing, height in zip(known, heights, strict=True):
             share = height / sum(heights)
             top -= share
-            _draw_diagram(figure.add_axes((0.03, top, 0.94, share)), standing)
+            _draw_diagram(figure.add_axes((0.03, top, 0.94, share)), standing, names or {})
         return figure
 
     return Plot(
@@ -177,27 +181,28 @@ def _mark(row: Ranked, metric: Metric, what: str) -> Mark:
     return Mark((row.strategy,), (row.label, f"{metric.title} {mean}", *rest), row.mean)
 
 
-def _pitch(standing: Standing) -> float:
+def _pitch(standing: Standing, names: Mapping[str, str]) -> float:
     """Inches from a name to the next."""
-    names = [_rank_text(name, average) for name, average in standing.ranks.average.items()]
-    return 0.05 + _LINE * lines_of(names, _BESIDE)
+    average = standing.ranks.average
+    texts = [_rank_text(names.get(name, name), rank) for name, rank in average.items()]
+    return 0.05 + _LINE * lines_of(texts, _BESIDE)
 
 
 def _rank_text(name: str, average: float, before: bool = False) -> str:
     return f"{average:.2f}, {name}" if before else f"{name}, {average:.2f}"
 
 
-def _diagram_height(standing: Standing) -> float:
-    names = _pitch(standing) * ((len(standing.ranks.average) + 1) // 2)
-    return 1.05 + names + 0.1 * len(standing.ranks.groups)
+def _diagram_height(standing: Standing, names: Mapping[str, str]) -> float:
+    rows = _pitch(standing, names) * ((len(standing.ranks.average) + 1) // 2)
+    return 1.05 + rows + 0.1 * len(standing.ranks.groups)
 
 
-def _draw_diagram(ax: Axes, standing: Standing) -> None:
+def _draw_diagram(ax: Axes, standing: Standing, names: Mapping[str, str]) -> None:
     """Ranks on a line, names below it on both sides, bars over ranks that do not clearly differ."""
     ranks, count = standing.ranks, len(standing.ranks.average)
-    half, pitch = (count + 1) // 2, _pitch(standing)
+    half, pitch = (count + 1) // 2, _pitch(standing, names)
     bars = 0.1 * len(ranks.groups) + 0.12
-    height = _diagram_height(standing)
+    height = _diagram_height(standing, names)
     margin = 0.42 * (count - 1)
     ax.set(xlim=(1 - margin, count + margin), ylim=(height - 0.62, -0.62))
     ax.set_axis_off()
@@ -205,7 +210,8 @@ def _draw_diagram(ax: Axes, standing: Standing) -> None:
     ax.plot([1, count], [0, 0], **line)
     for rank in range(1, count + 1):
         ax.plot([rank, rank], [-0.06, 0], **line)
-        ax.text(rank, -0.1, str(rank), ha="center", va="bottom", fontsize=8)
+        if count <= _NUMBERED or rank % 5 == 0 or rank == 1:
+            ax.text(rank, -0.1, str(rank), ha="center", va="bottom", fontsize=8)
     title = METRICS[standing.metric].title
     ax.text(1 - margin, -0.5, title, fontsize=9, va="center")
     test = (
@@ -221,13 +227,15 @@ def _draw_diagram(ax: Axes, standing: Standing) -> None:
         low, high = (end(ranks.average[name] for name in group) for end in (min, max))
         y = 0.1 + 0.1 * level
         (bar,) = ax.plot([low - 0.03, high + 0.03], [y, y], color="black", linewidth=3)
-        note(Mark(group, (joined(group), "not significantly different at 5 %")), bar)
+        members = [names.get(name, name) for name in group]
+        note(Mark(group, (joined(members), "not significantly different at 5 %")), bar)
     for place, (name, average) in enumerate(ranks.average.items()):
         left = place < half
         y = bars + pitch * ((place if left else count - 1 - place) + 0.5)
         edge = 1 - 0.06 * margin if left else count + 0.06 * margin
         (lead,) = ax.plot([average, average, edge], [0, y, y], **line)
-        text = wrapped(_rank_text(name, average, before=not left), _BESIDE)
+        shown = names.get(name, name)
+        text = wrapped(_rank_text(shown, average, before=not left), _BESIDE)
         beside, side = (-0.04, "right") if left else (0.04, "left")
         words = ax.text(edge + beside, y, text, fontsize=8.5, va="center", ha=side)
-        note(Mark((name,), (name, f"average rank {average:.2f}", blocks)), lead, words)
+        note(Mark((name,), (shown, f"average rank {average:.2f}", blocks)), lead, words)

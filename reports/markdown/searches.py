@@ -17,8 +17,8 @@ from reports.figures.gains import Way, gains_plot
 from reports.figures.style import Style, Styles
 from reports.figures.true_ranking import true_ranking_plot
 from reports.figures.visits import forgetting_plot, rewards_plot
-from reports.markdown.illustrated import IllustratedStudy
 from reports.markdown.number import Number
+from reports.markdown.ranked import RankedStudy
 from reports.markdown.strengths import chosen_strengths
 from reports.markdown.study import RATIO, Labels
 from reports.runs.cells import FINETUNE, Cell
@@ -38,7 +38,7 @@ class EqualGain(NamedTuple):
     control: Number
 
 
-class SearchStudy(IllustratedStudy):
+class SearchStudy(RankedStudy):
     """The runs of one suite, with what only searches have.
 
     Where variants are listed, one of another scenario is a pair: ``["slow", "finetune"]``. It is

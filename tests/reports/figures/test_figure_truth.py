@@ -207,7 +207,7 @@ def test_refits_and_importances_show_every_variant(figures):
             assert len(thin) == plot.data["variant"].nunique()
 
 
-@pytest.mark.parametrize("count", [3, 4, 13])
+@pytest.mark.parametrize("count", [3, 4, 13, 34])
 def test_critical_differences_are_legible(rich, count):
     names = [f"{LONG} {name}" for name in range(count)]
     average = dict(zip(names, np.linspace(1.25, count - 0.5, count).tolist(), strict=True))

@@ -11,11 +11,13 @@ from page_parts import cells, drawn
 
 from benchmark.errors import UserError
 from reports.analysis.instability import last_is_unstable
+from reports.analysis.variants import Catalog
 from reports.figures.growth import growth_frame
 from reports.figures.plot import Plot
 from reports.figures.style import Styles, series_styles
 from reports.formats.svg import small_svg, svg_element
 from reports.markdown.album import Album
+from reports.markdown.ranked import RankedStudy
 from reports.markdown.strengths import chosen_strengths
 from reports.runs.cells import group
 
@@ -287,3 +289,46 @@ def test_brackets_in_descriptions_do_not_break_the_link():
     plot = Plot("a", "", "Caption.", "wpl [old.db]", pd.DataFrame(), Figure)
     text = Album(PurePosixPath("page")).add(plot)
     assert text == "![wpl (old.db)](page/a.svg)\n\n**Figure 1.** Caption."
+
+
+def test_ranks_are_average_places_over_seeds_and_scenarios(fabricated):
+    """Of strategies at their chosen strengths, computed here by a plain loop."""
+    runs = [
+        run for place, loss in enumerate((0.1, 0.3, 0.2)) for run in fabricated(f"k{place}", loss)
+    ]
+    catalog = Catalog.of("paper", group(runs))
+    study = RankedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
+    text = study.ranks("order", "Said before.", labels={"freeze": "frozen"})
+    (plot,) = study._album.plots
+    assert "Said before." in text
+    assert "critical difference" in text
+    end = {}
+    for choice in catalog.choices:
+        for record in choice.reported.done:
+            mean = np.mean(record.accuracy_matrix[-1])
+            end.setdefault((choice.scenario, record.seed), {})[choice.strategy] = mean
+    names = list(end["k0", 0])
+    average = {
+        name: np.mean([1 + sum(own[n] > own[name] for n in names) for own in end.values()])
+        for name in names
+    }
+    figure = plot.draw()
+    told = "\n".join(text.get_text() for text in figure.axes[0].texts)
+    for name, rank in average.items():
+        name = {"freeze": "frozen"}.get(name, name)
+        assert f"{rank:.2f}, {name}" in told or f"{name}, {rank:.2f}" in told
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"metrics": ["average_acuracy"]}, "average_accuracy"),
+        ({"scenarios": ["k1", "k3"]}, "three or more scenarios"),
+        ({"scenarios": ["k1", "k2"]}, "no runs of a scenario 'k2'"),
+    ],
+)
+def test_ranks_refuse_what_cannot_be_ranked(runs, arguments, message):
+    catalog = Catalog.of("paper", group([run for run in runs if run.suite == "paper"]))
+    study = RankedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
+    with pytest.raises(UserError, match=message):
+        study.ranks("order", **arguments)
