@@ -8,6 +8,7 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
+from benchmark.data.contents import content_fingerprint
 from benchmark.data.listing import list_images
 from benchmark.data.paths import existing_path
 from benchmark.data.text_files import TEXT_PREFIX, find_text, text_folder
@@ -250,17 +251,17 @@ def files_of(name: str, root: Path) -> tuple[str, ...]:
 def fingerprint(name: str, root: Path) -> str:
     """Return a short text that changes when the images of a data set change.
 
-    No image is decoded, but a folder is walked each time: call it once per data set, not per run.
+    No image is decoded, but a folder is walked each time, and read the first time: call it once
+    per data set, not per run.
 
     Args:
         name: The data set, as `check_name` accepts it.
         root: The folder that holds the data sets.
 
     Returns:
-        The name itself, for the named sets, which never change. For ``text:PATH``, a hash of the
-        names, sizes and modification times of its files; for ``folder:PATH``, a hash of
-        the names, sizes and modification times of its images, or of their names, sizes and CRCs
-        in a zip file; it does not depend on where the folder or the zip file is.
+        The name itself, for the named sets, which never change. For ``text:PATH`` a hash of the
+        names and contents of its files; for ``folder:PATH`` one of the names, sizes and CRCs of
+        its images, whether in a folder or in a zip file. Where these are does not matter.
 
     Raises:
         UserError: If the name is wrong, or the folder is missing or has no images to learn from.
@@ -270,4 +271,4 @@ def fingerprint(name: str, root: Path) -> str:
         return TEXT_PREFIX + find_text(text_folder(name, root)).fingerprint()
     if not name.startswith(FOLDER_PREFIX):
         return name
-    return FOLDER_PREFIX + list_images(folder_path(name, root)).fingerprint()
+    return FOLDER_PREFIX + content_fingerprint(folder_path(name, root))

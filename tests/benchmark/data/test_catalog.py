@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from benchmark.data import catalog
+from benchmark.data import catalog, contents
 from benchmark.errors import UserError
 
 REPO = Path(__file__).resolve().parents[3]
@@ -186,8 +187,32 @@ def test_the_fingerprint_of_a_folder_follows_a_change_that_keeps_the_size(two_cl
     image = two_classes / "cat" / "0.png"
     before = catalog.fingerprint(f"folder:{two_classes}", tmp_path)
     modified = image.stat().st_mtime_ns
+    content = bytearray(image.read_bytes())
+    content[-1] ^= 1
+    image.write_bytes(content)
     os.utime(image, ns=(modified, modified + 1_000_000_000))
     assert catalog.fingerprint(f"folder:{two_classes}", tmp_path) != before
+
+
+def test_a_folder_is_known_by_its_content_wherever_and_whenever_it_was_copied(
+    two_classes, tmp_path, zip_of, monkeypatch
+):
+    cache = tmp_path / "cache"
+    monkeypatch.setattr(contents, "user_cache_path", lambda _: cache)
+    before = catalog.fingerprint(f"folder:{two_classes}", tmp_path)
+    copy = shutil.copytree(two_classes, tmp_path / "copy")
+    for place, image in enumerate(sorted(copy.rglob("*.png"))):
+        os.utime(image, (1e9 + place, 1e9 + place))
+    assert catalog.fingerprint(f"folder:{copy}", tmp_path) == before
+    assert catalog.fingerprint(f"folder:{zip_of(copy)}", tmp_path) == before
+    notes = [*(cache / "contents").iterdir()]
+    assert len(notes) == 2
+    for note in notes:  # damaged, or read in place of the images
+        note.write_text("?")
+    assert catalog.fingerprint(f"folder:{copy}", tmp_path) == before
+    for note in notes:
+        note.write_text("0123456789abcdef")
+    assert catalog.fingerprint(f"folder:{copy}", tmp_path) == "folder:0123456789abcdef"
 
 
 def test_the_fingerprint_of_a_zip_follows_its_images_and_not_its_place(
