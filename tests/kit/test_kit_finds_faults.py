@@ -564,7 +564,7 @@ def test_an_idle_value_is_asked_where_there_is_one_that_settings_take():
 
 
 def test_settings_are_those_with_which_a_few_steps_show_all():
-    for given, expected in (({}, 4), ({"mask_steps": 7}, 7)):
+    for given, expected in (({}, 3), ({"mask_steps": 7}, 7)):
         (own,) = candidates("exssnet", given)
         assert own.arguments["mask_steps"] == expected
 
