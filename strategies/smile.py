@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -103,13 +104,12 @@ class SMILE(Merging):
     @contextmanager
     def _routing(self, model: nn.Module, index: int) -> Iterator[None]:
         """Choose differences in each layer whose weight is shared."""
-        layers = {own.layer: own for own in matrices(model) if weight_of(own) in self._shared}
+        layers = [own for own in matrices(model) if weight_of(own) in self._shared]
         start = {name: self.starts[name] for name in self._shared}
         models = sorted(self.gates)
         found = {i: {n: v - start[n] for n, v in self.merged(i).items()} for i in models}
 
-        def call(layer: nn.Module, forward: Callable[..., Tensor], x: Tensor) -> Tensor:
-            own = layers[layer]  # type: ignore[index]
+        def call(own: Matrix, _: nn.Module, forward: Callable[..., Tensor], x: Tensor) -> Tensor:
             name = weight_of(own)
             gates = {i: self.gates[i][name] for i in models if name in self.gates[i]}
             chosen = torch.stack([score(own, x, gate) for gate in gates.values()]).argmax(dim=0)
@@ -123,8 +123,10 @@ class SMILE(Merging):
                 outputs[some] += applied(own, x[some], weight, *bias)
             return outputs
 
-        own_state = placed(model, self.own | start, self.statistics.get(index, {}))
-        with own_state, replaced_forward(layers, call):
+        with ExitStack() as stack:
+            stack.enter_context(placed(model, self.own | start, self.statistics.get(index, {})))
+            for own in layers:  # each told with its layer, so that a copy of the network has both
+                stack.enter_context(replaced_forward([own.layer], partial(call, own)))
             yield
 
 

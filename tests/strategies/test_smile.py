@@ -1,5 +1,6 @@
 """SMILE: exact at full rank, the best approximation below it, and the published router."""
 
+from copy import deepcopy
 from itertools import pairwise
 
 import pytest
@@ -153,6 +154,19 @@ def test_one_expert_at_full_rank_is_the_trained_layer():
     assert plugin.gates[0]["0.weight"].shape == (0, FEATURES)
     assert plugin.gates[1]["0.weight"].shape == (5, FEATURES)  # clamped
     assert plugin.routed["0"][0] == {0: 0, 1: 40}
+
+
+@pytest.mark.parametrize("cnn", [False, True], ids=["mlp", "cnn"])
+def test_a_copy_of_the_network_that_routes_routes_as_it_does(cnn):
+    """Such as that which the probe refit takes, to train private parts beside it."""
+    bank, parts = (make_cnn(torch.float32), images()) if cnn else (make_bank(TRUNK), make_data(3))
+    settings = {"experts": "routed", "rank": 1, "start": "initial"}
+    plugin, model, _ = course(bank, parts, **settings)
+    x = parts[1][0]
+    with plugin.evaluating(model.eval(), 1), torch.no_grad():
+        copied, wanted = deepcopy(model), avalanche_forward(model, x, 1)
+    assert torch.equal(avalanche_forward(copied, x, 1), wanted)
+    assert not torch.equal(avalanche_forward(model, x, 1), wanted)
 
 
 def test_a_router_sees_rotated_inputs_apart():
