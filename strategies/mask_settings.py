@@ -118,6 +118,13 @@ class FGGMSettings(FisherRowSettings):
         "'random': as many others, drawn for each model; a control.",
     )
 
+    @model_validator(mode="after")
+    def _has_an_effect(self) -> Self:
+        for name in ("fisher", "samples", "batch"):
+            if self.rows == "random" and getattr(self, name) != type(self).model_fields[name].default:
+                raise ValueError(f"{name} has no effect with rows: random: remove it")
+        return self
+
     @property
     def needs_classes(self) -> str | None:
         """The setting ``fisher``, where rows are chosen by it."""

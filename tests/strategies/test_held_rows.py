@@ -268,3 +268,9 @@ def test_a_random_choice_of_rows_learns_less_of_the_new_model():
             found.append(nn.functional.cross_entropy(model(parts[1][0]), parts[1][1]).item())
         losses[rows] = sum(found)
     assert losses["fisher"] < losses["random"]
+
+
+@pytest.mark.parametrize("setting", [{"fisher": "empirical"}, {"samples": 5}, {"batch": 5}])
+def test_what_random_rows_have_no_use_for_is_refused(setting):
+    with pytest.raises(ValueError, match="has no effect with rows: random: remove it"):
+        FGGM(rows="random", **setting)
