@@ -58,8 +58,17 @@ def require_variances(variances: Iterable[tuple[str, Tensor]]) -> None:
     """
     for name, variance in variances:
         if not bool(((variance > 0) & variance.isfinite()).all()):
-            raise ValueError(
-                f"the posterior of {name} has a variance that is not a positive finite number; "
-                "what was saved of it is damaged: remove the run's checkpoint, and the run begins "
-                "again"
-            )
+            raise damaged(name, "a variance that is not a positive finite number")
+
+
+def damaged(name: str, what: str) -> ValueError:
+    """Return the error that a posterior is none.
+
+    Args:
+        name: Of the parameter or the layer.
+        what: The posterior has that it cannot have.
+    """
+    return ValueError(
+        f"the posterior of {name} has {what}; what was saved of it is damaged: remove the run's "
+        "checkpoint, and the run begins again"
+    )

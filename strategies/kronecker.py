@@ -31,12 +31,13 @@ training, since an adaptive metric settles down; outdated ones cost iterations a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
+from strategies.kronecker_products import Product, Spectrum, nearest
 from strategies.sharing import fitted
 
 _ACCURACY = 0.02
@@ -50,89 +51,6 @@ _FITS = 1e-3
 
 _STIFFEST = 1e6
 """The largest ratio of strength H to 1 / D: with more, rounding would decide what is free."""
-
-
-@dataclass
-class Product:
-    """``A (x) G``, the curvature of a layer's weight (outputs, inputs).
-
-    Attributes:
-        inputs: A (inputs, inputs), symmetric and positive semidefinite.
-        outputs: G (outputs, outputs), likewise.
-    """
-
-    inputs: Tensor
-    outputs: Tensor
-
-    def times(self, change: Tensor) -> Tensor:
-        """Return ``G V A`` for a change V of the weight."""
-        return self.outputs @ change @ self.inputs
-
-    def plus(self, other: Product) -> Product:
-        """Return the product of the sums of the factors: those of all samples of both."""
-        return Product(self.inputs + other.inputs, self.outputs + other.outputs)
-
-
-def nearest(products: Sequence[Product], weights: Sequence[float]) -> Product:
-    """Return the Kronecker product nearest to ``sum_k w_k A_k (x) G_k``, in the Frobenius norm.
-
-    Rearranged, the sum is the matrix ``sum_k w_k vec(A_k) vec(G_k)^T``, of which the first singular
-    vectors are wanted; they are sums of the A_k and of the G_k, found from scalar products. All are
-    positive semidefinite, so that these products and the sums' coefficients are not negative, and
-    the result is positive semidefinite, too. Source: Van Loan & Pitsianis, Approximation with
-    Kronecker products, 1993, section 5.
-
-    Args:
-        products: At least one, all of the same shape.
-        weights: w, positive.
-    """
-    if len(products) == 1:
-        return Product(weights[0] * products[0].inputs, products[0].outputs)
-    scale = torch.tensor(weights, dtype=torch.float64)
-    left, right = (
-        _root_of_gram([getattr(own, side) for own in products]) for side in ("inputs", "outputs")
-    )
-    u, values, v = torch.linalg.svd(left.T @ (scale[:, None] * right))
-    of_inputs = scale * (right @ v[0]).abs()
-    of_outputs = scale * (left @ u[:, 0]).abs() / values[0].clamp_min(1e-300)
-    return Product(
-        _combined([own.inputs for own in products], of_inputs),
-        _combined([own.outputs for own in products], of_outputs),
-    )
-
-
-@dataclass(frozen=True)
-class Spectrum:
-    """``G = U g U^T`` and ``A = V a V^T`` of a product.
-
-    Attributes:
-        rows: U (outputs, outputs).
-        columns: V (inputs, inputs).
-        values: g a^T (outputs, inputs), not negative.
-    """
-
-    rows: Tensor
-    columns: Tensor
-    values: Tensor
-
-    @classmethod
-    def of(cls, product: Product) -> Spectrum:
-        """Decompose a product."""
-        g, rows = torch.linalg.eigh(product.outputs)
-        a, columns = torch.linalg.eigh(product.inputs)
-        return cls(rows, columns, torch.outer(g.clamp_min(0), a.clamp_min(0)))
-
-    def draw(self, prior: float, noise: Tensor) -> Tensor:
-        """Return a draw from N(0, (A (x) G + prior)^-1), of the weight's shape.
-
-        It is ``U (Z / sqrt(g a^T + prior)) V^T``, exact: a matrix normal distribution, but for the
-        prior, which is not factored.
-
-        Args:
-            prior: Precision, positive.
-            noise: Z, standard normal numbers of the weight's shape.
-        """
-        return self.rows @ (noise / (self.values + prior).sqrt()) @ self.columns.T
 
 
 @dataclass
@@ -304,20 +222,3 @@ def _conjugate_gradients(
         before, size = size, float((left * turned).sum())
         direction = turned + size / before * direction
     return x, _MOST
-
-
-def _root_of_gram(matrices: Sequence[Tensor]) -> Tensor:
-    """Return Q with ``Q Q^T`` the scalar products of matrices, in double precision."""
-    gram = torch.stack(
-        [torch.stack([(a.double() * b).sum() for b in matrices]) for a in matrices]
-    ).cpu()
-    values, vectors = torch.linalg.eigh(gram)
-    root: Tensor = vectors * values.clamp_min(0).sqrt()
-    return root
-
-
-def _combined(matrices: Sequence[Tensor], weights: Tensor) -> Tensor:
-    total = torch.zeros_like(matrices[0])
-    for matrix, weight in zip(matrices, weights.tolist(), strict=True):
-        total.add_(matrix, alpha=weight)
-    return total

@@ -29,7 +29,7 @@ from torch import Tensor
 from strategies.batch_mates import require_independence, some
 from strategies.fisher_factors import draw_classes, factors
 from strategies.fisher_layers import precise
-from strategies.kronecker import Product
+from strategies.kronecker_products import Product
 from strategies.layer_inputs import Matrix
 from strategies.network import Network, differentiable, evaluation_mode, requiring_gradients
 from strategies.settings import LaplaceEstimator

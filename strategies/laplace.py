@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,8 +13,10 @@ from torch.nn import Parameter
 
 from strategies import optimizer_metric
 from strategies.fisher import diagonal_fisher, draw, mean_over_labels
-from strategies.kronecker import Product, Quadratic, Spectrum, grown, nearest
+from strategies.gaussian import damaged
+from strategies.kronecker import Quadratic, grown
 from strategies.kronecker_factors import kronecker_factors
+from strategies.kronecker_products import Product, Spectrum, nearest
 from strategies.layer_inputs import Matrix, matrices
 from strategies.network import Network
 from strategies.quadratic import merge
@@ -25,6 +27,9 @@ from strategies.wrapping import places
 
 _LARGEST = 1e30
 """What a step per unit of gradient is limited to."""
+
+
+_NO_PRECISION = "a precision that is negative or not finite"
 
 
 @dataclass
@@ -40,6 +45,16 @@ class _Rest:
     importance: Tensor
     anchor: Tensor
     precision: Tensor
+
+    def require(self, name: str) -> None:
+        """Refuse what no samples have, as a damaged checkpoint may hold it.
+
+        Raises:
+            ValueError: Names the parameter.
+        """
+        for value in (self.importance, self.precision):
+            if not bool(((value >= 0) & value.isfinite()).all()):
+                raise damaged(name, _NO_PRECISION)
 
     def fit(self, value: Tensor) -> None:
         """Extend it to a parameter that has grown, by 0 and by the values it has."""
@@ -111,7 +126,11 @@ class Laplace(SharedParameterPenalty):
 
     @contextmanager
     def sampled(self, model: nn.Module, index: int, generator: torch.Generator) -> Iterator[None]:
-        """Put in weights drawn from the posterior, see ``strategies.hooks.Samples``."""
+        """Put in weights drawn from the posterior, see ``strategies.hooks.Samples``.
+
+        Raises:
+            ValueError: A posterior is none.
+        """
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
         try:
             with torch.no_grad():
@@ -123,7 +142,11 @@ class Laplace(SharedParameterPenalty):
                     p.copy_(before[name])
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Look up the model's parameters, which may have grown since the last model."""
+        """Look up the model's parameters, which may have grown since the last model.
+
+        Raises:
+            ValueError: A posterior is none, or see ``SharedParameterPenalty``.
+        """
         super().before_training_exp(strategy)
         self._posterior = _Posterior()
         self._layers = {layer.name: layer for layer in matrices(strategy.model)}
@@ -132,6 +155,10 @@ class Laplace(SharedParameterPenalty):
             self._quadratics[name].fit(layer.joined(list(layer.parameters.values())).detach())
         for name in self._rest.keys() & self._parameters.keys():
             self._rest[name].fit(self._parameters[name].detach())
+        for name, quadratic in self._quadratics.items():
+            _require_curvature(name, quadratic.products)
+        for name, own in self._rest.items():
+            own.require(name)
 
     @torch.no_grad()
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -324,6 +351,7 @@ class Laplace(SharedParameterPenalty):
         for name, parameter in model.named_parameters():
             own = self._rest.get(name)
             if own and own.precision.shape == parameter.shape:
+                own.require(name)
                 noise = torch.randn(parameter.shape, generator=generator).to(parameter)
                 parameter.add_(noise / (own.precision + prior).sqrt())
 
@@ -342,10 +370,21 @@ class _Posterior:
         self._spectra: dict[str, Spectrum] = {}
 
     def of(self, name: str, products: list[Product], weights: list[float]) -> Spectrum:
-        """Return those of a layer, computed once."""
+        """Return those of a layer, computed once.
+
+        Raises:
+            ValueError: They are none.
+        """
         if name not in self._spectra:
+            _require_curvature(name, products)
             self._spectra[name] = Spectrum.of(nearest(products, weights))
         return self._spectra[name]
+
+
+def _require_curvature(name: str, products: Iterable[Product]) -> None:
+    """Refuse a layer's curvature that no samples have, as a damaged checkpoint may hold it."""
+    if not all(product.is_semidefinite for product in products):
+        raise damaged(name, _NO_PRECISION)
 
 
 def _tied(model: nn.Module) -> set[str]:

@@ -121,7 +121,8 @@ class FGGMSettings(FisherRowSettings):
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:
         for name in ("fisher", "samples", "batch"):
-            if self.rows == "random" and getattr(self, name) != type(self).model_fields[name].default:
+            default = type(self).model_fields[name].default
+            if self.rows == "random" and getattr(self, name) != default:
                 raise ValueError(f"{name} has no effect with rows: random: remove it")
         return self
 

@@ -6,10 +6,10 @@ longer finite. That is a fact, not a criterion.
 A run *broke down* if it finished, but keeps at least ``LEAST_FALL`` less of the earlier models
 and its new models reach at least ``LEAST_FALL`` less than in a run with the same seed of the same
 strategy at some weaker strength, or of fine-tuning, which is strength 0. A penalty trades one for
-the other: a stronger one that loses both protects nothing. Other dials that begin with fine-tuning
-(a share, an energy) are like strengths; a density does not: a mask that is learned over weights
-that never change may just be weak. References and strategies without a dial cannot break down, they
-can only diverge.
+the other: a stronger one that loses both protects nothing. Other dials at whose low end a strategy
+is fine-tuning (a share of held rows) are like strengths. Others are not compared with fine-tuning:
+a mask that is learned over weights that never change, or branches of low rank, may just be weak.
+References and strategies without a dial cannot break down, they can only diverge.
 
 One or two seeds that lose both may be a sign of training that is unstable at any strength (see
 ``instability.py``), so such runs count only if more than half of a variant's seeds diverged or
@@ -25,7 +25,7 @@ from itertools import groupby
 from benchmark.failure import FailureKind
 from benchmark.store import Record
 from reports.runs.cells import FINETUNE, REFERENCES, Cell, Variant, dial_of
-from reports.wording.dials import Dial, begins_with_fine_tuning
+from reports.wording.dials import Dial
 from reports.wording.numbers import strength_text
 from reports.wording.words import several
 
@@ -178,7 +178,7 @@ def _is_weaker(other: Variant, own: Variant) -> bool:
     if own.strength is None or own.kind in REFERENCES:
         return False
     if other.kind == FINETUNE:
-        return begins_with_fine_tuning(own.dial)
+        return own.idle is not None and own.idle <= own.strength
     same = other.strategy == own.strategy and other.strength is not None
     return same and (other.strength or 0.0) < own.strength
 

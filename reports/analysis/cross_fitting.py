@@ -116,7 +116,7 @@ def _crossed(chosen: Cell, scores: Mapping[Cell, Mapping[int, float]]) -> Cell:
     counts = Counter(done[seed].strength or 0.0 for seed in done)
     parts = sorted(counts.items(), key=lambda part: (-part[1], part[0]))
     one = chosen.variant
-    variant = Mixed(one.strategy, one.kind, None, one.dial, one.place, tuple(parts))
+    variant = Mixed(one.strategy, one.kind, None, one.dial, one.place, one.idle, tuple(parts))
     runs = tuple(done[seed] for seed in sorted(done))
     return Cell(chosen.scenario, variant, runs, (), (), chosen.place)
 

@@ -39,6 +39,7 @@ class Variant:
         strength: The value of its dial, ``None`` where it has none.
         dial: The name of its dial.
         place: Where it stands among the strategies of its suite; 0 where that is not known.
+        idle: The value of its dial at which it is fine-tuning, ``None`` if there is none.
     """
 
     strategy: str
@@ -46,6 +47,7 @@ class Variant:
     strength: float | None = None
     dial: str = STRENGTH
     place: int = field(default=0, compare=False)
+    idle: float | None = field(default=None, compare=False)
 
     @property
     def label(self) -> str:
@@ -150,7 +152,7 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
     for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
         own = record.spec.strategy
         place = strategies.get(record.strategy, 0)
-        variant = Variant(strategy, own.kind, record.strength, own.dial, place)
+        variant = Variant(strategy, own.kind, record.strength, own.dial, place, own.idle)
         members.setdefault((scenario, variant), []).append(record)
     cells = [
         _cell(scenario, variant, runs, scenarios.get(runs[0].scenario, 0))

@@ -25,9 +25,6 @@ _SCALES: dict[str, tuple[float | None, float | None]] = {
 }
 """Where the scales of known dials end, below and above."""
 
-_FROM_FINE_TUNING = {STRENGTH, "memory", "rank", "epsilon", "share", "energy"}
-"""Those of which 0 is fine-tuning."""
-
 
 @dataclass(frozen=True)
 class Dial:
@@ -90,8 +87,3 @@ def is_scale_end(name: str, value: float, *, high: bool) -> bool:
         high: Whether upwards, or else downwards.
     """
     return _SCALES.get(name, (None, None))[high] == value
-
-
-def begins_with_fine_tuning(name: str) -> bool:
-    """Whether fine-tuning is the low end of a dial, so that it is its lowest value of all."""
-    return name in _FROM_FINE_TUNING

@@ -19,7 +19,7 @@ from reports.markdown.strengths import chosen_strengths
 from reports.runs.cells import FINETUNE, dial_of, group
 from reports.tables.results import STRENGTH, results_table
 from reports.tables.table import Table
-from reports.wording.dials import begins_with_fine_tuning, is_scale_end
+from reports.wording.dials import is_scale_end
 from reports.wording.words import plural
 from strategies.registry import STRATEGIES
 
@@ -178,6 +178,3 @@ def test_reports_know_where_the_scales_of_shipped_dials_end(name):
     low, high = limits.get("ge"), limits.get("le")
     assert is_scale_end(entry.dial.name, 0, high=False) or low != 0
     assert is_scale_end(entry.dial.name, 1, high=True) == (high == 1)
-    known = begins_with_fine_tuning(entry.dial.name)
-    shared = ("rank", "energy")  # names of two dials, of which one has no value that is fine-tuning
-    assert known == (entry.dial.idle == 0 or entry.dial.name in shared)

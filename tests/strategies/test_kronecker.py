@@ -5,7 +5,8 @@ import torch
 from slow_kronecker import dense
 
 from strategies import kronecker
-from strategies.kronecker import Product, Quadratic, Spectrum, nearest
+from strategies.kronecker import Quadratic
+from strategies.kronecker_products import Product, Spectrum, nearest
 
 OUTPUTS, INPUTS = 4, 6
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}

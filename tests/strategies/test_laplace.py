@@ -27,7 +27,7 @@ from torch import nn
 from benchmark.cost import state_bytes
 from strategies import Laplace, kronecker
 from strategies.hooks import Samples
-from strategies.kronecker import Product, nearest
+from strategies.kronecker_products import Product, nearest
 
 FORMS = ("online", "per_model", "merged")
 
@@ -251,6 +251,40 @@ def test_models_add_up_in_the_posterior(form):
     one = Laplace(strength=1.0, form=form)
     model = train(make_ordinary(), [one], parts=make_data(1))
     assert both < float(drawn(one, model, "0", 200).norm())
+
+
+def damage(plugin, where, value):
+    """Change one number of what is kept of earlier models."""
+    product = plugin._quadratics["conv"].products[0]
+    places = {"inputs": product.inputs, "outputs": product.outputs}
+    places["rest"] = plugin._rest["norm.weight"].precision.view(1, -1)
+    places[where][0, 0] = value
+
+
+@pytest.mark.parametrize("where", ["inputs", "outputs", "rest"])
+@pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
+def test_a_damaged_posterior_is_refused(where, value):
+    layer = r"norm\.weight" if where == "rest" else "conv"
+    said = rf"the posterior of {layer} has a precision that is negative or not finite; what was"
+    plugin = Laplace()
+    with pytest.raises(ValueError, match=said):
+        train(Images(), [plugin], after_each=lambda *_: damage(plugin, where, value))
+    model = train(Images(), [plugin := Laplace()], parts=make_data(1))
+    damage(plugin, where, value)
+    with pytest.raises(ValueError, match=said), plugin.sampled(model, 0, torch.Generator()):
+        pass
+
+
+def test_an_element_above_what_the_diagonal_allows_is_damage():
+    plugin = Laplace()
+    model = train(Images(), [plugin], parts=make_data(1))
+    outputs = plugin._quadratics["conv"].products[0].outputs
+    outputs[0, 1] = outputs[1, 0] = 2 * outputs.diagonal().max()
+    with (
+        pytest.raises(ValueError, match="a precision"),
+        plugin.sampled(model, 0, torch.Generator()),
+    ):
+        pass
 
 
 def test_a_draw_that_fails_puts_the_weights_back():

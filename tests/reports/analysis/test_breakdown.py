@@ -125,12 +125,24 @@ def test_only_weaker_strengths_and_fine_tuning_are_compared_with(runs):
     assert found([*plain, *runs("freeze", {None: [(0.1, 0.1)]})]) == {}
 
 
-@pytest.mark.parametrize(("dial", "broken"), [("share", True), ("density", False)])
-def test_fine_tuning_is_the_weakest_value_of_dials_that_begin_with_it(runs, dial, broken):
+@pytest.mark.parametrize(
+    ("kind", "dial", "broken"),
+    [
+        ("fggm", "share", True),
+        ("supsup", "density", False),
+        ("ogl", "rank", True),
+        ("smile", "rank", False),
+        ("gpm", "energy", True),
+        ("inflora", "energy", False),
+        ("mine", "strength", True),
+        ("mine", "rank", False),
+    ],
+)
+def test_fine_tuning_is_the_weakest_value_of_dials_that_begin_with_it(runs, kind, dial, broken):
     plain = runs("finetune", {None: [(0.8, 0.9)] * 3})
     weak = [
         replace(run, spec=Spec({**run.spec.data, "strategy": own}))
-        for run in runs("masks", {0.5: [(0.5, 0.5)] * 3})
+        for run in runs(kind, {0.5: [(0.5, 0.5)] * 3})
         for own in ({**run.spec.data["strategy"], "dial": dial},)
     ]
     assert bool(breakdowns(group([*plain, *weak]))) is broken
