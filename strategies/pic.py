@@ -27,11 +27,11 @@ class PIC(TaskArithmetic):
     (outputs, r), which begins at 0, and B_t (r, inputs), which begins at random; the weight itself
     stays. Models are evaluated with::
 
-        W_0 + scale * sum_t (alpha / r) A_t B_t
+        W_0 + scale * sum_t (alpha / rank) A_t B_t
 
     so that products are added, not factors. r is ``rank``, or the smaller side of W where that is
-    less. The first model that uses a layer trains it whole, and the others train branches beside
-    what it leaves. With ``start: initial``, for a pre-trained network, the first model trains
+    less; alpha / ``rank`` is the same for all layers. The first model that uses a layer trains it
+    whole, and the others train branches beside what it leaves. With ``start: initial``, for a pre-trained network, the first model trains
     branches, too, and each model trains whole only its last layer. What is shared and is no such
     weight (biases, normalisation, embeddings) stays at the start; a head that grows is trained
     whole.

@@ -254,7 +254,8 @@ def test_the_command_measures_everything(tmp_path, capsys):
             assert (workload, "finetune", phase, "loop") in found
             for method in ("finetune", "ewc", "si"):
                 assert (workload, method, phase, "avalanche") in found
-            for method in ("finetune", "ewc", "si", "wpl", "spg", "gpm", "supsup", "exssnet"):
+            steps = ("spg", "gpm", "inflora", "supsup", "exssnet", "vcl", "td_vcl", "badam", "pic")
+            for method in ("finetune", "ewc", "si", "wpl", "laplace", *steps):
                 assert (workload, method, phase, "palimpsest") in found
         assert (workload, "gpm", "steps", "palimpsest") in found
         assert not any(row[:3] == (workload, "finetune", "steps") for row in found)
