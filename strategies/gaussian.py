@@ -69,6 +69,6 @@ def damaged(name: str, what: str) -> ValueError:
         what: The posterior has that it cannot have.
     """
     return ValueError(
-        f"the posterior of {name} has {what}; what was saved of it is damaged, so that the training "
-        "has to begin again"
+        f"the posterior of {name} has {what}; what was saved of it is damaged, so that the "
+        "training has to begin again"
     )

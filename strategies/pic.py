@@ -31,10 +31,10 @@ class PIC(TaskArithmetic):
 
     so that products are added, not factors. r is ``rank``, or the smaller side of W where that is
     less; alpha / ``rank`` is the same for all layers. The first model that uses a layer trains it
-    whole, and the others train branches beside what it leaves. With ``start: initial``, for a pre-trained network, the first model trains
-    branches, too, and each model trains whole only its last layer. What is shared and is no such
-    weight (biases, normalisation, embeddings) stays at the start; a head that grows is trained
-    whole.
+    whole, and the others train branches beside what it leaves. With ``start: initial``, for a
+    pre-trained network, the first model trains branches, too, and each model trains whole only its
+    last layer. What is shared and is no such weight (biases, normalisation, embeddings) stays at
+    the start; a head that grows is trained whole.
 
     A reconstruction: the authors' program is not public, and only the abstract's rules are known.
     They leave open whether factors or products are added; here it is products, which need no

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -72,6 +73,7 @@ class Uncertainty(Probe):
         seed = derive(self.subject.seed, "posterior", model)
         generator = torch.Generator().manual_seed(seed)
         totals: list[Tensor] = []
+        logarithms: list[Tensor] = []
 
         def see(index: int, bank: nn.Module) -> None:
             for _ in range(DRAWS):
@@ -80,11 +82,15 @@ class Uncertainty(Probe):
                         avalanche_forward(bank, x[i : i + EVALUATION_BATCH], label)
                         for i in range(0, len(x), EVALUATION_BATCH)
                     ]
-                own = torch.cat(parts).double().softmax(dim=-1)
+                logits = torch.cat(parts).double()
+                own, log_own = logits.softmax(dim=-1), logits.log_softmax(dim=-1)
                 totals[:] = [totals[0] + own if totals else own]
+                logarithms[:] = [torch.logaddexp(logarithms[0], log_own) if logarithms else log_own]
 
         self.subject.look(strategy, [model], see)
-        self._note(model, moment, "sampled", (totals[0] / DRAWS).log(), y)
+        mean = totals[0] / DRAWS  # where it is too small for a number, its logarithm is not
+        log_mean = torch.where(mean > 0, mean.log(), logarithms[0] - math.log(DRAWS))
+        self._note(model, moment, "sampled", log_mean, y)
 
     def _note(self, model: int, moment: str, weights: str, log_p: Tensor, y: Tensor) -> None:
         self.rows.append(

@@ -132,7 +132,7 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
             values.append(_removed(cell))
             continue
         found = cell.interval(metric.name)
-        values.append(_counted(found, seeds))
+        values.append(counted(found, seeds))
         if metric.name == "learning_accuracy":
             values.append(found.minimum)
     failed = len(cell.failed)
@@ -142,9 +142,14 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
 
 def _removed(cell: Cell) -> Value | Noted:
     share, reason = cell.removed.share, cell.removed.reason
-    return Noted(None, reason) if reason else _counted(share, len(cell.done))
+    return Noted(None, reason) if reason else counted(share, len(cell.done))
 
 
-def _counted(found: Estimate, seeds: int) -> Value | Noted:
-    """Add how many seeds have a value, where some have none."""
+def counted(found: Estimate, seeds: int) -> Value | Noted:
+    """Add how many seeds have a value, where some have none.
+
+    Args:
+        found: Of the seeds that have one.
+        seeds: How many there are.
+    """
     return Noted(found, several(found.n, "seed")) if 0 < found.n < seeds else found

@@ -8,6 +8,7 @@ from reports.runs.cells import Cell, dial_of
 from reports.runs.probes import UNCERTAINTY, recorded, uncertainty_frame
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import ACCURACY, Limits
+from reports.tables.metrics import counted
 from reports.tables.table import BRACKETS, Column, Row, Table
 from reports.wording.numbers import decimals, percent
 
@@ -60,7 +61,7 @@ def uncertainty_table(cells: Sequence[Cell], name: str) -> Table | None:
                 cell.variant.label,
                 _WEIGHTS[weights],
                 *(
-                    _mean(cell, column, moment, weights, limits)
+                    counted(_mean(cell, column, moment, weights, limits), len(cell.done))
                     for column, *_, limits in _COLUMNS
                     for moment in _MOMENTS
                 ),

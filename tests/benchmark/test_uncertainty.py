@@ -1,6 +1,7 @@
 """The probe of uncertainty: likelihood and calibration, before and after."""
 
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -116,6 +117,26 @@ def test_rows_are_those_of_a_loop_over_draws(make, tmp_path):
         assert own == pytest.approx(expected[key], abs=1e-6), key
     moved = {moment: expected[0, moment, "sampled"] for moment in ("before", "after")}
     assert moved["before"] != moved["after"] != expected[0, "after", "mean"]
+
+
+def test_draws_that_are_all_sure_and_wrong_have_a_likelihood(make, tmp_path, monkeypatch):
+    ready = prepare(make(), tmp_path)
+    for experience in ready.scenario.train:
+        ready.strategy.train(experience, **TRAINING)
+
+    @contextmanager
+    def steep(model, *_):
+        with torch.no_grad():  # so steep that probabilities are less than any number
+            for parameter in model.parameters():
+                parameter *= 1e3
+            yield
+            for parameter in model.parameters():
+                parameter /= 1e3
+
+    monkeypatch.setattr(ready.plugin, "sampled", steep)
+    rows = ready.probes["uncertainty"].result(ready.strategy)["rows"]
+    found = [row["nll"] for row in rows if (row["moment"], row["weights"]) == ("after", "sampled")]
+    assert all(nll is not None and nll > 1000 for nll in found)
 
 
 def test_a_posterior_is_recorded_without_being_asked_and_changes_nothing(make, tmp_path):

@@ -97,6 +97,27 @@ def test_the_table_has_means_and_students_intervals_of_both_weights(runs):
     assert texts[4] == f"{np.mean(own):.2f}"
 
 
+def test_numbers_of_fewer_seeds_say_how_many(runs):
+    of = {i: [*run.probes["uncertainty"]["rows"]] for i, run in enumerate(runs) if run.probes}
+    probed = [i for i, run in enumerate(runs) if run.strategy == "laplace"]
+    runs[probed[0]] = replace(runs[probed[0]], probes={})
+    sampled = [row for row in of[probed[1]] if row["weights"] == "sampled"]
+    for row in sampled:
+        row["nll"] = None
+    table = uncertainty_table(group(runs), "t")
+    titles = [column.title for column in table.columns]
+    for row in table.rows:
+        own = dict(zip(titles, (entry for _, entry in table.entries(row)), strict=True))
+        notes = {title: entry.note for title, entry in own.items() if entry.note}
+        if row.cells[0] == "laplace":
+            assert own["seeds"].text == "5"
+            assert notes["accuracy after"] == "4 seeds"
+            fewer = "3 seeds" if row.cells[1] == "average of draws" else "4 seeds"
+            assert notes["NLL after"] == fewer
+        else:
+            assert not notes
+
+
 def uncertainty_sections(runs):
     return [section for section in sections(group(runs)) if section.name == "uncertainty"]
 
