@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from strategies.batch_mates import require_independence, some
 from strategies.fisher_factors import draw_classes, factors
@@ -96,6 +96,54 @@ def kronecker_factors(
         product.inputs.div_(len(x))
         product.outputs.div_(len(x))
     return found
+
+
+def factors_of_labels(
+    model: nn.Module,
+    layers: Sequence[Matrix],
+    x: Tensor,
+    y: Tensor,
+    labels: Tensor,
+    *,
+    device: Any,
+    estimator: LaplaceEstimator,
+    generator: torch.Generator,
+) -> dict[str, Product]:
+    """Return A and G over samples of several task labels, see ``kronecker_factors``.
+
+    A is the mean over the samples whose label uses the layer, and G the sum over them divided by
+    the number of all, so that their product is the mean over all samples.
+
+    Args:
+        model: The network.
+        layers: Which layers.
+        x: Inputs (N, ...).
+        y: True labels (N,).
+        labels: Task labels (N,).
+        device: Where the network is.
+        estimator: See ``kronecker_factors``.
+        generator: Likewise.
+    """
+    products: dict[str, Product] = {}
+    seen: dict[str, int] = {}
+    for label in sorted(set(labels.tolist())):
+        own = labels == label
+        found = kronecker_factors(
+            Network(model, label),
+            layers,
+            x[own].to(device),
+            y[own].to(device),
+            estimator=estimator,
+            generator=generator,
+        )
+        for name, product in found.items():
+            count = int(own.sum())
+            seen[name] = seen.get(name, 0) + count
+            part = Product(product.inputs * count, product.outputs * (count / len(x)))
+            products[name] = products[name].plus(part) if name in products else part
+    for name, product in products.items():
+        product.inputs.div_(seen[name])
+    return products
 
 
 def _sums(

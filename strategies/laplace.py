@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,54 +12,15 @@ from torch.nn import Parameter
 
 from strategies import optimizer_metric
 from strategies.fisher import diagonal_fisher, draw, mean_over_labels
-from strategies.gaussian import damaged
-from strategies.kronecker import Quadratic, grown
-from strategies.kronecker_factors import kronecker_factors
-from strategies.kronecker_products import Product, Spectrum, nearest
+from strategies.kronecker import Quadratic
+from strategies.kronecker_factors import factors_of_labels
+from strategies.kronecker_products import Product, nearest
+from strategies.laplace_curvature import LARGEST, Diagonal, Spectra, require_curvature
 from strategies.layer_inputs import Matrix, matrices
-from strategies.network import Network
-from strategies.quadratic import merge
 from strategies.settings import LaplaceSettings
-from strategies.sharing import SharedParameterPenalty, fitted
+from strategies.sharing import SharedParameterPenalty
 from strategies.sparse import dense_gradients, keep_sparse_
-from strategies.wrapping import places
-
-_LARGEST = 1e30
-"""What a step per unit of gradient is limited to."""
-
-
-_NO_PRECISION = "a precision that is negative or not finite"
-
-
-@dataclass
-class _Rest:
-    """What is kept of any other parameter.
-
-    Attributes:
-        importance: The sum of the models' diagonal Fisher information.
-        anchor: What it is pulled to.
-        precision: The same sum, each times that model's training samples.
-    """
-
-    importance: Tensor
-    anchor: Tensor
-    precision: Tensor
-
-    def require(self, name: str) -> None:
-        """Refuse what no samples have, as a damaged checkpoint may hold it.
-
-        Raises:
-            ValueError: Names the parameter.
-        """
-        for value in (self.importance, self.precision):
-            if not bool(((value >= 0) & value.isfinite()).all()):
-                raise damaged(name, _NO_PRECISION)
-
-    def fit(self, value: Tensor) -> None:
-        """Extend it to a parameter that has grown, by 0 and by the values it has."""
-        self.importance = fitted(self.importance, value.shape)
-        self.precision = fitted(self.precision, value.shape)
-        self.anchor = grown(self.anchor, value)
+from strategies.wrapping import in_several_places
 
 
 class Laplace(SharedParameterPenalty):
@@ -106,10 +66,10 @@ class Laplace(SharedParameterPenalty):
         super().__init__(**settings)
         self._quadratics: dict[str, Quadratic] = {}
         self._counts: dict[str, list[float]] = {}
-        self._rest: dict[str, _Rest] = {}
+        self._rest: dict[str, Diagonal] = {}
         self._layers: dict[str, Matrix] = {}
         self._before: dict[str, Tensor] = {}
-        self._posterior = _Posterior()
+        self._posterior = Spectra()
 
     def penalty(self, model: nn.Module) -> Tensor:
         """Return the penalty at a network's current weights, see ``SharedParameterPenalty``."""
@@ -120,8 +80,7 @@ class Laplace(SharedParameterPenalty):
         ]
         for name, p in model.named_parameters():
             if name in self._rest:
-                own = self._rest[name]
-                terms.append((own.importance * (p - own.anchor).square()).sum() / 2)
+                terms.append(self._rest[name].value(p))
         return self.settings.strength * torch.stack(terms).sum() if terms else torch.zeros(())
 
     @contextmanager
@@ -148,7 +107,7 @@ class Laplace(SharedParameterPenalty):
             ValueError: A posterior is none, or see ``SharedParameterPenalty``.
         """
         super().before_training_exp(strategy)
-        self._posterior = _Posterior()
+        self._posterior = Spectra()
         self._layers = {layer.name: layer for layer in matrices(strategy.model)}
         for name in self._quadratics.keys() & self._layers.keys():
             layer = self._layers[name]
@@ -156,7 +115,7 @@ class Laplace(SharedParameterPenalty):
         for name in self._rest.keys() & self._parameters.keys():
             self._rest[name].fit(self._parameters[name].detach())
         for name, quadratic in self._quadratics.items():
-            _require_curvature(name, quadratic.products)
+            require_curvature(name, quadratic.products)
         for name, own in self._rest.items():
             own.require(name)
 
@@ -194,9 +153,8 @@ class Laplace(SharedParameterPenalty):
             for parameter, value in zip(now, layer.parted(moved), strict=True):
                 parameter.copy_(value)
         for name in metric.keys() & self._rest.keys():
-            kept = self._rest[name]
-            stiff = (metric[name] * self.settings.strength * kept.importance).clamp_(max=_LARGEST)
-            self._parameters[name].lerp_(kept.anchor, stiff / (1 + stiff))
+            own_metric = metric[name] * self.settings.strength
+            self._rest[name].proximal_step_(self._parameters[name], own_metric)
         self._before = {}
 
     def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
@@ -204,7 +162,7 @@ class Laplace(SharedParameterPenalty):
         self._before = {}
         for quadratic in self._quadratics.values():
             quadratic.forget_basis()
-        self._posterior = _Posterior()
+        self._posterior = Spectra()
         if not used:
             return  # everything is frozen
         products, diagonals = self._fisher(strategy, used)
@@ -214,7 +172,10 @@ class Laplace(SharedParameterPenalty):
             anchor = layer.joined([p.detach() for p in layer.parameters.values()])
             self._add(name, product, anchor, count)
         for name, fisher in diagonals.items():
-            self._add_rest(name, fisher, used[name].detach().clone(), count)
+            value, per_model = used[name].detach().clone(), self.settings.form == "per_model"
+            known = self._rest.get(name)
+            one = Diagonal(fisher, value, count * fisher)
+            self._rest[name] = one if known is None else known.plus(one, own_anchors=per_model)
 
     def _add(self, name: str, product: Product, anchor: Tensor, count: float) -> None:
         """Add a layer's product to those of earlier models."""
@@ -227,18 +188,6 @@ class Laplace(SharedParameterPenalty):
         self._quadratics[name] = Quadratic(products, anchors)
         self._counts.setdefault(name, []).append(count)
 
-    def _add_rest(self, name: str, fisher: Tensor, value: Tensor, count: float) -> None:
-        """Add a parameter's diagonal to those of earlier models."""
-        known = self._rest.get(name)
-        if known is None:
-            self._rest[name] = _Rest(fisher, value, count * fisher)
-            return
-        anchor = value
-        if self.settings.form == "per_model":
-            _, anchor = merge(known.importance, known.anchor, fisher, value)
-        precision = known.precision + count * fisher
-        self._rest[name] = _Rest(known.importance + fisher, anchor, precision)
-
     def _fisher(
         self, strategy: Any, used: Mapping[str, Parameter]
     ) -> tuple[dict[str, Product], dict[str, Tensor]]:
@@ -246,31 +195,22 @@ class Laplace(SharedParameterPenalty):
         settings = self.settings
         generator = torch.Generator().manual_seed(settings.seed + self.models_seen)
         x, y, labels = draw(strategy.adapted_dataset, settings.samples, generator)
-        tied = _tied(strategy.model)
+        tied = in_several_places(strategy.model)
         layers = [
             layer
             for layer in self._layers.values()
             if layer.parameters.keys() <= used.keys() - tied
         ]
-        products: dict[str, Product] = {}
-        seen: dict[str, int] = {}
-        for label in sorted(set(labels.tolist())):
-            own = labels == label
-            found = kronecker_factors(
-                Network(strategy.model, label),
-                layers,
-                x[own].to(strategy.device),
-                y[own].to(strategy.device),
-                estimator=settings.fisher,
-                generator=generator,
-            )
-            for name, product in found.items():
-                count = int(own.sum())
-                seen[name] = seen.get(name, 0) + count
-                part = Product(product.inputs * count, product.outputs * (count / len(x)))
-                products[name] = products[name].plus(part) if name in products else part
-        for name, product in products.items():
-            product.inputs.div_(seen[name])
+        products = factors_of_labels(
+            strategy.model,
+            layers,
+            x,
+            y,
+            labels,
+            device=strategy.device,
+            estimator=settings.fisher,
+            generator=generator,
+        )
         names = {n for layer in layers if layer.name in products for n in layer.parameters}
         rest = {name: p for name, p in used.items() if name not in names}
 
@@ -305,7 +245,7 @@ class Laplace(SharedParameterPenalty):
     def _slopes(self, names: Collection[str]) -> dict[str, Tensor]:
         """Return the gradient of the penalty, without its strength, by some parameters."""
         slopes = {
-            name: own.importance * (self._parameters[name] - own.anchor)
+            name: own.gradient(self._parameters[name])
             for name, own in self._rest.items()
             if name in names
         }
@@ -333,7 +273,7 @@ class Laplace(SharedParameterPenalty):
                 found |= {name: torch.full_like(p, rate) for name, p in own.items()}
                 continue
             for name, d in zip(own, divided_by.tensors(), strict=True):
-                found[name] = (rate / d).clamp_(max=_LARGEST)
+                found[name] = (rate / d).clamp_(max=LARGEST)
         return found
 
     def _put_in(self, model: nn.Module, generator: torch.Generator) -> None:
@@ -353,7 +293,7 @@ class Laplace(SharedParameterPenalty):
             if own and own.precision.shape == parameter.shape:
                 own.require(name)
                 noise = torch.randn(parameter.shape, generator=generator).to(parameter)
-                parameter.add_(noise / (own.precision + prior).sqrt())
+                parameter.add_(own.draw(prior, noise))
 
     def _weights(self, name: str) -> list[float]:
         """Return what a layer's products are multiplied by in the posterior."""
@@ -361,34 +301,3 @@ class Laplace(SharedParameterPenalty):
         if self.settings.form != "merged":
             return counts
         return [sum(counts) / len(counts)]  # the product is already that of all models
-
-
-class _Posterior:
-    """Eigenvectors of the posterior's precision: no state, since they follow from the products."""
-
-    def __init__(self) -> None:
-        self._spectra: dict[str, Spectrum] = {}
-
-    def of(self, name: str, products: list[Product], weights: list[float]) -> Spectrum:
-        """Return those of a layer, computed once.
-
-        Raises:
-            ValueError: They are none.
-        """
-        if name not in self._spectra:
-            _require_curvature(name, products)
-            self._spectra[name] = Spectrum.of(nearest(products, weights))
-        return self._spectra[name]
-
-
-def _require_curvature(name: str, products: Iterable[Product]) -> None:
-    """Refuse a layer's curvature that no samples have, as a damaged checkpoint may hold it."""
-    if not all(product.is_semidefinite for product in products):
-        raise damaged(name, _NO_PRECISION)
-
-
-def _tied(model: nn.Module) -> set[str]:
-    """Return the names of parameters that have several."""
-    count = places(model)
-    named = model.named_parameters(remove_duplicate=False)
-    return {name for name, parameter in named if count[id(parameter)] > 1}

@@ -51,3 +51,10 @@ def wrapped(model: nn.Module, kind: type[Wrapper]) -> dict[str, Wrapper]:
 def places(model: nn.Module) -> Counter[int]:
     """Return at how many places in a network each parameter is, by its ``id``."""
     return Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
+
+
+def in_several_places(model: nn.Module) -> set[str]:
+    """Return the names of the parameters that are at several places in a network."""
+    count = places(model)
+    named = model.named_parameters(remove_duplicate=False)
+    return {name for name, parameter in named if count[id(parameter)] > 1}
