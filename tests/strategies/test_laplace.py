@@ -298,3 +298,14 @@ def test_a_draw_that_fails_puts_the_weights_back():
         assert not torch.equal(flat(model.parameters()), before)
         raise RuntimeError("stop")
     assert torch.equal(flat(model.parameters()), before)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_each_models_product_counts_its_own_samples_once(form):
+    plugin = Laplace(strength=1.0, form=form)
+    train(make_ordinary(), [plugin], parts=make_data(2))
+    products = plugin._quadratics["0"].products
+    found = sum(w * float(p.outputs.trace()) * float(p.inputs.trace()) for w, p in zip(
+        plugin._weights("0"), products, strict=True))  # fmt: skip
+    total = sum(float(p.outputs.trace()) * float(p.inputs.trace()) for p in products)
+    assert found == pytest.approx(SAMPLES * total)
