@@ -112,18 +112,30 @@ def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iter
             f"{name} has logits of every word of a text; use fisher: training where there is such "
             "a setting, or a strategy that needs gradients alone, such as l2 or si"
         )
-    if settings.needs_one_model is not None and scenario.has_several_models:
-        yield (
-            f"{settings.needs_one_model} finds out which mask of one network a batch belongs to, "
-            f"and the experiences of scenario {name} have models or heads of their own; say infer: "
-            "none, or incremental: domain where there is such a setting"
-        )
+    yield from _unlabelled(strategy, name, scenario)
     if settings.needs_single_samples is not None and scenario.mixes_samples:
         yield (
             f"{settings.needs_single_samples} needs the gradients of single samples, and scenario "
             f"{name} has none, since its layers normalise over the batch; use normalisation: layer "
             "or none, fisher: training or batched where there is such a setting, or another "
             "strategy, such as l2 or si"
+        )
+
+
+def _unlabelled(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iterator[str]:
+    """Yield that a strategy takes task labels for known or unknown where they are not."""
+    settings = strategy.settings
+    if settings.needs_one_model is not None and scenario.has_several_models:
+        yield (
+            f"{settings.needs_one_model} finds out which mask of one network a batch belongs to, "
+            f"and the experiences of scenario {name} have models or heads of their own; say infer: "
+            "none, or incremental: domain where there is such a setting"
+        )
+    if settings.needs_labels is not None and scenario.has_no_labels:
+        yield (
+            f"{strategy.kind} with {settings.needs_labels} needs the task label of what it is to "
+            f"classify, and scenario {name} has none; say infer: one_shot or binary, infer: given "
+            "for a reference that is told all the same, or incremental: task"
         )
 
 

@@ -214,12 +214,15 @@ class SupSupSettings(StrategySettings):
         description="The weights that are masked. 'constant': of one size in a layer, with their "
         "initial signs (the paper). 'initial': as the network was built.",
     )
-    infer: Literal["none", "one_shot", "binary"] = Field(
+    infer: Literal["none", "given", "one_shot", "binary"] = Field(
         "none",
-        description="How it knows which model a batch is of. 'none': it is told. 'one_shot': it "
-        "infers that for each batch, by one gradient of the entropy of the outputs of all masks in "
-        "superposition. 'binary': by one for each halving of the masks.",
-        exclude_if=lambda infer: bool(infer == "none"),  # keeps the keys of earlier results
+        description="How it knows which model a batch is of. 'none': by its task label, and what "
+        "has no task labels is refused. 'given': it is told there, too, which makes it a "
+        "reference. 'one_shot': it infers that for each batch, by one gradient of the entropy of "
+        "the outputs of all masks in superposition. 'binary': by one for each halving of the "
+        "masks.",
+        # Keeps the keys of earlier results; the first two compute the same.
+        exclude_if=lambda infer: bool(infer in ("none", "given")),
     )
     infer_from: int | None = Field(
         None,
@@ -268,14 +271,24 @@ class SupSupSettings(StrategySettings):
     @property
     def needs_one_model(self) -> str | None:
         """The setting ``infer``, where the model is not given."""
-        return None if self.infer == "none" else f"infer: {self.infer}"
+        return f"infer: {self.infer}" if self.infers else None
+
+    @property
+    def needs_labels(self) -> str | None:
+        """The setting ``infer``, where it says nothing."""
+        return "infer: none" if self.infer == "none" else None
+
+    @property
+    def infers(self) -> bool:
+        """Whether it finds out itself which model a batch is of."""
+        return self.infer in ("one_shot", "binary")
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:
         if self.rule == "threshold" and self._is_set("density"):
             raise ValueError("density has no effect with rule: threshold, remove it; or say top_k")
-        if self.infer == "none" and self._is_set("infer_from"):
-            raise ValueError("infer_from has no effect with infer: none; remove it")
+        if not self.infers and self._is_set("infer_from"):
+            raise ValueError(f"infer_from has no effect with infer: {self.infer}; remove it")
         for name in ("above", "neighbours", "samples"):
             if self.begin == "random" and self._is_set(name):
                 raise ValueError(

@@ -75,6 +75,11 @@ class StrategySettings(BaseModel):
         return None
 
     @property
+    def needs_labels(self) -> str | None:
+        """The setting that takes a sample's task label for known; ``None``: none does."""
+        return None
+
+    @property
     def needs_single_samples(self) -> str | None:
         """What needs the gradients of single samples; ``None``: nothing."""
         return None

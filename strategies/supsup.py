@@ -107,7 +107,7 @@ class SupSup(Hooked):
             ValueError: There is no layer that it can act on, or the model is to be inferred of
                 several that are no masks of one network.
         """
-        if self.settings.infer != "none" and _has_several_models(model):
+        if self.settings.infers and _has_several_models(model):
             raise ValueError(
                 f"infer: {self.settings.infer} finds out which mask of one network a batch "
                 "belongs to, and this network has models or heads of its own for each task label; "
@@ -176,7 +176,7 @@ class SupSup(Hooked):
         """Return a context with the masks and statistics of a model that has been trained."""
         if index == self._learning:
             return nullcontext()
-        if self.settings.infer != "none" and self.masks:
+        if self.settings.infers and self.masks:
             return self._inferring(model, index)
         return self._as(model, index)
 

@@ -36,6 +36,11 @@ class Incremental(ScenarioSettings):
         return getattr(self, "incremental", None) == "task"
 
     @property
+    def has_no_labels(self) -> bool:
+        """Whether it is known that experiences have no task labels when they are evaluated."""
+        return not self.has_several_models
+
+    @property
     def trains_seen_outputs(self) -> bool:
         """Whether the training's loss leaves out the outputs of later classes."""
         return self.outputs == "seen"

@@ -283,6 +283,11 @@ class ScenarioSettings(Settings):
         return self.is_search
 
     @property
+    def has_no_labels(self) -> bool:
+        """Whether it is known that experiences have no task labels when they are evaluated."""
+        return False
+
+    @property
     def has_words(self) -> bool:
         """Whether logits are of the words of a text, in place of one row for each sample."""
         return False

@@ -257,7 +257,7 @@ def _told(done: Sequence[Cell]) -> Iterator[str]:
 def _infers(cell: Cell) -> bool:
     """Whether a strategy finds out which model is evaluated."""
     settings = cell.done[0].spec.strategy.settings
-    return settings.get("infer", "none") != "none" or settings.get("experts") == "routed"
+    return settings.get("infer") in ("one_shot", "binary") or settings.get("experts") == "routed"
 
 
 _MERGES = ("task_arithmetic", "running_average", "ties", "opcm", "pic", "smile")

@@ -224,6 +224,36 @@ def test_a_suite_whose_models_differ_is_refused(scenario, code, tmp_path, capsys
         assert "line 6" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("strategy", "scenario", "code"),
+    [
+        ("supsup: {}", "incremental: class", 2),
+        ("exssnet: {mask_steps: 1}", "incremental: domain", 2),
+        ("supsup: {infer: given}", "incremental: class", 0),
+        ("ssnet: {mask_steps: 1, infer: binary}", "incremental: domain", 0),
+        ("supsup: {}", "incremental: task", 0),
+    ],
+)
+def test_a_suite_without_labels_is_refused_unless_the_mask_is_inferred_or_said_to_be_given(
+    strategy, scenario, code, tmp_path, capsys
+):
+    path = tmp_path / "suite.yaml"
+    path.write_text(
+        f"suite: s\nseeds: 1\nscenarios:\n  a: {{family: split, data: digits, {scenario}}}\n"
+        f"strategies:\n  {strategy}\n"
+    )
+    with pytest.raises(SystemExit) as exit_:
+        main(["run", str(path), "--dry-run", "--store", str(tmp_path / "s.db")])
+    assert exit_.value.code == code
+    if code:
+        kind = strategy.partition(":")[0]
+        assert f"line 6: strategies.{kind}: {kind} with infer: none" in capsys.readouterr().err
+
+
+def test_a_mask_that_is_given_is_that_of_no_inference():
+    assert SupSup(infer="given").settings.model_dump() == SupSup().settings.model_dump()
+
+
 def test_a_number_of_samples_without_an_effect_is_refused():
     with pytest.raises(ValueError, match="infer_from has no effect with infer: none"):
         SupSup(infer_from=3)

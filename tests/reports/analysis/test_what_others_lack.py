@@ -56,7 +56,7 @@ def test_a_strategy_that_is_told_the_model_is_named_where_it_is_to_be_found_out(
 @pytest.mark.parametrize("kind", ["supsup", "exssnet"])
 def test_a_strategy_that_infers_the_model_is_not(record, kind):
     matrix = [[0.9, 0.1], [0.5, 0.8]]
-    for infer, count in (("one_shot", 0), ("binary", 0), ("none", 1)):
+    for infer, count in (("one_shot", 0), ("binary", 0), ("none", 1), ("given", 1)):
         own = {"strategy": kind, "settings": {"infer": infer}}
         own["scenario_settings"] = {"incremental": "domain"}
         made = [record(matrix, seed=seed, **own) for seed in range(5)]
