@@ -272,6 +272,18 @@ class HoldsByZeros(Freeze):
                 self._used.add(name)
 
 
+class HoldsRowsByZeros(FreezeImportant):
+    """Scales the gradients of half of the rows, which momentum and weight decay do not heed."""
+
+    declares: ClassVar = {"strength": None, "dial": SHARE, "arguments": {"share": 0.5}}
+
+    def before_update(self, strategy, *_, **__):
+        super().before_update(strategy)
+        self._before = []
+        for parameter, hold in self._held:
+            parameter.grad.mul_(1 - hold)
+
+
 class TellsMoreThanAll(L2):
     def free(self, model):
         return dict.fromkeys(self.anchors, 1.5)
@@ -439,6 +451,7 @@ FAULTS = {
     AdaptsAnew: {"adapting twice is adapting once"},
     ClaimsToForgetNothing: {"nothing is forgotten"},
     HoldsByZeros: {"what is held stays"},
+    HoldsRowsByZeros: {"what is held stays"},
     TellsMoreThanAll: {"capacity is accounted for"},
     TellsOfOthers: {"capacity is accounted for"},
     TellsOfTheLastModelAlone: {"capacity is accounted for"},

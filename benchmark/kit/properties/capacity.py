@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cache
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import Parameter
 
 from benchmark.kit.candidate import Candidate
 from benchmark.kit.models import bank, normalised
@@ -22,6 +24,7 @@ from benchmark.kit.properties.strength import telling_or_default
 from benchmark.kit.property import BrokenError, NotApplicableError, Property
 from benchmark.models.bank import ModelBank
 from strategies.hooks import Capacity
+from strategies.update_mask import MaskedUpdates
 
 _MODELS: tuple[Callable[[], nn.Module], ...] = (bank, normalised)
 _ROUNDING = 1e-9
@@ -35,11 +38,54 @@ class _After:
         told: The free shares, by name.
         used: The parameters that the next model uses.
         moved: By how much the training of the next model moved each parameter; empty of the last.
+        held: By how much the training of this model moved what a mask on updates held whole.
     """
 
     told: dict[str, float]
     used: set[str]
     moved: dict[str, float]
+    held: dict[str, float]
+
+
+@dataclass
+class _Mask:
+    """Looks at the elements that a mask on updates holds whole, until it is asked again.
+
+    Attributes:
+        plugin: Whose ``holds`` is replaced.
+        moved: By how much held elements have moved, by the parameter's name; where there are any.
+    """
+
+    plugin: MaskedUpdates
+    moved: dict[str, float] = field(default_factory=dict)
+    _known: list[tuple[str, Parameter, Tensor, Tensor]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        holds = self.plugin.holds
+
+        def watched(used: Mapping[str, Parameter]) -> dict[str, Tensor]:
+            self.look()
+            found = holds(used)
+            for name, hold in found.items():
+                whole = (hold == 1).expand(used[name].shape)
+                if whole.any():
+                    self._known.append((name, used[name], whole, used[name].detach().clone()))
+            return found
+
+        self.plugin.holds = watched  # type: ignore[method-assign]
+
+    def look(self) -> None:
+        """Compare what was held since the last look."""
+        for name, parameter, whole, before in self._known:
+            gap = (parameter.detach() - before)[whole].abs().max().item()
+            self.moved[name] = max(gap, self.moved.get(name, 0.0))
+        self._known = []
+
+    def taken(self) -> dict[str, float]:
+        """Return what has moved since it was last asked."""
+        self.look()
+        found, self.moved = self.moved, {}
+        return found
 
 
 @cache
@@ -47,11 +93,15 @@ def _course(candidate: Candidate, make: Callable[[], nn.Module], optimizer: str)
     """Train three models with an optimizer that is kept."""
     value = telling_or_default(candidate)
     trained = program(candidate, make(), value=value, optimizer=optimizer, epochs=3)
+    plugin: Any = trained.plugin
+    mask = _Mask(plugin) if isinstance(plugin, MaskedUpdates) else None
     told: list[dict[str, float]] = []
     states: list[State] = []
+    held: list[dict[str, float]] = []
 
     def look(_: int) -> None:
-        told.append(dict(trained.plugin.free(trained.model)))
+        held.append(mask.taken() if mask else {})
+        told.append(dict(plugin.free(trained.model)))
         states.append({n: p.detach().clone() for n, p in trained.model.named_parameters()})
 
     trained.run(reset=False, after_each=look)
@@ -63,7 +113,7 @@ def _course(candidate: Candidate, make: Callable[[], nn.Module], optimizer: str)
         if i + 1 < len(told):
             before, after = states[i], states[i + 1]
             moved = {n: (after[n] - before[n]).abs().max().item() for n in before if n in after}
-        found.append(_After(own, used, moved))
+        found.append(_After(own, used, moved, held[i]))
     return found
 
 
@@ -81,8 +131,15 @@ def _held_stays(candidate: Candidate) -> str:
     held = 0
     for where, _, course in _courses(candidate):
         for i, after in enumerate(course, 1):
+            for name, gap in after.held.items():
+                held += 1
+                if gap > 0:
+                    raise BrokenError(
+                        f"{where}: elements of {name} that holds() holds moved by up to {gap:.2g} "
+                        f"while model {i} trained"
+                    )
             still = [name for name, share in after.told.items() if share == 0]
-            held = max(held, len(still))
+            held += len(still)
             gaps = {name: after.moved.get(name, 0.0) for name in still}
             worst = max(gaps, key=lambda name: gaps[name], default="")
             if gaps.get(worst, 0.0) > 0:
@@ -91,7 +148,7 @@ def _held_stays(candidate: Candidate) -> str:
                     f"{gaps[worst]:.2g} while model {i + 1} trained"
                 )
     if not held:
-        raise NotApplicableError("it tells of no parameter that nothing of it is free")
+        raise NotApplicableError("it tells of no parameter that nothing of it is free, and no mask")
     return f"none moved, behind {behind(candidate, OPTIMIZERS)}"
 
 
@@ -137,7 +194,8 @@ PROPERTIES = (
     Property(
         "what is held stays",
         "A parameter of which nothing is free, as it tells after a model, does not move at all "
-        "while later models train, behind every optimizer, with a state that is kept.",
+        "while later models train, nor does an element that a mask on updates holds whole, behind "
+        "every optimizer, with a state that is kept.",
         "A gradient is set to zero, which momentum, Adam and weight decay do not heed; put back "
         "the parameter after the step (strategies.update_mask does), or remove its gradient.",
         _held_stays,
