@@ -242,10 +242,10 @@ def _details(
             "capacity",
             "How much room is left for later models?",
             "Capacity",
-            "What a strategy holds for earlier models, later ones cannot change. Here are the "
-            "strategies that tell how much is free. Nothing is free from the start where models "
-            "train nothing that they share, as with supermasks over fixed weights: their price is "
-            "memory for each model.",
+            "What a strategy holds for earlier models, later ones cannot change. Some strategies "
+            "tell how much is free; what all of them keep in memory is beside it. Nothing is free "
+            "from the start where models train nothing that they share, as with supermasks over "
+            "fixed weights: their price is memory for each model.",
             _each(
                 scenarios,
                 lambda s: [

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmark.metrics import METRICS
 from reports.analysis.capacity import WHOLE, capacity_frame, free_after, shares_of, told
 from reports.analysis.quantities import QUANTITIES, interval
-from reports.runs.cells import FINETUNE, Cell, dial_of
+from reports.runs.cells import Cell, dial_of
 from reports.statistics.interval import Estimate
 from reports.tables.metrics import metric_column
 from reports.tables.table import BRACKETS, Column, Row, Table
@@ -27,12 +27,11 @@ def capacity_table(cells: Sequence[Cell], name: str) -> Table | None:
         name: Unique in the report.
 
     Returns:
-        The table, with fine-tuning for comparison; ``None`` where nothing tells what is free.
+        The table, with all strategies for comparison; ``None`` where none tells what is free.
     """
     found = told(cells)
     if not found:
         return None
-    plain = [cell for cell in cells if cell.variant.kind == FINETUNE]
     columns = [
         Column(f"strategy, {dial_of(cell.variant for cell in cells).one}", words=True),
         Column(
@@ -65,15 +64,17 @@ def capacity_table(cells: Sequence[Cell], name: str) -> Table | None:
             cell.variant.strategy,
             (cell.variant.strategy,),
         )
-        for cell in [*plain, *found]
+        for cell in cells
     ]
     return Table(
         name,
         "Capacity, memory and transfer",
-        "Backward transfer is what earlier models have gained since they had learned, so its "
-        "negative is what they forgot. Forward transfer is the accuracy of a model just before its "
-        "own training minus that before any. A model without a mask of its own is evaluated with "
-        f"all weights until then, so that of supermasks tells little. {BRACKETS}",
+        "A dash is of strategies that do not tell what is free, such as penalties: they are here "
+        "for what they keep. Backward transfer is what earlier models have gained since they had "
+        "learned, so its negative is what they forgot. Forward transfer is the accuracy of a model "
+        "just before its own training minus that before any. A model without a mask of its own is "
+        "evaluated with all weights until then, so that of supermasks tells little. "
+        f"{BRACKETS}",
         columns,
         rows,
         capacity_frame(found),

@@ -113,11 +113,14 @@ def test_the_frame_has_means_and_students_intervals(runs):
     assert set(capacity_frame(told(group(runs)), by_layer=True)["layer"]) == {"y.0", "z"}
 
 
-def test_the_table_has_capacity_memory_and_transfer(runs):
-    table = capacity_table(group(runs), "t")
+def test_the_table_has_capacity_memory_and_transfer_beside_penalties(runs, record):
+    plain = [record(MATRIX, strategy="wpl", seed=seed) for seed in range(5)]
+    penalty = [replace(own, cost=cost({}, 800)) for own in plain]
+    table = capacity_table(group([*runs, *penalty]), "t")
     rows = {row.cells[0]: [e.text for _, e in table.entries(row)] for row in table.rows}
-    assert list(rows) == ["finetune", "spg", "supsup", "freeze"]
+    assert list(rows) == ["finetune", "spg", "supsup", "wpl", "freeze"]
     assert rows["finetune"][1:4] == ["–", "–", "0.00"]
+    assert rows["wpl"][1:4] == ["–", "–", "16.00"]
     assert rows["supsup"][1:4] == ["0.0", "0.0", "1.00"]  # a bit for each parameter and model
     assert rows["spg"][3] == "8.00"
     assert rows["spg"][4] == "−10.0"  # forgotten
