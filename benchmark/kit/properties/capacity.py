@@ -148,7 +148,7 @@ def _held_stays(candidate: Candidate) -> str:
                     f"{gaps[worst]:.2g} while model {i + 1} trained"
                 )
     if not held:
-        raise NotApplicableError("it tells of no parameter that nothing of it is free, and no mask")
+        raise NotApplicableError("it holds no parameter whole, and no element of one by a mask")
     return f"none moved, behind {behind(candidate, OPTIMIZERS)}"
 
 
