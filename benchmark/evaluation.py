@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
+from benchmark.failure import DivergedError
 from benchmark.generators import own_numbers
 from benchmark.scenarios.scenario import OfOutputs, right_class
 from benchmark.scenarios.settings import Curve
@@ -41,6 +42,16 @@ class AccuracyMeter(SupervisedPlugin):
         self.seconds = 0.0
         self._right: torch.Tensor | int = 0
         self._total = 0
+        self._largest: torch.Tensor | None = None
+        self._trained, self._step = 0, 0
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        """Note which model is trained, for messages."""
+        self._trained, self._step = strategy.experience.current_experience + 1, 0
+
+    def after_training_iteration(self, *_: Any, **__: Any) -> None:
+        """Count its steps, likewise."""
+        self._step += 1
 
     def before_eval(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Forget earlier evaluations."""
@@ -48,16 +59,30 @@ class AccuracyMeter(SupervisedPlugin):
 
     def before_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Start to count."""
-        self._right, self._total = 0, 0
+        self._right, self._total, self._largest = 0, 0, None
 
     def after_eval_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Count a batch."""
         found = self._found(strategy.mb_output, strategy.mb_y)
         self._right = self._right + found.sum()
         self._total += found.numel()
+        # NaN wins; -inf in the place of a class that is left out does not.
+        largest = strategy.mb_output.max()
+        before = largest if self._largest is None else self._largest
+        self._largest = torch.maximum(before, largest)
 
     def after_eval_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Note the experience's accuracy."""
+        """Note the experience's accuracy.
+
+        Raises:
+            DivergedError: An output is NaN or infinite, so that the largest one means nothing.
+        """
+        if self._largest is not None and not self._largest.isfinite():
+            raise DivergedError(
+                f"outputs of model {strategy.experience.current_experience + 1} are NaN or "
+                f"infinite after step {self._step} of model {self._trained}; a smaller learning rate, "
+                "strength or scale may help"
+            )
         self.accuracies.append(int(self._right) / self._total)
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 
 
 class DivergedError(Exception):
-    """The loss or a parameter is no longer a finite number."""
+    """The loss, a parameter or an output is no longer a finite number."""
 
 
 class FailureKind(StrEnum):

@@ -370,6 +370,15 @@ def test_a_run_that_diverges_fails_with_step_and_model(make_runs, root):
     assert record.accuracy_matrix == []
 
 
+def test_weights_that_a_merge_made_too_large_are_a_failure(make_runs, root):
+    """No loss is computed with them, and the first of outputs that are NaN would count."""
+    (run,) = make_runs({"task_arithmetic": {"scales": [1e30]}})
+    record = execute(run, root)
+    assert record.failure.kind is FailureKind.DIVERGED
+    assert "outputs of model 1 are NaN or infinite after step " in record.error
+    assert " of model 2;" in record.error
+
+
 def test_an_exception_in_a_strategy_is_recorded(make_runs, root, monkeypatch):
     from strategies import WPL
 
