@@ -80,8 +80,8 @@ class AccuracyMeter(SupervisedPlugin):
         if self._largest is not None and not self._largest.isfinite():
             raise DivergedError(
                 f"outputs of model {strategy.experience.current_experience + 1} are NaN or "
-                f"infinite after step {self._step} of model {self._trained}; a smaller learning rate, "
-                "strength or scale may help"
+                f"infinite after step {self._step} of model {self._trained}; a smaller learning "
+                "rate, strength or scale may help"
             )
         self.accuracies.append(int(self._right) / self._total)
 
