@@ -13,7 +13,7 @@ from benchmark.suite_loading import load_suite
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "configs" / "methods"
 RUNS = ROOT / "docs" / "isolation" / "runs.parquet"
-SUITES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+SUITES = sorted(path.stem for path in FOLDER.glob("isolation*.yaml"))
 SMALL = {"data": "digits", "samples": 200, "test_samples": 50, "width": 8, "steps": 3}
 
 
