@@ -36,10 +36,11 @@ class OPCM(Merging):
     initial, counts in the mean.
 
     Source: Tang et al., Merging Models on the Fly Without Retraining: A Sequential Approach to
-    Scalable Continual Model Merging, NeurIPS 2025, and its program, github.com/tanganke/opcm. Other
-    than in the program: convolutions are projected, too, with a row for each output; alpha = 1
-    means all directions (where the program finds r = 0); and directions with a singular value of 0,
-    which are arbitrary, are left alone.
+    Scalable Continual Model Merging, NeurIPS 2025, and the authors' program in
+    github.com/tanganke/fusion_bench; that in github.com/tanganke/opcm sets the diagonal of a copy
+    to 0 (``diag()``), so that P keeps it. Other than in the program: convolutions are projected,
+    too, with a row for each output; alpha = 1 means all directions (where the program finds r = 0);
+    and directions with a singular value of 0, which are arbitrary, are left alone.
 
     Args:
         **settings: See ``OPCMSettings``; ``alpha`` is the dial.
