@@ -47,6 +47,32 @@ def test_compared_strategies_have_as_many_dial_values():
         assert set(counts.values()) == {3}, (name, counts)
 
 
+TWO_MODELS = """
+suite: two
+seeds: 1
+scenarios:
+  two: {data: digits, family: two_models, second_data: permuted, samples: 200, test_samples: 100,
+        hidden_layers: [3, 3], shared_layers: 2, width: 16, steps: 20, curve: {every: 0}}
+strategies:
+  task_arithmetic: {scale: 0.5}
+  running_average: {}
+  opcm: {alpha: 0.5}
+  in_sequence: {strategy: task_arithmetic, start: merged, scale: 0.5}
+  all_of_it: {strategy: task_arithmetic, start: merged, scale: 1}
+  finetune: {}
+"""
+
+
+def test_of_two_models_most_merges_are_the_same(tmp_path):
+    """What the suite ``merging`` therefore leaves out."""
+    (tmp_path / "two.yaml").write_text(TWO_MODELS)
+    results = run_suite(load_suite(tmp_path / "two.yaml"), store=tmp_path / "two.db", workers=0)
+    found = {record.strategy: record.accuracy_matrix for record in results.records}
+    half = found["task_arithmetic"]
+    assert half == found["running_average"] == found["opcm"] == found["in_sequence"]
+    assert half != found["finetune"] == found["all_of_it"]
+
+
 def test_the_runs_are_those_of_suites(tmp_path):
     records = read_archive(RUNS)
     assert {record.status for record in records} == {"done"}
