@@ -43,8 +43,8 @@ from strategies.sharing import fitted
 _ACCURACY = 0.02
 """How far conjugate gradients go: to this part of the first error, in the norm of the matrix."""
 
-_MOST = 10
-"""Iterations of a step at most."""
+_MOST = 300
+"""Iterations of a step at most: the first steps of an adaptive optimizer take some hundred."""
 
 _FITS = 1e-3
 """The largest part by which a metric may differ from one of rank 1 for the latter to stand."""

@@ -98,6 +98,23 @@ def test_a_proximal_step_is_that_of_the_dense_matrix(metric, strength):
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
+def test_a_step_is_solved_where_an_adaptive_optimizer_has_just_begun():
+    """Its metric then differs by a factor of some 1e5 from weight to weight, at random."""
+    outputs, inputs, strength = 20, 30, 1e4
+    a, g = (random(n, n, seed=n) / n for n in (inputs, outputs))
+    own = Quadratic([Product(a @ a.T, g @ g.T)], [random(outputs, inputs, seed=1)])
+    metric = 0.01 * (3 * random(outputs, inputs, seed=2)).exp()
+    before, after = own.anchors[0], own.anchors[0] + metric * random(outputs, inputs, seed=3)
+
+    system = torch.diag(1 / metric.flatten()) + strength * matrix(own)
+    right = ((after - before) / metric).flatten()
+    exact = before + torch.linalg.solve(system, right).view_as(before)
+    missing = (own.proximal_step(before, after, metric, strength) - exact).flatten()
+    way = (exact - before).flatten()
+    assert own.iterations > 10
+    assert float(missing @ system @ missing) < 0.05**2 * float(way @ system @ way)
+
+
 @pytest.mark.parametrize("metric", ["one number", "rank 1"])
 def test_one_product_in_a_metric_of_rank_1_is_solved_at_once(metric):
     own = quadratic(1)
