@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from benchmark.evaluation import LOADER, evaluate
+from benchmark.models.bank import ModelBank
 from benchmark.probes.probe import Probe
 from benchmark.scenarios.scenario import right_class
 from benchmark.seeding import derive
@@ -34,12 +36,15 @@ class Uncertainty(Probe):
         ece = sum_b n_b / n * |accuracy of b - mean confidence of b|
 
     0 is perfect. Source: Guo et al., On Calibration of Modern Neural Networks, ICML 2017,
-    equation 3. A row for each ``model`` and ``moment`` (``before``: right after its training;
-    ``after``: at the end) with ``weights: mean``, those that are evaluated everywhere. Of a
-    strategy that has a posterior there is another with ``weights: sampled``: the mean of the
-    probabilities over 32 draws of weights, on the same samples. Every strategy that has one is
-    recorded, also where a suite does not name this probe. Models that are not trained in turn have
-    the end alone. The draws are those of a seed of their own.
+    equation 3. ``confidence`` is its mean over samples: above accuracy, models are too sure. A row
+    for each ``model`` and ``moment`` (``before``: right after its training; ``after``: at the end)
+    with ``weights: mean``, those that are evaluated everywhere. Of a strategy that has a posterior
+    there is another with ``weights: sampled``: the mean of the probabilities over 32 draws of
+    weights, on the same samples, and ``sigma``: the standard deviation of the weights, the root
+    mean square over the same draws and all weights of the model that a draw changes, head and
+    biases left out. Every strategy that has one is recorded, also where a suite does not name this
+    probe. Models that are not trained in turn have the end alone. The draws are those of a seed of
+    their own.
     """
 
     def absent(self) -> str | None:
@@ -74,10 +79,13 @@ class Uncertainty(Probe):
         generator = torch.Generator().manual_seed(seed)
         totals: list[Tensor] = []
         logarithms: list[Tensor] = []
+        squares: list[float] = []
 
         def see(index: int, bank: nn.Module) -> None:
+            means = {name: w.clone() for name, w in self._weights(bank, index)}
             for _ in range(DRAWS):
                 with posterior.sampled(bank, index, generator):
+                    squares.append(_mean_square(means, dict(self._weights(bank, index))))
                     parts = [
                         avalanche_forward(bank, x[i : i + EVALUATION_BATCH], label)
                         for i in range(0, len(x), EVALUATION_BATCH)
@@ -90,9 +98,29 @@ class Uncertainty(Probe):
         self.subject.look(strategy, [model], see)
         mean = totals[0] / DRAWS  # where it is too small for a number, its logarithm is not
         log_mean = torch.where(mean > 0, mean.log(), logarithms[0] - math.log(DRAWS))
-        self._note(model, moment, "sampled", log_mean, y)
+        sigma = (sum(squares) / DRAWS) ** 0.5
+        self._note(model, moment, "sampled", log_mean, y, sigma)
 
-    def _note(self, model: int, moment: str, weights: str, log_p: Tensor, y: Tensor) -> None:
+    def _weights(self, bank: nn.Module, model: int) -> Iterator[tuple[str, Tensor]]:
+        """Yield the weights that layers of a model compute with, but for its head, with names."""
+        parts: list[tuple[str, nn.Module]] = [("", bank)]
+        if isinstance(bank, ModelBank):
+            parts = [(block, bank.blocks[block]) for block in self.subject.paths[model][:-1]]
+        for block, part in parts:
+            for name, module in part.named_modules():
+                weight = getattr(module, "weight", None)
+                if isinstance(weight, Tensor):
+                    yield f"{block}.{name}", weight.detach()
+
+    def _note(
+        self,
+        model: int,
+        moment: str,
+        weights: str,
+        log_p: Tensor,
+        y: Tensor,
+        sigma: float | None = None,
+    ) -> None:
         self.rows.append(
             {
                 "model": model,
@@ -101,8 +129,18 @@ class Uncertainty(Probe):
                 "accuracy": float((log_p.argmax(dim=-1) == y).double().mean()),
                 "nll": float(functional.nll_loss(log_p, y)),
                 "ece": calibration_error(log_p.exp(), y),
+                "confidence": float(log_p.exp().max(dim=-1).values.mean()),
+                "sigma": sigma,
             }
         )
+
+
+def _mean_square(means: Mapping[str, Tensor], drawn: Mapping[str, Tensor]) -> float:
+    """Return the mean square of drawn weights minus their means, of those that differ; or 0."""
+    gaps = [(drawn[name] - mean).double() for name, mean in means.items()]
+    moved = [gap for gap in gaps if bool(gap.any())]
+    count = sum(gap.numel() for gap in moved)
+    return float(sum(gap.square().sum() for gap in moved)) / count if count else 0.0
 
 
 def predictions(strategy: Any, experience: Any) -> tuple[Tensor, Tensor]:

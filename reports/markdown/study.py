@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from benchmark.errors import UserError, nearest
@@ -162,6 +163,7 @@ class Study:
         other: str,
         quantity: str,
         other_scenario: str | None = None,
+        other_study: Study | None = None,
     ) -> Number:
         """Return a quantity of one variant minus that of another, paired by seed.
 
@@ -173,6 +175,8 @@ class Study:
             other: What is subtracted, likewise.
             quantity: One of ``quantities.QUANTITIES``, or a metric.
             other_scenario: The scenario of ``other``; the same where ``None``.
+            other_study: The suite of ``other``, where equal seeds have equal data; this one where
+                ``None``.
         """
         asked = quantity_named(quantity)
         if asked.name in RATIOS:
@@ -181,7 +185,7 @@ class Study:
                 f"for the difference of {RATIOS[asked.name]!r}"
             )
         ours = self._by_seed(scenario, variant, asked)
-        theirs = self._by_seed(other_scenario or scenario, other, asked)
+        theirs = (other_study or self)._by_seed(other_scenario or scenario, other, asked)
         shown = asked.difference()
         found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.limits)
         return Number(found.difference, shown, found.p, found.test)
@@ -242,6 +246,39 @@ class Study:
         values = recorded(cell, probe, column, rows)
         quantity = Quantity(column, column, lambda _, __: None, "", 1.0, decimals, limits=None)
         return Number(mean_estimate({"": values}), quantity)
+
+    def probed_difference(
+        self,
+        scenario: str,
+        variant: str,
+        other: str,
+        probe: str,
+        column: str,
+        rows: Mapping[str, object],
+        other_rows: Mapping[str, object] | None = None,
+        other_column: str | None = None,
+    ) -> Number:
+        """Return what a probe recorded of one variant minus that of another, paired by seed.
+
+        Args:
+            scenario: Its name.
+            variant: As it is written.
+            other: What is subtracted, likewise; the same variant compares rows of the same runs.
+            probe: Its name, as in the suite.
+            column: Of the probe's rows.
+            rows: What columns of a row have to be, as for ``probed``.
+            other_rows: The same for ``other``; ``None``: as ``rows``.
+            other_column: Of ``other``; ``None``: as ``column``. ``confidence`` minus ``accuracy`` of
+                the same runs is how much too sure they are.
+        """
+        wanted = rows if other_rows is None else other_rows
+        ours = recorded(self._catalog.cell(scenario, variant), probe, column, rows)
+        subtracted = column if other_column is None else other_column
+        theirs = recorded(self._catalog.cell(scenario, other), probe, subtracted, wanted)
+        found = compare_pairs({scenario: ours}, {scenario: theirs}, None)
+        write = partial(decimals, signed=True)
+        quantity = Quantity(column, column, lambda _, __: None, "", 1.0, write, limits=None)
+        return Number(found.difference, quantity, found.p, found.test)
 
     def free(self, scenario: str, variant: str, layer: str, after: int) -> Number:
         """Return the share of a layer that later models can still change, in per cent.

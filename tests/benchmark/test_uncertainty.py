@@ -15,6 +15,7 @@ from benchmark.probes.uncertainty import DRAWS, calibration_error
 from benchmark.seeding import derive
 from benchmark.store import Store
 from benchmark.suite_loading import load_suite
+from strategies.posterior_layers import posterior_layers
 
 POOL = {
     "family": "model_sequence",
@@ -83,7 +84,12 @@ def by_hand(logits, y):
     p = np.exp(logits - logits.max(-1, keepdims=True))
     p = (p / p.sum(-1, keepdims=True)).mean(axis=0)
     picked = np.array([p[i, c] for i, c in enumerate(y)])
-    return [np.mean(p.argmax(-1) == y), -np.mean(np.log(picked)), slow_error(p, y)]
+    return [
+        np.mean(p.argmax(-1) == y),
+        -np.mean(np.log(picked)),
+        slow_error(p, y),
+        p.max(-1).mean(),
+    ]
 
 
 def test_rows_are_those_of_a_loop_over_draws(make, tmp_path):
@@ -112,7 +118,7 @@ def test_rows_are_those_of_a_loop_over_draws(make, tmp_path):
     found = ready.probes["uncertainty"].result(ready.strategy)["rows"]
     assert len(found) == len(expected) == 12
     for row in found:
-        own = [row[name] for name in ("accuracy", "nll", "ece")]
+        own = [row[name] for name in ("accuracy", "nll", "ece", "confidence")]
         key = (row["model"], row["moment"], row["weights"])
         assert own == pytest.approx(expected[key], abs=1e-6), key
     moved = {moment: expected[0, moment, "sampled"] for moment in ("before", "after")}
@@ -137,6 +143,35 @@ def test_draws_that_are_all_sure_and_wrong_have_a_likelihood(make, tmp_path, mon
     rows = ready.probes["uncertainty"].result(ready.strategy)["rows"]
     found = [row["nll"] for row in rows if (row["moment"], row["weights"]) == ("after", "sampled")]
     assert all(nll is not None and nll > 1000 for nll in found)
+
+
+@pytest.mark.parametrize("strategy", ["vcl", "badam"])
+def test_sigma_is_that_of_the_weights_of_a_models_own_layers(make, tmp_path, strategy):
+    ready = prepare(make(strategy, {"draws": 1} if strategy == "badam" else {}), tmp_path)
+    for experience in ready.scenario.train:
+        ready.strategy.train(experience, **TRAINING)
+    bank, sigma = ready.scenario.model, {}
+    for k, block in enumerate(sorted(bank.blocks)):
+        sigma[block] = 100.0 if block.startswith("head") else 0.001 * 2**k
+    for name, layer in posterior_layers(bank).items():
+        ratio = 2 * np.log(sigma[name.split(".")[1]]) - layer.start
+        layer.log_ratios["weight"].data.fill_(ratio)
+        layer.log_ratios["bias"].data.fill_(5.0)
+    if strategy == "badam":
+        for name, own in ready.plugin.deviations.items():
+            own.fill_(sigma[name.split(".")[1]] if name.endswith("weight") else 7.0)
+
+    rows = ready.probes["uncertainty"].result(ready.strategy)["rows"]
+    assert {row["sigma"] for row in rows if row["weights"] == "mean"} == {None}
+    found = [r["sigma"] for r in rows if (r["moment"], r["weights"]) == ("after", "sampled")]
+    for model, path in enumerate(bank.paths):
+        sizes = [
+            max(p.numel() for p in bank.blocks[block].parameters() if p.ndim > 1)
+            for block in path[:-1]
+        ]
+        squares = [size * sigma[block] ** 2 for size, block in zip(sizes, path[:-1], strict=True)]
+        # 32 draws of some hundred weights: 1 % of noise.
+        assert found[model] == pytest.approx((sum(squares) / sum(sizes)) ** 0.5, rel=0.05), model
 
 
 def test_a_posterior_is_recorded_without_being_asked_and_changes_nothing(make, tmp_path):

@@ -64,6 +64,18 @@ def test_what_probes_recorded(study, runs):
         asked.probed("k3", "wpl@1e4", "overlap", "jaccard")
 
 
+def test_a_difference_from_another_suite_is_paired_by_seed(study, runs):
+    paper, sequence = study(runs, "paper"), study(runs, "sequence")
+    own = cells(runs, "k3")
+    other = cells(runs, "many")
+    gaps = [
+        own["wpl", 1e4, s].accuracy_matrix[-1][-1] - other["wpl", 1e4, s].accuracy_matrix[-1][-1]
+        for s in range(4)
+    ]
+    found = paper.difference("k3", "wpl@1e4", "wpl@1e4", "second", "many", sequence)
+    check(found, gaps)
+
+
 OF_SEARCHES = {name for name in METRICS if "visit" in name}
 NO_VALUE = {"plasticity", "intransigence"} | OF_SEARCHES  # in the fabricated runs
 

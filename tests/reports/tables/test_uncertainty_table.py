@@ -139,6 +139,28 @@ def test_a_page_asks_for_it(runs):
     assert one.n == SEEDS
 
 
+def test_a_page_asks_for_a_paired_difference(runs):
+    study = Study(runs, Catalog.of("made", group(runs)))
+    rows = {"moment": "after", "weights": "mean"}
+    ours, theirs = (values(runs, name, "nll", "after", "mean") for name in ("laplace", "finetune"))
+    found = study.probed_difference("same", "laplace", "finetune", "uncertainty", "nll", rows)
+    gaps = np.subtract(ours, theirs)
+    assert found.mean == pytest.approx(np.mean(gaps))
+    low, high = stats.t.interval(0.95, SEEDS - 1, np.mean(gaps), stats.sem(gaps))
+    assert (found.low, found.high, found.n) == (pytest.approx(low), pytest.approx(high), SEEDS)
+    assert found.p is not None
+    drawn = study.probed_difference(
+        "same", "laplace", "laplace", "uncertainty", "nll", rows | {"weights": "sampled"}, rows
+    )
+    gaps = np.subtract(values(runs, "laplace", "nll", "after", "sampled"), ours)
+    assert drawn.mean == pytest.approx(np.mean(gaps))
+    of_columns = study.probed_difference(
+        "same", "laplace", "laplace", "uncertainty", "nll", rows, other_column="ece"
+    )
+    gaps = np.subtract(ours, values(runs, "laplace", "ece", "after", "mean"))
+    assert of_columns.mean == pytest.approx(np.mean(gaps))
+
+
 def test_a_runs_page_has_its_rows(runs):
     details, *_ = (own for own in run_details(group(runs))["runs"] if "probes" in own)
     (name, columns, rows), *_ = details["probes"]
