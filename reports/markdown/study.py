@@ -268,8 +268,8 @@ class Study:
             column: Of the probe's rows.
             rows: What columns of a row have to be, as for ``probed``.
             other_rows: The same for ``other``; ``None``: as ``rows``.
-            other_column: Of ``other``; ``None``: as ``column``. ``confidence`` minus ``accuracy`` of
-                the same runs is how much too sure they are.
+            other_column: Of ``other``; ``None``: as ``column``. ``confidence`` minus ``accuracy``
+                of the same runs is how much too sure they are.
         """
         wanted = rows if other_rows is None else other_rows
         ours = recorded(self._catalog.cell(scenario, variant), probe, column, rows)
