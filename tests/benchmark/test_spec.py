@@ -28,7 +28,7 @@ KEYS = {
     "methods/posteriors": (270, "6e64d9d1b03593fa"),
     "methods/posteriors_classic": (510, "598c4b7b2164f3c4"),
     "methods/posteriors_pool": (210, "6bb4af58f115b8f2"),
-    "methods/posteriors_same": (200, "d057c244820f17bc"),
+    "methods/posteriors_same": (200, "2858f7cd374be71c"),
     "methods/posteriors_sgd": (90, "7f8e881cc9953a01"),
     "nas/cifar_schedules": (16, "e54b059618c2d310"),
     "nas/cifar_search": (56, "dbc405ffba907538"),
