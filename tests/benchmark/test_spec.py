@@ -26,7 +26,7 @@ KEYS = {
     "methods/merging_pool_rotated": (380, "762bc1d7e59603e9"),
     "methods/merging_rotated": (560, "7f9079a9063ac790"),
     "methods/posteriors": (270, "6e64d9d1b03593fa"),
-    "methods/posteriors_classic": (510, "598c4b7b2164f3c4"),
+    "methods/posteriors_classic": (510, "b4f22e4578d68245"),
     "methods/posteriors_pool": (210, "6bb4af58f115b8f2"),
     "methods/posteriors_same": (200, "2858f7cd374be71c"),
     "methods/posteriors_sgd": (90, "7f8e881cc9953a01"),
