@@ -57,8 +57,8 @@ def test_tempered_and_not_have_the_same_range():
 
 def test_the_runs_are_those_of_suites(tmp_path):
     records = read_archive(RUNS)
-    failed = {(record.suite, record.strategy) for record in records if record.status != "done"}
-    assert failed <= {("posteriors_same", "badam"), ("posteriors_pool", "badam")}  # they diverge
+    failed = {record.strategy for record in records if record.status != "done"}
+    assert failed <= {"badam", "badam_tempered"}  # long steps diverge
     for name in {record.suite for record in records}:
         asked = load_suite(f"methods/{name}").runs("cpu", tmp_path)
         cells = {(run.scenario, run.strategy, run.strength, run.seed) for run in asked}
