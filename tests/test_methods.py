@@ -1,0 +1,128 @@
+"""The studies of ``configs/methods``: the short forms of their suites, their runs and pages."""
+
+from pathlib import Path
+
+import pytest
+from at_length import at_length
+
+from benchmark import run_suite
+from benchmark.archive import read_archive
+from benchmark.cli import main
+from benchmark.suite_loading import load_suite
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "configs" / "methods"
+SUITES = sorted(path.stem for path in FOLDER.glob("*.yaml"))
+PAGES = {
+    "isolation": ["isolation"],
+    "posteriors": ["posteriors"],
+    "merging": ["merging"],
+    "posteriors-and-merging": ["posteriors", "merging"],
+}
+"""The pages, and the studies whose runs they show."""
+STUDIES = sorted({study for studies in PAGES.values() for study in studies})
+QUICK = {"isolation_turned", "posteriors_sgd", "merging_rotated"}
+"""The suites whose short forms are asked each time."""
+SMALL = {"data": "digits", "samples": 200, "test_samples": 50, "width": 8, "steps": 3}
+TRENDS = {"pic_wide", "smile_wide"}
+"""What shows a trend over many values, and is not compared at a chosen one."""
+
+
+def runs_of(study):
+    return ROOT / "docs" / study / "runs.parquet"
+
+
+def test_every_suite_is_of_a_study():
+    assert {name.split("_")[0] for name in SUITES} == set(STUDIES)
+
+
+def short(name):
+    """A suite with one seed, tiny networks and three steps a model."""
+    whole = load_suite(f"methods/{name}")
+    settings = {
+        f"scenarios.{scenario}.{key}": value
+        for scenario in whole.scenarios
+        for key, value in SMALL.items()
+    }
+    masked = {
+        f"strategies.{name}.mask_steps": 1
+        for name, strategy in whole.strategies.items()
+        if strategy.kind in ("ssnet", "exssnet")
+    }
+    return load_suite(f"methods/{name}", settings=settings | masked, seeds=1)
+
+
+@pytest.mark.parametrize("name", at_length(SUITES, {*SUITES} - QUICK))
+def test_a_short_form_runs(name, tmp_path):
+    suite = short(name)
+    results = run_suite(suite, store=tmp_path / "short.db", workers=0)
+    assert not results.failed
+    strengths = sum(len(s.strengths or (None,)) for s in suite.strategies.values())
+    assert len(results.records) == len(suite.scenarios) * strengths
+    if name.startswith("posteriors"):
+        assert all(record.probes["uncertainty"]["rows"] for record in results.records)
+
+
+@pytest.mark.parametrize("name", [name for name in SUITES if not name.endswith("_inside")])
+def test_compared_strategies_have_as_many_dial_values(name):
+    counts = {
+        len(each.strengths)
+        for kind, each in load_suite(f"methods/{name}").strategies.items()
+        if len(each.strengths) > 1 and kind not in TRENDS
+    }
+    assert len(counts) <= 1
+
+
+def test_tempered_and_not_have_the_same_range():
+    strategies = load_suite("methods/posteriors_same").strategies
+    for kind in ("vcl", "badam"):
+        assert strategies[kind].strengths == strategies[f"{kind}_tempered"].strengths
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_runs_are_whole_seeds_of_suites(study, tmp_path):
+    records = read_archive(runs_of(study))
+    failed = {record.strategy for record in records if record.status != "done"}
+    assert failed <= {"badam", "badam_tempered"}  # long steps diverge
+    for name in {record.suite for record in records}:
+        known = {(r.scenario, r.strategy, r.strength, r.seed) for r in records if r.suite == name}
+        seeds = {seed for *_, seed in known}
+        asked = load_suite(f"methods/{name}").runs("cpu", tmp_path)
+        cells = {(r.scenario, r.strategy, r.strength, r.seed) for r in asked if r.seed in seeds}
+        assert known == cells, name
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_is_that_of_its_runs(page, tmp_path):
+    made = tmp_path / f"{page}.md"
+    stores = [part for study in PAGES[page] for part in ("--store", str(runs_of(study)))]
+    with pytest.raises(SystemExit) as exit_:
+        main(["page", str(FOLDER / f"{page}.md.j2"), *stores, "--out", str(made)])
+    assert exit_.value.code == 0
+    assert made.read_text() == (ROOT / "docs" / f"{page}.md").read_text()
+
+
+TWO_MODELS = """
+suite: two
+seeds: 1
+scenarios:
+  two: {data: digits, family: two_models, second_data: permuted, samples: 200, test_samples: 100,
+        hidden_layers: [3, 3], shared_layers: 2, width: 16, steps: 20, curve: {every: 0}}
+strategies:
+  task_arithmetic: {scale: 0.5}
+  running_average: {}
+  opcm: {alpha: 0.5}
+  in_sequence: {strategy: task_arithmetic, start: merged, scale: 0.5}
+  all_of_it: {strategy: task_arithmetic, start: merged, scale: 1}
+  finetune: {}
+"""
+
+
+def test_of_two_models_most_merges_are_the_same(tmp_path):
+    """What the suite ``merging`` therefore leaves out."""
+    (tmp_path / "two.yaml").write_text(TWO_MODELS)
+    results = run_suite(load_suite(tmp_path / "two.yaml"), store=tmp_path / "two.db", workers=0)
+    found = {record.strategy: record.accuracy_matrix for record in results.records}
+    half = found["task_arithmetic"]
+    assert half == found["running_average"] == found["opcm"] == found["in_sequence"]
+    assert half != found["finetune"] == found["all_of_it"]
