@@ -21,8 +21,8 @@ PAGES = {
 }
 """The pages, and the studies whose runs they show."""
 STUDIES = sorted({study for studies in PAGES.values() for study in studies})
-QUICK = {"isolation_turned", "posteriors_sgd", "merging_rotated"}
-"""The suites whose short forms are asked each time."""
+QUICK = {"posteriors_sgd"}
+"""The suites whose short forms are asked each time; the others take some seconds each."""
 SMALL = {"data": "digits", "samples": 200, "test_samples": 50, "width": 8, "steps": 3}
 TRENDS = {"pic_wide", "smile_wide"}
 """What shows a trend over many values, and is not compared at a chosen one."""

@@ -200,7 +200,7 @@ def test_a_diverging_run_says_so(suite, capsys):
     setting = "scenarios.two_models.optimizer={name: sgd, learning_rate: 1e20}"
     options = ("--store", "d.db", "--workers", 1, "--seeds", 1, "--strategies", "finetune")
     assert command("run", suite, *options, "--set", setting) == 1
-    assert "the loss became NaN or infinite by step" in capsys.readouterr().err
+    assert "DivergedError: outputs of model 1 are NaN or infinite after" in capsys.readouterr().err
     (run,) = listed("d.db", capsys)
     assert run["status"] == "failed"
     assert "DivergedError" in run["error"]
