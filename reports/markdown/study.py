@@ -10,7 +10,7 @@ from benchmark.errors import UserError, nearest
 from benchmark.store import Record
 from reports.analysis import shape
 from reports.analysis.capacity import least_free
-from reports.analysis.choice import strengths_text
+from reports.analysis.choice import Mixed, strengths_text
 from reports.analysis.digitized import Given, digitized_curves
 from reports.analysis.equal_stability import at_equal_stability
 from reports.analysis.frontier import frontiers
@@ -24,7 +24,7 @@ from reports.analysis.quantities import (
     quantity_named,
     share_of,
 )
-from reports.analysis.variants import Catalog, spellings
+from reports.analysis.variants import CHOSEN, Catalog, spellings
 from reports.formats.markdown import markdown
 from reports.markdown.number import Number
 from reports.runs.cells import FINETUNE, FREEZE, Cell
@@ -140,6 +140,17 @@ class Study:
         ``1e3 (3 of 5 seeds), 1e4 (2)`` if they differ.
         """
         return strengths_text(self._catalog.cell(scenario, variant).variant) or "none"
+
+    def at_end(self, scenario: str, strategy: str) -> bool:
+        """Return whether a chosen strength is the lowest or the highest of several that were tried.
+
+        Beyond it may be a better one. Of strengths that differ between seeds one suffices.
+        """
+        cells = self._catalog.strategy(scenario, strategy)
+        tried = [c.variant.strength for c in cells if c.variant.strength is not None]
+        chosen = self._catalog.cell(scenario, f"{strategy}@{CHOSEN}").variant
+        parts = chosen.parts if isinstance(chosen, Mixed) else ((chosen.strength, 0),)
+        return len(tried) > 1 and any(part in (min(tried), max(tried)) for part, _ in parts)
 
     def value(self, scenario: str, variant: str, quantity: str) -> Number:
         """Return a quantity's mean over seeds with its 95 % interval.

@@ -332,3 +332,20 @@ def test_ranks_refuse_what_cannot_be_ranked(runs, arguments, message):
     study = RankedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
     with pytest.raises(UserError, match=message):
         study.ranks("order", **arguments)
+
+
+def test_a_chosen_strength_at_the_end_of_its_range_is_told(study, runs):
+    """The noise of the fabricated runs aside, the strongest WPL keeps most, and forgets least."""
+    paper = study(runs)
+    chosen = paper.strength("k3", "wpl@chosen")
+    assert chosen.startswith("1e6")
+    assert paper.at_end("k3", "wpl")
+    within = study([run for run in runs if run.strategy != "wpl" or run.strength != 1e6])
+    assert within.strengths("k3", "wpl") == ["1e2", "1e4"]
+    assert within.at_end("k3", "wpl")
+    alone = study([run for run in runs if run.strategy != "wpl" or run.strength == 1e6])
+    assert not alone.at_end("k3", "wpl")
+    swap = {1e4: 1e6, 1e6: 1e4}
+    middle = study([replace(run, strength=swap.get(run.strength, run.strength)) for run in runs])
+    assert middle.strength("k3", "wpl@chosen").startswith("1e4")
+    assert not middle.at_end("k3", "wpl")
