@@ -105,6 +105,27 @@ def test_blocks_and_head_make_a_network(kind, shape, depth):
     assert network(torch.randn(5, *shape)).shape == (5, 3)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_convolutions_are_channels_last_and_what_layers_in_a_row_are(channels):
+    # With one channel of images, a convolution forgets how its input lies in memory.
+    blocks = hidden_blocks("cnn", (channels, 9, 11), 3, 6, "relu")
+    fast = nn.Sequential(*blocks, head("cnn", 6, 3)).double()
+    plain = nn.Sequential(*(nn.Sequential(*block) for block in blocks), fast[-1])
+    x = torch.randn(5, channels, 9, 11, dtype=torch.double)
+    y = x
+    for block in blocks:
+        y = block(y)
+        assert y.is_contiguous(memory_format=torch.channels_last)
+    results = []
+    for network in (fast, plain):
+        network.zero_grad()
+        y = network(x)
+        y.square().sum().backward()
+        results.append([y.detach(), *(p.grad for p in network.parameters())])
+    assert plain.state_dict().keys() == fast.state_dict().keys()
+    torch.testing.assert_close(*results, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("relu", nn.ReLU), ("tanh", nn.Tanh)])
 @pytest.mark.parametrize("network", ["mlp", "cnn"])
 def test_every_block_has_the_activation(network, name, kind):
