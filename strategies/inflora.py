@@ -176,7 +176,7 @@ class InfLoRA(Hooked, NotesUse):
     ) -> tuple[dict[str, Tensor], set[str]]:
         """Return the covariances C of what layers are fed, and the last layer of each label.
 
-        C is a sum over vectors, in double precision; its scale does not matter.
+        C is a sum over vectors, of batches in double precision; its scale does not matter.
         """
         generator = torch.Generator().manual_seed(self.settings.seed + self.models_seen)
         x, _, labels = draw(strategy.adapted_dataset, self.settings.samples, generator)
@@ -189,6 +189,6 @@ class InfLoRA(Hooked, NotesUse):
                 heads |= {*[*seen][-1:]}
                 for own in layers:
                     for inputs in seen.get(own.name, []):
-                        rows = own.inputs(inputs).double()
-                        found[own.name] = found.get(own.name, 0) + rows.T @ rows
+                        rows = own.inputs(inputs)
+                        found[own.name] = found.get(own.name, 0) + (rows.T @ rows).double()
         return found, heads

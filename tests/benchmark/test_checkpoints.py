@@ -900,6 +900,7 @@ def test_checkpoints_stay_only_where_a_run_may_go_on(tmp_path, plugin, registrie
     assert {path.name for path in kept.folder.iterdir()} == there
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_killed_goes_on_in_another(tmp_path, undisturbed):
     store, said, killed = tmp_path / "runs.db", [], []
 

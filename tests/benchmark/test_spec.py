@@ -12,7 +12,7 @@ from benchmark.suite_loading import load_suite
 
 KEYS = {
     "cifar": (162, "ff7fcc5ebe00de0e"),
-    "methods/isolation_cifar": (450, "55f86c704d92dec3"),
+    "methods/isolation_cifar": (450, "73e380ebc54935c6"),
     "methods/isolation_inside": (100, "a825f6175987bdd3"),
     "methods/isolation_permuted": (450, "8783404c3b53db32"),
     "methods/isolation_pool": (450, "0732a19f3491294f"),

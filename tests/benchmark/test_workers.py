@@ -14,6 +14,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+from at_length import at_length
 
 from benchmark.advance import Advance
 from benchmark.errors import UserError
@@ -151,7 +152,7 @@ def test_a_worker_tells_now_and_then_and_not_for_every_step(monkeypatch):
     ("name", "said"),
     [
         ("deadly", "killed (SIGKILL)"),
-        ("segfault", "signal 11 (SIGSEGV)"),
+        pytest.param("segfault", "signal 11 (SIGSEGV)", marks=pytest.mark.thorough),
         ("exit", "exit status 3"),
     ],
 )
@@ -221,6 +222,7 @@ def test_a_run_whose_neighbour_killed_the_pool_is_tried_again():
     assert outcome("once", "good-1", "good-2")["once"].status == "done"
 
 
+@pytest.mark.thorough
 def test_several_deadly_runs_do_not_stop_the_suite():
     records = outcome("deadly-1", "good-1", "deadly-2", "good-2", "deadly-3", "good-3")
     assert {r.status for k, r in records.items() if k.startswith("good")} == {"done"}
@@ -287,7 +289,7 @@ print(*sorted(record.status for record in records))
 """
 
 
-@pytest.mark.parametrize("how", ["script", "standard input", "module"])
+@pytest.mark.parametrize("how", at_length(["script", "standard input", "module"], {"module"}))
 def test_a_program_without_a_guard_runs_once(tmp_path, how):
     """Workers do not import what started them, which would start them again."""
     (tmp_path / "program.py").write_text(PROGRAM)

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from at_length import at_length
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +36,7 @@ def baselines(page):
     return page.get_by_label("Baseline", exact=True)
 
 
-@pytest.mark.parametrize("size", [(1400, 900), (400, 860)])
+@pytest.mark.parametrize("size", at_length([(1400, 900), (400, 860)], {(400, 860)}))
 def test_the_first_screen_has_the_answer(visit, single, size):
     width, height = size
     page = visit(single, viewport={"width": width, "height": height})
@@ -105,6 +106,7 @@ def test_every_section_follows_the_scenario(visit, report):
     assert page.evaluate("document.documentElement.scrollHeight") < 2 * whole
 
 
+@pytest.mark.thorough
 def test_a_baseline_turns_the_differences_round(visit, report):
     page = visit(report)
     scenarios(page).select_option(label="rotated")
@@ -162,6 +164,7 @@ def test_a_figure_that_is_drawn_live_is_a_place_in_the_address(visit, single):
     assert -100 < page.locator("[data-curves]").bounding_box()["y"] < 300
 
 
+@pytest.mark.thorough
 def test_the_address_shows_what_its_sender_saw(visit, report):
     page = visit(report)
     scenarios(page).select_option(label="same data")
@@ -239,6 +242,7 @@ def test_statistics_that_few_need_are_folded_away(visit, report):
     assert "median" in folded.inner_text()
 
 
+@pytest.mark.thorough
 def test_runs_are_found_by_field(visit, report):
     page = visit(report)
     status, box = page.locator("#runs-table [role=status]"), page.get_by_role("searchbox")

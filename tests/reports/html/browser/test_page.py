@@ -53,6 +53,7 @@ def says(page):
     return page.locator("#runs-table [role=status]").inner_text()
 
 
+@pytest.mark.thorough
 def test_a_real_suite(visit, real):
     page = visit(real)
     assert page.get_by_role("heading", level=1).inner_text() == "Palimpsest report: quick"
@@ -165,6 +166,7 @@ def test_search_and_filters(visit, report):
     assert rows(page) == []
 
 
+@pytest.mark.thorough
 def test_paging(visit, report):
     page = visit(report)
     before, after = (page.get_by_role("button", name=name) for name in ("Previous", "Next"))

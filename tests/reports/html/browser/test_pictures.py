@@ -47,6 +47,7 @@ def letters(pdf):
     return found
 
 
+@pytest.mark.thorough
 def test_the_plane_is_saved_as_it_is_shown(visit, report):
     page = visit(report, color_scheme="dark", viewport={"width": 1000, "height": 800})
     shown = page.locator("[data-plane]:visible")
