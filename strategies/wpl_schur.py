@@ -60,6 +60,9 @@ class WPLSchur(SharedParameterPenalty):
     parameters that have gradients, and when the ratio of learning rates between parameter groups
     changes. With an adaptive optimizer a step iterates and takes longer.
 
+    Behind Adam, ``application: gradient`` protected far more than the default on 50 samples, see
+    docs/posteriors.md.
+
     Source: Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equations 6 to 8
     and appendix, before the diagonal approximation.
     """

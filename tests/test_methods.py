@@ -9,6 +9,7 @@ from benchmark import run_suite
 from benchmark.archive import read_archive
 from benchmark.cli import main
 from benchmark.suite_loading import load_suite
+from strategies.registry import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "configs" / "methods"
@@ -33,7 +34,7 @@ def runs_of(study):
 
 
 def test_every_suite_is_of_a_study():
-    assert {name.split("_")[0] for name in SUITES} == set(STUDIES)
+    assert {name.split("_")[0] for name in SUITES} == {*STUDIES, "which"}  # all strategies
 
 
 def short(name):
@@ -100,6 +101,15 @@ def test_a_page_is_that_of_its_runs(page, tmp_path):
         main(["page", str(FOLDER / f"{page}.md.j2"), *stores, "--out", str(made)])
     assert exit_.value.code == 0
     assert made.read_text() == (ROOT / "docs" / f"{page}.md").read_text()
+
+
+def test_suites_of_all_strategies_have_all_that_can_run():
+    every = {*STRATEGIES} - {"nsas", "wpl_official"}  # those of searches
+    told = {"supsup", "ssnet", "exssnet", "pic", "smile", "task_arithmetic", "running_average"}
+    told |= {"ties", "opcm"}
+    for bed in ("two", "ten", "task", "class"):
+        asked = load_suite(f"methods/which_{bed}").strategies
+        assert {*asked} == (every - told if bed == "class" else every)
 
 
 TWO_MODELS = """
