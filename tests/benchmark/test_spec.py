@@ -16,7 +16,7 @@ KEYS = {
     "methods/isolation_inside": (100, "a825f6175987bdd3"),
     "methods/isolation_permuted": (450, "8783404c3b53db32"),
     "methods/isolation_pool": (450, "0732a19f3491294f"),
-    "methods/isolation_same": (630, "305c826a3f2663bc"),
+    "methods/isolation_same": (630, "26f2de9e1ec8ce1a"),
     "methods/isolation_split": (1180, "37d445b22642d333"),
     "methods/isolation_turned": (640, "870aa6eb7a8982b9"),
     "methods/merging": (1890, "aebd991f8fb4dd12"),
