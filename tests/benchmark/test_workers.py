@@ -14,7 +14,6 @@ import weakref
 from pathlib import Path
 
 import pytest
-from at_length import at_length
 
 from benchmark.advance import Advance
 from benchmark.errors import UserError
@@ -289,7 +288,9 @@ print(*sorted(record.status for record in records))
 """
 
 
-@pytest.mark.parametrize("how", at_length(["script", "standard input", "module"], {"module"}))
+@pytest.mark.parametrize(
+    "how", ["script", "standard input", pytest.param("module", marks=pytest.mark.thorough)]
+)
 def test_a_program_without_a_guard_runs_once(tmp_path, how):
     """Workers do not import what started them, which would start them again."""
     (tmp_path / "program.py").write_text(PROGRAM)
