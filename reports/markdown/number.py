@@ -77,6 +77,22 @@ class Number:
         low, high = self.found.low, self.found.high
         return low is not None and high is not None and not low <= 0 <= high
 
+    def verdict(self, lower: bool = False) -> str:
+        """Return what the 95 % interval of a difference says, in words.
+
+        Args:
+            lower: Whether less is better, as of losses and calibration errors.
+
+        Returns:
+            ``better``, ``worse``, ``not told apart``, or ``too few seeds``.
+        """
+        low, high = self.found.low, self.found.high
+        if low is None or high is None:
+            return "too few seeds"
+        if not self.certain:
+            return "not told apart"
+        return "better" if (high < 0 if lower else low > 0) else "worse"
+
     @property
     def p_text(self) -> str:
         """``p = 0.002``, ``p < 0.001``, or empty where there is no test."""

@@ -7,6 +7,8 @@ import pytest
 from benchmark.errors import UserError
 from benchmark.metrics import METRICS
 from reports.analysis.quantities import QUANTITIES, per_seed, quantity_named
+from reports.markdown.number import Number
+from reports.statistics.interval import Estimate
 from reports.statistics.ratio import ratio_of_means
 
 T975 = {4: 3.182446305284263, 10: 2.2621571627409915}  # Student's, n - 1 degrees of freedom
@@ -189,8 +191,25 @@ def test_a_difference_is_paired_and_tested(study, runs):
     assert found.p_text == "p = 0.12"
     assert str(found).startswith("−") and found.quantity.unit == "points"
     assert found.certain == (found.high < 0)
+    assert found.verdict() == ("worse" if found.certain else "not told apart")
+    assert found.verdict(lower=True) == ("better" if found.certain else "not told apart")
     opposite = study(runs).difference("k3", "l2@1e2", "wpl@1e4", "second")
     assert opposite.mean == pytest.approx(-found.mean) and str(opposite).startswith("+")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "verdict", "lower"),
+    [
+        (0.1, 0.3, "better", "worse"),
+        (-0.3, -0.1, "worse", "better"),
+        (-0.1, 0.3, "not told apart", "not told apart"),
+        (0.0, 0.3, "not told apart", "not told apart"),
+        (None, None, "too few seeds", "too few seeds"),
+    ],
+)
+def test_a_verdict_is_what_the_interval_says(low, high, verdict, lower):
+    found = Number(Estimate(0.2, low, high, 5), QUANTITIES["second"].difference())
+    assert found.verdict() == verdict and found.verdict(lower=True) == lower
 
 
 @pytest.mark.parametrize(
