@@ -127,7 +127,10 @@ class _Studies:
         self._made: dict[str, SearchStudy] = {}
 
     def suite(self, *names: str) -> SearchStudy:
-        """The runs of a suite, or of several that have no scenario in common."""
+        """The runs of a suite, or of several that have no scenario in common.
+
+        A strategy has the same name in all, also where its settings are each suite's own.
+        """
         for name in names:
             if name not in self._records:
                 raise UserError(f"no runs of suite {name!r}; {nearest(name, self._records)}")
@@ -141,7 +144,8 @@ class _Studies:
                         f"suites {together} both have a scenario {scenario!r}; a page joins only "
                         "suites whose scenarios have names of their own"
                     )
-            catalog = Catalog.of(together, group(own))
+            cells = [cell for name in names for cell in group(self._records[name])]
+            catalog = Catalog.of(together, cells)
             self._made[together] = SearchStudy(own, catalog, self._strategies, self._album)
         return self._made[together]
 

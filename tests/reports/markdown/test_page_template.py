@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.cli import main
 from benchmark.errors import UserError
+from benchmark.spec import Spec
 from benchmark.store import Store
 
 EVERYTHING = """\
@@ -62,6 +63,19 @@ def test_suites_are_joined_where_no_scenario_is_in_both(render, runs):
     again = [replace(run, suite="copy") for run in runs if run.suite == "paper"]
     with pytest.raises(UserError, match=r"suites paper and copy both have a scenario 'k1'"):
         render("{{ suite('paper', 'copy').runs }}", [*runs, *again])
+
+
+def test_a_strategy_of_joined_suites_has_one_name_whatever_its_settings(render, runs):
+    """Each suite may have tuned it for its own problem."""
+    tuned = []
+    for run in runs:
+        if run.suite == "sequence" and run.strategy == "wpl":
+            own = {**run.spec.strategy.data, "settings": {"samples": 7}}
+            run = replace(run, spec=Spec({**run.spec.data, "strategy": own}))
+        tuned.append(run)
+    asked = "{{ suite('paper', 'sequence').variants(suite('sequence').scenarios[0]) }}"
+    text, _ = render(asked, tuned)
+    assert "'wpl@1e4'" in text and "samples" not in text
 
 
 def test_a_template_that_uses_everything(render, runs, study):
