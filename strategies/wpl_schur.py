@@ -60,8 +60,9 @@ class WPLSchur(SharedParameterPenalty):
     parameters that have gradients, and when the ratio of learning rates between parameter groups
     changes. With an adaptive optimizer a step iterates and takes longer.
 
-    Behind Adam, ``application: gradient`` protected far more than the default on 50 samples, see
-    docs/posteriors.md.
+    Behind Adam, ``application: gradient`` protected far more than the default on 50 samples:
+    proximal steps keep the quadratic small, and yet go along the free directions until the earlier
+    model is no longer linear (docs/strategies.md has the numbers).
 
     Source: Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equations 6 to 8
     and appendix, before the diagonal approximation.
