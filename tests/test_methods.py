@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from at_length import at_length
 
 from benchmark import run_suite
@@ -19,6 +20,7 @@ PAGES = {
     "posteriors": ["posteriors"],
     "merging": ["merging"],
     "posteriors-and-merging": ["posteriors", "merging"],
+    "which-method": ["which-method"],
 }
 """The pages, and the studies whose runs they show."""
 STUDIES = sorted({study for studies in PAGES.values() for study in studies})
@@ -34,7 +36,7 @@ def runs_of(study):
 
 
 def test_every_suite_is_of_a_study():
-    assert {name.split("_")[0] for name in SUITES} == {*STUDIES, "which"}  # all strategies
+    assert {name.split("_")[0] for name in SUITES} == {study.split("-")[0] for study in STUDIES}
 
 
 def short(name):
@@ -103,13 +105,28 @@ def test_a_page_is_that_of_its_runs(page, tmp_path):
     assert made.read_text() == (ROOT / "docs" / f"{page}.md").read_text()
 
 
-def test_suites_of_all_strategies_have_all_that_can_run():
-    every = {*STRATEGIES} - {"nsas", "wpl_official"}  # those of searches
-    told = {"supsup", "ssnet", "exssnet", "pic", "smile", "task_arithmetic", "running_average"}
-    told |= {"ties", "opcm"}
-    for bed in ("two", "ten", "task", "class"):
-        asked = load_suite(f"methods/which_{bed}").strategies
-        assert {*asked} == (every - told if bed == "class" else every)
+def numbers(kind):
+    """How many numbers one can set, besides the seed and when a penalty begins, fades, is reset."""
+    schedule = {"seed", "start", "reset_every", "strength_decay", "decay_after", "decay_every"}
+    settings = STRATEGIES[kind].settings.model_json_schema().get("properties", {})
+    return sum(
+        any(each.get("type") in {"number", "integer"} for each in [about, *about.get("anyOf", [])])
+        for name, about in settings.items()
+        if name not in schedule
+    )
+
+
+def test_which_method_asks_of_every_strategy():
+    front = yaml.safe_load((FOLDER / "which-method.md.j2").read_text().split("---\n")[1])
+    listed = [kind for kinds in front["families"].values() for kind in kinds]
+    assert sorted(listed) == sorted({*STRATEGIES} - {"nsas", "wpl_official"})  # those of searches
+    assert {*front["names"]} == {*listed}
+    assert front["dials"] == {kind: numbers(kind) for kind in listed}
+    without_labels = {*listed} - {*front["families"]["Masks on weights"]}
+    without_labels -= {*front["families"]["Trained apart and merged"]}
+    for name in front["run"]:
+        asked = {*load_suite(f"methods/{name}").strategies}
+        assert asked == (without_labels if name == "which_class" else {*listed})
 
 
 TWO_MODELS = """

@@ -24,7 +24,7 @@ from reports.wording.words import joined, several
 _LABELS = 2.1  # inches beside the panels
 _ROW, _LINE = 0.27, 0.15  # inches: the minimum height of a row, a line of a label
 _NAME = 30  # letters per line of a label
-_BESIDE = 20  # letters per line of a label in the diagram of ranks
+_BESIDE = 22  # letters per line of a label in the diagram of ranks
 _NUMBERED = 15  # ranks that have room for the number of each
 
 
@@ -203,7 +203,7 @@ def _draw_diagram(ax: Axes, standing: Standing, names: Mapping[str, str]) -> Non
     half, pitch = (count + 1) // 2, _pitch(standing, names)
     bars = 0.1 * len(ranks.groups) + 0.12
     height = _diagram_height(standing, names)
-    margin = 0.42 * (count - 1)
+    margin, gap = 0.42 * (count - 1), 0.01 * (count - 1)
     ax.set(xlim=(1 - margin, count + margin), ylim=(height - 0.62, -0.62))
     ax.set_axis_off()
     line: dict[str, Any] = {"color": INK, "linewidth": 0.8}
@@ -221,7 +221,7 @@ def _draw_diagram(ax: Axes, standing: Standing, names: Mapping[str, str]) -> Non
     ax.text(count + margin, -0.5, test, fontsize=8, va="center", ha="right", color="#666666")
     difference = ranks.critical_difference or 0.0
     ax.plot([1, 1 + difference], [-0.33, -0.33], color=INK, linewidth=1.4)
-    ax.text(1.05 + difference, -0.33, f"CD {difference:.2f}", fontsize=8, va="center")
+    ax.text(1 + difference + gap, -0.33, f"CD {difference:.2f}", fontsize=8, va="center")
     blocks = f"{several(ranks.seeds, 'seed')} in {several(ranks.scenarios, 'scenario')}"
     for level, group in enumerate(ranks.groups):
         low, high = (end(ranks.average[name] for name in group) for end in (min, max))
@@ -236,6 +236,6 @@ def _draw_diagram(ax: Axes, standing: Standing, names: Mapping[str, str]) -> Non
         (lead,) = ax.plot([average, average, edge], [0, y, y], **line)
         shown = names.get(name, name)
         text = wrapped(_rank_text(shown, average, before=not left), _BESIDE)
-        beside, side = (-0.04, "right") if left else (0.04, "left")
+        beside, side = (-gap, "right") if left else (gap, "left")
         words = ax.text(edge + beside, y, text, fontsize=8.5, va="center", ha=side)
         note(Mark((name,), (shown, f"average rank {average:.2f}", blocks)), lead, words)
