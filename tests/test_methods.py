@@ -105,15 +105,34 @@ def test_a_page_is_that_of_its_runs(page, tmp_path):
     assert made.read_text() == (ROOT / "docs" / f"{page}.md").read_text()
 
 
+SCHEDULE = {"seed", "start", "reset_every", "strength_decay", "decay_after", "decay_every"}
+INFERENCE = {"infer_from", "neighbours", "samples"}  # of a mask that is not given
+UNUSED = {
+    "wpl": {"batch"},  # of batched Fisher information, as below
+    "freeze_important": {"batch"},
+    "fggm": {"batch"},
+    "ewc": {"batch", "decay"},  # the latter of the online form
+    "laplace": {"prior_precision"},  # of draws, not of training
+    "supsup": INFERENCE,
+    "ssnet": INFERENCE,
+    "exssnet": INFERENCE,
+    "smile": {"gate"},  # where experts are routed
+    "n_step_kl": {"memory_batch"},  # without a memory
+    "td_vcl": {"memory_batch"},
+}
+"""Numbers that have no effect on the training of the forms that the suites have."""
+
+
 def numbers(kind):
-    """How many numbers one can set, besides the seed and when a penalty begins, fades, is reset."""
-    schedule = {"seed", "start", "reset_every", "strength_decay", "decay_after", "decay_every"}
+    """How many numbers one can set that have an effect, without those of ``SCHEDULE``."""
     settings = STRATEGIES[kind].settings.model_json_schema().get("properties", {})
-    return sum(
-        any(each.get("type") in {"number", "integer"} for each in [about, *about.get("anyOf", [])])
+    types = {
+        name: {each.get("type") for each in [about, *about.get("anyOf", [])]}
         for name, about in settings.items()
-        if name not in schedule
-    )
+    }
+    found = {name for name, own in types.items() if own & {"number", "integer"}}
+    assert UNUSED.get(kind, set()) <= found
+    return len(found - SCHEDULE - UNUSED.get(kind, set()))
 
 
 def test_which_method_asks_of_every_strategy():
@@ -121,12 +140,15 @@ def test_which_method_asks_of_every_strategy():
     listed = [kind for kinds in front["families"].values() for kind in kinds]
     assert sorted(listed) == sorted({*STRATEGIES} - {"nsas", "wpl_official"})  # those of searches
     assert {*front["names"]} == {*listed}
-    assert front["dials"] == {kind: numbers(kind) for kind in listed}
+    assert front["numbers"] == {kind: numbers(kind) for kind in listed}
     without_labels = {*listed} - {*front["families"]["Masks on weights"]}
-    without_labels -= {*front["families"]["Trained apart and merged"]}
+    without_labels -= {*front["families"]["Merging"]}
     for name in front["run"]:
         asked = {*load_suite(f"methods/{name}").strategies}
         assert asked == (without_labels if name == "which_class" else {*listed})
+    shares = {"turned": (2, 1), "pool": (10, 1 / 2), "task": (5, 1), "class": (5, 1)}
+    own = {bed: (models * share - 1) * 32 / models for bed, (models, share) in shares.items()}
+    assert front["own"] == pytest.approx(own)  # more than one network's shared weights
 
 
 TWO_MODELS = """
