@@ -95,7 +95,7 @@ def test_the_runs_are_whole_seeds_of_suites(study, tmp_path):
         assert known == cells, name
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", at_length(PAGES, {"which-method"}))
 def test_a_page_is_that_of_its_runs(page, tmp_path):
     made = tmp_path / f"{page}.md"
     stores = [part for study in PAGES[page] for part in ("--store", str(runs_of(study)))]
