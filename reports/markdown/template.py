@@ -144,6 +144,13 @@ class _Studies:
                         f"suites {together} both have a scenario {scenario!r}; a page joins only "
                         "suites whose scenarios have names of their own"
                     )
+            kinds = {(record.strategy, record.spec.strategy.kind) for record in own}
+            for strategy, count in Counter(strategy for strategy, _ in sorted(kinds)).items():
+                if count > 1:
+                    raise UserError(
+                        f"in suites {together} the name {strategy!r} stands for strategies of "
+                        "several kinds; a page joins only suites in which it is one"
+                    )
             cells = [cell for name in names for cell in group(self._records[name])]
             catalog = Catalog.of(together, cells)
             self._made[together] = SearchStudy(own, catalog, self._strategies, self._album)

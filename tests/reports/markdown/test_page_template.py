@@ -78,6 +78,17 @@ def test_a_strategy_of_joined_suites_has_one_name_whatever_its_settings(render, 
     assert "'wpl@1e4'" in text and "samples" not in text
 
 
+def test_suites_are_not_joined_where_one_name_is_of_several_kinds(render, runs):
+    other = []
+    for run in runs:
+        if run.suite == "sequence" and run.strategy == "wpl":
+            own = {**run.spec.strategy.data, "strategy": "ewc"}
+            run = replace(run, spec=Spec({**run.spec.data, "strategy": own}))
+        other.append(run)
+    with pytest.raises(UserError, match="'wpl' stands for strategies of several kinds"):
+        render("{{ suite('paper', 'sequence').runs }}", other)
+
+
 def test_a_template_that_uses_everything(render, runs, study):
     text, album = render(EVERYTHING, runs)
     paper = study(runs)
