@@ -199,8 +199,9 @@ class SeenOutputs(SupervisedPlugin):
     A softmax over all outputs of a class-incremental head pushes those of later classes down before
     these come. Here the loss takes the first outputs alone, up to the largest class of the
     experience: the classes of a scenario are numbered in the order in which they come. Methods of
-    ours that train on stored samples by passes of their own (``der``) are asked to cut those, too;
-    what others add so (``lwf`` unless it is told otherwise, Avalanche's classes) is not cut.
+    ours that train on stored samples by passes of their own (``der``) are asked to cut those, too,
+    and importances are those of a model without these outputs; what others add so (``lwf`` unless
+    it is told otherwise, Avalanche's classes) is not cut.
 
     Source: the "active classes" of van de Ven & Tolias, Three scenarios for continual learning,
     2019.

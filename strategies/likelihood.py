@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
+
+from strategies.network import replaced_forward
 
 
 def require_cross_entropy(strategy: Any, method: str) -> None:
@@ -43,3 +47,24 @@ def trained_outputs(strategy: Any, outputs: Tensor) -> Tensor:
         cut = getattr(plugin, "cut_outputs", None)
         outputs = outputs if cut is None else cut(outputs)
     return outputs
+
+
+@contextmanager
+def as_trained(strategy: Any) -> Iterator[None]:
+    """While it lasts, the model returns only those outputs that the training's loss takes.
+
+    The Fisher information is that of the probabilities that the training fits. A softmax over the
+    outputs of later classes, too, has others.
+
+    Args:
+        strategy: The Avalanche strategy, see ``trained_outputs``.
+    """
+    if not any(hasattr(plugin, "cut_outputs") for plugin in strategy.plugins):
+        yield
+        return
+
+    def call(_: nn.Module, forward: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+        return trained_outputs(strategy, forward(*args, **kwargs))
+
+    with replaced_forward([strategy.model], call):
+        yield

@@ -164,10 +164,13 @@ def replaced_forward(layers: Iterable[nn.Module], call: Callable[..., Any]) -> I
     Hooks of the layers see what it is given and what it returns.
     """
     replaced = list(layers)
+    before = [vars(layer).get("forward") for layer in replaced]
     for layer in replaced:
         vars(layer)["forward"] = partial(call, layer, layer.forward)
     try:
         yield
     finally:
-        for layer in replaced:
+        for layer, own in zip(replaced, before, strict=True):
             del vars(layer)["forward"]
+            if own is not None:
+                vars(layer)["forward"] = own

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.fisher import diagonal_fisher, mean_over_labels
+from strategies.likelihood import as_trained
 from strategies.settings import RWalkSettings
 from strategies.sharing import fitted
 from strategies.si import SI
@@ -85,13 +86,13 @@ class RWalk(SI):
         super().after_training_iteration(strategy, *arguments, **keywords)
         self._steps += 1
         if self._steps == self.settings.every:
-            self._end_segment(strategy.model)
+            self._end_segment(strategy)
 
     @torch.no_grad()
     def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
         """Return the sum of Fisher information and scores, each scaled to at most 1."""
         if self._steps > 0:
-            self._end_segment(strategy.model)
+            self._end_segment(strategy)
         for name in parameters:
             new = self._new_scores[name]
             self.scores[name] = (self.scores.get(name, new) + new) / 2
@@ -104,10 +105,12 @@ class RWalk(SI):
         """Move the anchor to the new weights; the earlier models are in the importance."""
         return importance, value
 
-    def _end_segment(self, model: nn.Module) -> None:
+    def _end_segment(self, strategy: Any) -> None:
         """Update Fisher information and scores of the trained parameters; start a new segment."""
         parameters = {name: self._parameters[name] for name in self._path}
-        for name, of_batch in self._fisher_of_batch(model, parameters).items():
+        with as_trained(strategy):
+            found = self._fisher_of_batch(strategy.model, parameters)
+        for name, of_batch in found.items():
             parameter, start, path = parameters[name], self._start[name], self._path[name]
             fisher = torch.lerp(self.fisher.get(name, of_batch), of_batch, self.settings.alpha)
             divergence = fisher * (parameter - start).square() / 2

@@ -13,6 +13,8 @@ from typing import Any
 from avalanche.training.plugins import SupervisedPlugin
 from torch.nn import Parameter
 
+from strategies.likelihood import as_trained
+
 
 class NotesUse(SupervisedPlugin, ABC):
     """An Avalanche plugin that notes which parameters have gradients while a model trains.
@@ -36,7 +38,8 @@ class NotesUse(SupervisedPlugin, ABC):
 
         Args:
             strategy: The Avalanche strategy; its model, ``experience`` and
-                ``adapted_dataset`` are those of the training that just ended.
+                ``adapted_dataset`` are those of the training that just ended. Its model returns
+                only the outputs that the training's loss took.
             used: The parameters that had a gradient in this training, by name.
         """
 
@@ -49,7 +52,8 @@ class NotesUse(SupervisedPlugin, ABC):
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Keep what later trainings need."""
         used = {name: self._parameters[name] for name in self._parameters if name in self._used}
-        self.keep(strategy, used)
+        with as_trained(strategy):
+            self.keep(strategy, used)
         self.models_seen += 1
 
     def note_gradients(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn import Parameter
 from strategies import optimizer_metric
 from strategies.fisher import draw
 from strategies.gauss_newton import GaussNewtonRoot
+from strategies.network import Network, evaluation_mode, replaced_forward
 from strategies.schur_complement import Metric, ModelTerm, SchurPenalty
 from strategies.settings import WPLSchurSettings
 from strategies.sharing import SharedParameterPenalty
@@ -31,6 +32,8 @@ class _EarlierModel:
     parameters: dict[str, Tensor]
     buffers: dict[str, Tensor]
     samples: list[tuple[int, Tensor]]
+    outputs: int
+    """How many of its outputs the training's loss took."""
 
 
 class WPLSchur(SharedParameterPenalty):
@@ -143,14 +146,17 @@ class WPLSchur(SharedParameterPenalty):
             return
         generator = torch.Generator().manual_seed(self.settings.seed + self.models_seen)
         x, _, labels = draw(strategy.adapted_dataset, self.settings.samples, generator)
+        samples = [
+            (label, x[labels == label].to(strategy.device)) for label in sorted({*labels.tolist()})
+        ]
+        with evaluation_mode(strategy.model), torch.no_grad():
+            outputs = [Network(strategy.model, label)(own[:1]).shape[-1] for label, own in samples]
         self._earlier.append(
             _EarlierModel(
                 parameters={name: p.detach().clone() for name, p in used.items()},
                 buffers={name: b.clone() for name, b in strategy.model.named_buffers()},
-                samples=[
-                    (label, x[labels == label].to(strategy.device))
-                    for label in sorted(set(labels.tolist()))
-                ],
+                samples=samples,
+                outputs=max(outputs),
             )
         )
 
@@ -240,12 +246,17 @@ class WPLSchur(SharedParameterPenalty):
         private = [name for name in earlier.parameters if name not in shared]
         state = {**earlier.parameters, **earlier.buffers}
         follows = private and self.settings.private == "follows"
-        return ModelTerm(
-            positions=[names.index(name) for name in shared],
-            anchors=[earlier.parameters[name] for name in shared],
-            shared=GaussNewtonRoot(bank, state, shared, earlier.samples),
-            private=GaussNewtonRoot(bank, state, private, earlier.samples) if follows else None,
-        )
+
+        def call(_: nn.Module, forward: Callable[..., Tensor], *args: Any, **kwargs: Any) -> Tensor:
+            return forward(*args, **kwargs)[..., : earlier.outputs]
+
+        with replaced_forward([bank], call):
+            return ModelTerm(
+                positions=[names.index(name) for name in shared],
+                anchors=[earlier.parameters[name] for name in shared],
+                shared=GaussNewtonRoot(bank, state, shared, earlier.samples),
+                private=GaussNewtonRoot(bank, state, private, earlier.samples) if follows else None,
+            )
 
 
 def _same(penalty: SchurPenalty, metric: Metric) -> bool:
