@@ -133,6 +133,15 @@ class Study:
         cells = self._catalog.strategy(scenario, strategy)
         return [strength_text(c.variant.strength) for c in cells if c.variant.strength is not None]
 
+    def chosen(self, scenario: str, strategy: str) -> str:
+        """Return how the variant is written that stands for a strategy.
+
+        That is ``wpl@chosen``, at what validation data choose of several strengths, or else the
+        only one: ``finetune``, ``smile@16``. Empty where the scenario has no run of the strategy.
+        """
+        found = [v for v in self.variants(scenario) if v.split("@")[0] == strategy]
+        return f"{strategy}@{CHOSEN}" if len(found) > 1 else "".join(found)
+
     def strength(self, scenario: str, variant: str) -> str:
         """Return the strength of a variant as it is written.
 

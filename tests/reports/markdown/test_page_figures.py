@@ -349,3 +349,11 @@ def test_a_chosen_strength_at_the_end_of_its_range_is_told(study, runs):
     middle = study([replace(run, strength=swap.get(run.strength, run.strength)) for run in runs])
     assert middle.strength("k3", "wpl@chosen").startswith("1e4")
     assert not middle.at_end("k3", "wpl")
+
+
+def test_a_strategy_stands_for_itself_by_what_was_chosen(study, runs):
+    paper = study(runs)
+    assert (paper.chosen("k3", "wpl"), paper.chosen("k3", "finetune")) == ("wpl@chosen", "finetune")
+    alone = study([run for run in runs if run.strategy != "wpl" or run.strength == 1e6])
+    assert alone.chosen("k3", "wpl") == "wpl@1e6"
+    assert paper.chosen("k3", "replay") == ""
