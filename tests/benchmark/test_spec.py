@@ -65,7 +65,7 @@ KEYS = {
     "methods/which_two": (920, "9a0b5060ac419b12"),
     "published/avalanche_permuted_ewc": (30, "1abcf01d97df7528"),
     "published/avalanche_permuted_si": (20, "cd2696e072148e64"),
-    "published/avalanche_permuted_trained": (50, "157e08623b500fa5"),
+    "published/avalanche_permuted_trained": (50, "e0b1dcddbd68d6c3"),
     "published/avalanche_split": (20, "359161f9d5d6fbc2"),
     "published/fisher_2025": (2100, "c6c5a0c91f6bc818"),
     "published/permuted_mnist_class": (120, "3b5f57893772946b"),
