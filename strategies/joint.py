@@ -13,8 +13,8 @@ class Joint(SupervisedPlugin):
     """Train all models at once: each mini-batch is drawn from the data of all of them.
 
     All training happens in the first experience, on the union of its stream; the later experiences
-    train nothing. In a run it takes the steps of all of them together: with ``steps: 2000`` and five
-    experiences 10,000. The reference for intransigence.
+    train nothing. In a run it takes the steps of all of them together: 10,000 with ``steps: 2000``
+    and five experiences. The reference for intransigence.
     """
 
     def after_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
