@@ -220,5 +220,5 @@ class SeenOutputs(SupervisedPlugin):
         strategy.mb_output = self.cut_outputs(strategy.mb_output)
 
     def cut_outputs(self, outputs: Tensor) -> Tensor:
-        """Return outputs (N, classes) of any pass without those of later classes."""
-        return outputs[:, : self._count]
+        """Return outputs (N, ..., classes) of any pass without those of later classes."""
+        return outputs[..., : self._count]

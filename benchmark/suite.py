@@ -27,6 +27,9 @@ from strategies.settings import StrategySettings
 RESULTS_VERSION = 3
 """Part of every run's key; raised when a change of the code changes results."""
 
+SEEN_OUTPUTS_VERSION = 4
+"""The same of runs with ``outputs: seen``: importances leave out later classes since."""
+
 MOST_RUNS = 1_000_000
 """Of a suite: each takes about 4 kB of memory before it has begun."""
 
@@ -215,6 +218,7 @@ class Suite:
         device: str,
     ) -> Run:
         dial = strategy.dial or STRENGTH
+        seen = self.scenarios[scenario.name].trains_seen_outputs
         spec = Spec.of(
             scenario,
             StrategySpec(
@@ -227,7 +231,7 @@ class Suite:
             strength=strength,
             seed=seed,
             device=device,
-            results_version=RESULTS_VERSION,
+            results_version=SEEN_OUTPUTS_VERSION if seen else RESULTS_VERSION,
             probes=self.probes,
         )
         return Run(spec.key(), self.name, scenario.name, strategy.name, strength, seed, spec)

@@ -11,6 +11,7 @@ from torch.nn import Parameter
 
 from strategies.fisher import fisher_of_training
 from strategies.held_rows import HeldRows
+from strategies.likelihood import as_trained
 from strategies.mask_settings import FGGMSettings
 from strategies.rows import row_sums
 from strategies.seeded import seeded
@@ -59,9 +60,10 @@ class FGGM(HeldRows):
         shared = {n: p for n, p in self._parameters.items() if n in self._shared}
         chosen = self.settings.share > 0 and self.settings.rows == "fisher"
         wanted = shared if chosen else {}
-        self._fisher = (
-            fisher_of_training(strategy, wanted, self.settings, self.models_seen) if wanted else {}
-        )
+        self._fisher = {}
+        if wanted:
+            with as_trained(strategy):
+                self._fisher = fisher_of_training(strategy, wanted, self.settings, self.models_seen)
 
     def scores(self, shared: Mapping[str, Parameter]) -> dict[str, Tensor]:
         """Return the sums of the Fisher information, or random numbers."""

@@ -15,7 +15,7 @@ from torch.nn import Parameter
 from strategies import optimizer_metric
 from strategies.fisher import draw
 from strategies.gauss_newton import GaussNewtonRoot
-from strategies.network import Network, evaluation_mode, replaced_forward
+from strategies.network import Network, differentiable, evaluation_mode, replaced_forward
 from strategies.schur_complement import Metric, ModelTerm, SchurPenalty
 from strategies.settings import WPLSchurSettings
 from strategies.sharing import SharedParameterPenalty
@@ -149,12 +149,13 @@ class WPLSchur(SharedParameterPenalty):
         samples = [
             (label, x[labels == label].to(strategy.device)) for label in sorted({*labels.tolist()})
         ]
-        with evaluation_mode(strategy.model), torch.no_grad():
-            outputs = [Network(strategy.model, label)(own[:1]).shape[-1] for label, own in samples]
+        model = strategy.model
+        with evaluation_mode(model), differentiable(model), torch.no_grad():
+            outputs = [Network(model, label)(own[:1]).shape[-1] for label, own in samples]
         self._earlier.append(
             _EarlierModel(
                 parameters={name: p.detach().clone() for name, p in used.items()},
-                buffers={name: b.clone() for name, b in strategy.model.named_buffers()},
+                buffers={name: b.clone() for name, b in model.named_buffers()},
                 samples=samples,
                 outputs=max(outputs),
             )

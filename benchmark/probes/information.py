@@ -10,6 +10,7 @@ from torch import Tensor
 from benchmark.models.bank import ModelBank
 from benchmark.probes.probe import Subject, parameters_of
 from strategies.fisher import diagonal_fisher
+from strategies.likelihood import as_trained
 
 SAMPLES = 1000
 """Training samples that it is averaged over at most, a fixed random choice."""
@@ -20,10 +21,12 @@ def information_of(
 ) -> dict[str, dict[str, Tensor]]:
     """Return the exact diagonal Fisher information of a model, as it is evaluated now.
 
+    It is that of the outputs that the training's loss takes.
+
     Args:
         subject: The run.
         strategy: The Avalanche strategy.
-        model: Which model, on its own training data.
+        model: The model just trained, on its own training data.
         blocks: Of the model.
 
     Returns:
@@ -46,5 +49,6 @@ def information_of(
                     task_label=experience.task_label,
                 )
 
-    subject.look(strategy, [model], see)
+    with as_trained(strategy):
+        subject.look(strategy, [model], see)
     return found

@@ -11,7 +11,6 @@ from torch import nn
 from benchmark.preparation import TRAINING, prepare
 from strategies.likelihood import as_trained
 from strategies.network import replaced_forward
-from strategies.sharing import SharedParameterPenalty
 
 SCENARIO = {
     "family": "split",
@@ -37,13 +36,13 @@ EVERY = {
 }
 
 
-def trained(tmp_path, strategy, settings, experiences=1, **changes):
-    """Return what has been prepared, its model and its penalty, after some experiences."""
-    ready = prepare(run_of(tmp_path, SCENARIO | changes, strategy, settings), tmp_path)
+def trained(tmp_path, strategy, settings, experiences=1, probes=(), **changes):
+    """Return what has been prepared, its model and its plugin, after some experiences."""
+    run = run_of(tmp_path, SCENARIO | changes, strategy, settings, probes=probes)
+    ready = prepare(run, tmp_path)
     for experience in ready.scenario.train[:experiences]:
         ready.strategy.train(experience, **TRAINING)
-    (plugin,) = (p for p in ready.strategy.plugins if isinstance(p, SharedParameterPenalty))
-    return ready, ready.strategy.model, plugin
+    return ready, ready.strategy.model, ready.plugin
 
 
 def head(model):
@@ -103,6 +102,24 @@ def test_each_model_has_the_outputs_of_its_own_time(tmp_path):
     plugin._valued = None
     before, after = plugin.penalty(model).item(), plugin.penalty(moved(model, 2)).item()
     assert after == pytest.approx(before, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "values"),
+    [("fggm", "_fisher"), ("freeze_important", "importances"), ("spg", "importances")],
+)
+def test_rows_of_outputs_that_no_loss_took_are_alike(tmp_path, strategy, values):
+    """All of them have gradients of zero, whatever a strategy makes of these."""
+    _, model, plugin = trained(tmp_path, strategy, ALL, experiences=2)
+    rows = getattr(plugin, values)[head(model)]
+    assert rows[:4].std() > 1e-3
+    assert rows[4:].std() < 1e-12
+
+
+@pytest.mark.parametrize("outputs", ["seen", "all"])
+def test_the_probe_ranks_importances_beside_the_same_information(tmp_path, outputs):
+    ready, _, _ = trained(tmp_path, "ewc", ALL, probes=["importance"], outputs=outputs)
+    assert all(row["correlation"] > 0.999 for row in ready.probes["importance"].rows)
 
 
 def test_the_model_is_whole_again_afterwards(tmp_path):
