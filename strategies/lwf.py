@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from itertools import repeat
+from itertools import chain, repeat
 from typing import Any, ClassVar
 
 import torch
-from avalanche.models.utils import avalanche_forward, is_multi_task_module
+from avalanche.models.utils import is_multi_task_module
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 from torch.nn import functional
 
 from strategies.likelihood import require_cross_entropy
-from strategies.network import evaluation_mode, recurrent_kernels
+from strategies.network import evaluation_mode, outputs_of_each, recurrent_kernels
 from strategies.settings import LwFSettings
 
 
@@ -45,7 +45,7 @@ class LwF(SupervisedPlugin):
 
     All models must take the same kind of inputs. Memory is one copy of the network, whatever the
     number of models; a step takes two additional forward passes and a backward pass per earlier
-    model.
+    model, once for what models of a bank have in common at their beginning.
 
     Source: Li and Hoiem, Learning without Forgetting, ECCV 2016, figure 3 and equation 2.
 
@@ -105,10 +105,13 @@ class LwF(SupervisedPlugin):
         """Return the loss of each earlier model."""
         losses = []
         with evaluation_mode(model), recurrent_kernels(model):
-            for label, classes in self._classes.items():
-                old = _answers(before, x, label) / self.settings.temperature
-                new = avalanche_forward(model, x, label) / self.settings.temperature
-                wanted, found = self._compared(old, new, label, classes)
+            old = _answers(before, x, [*self._classes])
+            new = outputs_of_each(model, x, [*self._classes])
+            for (label, classes), then, now in zip(self._classes.items(), old, new, strict=True):
+                temperature = self.settings.temperature
+                wanted, found = self._compared(
+                    then / temperature, now / temperature, label, classes
+                )
                 loss = functional.cross_entropy(found, wanted)
                 mean = self.settings.over_classes == "mean"
                 losses.append(loss / found.shape[1] if mean else loss)
@@ -128,20 +131,21 @@ class LwF(SupervisedPlugin):
 
 
 @torch.no_grad()
-def _answers(before: nn.Module, x: Tensor, label: int) -> Tensor:
-    """Return an earlier model's logits, or say that it cannot take these inputs."""
+def _answers(before: nn.Module, x: Tensor, labels: list[int]) -> list[Tensor]:
+    """Return the earlier models' logits, or say which of them cannot take these inputs."""
     try:
-        logits: Tensor = avalanche_forward(before, x, label)
+        return outputs_of_each(before, x, labels)
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError, IndexError) as error:
+        if len(labels) > 1:
+            return [*chain.from_iterable(_answers(before, x, [label]) for label in labels)]
         raise ValueError(
             f"learning without forgetting evaluates earlier models on the current model's data, "
-            f"but the model of task label {label} cannot take samples of shape "
+            f"but the model of task label {labels[0]} cannot take samples of shape "
             f"{tuple(x.shape[1:])} and type {x.dtype} ({error}); give all models inputs of one "
             "kind, or use a strategy that needs no outputs, such as ewc or wpl"
         ) from error
-    return logits
 
 
 def _classes(strategy: Any) -> dict[int, set[int]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -72,6 +72,21 @@ def _once_each(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tenso
         for name, tensor in chain(module._parameters.items(), module._buffers.items())
         if id(tensor) in values
     }
+
+
+def outputs_of_each(model: nn.Module, x: Tensor, task_labels: Sequence[int]) -> list[Tensor]:
+    """Return the outputs of several models of a network on the same inputs.
+
+    Args:
+        model: Called once for each label, unless it has a ``forward_each`` that shares what they
+            have in common.
+        x: Inputs (N, ...).
+        task_labels: Of the models.
+    """
+    each: Any = getattr(model, "forward_each", None)
+    if each is not None:
+        return list(each(x, task_labels))
+    return [avalanche_forward(model, x, label) for label in task_labels]
 
 
 def running_statistics(model: nn.Module) -> dict[str, Tensor]:

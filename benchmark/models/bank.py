@@ -60,6 +60,23 @@ class ModelBank(MultiTaskModule):
             x = self.blocks[name](x)
         return x
 
+    def forward_each(self, x: Tensor, task_labels: Sequence[int]) -> list[Tensor]:
+        """Run several models on the same inputs (N, ...), each block once for all that start alike.
+
+        Args:
+            x: Inputs.
+            task_labels: Of the models.
+
+        Returns:
+            The outputs of ``forward_single_task`` for each model.
+        """
+        after: dict[tuple[str, ...], Tensor] = {(): x}
+        for path in (self.paths[label] for label in task_labels):
+            for i, name in enumerate(path):
+                if path[: i + 1] not in after:
+                    after[path[: i + 1]] = self.blocks[name](after[path[:i]])
+        return [after[self.paths[label]] for label in task_labels]
+
     def adaptation(self, experience: object) -> None:
         """Do nothing: nothing grows."""
 

@@ -79,7 +79,7 @@ KEYS = {
     "published/split_mnist_class": (160, "24c4c199195e544b"),
     "published/split_mnist_domain": (160, "8b982c8b6f169329"),
     "published/split_mnist_protocol": (30, "ee555f376c68020b"),
-    "published/split_mnist_task": (160, "7b28a46c16d9e4ba"),
+    "published/split_mnist_task": (180, "60b1147d2d5815b6"),
     "published/supsup_permuted": (20, "865d44f649b7ae72"),
     "published/zenke_permuted": (2, "7540253567121d3c"),
     "published/zenke_split": (40, "c23e6e5030fbcf5b"),

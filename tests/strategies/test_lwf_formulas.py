@@ -1,6 +1,7 @@
 """Learning without forgetting against a plain loop, Avalanche's own, and its promises."""
 
 import copy
+from itertools import pairwise
 
 import pytest
 import torch
@@ -269,6 +270,28 @@ def test_inputs_that_an_earlier_model_cannot_take_are_refused_in_words(program):
     parts = [(x, y), (torch.cat([z, z[:, :3]], dim=1), w)]
     with pytest.raises(ValueError, match=r"task label 0 cannot take samples of shape \(9,\)"):
         train(ModelBank(blocks, (("a",), ("b",)), CLASSES), [LwF()], parts=parts, program=program)
+
+
+class Counted(nn.Linear):
+    """A layer that counts how often any of its copies was called."""
+
+    calls = 0
+
+    def forward(self, x):
+        Counted.calls += 1
+        return super().forward(x)
+
+
+def test_a_step_runs_a_shared_trunk_three_times_whatever_the_number_of_heads():
+    heads = {name: nn.Linear(8, CLASSES) for name in "abcd"}
+    model = ModelBank(
+        {"trunk": Counted(FEATURES, 8)} | heads, [("trunk", name) for name in heads], CLASSES
+    )
+    calls = []
+    Counted.calls = 0
+    train(model, [LwF()], parts=make_data(4), after_each=lambda *_: calls.append(Counted.calls))
+    steps = calls[0]
+    assert [after - before for before, after in pairwise(calls)] == [3 * steps] * 3
 
 
 def test_wrong_settings_are_refused():
