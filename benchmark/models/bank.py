@@ -63,6 +63,8 @@ class ModelBank(MultiTaskModule):
     def forward_each(self, x: Tensor, task_labels: Sequence[int]) -> list[Tensor]:
         """Run several models on the same inputs (N, ...), each block once for all that start alike.
 
+        Where a subclass runs its models in another way, they run one after another.
+
         Args:
             x: Inputs.
             task_labels: Of the models.
@@ -70,6 +72,8 @@ class ModelBank(MultiTaskModule):
         Returns:
             The outputs of ``forward_single_task`` for each model.
         """
+        if type(self).forward_single_task is not ModelBank.forward_single_task:
+            return [self.forward_single_task(x, label) for label in task_labels]
         after: dict[tuple[str, ...], Tensor] = {(): x}
         for path in (self.paths[label] for label in task_labels):
             for i, name in enumerate(path):

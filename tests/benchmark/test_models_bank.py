@@ -149,17 +149,24 @@ def test_blocks_are_initialised_from_the_global_generator():
     assert not torch.equal(first_weight(1), first_weight(2))
 
 
-def test_several_models_run_what_they_have_in_common_once():
-    paths = [("x", "y", "a"), ("z", "y", "b"), ("x", "y", "c"), ("x", "y", "a", "x")]
-    torch.manual_seed(0)
-    blocks = {name: nn.Linear(4, 4) for name in "xyzabc"}
-    bank = ModelBank(blocks, paths, 4)
+def test_several_models_run_what_they_have_in_common_once(bank):
     calls = []
     for name, block in bank.blocks.items():
         block.register_forward_hook(lambda *_, name=name: calls.append(name))
-    x = torch.randn(5, 4)
-    found = bank.forward_each(x, [0, 1, 2, 3, 0])
-    assert sorted(calls) == sorted("xya" + "zyb" + "c" + "x")
-    for label, own in zip([0, 1, 2, 3, 0], found, strict=True):
+    x, labels = torch.randn(7, 5), [0, 1, 2, 0]
+    found = bank.forward_each(x, labels)
+    assert sorted(calls) == sorted("xya" + "zyb" + "c")
+    for label, own in zip(labels, found, strict=True):
         assert torch.equal(own, bank(x, label))
     assert bank.forward_each(x, []) == []
+
+
+def test_a_bank_that_runs_its_models_in_another_way_runs_each(bank):
+    class Negative(ModelBank):
+        def forward_single_task(self, x, task_label):
+            return -super().forward_single_task(x, task_label)
+
+    x = torch.randn(7, 5)
+    negative = Negative(dict(bank.blocks), PATHS, 4)
+    for label, own in enumerate(negative.forward_each(x, [0, 1, 2])):
+        assert torch.equal(own, -bank(x, label))
