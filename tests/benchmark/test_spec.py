@@ -64,7 +64,7 @@ KEYS = {
     "methods/which_ten": (920, "0b2178503240bde2"),
     "methods/which_two": (920, "9a0b5060ac419b12"),
     "published/avalanche_permuted_ewc": (30, "1abcf01d97df7528"),
-    "published/avalanche_permuted_si": (30, "fc59fe9c00aa7217"),
+    "published/avalanche_permuted_si": (25, "1f781efe2b6f53a6"),
     "published/avalanche_permuted_trained": (80, "27ab953c5ccc7ada"),
     "published/avalanche_split": (20, "359161f9d5d6fbc2"),
     "published/fisher_2025": (2100, "c6c5a0c91f6bc818"),
