@@ -27,7 +27,7 @@ from strategies.settings import StrategySettings
 RESULTS_VERSION = 3
 """Part of every run's key; raised when a change of the code changes results."""
 
-SEEN_OUTPUTS_VERSION = 4
+SEEN_OUTPUTS_VERSION = RESULTS_VERSION + 1
 """The same of runs with ``outputs: seen``: importances leave out later classes since."""
 
 MOST_RUNS = 1_000_000

@@ -63,7 +63,8 @@ class ModelBank(MultiTaskModule):
     def forward_each(self, x: Tensor, task_labels: Sequence[int]) -> list[Tensor]:
         """Run several models on the same inputs (N, ...), each block once for all that start alike.
 
-        Where a subclass runs its models in another way, they run one after another.
+        They run one after another where a subclass runs them in another way, or a block changes its
+        input in place.
 
         Args:
             x: Inputs.
@@ -78,7 +79,11 @@ class ModelBank(MultiTaskModule):
         for path in (self.paths[label] for label in task_labels):
             for i, name in enumerate(path):
                 if path[: i + 1] not in after:
-                    after[path[: i + 1]] = self.blocks[name](after[path[:i]])
+                    given = after[path[:i]]
+                    version = given._version
+                    after[path[: i + 1]] = self.blocks[name](given)
+                    if given._version != version:
+                        return [self.forward_single_task(x, label) for label in task_labels]
         return [after[self.paths[label]] for label in task_labels]
 
     def adaptation(self, experience: object) -> None:

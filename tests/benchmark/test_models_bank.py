@@ -170,3 +170,13 @@ def test_a_bank_that_runs_its_models_in_another_way_runs_each(bank):
     negative = Negative(dict(bank.blocks), PATHS, 4)
     for label, own in enumerate(negative.forward_each(x, [0, 1, 2])):
         assert torch.equal(own, -bank(x, label))
+
+
+def test_a_head_that_changes_its_input_in_place_harms_no_other(bank):
+    for name in "abc":
+        bank.blocks[name] = nn.Sequential(nn.ELU(inplace=True), bank.blocks[name])
+    x = torch.randn(7, 5)
+    with torch.no_grad():
+        expected = [bank(x, label) for label in range(3)]
+        found = bank.forward_each(x, [0, 1, 2])
+    assert all(map(torch.equal, found, expected))
