@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 
 from benchmark.evaluation import now
+from benchmark.failure import DivergedError
 
 Implementation = Literal["loop", "avalanche", "palimpsest"]
 """A hand-written PyTorch loop, Avalanche as it ships, or this harness."""
@@ -92,7 +93,7 @@ class Stopwatch:
 def measure(
     cases: Sequence[Case], repeats: int, tell: Callable[[str], None] = lambda line: None
 ) -> list[SpeedRow]:
-    """Time all cases in turn, several times over.
+    """Time all cases in turn, several times over; without those whose training diverges.
 
     Args:
         cases: Of one or several workloads.
@@ -100,10 +101,18 @@ def measure(
         tell: Called with what is being measured.
     """
     rates: dict[tuple[str, str, str, Implementation], list[float]] = {}
+    left = list(cases)
     for _ in range(repeats):
-        for case in cases:
-            tell(f"{case.workload}: {case.method}, {case.implementation}")
-            for phase, seconds in case.run().items():
+        for case in list(left):
+            name = f"{case.workload}: {case.method}, {case.implementation}"
+            tell(name)
+            try:
+                phases = case.run()
+            except DivergedError as error:
+                tell(f"{name} is left out: {error}")
+                left.remove(case)
+                continue
+            for phase, seconds in phases.items():
                 key = (case.workload, case.method, phase, case.implementation)
                 rates.setdefault(key, []).append(case.samples[phase] / seconds)
 

@@ -10,6 +10,7 @@ from PIL import Image
 from benchmark.cli import main
 from benchmark.cli.speed import SpeedOptions, _cases
 from benchmark.data.pixels import Pixels
+from benchmark.failure import DivergedError
 from benchmark.preparation import TRAINING, prepare
 from benchmark.speed import importance
 from benchmark.speed.images import cropped_and_flipped, stock_images
@@ -215,6 +216,22 @@ def test_all_cases_are_measured_once_a_repeat_in_turn():
 
     measure([timed("a"), timed("b")], repeats=2)
     assert order == ["a", "b", "a", "b"]
+
+
+def test_what_diverges_is_left_out_and_named():
+    def diverges():
+        raise DivergedError("the loss became NaN")
+
+    lines = []
+    cases = [
+        Case("split", "finetune", "palimpsest", {"train": 10}, lambda: {"train": 2.0}),
+        Case("split", "badam", "palimpsest", {"train": 10}, diverges),
+    ]
+    (row,) = measure(cases, 2, lines.append)
+    assert (row.method, row.samples_per_second) == ("finetune", 5.0)
+    assert [line for line in lines if "left out" in line] == [
+        "split: badam, palimpsest is left out: the loss became NaN"
+    ]
 
 
 def test_a_stopwatch_measures_from_its_last_reading():
