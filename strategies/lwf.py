@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections import defaultdict
-from itertools import chain, repeat
+from itertools import repeat
 from typing import Any, ClassVar
 
 import torch
@@ -104,13 +104,12 @@ class LwF(SupervisedPlugin):
     def _distillation(self, before: nn.Module, model: nn.Module, x: Tensor) -> Tensor:
         """Return the loss of each earlier model."""
         losses = []
+        labels, temperature = [*self._classes], self.settings.temperature
         with evaluation_mode(model), recurrent_kernels(model):
-            old = _answers(before, x, [*self._classes])
-            new = outputs_of_each(model, x, [*self._classes])
-            for (label, classes), then, now in zip(self._classes.items(), old, new, strict=True):
-                temperature = self.settings.temperature
+            then, now = _answers(before, x, labels), outputs_of_each(model, x, labels)
+            for label, old, new in zip(labels, then, now, strict=True):
                 wanted, found = self._compared(
-                    then / temperature, now / temperature, label, classes
+                    old / temperature, new / temperature, label, self._classes[label]
                 )
                 loss = functional.cross_entropy(found, wanted)
                 mean = self.settings.over_classes == "mean"
@@ -139,7 +138,7 @@ def _answers(before: nn.Module, x: Tensor, labels: list[int]) -> list[Tensor]:
         raise
     except (RuntimeError, ValueError, IndexError) as error:
         if len(labels) > 1:
-            return [*chain.from_iterable(_answers(before, x, [label]) for label in labels)]
+            return [_answers(before, x, [label])[0] for label in labels]
         raise ValueError(
             f"learning without forgetting evaluates earlier models on the current model's data, "
             f"but the model of task label {labels[0]} cannot take samples of shape "

@@ -73,8 +73,12 @@ class ModelBank(MultiTaskModule):
         Returns:
             The outputs of ``forward_single_task`` for each model.
         """
-        if type(self).forward_single_task is not ModelBank.forward_single_task:
-            return [self.forward_single_task(x, label) for label in task_labels]
+        own = type(self)
+        if (own.forward, own.forward_single_task) != (
+            ModelBank.forward,
+            ModelBank.forward_single_task,
+        ):
+            return [self(x, label) for label in task_labels]
         after: dict[tuple[str, ...], Tensor] = {(): x}
         for path in (self.paths[label] for label in task_labels):
             for i, name in enumerate(path):
@@ -83,7 +87,7 @@ class ModelBank(MultiTaskModule):
                     version = given._version
                     after[path[: i + 1]] = self.blocks[name](given)
                     if given._version != version:
-                        return [self.forward_single_task(x, label) for label in task_labels]
+                        return [self(x, label) for label in task_labels]
         return [after[self.paths[label]] for label in task_labels]
 
     def adaptation(self, experience: object) -> None:

@@ -111,6 +111,8 @@ def measure(
             except DivergedError as error:
                 tell(f"{name} is left out: {error}")
                 left.remove(case)
+                for phase in case.samples:
+                    rates.pop((case.workload, case.method, phase, case.implementation), None)
                 continue
             for phase, seconds in phases.items():
                 key = (case.workload, case.method, phase, case.implementation)

@@ -166,10 +166,15 @@ def test_a_bank_that_runs_its_models_in_another_way_runs_each(bank):
         def forward_single_task(self, x, task_label):
             return -super().forward_single_task(x, task_label)
 
+    class AlsoNegative(ModelBank):
+        def forward(self, x, task_labels):
+            return -super().forward(x, task_labels)
+
     x = torch.randn(7, 5)
-    negative = Negative(dict(bank.blocks), PATHS, 4)
-    for label, own in enumerate(negative.forward_each(x, [0, 1, 2])):
-        assert torch.equal(own, -bank(x, label))
+    for kind in (Negative, AlsoNegative):
+        negative = kind(dict(bank.blocks), PATHS, 4)
+        for label, own in enumerate(negative.forward_each(x, [0, 1, 2])):
+            assert torch.equal(own, -bank(x, label))
 
 
 def test_a_head_that_changes_its_input_in_place_harms_no_other(bank):

@@ -219,7 +219,11 @@ def test_all_cases_are_measured_once_a_repeat_in_turn():
 
 
 def test_what_diverges_is_left_out_and_named():
+    found = [{"train": 1.0}]
+
     def diverges():
+        if found:
+            return found.pop()
         raise DivergedError("the loss became NaN")
 
     lines = []
