@@ -58,11 +58,7 @@ def measure_speed(options: SpeedOptions) -> None:
 
     torch.set_num_threads(1)
 
-    def progress(line: str) -> None:
-        if not options.as_json:
-            tell(line)
-
-    rows = measure(_cases(options, root), options.repeats, progress)
+    rows = measure(_cases(options, root), options.repeats, tell)
     if options.as_json:
         say(json.dumps([asdict(row) for row in rows], indent=1))
     else:

@@ -290,6 +290,22 @@ def test_the_command_measures_everything(tmp_path, capsys):
             assert row["ratio_to_loop"] > 0
 
 
+def test_json_tells_what_is_left_out(monkeypatch, tmp_path, capsys):
+    def diverges():
+        raise DivergedError("the loss became NaN")
+
+    lost = Case("w", "badam", "palimpsest", {"train": 1}, diverges)
+    monkeypatch.setattr(
+        "benchmark.cli.speed._cases", lambda *_: [case("finetune", "loop", [1]), lost]
+    )
+    with pytest.raises(SystemExit) as left:
+        main(["speed", "--json", "--repeats", "1", "--data-root", str(tmp_path)])
+    assert left.value.code == 0
+    printed, told = capsys.readouterr()
+    assert [row["method"] for row in json.loads(printed)] == ["finetune"]
+    assert "w: badam, palimpsest is left out: the loss became NaN" in told.splitlines()
+
+
 def test_the_command_prints_a_table_and_tells_what_it_measures(monkeypatch, tmp_path, capsys):
     cases = [case("finetune", "loop", [1]), case("finetune", "palimpsest", [2])]
     monkeypatch.setattr("benchmark.cli.speed._cases", lambda *_: cases)
