@@ -33,9 +33,12 @@ def validated(model: type[_M], values: Any, source: Source, path: tuple[str, ...
     try:
         checked = model.model_validate(values)
     except ValidationError as error:
-        problem = error.errors(include_url=False)[0]
-        inner = _path_to(values, problem)
-        raise source.error((*path, *inner), _explain(problem, model)) from None
+        problems = error.errors(include_url=False)
+        places = [_path_to(values, problem) for problem in problems]
+        begin = places[0]  # of a union, the type that fits best: in which the problem is deepest
+        inner = max((place for place in places if place[: len(begin)] == begin), key=len)
+        found = [p for p, place in zip(problems, places, strict=True) if place == inner]
+        raise source.error((*path, *inner), _explain(found, model)) from None
     for inner, value, given in _pairs(checked, values):
         if isinstance(given, bool) and not isinstance(value, bool):
             raise source.error((*path, *inner), f"{_EXPECTED['float_type']}, got {shown(given)}")
@@ -220,7 +223,14 @@ _LIMITS = {
 _LIMIT_NAMES = ("gt", "ge", "lt", "le")
 
 
-def _explain(problem: Any, model: type[BaseModel]) -> str:
+def _explain(problems: Sequence[Any], model: type[BaseModel]) -> str:
+    """Say what is wrong with a value.
+
+    Args:
+        problems: What pydantic found there: of a union, one for each type that it tried.
+        model: What the values are checked against.
+    """
+    problem = problems[0]
     kind, given, context = problem["type"], problem.get("input"), problem.get("ctx", {})
     message: str = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
@@ -241,7 +251,14 @@ def _explain(problem: Any, model: type[BaseModel]) -> str:
         if isinstance(given, bool) and kind in _LIMITS:  # pydantic takes true for 1
             kind = "float_type"
         message = _limit(kind, context) or _EXPECTED.get(kind, message).format(**context)
-        message = f"{message}, got {shown(given)}{_as_number(kind, given)}{_as_list(kind, given)}"
+        others = {p["type"]: p.get("ctx", {}) for p in problems[1:] if p["type"] in _EXPECTED}
+        kinds = {kind: context, **(others if kind in _EXPECTED else {})}
+        wanted = [_EXPECTED[k].format(**kinds[k]).removeprefix("expected ") for k in [*kinds][1:]]
+        message = " or ".join(dict.fromkeys([message, *wanted]))
+        advice = _as_number(kind, given)
+        if not advice and (len(kinds) == 1 or isinstance(given, str)):
+            advice = next((text for k in kinds if (text := _as_list(k, given))), "")
+        message = f"{message}, got {shown(given)}{advice}"
     return message
 
 
@@ -265,4 +282,4 @@ def _as_number(kind: str, given: Any) -> str:
 def _as_list(kind: str, given: Any) -> str:
     """Suggest brackets: a single entry needs them, too."""
     alone = isinstance(given, str | int | float) and not isinstance(given, bool)
-    return f"; write [{shown(given)}]" if kind == "list_type" and alone else ""
+    return f"; write [{shown(given)}]" if kind in {"list_type", "tuple_type"} and alone else ""

@@ -91,8 +91,8 @@ class Spectrum:
     @classmethod
     def of(cls, product: Product) -> Spectrum:
         """Decompose a product."""
-        g, rows = torch.linalg.eigh(product.outputs)
-        a, columns = torch.linalg.eigh(product.inputs)
+        g, rows = _eigen(product.outputs)
+        a, columns = _eigen(product.inputs)
         return cls(rows, columns, torch.outer(g.clamp_min(0), a.clamp_min(0)))
 
     def draw(self, prior: float, noise: Tensor) -> Tensor:
@@ -106,6 +106,19 @@ class Spectrum:
             noise: Z, standard normal numbers of the weight's shape.
         """
         return self.rows @ (noise / (self.values + prior).sqrt()) @ self.columns.T
+
+
+def _eigen(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues and eigenvectors of a symmetric matrix.
+
+    In single precision the algorithm may not converge where most eigenvalues are 0, as those of the
+    inputs of a 3 x 3 convolution over a single pixel. In double precision it does.
+    """
+    try:
+        values, vectors = torch.linalg.eigh(matrix)
+    except torch.linalg.LinAlgError:  # type: ignore[attr-defined]
+        values, vectors = torch.linalg.eigh(matrix.double())
+    return values.to(matrix), vectors.to(matrix)
 
 
 def _root_of_gram(matrices: Sequence[Tensor]) -> Tensor:

@@ -122,8 +122,14 @@ class Pixels:
             return None
         if self.stored is other.stored:
             return replace(self, rows=torch.cat([self._numbers(), other._numbers()]))
-        whole = slice(None)
-        stored = torch.cat([self.bytes_of(whole), other.bytes_of(whole)])
+        if self.device.type != "cpu":
+            stored = torch.cat([self.bytes_of(slice(None)), other.bytes_of(slice(None))])
+            return replace(self, stored=stored, rows=None)
+        stored = room_for((len(self) + len(other), *self.stored.shape[1:]))
+        for images, first in ((self, 0), (other, len(self))):
+            for start in range(0, len(images), _IMAGES_AT_ONCE):
+                some = images.bytes_of(slice(start, start + _IMAGES_AT_ONCE))
+                stored[first + start : first + start + len(some)] = some
         return replace(self, stored=stored, rows=None)
 
     def _numbers(self) -> Tensor:

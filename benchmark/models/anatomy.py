@@ -80,8 +80,8 @@ def examine(network: nn.Module, input_shape: tuple[int, int, int], name: object)
         name: What it is called, for messages.
 
     Raises:
-        UserError: It does not take such images, does not return logits, or its last layer with
-            weights is none that can be cut.
+        UserError: It does not take such images, changes them, does not return logits, or its last
+            layer with weights is none that can be cut.
     """
     if isinstance(network, MultiTaskModule):
         raise UserError(
@@ -101,8 +101,8 @@ def examine(network: nn.Module, input_shape: tuple[int, int, int], name: object)
             f"({type(last).__name__})"
         )  # fmt: skip
         raise UserError(
-            f"network {name} has no head that can be cut: {told}; expected a linear layer or a "
-            "convolution whose outputs are the logits"
+            f"network {name} has no head that can be cut: {told}; expected an nn.Linear, or an "
+            "nn.Conv2d of one group, whose outputs are the logits; no subclass, and no hooks"
         )
     head = names[last]
     places = {names[module]: place for place, module in reversed([*enumerate(order)])}
@@ -136,6 +136,7 @@ def check(
 
 def _run(network: nn.Module, input_shape: tuple[int, int, int], name: object) -> Tensor:
     images = torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0))
+    version = images._version
     mode = "in training " if network.training else ""
     try:
         with torch.no_grad():
@@ -146,6 +147,11 @@ def _run(network: nn.Module, input_shape: tuple[int, int, int], name: object) ->
             f"network {name} does not take images of shape {input_shape} (channels, height, width) "
             f"{mode}({reason})"
         ) from error
+    if images._version != version:  # the data, and the batch that a strategy uses once more
+        raise UserError(
+            f"network {name} changes its images {mode}in place, and others use them after it; "
+            "expected it to leave them as they are: x = x * 2, not x.mul_(2), in its first step"
+        )
     if not isinstance(logits, Tensor):
         raise UserError(
             f"network {name}: {mode}expected logits (N, classes), got {quoted(type(logits))}"
@@ -193,9 +199,14 @@ def _in_training(network: nn.Module) -> Iterator[None]:
 
 
 def _is_head(layer: nn.Module | None, logits: Tensor) -> bool:
-    if isinstance(layer, nn.Linear):
-        return layer.out_features == logits.shape[1]
-    return isinstance(layer, nn.Conv2d) and layer.out_channels == logits.shape[1]
+    """Whether a new layer of its type does the same for another number of classes."""
+    if layer is None or layer._forward_hooks or layer._forward_pre_hooks:
+        return False
+    if type(layer) not in {nn.Linear, nn.Conv2d}:
+        return False
+    if isinstance(layer, nn.Conv2d):
+        return layer.groups == 1 and layer.out_channels == logits.shape[1]
+    return bool(layer.out_features == logits.shape[1])
 
 
 def _blocks(module: nn.Module, head: str, prefix: str = "") -> Iterator[str]:

@@ -54,8 +54,16 @@ def new_head(head: nn.Module, n_classes: int) -> nn.Module:
     """
     bias = head.bias is not None
     if isinstance(head, nn.Conv2d):
-        sizes = (head.kernel_size, head.stride, head.padding, head.dilation)
-        return nn.Conv2d(head.in_channels, n_classes, *sizes, bias=bias)  # type: ignore[arg-type]
+        return nn.Conv2d(
+            head.in_channels,
+            n_classes,
+            head.kernel_size,  # type: ignore[arg-type]
+            head.stride,  # type: ignore[arg-type]
+            head.padding,  # type: ignore[arg-type]
+            head.dilation,  # type: ignore[arg-type]
+            bias=bias,
+            padding_mode=head.padding_mode,
+        )
     assert isinstance(head, nn.Linear)
     return nn.Linear(head.in_features, n_classes, bias=bias)
 

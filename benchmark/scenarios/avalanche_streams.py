@@ -151,9 +151,15 @@ def _labels(place: str, experience: Any) -> int:
     return found[0]
 
 
+def _numbered(value: Any) -> Any:
+    """Return a mapping of numbers, which a suite has as text: {"0": 50} as {0: 50}."""
+    numbers = isinstance(value, Mapping) and all(key.isdecimal() for key in value)
+    return {int(key): inside for key, inside in value.items()} if numbers else value
+
+
 def _made(name: str, arguments: Mapping[str, Any], seed: int, folder: Path) -> Any:
     known = parameters(name)
-    given = dict(arguments)
+    given = {each: _numbered(value) for each, value in arguments.items()}
     if takes_seed(name, arguments):
         given["seed"] = seed % 2**32  # numpy's legacy generators take no more
     given |= {each: folder for each in known if each.startswith(_ROOT)}

@@ -20,7 +20,7 @@ from torchvision import datasets
 from benchmark.data.pixels import Pixels
 from benchmark.data.sharing import share_through
 from benchmark.errors import UserError
-from benchmark.scenarios import decoded_streams
+from benchmark.scenarios import avalanche_streams, decoded_streams
 from benchmark.scenarios.avalanche_benchmark import AvalancheBenchmark
 from benchmark.scenarios.avalanche_streams import quietly
 from benchmark.seeding import derive
@@ -33,6 +33,20 @@ QUICK = {"width": 5, "curve": {"every": 0}}
 
 def settings(benchmark, arguments=None, **others):
     return AvalancheBenchmark(benchmark=benchmark, arguments=arguments or {}, **QUICK | others)
+
+
+def test_keys_that_are_numbers_reach_avalanche_as_such(monkeypatch, tmp_path):
+    given = {}
+
+    def SplitNothing(per_exp_classes=None, names=None, dataset_root=None):
+        given.update(per_exp_classes=per_exp_classes, names=names)
+
+    monkeypatch.setattr(classic, "SplitNothing", SplitNothing, raising=False)
+    (tmp_path / "file").touch()
+    arguments = {"per_exp_classes": {"0": 5, "1": 3}, "names": {"a": 1, "2": 2}}
+    with pytest.raises(UserError, match="has 0 experience"):
+        avalanche_streams.streams("SplitNothing", arguments, 0, tmp_path)
+    assert given == {"per_exp_classes": {0: 5, 1: 3}, "names": {"a": 1, "2": 2}}
 
 
 @pytest.fixture(autouse=True)

@@ -14,6 +14,7 @@ from benchmark import plugins
 from benchmark.errors import UserError
 from benchmark.models.anatomy import examine, statistics
 from benchmark.models.choice import Network
+from benchmark.models.exchange import new_head
 from benchmark.models.making import make
 from benchmark.models.networks import NetworkBank, pair, trunk
 from benchmark.plugins import load_files, load_packages
@@ -408,6 +409,8 @@ class Ends(nn.Module):
         self.listed = [self.body]
 
     def forward(self, x):
+        if self.kind == "in place":
+            x.flatten(1).mul_(0.5)
         x = self.out((self.listed[0] if self.kind == "listed" else self.body)(x.flatten(1)))
         if self.kind == "tuple":
             return (x,)
@@ -426,12 +429,48 @@ class Ends(nn.Module):
         ("cut", "no head that can be cut"),
         ("in training", "in training expected logits"),
         ("listed", "'body' cannot be exchanged"),
+        ("in place", "network it changes its images in place"),
     ],
 )
 def test_a_network_that_cannot_be_cut(monkeypatch, kind, told):
     monkeypatch.setattr("benchmark.models.networks.make", lambda *_: Ends(kind))
     with pytest.raises(UserError, match=told):
         pair(Network(name="it"), SHAPE, [3, 2], ("body",))
+
+
+class Cosine(nn.Linear):
+    """A linear layer that does something else."""
+
+    def forward(self, x):
+        return nn.functional.linear(nn.functional.normalize(x), self.weight)
+
+
+def hooked(layer):
+    layer.register_forward_hook(lambda _, __, logits: 2 * logits)
+    return layer
+
+
+HEADS = {
+    "subclass": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4), Cosine(4, 3)),
+    "weight norm": lambda: nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 4), nn.utils.parametrizations.weight_norm(nn.Linear(4, 3))
+    ),
+    "hook": lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 4), hooked(nn.Linear(4, 3))),
+    "groups": lambda: nn.Sequential(nn.Conv2d(1, 6, 3), nn.Conv2d(6, 3, 6, groups=3), nn.Flatten()),
+}
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_head_that_another_layer_cannot_stand_for_is_not_replaced(monkeypatch, kind):
+    monkeypatch.setattr("benchmark.models.networks.make", lambda *_: HEADS[kind]())
+    with pytest.raises(UserError, match=r"no head that can be cut: .*no subclass, and no hooks"):
+        pair(Network(name="it"), SHAPE, [3, 2], ("0",))
+
+
+def test_a_convolution_as_head_keeps_its_padding():
+    head = nn.Conv2d(4, 3, 3, stride=2, padding=1, padding_mode="circular", bias=False)
+    new = new_head(head, 5)
+    assert str(new) == str(head).replace("Conv2d(4, 3", "Conv2d(4, 5")
 
 
 def test_mistakes_of_a_suite_have_their_line():
@@ -447,6 +486,10 @@ def test_mistakes_of_a_suite_have_their_line():
         ({"network": "mlp", "shared": 1}, "shared is no setting of mlp"),
         ({"network": {"name": "mlp", "batch_norm": "frozen"}}, "mlp has none"),
         ({"network": {"name": "mlp", "weights": "DEFAULT"}}, "only networks of torchvision"),
+        ({"shared": "stem"}, r"expected a whole number or a list, got 'stem'; write \['stem'\]"),
+        ({"shared": []}, r"expected a whole number or 1 or more entries, got \[\]"),
+        ({"shared": [1]}, r"shared\.0: expected text, got 1"),
+        ({"shared": 2.5}, r"expected a whole number or a list, got 2\.5$"),
     ):
         with pytest.raises(UserError, match=told):
             run_of({"finetune": {}}, settings)

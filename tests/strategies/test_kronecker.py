@@ -187,3 +187,22 @@ def test_draws_have_the_inverse_as_their_covariance():
     found = draws.T @ draws / len(draws)
     torch.testing.assert_close(found, covariance, rtol=0, atol=0.03 * float(covariance.max()))
     assert float(covariance.diagonal().max() / covariance.diagonal().min()) > 2
+
+
+def test_what_single_precision_cannot_decompose_is_decomposed_in_double(monkeypatch):
+    own, eigh = product(3, 4), torch.linalg.eigh
+
+    def fails(matrix):
+        if matrix.dtype == torch.float32:
+            raise torch.linalg.LinAlgError("failed to converge")
+        return eigh(matrix)
+
+    known = Spectrum.of(Product(own.inputs.float(), own.outputs.float()))
+    monkeypatch.setattr(torch.linalg, "eigh", fails)
+    found = Spectrum.of(Product(own.inputs.float(), own.outputs.float()))
+    assert found.values.dtype == found.rows.dtype == found.columns.dtype == torch.float32
+    torch.testing.assert_close(found.values, known.values)
+    torch.testing.assert_close(
+        found.rows @ found.values.sum(1).diag() @ found.rows.T,
+        known.rows @ known.values.sum(1).diag() @ known.rows.T,
+    )

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.data import folder, images, mapped
+from benchmark.data import folder, images, mapped, pixels
 from benchmark.data.images import load_pixels
 from benchmark.data.mapped import room_for
+from benchmark.data.pixels import joined, subset
 from benchmark.data.sharing import share_through
 from benchmark.errors import UserError
 from benchmark.scenarios.loading import load_data_set
@@ -93,6 +94,17 @@ def test_permuted_copies_are_in_files_too(large, tmp_path, monkeypatch):
     monkeypatch.setattr(mapped, "MAPPED_FROM", 2**30)
     expected = Permuted(data="digits", width=4, experiences=2).build(0, tmp_path, "cpu")
     assert torch.equal(x[:], expected.train[1].dataset.samples[0][:])
+
+
+@linux_only
+def test_images_that_are_joined_are_in_a_file_too(large, tmp_path, monkeypatch):
+    monkeypatch.setattr(pixels, "_IMAGES_AT_ONCE", 100)
+    built = Permuted(data="digits", width=4, experiences=2).build(0, tmp_path, "cpu")
+    one, other = (built.train[i].dataset.samples[0] for i in range(2))
+    some = subset(other, torch.arange(250).flip(0))
+    both = joined(one, some)
+    assert str(large) in behind(both.stored)
+    assert torch.equal(both[:], torch.cat([one[:], some[:]]))
 
 
 def test_no_room_for_the_file_is_told_in_a_sentence(large, two_classes, monkeypatch):
