@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from benchmark.data.pixels import Inputs
 from benchmark.generators import seed_generators
+from strategies.likelihood import loss_of
 
 EVALUATION_BATCH = 512
 _IMAGES_ON_CPU = 128
@@ -190,6 +191,10 @@ class InMemoryTraining(SupervisedTemplate):
             self.optimizer_step()
             tell("after_update")
             tell("after_training_iteration")
+
+    def criterion(self) -> Tensor:
+        """Return the batch's loss; of several models, each sample's over the classes of its own."""
+        return loss_of(self, self.mb_output, self.mb_y, self.mb_task_id)
 
     def _implementations(self, event: str) -> list[Callable[..., None]]:
         empty = getattr(SupervisedPlugin, event)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from strategies.likelihood import require_cross_entropy
+from strategies.likelihood import loss_of, require_cross_entropy
 from strategies.rehearsal import Rehearsal, outputs_for
 from strategies.settings import DERSettings
 
@@ -73,7 +73,8 @@ class DER(Rehearsal):
             strategy.loss = strategy.loss + alpha * _distance(found, rows["logits"])
         if beta and (rows := self.recall(strategy)):
             found = outputs_for(strategy, rows)
-            strategy.loss = strategy.loss + beta * strategy._criterion(found, rows["y"])
+            loss = loss_of(strategy, found, rows["y"], rows["label"])
+            strategy.loss = strategy.loss + beta * loss
         self.remember(strategy, **({"logits": self._as_wide(logits)} if alpha else {}))
 
     def _as_wide(self, logits: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -47,6 +48,31 @@ def trained_outputs(strategy: Any, outputs: Tensor) -> Tensor:
         cut = getattr(plugin, "cut_outputs", None)
         outputs = outputs if cut is None else cut(outputs)
     return outputs
+
+
+def loss_of(strategy: Any, outputs: Tensor, y: Tensor, labels: int | Tensor) -> Tensor:
+    """Return the training's own loss, each sample's over the classes of its own model.
+
+    In a batch of several models, the outputs of one with fewer classes end in zeros, which are no
+    classes: the loss is the mean of the models' own, weighted by their samples.
+
+    Args:
+        strategy: The Avalanche strategy.
+        outputs: (N, ..., classes).
+        y: Targets (N, ...).
+        labels: The task label of all samples, or of each (N,).
+    """
+    widths: dict[int, int] = getattr(strategy.model, "widths", {})
+    all_wide = min(widths.values(), default=outputs.shape[-1]) >= outputs.shape[-1]
+    if isinstance(labels, int) or all_wide:
+        whole: Tensor = strategy._criterion(outputs, y)
+        return whole
+    total = outputs.new_zeros(())
+    for label in torch.unique(labels).tolist():
+        own = (labels == label).to(outputs.device)
+        loss = strategy._criterion(outputs[own, ..., : widths[label]], y[own])
+        total = total + own.sum() / len(y) * loss
+    return total
 
 
 @contextmanager

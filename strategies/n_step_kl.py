@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import torch
 
+from strategies.likelihood import loss_of
 from strategies.posterior import Posterior
 from strategies.posterior_settings import NStepKLSettings
 from strategies.rehearsal import Rehearsal, outputs_for
@@ -65,7 +66,8 @@ class NStepKL(Posterior):
             for age, weight in enumerate(weights[1:], 1):
                 own = (ages == age).to(found.device)
                 if own.any():
-                    loss = strategy._criterion(found[own], rows["y"][own])
+                    labels = rows["label"][own.cpu()]
+                    loss = loss_of(strategy, found[own], rows["y"][own], labels)
                     strategy.loss = strategy.loss + weight * loss
         number = torch.full((len(strategy.mb_y),), self.models_seen)
         self._rehearsal.remember(strategy, training=number)

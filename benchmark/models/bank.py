@@ -22,6 +22,10 @@ class ModelBank(MultiTaskModule):
         blocks: The modules by name (without dots).
         paths: For each model the names of its blocks, in the order they are applied.
         n_classes: Columns of the largest output.
+
+    Attributes:
+        widths: How many classes the outputs of a model have, by its task label, of those that have
+            run in a batch with a label for each sample.
     """
 
     def __init__(
@@ -31,10 +35,13 @@ class ModelBank(MultiTaskModule):
         self.blocks = nn.ModuleDict(blocks)
         self.paths = tuple(tuple(path) for path in paths)
         self.max_class_label = n_classes
+        self.widths: dict[int, int] = {}
         self.known_train_tasks_labels = set(range(len(self.paths)))
 
     def forward(self, x: Tensor, task_labels: int | Tensor | None) -> Tensor:
         """Run the model of each input; outputs of fewer classes than the largest end in zeros.
+
+        These zeros are no classes: `strategies.likelihood.loss_of` leaves them out.
 
         Args:
             x: Inputs (N, ...).
@@ -49,6 +56,7 @@ class ModelBank(MultiTaskModule):
             for label in torch.unique(task_labels).tolist():
                 own = task_labels == label
                 found = self.forward_single_task(x[own], label)
+                self.widths[label] = found.shape[-1]
                 if every is None:
                     every = found.new_zeros(len(x), *found.shape[1:-1], self.max_class_label)
                 every[own, ..., : found.shape[-1]] = found

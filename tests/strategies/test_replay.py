@@ -1,6 +1,7 @@
 """Experience replay and dark experience replay against plain loops, and what they store."""
 
 import copy
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,6 +36,7 @@ from benchmark.data.pixels import Pixels
 from benchmark.models.bank import ModelBank
 from benchmark.scenarios.augment import Augment
 from strategies import DER, Replay
+from strategies.likelihood import loss_of
 
 SEED, SIZE, DRAWN, ALPHA, BETA = 7, 25, 6, 0.3, 0.7
 SETTINGS = {"memory": SIZE, "memory_batch": DRAWN, "seed": SEED}
@@ -129,6 +131,38 @@ def test_trains_as_the_definition_says(method, case, program, optimizer):
     trained = train(make(), [tape, plugin()], **options, optimizer=optimizer)
     assert_close(trained, by_hand(make(), tape.batches, labels, optimizer), 1e-4, 1e-5)
     assert distance(trained, train(make(), **options, optimizer=optimizer)) > 1e-3
+
+
+def unequal_bank():
+    """Two models, of four classes and of two."""
+    bank = make_bank()
+    bank.blocks["b"] = nn.Linear(8, 2)
+    return bank
+
+
+@pytest.mark.parametrize("method", BY_HAND)
+def test_each_sample_has_the_loss_over_the_classes_of_its_own_model(method):
+    plugin, by_hand = BY_HAND[method]
+    (first, y), (second, of_four) = make_data(2)
+    tape, parts, torch_state = Tape(), [(first, y), (second, of_four % 2)], torch.get_rng_state()
+    bank = unequal_bank()
+    trained = train(copy.deepcopy(bank), [tape, plugin()], parts=parts, program="in_memory")
+    torch.set_rng_state(torch_state)
+    assert_close(trained, by_hand(bank, tape.batches, [0, 1], "sgd"), 1e-4, 1e-5)
+
+
+def test_the_loss_of_a_mixed_batch_is_the_mean_of_the_models_own():
+    bank, criterion = unequal_bank(), nn.CrossEntropyLoss(label_smoothing=0.3)
+    program = SimpleNamespace(model=bank, _criterion=criterion)
+    (x, y), labels = make_data(1, samples=12)[0], torch.tensor([0] * 4 + [1] * 8)
+    y = torch.where(labels == 1, y % 2, y)
+    found = loss_of(program, bank(x, labels), y, labels)
+    own = [criterion(bank(x[labels == k], k), y[labels == k]) for k in (0, 1)]
+    torch.testing.assert_close(found, (4 * own[0] + 8 * own[1]) / 12)
+    padded = loss_of(program, bank(x[4:], labels[4:]), y[4:], labels[4:])
+    torch.testing.assert_close(padded, own[1])
+    alone = loss_of(program, bank(x[4:], 1), y[4:], 1)
+    assert torch.equal(alone, own[1])
 
 
 def normalised():
