@@ -7,8 +7,8 @@ seed gives the same changes on every device, and nothing else draws others becau
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -200,6 +200,7 @@ class Augmentation(SupervisedPlugin):
         self._training = 0
         self._generator = torch.Generator()
         self._scale: Scale | None = None
+        self._black: Tensor | None = None
 
     def before_training_exp(
         self, strategy: Any, *_: Any, visit: int | None = None, **__: Any
@@ -209,12 +210,16 @@ class Augmentation(SupervisedPlugin):
         self._training = experience.current_experience if visit is None else visit
         self._generator.manual_seed(derive(self._seed, "augmentation", 2 * self._training))
         self._scale = Scale.of(experience.dataset.samples[0])
+        self._black = _black_by_label([experience, *experience.origin_stream])
 
     def before_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Change the batch."""
         assert self._scale is not None
         x, *others = strategy.mbatch
-        changed = augmented(x, self._settings, self._scale, self._generator)
+        scale = self._scale
+        if self._black is not None:  # a joint training has samples of all data sets
+            scale = replace(scale, black=self._black[others[-1]])
+        changed = augmented(x, self._settings, scale, self._generator)
         strategy.mbatch = [changed, *others]
 
     def augment_stored(
@@ -244,6 +249,28 @@ class Augmentation(SupervisedPlugin):
         x = _Changed(samples[0], self._settings, self._scale, seed)
         strategy.adapted_dataset = copy.copy(strategy.adapted_dataset)
         strategy.adapted_dataset.samples = (x, *samples[1:])
+
+
+def _black_by_label(stream: Iterable[Any]) -> Tensor | None:
+    """Return what is black for the samples of each task label: (labels, C, 1, 1).
+
+    Args:
+        stream: Avalanche experiences with samples in memory; of a label the first one counts.
+
+    Returns:
+        ``None`` where it is the same for all: they are of one data set, or have one label.
+    """
+    blacks: dict[int, Tensor] = {}
+    for experience in stream:
+        if experience.task_label not in blacks:
+            blacks[experience.task_label] = Scale.of(experience.dataset.samples[0]).black
+    first = next(iter(blacks.values()))
+    if all(torch.equal(black, first) for black in blacks.values()):
+        return None
+    table = first.new_zeros((max(blacks) + 1, *first.shape[1:]))
+    for label, black in blacks.items():
+        table[label] = black[0]
+    return table
 
 
 class _Changed:

@@ -19,6 +19,7 @@ from benchmark.generators import own_numbers
 from benchmark.scenarios.scenario import OfOutputs, right_class
 from benchmark.scenarios.settings import Curve
 from strategies.hooks import Hooked
+from strategies.network import modes_kept
 
 LOADER = {"pin_memory": False}
 """For Avalanche's data loaders: the data are already where they are needed."""
@@ -97,15 +98,17 @@ def evaluate(strategy: Any, experiences: Sequence[Any], **arguments: Any) -> lis
     meter = next(p for p in strategy.plugins if isinstance(p, AccuracyMeter))
     start = now(strategy.device)
     before = strategy._save_train_state()
-    try:
-        with own_numbers(strategy.device):  # for stock loaders, and networks that draw here, too
-            strategy.eval(list(experiences), **arguments)
-    except BaseException:
-        for plugin in strategy.plugins:
-            if isinstance(plugin, Hooked):
-                plugin.leave()
-        strategy._load_train_state(before)  # as Avalanche does where nothing is raised
-        raise
+    # Avalanche puts modes back by train(mode), which sets layers of two models to the last one's.
+    with modes_kept(strategy.model):
+        try:
+            with own_numbers(strategy.device):  # for stock loaders, and networks that draw, too
+                strategy.eval(list(experiences), **arguments)
+        except BaseException:
+            for plugin in strategy.plugins:
+                if isinstance(plugin, Hooked):
+                    plugin.leave()
+            strategy._load_train_state(before)  # as Avalanche does where nothing is raised
+            raise
     meter.seconds += now(strategy.device) - start
     return list(meter.accuracies)
 

@@ -30,6 +30,10 @@ RESULTS_VERSION = 3
 SEEN_OUTPUTS_VERSION = RESULTS_VERSION + 1
 """The same of runs with ``outputs: seen``: importances leave out later classes since."""
 
+LAYERS_OF_SEVERAL_VERSION = RESULTS_VERSION + 2
+"""The same of whole networks that several models share and that curves measure (evaluations leave
+the modes of layers alone since), and of augmented images of two data sets (black is each one's)."""
+
 MOST_RUNS = 1_000_000
 """Of a suite: each takes about 4 kB of memory before it has begun."""
 
@@ -218,7 +222,6 @@ class Suite:
         device: str,
     ) -> Run:
         dial = strategy.dial or STRENGTH
-        seen = self.scenarios[scenario.name].trains_seen_outputs
         spec = Spec.of(
             scenario,
             StrategySpec(
@@ -231,7 +234,17 @@ class Suite:
             strength=strength,
             seed=seed,
             device=device,
-            results_version=SEEN_OUTPUTS_VERSION if seen else RESULTS_VERSION,
+            results_version=_results_version(self.scenarios[scenario.name]),
             probes=self.probes,
         )
         return Run(spec.key(), self.name, scenario.name, strategy.name, strength, seed, spec)
+
+
+def _results_version(scenario: ScenarioSettings) -> int:
+    """Return the results version of a scenario's runs: that of the last change of their results."""
+    measured = scenario.curve.every > 0 and not scenario.network.is_plain
+    if measured and not scenario.has_no_labels:
+        return LAYERS_OF_SEVERAL_VERSION
+    if scenario.augment is not None and len(scenario.data_sets()) > 1:
+        return LAYERS_OF_SEVERAL_VERSION
+    return SEEN_OUTPUTS_VERSION if scenario.trains_seen_outputs else RESULTS_VERSION

@@ -23,6 +23,7 @@ class Freeze(SupervisedPlugin):
         self._frozen: set[str] = set()
         self._used: set[str] = set()
         self._still: set[str] = set()
+        self._stopped: list[nn.Module] = []
         self._parameters: dict[str, nn.Parameter] = {}
         self._buffers: dict[str, Tensor] = {}
 
@@ -31,12 +32,17 @@ class Freeze(SupervisedPlugin):
         return dict.fromkeys(self._frozen, 0.0)
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
-        """Stop the running statistics of frozen layers."""
+        """Note what is there, and which layers are frozen."""
         self._parameters = dict(strategy.model.named_parameters())
         self._buffers = {name: b.clone() for name, b in strategy.model.named_buffers()}
-        for name, module in strategy.model.named_modules():
-            if name in self._still:
-                module.training = False
+        modules = strategy.model.named_modules()
+        self._stopped = [module for name, module in modules if name in self._still]
+
+    def before_forward(self, *_: Any, **__: Any) -> None:
+        """Stop the running statistics of frozen layers."""
+        # In every step: Avalanche's evaluation in between may have put them into training mode.
+        for module in self._stopped:
+            module.training = False
 
     def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Remove the gradients of frozen parameters; note what this model uses."""

@@ -100,15 +100,25 @@ def running_statistics(model: nn.Module) -> dict[str, Tensor]:
 
 
 @contextmanager
-def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode; each module's own mode is restored afterwards."""
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Each module's mode, training or evaluation, is restored afterwards, whatever it is part of.
+
+    ``module.train(mode)`` is no way to do so: it also sets the children, which may be others', too.
+    """
     modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
         yield
     finally:
         for module, training in modes.items():
             module.training = training
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode; each module's own mode is restored afterwards."""
+    with modes_kept(model):
+        model.eval()
+        yield
 
 
 @contextmanager

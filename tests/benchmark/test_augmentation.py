@@ -2,11 +2,13 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from avalanche.training.plugins import SupervisedPlugin
 from one_run import TWO_MODELS, execute, run_of
+from PIL import Image
 from torchvision.transforms.v2 import functional
 
 from benchmark import augmentation
@@ -253,6 +255,37 @@ def test_other_ways_to_train_are_augmented_too(make_run, tmp_path, strategy):
     assert found.error is None
     assert found.accuracy_matrix != without.accuracy_matrix
     assert run.key != plain.key
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "joint", "avalanche:JointTraining"])
+def test_padding_is_black_in_each_data_set(tmp_path, strategy):
+    """A joint training has samples of both, which are normalised differently."""
+    for label in "0123456789":
+        (tmp_path / "bright" / label).mkdir(parents=True)
+        for number in range(5):
+            shades = np.full((8, 8), 200 + 5 * int(label) + number, dtype=np.uint8)
+            Image.fromarray(shades).save(tmp_path / "bright" / label / f"{number}.png")
+    changes = {"second_data": f"folder:{tmp_path / 'bright'}", "augment": {"crop": 3}}
+    changes |= {"samples": 40, "steps": 8, "width": 4}
+    settings = {"arguments": {}} if ":" in strategy else {}
+    ready = prepare(run_of(tmp_path, SCENARIO | changes, strategy, settings), tmp_path)
+    a, b = (e.dataset.samples[0] for e in ready.scenario.train)
+    black, other = (-x.mean / x.std for x in (b, a))
+    seen = []
+
+    class Second(SupervisedPlugin):
+        def after_forward(self, strategy, *_, **__):
+            labels = torch.as_tensor(strategy.mb_task_id).expand(len(strategy.mb_x))
+            seen.append(strategy.mb_x[labels == 1])
+
+    ready.strategy.plugins.append(Second())
+    for experience in [ready.scenario.train] if strategy != "finetune" else ready.scenario.train:
+        ready.strategy.train(experience, **TRAINING)
+    x = torch.cat(seen)
+    padded = x < black + 0.5 * (b[:].min() - black)  # no pixel of these images is nearly black
+    assert 0.1 < padded.float().mean() < 0.5
+    assert torch.allclose(x[padded], black.squeeze())
+    assert not torch.isclose(x, other).any()
 
 
 def test_turned_images_are_augmented_without_jitter(make_run, tmp_path):

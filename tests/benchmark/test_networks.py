@@ -7,6 +7,7 @@ from importlib.metadata import EntryPoint
 import pytest
 import torch
 from at_length import at_length
+from avalanche.training.plugins import SupervisedPlugin
 from one_run import execute
 from torch import nn
 
@@ -18,7 +19,7 @@ from benchmark.models.exchange import new_head
 from benchmark.models.making import make
 from benchmark.models.networks import NetworkBank, pair, trunk
 from benchmark.plugins import load_files, load_packages
-from benchmark.preparation import prepare
+from benchmark.preparation import TRAINING, prepare
 from benchmark.scenarios.model_sequence import ModelSequence
 from benchmark.scenarios.split import Split
 from benchmark.scenarios.two_models import TwoModels
@@ -250,9 +251,35 @@ def test_probes_say_that_they_do_not_look_into_whole_networks(root):
     assert all("whole networks" in probe["absent"] for probe in probes.values())
 
 
+class OneStill(SupervisedPlugin):
+    """Has a layer of both models in evaluation mode, and notes the modes in each step."""
+
+    def before_training_exp(self, strategy, *_, **__):
+        next(m for m in strategy.model.modules() if isinstance(m, nn.BatchNorm2d)).eval()
+        self.modes = []
+
+    def after_forward(self, strategy, *_, **__):
+        self.modes.append([module.training for module in strategy.model.modules()])
+
+
+@pytest.mark.parametrize("strategy", ["finetune", "avalanche:Naive"])
+def test_evaluations_keep_the_modes_of_shared_layers(root, strategy):
+    """Each layer's own: a layer of two models is found again as a part of the second."""
+    settings = {"arguments": {}} if ":" in strategy else {}
+    (run,) = run_of({strategy: settings}, {"curve": {"every": 1}})
+    ready, modes = prepare(run, root), OneStill()
+    ready.strategy.plugins.append(modes)
+    for experience in ready.scenario.train:
+        ready.strategy.train(experience, **TRAINING)
+        assert len(modes.modes) == FEW["steps"]
+        assert all(step == modes.modes[0] for step in modes.modes)
+        assert modes.modes[0].count(False) == 1
+
+
+@pytest.mark.parametrize("every", [0, 1])
 @pytest.mark.parametrize("kind", KINDS)
-def test_freeze_keeps_a_as_it_was(root, kind):
-    (run,) = run_of({"freeze": {}}, batch_norm=kind)
+def test_freeze_keeps_a_as_it_was(root, kind, every):
+    (run,) = run_of({"freeze": {}}, {"curve": {"every": every}}, batch_norm=kind)
     record = execute(run, root)
     assert record.status == "done", record.error
     first, last = (row[0] for row in record.accuracy_matrix)
