@@ -79,10 +79,12 @@ class AccuracyMeter(SupervisedPlugin):
             DivergedError: An output is NaN or infinite, so that the largest one means nothing.
         """
         if self._largest is not None and not self._largest.isfinite():
+            told = f"outputs of model {strategy.experience.current_experience + 1} are NaN or "
+            if not self._trained:
+                raise DivergedError(f"{told}infinite before any training; look at its network")
             raise DivergedError(
-                f"outputs of model {strategy.experience.current_experience + 1} are NaN or "
-                f"infinite after step {self._step} of model {self._trained}; a smaller learning "
-                "rate, strength or scale may help"
+                f"{told}infinite after step {self._step} of model {self._trained}; a smaller "
+                "learning rate, strength or scale may help"
             )
         self.accuracies.append(int(self._right) / self._total)
 

@@ -21,8 +21,9 @@ class Replay(Rehearsal):
     where k(m) is the model that sample m was stored for, its task label. Then the batch is offered
     to the memory, a reservoir of ``memory`` samples over everything trained on so far: each
     presentation of a sample is equally likely to be in it, and the current model's are there, too.
-    Both pass through the network as one batch, in training mode, so that batch normalisation sees
-    both. Any loss that is a mean over samples will do.
+    Both pass through the network in training mode: as one batch, so that batch normalisation sees
+    both, or with a head for each model the samples of each model by themselves. Any loss that is a
+    mean over samples will do.
 
     The earlier models' private parameters are trained along, as the paper trains all heads, so they
     do move. With ``memory: 0`` it is fine-tuning bit for bit.

@@ -36,7 +36,7 @@ class AlexNetLike(nn.Module):
         pair = isinstance(dropout, list | tuple) and len(dropout) == 2
         if not pair or not all(isinstance(rate, int | float) and 0 <= rate < 1 for rate in dropout):
             raise ValueError(f"dropout is {dropout!r}; expected two shares below 1, as [0.2, 0.5]")
-        if not isinstance(width, int) or width < 1:
+        if type(width) is not int or width < 1:
             raise ValueError(f"width is {width!r}; expected a whole number, 1 or more")
         first, later = dropout
         blocks: list[nn.Module] = []

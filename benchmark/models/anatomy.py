@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from benchmark.errors import UserError, nearest, quoted
 
+_HEADS = {nn.Linear, nn.Conv2d}
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
@@ -89,22 +90,32 @@ def examine(network: nn.Module, input_shape: tuple[int, int, int], name: object)
             "makes the heads"
         )
     order: list[nn.Module] = []
-    with _hooked(network, order):
+    with _hooked(network, order), _outputs(network) as found:
         logits = _run(network, input_shape, name)
-    with _in_training(network):
-        _run(network, input_shape, name)
     names = {module: own for own, module in network.named_modules()}
     last = next((m for m in reversed(order) if next(m.parameters(False), None) is not None), None)
-    if not _is_head(last, logits) or not names[last]:
+    expected = (
+        "expected an nn.Linear, or an nn.Conv2d of one group, whose outputs are the logits; no "
+        "subclass, and no hooks"
+    )
+    if last is None or not _is_head(last, logits) or not names[last]:
         told = "it has no layer with weights" if last is None else (
             f"its last layer with weights is {names[last] or 'the network'!r} "
             f"({type(last).__name__})"
         )  # fmt: skip
-        raise UserError(
-            f"network {name} has no head that can be cut: {told}; expected an nn.Linear, or an "
-            "nn.Conv2d of one group, whose outputs are the logits; no subclass, and no hooks"
-        )
+        raise UserError(f"network {name} has no head that can be cut: {told}; {expected}")
     head = names[last]
+    for mode in ("", "in training "):
+        if mode:
+            with _in_training(network), _outputs(network) as found:
+                logits = _run(network, input_shape, name)
+        if not _are_logits(found.get(last, []), logits):
+            times = len(found.get(last, []))
+            told = "goes on after it" if times == 1 else f"runs it {times} times"
+            raise UserError(
+                f"network {name} has no head that can be cut: its last layer with weights is "
+                f"{head!r}, and {mode}the network {told}; {expected}"
+            )
     places = {names[module]: place for place, module in reversed([*enumerate(order)])}
     blocks = sorted(_blocks(network, head), key=lambda own: places.get(own, len(order)))
     return Anatomy(head, tuple(blocks), frozenset(places))
@@ -184,6 +195,23 @@ def _hooked(network: nn.Module, order: list[nn.Module]) -> Iterator[None]:
 
 
 @contextmanager
+def _outputs(network: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
+    """What each linear layer and convolution returns, whenever it is run."""
+    found: dict[nn.Module, list[Tensor]] = {}
+
+    def note(layer: nn.Module, _: Any, output: Tensor) -> None:
+        found.setdefault(layer, []).append(output)
+
+    layers = [module for module in network.modules() if type(module) in _HEADS]
+    handles = [layer.register_forward_hook(note) for layer in layers]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextmanager
 def _in_training(network: nn.Module) -> Iterator[None]:
     """Training mode; buffers are restored afterwards."""
     modes = {module: module.training for module in network.modules()}
@@ -202,11 +230,28 @@ def _is_head(layer: nn.Module | None, logits: Tensor) -> bool:
     """Whether a new layer of its type does the same for another number of classes."""
     if layer is None or layer._forward_hooks or layer._forward_pre_hooks:
         return False
-    if type(layer) not in {nn.Linear, nn.Conv2d}:
+    if type(layer) not in _HEADS:
         return False
     if isinstance(layer, nn.Conv2d):
         return layer.groups == 1 and layer.out_channels == logits.shape[1]
     return bool(layer.out_features == logits.shape[1])
+
+
+def _are_logits(outputs: list[Tensor], logits: Tensor) -> bool:
+    """Whether a network returns what its head does, once, or a mean or maximum over places.
+
+    Args:
+        outputs: Of the head, (N, classes), (N, classes, height, width) or (N, places, classes).
+        logits: What the network returned, (N, classes).
+    """
+    if len(outputs) != 1:
+        return False
+    (output,) = outputs
+    if output.shape == logits.shape:
+        return torch.equal(output, logits) or bool(output.isnan().any())
+    places = output.flatten(2) if output.ndim == 4 else output.flatten(1, -2).movedim(1, -1)
+    ways = (places.mean(-1), places.relu().mean(-1), places.amax(-1), places[..., 0])
+    return any(way.shape == logits.shape and torch.allclose(way, logits) for way in ways)
 
 
 def _blocks(module: nn.Module, head: str, prefix: str = "") -> Iterator[str]:

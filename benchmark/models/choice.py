@@ -67,6 +67,11 @@ class Network(BaseModel):
                 f"weights {self.weights!r}: only networks of torchvision have weights to begin "
                 f"with, not {self.name}"
             )
+        if self.name.startswith(TORCHVISION) and "weights" in self.arguments:
+            raise ValueError(
+                f"arguments: weights is a setting beside them: {{name: {self.name}, weights: "
+                f"{self.arguments['weights']}}}"
+            )
         if self.is_plain and (self.arguments or self.batch_norm != "shared"):
             raise ValueError(
                 f"arguments and batch_norm: {self.name} has none; its size is the scenario's "

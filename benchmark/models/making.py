@@ -47,9 +47,8 @@ def make(choice: Network, input_shape: Shape, n_classes: int) -> nn.Module:
         network = function(**arguments)
     except OSError as error:
         raise UserError(
-            f"network {choice}: its weights {choice.weights!r} cannot be downloaded "
-            f"({_reason(error)}); run once on a machine with a network, or put the file where "
-            "torch looks for it (TORCH_HOME)"
+            f"network {choice}: its weights cannot be downloaded ({_reason(error)}); run once on "
+            "a machine with a network, or put the file where torch looks for it (TORCH_HOME)"
         ) from error
     except Exception as error:
         where = f"weights {choice.weights!r} or arguments" if choice.weights else "arguments"

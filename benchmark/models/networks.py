@@ -118,6 +118,7 @@ class _Made:
             raise UserError(
                 f"network {self.choice}: its modules cannot be exchanged ({error})"
             ) from error
+        self._check_ties(model)
         used = check(model, self.input_shape, n_classes, self.choice)
         for old, new in given.items():
             name = next(name for name, own in self.network.named_modules() if own is old)
@@ -127,6 +128,19 @@ class _Made:
                     "not run as the child of its parent; models cannot share parts of it"
                 )
         return model
+
+    def _check_ties(self, model: nn.Module) -> None:
+        """Refuse a model in which a weight that the network has in two places is two weights."""
+        now = dict(model.named_parameters(remove_duplicate=False))
+        first: dict[nn.Parameter, str] = {}
+        for name, parameter in self.network.named_parameters(remove_duplicate=False):
+            other = first.setdefault(parameter, name)
+            if now[name] is not now[other]:
+                raise UserError(
+                    f"network {self.choice}: {other!r} and {name!r} are one weight, and would be "
+                    "two in a model that shares only one of them, or whose head is one; share both "
+                    "or neither"
+                )
 
 
 def trunk(choice: Network, input_shape: Shape, head_sizes: Sequence[int]) -> NetworkBank:

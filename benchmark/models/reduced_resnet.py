@@ -25,7 +25,7 @@ class ReducedResNet18(nn.Module):
 
     def __init__(self, input_shape: tuple[int, int, int], n_classes: int, width: int = 20) -> None:
         super().__init__()
-        if not isinstance(width, int) or width < 1:
+        if type(width) is not int or width < 1:
             raise ValueError(f"width is {width!r}; expected a whole number, 1 or more")
         self.stem = nn.Sequential(
             nn.Conv2d(input_shape[0], width, 3, padding=1, bias=False),

@@ -445,6 +445,12 @@ class Ends(nn.Module):
             return x[:, :2]
         if self.kind == "in training":
             return [x] if self.training else x
+        if self.kind == "evaluated" and not self.training:
+            return x.softmax(-1)
+        if self.kind == "dropped":
+            return nn.functional.dropout(x, 0.5, self.training)
+        if self.kind == "twice":
+            return x + self.out(-self.body.weight[:, :4])[: len(x)]
         return self.norm(x) if self.kind == "norm" else x
 
 
@@ -454,6 +460,9 @@ class Ends(nn.Module):
         ("norm", "'norm' .BatchNorm1d"),
         ("tuple", "expected logits"),
         ("cut", "no head that can be cut"),
+        ("evaluated", "layer with weights is 'out', and the network goes on after it"),
+        ("dropped", "'out', and in training the network goes on after it"),
+        ("twice", "'out', and the network runs it 2 times"),
         ("in training", "in training expected logits"),
         ("listed", "'body' cannot be exchanged"),
         ("in place", "network it changes its images in place"),
@@ -463,6 +472,53 @@ def test_a_network_that_cannot_be_cut(monkeypatch, kind, told):
     monkeypatch.setattr("benchmark.models.networks.make", lambda *_: Ends(kind))
     with pytest.raises(UserError, match=told):
         pair(Network(name="it"), SHAPE, [3, 2], ("body",))
+
+
+class Places(nn.Module):
+    """A network whose head answers for each place of an image."""
+
+    def __init__(self, chosen):
+        super().__init__()
+        self.chosen, self.body, self.out = chosen, nn.Linear(8, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        places = self.out(self.body(x[:, 0]))
+        return {"mean": places.mean(1), "largest": places.amax(1), "first": places[:, 0]}[
+            self.chosen
+        ]
+
+
+@pytest.mark.parametrize("chosen", ["mean", "largest", "first"])
+def test_a_head_may_answer_for_each_place(monkeypatch, seeded, chosen):
+    monkeypatch.setattr("benchmark.models.networks.make", lambda *_: Places(chosen))
+    bank = pair(Network(name="it"), SHAPE, [3, 2], ("body",))
+    assert bank(images(), 1).shape == (4, 2)
+
+
+class Tied(nn.Module):
+    """A network in which two layers have one weight."""
+
+    def __init__(self, head=False):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(64, 3), nn.Linear(3, 3), nn.Linear(3, 3)
+        self.out = nn.Linear(3, 3)
+        (self.out if head else self.c).weight = self.b.weight
+
+    def forward(self, x):
+        return self.out(self.c(self.b(self.a(x.flatten(1)))))
+
+
+def test_a_weight_in_two_places_stays_one(monkeypatch, seeded):
+    monkeypatch.setattr("benchmark.models.networks.make", lambda *_: Tied())
+    for shared in (None, ("b", "c"), ("a",)):
+        b = pair(Network(name="it"), SHAPE, [3, 2], shared).blocks["b"]
+        assert b.b.weight is b.c.weight
+    for shared in (("b",), 2):
+        with pytest.raises(UserError, match=r"'b\.weight' and 'c\.weight' are one weight"):
+            pair(Network(name="it"), SHAPE, [3, 2], shared)
+    monkeypatch.setattr("benchmark.models.networks.make", lambda *_: Tied(head=True))
+    with pytest.raises(UserError, match=r"'b\.weight' and 'out\.weight' are one weight"):
+        trunk(Network(name="it"), SHAPE, [3, 2])
 
 
 class Cosine(nn.Linear):
@@ -513,6 +569,11 @@ def test_mistakes_of_a_suite_have_their_line():
         ({"network": "mlp", "shared": 1}, "shared is no setting of mlp"),
         ({"network": {"name": "mlp", "batch_norm": "frozen"}}, "mlp has none"),
         ({"network": {"name": "mlp", "weights": "DEFAULT"}}, "only networks of torchvision"),
+        (
+            {"network": {"name": "torchvision:resnet18", "arguments": {"weights": "DEFAULT"}}},
+            "weights is a setting beside them: {name: torchvision:resnet18, weights: DEFAULT}",
+        ),
+        ({"learning_rate_schedule": "cosine"}, r"got 'cosine'; write \{name: cosine\}"),
         ({"shared": "stem"}, r"expected a whole number or a list, got 'stem'; write \['stem'\]"),
         ({"shared": []}, r"expected a whole number or 1 or more entries, got \[\]"),
         ({"shared": [1]}, r"shared\.0: expected text, got 1"),
