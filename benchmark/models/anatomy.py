@@ -200,7 +200,7 @@ def _outputs(network: nn.Module) -> Iterator[dict[nn.Module, list[Tensor]]]:
     found: dict[nn.Module, list[Tensor]] = {}
 
     def note(layer: nn.Module, _: Any, output: Tensor) -> None:
-        found.setdefault(layer, []).append(output)
+        found.setdefault(layer, []).append(output.clone())  # what follows may change it in place
 
     layers = [module for module in network.modules() if type(module) in _HEADS]
     handles = [layer.register_forward_hook(note) for layer in layers]

@@ -371,6 +371,10 @@ def test_a_first_model_that_is_taken_over_is_the_same(root, tmp_path, kind):
         "avalanche": ({"network": "avalanche:SlimResNet"}, "did you mean 'SlimResNet18'"),
         "tasks": ({"network": "avalanche:MTSimpleMLP"}, "heads for tasks of its own"),
         "argument": ({"network": TINY | {"arguments": {"widht": 1}}}, "did you mean 'width'"),
+        "not a number": (
+            {"network": TINY | {"arguments": {"width": True}}},
+            r"arguments \(width is True; expected a whole number, 1 or more\)",
+        ),
         "value": (
             {"network": TINY | {"arguments": {"width": -1}}},
             r"arguments \(width is -1; expected a whole number, 1 or more\)",
@@ -447,6 +451,8 @@ class Ends(nn.Module):
             return [x] if self.training else x
         if self.kind == "evaluated" and not self.training:
             return x.softmax(-1)
+        if self.kind == "changed":
+            return x.relu_()
         if self.kind == "dropped":
             return nn.functional.dropout(x, 0.5, self.training)
         if self.kind == "twice":
@@ -461,6 +467,7 @@ class Ends(nn.Module):
         ("tuple", "expected logits"),
         ("cut", "no head that can be cut"),
         ("evaluated", "layer with weights is 'out', and the network goes on after it"),
+        ("changed", "'out', and the network goes on after it"),
         ("dropped", "'out', and in training the network goes on after it"),
         ("twice", "'out', and the network runs it 2 times"),
         ("in training", "in training expected logits"),
