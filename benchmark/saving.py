@@ -80,12 +80,14 @@ class Saving:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        while self._held and kind is None and self._clock() < self._held[-1][0] + self._hold:
+        try:
+            while self._held and kind is None and self._clock() < self._held[-1][0] + self._hold:
+                self._write()
+                if self._held:
+                    self._sleep(1.0)
+        finally:  # also if this wait is interrupted
             self._write()
-            if self._held:
-                self._sleep(1.0)
-        self._write()
-        self._rescue(after=0.0)
+            self._rescue(after=0.0)
         if kind is None:
             if self._folders:
                 self._take_in()

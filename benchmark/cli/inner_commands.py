@@ -30,7 +30,8 @@ def new_strategy(
             metavar="KIND",
             help="What it is: penalty (an importance for each weight), mask (what a step may "
             "change), supermask (which weights a model uses), projection (across which "
-            "directions a step goes) or posterior (how near to which earlier posteriors).",
+            "directions a step goes), posterior (how near to which earlier posteriors) or merge "
+            "(what becomes of models that are trained apart).",
         ),
     ] = "penalty",
 ) -> None:

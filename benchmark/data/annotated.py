@@ -6,6 +6,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmark.data.zip_members import UNREADABLE
 from benchmark.errors import UserError
 
 ANNOTATIONS = "val_annotations.txt"
@@ -69,7 +70,7 @@ def _text(path: Path, member: str) -> str | None:
                 with archive.open(member) as packed:
                     content = packed.read(_MOST_BYTES)
         return content.decode("utf-8")
-    except (OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except UNREADABLE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"{member} in {path} cannot be read ({reason}): expected the classes of the images in "

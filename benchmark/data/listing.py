@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-import struct
-import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from benchmark.data.annotated import classes_of_val, is_annotated
+from benchmark.data.zip_members import UNREADABLE, members
 from benchmark.errors import UserError
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
@@ -129,8 +129,15 @@ def _is_ignored(folder: str) -> bool:
 
 def _in_folder(path: Path) -> Iterator[tuple[str, str]]:
     """Walk a folder, through links to others; each folder may be met once."""
+
+    def refuse(error: OSError) -> NoReturn:
+        raise UserError(
+            f"{error.filename} cannot be read ({error.strerror}): its images would be missing; "
+            "make it readable, or remove it"
+        ) from error
+
     met: dict[tuple[int, int], Path] = {}
-    for folder, folders, names in os.walk(path, followlinks=True):
+    for folder, folders, names in os.walk(path, onerror=refuse, followlinks=True):
         inside = Path(folder).relative_to(path)
         identity = Path(folder).stat()
         earlier = met.setdefault((identity.st_dev, identity.st_ino), inside)
@@ -174,14 +181,13 @@ def _too_large(member: str, path: Path) -> str:
 
 def _in_zip(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+        found = members(path)
+    except UNREADABLE as error:
         raise UserError(
             f"{path} cannot be read as a zip file ({error}): expected a folder or a zip file of "
             "class folders"
         ) from error
-    for member in members:
+    for member in found:
         if _is_image(member.filename):
             if member.file_size > MOST_BYTES_OF_AN_IMAGE:
                 raise UserError(_too_large(member.filename, path))

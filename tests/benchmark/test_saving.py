@@ -153,6 +153,28 @@ def test_an_interrupt_waits_for_nothing(store, lock, clock):
     assert clock.now == before
 
 
+@pytest.mark.parametrize("place", ["between tries", "in a try"])
+def test_an_interrupt_of_the_wait_at_the_end_loses_nothing(store, lock, clock, monkeypatch, place):
+    calls = []
+
+    def interrupted(*_):
+        calls.append(1)
+        if place == "between tries" or len(calls) == 2:
+            raise KeyboardInterrupt
+        raise UserError("the store is locked")
+
+    if place == "between tries":
+        monkeypatch.setattr(clock, "sleep", interrupted)
+    else:
+        monkeypatch.setattr(store, "put", interrupted)
+    told = []
+    with pytest.raises(KeyboardInterrupt), saver(store, told, clock) as saving:
+        lock.execute("BEGIN IMMEDIATE")
+        saving.put(a_run())
+    assert len(rescued(store.path).runs) == 1
+    assert "the next run takes them in" in told[-1]
+
+
 def test_where_nothing_can_be_written_beside_the_store_it_is_in_a_folder_of_the_user(
     store, lock, clock, tmp_path
 ):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import zipfile
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from benchmark.data import folder
+from benchmark.data.zip_members import members
 from benchmark.errors import UserError
 
 
@@ -159,13 +161,62 @@ def test_an_undecodable_image_is_named(two_classes, zip_of, zipped):
 
 def test_a_damaged_zip_member_is_named(two_classes, zip_of):
     archive = zip_of(two_classes)
-    with zipfile.ZipFile(archive) as members:
-        place = members.getinfo("dog/3.png").header_offset + 30 + len("dog/3.png") + 20
+    with zipfile.ZipFile(archive) as opened:
+        place = opened.getinfo("dog/3.png").header_offset + 30 + len("dog/3.png") + 20
     content = bytearray(archive.read_bytes())
     content[place] ^= 0xFF
     archive.write_bytes(content)
     with pytest.raises(UserError, match=r"dog/3.png in .* cannot be decoded \(Bad CRC"):
         folder.read(archive)
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", None])
+def test_what_is_no_image_is_told_alike_each_time(two_classes, content):
+    """Pillow's own message has the address of an object."""
+    if content is None:  # of a format that is not among the extensions
+        Image.new("RGB", (6, 4)).save(two_classes / "dog" / "3.png", format="TIFF")
+    else:
+        (two_classes / "dog" / "3.png").write_bytes(content)
+    with pytest.raises(UserError, match=r"decoded \(no image of the formats BMP, GIF, JPEG, PNG"):
+        folder.read(two_classes)
+
+
+def test_a_damaged_directory_of_a_zip_that_hides_images_is_refused(two_classes, zip_of):
+    """A comment that is said to be longer swallows what comes after it."""
+    archive = zip_of(two_classes)
+    content = bytearray(archive.read_bytes())
+    first = content.find(b"PK\x01\x02")
+    second = content.find(b"PK\x01\x02", first + 1)
+    third = content.find(b"PK\x01\x02", second + 1)
+    content[first + 32] = third - second
+    archive.write_bytes(content)
+    with zipfile.ZipFile(archive) as opened:
+        assert len(opened.namelist()) == 19  # Python says nothing
+    with pytest.raises(UserError, match="its directory has 19 members and says 20"):
+        folder.read(archive)
+
+
+@pytest.mark.parametrize("comment", [b"", b"c" * 3000])
+def test_members_are_counted_in_large_zips_and_behind_comments(tmp_path, comment):
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.comment = comment
+        for number in range(2**16 + 5):
+            archive.writestr(f"{number:x}", b"")
+    assert len(members(path)) == 2**16 + 5
+
+
+def test_a_folder_that_may_not_be_read_is_named(two_classes, monkeypatch):
+    opened = os.scandir
+
+    def denied(path):
+        if os.fspath(path).endswith("dog"):
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return opened(path)
+
+    monkeypatch.setattr(os, "scandir", denied)  # root may read everything
+    with pytest.raises(UserError, match=r"dog cannot be read \(Permission denied\)"):
+        folder.read(two_classes)
 
 
 def test_sixteen_bits_of_grey_are_refused(two_classes):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -88,3 +89,18 @@ def test_without_annotations_the_layout_is_an_ordinary_one(tiny):
     shutil.rmtree(root / "test")
     raw = folder.read(root)
     assert raw.classes == ("train", "val")
+
+
+def test_damaged_annotations_in_a_zip_are_told(tiny, tmp_path):
+    root, _ = tiny
+    path = tmp_path / "tiny.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in root.rglob("*.*"):
+            archive.write(file, file.relative_to(root).as_posix())
+        member = archive.getinfo("val/val_annotations.txt")
+    content = bytearray(path.read_bytes())
+    begin = member.header_offset + 30 + len(member.filename)
+    content[begin : begin + 8] = b"\xff" * 8
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"val_annotations\.txt in .* cannot be read"):
+        folder.read(path)

@@ -1,0 +1,62 @@
+"""The members of a zip file, none of them missing, and what reading one may raise."""
+
+from __future__ import annotations
+
+import lzma
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,  # zipfile's for an encrypted member, and for an unknown compression
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+)
+"""What reading a file, or a member of a zip file, may raise."""
+
+_END, _END_64 = b"PK\x05\x06", b"PK\x06\x06"
+_LONGEST_END = 2**16 + 1024
+"""Bytes: the two records at the end of a zip file, and a comment."""
+
+_IN_RECORD_64 = 0xFFFF
+"""In place of a number of members that has more than 16 bits."""
+
+
+def members(path: Path) -> list[zipfile.ZipInfo]:
+    """Return all members of a zip file.
+
+    Python reads a directory with a damaged length without a word, and leaves out what it runs over.
+    So the members are counted, and compared with the number at the end of the file.
+
+    Args:
+        path: A file.
+
+    Raises:
+        One of ``UNREADABLE``: It is no zip file, or its directory is damaged.
+    """
+    with zipfile.ZipFile(path) as archive:
+        found = archive.infolist()
+    told = _number(path)
+    # Some programs write the last 16 bits of a larger number.
+    if told not in {len(found), len(found) % 2**16}:
+        raise zipfile.BadZipFile(f"its directory has {len(found)} members and says {told}")
+    return found
+
+
+def _number(path: Path) -> int:
+    """Return how many members a zip file says that it has."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LONGEST_END))
+        end = file.read()
+    at = end.rfind(_END)
+    (number,) = struct.unpack("<H", end[at + 10 : at + 12])
+    at_64 = end.rfind(_END_64, 0, at)
+    if number == _IN_RECORD_64 and at_64 >= 0:
+        (number,) = struct.unpack("<Q", end[at_64 + 32 : at_64 + 40])
+    return int(number)
