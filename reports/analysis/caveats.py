@@ -245,7 +245,7 @@ def _told(done: Sequence[Cell]) -> Iterator[str]:
     own = sorted({
         cell.variant.strategy
         for cell in unknown
-        if cell.variant.kind in _TOLD and not _infers(cell)
+        if (cell.variant.kind in _TOLD and not _infers(cell)) or _normalises_by_model(cell)
     })  # fmt: skip
     if own:
         yield (
@@ -258,6 +258,12 @@ def _infers(cell: Cell) -> bool:
     """Whether a strategy finds out which model is evaluated."""
     settings = cell.done[0].spec.strategy.settings
     return settings.get("infer") in ("one_shot", "binary") or settings.get("experts") == "routed"
+
+
+def _normalises_by_model(cell: Cell) -> bool:
+    """Whether a strategy merges weights, but evaluates each model with its running statistics."""
+    statistics = any(record.cost.get("shared_statistics") for record in cell.done)
+    return statistics and cell.variant.kind in _MERGES
 
 
 _MERGES = ("task_arithmetic", "running_average", "ties", "opcm", "pic", "smile")

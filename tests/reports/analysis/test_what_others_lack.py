@@ -1,5 +1,7 @@
 """Caveats about strategies that have what others do not: stored data, or the model's name."""
 
+from dataclasses import replace
+
 import pytest
 
 from reports.analysis.caveats import caveats
@@ -62,3 +64,15 @@ def test_a_strategy_that_infers_the_model_is_not(record, kind):
         made = [record(matrix, seed=seed, **own) for seed in range(5)]
         texts = [text for text in caveats(group(made), [], []) if "is told which" in text]
         assert len(texts) == count
+
+
+@pytest.mark.parametrize(("layers", "incremental", "count"), [
+    (5, "domain", 1), (5, "task", 0), (None, "domain", 0),
+])  # fmt: skip
+def test_what_merges_weights_has_statistics_of_each_model(record, layers, incremental, count):
+    cost = {"shared_statistics": layers} if layers else {}
+    own = {"strategy": "ties", "scenario_settings": {"incremental": incremental}}
+    matrix = [[0.9, 0.1], [0.5, 0.8]]
+    made = [replace(record(matrix, seed=seed, **own), cost=cost) for seed in range(5)]
+    texts = [text for text in caveats(group(made), [], []) if "ties is told which" in text]
+    assert len(texts) == count
