@@ -70,6 +70,7 @@ KEYS = {
     "published/fisher_2025": (2100, "c6c5a0c91f6bc818"),
     "published/permuted_mnist_class": (120, "c96ae14420483591"),
     "published/permuted_mnist_domain": (140, "1c1cf90789e31eda"),
+    "published/permuted_mnist_domain_smaller": (12, "cd3c0046a5d82679"),
     "published/permuted_mnist_domain_unpadded": (5, "e542aa1064e3269f"),
     "published/permuted_mnist_task": (120, "5261024ada3fd254"),
     "published/permuted_mnist_task_unpadded": (5, "836e592c1fd0a9e7"),
