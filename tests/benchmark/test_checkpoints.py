@@ -349,13 +349,18 @@ def test_blurry_boundaries_and_online_training_go_on(monkeypatch, tmp_path, make
 
 
 @pytest.mark.parametrize(
-    "statistics", ["per_model", pytest.param("frozen", marks=pytest.mark.thorough)]
+    ("statistics", "strategy"),
+    [
+        ("per_model", {"ewc": {"strengths": [10]}}),
+        pytest.param("frozen", {"ewc": {"strengths": [10]}}, marks=pytest.mark.thorough),
+        ("shared", {"freeze": {}}),  # holds layers of the network
+    ],
 )
-def test_whole_networks_go_on(monkeypatch, tmp_path, make_runs, statistics):
+def test_whole_networks_go_on(monkeypatch, tmp_path, make_runs, statistics, strategy):
     network = {"name": "reduced_resnet18", "arguments": {"width": 2}, "batch_norm": statistics}
     scenario = {"family": "two_models", "data": "digits", "network": network, "steps": 5}
-    scenario |= {"samples": 60, "batch_size": 8, "curve": {"every": 0}}
-    (run,) = make_runs({"ewc": {"strengths": [10]}}, scenario)
+    scenario |= {"samples": 60, "batch_size": 8, "curve": {"every": 2}}
+    (run,) = make_runs(strategy, scenario)
     check(monkeypatch, (run,), tmp_path / "kept", every=3)
 
 
