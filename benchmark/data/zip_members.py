@@ -29,7 +29,7 @@ _IN_RECORD_64 = 0xFFFF
 
 
 def members(path: Path) -> list[zipfile.ZipInfo]:
-    """Return all members of a zip file.
+    """Return all members of a zip file; of several with one name the last, which is what is read.
 
     Python reads a directory with a damaged length without a word, and leaves out what it runs over.
     So the members are counted, and compared with the number at the end of the file.
@@ -46,7 +46,7 @@ def members(path: Path) -> list[zipfile.ZipInfo]:
     # Some programs write the last 16 bits of a larger number.
     if told not in {len(found), len(found) % 2**16}:
         raise zipfile.BadZipFile(f"its directory has {len(found)} members and says {told}")
-    return found
+    return [*{member.filename: member for member in found}.values()]
 
 
 def _number(path: Path) -> int:

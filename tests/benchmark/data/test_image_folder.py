@@ -196,6 +196,17 @@ def test_a_damaged_directory_of_a_zip_that_hides_images_is_refused(two_classes, 
         folder.read(archive)
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_an_image_that_a_zip_has_twice_counts_once(two_classes, zip_of, write_image):
+    archive = zip_of(two_classes)
+    write_image(two_classes / "dog" / "3.png", seed=999)
+    with zipfile.ZipFile(archive, "a") as opened:
+        opened.write(two_classes / "dog" / "3.png", "dog/3.png")
+    twice, once = folder.read(archive), folder.read(two_classes)
+    assert torch.equal(twice.train_x, once.train_x)
+    assert torch.equal(twice.test_x, once.test_x)
+
+
 @pytest.mark.parametrize("comment", [b"", b"c" * 3000])
 def test_members_are_counted_in_large_zips_and_behind_comments(tmp_path, comment):
     path = tmp_path / "many.zip"
