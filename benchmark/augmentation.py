@@ -7,7 +7,7 @@ seed gives the same changes on every device, and nothing else draws others becau
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -210,7 +210,7 @@ class Augmentation(SupervisedPlugin):
         self._training = experience.current_experience if visit is None else visit
         self._generator.manual_seed(derive(self._seed, "augmentation", 2 * self._training))
         self._scale = Scale.of(experience.dataset.samples[0])
-        self._black = _black_by_label([experience, *experience.origin_stream])
+        self._black = _black_by_label(experience, self._scale.black)
 
     def before_training_iteration(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Change the batch."""
@@ -251,23 +251,24 @@ class Augmentation(SupervisedPlugin):
         strategy.adapted_dataset.samples = (x, *samples[1:])
 
 
-def _black_by_label(stream: Iterable[Any]) -> Tensor | None:
+def _black_by_label(current: Any, own: Tensor) -> Tensor | None:
     """Return what is black for the samples of each task label: (labels, C, 1, 1).
 
     Args:
-        stream: Avalanche experiences with samples in memory; of a label the first one counts.
+        current: An Avalanche experience of a stream with samples in memory; of any other label the
+            first experience counts.
+        own: What is black in it.
 
     Returns:
         ``None`` where it is the same for all: they are of one data set, or have one label.
     """
-    blacks: dict[int, Tensor] = {}
-    for experience in stream:
+    blacks = {current.task_label: own}
+    for experience in current.origin_stream:
         if experience.task_label not in blacks:
             blacks[experience.task_label] = Scale.of(experience.dataset.samples[0]).black
-    first = next(iter(blacks.values()))
-    if all(torch.equal(black, first) for black in blacks.values()):
+    if all(torch.equal(black, own) for black in blacks.values()):
         return None
-    table = first.new_zeros((max(blacks) + 1, *first.shape[1:]))
+    table = own.new_zeros((max(blacks) + 1, *own.shape[1:]))
     for label, black in blacks.items():
         table[label] = black[0]
     return table

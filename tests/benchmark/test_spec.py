@@ -7,6 +7,12 @@ import pickle
 import pytest
 
 from benchmark.spec import ScenarioSpec, Spec, StrategySpec
+from benchmark.suite import (
+    LAYERS_OF_SEVERAL_VERSION,
+    RESULTS_VERSION,
+    SEEN_OUTPUTS_VERSION,
+    _results_version,
+)
 from benchmark.suite_file import shipped_suites
 from benchmark.suite_loading import load_suite
 
@@ -130,6 +136,28 @@ def test_the_keys_of_a_shipped_suite_stay(suite, root):
     # RESULTS_VERSION, and then these change, too.
     keys = [run.key for run in load_suite(suite).runs("cpu", root)]
     assert (len(keys), hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16]) == KEYS[suite]
+
+
+NETWORK = {"network": "reduced_resnet18", "data": "digits"}
+
+
+@pytest.mark.parametrize(("scenario", "version"), [
+    ({"family": "two_models"}, RESULTS_VERSION),
+    ({"family": "two_models", **NETWORK}, LAYERS_OF_SEVERAL_VERSION),
+    ({"family": "two_models", **NETWORK, "curve": {"every": 0}}, RESULTS_VERSION),
+    ({"family": "split", "incremental": "task", **NETWORK}, LAYERS_OF_SEVERAL_VERSION),
+    ({"family": "split", "incremental": "domain", **NETWORK}, RESULTS_VERSION),
+    ({"family": "split", "incremental": "class", "outputs": "seen"}, SEEN_OUTPUTS_VERSION),
+    ({"family": "two_models", "data": "mnist", "augment": {"flip": True}}, RESULTS_VERSION),
+    (
+        {"family": "two_models", "data": "mnist", "second_data": "fashion_mnist",
+         "augment": {"crop": 2}},
+        LAYERS_OF_SEVERAL_VERSION,
+    ),
+])  # fmt: skip
+def test_runs_whose_results_a_repair_changed_have_a_version_of_their_own(scenario, version):
+    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}, "strategies": {"joint": {}}}
+    assert _results_version(load_suite(suite).scenarios["it"]) == version
 
 
 @pytest.mark.parametrize("data", [LARGE, OLD])

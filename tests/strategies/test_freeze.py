@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from avalanche.training.plugins import SupervisedPlugin
 from programs import (
     CLASSES,
     FEATURES,
@@ -106,3 +107,27 @@ def test_frozen_layers_still_let_gradients_through():
     first, second = states_of(bank)
     assert not torch.equal(first["blocks.own_2.weight"], second["blocks.own_2.weight"])
     assert torch.equal(first["blocks.shared.weight"], second["blocks.shared.weight"])
+
+
+class AsIfEvaluated(SupervisedPlugin):
+    """Leaves layers in training mode, as Avalanche's evaluation does with those of two models."""
+
+    def before_training_iteration(self, strategy, *_, **__):
+        strategy.model.train()
+
+
+@every_program
+def test_running_statistics_stand_still_though_others_set_modes(program):
+    states = []
+    keep = [Freeze(), AsIfEvaluated()]
+    train(
+        normalised_bank(True),
+        keep,
+        program=program,
+        after_each=lambda _, trained: states.append(
+            {name: value.clone() for name, value in trained.state_dict().items()}
+        ),
+    )
+    first, second = states
+    for name in first:
+        assert torch.equal(first[name], second[name]) == (".b." not in name), name
