@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError, quoted
-from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
+from benchmark.record import (
+    COLUMNS,
+    JSON_COLUMNS,
+    Record,
+    columns_of,
+    readable,
+    record_of,
+    with_references,
+)
 from benchmark.store import Store
 from benchmark.suite_note import SuiteNote, note_of
 from benchmark.suite_note import columns_of as columns_of_suite
@@ -112,6 +120,8 @@ def read_suites(path: Path) -> list[SuiteNote]:
 def read_archive(path: Path) -> list[Record]:
     """Return the runs of an archive, as they were written.
 
+    A run that cannot be read is left out with a ``Remark``.
+
     Raises:
         UserError: It is missing, damaged, or written by another program or a newer version, or
             pyarrow is not installed.
@@ -119,7 +129,7 @@ def read_archive(path: Path) -> list[Record]:
     with _opened(path) as file:
         there = [name for name in COLUMNS if name in file.schema_arrow.names]
         rows = file.read(columns=there).to_pylist()
-    return with_references([_record(path, row) for row in rows])
+    return with_references(readable(_record(path, row) for row in rows))
 
 
 @contextmanager
@@ -232,15 +242,15 @@ def _check(path: Path, schema: Any) -> None:
         raise _damaged(path, "columns are missing")
 
 
-def _record(path: Path, row: dict[str, Any]) -> Record:
+def _record(path: Path, row: dict[str, Any]) -> Record | UserError:
     try:
         parsed = {
             name: json.loads(row[name]) if name in row else kind()
             for name, kind in JSON_COLUMNS.items()
         }
         return record_of(row | parsed)
-    except (TypeError, ValueError) as error:
-        raise _damaged(path, f"run {quoted(row['key'])}: {error}") from error
+    except (TypeError, ValueError, RecursionError) as error:
+        return _damaged(path, f"run {quoted(row['key'])}: {error}")
 
 
 def _damaged(path: Path, reason: str) -> UserError:

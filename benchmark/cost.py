@@ -133,10 +133,17 @@ class Costs:
         """Return the free share of every shared parameter, by its name as it was built."""
         told = plugin.free(model)
         now = {id(parameter): name for name, parameter in model.named_parameters()}
-        return {
-            name: float(told.get(now.get(id(parameter), name), 1.0))
+        shares = {
+            name: float(told.get(now.get(id(parameter), name), 1.0)) if parameter.numel() else 1.0
             for name, parameter in self._shared.items()
         }
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                raise ValueError(
+                    f"{type(plugin).__name__}.free says {share} of {name!r}; expected the share "
+                    "of it that later models can change, from 0 to 1"
+                )
+        return shares
 
     def reading(self, strategy: Any) -> float:
         """Return what the clock shows, in seconds."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from benchmark.errors import Remark, UserError
 from benchmark.failure import Failure
 from benchmark.metrics import Accuracies, Computed, Matrix, reference_kinds
 from benchmark.shapes import check_shapes
@@ -134,8 +136,13 @@ def free_share(tensors: Collection[Mapping[str, Any]]) -> Accuracies:
 
     Args:
         tensors: ``parameters`` and ``free`` of each, as in ``cost``.
+
+    Returns:
+        One share per model; nothing where the tensors hold no number.
     """
     total = sum(tensor["parameters"] for tensor in tensors)
+    if not total:  # all of them are empty
+        return []
     after = zip(*(tensor["free"] for tensor in tensors), strict=True)
     weights = [tensor["parameters"] / total for tensor in tensors]
     return [
@@ -198,6 +205,31 @@ def record_of(values: Mapping[str, Any]) -> Record:
     own["failure"] = Failure.read(values["failure"], values["error"]) if failed else None
     own["spec"] = Spec(values["spec"])
     return Record(**own)
+
+
+def readable(found: Iterable[Record | UserError]) -> list[Record]:
+    """Return the runs that could be read; of the others a ``Remark`` says why.
+
+    Args:
+        found: Of each run, itself or what is wrong with it.
+    """
+    runs = []
+    for one in found:
+        if isinstance(one, Record):
+            runs.append(one)
+        else:
+            warnings.warn(f"left out: {one}", Remark, stacklevel=3)
+    return runs
+
+
+def check_record(record: Record) -> None:
+    """Refuse a run that could not be read again once it is stored.
+
+    Raises:
+        ValueError: Says which of its values, and what was expected.
+    """
+    values = columns_of(record)
+    record_of(values | {name: json.loads(values[name]) for name in JSON_COLUMNS})
 
 
 def with_references(records: Sequence[Record]) -> list[Record]:

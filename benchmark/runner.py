@@ -22,7 +22,7 @@ from benchmark.first_model.takeover import train_or_take_over
 from benchmark.jobs import Job
 from benchmark.preparation import TRAINING, OnProgress, Prepared, prepare
 from benchmark.provenance import versions
-from benchmark.store import Record
+from benchmark.record import Record, check_record
 from benchmark.suite import Run
 
 
@@ -60,17 +60,28 @@ def execute_job(
     except BaseException as error:  # a failed run must not end the suite, nor may it by SystemExit
         outcomes = [_failed(error) for _ in runs]
     seconds = (spent.seconds + time.perf_counter() - clock) / len(runs)
-    return [
+    ended = [
         Record(
             **run.cell(),
+            status="failed",
             started=started.isoformat(timespec="seconds"),
             seconds=seconds,
             peak_memory=max(spent.memory, peak_memory(device)),
             versions=versions(),
-            **outcome,
         )
-        for run, outcome in zip(runs, outcomes, strict=True)
+        for run in runs
     ]
+    return [_completed(*each) for each in zip(ended, outcomes, strict=True)]
+
+
+def _completed(record: Record, outcome: dict[str, Any]) -> Record:
+    """Return a run with its outcome; where that cannot be stored, it has failed."""
+    try:
+        found = replace(record, **outcome)
+        check_record(found)
+    except (TypeError, ValueError) as error:
+        return replace(record, **_failed(error))
+    return found
 
 
 def _failed(error: BaseException) -> dict[str, Any]:

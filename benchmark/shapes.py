@@ -152,7 +152,7 @@ def _is_capacity(tensor: Any) -> bool:
     return (
         type(tensor) is dict
         and type(tensor.get("parameters")) is int
-        and tensor["parameters"] > 0
+        and tensor["parameters"] >= 0
         and type(tensor.get("free")) is list
         and _are_numbers(tensor["free"])
     )

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gc
 import shlex
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.cli.output import say, tell
+from benchmark.cli.output import say
 from benchmark.errors import UserError
 from reports.runs.merge import merge, read_notes, read_stores
 
@@ -37,7 +36,6 @@ def make_report(options: ReportOptions) -> None:
     """
     from benchmark.files import check_output
     from reports.formats.export import FIGURES, TABLES, Exports, check_formats
-    from reports.formats.images import MissingGlyphs
     from reports.html.report import REPORT, write_report
 
     output = options.output
@@ -55,22 +53,15 @@ def make_report(options: ReportOptions) -> None:
     merged = merge(read_stores(options.stores), read_notes(options.stores))
     gc.freeze()  # or every garbage collection visits all runs again: a quarter of the time
     command = shlex.join(["palimpsest", "report", *map(str, options.stores), "-o", str(output)])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
-        write_report(
-            merged.records,
-            output,
-            sources=[merged.origin],
-            command=command,
-            inputs=options.stores,
-            exports=exports,
-            suites=merged.suites,
-        )
-    for each in caught:
-        if issubclass(each.category, MissingGlyphs):
-            tell(f"warning: {each.message}")
-        else:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    write_report(
+        merged.records,
+        output,
+        sources=[merged.origin],
+        command=command,
+        inputs=options.stores,
+        exports=exports,
+        suites=merged.suites,
+    )
     say(output.resolve())
     if exports:
         say(exports.folder.resolve())
