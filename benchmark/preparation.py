@@ -57,6 +57,7 @@ class Prepared:
         strategy: The Avalanche strategy that carries them out.
         plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
         measurements: What is measured for each run, including curves if requested.
+        watch: The plugin that sees whether its numbers are finite.
         costs: The plugin that times it.
         probes: The probes attached to it, by name.
     """
@@ -67,6 +68,7 @@ class Prepared:
     strategy: Any
     plugin: Any
     measurements: list[Measurement]
+    watch: Watch
     costs: Costs
     probes: dict[str, Probe]
 
@@ -135,7 +137,9 @@ def prepare(
     if search is not None:
         probes["search"] = search.measuring(subject)
         strategy.plugins.append(probes["search"])
-    return Prepared(settings, scenario, schedule, strategy, plugin, measurements, costs, probes)
+    return Prepared(
+        settings, scenario, schedule, strategy, plugin, measurements, watch, costs, probes
+    )
 
 
 def scenario_settings(spec: Spec) -> ScenarioSettings:

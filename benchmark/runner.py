@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from benchmark.checkpoints.place import Checkpoints
 from benchmark.checkpoints.training import Resumable, Spent
 from benchmark.cost import peak_memory, reset_peak_memory, shared_statistics
 from benchmark.evaluation import left_out
-from benchmark.failure import Failure
+from benchmark.failure import Failure, FailureKind
 from benchmark.first_model.storage import place_of
 from benchmark.first_model.takeover import train_or_take_over
 from benchmark.jobs import Job
@@ -24,6 +24,7 @@ from benchmark.preparation import TRAINING, OnProgress, Prepared, prepare
 from benchmark.provenance import versions
 from benchmark.record import Record, check_record
 from benchmark.suite import Run
+from strategies.diverged import DivergedError
 
 
 def execute_job(
@@ -146,7 +147,8 @@ def _course(
         visits = len(ready.schedule.visits)
         for number in range(begin or 0, visits):
             training.before(number)
-            _train(ready, number, None if training.is_within else shared)
+            with _told_as_divergence(ready):
+                _train(ready, number, None if training.is_within else shared)
             training.after()
             for measurement in ready.measurements:
                 measurement.after(ready.strategy, ready.schedule, number)
@@ -188,6 +190,20 @@ def _one_by_one(
             outcomes.append(_failed(error))
         spent.add(own)
     return outcomes
+
+
+@contextmanager
+def _told_as_divergence(ready: Prepared) -> Iterator[None]:
+    """Tell an error as divergence where numbers are not finite: few computations stand them."""
+    try:
+        yield
+    except Exception as error:
+        if ready.watch.under_way and Failure.of(error).kind is FailureKind.ERROR:
+            try:
+                ready.watch.require_finite(ready.strategy)
+            except DivergedError as reason:
+                raise reason from error
+        raise
 
 
 def _train(ready: Prepared, number: int, shared: Path | None) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from benchmark.data.pixels import Inputs, Pixels
 from benchmark.errors import UserError
+from benchmark.models.anatomy import check_kind
 from benchmark.scenarios.augment import Augment, Jitter
 from benchmark.scenarios.scenario import Scenario
 from benchmark.scenarios.settings import ScenarioSettings
@@ -46,14 +47,16 @@ def check_training(settings: ScenarioSettings, scenario: Scenario) -> None:
         scenario: As they have built it.
 
     Raises:
-        UserError: A learning-rate schedule has no step, labels cannot be smoothed, inputs not
-            augmented, or a scenario with visits of its own is to be online.
+        UserError: The model is of a kind or type that cannot be trained, or not so; a learning-rate
+            schedule has no step, labels cannot be smoothed, inputs not augmented, or a scenario
+            with visits of its own is to be online.
     """
     if settings.online and scenario.schedule is not None:
         raise UserError(
             "online: the scenario returns to its models again and again; remove online, and give "
             "the length of its visits"
         )
+    check_kind(scenario.model, "the model", settings.precision)
     smoothed(scenario.loss, settings.label_smoothing)
     if settings.augment is not None:
         check_images(settings.augment, scenario)
