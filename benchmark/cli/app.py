@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,10 +10,15 @@ import typer
 from benchmark.cli.inner_commands import list_app, new_app, show_app
 from benchmark.cli.options import (
     DEFAULT_STORE,
+    FailOn,
     JsonOption,
     MetricPluginOption,
     PluginOption,
+    RowsOf,
+    ScenarioOption,
     StoreOption,
+    StrategiesOption,
+    SuiteOption,
     load_for_reading,
     load_plugins,
 )
@@ -30,21 +34,6 @@ app = typer.Typer(
 app.add_typer(list_app, name="list")
 app.add_typer(show_app, name="show")
 app.add_typer(new_app, name="new")
-
-
-class FailOn(StrEnum):
-    """What makes ``palimpsest compare`` exit with 1."""
-
-    REGRESSION = "regression"
-    UNDETERMINED = "undetermined"
-
-
-class RowsOf(StrEnum):
-    """What a row of ``palimpsest export`` is."""
-
-    RUN = "run"
-    MODEL = "model"
-    MOMENT = "moment"
 
 
 def _version(value: bool) -> None:
@@ -267,19 +256,25 @@ def export(
         list[Path], typer.Argument(metavar="STORE...", help="Results databases or archives.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "--out", "-o", help="The file: FILE.csv or FILE.parquet.")
+        Path,
+        typer.Option("--output", "--out", "-o", help="The file: .csv, .parquet or .json."),
     ],
     by: Annotated[
         RowsOf,
         typer.Option(help="What a row is: a run, a model, or a moment of training by turns."),
     ] = RowsOf.RUN,
+    suite: SuiteOption = None,
+    scenario: ScenarioOption = None,
+    strategies: StrategiesOption = None,
     plugin: MetricPluginOption = None,
 ) -> None:
     """Write the runs of stores as a table of numbers, for other programs."""
     from benchmark.cli.export import ExportOptions, export
+    from benchmark.selection import Selection
 
     load_for_reading(plugin)
-    export(ExportOptions(stores, output, by.value))
+    selection = Selection.of(suite, scenario, strategies)
+    export(ExportOptions(stores, output, by.value, selection))
 
 
 @app.command()
@@ -318,7 +313,12 @@ def doctor(
 @app.command()
 def compare(
     store_a: Annotated[Path, typer.Argument(metavar="STORE_A", help="The results before.")],
-    store_b: Annotated[Path, typer.Argument(metavar="STORE_B", help="The results after.")],
+    store_b: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="STORE_B", help="The results after; left out, STORE_A has both, see --ignore."
+        ),
+    ] = None,
     fail_on: Annotated[
         FailOn | None,
         typer.Option(
@@ -327,14 +327,29 @@ def compare(
         ),
     ] = None,
     metrics: Annotated[str | None, typer.Option(help="Only these metrics: a,b.")] = None,
+    ignore: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Pair runs that differ in these settings only: width,optimizer. Of one store, the "
+            "runs with the one value of a setting are compared with those with the other.",
+        ),
+    ] = None,
+    suite: SuiteOption = None,
+    scenario: ScenarioOption = None,
+    strategies: StrategiesOption = None,
     plugin: MetricPluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which metrics changed between two stores beyond noise."""
+    """Say which metrics changed between two stores, or two values of a setting, beyond noise."""
     from benchmark.cli.compare import CompareOptions, compare
+    from benchmark.selection import Selection
 
     load_for_reading(plugin)
-    code = compare(CompareOptions(store_a, store_b, metrics, fail_on, as_json))
+    ignored = [] if ignore is None else ignore.split(",")
+    selection = Selection.of(suite, scenario, strategies)
+    options = CompareOptions(store_a, store_b, metrics, fail_on, as_json, ignored, selection)
+    code = compare(options)
     raise typer.Exit(code)
 
 

@@ -11,7 +11,10 @@ from benchmark.cli.options import (
     JsonOption,
     MetricPluginOption,
     PluginOption,
+    ScenarioOption,
     StoreOption,
+    StrategiesOption,
+    SuiteOption,
     load_for_reading,
     load_plugins,
 )
@@ -104,14 +107,18 @@ def list_suites(as_json: JsonOption = False) -> None:
 @list_app.command("runs")
 def list_runs(
     store: StoreOption = DEFAULT_STORE,
+    suite: SuiteOption = None,
+    scenario: ScenarioOption = None,
+    strategies: StrategiesOption = None,
     plugin: MetricPluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The runs in a store."""
-    from benchmark.cli.listings import runs
+    from benchmark.cli.run_listing import runs
+    from benchmark.selection import Selection
 
     load_for_reading(plugin)
-    runs(store, as_json)
+    runs(store, Selection.of(suite, scenario, strategies), as_json)
 
 
 @show_app.command("strategy")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -22,9 +23,33 @@ MetricPluginOption = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE.py", help="Adds metrics; may be repeated."),
 ]
+SuiteOption = Annotated[
+    str | None, typer.Option("--suite", metavar="NAMES", help="Only the runs of these suites: a,b.")
+]
+ScenarioOption = Annotated[
+    str | None, typer.Option("--scenario", metavar="NAMES", help="Only these scenarios: a,b.")
+]
+StrategiesOption = Annotated[
+    str | None, typer.Option("--strategies", metavar="NAMES", help="Only these strategies: a,b.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_STORE = Path("palimpsest.db")
+
+
+class FailOn(StrEnum):
+    """What makes ``palimpsest compare`` exit with 1."""
+
+    REGRESSION = "regression"
+    UNDETERMINED = "undetermined"
+
+
+class RowsOf(StrEnum):
+    """What a row of ``palimpsest export`` is."""
+
+    RUN = "run"
+    MODEL = "model"
+    MOMENT = "moment"
 
 
 def load_plugins(plugins: list[Path] | None) -> None:
