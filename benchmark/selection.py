@@ -32,10 +32,15 @@ class Selection:
     scenarios: Sequence[str] | None = None
     strategies: Sequence[str] | None = None
 
-    @classmethod
-    def of(cls, suite: str | None, scenario: str | None, strategies: str | None) -> Selection:
-        """Return the choice of a user of the command line, whose names have commas between them."""
-        return cls(*(None if t is None else t.split(",") for t in (suite, scenario, strategies)))
+    @property
+    def options(self) -> list[str]:
+        """The options of the command line that make this choice."""
+        given = (
+            ("--suite", self.suites),
+            ("--scenario", self.scenarios),
+            ("--strategies", self.strategies),
+        )
+        return [text for name, own in given if own is not None for text in (name, ",".join(own))]
 
     def check(self, records: Sequence[Record], notes: Iterable[SuiteNote] = ()) -> None:
         """Refuse names that no run has.

@@ -21,6 +21,8 @@ from benchmark.cli.options import (
     SuiteOption,
     load_for_reading,
     load_plugins,
+    names_of,
+    selection,
 )
 
 app = typer.Typer(
@@ -135,7 +137,7 @@ def run(
         suites=suites,
         store=store,
         seeds=seeds,
-        strategies=None if strategies is None else strategies.split(","),
+        strategies=names_of(strategies),
         settings=settings or [],
         workers=workers,
         hold=hold,
@@ -152,8 +154,7 @@ def run(
         address=address,
         slurm=slurm or [],
     )
-    code = run_suites(options)
-    raise typer.Exit(code)
+    raise typer.Exit(run_suites(options))
 
 
 @app.command()
@@ -176,6 +177,13 @@ def report(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for these; default: NAME_files for NAME.html."),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Chapters by a setting; default: by suite."),
+    ] = None,
+    suite: SuiteOption = None,
+    scenario: ScenarioOption = None,
+    strategies: StrategiesOption = None,
     plugin: MetricPluginOption = None,
 ) -> None:
     """Turn stores into one self-contained HTML file, and its tables and figures into files.
@@ -186,7 +194,8 @@ def report(
     from benchmark.cli.report import ReportOptions, make_report
 
     load_for_reading(plugin)
-    make_report(ReportOptions(stores, output, tables or [], figures or [], files))
+    chosen = selection(suite, scenario, strategies)
+    make_report(ReportOptions(stores, output, tables or [], figures or [], files, by, chosen))
 
 
 @app.command()
@@ -196,6 +205,9 @@ def watch(
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page in a browser.")
     ] = False,
+    suite: SuiteOption = None,
+    scenario: ScenarioOption = None,
+    strategies: StrategiesOption = None,
     plugin: MetricPluginOption = None,
 ) -> None:
     """Serve the report on this machine while a suite runs: what is under way, and what failed.
@@ -206,7 +218,8 @@ def watch(
     from benchmark.cli.watch import WatchOptions, watch
 
     load_for_reading(plugin)
-    watch(WatchOptions(store, port, open_browser, plugin or []))
+    chosen = selection(suite, scenario, strategies)
+    watch(WatchOptions(store, port, open_browser, plugin or [], chosen))
 
 
 @app.command()
@@ -270,11 +283,9 @@ def export(
 ) -> None:
     """Write the runs of stores as a table of numbers, for other programs."""
     from benchmark.cli.export import ExportOptions, export
-    from benchmark.selection import Selection
 
     load_for_reading(plugin)
-    selection = Selection.of(suite, scenario, strategies)
-    export(ExportOptions(stores, output, by.value, selection))
+    export(ExportOptions(stores, output, by.value, selection(suite, scenario, strategies)))
 
 
 @app.command()
@@ -315,9 +326,7 @@ def compare(
     store_a: Annotated[Path, typer.Argument(metavar="STORE_A", help="The results before.")],
     store_b: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="STORE_B", help="The results after; left out, STORE_A has both, see --ignore."
-        ),
+        typer.Argument(metavar="STORE_B", help="The results after; or see --ignore."),
     ] = None,
     fail_on: Annotated[
         FailOn | None,
@@ -331,8 +340,8 @@ def compare(
         str | None,
         typer.Option(
             metavar="NAMES",
-            help="Pair runs that differ in these settings only: width,optimizer. Of one store, the "
-            "runs with the one value of a setting are compared with those with the other.",
+            help="Pair runs that differ in these settings only: a,b. Of one store, compare the two "
+            "values of one.",
         ),
     ] = None,
     suite: SuiteOption = None,
@@ -343,13 +352,10 @@ def compare(
 ) -> None:
     """Say which metrics changed between two stores, or two values of a setting, beyond noise."""
     from benchmark.cli.compare import CompareOptions, compare
-    from benchmark.selection import Selection
 
     load_for_reading(plugin)
-    ignored = [] if ignore is None else ignore.split(",")
-    selection = Selection.of(suite, scenario, strategies)
-    options = CompareOptions(store_a, store_b, metrics, fail_on, as_json, ignored, selection)
-    code = compare(options)
+    ignored, chosen = names_of(ignore) or [], selection(suite, scenario, strategies)
+    code = compare(CompareOptions(store_a, store_b, metrics, fail_on, as_json, ignored, chosen))
     raise typer.Exit(code)
 
 

@@ -17,6 +17,7 @@ from benchmark.cli.options import (
     SuiteOption,
     load_for_reading,
     load_plugins,
+    selection,
 )
 
 list_app = typer.Typer(help="List what is available.", no_args_is_help=True)
@@ -115,10 +116,9 @@ def list_runs(
 ) -> None:
     """The runs in a store."""
     from benchmark.cli.run_listing import runs
-    from benchmark.selection import Selection
 
     load_for_reading(plugin)
-    runs(store, Selection.of(suite, scenario, strategies), as_json)
+    runs(store, selection(suite, scenario, strategies), as_json)
 
 
 @show_app.command("strategy")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli.output import claim_output
+
+if TYPE_CHECKING:
+    from benchmark.selection import Selection
 
 StoreOption = Annotated[Path, typer.Option("--store", help="The results database.")]
 PluginOption = Annotated[
@@ -68,3 +71,15 @@ def load_for_reading(plugins: list[Path] | None) -> None:
     claim_output()
     load_metrics()
     load_plugins(plugins)
+
+
+def names_of(text: str | None) -> list[str] | None:
+    """Return the names of an option that takes several; ``None`` where it was not given."""
+    return None if text is None else text.split(",")
+
+
+def selection(suite: str | None, scenario: str | None, strategies: str | None) -> Selection:
+    """Return which runs the user chose by ``--suite``, ``--scenario`` and ``--strategies``."""
+    from benchmark.selection import Selection
+
+    return Selection(names_of(suite), names_of(scenario), names_of(strategies))

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from benchmark.cli.progress import describe
 from benchmark.cli.run_listing import runs as list_runs
 from benchmark.selection import Selection
-from benchmark.cli.progress import describe
 from benchmark.spec import Spec
 from benchmark.store import Store
 from reports.analysis.cross_fitting import choose
