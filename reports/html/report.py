@@ -140,7 +140,7 @@ def _document(
     script = text_of(*(f"{name}.js" for name in names))
     document = environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
-        lead=made[0].lead if len(made) == 1 else _lead(records, made),
+        lead=made[0].lead if len(made) == 1 else f"{several(len(records), 'run')}, compared apart:",
         failed=sum(len(cell.failed) for cell in cells),
         strategies=_strategies(made),
         baseline=made[0].baseline,
@@ -175,8 +175,3 @@ def _live(plots: Iterable[Plot], script: str) -> dict[str, Mapping[str, Any]]:
     """What a script draws, by the name of the figure."""
     drawn = (plot for plot in plots if isinstance(plot, LivePlot) and plot.script == script)
     return {plot.name: plot.live for plot in drawn}
-
-
-def _lead(records: Sequence[Record], made: Sequence[Chapter]) -> str:
-    titles = ", ".join(chapter.title for chapter in made)
-    return f"{several(len(records), 'run')}, compared apart: {titles}."

@@ -39,6 +39,14 @@ def test_one_suite_is_shown_at_a_time_the_newest_first(visit, report):
     assert page.locator("[data-plane]:visible svg >> nth=0").bounding_box()["height"] > 100
 
 
+def test_the_names_of_the_suites_lead_to_them(visit, report):
+    page = visit(report)
+    page.get_by_role("link", name="early", exact=True).click()
+    assert page.locator("h2.chapter:visible").all_inner_texts() == ["early"]
+    page.get_by_role("link", name="late", exact=True).click()
+    assert page.locator("h2.chapter:visible").all_inner_texts() == ["late"]
+
+
 def test_an_address_leads_to_a_suite_that_is_not_shown(visit, report):
     page = visit(report, at="#early-ranking")
     assert page.locator("h2.chapter:visible").all_inner_texts() == ["early"]
