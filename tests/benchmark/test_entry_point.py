@@ -15,6 +15,8 @@ import pytest
 import yaml
 
 import benchmark
+import reports
+import strategies
 from benchmark import UserError, load_suite, open_store, run_suite
 from benchmark.archive import archive
 from benchmark.cli import main
@@ -537,6 +539,13 @@ def test_importing_it_is_light():
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert told.stderr.strip() == "set()"
+
+
+@pytest.mark.parametrize("package", [benchmark, reports, strategies], ids=lambda p: p.__name__)
+def test_dir_lists_what_a_package_offers(package):
+    assert dir(package) == sorted(package.__all__)
+    for name in dir(package):
+        assert getattr(package, name) is not None
 
 
 def test_what_it_offers_is_there():
