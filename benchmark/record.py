@@ -41,7 +41,8 @@ class Record:
             cannot tell, since the process began); on a device, the most allocated.
         versions: Of Python, torch, Avalanche, this project, and the machine.
         cost: What the training cost, see ``benchmark/cost.py``; empty if it failed, and in stores
-            older than version 2. ``lost``, if it is there: how often the process that carried it
+            older than version 2. ``classes``, if it is there: of each experience the names of its
+            classes. ``lost``, if it is there: how often the process that carried it
             out ended before the run did, until this time.
         probes: By name of the probe, see ``benchmark/probes``: ``{"rows": [...]}``, or
             ``{"absent": reason}``; empty if the suite asked for none.

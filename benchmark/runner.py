@@ -157,6 +157,7 @@ def _course(
             "cost": ready.costs.result(ready.scenario.model) | shared_statistics(ready.scenario),
             "probes": {name: probe.result(ready.strategy) for name, probe in ready.probes.items()},
         }
+        common["cost"] |= ready.scenario.told
     except UnfitError:
         raise
     except Exception as error:  # of the training, or of the last run that had not failed

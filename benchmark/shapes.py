@@ -140,12 +140,21 @@ def _check_cost(cost: Mapping[str, Any], models: int) -> None:
     for name in _COUNTS:
         if not _are_numbers([cost.get(name)]):
             raise ValueError(f"the {name} of its cost is {quoted(cost[name])}, expected a number")
+    classes = cost.get("classes", [])
+    if type(classes) is not list or not all(map(_are_texts, classes)):
+        raise ValueError("the classes of its cost are not lists of names")
+    if classes and models and len(classes) != models:
+        raise ValueError("the classes of its cost are of a different number of models")
     capacity = cost.get("capacity", {})
     if type(capacity) is not dict or not all(map(_is_capacity, capacity.values())):
         raise ValueError("the capacity of its cost is not a share for each tensor and model")
     lengths = {len(tensor["free"]) for tensor in capacity.values()}
     if len(lengths) > 1 or (models and lengths - {models}):
         raise ValueError("the capacity of its cost is of different numbers of models")
+
+
+def _are_texts(names: Any) -> bool:
+    return type(names) is list and {*map(type, names)} <= {str}
 
 
 def _is_capacity(tensor: Any) -> bool:

@@ -18,8 +18,11 @@ from benchmark.cli.listings import negligible
 from benchmark.cli.output import say
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import METRICS, Metric
+from benchmark.run_settings import by_setting, meant
+from benchmark.selection import Selection
+from benchmark.store import Record
 from reports.analysis.changes import Change, StoreComparison, Verdict, compare_stores
-from reports.runs.merge import read_stores
+from reports.runs.merge import read_notes, read_stores
 from reports.statistics.interval import FEWEST_SEEDS
 from reports.wording.numbers import spread
 from reports.wording.words import several
@@ -35,10 +38,12 @@ class CompareOptions:
     """The options of ``palimpsest compare``, as the user gave them."""
 
     store_a: Path
-    store_b: Path
+    store_b: Path | None
     metrics: str | None
     fail_on: str | None
     as_json: bool
+    ignore: Sequence[str]
+    selection: Selection
 
 
 def compare(options: CompareOptions) -> int:
@@ -53,24 +58,21 @@ def compare(options: CompareOptions) -> int:
         few seeds cannot judge. Else 0.
 
     Raises:
-        UserError: A store is missing or has no runs, a metric is unknown, the stores have
-            nothing in common, or ``--fail-on`` has nothing to judge.
+        UserError: A store is missing or has no runs, a metric, setting or chosen name is unknown,
+            the stores have nothing in common, or ``--fail-on`` has nothing to judge.
     """
     metrics = _metrics(options.metrics)
-    paths = (options.store_a, options.store_b)
-    stores = read_stores(paths)
-    for path, records in zip(paths, stores.values(), strict=True):
-        if not records:
-            raise UserError(f"{path}: this store has no runs yet; 'palimpsest run' adds some")
-    before, after = stores.values()
-    found = compare_stores(before, after, metrics)
+    sides = _sides(options)
+    (first, before), (second, after) = sides.items()
+    ignore = meant(options.ignore, [*before, *after], "--ignore")
+    found = compare_stores(before, after, metrics, ignore)
     if not found.cells:
         raise UserError(
-            f"{paths[0]} and {paths[1]} have no scenario, strategy and strength with the same "
+            f"{first} and {second} have no scenario, strategy and strength with the same "
             "settings in common, so there is nothing to compare; 'palimpsest list runs' says "
             "what each has"
         )
-    names = list(stores)
+    names = list(sides)
     if options.as_json:
         say(json.dumps(_as_data(found, names), indent=1))
     else:
@@ -83,6 +85,39 @@ def compare(options: CompareOptions) -> int:
     failed = options.fail_on is not None and found.regressed
     failed |= options.fail_on == "undetermined" and found.undetermined
     return FAILED if failed else 0
+
+
+def _sides(options: CompareOptions) -> dict[str, list[Record]]:
+    """The runs of A and of B, each with a name: two stores, or two values of a setting in one."""
+    paths = [path for path in (options.store_a, options.store_b) if path is not None]
+    stores, notes = read_stores(paths), read_notes(paths)
+    for path, records in zip(paths, stores.values(), strict=True):
+        if not records:
+            raise UserError(f"{path}: this store has no runs yet; 'palimpsest run' adds some")
+    every = [record for records in stores.values() for record in records]
+    options.selection.check(every, [note for known in notes.values() for note in known])
+    chosen = {name: options.selection.chosen(own, notes[name]) for name, own in stores.items()}
+    for path, records in zip(paths, chosen.values(), strict=True):
+        if not records:
+            raise UserError(f"{path}: this store has no run of those that were chosen")
+    if len(paths) == 2:
+        return chosen
+    if len(options.ignore) != 1:
+        raise UserError(
+            "compare: expected two stores, or one store and --ignore with the name of one setting, "
+            "whose two values are compared"
+        )
+    (setting,) = options.ignore
+    (records,) = chosen.values()
+    values = by_setting(records, setting, "--ignore")
+    if len(values) != 2:
+        raise UserError(
+            f"--ignore {setting}: {paths[0]} has {several(len(values), 'value')} of it "
+            f"({'; '.join(values)}), expected two; 'palimpsest report {paths[0]} --by {setting}' "
+            "shows any number"
+        )
+    older = sorted(values, key=lambda name: min(record.started for record in values[name]))
+    return {name: values[name] for name in older}
 
 
 def _metrics(text: str | None) -> Sequence[str]:

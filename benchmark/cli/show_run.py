@@ -123,7 +123,11 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         yield "Curves", "\n".join(_curve(curve) for curve in record.curves)
     if record.moments:
         yield "Moments", _rows(record.moments)
-    apart = {"lost", "capacity"}
+    if classes := record.cost.get("classes"):
+        yield "Classes of each experience", _lines({
+            str(number): ", ".join(names) for number, names in enumerate(classes, 1)
+        })  # fmt: skip
+    apart = {"lost", "capacity", "classes"}
     cost = {name: _value(value) for name, value in record.cost.items() if name not in apart}
     if cost:
         yield "Cost", _lines(cost)

@@ -48,7 +48,8 @@ def load_data_set(
     )
     part = _split(x, y, choose(test, test_samples), samples, validation)
     channels, height, width = x.shape[1:]
-    return DataSet(part, (channels, height, width), len(images.classes))
+    names = tuple(images.classes)
+    return DataSet(part, (channels, height, width), len(names), names)
 
 
 @lru_cache(maxsize=4)

@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark.in_use import OF_PLAIN
 from benchmark.models.choice import Network
+from benchmark.named import named
 from benchmark.scenarios.augment import Augment
 from benchmark.scenarios.learning_rates import Constant, LearningRateSchedule
 from benchmark.scenarios.optimizers import SGD, Optimizer
@@ -47,7 +48,6 @@ __all__ = [
 
 _MOST_WEIGHTS = 10**9
 """Of a layer: 4 GB, and the same again for gradients and each moment of the optimizer."""
-
 
 ONLINE_BATCH = 10
 """Samples of an optimizer step where a scenario is online.
@@ -177,9 +177,9 @@ class ScenarioSettings(Settings):
     def _complete_optimizer(cls, value: Any) -> Any:
         """If only some settings of the default optimizer are given, keep the others."""
         default = cls.model_fields["optimizer"].get_default(call_default_factory=True)
-        if isinstance(value, dict) and value.get("name", default.name) == default.name:
-            return default.model_dump() | value
-        return value
+        given = named(value)
+        same = isinstance(given, dict) and given.get("name", default.name) == default.name
+        return default.model_dump() | given if same else given
 
     @model_validator(mode="before")
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -90,7 +91,9 @@ class Split(Boundaries, Incremental):
                         f"raise {setting}"
                     )
         labels = [i % len(heads) for i in range(self.experiences)]
-        return self.assemble(bank, self.blurred(parts, labels, seed), labels)
+        names = tuple(tuple(base.classes[number] for number in group) for group in groups)
+        made = self.assemble(bank, self.blurred(parts, labels, seed), labels)
+        return replace(made, classes=names)
 
     def _classes_each(self, n_classes: int) -> int:
         size, left_over = divmod(n_classes, self.experiences)

@@ -24,7 +24,7 @@ with 10 seeds 2.1 % do with the same seeds, and 5.0 % of 60 with other seeds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
@@ -154,7 +154,10 @@ class StoreComparison:
 
 
 def compare_stores(
-    a: Sequence[Record], b: Sequence[Record], metrics: Sequence[str] | None = None
+    a: Sequence[Record],
+    b: Sequence[Record],
+    metrics: Sequence[str] | None = None,
+    ignore: Callable[[str], bool] = lambda _: False,
 ) -> StoreComparison:
     """Compare the runs of two stores, metric by metric (see ``two_samples.compare_samples``).
 
@@ -162,9 +165,10 @@ def compare_stores(
         a: Runs before, as ``Store.records`` returns them.
         b: Runs after.
         metrics: Which metrics; all where ``None``.
+        ignore: See ``matched_cells``.
     """
     metrics = [*METRICS] if metrics is None else metrics
-    places = matched_cells(a, b)
+    places = matched_cells(a, b, ignore)
     both = [(name, one, other) for name, one, other in places if one and other]
     changes = [
         (*name, metric, compare_samples(values, others, of_difference(limits_of(metric))))

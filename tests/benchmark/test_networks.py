@@ -583,7 +583,6 @@ def test_mistakes_of_a_suite_have_their_line():
             {"network": {"name": "torchvision:resnet18", "arguments": {"weights": "DEFAULT"}}},
             "weights is a setting beside them: {name: torchvision:resnet18, weights: DEFAULT}",
         ),
-        ({"learning_rate_schedule": "cosine"}, r"got 'cosine'; write \{name: cosine\}"),
         ({"shared": "stem"}, r"expected a whole number or a list, got 'stem'; write \['stem'\]"),
         ({"shared": []}, r"expected a whole number or 1 or more entries, got \[\]"),
         ({"shared": [1]}, r"shared\.0: expected text, got 1"),

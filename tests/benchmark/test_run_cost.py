@@ -13,6 +13,8 @@ from benchmark.cost import peak_memory, reset_peak_memory, state_bytes
 from benchmark.record import free_share
 from benchmark.results import Results
 from benchmark.shapes import check_shapes
+from reports.html.run_details import run_details
+from reports.runs.cells import group
 
 
 @dataclass
@@ -182,3 +184,26 @@ def test_a_capacity_of_another_shape_is_refused(tmp_path, capacity):
     check_shapes(values)
     with pytest.raises(ValueError, match="capacity of its cost"):
         check_shapes({**values, "cost": record.cost | {"capacity": capacity}})
+
+
+@pytest.mark.parametrize("classes", [{}, ["a"], [["a"]], [["a"], [1]], [["a"], ["b"], ["c"]]])
+def test_classes_of_another_shape_are_refused(tmp_path, classes):
+    record = carried_out(tmp_path, "finetune", scenario=TWO_MODELS | {"steps": 2})
+    values = {**vars(record), "error": None}
+    check_shapes({**values, "cost": record.cost | {"classes": [["a", "b"], ["c"]]}})
+    with pytest.raises(ValueError, match="classes of its cost"):
+        check_shapes({**values, "cost": record.cost | {"classes": classes or [{}]}})
+
+
+def test_the_classes_of_a_split_are_kept_with_its_run(tmp_path):
+    split = {"family": "split", "data": "digits", "experiences": 5, "width": 4, "steps": 1,
+             "shuffle_classes": True}  # fmt: skip
+    record = carried_out(tmp_path, "finetune", scenario=split)
+    classes = record.cost["classes"]
+    assert sorted(name for own in classes for name in own) == [str(digit) for digit in range(10)]
+    assert [len(own) for own in classes] == [2] * 5
+    (details,) = run_details(group([record]))["runs"]
+    assert details["classes"] == [
+        [str(number), ", ".join(own)] for number, own in enumerate(classes, 1)
+    ]
+    assert not any("classes" in name for name, _ in details["cost"])

@@ -180,3 +180,15 @@ def test_what_is_free_is_shown_by_tensor_and_over_all(show):
         ["blocks.shared_0.bias", "100.0", "–"],
         ["all", "62.5", "–"],
     ]
+
+
+def test_the_classes_of_each_experience_are_shown(show):
+    with Store("runs.db", create=True) as store:
+        store.put(replace(DONE, key="ee55", cost={"classes": [["cat", "ant"], ["bee", "dog"]]}))
+    lines = show("ee55").splitlines()
+    start = lines.index("Classes of each experience") + 1
+    assert [line.split(maxsplit=1) for line in lines[start : start + 2]] == [
+        ["1", "cat, ant"],
+        ["2", "bee, dog"],
+    ]
+    assert "Cost" not in lines
