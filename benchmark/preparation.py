@@ -23,7 +23,7 @@ from benchmark.precision import train_in_bfloat16
 from benchmark.probes.probe import Probe, Subject, attach
 from benchmark.rates import LearningRates
 from benchmark.scenarios import FAMILIES
-from benchmark.scenarios.checking import check_images
+from benchmark.scenarios.checking import check_images, flatten_labels
 from benchmark.scenarios.scenario import Scenario
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.scenarios.smoothing import smoothed
@@ -89,6 +89,7 @@ def prepare(
     device = run.spec.device
     seed_generators(derive(run.seed, "global"))
     scenario = settings.build(run.seed, root, device)
+    flatten_labels(scenario)
     scenario.model.to(device)
     schedule = _schedule(run, settings, scenario)
     steps = _steps(schedule, len(scenario.train))
