@@ -212,18 +212,15 @@ class ScenarioSettings(Settings):
 
     @model_validator(mode="after")
     def _has_a_validation_split(self) -> Self:
-        for name, needs in (
-            ("curve", self.curve.every and self.curve.split == "validation"),
-            ("validation_samples", self.validation_samples is not None),
-        ):
-            if needs and self.validation == 0:
-                raise ValueError(f"{name} needs a validation split: validation > 0")
+        on_curve = self.curve.every and self.curve.split == "validation"
+        if self.validation == 0 and (on_curve or self.validation_samples is not None):
+            name = "curve" if on_curve else "validation_samples"
+            raise ValueError(f"{name} needs a validation split: validation > 0")
         return self
 
     @model_validator(mode="after")
     def _fits_a_machine(self) -> Self:
-        taps = 9 if self.network.name == "cnn" else 1
-        weights = taps * self.width**2
+        weights = (9 if self.network.name == "cnn" else 1) * self.width**2
         if weights > _MOST_WEIGHTS:
             raise ValueError(
                 f"width {self.width} makes {weights:,} weights of a single hidden layer, "
