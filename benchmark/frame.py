@@ -83,6 +83,8 @@ def _run(record: Record, metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
         "seconds": record.seconds,
         "training_seconds": _total(cost.get("training_seconds")),
         "consolidation_seconds": _total(cost.get("consolidation_seconds")),
+        "evaluation_seconds": cost.get("evaluation_seconds"),
+        "building_seconds": cost.get("building_seconds"),
         "steps": _total(cost.get("steps")),
         "peak_memory": record.peak_memory,
         "state_bytes": cost.get("state_bytes"),

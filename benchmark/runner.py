@@ -154,7 +154,8 @@ def _course(
                 measurement.after(ready.strategy, ready.schedule, number)
         training.before(visits)
         common = {
-            "cost": ready.costs.result(ready.scenario.model) | shared_statistics(ready.scenario),
+            "cost": ready.costs.result(ready.scenario.model, len(runs))
+            | shared_statistics(ready.scenario),
             "probes": {name: probe.result(ready.strategy) for name, probe in ready.probes.items()},
         }
         common["cost"] |= ready.scenario.told

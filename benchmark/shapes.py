@@ -24,7 +24,10 @@ _SCALARS: dict[str, tuple[set[type], str]] = {
 _MATRICES = ("accuracy_matrix", "validation_matrix")
 _BY_MODEL = ("training_seconds", "steps", "consolidation_seconds")
 """Costs of which there is one for each model."""
-_COUNTS = ("state_bytes", "shared_parameters", "lost", "shared_statistics")
+_COUNTS = (
+    "evaluation_seconds", "building_seconds", "state_bytes", "shared_parameters", "lost",
+    "shared_statistics",
+)  # fmt: skip
 """Costs of the whole run."""
 
 _NUMBER = {int, float, NoneType}

@@ -83,8 +83,9 @@ class Split(Boundaries, Incremental):
             for there, use, setting in (
                 (len(part.train[0]), "train", "samples"),
                 (len(part.test[0]), "test", "test_samples"),
+                (len(part.validation[0]), "validate", "validation_samples"),
             ):
-                if not there:
+                if not there and getattr(self, setting) is not None:
                     raise UserError(
                         f"experience {number} has no sample to {use} on: none of the "
                         f"{getattr(self, setting)} samples that were chosen is of its classes; "

@@ -10,6 +10,7 @@ from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 
 from benchmark.cost import peak_memory, reset_peak_memory, state_bytes
+from benchmark.preparation import prepare
 from benchmark.record import free_share
 from benchmark.results import Results
 from benchmark.shapes import check_shapes
@@ -106,6 +107,19 @@ def test_what_is_free_is_asked_after_each_model_and_kept_by_tensor(tmp_path):
             total[model] += share * tensor["parameters"] / shared
     assert record.free_shares == pytest.approx(total)
     assert 0 < total[-1] < total[0] < 1
+
+
+def test_evaluations_and_what_comes_before_them_are_timed(tmp_path):
+    cost = carried_out(tmp_path, "finetune").cost
+    assert cost["evaluation_seconds"] > 0
+    assert cost["building_seconds"] > 0
+
+
+def test_runs_of_one_training_share_what_it_took_to_build_and_evaluate(tmp_path):
+    ready = prepare(run_of(tmp_path, THREE_MODELS, "finetune"), tmp_path)
+    alone, of_four = (ready.costs.result(ready.scenario.model, runs) for runs in (1, 4))
+    assert of_four["building_seconds"] == alone["building_seconds"] / 4
+    assert of_four["evaluation_seconds"] == alone["evaluation_seconds"] / 4
 
 
 def test_tensors_of_wrapped_layers_have_the_names_of_the_network(tmp_path):

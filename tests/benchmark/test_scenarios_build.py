@@ -568,9 +568,31 @@ def test_a_choice_of_test_samples_leaves_the_training_alone(root, family):
     assert (sum(sizes) if family == "split" else sizes[0]) == 90
 
 
-def test_an_experience_without_a_test_sample_is_refused(root):
-    settings = Split(data="digits", experiences=5, test_samples=1)
-    with pytest.raises(UserError, match=r"no sample to test on.*raise test_samples"):
+@pytest.mark.parametrize("family", ON_DIGITS)
+def test_a_choice_of_validation_samples_leaves_the_rest_alone(root, family):
+    every, some = (
+        FAMILIES[family](data="digits", width=8, validation_samples=n).build(0, root, "cpu")
+        for n in (None, 60)
+    )
+    for split in ("train", "test"):
+        for i in range(len(every.train)):
+            assert torch.equal(tensors(every, split, i)[0], tensors(some, split, i)[0])
+    sizes = [len(tensors(some, "validation", i)[0]) for i in range(len(some.validation))]
+    assert (sum(sizes) if family == "split" else sizes[0]) == 60
+
+
+def test_validation_samples_need_a_validation_split_and_change_no_key():
+    with pytest.raises(ValueError, match="validation_samples needs a validation split"):
+        TwoModels(validation=0, validation_samples=5)
+    assert "validation_samples" not in TwoModels().model_dump()
+    assert TwoModels(validation_samples=5).model_dump()["validation_samples"] == 5
+
+
+@pytest.mark.parametrize("purpose", ["test", "validat"])
+def test_an_experience_without_a_sample_to_evaluate_on_is_refused(root, purpose):
+    setting = "test_samples" if purpose == "test" else "validation_samples"
+    settings = Split(data="digits", experiences=5, **{setting: 1})
+    with pytest.raises(UserError, match=rf"no sample to {purpose}.* on.*raise {setting}"):
         settings.build(0, root, "cpu")
 
 
