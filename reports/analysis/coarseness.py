@@ -9,8 +9,8 @@ there values between may be better by what the seeds can tell, and what is said 
 is a lower bound.
 
 Scores are those by which a strength is chosen: average accuracy on the validation split, over the
-seeds that all have. Test results take no part. That no better value lies beyond an end of the grid
-is another question (``Choice.open_end``).
+seeds that all have. Test results take no part. Where the best value is an end of the grid, it has
+one neighbour; that a better one may lie beyond is another question (``Choice.open_end``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from reports.analysis.choice import RULE, Choice, Tried, stands_for
+from reports.analysis.choice import RULE, Choice, Tried
 from reports.wording.dials import is_budget, is_next
 from reports.wording.numbers import percent, strength_text
 from reports.wording.words import joined
@@ -28,37 +28,33 @@ _DIGITS = 12  # scores that differ by less than rounding are equal
 
 @dataclass(frozen=True, eq=False)
 class Gap:
-    """Two values side by side, between which a better one may lie.
+    """A neighbour of the best value that is too far from it.
 
     Attributes:
-        shown: At which the strategy is reported.
-        beside: Its neighbour.
-        drop: By how much the neighbour's mean score is below the best one's, a fraction; ``None``
-            where the neighbour has failed runs.
+        beside: The neighbour.
+        drop: By how much its mean score is below the best one's, a fraction; ``None`` where it has
+            failed runs.
         allowed: How far it may be: from the best mean down to the end of its interval.
     """
 
-    shown: Tried
     beside: Tried
     drop: float | None
     allowed: float
 
     @property
     def text(self) -> str:
-        """``1e3, beside 1e2, is 9.9 points below the best (seeds ±0.8)``."""
-        what = "has failed runs"
-        if self.drop is not None:
-            open_ = percent(self.allowed)
-            what = f"is {percent(self.drop)} points below the best (seeds ±{open_})"
-        return f"{_written(self.beside)}, beside {_written(self.shown)}, {what}"
+        """``1e3 is 9.9 points below it (seeds ±0.8)``."""
+        if self.drop is None:
+            return f"{_written(self.beside)} has failed runs"
+        open_ = percent(self.allowed)
+        return f"{_written(self.beside)} is {percent(self.drop)} points below it (seeds ±{open_})"
 
 
 def gaps(choice: Choice) -> tuple[Gap, ...]:
-    """Return where the grid of a strategy is coarse, from weak to strong.
+    """Return the neighbours of the value chosen on all seeds that are too far from it.
 
-    Asked of each value at which the strategy is reported (both halves' and that of all seeds): a
-    neighbour is too far where its mean score is below the interval of the best, or where it has
-    failed runs.
+    A neighbour is too far where its mean score is below the interval of the best one's, or where
+    it has failed runs.
 
     Args:
         choice: What ``cross_fitting.choose`` returned.
@@ -73,30 +69,25 @@ def gaps(choice: Choice) -> tuple[Gap, ...]:
     top, low = best.validation.value, best.validation.low
     if top is None or low is None:
         return ()
-    shown = [tried is best or stands_for(choice, tried.cell) > 0 for tried in choice.tried]
     found = []
-    for place in range(choice.budget - 1):
-        pair = choice.tried[place : place + 2]
-        if shown[place] == shown[place + 1] or _is_next(pair):  # both, or neither, are reported
-            continue
-        own, beside = pair if shown[place] else pair[::-1]
+    for beside in choice.neighbours:
         score = None if beside.excluded else beside.validation.value
-        if score is None or round(score, _DIGITS) < round(low, _DIGITS):
-            drop = None if score is None else top - score
-            found.append(Gap(own, beside, drop, top - low))
+        near = score is not None and round(score, _DIGITS) >= round(low, _DIGITS)
+        if not near and not _side_by_side(best, beside):
+            found.append(Gap(beside, None if score is None else top - score, top - low))
     return tuple(found)
 
 
 def coarse_text(choice: Choice) -> str:
     """Say where a strategy's grid is coarse, with all values tried; empty where it is not.
 
-    ``tried 10, 1e2 and 1e3; 1e3, beside 1e2, is 9.9 points below the best (seeds ±0.8)``
+    ``tried 10, 1e2 and 1e3; best 1e2; 1e3 is 9.9 points below it (seeds ±0.8)``
     """
     found = gaps(choice)
-    if not found:
+    if not found or choice.variant is None:
         return ""
     tried = joined([_written(each) for each in choice.tried])
-    return f"tried {tried}; {joined([gap.text for gap in found])}"
+    return f"tried {tried}; best {choice.variant.value}; {joined([gap.text for gap in found])}"
 
 
 def coarse_grids(choices: Sequence[Choice]) -> str:
@@ -114,9 +105,10 @@ def coarse_grids(choices: Sequence[Choice]) -> str:
     )
 
 
-def _is_next(pair: Sequence[Tried]) -> bool:
-    weak, strong = (tried.cell.variant for tried in pair)
-    return is_next(weak.dial, weak.strength or 0.0, strong.strength or 0.0)
+def _side_by_side(one: Tried, other: Tried) -> bool:
+    """Whether no value lies between two."""
+    a, b = one.cell.variant, other.cell.variant
+    return is_next(a.dial, a.strength or 0.0, b.strength or 0.0)
 
 
 def _written(tried: Tried) -> str:

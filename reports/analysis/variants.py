@@ -101,7 +101,12 @@ class Catalog:
         return own
 
     def choice(self, scenario: str, strategy: str) -> Choice:
-        """Return which strength stands for a strategy of the suite in a scenario of it."""
+        """Return which strength stands for a strategy in a scenario.
+
+        Raises:
+            UserError: There is none of that name; the message suggests the nearest.
+        """
+        self.strategy(scenario, strategy)
         return next(c for c in self.choices if (c.scenario, c.strategy) == (scenario, strategy))
 
     def _chosen(self, scenario: str, strategy: str) -> Cell:

@@ -100,12 +100,12 @@ def is_budget(name: str) -> bool:
     return name == _BUDGET
 
 
-def is_next(name: str, low: float, high: float) -> bool:
+def is_next(name: str, one: float, other: float) -> bool:
     """Whether a dial has no value between two.
 
     Args:
         name: Of the dial.
-        low: Of the two.
-        high: Likewise.
+        one: A value.
+        other: Another.
     """
-    return name in _WHOLE and high - low <= 1
+    return name in _WHOLE and abs(one - other) <= 1
