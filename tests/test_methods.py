@@ -10,6 +10,9 @@ from benchmark import run_suite
 from benchmark.archive import read_archive
 from benchmark.cli import main
 from benchmark.suite_loading import load_suite
+from reports.analysis.coarseness import gaps
+from reports.analysis.cross_fitting import choose
+from reports.runs.cells import group
 from strategies.registry import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
@@ -97,6 +100,14 @@ def test_the_runs_are_whole_seeds_of_suites(study, tmp_path):
         asked = load_suite(f"methods/{name}").runs("cpu", tmp_path)
         cells = {(r.scenario, r.strategy, r.strength, r.seed) for r in asked if r.seed in seeds}
         assert known == cells, name
+
+
+def test_what_all_are_compared_with_has_fine_grids():
+    """A coarse grid of EWC would be in every difference of ``which-method``."""
+    records = [r for r in read_archive(runs_of("which-method")) if r.strategy == "ewc"]
+    choices = choose(group(records))
+    assert len(choices) == 4
+    assert [(gaps(choice), choice.open_end) for choice in choices] == 4 * [((), None)]
 
 
 @pytest.mark.parametrize("page", at_length(PAGES, {"which-method"}))
