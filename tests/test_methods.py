@@ -70,7 +70,7 @@ def test_a_short_form_runs(name, tmp_path):
 
 
 EQUAL = [name for name in SUITES if not name.endswith("_inside") and not name.startswith("which_")]
-"""The suites with equally many values for each strategy; in the others grids are as fine as needed."""
+"""The suites with equally many values for each strategy; elsewhere a grid is as fine as needed."""
 
 
 @pytest.mark.parametrize("name", EQUAL)
