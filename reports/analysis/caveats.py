@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from benchmark.metrics import LEAST_FORGETTING, METRICS
 from reports.analysis.breakdown import breakdown_sentences
 from reports.analysis.choice import Choice, budgets
+from reports.analysis.coarseness import coarse_grids
 from reports.analysis.coincidence import coincidence_sentences
 from reports.analysis.instability import instability_sentences
 from reports.analysis.ranking import Standing
@@ -15,13 +16,13 @@ from reports.statistics.collapse import GAP
 from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS
 from reports.statistics.pairs import PairedComparison
 from reports.statistics.ratio import NOTHING
-from reports.wording.dials import dial_named
+from reports.wording.dials import dial_named, is_budget
 from reports.wording.words import joined, ranges, several
 
 ENOUGH_SEEDS = 5
 
 _MEMORY = "memory"
-"""The dial of methods that store samples; it is a budget, not a setting to tune."""
+"""The setting of methods that can store samples."""
 
 _MEANS = ("stability", "learning_accuracy", "average_accuracy", "forgetting")
 
@@ -117,12 +118,14 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
             at_end.setdefault((choice.variant.dial, choice.open_end), []).append(text)
     for (name, end), members in at_end.items():
         what = "a better one may lie beyond it, so extend the range."
-        if name == _MEMORY and end == dial_named([name]).highest:
+        if is_budget(name) and end == dial_named([name]).highest:
             what = (
                 "more stored samples are seldom worse, up to all data, so compare methods at the "
                 "same memory."
             )
         yield f"the chosen {name} of {'; '.join(members)}, is the {end} that was tried: {what}"
+    if coarse := coarse_grids(choices):
+        yield coarse
     optimistic = [choice for choice in choices if choice.is_optimistic]
     if optimistic:
         dial = dial_of(tried.cell.variant for choice in optimistic for tried in choice.tried).one

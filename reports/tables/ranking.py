@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.metrics import METRICS
 from reports.analysis.choice import RULE, Choice, crossed, rule, stands_for, strengths_text
+from reports.analysis.coarseness import gaps
 from reports.analysis.frontier import Frontiers
 from reports.analysis.ranking import Ranked, Standing, ranking_frame
 from reports.runs.cells import dial_of
@@ -226,7 +227,8 @@ def _choice_row(choice: Choice, dial: Dial) -> Row:
     beside = [tried.validation for tried in choice.neighbours]
     weaker = None if choice.end == choice.dial.lowest else beside[0]
     stronger = None if choice.end == choice.dial.highest else beside[-1]
-    note = f"the {choice.open_end} tried" if choice.open_end else ""
+    notes = [f"the {choice.open_end} tried"] if choice.open_end else []
+    note = "; ".join([*notes, *(["coarse grid"] if gaps(choice) else [])])
     return Row([
         *own, choice.budget, name + choice.strengths,
         Noted(chosen, note) if note else chosen, score, weaker, stronger,
