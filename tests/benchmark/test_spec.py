@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.spec import ScenarioSpec, Spec, StrategySpec
 from benchmark.suite import (
+    FORGETTING_MEMORY_VERSION,
     LAYERS_OF_SEVERAL_VERSION,
     RESULTS_VERSION,
     SEEN_OUTPUTS_VERSION,
@@ -32,7 +33,7 @@ KEYS = {
     "methods/merging_pool_rotated": (380, "762bc1d7e59603e9"),
     "methods/merging_rotated": (560, "7f9079a9063ac790"),
     "methods/posteriors": (480, "3c23564aa0fb3dc0"),
-    "methods/posteriors_classic": (510, "f757578e21fa3c71"),
+    "methods/posteriors_classic": (510, "52671fd0042eb4c3"),
     "methods/posteriors_pool": (210, "d669eaa11bdbca42"),
     "methods/posteriors_same": (200, "2858f7cd374be71c"),
     "methods/posteriors_sgd": (90, "7f8e881cc9953a01"),
@@ -156,8 +157,34 @@ NETWORK = {"network": "reduced_resnet18", "data": "digits"}
     ),
 ])  # fmt: skip
 def test_runs_whose_results_a_repair_changed_have_a_version_of_their_own(scenario, version):
-    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}, "strategies": {"joint": {}}}
-    assert _results_version(load_suite(suite).scenarios["it"]) == version
+    assert version_of(scenario, "joint") == version
+
+
+MEMORY = {"memory": 60}
+
+
+@pytest.mark.parametrize(("strategy", "settings", "scenario", "version"), [
+    ("n_step_kl", {"posteriors": 2, **MEMORY}, {"family": "two_models"}, RESULTS_VERSION),
+    ("n_step_kl", {"posteriors": 1, **MEMORY}, {"family": "two_models"}, RESULTS_VERSION),
+    ("n_step_kl", MEMORY, {"family": "split"}, FORGETTING_MEMORY_VERSION),
+    ("n_step_kl", {}, {"family": "split"}, RESULTS_VERSION),
+    ("n_step_kl", MEMORY, {"family": "permuted", "experiences": 4}, RESULTS_VERSION),
+    ("n_step_kl", MEMORY, {"family": "model_sequence"}, FORGETTING_MEMORY_VERSION),
+    ("n_step_kl", MEMORY, {"family": "model_sequence", "models": 4}, RESULTS_VERSION),
+    ("n_step_kl", MEMORY, {"family": "split", "incremental": "class", "outputs": "seen"},
+     FORGETTING_MEMORY_VERSION),
+    ("td_vcl", {"decay": 0, **MEMORY}, {"family": "two_models"}, FORGETTING_MEMORY_VERSION),
+    ("td_vcl", {"decay": 0.1, **MEMORY}, {"family": "two_models"}, RESULTS_VERSION),
+    ("replay", MEMORY, {"family": "split"}, RESULTS_VERSION),
+])  # fmt: skip
+def test_so_have_those_of_methods_that_a_repair_changed(strategy, settings, scenario, version):
+    assert version_of(scenario, strategy, settings) == version
+
+
+def version_of(scenario, strategy, settings=None):
+    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}}
+    found = load_suite(suite | {"strategies": {strategy: settings or {}}})
+    return _results_version(found.scenarios["it"], found.strategies[strategy].settings)
 
 
 @pytest.mark.parametrize("data", [LARGE, OLD])
