@@ -234,11 +234,21 @@ def check_record(record: Record) -> None:
 
 
 def with_references(records: Sequence[Record]) -> list[Record]:
-    """Give each run its reference runs, from all that are read together."""
+    """Give each run its reference runs, from all that are read together.
+
+    Of several, that of its own results version counts, or else that of the latest.
+    """
     kinds = reference_kinds()
-    found: dict[str, dict[str, Matrix]] = {}
+    found: dict[str, dict[str, dict[int, Matrix]]] = {}
     for record in records:
-        if record.status == "done" and record.spec.strategy.kind in kinds:
-            own = found.setdefault(record.spec.pairing, {})
-            own[record.spec.strategy.kind] = record.accuracy_matrix
-    return [replace(record, references=found.get(record.spec.pairing, {})) for record in records]
+        spec = record.spec
+        if record.status == "done" and spec.strategy.kind in kinds:
+            own = found.setdefault(spec.pairing, {}).setdefault(spec.strategy.kind, {})
+            own[spec.results_version or 0] = record.accuracy_matrix
+    return [
+        replace(record, references={
+            kind: versions.get(record.spec.results_version or 0, versions[max(versions)])
+            for kind, versions in found.get(record.spec.pairing, {}).items()
+        })
+        for record in records
+    ]  # fmt: skip

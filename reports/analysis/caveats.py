@@ -17,7 +17,7 @@ from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS
 from reports.statistics.pairs import PairedComparison
 from reports.statistics.ratio import NOTHING
 from reports.wording.dials import dial_named, is_budget
-from reports.wording.words import joined, ranges, several
+from reports.wording.words import joined, natural, ranges, several
 
 ENOUGH_SEEDS = 5
 
@@ -62,7 +62,10 @@ def _run_caveats(cells: Sequence[Cell]) -> Iterator[str]:
             f"{failed} of {several(total, 'run')} failed and are not part of any number here; "
             "Failures lists their messages."
         )
-    repeated = sum(len(cell.repeated) for cell in cells)
+    outdated = [(cell, record) for cell in cells for record in cell.outdated]
+    if outdated:
+        yield _outdated(outdated)
+    repeated = sum(len(cell.repeated) for cell in cells) - len(outdated)
     if repeated:
         yield (
             f"{several(repeated, 'run')} with the same settings and seed as a newer one: only the "
@@ -83,6 +86,18 @@ def _run_caveats(cells: Sequence[Cell]) -> Iterator[str]:
     mixed = [name for name, versions in seen.items() if len(versions) > 1]
     if mixed:
         yield f"The runs were made with more than one {', '.join(mixed)}; see Provenance."
+
+
+def _outdated(found: Sequence[tuple[Cell, Record]]) -> str:
+    """Say which runs were made by earlier code, and when."""
+    names = sorted({cell.variant.strategy for cell, _ in found}, key=natural)
+    begin, end = (pick(record.started for _, record in found)[:10] for pick in (min, max))
+    when = f"on {begin}" if begin == end else f"from {begin} to {end}"
+    return (
+        f"{several(len(found), 'run')} of {joined(names)} ({when}) came from earlier code: a "
+        "plugin has been edited since, or Palimpsest gives other results. Only the newest are "
+        "counted."
+    )
 
 
 def _scenario_caveats(done: Sequence[Cell]) -> Iterator[str]:

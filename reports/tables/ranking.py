@@ -89,6 +89,8 @@ def ranking_table(standing: Standing, name: str) -> Table:
     ]
     where = ", ".join(standing.scenarios)
     best = f" The best: {standing.best_text}." if standing.best else ""
+    if not rows:
+        best = " No strategy has finished runs in each of them, so none is ranked."
     return Table(
         name,
         metric.title,
