@@ -108,10 +108,8 @@ def prepare(
     meter = AccuracyMeter(scenario.right)
     watch = Watch(lambda done: progress(Advance(done, curves)), steps)
     models = range(len(scenario.train))
-    watchers: list[Any] = [meter, watch]
     warmups = [settings.warmup_of(i) for i in models]
-    if any(warmups):
-        watchers.append(Warmup(warmups))
+    watchers: list[Any] = [meter, watch, *([Warmup(warmups)] if any(warmups) else [])]
     schedules = [settings.schedule_of(i) for i in models]
     if any(schedule.name != "constant" for schedule in schedules):
         watchers.append(LearningRates(schedules, warmups, steps))
@@ -133,8 +131,10 @@ def prepare(
     strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps, search)
     if settings.precision == "bfloat16":
         train_in_bfloat16(strategy)
-    building = now(torch.device(device)) - began
-    costs = Costs(scenario, schedule.order == "at once", watch, meter, plugin, building)
+    costs = Costs(
+        scenario, schedule.order == "at once", watch, meter, plugin,
+        building=now(torch.device(device)) - began,
+    )  # fmt: skip
     strategy.plugins.append(costs)
     subject = Subject(scenario, run.spec.strategy.kind, plugin, schedule.unordered, run.seed)
     probes = attach(run.spec.probes, subject, strategy)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchmark.metrics import LEAST_FORGETTING, METRICS
+from benchmark.store import Record
 from reports.analysis.breakdown import breakdown_sentences
 from reports.analysis.choice import Choice, budgets
 from reports.analysis.coarseness import coarse_grids
