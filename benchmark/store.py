@@ -31,6 +31,7 @@ from benchmark.under_way import (
     claim_runs,
     processes_of,
 )
+from benchmark.untrusted import parsed
 
 __all__ = ["JobUnderWay", "Record", "Store", "SuiteNote", "SuiteProcess"]
 
@@ -344,8 +345,8 @@ class Store:
         ):
             run = dict(zip(plain, own, strict=True))
             try:
-                parsed: Mapping[str, Any] = dict(zip(JSON_COLUMNS, json.loads(text), strict=True))
-                yield record_of({**run, **parsed})
+                own_json: Mapping[str, Any] = dict(zip(JSON_COLUMNS, parsed(text), strict=True))
+                yield record_of({**run, **own_json})
             except (TypeError, ValueError) as error:
                 raise UserError(
                     f"{self.path}: a run cannot be read (run {quoted(run['key'])}: {error}); "

@@ -124,6 +124,7 @@ def test_reports_read_stores_and_train_nothing(path):
             "errors",
             "provenance",
             "results",
+            "untrusted",
             "yaml_text",
         )
     }
@@ -166,6 +167,7 @@ LEVELS = [
         "generators",
         "connection",
         "resources",
+        "untrusted",
     ],
     [
         "advance",
