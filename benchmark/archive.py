@@ -30,6 +30,7 @@ from benchmark.record import (
 from benchmark.store import Store
 from benchmark.suite_note import SuiteNote, note_of
 from benchmark.suite_note import columns_of as columns_of_suite
+from benchmark.untrusted import opened, parsed
 
 ARCHIVE_VERSION = 2
 
@@ -112,7 +113,7 @@ def read_suites(path: Path) -> list[SuiteNote]:
     with _opened(path) as file:
         stored = file.schema_arrow.metadata.get(_SUITES, b"[]")
     try:
-        return [note_of(values) for values in json.loads(stored)]
+        return [note_of(values) for values in parsed(stored)]
     except (TypeError, KeyError, ValueError) as error:
         raise _damaged(path, "its suites") from error
 
@@ -140,7 +141,7 @@ def _opened(path: Path) -> Iterator[Any]:
     from pyarrow import parquet
 
     try:
-        with path.open("rb") as source:
+        with opened(path) as source:
             file = parquet.ParquetFile(source, page_checksum_verification=True)
             _check(path, file.schema_arrow)
             yield file
@@ -244,12 +245,12 @@ def _check(path: Path, schema: Any) -> None:
 
 def _record(path: Path, row: dict[str, Any]) -> Record | UserError:
     try:
-        parsed = {
-            name: json.loads(row[name]) if name in row else kind()
+        own = {
+            name: parsed(row[name]) if name in row else kind()
             for name, kind in JSON_COLUMNS.items()
         }
-        return record_of(row | parsed)
-    except (TypeError, ValueError, RecursionError) as error:
+        return record_of(row | own)
+    except (TypeError, ValueError) as error:
         return _damaged(path, f"run {quoted(row['key'])}: {error}")
 
 

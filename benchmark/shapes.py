@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
@@ -31,6 +31,30 @@ _COUNTS = (
 """Costs of the whole run."""
 
 _NUMBER = {int, float, NoneType}
+_SPEC: dict[str, dict[str, tuple[Collection[type], Any]]] = {
+    "": {
+        "strength": ((int, float, NoneType), None),
+        "seed": ((int,), 0),
+        "device": ((str,), ""),
+        "results_version": ((int, NoneType), None),
+        "probes": ((list,), []),
+    },
+    "scenario": {
+        "name": ((str,), ""),
+        "family": ((str,), ""),
+        "fingerprints": ((dict,), {}),
+        "plugin": ((str, NoneType), None),
+        "network_plugin": ((str, NoneType), None),
+    },
+    "strategy": {
+        "name": ((str,), ""),
+        "strategy": ((str,), None),
+        "settings": ((dict,), {}),
+        "plugin": ((str, NoneType), None),
+        "dial": ((str,), ""),
+    },
+}
+"""Of each part of a spec: of what type a value is, and what stands for one that is missing."""
 _KEYS: dict[str, set[type]] = {
     "model": {int},
     "trained": {int},
@@ -56,6 +80,7 @@ def check_shapes(values: Mapping[str, Any]) -> None:
         value = values[name]
         if type(value) not in kinds or (type(value) is float and not math.isfinite(value)):
             raise ValueError(f"its {name} is {quoted(value)}, expected {expected}")
+    _check_spec(values["spec"])
     if values["status"] not in {"done", "failed"}:
         raise ValueError(f"its status is {quoted(values['status'])}, expected done or failed")
     models = 0
@@ -79,6 +104,19 @@ def check_shapes(values: Mapping[str, Any]) -> None:
         raise ValueError("its probes are not rows of numbers, or the reason why there are none")
     if not all(type(version) is str for version in values["versions"].values()):
         raise ValueError("its versions are not texts")
+
+
+def _check_spec(spec: Mapping[str, Any]) -> None:
+    for part, kinds in _SPEC.items():
+        found = spec.get(part) if part else spec
+        if type(found) is not dict:
+            raise ValueError(f"its spec has no {part}")
+        for name, (kind, missing) in kinds.items():
+            if type(found.get(name, missing)) not in kind:
+                where = f"the {name} of the {part}" if part else f"the {name}"
+                raise ValueError(f"{where} in its spec is {quoted(found.get(name))}")
+    if not all(type(name) is str for name in spec.get("probes", ())):
+        raise ValueError("the probes in its spec are no names")
 
 
 def _is_row(row: Any, length: int) -> bool:

@@ -39,6 +39,7 @@ from benchmark.under_way import (
     claim_runs,
     processes_of,
 )
+from benchmark.untrusted import parsed
 
 __all__ = ["JobUnderWay", "Record", "Store", "SuiteNote", "SuiteProcess"]
 
@@ -365,9 +366,9 @@ class Store:
         ):
             run = dict(zip(plain, own, strict=True))
             try:
-                parsed: Mapping[str, Any] = dict(zip(JSON_COLUMNS, json.loads(text), strict=True))
-                yield record_of({**run, **parsed})
-            except (TypeError, ValueError, RecursionError) as error:
+                own_json: Mapping[str, Any] = dict(zip(JSON_COLUMNS, parsed(text), strict=True))
+                yield record_of({**run, **own_json})
+            except (TypeError, ValueError) as error:
                 yield UserError(
                     f"{self.path}: a run cannot be read (run {quoted(run['key'])}: {error}); "
                     f"'palimpsest doctor {self.path} --save NEW.db' saves the others"

@@ -151,7 +151,7 @@ def without_onednn(model: nn.Module) -> Iterator[None]:
     The values differ by rounding, so that it is for those alone who need it.
     """
     if any(isinstance(module, nn.RNNBase) for module in model.modules()):
-        with torch.backends.mkldnn.flags(enabled=False):  # type: ignore[no-untyped-call]
+        with torch.backends.mkldnn.flags(enabled=False):
             yield
     else:
         yield

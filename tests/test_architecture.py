@@ -129,6 +129,7 @@ def test_reports_read_stores_and_train_nothing(path):
             "results",
             "run_settings",
             "selection",
+            "untrusted",
             "yaml_text",
         )
     }
@@ -172,6 +173,7 @@ LEVELS = [
         "generators",
         "connection",
         "resources",
+        "untrusted",
     ],
     [
         "advance",

@@ -34,6 +34,7 @@ from jinja2.utils import missing
 from benchmark.errors import UserError, nearest
 from benchmark.files import Kind
 from benchmark.store import Record
+from benchmark.untrusted import content
 from benchmark.yaml_text import YAMLTextError, load
 from reports.analysis.variants import Catalog
 from reports.formats.markdown import folded
@@ -81,7 +82,7 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
             message gives the line.
     """
     try:
-        text = template.read_text("utf-8")
+        text = content(template).decode()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise UserError(f"{template}: cannot be read ({reason}); name a template") from error
