@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from reports.analysis.verdicts import Verdict, judged
 from reports.statistics.effects import effect_size, rank_biserial
 from reports.statistics.holm import holm, holm_of
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import CHANGE
-from reports.statistics.pairs import DRAWN, EXACT, compare_pairs
-from reports.statistics.permutation import EXACT_SEEDS, smallest_p
+from reports.statistics.pairs import compare_pairs
 
 RNG = np.random.default_rng(4)
 
@@ -196,3 +196,18 @@ def test_improvement_by_hand():
     assert sure == Estimate(1.0, pytest.approx(0.5655, abs=1e-4), 1.0, 5)
     by_scipy = stats.binomtest(5, 5).proportion_ci(method="wilson")
     assert sure.low == pytest.approx(by_scipy.low)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 10])
+def test_the_interval_the_p_value_and_the_verdict_say_the_same(n):
+    rng = np.random.default_rng(n)
+    for shift in rng.normal(0, 0.03, 200):
+        moved = np.round(shift + rng.normal(0, 0.02, n), 2)
+        found = compare_pairs(*shifted(moved), CHANGE)
+        word = judged(found.difference)
+        if n < 4:
+            assert (found.p, word) == (None, Verdict.UNDETERMINED)
+            continue
+        assert (word in {Verdict.BETTER, Verdict.WORSE}) == (found.p < 0.05)
+        if np.ptp(moved):
+            assert found.p == pytest.approx(stats.ttest_1samp(moved, 0).pvalue)
