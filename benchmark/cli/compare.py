@@ -182,7 +182,11 @@ def _row(change: Change) -> Sequence[str]:
 
 def _written(metric: Metric, value: float, *, signed: bool = False) -> str:
     plus = "+" if signed else ""
-    return f"{round(100 * value, 2) + 0.0:{plus}.2f}" if metric.is_percentage else f"{value + 0.0:{plus}.4g}"
+    return (
+        f"{round(100 * value, 2) + 0.0:{plus}.2f}"
+        if metric.is_percentage
+        else f"{value + 0.0:{plus}.4g}"
+    )
 
 
 def _other_units(found: StoreComparison) -> str:

@@ -153,7 +153,9 @@ class Estimate:
             None if end is None else -end for end in (self.value, self.high, self.low)
         )
         turned = self.strays and Strays(self.strays.count, not self.strays.below)
-        return Estimate(value, low, high, self.n, tuple(-own for own in self.seeds), turned, p=self.p)
+        return Estimate(
+            value, low, high, self.n, tuple(-own for own in self.seeds), turned, p=self.p
+        )
 
 
 def mean_estimate(strata: Strata, limits: Limits | None = None) -> Estimate:
