@@ -160,7 +160,9 @@ def _print(found: StoreComparison, names: Sequence[str]) -> None:
     if table.row_count:
         say(
             f"Means over seeds, per cent{_other_units(found)}; B - A in points, in brackets its "
-            f"95 % interval, in parentheses single seeds, where fewer than {FEWEST_SEEDS} have it"
+            f"95 % interval, in parentheses single seeds, where fewer than {FEWEST_SEEDS} have it; p is "
+            "of the t-test that this interval inverts, corrected (Holm) for all numbers compared; "
+            "the verdict follows p"
         )
         console.print(table)
     for verdict, more in left_out.items():
@@ -198,7 +200,8 @@ def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, dict[Ve
 def _row(change: Change) -> Sequence[str]:
     found, metric = change.comparison, METRICS[change.metric]
     difference = partial(_written, metric, signed=True)
-    needed = f", {change.seeds_needed} seeds can tell" if change.seeds_needed else ""
+    few = change.verdict is Verdict.UNDETERMINED and found.difference.low is None
+    needed = f", {FEWEST_SEEDS} seeds can tell" if few else ""
     return (
         change.scenario,
         change.variant,
@@ -214,7 +217,11 @@ def _row(change: Change) -> Sequence[str]:
 
 def _written(metric: Metric, value: float, *, signed: bool = False) -> str:
     plus = "+" if signed else ""
-    return f"{100 * value:{plus}.2f}" if metric.is_percentage else f"{value:{plus}.4g}"
+    return (
+        f"{round(100 * value, 2) + 0.0:{plus}.2f}"
+        if metric.is_percentage
+        else f"{value + 0.0:{plus}.4g}"
+    )
 
 
 def _other_units(found: StoreComparison) -> str:
@@ -227,13 +234,13 @@ def _other_units(found: StoreComparison) -> str:
 def _what_is_undetermined(found: StoreComparison) -> str:
     """Say how many numbers nobody can judge, what would, and what that means for a check."""
     changes = [change for change in found.changes if change.verdict is Verdict.UNDETERMINED]
-    few = [change for change in changes if not change.testable]
-    wide = [change for change in changes if change.testable]
+    few = [change for change in changes if change.comparison.difference.low is None]
+    wide = [change for change in changes if change.comparison.difference.low is not None]
     parts = [f"{several(len(changes), 'number')} undetermined:"]
     if few:
         which = f"of {len(few)}, " if wide else ""
-        why = "so few seeds cannot tell a change from noise, beside so many other tests."
-        parts.append(f"{which}{why} {_what_is_needed(few)}")
+        why = "so few seeds cannot tell a change from noise."
+        parts.append(f"{which}{why} {FEWEST_SEEDS} seeds in both stores can.")
     if wide:
         which = f"Of {len(wide)}, no" if few else "no"
         parts.append(
@@ -243,14 +250,6 @@ def _what_is_undetermined(found: StoreComparison) -> str:
         )
     parts.append("--fail-on regression lets them pass, --fail-on undetermined does not.")
     return " ".join(parts)
-
-
-def _what_is_needed(few: Sequence[Change]) -> str:
-    needed = [change.seeds_needed for change in few]
-    most = max((seeds for seeds in needed if seeds is not None), default=None)
-    if most is None or None in needed:
-        return "Fewer --metrics can."
-    return f"{most} seeds in both stores can; so can fewer with fewer --metrics."
 
 
 def _margins(wide: Sequence[Change]) -> str:

@@ -14,8 +14,7 @@ from reports.analysis.instability import instability_sentences
 from reports.analysis.ranking import Standing
 from reports.runs.cells import FINETUNE, Cell, by_scenario, dial_of
 from reports.statistics.collapse import GAP
-from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS
-from reports.statistics.pairs import PairedComparison
+from reports.statistics.interval import FEWEST_SEEDS
 from reports.statistics.ratio import NOTHING
 from reports.wording.dials import dial_named, is_budget
 from reports.wording.words import joined, natural, ranges, several
@@ -153,46 +152,20 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
 
 
 def _test_caveats(standings: Sequence[Standing]) -> Iterator[str]:
-    """Say which comparisons have so few seeds that no test of them can reach 5 %, by any metric."""
-    plain = [_reach([row.against_finetune for row in s.rows]) for s in standings]
-    best = [_reach([row.against_best for row in s.rows], s.pairs) for s in standings]
-    found: dict[str, list[str]] = {}
-    for other, reached, noun in (
-        ("fine-tuning", plain, "tests"), ("the best", best, "pairs of strategies"),
-    ):  # fmt: skip
-        corrected, least, seeds, tests = min(filter(None, reached), default=(0.0, 0.0, 0, 0))
-        if corrected <= 1 - CONFIDENCE:
-            continue
-        smallest = f"the smallest p-value is {least:.2g}"
-        if least <= 1 - CONFIDENCE:
-            smallest += f", after Holm’s correction for {tests} {noun} {corrected:.2g}"
-        why = f"can reach 5 % with {several(seeds, 'seed')} ({smallest})"
-        found.setdefault(why, []).append(other)
-    for why, others in found.items():
+    """Say where so few seeds have both runs of every pair that there is no test, by any metric."""
+    compared = [
+        found
+        for standing in standings
+        for row in standing.rows
+        for found in (row.against_finetune, row.against_best)
+        if found is not None
+    ]
+    most = max((found.seeds for found in compared), default=FEWEST_SEEDS)
+    if most < FEWEST_SEEDS:
         yield (
-            f"no paired test against {' or '.join(others)} {why}: read effect sizes and intervals, "
-            "not p-values."
+            f"with {several(most, 'seed')} no difference has an interval or a test, which take "
+            f"{FEWEST_SEEDS}: read effect sizes and the values of the seeds."
         )
-
-
-def _reach(
-    compared: Sequence[PairedComparison | None], family: int | None = None
-) -> tuple[float, float, int, int] | None:
-    """Return the smallest p-value that a family of tests can give, ``None`` where none was made.
-
-    Args:
-        compared: The comparisons that were made.
-        family: The number of tests they are corrected for; their own number where ``None``.
-
-    Returns:
-        The p-value after and before Holm's correction, the number of seeds, and of tests.
-    """
-    tested = [one for one in compared if one is not None and one.p is not None]
-    if not tested:
-        return None
-    most = max(tested, key=lambda one: one.seeds)
-    tests = len(tested) if family is None else family
-    return min(1.0, tests * most.smallest_p), most.smallest_p, most.seeds, tests
 
 
 def _collapses(done: Sequence[Cell]) -> Iterator[str]:

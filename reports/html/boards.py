@@ -18,7 +18,7 @@ from reports.wording.numbers import percent, spread
 
 _SIGNS = {
     Verdict.BETTER: "▲",
-    Verdict.SAME: "＝",
+    Verdict.SAME: "=",
     Verdict.WORSE: "▼",
     Verdict.UNDETERMINED: "?",
     None: "",

@@ -229,7 +229,7 @@ class Study:
         theirs = (other_study or self)._by_seed(other_scenario or scenario, other, asked)
         shown = asked.difference()
         found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.limits)
-        return Number(found.difference, shown, found.p, found.test)
+        return Number(found.difference, shown, found.p)
 
     def ratio(
         self,
@@ -319,7 +319,7 @@ class Study:
         found = compare_pairs({scenario: ours}, {scenario: theirs}, None)
         write = partial(decimals, signed=True)
         quantity = Quantity(column, column, lambda _, __: None, "", 1.0, write, limits=None)
-        return Number(found.difference, quantity, found.p, found.test)
+        return Number(found.difference, quantity, found.p)
 
     def free(self, scenario: str, variant: str, layer: str, after: int) -> Number:
         """Return the share of a layer that later models can still change, in per cent.
