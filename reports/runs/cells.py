@@ -147,7 +147,9 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
     scenarios = _places((n for s in suites for n in s.scenarios), (r.scenario for r in records))
     strategies = _places((n for s in suites for n in s.strategies), (r.strategy for r in records))
     scenario_of = _complete(records, lambda r: r.scenario, _scenario_settings)
-    strategy_of = _complete(records, lambda r: r.strategy, _strategy_settings)
+    strategy_of = _with_versions(
+        records, scenario_of, _complete(records, lambda r: r.strategy, _strategy_settings)
+    )
     members: dict[tuple[str, Variant], list[Record]] = {}
     for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
         own = record.spec.strategy
@@ -197,8 +199,27 @@ def _scenario_settings(record: Record) -> dict[str, Any]:
 
 
 def _strategy_settings(record: Record) -> dict[str, Any]:
-    """With the results version: old and new results of a strategy are shown side by side."""
-    return {**record.spec.strategy.data, "results_version": record.spec.results_version}
+    return dict(record.spec.strategy.data)
+
+
+def _with_versions(
+    records: Sequence[Record], scenarios: Sequence[str], strategies: Sequence[str]
+) -> list[str]:
+    """Add the results version where a scenario has old and new results of one strategy.
+
+    One installation gives the runs of different scenarios different versions: only those of the
+    same scenario and strategy are old and new.
+    """
+    cells = list(zip(scenarios, strategies, strict=True))
+    known: dict[tuple[str, str], set[int | None]] = {}
+    for cell, record in zip(cells, records, strict=True):
+        known.setdefault(cell, set()).add(record.spec.results_version)
+    return [
+        cell[1]
+        if len(known[cell]) == 1
+        else f"{cell[1]} (results_version {record.spec.results_version})"
+        for cell, record in zip(cells, records, strict=True)
+    ]
 
 
 def _complete(
