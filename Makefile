@@ -50,7 +50,18 @@ $(VENV)/bin/python:
 	@if [ ! -e "$(VENV)" ]; then mkdir -p "$(VENV)" && touch "$(MADE)"; fi
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt
+# An environment that another folder's project is installed in would run that one's code, or, after
+# an installation, this one's wherever that was expected.
+.PHONY: ours replace
+ours: $(VENV)/bin/python
+	@there=$$($(BIN)/python -m pip show palimpsest-bench 2>/dev/null \
+	| sed -n 's/^Editable project location: //p'); \
+	if [ -n "$$there" ] && [ -d "$$there" ] && [ ! "$$there" -ef . ]; then \
+	if [ -n "$(REPLACE)" ]; then echo "$(VENV) had palimpsest-bench of $$there until now."; \
+	else echo "$(VENV) has palimpsest-bench of $$there, which that of $(CURDIR) would replace:" \
+	"name another environment (VENV=PATH), or say REPLACE=1." >&2; exit 1; fi; fi
+
+$(VENV)/.installed: $(VENV)/bin/python pyproject.toml constraints.txt $(if $(REPLACE),replace) | ours
 	@echo "Installing into $(VENV). Where PyTorch has to be downloaded, this takes some minutes and some"
 	@echo "6 GB, most of it for GPUs. README.md, section Install, says how to use a smaller build."
 	$(PIP_INSTALL) -e .

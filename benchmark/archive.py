@@ -18,10 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError, quoted
-from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
+from benchmark.record import (
+    COLUMNS,
+    JSON_COLUMNS,
+    Record,
+    columns_of,
+    readable,
+    record_of,
+    with_references,
+)
 from benchmark.store import Store
 from benchmark.suite_note import SuiteNote, note_of
 from benchmark.suite_note import columns_of as columns_of_suite
+from benchmark.untrusted import opened, parsed
 
 ARCHIVE_VERSION = 2
 
@@ -104,13 +113,15 @@ def read_suites(path: Path) -> list[SuiteNote]:
     with _opened(path) as file:
         stored = file.schema_arrow.metadata.get(_SUITES, b"[]")
     try:
-        return [note_of(values) for values in json.loads(stored)]
+        return [note_of(values) for values in parsed(stored)]
     except (TypeError, KeyError, ValueError) as error:
         raise _damaged(path, "its suites") from error
 
 
 def read_archive(path: Path) -> list[Record]:
     """Return the runs of an archive, as they were written.
+
+    A run that cannot be read is left out with a ``Remark``.
 
     Raises:
         UserError: It is missing, damaged, or written by another program or a newer version, or
@@ -119,7 +130,7 @@ def read_archive(path: Path) -> list[Record]:
     with _opened(path) as file:
         there = [name for name in COLUMNS if name in file.schema_arrow.names]
         rows = file.read(columns=there).to_pylist()
-    return with_references([_record(path, row) for row in rows])
+    return with_references(readable(_record(path, row) for row in rows))
 
 
 @contextmanager
@@ -130,7 +141,7 @@ def _opened(path: Path) -> Iterator[Any]:
     from pyarrow import parquet
 
     try:
-        with path.open("rb") as source:
+        with opened(path) as source:
             file = parquet.ParquetFile(source, page_checksum_verification=True)
             _check(path, file.schema_arrow)
             yield file
@@ -232,15 +243,15 @@ def _check(path: Path, schema: Any) -> None:
         raise _damaged(path, "columns are missing")
 
 
-def _record(path: Path, row: dict[str, Any]) -> Record:
+def _record(path: Path, row: dict[str, Any]) -> Record | UserError:
     try:
-        parsed = {
-            name: json.loads(row[name]) if name in row else kind()
+        own = {
+            name: parsed(row[name]) if name in row else kind()
             for name, kind in JSON_COLUMNS.items()
         }
-        return record_of(row | parsed)
+        return record_of(row | own)
     except (TypeError, ValueError) as error:
-        raise _damaged(path, f"run {quoted(row['key'])}: {error}") from error
+        return _damaged(path, f"run {quoted(row['key'])}: {error}")
 
 
 def _damaged(path: Path, reason: str) -> UserError:

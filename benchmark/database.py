@@ -5,6 +5,7 @@ Only files that are stores are written to, and reading a store leaves no trace.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import stat
 from collections.abc import Collection, Iterator
@@ -27,6 +28,7 @@ from benchmark.access import (
 from benchmark.connection import PATIENCE, Connection, connect
 from benchmark.errors import UserError
 from benchmark.schema import SCHEMA_VERSION, additions, upgrade, version_of
+from benchmark.untrusted import opened
 
 DAMAGED = (
     "the store is damaged",
@@ -138,6 +140,8 @@ def user_errors(path: Path, what: str, advice: str) -> Iterator[None]:
 def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> set[str]:
     """Refuse what is not a store, and return the columns of its runs."""
     version = check_version(connection, path)
+    if version < 0:
+        raise UserError(f"{path}: {DAMAGED[0]} (its version is {version}); {DAMAGED[1]}")
     found = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
     if version:
         tables, lacking = additions(version)
@@ -199,13 +203,17 @@ def refuse_others(path: Path, *, write: bool) -> None:
         raise UserError(
             f"{path}: this name is reserved for the database {base} beside it; name another store"
         )
+    for suffix in BESIDE:
+        beside = Path(f"{os.path.realpath(path)}{suffix}")
+        if beside.exists() and not beside.is_file():
+            raise UserError(f"{beside}: this is not a regular file; move it away")
     try:
         kind = path.stat().st_mode
         if stat.S_ISDIR(kind):
             raise UserError(f"{path}: this is a folder; name a results database, such as runs.db")
         if not stat.S_ISREG(kind):
             raise UserError(f"{path}: this is not a regular file; name a results database")
-        with path.open("rb") as file:
+        with opened(path) as file:
             start = file.read(len(_HEADER))
     except FileNotFoundError:
         if write:

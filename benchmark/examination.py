@@ -7,7 +7,6 @@ cannot be read, down to the rows around a damaged page.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import tempfile
@@ -25,9 +24,12 @@ from benchmark.record import COLUMNS, JSON_COLUMNS, Record, record_of, with_refe
 from benchmark.rescue import Rescued, rescued
 from benchmark.suite_note import COLUMNS as SUITE_COLUMNS
 from benchmark.suite_note import SuiteNote, note_of
+from benchmark.untrusted import parsed
 
 _SMALLEST_ROW = 64
 """Bytes; bounds how many rows a file can have."""
+
+_UNREADABLE = (sqlite3.DatabaseError, UnicodeError)
 
 _MOST_TIMES = 1_000
 """A file's header may ask for this many times what is there; more is damage of the header."""
@@ -113,7 +115,7 @@ def _examine(connection: sqlite3.Connection, path: Path, found: Examination) -> 
         check_version(connection, path)
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
         tables = {name for name in names if has_table(connection, name)}
-    except sqlite3.DatabaseError as error:
+    except _UNREADABLE as error:
         found.problems.append(f"nothing of it can be read ({_reason(error)})")
         return
     if not names:
@@ -135,13 +137,17 @@ def _faults(connection: sqlite3.Connection) -> list[str]:
     try:
         for (fault,) in connection.execute("PRAGMA integrity_check"):
             faults.append(fault)
-    except sqlite3.DatabaseError as error:
+    except _UNREADABLE as error:
         faults.append(_reason(error))
     return faults
 
 
 def _read_runs(connection: sqlite3.Connection, found: Examination) -> None:
-    there = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
+    try:
+        there = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
+    except _UNREADABLE as error:
+        found.problems.append(f"no run can be read: its columns cannot ({_reason(error)})")
+        return
     missing = set(COLUMNS) - set(JSON_COLUMNS) - there
     if missing:
         found.problems.append(f"no run can be read: columns are missing ({', '.join(missing)})")
@@ -155,7 +161,7 @@ def _read_runs(connection: sqlite3.Connection, found: Examination) -> None:
             continue
         try:
             record = _record(dict(zip(columns, row, strict=True)))
-        except (TypeError, ValueError, KeyError, RecursionError) as error:
+        except (TypeError, ValueError) as error:
             found.problems.append(f"run {row[0]!r} cannot be read ({error})")
         else:
             records[record.key] = record
@@ -169,11 +175,11 @@ def _read_runs(connection: sqlite3.Connection, found: Examination) -> None:
 
 
 def _record(values: dict[str, Any]) -> Record:
-    parsed = {
-        name: json.loads(values[name]) if name in values else kind()
+    own = {
+        name: parsed(values[name]) if name in values else kind()
         for name, kind in JSON_COLUMNS.items()
     }
-    record = record_of(values | parsed)
+    record = record_of(values | own)
     if record.key != record.spec.key():
         raise ValueError("its key does not fit its settings")
     return record
@@ -189,7 +195,7 @@ def _rows(
         low, high = ranges.pop()
         try:
             rows = connection.execute(query, (low, high)).fetchall()
-        except (sqlite3.DatabaseError, UnicodeError):
+        except _UNREADABLE:
             if low == high:
                 yield None
             else:
@@ -208,7 +214,7 @@ def _last(connection: sqlite3.Connection) -> int:
     ):
         try:
             (last,) = connection.execute(query).fetchone()
-        except sqlite3.DatabaseError:
+        except _UNREADABLE:
             continue
         return int(last or 0)
     (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -220,13 +226,13 @@ def _read_suites(connection: sqlite3.Connection, found: Examination) -> None:
     try:
         query = f"SELECT {', '.join(SUITE_COLUMNS)} FROM suites ORDER BY rowid"
         rows = connection.execute(query).fetchall()
-    except sqlite3.DatabaseError as error:
+    except _UNREADABLE as error:
         found.problems.append(f"what it says of suites cannot be read ({_reason(error)})")
         return
     for row in rows:
         try:
             found.suites.append(note_of(dict(zip(SUITE_COLUMNS, row, strict=True))))
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             found.problems.append(f"suite {row[0]!r} cannot be read ({error})")
 
 

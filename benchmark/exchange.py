@@ -28,6 +28,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmark.untrusted import content, parsed
+
 _SUFFIX = ".slurm"
 _GONE_SECONDS = 300.0
 """A suite that has not touched its folder for so long has ended."""
@@ -62,7 +64,7 @@ class Exchange:
 
     def setting(self) -> Any:
         """Return what ``make`` was given."""
-        return pickle.loads((self.folder / "setting").read_bytes())
+        return pickle.loads(content(self.folder / "setting"))
 
     def touch(self) -> None:
         """Say that the suite is there."""
@@ -71,18 +73,19 @@ class Exchange:
 
     def is_abandoned(self) -> bool:
         """Whether the suite has ended."""
+        file = self.folder / "owner"
         try:
-            owner = json.loads((self.folder / "owner").read_bytes())
-            touched = (self.folder / "owner").stat().st_mtime
-        except (OSError, ValueError):
-            return not (self.folder / "owner").exists()
-        if owner.get("host") == socket.gethostname():
-            try:
+            touched = file.stat().st_mtime
+        except OSError:
+            return not file.exists()
+        try:
+            owner = parsed(content(file))
+            if owner["host"] == socket.gethostname():
                 os.kill(int(owner["pid"]), 0)
-            except ProcessLookupError:
-                return True
-            except (OSError, ValueError, KeyError):
-                pass
+        except ProcessLookupError:
+            return True
+        except (OSError, ValueError, TypeError, LookupError, OverflowError):
+            pass  # somebody else's process, or what is no owner: the time decides
         return time.time() - touched > _GONE_SECONDS
 
     def say(self, what: str, text: str = "") -> None:
@@ -92,7 +95,7 @@ class Exchange:
     def said(self, what: str) -> str | None:
         """Return what was said, or ``None``."""
         try:
-            return (self.folder / what).read_text()
+            return content(self.folder / what).decode()
         except OSError:
             return None
 
@@ -119,7 +122,7 @@ class Exchange:
             mine = self.folder / "taken" / f"{name}@{task}"
             with contextlib.suppress(FileNotFoundError):  # another task was faster
                 (self.folder / "queue" / name).rename(mine)
-                return int(name), pickle.loads(mine.read_bytes())
+                return int(name), pickle.loads(content(mine))
         return None
 
     def taken(self) -> Iterator[tuple[int, str]]:
@@ -144,7 +147,7 @@ class Exchange:
         for name in _names(self.results):
             if name.isdigit():
                 with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
-                    yield int(name), pickle.loads((self.results / name).read_bytes())
+                    yield int(name), pickle.loads(content(self.results / name))
 
     def forget(self, number: int, keys: list[str]) -> None:
         """Remove what there is of a job that has ended; its runs are elsewhere now."""
@@ -165,7 +168,7 @@ class Exchange:
         """Yield what each task has said last."""
         for name in _names(self.folder / "news"):
             with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
-                yield pickle.loads((self.folder / "news" / name).read_bytes())
+                yield pickle.loads(content(self.folder / "news" / name))
 
     @contextlib.contextmanager
     def at_work(self, task: str) -> Iterator[None]:
@@ -222,8 +225,8 @@ def _names(folder: Path) -> list[str]:
         return []
 
 
-def _write(path: Path, content: bytes) -> None:
+def _write(path: Path, whole: bytes) -> None:
     """Write a file all at once."""
     temporary = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}")
-    temporary.write_bytes(content)
+    temporary.write_bytes(whole)
     temporary.replace(path)

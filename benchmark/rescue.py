@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from platformdirs import user_state_path
 
@@ -26,6 +26,7 @@ from benchmark.exchange import abandoned_results
 from benchmark.files import Kind, Output, write_files
 from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of
 from benchmark.store import Store
+from benchmark.untrusted import content, parsed
 
 _MARK = "palimpsest.rescued"
 _VERSION = 1
@@ -82,9 +83,9 @@ def write_run(folder: Path, record: Record) -> None:
         UserError: It cannot be written.
     """
     values = columns_of(record)
-    parsed = {name: json.loads(values[name]) for name in JSON_COLUMNS}
-    content = json.dumps({_MARK: _VERSION, "run": values | parsed}, allow_nan=False).encode()
-    write_files([Output(folder / f"{record.key}.json", content, _KIND)])
+    values |= {name: json.loads(values[name]) for name in JSON_COLUMNS}
+    text = json.dumps({_MARK: _VERSION, "run": values}, allow_nan=False)
+    write_files([Output(folder / f"{record.key}.json", text.encode(), _KIND)])
 
 
 def rescued(store: Path) -> Rescued:
@@ -111,7 +112,7 @@ def rescued(store: Path) -> Rescued:
                 runs[path] = read_run(path)
             except OSError as error:
                 refused.append(f"{path}: this file cannot be read ({error.strerror})")
-            except (ValueError, RecursionError) as error:
+            except ValueError as error:
                 refused.append(f"{path}: not a rescued run, so it is left there ({error})")
     return Rescued(runs, tuple(refused))
 
@@ -184,10 +185,9 @@ def read_run(path: Path) -> Record:
         OSError: It cannot be read.
         ValueError: It is not one; says why.
     """
-    found = path.stat()
-    if not stat.S_ISREG(found.st_mode) or found.st_size > _MOST_BYTES:
+    if path.stat().st_size > _MOST_BYTES:
         raise ValueError("it is not a file of a run")
-    data = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
+    data = parsed(content(path))
     if not isinstance(data, dict) or _MARK not in data:
         raise ValueError("another program wrote it")
     if data[_MARK] != _VERSION:
@@ -205,7 +205,3 @@ def _checked(values: Any) -> Record:
     if record.key != record.spec.key():
         raise ValueError("its key does not fit its settings")
     return record
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of a run")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
@@ -24,10 +24,37 @@ _SCALARS: dict[str, tuple[set[type], str]] = {
 _MATRICES = ("accuracy_matrix", "validation_matrix")
 _BY_MODEL = ("training_seconds", "steps", "consolidation_seconds")
 """Costs of which there is one for each model."""
-_COUNTS = ("state_bytes", "shared_parameters", "lost", "shared_statistics")
+_COUNTS = (
+    "evaluation_seconds", "building_seconds", "state_bytes", "shared_parameters", "lost",
+    "shared_statistics",
+)  # fmt: skip
 """Costs of the whole run."""
 
 _NUMBER = {int, float, NoneType}
+_SPEC: dict[str, dict[str, tuple[Collection[type], Any]]] = {
+    "": {
+        "strength": ((int, float, NoneType), None),
+        "seed": ((int,), 0),
+        "device": ((str,), ""),
+        "results_version": ((int, NoneType), None),
+        "probes": ((list,), []),
+    },
+    "scenario": {
+        "name": ((str,), ""),
+        "family": ((str,), ""),
+        "fingerprints": ((dict,), {}),
+        "plugin": ((str, NoneType), None),
+        "network_plugin": ((str, NoneType), None),
+    },
+    "strategy": {
+        "name": ((str,), ""),
+        "strategy": ((str,), None),
+        "settings": ((dict,), {}),
+        "plugin": ((str, NoneType), None),
+        "dial": ((str,), ""),
+    },
+}
+"""Of each part of a spec: of what type a value is, and what stands for one that is missing."""
 _KEYS: dict[str, set[type]] = {
     "model": {int},
     "trained": {int},
@@ -53,6 +80,7 @@ def check_shapes(values: Mapping[str, Any]) -> None:
         value = values[name]
         if type(value) not in kinds or (type(value) is float and not math.isfinite(value)):
             raise ValueError(f"its {name} is {quoted(value)}, expected {expected}")
+    _check_spec(values["spec"])
     if values["status"] not in {"done", "failed"}:
         raise ValueError(f"its status is {quoted(values['status'])}, expected done or failed")
     models = 0
@@ -76,6 +104,19 @@ def check_shapes(values: Mapping[str, Any]) -> None:
         raise ValueError("its probes are not rows of numbers, or the reason why there are none")
     if not all(type(version) is str for version in values["versions"].values()):
         raise ValueError("its versions are not texts")
+
+
+def _check_spec(spec: Mapping[str, Any]) -> None:
+    for part, kinds in _SPEC.items():
+        found = spec.get(part) if part else spec
+        if type(found) is not dict:
+            raise ValueError(f"its spec has no {part}")
+        for name, (kind, missing) in kinds.items():
+            if type(found.get(name, missing)) not in kind:
+                where = f"the {name} of the {part}" if part else f"the {name}"
+                raise ValueError(f"{where} in its spec is {quoted(found.get(name))}")
+    if not all(type(name) is str for name in spec.get("probes", ())):
+        raise ValueError("the probes in its spec are no names")
 
 
 def _is_row(row: Any, length: int) -> bool:
@@ -140,6 +181,11 @@ def _check_cost(cost: Mapping[str, Any], models: int) -> None:
     for name in _COUNTS:
         if not _are_numbers([cost.get(name)]):
             raise ValueError(f"the {name} of its cost is {quoted(cost[name])}, expected a number")
+    classes = cost.get("classes", [])
+    if type(classes) is not list or not all(map(_are_texts, classes)):
+        raise ValueError("the classes of its cost are not lists of names")
+    if classes and models and len(classes) != models:
+        raise ValueError("the classes of its cost are of a different number of models")
     capacity = cost.get("capacity", {})
     if type(capacity) is not dict or not all(map(_is_capacity, capacity.values())):
         raise ValueError("the capacity of its cost is not a share for each tensor and model")
@@ -148,11 +194,15 @@ def _check_cost(cost: Mapping[str, Any], models: int) -> None:
         raise ValueError("the capacity of its cost is of different numbers of models")
 
 
+def _are_texts(names: Any) -> bool:
+    return type(names) is list and {*map(type, names)} <= {str}
+
+
 def _is_capacity(tensor: Any) -> bool:
     return (
         type(tensor) is dict
         and type(tensor.get("parameters")) is int
-        and tensor["parameters"] > 0
+        and tensor["parameters"] >= 0
         and type(tensor.get("free")) is list
         and _are_numbers(tensor["free"])
     )

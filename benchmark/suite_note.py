@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from benchmark.untrusted import parsed
+
 
 @dataclass(frozen=True)
 class SuiteNote:
@@ -52,7 +54,7 @@ def note_of(values: Mapping[str, Any]) -> SuiteNote:
     for column in ("scenarios", "strategies"):
         if not isinstance(values[column], str):
             raise ValueError(f"a suite has a list of {column}")
-        found = json.loads(values[column])
+        found = parsed(values[column])
         if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
             raise ValueError(f"a suite has a list of {column}")
         lists.append(tuple(found))

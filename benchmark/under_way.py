@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from benchmark.spec import STRENGTH
+from benchmark.untrusted import parsed
 
 STALE = 15.0
 """Seconds without a heartbeat after which a process counts as killed."""
@@ -177,7 +178,7 @@ def processes_of(
     for process, *row in jobs:
         values = dict(zip(JOB_COLUMNS, row, strict=True))
         try:
-            job = JobUnderWay(**{**values, "curves": json.loads(values["curves"])})
+            job = JobUnderWay(**{**values, "curves": parsed(values["curves"])})
         except (TypeError, ValueError) as error:
             raise ValueError(f"job {values['key']!r}") from error
         own.setdefault(process, []).append(job)

@@ -51,6 +51,44 @@ def test_an_environment_of_ones_own_is_used(tmp_path):
 
 
 @needs_make
+@pytest.mark.parametrize("there", ["other", "gone", "own", None])
+@pytest.mark.parametrize("replace", [False, True])
+@pytest.mark.parametrize("done", [False, True])
+def test_an_environment_of_another_folder_is_replaced_only_when_asked(
+    tmp_path, there, replace, done
+):
+    project, bin_folder = tmp_path / "project", tmp_path / "env" / "bin"
+    for folder in (project, bin_folder, tmp_path / "other"):
+        folder.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        (project / name).write_text((ROOT / name).read_text())
+    where = f"Editable project location: {tmp_path / 'project' / '..' / there}" if there else ""
+    if there == "own":
+        where = f"Editable project location: {project}"
+    python = bin_folder / "python"
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n[ "$3" != show ] || echo "{where}"\n'
+    )
+    python.chmod(0o755)
+    if done:  # by the other folder's make
+        (tmp_path / "env" / ".installed").touch()
+    ran = subprocess.run(
+        ["make", "VENV=../env", *["REPLACE=1"] * replace, "../env/.installed"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    refused = there == "other" and not replace
+    assert (ran.returncode != 0) is refused
+    installed = "pip install" in (tmp_path / "calls").read_text()
+    assert installed is (not refused and (replace or not done))
+    if there == "other":
+        assert str(tmp_path / "project" / ".." / "other") in ran.stdout + ran.stderr
+    assert ("REPLACE=1" in ran.stderr) is refused
+
+
+@needs_make
 @pytest.mark.parametrize("there", [None, "empty", "environment"])
 def test_clean_removes_only_an_environment_that_make_created(tmp_path, there):
     """Of its own it knows by a mark; any other folder may be somebody's, and stays."""

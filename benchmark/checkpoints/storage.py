@@ -20,6 +20,7 @@ from benchmark.checkpoints.encoding import Encoded
 from benchmark.first_model.storage import checksum
 from benchmark.jobs import Job
 from benchmark.provenance import versions
+from benchmark.untrusted import opened, parsed
 
 _MARK = b"palimpsest checkpoint 1\n"
 _SIZE = len(checksum(b""))
@@ -93,7 +94,7 @@ def read(content: bytes) -> tuple[Encoded, dict[str, Any]]:
         Exception: It is something else.
     """
     found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    graph = json.loads(found["graph"])
+    graph = parsed(found["graph"], finite=False)
     return Encoded(graph["root"], graph["nodes"], found["tensors"]), graph["facts"]
 
 
@@ -116,7 +117,7 @@ def load(path: Path, job: Job) -> Saved | None:
         RefusedError: It is damaged, or another run's, or another version wrote it.
     """
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             if file.read(len(_MARK)) != _MARK:
                 raise RefusedError("it is no checkpoint of this version")
             digest, content = file.read(_SIZE), file.read()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
+from io import TextIOWrapper
 from pathlib import Path
 
 from benchmark.errors import UserError
+from benchmark.untrusted import opened
 
 _WHOLE = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
@@ -28,7 +30,7 @@ def read_rows(folder: Path, path: str) -> list[dict[str, str | int | float]]:
             column once, or a row has too many or too few cells.
     """
     try:
-        with (folder / path).open(encoding="utf-8-sig", newline="") as file:
+        with TextIOWrapper(opened(folder / path), "utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             names = next(reader, [])
             rows = [(reader.line_num, cells) for cells in reader if cells]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reports.analysis.quantities import SEEDS, Quantity
 from reports.formats.markdown import unbroken
-from reports.statistics.interval import Estimate
+from reports.statistics.interval import Estimate, student_p
 from reports.tables.table import Column, Entry
 
 
@@ -21,14 +21,12 @@ class Number:
         found: Mean or estimate with its 95 % interval, in the quantity's own unit (fractions).
         quantity: The quantity.
         p: For a paired difference the p-value of "no difference", not corrected.
-        test: Which test gave it.
         reason: Why there is no value, printed in its place; a dash where ``None``.
     """
 
     found: Estimate
     quantity: Quantity
     p: float | None = None
-    test: str | None = None
     reason: str | None = None
 
     @property
@@ -76,6 +74,11 @@ class Number:
         """Whether the 95 % interval excludes zero."""
         low, high = self.found.low, self.found.high
         return low is not None and high is not None and not low <= 0 <= high
+
+    @property
+    def student_p(self) -> float | None:
+        """The p-value of Student's paired test, which the interval shows; not corrected."""
+        return student_p(self.found)
 
     def verdict(self, lower: bool = False) -> str:
         """Return what the 95 % interval of a difference says, in words.
