@@ -14,16 +14,16 @@ scenarios and networks are loaded when a name is not known otherwise, and in lis
 runs are read.
 
 What a plugin adds is in ``STRATEGIES``, ``FAMILIES``, ``NETWORKS`` and ``METRICS`` beside what
-ships. A hash of its code is part of the keys of the runs that use its strategies, scenarios and
-networks. Worker processes are
-sent the text that was hashed, so editing the file meanwhile does no harm.
+ships. A hash of what a strategy, scenario or network uses of the user's code is part of the keys of
+its runs (``code.py``), of an installed library one of all its files. Worker processes are sent the
+text that was hashed, also of modules that it imports, so editing the files meanwhile does no harm.
 """
 
 from __future__ import annotations
 
-import hashlib
+import sys
 from collections.abc import Iterable, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,9 @@ from benchmark.metrics import METRICS
 from benchmark.models.choice import Network
 from benchmark.models.registry import MODULE, NETWORKS
 from benchmark.plugins.additions import Addition, AdditionKind
+from benchmark.plugins.code import WHOLE, Code, ModuleText, Root, module_text
 from benchmark.plugins.packages import announced, digest_of_module
+from benchmark.plugins.sent import serve, served
 from benchmark.plugins.source import PluginSource, additions_of
 from benchmark.scenarios import FAMILIES
 from strategies.registry import STRATEGIES
@@ -46,10 +48,12 @@ class Loaded:
     Attributes:
         sources: The files, with their text.
         packages: Whether the plugins that packages announce were loaded.
+        modules: The modules of the user's that these and networks reach, with their text.
     """
 
     sources: tuple[PluginSource, ...] = ()
     packages: bool = False
+    modules: tuple[ModuleText, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,8 @@ _REGISTRIES: dict[AdditionKind, MutableMapping[str, Any]] = {
 
 _origins: dict[tuple[AdditionKind, str], _Origin] = {}
 _sources: dict[str, PluginSource] = {}
+_reached: dict[str, tuple[ModuleText, ...]] = {}
+"""The modules that a plugin file, or a network's, reaches, as they were hashed."""
 
 
 def load_files(paths: Iterable[Path | str]) -> None:
@@ -110,17 +116,20 @@ def load_metrics() -> None:
 
 
 def _load_announced(*kinds: AdditionKind) -> None:
-    for addition, digest in announced(kinds):
-        _register(addition, _Origin(addition.place, digest))
+    for addition, module in announced(kinds):
+        _register(addition, _Origin(addition.place, _digest(addition.roots, module)))
 
 
 def loaded() -> Loaded:
     """Return what was loaded in this process."""
-    return Loaded(tuple(_sources.values()), load_packages.cache_info().currsize > 0)
+    modules = {each.name: replace(each) for known in _reached.values() for each in known}
+    packages = load_packages.cache_info().currsize > 0
+    return Loaded(tuple(_sources.values()), packages, tuple(modules.values()))
 
 
 def load_again(plugins: Loaded) -> None:
     """Load what another process has loaded."""
+    serve(plugins.modules)
     for source in plugins.sources:
         _load(source)
     if plugins.packages:
@@ -155,18 +164,42 @@ def digest_of_network(network: Network) -> str | None:
         network: As a scenario names it.
     """
     if network.name.startswith(MODULE):
-        return digest_of_module(network.name.removeprefix(MODULE))
+        module, _, name = network.name.removeprefix(MODULE).rpartition(".")
+        return _digest([(module, name)], module)
     return digest_of("network", network.name)
 
 
 def _load(source: PluginSource) -> None:
-    if _sources.get(source.path) == source:
+    if _sources.get(source.path) == source and not _edited(source.path):
         return
     _forget(source.path)
-    digest = hashlib.sha256(source.text.encode()).hexdigest()[:16]
-    for addition in additions_of(source):
-        _register(addition, _Origin(source.path, digest))
+    additions = additions_of(source)
+    code = Code([source.as_module, *served()])
+    for addition in additions:
+        _register(addition, _Origin(source.path, code.digest(addition.roots)))
+    modules = code.reached([(source.module, WHOLE)])
+    _reached[source.path] = tuple(each for each in modules if each.name != source.module)
     _sources[source.path] = source
+
+
+def _digest(roots: Iterable[Root], module: str) -> str:
+    """Hash what is used of a module of the user's; all files of a library's package."""
+    code = Code(served())
+    _edited(module)
+    if code.text(module) is None:
+        return digest_of_module(module)
+    _reached[module] = tuple(code.reached([(module, WHOLE)]))
+    return code.digest(roots)
+
+
+def _edited(place: str) -> bool:
+    """Whether modules that it reaches have changed since; they are imported anew then."""
+    known = _reached.get(place, ())
+    sent = {each.name for each in served()}
+    changed = any(each.name not in sent and module_text(each.name) != each for each in known)
+    for each in known if changed else ():
+        sys.modules.pop(each.name, None)
+    return changed
 
 
 def _register(addition: Addition, origin: _Origin) -> None:
@@ -187,3 +220,4 @@ def _forget(place: str) -> None:
             del _origins[kind, name]
             del _REGISTRIES[kind][name]
     _sources.pop(place, None)
+    _reached.pop(place, None)

@@ -38,12 +38,14 @@ class Addition:
         name: What suites and tables call it.
         value: The entry in ``STRATEGIES``, ``FAMILIES``, ``NETWORKS`` or ``METRICS``.
         place: The file and line, or the package, for messages.
+        roots: The classes and functions that it consists of: each with its module.
     """
 
     kind: AdditionKind
     name: str
     value: StrategyEntry | type[ScenarioSettings] | NetworkEntry | Metric
     place: str
+    roots: tuple[tuple[str, str], ...] = ()
 
 
 def strategy_of(value: Any, place: str) -> Addition:
@@ -59,7 +61,8 @@ def strategy_of(value: Any, place: str) -> Addition:
     _check_kind(value, StrategyEntry, "strategies.registry", place)
     _check_name(value.name, place)
     entry = dataclasses.replace(value, settings=_settings_model(value.settings, place))
-    return Addition("strategy", entry.name, entry, place)
+    roots = ((entry.module, entry.class_name), _root(value.settings))
+    return Addition("strategy", entry.name, entry, place, roots)
 
 
 def scenario_of(value: Any, place: str) -> Addition:
@@ -86,7 +89,7 @@ def scenario_of(value: Any, place: str) -> Addition:
     _check_name(name, place)
     if value.build is ScenarioSettings.build:
         raise UserError(f"{place}: {value.__name__} has no method build(self, seed, root, device)")
-    return Addition("scenario", name, value, place)
+    return Addition("scenario", name, value, place, (_root(value),))
 
 
 def network_of(value: Any, place: str) -> Addition:
@@ -105,7 +108,8 @@ def network_of(value: Any, place: str) -> Addition:
         raise UserError(
             f"{place}: Palimpsest already has a network {value.name!r}; choose another name"
         )
-    return Addition("network", value.name, value, place)
+    roots = ((value.module, value.function_name),)
+    return Addition("network", value.name, value, place, roots)
 
 
 def metric_of(value: Any, place: str) -> Addition:
@@ -124,6 +128,10 @@ def metric_of(value: Any, place: str) -> Addition:
             f"{place}: {value.name!r} is a column of every table of runs; choose another name"
         )
     return Addition("metric", value.name, value, place)
+
+
+def _root(value: type[Any]) -> tuple[str, str]:
+    return value.__module__, value.__qualname__.partition(".")[0]
 
 
 def _check_kind(value: Any, kind: type[Any], module: str, place: str) -> None:

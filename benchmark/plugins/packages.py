@@ -28,7 +28,7 @@ _GROUPS: dict[AdditionKind, tuple[str, Callable[[Any, str], Addition]]] = {
 
 
 def announced(kinds: Iterable[AdditionKind]) -> Iterator[tuple[Addition, str]]:
-    """Load every entry point of some kinds; yield what it adds and the hash of its package.
+    """Load every entry point of some kinds; yield what it adds and its module.
 
     Args:
         kinds: Which kinds of additions to look for.
@@ -44,7 +44,7 @@ def announced(kinds: Iterable[AdditionKind]) -> Iterator[tuple[Addition, str]]:
                 value = point.load()
             except (Exception, SystemExit) as error:
                 raise UserError(f"{place}: {type(error).__name__}: {error}") from error
-            yield check(value, place), digest_of_module(point.module)
+            yield check(value, place), point.module
 
 
 def digest_of_module(module: str) -> str:

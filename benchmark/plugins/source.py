@@ -21,6 +21,7 @@ from benchmark.plugins.additions import (
     scenario_of,
     strategy_of,
 )
+from benchmark.plugins.code import ModuleText
 from strategies.registry import StrategyEntry
 
 MODULE_PREFIX = "palimpsest_plugin_"
@@ -61,6 +62,11 @@ class PluginSource:
             return cls(str(path.resolve()), path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise UserError(f"{path}: cannot be read as text: {error}") from None
+
+    @property
+    def as_module(self) -> ModuleText:
+        """The same as the module that it becomes."""
+        return ModuleText(self.module, self.path, self.text)
 
     @property
     def module(self) -> str:

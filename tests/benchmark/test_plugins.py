@@ -116,7 +116,7 @@ def test_the_content_belongs_to_the_keys_of_its_own_runs_only(write, tmp_path):
     file, suite = write("pull.py", LIGHT), write("s.yaml", SUITE)
     load_files([file])
     before = keys(suite, tmp_path)
-    load_files([write("pull.py", LIGHT + "# changed\n")])
+    load_files([write("pull.py", LIGHT.replace("self.strength = strength", "self.reach = reach"))])
     after = keys(suite, tmp_path)
     assert before.keys() == after.keys()
     assert {cell for cell in before if before[cell] == after[cell]} == {("finetune", None)}
@@ -139,7 +139,7 @@ def test_a_scenario_of_a_file_is_part_of_the_key(write, tmp_path):
     suite = write("s.yaml", SUITE.replace("two_models:", "small:").replace("pull: {", "ewc: {"))
     load_files([write("small.py", SCENARIO)])
     before = keys(suite, tmp_path)
-    load_files([write("small.py", SCENARIO + "# changed\n")])
+    load_files([write("small.py", SCENARIO.replace("width: int = 4", "width: int = 4 + 0"))])
     assert not set(before.values()) & set(keys(suite, tmp_path).values())
 
 
@@ -292,7 +292,11 @@ def test_a_package_can_announce_a_strategy(write, tmp_path, monkeypatch):
     digest = plugins.digest_of("strategy", "pull")
     del STRATEGIES["pull"], plugins._origins["strategy", "pull"]
     load_packages.cache_clear()
-    write("pulling/other.py", "# any file of the package counts\n")
+    write("pulling/other.py", "x = 'nothing of it uses this'\n")
+    assert keys(suite, tmp_path) == before
+    del STRATEGIES["pull"], plugins._origins["strategy", "pull"]
+    load_packages.cache_clear()
+    write("pulling/entry.py", (LIGHT + "PULL = STRATEGIES[0]\n").replace("= strength", "= reach"))
     after = keys(suite, tmp_path)
     assert plugins.digest_of("strategy", "pull") != digest
     assert {cell for cell in before if before[cell] == after[cell]} == {("finetune", None)}
