@@ -18,7 +18,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmark.errors import UserError, quoted
-from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
+from benchmark.record import (
+    COLUMNS,
+    JSON_COLUMNS,
+    Record,
+    columns_of,
+    readable,
+    record_of,
+    with_references,
+)
 from benchmark.store import Store
 from benchmark.suite_note import SuiteNote, note_of
 from benchmark.suite_note import columns_of as columns_of_suite
@@ -113,6 +121,8 @@ def read_suites(path: Path) -> list[SuiteNote]:
 def read_archive(path: Path) -> list[Record]:
     """Return the runs of an archive, as they were written.
 
+    A run that cannot be read is left out with a ``Remark``.
+
     Raises:
         UserError: It is missing, damaged, or written by another program or a newer version, or
             pyarrow is not installed.
@@ -120,7 +130,7 @@ def read_archive(path: Path) -> list[Record]:
     with _opened(path) as file:
         there = [name for name in COLUMNS if name in file.schema_arrow.names]
         rows = file.read(columns=there).to_pylist()
-    return with_references([_record(path, row) for row in rows])
+    return with_references(readable(_record(path, row) for row in rows))
 
 
 @contextmanager
@@ -233,7 +243,7 @@ def _check(path: Path, schema: Any) -> None:
         raise _damaged(path, "columns are missing")
 
 
-def _record(path: Path, row: dict[str, Any]) -> Record:
+def _record(path: Path, row: dict[str, Any]) -> Record | UserError:
     try:
         own = {
             name: parsed(row[name]) if name in row else kind()
@@ -241,7 +251,7 @@ def _record(path: Path, row: dict[str, Any]) -> Record:
         }
         return record_of(row | own)
     except (TypeError, ValueError) as error:
-        raise _damaged(path, f"run {quoted(row['key'])}: {error}") from error
+        return _damaged(path, f"run {quoted(row['key'])}: {error}")
 
 
 def _damaged(path: Path, reason: str) -> UserError:

@@ -11,7 +11,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 
 from benchmark.evaluation import evaluate
-from benchmark.failure import DivergedError
+from strategies.diverged import DivergedError
 
 
 class Warmup(SupervisedPlugin):
@@ -147,6 +147,20 @@ class Watch(SupervisedPlugin):
 
     def after_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Check the sum and the parameters."""
+        self.require_finite(strategy)
+        self._loss = None
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a training has begun and not ended."""
+        return self._loss is not None
+
+    def require_finite(self, strategy: Any) -> None:
+        """Refuse numbers that are not finite.
+
+        Raises:
+            DivergedError: The sum of the losses so far is none, or a parameter.
+        """
         self._check_loss(strategy)
         for name, parameter in strategy.model.named_parameters():
             if not parameter.isfinite().all():

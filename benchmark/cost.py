@@ -35,6 +35,7 @@ class Costs:
         watch: Counts the steps.
         meter: Times the evaluations.
         plugin: The strategy under test, or ``None`` for a class of Avalanche's.
+        building: Seconds that loading the data and building the models took.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Costs:
         watch: Watch,
         meter: AccuracyMeter,
         plugin: Any,
+        building: float = 0.0,
     ) -> None:
         bank, models = scenario.model, len(scenario.train)
         self._built = dict((*bank.named_parameters(), *bank.named_buffers()))
@@ -56,6 +58,7 @@ class Costs:
         self._at_once = at_once
         self._watch = watch
         self._meter = meter
+        self._building = building
         self._first_step: float | None = None
         self._last_step: float | None = None
         self._earlier = (0.0, 0, 0.0)
@@ -90,18 +93,21 @@ class Costs:
         if isinstance(self._plugin, Capacity):
             self._free[self._model(strategy)] = self._free_now(strategy.model, self._plugin)
 
-    def result(self, model: nn.Module) -> dict[str, Any]:
+    def result(self, model: nn.Module, runs: int = 1) -> dict[str, Any]:
         """Return what the store keeps as ``cost``.
 
         Args:
             model: The bank.
+            runs: How many share the training, and so what it took to build and to evaluate.
 
         Returns:
             ``training_seconds``, ``steps`` and ``consolidation_seconds`` (what comes after the
             last step, such as estimating importances), one per model: ``None`` for a model that
             was taken over from another run, and for all but the last where all are trained at
-            once. ``state_bytes``: of the tensors that the strategy holds at the end, or ``None``
-            for a class of Avalanche's, which may keep its state in many places.
+            once. ``evaluation_seconds``: of all evaluations, curves among them.
+            ``building_seconds``: until the first of them began. ``state_bytes``: of the tensors
+            that the strategy holds at the end, or ``None`` for a class of Avalanche's, which may
+            keep its state in many places.
             ``shared_parameters``: how many numbers several models use, 0 in a search.
             ``capacity``, of a strategy that tells it (see ``strategies.hooks.Capacity``): of each
             tensor of those, by its name in the bank, ``parameters`` (how many), and the share that
@@ -114,6 +120,8 @@ class Costs:
             "training_seconds": self._training,
             "steps": self._steps,
             "consolidation_seconds": self._consolidation,
+            "evaluation_seconds": self._meter.seconds / runs,
+            "building_seconds": self._building / runs,
             "state_bytes": own,
             "shared_parameters": sum(parameter.numel() for parameter in self._shared.values()),
         }
@@ -133,10 +141,17 @@ class Costs:
         """Return the free share of every shared parameter, by its name as it was built."""
         told = plugin.free(model)
         now = {id(parameter): name for name, parameter in model.named_parameters()}
-        return {
-            name: float(told.get(now.get(id(parameter), name), 1.0))
+        shares = {
+            name: float(told.get(now.get(id(parameter), name), 1.0)) if parameter.numel() else 1.0
             for name, parameter in self._shared.items()
         }
+        for name, share in shares.items():
+            if not 0 <= share <= 1:
+                raise ValueError(
+                    f"{type(plugin).__name__}.free says {share} of {name!r}; expected the share "
+                    "of it that later models can change, from 0 to 1"
+                )
+        return shares
 
     def reading(self, strategy: Any) -> float:
         """Return what the clock shows, in seconds."""

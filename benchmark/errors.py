@@ -26,6 +26,13 @@ class SettingError(UserError):
         self.path = path
 
 
+class Remark(UserWarning):
+    """What a user should know, although the work goes on.
+
+    Python shows it as a warning, and the command line as a line.
+    """
+
+
 def quoted(value: object) -> str:
     """Return a value as messages quote it: its ``repr``, cut off where it is long.
 

@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
-from benchmark.failure import DivergedError
 from benchmark.generators import own_numbers
 from benchmark.scenarios.scenario import OfOutputs, right_class
 from benchmark.scenarios.settings import Curve
+from strategies.diverged import DivergedError
 from strategies.hooks import Hooked
 from strategies.network import modes_kept
 

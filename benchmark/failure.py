@@ -11,9 +11,7 @@ from pathlib import Path
 from traceback import TracebackException, extract_tb
 from typing import Any, Self
 
-
-class DivergedError(Exception):
-    """The loss, a parameter or an output is no longer a finite number."""
+from strategies.diverged import DivergedError
 
 
 class FailureKind(StrEnum):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from avalanche.training.templates import SupervisedTemplate
 
 from benchmark import avalanche_strategies
@@ -15,7 +16,7 @@ from benchmark.augmentation import Augmentation
 from benchmark.control import ClipGradient, SeenOutputs, StepLimit, StopAtTarget, Warmup, Watch
 from benchmark.cost import Costs
 from benchmark.errors import UserError
-from benchmark.evaluation import LOADER, AccuracyMeter
+from benchmark.evaluation import LOADER, AccuracyMeter, now
 from benchmark.generators import seed_generators
 from benchmark.measurement import Measurement
 from benchmark.optimizers import EachOptimizer, make_optimizer
@@ -23,7 +24,7 @@ from benchmark.precision import train_in_bfloat16
 from benchmark.probes.probe import Probe, Subject, attach
 from benchmark.rates import LearningRates
 from benchmark.scenarios import FAMILIES
-from benchmark.scenarios.checking import check_images
+from benchmark.scenarios.checking import check_images, flatten_labels
 from benchmark.scenarios.scenario import Scenario
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.scenarios.smoothing import smoothed
@@ -57,6 +58,7 @@ class Prepared:
         strategy: The Avalanche strategy that carries them out.
         plugin: The strategy under test; ``None`` where it is a class of Avalanche's.
         measurements: What is measured for each run, including curves if requested.
+        watch: The plugin that sees whether its numbers are finite.
         costs: The plugin that times it.
         probes: The probes attached to it, by name.
     """
@@ -67,6 +69,7 @@ class Prepared:
     strategy: Any
     plugin: Any
     measurements: list[Measurement]
+    watch: Watch
     costs: Costs
     probes: dict[str, Probe]
 
@@ -87,8 +90,10 @@ def prepare(
     """
     settings = scenario_settings(run.spec)
     device = run.spec.device
+    began = now(torch.device(device))
     seed_generators(derive(run.seed, "global"))
     scenario = settings.build(run.seed, root, device)
+    flatten_labels(scenario)
     scenario.model.to(device)
     schedule = _schedule(run, settings, scenario)
     steps = _steps(schedule, len(scenario.train))
@@ -103,10 +108,8 @@ def prepare(
     meter = AccuracyMeter(scenario.right)
     watch = Watch(lambda done: progress(Advance(done, curves)), steps)
     models = range(len(scenario.train))
-    watchers: list[Any] = [meter, watch]
     warmups = [settings.warmup_of(i) for i in models]
-    if any(warmups):
-        watchers.append(Warmup(warmups))
+    watchers: list[Any] = [meter, watch, *([Warmup(warmups)] if any(warmups) else [])]
     schedules = [settings.schedule_of(i) for i in models]
     if any(schedule.name != "constant" for schedule in schedules):
         watchers.append(LearningRates(schedules, warmups, steps))
@@ -128,14 +131,19 @@ def prepare(
     strategy = _make_strategy(run, settings, scenario, plugin, plugins, steps, search)
     if settings.precision == "bfloat16":
         train_in_bfloat16(strategy)
-    costs = Costs(scenario, schedule.order == "at once", watch, meter, plugin)
+    costs = Costs(
+        scenario, schedule.order == "at once", watch, meter, plugin,
+        building=now(torch.device(device)) - began,
+    )  # fmt: skip
     strategy.plugins.append(costs)
     subject = Subject(scenario, run.spec.strategy.kind, plugin, schedule.unordered, run.seed)
     probes = attach(run.spec.probes, subject, strategy)
     if search is not None:
         probes["search"] = search.measuring(subject)
         strategy.plugins.append(probes["search"])
-    return Prepared(settings, scenario, schedule, strategy, plugin, measurements, costs, probes)
+    return Prepared(
+        settings, scenario, schedule, strategy, plugin, measurements, watch, costs, probes
+    )
 
 
 def scenario_settings(spec: Spec) -> ScenarioSettings:

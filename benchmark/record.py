@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import warnings
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Literal
 
+from benchmark.errors import Remark, UserError
 from benchmark.failure import Failure
 from benchmark.metrics import Accuracies, Computed, Matrix, reference_kinds
 from benchmark.shapes import check_shapes
@@ -39,7 +41,8 @@ class Record:
             cannot tell, since the process began); on a device, the most allocated.
         versions: Of Python, torch, Avalanche, this project, and the machine.
         cost: What the training cost, see ``benchmark/cost.py``; empty if it failed, and in stores
-            older than version 2. ``lost``, if it is there: how often the process that carried it
+            older than version 2. ``classes``, if it is there: of each experience the names of its
+            classes. ``lost``, if it is there: how often the process that carried it
             out ended before the run did, until this time.
         probes: By name of the probe, see ``benchmark/probes``: ``{"rows": [...]}``, or
             ``{"absent": reason}``; empty if the suite asked for none.
@@ -134,8 +137,13 @@ def free_share(tensors: Collection[Mapping[str, Any]]) -> Accuracies:
 
     Args:
         tensors: ``parameters`` and ``free`` of each, as in ``cost``.
+
+    Returns:
+        One share per model; nothing where the tensors hold no number.
     """
     total = sum(tensor["parameters"] for tensor in tensors)
+    if not total:  # all of them are empty
+        return []
     after = zip(*(tensor["free"] for tensor in tensors), strict=True)
     weights = [tensor["parameters"] / total for tensor in tensors]
     return [
@@ -200,12 +208,47 @@ def record_of(values: Mapping[str, Any]) -> Record:
     return Record(**own)
 
 
+def readable(found: Iterable[Record | UserError]) -> list[Record]:
+    """Return the runs that could be read; of the others a ``Remark`` says why.
+
+    Args:
+        found: Of each run, itself or what is wrong with it.
+    """
+    runs = []
+    for one in found:
+        if isinstance(one, Record):
+            runs.append(one)
+        else:
+            warnings.warn(f"left out: {one}", Remark, stacklevel=3)
+    return runs
+
+
+def check_record(record: Record) -> None:
+    """Refuse a run that could not be read again once it is stored.
+
+    Raises:
+        ValueError: Says which of its values, and what was expected.
+    """
+    values = columns_of(record)
+    record_of(values | {name: json.loads(values[name]) for name in JSON_COLUMNS})
+
+
 def with_references(records: Sequence[Record]) -> list[Record]:
-    """Give each run its reference runs, from all that are read together."""
+    """Give each run its reference runs, from all that are read together.
+
+    Of several, that of its own results version counts, or else that of the latest.
+    """
     kinds = reference_kinds()
-    found: dict[str, dict[str, Matrix]] = {}
+    found: dict[str, dict[str, dict[int, Matrix]]] = {}
     for record in records:
-        if record.status == "done" and record.spec.strategy.kind in kinds:
-            own = found.setdefault(record.spec.pairing, {})
-            own[record.spec.strategy.kind] = record.accuracy_matrix
-    return [replace(record, references=found.get(record.spec.pairing, {})) for record in records]
+        spec = record.spec
+        if record.status == "done" and spec.strategy.kind in kinds:
+            own = found.setdefault(spec.pairing, {}).setdefault(spec.strategy.kind, {})
+            own[spec.results_version or 0] = record.accuracy_matrix
+    return [
+        replace(record, references={
+            kind: versions.get(record.spec.results_version or 0, versions[max(versions)])
+            for kind, versions in found.get(record.spec.pairing, {}).items()
+        })
+        for record in records
+    ]  # fmt: skip

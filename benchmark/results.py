@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from benchmark.archive import read_runs, read_suites
 from benchmark.plugins import load_files, load_metrics
+from benchmark.run_settings import ambiguous
+from benchmark.selection import Selection
 from benchmark.store import Record, SuiteNote
 
 if TYPE_CHECKING:
@@ -34,8 +36,21 @@ class Results:
         """The runs that failed."""
         return tuple(record for record in self.records if record.status == "failed")
 
+    @property
+    def cell(self) -> list[str]:
+        """The columns of a frame that say which runs belong together, those of one cell.
+
+        They are ``scenario``, ``strategy`` and ``strength``, and the settings in which runs differ
+        that have these in common.
+        """
+        return ["scenario", "strategy", "strength", *ambiguous(self.records)]
+
     def frame(self, by: Literal["run", "model", "moment"] = "run") -> pd.DataFrame:
         """Return the runs as a tidy table, numbers as numbers; what is not known is missing.
+
+        Settings in which the runs differ have columns: ``scenario.width``, and of strategies those
+        that differ under one name, such as ``strategy.form``. Metrics that apply to none of the
+        runs, such as those of architecture searches, have none.
 
         Args:
             by: ``run``: a row per run, with its metrics (fractions) and what it took. ``model``: a
@@ -49,6 +64,31 @@ class Results:
         from benchmark.frame import frame
 
         return frame(self.records, by)
+
+    def where(
+        self,
+        *,
+        suite: str | None = None,
+        scenario: str | None = None,
+        strategies: Iterable[str] | None = None,
+    ) -> Results:
+        """Return some of the runs.
+
+        Args:
+            suite: Only those of this suite, see ``benchmark/selection.py``.
+            scenario: Only those in this scenario.
+            strategies: Only those of these strategies.
+
+        Raises:
+            UserError: There is no run of such a name, or none of all of them.
+        """
+        chosen = Selection(
+            None if suite is None else [suite],
+            None if scenario is None else [scenario],
+            None if strategies is None else list(strategies),
+        )
+        records = tuple(chosen.only(self.records, self.suites))
+        return Results(self.path, records, tuple(chosen.narrowed(self.suites)))
 
     def __len__(self) -> int:
         return len(self.records)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,14 +16,15 @@ from benchmark.checkpoints.place import Checkpoints
 from benchmark.checkpoints.training import Resumable, Spent
 from benchmark.cost import peak_memory, reset_peak_memory, shared_statistics
 from benchmark.evaluation import left_out
-from benchmark.failure import Failure
+from benchmark.failure import Failure, FailureKind
 from benchmark.first_model.storage import place_of
 from benchmark.first_model.takeover import train_or_take_over
 from benchmark.jobs import Job
 from benchmark.preparation import TRAINING, OnProgress, Prepared, prepare
 from benchmark.provenance import versions
-from benchmark.store import Record
+from benchmark.record import Record, check_record
 from benchmark.suite import Run
+from strategies.diverged import DivergedError
 
 
 def execute_job(
@@ -60,17 +61,28 @@ def execute_job(
     except BaseException as error:  # a failed run must not end the suite, nor may it by SystemExit
         outcomes = [_failed(error) for _ in runs]
     seconds = (spent.seconds + time.perf_counter() - clock) / len(runs)
-    return [
+    ended = [
         Record(
             **run.cell(),
+            status="failed",
             started=started.isoformat(timespec="seconds"),
             seconds=seconds,
             peak_memory=max(spent.memory, peak_memory(device)),
             versions=versions(),
-            **outcome,
         )
-        for run, outcome in zip(runs, outcomes, strict=True)
+        for run in runs
     ]
+    return [_completed(*each) for each in zip(ended, outcomes, strict=True)]
+
+
+def _completed(record: Record, outcome: dict[str, Any]) -> Record:
+    """Return a run with its outcome; where that cannot be stored, it has failed."""
+    try:
+        found = replace(record, **outcome)
+        check_record(found)
+    except (TypeError, ValueError) as error:
+        return replace(record, **_failed(error))
+    return found
 
 
 def _failed(error: BaseException) -> dict[str, Any]:
@@ -135,15 +147,18 @@ def _course(
         visits = len(ready.schedule.visits)
         for number in range(begin or 0, visits):
             training.before(number)
-            _train(ready, number, None if training.is_within else shared)
+            with _told_as_divergence(ready):
+                _train(ready, number, None if training.is_within else shared)
             training.after()
             for measurement in ready.measurements:
                 measurement.after(ready.strategy, ready.schedule, number)
         training.before(visits)
         common = {
-            "cost": ready.costs.result(ready.scenario.model) | shared_statistics(ready.scenario),
+            "cost": ready.costs.result(ready.scenario.model, len(runs))
+            | shared_statistics(ready.scenario),
             "probes": {name: probe.result(ready.strategy) for name, probe in ready.probes.items()},
         }
+        common["cost"] |= ready.scenario.told
     except UnfitError:
         raise
     except Exception as error:  # of the training, or of the last run that had not failed
@@ -177,6 +192,20 @@ def _one_by_one(
             outcomes.append(_failed(error))
         spent.add(own)
     return outcomes
+
+
+@contextmanager
+def _told_as_divergence(ready: Prepared) -> Iterator[None]:
+    """Tell an error as divergence where numbers are not finite: few computations stand them."""
+    try:
+        yield
+    except Exception as error:
+        if ready.watch.under_way and Failure.of(error).kind is FailureKind.ERROR:
+            try:
+                ready.watch.require_finite(ready.strategy)
+            except DivergedError as reason:
+                raise reason from error
+        raise
 
 
 def _train(ready: Prepared, number: int, shared: Path | None) -> None:

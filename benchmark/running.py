@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from benchmark.heartbeat import Heartbeat
 from benchmark.jobs import Job
 from benchmark.plan import Plan, make_plan
 from benchmark.plugins import load_files
-from benchmark.rescue import take_in
+from benchmark.rescue import rescue, take_in
 from benchmark.results import Results
 from benchmark.saving import Saving
 from benchmark.store import Record, Store
@@ -164,7 +164,19 @@ def carry_out_plan(
         if executor is not None:
             _carry_out(plan, store, executor, progress or (lambda news: None), hold)
         records = store.records([run.key for run in plan.runs])
+        if create and not store.in_place:
+            raise UserError(_elsewhere(store.path, records))
         return Results(plan.store, tuple(records), tuple(store.suites()))
+
+
+def _elsewhere(path: Path, records: Sequence[Record]) -> str:
+    """Write the runs of a store beside it that was taken away while it was open; say where."""
+    folders = sorted({str(rescue(path, record)) for record in records})
+    return (
+        f"{path}: this store was removed or replaced while its runs were carried out; what was in "
+        f"it of these suites ({len(records)} of the runs) is in {' and '.join(folders)}; the "
+        "next 'palimpsest run' takes it in"
+    )
 
 
 def _executor(plan: Plan) -> AbstractContextManager[Executor | None]:

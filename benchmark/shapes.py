@@ -24,7 +24,10 @@ _SCALARS: dict[str, tuple[set[type], str]] = {
 _MATRICES = ("accuracy_matrix", "validation_matrix")
 _BY_MODEL = ("training_seconds", "steps", "consolidation_seconds")
 """Costs of which there is one for each model."""
-_COUNTS = ("state_bytes", "shared_parameters", "lost", "shared_statistics")
+_COUNTS = (
+    "evaluation_seconds", "building_seconds", "state_bytes", "shared_parameters", "lost",
+    "shared_statistics",
+)  # fmt: skip
 """Costs of the whole run."""
 
 _NUMBER = {int, float, NoneType}
@@ -178,6 +181,11 @@ def _check_cost(cost: Mapping[str, Any], models: int) -> None:
     for name in _COUNTS:
         if not _are_numbers([cost.get(name)]):
             raise ValueError(f"the {name} of its cost is {quoted(cost[name])}, expected a number")
+    classes = cost.get("classes", [])
+    if type(classes) is not list or not all(map(_are_texts, classes)):
+        raise ValueError("the classes of its cost are not lists of names")
+    if classes and models and len(classes) != models:
+        raise ValueError("the classes of its cost are of a different number of models")
     capacity = cost.get("capacity", {})
     if type(capacity) is not dict or not all(map(_is_capacity, capacity.values())):
         raise ValueError("the capacity of its cost is not a share for each tensor and model")
@@ -186,11 +194,15 @@ def _check_cost(cost: Mapping[str, Any], models: int) -> None:
         raise ValueError("the capacity of its cost is of different numbers of models")
 
 
+def _are_texts(names: Any) -> bool:
+    return type(names) is list and {*map(type, names)} <= {str}
+
+
 def _is_capacity(tensor: Any) -> bool:
     return (
         type(tensor) is dict
         and type(tensor.get("parameters")) is int
-        and tensor["parameters"] > 0
+        and tensor["parameters"] >= 0
         and type(tensor.get("free")) is list
         and _are_numbers(tensor["free"])
     )

@@ -103,6 +103,19 @@ class StrategySpec:
 
 
 @dataclass(frozen=True)
+class Code:
+    """The code that made a run's results, beside its settings.
+
+    Attributes:
+        scenario: Digests of the plugins of the scenario and of its network.
+        strategy: Digest of the strategy's plugin, and the results version.
+    """
+
+    scenario: tuple[str | None, str | None]
+    strategy: tuple[str | None, int | None]
+
+
+@dataclass(frozen=True)
 class Spec:
     """Everything that decides a run's result.
 
@@ -226,8 +239,16 @@ class Spec:
     @cached_property
     def pairing(self) -> str:
         """What a run shares with those that it is compared with seed by seed."""
-        common = ("scenario", "seed", "device", "results_version")
+        common = ("scenario", "seed", "device")
         return json.dumps({name: self.data.get(name) for name in common}, sort_keys=True)
+
+    @property
+    def code(self) -> Code:
+        """The code that made it, as far as its key knows it."""
+        scenario, strategy = self.scenario, self.strategy
+        return Code(
+            (scenario.plugin, scenario.network_plugin), (strategy.plugin, self.results_version)
+        )
 
     def key(self) -> str:
         """Return the hash by which a store finds the run."""

@@ -17,7 +17,15 @@ from typing import Any, Self, TypeVar
 from benchmark.connection import PATIENCE
 from benchmark.database import DAMAGED, Database, has_table, open_database, user_errors
 from benchmark.errors import UserError, quoted
-from benchmark.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of, with_references
+from benchmark.record import (
+    COLUMNS,
+    JSON_COLUMNS,
+    Record,
+    columns_of,
+    readable,
+    record_of,
+    with_references,
+)
 from benchmark.suite_note import COLUMNS as SUITE_COLUMNS
 from benchmark.suite_note import SuiteNote, note_of
 from benchmark.suite_note import columns_of as columns_of_suite
@@ -74,6 +82,7 @@ class Store:
         self._write = create
         self._patience = patience
         self._file = self._open()
+        self._place = _place(self.path)
 
     def __enter__(self) -> Self:
         return self
@@ -106,6 +115,11 @@ class Store:
             yield
         finally:
             connection.patience = usual
+
+    @property
+    def in_place(self) -> bool:
+        """Whether the file that was opened is still the one of that name."""
+        return self._place == _place(self.path)
 
     @property
     def kept(self) -> Path | None:
@@ -181,10 +195,13 @@ class Store:
         """Return one run, without those that its metrics compare it with.
 
         Raises:
-            UserError: The file is damaged.
+            UserError: The file is damaged, or the run cannot be read.
             IndexError: There is no such run.
         """
-        return self._fresh(lambda: self._read("WHERE key = ?", [key]))[0]
+        found = self._fresh(lambda: self._read("WHERE key = ?", [key]))[0]
+        if isinstance(found, UserError):
+            raise found
+        return found
 
     def ends(self) -> dict[str, End]:
         """Return how every run ended, by its key."""
@@ -235,15 +252,14 @@ class Store:
         Raises:
             UserError: The file is damaged.
         """
-        return self._fresh(
-            lambda: self._read(f"WHERE status = 'failed' ORDER BY rowid DESC LIMIT {most}")
-        )
+        last = f"WHERE status = 'failed' ORDER BY rowid DESC LIMIT {most}"
+        return readable(self._fresh(lambda: self._read(last)))
 
     def records(self, keys: Sequence[str] | None = None) -> list[Record]:
         """Return the runs in a stable order.
 
         Each knows the runs that its metrics compare it with: those of the same scenario and
-        seed in the whole store.
+        seed in the whole store. A run that cannot be read is left out with a ``Remark``.
 
         Args:
             keys: Only these runs; ``None`` for all.
@@ -251,7 +267,7 @@ class Store:
         Raises:
             UserError: The file is damaged.
         """
-        runs = with_references(self._fresh(self._read))
+        runs = with_references(readable(self._fresh(self._read)))
         if keys is None:
             return runs
         wanted = set(keys)
@@ -332,8 +348,13 @@ class Store:
             what, advice = DAMAGED
             raise UserError(f"{self.path}: {what} ({error}); {advice}") from error
 
-    def _read(self, which: str = _IN_ORDER, values: Sequence[str] = ()) -> Iterator[Record]:
-        """Read rows; the JSON of a row is parsed in one go, which takes half the time."""
+    def _read(
+        self, which: str = _IN_ORDER, values: Sequence[str] = ()
+    ) -> Iterator[Record | UserError]:
+        """Read rows, or say why one cannot be read.
+
+        The JSON of a row is parsed in one go, which takes half the time.
+        """
         plain = [column for column in COLUMNS if column not in JSON_COLUMNS]
         there = [
             column if column in self._file.columns else f"'{json.dumps(kind())}'"
@@ -348,7 +369,16 @@ class Store:
                 own_json: Mapping[str, Any] = dict(zip(JSON_COLUMNS, parsed(text), strict=True))
                 yield record_of({**run, **own_json})
             except (TypeError, ValueError) as error:
-                raise UserError(
+                yield UserError(
                     f"{self.path}: a run cannot be read (run {quoted(run['key'])}: {error}); "
                     f"'palimpsest doctor {self.path} --save NEW.db' saves the others"
-                ) from error
+                )
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """What tells a file from another one of its name; ``None`` where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -22,6 +22,7 @@ from benchmark.spec import ScenarioSpec, Spec, StrategySpec
 from benchmark.suite_file import Source
 from benchmark.suite_note import SuiteNote
 from strategies.dial import STRENGTH, Dial
+from strategies.posterior_settings import NStepKLSettings
 from strategies.settings import StrategySettings
 
 RESULTS_VERSION = 3
@@ -33,6 +34,10 @@ SEEN_OUTPUTS_VERSION = RESULTS_VERSION + 1
 LAYERS_OF_SEVERAL_VERSION = RESULTS_VERSION + 2
 """The same of whole networks that several models share and that curves measure (evaluations leave
 the modes of layers alone since), and of augmented images of two data sets (black is each one's)."""
+
+FORGETTING_MEMORY_VERSION = RESULTS_VERSION + 3
+"""The same of posteriors with a memory, where samples of some models have no weight in the last
+training: they are forgotten since."""
 
 MOST_RUNS = 1_000_000
 """Of a suite: each takes about 4 kB of memory before it has begun."""
@@ -234,14 +239,16 @@ class Suite:
             strength=strength,
             seed=seed,
             device=device,
-            results_version=_results_version(self.scenarios[scenario.name]),
+            results_version=_results_version(self.scenarios[scenario.name], strategy.settings),
             probes=self.probes,
         )
         return Run(spec.key(), self.name, scenario.name, strategy.name, strength, seed, spec)
 
 
-def _results_version(scenario: ScenarioSettings) -> int:
-    """Return the results version of a scenario's runs: that of the last change of their results."""
+def _results_version(scenario: ScenarioSettings, strategy: StrategySettings) -> int:
+    """Return the results version of a strategy's runs: that of the last change of their results."""
+    if isinstance(strategy, NStepKLSettings) and strategy.forgets_samples(scenario.trainings):
+        return FORGETTING_MEMORY_VERSION
     measured = scenario.curve.every > 0 and not scenario.network.is_plain
     if measured and not scenario.has_no_labels:
         return LAYERS_OF_SEVERAL_VERSION

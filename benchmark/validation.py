@@ -255,7 +255,7 @@ def _explain(problems: Sequence[Any], model: type[BaseModel]) -> str:
         kinds = {kind: context, **(others if kind in _EXPECTED else {})}
         wanted = [_EXPECTED[k].format(**kinds[k]).removeprefix("expected ") for k in [*kinds][1:]]
         message = " or ".join(dict.fromkeys([message, *wanted]))
-        advice = _as_number(kind, given) or _as_mapping(kind, given)
+        advice = _as_number(kind, given)
         if not advice and (len(kinds) == 1 or isinstance(given, str)):
             advice = next((text for k in kinds if (text := _as_list(k, given))), "")
         message = f"{message}, got {shown(given)}{advice}"
@@ -277,13 +277,6 @@ def _as_number(kind: str, given: Any) -> str:
     except ValueError:
         return ""
     return f"; write {float(given):.0f}" if whole else ""
-
-
-def _as_mapping(kind: str, given: Any) -> str:
-    """Suggest what holds a name alone, where its kind has settings of its own."""
-    if kind != "model_attributes_type" or not isinstance(given, str) or not given.isidentifier():
-        return ""
-    return f"; write {{name: {given}}}"
 
 
 def _as_list(kind: str, given: Any) -> str:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["plot"]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     if name == "plot":  # loaded on first use: matplotlib is slow to import
         from reports.notebook import plot

@@ -107,6 +107,10 @@ __all__ = [
 ]
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def __getattr__(name: str) -> Any:
     if name == "Regularizer":
         from strategies.regularizer import Regularizer

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies.gaussian import require_variances
+from strategies.gaussian import require_variances, unsound
 from strategies.hooks import Hooked
 from strategies.likelihood import trained_outputs
 from strategies.posterior_settings import BAdamSettings
@@ -70,6 +70,7 @@ class BAdam(Hooked):
         super().__init__()
         self.settings = self.Settings(**settings)
         self.deviations: dict[str, Tensor] = {}
+        self._diverged: str | None = None
         self._moments: dict[str, tuple[Tensor, Tensor, int]] = {}
         self._generator = torch.Generator().manual_seed(self.settings.seed)
         self._means: dict[Parameter, Tensor] = {}
@@ -93,10 +94,11 @@ class BAdam(Hooked):
         """Go on with the deviations, and with the moments if asked to.
 
         Raises:
+            DivergedError: A deviation has become none in the training before.
             ValueError: A deviation is none.
         """
         super().before_training_exp(strategy, *arguments, **keywords)
-        require_variances(self.deviations.items())
+        require_variances(self.deviations.items(), self._diverged)
         for name, parameter in strategy.model.named_parameters():
             state = strategy.optimizer.state.get(parameter)
             if state is not None and name in self.deviations:
@@ -150,6 +152,7 @@ class BAdam(Hooked):
                 self.deviations[name] = state["sigma"]
                 if self.settings.reset == "never" and "m" in state:
                     self._moments[name] = state["m"], state["v"], state["step"]
+        self._diverged = unsound(self.deviations.items())
 
     @contextmanager
     def sampled(self, model: nn.Module, index: int, generator: torch.Generator) -> Iterator[None]:

@@ -25,7 +25,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from strategies.batch_mates import close, require_independence, some
 from strategies.fisher_factors import factors
-from strategies.network import Network, Table, differentiable, evaluation_mode, rescaled
+from strategies.network import (
+    Network,
+    Table,
+    differentiable,
+    evaluation_mode,
+    rescaled,
+    without_onednn,
+)
 
 _NEEDED = (
     "the full Fisher information needs a network that autograd can differentiate twice, with "
@@ -66,7 +73,12 @@ class GaussNewtonRoot:
             at = {**state, **dict(zip(names, values, strict=True))}
             return tuple(Network(model, label, at)(x) for label, x in samples)
 
-        with evaluation_mode(model), differentiable(model), sdpa_kernel(SDPBackend.MATH):
+        with (
+            evaluation_mode(model),
+            differentiable(model),
+            sdpa_kernel(SDPBackend.MATH),
+            without_onednn(model),
+        ):
             try:
                 for label, x in samples:
                     require_independence(Network(model, label, state), some(x))

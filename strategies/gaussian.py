@@ -16,6 +16,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from strategies.diverged import DivergedError
+
 
 @dataclass(frozen=True, eq=False)
 class Gaussian:
@@ -47,28 +49,47 @@ def slopes(q: Gaussian, p: Gaussian) -> tuple[Tensor, Tensor]:
     return mean, torch.expm1(q.log_variance - p.log_variance) / 2
 
 
-def require_variances(variances: Iterable[tuple[str, Tensor]]) -> None:
-    """Refuse posteriors that are none.
+def unsound(variances: Iterable[tuple[str, Tensor]]) -> str | None:
+    """Return the name of the first posterior that is none; ``None``: there is no such.
 
     Args:
         variances: Or standard deviations, each with the name of its parameter.
-
-    Raises:
-        ValueError: One is not positive, or not finite.
     """
     for name, variance in variances:
         if not bool(((variance > 0) & variance.isfinite()).all()):
-            raise damaged(name, "a variance that is not a positive finite number")
+            return name
+    return None
 
 
-def damaged(name: str, what: str) -> ValueError:
+def require_variances(variances: Iterable[tuple[str, Tensor]], diverged: str | None = None) -> None:
+    """Refuse posteriors that are none.
+
+    Args:
+        variances: See ``unsound``.
+        diverged: What ``unsound`` returned at the end of the training before, if it is known.
+
+    Raises:
+        DivergedError: One is not positive, or not finite, and was so when its training ended.
+        ValueError: One has become so since: what was saved of it is damaged.
+    """
+    name = unsound(variances)
+    if name is not None:
+        raise broken(name, "has a variance that is not a positive finite number", diverged)
+
+
+def broken(name: str, what: str, diverged: str | None = None) -> Exception:
     """Return the error that a posterior is none.
 
     Args:
         name: Of the parameter or the layer.
-        what: The posterior has that it cannot have.
+        what: Is wrong, as in ``has a precision that is negative``.
+        diverged: The name of one that was none when its training ended.
     """
+    told = f"the posterior of {name} {what}"
+    if name == diverged:
+        return DivergedError(
+            f"{told} since the training before; a smaller learning rate or strength may help"
+        )
     return ValueError(
-        f"the posterior of {name} has {what}; what was saved of it is damaged, so that the "
-        "training has to begin again"
+        f"{told}; what was saved of it is damaged, so that the training has to begin again"
     )

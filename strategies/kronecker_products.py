@@ -68,6 +68,8 @@ def nearest(products: Sequence[Product], weights: Sequence[float]) -> Product:
     u, values, v = torch.linalg.svd(left.T @ (scale[:, None] * right))
     of_inputs = scale * (right @ v[0]).abs()
     of_outputs = scale * (left @ u[:, 0]).abs() / values[0].clamp_min(1e-300)
+    # A saturated model has factors of 0, and finds no scale for them.
+    of_outputs.clamp_(max=torch.finfo(products[0].outputs.dtype).max)
     return Product(
         _combined([own.inputs for own in products], of_inputs),
         _combined([own.outputs for own in products], of_outputs),

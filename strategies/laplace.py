@@ -12,10 +12,11 @@ from torch.nn import Parameter
 
 from strategies import optimizer_metric
 from strategies.fisher import diagonal_fisher, draw, mean_over_labels
+from strategies.gaussian import broken
 from strategies.kronecker import Quadratic
 from strategies.kronecker_factors import factors_of_labels
 from strategies.kronecker_products import Product, nearest
-from strategies.laplace_curvature import LARGEST, Diagonal, Spectra, require_curvature
+from strategies.laplace_curvature import LARGEST, NO_PRECISION, Diagonal, Spectra
 from strategies.layer_inputs import Matrix, matrices
 from strategies.settings import LaplaceSettings
 from strategies.sharing import SharedParameterPenalty
@@ -70,6 +71,7 @@ class Laplace(SharedParameterPenalty):
         self._layers: dict[str, Matrix] = {}
         self._before: dict[str, Tensor] = {}
         self._posterior = Spectra()
+        self._diverged: str | None = None
 
     def penalty(self, model: nn.Module) -> Tensor:
         """Return the penalty at a network's current weights, see ``SharedParameterPenalty``."""
@@ -88,6 +90,7 @@ class Laplace(SharedParameterPenalty):
         """Put in weights drawn from the posterior, see ``strategies.hooks.Samples``.
 
         Raises:
+            DivergedError: A posterior has become none in the training before.
             ValueError: A posterior is none.
         """
         before = {name: p.detach().clone() for name, p in model.named_parameters()}
@@ -104,6 +107,7 @@ class Laplace(SharedParameterPenalty):
         """Look up the model's parameters, which may have grown since the last model.
 
         Raises:
+            DivergedError: A posterior has become none in the training before.
             ValueError: A posterior is none, or see ``SharedParameterPenalty``.
         """
         super().before_training_exp(strategy)
@@ -114,10 +118,9 @@ class Laplace(SharedParameterPenalty):
             self._quadratics[name].fit(layer.joined(list(layer.parameters.values())).detach())
         for name in self._rest.keys() & self._parameters.keys():
             self._rest[name].fit(self._parameters[name].detach())
-        for name, quadratic in self._quadratics.items():
-            require_curvature(name, quadratic.products)
-        for name, own in self._rest.items():
-            own.require(name)
+        unsound = self._unsound()
+        if unsound is not None:
+            raise broken(unsound, NO_PRECISION, self._diverged)
 
     @torch.no_grad()
     def before_update(self, strategy: Any, *_: Any, **__: Any) -> None:
@@ -176,6 +179,14 @@ class Laplace(SharedParameterPenalty):
             known = self._rest.get(name)
             one = Diagonal(fisher, value, count * fisher)
             self._rest[name] = one if known is None else known.plus(one, own_anchors=per_model)
+        self._diverged = self._unsound()
+
+    def _unsound(self) -> str | None:
+        """Return the name of the first layer or parameter whose posterior is none."""
+        for name, quadratic in self._quadratics.items():
+            if not all(product.is_semidefinite for product in quadratic.products):
+                return name
+        return next((name for name, own in self._rest.items() if not own.is_sound), None)
 
     def _add(self, name: str, product: Product, anchor: Tensor, count: float) -> None:
         """Add a layer's product to those of earlier models."""
@@ -278,6 +289,8 @@ class Laplace(SharedParameterPenalty):
 
     def _put_in(self, model: nn.Module, generator: torch.Generator) -> None:
         """Add a draw from the posterior, minus its mean, to the weights."""
+        if self._diverged is not None:
+            raise broken(self._diverged, NO_PRECISION, self._diverged)
         prior = self.settings.prior_precision
         for layer in matrices(model):
             known = self._quadratics.get(layer.name)
@@ -291,7 +304,8 @@ class Laplace(SharedParameterPenalty):
         for name, parameter in model.named_parameters():
             own = self._rest.get(name)
             if own and own.precision.shape == parameter.shape:
-                own.require(name)
+                if not own.is_sound:
+                    raise broken(name, NO_PRECISION)
                 noise = torch.randn(parameter.shape, generator=generator).to(parameter)
                 parameter.add_(own.draw(prior, noise))
 

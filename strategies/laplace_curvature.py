@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from strategies.gaussian import damaged
+from strategies.gaussian import broken
 from strategies.kronecker import grown
 from strategies.kronecker_products import Product, Spectrum, nearest
 from strategies.quadratic import merge
@@ -16,7 +15,7 @@ from strategies.sharing import fitted
 LARGEST = 1e30
 """What a step per unit of gradient is limited to."""
 
-_NO_PRECISION = "a precision that is negative or not finite"
+NO_PRECISION = "has a precision that is negative or not finite"
 
 
 @dataclass
@@ -74,25 +73,11 @@ class Diagonal:
         """Return a draw from N(0, 1 / (precision + prior)), made of standard normal numbers."""
         return noise / (self.precision + prior).sqrt()
 
-    def require(self, name: str) -> None:
-        """Refuse what no samples have, as a damaged checkpoint may hold it.
-
-        Raises:
-            ValueError: Names the parameter.
-        """
-        for value in (self.importance, self.precision):
-            if not bool(((value >= 0) & value.isfinite()).all()):
-                raise damaged(name, _NO_PRECISION)
-
-
-def require_curvature(name: str, products: Iterable[Product]) -> None:
-    """Refuse a layer's curvature that no samples have, as a damaged checkpoint may hold it.
-
-    Raises:
-        ValueError: Names the layer.
-    """
-    if not all(product.is_semidefinite for product in products):
-        raise damaged(name, _NO_PRECISION)
+    @property
+    def is_sound(self) -> bool:
+        """Whether samples can have it, which a damaged checkpoint's need not be."""
+        own = (self.importance, self.precision)
+        return all(bool(((value >= 0) & value.isfinite()).all()) for value in own)
 
 
 class Spectra:
@@ -108,6 +93,7 @@ class Spectra:
             ValueError: They are none.
         """
         if name not in self._found:
-            require_curvature(name, products)
+            if not all(product.is_semidefinite for product in products):
+                raise broken(name, NO_PRECISION)
             self._found[name] = Spectrum.of(nearest(products, weights))
         return self._found[name]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, ClassVar
 
 import torch
+from avalanche.models.utils import is_multi_task_module
+from torch.nn import Parameter
 
 from strategies.likelihood import loss_of
 from strategies.posterior import Posterior
 from strategies.posterior_settings import NStepKLSettings
-from strategies.rehearsal import Rehearsal, outputs_for
+from strategies.rehearsal import Rehearsal, outputs_for, task_labels
+from strategies.reservoir import Rows
 
 
 class NStepKL(Posterior):
@@ -22,8 +26,9 @@ class NStepKL(Posterior):
     With a ``memory`` the likelihoods of earlier models' data are in it, too, as the bound asks
     for: ``sum_{i=1}^{k-1} (k-i)/k`` times the mean loss of those of the drawn samples that are of
     training t - i, at the same drawn weights. They are drawn from a reservoir (see ``Rehearsal``)
-    and pass through the network as a batch of their own. Then data are stored, earlier models'
-    private parameters are trained along, and it is a reference.
+    and pass through the network as a batch of their own. Then data are stored, private parameters
+    of models whose data count are trained along, and it is a reference. Samples of trainings before
+    these n - 1 have no weight, and are forgotten.
 
     With n = 1 and no memory it is ``vcl``, bit for bit. See ``Posterior`` for the rest; of a
     parameter that some models do not use, posteriors count from trainings that used it.
@@ -45,11 +50,17 @@ class NStepKL(Posterior):
         super().__init__(**settings)
         own = self.settings.model_dump(include={"memory", "memory_batch", "seed"})
         self._rehearsal = Rehearsal(**own)
+        self._offered: Counter[int] = Counter()
 
     @property
     def depth(self) -> int:
         """The setting ``posteriors``."""
         return self.settings.posteriors
+
+    @property
+    def reach(self) -> int:
+        """How many trainings' data have a weight, the present one's among them."""
+        return sum(weight > 0 for weight in self.likelihood_weights(self.depth))
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add the losses of stored samples, and offer the batch to the memory.
@@ -57,10 +68,10 @@ class NStepKL(Posterior):
         Raises:
             ValueError: Its inputs are of another kind than those in the memory.
         """
-        if not self.settings.memory:
+        if not self.settings.memory or self.reach == 1:
             return
         weights = self.likelihood_weights(min(self.depth, self.models_seen + 1))
-        rows = self._rehearsal.recall(strategy) if len(weights) > 1 else {}
+        rows = self._recalled(strategy) if len(weights) > 1 else {}
         if rows:
             found, ages = outputs_for(strategy, rows), self.models_seen - rows["training"]
             for age, weight in enumerate(weights[1:], 1):
@@ -71,3 +82,28 @@ class NStepKL(Posterior):
                     strategy.loss = strategy.loss + weight * loss
         number = torch.full((len(strategy.mb_y),), self.models_seen)
         self._rehearsal.remember(strategy, training=number)
+        self._offered[self.models_seen] += len(number)
+
+    def keep(self, strategy: Any, used: dict[str, Parameter]) -> None:
+        """Keep the posteriors, and forget samples that have no weight in the next training."""
+        super().keep(strategy, used)
+        first = self.models_seen + 2 - self.reach
+        count = sum(self._offered.pop(n) for n in [*self._offered] if n < first)
+        if count:
+            memory = self._rehearsal.memory
+            memory.forget(memory.rows["training"][: len(memory)] < first, count)
+
+    def _recalled(self, strategy: Any) -> Rows:
+        """Return drawn samples but those of heads to which the loss of this step gives no gradient.
+
+        These are of other models of the present training, where it has several.
+        """
+        rows = self._rehearsal.recall(strategy)
+        if rows and is_multi_task_module(strategy.model):
+            present = torch.as_tensor(task_labels(strategy)).cpu()
+            earlier = rows["training"] < self.models_seen
+            used = earlier | torch.isin(rows["label"], present)
+            if not used.all():
+                rows = {name: value[used.to(value.device)] for name, value in rows.items()}
+            return rows if used.any() else {}
+        return rows

@@ -145,6 +145,19 @@ def recurrent_kernels(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def without_onednn(model: nn.Module) -> Iterator[None]:
+    """Kernels of recurrent layers that can be differentiated twice, unlike oneDNN's of an LSTM.
+
+    The values differ by rounding, so that it is for those alone who need it.
+    """
+    if any(isinstance(module, nn.RNNBase) for module in model.modules()):
+        with torch.backends.mkldnn.flags(enabled=False):
+            yield
+    else:
+        yield
+
+
+@contextmanager
 def differentiable(model: nn.Module) -> Iterator[None]:
     """Disable what autograd cannot follow, or only once; the values stay the same.
 

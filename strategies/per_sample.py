@@ -225,7 +225,8 @@ def _plan(network: Network, wanted: Mapping[str, Tensor], x: Tensor, sum_of: Sum
         for name, g in zip(wanted, expected, strict=True)
     }
     # Where the right value is 0, rounding remains.
-    least = max(tolerance(value) * value.abs().max().item() for value in right.values())
+    largest = {name: value.abs().max() for name, value in right.items() if value.numel()}
+    least = max((tolerance(m) * m.item() for m in largest.values()), default=0.0)
     agree = all(close(found.get(n, torch.zeros_like(v)), v, least) for n, v in right.items())
     return plan if agree else None
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies.gaussian import Gaussian, divergence, require_variances, slopes
+from strategies.gaussian import Gaussian, divergence, require_variances, slopes, unsound
 from strategies.hooks import Hooked
 from strategies.posterior_layers import PosteriorLayer, add_posteriors, drawn, posterior_layers
 from strategies.posterior_settings import PosteriorSettings
@@ -60,6 +60,7 @@ class Posterior(Hooked, NotesUse):
         self.history: dict[str, list[Gaussian]] = {}
         self._generator = torch.Generator().manual_seed(self.settings.seed)
         self._scale = 0.0
+        self._diverged: str | None = None
 
     @property
     def depth(self) -> int:
@@ -117,14 +118,11 @@ class Posterior(Hooked, NotesUse):
         """Find the scale of the divergences.
 
         Raises:
+            DivergedError: A posterior has become none in the training before.
             ValueError: The number of experiences is needed and not known, or a posterior is none.
         """
         super().before_training_exp(strategy, *arguments, **keywords)
-        require_variances(
-            (name, each.log_variance.exp())
-            for name, q, earlier in self._posteriors(strategy.model)
-            for each in (q, *earlier)
-        )
+        require_variances(self._variances(strategy.model), self._diverged)
         times = 1
         if self.settings.temper == "models":
             stream = getattr(strategy.experience, "origin_stream", None)
@@ -166,6 +164,13 @@ class Posterior(Hooked, NotesUse):
         for name, q, earlier in self._posteriors(strategy.model):
             if name in used:
                 self.history[name] = [q.copied(), *earlier][: self.depth]
+        self._diverged = unsound(self._variances(strategy.model))
+
+    def _variances(self, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+        """Yield all variances, each with the name of its parameter."""
+        for name, q, earlier in self._posteriors(model):
+            for each in (q, *earlier):
+                yield name, each.log_variance.detach().exp()
 
     def _posteriors(self, model: nn.Module) -> Iterator[tuple[str, Gaussian, Sequence[Gaussian]]]:
         """Yield the name, the posterior and the history of each weight and bias that has one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -60,8 +61,8 @@ class NStepKLSettings(PosteriorSettings):
         ge=0,
         le=10**9,
         strict=True,
-        description="Samples in a memory, of all models together, for the likelihoods of earlier "
-        "models' data. 0: none, a pure regularizer.",
+        description="Samples in a memory, of the last n models together, for the likelihoods of "
+        "earlier models' data. 0: none, a pure regularizer.",
     )
     memory_batch: int | None = Field(
         None,
@@ -76,6 +77,14 @@ class NStepKLSettings(PosteriorSettings):
     def replays(self) -> bool:
         """Whether there is a memory."""
         return self.memory > 0
+
+    def forgets_samples(self, trainings: int | None) -> bool:
+        """Whether its memory has to forget samples, as only those of the last trainings count.
+
+        Args:
+            trainings: How many there are; ``None``: many.
+        """
+        return self.memory > 0 and 1 < self.posteriors < (trainings or math.inf)
 
     @model_validator(mode="after")
     def _has_a_memory(self) -> Self:
@@ -94,6 +103,11 @@ class TDVCLSettings(NStepKLSettings):
         description="lambda: the weight of a posterior is lambda times that of the one after it. 0 "
         "is vcl, 1 is n_step_kl.",
     )
+
+    def forgets_samples(self, trainings: int | None) -> bool:
+        """As of ``n_step_kl``; with a decay of 0 no samples count."""
+        none_count = self.decay == 0 and self.memory > 0 and self.posteriors > 1
+        return none_count or super().forgets_samples(trainings)
 
 
 class BAdamSettings(StrategySettings):

@@ -28,7 +28,8 @@ def output_axes(model: nn.Module) -> dict[str, int]:
 
 def row_sums(values: Tensor, axis: int) -> Tensor:
     """Return the sum of each row, of shape (rows,)."""
-    return values.movedim(axis, 0).reshape(values.shape[axis] if values.ndim else 1, -1).sum(dim=1)
+    rows = values.movedim(axis, 0) if values.ndim else values
+    return rows.reshape(-1, 1).sum(dim=1) if rows.ndim < 2 else rows.flatten(1).sum(dim=1)
 
 
 def held_rows(

@@ -19,6 +19,9 @@ LIGHT = [
 LIGHT += ["archive.py", "record.py", "spec.py", "in_use.py", "failure.py", "suite_note.py"]
 LIGHT += [
     "arguments.py",
+    "named.py",
+    "run_settings.py",
+    "selection.py",
     "results.py",
     "suite_loading.py",
     "running.py",
@@ -124,6 +127,8 @@ def test_reports_read_stores_and_train_nothing(path):
             "errors",
             "provenance",
             "results",
+            "run_settings",
+            "selection",
             "untrusted",
             "yaml_text",
         )
@@ -161,6 +166,7 @@ LEVELS = [
         "errors",
         "failure",
         "in_use",
+        "named",
         "spec",
         "provenance",
         "seeding",
@@ -191,6 +197,8 @@ LEVELS = [
         "record",
         "store",
         "archive",
+        "run_settings",
+        "selection",
         "frame",
         "results",
     ],

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 
@@ -171,3 +172,16 @@ def test_the_citation_file_agrees_with_the_readme():
     assert [str(reference[name]) for name in ("volume", "year")] == [
         theirs["volume"], theirs["year"]
     ]  # fmt: skip
+
+
+def test_runs_are_carried_out_beside_files_of_any_name(tmp_path):
+    """Workers import what the command imports, whatever lies in the working folder."""
+    for name in ("random", "numpy", "signal", "torch", "benchmark", "strategies"):
+        package(tmp_path, name, f"raise SystemExit('users {name}')")
+    scenario = {"family": "split", "data": "digits", "experiences": 2, "steps": 2, "width": 4}
+    suite = {"suite": "s", "scenarios": {"it": scenario}, "strategies": {"finetune": {}}}
+    (tmp_path / "s.yaml").write_text(yaml.safe_dump(suite | {"seeds": 1}))
+    script = Path(sysconfig.get_path("scripts"), "palimpsest")
+    ran = told([str(script), "run", "s.yaml", "--store", "s.db"], tmp_path)
+    assert (ran.returncode, ran.stderr.count("users")) == (0, 0), ran.stderr
+    assert "Results: s.db" in ran.stdout

@@ -10,6 +10,9 @@ from benchmark import run_suite
 from benchmark.archive import read_archive
 from benchmark.cli import main
 from benchmark.suite_loading import load_suite
+from reports.analysis.coarseness import gaps
+from reports.analysis.cross_fitting import choose
+from reports.runs.cells import group
 from strategies.registry import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +69,11 @@ def test_a_short_form_runs(name, tmp_path):
         assert all(record.probes["uncertainty"]["rows"] for record in results.records)
 
 
-@pytest.mark.parametrize("name", [name for name in SUITES if not name.endswith("_inside")])
+EQUAL = [name for name in SUITES if not name.endswith("_inside") and not name.startswith("which_")]
+"""The suites with equally many values for each strategy; elsewhere a grid is as fine as needed."""
+
+
+@pytest.mark.parametrize("name", EQUAL)
 def test_compared_strategies_have_as_many_dial_values(name):
     counts = {
         len(each.strengths)
@@ -93,6 +100,14 @@ def test_the_runs_are_whole_seeds_of_suites(study, tmp_path):
         asked = load_suite(f"methods/{name}").runs("cpu", tmp_path)
         cells = {(r.scenario, r.strategy, r.strength, r.seed) for r in asked if r.seed in seeds}
         assert known == cells, name
+
+
+def test_what_all_are_compared_with_has_fine_grids():
+    """A coarse grid of EWC would be in every difference of ``which-method``."""
+    records = [r for r in read_archive(runs_of("which-method")) if r.strategy == "ewc"]
+    choices = choose(group(records))
+    assert len(choices) == 4
+    assert [(gaps(choice), choice.open_end) for choice in choices] == 4 * [((), None)]
 
 
 @pytest.mark.parametrize("page", at_length(PAGES, {"which-method"}))
@@ -137,15 +152,24 @@ def numbers(kind):
 
 def test_which_method_asks_of_every_strategy():
     front = yaml.safe_load((FOLDER / "which-method.md.j2").read_text().split("---\n")[1])
-    listed = [kind for kinds in front["families"].values() for kind in kinds]
+    rows = [name for names in front["families"].values() for name in names]
+    controls = {"exssnet_drawn": "exssnet"}
+    assert front["controls"] == [*controls]
+    listed = [name for name in rows if name not in controls]
     assert sorted(listed) == sorted({*STRATEGIES} - {"nsas", "wpl_official"})  # those of searches
-    assert {*front["names"]} == {*listed}
-    assert front["numbers"] == {kind: numbers(kind) for kind in listed}
+    assert {*front["names"]} == {*rows}
+    assert front["numbers"] == {name: numbers(controls.get(name, name)) for name in rows}
     without_labels = {*listed} - {*front["families"]["Masks on weights"]}
     without_labels -= {*front["families"]["Merging"]}
     for name in front["run"]:
-        asked = {*load_suite(f"methods/{name}").strategies}
-        assert asked == (without_labels if name == "which_class" else {*listed})
+        strategies = load_suite(f"methods/{name}").strategies
+        assert {*strategies} == (without_labels if name == "which_class" else {*rows})
+        for control, kind in controls.items():
+            if control in strategies:  # the method, but for the setting that it asks about
+                own = strategies[control].settings.model_dump()
+                plain = strategies[kind].settings.model_dump()
+                differ = {key for key in own if own[key] != plain[key]} - {"density"}
+                assert (differ, own["weights"]) == ({"weights"}, "initial")
     shares = {"turned": (2, 1), "pool": (10, 1 / 2), "task": (5, 1), "class": (5, 1)}
     own = {bed: (models * share - 1) * 32 / models for bed, (models, share) in shares.items()}
     assert front["own"] == pytest.approx(own)  # more than one network's shared weights

@@ -1,7 +1,9 @@
 """The suites of published tables: their protocols, their short form, and the page of their runs."""
 
 import json
+from collections import defaultdict
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import yaml
@@ -44,6 +46,7 @@ OTHERS = {
     "avalanche_split": (2, 256, "adam", 1e-3, 64, 10),
     "avalanche_permuted_ewc": (1, 512, "sgd", 1e-3, 256, 10),
     "avalanche_permuted_si": (1, 1000, "adam", 1e-3, 256, 10),
+    "td_vcl_permuted": (2, 100, "adam", 1e-3, 256, 10),
 }
 
 
@@ -54,7 +57,8 @@ def test_a_suite_is_shipped_and_says_what_it_is(suite):
     assert len(found.description) > 40
     for scenario in found.scenarios.values():
         assert (scenario.data, scenario.curve.every) == ("mnist", 0)
-        assert scenario.validation == (0.1 if suite == "avalanche_permuted_trained" else 0)
+        chosen = suite == "avalanche_permuted_trained" or suite.startswith("td_vcl")
+        assert scenario.validation == (0.1 if chosen else 0)
 
 
 @pytest.mark.parametrize("kind", STRENGTHS)
@@ -134,6 +138,21 @@ def test_settings_are_those_of_the_other_programs(name):
             scenario.batch_size,
             scenario.epochs,
         )
+
+
+def test_betas_of_td_vcl_are_those_that_validation_data_of_another_seed_choose():
+    suite, grid = (load_suite(f"published/td_vcl_permuted{end}") for end in ("", "_betas"))
+    assert suite.scenarios == grid.scenarios
+    assert not set(suite.seeds) & set(grid.seeds)
+    accuracies = defaultdict(dict)
+    for record in read_archive(DOCS / "published" / "runs.parquet"):
+        if record.suite == grid.name:
+            assert record.validation_matrix is not None
+            accuracies[record.strategy][record.strength] = fmean(record.validation_matrix[-1])
+    for name, strategy in grid.strategies.items():
+        assert suite.strategies[name].settings.log_variance == strategy.settings.log_variance
+        found = accuracies[name]
+        assert suite.strategies[name].strengths == (max(found, key=found.__getitem__),)
 
 
 def test_more_training_is_what_the_trained_suite_adds():

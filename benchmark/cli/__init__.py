@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+import warnings
 from collections.abc import Sequence
 
 _SURROUNDINGS = {
@@ -23,10 +24,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         arguments: In place of ``sys.argv[1:]``.
     """
     from benchmark.cli.app import app
-    from benchmark.cli.output import output_restored, tell
+    from benchmark.cli.output import output_restored, tell, tell_remarks
     from benchmark.errors import UserError
 
-    with output_restored():
+    with output_restored(), warnings.catch_warnings():
+        tell_remarks()
         try:
             app(args=arguments, prog_name="palimpsest")
         except UserError as error:

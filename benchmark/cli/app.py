@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +10,19 @@ import typer
 from benchmark.cli.inner_commands import list_app, new_app, show_app
 from benchmark.cli.options import (
     DEFAULT_STORE,
+    FailOn,
     JsonOption,
     MetricPluginOption,
     PluginOption,
+    RowsOf,
+    ScenarioOption,
     StoreOption,
+    StrategiesOption,
+    SuiteOption,
     load_for_reading,
     load_plugins,
+    names_of,
+    selection,
 )
 
 app = typer.Typer(
@@ -30,21 +36,6 @@ app = typer.Typer(
 app.add_typer(list_app, name="list")
 app.add_typer(show_app, name="show")
 app.add_typer(new_app, name="new")
-
-
-class FailOn(StrEnum):
-    """What makes ``palimpsest compare`` exit with 1."""
-
-    REGRESSION = "regression"
-    UNDETERMINED = "undetermined"
-
-
-class RowsOf(StrEnum):
-    """What a row of ``palimpsest export`` is."""
-
-    RUN = "run"
-    MODEL = "model"
-    MOMENT = "moment"
 
 
 def _version(value: bool) -> None:
@@ -146,7 +137,7 @@ def run(
         suites=suites,
         store=store,
         seeds=seeds,
-        strategies=None if strategies is None else strategies.split(","),
+        strategies=names_of(strategies),
         settings=settings or [],
         workers=workers,
         hold=hold,
@@ -163,8 +154,7 @@ def run(
         address=address,
         slurm=slurm or [],
     )
-    code = run_suites(options)
-    raise typer.Exit(code)
+    raise typer.Exit(run_suites(options))
 
 
 @app.command()
@@ -187,6 +177,13 @@ def report(
         Path | None,
         typer.Option(metavar="DIR", help="Folder for these; default: NAME_files for NAME.html."),
     ] = None,
+    by: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Chapters by a setting; default: by suite."),
+    ] = None,
+    suite: SuiteOption = None,
+    scenario: ScenarioOption = None,
+    strategies: StrategiesOption = None,
     plugin: MetricPluginOption = None,
 ) -> None:
     """Turn stores into one self-contained HTML file, and its tables and figures into files.
@@ -197,7 +194,8 @@ def report(
     from benchmark.cli.report import ReportOptions, make_report
 
     load_for_reading(plugin)
-    make_report(ReportOptions(stores, output, tables or [], figures or [], files))
+    chosen = selection(suite, scenario, strategies)
+    make_report(ReportOptions(stores, output, tables or [], figures or [], files, by, chosen))
 
 
 @app.command()
@@ -207,6 +205,9 @@ def watch(
     open_browser: Annotated[
         bool, typer.Option("--open", help="Open the page in a browser.")
     ] = False,
+    suite: SuiteOption = None,
+    scenario: ScenarioOption = None,
+    strategies: StrategiesOption = None,
     plugin: MetricPluginOption = None,
 ) -> None:
     """Serve the report on this machine while a suite runs: what is under way, and what failed.
@@ -217,7 +218,8 @@ def watch(
     from benchmark.cli.watch import WatchOptions, watch
 
     load_for_reading(plugin)
-    watch(WatchOptions(store, port, open_browser, plugin or []))
+    chosen = selection(suite, scenario, strategies)
+    watch(WatchOptions(store, port, open_browser, plugin or [], chosen))
 
 
 @app.command()
@@ -267,19 +269,23 @@ def export(
         list[Path], typer.Argument(metavar="STORE...", help="Results databases or archives.")
     ],
     output: Annotated[
-        Path, typer.Option("--output", "--out", "-o", help="The file: FILE.csv or FILE.parquet.")
+        Path,
+        typer.Option("--output", "--out", "-o", help="The file: .csv, .parquet or .json."),
     ],
     by: Annotated[
         RowsOf,
         typer.Option(help="What a row is: a run, a model, or a moment of training by turns."),
     ] = RowsOf.RUN,
+    suite: SuiteOption = None,
+    scenario: ScenarioOption = None,
+    strategies: StrategiesOption = None,
     plugin: MetricPluginOption = None,
 ) -> None:
     """Write the runs of stores as a table of numbers, for other programs."""
     from benchmark.cli.export import ExportOptions, export
 
     load_for_reading(plugin)
-    export(ExportOptions(stores, output, by.value))
+    export(ExportOptions(stores, output, by.value, selection(suite, scenario, strategies)))
 
 
 @app.command()
@@ -318,7 +324,10 @@ def doctor(
 @app.command()
 def compare(
     store_a: Annotated[Path, typer.Argument(metavar="STORE_A", help="The results before.")],
-    store_b: Annotated[Path, typer.Argument(metavar="STORE_B", help="The results after.")],
+    store_b: Annotated[
+        Path | None,
+        typer.Argument(metavar="STORE_B", help="The results after; or see --ignore."),
+    ] = None,
     fail_on: Annotated[
         FailOn | None,
         typer.Option(
@@ -327,14 +336,26 @@ def compare(
         ),
     ] = None,
     metrics: Annotated[str | None, typer.Option(help="Only these metrics: a,b.")] = None,
+    ignore: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Pair runs that differ in these settings only: a,b. Of one store, compare the two "
+            "values of one.",
+        ),
+    ] = None,
+    suite: SuiteOption = None,
+    scenario: ScenarioOption = None,
+    strategies: StrategiesOption = None,
     plugin: MetricPluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say which metrics changed between two stores beyond noise."""
+    """Say which metrics changed between two stores, or two values of a setting, beyond noise."""
     from benchmark.cli.compare import CompareOptions, compare
 
     load_for_reading(plugin)
-    code = compare(CompareOptions(store_a, store_b, metrics, fail_on, as_json))
+    ignored, chosen = names_of(ignore) or [], selection(suite, scenario, strategies)
+    code = compare(CompareOptions(store_a, store_b, metrics, fail_on, as_json, ignored, chosen))
     raise typer.Exit(code)
 
 

@@ -18,8 +18,11 @@ from benchmark.cli.listings import negligible
 from benchmark.cli.output import say
 from benchmark.errors import UserError, nearest
 from benchmark.metrics import METRICS, Metric
+from benchmark.run_settings import by_setting, meant
+from benchmark.selection import Selection
+from benchmark.store import Record
 from reports.analysis.changes import Change, StoreComparison, Verdict, compare_stores
-from reports.runs.merge import read_stores
+from reports.runs.merge import read_notes, read_stores
 from reports.statistics.interval import FEWEST_SEEDS
 from reports.wording.numbers import spread
 from reports.wording.words import several
@@ -35,10 +38,12 @@ class CompareOptions:
     """The options of ``palimpsest compare``, as the user gave them."""
 
     store_a: Path
-    store_b: Path
+    store_b: Path | None
     metrics: str | None
     fail_on: str | None
     as_json: bool
+    ignore: Sequence[str]
+    selection: Selection
 
 
 def compare(options: CompareOptions) -> int:
@@ -53,24 +58,21 @@ def compare(options: CompareOptions) -> int:
         few seeds cannot judge. Else 0.
 
     Raises:
-        UserError: A store is missing or has no runs, a metric is unknown, the stores have
-            nothing in common, or ``--fail-on`` has nothing to judge.
+        UserError: A store is missing or has no runs, a metric, setting or chosen name is unknown,
+            the stores have nothing in common, or ``--fail-on`` has nothing to judge.
     """
     metrics = _metrics(options.metrics)
-    paths = (options.store_a, options.store_b)
-    stores = read_stores(paths)
-    for path, records in zip(paths, stores.values(), strict=True):
-        if not records:
-            raise UserError(f"{path}: this store has no runs yet; 'palimpsest run' adds some")
-    before, after = stores.values()
-    found = compare_stores(before, after, metrics)
+    sides = _sides(options)
+    (first, before), (second, after) = sides.items()
+    ignore = meant(options.ignore, [*before, *after], "--ignore")
+    found = compare_stores(before, after, metrics, ignore)
     if not found.cells:
         raise UserError(
-            f"{paths[0]} and {paths[1]} have no scenario, strategy and strength with the same "
+            f"{first} and {second} have no scenario, strategy and strength with the same "
             "settings in common, so there is nothing to compare; 'palimpsest list runs' says "
             "what each has"
         )
-    names = list(stores)
+    names = list(sides)
     if options.as_json:
         say(json.dumps(_as_data(found, names), indent=1))
     else:
@@ -83,6 +85,39 @@ def compare(options: CompareOptions) -> int:
     failed = options.fail_on is not None and found.regressed
     failed |= options.fail_on == "undetermined" and found.undetermined
     return FAILED if failed else 0
+
+
+def _sides(options: CompareOptions) -> dict[str, list[Record]]:
+    """The runs of A and of B, each with a name: two stores, or two values of a setting in one."""
+    paths = [path for path in (options.store_a, options.store_b) if path is not None]
+    stores, notes = read_stores(paths), read_notes(paths)
+    for path, records in zip(paths, stores.values(), strict=True):
+        if not records:
+            raise UserError(f"{path}: this store has no runs yet; 'palimpsest run' adds some")
+    every = [record for records in stores.values() for record in records]
+    options.selection.check(every, [note for known in notes.values() for note in known])
+    chosen = {name: options.selection.chosen(own, notes[name]) for name, own in stores.items()}
+    for path, records in zip(paths, chosen.values(), strict=True):
+        if not records:
+            raise UserError(f"{path}: this store has no run of those that were chosen")
+    if len(paths) == 2:
+        return chosen
+    if len(options.ignore) != 1:
+        raise UserError(
+            "compare: expected two stores, or one store and --ignore with the name of one setting, "
+            "whose two values are compared"
+        )
+    (setting,) = options.ignore
+    (records,) = chosen.values()
+    values = by_setting(records, setting, "--ignore")
+    if len(values) != 2:
+        raise UserError(
+            f"--ignore {setting}: {paths[0]} has {several(len(values), 'value')} of it "
+            f"({'; '.join(values)}), expected two; 'palimpsest report {paths[0]} --by {setting}' "
+            "shows any number"
+        )
+    older = sorted(values, key=lambda name: min(record.started for record in values[name]))
+    return {name: values[name] for name in older}
 
 
 def _metrics(text: str | None) -> Sequence[str]:
@@ -125,7 +160,9 @@ def _print(found: StoreComparison, names: Sequence[str]) -> None:
     if table.row_count:
         say(
             f"Means over seeds, per cent{_other_units(found)}; B - A in points, in brackets its "
-            f"95 % interval, in parentheses single seeds, where fewer than {FEWEST_SEEDS} have it"
+            f"95 % interval, in parentheses single seeds, where fewer than {FEWEST_SEEDS} have it; "
+            "p is of the t-test that this interval inverts, corrected (Holm) for all numbers "
+            "compared; the verdict follows p"
         )
         console.print(table)
     for verdict, more in left_out.items():
@@ -163,7 +200,8 @@ def _table(found: StoreComparison, names: Sequence[str]) -> tuple[Table, dict[Ve
 def _row(change: Change) -> Sequence[str]:
     found, metric = change.comparison, METRICS[change.metric]
     difference = partial(_written, metric, signed=True)
-    needed = f", {change.seeds_needed} seeds can tell" if change.seeds_needed else ""
+    few = change.verdict is Verdict.UNDETERMINED and found.difference.low is None
+    needed = f", {FEWEST_SEEDS} seeds can tell" if few else ""
     return (
         change.scenario,
         change.variant,
@@ -179,7 +217,11 @@ def _row(change: Change) -> Sequence[str]:
 
 def _written(metric: Metric, value: float, *, signed: bool = False) -> str:
     plus = "+" if signed else ""
-    return f"{100 * value:{plus}.2f}" if metric.is_percentage else f"{value:{plus}.4g}"
+    return (
+        f"{round(100 * value, 2) + 0.0:{plus}.2f}"
+        if metric.is_percentage
+        else f"{value + 0.0:{plus}.4g}"
+    )
 
 
 def _other_units(found: StoreComparison) -> str:
@@ -192,13 +234,13 @@ def _other_units(found: StoreComparison) -> str:
 def _what_is_undetermined(found: StoreComparison) -> str:
     """Say how many numbers nobody can judge, what would, and what that means for a check."""
     changes = [change for change in found.changes if change.verdict is Verdict.UNDETERMINED]
-    few = [change for change in changes if not change.testable]
-    wide = [change for change in changes if change.testable]
+    few = [change for change in changes if change.comparison.difference.low is None]
+    wide = [change for change in changes if change.comparison.difference.low is not None]
     parts = [f"{several(len(changes), 'number')} undetermined:"]
     if few:
         which = f"of {len(few)}, " if wide else ""
-        why = "so few seeds cannot tell a change from noise, beside so many other tests."
-        parts.append(f"{which}{why} {_what_is_needed(few)}")
+        why = "so few seeds cannot tell a change from noise."
+        parts.append(f"{which}{why} {FEWEST_SEEDS} seeds in both stores can.")
     if wide:
         which = f"Of {len(wide)}, no" if few else "no"
         parts.append(
@@ -208,14 +250,6 @@ def _what_is_undetermined(found: StoreComparison) -> str:
         )
     parts.append("--fail-on regression lets them pass, --fail-on undetermined does not.")
     return " ".join(parts)
-
-
-def _what_is_needed(few: Sequence[Change]) -> str:
-    needed = [change.seeds_needed for change in few]
-    most = max((seeds for seeds in needed if seeds is not None), default=None)
-    if most is None or None in needed:
-        return "Fewer --metrics can."
-    return f"{most} seeds in both stores can; so can fewer with fewer --metrics."
 
 
 def _margins(wide: Sequence[Change]) -> str:

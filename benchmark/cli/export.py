@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from benchmark.archive import MAGIC, check_pyarrow, is_marked
 from benchmark.cli.output import say
 from benchmark.errors import UserError
 from benchmark.files import Kind, Output, check_output, write_files
 from benchmark.frame import frame
-from reports.formats.data import csv_of, parquet_of
+from benchmark.selection import Selection
+from reports.formats.data import csv_of, json_of, parquet_of
 from reports.runs.merge import merge, read_notes, read_stores
 
 _MARK = "palimpsest.export"
 
 KINDS = {
     ".csv": Kind("export", re.compile(rb"key,suite,scenario,strategy,kind,strength,seed,status,")),
+    ".json": Kind("export", re.compile(rb'\[\{"key":"[^"]*","suite":"[^"]*","scenario":')),
     ".parquet": Kind(
         "export", re.compile(re.escape(MAGIC)), marked=lambda p: is_marked(p, _MARK.encode())
     ),
 }
 """What is written, by the file's ending."""
+
+
+_WRITERS: dict[str, Callable[[pd.DataFrame], bytes]] = {
+    ".csv": lambda table: csv_of(table).encode(),
+    ".parquet": parquet_of,
+    ".json": lambda table: json_of(table).encode(),
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +44,7 @@ class ExportOptions:
     stores: Sequence[Path]
     output: Path
     by: str
+    selection: Selection
 
 
 def export(options: ExportOptions) -> None:
@@ -42,24 +54,23 @@ def export(options: ExportOptions) -> None:
         options: As the user gave them.
 
     Raises:
-        UserError: A store is missing or named twice, they have no such rows, or the file cannot be
-            written; nothing is written then.
+        UserError: A store is missing or named twice, a chosen name is unknown, there are no such
+            rows, or the file cannot be written; nothing is written then.
     """
     output = options.output
     ending = output.suffix.lower()
     if ending not in KINDS:
         raise UserError(
-            f"--output {output}: expected a file that ends in .csv or .parquet, such as "
+            f"--output {output}: expected a file that ends in .csv, .parquet or .json, such as "
             f"{output.stem}.csv"
         )
     if ending == ".parquet":
         check_pyarrow(output)
     check_output(output, KINDS[ending], options.stores)  # before the work, not only after it
     merged = merge(read_stores(options.stores), read_notes(options.stores))
-    table = frame(merged.records, options.by)
+    table = frame(options.selection.only(merged.records, merged.suites), options.by)
     if table.empty:
         raise UserError(f"{options.stores[0]}: there are no rows by {options.by} in its runs")
     table.attrs[_MARK] = 1
-    content = csv_of(table).encode() if ending == ".csv" else parquet_of(table)
-    write_files([Output(output, content, KINDS[ending])], options.stores)
+    write_files([Output(output, _WRITERS[ending](table), KINDS[ending])], options.stores)
     say(output.resolve())

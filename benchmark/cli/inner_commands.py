@@ -11,9 +11,13 @@ from benchmark.cli.options import (
     JsonOption,
     MetricPluginOption,
     PluginOption,
+    ScenarioOption,
     StoreOption,
+    StrategiesOption,
+    SuiteOption,
     load_for_reading,
     load_plugins,
+    selection,
 )
 
 list_app = typer.Typer(help="List what is available.", no_args_is_help=True)
@@ -104,14 +108,17 @@ def list_suites(as_json: JsonOption = False) -> None:
 @list_app.command("runs")
 def list_runs(
     store: StoreOption = DEFAULT_STORE,
+    suite: SuiteOption = None,
+    scenario: ScenarioOption = None,
+    strategies: StrategiesOption = None,
     plugin: MetricPluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """The runs in a store."""
-    from benchmark.cli.listings import runs
+    from benchmark.cli.run_listing import runs
 
     load_for_reading(plugin)
-    runs(store, as_json)
+    runs(store, selection(suite, scenario, strategies), as_json)
 
 
 @show_app.command("strategy")

@@ -5,9 +5,8 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Iterable
-from pathlib import Path
 from types import UnionType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel
@@ -17,25 +16,15 @@ from rich.table import Table
 from benchmark.cli.console import table_console
 from benchmark.cli.output import say
 from benchmark.errors import UserError, nearest
-from benchmark.metrics import AVERAGE, METRICS, Metric, added_metrics, columns
+from benchmark.metrics import METRICS, Metric
 from benchmark.models.registry import AVALANCHE, MODULE, NETWORKS, TORCHVISION
 from benchmark.models.supernets.settings import ConvolutionalCell, MicroCell, RecurrentCell
 from benchmark.plugins import load_packages
 from benchmark.plugins.source import MODULE_PREFIX
 from benchmark.probes import PROBES
 from benchmark.scenarios import FAMILIES
-from benchmark.spec import STRENGTH
 from benchmark.suite_file import shipped_suites
 from strategies.registry import STRATEGIES
-
-if TYPE_CHECKING:
-    from benchmark.store import Record
-
-_SHOWN = ("stability", "learning_accuracy", "forgetting", "plasticity")
-"""The metrics in the list of runs, besides those of plugins; ``--json`` has all."""
-
-_DIAL = "dial value"
-"""The heading where strategies have dials of several names."""
 
 _SUPERNETS: dict[str, type[ConvolutionalCell | RecurrentCell | MicroCell]] = {
     each.model_fields["name"].default: each
@@ -57,13 +46,13 @@ def strategies(as_json: bool) -> None:
             "source": "avalanche.training.supervised",
         }
     )
-    _print(rows, as_json)
+    print_rows(rows, as_json)
 
 
 def scenarios(as_json: bool) -> None:
     """Print the scenario families that a suite can name."""
     load_packages()
-    _print([{"name": n, "summary": _summary(f)} for n, f in FAMILIES.items()], as_json)
+    print_rows([{"name": n, "summary": _summary(f)} for n, f in FAMILIES.items()], as_json)
 
 
 def networks(as_json: bool) -> None:
@@ -89,7 +78,7 @@ def networks(as_json: bool) -> None:
             "source": "",
         },
     ]
-    _print(rows, as_json)
+    print_rows(rows, as_json)
 
 
 def supernets(as_json: bool) -> None:
@@ -104,12 +93,12 @@ def supernets(as_json: bool) -> None:
         }
         for name, chosen in _SUPERNETS.items()
     ]
-    _print(rows, as_json)
+    print_rows(rows, as_json)
 
 
 def probes(as_json: bool) -> None:
     """Print the probes that a suite can name."""
-    _print([{"name": e.name, "summary": e.summary} for e in PROBES.values()], as_json)
+    print_rows([{"name": e.name, "summary": e.summary} for e in PROBES.values()], as_json)
 
 
 def metrics(as_json: bool) -> None:
@@ -124,7 +113,7 @@ def metrics(as_json: bool) -> None:
         }
         for m in METRICS.values()
     ]
-    _print(rows, as_json)
+    print_rows(rows, as_json)
 
 
 def suites(as_json: bool) -> None:
@@ -133,64 +122,7 @@ def suites(as_json: bool) -> None:
     for name, text in shipped_suites().items():
         description = yaml.safe_load(text).get("description", "")
         rows.append({"name": name, "summary": " ".join(description.split())})
-    _print(rows, as_json)
-
-
-def runs(store: Path, as_json: bool) -> None:
-    """Print the runs in a store."""
-    from benchmark.archive import read_runs
-    from reports.formats.terminal import SEARCH_METRICS
-
-    records = read_runs(store)
-    if as_json:
-        say(runs_json(records))
-        return
-    names = columns(_SHOWN, records, otherwise=AVERAGE)
-    if any(record.status == "done" for record in records):
-        names += columns(SEARCH_METRICS, records)
-    names += columns([metric.name for metric in added_metrics()], records)
-    shown = [METRICS[name] for name in names]
-    dials = {r.spec.strategy.dial for r in records if r.strength is not None} or {STRENGTH}
-    heading = dials.pop() if len(dials) == 1 else _DIAL
-    _print(
-        [
-            {
-                "key": r.key,
-                "scenario": r.scenario,
-                "strategy": r.strategy,
-                heading: _dial(r, named=heading == _DIAL),
-                "seed": r.seed,
-                "status": r.status,
-                **{metric.name: _number(metric, r.metrics[metric.name]) for metric in shown},
-                "seconds": f"{r.seconds:.1f}",
-                "error": r.error or "",
-            }
-            for r in records
-        ],
-        as_json=False,
-    )
-
-
-def _dial(record: Record, *, named: bool) -> str:
-    """Return the value of a run's dial, with the dial's name where the heading has none."""
-    if record.strength is None:
-        return ""
-    return f"{record.spec.strategy.dial} {record.strength:g}" if named else f"{record.strength:g}"
-
-
-def runs_json(records: list[Record]) -> str:
-    """Return runs as a JSON array: the contract that scripts rely on."""
-    plain = ("key", "scenario", "strategy", "strength", "seed", "status", "error")
-    rows = [
-        {name: getattr(run, name) for name in plain}
-        | {
-            "metrics": dict(run.metrics),
-            "accuracy_matrix": run.accuracy_matrix,
-            "spec": run.spec.data,
-        }
-        for run in records
-    ]
-    return json.dumps(rows, indent=1)
+    print_rows(rows, as_json)
 
 
 def strategy(name: str) -> None:
@@ -264,7 +196,13 @@ def suite(name: str) -> None:
     say(shipped[name], end="")
 
 
-def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
+def print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    """Print a table, or the same as JSON.
+
+    Args:
+        rows: With the same columns.
+        as_json: Print JSON.
+    """
     if as_json:
         say(json.dumps(rows, indent=1))
         return
@@ -313,12 +251,6 @@ def negligible(metric: Metric) -> str:
     size = metric.scale * metric.negligible
     unit = metric.difference_unit
     return f"{size:g} {'point' if unit == 'points' and size == 1 else unit}".rstrip()
-
-
-def _number(metric: Metric, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.1f}" if metric.is_percentage else f"{value:.4g}"
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

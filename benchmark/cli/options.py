@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from benchmark.cli.output import claim_output
+
+if TYPE_CHECKING:
+    from benchmark.selection import Selection
 
 StoreOption = Annotated[Path, typer.Option("--store", help="The results database.")]
 PluginOption = Annotated[
@@ -22,9 +26,33 @@ MetricPluginOption = Annotated[
     list[Path] | None,
     typer.Option("--plugin", metavar="FILE.py", help="Adds metrics; may be repeated."),
 ]
+SuiteOption = Annotated[
+    str | None, typer.Option("--suite", metavar="NAMES", help="Only the runs of these suites: a,b.")
+]
+ScenarioOption = Annotated[
+    str | None, typer.Option("--scenario", metavar="NAMES", help="Only these scenarios: a,b.")
+]
+StrategiesOption = Annotated[
+    str | None, typer.Option("--strategies", metavar="NAMES", help="Only these strategies: a,b.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 DEFAULT_STORE = Path("palimpsest.db")
+
+
+class FailOn(StrEnum):
+    """What makes ``palimpsest compare`` exit with 1."""
+
+    REGRESSION = "regression"
+    UNDETERMINED = "undetermined"
+
+
+class RowsOf(StrEnum):
+    """What a row of ``palimpsest export`` is."""
+
+    RUN = "run"
+    MODEL = "model"
+    MOMENT = "moment"
 
 
 def load_plugins(plugins: list[Path] | None) -> None:
@@ -43,3 +71,15 @@ def load_for_reading(plugins: list[Path] | None) -> None:
     claim_output()
     load_metrics()
     load_plugins(plugins)
+
+
+def names_of(text: str | None) -> list[str] | None:
+    """Return the names of an option that takes several; ``None`` where it was not given."""
+    return None if text is None else text.split(",")
+
+
+def selection(suite: str | None, scenario: str | None, strategies: str | None) -> Selection:
+    """Return which runs the user chose by ``--suite``, ``--scenario`` and ``--strategies``."""
+    from benchmark.selection import Selection
+
+    return Selection(names_of(suite), names_of(scenario), names_of(strategies))

@@ -11,8 +11,11 @@ import contextlib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO
+
+from benchmark.errors import Remark
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Also what turns the direction of writing, and halves of characters. Not tab and line feed."""
@@ -44,6 +47,19 @@ def say(text: object = "", end: str = "\n") -> None:
 def tell(text: object) -> None:
     """Print to standard error, where progress and problems go."""
     print(printable(str(text)), file=sys.stderr, flush=True)
+
+
+def tell_remarks() -> None:
+    """Print each ``Remark`` as a line, and other warnings as Python does."""
+    usual = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, Remark):
+            tell(f"warning: {message}")
+        else:
+            usual(message, category, *place, **more)
+
+    warnings.showwarning = show
 
 
 @contextlib.contextmanager

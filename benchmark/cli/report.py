@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import shlex
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmark.cli.output import say, tell
+from benchmark.cli.output import say
 from benchmark.errors import UserError
+from benchmark.selection import Selection
 from reports.runs.merge import merge, read_notes, read_stores
 
 
@@ -23,6 +23,8 @@ class ReportOptions:
     tables: Sequence[str]
     figures: Sequence[str]
     files: Path | None
+    by: str | None
+    selection: Selection
 
 
 def make_report(options: ReportOptions) -> None:
@@ -32,12 +34,11 @@ def make_report(options: ReportOptions) -> None:
         options: As the user gave them.
 
     Raises:
-        UserError: A store is missing, named twice or empty, a format is unknown, or a file cannot
-            be written; nothing is written then.
+        UserError: A store is missing, named twice or empty, a chosen name, a setting or a format is
+            unknown, or a file cannot be written; nothing is written then.
     """
     from benchmark.files import check_output
     from reports.formats.export import FIGURES, TABLES, Exports, check_formats
-    from reports.formats.images import MissingGlyphs
     from reports.html.report import REPORT, write_report
 
     output = options.output
@@ -54,23 +55,19 @@ def make_report(options: ReportOptions) -> None:
     check_output(output, REPORT, options.stores)  # before the work, not only after it
     merged = merge(read_stores(options.stores), read_notes(options.stores))
     gc.freeze()  # or every garbage collection visits all runs again: a quarter of the time
-    command = shlex.join(["palimpsest", "report", *map(str, options.stores), "-o", str(output)])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("default")
-        write_report(
-            merged.records,
-            output,
-            sources=[merged.origin],
-            command=command,
-            inputs=options.stores,
-            exports=exports,
-            suites=merged.suites,
-        )
-    for each in caught:
-        if issubclass(each.category, MissingGlyphs):
-            tell(f"warning: {each.message}")
-        else:
-            warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+    chosen = options.selection.options + (["--by", options.by] if options.by else [])
+    stores = map(str, options.stores)
+    command = shlex.join(["palimpsest", "report", *stores, *chosen, "-o", str(output)])
+    write_report(
+        options.selection.only(merged.records, merged.suites),
+        output,
+        sources=[merged.origin],
+        command=command,
+        inputs=options.stores,
+        exports=exports,
+        suites=options.selection.narrowed(merged.suites),
+        by=options.by,
+    )
     say(output.resolve())
     if exports:
         say(exports.folder.resolve())

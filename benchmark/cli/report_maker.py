@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from benchmark.errors import UserError
+from benchmark.selection import Selection
 
 if TYPE_CHECKING:
     from reports.html.watching import Strategies
@@ -54,14 +55,18 @@ class ReportMaker:
     Args:
         store: The results database.
         plugins: Files that add metrics.
+        selection: Which of its runs; all by default.
 
     Attributes:
         made: The last report; ``None`` before the first.
         problem: Why the last one could not be made; empty if it could.
     """
 
-    def __init__(self, store: Path, plugins: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, store: Path, plugins: Sequence[Path] = (), selection: Selection | None = None
+    ) -> None:
         self._store = store
+        self._selection = selection or Selection()
         self._plugins = list(plugins)
         self.made: Made | None = None
         self.problem = ""
@@ -123,7 +128,7 @@ class ReportMaker:
         context = multiprocessing.get_context("spawn")
         mine, its = context.Pipe(duplex=False)
         process = context.Process(
-            target=_send_report, args=(its, self._store, self._plugins, version)
+            target=_send_report, args=(its, self._store, self._plugins, self._selection, version)
         )
         with self._lock:
             if self._closed:
@@ -141,7 +146,9 @@ class ReportMaker:
         return answer
 
 
-def _send_report(answer: Connection, store: Path, plugins: list[Path], version: int) -> None:
+def _send_report(
+    answer: Connection, store: Path, plugins: list[Path], selection: Selection, version: int
+) -> None:
     """Make a report and send it; what a process of its own does."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # its own processes end with it
     os.nice(_NICE)
@@ -153,11 +160,12 @@ def _send_report(answer: Connection, store: Path, plugins: list[Path], version: 
     try:
         load_for_reading(plugins)
         merged = merge(read_stores([store]), read_notes([store]))
+        command = ["palimpsest", "report", str(store), *selection.options, "-o", "report.html"]
         document = live_report(
-            merged.records,
+            selection.only(merged.records, merged.suites),
             sources=[merged.origin],
-            command=shlex.join(["palimpsest", "report", str(store), "-o", "report.html"]),
-            suites=merged.suites,
+            command=shlex.join(command),
+            suites=selection.narrowed(merged.suites),
             live=Live(version, len(merged.records), str(store)),
         )
     except UserError as error:

@@ -8,9 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.cli.listings import runs_json
 from benchmark.cli.output import say, tell
 from benchmark.cli.progress import Display, describe, make_display
+from benchmark.cli.run_listing import runs_json
 from benchmark.cli.stopping import Stopped, reason_of, stopped_by_signals
 from benchmark.cli.summary import print_summary
 from benchmark.errors import UserError

@@ -97,6 +97,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         "suite": record.suite,
         "started": f"{record.started} (UTC)" if record.started else "",
         "time": duration(record.seconds),
+        "of it": _parts(record),
         "peak memory": _peak(record),
         "lost before": several(lost, "time") if (lost := record.cost.get("lost")) else "",
     })  # fmt: skip
@@ -123,7 +124,11 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         yield "Curves", "\n".join(_curve(curve) for curve in record.curves)
     if record.moments:
         yield "Moments", _rows(record.moments)
-    apart = {"lost", "capacity"}
+    if classes := record.cost.get("classes"):
+        yield "Classes of each experience", _lines({
+            str(number): ", ".join(names) for number, names in enumerate(classes, 1)
+        })  # fmt: skip
+    apart = {"lost", "capacity", "classes", "evaluation_seconds", "building_seconds"}
     cost = {name: _value(value) for name, value in record.cost.items() if name not in apart}
     if cost:
         yield "Cost", _lines(cost)
@@ -142,6 +147,29 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
         "results version": str(spec.results_version or "unknown"),
         "device": spec.device,
     })  # fmt: skip
+
+
+_PARTS = {
+    "training_seconds": "training",
+    "consolidation_seconds": "after each model's last step",
+    "evaluation_seconds": "evaluation",
+    "building_seconds": "loading the data and building the models",
+}
+
+
+def _parts(record: Record) -> str:
+    """What the time of a run went into, as far as it was measured."""
+    parts: dict[str, float] = {}
+    for name, words in _PARTS.items():
+        value = record.cost.get(name)
+        known = [v for v in (value if isinstance(value, list) else [value]) if v is not None]
+        if known:
+            parts[words] = sum(known)
+    if _PARTS["evaluation_seconds"] not in parts:  # of an earlier version
+        return ""
+    # A processor's seconds over all its cores may be more than the clock's.
+    parts["other"] = max(0.0, record.seconds - sum(parts.values()))
+    return ", ".join(f"{words} {seconds:.1f} s" for words, seconds in parts.items())
 
 
 def _peak(record: Record) -> str:

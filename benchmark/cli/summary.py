@@ -84,7 +84,7 @@ def _is_percentage(metric: str) -> bool:
 
 
 def _percent(value: float) -> str:
-    return f"{100 * value:.1f}"
+    return f"{round(100 * value, 1) + 0.0:.1f}"  # + 0.0: no minus zero
 
 
 def _perplexity(value: float) -> str:

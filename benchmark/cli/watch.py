@@ -17,6 +17,7 @@ from benchmark.cli.report_maker import ReportMaker
 from benchmark.cli.watch_server import WatchServer
 from benchmark.errors import UserError
 from benchmark.pulse import Pulses
+from benchmark.selection import Selection
 from benchmark.store import Record, Store, SuiteProcess
 
 _FAILURES = 20
@@ -31,6 +32,7 @@ class WatchOptions:
     port: int
     browser: bool
     plugins: Sequence[Path]
+    selection: Selection
 
 
 class Watched:
@@ -101,7 +103,7 @@ def watch(options: WatchOptions) -> None:
         )
     with (
         contextlib.suppress(KeyboardInterrupt),
-        ReportMaker(options.store, options.plugins) as maker,
+        ReportMaker(options.store, options.plugins, options.selection) as maker,
     ):
         watched = Watched(options.store, maker)
         token = secrets.token_urlsafe(24)

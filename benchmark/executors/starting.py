@@ -19,6 +19,8 @@ from typing import Any
 from benchmark.errors import UserError
 from benchmark.executors import in_worker
 
+_SAFE_PATH = "PYTHONSAFEPATH"
+
 _PAUSES = (0.1, 0.5, 2.0)
 """Seconds between tries to start a process."""
 
@@ -67,7 +69,7 @@ def start(process: BaseProcess) -> None:
     for pause in (*_PAUSES, None):
         try:
             _let_sockets_fit()
-            with _without_main():
+            with _without_main(), safe_path():
                 process.start()
             return
         except (EOFError, OSError) as error:
@@ -91,6 +93,23 @@ def _without_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = program
+
+
+@contextlib.contextmanager
+def safe_path() -> Iterator[None]:
+    """Let processes start without the working folder on their path.
+
+    Python puts it in front of its own library, and files there may have any name (``random.py``).
+    Once they have started, processes get the path of this one.
+    """
+    own = _SAFE_PATH not in os.environ
+    if own:
+        os.environ[_SAFE_PATH] = in_worker.PREPARATION
+    try:
+        yield
+    finally:
+        if own:
+            del os.environ[_SAFE_PATH]
 
 
 def _let_sockets_fit() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import submitit
 
 from benchmark.errors import UserError, nearest
-from benchmark.executors import slurm_task
+from benchmark.executors import slurm_task, starting
 
 _NEVER = {
     *("BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionConfig", "PartitionNodeLimit"),
@@ -61,7 +61,7 @@ class Submission:
             UserError: Slurm does not take it.
         """
         try:
-            with warnings.catch_warnings():
+            with starting.safe_path(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 jobs = self._executor.map_array(slurm_task.serve, [str(self._folder)] * count)
         except (OSError, RuntimeError, subprocess.SubprocessError) as error:

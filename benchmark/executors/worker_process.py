@@ -19,6 +19,8 @@ refused = ""
 
 def _prepare() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    if os.environ.get("PYTHONSAFEPATH") == __name__:  # by starting.safe_path
+        del os.environ["PYTHONSAFEPATH"]
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ[variable] = "1"  # read by the imports below; threads would not survive a fork
     logging.captureWarnings(capture=True)  # Avalanche's, several per run

@@ -18,6 +18,59 @@ _HEADS = {nn.Linear, nn.Conv2d}
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)
 
 
+def taken(model: nn.Module, x: Tensor) -> Tensor:
+    """Return inputs as a model takes them: numbers of the type of its first weights."""
+    if not x.is_floating_point():
+        return x
+    weights = _first_weights(model)
+    return x if weights is None else x.to(weights.dtype)
+
+
+def _first_weights(module: nn.Module) -> Tensor | None:
+    """Return the first floating parameter: ``parameters()`` takes long to begin, in each step."""
+    for parameter in module._parameters.values():
+        if parameter is not None and parameter.is_floating_point():
+            return parameter
+    for child in module._modules.values():
+        found = None if child is None else _first_weights(child)
+        if found is not None:
+            return found
+    return None
+
+
+def check_kind(model: nn.Module, name: str, precision: str = "float32") -> None:
+    """Refuse a model that nothing here can train.
+
+    Args:
+        model: A network, or a bank.
+        name: What it is called, for messages.
+        precision: Of its training; autocast to bfloat16 leaves weights of float64 as they are.
+
+    Raises:
+        UserError: It is scripted, or has parameters of another type than float32 and float64, or
+            than float32 where it is to be trained in bfloat16.
+    """
+    for place, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            what = f"its module {place!r}" if place else "it"
+            raise UserError(
+                f"{name}: {what} is scripted (torch.jit), so that its parts can be neither shared "
+                "nor watched; give the module that was scripted"
+            )
+    expected = "torch.float32 or torch.float64"
+    if precision == "bfloat16":
+        expected = "torch.float32 with precision: bfloat16"
+    for place, parameter in model.named_parameters():
+        numbers = parameter.is_floating_point() or parameter.is_complex()
+        if numbers and str(parameter.dtype) not in expected.split():
+            half = parameter.itemsize < torch.float32.itemsize
+            hint = "; to train in half precision, say precision: bfloat16 as well" if half else ""
+            raise UserError(
+                f"{name}: its parameter {place!r} is of type {parameter.dtype}; expected {expected}"
+                f"{hint}"
+            )
+
+
 @dataclass(frozen=True)
 class Anatomy:
     """What is known of a network from running it.
@@ -151,7 +204,7 @@ def _run(network: nn.Module, input_shape: tuple[int, int, int], name: object) ->
     mode = "in training " if network.training else ""
     try:
         with torch.no_grad():
-            logits = network(images)
+            logits = network(taken(network, images))
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(

@@ -8,7 +8,7 @@ import torch
 from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
-from benchmark.models.anatomy import statistics
+from benchmark.models.anatomy import statistics, taken
 
 
 class ModelBank(MultiTaskModule):
@@ -16,7 +16,8 @@ class ModelBank(MultiTaskModule):
 
     To Avalanche it is a multi-task module, so that its own strategies and metrics work
     unchanged. All parameters exist from the start: adapting to an experience allocates
-    nothing, so evaluation cannot change the model.
+    nothing, so evaluation cannot change the model. Inputs become numbers of the type of its
+    weights, float32 or float64.
 
     Args:
         blocks: The modules by name (without dots).
@@ -64,6 +65,7 @@ class ModelBank(MultiTaskModule):
 
     def forward_single_task(self, x: Tensor, task_label: int) -> Tensor:
         """Run model ``task_label`` on inputs (N, ...); returns its outputs (N, ..., classes)."""
+        x = taken(self, x)
         for name in self.paths[task_label]:
             x = self.blocks[name](x)
         return x
@@ -87,7 +89,7 @@ class ModelBank(MultiTaskModule):
             ModelBank.forward_single_task,
         ):
             return [self(x, label) for label in task_labels]
-        after: dict[tuple[str, ...], Tensor] = {(): x}
+        after: dict[tuple[str, ...], Tensor] = {(): taken(self, x)}
         for path in (self.paths[label] for label in task_labels):
             for i, name in enumerate(path):
                 if path[: i + 1] not in after:

@@ -15,6 +15,7 @@ from pydantic import (
 
 from benchmark.in_use import PLAIN
 from benchmark.models.registry import MODULE, NETWORKS, PREFIXES, TORCHVISION
+from benchmark.named import named
 
 Statistics = Literal["shared", "per_model", "frozen"]
 
@@ -44,11 +45,9 @@ class Network(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _name_alone(cls, value: Any) -> Any:
-        if isinstance(value, dict | cls):
-            return value
-        if not isinstance(value, str):
+        if not isinstance(value, str | dict | cls):
             raise ValueError("expected the name of a network, or a mapping with name and arguments")
-        return {"name": value}
+        return named(value)
 
     @model_validator(mode="after")
     def _fits_its_kind(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from typing import Any
 
 from torch import nn
 
@@ -50,9 +51,9 @@ def with_own_statistics(module: nn.Module) -> dict[nn.Module, nn.Module]:
 def new_head(head: nn.Module, n_classes: int) -> nn.Module:
     """Return a layer like a network's output layer for another number of classes.
 
-    It is initialised from torch's global generator.
+    It is initialised from torch's global generator, in the type of the other one's weights.
     """
-    bias = head.bias is not None
+    own: dict[str, Any] = {"bias": head.bias is not None, "dtype": head.weight.dtype}
     if isinstance(head, nn.Conv2d):
         return nn.Conv2d(
             head.in_channels,
@@ -61,11 +62,11 @@ def new_head(head: nn.Module, n_classes: int) -> nn.Module:
             head.stride,  # type: ignore[arg-type]
             head.padding,  # type: ignore[arg-type]
             head.dilation,  # type: ignore[arg-type]
-            bias=bias,
             padding_mode=head.padding_mode,
+            **own,
         )
     assert isinstance(head, nn.Linear)
-    return nn.Linear(head.in_features, n_classes, bias=bias)
+    return nn.Linear(head.in_features, n_classes, **own)
 
 
 _DICTIONARIES = [name for name, value in vars(nn.Module()).items() if isinstance(value, dict)]

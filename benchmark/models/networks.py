@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from benchmark.errors import UserError
-from benchmark.models.anatomy import Anatomy, check, examine, statistics
+from benchmark.models.anatomy import Anatomy, check, check_kind, examine, statistics
 from benchmark.models.bank import ModelBank
 from benchmark.models.choice import Network
 from benchmark.models.exchange import exchanged, new_head, with_own_statistics
@@ -234,6 +234,7 @@ def drawn(
 
 def _make(choice: Network, input_shape: Shape, n_classes: int) -> _Made:
     network = make(choice, input_shape, n_classes)
+    check_kind(network, f"network {choice}")
     made = _Made(choice, input_shape, network)
     if not made.anatomy.blocks:
         raise UserError(f"network {choice} has nothing to share: all its weights are in its head")

@@ -42,7 +42,7 @@ def announced(kinds: Iterable[AdditionKind]) -> Iterator[tuple[Addition, str]]:
             place = f"{package}, entry point {group}:{point.name} = {point.value}"
             try:
                 value = point.load()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise UserError(f"{place}: {type(error).__name__}: {error}") from error
             yield check(value, place), digest_of_module(point.module)
 

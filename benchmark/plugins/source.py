@@ -138,11 +138,16 @@ def _run(source: PluginSource) -> ModuleType:
     sys.modules[name] = module  # pickle and registry entries find the classes there
     try:
         exec(code, vars(module))
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename == source.path]
         place = f"{source.path}, line {lines[-1]}" if lines else source.path
+        if isinstance(error, SystemExit):
+            raise UserError(
+                f"{place}: importing it ends the program (SystemExit: {error}); put what is for "
+                'the command line under if __name__ == "__main__"'
+            ) from error
         raise UserError(f"{place}: {type(error).__name__}: {error}") from error
     return module
 

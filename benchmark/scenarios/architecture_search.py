@@ -228,8 +228,9 @@ class ArchitectureSearch(ScenarioSettings):
         else:
             from benchmark.scenarios.windows import load_windows
 
-            cut = (self.words, self.batch_size, self.length, self.samples, self.test_samples)
-            part, n_classes = load_windows(self.data, root, *cut, device)
+            of_all = (self.words, self.batch_size, self.length)
+            most = (self.samples, self.test_samples, self.validation_samples)
+            part, n_classes = load_windows(self.data, root, *of_all, *most, device)
             shape = None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(seed, "weights"))

@@ -72,7 +72,8 @@ class AvalancheBenchmark(Boundaries):
 
         own_seed = derive(seed, "scenario")
         streams = load(self.benchmark, self.arguments, own_seed, self._folder(root), device)
-        parts = streams.parts(self.samples, self.validation, self.test_samples)
+        most = (self.test_samples, self.validation_samples)
+        parts = streams.parts(self.samples, self.validation, *most)
         sizes = streams.head_sizes
         base = DataSet(parts[0], streams.input_shape, max(sizes.values()))
         bank = trunk_bank(self, self.hidden_layers, base, list(sizes.values()), seed)

@@ -9,8 +9,10 @@ from torch import Tensor, nn
 
 from benchmark.data.pixels import Inputs, Pixels
 from benchmark.errors import UserError
+from benchmark.models.anatomy import check_kind
 from benchmark.scenarios.augment import Augment, Jitter
-from benchmark.scenarios.scenario import Scenario
+from benchmark.scenarios.in_memory import InMemoryDataset, is_whole
+from benchmark.scenarios.scenario import Scenario, right_class
 from benchmark.scenarios.settings import ScenarioSettings
 from benchmark.scenarios.smoothing import smoothed
 from benchmark.schedule import in_turn
@@ -38,6 +40,27 @@ def check_experiences(scenario: Scenario) -> None:
                 _check_labels(place, scenario, *samples)
 
 
+def has_classes(scenario: Scenario) -> bool:
+    """Whether each target is one class, by the loss and by what counts as right."""
+    return type(scenario.loss) is nn.CrossEntropyLoss and scenario.right is right_class
+
+
+def flatten_labels(scenario: Scenario) -> None:
+    """Make labels in a column, (N, 1), those of the samples, (N,), where each is one class.
+
+    Args:
+        scenario: As its family has built it; its experiences get other datasets.
+    """
+    if not has_classes(scenario):
+        return
+    for stream in (scenario.train, scenario.validation, scenario.test, scenario.curve_data):
+        for experience in stream:
+            samples = getattr(experience.dataset, "samples", None)
+            if samples is not None and samples[1].shape[1:] == (1,):
+                x, y, task = samples
+                experience._dataset = InMemoryDataset.of(x, y.flatten(), task)
+
+
 def check_training(settings: ScenarioSettings, scenario: Scenario) -> None:
     """Refuse settings of the training that do not fit the scenario that was built.
 
@@ -46,14 +69,16 @@ def check_training(settings: ScenarioSettings, scenario: Scenario) -> None:
         scenario: As they have built it.
 
     Raises:
-        UserError: A learning-rate schedule has no step, labels cannot be smoothed, inputs not
-            augmented, or a scenario with visits of its own is to be online.
+        UserError: The model is of a kind or type that cannot be trained, or not so; a learning-rate
+            schedule has no step, labels cannot be smoothed, inputs not augmented, or a scenario
+            with visits of its own is to be online.
     """
     if settings.online and scenario.schedule is not None:
         raise UserError(
             "online: the scenario returns to its models again and again; remove online, and give "
             "the length of its visits"
         )
+    check_kind(scenario.model, "the model", settings.precision)
     smoothed(scenario.loss, settings.label_smoothing)
     if settings.augment is not None:
         check_images(settings.augment, scenario)
@@ -134,8 +159,13 @@ def _check_inputs(place: str, x: Inputs) -> None:
 def _check_labels(place: str, scenario: Scenario, x: Inputs, y: Tensor, task: int | Tensor) -> None:
     if not isinstance(scenario.loss, nn.CrossEntropyLoss):
         return  # what targets are is the family's own matter
-    if y.is_floating_point() or y.dtype == torch.bool:
+    if not is_whole(y):
         raise UserError(f"{place}: labels are of type {y.dtype}; expected whole numbers, int64")
+    if y.shape[1:] not in {(), (1,)} and has_classes(scenario):
+        raise UserError(
+            f"{place}: labels are of shape {tuple(y.shape)}; expected one number for each sample, "
+            f"({len(y)},)"
+        )
     counted = y[y != scenario.loss.ignore_index]
     classes = _classes(place, scenario.model, x[:2], task if isinstance(task, int) else task[:2])
     if len(counted) and not 0 <= int(counted.min()) <= int(counted.max()) < classes:

@@ -62,7 +62,11 @@ class DecodedStreams:
         return sizes
 
     def parts(
-        self, samples: int | None, validation: float, test_samples: int | None = None
+        self,
+        samples: int | None,
+        validation: float,
+        test_samples: int | None = None,
+        validation_samples: int | None = None,
     ) -> list[Part]:
         """Return the data of each experience.
 
@@ -70,6 +74,7 @@ class DecodedStreams:
             samples: Training samples used of each, a fixed random choice; ``None`` for all.
             validation: Share of these that is held out.
             test_samples: Test samples used of each, likewise.
+            validation_samples: Held-out samples used of each, likewise.
         """
         found = []
         for own, test in zip(self._pieces("train"), self._pieces("test"), strict=True):
@@ -78,6 +83,7 @@ class DecodedStreams:
                 (subset(x, rows), y[rows])
                 for rows in (i.to(y.device) for i in validation_split(y, validation))
             )
+            held_out = choose(held_out, validation_samples)
             found.append(Part(train, held_out, choose(test, test_samples)))
         return found
 

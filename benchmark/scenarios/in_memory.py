@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.data import TensorDataset
 
 from benchmark.data.pixels import Inputs, Pixels, joined
+from benchmark.errors import UserError
 
 
 class _Labels(DataAttribute):
@@ -71,10 +72,17 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
 
         Args:
             x: Inputs (N, ...).
-            y: Targets (N, ...).
+            y: Targets (N, ...); whole numbers of any type become int64, as losses want classes.
             task: The task label of all samples, or one for each (N,).
             targets: Of y, if they have been listed already.
+
+        Raises:
+            UserError: There are more samples than targets, or fewer.
         """
+        if len(x) != len(y):
+            raise UserError(f"{len(x):,} samples and {len(y):,} labels; expected one for each")
+        if is_whole(y):
+            y = y.long()
         targets = targets or Targets.of(y)
         if isinstance(task, int):
             labels, tasks = ConstantSequence(task, len(x)), {task} if len(x) else set()
@@ -99,6 +107,11 @@ class InMemoryDataset(TaskAwareSupervisedClassificationDataset):
             for own, theirs in zip(self.samples[1:], other.samples[1:], strict=True)
         )
         return self.of(joined(self.samples[0], other.samples[0]), y, task)
+
+
+def is_whole(y: Tensor) -> bool:
+    """Whether targets are whole numbers, of any type."""
+    return not (y.is_floating_point() or y.is_complex() or y.dtype == torch.bool)
 
 
 def _per_sample(values: int | Tensor, dataset: InMemoryDataset) -> Tensor:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from benchmark.named import BY_NAME
 from benchmark.scenarios.values import Count, Settings
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -57,4 +58,6 @@ class Step(_Changing):
         return self
 
 
-LearningRateSchedule = Annotated[Constant | Cosine | Step | Linear, Field(discriminator="name")]
+LearningRateSchedule = Annotated[
+    Annotated[Constant | Cosine | Step | Linear, Field(discriminator="name")], BY_NAME
+]

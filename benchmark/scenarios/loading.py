@@ -27,6 +27,7 @@ def load_data_set(
     device: str,
     pixels: Scale = "standardised",
     test_samples: int | None = None,
+    validation_samples: int | None = None,
 ) -> DataSet:
     """Load a data set onto a device, split for a scenario, its images as bytes until used.
 
@@ -40,15 +41,18 @@ def load_data_set(
         device: Where the images are to be, as torch spells it.
         pixels: How they are scaled, see `Pixels.unit`.
         test_samples: Test samples used, a fixed random choice; ``None`` for all.
+        validation_samples: Held-out samples used, likewise.
     """
     images = load_pixels(name, root)
     both = ((images.train_x, images.train_y), (images.test_x, images.test_y))
     (x, y), test = (
         ((x.unit() if pixels == "unit" else x).to(device), labels.to(device)) for x, labels in both
     )
-    part = _split(x, y, choose(test, test_samples), samples, validation)
+    train, held_out = _split(x, y, samples, validation)
+    part = Part(train, choose(held_out, validation_samples), choose(test, test_samples))
     channels, height, width = x.shape[1:]
-    return DataSet(part, (channels, height, width), len(images.classes))
+    names = tuple(images.classes)
+    return DataSet(part, (channels, height, width), len(names), names)
 
 
 @lru_cache(maxsize=4)
@@ -60,27 +64,28 @@ def load_float_data_set(
     device: str,
     pixels: Scale = "standardised",
     test_samples: int | None = None,
+    validation_samples: int | None = None,
 ) -> DataSet:
     """Load a data set as `load_data_set` does, with all its images as float tensors.
 
     They take four times as much memory. On the CPU, processes share them likewise.
     """
+    most = (test_samples, validation_samples)
 
     def splits() -> list[tuple[Tensor, Tensor]]:
-        part = load_data_set(name, root, samples, validation, "cpu", pixels, test_samples).part
+        part = load_data_set(name, root, samples, validation, "cpu", pixels, *most).part
         return [(x[:], y) for x, y in (part.train, part.validation, part.test)]
 
-    key = (name, root, samples, validation, pixels, test_samples)
-    made = shared(key, splits)
-    whole = load_data_set(name, root, samples, validation, "cpu", pixels, test_samples)
+    made = shared((name, root, samples, validation, pixels, *most), splits)
+    whole = load_data_set(name, root, samples, validation, "cpu", pixels, *most)
     return replace(whole, part=Part(*((x.to(device), y.to(device)) for x, y in made)))
 
 
-def _split(x: Pixels, y: Tensor, test: Samples, samples: int | None, validation: float) -> Part:
+def _split(x: Pixels, y: Tensor, samples: int | None, validation: float) -> tuple[Samples, Samples]:
     """Choose samples and hold some of them out."""
     chosen, labels = choose((x, y), samples)
     train, held_out = (
         (subset(chosen, rows), labels[rows])
         for rows in (i.to(y.device) for i in validation_split(labels, validation))
     )
-    return Part(train, held_out, test)
+    return train, held_out

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
+from benchmark.named import BY_NAME
 from benchmark.scenarios.values import Decay, Fraction, Rate, Settings
 
 
@@ -72,4 +73,4 @@ class RMSprop(Settings):
     weight_decay: WeightDecay = 0.0
 
 
-Optimizer = Annotated[SGD | Adam | RMSprop, Field(discriminator="name")]
+Optimizer = Annotated[Annotated[SGD | Adam | RMSprop, Field(discriminator="name")], BY_NAME]

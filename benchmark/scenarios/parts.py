@@ -61,11 +61,13 @@ class DataSet:
         part: Its three splits.
         input_shape: The shape of an image: channels, height, width.
         n_classes: How many classes it has.
+        classes: Their names; empty where these are not known.
     """
 
     part: Part
     input_shape: tuple[int, int, int]
     n_classes: int
+    classes: tuple[str, ...] = ()
 
 
 def choose(samples: Samples, count: int | None) -> Samples:

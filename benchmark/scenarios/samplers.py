@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
+from benchmark.named import BY_NAME
 from benchmark.scenarios.values import Count, Decay, Fraction, Rate, Settings
 
 
@@ -68,11 +69,7 @@ class Controlled(Settings):
         return default if self.reward is None else self.reward
 
 
-def _name_alone(value: Any) -> Any:
-    return {"name": value} if isinstance(value, str) else value
-
-
 Sampler = Annotated[
     Annotated[Uniform | SinglePath | Fair | Controlled, Field(discriminator="name")],
-    BeforeValidator(_name_alone),
+    BY_NAME,
 ]

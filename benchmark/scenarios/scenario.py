@@ -47,6 +47,7 @@ class Scenario:
             Targets that do not count (padding) are left out.
         schedule: The scenario's own schedule, in place of training the models in turn.
         search: The plan of a search, if the models are architectures of a supernet.
+        classes: The names of the classes of each experience, where they are known.
     """
 
     model: ModelBank
@@ -60,3 +61,16 @@ class Scenario:
     right: OfOutputs = right_class
     schedule: Schedule | None = None
     search: Search | None = None
+    classes: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def told(self) -> dict[str, list[list[str]]]:
+        """What a store keeps of the classes: of each experience, where these have different ones.
+
+        They are in the order of their labels, and called by these where their names are not known.
+        """
+        own = self.classes or tuple(
+            tuple(map(str, sorted(getattr(experience, "classes_in_this_experience", ()))))
+            for experience in self.train
+        )
+        return {"classes": [list(names) for names in own]} if len({*own}) > 1 else {}

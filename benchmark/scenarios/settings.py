@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from benchmark.in_use import OF_PLAIN
 from benchmark.models.choice import Network
+from benchmark.named import named
 from benchmark.scenarios.augment import Augment
 from benchmark.scenarios.learning_rates import Constant, LearningRateSchedule
 from benchmark.scenarios.optimizers import SGD, Optimizer
@@ -44,10 +45,8 @@ __all__ = [
     "Several",
     "is_none",
 ]
-
 _MOST_WEIGHTS = 10**9
 """Of a layer: 4 GB, and the same again for gradients and each moment of the optimizer."""
-
 
 ONLINE_BATCH = 10
 """Samples of an optimizer step where a scenario is online.
@@ -100,6 +99,11 @@ class ScenarioSettings(Settings):
         description="Test samples used, a fixed random choice; null: all.",
         exclude_if=is_none,  # keeps the keys of earlier results
     )
+    validation_samples: Count | None = Field(
+        None,
+        description="Held-out samples used for evaluation, a fixed random choice; null: all.",
+        exclude_if=is_none,
+    )
     pixels: Literal["standardised", "unit"] = Field(
         "standardised",
         description="What a network sees of an image. standardised: each channel has mean 0 and "
@@ -142,7 +146,7 @@ class ScenarioSettings(Settings):
         None,
         description="Largest Euclidean norm of the loss's gradient over all weights; a longer one "
         "is scaled down to it in each step. null: no clipping.",
-        exclude_if=lambda norm: norm is None,
+        exclude_if=is_none,
     )
     label_smoothing: Fraction = Field(
         0.0,
@@ -151,14 +155,13 @@ class ScenarioSettings(Settings):
     )
     precision: Literal["float32", "bfloat16"] = Field(
         "float32",
-        description="Of the forward and backward passes of the training; bfloat16 by torch's "
-        "autocast, for GPUs.",
+        description="Of the training's passes; bfloat16 by torch's autocast, for GPUs.",
         exclude_if=lambda precision: bool(precision == "float32"),
     )
     augment: Augment | None = Field(
         None,
         description="Random changes of the images that models train on; null: none.",
-        exclude_if=lambda changes: changes is None,
+        exclude_if=is_none,
     )
     batch_size: Count = Field(64, description="Samples of an optimizer step.")
     steps: Count | None = Field(None, description="Optimizer steps per model; or give epochs.")
@@ -177,9 +180,9 @@ class ScenarioSettings(Settings):
     def _complete_optimizer(cls, value: Any) -> Any:
         """If only some settings of the default optimizer are given, keep the others."""
         default = cls.model_fields["optimizer"].get_default(call_default_factory=True)
-        if isinstance(value, dict) and value.get("name", default.name) == default.name:
-            return default.model_dump() | value
-        return value
+        given = named(value)
+        same = isinstance(given, dict) and given.get("name", default.name) == default.name
+        return default.model_dump() | given if same else given
 
     @model_validator(mode="before")
     @classmethod
@@ -209,15 +212,16 @@ class ScenarioSettings(Settings):
         return self
 
     @model_validator(mode="after")
-    def _curve_has_samples(self) -> Self:
-        if self.curve.every and self.curve.split == "validation" and self.validation == 0:
-            raise ValueError("curve needs a validation split: validation > 0")
+    def _has_a_validation_split(self) -> Self:
+        on_curve = self.curve.every and self.curve.split == "validation"
+        if self.validation == 0 and (on_curve or self.validation_samples is not None):
+            name = "curve" if on_curve else "validation_samples"
+            raise ValueError(f"{name} needs a validation split: validation > 0")
         return self
 
     @model_validator(mode="after")
     def _fits_a_machine(self) -> Self:
-        taps = 9 if self.network.name == "cnn" else 1
-        weights = taps * self.width**2
+        weights = (9 if self.network.name == "cnn" else 1) * self.width**2
         if weights > _MOST_WEIGHTS:
             raise ValueError(
                 f"width {self.width} makes {weights:,} weights of a single hidden layer, "
@@ -283,6 +287,11 @@ class ScenarioSettings(Settings):
         return self.is_search
 
     @property
+    def trainings(self) -> int | None:
+        """How many trainings there are; ``None``: only the scenario as it is built shows it."""
+        return None
+
+    @property
     def has_no_labels(self) -> bool:
         """Whether it is known that experiences have no task labels when they are evaluated."""
         return False
@@ -342,8 +351,7 @@ class ScenarioSettings(Settings):
         """
         from benchmark.scenarios.loading import load_float_data_set
 
-        chosen = self.data if name is None else name
-        return load_float_data_set(chosen, root, *self._of_the_data(device))
+        return load_float_data_set(name or self.data, root, *self._of_the_data(device))
 
     def load_images(self, root: Path, device: str, name: str | None = None) -> DataSet:
         """Return a data set as `load_data` does, with its images as bytes until they are used.
@@ -357,13 +365,11 @@ class ScenarioSettings(Settings):
         """
         from benchmark.scenarios.loading import load_data_set
 
-        chosen = self.data if name is None else name
-        return load_data_set(chosen, root, *self._of_the_data(device))
+        return load_data_set(name or self.data, root, *self._of_the_data(device))
 
-    def _of_the_data(
-        self, device: str
-    ) -> tuple[int | None, float, str, Literal["standardised", "unit"], int | None]:
-        return (self.samples, self.validation, device, self.pixels, self.test_samples)
+    def _of_the_data(self, device: str) -> tuple[Any, ...]:
+        most = self.test_samples, self.validation_samples
+        return self.samples, self.validation, device, self.pixels, *most
 
     def assemble(
         self,

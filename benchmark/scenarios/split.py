@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -40,6 +41,11 @@ class Split(Boundaries, Incremental):
     epochs: Count | None = 1
     curve: Curve = Curve(every=50)
 
+    @property
+    def trainings(self) -> int:
+        """How many trainings there are: one for each experience."""
+        return self.experiences
+
     def check_data(self, root: Path) -> None:
         """Refuse classes that the experiences cannot divide evenly."""
         self._classes_each(outline(self.data, root).n_classes)
@@ -77,15 +83,18 @@ class Split(Boundaries, Incremental):
             for there, use, setting in (
                 (len(part.train[0]), "train", "samples"),
                 (len(part.test[0]), "test", "test_samples"),
+                (len(part.validation[0]), "validate", "validation_samples"),
             ):
-                if not there:
+                if not there and getattr(self, setting) is not None:
                     raise UserError(
                         f"experience {number} has no sample to {use} on: none of the "
                         f"{getattr(self, setting)} samples that were chosen is of its classes; "
                         f"raise {setting}"
                     )
         labels = [i % len(heads) for i in range(self.experiences)]
-        return self.assemble(bank, self.blurred(parts, labels, seed), labels)
+        names = tuple(tuple(base.classes[number] for number in group) for group in groups)
+        made = self.assemble(bank, self.blurred(parts, labels, seed), labels)
+        return replace(made, classes=names)
 
     def _classes_each(self, n_classes: int) -> int:
         size, left_over = divmod(n_classes, self.experiences)

@@ -29,6 +29,7 @@ def load_windows(
     length: int,
     samples: int | None,
     test_samples: int | None,
+    validation_samples: int | None,
     device: str,
 ) -> tuple[Part, int]:
     """Load a text as windows, its splits as its files have them.
@@ -41,6 +42,7 @@ def load_windows(
         length: Words of a window.
         samples: Windows to train on, the first ones; ``None``: all.
         test_samples: Windows to test on, likewise.
+        validation_samples: Windows to validate on, likewise.
         device: Where they are to be, as torch spells it.
 
     Returns:
@@ -58,7 +60,7 @@ def load_windows(
 
     part = Part(
         split(text.train, "text to train on", samples),
-        split(text.valid, "text to validate on"),
+        split(text.valid, "text to validate on", validation_samples),
         split(text.test, "text to test on", test_samples),
     )
     return part, len(text.vocabulary)

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 from benchmark.evaluation import now
-from benchmark.failure import DivergedError
+from strategies.diverged import DivergedError
 
 Implementation = Literal["loop", "avalanche", "palimpsest"]
 """A hand-written PyTorch loop, Avalanche as it ships, or this harness."""

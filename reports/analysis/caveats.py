@@ -5,23 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from benchmark.metrics import LEAST_FORGETTING, METRICS
+from benchmark.store import Record
 from reports.analysis.breakdown import breakdown_sentences
 from reports.analysis.choice import Choice, budgets
+from reports.analysis.coarseness import coarse_grids
 from reports.analysis.coincidence import coincidence_sentences
 from reports.analysis.instability import instability_sentences
 from reports.analysis.ranking import Standing
 from reports.runs.cells import FINETUNE, Cell, by_scenario, dial_of
 from reports.statistics.collapse import GAP
-from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS
-from reports.statistics.pairs import PairedComparison
+from reports.statistics.interval import FEWEST_SEEDS
 from reports.statistics.ratio import NOTHING
-from reports.wording.dials import dial_named
-from reports.wording.words import joined, ranges, several
+from reports.wording.dials import dial_named, is_budget
+from reports.wording.words import joined, natural, ranges, several
 
 ENOUGH_SEEDS = 5
 
 _MEMORY = "memory"
-"""The dial of methods that store samples; it is a budget, not a setting to tune."""
+"""The setting of methods that can store samples."""
 
 _MEANS = ("stability", "learning_accuracy", "average_accuracy", "forgetting")
 
@@ -61,7 +62,10 @@ def _run_caveats(cells: Sequence[Cell]) -> Iterator[str]:
             f"{failed} of {several(total, 'run')} failed and are not part of any number here; "
             "Failures lists their messages."
         )
-    repeated = sum(len(cell.repeated) for cell in cells)
+    outdated = [(cell, record) for cell in cells for record in cell.outdated]
+    if outdated:
+        yield _outdated(outdated)
+    repeated = sum(len(cell.repeated) for cell in cells) - len(outdated)
     if repeated:
         yield (
             f"{several(repeated, 'run')} with the same settings and seed as a newer one: only the "
@@ -82,6 +86,18 @@ def _run_caveats(cells: Sequence[Cell]) -> Iterator[str]:
     mixed = [name for name, versions in seen.items() if len(versions) > 1]
     if mixed:
         yield f"The runs were made with more than one {', '.join(mixed)}; see Provenance."
+
+
+def _outdated(found: Sequence[tuple[Cell, Record]]) -> str:
+    """Say which runs were made by earlier code, and when."""
+    names = sorted({cell.variant.strategy for cell, _ in found}, key=natural)
+    begin, end = (pick(record.started for _, record in found)[:10] for pick in (min, max))
+    when = f"on {begin}" if begin == end else f"from {begin} to {end}"
+    return (
+        f"{several(len(found), 'run')} of {joined(names)} ({when}) came from earlier code: a "
+        "plugin has been edited since, or Palimpsest gives other results. Only the newest are "
+        "counted."
+    )
 
 
 def _scenario_caveats(done: Sequence[Cell]) -> Iterator[str]:
@@ -117,12 +133,14 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
             at_end.setdefault((choice.variant.dial, choice.open_end), []).append(text)
     for (name, end), members in at_end.items():
         what = "a better one may lie beyond it, so extend the range."
-        if name == _MEMORY and end == dial_named([name]).highest:
+        if is_budget(name) and end == dial_named([name]).highest:
             what = (
                 "more stored samples are seldom worse, up to all data, so compare methods at the "
                 "same memory."
             )
         yield f"the chosen {name} of {'; '.join(members)}, is the {end} that was tried: {what}"
+    if coarse := coarse_grids(choices):
+        yield coarse
     optimistic = [choice for choice in choices if choice.is_optimistic]
     if optimistic:
         dial = dial_of(tried.cell.variant for choice in optimistic for tried in choice.tried).one
@@ -134,46 +152,20 @@ def _choice_caveats(choices: Sequence[Choice]) -> Iterator[str]:
 
 
 def _test_caveats(standings: Sequence[Standing]) -> Iterator[str]:
-    """Say which comparisons have so few seeds that no test of them can reach 5 %, by any metric."""
-    plain = [_reach([row.against_finetune for row in s.rows]) for s in standings]
-    best = [_reach([row.against_best for row in s.rows], s.pairs) for s in standings]
-    found: dict[str, list[str]] = {}
-    for other, reached, noun in (
-        ("fine-tuning", plain, "tests"), ("the best", best, "pairs of strategies"),
-    ):  # fmt: skip
-        corrected, least, seeds, tests = min(filter(None, reached), default=(0.0, 0.0, 0, 0))
-        if corrected <= 1 - CONFIDENCE:
-            continue
-        smallest = f"the smallest p-value is {least:.2g}"
-        if least <= 1 - CONFIDENCE:
-            smallest += f", after Holm’s correction for {tests} {noun} {corrected:.2g}"
-        why = f"can reach 5 % with {several(seeds, 'seed')} ({smallest})"
-        found.setdefault(why, []).append(other)
-    for why, others in found.items():
+    """Say where so few seeds have both runs of every pair that there is no test, by any metric."""
+    compared = [
+        found
+        for standing in standings
+        for row in standing.rows
+        for found in (row.against_finetune, row.against_best)
+        if found is not None
+    ]
+    most = max((found.seeds for found in compared), default=FEWEST_SEEDS)
+    if most < FEWEST_SEEDS:
         yield (
-            f"no paired test against {' or '.join(others)} {why}: read effect sizes and intervals, "
-            "not p-values."
+            f"with {several(most, 'seed')} no difference has an interval or a test, which take "
+            f"{FEWEST_SEEDS}: read effect sizes and the values of the seeds."
         )
-
-
-def _reach(
-    compared: Sequence[PairedComparison | None], family: int | None = None
-) -> tuple[float, float, int, int] | None:
-    """Return the smallest p-value that a family of tests can give, ``None`` where none was made.
-
-    Args:
-        compared: The comparisons that were made.
-        family: The number of tests they are corrected for; their own number where ``None``.
-
-    Returns:
-        The p-value after and before Holm's correction, the number of seeds, and of tests.
-    """
-    tested = [one for one in compared if one is not None and one.p is not None]
-    if not tested:
-        return None
-    most = max(tested, key=lambda one: one.seeds)
-    tests = len(tested) if family is None else family
-    return min(1.0, tests * most.smallest_p), most.smallest_p, most.seeds, tests
 
 
 def _collapses(done: Sequence[Cell]) -> Iterator[str]:

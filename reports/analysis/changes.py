@@ -3,9 +3,8 @@
 Cells are matched by scenario, strategy and strength: by their settings, not by the keys of
 their runs, which hold the results version. P-values are corrected (Holm) over all tests of the
 comparison, so that of twenty comparisons where nothing changed, one says that something did.
-Numbers that are equal to the last bit need no test and do not count as one, nor do those of so few
-seeds that no test of them could reach 5 %, corrected or not: they are undetermined. So are those
-that cannot reach it beside the other tests, whatever they had shown.
+Numbers that are equal to the last bit need no test and do not count as one, nor do those of fewer
+than ``FEWEST_SEEDS`` seeds, which have neither interval nor test: they are undetermined.
 
 That no change was found does not show that there is none. A number is *the same* only where all of
 the 95 % interval of its difference lies within what is negligible (``Metric.negligible``: one
@@ -24,7 +23,7 @@ with 10 seeds 2.1 % do with the same seeds, and 5.0 % of 60 with other seeds.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
@@ -32,7 +31,7 @@ from typing import Literal
 from benchmark.metrics import METRICS
 from benchmark.store import Record
 from reports.runs.matching import Name, StoredCell, matched_cells
-from reports.statistics.holm import holm, holm_of
+from reports.statistics.holm import holm
 from reports.statistics.interval import CONFIDENCE
 from reports.statistics.limits import limits_of, of_difference
 from reports.statistics.two_samples import ROUNDING, SampleComparison, compare_samples
@@ -65,12 +64,8 @@ class Change:
         variant: The cell's strategy and strength.
         metric: A name in ``benchmark/metrics``.
         comparison: Means and the interval of their difference, fractions; its p is corrected
-            over all tests of the comparison (Holm), its interval is not. Its p is ``None`` where
-            so few seeds could not reach 5 % in a test by itself.
+            over all tests of the comparison (Holm), its interval is not.
         verdict: What to make of it.
-        testable: Whether its seeds could show a change beside the other tests.
-        seeds_needed: Where they could not, and it is undetermined, how many seeds could, at most,
-            with as many tests; ``None`` where none could.
     """
 
     scenario: str
@@ -78,8 +73,6 @@ class Change:
     metric: str
     comparison: SampleComparison
     verdict: Verdict
-    testable: bool = True
-    seeds_needed: int | None = None
 
 
 @dataclass(frozen=True)
@@ -154,7 +147,10 @@ class StoreComparison:
 
 
 def compare_stores(
-    a: Sequence[Record], b: Sequence[Record], metrics: Sequence[str] | None = None
+    a: Sequence[Record],
+    b: Sequence[Record],
+    metrics: Sequence[str] | None = None,
+    ignore: Callable[[str], bool] = lambda _: False,
 ) -> StoreComparison:
     """Compare the runs of two stores, metric by metric (see ``two_samples.compare_samples``).
 
@@ -162,9 +158,10 @@ def compare_stores(
         a: Runs before, as ``Store.records`` returns them.
         b: Runs after.
         metrics: Which metrics; all where ``None``.
+        ignore: See ``matched_cells``.
     """
     metrics = [*METRICS] if metrics is None else metrics
-    places = matched_cells(a, b)
+    places = matched_cells(a, b, ignore)
     both = [(name, one, other) for name, one, other in places if one and other]
     changes = [
         (*name, metric, compare_samples(values, others, of_difference(limits_of(metric))))
@@ -181,17 +178,10 @@ def compare_stores(
 
 
 def _judged(found: Sequence[tuple[str, str, str, SampleComparison]]) -> Iterator[Change]:
-    tested = [raw.p if raw.smallest_p < _LEVEL else None for *_, raw in found]
-    family = [p for p in tested if p is not None]
-    # With more seeds all that differ are tested.
-    level = _LEVEL / max(1, sum(not _the_same(raw) for *_, raw in found))
-    for (scenario, variant, metric, raw), p in zip(found, holm(tested), strict=True):
-        # It hangs on the number of seeds and on the other tests, not on what was found.
-        testable = p is not None and holm_of(raw.smallest_p, family) < _LEVEL
-        verdict = _verdict(metric, raw, p if testable else None)
-        lacking = verdict is Verdict.UNDETERMINED and not testable
-        needed = raw.seeds_needed(level) if lacking else None
-        yield Change(scenario, variant, metric, replace(raw, p=p), verdict, testable, needed)
+    corrected = holm([raw.p for *_, raw in found])
+    for (scenario, variant, metric, raw), p in zip(found, corrected, strict=True):
+        comparison = replace(raw, p=p)
+        yield Change(scenario, variant, metric, comparison, _verdict(metric, comparison))
 
 
 def _the_same(raw: SampleComparison) -> bool:
@@ -199,19 +189,18 @@ def _the_same(raw: SampleComparison) -> bool:
     return raw.equal or (raw.p is None and abs(raw.b - raw.a) < ROUNDING)
 
 
-def _verdict(metric: str, raw: SampleComparison, p: float | None) -> Verdict:
+def _verdict(metric: str, raw: SampleComparison) -> Verdict:
     """What to make of a number.
 
     Args:
         metric: A name in ``benchmark/metrics``.
-        raw: The comparison.
-        p: Its corrected p-value; ``None`` where it could not show a change.
+        raw: The comparison, its p-value corrected.
     """
     if raw.equal:
         return Verdict.EQUAL
     if _the_same(raw):
         return Verdict.SAME
-    if p is not None and p < _LEVEL:
+    if raw.p is not None and raw.p < _LEVEL:
         better = (raw.b < raw.a) if METRICS[metric].better == "lower" else (raw.b > raw.a)
         return Verdict.IMPROVED if better else Verdict.REGRESSED
     low, high, margin = raw.difference.low, raw.difference.high, METRICS[metric].negligible

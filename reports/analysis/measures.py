@@ -3,7 +3,7 @@
 Most metrics are means over seeds. Forgetting reduction is a ratio of means, see
 ``statistics/ratio.py``, and so is the difference of two of them, since both divide by the same
 forgetting of fine-tuning: ``(mean F' - mean F) / mean F_finetune``. It is zero if F and F' have
-the same mean, so the test compares forgetting itself.
+the same mean, so in one scenario the test, Fieller's at zero, compares forgetting itself.
 """
 
 from __future__ import annotations
@@ -103,8 +103,8 @@ class Shares:
     def minus(self, other: Shares) -> PairedComparison:
         """Compare with another strategy over the seeds that both have.
 
-        Test, effect size and wins are those of forgetting, in each scenario as a share of
-        fine-tuning's mean. The difference is that of the two ratios.
+        Effect size and wins are those of forgetting, in each scenario as a share of
+        fine-tuning's mean. The difference is that of the two ratios, and so is the test.
 
         By definition fine-tuning avoids 0 % of its forgetting, and a strategy that never forgets
         100 %: the difference of these two is not a finding, and has neither test nor effect size.
@@ -118,10 +118,11 @@ class Shares:
             theirs[name] = {seed: (beside[seed][0], own[seed][1]) for seed in both}
         left, right = ({n: scaled(own) for n, own in side.items()} for side in (ours, theirs))
         tested = compare_pairs(left, right)
-        tested = replace(tested, difference=_difference(ours, theirs))
+        difference = _difference(ours, theirs)
         if not (_by_definition(ours, theirs) or _by_definition(theirs, ours)):
-            return tested
-        return replace(tested, test=None, p=None, effect=None, rank_biserial=None)
+            return replace(tested, difference=difference)
+        untested = replace(difference, p=None)
+        return replace(tested, difference=untested, effect=None, rank_biserial=None)
 
 
 Measure = Means | Shares

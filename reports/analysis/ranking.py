@@ -137,8 +137,8 @@ def ranking_frame(standings: Sequence[Standing]) -> pd.DataFrame:
     reported at: ``1e3 (3 of 5 seeds), 1e4 (2)``; of several scenarios joined by ``; ``), best
     (whether it is one of the best), rank, n; mean, iqm and median, each with ``_low`` and
     ``_high``; reason (why there is no mean); and for the comparison with fine-tuning
-    ``difference_finetune`` (with ``_low`` and ``_high``), pairs, seeds (of these), test, p,
-    p_holm, effect, rank_biserial and improvement (with its ends), and the same with ``_best``.
+    ``difference_finetune`` (with ``_low`` and ``_high``), pairs, seeds (of these), p, p_holm,
+    effect, rank_biserial and improvement (with its ends), and the same with ``_best``.
     Empty where there is none.
     """
     return pd.DataFrame(
@@ -309,7 +309,7 @@ def _fields(standing: Standing, row: Ranked) -> Iterator[tuple[str, object]]:
     for name, found in (("finetune", row.against_finetune), ("best", row.against_best)):
         yield from _ends(f"difference_{name}", found.difference if found else None)
         yield f"pairs_{name}", found.difference.n if found else None
-        for field in ("seeds", "test", "p", "p_holm", "effect", "rank_biserial"):
+        for field in ("seeds", "p", "p_holm", "effect", "rank_biserial"):
             yield f"{field}_{name}", getattr(found, field, None)
         yield from _ends(f"improvement_{name}", found.improvement if found else None)
 

@@ -100,10 +100,17 @@ class Catalog:
             )
         return own
 
+    def choice(self, scenario: str, strategy: str) -> Choice:
+        """Return which strength stands for a strategy in a scenario.
+
+        Raises:
+            UserError: There is none of that name; the message suggests the nearest.
+        """
+        self.strategy(scenario, strategy)
+        return next(c for c in self.choices if (c.scenario, c.strategy) == (scenario, strategy))
+
     def _chosen(self, scenario: str, strategy: str) -> Cell:
-        choice = next(
-            c for c in self.choices if (c.scenario, c.strategy) == (scenario, strategy)
-        )  # fmt: skip
+        choice = self.choice(scenario, strategy)
         if choice.reported is None:
             raise UserError(
                 f"suite {self.suite!r}, scenario {scenario!r}: no {choice.dial.one} of {strategy} "

@@ -20,6 +20,7 @@ from enum import StrEnum
 from benchmark.metrics import AVERAGE, NEGLIGIBLE
 from reports.analysis.breakdown import Breakdown, breakdowns
 from reports.analysis.choice import Choice, strengths_text
+from reports.analysis.coarseness import gaps
 from reports.analysis.coincidence import twins
 from reports.analysis.measures import Means, measure
 from reports.runs.cells import FINETUNE, Cell, by_scenario
@@ -220,6 +221,8 @@ def _marks(choice: Choice, members: Sequence[Cell], losses: Sequence[Breakdown])
     """Say what weakens a strategy's numbers, among all cells of its scenario."""
     if choice.open_end is not None and choice.variant is not None:
         yield f"the {choice.open_end} {choice.variant.dial} tried"
+    if gaps(choice):
+        yield "coarse grid"
     if choice.is_optimistic:
         yield "chosen on its only seed"
     own = [cell for cell in members if cell.variant.strategy == choice.strategy]

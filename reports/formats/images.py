@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import font_manager
 
+from benchmark.errors import Remark
 from reports.figures.plot import Plot
 from reports.figures.settings import figure_settings
 
@@ -24,7 +25,7 @@ _GLYPH = re.compile(r"Glyph (\d+) \(.*\) missing from ")  # Matplotlib's warning
 _PLACEHOLDERS = re.compile("Last ?Resort|Tofu", re.IGNORECASE)  # fonts of boxes
 
 
-class MissingGlyphs(UserWarning):
+class MissingGlyphs(Remark):
     """Characters that no installed font has, and that are boxes in PNG and PDF files.
 
     Attributes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +18,7 @@ from reports.wording.numbers import percent, spread
 
 _SIGNS = {
     Verdict.BETTER: "▲",
-    Verdict.SAME: "＝",
+    Verdict.SAME: "=",
     Verdict.WORSE: "▼",
     Verdict.UNDETERMINED: "?",
     None: "",
@@ -65,17 +65,25 @@ class Board:
         found: The verdicts.
         table: The same as a table, for files.
         colors: Of the contenders.
+        prefix: Of anchors, see ``Section``.
     """
 
     found: Verdicts
     table: Table
     colors: Sequence[str]
+    prefix: str = ""
 
     @property
     def place(self) -> str:
         """The anchor of its scenario; ``all`` of several."""
         scenarios = self.found.scenarios
-        return anchor(scenarios[0]) if len(scenarios) == 1 else ALL
+        return self.prefix + (anchor(scenarios[0]) if len(scenarios) == 1 else ALL)
+
+    def within(self, prefix: str) -> Board:
+        """Return the same of a chapter of the report, see ``Section.within``."""
+        return replace(
+            self, prefix=prefix, table=replace(self.table, name=f"{prefix}{self.table.name}")
+        )
 
     @property
     def baseline(self) -> str:
@@ -126,12 +134,19 @@ class Matrix:
         failed: The strategies of each scenario in which no run has finished.
         order: The names of all scenarios.
         baseline: What the strategies are compared with.
+        prefix: Of anchors, see ``Section``.
     """
 
     boards: Mapping[str, Board]
     failed: Mapping[str, Collection[str]]
     order: Sequence[str]
     baseline: str
+    prefix: str = ""
+
+    def within(self, prefix: str) -> Matrix:
+        """Return the same of a chapter of the report, see ``Section.within``."""
+        boards = {name: board.within(prefix) for name, board in self.boards.items()}
+        return replace(self, boards=boards, prefix=prefix)
 
     @property
     def strategies(self) -> list[str]:
@@ -152,7 +167,7 @@ class Matrix:
             else:
                 lines = {own: line for line in board.lines for own in line.strategies}
                 cells = [_cell(lines.get(strategy)) for strategy in self.strategies]
-            found.append((name, anchor(name), cells))
+            found.append((name, f"{self.prefix}{anchor(name)}", cells))
         return found
 
 

@@ -63,11 +63,13 @@ class Section:
     """One question and its answers.
 
     Attributes:
-        name: Unique in the report; letters, digits and hyphens.
+        name: What it is; unique in a chapter; letters, digits and hyphens.
         question: The heading.
         topic: The same in a word or two, for the table of contents.
         intro: How to read the section.
         groups: The answers.
+        chapter: The title of the chapter that it is in; empty in a report without chapters.
+        prefix: Of all names in it, so that they are unique in the report; empty likewise.
     """
 
     name: str
@@ -75,6 +77,31 @@ class Section:
     topic: str
     intro: str
     groups: Sequence[Group]
+    chapter: str = ""
+    prefix: str = ""
+
+    @property
+    def id(self) -> str:
+        """Unique in the report."""
+        return f"{self.prefix}{self.name}"
+
+    def within(self, chapter: str, prefix: str) -> Section:
+        """Return the same section of a chapter, with names that are unique in the report.
+
+        Args:
+            chapter: The chapter's title.
+            prefix: Of all names.
+        """
+        groups = [
+            replace(
+                group,
+                parts=[_prefixed(part, prefix) for part in group.parts],
+                scenario=group.scenario and f"{prefix}{group.scenario}",
+                id=group.id and f"{prefix}{group.id}",
+            )
+            for group in self.groups
+        ]
+        return replace(self, groups=groups, chapter=chapter, prefix=prefix)
 
     @property
     def columns(self) -> list[Column]:
@@ -87,7 +114,7 @@ class Section:
     def per_scenario(self) -> bool:
         """Whether it has parts for single scenarios, but none for all together."""
         places = {group.scenario for group in self.groups} - {""}
-        return bool(places) and ALL not in places
+        return bool(places) and f"{self.prefix}{ALL}" not in places
 
     @property
     def parts(self) -> Iterator[Part]:
@@ -102,4 +129,11 @@ class Section:
             for part in group.parts:
                 own = part.table if isinstance(part, Board) else part
                 if isinstance(own, Table | Plot):
-                    yield replace(own, title=f"{own.title}: {group.title}")
+                    of = ", ".join(filter(None, (self.chapter, group.title)))
+                    yield replace(own, title=f"{own.title}: {of}")
+
+
+def _prefixed(part: Part, prefix: str) -> Part:
+    if isinstance(part, Board | Matrix):
+        return part.within(prefix)
+    return part if isinstance(part, Words | Facts) else replace(part, name=f"{prefix}{part.name}")

@@ -14,19 +14,16 @@ from benchmark.files import Kind, Output, write_files
 from benchmark.store import Record, SuiteNote
 from reports.figures.plot import Plot
 from reports.formats.export import Exports
-from reports.html.anchors import ALL
-from reports.html.boards import Board
+from reports.html.chapters import Chapter, chapters, each_once
 from reports.html.drawing import Drawings
 from reports.html.environment import digest, environment, text_of
 from reports.html.live import LivePlot
 from reports.html.marks import marks_data
-from reports.html.parts import Facts, Section
+from reports.html.parts import Facts
 from reports.html.run_details import run_details
 from reports.html.runs_table import run_columns, runs_data
-from reports.html.sections import sections
 from reports.html.watching import Live
-from reports.runs.cells import Cell, by_scenario, group
-from reports.runs.provenance import WPL_PAPER, citation, exact_settings, failures, origin, seeds
+from reports.runs.provenance import WPL_PAPER, citation, exact_settings, failures, origin
 from reports.runs.suite_text import suite_files
 from reports.wording.words import several
 
@@ -56,6 +53,7 @@ def write_report(
     inputs: Iterable[Path] = (),
     exports: Exports | None = None,
     suites: Sequence[SuiteNote] = (),
+    by: str | None = None,
 ) -> None:
     """Write the report of some runs, completely or not at all.
 
@@ -69,22 +67,23 @@ def write_report(
         inputs: Files that must not be overwritten.
         exports: Tables and figures to write as files, too.
         suites: What is known of the suites: their descriptions, and the order of the report.
+        by: What the report has chapters by, see ``chapters``.
 
     Raises:
-        UserError: There are no runs, or a file cannot be written; then no file is.
+        UserError: There are no runs, no run has the setting ``by``, or a file cannot be written;
+            then no file is.
     """
     if not records:
         raise UserError(
             "the store has no finished runs to report; 'palimpsest run SUITE' makes some"
         )
-    cells = group(records, suites)
-    document, answers = _document(
-        records, cells, sources=sources, command=command, suites=suites, live=None
+    document, made = _document(
+        records, sources=sources, command=command, suites=suites, by=by, live=None
     )
     outputs = [Output(output, document.encode(), REPORT)]
     if exports:
-        parts = (part for section in answers for part in section.titled_parts)
-        outputs += exports.outputs(parts, cells)
+        parts = (part for one in made for section in one.sections for part in section.titled_parts)
+        outputs += exports.outputs(parts, each_once(made))
     write_files(outputs, inputs)
 
 
@@ -95,6 +94,7 @@ def live_report(
     command: str,
     suites: Sequence[SuiteNote],
     live: Live,
+    by: str | None = None,
 ) -> str:
     """Return the report as a server shows it while runs are under way.
 
@@ -104,30 +104,31 @@ def live_report(
         command: The command that writes this report to a file.
         suites: What is known of the suites.
         live: What the page is compared with when it asks for news.
+        by: What the report has chapters by.
     """
-    cells = group(records, suites)
     document, _ = _document(
-        records, cells, sources=sources, command=command, suites=suites, live=live
+        records, sources=sources, command=command, suites=suites, by=by, live=live
     )
     return document
 
 
 def _document(
     records: Sequence[Record],
-    cells: Sequence[Cell],
     *,
     sources: Sequence[str],
     command: str,
     suites: Sequence[SuiteNote],
+    by: str | None,
     live: Live | None,
-) -> tuple[str, list[Section]]:
-    """The report, and its sections."""
+) -> tuple[str, list[Chapter]]:
+    """The report, and its chapters."""
     with Drawings() as drawings:
-        answers = sections(cells, drawings.begin)
+        made = chapters(records, suites, by, drawings.begin)
+        cells = each_once(made)
+        answers = [section for chapter in made for section in chapter.sections]
         plots = [part for section in answers for part in section.parts if isinstance(part, Plot)]
-        boards = [part for section in answers for part in section.parts if isinstance(part, Board)]
         data = {
-            "answers": {board.place: board.data() for board in boards},
+            "answers": {board.place: board.data() for one in made for board in one.boards},
             "planes": _live(plots, "plane"),
             "curves": _live(plots, "curves"),
             "runs": runs_data(cells),
@@ -139,13 +140,11 @@ def _document(
     script = text_of(*(f"{name}.js" for name in names))
     document = environment().get_template("report.html.j2").render(
         title=f"Palimpsest report: {', '.join(sorted({r.suite for r in records}))}",
-        description=_description(records, suites),
-        lead=_lead(records, cells),
+        lead=made[0].lead if len(made) == 1 else f"{several(len(records), 'run')}, compared apart:",
         failed=sum(len(cell.failed) for cell in cells),
-        scenarios=_choices(answers),
-        strategies=list(dict.fromkeys(cell.variant.strategy for cell in cells if cell.done)),
-        baseline=next((board.baseline for board in boards), ""),
-        sections=answers,
+        strategies=_strategies(made),
+        baseline=made[0].baseline,
+        chapters=made,
         drawings={name: Markup(svg) for name, (svg, _) in drawn.items()},
         run_columns=[column for column in run_columns(cells) if column.title],
         data=data,
@@ -160,36 +159,19 @@ def _document(
         script_hash=digest(script),
         live=live,
     )  # fmt: skip
-    return document, answers
+    return document, made
+
+
+def _strategies(made: Sequence[Chapter]) -> dict[str, list[str]]:
+    """Every strategy that can be a baseline, and the chapters that have it."""
+    found: dict[str, list[str]] = {}
+    for chapter in made:
+        for name in chapter.strategies:
+            found.setdefault(name, []).append(chapter.prefix)
+    return found
 
 
 def _live(plots: Iterable[Plot], script: str) -> dict[str, Mapping[str, Any]]:
     """What a script draws, by the name of the figure."""
     drawn = (plot for plot in plots if isinstance(plot, LivePlot) and plot.script == script)
     return {plot.name: plot.live for plot in drawn}
-
-
-def _description(records: Sequence[Record], suites: Sequence[SuiteNote]) -> str:
-    """What the suites of the runs ask; of several, each with its name."""
-    names = {record.suite for record in records}
-    own = {s.name: " ".join(s.description.split()) for s in suites if s.name in names}
-    told = {name: text for name, text in own.items() if text}
-    return " ".join(told.values() if len(names) == 1 else (f"{n}: {t}" for n, t in told.items()))
-
-
-def _choices(answers: Sequence[Section]) -> list[tuple[str, str]]:
-    """Return the anchor and name of each scenario to choose from; of several, of all together."""
-    groups = [group for section in answers for group in section.groups if group.scenario]
-    names = {group.scenario: group.title for group in groups}
-    together = names.pop(ALL, "")
-    return [*([(ALL, f"All {len(names)} scenarios together")] if together else []), *names.items()]
-
-
-def _lead(records: Sequence[Record], cells: Sequence[Cell]) -> str:
-    variants = sorted({cell.variant for cell in cells}, key=lambda variant: variant.order)
-    names = list(dict.fromkeys(variant.strategy for variant in variants))
-    return (
-        f"{several(len(records), 'run')}: {len(names)} "
-        f"{'strategy' if len(names) == 1 else 'strategies'} ({', '.join(names)}) in "
-        f"{several(len(by_scenario(cells)), 'scenario')}, seeds {seeds(records)}."
-    )

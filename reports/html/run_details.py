@@ -24,8 +24,8 @@ def run_details(cells: Sequence[Cell]) -> dict[str, Any]:
         ``facts``, pairs of a name and a text, each pair once; ``runs``, one dict per run with the
         places in ``facts`` of its ``settings`` and ``made`` (versions), ``matrix`` (accuracies
         on the test set, a row for each model trained), ``initial``, ``moments``, ``probes`` (a
-        name, columns and rows each), ``cost``, and ``traceback``. What a run does not have is left
-        out.
+        name, columns and rows each), ``classes`` (of each experience), ``cost``, and ``traceback``.
+        What a run does not have is left out.
     """
     facts: dict[tuple[str, str], int] = {}
 
@@ -55,6 +55,10 @@ def _measured(record: Record) -> dict[str, Any]:
             for name, told in record.probes.items()
             if told.get("rows")
         ],
+        "classes": [
+            [str(number), ", ".join(names)]
+            for number, names in enumerate(record.cost.get("classes", ()), 1)
+        ],
         "cost": [pair for pair in _costs(record) if pair[1] not in {"null", "[]"}],
         "traceback": "" if failure is None else failure.traceback,
     }
@@ -62,7 +66,8 @@ def _measured(record: Record) -> dict[str, Any]:
 
 
 def _costs(record: Record) -> Iterator[tuple[str, str]]:
-    yield from _flat({name: value for name, value in record.cost.items() if name != "capacity"})
+    apart = {"capacity", "classes"}
+    yield from _flat({name: value for name, value in record.cost.items() if name not in apart})
     if record.free_shares:
         yield "free after each model, %", ", ".join(map(percent, record.free_shares))
 

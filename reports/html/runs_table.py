@@ -14,6 +14,7 @@ from benchmark.metrics import (
     columns,
     metric_named,
 )
+from benchmark.run_settings import differing, settings_of, value_of
 from benchmark.store import Record
 from reports.runs.cells import Cell, dial_of
 from reports.tables.metrics import MAIN
@@ -46,18 +47,23 @@ def run_columns(cells: Sequence[Cell]) -> list[RunColumn]:
     """Return the columns: what a run is, its metrics, what it took.
 
     Args:
-        cells: All of a report. Metrics that none of their runs can have are in the download alone.
+        cells: All of a report. Metrics that none of their runs can have are left out; settings in
+            which they differ are in the download.
     """
-    names = [*MAIN, *(metric.name for metric in added_metrics())]
-    shown = columns(names, (record for cell in cells for record in cell.runs))
+    records = [record for cell in cells for record in cell.runs]
+    shown = columns([*MAIN, *(metric.name for metric in added_metrics())], records)
+    applicable = columns(METRICS, records)
+    suites = {record.suite for record in records}
     dial = dial_of(cell.variant for cell in cells).one
     metrics = [
         RunColumn(
             name, _kind(metric), *((metric.title, metric.unit) if name in shown else ("", ""))
         )
         for name, metric in METRICS.items()
+        if name in applicable
     ]
     return [
+        *([RunColumn("suite", "text", "suite")] if len(suites) > 1 else []),
         RunColumn("scenario", "text", "scenario"),
         RunColumn("strategy", "text", "strategy"),
         RunColumn("strength", "number", dial),
@@ -67,10 +73,11 @@ def run_columns(cells: Sequence[Cell]) -> list[RunColumn]:
         RunColumn(FINETUNE_FORGETTING, "fraction"),
         RunColumn("seconds", "number", "time", "s"),
         RunColumn("key", "text", "key"),
-        RunColumn("suite", "text"),
+        *([RunColumn("suite", "text")] if len(suites) < 2 else []),
         RunColumn("started", "text"),
         RunColumn("peak_memory", "number"),
         RunColumn("error", "text"),
+        *(RunColumn(name, "text") for name in differing(records)),
     ]
 
 
@@ -99,7 +106,7 @@ def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
             rows.append(
                 [
                     texts.setdefault(value, len(texts)) if isinstance(value, str) else value
-                    for value in (values[column.name] for column in found)
+                    for value in (values.get(column.name, "") for column in found)
                 ]
             )
     strengths = {cell.variant.strength for cell in cells if cell.variant.strength is not None}
@@ -126,7 +133,13 @@ def _values(cell: Cell, record: Record, *, replaced: bool) -> dict[str, Any]:
         "started": record.started,
         "peak_memory": record.peak_memory,
         "error": record.error or "",
+        **_settings(record),
     }
+
+
+def _settings(record: Record) -> dict[str, str]:
+    found = {name: value_of(value) for name, value in settings_of(record.spec).items()}
+    return {name: "" if value is None else str(value) for name, value in found.items()}
 
 
 def _rounded(metric: Metric, value: float | None) -> float | None:

@@ -21,14 +21,12 @@ class Number:
         found: Mean or estimate with its 95 % interval, in the quantity's own unit (fractions).
         quantity: The quantity.
         p: For a paired difference the p-value of "no difference", not corrected.
-        test: Which test gave it.
         reason: Why there is no value, printed in its place; a dash where ``None``.
     """
 
     found: Estimate
     quantity: Quantity
     p: float | None = None
-    test: str | None = None
     reason: str | None = None
 
     @property

@@ -82,7 +82,7 @@ class SearchStudy(RankedStudy):
         _, theirs = ground_truth.measured(self._catalog.cell(place, other).done, measure, truth)
         shown = asked.difference()
         found = compare_pairs({"": values}, {"": theirs}, shown.limits)
-        return Number(found.difference, shown, found.p, found.test)
+        return Number(found.difference, shown, found.p)
 
     def at_equal_gain(
         self, scenario: str, variant: str, control: Sequence[Written], period: Period = "all"

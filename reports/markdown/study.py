@@ -11,6 +11,7 @@ from benchmark.store import Record
 from reports.analysis import shape
 from reports.analysis.capacity import least_free
 from reports.analysis.choice import Mixed, strengths_text
+from reports.analysis.coarseness import coarse_text
 from reports.analysis.digitized import Given, digitized_curves
 from reports.analysis.equal_stability import at_equal_stability
 from reports.analysis.frontier import frontiers
@@ -161,6 +162,26 @@ class Study:
         parts = chosen.parts if isinstance(chosen, Mixed) else ((chosen.strength, 0),)
         return len(tried) > 1 and any(part in (min(tried), max(tried)) for part, _ in parts)
 
+    def coarse(self, scenario: str, strategy: str) -> str:
+        """Say where the tried values of a dial are too far apart, by ``coarseness.gaps``.
+
+        Empty where they are not, or where it has no dial.
+        """
+        self._catalog.strategy(scenario, strategy)  # refuses unknown names
+        return coarse_text(self._catalog.choice(scenario, strategy))
+
+    def open_end(self, scenario: str, strategy: str) -> str:
+        """Return ``weakest`` or ``strongest`` where the strength chosen on all seeds is that tried.
+
+        A better one may lie beyond it. Empty elsewhere.
+        """
+        return self._catalog.choice(scenario, strategy).open_end or ""
+
+    def processor(self, scenario: str, variant: str) -> str:
+        """Return what the runs of a variant ran on: times compare only on the same."""
+        done = self._catalog.cell(scenario, variant).done
+        return ", ".join(sorted({record.versions.get("processor", "?") for record in done}))
+
     def value(self, scenario: str, variant: str, quantity: str) -> Number:
         """Return a quantity's mean over seeds with its 95 % interval.
 
@@ -208,7 +229,7 @@ class Study:
         theirs = (other_study or self)._by_seed(other_scenario or scenario, other, asked)
         shown = asked.difference()
         found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.limits)
-        return Number(found.difference, shown, found.p, found.test)
+        return Number(found.difference, shown, found.p)
 
     def ratio(
         self,
@@ -298,7 +319,7 @@ class Study:
         found = compare_pairs({scenario: ours}, {scenario: theirs}, None)
         write = partial(decimals, signed=True)
         quantity = Quantity(column, column, lambda _, __: None, "", 1.0, write, limits=None)
-        return Number(found.difference, quantity, found.p, found.test)
+        return Number(found.difference, quantity, found.p)
 
     def free(self, scenario: str, variant: str, layer: str, after: int) -> Number:
         """Return the share of a layer that later models can still change, in per cent.

@@ -13,8 +13,8 @@ Markdown, in which ``suite(NAME, ...)`` gives the runs of a suite, or of several
 
 Other functions: ``rows(PATH)`` gives the rows of a CSV file beside the template
 (``csv_rows.read_rows``), ``folded(SUMMARY, TEXT)`` text that the reader can unfold
-(``markdown.folded``), and ``intervals()`` the number of 95 % intervals that the page prints
-(``intervals.Intervals``).
+(``markdown.folded``), ``intervals()`` the number of 95 % intervals that the page prints
+(``intervals.Intervals``), and ``holm(P_VALUES)`` these corrected for their number.
 """
 
 from __future__ import annotations
@@ -45,6 +45,7 @@ from reports.markdown.intervals import Intervals
 from reports.markdown.sandbox import Sandbox
 from reports.markdown.searches import SearchStudy
 from reports.runs.cells import group
+from reports.statistics.holm import holm
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.DOTALL | re.MULTILINE)
 
@@ -94,6 +95,7 @@ def write_page(template: Path, records: Sequence[Record], folder: str) -> tuple[
         "rows": partial(read_rows, template.parent),
         "folded": folded,
         "intervals": intervals,
+        "holm": holm,
     }
     hidden = sorted(functions.keys() & variables.keys())
     if hidden:

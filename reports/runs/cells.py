@@ -2,7 +2,9 @@
 
 A variant is a strategy at one strength, or at one value of another dial. Names come from the
 suites. If one name stands for different settings (two suites in one store, or an edited suite),
-the settings that differ are added to it, so that different experiments are never averaged.
+the settings that differ are added to it, so that different experiments are never averaged. Of runs
+that only the code tells apart (a plugin was edited, an earlier version of Palimpsest), the newest
+count.
 """
 
 from __future__ import annotations
@@ -93,7 +95,8 @@ class Cell:
         variant: The strategy and its strength.
         done: Finished runs, one per seed, in the order of their seeds.
         failed: Runs that failed.
-        repeated: Finished runs that are left out because a newer one has the same seed.
+        repeated: Finished runs that are left out: newer ones have the same seed, or were made by
+            later code.
         place: Where the scenario stands in its suite; 0 where that is not known.
     """
 
@@ -108,6 +111,12 @@ class Cell:
     def order(self) -> tuple[int, str, tuple[int, int, object, float]]:
         """Sort key: by scenario, in the suite's order or else the alphabet's, and by variant."""
         return self.place, self.scenario, self.variant.order
+
+    @property
+    def outdated(self) -> list[Record]:
+        """Those that are left out since later code made the others."""
+        codes = {record.spec.code for record in self.done}
+        return [record for record in self.repeated if record.spec.code not in codes]
 
     @property
     def runs(self) -> Iterator[Record]:
@@ -148,6 +157,10 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
     strategies = _places((n for s in suites for n in s.strategies), (r.strategy for r in records))
     scenario_of = _complete(records, lambda r: r.scenario, _scenario_settings)
     strategy_of = _complete(records, lambda r: r.strategy, _strategy_settings)
+    latest = {
+        name: max(own, key=lambda r: r.started).spec.code.scenario
+        for name, own in _grouped(scenario_of, records).items()
+    }
     members: dict[tuple[str, Variant], list[Record]] = {}
     for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
         own = record.spec.strategy
@@ -155,7 +168,7 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
         variant = Variant(strategy, own.kind, record.strength, own.dial, place, own.idle)
         members.setdefault((scenario, variant), []).append(record)
     cells = [
-        _cell(scenario, variant, runs, scenarios.get(runs[0].scenario, 0))
+        _cell(scenario, variant, runs, scenarios.get(runs[0].scenario, 0), latest[scenario])
         for (scenario, variant), runs in members.items()
     ]
     return sorted(cells, key=lambda cell: cell.order)
@@ -177,9 +190,16 @@ def _places(known: Iterable[str], found: Iterable[str]) -> dict[str, int]:
     return {name: place for place, name in enumerate(names)}
 
 
-def _cell(scenario: str, variant: Variant, runs: Sequence[Record], place: int) -> Cell:
+def _cell(
+    scenario: str,
+    variant: Variant,
+    runs: Sequence[Record],
+    place: int,
+    latest: tuple[str | None, str | None],
+) -> Cell:
     done = sorted((r for r in runs if r.status == "done"), key=lambda r: r.started)
-    newest = {record.seed: record for record in done}
+    code = next((r.spec.code for r in done[::-1] if r.spec.code.scenario == latest), None)
+    newest = {record.seed: record for record in done if record.spec.code == code}
     kept = {id(record) for record in newest.values()}
     return Cell(
         scenario,
@@ -191,14 +211,24 @@ def _cell(scenario: str, variant: Variant, runs: Sequence[Record], place: int) -
     )
 
 
+_CODE = ("plugin", "network_plugin")
+
+
 def _scenario_settings(record: Record) -> dict[str, Any]:
-    """Everything that runs must share to be compared, such as the device."""
-    return {**record.spec.scenario.data, **record.spec.circumstances}
+    """Everything that runs must share to be compared, such as the device; not the code."""
+    own = {**record.spec.scenario.data, **record.spec.circumstances}
+    return {name: value for name, value in own.items() if name not in _CODE}
 
 
 def _strategy_settings(record: Record) -> dict[str, Any]:
-    """With the results version: old and new results of a strategy are shown side by side."""
-    return {**record.spec.strategy.data, "results_version": record.spec.results_version}
+    return {name: v for name, v in record.spec.strategy.data.items() if name not in _CODE}
+
+
+def _grouped(names: Sequence[str], records: Sequence[Record]) -> dict[str, list[Record]]:
+    found: dict[str, list[Record]] = {}
+    for name, record in zip(names, records, strict=True):
+        found.setdefault(name, []).append(record)
+    return found
 
 
 def _complete(

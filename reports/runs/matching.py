@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from benchmark.run_settings import RESULTS_VERSION, settings_of
 from benchmark.store import Record
 from reports.runs.cells import group
 from reports.statistics.ratio import REDUCTION, forgetting_pairs, linearised
@@ -55,17 +56,21 @@ CellPair = tuple[StoredCell | None, StoredCell | None]
 NamedPair = tuple[Name, StoredCell | None, StoredCell | None]
 
 
-def matched_cells(a: Sequence[Record], b: Sequence[Record]) -> list[NamedPair]:
+def matched_cells(
+    a: Sequence[Record], b: Sequence[Record], ignore: Callable[[str], bool] = lambda _: False
+) -> list[NamedPair]:
     """Match the cells of two stores, with the names and the order of the report.
 
     Args:
         a: The runs of one store.
         b: The runs of the other.
+        ignore: Whether two cells are a pair, too, that differ in a setting, by its name as
+            ``settings_of`` has it; those without such a difference come first.
 
     Returns:
         Each cell's name and its runs in both; ``None`` where a store has no such cell.
     """
-    return _named(_matched(_stored(a), _stored(b)))
+    return _named(_matched(_stored(a), _stored(b), ignore))
 
 
 def _stored(records: Sequence[Record]) -> dict[str, StoredCell]:
@@ -80,34 +85,61 @@ def _stored(records: Sequence[Record]) -> dict[str, StoredCell]:
 
 def _settings(record: Record) -> dict[str, Any]:
     """What decides a cell's results except the code, as a flat mapping."""
-    spec, strategy = record.spec, record.spec.strategy
-    own = {"name": strategy.name, "strategy": strategy.kind, "plugin": strategy.plugin}
+    spec = record.spec
+    own = settings_of(spec)
+    del own[RESULTS_VERSION]
+    names = {"strength": spec.strength, "scenario.name": spec.scenario.name}
     return {
-        "strength": spec.strength,
-        **spec.circumstances,
-        **{f"scenario.{name}": value for name, value in spec.scenario.data.items()},
-        **{f"strategy.{name}": value for name, value in own.items() if value is not None},
-        **{f"settings.{name}": value for name, value in strategy.settings.items()},
+        **names,
+        "strategy.name": spec.strategy.name,
+        "strategy.kind": spec.strategy.kind,
+        **own,
     }
 
 
-def _matched(a: dict[str, StoredCell], b: dict[str, StoredCell]) -> list[CellPair]:
+def _matched(
+    a: dict[str, StoredCell], b: dict[str, StoredCell], ignore: Callable[[str], bool]
+) -> list[CellPair]:
     """Pair cells with equal settings; cells without a partner are kept, too.
 
-    A newer version may have a setting that an older one lacks: if each side has one unpaired cell
+    Then those whose settings are equal but for what is ignored, if each side has one of them. A
+    newer version may have a setting that an older one lacks: if each side has one unpaired cell
     of a name, these two are a pair, too, where they agree on all settings that both have.
     """
     pairs: list[CellPair] = [(a[key], b[key]) for key in a if key in b]
-    left: dict[Any, tuple[list[StoredCell], list[StoredCell]]] = {}
-    for side, (own, others) in enumerate(((a, b), (b, a))):
-        for cell in (cell for key, cell in own.items() if key not in others):
-            left.setdefault(cell.names, ([], []))[side].append(cell)
-    for before, after in left.values():
-        if len(before) == len(after) == 1 and _agree(before[0].settings, after[0].settings):
-            pairs.append((before[0], after[0]))
+    left: list[CellPair] = [
+        (cell, None) if own is a else (None, cell)
+        for own, others in ((a, b), (b, a))
+        for key, cell in own.items()
+        if key not in others
+    ]
+    for alike in (lambda cell: json.dumps(_kept(cell, ignore), sort_keys=True), lambda c: c.names):
+        left, found = _paired(left, alike, ignore)
+        pairs += found
+    return [*pairs, *left]
+
+
+def _paired(
+    left: Sequence[CellPair], alike: Callable[[StoredCell], Any], ignore: Callable[[str], bool]
+) -> tuple[list[CellPair], list[CellPair]]:
+    """Pair cells that are alike where each side has one; return those left over, and the pairs."""
+    sides: dict[Any, tuple[list[StoredCell], list[StoredCell]]] = {}
+    for before, after in left:
+        for side, cell in enumerate((before, after)):
+            if cell:
+                sides.setdefault(alike(cell), ([], []))[side].append(cell)
+    over: list[CellPair] = []
+    pairs: list[CellPair] = []
+    for one, other in sides.values():
+        if len(one) == len(other) == 1 and _agree(_kept(one[0], ignore), _kept(other[0], ignore)):
+            pairs.append((one[0], other[0]))
         else:
-            pairs += [*((cell, None) for cell in before), *((None, cell) for cell in after)]
-    return pairs
+            over += [*((cell, None) for cell in one), *((None, cell) for cell in other)]
+    return over, pairs
+
+
+def _kept(cell: StoredCell, ignore: Callable[[str], bool]) -> dict[str, Any]:
+    return {name: value for name, value in cell.settings.items() if not ignore(name)}
 
 
 def _agree(a: dict[str, Any], b: dict[str, Any]) -> bool:

@@ -61,13 +61,15 @@ def scenario_facts(record: Record) -> list[tuple[str, str]]:
 
 def exact_settings(cells: Sequence[Cell]) -> list[tuple[str, str]]:
     """Return the settings of every scenario and strategy in full, as JSON."""
-    scenarios = {cell.scenario: next(cell.runs).spec.scenario.data for cell in cells}
-    strategies = {cell.variant.strategy: next(cell.runs).spec.strategy.data for cell in cells}
-    return [
-        (f"{kind} {name}", json.dumps(settings, indent=2, ensure_ascii=False))
-        for kind, group in (("scenario", scenarios), ("strategy", strategies))
-        for name, settings in group.items()
-    ]
+    found: dict[tuple[str, str], None] = {}
+    for kind in ("scenario", "strategy"):
+        for cell in cells:
+            spec = next(cell.runs).spec
+            name = cell.scenario if kind == "scenario" else cell.variant.strategy
+            data = spec.scenario.data if kind == "scenario" else spec.strategy.data
+            text = json.dumps(data, indent=2, ensure_ascii=False)
+            found.setdefault((f"{kind} {name}", text))
+    return list(found)
 
 
 def origin(records: Sequence[Record], sources: Sequence[str]) -> list[tuple[str, str]]:

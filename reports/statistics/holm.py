@@ -18,14 +18,3 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
         least = max(least, min(1.0, (len(known) - done) * p))
         corrected[place] = least
     return corrected
-
-
-def holm_of(least: float, p_values: Sequence[float]) -> float:
-    """Return the corrected value of ``least`` if it replaced a p-value that is not below it.
-
-    Args:
-        least: A p-value.
-        p_values: The family, including the p-value to be replaced.
-    """
-    below = [p for p in p_values if p < least]
-    return max(p for p in holm([*below, *[least] * (len(p_values) - len(below))]) if p is not None)

@@ -118,6 +118,9 @@ class Estimate:
         strays: Seeds that are far from all others, of a mean of fractions.
         parts: Of a ratio of means, whose seeds have no value of their own: those of its two means
             that have strays, by name.
+        p: Two-sided p-value of "it is zero", of the test that the interval inverts: below 5 %
+            exactly where the interval excludes zero. ``None`` where there is no interval, or none
+            that such a test belongs to.
     """
 
     value: float | None
@@ -127,6 +130,7 @@ class Estimate:
     seeds: tuple[float, ...] = ()
     strays: Strays | None = None
     parts: tuple[tuple[str, Estimate], ...] = ()
+    p: float | None = None
 
     @property
     def minimum(self) -> float | None:
@@ -149,7 +153,9 @@ class Estimate:
             None if end is None else -end for end in (self.value, self.high, self.low)
         )
         turned = self.strays and Strays(self.strays.count, not self.strays.below)
-        return Estimate(value, low, high, self.n, tuple(-own for own in self.seeds), turned)
+        return Estimate(
+            value, low, high, self.n, tuple(-own for own in self.seeds), turned, p=self.p
+        )
 
 
 def mean_estimate(strata: Strata, limits: Limits | None = None) -> Estimate:
@@ -210,14 +216,33 @@ def student_estimate(
     far = strays(seeds) if limits and limits.fraction and len(seeds) >= FEWEST_SEEDS else None
     if freedom + 1 < FEWEST_SEEDS:
         return Estimate(value, None, None, n, seeds)
+    p = student_p(value, error, freedom)
     if error < _ROUNDING:
-        return Estimate(value, value, value, n, seeds, far)
+        return Estimate(value, value, value, n, seeds, far, p=p)
     # half_width takes the standard deviation of freedom + 1 single values.
     half = float(half_width(error * sqrt(freedom + 1), freedom + 1))
     low, high = value - half, value + half
     if limits:
         low, high = max(low, limits.low), min(high, limits.high)
-    return Estimate(value, low, high, n, seeds, far)
+    return Estimate(value, low, high, n, seeds, far, p=p)
+
+
+def student_p(value: float, error: float, freedom: float) -> float:
+    """Return the two-sided p-value of "it is zero" by Student's t, ``value / error``.
+
+    It is below ``1 - CONFIDENCE`` where ``value -+ t(97.5 %, freedom) * error`` excludes zero, and
+    nowhere else. Without any spread it is 0, or 1 where the value is zero.
+
+    Args:
+        value: What was estimated.
+        error: Its standard error.
+        freedom: Degrees of freedom of that error.
+    """
+    from scipy.special import stdtr
+
+    if error < _ROUNDING:
+        return float(value == 0)
+    return 2 * float(stdtr(freedom, -abs(value) / error))
 
 
 def half_width(deviation: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:

@@ -16,13 +16,10 @@ from numpy.typing import NDArray
 from reports.statistics.effects import effect_size, rank_biserial
 from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS, Estimate, mean_estimate
 from reports.statistics.limits import Limits
-from reports.statistics.permutation import EXACT_SEEDS, sign_flip, smallest_p
 
 Array = NDArray[np.float64]
 Runs = Mapping[str, Mapping[int, float | None]]
 """Values of a variant by scenario and seed; ``None`` where the metric is not defined."""
-
-EXACT, DRAWN = "exact sign-flip test", "Monte Carlo sign-flip test"
 
 _DIGITS = 12  # decimals that differences are rounded to: what is below is rounding error
 
@@ -33,11 +30,9 @@ class PairedComparison:
 
     Attributes:
         difference: Mean over scenarios of the mean difference (ours minus theirs), with the
-            interval of ``interval.mean_estimate``; its ``n`` counts the pairs.
+            interval of ``interval.mean_estimate`` and the p-value of the test that this inverts;
+            its ``n`` counts the pairs.
         seeds: How many seeds the pairs have; scenarios share them.
-        test: Which test gave ``p``, ``None`` where there is none (fewer than two seeds, or a
-            scenario without pairs).
-        p: Two-sided p-value, before any correction.
         p_holm: After Holm's correction, where there was one.
         effect: Mean difference in standard deviations of the differences (``effect_size``).
         rank_biserial: Matched-pairs rank-biserial correlation, -1 .. 1.
@@ -46,25 +41,22 @@ class PairedComparison:
 
     difference: Estimate
     seeds: int
-    test: str | None
-    p: float | None
     p_holm: float | None
     effect: float | None
     rank_biserial: float | None
     improvement: Estimate
 
     @property
-    def smallest_p(self) -> float:
-        """The smallest p-value that this number of seeds can give."""
-        return smallest_p(self.seeds)
+    def p(self) -> float | None:
+        """Two-sided p-value, before any correction: below 5 % where the interval excludes zero."""
+        return self.difference.p
 
 
 def compare_pairs(ours: Runs, theirs: Runs, limits: Limits | None = None) -> PairedComparison:
     """Compare two variants over the scenarios and seeds for which both have values.
 
-    The test is of the mean difference that is shown: it flips the signs of whole seeds, in all
-    scenarios at once (``permutation.sign_flip``). A seed contributes ``sum_k d_ks / (K n_k)`` to
-    the mean over K scenarios, summed over those k in which it has a pair.
+    The test is the one that the interval inverts, so that both say the same: the paired t-test,
+    over several scenarios of whole seeds.
 
     Args:
         ours: Values of the variant in question.
@@ -76,20 +68,14 @@ def compare_pairs(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Pai
     seeds = sorted({seed for own in pairs.values() for seed in own})
     improvement = _improvement(pairs, len(seeds))
     if difference.value is None or len(seeds) < 2:
-        return PairedComparison(difference, len(seeds), None, None, None, None, None, improvement)
-    parts = np.array([
-        sum(own[seed] / len(own) for own in pairs.values() if seed in own) / len(pairs)
-        for seed in seeds
-    ])  # fmt: skip
-    test = EXACT if len(seeds) <= EXACT_SEEDS else DRAWN
+        return PairedComparison(difference, len(seeds), None, None, None, improvement)
     values = np.sort(np.concatenate([list(own.values()) for own in pairs.values()]))
     effect, rank = effect_size(values), rank_biserial(values)
-    p = sign_flip(parts)
-    return PairedComparison(difference, len(seeds), test, p, None, effect, rank, improvement)
+    return PairedComparison(difference, len(seeds), None, effect, rank, improvement)
 
 
 def paired_difference(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Estimate:
-    """Return the mean difference of ``compare_pairs`` with its interval, without a test.
+    """Return the mean difference of ``compare_pairs`` with its interval and p-value.
 
     Args:
         ours: Values of the variant in question.

@@ -4,7 +4,7 @@ The blocks are the seeds. Scenarios share them, and with them initial weights, s
 independent blocks: Friedman's test and Nemenyi's critical difference of means over seeds, with
 scenarios as blocks (Demsar, Journal of Machine Learning Research 7, 2006), find differences where
 there are none. Here strategies are ranked for each seed separately, and the labels of whole seeds
-are permuted, in all scenarios at once, which is exact (see ``permutation.py``). The result
+are permuted, in all scenarios at once, which is exact. The result
 generalises to other seeds in these scenarios, not to other scenarios, which were not sampled.
 
 False alarms at 5 %, per cent, of four equal strategies with five seeds (600 simulations of ours,

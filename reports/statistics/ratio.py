@@ -45,7 +45,7 @@ from numpy.typing import NDArray
 
 from benchmark.metrics import FINETUNE_FORGETTING, LEAST_FORGETTING
 from benchmark.store import Record
-from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS, Estimate, mean_estimate
+from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS, Estimate, mean_estimate, student_p
 from reports.statistics.limits import CHANGE
 
 REDUCTION = "forgetting_reduction"
@@ -210,9 +210,11 @@ def ratio_of_means(numerators: Array, denominators: Array) -> Estimate:
     spread = s_aa - 2 * middle * s_ab + middle**2 * s_bb
     inside = (a - middle * b) ** 2
     half = sqrt(max(0.0, q * spread - inside) / square)
+    # Fieller's interval has all r for which a - r b may have mean zero; r = 0 tests the mean of a.
+    p = student_p(a, sqrt(s_aa / n), n - 1)
     if half < _ROUNDING:
-        return Estimate(a / b, a / b, a / b, n)
-    return Estimate(a / b, middle - half, middle + half, n)
+        return Estimate(a / b, a / b, a / b, n, p=p)
+    return Estimate(a / b, middle - half, middle + half, n, p=p)
 
 
 def scaled(pairs: Pairs) -> dict[int, float]:

@@ -6,17 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
-import numpy as np
-
 from reports.statistics.interval import FEWEST_SEEDS, Estimate, student_estimate
 from reports.statistics.limits import Limits
-from reports.statistics.pairs import compare_pairs
-from reports.statistics.permutation import smallest_p, smallest_p_of_groups, two_groups
+from reports.statistics.pairs import paired_difference
 
 ROUNDING = 1e-12
 """Differences of metrics below this come from rounding: accuracies are counts of samples."""
-
-_MOST = 1_000  # seeds: ``seeds_needed`` tries no more
 
 
 @dataclass(frozen=True)
@@ -30,9 +25,9 @@ class SampleComparison:
         a: Mean of A.
         b: Mean of B.
         difference: ``b - a`` with its interval.
-        p: Two-sided p-value of "no difference", ``None`` where nothing was tested: one seed, or
-            all values are equal but for rounding.
-        smallest_p: The smallest p-value that these numbers of seeds can give.
+        p: Two-sided p-value of "no difference", of the test that the interval inverts; ``None``
+            where nothing was tested: too few seeds for an interval, or all values are equal but
+            for rounding.
         equal: Whether all values are equal bit for bit.
     """
 
@@ -43,20 +38,7 @@ class SampleComparison:
     b: float
     difference: Estimate
     p: float | None
-    smallest_p: float
     equal: bool
-
-    def seeds_needed(self, level: float) -> int | None:
-        """Return how many seeds (per side, if unpaired) can give a p-value below a level.
-
-        Args:
-            level: Of the test, after correction for the other tests.
-
-        Returns:
-            ``None`` where no number of seeds can: p-values of drawn permutations have a minimum.
-        """
-        least = smallest_p if self.paired else lambda n: smallest_p_of_groups(n, n)
-        return next((n for n in range(2, _MOST) if least(n) < level), None)
 
 
 def compare_samples(
@@ -83,30 +65,29 @@ def compare_samples(
 def compare_paired(
     a: Mapping[int, float], b: Mapping[int, float], limits: Limits | None = None
 ) -> SampleComparison:
-    """Compare values seed by seed: the sign-flip test and the interval of ``pairs.compare_pairs``.
+    """Compare values seed by seed: the interval and the test of ``pairs.paired_difference``.
 
     Args:
         a: Values before by seed.
         b: Values after, of the same seeds.
         limits: The range of the difference.
     """
-    found = compare_pairs({"": b}, {"": a}, limits)
+    found = paired_difference({"": b}, {"": a}, limits)
     n = len(a)
     moved = [after - before for before, after in zip(a.values(), b.values(), strict=True)]
     same = max(map(abs, moved)) < ROUNDING
     p = None if same else found.p
     means = _mean(list(a.values())), _mean(list(b.values()))
-    return SampleComparison(True, n, n, *means, found.difference, p, smallest_p(n), not any(moved))
+    return SampleComparison(True, n, n, *means, found, p, not any(moved))
 
 
 def compare_independent(
     a: Sequence[float], b: Sequence[float], limits: Limits | None = None
 ) -> SampleComparison:
-    """Compare values of different seeds: the permutation test of the difference of their means.
+    """Compare values of different seeds: Welch's interval and the test that it inverts.
 
-    See ``permutation.two_groups``. The interval is Student's with Welch's degrees of freedom, for
-    unequal variances: standard error ``sqrt(v_a + v_b)``, ``v = s^2 / n``, and
-    ``(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))`` degrees of freedom.
+    Student's with Welch's degrees of freedom, for unequal variances: standard error
+    ``sqrt(v_a + v_b)``, ``v = s^2 / n``, and ``(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))`` degrees of freedom.
     Source: Welch, The Generalization of Student's Problem when Several Different Population
     Variances are Involved, Biometrika 34 (1947).
 
@@ -122,12 +103,12 @@ def compare_independent(
         v_a, v_b = (_variance(values) / len(values) for values in (a, b))
         spread = v_a**2 / (sizes[0] - 1) + v_b**2 / (sizes[1] - 1)
         freedom = (v_a + v_b) ** 2 / spread if spread else float(sum(sizes) - 2)
+        freedom = max(freedom, min(sizes) - 1.0)  # it is, but for rounding
         found = student_estimate(change, sqrt(v_a + v_b), freedom, sum(sizes), limits)
     values = {*a, *b}
     same = max(values) - min(values) < ROUNDING
-    p = None if same or min(sizes) < 2 else two_groups(np.array(a), np.array(b))
-    least = smallest_p_of_groups(*sizes) if min(sizes) > 1 else 1.0
-    return SampleComparison(False, *sizes, _mean(a), _mean(b), found, p, least, len(values) == 1)
+    p = None if same else found.p
+    return SampleComparison(False, *sizes, _mean(a), _mean(b), found, p, len(values) == 1)
 
 
 def _mean(values: Sequence[float]) -> float:

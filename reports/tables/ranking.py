@@ -9,6 +9,7 @@ import pandas as pd
 
 from benchmark.metrics import METRICS
 from reports.analysis.choice import RULE, Choice, crossed, rule, stands_for, strengths_text
+from reports.analysis.coarseness import gaps
 from reports.analysis.frontier import Frontiers
 from reports.analysis.ranking import Ranked, Standing, ranking_frame
 from reports.runs.cells import dial_of
@@ -24,9 +25,14 @@ _EFFECT = (
     "pairs; none where they do not vary"
 )
 _TEST = (
-    "how often chance alone gives a mean difference at least as large as that to fine-tuning: "
-    "sign-flip test, which flips the signs of whole seeds in all scenarios; two-sided, corrected "
-    "for the strategies in the table"
+    "how often chance alone gives a mean difference at least as far from zero as that to "
+    "fine-tuning: the t-test of the pairs that the interval inverts, two-sided; below 0.05 where "
+    "the interval excludes zero, and nowhere else"
+)
+_CORRECTED = (
+    "the same p, corrected (Holm) for the strategies in the table: of tables in which nothing "
+    "differs, one in twenty has a value below 0.05; a difference whose interval excludes zero may "
+    "not survive it"
 )
 _TO_BEST = (
     "difference paired by seed; the best was picked on the same runs, which biases the difference "
@@ -76,7 +82,8 @@ def ranking_table(standing: Standing, name: str) -> Table:
         Column("to fine-tuning", metric.difference_unit, "difference paired by seed", difference),
         Column("effect", "d_z", _EFFECT, _signed, detail=True),
         Column("P(better)", "%", _IMPROVEMENT, _whole),
-        Column("p", "Holm", _TEST, _p),
+        Column("p", "", _TEST, _p),
+        Column("p corrected", "Holm", _CORRECTED, _p),
         Column("to the best", metric.difference_unit, _TO_BEST, difference, detail=True),
         Column("effect to best", "d_z", "likewise", _signed, detail=True),
         Column("p to best", "Holm", _P_TO_BEST, _p, detail=True),
@@ -88,6 +95,8 @@ def ranking_table(standing: Standing, name: str) -> Table:
     ]
     where = ", ".join(standing.scenarios)
     best = f" The best: {standing.best_text}." if standing.best else ""
+    if not rows:
+        best = " No strategy has finished runs in each of them, so none is ranked."
     return Table(
         name,
         metric.title,
@@ -199,8 +208,8 @@ def _cells(ranked: Ranked, standing: Standing, *, several: bool) -> list[Value |
     mean: Value | Noted = Noted(ranked.mean, ranked.reason) if ranked.reason else ranked.mean
     cells += [mean, ranked.iqm.value, ranked.median.value]
     plain, best = ranked.against_finetune, ranked.against_best
-    cells += [None] * 4 if plain is None else [
-        _counted(plain, ranked), plain.effect, plain.improvement, plain.p_holm,
+    cells += [None] * 5 if plain is None else [
+        _counted(plain, ranked), plain.effect, plain.improvement, plain.p, plain.p_holm,
     ]  # fmt: skip
     cells += [None] * 3 if best is None else [_counted(best, ranked), best.effect, best.p_holm]
     return [*cells, ranked.mean.n]
@@ -226,7 +235,8 @@ def _choice_row(choice: Choice, dial: Dial) -> Row:
     beside = [tried.validation for tried in choice.neighbours]
     weaker = None if choice.end == choice.dial.lowest else beside[0]
     stronger = None if choice.end == choice.dial.highest else beside[-1]
-    note = f"the {choice.open_end} tried" if choice.open_end else ""
+    notes = [f"the {choice.open_end} tried"] if choice.open_end else []
+    note = "; ".join([*notes, *(["coarse grid"] if gaps(choice) else [])])
     return Row([
         *own, choice.budget, name + choice.strengths,
         Noted(chosen, note) if note else chosen, score, weaker, stronger,

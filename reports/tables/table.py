@@ -117,7 +117,7 @@ class Table:
         title: Its heading.
         caption: What a reader needs to know to read it.
         columns: Its columns; the first names the rows.
-        rows: Its rows, in their order.
+        rows: Its rows, in their order; where there is none, one that says so.
         data: The numbers behind it, a tidy frame; fractions.
     """
 
@@ -127,6 +127,10 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Row]
     data: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        if self.columns and not self.rows:
+            object.__setattr__(self, "rows", [Row(["none", *[None] * (len(self.columns) - 1)])])
 
     @property
     def groups(self) -> list[list[Row]]:

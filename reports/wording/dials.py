@@ -25,6 +25,12 @@ _SCALES: dict[str, tuple[float | None, float | None]] = {
 }
 """Where the scales of known dials end, below and above."""
 
+_BUDGET = "memory"
+"""The dial of methods that store samples: what they may keep, not a setting to tune."""
+
+_WHOLE = frozenset([_BUDGET, "rank"])
+"""Dials of whole numbers."""
+
 
 @dataclass(frozen=True)
 class Dial:
@@ -87,3 +93,19 @@ def is_scale_end(name: str, value: float, *, high: bool) -> bool:
         high: Whether upwards, or else downwards.
     """
     return _SCALES.get(name, (None, None))[high] == value
+
+
+def is_budget(name: str) -> bool:
+    """Whether a dial is what a method may spend, of which more is seldom worse."""
+    return name == _BUDGET
+
+
+def is_next(name: str, one: float, other: float) -> bool:
+    """Whether a dial has no value between two.
+
+    Args:
+        name: Of the dial.
+        one: A value.
+        other: Another.
+    """
+    return name in _WHOLE and abs(one - other) <= 1

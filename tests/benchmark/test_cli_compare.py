@@ -209,11 +209,84 @@ def test_json_has_every_number_and_nothing_else_is_printed(write, capsys):
     assert (number["paired"], number["verdict"]) == (True, "regressed")
 
 
+def of_width(width, drop=0.0, started="2026-03-01T10:00:00+00:00", **scenario):
+    """The runs of ``BASE`` at a width, in a scenario of the same name."""
+    return [
+        replace(
+            made,
+            key=f"{made.key}-{width}-{drop}-{scenario}",
+            started=started,
+            spec=Spec({
+                **made.spec.data,
+                "scenario": {**made.spec.data["scenario"], "width": width, **scenario},
+            }),
+        )
+        for made in (
+            make(r.strategy, r.strength, r.seed, drop=drop + 0.002 * (r.seed % 3)) for r in BASE
+        )
+    ]  # fmt: skip
+
+
+def changes(capsys, *arguments):
+    code, out, _ = command(capsys, "compare", *arguments, "--metrics", "stability", "--json")
+    assert code == 0
+    found = json.loads(out)
+    return found, [(n["scenario"], round(n["change"], 4)) for n in found["numbers"]]
+
+
+def test_runs_that_differ_in_a_setting_that_is_ignored_are_compared(write, capsys):
+    write("narrow.db", of_width(20))
+    write("wide.db", of_width(50, drop=0.1))
+    code, _, err = command(capsys, "compare", "narrow.db", "wide.db")
+    assert code == 2
+    assert "nothing to compare" in err
+    found, numbers = changes(capsys, "narrow.db", "wide.db", "--ignore", "width")
+    assert numbers == [("split", -0.1)] * 2
+    assert found["cells"] == 2
+    # What differs in something else, too, is no pair.
+    write("other.db", of_width(50, drop=0.1, steps=7) + of_width(30, drop=0.2, batch_size=4))
+    code, _, err = command(capsys, "compare", "narrow.db", "other.db", "--ignore", "scenario.steps")
+    assert code == 2
+    found, numbers = changes(capsys, "wide.db", "other.db", "--ignore", "steps")
+    assert [change for _, change in numbers] == [0.0, 0.0]
+    assert [(gap["side"], gap["what"]) for gap in found["one_sided"]] == [("b", "cell")] * 2
+
+
+def test_runs_of_one_setting_that_both_stores_have_are_paired_first(write, capsys):
+    write("one.db", of_width(20))
+    write("both.db", of_width(20, drop=0.1) + of_width(50, drop=0.3))
+    found, numbers = changes(capsys, "one.db", "both.db", "--ignore", "width")
+    assert [change for _, change in numbers] == [-0.1] * 2
+    assert {gap["side"] for gap in found["one_sided"]} == {"b"}
+
+
+def test_two_values_of_a_setting_in_one_store_are_compared_the_earlier_first(write, capsys):
+    later = "2026-04-01T10:00:00+00:00"
+    write("one.db", of_width(50, started="2026-03-01T10:00:00+00:00"))
+    write("one.db", of_width(20, drop=0.1, started=later))
+    found, numbers = changes(capsys, "one.db", "--ignore", "width")
+    assert found["stores"] == {"a": "width 50", "b": "width 20"}
+    assert numbers == [("split", -0.1)] * 2
+    _, out, _ = command(capsys, "compare", "one.db", "--ignore", "width", "--strategies", "wpl")
+    assert "finetune" not in out
+    assert "A: width 50" in out
+    write("one.db", of_width(30, started=later))
+    code, _, err = command(capsys, "compare", "one.db", "--ignore", "width")
+    assert code == 2
+    assert "3 values of it (width 20; width 30; width 50), expected two" in err
+
+
 MISTAKES = [
     (["compare", "a.db", "no.db"], "no.db: there is no store here"),
     (["compare", "a.db", "a.db"], "a.db: this store is named twice"),
     (["compare", "a.db", "./a.db"], "this store is named twice"),
-    (["compare", "a.db"], "Missing argument"),
+    (["compare", "a.db"], "expected two stores, or one store and --ignore"),
+    (["compare", "a.db", "--ignore", "family"], "a.db has 1 value of it (family split)"),
+    (["compare", "a.db", "far.db", "--ignore", "famly"], "did you mean 'family'?"),
+    (["compare", "a.db", "far.db", "--strategies", "wpl"], "far.db: this store has no run of"),
+    (["compare", "a.db", "far.db", "--scenario", "splits"], "did you mean 'split'?"),
+    (["report", "a.db", "--suite", "smal"], "no run of the suite 'smal'; did you mean 'small'?"),
+    (["report", "a.db", "--by", "famly"], "--by: no run has a setting 'famly'"),
     (["compare", "a.db", "empty.db"], "empty.db: this store has no runs yet"),
     (["compare", "a.db", "far.db"], "there is nothing to compare"),
     (["compare", "a.db", "text.txt"], "not a Palimpsest store"),

@@ -3,13 +3,19 @@
 import math
 
 import pytest
+import torch
 
 import benchmark.checkpoints.training as training
 from benchmark import run_suite
 from benchmark.checkpoints.place import Checkpoints, folder_of
 from benchmark.checkpoints.storage import load, save
+from benchmark.failure import FailureKind
 from benchmark.runner import execute_job
 from benchmark.suite_loading import load_suite
+from strategies import Laplace
+from strategies.diverged import DivergedError
+from strategies.gaussian import require_variances, unsound
+from strategies.kronecker_products import Product
 
 SCENARIO = {"family": "two_models", "data": "digits", "width": 8, "samples": 90, "batch_size": 16}
 SCENARIO |= {"steps": 6, "curve": {"every": 0}, "optimizer": {"name": "sgd", "learning_rate": 0.05}}
@@ -107,3 +113,35 @@ def damage_deviations(path, job, value):
             if key == "sigma":
                 found.state.tensors[found.state.nodes[own["@"]]["data"]].fill_(value)
     save(path, job, found.facts, found.state)
+
+
+@pytest.mark.parametrize(("kind", "steps"), [("n_step_kl", 6), ("vcl", 4)])
+def test_one_that_diverged_is_not_told_as_damage(tmp_path, kind, steps):
+    scenario = SCENARIO | {"family": "split", "steps": steps}
+    suite = {"suite": "s", "seeds": [1], "scenarios": {"it": scenario}}
+    (job,) = load_suite(suite | {"strategies": {kind: {"beta": 20}}}).runs("cpu", tmp_path)
+    (record,) = execute_job((job,), tmp_path)
+    assert record.failure.kind is FailureKind.DIVERGED
+    assert record.error.startswith("DivergedError: the posterior of blocks.trunk_0.1.layer.bias ")
+    assert "damaged" not in record.error
+
+
+def test_nor_is_a_curvature_that_diverged(tmp_path, monkeypatch):
+    def infinite(self, strategy, used):
+        products, diagonals = fisher(self, strategy, used)
+        return {n: Product(p.inputs, p.outputs * math.inf) for n, p in products.items()}, diagonals
+
+    fisher = Laplace._fisher
+    monkeypatch.setattr(Laplace, "_fisher", infinite)
+    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": SCENARIO}, "strategies": {"laplace": {}}}
+    (job,) = load_suite(suite).runs("cpu", tmp_path)
+    (record,) = execute_job((job,), tmp_path)
+    assert record.failure.kind is FailureKind.DIVERGED
+    assert PRECISION.split(";", maxsplit=1)[0] in record.error
+
+
+def test_a_deviation_that_diverged_is_not_told_as_damage():
+    with pytest.raises(DivergedError, match=r"of w has a variance .* since the training before"):
+        require_variances([("w", torch.tensor([0.0]))], unsound([("w", torch.tensor([0.0]))]))
+    with pytest.raises(ValueError, match=r"of w has a variance .* damaged"):
+        require_variances([("w", torch.tensor([0.0]))], unsound([("w", torch.tensor([1.0]))]))

@@ -1,6 +1,7 @@
 """Suites from Python: what the command does, without printing."""
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 import yaml
 
 import benchmark
+import reports
+import strategies
 from benchmark import UserError, load_suite, open_store, run_suite
 from benchmark.archive import archive
 from benchmark.cli import main
@@ -22,6 +25,7 @@ from benchmark.heartbeat import Heartbeat
 from benchmark.metrics import METRICS
 from benchmark.plan import make_plan
 from benchmark.results import Results
+from benchmark.spec import Spec
 from benchmark.store import Store, SuiteNote
 
 SUITE = {
@@ -358,14 +362,96 @@ def test_a_frame_has_a_row_per_run_and_numbers_as_numbers(done):
     results, _ = done
     frame = results.frame()
     assert list(frame["key"]) == [record.key for record in results]
-    assert {*METRICS} <= {*frame}
-    assert all(pd.api.types.is_float_dtype(frame[name]) for name in (*METRICS, "seconds"))
+    metrics = [name for name in METRICS if not re.search("visit|ranking|truth", name)]
+    assert [name for name in METRICS if name in frame] == metrics, "no run is a search"
+    assert all(pd.api.types.is_float_dtype(frame[name]) for name in (*metrics, "seconds"))
     assert all(pd.api.types.is_integer_dtype(frame[name]) for name in ("seed", "peak_memory"))
     assert frame["started"].dt.tz is not None
     wpl = frame[frame["strategy"] == "wpl"]
     assert list(wpl["strength"]) == [100.0, 100.0]
     assert frame["strength"].isna().sum() == 2
     assert frame.groupby("kind")["average_accuracy"].mean().notna().all()
+
+
+def with_settings(record, seed=None, scenario=None, strategy=None, **more):
+    """The same run with other settings."""
+    data = dict(record.spec.data)
+    data["scenario"] = data["scenario"] | (scenario or {})
+    own = data["strategy"]
+    data["strategy"] = own | {"settings": own["settings"] | (strategy or {})}
+    spec = Spec(data | more)
+    return replace(record, spec=spec, key=spec.key())
+
+
+def test_settings_that_differ_are_columns_and_tell_cells_apart(done):
+    results, _ = done
+    other = with_settings(results.records[0], scenario={"width": 20})
+    frame = Results(results.path, (*results.records, other)).frame()
+    assert frame["scenario.width"].tolist() == [8, 8, 8, 8, 20]
+    assert pd.api.types.is_integer_dtype(frame["scenario.width"])
+    assert set(frame["scenario"]) == {"two_models"}
+    assert [name for name in frame if name.startswith(("scenario.", "strategy."))] == [
+        "scenario.width"
+    ]
+    both = Results(results.path, (*results.records, other))
+    assert both.cell == ["scenario", "strategy", "strength", "scenario.width"]
+    counts = both.frame().groupby(both.cell, dropna=False)["seed"].count()
+    assert counts.tolist() == [2, 1, 2]
+    for by in ("model", "moment"):
+        assert "scenario.width" in both.frame(by=by) or by == "moment"
+    assert results.cell == ["scenario", "strategy", "strength"]
+    assert not [name for name in results.frame() if "." in name]
+
+
+@pytest.mark.parametrize(
+    ("changes", "column", "values"),
+    [
+        ({"scenario": {"optimizer": {"name": "adam"}}}, "scenario.optimizer", "rmsprop adam"),
+        ({"scenario": {"clip_gradient": 2.5}}, "scenario.clip_gradient", "None 2.5"),
+        ({"scenario": {"curve": {"every": 7}}}, "scenario.curve.every", "0 7"),
+        ({"scenario": {"plugin": "abc"}}, "scenario.plugin", "None abc"),
+        ({"scenario": {"augment": {"flip": True}}}, "scenario.augment.flip", "None True"),
+        ({"scenario": {"shift": [1, 2]}}, "scenario.shift", "None [1, 2]"),
+        (
+            {"scenario": {"network": {"name": "n", "arguments": {"width": 4}}, "width": 8}},
+            "scenario.network.arguments.width",
+            "None 4",
+        ),
+        ({"scenario": {"fingerprints": {"digits": "x"}}}, "scenario.data.fingerprint.digits", "x"),
+        ({"strategy": {"samples": 30}}, "strategy.samples", "20 30"),
+        ({"results_version": 99}, "results_version", "99"),
+    ],
+)
+def test_whatever_differs_under_one_name_is_a_column(done, changes, column, values):
+    first = next(record for record in done[0] if record.strategy == "wpl")
+    results = Results(done[0].path, (first, with_settings(first, **changes)))
+    assert column in results.cell
+    found = [None if pd.isna(value) else value for value in results.frame()[column]]
+    assert " ".join(map(str, found)).endswith(values)
+
+
+def test_scenarios_of_several_names_have_columns_where_they_differ_but_are_told_apart(done):
+    first = done[0].records[0]
+    other = replace(
+        with_settings(first, scenario={"name": "wide", "width": 20, "only_here": 1}),
+        scenario="wide",
+    )
+    results = Results(done[0].path, (first, other))
+    assert results.cell == ["scenario", "strategy", "strength"]
+    assert [name for name in results.frame() if "." in name] == ["scenario.width"]
+
+
+def test_some_runs_of_a_store_are_chosen_by_their_names(done):
+    results, _ = done
+    assert {r.strategy for r in results.where(strategies=["wpl"])} == {"wpl"}
+    assert len(results.where(suite="small", scenario="two_models")) == 4
+    for chosen, nearest in (
+        ({"suite": "smal"}, "suite 'smal'; did you mean 'small'"),
+        ({"scenario": "two_model"}, "scenario 'two_model'; did you mean 'two_models'"),
+        ({"strategies": ["wp"]}, "strategy 'wp'; did you mean 'wpl'"),
+    ):
+        with pytest.raises(UserError, match=nearest):
+            results.where(**chosen)
 
 
 def test_a_frame_has_a_row_per_run_and_model(done):
@@ -453,6 +539,13 @@ def test_importing_it_is_light():
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert told.stderr.strip() == "set()"
+
+
+@pytest.mark.parametrize("package", [benchmark, reports, strategies], ids=lambda p: p.__name__)
+def test_dir_lists_what_a_package_offers(package):
+    assert dir(package) == sorted(package.__all__)
+    for name in dir(package):
+        assert getattr(package, name) is not None
 
 
 def test_what_it_offers_is_there():

@@ -5,6 +5,7 @@ import pytest
 from benchmark.errors import UserError
 from benchmark.plan import make_plan
 from benchmark.plugins import load_files
+from benchmark.runner import execute_job
 from benchmark.suite_loading import load_suite
 
 SMALL = {"family": "two_models", "data": "digits", "steps": 2}
@@ -128,6 +129,7 @@ class Odd(ScenarioSettings):
     fault: str = ""
 
     def build(self, seed, root, device):
+        torch.manual_seed(seed)
         x, y = torch.randn(12, 3), torch.arange(12) % 3
         if self.fault == "NaN":
             x[1, 1] = torch.nan
@@ -141,6 +143,16 @@ class Odd(ScenarioSettings):
             x = torch.randn(12, 4)
         elif self.fault == "float":
             y = y.float()
+        elif self.fault == "bool":
+            y = y > 0
+        elif self.fault == "matrix":
+            y = torch.nn.functional.one_hot(y)
+        elif self.fault == "short":
+            y = y[:-1]
+        elif self.fault in {"int8", "int16", "int32", "uint8", "uint16"}:
+            y = y.to(getattr(torch, self.fault))
+        elif self.fault == "column":
+            y = y.to(torch.int16)[:, None]
         elif self.fault == "empty":
             x, y = x[:0], y[:0]
         elif self.fault == "bug":
@@ -162,6 +174,8 @@ FAULTS = {
     "negative": "labels from -1 to 2",
     "shape": "the model does not take inputs of shape (4,)",
     "float": "labels are of type torch.float32; expected whole numbers",
+    "bool": "labels are of type torch.bool; expected whole numbers",
+    "matrix": "labels are of shape (12, 3); expected one number for each sample, (12,)",
     "empty": "it has no samples",
 }
 
@@ -186,3 +200,22 @@ def test_data_of_a_plugin_that_no_run_could_train_on(odd, tmp_path, fault):
 @pytest.mark.parametrize("fault", ["", "bug"])
 def test_good_data_and_bugs_of_a_plugin_are_left_to_the_runs(odd, tmp_path, fault):
     assert len(planned(tmp_path, {"family": "odd", "fault": fault}).todo) == 1
+
+
+def test_fewer_labels_than_samples(odd, tmp_path):
+    with pytest.raises(
+        UserError, match=r"scenarios\.s: 12 samples and 11 labels; expected one for"
+    ):
+        planned(tmp_path, {"family": "odd", "fault": "short"})
+
+
+@pytest.mark.parametrize("labels", ["int8", "int16", "int32", "uint8", "uint16", "column"])
+@pytest.mark.parametrize("strategy", ["ewc", "replay", "joint", "avalanche:Naive"])
+def test_labels_of_every_kind_of_whole_number_mean_the_same(odd, tmp_path, labels, strategy):
+    results = []
+    for fault in ("", labels):
+        plan = planned(tmp_path, {"family": "odd", "fault": fault}, {"strategy": strategy})
+        (record,) = execute_job(plan.todo, tmp_path)
+        assert record.error is None
+        results.append((record.accuracy_matrix, record.curves))
+    assert results[0] == results[1]

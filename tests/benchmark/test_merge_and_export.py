@@ -1,5 +1,6 @@
 """Runs of several stores in a new one, and as tables for other programs."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from test_access import a_run
 
 from benchmark import open_store
 from benchmark.cli import main
+from benchmark.spec import Spec
 from benchmark.store import Store, SuiteNote
 
 NOTE = SuiteNote("t", "A question?", ("s",), ("wpl",))
@@ -80,16 +82,48 @@ def test_what_cannot_be_merged_is_said_and_nothing_is_written(stores, capsys, ar
 
 
 @pytest.mark.parametrize("by", ["run", "model"])
-@pytest.mark.parametrize("ending", ["csv", "parquet"])
+@pytest.mark.parametrize("ending", ["csv", "parquet", "json"])
 def test_a_table_is_what_python_has(stores, ending, by):
     pytest.importorskip("pyarrow")
     assert command("export", "b.db", "-o", f"out.{ending}", "--by", by) == 0
-    read = {"csv": pd.read_csv, "parquet": pd.read_parquet}[ending]
+    read = {"csv": pd.read_csv, "parquet": pd.read_parquet, "json": pd.read_json}[ending]
     found, known = read(f"out.{ending}"), open_store("b.db").frame(by=by)
     assert list(found.columns) == list(known.columns)
     assert found["key"].tolist() == known["key"].tolist()
     column = "final" if by == "model" else "average_accuracy"
     assert found[column].tolist() == known[column].tolist() == [0.5, 0.5, 0.5]
+
+
+def test_every_format_and_the_list_of_runs_tell_settings_apart(stores, capsys):
+    pytest.importorskip("pyarrow")
+    wide = a_run(3)
+    data = {**wide.spec.data, "scenario": {**wide.spec.data["scenario"], "width": 20}}
+    with Store("b.db", create=True) as store:
+        store.put(replace(wide, key="wide", spec=Spec(data)))
+    columns = {}
+    for ending, read in (
+        ("csv", pd.read_csv), ("parquet", pd.read_parquet), ("json", pd.read_json),
+    ):  # fmt: skip
+        assert command("export", "b.db", "-o", f"out.{ending}") == 0
+        table = read(f"out.{ending}")
+        columns[ending] = list(table)
+        assert table.set_index("key")["scenario.width"]["wide"] == 20
+    assert columns["csv"] == columns["parquet"] == columns["json"]
+    capsys.readouterr()
+    assert command("list", "runs", "--store", "b.db") == 0
+    assert "scenario.width" in capsys.readouterr().out
+    assert command("list", "runs", "--store", "b.db", "--json") == 0
+    rows = {row["key"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["wide"]["settings"] == {"scenario.width": 20}
+    assert rows["wide"]["suite"] == wide.suite
+
+
+def test_what_is_exported_can_be_chosen(stores, capsys):
+    assert command("export", "a.db", "b.db", "-o", "out.csv", "--suite", "t") == 0
+    assert pd.read_csv("out.csv")["seed"].tolist() == [0, 1, 2, 3]
+    assert command("export", "a.db", "-o", "other.csv", "--strategies", "wlp") == 2
+    assert "no run of the strategy 'wlp'; did you mean 'wpl'?" in capsys.readouterr().err
+    assert not Path("other.csv").exists()
 
 
 def test_several_stores_are_put_together(stores):
@@ -101,7 +135,8 @@ def test_only_an_earlier_table_is_written_over(stores, capsys):
     pytest.importorskip("pyarrow")
     assert command("archive", "--store", "a.db", "-o", "mine.parquet") == 0
     Path("mine.csv").write_text("a,b\n1,2\n")
-    for ending in ("csv", "parquet"):
+    Path("mine.json").write_text('[{"a": 1}]')
+    for ending in ("csv", "parquet", "json"):
         assert command("export", "a.db", "-o", f"out.{ending}") == 0
         assert command("export", "a.db", "-o", f"out.{ending}") == 0
         before = Path(f"mine.{ending}").read_bytes()
@@ -113,7 +148,7 @@ def test_only_an_earlier_table_is_written_over(stores, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["out.txt"], "ends in .csv or .parquet, such as out.csv"),
+        (["out.txt"], "ends in .csv, .parquet or .json, such as out.csv"),
         (["out.csv", "--by", "moment"], "no rows by moment"),
     ],
 )

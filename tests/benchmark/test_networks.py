@@ -3,6 +3,7 @@
 import copy
 import json
 from importlib.metadata import EntryPoint
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,15 +12,17 @@ from avalanche.training.plugins import SupervisedPlugin
 from one_run import execute
 from torch import nn
 
-from benchmark import plugins
+from benchmark import plugins, run_suite
 from benchmark.errors import UserError
 from benchmark.models.anatomy import examine, statistics
+from benchmark.models.bank import ModelBank
 from benchmark.models.choice import Network
 from benchmark.models.exchange import new_head
 from benchmark.models.making import make
 from benchmark.models.networks import NetworkBank, pair, trunk
 from benchmark.plugins import load_files, load_packages
 from benchmark.preparation import TRAINING, prepare
+from benchmark.scenarios.checking import check_training
 from benchmark.scenarios.model_sequence import ModelSequence
 from benchmark.scenarios.split import Split
 from benchmark.scenarios.two_models import TwoModels
@@ -580,7 +583,6 @@ def test_mistakes_of_a_suite_have_their_line():
             {"network": {"name": "torchvision:resnet18", "arguments": {"weights": "DEFAULT"}}},
             "weights is a setting beside them: {name: torchvision:resnet18, weights: DEFAULT}",
         ),
-        ({"learning_rate_schedule": "cosine"}, r"got 'cosine'; write \{name: cosine\}"),
         ({"shared": "stem"}, r"expected a whole number or a list, got 'stem'; write \['stem'\]"),
         ({"shared": []}, r"expected a whole number or 1 or more entries, got \[\]"),
         ({"shared": [1]}, r"shared\.0: expected text, got 1"),
@@ -679,3 +681,91 @@ def test_other_families_train_them(root, family):
     (run,) = run_of({"wpl": {"strengths": [1]}}, own, family=family, batch_norm="shared")
     record = execute(run, root)
     assert record.status == "done", record.error
+
+
+class OfType(nn.Module):
+    """A network whose weights are of a type that suites cannot name."""
+
+    def __init__(self, input_shape, n_classes, dtype="float64", norm=True):
+        super().__init__()
+        self.conv = nn.Conv2d(input_shape[0], 3, 3)
+        self.norm = nn.BatchNorm2d(3) if norm else nn.Identity()
+        self.mid = nn.Linear(3 * 36, 6)
+        self.out = nn.Linear(6, n_classes)
+        self.to(getattr(torch, dtype))
+
+    def forward(self, x):
+        x = self.norm(self.conv(x)).relu()
+        return self.out(self.mid(x.flatten(1)).relu())
+
+
+def scripted(input_shape, n_classes) -> nn.Module:
+    layers = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.ReLU(), nn.Linear(4, n_classes))
+    return torch.jit.script(layers)
+
+
+MASKS = {"supsup", "ssnet", "exssnet"}  # they train no normalisation
+SHORT = {"wpl_schur": {"samples": 10}} | {name: {"mask_steps": 2} for name in MASKS - {"supsup"}}
+ONLY_IN_SEARCHES = {"nsas", "wpl_official"}
+
+
+@pytest.mark.parametrize("name", [n for n in STRATEGIES if n not in ONLY_IN_SEARCHES])
+def test_a_network_of_float64_runs_with_every_strategy(name, root):
+    """The new heads were float32, and it was refused as one that "does not take images"."""
+    own = {"name": f"module:{__name__}.OfType", "arguments": {"norm": name not in MASKS}}
+    scenario = {"family": "split", "experiences": 2, **FEW, "network": own}
+    settings = SHORT.get(name, {})
+    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}}
+    (run,) = load_suite(suite | {"strategies": {name: settings}}).runs("cpu", root)
+    ready = prepare(run, root)
+    types = {p.dtype for p in ready.scenario.model.parameters()}
+    assert types == {torch.float64}
+    for experience in ready.scenario.train[: 1 if name == "joint" else None]:
+        given = ready.scenario.train if name == "joint" else experience
+        ready.strategy.train(given, **TRAINING)
+    ready.strategy.eval(ready.scenario.test, num_workers=0)
+    assert ready.scenario.model.eval()(torch.randn(2, 1, 8, 8), 1).dtype == torch.float64
+    assert {p.dtype for p in ready.strategy.model.parameters()} == {torch.float64}
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (
+            {"dtype": "complex64"},
+            "'conv.weight' is of type torch.complex64; expected torch.float32",
+        ),
+        ({"dtype": "bfloat16"}, "torch.bfloat16; expected .* say precision: bfloat16"),
+        ({"dtype": "float16"}, "torch.float16; expected .* say precision: bfloat16"),
+        ("scripted", r"it is scripted \(torch.jit\), so that its parts can be neither shared"),
+        ({"dtype": "float64"}, "torch.float64; expected torch.float32 with precision: bfloat16"),
+    ],
+)
+def test_a_network_of_a_type_that_cannot_be_trained_is_refused_before_training(
+    network, said, tmp_path
+):
+    own = {"name": f"module:{__name__}.OfType", "arguments": network}
+    own = {"name": f"module:{__name__}.{network}"} if network == "scripted" else own
+    scenario = {"family": "two_models", **FEW, "network": own}
+    if network == {"dtype": "float64"}:
+        scenario["precision"] = "bfloat16"
+    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}, "strategies": {"joint": {}}}
+    with pytest.raises(UserError, match=said) as refused:
+        run_suite(suite, store=tmp_path / "runs.db", workers=0)
+    assert "scenarios.it: " in str(refused.value)
+
+
+def test_so_is_a_bank_of_a_scenario_of_one_s_own():
+    bank = ModelBank({"a": nn.Linear(2, 2, dtype=torch.complex64)}, [["a"]], 2)
+    scenario = SimpleNamespace(model=bank)
+    with pytest.raises(UserError, match=r"the model: its parameter 'blocks.a.weight' is of type"):
+        check_training(TwoModels(data="digits"), scenario)
+
+
+def test_a_bank_takes_inputs_of_the_type_of_its_weights():
+    bank = ModelBank({"a": nn.Linear(3, 2).double()}, [["a"], ["a"]], 2)
+    x = torch.randn(4, 3)
+    assert torch.equal(bank(x, 0), bank(x.double(), 0))
+    assert torch.equal(bank.forward_each(x, [0, 1])[1], bank(x, 1))
+    words = ModelBank({"a": nn.Embedding(3, 2).double()}, [["a"]], 2)
+    assert words(torch.tensor([[0, 2]]), 0).dtype == torch.float64

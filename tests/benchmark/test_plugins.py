@@ -222,6 +222,7 @@ BROKEN = {
     "this plugin file does not exist": None,
     "line 2: not valid Python": "x = 1\ndef f(:\n",
     "line 3: ModuleNotFoundError: No module named 'nowhere'": "\n\nimport nowhere\n",
+    "line 2: importing it ends the program (SystemExit: 3)": "import sys\nsys.exit(3)\n",
     "lists nothing to add": "x = 1\n",
     "line 2: STRATEGIES is 3, expected a list": "\nSTRATEGIES = 3\n",
     "line 1: expected a StrategyEntry": "STRATEGIES = ['ewc']\n",

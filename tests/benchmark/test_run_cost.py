@@ -10,9 +10,12 @@ from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 
 from benchmark.cost import peak_memory, reset_peak_memory, state_bytes
+from benchmark.preparation import prepare
 from benchmark.record import free_share
 from benchmark.results import Results
 from benchmark.shapes import check_shapes
+from reports.html.run_details import run_details
+from reports.runs.cells import group
 
 
 @dataclass
@@ -106,6 +109,19 @@ def test_what_is_free_is_asked_after_each_model_and_kept_by_tensor(tmp_path):
     assert 0 < total[-1] < total[0] < 1
 
 
+def test_evaluations_and_what_comes_before_them_are_timed(tmp_path):
+    cost = carried_out(tmp_path, "finetune").cost
+    assert cost["evaluation_seconds"] > 0
+    assert cost["building_seconds"] > 0
+
+
+def test_runs_of_one_training_share_what_it_took_to_build_and_evaluate(tmp_path):
+    ready = prepare(run_of(tmp_path, THREE_MODELS, "finetune"), tmp_path)
+    alone, of_four = (ready.costs.result(ready.scenario.model, runs) for runs in (1, 4))
+    assert of_four["building_seconds"] == alone["building_seconds"] / 4
+    assert of_four["evaluation_seconds"] == alone["evaluation_seconds"] / 4
+
+
 def test_tensors_of_wrapped_layers_have_the_names_of_the_network(tmp_path):
     masked = carried_out(tmp_path, "exssnet", {"mask_steps": 6, "density": 0.2})
     plain = carried_out(tmp_path, "freeze")
@@ -182,3 +198,26 @@ def test_a_capacity_of_another_shape_is_refused(tmp_path, capacity):
     check_shapes(values)
     with pytest.raises(ValueError, match="capacity of its cost"):
         check_shapes({**values, "cost": record.cost | {"capacity": capacity}})
+
+
+@pytest.mark.parametrize("classes", [{}, ["a"], [["a"]], [["a"], [1]], [["a"], ["b"], ["c"]]])
+def test_classes_of_another_shape_are_refused(tmp_path, classes):
+    record = carried_out(tmp_path, "finetune", scenario=TWO_MODELS | {"steps": 2})
+    values = {**vars(record), "error": None}
+    check_shapes({**values, "cost": record.cost | {"classes": [["a", "b"], ["c"]]}})
+    with pytest.raises(ValueError, match="classes of its cost"):
+        check_shapes({**values, "cost": record.cost | {"classes": classes or [{}]}})
+
+
+def test_the_classes_of_a_split_are_kept_with_its_run(tmp_path):
+    split = {"family": "split", "data": "digits", "experiences": 5, "width": 4, "steps": 1,
+             "shuffle_classes": True}  # fmt: skip
+    record = carried_out(tmp_path, "finetune", scenario=split)
+    classes = record.cost["classes"]
+    assert sorted(name for own in classes for name in own) == [str(digit) for digit in range(10)]
+    assert [len(own) for own in classes] == [2] * 5
+    (details,) = run_details(group([record]))["runs"]
+    assert details["classes"] == [
+        [str(number), ", ".join(own)] for number, own in enumerate(classes, 1)
+    ]
+    assert not any("classes" in name for name, _ in details["cost"])

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from functools import cache
 
 import pytest
+import torch
 import yaml
 from one_run import execute
 
@@ -13,6 +14,7 @@ from benchmark.control import Watch
 from benchmark.evaluation import AccuracyMeter
 from benchmark.failure import FailureKind
 from benchmark.suite_loading import load_suite
+from strategies.registry import STRATEGIES as REGISTRY
 
 TWO = {
     "data": "digits",
@@ -368,6 +370,43 @@ def test_a_run_that_diverges_fails_with_step_and_model(make_runs, root):
     assert "step " in record.error
     assert "of model " in record.error
     assert record.accuracy_matrix == []
+
+
+STILL_FINITE = {
+    "badam": "an optimizer of its own, which knows no learning rate",
+    "supsup": "trains scores of fixed weights",
+    "ssnet": "likewise",
+    "exssnet": "likewise",
+    "nsas": "needs a supernet",
+    "wpl_official": "likewise",
+}
+
+
+@pytest.mark.parametrize("name", [n for n in REGISTRY if n not in STILL_FINITE])
+def test_divergence_reads_as_divergence_whatever_the_strategy_does_with_it(make_runs, root, name):
+    """Some raised what torch says of NaN: "atol must be greater than or equal to zero"."""
+    settings = {"samples": 20} if name == "wpl_schur" else {}
+    wild = {"family": "split", "data": "digits", "experiences": 2, "steps": 30, "width": 16}
+    wild |= {"optimizer": {"name": "sgd", "learning_rate": 1e9}, "epochs": None}
+    (run,) = make_runs({name: settings}, wild)
+    record = execute(run, root)
+    assert record.failure.kind is FailureKind.DIVERGED
+    assert record.error.startswith("DivergedError: the loss became NaN or infinite by step ")
+    assert "; a smaller learning rate or strength" in record.error
+
+
+def test_an_error_before_anything_diverged_is_told_as_it_is(make_runs, root, monkeypatch):
+    """Also where it says that numbers are not finite: these are not the training's."""
+    from strategies import WPL
+
+    def broken(self, strategy, **_):
+        with torch.no_grad():
+            next(strategy.model.parameters()).fill_(float("nan"))
+        raise ValueError("what was saved is damaged")
+
+    monkeypatch.setattr(WPL, "before_training_exp", broken)
+    (run,) = make_runs({"wpl": {"strengths": [1.0]}})
+    assert execute(run, root).error == "ValueError: what was saved is damaged"
 
 
 def test_weights_that_a_merge_made_too_large_are_a_failure(make_runs, root):

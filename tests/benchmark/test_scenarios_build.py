@@ -65,6 +65,43 @@ def rows(x):
     return {tuple(sample.flatten().tolist()) for sample in x}
 
 
+@pytest.mark.parametrize("incremental", ["task", "domain", "class"])
+def test_the_classes_of_each_experience_are_told_by_name(tmp_path, incremental):
+    """Of images whose brightness says which class they are of, whatever their labels became."""
+    names = ["ant", "bee", "cat", "dog", "eel", "fox"]
+    for number, name in enumerate(names):
+        for image in range(10):
+            (tmp_path / "images" / name).mkdir(parents=True, exist_ok=True)
+            pixels = np.full((4, 4), 40 * number, dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / name / f"{image}.png")
+    settings = Split(
+        data=f"folder:{tmp_path / 'images'}", experiences=3, incremental=incremental, width=4,
+        shuffle_classes=True, pixels="unit",
+    )  # fmt: skip
+    orders = set()
+    for seed in range(3):
+        scenario = settings.build(seed, tmp_path, "cpu")
+        told = scenario.told["classes"]
+        orders.add(tuple(map(tuple, told)))
+        assert sorted(name for own in told for name in own) == names
+        for number, own in enumerate(told):
+            x, y, *_ = tensors(scenario, "train", number)
+            order = [x[y == label].flatten()[0].item() for label in sorted(set(y.tolist()))]
+            assert [names[round(255 * value / 40)] for value in order] == own
+    assert len(orders) > 1
+
+
+def test_classes_are_told_where_experiences_have_different_ones(case):
+    name, _, scenario = case
+    told = scenario.told
+    if name.startswith("split") or name == "permuted_class":
+        assert len(told["classes"]) == len(scenario.train)
+    else:
+        assert told == {}
+    if name in {"split_task", "split_domain", "split_class"}:
+        assert told["classes"][:2] == [["0", "1"], ["2", "3"]]
+
+
 def test_there_is_an_experience_for_each_model(case):
     name, _, scenario = case
     count = EXPERIENCES[name.split("_")[0]]
@@ -531,9 +568,31 @@ def test_a_choice_of_test_samples_leaves_the_training_alone(root, family):
     assert (sum(sizes) if family == "split" else sizes[0]) == 90
 
 
-def test_an_experience_without_a_test_sample_is_refused(root):
-    settings = Split(data="digits", experiences=5, test_samples=1)
-    with pytest.raises(UserError, match=r"no sample to test on.*raise test_samples"):
+@pytest.mark.parametrize("family", ON_DIGITS)
+def test_a_choice_of_validation_samples_leaves_the_rest_alone(root, family):
+    every, some = (
+        FAMILIES[family](data="digits", width=8, validation_samples=n).build(0, root, "cpu")
+        for n in (None, 60)
+    )
+    for split in ("train", "test"):
+        for i in range(len(every.train)):
+            assert torch.equal(tensors(every, split, i)[0], tensors(some, split, i)[0])
+    sizes = [len(tensors(some, "validation", i)[0]) for i in range(len(some.validation))]
+    assert (sum(sizes) if family == "split" else sizes[0]) == 60
+
+
+def test_validation_samples_need_a_validation_split_and_change_no_key():
+    with pytest.raises(ValueError, match="validation_samples needs a validation split"):
+        TwoModels(validation=0, validation_samples=5)
+    assert "validation_samples" not in TwoModels().model_dump()
+    assert TwoModels(validation_samples=5).model_dump()["validation_samples"] == 5
+
+
+@pytest.mark.parametrize("purpose", ["test", "validat"])
+def test_an_experience_without_a_sample_to_evaluate_on_is_refused(root, purpose):
+    setting = "test_samples" if purpose == "test" else "validation_samples"
+    settings = Split(data="digits", experiences=5, **{setting: 1})
+    with pytest.raises(UserError, match=rf"no sample to {purpose}.* on.*raise {setting}"):
         settings.build(0, root, "cpu")
 
 

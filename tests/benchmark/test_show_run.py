@@ -116,6 +116,22 @@ def test_the_initial_accuracies_of_a_run_without_a_matrix(show):
     assert "a row for each model trained" not in out
 
 
+def test_where_the_time_of_a_run_went(show):
+    assert "of it" not in show("aa11")  # of an earlier version
+    cost = {
+        "training_seconds": [None, 4.2, 3.0],
+        "consolidation_seconds": [0.5, 0.5, None],
+        "evaluation_seconds": 50.0,
+        "building_seconds": 2.0,
+    }
+    with Store("runs.db", create=True) as store:
+        store.put(replace(DONE, key="ff55", cost=cost))
+    assert (
+        "  of it        training 7.2 s, after each model's last step 1.0 s, evaluation 50.0 s, "
+        "loading the data and building the models 2.0 s, other 14.8 s\n"
+    ) in show("ff55")
+
+
 def test_the_traceback_of_one_that_failed(show):
     out = show("aa22cc")
     assert out.startswith("failed: turned mine 10 seed 3\n")
@@ -180,3 +196,15 @@ def test_what_is_free_is_shown_by_tensor_and_over_all(show):
         ["blocks.shared_0.bias", "100.0", "–"],
         ["all", "62.5", "–"],
     ]
+
+
+def test_the_classes_of_each_experience_are_shown(show):
+    with Store("runs.db", create=True) as store:
+        store.put(replace(DONE, key="ee55", cost={"classes": [["cat", "ant"], ["bee", "dog"]]}))
+    lines = show("ee55").splitlines()
+    start = lines.index("Classes of each experience") + 1
+    assert [line.split(maxsplit=1) for line in lines[start : start + 2]] == [
+        ["1", "cat, ant"],
+        ["2", "bee, dog"],
+    ]
+    assert "Cost" not in lines

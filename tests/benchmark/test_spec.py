@@ -8,6 +8,7 @@ import pytest
 
 from benchmark.spec import ScenarioSpec, Spec, StrategySpec
 from benchmark.suite import (
+    FORGETTING_MEMORY_VERSION,
     LAYERS_OF_SEVERAL_VERSION,
     RESULTS_VERSION,
     SEEN_OUTPUTS_VERSION,
@@ -32,7 +33,7 @@ KEYS = {
     "methods/merging_pool_rotated": (380, "762bc1d7e59603e9"),
     "methods/merging_rotated": (560, "7f9079a9063ac790"),
     "methods/posteriors": (480, "3c23564aa0fb3dc0"),
-    "methods/posteriors_classic": (510, "f757578e21fa3c71"),
+    "methods/posteriors_classic": (510, "52671fd0042eb4c3"),
     "methods/posteriors_pool": (210, "d669eaa11bdbca42"),
     "methods/posteriors_same": (200, "2858f7cd374be71c"),
     "methods/posteriors_sgd": (90, "7f8e881cc9953a01"),
@@ -65,10 +66,10 @@ KEYS = {
     "paper/schur": (108, "9d0bcc5620232762"),
     "paper/shared_layers": (240, "a2827a26f8a07c73"),
     "paper/strength": (414, "eae6316902766395"),
-    "methods/which_class": (690, "5a534fdb86dfa027"),
-    "methods/which_task": (920, "84c73def1cdff041"),
-    "methods/which_ten": (920, "0b2178503240bde2"),
-    "methods/which_two": (920, "9a0b5060ac419b12"),
+    "methods/which_class": (900, "f1e3f9d652c486dc"),
+    "methods/which_task": (1330, "51f839645f2cd62e"),
+    "methods/which_ten": (1450, "00bde15ce64eb35b"),
+    "methods/which_two": (1420, "3290ce6ffba0cf76"),
     "published/avalanche_permuted_ewc": (30, "1abcf01d97df7528"),
     "published/avalanche_permuted_si": (25, "1f781efe2b6f53a6"),
     "published/avalanche_permuted_trained": (80, "27ab953c5ccc7ada"),
@@ -156,8 +157,34 @@ NETWORK = {"network": "reduced_resnet18", "data": "digits"}
     ),
 ])  # fmt: skip
 def test_runs_whose_results_a_repair_changed_have_a_version_of_their_own(scenario, version):
-    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}, "strategies": {"joint": {}}}
-    assert _results_version(load_suite(suite).scenarios["it"]) == version
+    assert version_of(scenario, "joint") == version
+
+
+MEMORY = {"memory": 60}
+
+
+@pytest.mark.parametrize(("strategy", "settings", "scenario", "version"), [
+    ("n_step_kl", {"posteriors": 2, **MEMORY}, {"family": "two_models"}, RESULTS_VERSION),
+    ("n_step_kl", {"posteriors": 1, **MEMORY}, {"family": "two_models"}, RESULTS_VERSION),
+    ("n_step_kl", MEMORY, {"family": "split"}, FORGETTING_MEMORY_VERSION),
+    ("n_step_kl", {}, {"family": "split"}, RESULTS_VERSION),
+    ("n_step_kl", MEMORY, {"family": "permuted", "experiences": 4}, RESULTS_VERSION),
+    ("n_step_kl", MEMORY, {"family": "model_sequence"}, FORGETTING_MEMORY_VERSION),
+    ("n_step_kl", MEMORY, {"family": "model_sequence", "models": 4}, RESULTS_VERSION),
+    ("n_step_kl", MEMORY, {"family": "split", "incremental": "class", "outputs": "seen"},
+     FORGETTING_MEMORY_VERSION),
+    ("td_vcl", {"decay": 0, **MEMORY}, {"family": "two_models"}, FORGETTING_MEMORY_VERSION),
+    ("td_vcl", {"decay": 0.1, **MEMORY}, {"family": "two_models"}, RESULTS_VERSION),
+    ("replay", MEMORY, {"family": "split"}, RESULTS_VERSION),
+])  # fmt: skip
+def test_so_have_those_of_methods_that_a_repair_changed(strategy, settings, scenario, version):
+    assert version_of(scenario, strategy, settings) == version
+
+
+def version_of(scenario, strategy, settings=None):
+    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}}
+    found = load_suite(suite | {"strategies": {strategy: settings or {}}})
+    return _results_version(found.scenarios["it"], found.strategies[strategy].settings)
 
 
 @pytest.mark.parametrize("data", [LARGE, OLD])
@@ -201,7 +228,9 @@ def test_settings_are_settings_alone():
 def test_runs_are_paired_whatever_their_strategy_strength_and_probes():
     other = Spec(LARGE | {"strategy": OLD["strategy"], "strength": None, "probes": []})
     assert other.pairing == Spec(LARGE).pairing
-    for name, value in (("seed", 4), ("device", "cuda"), ("results_version", 2)):
+    later = Spec(LARGE | {"results_version": 4})  # of what else one installation makes
+    assert later.pairing == Spec(LARGE).pairing
+    for name, value in (("seed", 4), ("device", "cuda")):
         assert Spec(LARGE | {name: value}).pairing != Spec(LARGE).pairing
 
 

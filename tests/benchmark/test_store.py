@@ -11,7 +11,7 @@ import pytest
 
 from benchmark import database
 from benchmark.cli import main
-from benchmark.errors import UserError
+from benchmark.errors import Remark, UserError
 from benchmark.examination import examine
 from benchmark.failure import Failure, FailureKind
 from benchmark.metrics import FINETUNE_FORGETTING, METRICS
@@ -306,7 +306,19 @@ def damage_a_store(path, damage):
     return DAMAGE[damage](path.read_bytes())
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("damage", ["broken JSON", "another key"])
+def test_damaged_runs_are_left_out_and_told(tmp_path, damage):
+    path = tmp_path / "results.db"
+    damaged = damage_a_store(path, damage)
+    path.write_bytes(damaged)
+    with pytest.warns(Remark) as told, Store(path) as opened:
+        kept = opened.records()
+    assert len(kept) + len(told) == 40
+    assert told
+    assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("damage", [*DAMAGE][:-2])
 def test_a_damaged_store_is_refused_in_a_sentence_and_left_as_it_is(tmp_path, damage):
     path = tmp_path / "results.db"
     damaged = damage_a_store(path, damage)

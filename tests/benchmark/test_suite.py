@@ -6,8 +6,10 @@ import re
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
 from benchmark.errors import UserError
+from benchmark.scenarios import FAMILIES
 from benchmark.suite_file import shipped_suites
 from benchmark.suite_loading import load_suite, load_suites
 
@@ -164,6 +166,45 @@ def test_part_of_the_optimizer_keeps_the_rest_of_its_default(write):
 def test_another_optimizer_starts_from_its_own_defaults(write):
     suite = load_suite(write(), settings=["scenarios.turned.optimizer={name: adam}"])
     assert suite.scenarios["turned"].optimizer.learning_rate == 0.001
+
+
+@pytest.mark.parametrize(
+    ("family", "setting", "name"),
+    [
+        ("split", "learning_rate_schedule", "cosine"),
+        ("split", "optimizer", "adam"),
+        ("split", "network", "cnn"),
+        ("two_models", "optimizer", "rmsprop"),
+        ("two_models", "second_optimizer", "sgd"),
+        ("architecture_search", "sampler", "fair"),
+        ("architecture_search", "supernet", "convolutional_cell"),
+    ],
+)
+def test_a_name_alone_is_the_name_with_the_defaults_beside_it(tmp_path, family, setting, name):
+    def key(**settings):
+        content = {
+            "suite": "t", "seeds": 1, "scenarios": {"s": {"family": family, **settings}},
+            "strategies": {"finetune": {}},
+        }  # fmt: skip
+        return load_suite(content).runs("cpu", tmp_path)[0].key
+
+    assert key(**{setting: name}) == key(**{setting: {"name": name}})
+    with pytest.raises(
+        UserError, match=rf"s\.{setting}.*unknown (name|network) '{name}x'; did you"
+    ):
+        key(**{setting: f"{name}x"})
+
+
+def test_a_setting_that_takes_a_name_takes_it_alone():
+    """Of every family: no setting can be a mapping with a name that must be written in full."""
+    for name, family in FAMILIES.items():
+        needed = {n: "SplitMNIST" for n, f in family.model_fields.items() if f.is_required()}
+        for setting, field in family.model_fields.items():
+            default = field.get_default(call_default_factory=True)
+            if not isinstance(default, BaseModel) or "name" not in type(default).model_fields:
+                continue
+            made = family.model_validate(needed | {"family": name, setting: default.name})
+            assert getattr(made, setting).name == default.name, (name, setting)
 
 
 def test_epochs_replace_default_steps(write):

@@ -22,6 +22,7 @@ from benchmark.cli.watch_server import WatchServer
 from benchmark.failure import Failure, FailureKind
 from benchmark.heartbeat import Heartbeat
 from benchmark.pulse import Pulses
+from benchmark.selection import Selection
 from benchmark.store import Record, Store
 from benchmark.under_way import STALE
 
@@ -240,6 +241,19 @@ def test_the_report_is_made_elsewhere_and_again_when_runs_have_ended(path):
         wait(lambda: maker.problem)
         assert maker.problem == "version 2 cannot be made"
         assert maker.made is first
+
+
+def test_the_report_is_of_the_runs_that_were_chosen(path):
+    limit = time.monotonic() + 120
+    with ReportMaker(path, selection=Selection(strategies=["done"])) as maker:
+        maker.make_if_due(2, "first", at_once=True)
+        while not (maker.made or maker.problem):
+            assert time.monotonic() < limit
+            time.sleep(0.05)
+        assert '"strategy": "bad"' not in maker.made.document
+        assert "(done) in 1 scenario" in maker.made.document
+        assert "--strategies done" in maker.made.document
+        assert maker.made.runs == 2, "as the store has: what is new is told by it"
 
 
 # The command

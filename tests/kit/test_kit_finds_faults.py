@@ -18,7 +18,16 @@ from benchmark.errors import UserError
 from benchmark.kit.candidate import Candidate, candidates
 from benchmark.kit.check import PROPERTIES, verdict
 from benchmark.kit.testing import StrategyProperties
-from strategies import L2, VCL, BAdam, Freeze, FreezeImportant, TaskArithmetic, optimizer_metric
+from strategies import (
+    L2,
+    VCL,
+    BAdam,
+    Freeze,
+    FreezeImportant,
+    NStepKL,
+    TaskArithmetic,
+    optimizer_metric,
+)
 from strategies.dial import BETA, ENERGY, ETA, SCALE, SHARE
 from strategies.hooks import Hooked
 from strategies.posterior_layers import posterior_layers
@@ -367,6 +376,19 @@ class DrawsToEvaluate(OfAPosterior, VCL):
             layer.noise = {}
 
 
+class LeavesOldSamplesOut(OfAPosterior, NStepKL):
+    """Passes samples through the network that have no weight in the loss."""
+
+    declares: ClassVar = {
+        **OfAPosterior.declares,
+        "arguments": {"beta": 0.2, "posteriors": 2, "memory": 60},
+        "moves_unused": True,
+    }
+
+    def keep(self, strategy, used):
+        VCL.keep(self, strategy, used)
+
+
 class GoesOn(TaskArithmetic):
     """Begins where the last training ended."""
 
@@ -420,6 +442,7 @@ FAULTS = {
         "strength 0 is fine-tuning",
         "unused parameters stay",
         "no gradient is handled",
+        "no gradient of zero",
     },
     AsksForGradients: {"no gradient is handled"},
     SquaresTheMean: {"importance ignores the batch size"},
@@ -460,6 +483,7 @@ FAULTS = {
     ShrinksAll: {"unused posteriors stay"},
     LeavesTheDraw: {"drawn weights are put back"},
     DrawsFromElsewhere: {"drawn weights are put back"},
+    LeavesOldSamplesOut: {"no gradient of zero"},
     DrawsToEvaluate: {"evaluation does not draw"},
     GoesOn: {"models are trained apart"},
     KeepsMomentum: {"models are trained apart"},

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.cli.listings import runs as list_runs
 from benchmark.cli.progress import describe
+from benchmark.cli.run_listing import runs as list_runs
+from benchmark.selection import Selection
 from benchmark.spec import Spec
 from benchmark.store import Store
 from reports.analysis.cross_fitting import choose
@@ -162,7 +163,7 @@ def test_the_command_names_the_dial(mixed, tmp_path, capsys):
         with Store(path, create=True) as store:
             for name in names:
                 store.put(one[name])
-        list_runs(path, as_json=False)
+        list_runs(path, Selection(), as_json=False)
         out = capsys.readouterr().out
         assert heading in out.splitlines()[0]
         assert cell in out

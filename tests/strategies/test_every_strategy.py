@@ -237,3 +237,28 @@ def test_old_rows_of_a_head_that_grew_are_protected_and_new_ones_are_free(penalt
     for name, parameter in trained.named_parameters():
         assert plugin.importances[name].shape == plugin.anchors[name].shape == parameter.shape
     assert trained[2].classifier.out_features == CLASSES
+
+
+class Recurrent(nn.Module):
+    """A network that reads the same features in every step of a sequence."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.cell = nn.LSTM(FEATURES, 5, batch_first=True)
+        self.head = nn.Linear(5, CLASSES)
+
+    def forward(self, x):
+        return self.head(self.cell(x[:, None].expand(-1, 3, -1))[0][:, -1])
+
+
+NOT_OF_RECURRENT = {"joint", "nsas", "wpl_official"}
+"""A template of its own, and those that need a supernet."""
+
+
+@pytest.mark.parametrize("name", at_length({*STRATEGIES} - NOT_OF_RECURRENT, LONG - {"wpl_schur"}))
+def test_it_trains_a_recurrent_network(name):
+    entry = STRATEGIES[name]
+    plugin = entry.load()(**{**entry.brief, **FEWER.get(name, {})})
+    before = snapshot(Recurrent())
+    assert not same(before, snapshot(train(Recurrent(), [plugin], epochs=1)))

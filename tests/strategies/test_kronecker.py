@@ -206,3 +206,11 @@ def test_what_single_precision_cannot_decompose_is_decomposed_in_double(monkeypa
         found.rows @ found.values.sum(1).diag() @ found.rows.T,
         known.rows @ known.values.sum(1).diag() @ known.rows.T,
     )
+
+
+def test_models_that_are_saturated_have_a_nearest_product_of_zero():
+    """Their outputs have no Fisher information, so that no scale fits the sums."""
+    inputs, none = torch.eye(3), torch.zeros(2, 2)
+    found = nearest([Product(inputs, none), Product(2 * inputs, none)], [1.0, 1.0])
+    assert found.inputs.isfinite().all()
+    assert torch.equal(found.outputs, none)

@@ -2,6 +2,7 @@
 
 import operator
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -337,6 +338,49 @@ def test_a_memory_trains_what_earlier_models_use_and_none_does_not():
 
     assert moved(20)
     assert not moved(0)
+
+
+@pytest.mark.parametrize(
+    ("make", "reach"),
+    [
+        (lambda: NStepKL(beta=1, posteriors=1, memory=60), 1),
+        (lambda: NStepKL(beta=1, posteriors=2, memory=60), 2),
+        (lambda: TDVCL(beta=1, posteriors=2, memory=60), 2),
+        (lambda: TDVCL(beta=1, posteriors=3, memory=60, decay=0.0), 1),
+        (lambda: NStepKL(beta=1, posteriors=3, memory=60), 3),
+    ],
+)
+def test_samples_without_a_weight_are_neither_kept_nor_train_anything(make, reach):
+    """Their private head had gradients of zero, so that its divergence pulled it."""
+    states, kept, plugin = [], [], make()
+
+    def note(_, model):
+        memory = plugin._rehearsal.memory
+        kept.append({*memory.rows.get("training", torch.empty(0))[: len(memory)].tolist()})
+        states.append(snapshot(model))
+
+    train(make_bank(THREE), [plugin], parts=make_data(3), optimizer="adam", after_each=note)
+    for last, held in enumerate(kept):
+        assert held == {*range(max(0, last - reach + 2), last + 1)}
+    for head, model in (("a", 0), ("b", 1)):
+        own = [f"blocks.{head}.{part}" for part in ("layer.weight", "layer.bias")]
+        own += [n for n in states[0] if n.startswith(f"blocks.{head}.log_ratios")]
+        assert len(own) == 4
+        for later in range(model + 1, 3):
+            moved = [n for n in own if not torch.equal(states[later - 1][n], states[later][n])]
+            assert len(moved) == (4 if later - model < reach else 0)
+
+
+def test_samples_of_a_head_that_the_step_does_not_use_do_not_pass(monkeypatch):
+    """Where a training has several heads, those of its samples count in batches of their own."""
+    plugin = NStepKL(posteriors=2, memory=4)
+    plugin.models_seen = 1
+    memory = {"training": torch.tensor([0, 1, 1]), "label": torch.tensor([0, 1, 2])}
+    monkeypatch.setattr(plugin._rehearsal, "recall", lambda _: memory)
+    batch = SimpleNamespace(model=make_bank(THREE), mbatch=[0, 0, 0], mb_task_id=2)
+    assert plugin._recalled(batch)["label"].tolist() == [0, 2]
+    batch.model = nn.Linear(1, 1)
+    assert plugin._recalled(batch)["label"].tolist() == [0, 1, 2]
 
 
 def test_tempered_the_data_of_all_models_count_once():

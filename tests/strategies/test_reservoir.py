@@ -99,6 +99,52 @@ def test_it_does_not_matter_what_came_in_which_batch():
         assert kept(filled(seed, [1] * STREAM)) == kept(filled(seed, (20, 3)))
 
 
+FORGOTTEN = 9
+"""Of the first samples, after so many more."""
+
+
+def forgetful(seed, size=SIZE):
+    """Return a reservoir that was offered all numbers, and forgot the first ones in between."""
+    reservoir = filled(seed, (FORGOTTEN, 3), size)
+    reservoir.forget(reservoir.rows["x"][: len(reservoir)] < FORGOTTEN, FORGOTTEN)
+    assert all(item >= FORGOTTEN for item in kept(reservoir))
+    for item in range(FORGOTTEN + 3, STREAM):
+        reservoir.offer({"x": torch.tensor([item])})
+        assert len({*kept(reservoir)}) == len(reservoir) <= size
+    return reservoir
+
+
+def test_what_is_not_forgotten_stays_equally_likely():
+    counts = np.zeros(STREAM)
+    for seed in range(TRIALS):
+        items = kept(forgetful(seed))
+        assert len(items) == SIZE  # 11 have come since for the 9 that are gone
+        counts[items] += 1
+    assert not counts[:FORGOTTEN].any()
+    left = STREAM - FORGOTTEN
+    assert not improbable(counts[FORGOTTEN:], SIZE / left, TRIALS)
+
+
+def test_it_does_not_matter_in_which_batch_what_is_gone_is_made_up_for():
+    for seed in range(20):
+        own = filled(seed, (FORGOTTEN, 3))
+        own.forget(own.rows["x"][: len(own)] < FORGOTTEN, FORGOTTEN)
+        own.offer({"x": torch.arange(FORGOTTEN + 3, STREAM)})
+        assert kept(own) == kept(forgetful(seed))
+
+
+def test_where_all_were_kept_all_that_come_are():
+    assert kept(forgetful(0, size=50)) == [*range(FORGOTTEN, STREAM)]
+
+
+def test_a_reservoir_that_forgot_all_begins_anew():
+    reservoir = filled(0)
+    reservoir.forget(torch.ones(SIZE, dtype=torch.bool), STREAM)
+    assert len(reservoir) == len(reservoir.rows["x"]) == 0
+    reservoir.offer({"x": torch.arange(STREAM, 2 * STREAM)})
+    assert len({*kept(reservoir)}) == SIZE
+
+
 def test_avalanches_reservoir_keeps_items_as_often():
     """A sample of its own class: the same distribution, by another algorithm."""
     trials, counts = 150, np.zeros(STREAM)

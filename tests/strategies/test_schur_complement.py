@@ -207,3 +207,19 @@ def test_the_root_of_other_layers(kind):
     expected = dense_fisher(model, list(state), x) @ flat(v)
     assert expected.norm() > 0.01
     torch.testing.assert_close(flat(root.transposed_product(root.product(v))), expected)
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.GRU, nn.RNN])
+def test_the_root_of_recurrent_layers_in_single_precision(layer):
+    """oneDNN has an LSTM of single precision, which cannot be differentiated twice."""
+    found = []
+    for dtype in (torch.float32, torch.float64):
+        torch.manual_seed(0)
+        model = nn.Sequential(layer(6, 4, batch_first=True), Last(), nn.Linear(4, 3))
+        x, model = torch.randn(5, 3, 6).to(dtype), model.to(dtype)
+        state = snapshot(model)
+        root = GaussNewtonRoot(model, state, list(state), [(0, x)])
+        v = [torch.ones_like(value) for value in state.values()]
+        found.append(flat(root.transposed_product(root.product(v))).double())
+    assert found[1].norm() > 0.01
+    torch.testing.assert_close(*found, rtol=1e-3, atol=1e-5)

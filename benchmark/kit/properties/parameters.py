@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,11 @@ from benchmark.kit.models import CLASSES, FEATURES, HIDDEN, bank
 from benchmark.kit.program import WITH_MOMENTS, optimizers_of, program, state
 from benchmark.kit.properties.strength import telling_or_default
 from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from benchmark.models.bank import ModelBank
 from strategies.hooks import Optimizes
+
+_LATER_AND_LATER = (0, *(1, 2) * 3)
+"""What is trained: what counts the last models alone has to leave out the first one's data."""
 
 
 class _PartlyTrained(nn.Module):
@@ -28,6 +33,44 @@ class _PartlyTrained(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         logits: Tensor = self.head(self.frozen(x).tanh())
         return logits
+
+
+class _Zeros:
+    """The part of an Avalanche plugin that notes parameters whose gradient is zero.
+
+    Of those that the current model uses it notes none. Nor does it in the first step of a
+    training: there a distance from what the network itself puts out has a gradient of zero.
+    """
+
+    def __init__(self, model: ModelBank) -> None:
+        self.found: dict[str, int] = {}
+        self._model = model
+        self._used: set[str] = set()
+        self._steps = 0
+
+    def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
+        self._used = set(self._model.parameters_of(strategy.experience.current_experience))
+        self._steps = 0
+
+    def after_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
+        self._steps += 1
+        for name, parameter in strategy.model.named_parameters():
+            gradient = None if name in self._used else parameter.grad
+            if gradient is not None and self._steps > 1 and not gradient.any():
+                self.found.setdefault(name, strategy.experience.current_experience)
+
+
+def _no_zeros(candidate: Candidate) -> str:
+    model = bank()
+    watch = _Zeros(model)
+    trained = program(candidate, model, value=telling_or_default(candidate), watchers=[watch])
+    for i in _LATER_AND_LATER:
+        trained.run([i], reset=False)
+        for name, model_trained in watch.found.items():
+            raise BrokenError(
+                f"{name} has a gradient of zero while model {model_trained + 1} trains"
+            )
+    return "none has a gradient of zero, also long after its own model was trained"
 
 
 def _unused_stay(candidate: Candidate) -> str:
@@ -82,6 +125,14 @@ PROPERTIES = (
         "A penalty over all named parameters gives those without a gradient one of zero, or pulls "
         "them to their anchors; let it act only where grad is not None.",
         _unused_stay,
+    ),
+    Property(
+        "no gradient of zero",
+        "What the loss of a step does not use has no gradient, not one of zero: momentum, weight "
+        "decay and penalties move whatever has one.",
+        "Samples of earlier models pass through the network and are then left out of the loss, or "
+        "have a weight of 0 in it; choose them before the pass.",
+        _no_zeros,
     ),
     Property(
         "no gradient is handled",

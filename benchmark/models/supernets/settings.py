@@ -15,6 +15,7 @@ from benchmark.models.supernets.spaces import (
     MicroSpace,
     RecurrentSpace,
 )
+from benchmark.named import BY_NAME
 
 Normalisation = Literal["batch", "layer", "none"]
 Rate = Annotated[float, Field(ge=0, lt=1)]
@@ -152,6 +153,6 @@ def _check_weights(name: str, value: int, weights: int) -> None:
 
 
 SupernetChoice = Annotated[
-    ConvolutionalCell | RecurrentCell | MicroCell, Field(discriminator="name")
+    Annotated[ConvolutionalCell | RecurrentCell | MicroCell, Field(discriminator="name")], BY_NAME
 ]
 """A supernet by its name, with its settings."""

@@ -5,6 +5,7 @@ const view = (() => {
   const bar = document.getElementById("choose");
   const { scenario, baseline } = bar.elements;
   const places = [...document.querySelectorAll("[data-scenario]")];
+  const chapters = [...document.querySelectorAll("[data-chapter]")];
   const listeners = [];
   const options = [];
   let lit = "";
@@ -71,7 +72,11 @@ const view = (() => {
   }
 
   function show() {
+    const { of, usual } = scenario.selectedOptions[0]?.dataset ?? {};
     for (const each of places) each.hidden = each.dataset.scenario !== scenario.value;
+    for (const each of chapters) each.hidden = each.dataset.chapter !== of;
+    for (const option of baseline.options) option.hidden = of !== undefined && !JSON.parse(option.dataset.in).includes(of);
+    if (baseline.selectedOptions[0]?.hidden) baseline.value = usual;
     compare();
     tell();
   }
@@ -123,8 +128,9 @@ const view = (() => {
     const target = place && document.getElementById(place);
     if (target) {
       const own = target.closest("[data-scenario]");
-      if (own?.hidden) {
-        scenario.value = own.dataset.scenario;
+      const chapter = target.closest("[data-chapter]");
+      if (own?.hidden || chapter?.hidden) {
+        scenario.value = own?.dataset.scenario ?? [...scenario.options].find((option) => option.dataset.of === chapter.dataset.chapter).value;
         show();
         history.replaceState(null, "", address(place));
       }

@@ -245,11 +245,15 @@ const curves = (() => {
 
   /** Draw the curves of one finished run into a box, which is shown then: every model, over all of the training. */
   async function ofRun(box, { scenario, strategy, strength, seed }) {
-    const [name, figure] = Object.entries(figures).find(([, each]) => each.scenario === scenario) ?? [];
-    const place = figure?.variants.findIndex((each) => each.strategy === strategy && each.strength === strength);
-    if (!(place >= 0)) return;
-    const { steps: lists, own: byVariant, decimals } = await numbersOf(name);
-    const own = byVariant[place].filter((curve) => curve.seed === seed);
+    // Several suites may have a scenario of this name: the first is shown whose figure has the run.
+    let [own, lists, decimals] = [[]];
+    for (const [name, figure] of Object.entries(figures)) {
+      const place = figure.variants.findIndex((each) => each.strategy === strategy && each.strength === strength);
+      if (figure.scenario !== scenario || place < 0 || own.length) continue;
+      const numbers = await numbersOf(name);
+      own = numbers.own[place].filter((curve) => curve.seed === seed);
+      ({ steps: lists, decimals } = numbers);
+    }
     if (!own.length) return;
     box.hidden = false;
     const models = own.at(-1).accuracy.map((_, model) => model);

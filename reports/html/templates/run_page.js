@@ -77,6 +77,7 @@ const runPage = (() => {
       const written = rows.map((row) => row.map((value) => (value === null ? "–" : String(value))));
       parts.push(folded(`Probe: ${name}`, table(`Probe: ${name}`, columns, written), false));
     }
+    if (own.classes) parts.push(folded("Classes of each experience", list(own.classes), false));
     parts.push(folded("Settings", list(own.settings.map((fact) => facts[fact])), !own.traceback));
     if (own.cost) parts.push(folded("Time and memory", list(own.cost), false));
     parts.push(folded("Made with", list(own.made.map((fact) => facts[fact])), false));

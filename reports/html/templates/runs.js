@@ -27,7 +27,7 @@
     return { values, place, name, fields, key: values[at.key], text: null };
   });
   let ticked = [];
-  const FIELD = /^(\w+)(:|!=|>=|<=|==?|>|<)(.+)$/;
+  const FIELD = /^([\w.]+)(:|!=|>=|<=|==?|>|<)(.+)$/;
   const HOLDS = {
     ":": (a, b) => a === b, "=": (a, b) => a === b, "==": (a, b) => a === b, "!=": (a, b) => a !== b,
     ">=": (a, b) => a >= b, "<=": (a, b) => a <= b, ">": (a, b) => a > b, "<": (a, b) => a < b,

@@ -143,11 +143,12 @@ def test_one_model_has_nothing_to_forget(record):
 
 
 def test_complete_runs_need_few_caveats(record):
-    missing, end, tests = caveats(group(runs(record)))
+    missing, end, grid, tests = caveats(group(runs(record)))
     assert missing == (
         "same: no intransigence, which needs a reference: add the strategy joint to the suite."
     )
     assert "the chosen strength of wpl, 1e6, is the strongest that was tried" in end
+    assert "the grid of wpl is coarse" in grid
     assert (
         "no paired test against fine-tuning or the best can reach 5 % with 5 seeds (the smallest "
         "p-value is 0.062)" in tests

@@ -9,11 +9,14 @@ from functools import partial
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import pandas as pd
 import pytest
 
 from benchmark.errors import UserError
 from benchmark.failure import Failure, FailureKind
+from benchmark.selection import Selection
 from benchmark.store import SuiteNote
+from reports.formats.export import Exports
 from reports.html.report import write_report
 from reports.html.watching import waiting_page
 
@@ -240,7 +243,7 @@ def test_it_says_what_the_suites_ask_and_keeps_their_order(record, tmp_path):
     assert re.findall('<option value="[^"]*" data-name="([^"]+)"', text) == ["z last", "a first"]
     places = [text.index(f"{name}</h3>") for name in ("z last", "a first")]
     assert places == sorted(places)
-    page([runs[0], record([[0.9]], suite="other")], suites=[asked, unrelated])
+    page([runs[0], record([[0.9]], suite="other")], suites=[asked, unrelated], by="family")
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "paper: Does &lt;wpl&gt; help? other: Something else</p>" in text
     page(runs[:1])
@@ -292,3 +295,112 @@ def test_imports_stay_light(module, absent):
     code = f"import sys, {module}; print({absent!r} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
+
+
+@pytest.fixture
+def two_suites(record):
+    """A suite of two strategies, and a newer one of others, which asks for one of these, too."""
+    early = [
+        record([[0.9, 0.1], [0.5 + 0.01 * seed, 0.8]], strategy=name, seed=seed, suite="early")
+        for name in ("finetune", "ewc")
+        for seed in range(4)
+    ]
+    late = [
+        record(
+            [[0.8, 0.1], [0.6 + 0.01 * seed, 0.7]],
+            strategy=name,
+            seed=seed,
+            suite="late",
+            scenario=scenario,
+            started="2026-05-01T10:00:00+00:00",
+        )
+        for scenario, name in (("same", "wpl"), ("turned", "wpl"), ("turned", "si"))
+        for seed in range(4)
+    ]
+    notes = [
+        SuiteNote("early", "First?", ("same",), ("finetune", "ewc")),
+        SuiteNote("late", "Second?", ("same", "turned"), ("finetune", "wpl", "si")),
+    ]
+    return [*early, *late], notes
+
+
+def rows_of(runs):
+    """The table of runs, as the page holds it: a dict for each run."""
+    names, kinds = zip(*runs["columns"], strict=True)
+    return [
+        {
+            name: runs["texts"][value] if kind == "text" else value
+            for name, kind, value in zip(names, kinds, row, strict=True)
+        }
+        for row in runs["rows"]
+    ]
+
+
+def test_a_report_of_several_suites_has_a_chapter_for_each_the_newest_first(two_suites, tmp_path):
+    runs, notes = two_suites
+    exports = Exports(tmp_path / "files", ["csv"], ["svg"])
+    write_report(
+        runs, tmp_path / "r.html", sources=["a.db"], command="c", suites=notes, exports=exports
+    )
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    parsed = Page(text)
+    ids = [value for _, name, value in parsed.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    places = [text.index(f'id="{name}"') for name in ("late-chapter", "early-chapter", "origin")]
+    assert places == sorted(places)
+    late, early = (text[a:b] for a, b in pairwise(places))
+    for chapter, asked, other in ((late, "Second?", "First?"), (early, "First?", "Second?")):
+        assert asked in chapter
+        assert other not in chapter
+        assert 'class="board"' in chapter
+        assert "<svg" in chapter
+    # What a suite did not run makes no rows in another's tables; what both ask for is in both.
+    assert "wpl" not in early
+    assert "ewc" not in late
+    assert "finetune" in early
+    assert "finetune" in late
+    assert "failed" not in late
+    boards = json.loads(parsed.scripts[0])["answers"]
+    assert set(boards) == {"early-same", "late-all", "late-same", "late-turned"}
+    keys = [row["key"] for row in rows_of(parsed.runs)]
+    assert sorted(keys) == sorted(run.key for run in runs), "each run is listed once"
+    index = pd.read_csv(tmp_path / "files" / "index.csv").set_index("name")
+    assert index["title"]["early-verdicts-same"].endswith(": early, same")
+    assert sorted(pd.read_csv(tmp_path / "files" / "runs.csv")["key"]) == sorted(keys)
+
+
+def test_a_suite_that_is_chosen_is_reported_as_if_it_were_alone(two_suites, tmp_path):
+    runs, notes = two_suites
+    chosen = Selection(suites=["early"])
+    page = partial(write_report, output=tmp_path / "r.html", sources=["a.db"], command="c")
+    page(chosen.only(runs, notes), suites=chosen.narrowed(notes))
+    one = (tmp_path / "r.html").read_bytes()
+    page([run for run in runs if run.suite == "early"], suites=notes[:1])
+    assert (tmp_path / "r.html").read_bytes() == one
+    assert b'id="answer"' in one
+    assert b"data-chapter" not in one.split(b"<script")[0]
+
+
+def test_a_report_can_have_a_chapter_for_each_value_of_a_setting(record, tmp_path):
+    runs = [
+        record(
+            [[0.9, 0.1], [accuracy + 0.01 * seed, 0.8]],
+            strategy=name,
+            seed=seed,
+            scenario_settings={"width": width},
+            started=f"2026-03-01T10:00:00+00:{width % 60:02}",
+        )
+        for width, accuracy in ((100, 0.7), (20, 0.5))
+        for name in ("finetune", "ewc")
+        for seed in range(4)
+    ]
+    page = partial(write_report, output=tmp_path / "r.html", sources=["a.db"], command="c")
+    page(runs, by="width")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    titles = re.findall('<h2 class="chapter clamp"[^>]*>([^<]*)<', text)
+    assert titles == ["width 20", "width 100"]
+    rows = rows_of(Page(text).runs)
+    assert {row["scenario"] for row in rows} == {"same"}
+    assert {row["scenario.width"] for row in rows} == {"20", "100"}
+    with pytest.raises(UserError, match="--by: no run has a setting 'wdth'; did you mean 'width'"):
+        page(runs, by="wdth")

@@ -1,6 +1,7 @@
 """What a template can call beside suites: rows of a file, folded text, the count of intervals."""
 
 import pytest
+from scipy import stats
 
 from benchmark.errors import UserError
 
@@ -30,6 +31,21 @@ def test_intervals_are_those_on_the_finished_page(render, runs):
 def test_no_arithmetic_with_a_count_that_is_not_known_yet(render, runs):
     with pytest.raises(UserError, match="line 1"):
         render("{{ intervals() * 0.05 }}", runs)
+
+
+def test_p_values_are_corrected_for_their_number(render, runs):
+    text, _ = render("{{ holm([0.01, none, 0.04, 0.02]) }}", runs)
+    assert text.endswith("[0.03, None, 0.04, 0.04]")  # three tests: 3 and 2 times, and once
+    beside = "{{ holm([suite('paper').difference('k3', 'wpl@1e4', 'l2@1e2', 'second').p]) }}"
+    difference = [
+        one.accuracy_matrix[1][1] - other.accuracy_matrix[1][1]
+        for one in runs if (one.scenario, one.strategy, one.strength) == ("k3", "wpl", 1e4)
+        for other in runs if (other.scenario, other.strategy, other.strength, other.seed)
+        == ("k3", "l2", 1e2, one.seed)
+    ]  # fmt: skip
+    text, _ = render(beside, runs)
+    expected = stats.ttest_1samp(difference, 0).pvalue
+    assert float(text.splitlines()[-1].strip("[]")) == pytest.approx(expected)
 
 
 def test_folded_text_has_blank_lines_around_it(render, runs):

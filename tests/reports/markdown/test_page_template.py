@@ -125,7 +125,7 @@ def test_the_same_runs_give_the_same_bytes_in_any_order(render, runs):
         (
             "---\nx: 1\n---\na\n{{ y }}",
             5,
-            "'y' is not known; expected one of: folded, intervals, rows, suite, x",
+            "'y' is not known; expected one of: folded, holm, intervals, rows, suite, x",
         ),
         ("---\nx: {k1: 1}\n---\n{{ x.k2 }}", 4, "no 'k2' here; expected one of: k1"),
         ("{{ suite('paper').tabel() }}", 1, "no 'tabel' here; did you mean 'table'?"),

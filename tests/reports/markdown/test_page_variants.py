@@ -53,6 +53,26 @@ def test_where_the_halves_of_the_seeds_choose_differently_both_strengths_stand(r
     assert set(frame["variant"]) >= {"l2, strength 1e4"}
 
 
+def test_a_page_says_where_a_grid_is_coarse_and_what_runs_ran_on(runs, study):
+    paper = study([
+        replace(
+            record,
+            validation_matrix=[[0.9, 0.1], [0.5 + 0.01 * record.seed, 0.9 if good else 0.5]],
+            versions={**record.versions, "processor": "new" if good else "old"},
+        )
+        for record in runs
+        for good in [record.strength == 1e4]
+    ])  # fmt: skip
+    text = paper.coarse("k3", "wpl")
+    assert text.startswith("tried 1e2, 1e4 and 1e6; best 1e4; 1e2 is 20.0 points below it (seeds")
+    assert "and 1e6 is 20.0 points" in text
+    assert paper.open_end("k3", "wpl") == ""
+    assert study(runs).open_end("k3", "l2") == "strongest"
+    assert study(runs).coarse("k3", "finetune") == ""
+    assert paper.processor("k3", "wpl@1e4") == "new"
+    assert paper.processor("k3", "wpl@1e2") == "old"
+
+
 @pytest.mark.parametrize(
     ("scenario", "written", "message"),
     [

@@ -4,6 +4,7 @@ import pytest
 
 from benchmark.spec import Spec
 from benchmark.store import SuiteNote
+from reports.analysis.caveats import caveats
 from reports.runs.cells import Variant, group
 from reports.wording.numbers import strength_text
 
@@ -128,3 +129,51 @@ def test_newest_run_of_a_seed_counts_and_failed_runs_do_not(record):
     assert cell.failed == (failed,)
     assert set(map(id, cell.runs)) == set(map(id, (old, new, other, failed)))
     assert cell.interval("average_accuracy").value == pytest.approx(0.7)
+
+
+def made_by(one, version=3, plugin=None, network=None, started="2026-01-01"):
+    """The run, as other code would have made it."""
+    data = {**one.spec.data, "results_version": version}
+    for part, digest in (("strategy", plugin), ("scenario", network)):
+        if digest:
+            name = "plugin" if part == "strategy" else "network_plugin"
+            data[part] = {**data[part], name: digest}
+    return replace(one, spec=Spec(data), started=started)
+
+
+def test_versions_of_results_differ_from_scenario_to_scenario_under_one_name(record):
+    runs = [
+        made_by(record([[0.9]], strategy=name, scenario=scenario), version)
+        for name in ("finetune", "replay")
+        for scenario, version in (("small", 3), ("big", 5))
+    ]
+    cells = group(runs)
+    assert [cell.variant.strategy for cell in cells] == ["finetune", "replay"] * 2
+    assert not any(cell.repeated for cell in cells)
+
+
+@pytest.mark.parametrize("what", ["plugin", "network", "version"])
+def test_of_runs_that_only_code_tells_apart_the_newest_count(record, what):
+    def run(seed, code, started):
+        return made_by(record([[0.9]], seed=seed), **{what: code}, started=started)
+
+    one, two = (3, 4) if what == "version" else ("aa", "bb")
+    old = [run(seed, one, "2026-01-01") for seed in range(3)]
+    new = [run(seed, two, "2026-02-01") for seed in range(2)]
+    (cell,) = group([*new, *old])
+    assert (cell.done, cell.outdated) == (tuple(new), old)
+    (told,) = [text for text in caveats([cell], [], []) if "earlier code" in text]
+    assert told.startswith("3 runs of finetune (on 2026-01-01) came from earlier code")
+    assert "aa" not in told
+
+
+def test_a_scenario_of_earlier_code_is_not_compared_with_the_new_one(record):
+    old = [
+        made_by(record([[0.9]], strategy=name), network="aa", started="2026-01-01")
+        for name in ("finetune", "si")
+    ]
+    new = made_by(record([[0.8]], strategy="finetune"), network="bb", started="2026-02-01")
+    cells = {cell.variant.strategy: cell for cell in group([*old, new])}
+    assert cells["finetune"].done == (new,)
+    assert cells["si"].done == ()
+    assert cells["si"].outdated == [old[1]]

@@ -35,6 +35,22 @@ def test_a_mean_has_students_interval_as_scipy_has_it(values):
     assert found.median == np.median(values)
 
 
+@pytest.mark.parametrize("shift", [0.85, 0.74, 0.7])
+def test_the_p_value_is_that_of_the_interval(shift):
+    values = [value - shift for value in VALUES]
+    found = mean_estimate({"": values})
+    assert found.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    low, high = ends(found)
+    assert (found.p < 0.05) == (not low <= 0 <= high)
+    assert (-found).p == found.p
+
+
+def test_without_a_spread_or_an_interval_there_is_no_test():
+    assert mean_estimate({"": VALUES[:3]}).p is None
+    assert mean_estimate({"": [0.5] * 4}).p == 0
+    assert mean_estimate({"": [0.0] * 4}).p == 1
+
+
 def test_scenarios_with_the_same_seeds_have_the_interval_of_the_seeds_means():
     values = np.random.default_rng(0).random((3, 5))
     found = mean_estimate({str(k): dict(enumerate(row)) for k, row in enumerate(values)})

@@ -3,6 +3,8 @@ from functools import partial
 import pandas as pd
 import pytest
 
+from reports.formats.latex import latex
+from reports.formats.markdown import markdown
 from reports.statistics.collapse import Strays
 from reports.statistics.interval import Estimate
 from reports.tables.table import Column, Entry, Noted, Row, Table
@@ -47,3 +49,11 @@ def test_a_row_that_does_not_fit_is_an_error():
     table = Table("t", "T", "caption", [Column("name")], [Row(["a", 1])], pd.DataFrame())
     with pytest.raises(ValueError, match="argument"):
         table.entries(table.rows[0])
+
+
+@pytest.mark.parametrize("write", [latex, markdown])
+def test_a_table_without_rows_says_so(write):
+    table = Table(
+        "t", "Title", "Caption", [Column("strategy", words=True), SIGNED], [], pd.DataFrame()
+    )
+    assert "none" in write(table)

@@ -53,7 +53,7 @@ def test_the_first_screen_has_the_answer(visit, single, size):
     assert not scenarios(page).is_visible()  # there is one only
     assert board(page)["finetune"][0] == "baseline"
     verdict, difference, *_, n = board(page)["freeze"]
-    assert re.fullmatch(r"(▲|▼|\?|＝) (better|worse|undetermined|same)", verdict)
+    assert re.fullmatch(r"(▲|▼|\?|=) (better|worse|undetermined|same)", verdict)
     assert re.fullmatch(r"[+−]?\d+\.\d \[[+−]?\d+\.\d, [+−]?\d+\.\d\]", difference)
     assert n == "4"
 
