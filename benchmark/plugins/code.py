@@ -169,7 +169,8 @@ class _Walk:
     def parts(self) -> Iterator[str]:
         yield from sorted(self._foreign)
         # What a plugin's own file is called, and where it is, decides nothing.
-        for text in sorted(self.modules, key=lambda each: (each.name not in self._first, each.name)):
+        own = [text for text in self.modules if text.name in self._first]
+        for text in (*own, *(text for text in self.modules if text.name not in self._first)):
             yield "" if text.name in self._first else text.name
             used = self._used[text.name]
             yield from (_dump(each) for each in text.statements if id(each) in used)
@@ -259,12 +260,8 @@ class _Walk:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 self._use_import(text, node, None)
             elif isinstance(node, ast.Attribute):
-                if node.attr in _REFLECTIVE_PARTS:
-                    self._todo.append((text.name, WHOLE))
                 self._use_chain(text, node, chains)
             elif isinstance(node, ast.Name):
-                if node.id in _REFLECTIVE:
-                    self._todo.append((text.name, WHOLE))
                 if id(node) not in chains:
                     self._use_name(text, node.id, [])
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -272,7 +269,7 @@ class _Walk:
                     self._use_name(text, node.value, [])
                 elif node.value.replace("_", "").replace(".", "").isalnum():
                     self._use_quoted(statement, node.value)
-            elif isinstance(node, ast.FunctionDef) and node.name == "__init_subclass__":
+            if _is_reflective(node):
                 self._todo.append((text.name, WHOLE))
 
     def _use_quoted(self, statement: ast.stmt, name: str) -> None:
@@ -325,6 +322,15 @@ class _Walk:
                     self._todo.append((module, WHOLE))
             else:
                 self._todo.append((found, path[0] if path else WHOLE))
+
+
+def _is_reflective(node: ast.AST) -> bool:
+    """Whether code may reach what it does not name."""
+    return (
+        (isinstance(node, ast.Name) and node.id in _REFLECTIVE)
+        or (isinstance(node, ast.Attribute) and node.attr in _REFLECTIVE_PARTS)
+        or (isinstance(node, ast.FunctionDef) and node.name == "__init_subclass__")
+    )
 
 
 def _imports(
@@ -388,5 +394,3 @@ def _dump(node: object) -> str:
     if isinstance(node, list):
         return f"[{', '.join(map(_dump, node))}]"
     return repr(node)
-
-
