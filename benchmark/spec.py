@@ -19,7 +19,7 @@ from strategies.registry import STRATEGIES
 STRENGTH = "strength"
 """The name of a dial if a spec does not say."""
 
-_NO_SETTINGS = frozenset({"name", "fingerprints", "plugin", "network_plugin"})
+_NO_SETTINGS = frozenset({"name", "fingerprints", "plugin", "network_plugin", "content"})
 """Keys of a scenario that are not settings."""
 
 _OWN = frozenset({"scenario", "strategy", "strength", "seed", "results_version", "probes"})
@@ -36,6 +36,8 @@ class ScenarioSpec:
         fingerprints: Of the data sets that it reads, by name.
         plugin: Digest of the code that adds the family; ``None`` for what ships.
         network_plugin: Digest of the code of the user's own network; ``None`` for all others.
+        content: Digest of the data that a family of the user's own has made; ``None`` for what
+            ships, whose data have fingerprints.
     """
 
     name: str
@@ -43,6 +45,7 @@ class ScenarioSpec:
     fingerprints: Mapping[str, str]
     plugin: str | None = None
     network_plugin: str | None = None
+    content: str | None = None
 
     @property
     def family(self) -> str:
@@ -59,7 +62,9 @@ class ScenarioSpec:
     def data(self) -> dict[str, Any]:
         """All of it, as it is stored."""
         data = {"name": self.name, **self.settings, "fingerprints": {**self.fingerprints}}
-        digests = {"plugin": self.plugin, "network_plugin": self.network_plugin}
+        digests = {
+            "plugin": self.plugin, "network_plugin": self.network_plugin, "content": self.content
+        }  # fmt: skip
         return data | {name: value for name, value in digests.items() if value is not None}
 
 
@@ -107,11 +112,12 @@ class Code:
     """The code that made a run's results, beside its settings.
 
     Attributes:
-        scenario: Digests of the plugins of the scenario and of its network.
+        scenario: Digests of the plugins of the scenario and of its network, and of the data that
+            they have made.
         strategy: Digest of the strategy's plugin, and the results version.
     """
 
-    scenario: tuple[str | None, str | None]
+    scenario: tuple[str | None, ...]
     strategy: tuple[str | None, int | None]
 
 
@@ -181,6 +187,7 @@ class Spec:
             data.get("fingerprints", {}),
             data.get("plugin"),
             data.get("network_plugin"),
+            data.get("content"),
         )
 
     @cached_property
@@ -247,7 +254,8 @@ class Spec:
         """The code that made it, as far as its key knows it."""
         scenario, strategy = self.scenario, self.strategy
         return Code(
-            (scenario.plugin, scenario.network_plugin), (strategy.plugin, self.results_version)
+            (scenario.plugin, scenario.network_plugin, scenario.content),
+            (strategy.plugin, self.results_version)
         )
 
     def key(self) -> str:

@@ -201,13 +201,7 @@ class Suite:
             raise self.source.error(("seeds",), message)
         prints = {name: fingerprint(name, root) for name in self.data_sets()}
         specs = [
-            ScenarioSpec(
-                label,
-                scenario.model_dump(mode="json"),
-                {name: prints[name] for name in sorted(scenario.data_sets())},
-                digest_of("scenario", scenario.family),
-                digest_of_network(scenario.network),
-            )
+            self._scenario(label, scenario, prints, root)
             for label, scenario in self.scenarios.items()
         ]
         return [
@@ -217,6 +211,28 @@ class Suite:
             for strategy in self.strategies.values()
             for strength in strategy.strengths
         ]
+
+    def _scenario(
+        self, label: str, scenario: ScenarioSettings, prints: Mapping[str, str], root: Path
+    ) -> ScenarioSpec:
+        """The scenario of runs; what the user's own loads is found by building it."""
+        settings = scenario.model_dump(mode="json")
+        names = sorted(scenario.data_sets())
+        plugin, content = digest_of("scenario", scenario.family), None
+        if plugin is not None:
+            from benchmark.scenarios.own import content_of
+
+            try:
+                found = content_of(scenario, root)
+            except UserError as error:
+                raise self.source.error(("scenarios", label), str(error)) from error
+            content = found.digest
+            settings = {name: v for name, v in settings.items() if name not in found.idle}
+            if "data" in found.idle:
+                names = [name for name in names if name != scenario.data]
+        network = digest_of_network(scenario.network)
+        fingerprints = {name: prints[name] for name in names}
+        return ScenarioSpec(label, settings, fingerprints, plugin, network, content)
 
     def _run(
         self,

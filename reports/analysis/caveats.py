@@ -94,9 +94,9 @@ def _outdated(found: Sequence[tuple[Cell, Record]]) -> str:
     begin, end = (pick(record.started for _, record in found)[:10] for pick in (min, max))
     when = f"on {begin}" if begin == end else f"from {begin} to {end}"
     return (
-        f"{several(len(found), 'run')} of {joined(names)} ({when}) came from earlier code: a "
-        "plugin has been edited since, or Palimpsest gives other results. Only the newest are "
-        "counted."
+        f"{several(len(found), 'run')} of {joined(names)} ({when}) came from earlier code or data: "
+        "a plugin or what it loads has been edited since, or Palimpsest gives other results. Only "
+        "the newest are counted; palimpsest prune removes the others."
     )
 
 

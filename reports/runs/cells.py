@@ -195,7 +195,7 @@ def _cell(
     variant: Variant,
     runs: Sequence[Record],
     place: int,
-    latest: tuple[str | None, str | None],
+    latest: tuple[str | None, ...],
 ) -> Cell:
     done = sorted((r for r in runs if r.status == "done"), key=lambda r: r.started)
     code = next((r.spec.code for r in done[::-1] if r.spec.code.scenario == latest), None)
@@ -211,7 +211,7 @@ def _cell(
     )
 
 
-_CODE = ("plugin", "network_plugin")
+_CODE = ("plugin", "network_plugin", "content")
 
 
 def _scenario_settings(record: Record) -> dict[str, Any]:
