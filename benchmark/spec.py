@@ -255,7 +255,7 @@ class Spec:
         scenario, strategy = self.scenario, self.strategy
         return Code(
             (scenario.plugin, scenario.network_plugin, scenario.content),
-            (strategy.plugin, self.results_version)
+            (strategy.plugin, self.results_version),
         )
 
     def key(self) -> str:

@@ -169,7 +169,9 @@ class _Walk:
     def parts(self) -> Iterator[str]:
         yield from sorted(self._foreign)
         # What a plugin's own file is called, and where it is, decides nothing.
-        for text in sorted(self.modules, key=lambda each: (each.name not in self._first, each.name)):
+        for text in sorted(
+            self.modules, key=lambda each: (each.name not in self._first, each.name)
+        ):
             yield "" if text.name in self._first else text.name
             used = self._used[text.name]
             yield from (_dump(each) for each in text.statements if id(each) in used)
@@ -388,5 +390,3 @@ def _dump(node: object) -> str:
     if isinstance(node, list):
         return f"[{', '.join(map(_dump, node))}]"
     return repr(node)
-
-
