@@ -151,8 +151,8 @@ def _run(source: PluginSource) -> ModuleType:
         place = f"{source.path}, line {lines[-1]}" if lines else source.path
         if isinstance(error, SystemExit):
             raise UserError(
-                f"{place}: importing it ends the program (SystemExit: {error}); put what is for the "
-                'command line under if __name__ == "__main__"'
+                f"{place}: importing it ends the program (SystemExit: {error}); put what is for "
+                'the command line under if __name__ == "__main__"'
             ) from error
         raise UserError(f"{place}: {type(error).__name__}: {error}") from error
     return module

@@ -1,4 +1,4 @@
-"""What a scenario of the user's own loads belongs to the keys of its runs; what it does not, not."""
+"""What a scenario of the user's own loads belongs to the keys of its runs."""
 
 import pytest
 
