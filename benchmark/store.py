@@ -157,6 +157,17 @@ class Store:
             for record in records:
                 self._insert(record)
 
+    def remove(self, keys: Sequence[str]) -> None:
+        """Remove runs, all of them or none.
+
+        Raises:
+            UserError: The file cannot be written.
+        """
+        with self._writing("runs cannot be removed"):
+            self._file.connection.executemany(
+                "DELETE FROM runs WHERE key = ?", [(key,) for key in keys]
+            )
+
     def suites(self) -> list[SuiteNote]:
         """Return the suites that have been run into this store, in the order in which they came.
 

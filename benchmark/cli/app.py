@@ -306,6 +306,39 @@ def merge(
 
 
 @app.command()
+def prune(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="The results database.")],
+    suites: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[SUITE...]", help="Suites, as for run; others are left alone."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(help="The seeds that the suites were run with, as for run.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Likewise their settings."),
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Where the data sets are, as for run.")
+    ] = None,
+    plugin: PluginOption = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Remove them; else they are only told.")
+    ] = False,
+) -> None:
+    """Remove finished runs that nothing asks for any more: only told, unless --yes is given.
+
+    With suites: those of their runs that the files do not name now. Without: those that only
+    earlier code, or earlier data of one's own, tells apart from later ones.
+    """
+    from benchmark.cli.prune import PruneOptions, prune
+
+    load_for_reading(plugin)
+    prune(PruneOptions(store, suites or [], seeds, settings or [], data_root, yes))
+
+
+@app.command()
 def doctor(
     store: Annotated[Path, typer.Argument(metavar="STORE", help="The results database.")],
     save: Annotated[

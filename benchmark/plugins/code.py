@@ -169,8 +169,9 @@ class _Walk:
     def parts(self) -> Iterator[str]:
         yield from sorted(self._foreign)
         # What a plugin's own file is called, and where it is, decides nothing.
-        own = [text for text in self.modules if text.name in self._first]
-        for text in (*own, *(text for text in self.modules if text.name not in self._first)):
+        for text in sorted(
+            self.modules, key=lambda each: (each.name not in self._first, each.name)
+        ):
             yield "" if text.name in self._first else text.name
             used = self._used[text.name]
             yield from (_dump(each) for each in text.statements if id(each) in used)

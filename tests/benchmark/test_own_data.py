@@ -1,4 +1,4 @@
-"""What a scenario of the user's own loads is part of its keys; what it does not use is not."""
+"""What a scenario of the user's own loads belongs to the keys of its runs."""
 
 import pytest
 
