@@ -96,7 +96,7 @@ def _watched(settings: ScenarioSettings) -> Iterator[set[str]]:
     try:
         yield read
     finally:
-        del kind.__getattribute__  # type: ignore[misc]
+        del kind.__getattribute__
 
 
 def _digest(scenario: Scenario) -> str:
