@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,8 +30,13 @@ _MOST_CHARACTERS = 20_000
 _NO_MEMORY = ("MemoryError", "OutOfMemoryError")
 """By name, so that torch need not be imported for its own."""
 
-_NO_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
-"""Parts of the messages of a plain ``RuntimeError`` of torch."""
+_NO_MEMORY_MESSAGES = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "failed to map segment",
+)
+"""Parts of the messages of a plain ``RuntimeError`` of torch, and of the system's loader."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,22 @@ class Failure:
     def to_json(self) -> dict[str, str]:
         """Return it as a store keeps it."""
         return {"kind": str(self.kind), "message": self.message, "traceback": self.traceback}
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an import, or a start, has failed for want of memory."""
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or (isinstance(error, ImportError | OSError) and _says(str(error)))
+    )
+
+
+NO_MEMORY = (
+    "there is not enough memory to import torch and to work; allow more (ulimit -v), or end other "
+    "programs"
+)
+"""What to do then."""
 
 
 def raised_at(error: BaseException) -> str:

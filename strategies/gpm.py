@@ -25,7 +25,8 @@ class GPM(ProjectedUpdates):
 
     Source: Saha, Garg & Roy, Gradient Projection Memory for Continual Learning, ICLR 2021,
     equations 5 to 9; ``energy`` is their epsilon_th. Biases, which their networks do not have, are
-    an addition, and so is the projection of the step in place of the gradient.
+    an addition, and so is the projection of the step in place of the gradient. Other than in the
+    authors' program, M has the energy also after the first model (one direction more).
 
     Args:
         **settings: See ``GPMSettings``; ``energy`` is the dial.

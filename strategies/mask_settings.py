@@ -141,8 +141,8 @@ class MIGUSettings(RowSettings):
     """Settings of magnitude-based gradient updating."""
 
 
-class ProjectionSettings(StrategySettings):
-    """The settings of every strategy that projects steps across earlier inputs."""
+class InputSettings(StrategySettings):
+    """The settings of every strategy that looks at what earlier models fed the layers."""
 
     samples: int = Field(
         300,
@@ -152,6 +152,19 @@ class ProjectionSettings(StrategySettings):
         description="Training samples of a model whose inputs of the layers are looked at.",
     )
     seed: int = Field(0, ge=0, description="Seeds the samples that are drawn. A suite sets it.")
+
+
+class ProjectionSettings(InputSettings):
+    """The settings of every strategy that projects steps across earlier inputs."""
+
+    vectors: int = Field(
+        4096,
+        ge=1,
+        strict=True,
+        description="So many vectors of a layer's inputs are looked at, at most, drawn from those "
+        "of the samples. A convolution has one for each sample and position.",
+        exclude_if=lambda vectors: bool(vectors == 4096),  # keeps the keys of earlier results
+    )
 
 
 class GPMSettings(ProjectionSettings):
@@ -166,7 +179,7 @@ class GPMSettings(ProjectionSettings):
     )
 
 
-class InfLoRASettings(ProjectionSettings):
+class InfLoRASettings(InputSettings):
     """Settings of interference-free low-rank adaptation."""
 
     energy: float = Field(

@@ -14,9 +14,6 @@ from strategies.layer_inputs import Matrix, fed, matrices
 from strategies.mask_settings import ProjectionSettings
 from strategies.used import NotesUse
 
-_VECTORS = 4096
-"""So many vectors of a layer are looked at, at most; a convolution has one for each position."""
-
 
 class ProjectedUpdates(NotesUse):
     """A plugin that projects each step across what earlier models fed the layers.
@@ -150,17 +147,21 @@ class ProjectedUpdates(NotesUse):
             for layer in layers:
                 found.setdefault(layer.name, []).extend(seen.get(layer.name, []))
         return [
-            _vectors(layer, found[layer.name], generator) if found[layer.name] else None
+            _vectors(layer, inputs, self.settings.vectors, generator)
+            if (inputs := found[layer.name])
+            else None
             for layer in layers
         ]
 
 
-def _vectors(layer: Matrix, inputs: list[Tensor], generator: torch.Generator) -> Tensor:
-    """Return the vectors of inputs of a layer, (vectors, inputs), or some if there are many."""
+def _vectors(
+    layer: Matrix, inputs: list[Tensor], most: int, generator: torch.Generator
+) -> Tensor:
+    """Return the vectors of inputs of a layer, (vectors, inputs); of more, as many as allowed."""
     counts = [layer.count(each) for each in inputs]
-    if sum(counts) <= _VECTORS:
+    if sum(counts) <= most:
         return torch.cat([layer.vectors(each) for each in inputs])
-    chosen = torch.randperm(sum(counts), generator=generator)[:_VECTORS].sort().values
+    chosen = torch.randperm(sum(counts), generator=generator)[:most].sort().values
     rows, start = [], 0
     for each, count in zip(inputs, counts, strict=True):
         own = chosen[(chosen >= start) & (chosen < start + count)] - start

@@ -34,6 +34,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
         except UserError as error:
             tell(f"palimpsest: {error}")
             sys.exit(2)
+        except (ImportError, MemoryError) as error:
+            from benchmark.failure import NO_MEMORY, lacks_memory
+
+            if not lacks_memory(error):
+                raise
+            tell(f"palimpsest: {NO_MEMORY} ({error})")
+            sys.exit(2)
         except OSError as error:
             if error.errno not in _SURROUNDINGS or error.filename is None:
                 raise

@@ -160,9 +160,9 @@ def _print(found: StoreComparison, names: Sequence[str]) -> None:
     if table.row_count:
         say(
             f"Means over seeds, per cent{_other_units(found)}; B - A in points, in brackets its "
-            f"95 % interval, in parentheses single seeds, where fewer than {FEWEST_SEEDS} have it; p is "
-            "of the t-test that this interval inverts, corrected (Holm) for all numbers compared; "
-            "the verdict follows p"
+            f"95 % interval, in parentheses single seeds, where fewer than {FEWEST_SEEDS} have it; "
+            "p is of the t-test that this interval inverts, corrected (Holm) for all numbers "
+            "compared; the verdict follows p"
         )
         console.print(table)
     for verdict, more in left_out.items():

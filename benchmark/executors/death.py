@@ -7,6 +7,12 @@ from dataclasses import dataclass
 
 from benchmark.failure import FailureKind
 
+_MAPPED = (
+    "a file that it had mapped into memory could not be read or written; the disk or memory file "
+    "system of the scratch files is full, or they were changed or cut off (--scratch DIR puts them "
+    "elsewhere)"
+)
+
 
 @dataclass(frozen=True)
 class Death:
@@ -33,7 +39,8 @@ class Death:
         if self.code >= 0:
             return f"its worker process ended itself with exit status {self.code}"
         if self.code != -signal.SIGKILL:
-            return f"its worker process was ended by signal {-self.code} ({_name(-self.code)})"
+            told = f"its worker process was ended by signal {-self.code} ({_name(-self.code)})"
+            return f"{told}: {_MAPPED}" if self.code == -signal.SIGBUS else told
         advice = "try fewer workers (--workers)"
         if self.out_of_memory:
             return f"its worker process was killed (SIGKILL): out of memory; {advice}"

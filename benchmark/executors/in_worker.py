@@ -22,11 +22,13 @@ from typing import Any, Literal
 from benchmark import plugins
 from benchmark.advance import Advance
 from benchmark.checkpoints.place import Checkpoints
+from benchmark.errors import UserError
 from benchmark.jobs import Job
 from benchmark.store import Record
 
-Message = Literal["ready"] | Advance | list[Record]
-"""What a worker sends: that it is ready for its first job, how far its job is, the job's result."""
+Message = Literal["ready"] | UserError | Advance | list[Record]
+"""What a worker sends: that it is ready for its first job, or why it never will be; how far its job
+is; the job's result."""
 
 PREPARATION = "benchmark.executors.worker_process"
 
@@ -55,7 +57,11 @@ def serve(
     """
     _end_with_fork_server()
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    prepare(scratch, known)
+    try:
+        prepare(scratch, known)
+    except UserError as error:
+        connection.send(error)
+        return
     with contextlib.suppress(EOFError, ConnectionError):  # nobody listens any more
         connection.send("ready")
         while True:
@@ -72,9 +78,15 @@ def print_to_errors() -> None:
 
 
 def prepare(scratch: Path | None, known: plugins.Loaded) -> None:
-    """Make this process ready for jobs."""
+    """Make this process ready for jobs.
+
+    Raises:
+        UserError: There is not enough memory, or a plugin cannot be loaded.
+    """
     print_to_errors()
-    importlib.import_module(PREPARATION)  # nothing left to do where the fork server has done it
+    prepared = importlib.import_module(PREPARATION)  # done already where there is a fork server
+    if prepared.refused:
+        raise UserError(prepared.refused)
     from benchmark.data.sharing import share_through
 
     share_through(scratch)

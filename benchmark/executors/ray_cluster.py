@@ -6,12 +6,7 @@ What runs in a task is in ``ray_task.py``.
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
-import os
-import signal
-import socket
-import threading
 import time
 import uuid
 from collections.abc import Generator, Iterator, Mapping
@@ -30,6 +25,7 @@ from benchmark.checkpoints.place import Checkpoints
 from benchmark.errors import UserError
 from benchmark.executors import ray_task
 from benchmark.executors.executor import Jobs, Lost, Report
+from benchmark.executors.ray_connection import connect, first_line
 from benchmark.executors.ray_nodes import Nodes
 from benchmark.executors.ray_task import Beginning, Missing, Refused, Setting
 from benchmark.executors.scratch import remove_node_scratch
@@ -55,13 +51,14 @@ _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_TH
 
 
 class RayCluster:
-    """Carries out jobs on a Ray cluster that runs already.
+    """Carries out jobs on a Ray cluster.
 
     Lost jobs are tried again by Ray, on any node, at once.
 
     Args:
         root: The folder that holds the data sets; what a node does not have there is sent to it.
-        address: ``auto`` for the cluster that this machine is part of, or ``HOST:PORT``.
+        address: ``auto`` for the cluster that this machine is part of (where there is none, one of
+            this machine is started, and ended at the exit), or ``HOST:PORT``.
         workers: How many jobs at a time at most; ``None`` for as many as there is room for.
         scratch: Where nodes make a folder for shared files; ``None`` for the system's.
         run_timeout: Seconds that a run may take, or ``None``.
@@ -84,7 +81,7 @@ class RayCluster:
         resources: Mapping[str, Resources] | None = None,
         checkpoints: Checkpoints | None = None,
     ) -> None:
-        self._connected = _connect(address)
+        self._connected = connect(address)
         self._root = root
         self._most = workers
         self._run_timeout = run_timeout
@@ -97,6 +94,7 @@ class RayCluster:
         )  # fmt: skip
         self._under_way: _UnderWay | None = None
         self.nodes = Nodes()
+        self._is_lost = False
 
     @property
     def workers(self) -> int:
@@ -119,11 +117,12 @@ class RayCluster:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._under_way is not None:
-            self._under_way.end()
-        with contextlib.suppress(ray_errors.RayError):
-            self._clean_up()
-            ray.kill(self._board)
+        if not self._is_lost:
+            if self._under_way is not None:
+                self._under_way.end()
+            with contextlib.suppress(ray_errors.RayError):
+                self._clean_up()
+                ray.kill(self._board)
         if self._connected:
             ray.shutdown()
 
@@ -138,7 +137,22 @@ class RayCluster:
             while not under_way.is_done:
                 yield from under_way.next_results()
         finally:
-            under_way.end()
+            if not self._is_lost:
+                under_way.end()
+
+    def check_here(self) -> None:
+        """Give up where Ray has ended on this machine: it would soon end this process, too.
+
+        Raises:
+            UserError: It has.
+        """
+        if not self.nodes.answers_here():
+            self._is_lost = True
+            raise UserError(
+                "Ray has ended on this machine (its raylet died or was killed), so that runs "
+                "cannot be carried out; start it again ('ray start'): the same command goes on "
+                "with the runs that have not ended"
+            )
 
     def needs(self, job: Job) -> Resources:
         """Return what a job needs."""
@@ -331,7 +345,8 @@ class _UnderWay:
                 f"palimpsest-bench {palimpsest_version()} as it is here"
             ) from error
         except ray_errors.RayError as error:
-            reason = f"its process{where} was lost: {_first_line(error)}"
+            self._cluster.check_here()
+            reason = f"its process{where} was lost: {first_line(error)}"
             return Lost(task.job, reason, final=True)
         if isinstance(outcome, Refused):
             raise UserError(outcome.reason)
@@ -364,10 +379,11 @@ class _UnderWay:
         """Look what nodes there are now and then; give up where none is able for long.
 
         Raises:
-            UserError: Says what none has.
+            UserError: Says what none has; or Ray has ended here.
         """
         if not self._cluster.nodes.look(_NODES_SECONDS):
             return
+        self._cluster.check_here()
         first = next(iter(self._tasks.values()), None)
         now = time.monotonic()
         if first is None:
@@ -380,64 +396,8 @@ class _UnderWay:
             self._cluster.nodes.refuse(needs, device)
 
 
-def _connect(address: str) -> bool:
-    """Connect to a cluster, unless this process already is; return whether that was new.
-
-    Raises:
-        UserError: It cannot be reached.
-    """
-    if ray.is_initialized():
-        return False
-    _check_address(address)
-    main = threading.current_thread() is threading.main_thread()
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (OSError, RuntimeError, ValueError, ray_errors.RayError) as error:
-        raise UserError(f"Ray cluster {address}: {_first_line(error)}; {_ADVICE}") from error
-    finally:
-        if main:
-            signal.signal(signal.SIGTERM, before)  # Ray would end the process
-    return True
-
-
-_ADVICE = "start one with 'ray start --head', or give the address of one (--address HOST:PORT)"
-
-
-def _check_address(address: str) -> None:
-    """Refuse an address where nobody listens; Ray itself would try for two minutes.
-
-    Raises:
-        UserError: Says what was expected.
-    """
-    if address == "auto":
-        found = os.environ.get("RAY_ADDRESS")
-        if found is None:
-            return
-        address = found
-    if "://" in address:
-        raise UserError(
-            f"Ray cluster {address}: run this command on a node of the cluster, and give the "
-            "address as HOST:PORT or auto"
-        )
-    if address in ("auto", "local"):
-        return
-    host, _, port = address.rpartition(":")
-    if not (host and port.isdigit()):
-        raise UserError(f"Ray cluster {address}: expected auto or HOST:PORT")
-    try:
-        socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, OverflowError) as error:
-        raise UserError(f"Ray cluster {address}: nobody answers there ({error})") from error
-
-
 def _remove_scratch(suite: str, scratch: Path | None) -> None:
     remove_node_scratch(ray_task.node_scratch(suite), scratch)
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def _last_line(error: BaseException) -> str:

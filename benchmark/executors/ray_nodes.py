@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from typing import Any, NoReturn
 
@@ -18,6 +19,8 @@ class Nodes:
         self._nodes: list[dict[str, Any]] = []
         self._seen = 0.0
         self.look(0.0)
+        here = ray.get_runtime_context().get_node_id()
+        (self._socket,) = (n["RayletSocketName"] for n in self._nodes if n["NodeID"] == here)
 
     def look(self, seconds: float) -> bool:
         """Look again, unless that was less than so many seconds ago; return whether it did."""
@@ -26,6 +29,17 @@ class Nodes:
             return False
         self._seen = now
         self._nodes = [node for node in ray.nodes() if node["Alive"]]
+        return True
+
+    def answers_here(self) -> bool:
+        """Return whether Ray still answers on this machine."""
+        with socket.socket(socket.AF_UNIX) as calling:
+            try:
+                calling.connect(self._socket)
+            except BlockingIOError:  # it is busy
+                return True
+            except OSError:
+                return False
         return True
 
     def alive(self) -> list[str]:

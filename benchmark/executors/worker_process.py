@@ -11,6 +11,11 @@ import logging
 import os
 import signal
 
+from benchmark.failure import NO_MEMORY, lacks_memory
+
+refused = ""
+"""Why this process cannot carry out runs; the fork server hands it to its workers."""
+
 
 def _prepare() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
@@ -30,4 +35,9 @@ def _prepare() -> None:
     gc.enable()
 
 
-_prepare()
+try:
+    _prepare()
+except (ImportError, MemoryError, OSError) as error:
+    if not lacks_memory(error):
+        raise
+    refused = f"{NO_MEMORY} ({error})"

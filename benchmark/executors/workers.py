@@ -166,6 +166,8 @@ class _Pool:
         elif isinstance(message, Advance):
             worker.advance = message
             _tell(worker, report)
+        elif isinstance(message, UserError):
+            raise message
         else:
             worker.job = None
             return [message]

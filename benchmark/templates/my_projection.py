@@ -21,7 +21,7 @@ from strategies.registry import StrategyEntry
 
 
 class MyProjectionSettings(ProjectionSettings):
-    """The settings besides those of every projection (samples, seed).
+    """The settings besides those of every projection (samples, vectors, seed).
 
     A suite names them under the strategy, and ``palimpsest show strategy my_projection --plugin
     my_projection.py`` explains them.

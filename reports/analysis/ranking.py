@@ -222,12 +222,12 @@ def _to_best(
     have been any pair. So the family of Holm's correction is all pairs of strategies, identical
     ones counted once; pairs that were not compared count with p = 1, which can only raise the
     others. With 3, 5 and 8 strategies that are equally good and 5, 10 and 20 seeds, some
-    strategy is then found different from the best at 5 % in 2.7 to 4.4 % of 20,000
-    simulations with normal values; with a family of these comparisons alone in 6.1 to 12.1 %.
-    (With a best that is picked on all other seeds it is 3.4 to 28 %.)
+    strategy is then found different from the best at 5 % in 2.9 to 4.4 % of 20,000
+    simulations with normal values; with a family of these comparisons alone in 6.2 to 11.6 %.
 
-    The difference itself is biased in favour of the best: in these simulations by 0.57 to 0.72
-    standard deviations over seeds with 5 seeds, 0.40 to 0.52 with 10, and 0.28 to 0.36 with 20.
+    The difference itself is biased in favour of the best: in these simulations by 0.57 to 0.73
+    standard deviations over seeds with 5 seeds, 0.40 to 0.52 with 10, and 0.28 to 0.36 with 20
+    (``python tests/reports/statistics/simulations.py best`` reproduces the numbers).
 
     Args:
         found: The competing strategies.

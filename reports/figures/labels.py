@@ -75,6 +75,8 @@ def _advance(character: str) -> float:
     if unicodedata.east_asian_width(character) in {"W", "F"}:
         return 1.0
     font = get_font(findfont("DejaVu Sans"))
+    if not font.get_char_index(ord(character)):  # drawn in another font, or as a box
+        return 1.0
     font.set_size(100, 72)
     return float(font.load_char(ord(character)).linearHoriAdvance) / 65536 / 100
 

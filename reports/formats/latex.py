@@ -45,8 +45,6 @@ def latex(table: Table) -> str:
 
     It needs the package booktabs and an engine that reads UTF-8 (all current ones do).
     """
-    if not table.rows:
-        return f"% {table.title}: no rows, since no run has what this table compares.\n"
     columns = [_Printed(table, place) for place in range(len(table.columns))]
     rows = [(row, group) for group, rows in enumerate(table.groups) for row in rows]
     floats = _floats(table, columns, rows)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from reports.analysis.quantities import SEEDS, Quantity
 from reports.formats.markdown import unbroken
-from reports.statistics.interval import Estimate, student_p
+from reports.statistics.interval import Estimate
 from reports.tables.table import Column, Entry
 
 
@@ -74,11 +74,6 @@ class Number:
         """Whether the 95 % interval excludes zero."""
         low, high = self.found.low, self.found.high
         return low is not None and high is not None and not low <= 0 <= high
-
-    @property
-    def student_p(self) -> float | None:
-        """The p-value of Student's paired test, which the interval shows; not corrected."""
-        return student_p(self.found)
 
     def verdict(self, lower: bool = False) -> str:
         """Return what the 95 % interval of a difference says, in words.

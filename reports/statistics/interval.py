@@ -265,28 +265,6 @@ def half_width(deviation: ArrayLike, n: ArrayLike) -> NDArray[np.float64]:
     return np.asarray(quantile * s / np.sqrt(enough), dtype=float)
 
 
-def student_p(found: Estimate) -> float | None:
-    """Return the two-sided p-value of "the mean is 0", of Student's t-test over the seeds.
-
-    It is below 5 % where the interval of ``mean_estimate`` excludes 0. Source: as ``half_width``.
-
-    Args:
-        found: A mean with the values of its seeds.
-
-    Returns:
-        ``None`` where there is no interval.
-    """
-    from scipy.special import stdtr
-
-    n = len(found.seeds)
-    if found.value is None or n < FEWEST_SEEDS:
-        return None
-    error = float(np.std(found.seeds, ddof=1)) / sqrt(n)
-    if error < _ROUNDING:
-        return 1.0 if abs(found.value) < _ROUNDING else 0.0
-    return float(2 * stdtr(n - 1, -abs(found.value) / error))
-
-
 _Key = tuple[str, int]
 
 

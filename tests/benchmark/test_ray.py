@@ -1,8 +1,13 @@
 """The executor for Ray, on a real cluster of two nodes that these tests start and damage."""
 
 import inspect
+import json
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from dataclasses import replace
@@ -262,6 +267,53 @@ def test_a_suite_runs_on_a_cluster_as_it_does_here(cluster, tmp_path):
     assert contract.numbers(results) == contract.numbers(here)
     with Store(tmp_path / "a.db") as store:
         assert store.under_way() == []
+
+
+@pytest.fixture
+def ray_alone():
+    """The environment of a command that sees no cluster of this machine."""
+    folder = tempfile.mkdtemp(dir="/tmp")  # sockets below it must have short paths
+    there = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    yield there | {"RAY_TMPDIR": folder}
+    shutil.rmtree(folder)
+
+
+def processes_with(words):
+    return [int(each.name) for each in Path("/proc").glob("[0-9]*") if words in command_of(each)]
+
+
+def test_without_a_cluster_one_is_started_and_ended(ray_alone, tmp_path):
+    suite = tmp_path / "s.yaml"
+    suite.write_text(json.dumps(contract.SUITE | {"strategies": {"finetune": {}}}))
+    words = ["run", str(suite), "--executor", "ray", "--store", str(tmp_path / "a.db")]
+    command = [sys.executable, "-m", "benchmark.cli", *words]
+    subprocess.run(command, env=ray_alone, check=True, capture_output=True)
+    with Store(tmp_path / "a.db") as store:
+        assert {run.status for run in store.records()} == {"done"}
+    assert not processes_with(ray_alone["RAY_TMPDIR"])
+
+
+def test_a_raylet_that_dies_ends_the_command_and_fails_no_run(ray_alone, tmp_path):
+    suite, path = tmp_path / "s.yaml", tmp_path / "a.db"
+    suite.write_text(json.dumps(LONG | {"seeds": 30}))
+    words = ["run", str(suite), "--executor", "ray", "--store", str(path)]
+    command = [sys.executable, "-m", "benchmark.cli", *words]
+    with subprocess.Popen(command, env=ray_alone, stderr=subprocess.PIPE, text=True) as running:
+        while not (path.exists() and Store(path).latest()[0]):
+            assert running.poll() is None
+            time.sleep(0.5)
+        folder = ray_alone["RAY_TMPDIR"]
+        (raylet,) = (
+            number
+            for number in processes_with(folder)
+            if command_of(Path(f"/proc/{number}")).partition("\0")[0].endswith("/raylet")
+        )
+        os.kill(raylet, signal.SIGKILL)
+        said = running.stderr.read()
+    assert running.returncode == 2
+    assert "palimpsest: Ray has ended on this machine (its raylet died" in said
+    with Store(path) as store:
+        assert {run.status for run in store.records()} == {"done"}
 
 
 def test_a_node_with_other_code_is_refused(ray_executor, runs, tmp_path, monkeypatch):  # noqa: F811

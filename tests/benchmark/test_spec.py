@@ -139,6 +139,16 @@ def test_the_keys_of_a_shipped_suite_stay(suite, root):
     assert (len(keys), hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16]) == KEYS[suite]
 
 
+def test_a_later_setting_is_in_a_key_only_where_it_is_another_value(root):
+    def keys(settings):
+        suite = {"suite": "s", "seeds": 1, "scenarios": {"it": {"family": "two_models"}}}
+        found = load_suite(suite | {"strategies": {"gpm": settings}}).runs("cpu", root)
+        return [run.key for run in found]
+
+    assert keys({"vectors": 4096}) == keys({})
+    assert not {*keys({"vectors": 8192})} & {*keys({})}
+
+
 NETWORK = {"network": "reduced_resnet18", "data": "digits"}
 
 

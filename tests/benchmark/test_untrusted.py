@@ -18,7 +18,7 @@ from benchmark.archive import archive, read_runs, read_suites
 from benchmark.checkpoints.encoding import Encoded
 from benchmark.checkpoints.storage import RefusedError, load, save
 from benchmark.cli import main
-from benchmark.cli.listings import runs_json
+from benchmark.cli.run_listing import runs_json
 from benchmark.errors import UserError
 from benchmark.examination import examine
 from benchmark.exchange import exchange_folder

@@ -213,7 +213,8 @@ def test_what_a_run_prints_is_not_what_the_command_prints(capfd, monkeypatch):
 )
 def test_a_death_in_words(how, said):
     assert said in str(how)
-    assert ("memory" in str(how)) is (how.code == -9)
+    assert ("memory" in str(how)) is (how.code in (-9, -7))
+    assert ("scratch files is full, or they were changed" in str(how)) is (how.code == -7)
     assert (how.kind is FailureKind.OUT_OF_MEMORY) is (how == Death(-9, out_of_memory=True))
 
 
@@ -234,6 +235,25 @@ def test_workers_that_never_start_are_told_once_and_no_run_is_called_failed(monk
         UserError, match=r"end as soon as they start: .* exit status 7; .*workers=0"
     ):
         outcome("one", "two")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere memory has no such limit")
+def test_too_little_memory_for_torch_is_told_in_a_sentence(tmp_path):
+    """Both where the command itself imports it, and where its workers do."""
+    run = "run quick --seeds 1 --strategies finetune --workers 1 --store runs.db"
+    for words in (run, "check freeze"):
+        limited = f"ulimit -v 600000; exec '{sys.executable}' -m benchmark.cli {words}"
+        ran = subprocess.run(
+            ["sh", "-c", limited],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ran.returncode == 2, ran.stderr
+        assert "Traceback" not in ran.stderr
+        assert "not enough memory to import torch" in ran.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from programs import (
 )
 from torch import nn
 
-from strategies import GPM, Freeze
+from strategies import GPM, Freeze, InfLoRA
 from strategies.layer_inputs import matrices, watched
 
 DOUBLE = {"dtype": torch.float64}
@@ -246,3 +246,33 @@ def test_inputs_are_those_of_evaluation_mode():
         train(model, [plugin], optimizer=lambda p: torch.optim.SGD(p, lr=0.0))
         found.append([*plugin.bases.values()])
     assert all(torch.equal(*bases) for bases in zip(*found, strict=True))
+
+
+SEEN = {(): 4096, (("vectors", 4500),): 4500, (("vectors", 6000),): 6000, (("vectors", 9),): 9}
+
+
+@pytest.mark.parametrize(("settings", "expected"), SEEN.items(), ids=str)
+def test_of_a_layer_so_many_vectors_are_seen(settings, expected):
+    seen = []
+
+    class Watched(GPM):
+        def grown(self, basis, rows):
+            seen.append(len(rows))
+            return super().grown(basis, rows)
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.Flatten(), nn.Linear(200, 4))
+    x, y = torch.randn(60, 1, 10, 10), torch.arange(60) % 4  # 100 positions of each sample
+    train(model, [Watched(**dict(settings))], parts=[(x, y)])
+    assert seen == [expected, min(60, expected)]
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 1.5, "all", True])
+def test_the_number_of_vectors_is_checked(wrong):
+    with pytest.raises(ValueError, match="vectors"):
+        GPM(vectors=wrong)
+
+
+def test_inflora_has_no_such_number_as_it_sees_all():
+    with pytest.raises(ValueError, match="vectors"):
+        InfLoRA(vectors=4096)

@@ -143,16 +143,12 @@ def test_one_model_has_nothing_to_forget(record):
 
 
 def test_complete_runs_need_few_caveats(record):
-    missing, end, grid, tests = caveats(group(runs(record)))
+    missing, end, grid = caveats(group(runs(record)))
     assert missing == (
         "same: no intransigence, which needs a reference: add the strategy joint to the suite."
     )
     assert "the chosen strength of wpl, 1e6, is the strongest that was tried" in end
     assert "the grid of wpl is coarse" in grid
-    assert (
-        "no paired test against fine-tuning or the best can reach 5 % with 5 seeds (the smallest "
-        "p-value is 0.062)" in tests
-    )
 
 
 def test_a_memory_is_not_asked_to_grow_without_end(record):
@@ -225,25 +221,19 @@ def noisy(record, seeds):
     ]
 
 
-def test_tests_against_a_fine_tuning_of_few_seeds_are_named(record):
-    made = noisy(record, {"finetune": 3, "ewc": 10, "wpl": 10})
-    (text,) = [text for text in caveats(group(made)) if "paired test" in text]
-    assert (
-        "no paired test against fine-tuning can reach 5 % with 3 seeds (the smallest p-value is "
-        "0.25): read" in text
-    )
+@pytest.mark.parametrize("seeds", [3, 4])
+def test_seeds_that_are_too_few_for_any_test_are_named(record, seeds):
+    found = caveats(group(noisy(record, dict.fromkeys(("finetune", "ewc", "wpl"), seeds))))
+    said = "same: with 3 seeds no difference has an interval or a test, which take 4: read "
+    assert any(text.startswith(said) for text in found) == (seeds == 3)
+    assert any("no difference has an interval" in text for text in found) == (seeds == 3)
 
 
-def test_tests_against_the_best_are_counted_as_they_are_corrected(record):
-    """Eight seeds suffice for four tests against fine-tuning, not for ten pairs of strategies."""
-    made = noisy(record, dict.fromkeys(("finetune", "ewc", "mas", "si", "wpl"), 8))
-    (text,) = [text for text in caveats(group(made)) if "paired test" in text]
-    assert (
-        "no paired test against the best can reach 5 % with 8 seeds (the smallest p-value is "
-        "0.0078, after Holm’s correction for 10 pairs of strategies 0.078): read" in text
-    )
-    made = noisy(record, dict.fromkeys(("finetune", "ewc", "mas", "si", "wpl"), 10))
-    assert not any("paired test" in text for text in caveats(group(made)))
+def test_a_fine_tuning_of_few_seeds_is_named(record):
+    """The others are compared with each other."""
+    found = "\n".join(caveats(group(noisy(record, {"finetune": 3, "ewc": 10, "wpl": 10}))))
+    assert "fewer than 5 seeds (as few as 3) for finetune" in found
+    assert "no difference has an interval" not in found
 
 
 def test_unequal_budgets_are_named(record):

@@ -36,9 +36,7 @@ def test_no_arithmetic_with_a_count_that_is_not_known_yet(render, runs):
 def test_p_values_are_corrected_for_their_number(render, runs):
     text, _ = render("{{ holm([0.01, none, 0.04, 0.02]) }}", runs)
     assert text.endswith("[0.03, None, 0.04, 0.04]")  # three tests: 3 and 2 times, and once
-    beside = (
-        "{{ holm([suite('paper').difference('k3', 'wpl@1e4', 'l2@1e2', 'second').student_p]) }}"
-    )
+    beside = "{{ holm([suite('paper').difference('k3', 'wpl@1e4', 'l2@1e2', 'second').p]) }}"
     difference = [
         one.accuracy_matrix[1][1] - other.accuracy_matrix[1][1]
         for one in runs if (one.scenario, one.strategy, one.strength) == ("k3", "wpl", 1e4)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from reports.statistics.bootstrap import RESAMPLES, iqm_and_median, seed_weights
-from reports.statistics.interval import Estimate, mean_estimate, student_estimate, student_p
+from reports.statistics.interval import Estimate, mean_estimate, student_estimate
 from reports.statistics.limits import ACCURACY, CHANGE, Limits
 
 VALUES = [0.91, 0.87, 0.93, 0.66, 0.9]
@@ -39,16 +39,16 @@ def test_a_mean_has_students_interval_as_scipy_has_it(values):
 def test_the_p_value_is_that_of_the_interval(shift):
     values = [value - shift for value in VALUES]
     found = mean_estimate({"": values})
-    assert student_p(found) == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
+    assert found.p == pytest.approx(stats.ttest_1samp(values, 0).pvalue)
     low, high = ends(found)
-    assert (student_p(found) < 0.05) == (not low <= 0 <= high)
-    assert student_p(-found) == student_p(found)
+    assert (found.p < 0.05) == (not low <= 0 <= high)
+    assert (-found).p == found.p
 
 
 def test_without_a_spread_or_an_interval_there_is_no_test():
-    assert student_p(mean_estimate({"": VALUES[:3]})) is None
-    assert student_p(mean_estimate({"": [0.5] * 4})) == 0
-    assert student_p(mean_estimate({"": [0.0] * 4})) == 1
+    assert mean_estimate({"": VALUES[:3]}).p is None
+    assert mean_estimate({"": [0.5] * 4}).p == 0
+    assert mean_estimate({"": [0.0] * 4}).p == 1
 
 
 def test_scenarios_with_the_same_seeds_have_the_interval_of_the_seeds_means():

@@ -8,6 +8,8 @@ from reports.statistics.holm import holm
 from reports.statistics.interval import Estimate, mean_estimate
 from reports.statistics.limits import CHANGE
 from reports.statistics.pairs import compare_pairs
+from reports.statistics.ratio import ratio_of_means
+from reports.statistics.two_samples import compare_independent
 
 RNG = np.random.default_rng(4)
 
@@ -151,3 +153,56 @@ def test_the_interval_the_p_value_and_the_verdict_say_the_same(n):
         assert (word in {Verdict.BETTER, Verdict.WORSE}) == (found.p < 0.05)
         if np.ptp(moved):
             assert found.p == pytest.approx(stats.ttest_1samp(moved, 0).pvalue)
+
+
+@pytest.mark.parametrize("n", [4, 5, 10])
+def test_so_they_do_over_several_scenarios(n):
+    """The test is of the means of whole seeds, which the scenarios share."""
+    rng = np.random.default_rng(n)
+    decided = 0
+    for shift in rng.normal(0, 0.03, 200):
+        moved = np.round(shift + rng.normal(0, 0.02, n) + rng.normal(0, 0.02, (3, n)), 2)
+        found = compare_pairs(runs(*(0.5 + moved)), runs(*np.full((3, n), 0.5)), CHANGE)
+        certain = judged(found.difference) in {Verdict.BETTER, Verdict.WORSE}
+        assert certain == (found.p < 0.05)
+        decided += certain
+        if np.ptp(moved.mean(axis=0)) > 1e-9:
+            assert found.p == pytest.approx(stats.ttest_1samp(moved.mean(axis=0), 0).pvalue)
+    assert 40 < decided < 160
+
+
+@pytest.mark.parametrize("sizes", [(4, 4), (4, 9), (10, 6)])
+def test_so_they_do_between_different_seeds(sizes):
+    rng = np.random.default_rng(sizes)
+    decided = 0
+    for shift in rng.normal(0, 0.04, 200):
+        a = 0.5 + np.round(rng.normal(0, 0.03, sizes[0]), 2)
+        b = 0.5 + np.round(shift + rng.normal(0, 0.01, sizes[1]), 2)
+        found = compare_independent(list(a), list(b), CHANGE)
+        certain = found.difference.low > 0 or found.difference.high < 0
+        assert found.p is None or certain == (found.p < 0.05)
+        decided += certain
+        if np.ptp(a) and np.ptp(b):
+            assert found.p == pytest.approx(stats.ttest_ind(b, a, equal_var=False).pvalue)
+    assert 40 < decided < 180
+
+
+@pytest.mark.parametrize("n", [4, 5, 10])
+def test_so_they_do_of_a_ratio_of_means(n):
+    """Where Fieller's interval is bounded; elsewhere there is neither interval nor test."""
+    rng = np.random.default_rng(n)
+    decided = bounded = 0
+    for shift in rng.normal(0, 0.05, 300):
+        below = rng.normal(0.1, 0.06, n)
+        above = shift + 0.5 * (below - 0.1) + rng.normal(0, 0.03, n)
+        found = ratio_of_means(above, below)
+        assert (found.p is None) == (found.low is None)
+        if found.p is None:
+            continue
+        bounded += 1
+        certain = found.low > 0 or found.high < 0
+        assert certain == (found.p < 0.05)
+        decided += certain
+        assert found.p == pytest.approx(stats.ttest_1samp(above, 0).pvalue)
+    assert bounded > 150
+    assert 0.2 < decided / bounded < 0.9
