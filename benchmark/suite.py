@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import Field
 
-from benchmark.data.catalog import fingerprint, require
+from benchmark.data.catalog import canonical, fingerprint, require
 from benchmark.errors import SettingError, UserError
 from benchmark.plugins import digest_of, digest_of_network
 from benchmark.resources import Resources
@@ -216,7 +216,11 @@ class Suite:
         self, label: str, scenario: ScenarioSettings, prints: Mapping[str, str], root: Path
     ) -> ScenarioSpec:
         """The scenario of runs; what the user's own loads is found by building it."""
-        settings = scenario.model_dump(mode="json")
+        short = {name: canonical(name, root) for name in scenario.data_sets()}
+        settings = {
+            name: short.get(value, value) if isinstance(value, str) else value
+            for name, value in scenario.model_dump(mode="json").items()
+        }
         names = sorted(scenario.data_sets())
         plugin, content = digest_of("scenario", scenario.family), None
         if plugin is not None:
@@ -231,7 +235,7 @@ class Suite:
             if "data" in found.idle:
                 names = [name for name in names if name != scenario.data]
         network = digest_of_network(scenario.network)
-        fingerprints = {name: prints[name] for name in names}
+        fingerprints = dict(sorted((short[name], prints[name]) for name in names))
         return ScenarioSpec(label, settings, fingerprints, plugin, network, content)
 
     def _run(

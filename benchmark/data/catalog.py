@@ -143,6 +143,31 @@ def path_of(name: str, root: Path) -> Path:
     return text_folder(name, root) if text else folder_path(name, root)
 
 
+def canonical(name: str, root: Path) -> str:
+    """Return one name for all ways to write the path of a data set, for keys.
+
+    It is relative to ``root`` or else to the working directory, where the data set is inside of
+    these.
+
+    Args:
+        name: As `check_name` accepts it; what has a name of its own keeps it.
+        root: The folder that holds the data sets.
+
+    Raises:
+        UserError: There is no such path.
+    """
+    prefix = next((each for each in PREFIXES if name.startswith(each)), None)
+    if prefix is None:
+        return name
+    found = Path(os.path.normpath(path_of(name, root)))
+    for folder in (root.absolute(), Path.cwd()):
+        if found.is_relative_to(folder) and found != folder:
+            shorter = f"{prefix}{found.relative_to(folder).as_posix()}"
+            if path_of(shorter, root) == found:
+                return shorter
+    return f"{prefix}{found}"
+
+
 @dataclass(frozen=True)
 class Outline:
     """What is known about a data set before it is loaded.

@@ -262,26 +262,21 @@ class _Walk:
                 self._use_import(text, node, None)
             elif isinstance(node, ast.Attribute):
                 self._use_chain(text, node, chains)
-            elif isinstance(node, ast.Name):
-                if id(node) not in chains:
-                    self._use_name(text, node.id, [])
+            elif isinstance(node, ast.Name) and id(node) not in chains:
+                self._use_name(text, node.id, [])
             elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-                if node.value in text.bound:  # a name in quotation marks
-                    self._use_name(text, node.value, [])
-                elif node.value.replace("_", "").replace(".", "").isalnum():
-                    self._use_quoted(statement, node.value)
+                self._use_name(text, node.value, [])  # a name in quotation marks
+            elif isinstance(node, ast.Call):
+                self._use_quoted(node)
             if _is_reflective(node):
                 self._todo.append((text.name, WHOLE))
 
-    def _use_quoted(self, statement: ast.stmt, name: str) -> None:
+    def _use_quoted(self, node: ast.Call) -> None:
         """A module that ``import_module("name")`` names."""
-        for node in ast.walk(statement):
-            if isinstance(node, ast.Call):
-                called = getattr(node.func, "id", getattr(node.func, "attr", ""))
-                if called in ("import_module", "__import__") and any(
-                    getattr(given, "value", None) == name for given in node.args
-                ):
-                    self._todo.append((name, WHOLE))
+        called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        name = getattr(node.args[0], "value", None) if node.args else None
+        if called in ("import_module", "__import__") and isinstance(name, str):
+            self._todo.append((name, WHOLE))
 
     def _use_chain(self, text: ModuleText, node: ast.Attribute, chains: set[int]) -> None:
         names: list[str] = []
@@ -325,15 +320,6 @@ class _Walk:
                 self._todo.append((found, path[0] if path else WHOLE))
 
 
-def _is_reflective(node: ast.AST) -> bool:
-    """Whether code may reach what it does not name."""
-    return (
-        (isinstance(node, ast.Name) and node.id in _REFLECTIVE)
-        or (isinstance(node, ast.Attribute) and node.attr in _REFLECTIVE_PARTS)
-        or (isinstance(node, ast.FunctionDef) and node.name == "__init_subclass__")
-    )
-
-
 def _imports(
     text: ModuleText, statement: ast.Import | ast.ImportFrom
 ) -> Iterator[tuple[str, str, str]]:
@@ -361,6 +347,15 @@ def _names_bound(statement: ast.stmt) -> Iterator[str]:
             yield node.name
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
+
+
+def _is_reflective(node: ast.AST) -> bool:
+    """Whether code may reach what it does not name."""
+    return (
+        (isinstance(node, ast.Attribute) and node.attr in _REFLECTIVE_PARTS)
+        or (isinstance(node, ast.Name) and node.id in _REFLECTIVE)
+        or (isinstance(node, ast.FunctionDef) and node.name == "__init_subclass__")
+    )
 
 
 def _is_text(statement: ast.stmt) -> bool:

@@ -1,6 +1,9 @@
 """What a scenario of the user's own loads belongs to the keys of its runs."""
 
+import os
+
 import pytest
+from PIL import Image
 
 from benchmark.errors import UserError
 from benchmark.plugins import load_files
@@ -86,3 +89,31 @@ def test_data_that_cannot_be_trained_on_are_told_with_the_scenario(project):
     (project / "table.csv").write_text(ROWS.replace("3,2,1", "nan,2,1"))
     with pytest.raises(UserError, match=r"scenarios\.t.*NaN"):
         run_of(project)
+
+
+def images(folder):
+    for label in ("one", "two"):
+        (folder / label).mkdir(parents=True)
+        for shade in range(10):
+            image = Image.new("L", (8, 8), 20 * shade + len(label))
+            image.save(folder / label / f"{shade}.png")
+
+
+@pytest.mark.parametrize("within", ["imgs", "data/imgs", "elsewhere"])
+def test_all_ways_to_write_a_path_have_one_key(tmp_path, monkeypatch, within):
+    work, root = tmp_path / "work", tmp_path / "work" / "data"
+    root.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    folder = tmp_path / within if within == "elsewhere" else work / within
+    images(folder)
+    relative = os.path.relpath(folder, work)
+    names = {str(folder), relative, f"./{relative}", f"{folder}/", f"{folder}/../{folder.name}"}
+    found = set()
+    for name in names:
+        scenario = {"family": "two_models", "data": f"folder:{name}", "steps": 2}
+        suite = {"suite": "s", "seeds": 1, "scenarios": {"t": scenario}}
+        (run,) = load_suite(suite | {"strategies": {"finetune": {}}}).runs("cpu", root)
+        found.add((run.key, run.spec.scenario.settings["data"]))
+    expected = str(folder) if within == "elsewhere" else "imgs"
+    assert {data for _, data in found} == {f"folder:{expected}"}
+    assert len(found) == 1
