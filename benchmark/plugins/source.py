@@ -136,6 +136,9 @@ def _run(source: PluginSource) -> ModuleType:
         line = getattr(error, "lineno", None)
         place = f"{source.path}, line {line}" if line else source.path
         raise UserError(f"{place}: not valid Python: {getattr(error, 'msg', error)}") from None
+    beside = str(Path(source.path).parent)
+    if beside not in sys.path:
+        sys.path.append(beside)  # at the end, so that modules there hide no others
     module = ModuleType(name)
     module.__file__ = source.path
     # The text as it was read, for tracebacks and inspect; the file may be edited meanwhile.

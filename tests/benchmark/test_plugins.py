@@ -363,3 +363,17 @@ def test_workers_load_it_too(write, capsys):
     options = ("--plugin", file, "--store", "r.db", "--workers", 2, "--json")
     assert command("run", suite, *options) == 0, capsys.readouterr().err
     assert {run["status"] for run in json.loads(capsys.readouterr().out)} == {"done"}
+
+
+def test_a_plugin_imports_what_lies_beside_it(tmp_path):
+    (tmp_path / "lies_beside.py").write_text("NAME = 'pulls_too'\n")
+    text = LIGHT.replace('StrategyEntry("pull"', "StrategyEntry(NAME")
+    (tmp_path / "pulls_too.py").write_text(f"from lies_beside import NAME\n{text}")
+    (tmp_path / "random.py").write_text("raise SystemExit('this hides nothing')\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "benchmark.cli", "list", "strategies", "--plugin",
+         str(tmp_path / "pulls_too.py")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "pulls_too" in run.stdout
