@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from sysconfig import get_path
 from traceback import TracebackException, extract_tb
 from typing import Any, Self
 
+import benchmark
+import strategies
 from strategies.diverged import DivergedError
 
 
@@ -31,6 +34,10 @@ _NO_MEMORY = ("MemoryError", "OutOfMemoryError")
 
 _NO_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough memory")
 """Parts of the messages of a plain ``RuntimeError`` of torch."""
+
+
+_PACKAGES = [Path(module.__file__).parent for module in (benchmark, strategies) if module.__file__]
+_LIBRARIES = [Path(get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 
 
 @dataclass(frozen=True)
@@ -91,10 +98,28 @@ class Failure:
         return {"kind": str(self.kind), "message": self.message, "traceback": self.traceback}
 
 
-def raised_at(error: BaseException) -> str:
-    """Return where an exception was raised: ``package/module.py, line 7``."""
-    frame = extract_tb(error.__traceback__)[-1]
+def raised_at(error: BaseException, own: Path | None) -> str:
+    """Return the line that an exception is to be looked for at: ``package/module.py, line 7``.
+
+    It is the deepest one of the user's files; else of Palimpsest, and else where it was raised: what
+    libraries raise is seldom their fault.
+
+    Args:
+        error: The exception.
+        own: A file that counts as the user's wherever it lies.
+    """
+    frames = extract_tb(error.__traceback__)
+    _, _, frame = max((_nearness(Path(f.filename), own), i, f) for i, f in enumerate(frames))
     return f"{_module_path(frame.filename)}, line {frame.lineno}"
+
+
+def _nearness(file: Path, own: Path | None) -> int:
+    """Return 2 for a file of the user's, 1 for one of Palimpsest, 0 for one of a library."""
+    if file == own:
+        return 2
+    if any(file.is_relative_to(package) for package in _PACKAGES):
+        return 1
+    return 2 * (file.is_file() and not any(file.is_relative_to(place) for place in _LIBRARIES))
 
 
 def _kind(error: BaseException, message: str) -> FailureKind:

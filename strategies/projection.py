@@ -154,9 +154,7 @@ class ProjectedUpdates(NotesUse):
         ]
 
 
-def _vectors(
-    layer: Matrix, inputs: list[Tensor], most: int, generator: torch.Generator
-) -> Tensor:
+def _vectors(layer: Matrix, inputs: list[Tensor], most: int, generator: torch.Generator) -> Tensor:
     """Return the vectors of inputs of a layer, (vectors, inputs); of more, as many as allowed."""
     counts = [layer.count(each) for each in inputs]
     if sum(counts) <= most:
