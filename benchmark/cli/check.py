@@ -67,9 +67,8 @@ def _print(name: str, verdicts: list[PropertyResult]) -> None:
         failed = verdict.outcome == "fail"
         seen = first.setdefault(verdict.detail, verdict.property) if failed else verdict.property
         shown = verdict.detail if seen == verdict.property else f"the same as: {seen}"
-        table.add_row(
-            verdict.property, verdict.outcome.upper() if failed else verdict.outcome, shown
-        )
+        outcome = verdict.outcome.upper() if failed else verdict.outcome
+        table.add_row(verdict.property, outcome, shown)
     console.print(table, markup=False, highlight=False)
     for verdict in by_outcome.get("fail", []):
         if verdict.cause:

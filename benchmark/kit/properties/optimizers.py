@@ -57,8 +57,8 @@ def _protects_everywhere(candidate: Candidate) -> str:
                     if protected(found[-1], plain):
                         break
             else:
-                broken = raised or not found or _idle_or_worse(found, plain)
-                told = wrong if broken else weak
+                useless = all(idle(each, plain) or harms(each, plain) for each in found)
+                told = wrong if raised or useless else weak
                 told.append(f"{optimizer}{place}: {_seen(found, plain)}")
     setting = candidate.setting(values[0])
     if wrong:
@@ -81,10 +81,6 @@ def _values(candidate: Candidate, telling: float | None) -> list[float | None]:
     if candidate.arguments.get("application") == "decoupled":
         return [strength for strength in STRENGTHS if strength >= telling]
     return [telling, 10 * telling]
-
-
-def _idle_or_worse(found: list[Effect], plain: Effect) -> bool:
-    return all(idle(own, plain) or harms(own, plain) for own in found)
 
 
 def _seen(found: list[Effect], plain: Effect) -> str:
@@ -150,8 +146,8 @@ PROPERTIES = (
     Property(
         "protects behind every optimizer",
         "What protects behind SGD (of strengths that one, or ten times it) protects behind every "
-        "optimizer, in the harness and in plain Avalanche. Without a strength that could be raised, "
-        "what differs from fine-tuning and hardly helps is weak, not broken.",
+        "optimizer, in the harness and in plain Avalanche. Without a strength that could be "
+        "raised, what differs from fine-tuning and hardly helps is weak, not broken.",
         "The penalty is scaled by the learning rate alone (see strategies/optimizer_metric.py), or "
         "acts where only some optimizers or programs come by.",
         _protects_everywhere,
