@@ -36,8 +36,12 @@ _NO_MEMORY_MESSAGES = ("out of memory", "can't allocate memory", "not enough mem
 """Parts of the messages of a plain ``RuntimeError`` of torch."""
 
 
-_PACKAGES = [Path(module.__file__).parent for module in (benchmark, strategies) if module.__file__]
 _LIBRARIES = [Path(get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+_TRAINERS = [
+    *(Path(module.__file__).parent for module in (benchmark, strategies) if module.__file__),
+    *(place / "avalanche" for place in _LIBRARIES),
+]
+"""The packages whose code trains models, where a line says more than one of torch."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +105,8 @@ class Failure:
 def raised_at(error: BaseException, own: Path | None) -> str:
     """Return the line that an exception is to be looked for at: ``package/module.py, line 7``.
 
-    It is the deepest one of the user's files; else of Palimpsest, and else where it was raised:
-    what libraries raise is seldom their fault.
+    It is the deepest one of the user's files; else of Palimpsest or Avalanche, and else where it was
+    raised: what libraries raise is seldom their fault.
 
     Args:
         error: The exception.
@@ -114,10 +118,10 @@ def raised_at(error: BaseException, own: Path | None) -> str:
 
 
 def _nearness(file: Path, own: Path | None) -> int:
-    """Return 2 for a file of the user's, 1 for one of Palimpsest, 0 for one of a library."""
+    """Return 2 for a file of the user's, 1 for one that trains models, 0 for another library."""
     if file == own:
         return 2
-    if any(file.is_relative_to(package) for package in _PACKAGES):
+    if any(file.is_relative_to(package) for package in _TRAINERS):
         return 1
     return 2 * (file.is_file() and not any(file.is_relative_to(place) for place in _LIBRARIES))
 
