@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from sysconfig import get_path
 from traceback import TracebackException, extract_tb
 from typing import Any, Self
 
+import benchmark
+import strategies
 from strategies.diverged import DivergedError
 
 
@@ -37,6 +40,14 @@ _NO_MEMORY_MESSAGES = (
     "failed to map segment",
 )
 """Parts of the messages of a plain ``RuntimeError`` of torch, and of the system's loader."""
+
+
+_LIBRARIES = [Path(get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+_TRAINERS = [
+    *(Path(module.__file__).parent for module in (benchmark, strategies) if module.__file__),
+    *(place / "avalanche" for place in _LIBRARIES),
+]
+"""The packages whose code trains models, where a line says more than one of torch."""
 
 
 @dataclass(frozen=True)
@@ -113,10 +124,28 @@ NO_MEMORY = (
 """What to do then."""
 
 
-def raised_at(error: BaseException) -> str:
-    """Return where an exception was raised: ``package/module.py, line 7``."""
-    frame = extract_tb(error.__traceback__)[-1]
+def raised_at(error: BaseException, own: Path | None) -> str:
+    """Return the line that an exception is to be looked for at: ``package/module.py, line 7``.
+
+    It is the deepest one of the user's files; else of Palimpsest or Avalanche, and else where it was
+    raised: what libraries raise is seldom their fault.
+
+    Args:
+        error: The exception.
+        own: A file that counts as the user's wherever it lies.
+    """
+    frames = extract_tb(error.__traceback__)
+    _, _, frame = max((_nearness(Path(f.filename), own), i, f) for i, f in enumerate(frames))
     return f"{_module_path(frame.filename)}, line {frame.lineno}"
+
+
+def _nearness(file: Path, own: Path | None) -> int:
+    """Return 2 for a file of the user's, 1 for one that trains models, 0 for another library."""
+    if file == own:
+        return 2
+    if any(file.is_relative_to(package) for package in _TRAINERS):
+        return 1
+    return 2 * (file.is_file() and not any(file.is_relative_to(place) for place in _LIBRARIES))
 
 
 def _kind(error: BaseException, message: str) -> FailureKind:

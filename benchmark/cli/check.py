@@ -27,7 +27,7 @@ def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> 
         as_json: Print JSON in place of a table.
 
     Returns:
-        The exit code: 1 if a property fails, else 0.
+        The exit code: 1 if a property fails, else 0; one that is weak is a remark.
 
     Raises:
         UserError: There is no such strategy or setting.
@@ -50,22 +50,33 @@ def check_strategies(target: str, assignments: Iterable[str], as_json: bool) -> 
 
 def _print(name: str, verdicts: list[PropertyResult]) -> None:
     console = table_console()
+
+    def tell(text: str) -> None:
+        console.print(text, markup=False, highlight=False)
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(name, no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("what was seen")
+    by_outcome: dict[str, list[PropertyResult]] = {}
+    first: dict[str, str] = {}  # the property that a failure was told of
     for verdict in verdicts:
-        shown = verdict.outcome.upper() if verdict.outcome == "fail" else verdict.outcome
-        table.add_row(verdict.property, shown, verdict.detail)
+        by_outcome.setdefault(verdict.outcome, []).append(verdict)
+        if verdict.outcome == "not applicable":
+            continue
+        failed = verdict.outcome == "fail"
+        seen = first.setdefault(verdict.detail, verdict.property) if failed else verdict.property
+        shown = verdict.detail if seen == verdict.property else f"the same as: {seen}"
+        outcome = verdict.outcome.upper() if failed else verdict.outcome
+        table.add_row(verdict.property, outcome, shown)
     console.print(table, markup=False, highlight=False)
-    failed = [verdict for verdict in verdicts if verdict.outcome == "fail"]
-    for verdict in failed:
-        text = f"\n{verdict.property}: {verdict.meaning}\nUsual cause: {verdict.cause}"
-        console.print(text, markup=False, highlight=False)
-    held = sum(verdict.outcome == "pass" for verdict in verdicts)
-    apart = len(verdicts) - held - len(failed)
-    console.print(
-        f"\n{name}: {held} hold, {len(failed)} fail, {apart} do not apply\n",
-        markup=False,
-        highlight=False,
-    )
+    for verdict in by_outcome.get("fail", []):
+        if verdict.cause:
+            tell(f"\n{verdict.property}: {verdict.meaning}\nUsual cause: {verdict.cause}")
+    if apart := by_outcome.get("not applicable"):
+        do = "properties do" if len(apart) > 1 else "property does"
+        names = ", ".join(verdict.property for verdict in apart)
+        tell(f"\n{len(apart)} {do} not apply (--json says why): {names}")
+    held, weak, broken = (len(by_outcome.get(each, [])) for each in ("pass", "weak", "fail"))
+    weakly = f"{weak} {'are' if weak > 1 else 'is'} weak, " if weak else ""
+    tell(f"\n{name}: {held} hold, {weakly}{broken} fail\n")

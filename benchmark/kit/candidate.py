@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,6 +73,13 @@ class Candidate:
     forgets_nothing: bool = False
     holds_for_good: bool = False
     protects: bool = True
+
+    @property
+    def file(self) -> Path | None:
+        """The file of its class, where it has one."""
+        module = sys.modules.get((self.plugin or self.template or Candidate).__module__)
+        file = getattr(module, "__file__", None)
+        return Path(file) if file else None
 
     @property
     def turns(self) -> bool:

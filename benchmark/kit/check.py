@@ -29,6 +29,7 @@ from benchmark.kit.property import (
     Outcome,
     Property,
     PropertyResult,
+    WeakError,
 )
 from strategies.architectures import NoArchitecturesError
 
@@ -64,14 +65,17 @@ def verdict(wanted: Property, candidate: Candidate) -> PropertyResult:
         candidate: The strategy.
     """
     outcome: Outcome = "fail"
+    cause = ""
     try:
         with warnings.catch_warnings(record=True):  # Avalanche's, dozens per training
             detail, outcome = wanted.check(candidate), "pass"
     except (NotApplicableError, NoArchitecturesError) as reason:
         detail, outcome = str(reason), "not applicable"
+    except WeakError as reason:
+        detail, outcome = str(reason), "weak"
     except BrokenError as reason:
-        detail = str(reason)
+        detail, cause = str(reason), wanted.cause
     except Exception as error:
-        detail = f"it raised {type(error).__name__}: {error} ({raised_at(error)})"
-    cause = wanted.cause if outcome == "fail" else ""
+        place = raised_at(error, candidate.file)
+        detail = f"it raised {type(error).__name__}: {error} ({place})"
     return PropertyResult(wanted.name, outcome, detail, wanted.meaning, cause)

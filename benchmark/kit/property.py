@@ -8,11 +8,15 @@ from typing import Literal
 
 from benchmark.kit.candidate import Candidate
 
-Outcome = Literal["pass", "fail", "not applicable"]
+Outcome = Literal["pass", "weak", "fail", "not applicable"]
 
 
 class BrokenError(Exception):
     """The property does not hold; the message says what was observed."""
+
+
+class WeakError(Exception):
+    """It holds, but hardly: a remark and no fault; the message says what was observed."""
 
 
 class NotApplicableError(Exception):
@@ -27,7 +31,8 @@ class Property:
         name: What it is called.
         meaning: One sentence: what has to hold.
         cause: The usual cause if it does not.
-        check: Returns what was measured, or raises ``BrokenError`` or ``NotApplicableError``.
+        check: Returns what was measured, or raises ``BrokenError``, ``WeakError`` or
+            ``NotApplicableError``.
     """
 
     name: str
@@ -45,7 +50,8 @@ class PropertyResult:
         outcome: Whether it holds.
         detail: What was observed, or why it does not apply.
         meaning: See ``Property``.
-        cause: See ``Property``; empty if it holds.
+        cause: See ``Property``; empty if it holds, and where the strategy raised an exception,
+            whose cause is another.
     """
 
     property: str

@@ -30,10 +30,10 @@ def command(*arguments):
 
 @pytest.fixture
 def ask(monkeypatch):
-    """Let the kit ask of one property alone."""
+    """Let the kit ask of some properties alone."""
 
-    def only(name):
-        wanted = tuple(each for each in PROPERTIES if each.name == name)
+    def only(*names):
+        wanted = tuple(each for each in PROPERTIES if each.name in names)
         monkeypatch.setattr(check, "PROPERTIES", wanted)
 
     return only
@@ -140,8 +140,88 @@ def test_settings_are_checked_too(ask, capsys):
     ask("a huge strength holds")
     assert command("check", "ewc", "--set", "application=gradient", "--set", "decay=0.5") == 0
     out = " ".join(capsys.readouterr().out.split())
-    assert "not applicable it is added to the gradient, as asked, and diverges" in out
-    assert "0 hold, 0 fail, 1 do not apply" in out
+    assert "1 property does not apply (--json says why): a huge strength holds ewc: 0 hold" in out
+    assert command("check", "ewc", "--set", "application=gradient", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert row["detail"] == "it is added to the gradient, as asked, and diverges"
+
+
+def own_strategy(path, *lines):
+    """Write the template of a penalty with other lines in ``estimate``."""
+    assert command("new", "strategy", "far_pull") == 0
+    source = (path / "far_pull.py").read_text().splitlines()
+    (at,) = (n for n, text in enumerate(source) if text.startswith("        return {name: p."))
+    source[at:at] = [f"        {line}" for line in lines]
+    (path / "far_pull.py").write_text("\n".join(source))
+    return at + len(lines)
+
+
+def test_an_exception_is_told_once_with_the_users_line_and_without_a_cause(tmp_path, ask, capsys):
+    ask("protects the earlier model", "deterministic", "nothing is forgotten", "hooks are called")
+    call = "strategy.model(strategy.mb_x, 1, 2)"
+    line = own_strategy(tmp_path, call)
+    capsys.readouterr()
+    assert command("check", "far_pull.py") == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.count("it raised TypeError") == 1
+    assert out.count(f"(far_pull.py, line {line})") == 1
+    assert "deterministic FAIL the same as: protects the earlier model" in out
+    assert "Usual cause" not in out
+    assert "torch" not in out
+    told = "2 properties do not apply (--json says why): hooks are called, nothing is forgotten"
+    assert told in out
+    assert "far_pull: 0 hold, 2 fail" in out
+
+
+WEAK = '''
+import torch
+from avalanche.training.plugins import SupervisedPlugin
+
+from strategies.registry import StrategyEntry
+from strategies.settings import StrategySettings
+
+
+class Settings(StrategySettings):
+    share: float = 0.95
+
+
+class Slower(SupervisedPlugin):
+    """Goes only a share of each step once a model was trained."""
+
+    def __init__(self, share=0.95):
+        super().__init__()
+        self.share, self.models = share, 0
+
+    def after_training_exp(self, strategy, **_):
+        self.models += 1
+
+    def before_update(self, strategy, **_):
+        self.before = [p.detach().clone() for p in strategy.model.parameters()]
+
+    @torch.no_grad()
+    def after_update(self, strategy, **_):
+        for p, before in zip(strategy.model.parameters(), self.before):
+            if self.models and p.grad is not None:
+                p.copy_(before + self.share * (p - before))
+
+
+STRATEGIES = [
+    StrategyEntry(
+        name="slower", class_name="Slower", module=__name__, settings=Settings,
+        summary="a weak method", source="mine", memory="constant",
+    )
+]
+'''
+
+
+def test_a_weak_method_is_a_remark_and_no_failure(tmp_path, ask, capsys):
+    ask("protects the earlier model", "deterministic")
+    (tmp_path / "slower.py").write_text(WEAK)
+    assert command("check", "slower.py") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "protects the earlier model weak the first model's loss changes by +0." in out
+    assert "Usual cause" not in out
+    assert "slower: 1 hold, 1 is weak, 0 fail" in out
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import os
 import re
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -11,6 +12,7 @@ import pytest
 import torch
 from at_length import at_length
 from avalanche.models.utils import avalanche_forward
+from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.supervised import Naive
 from test_kit_sees_evaluation import FAULTS as FAULTS_IN_EVALUATION
 
@@ -407,6 +409,47 @@ class KeepsMomentum(TaskArithmetic):
         strategy.optimizer.state = kept
 
 
+class StepsElsewhere(Hooked, SupervisedPlugin):
+    """Without a strength: goes only a share of each step once a model was trained."""
+
+    share = 1.0
+
+    def __init__(self):
+        super().__init__()
+        self.models = 0
+
+    def after_training_exp(self, strategy, *_, **__):
+        self.models += 1
+
+    def before_update(self, strategy, *_, **__):
+        self.before = [p.detach().clone() for p in strategy.model.parameters()]
+
+    @torch.no_grad()
+    def after_update(self, strategy, *_, **__):
+        for p, before in zip(strategy.model.parameters(), self.before, strict=True):
+            if self.models and p.grad is not None:
+                p.copy_(before + self.share * (p - before))
+
+
+class ProtectsLittle(StepsElsewhere):
+    share = 0.95
+
+
+class HarmsTheEarlier(StepsElsewhere):
+    share = 1.6
+
+
+class CallsTheModelWrongly(L2):
+    def estimate(self, strategy, parameters):
+        x, t = strategy.mb_x, strategy.mb_task_id
+        strategy.model(x, t, t)
+
+
+class ReturnsAnotherThing(L2):
+    def estimate(self, strategy, parameters):
+        return [*parameters]
+
+
 class ScalesAll(TaskArithmetic):
     """Also what is a model's own."""
 
@@ -565,7 +608,10 @@ def test_a_planted_fault_is_found(plugin):
     found = verdicts(planted(plugin), wanted)
     found = {name: v for name, v in found.items() if v.outcome == "fail"}
     assert found.keys() == FAULTS[plugin], {name: v.detail for name, v in found.items()}
-    assert all(v.detail and v.cause and v.meaning for v in found.values())
+    for v in found.values():  # what the strategy raised has a cause of its own
+        assert v.detail
+        assert v.meaning
+        assert (v.cause == "") is v.detail.startswith("it raised ")
 
 
 @pytest.mark.parametrize("plugin", at_length(NOT_ASKED, {SoundHooks, WithStateDict}))
@@ -610,6 +656,62 @@ def test_what_is_raised_is_told_with_its_place():
     found = verdict(named("works in plain Avalanche"), planted(NeedsTensors))
     assert found.detail.startswith("it raised AttributeError: ")
     assert re.search(r"\((tests/kit/)?test_kit_finds_faults\.py, line \d+\)$", found.detail)
+
+
+def test_what_a_library_raised_is_told_with_the_line_that_called_it():
+    found = verdict(named("protects the earlier model"), planted(CallsTheModelWrongly))
+    assert found.detail.startswith("it raised TypeError: ")
+    lines = [text.strip() for text in Path(__file__).read_text().splitlines()]
+    line = 1 + lines.index("strategy.model(x, t, t)")
+    assert found.detail.endswith(f"test_kit_finds_faults.py, line {line})")
+    assert (found.outcome, found.cause) == ("fail", "")
+
+
+def test_so_is_the_line_of_a_helper_of_the_users(tmp_path, monkeypatch):
+    helper = "import torch\n\ndef add(x):\n    torch.add(x, 'x')\n"
+    (tmp_path / "my_helper_of_kit.py").write_text(helper)
+    monkeypatch.syspath_prepend(tmp_path)
+
+    class Helped(L2):
+        def estimate(self, strategy, parameters):
+            from my_helper_of_kit import add
+
+            add(strategy.mb_x)
+
+    found = verdict(named("protects the earlier model"), planted(Helped))
+    assert found.detail.endswith("(my_helper_of_kit.py, line 4)")
+
+
+def test_what_no_line_of_the_users_called_is_told_with_one_of_palimpsest():
+    found = verdict(named("protects the earlier model"), planted(ReturnsAnotherThing))
+    assert re.search(r"\(strategies/\w+\.py, line \d+\)$", found.detail), found.detail
+
+
+PROTECTION = ("protects the earlier model", "protects behind every optimizer")
+
+
+@pytest.mark.parametrize("name", PROTECTION)
+def test_a_weak_method_is_no_broken_one(name):
+    found = verdict(named(name), planted(ProtectsLittle, strength=None))
+    assert found.outcome == "weak", found.detail
+    assert "without" in found.detail
+    assert found.cause == ""
+
+
+@pytest.mark.parametrize("name", PROTECTION)
+def test_one_that_harms_the_earlier_model_is_broken(name):
+    found = verdict(named(name), planted(HarmsTheEarlier, strength=None))
+    assert found.outcome == "fail", found.detail
+    assert found.cause
+
+
+def test_the_class_for_pytest_lets_a_weak_method_pass_with_a_warning(monkeypatch):
+    weak = planted(ProtectsLittle, strength=None)
+    monkeypatch.setattr("benchmark.kit.testing._candidate", lambda *_: weak)
+    with pytest.warns(UserWarning, match="protects the earlier model: weak: "):
+        StrategyProperties.test_property(
+            type("Mine", (StrategyProperties,), {"target": "mine"})(), named(PROTECTION[0])
+        )
 
 
 def test_the_class_for_pytest_passes_settings_on():

@@ -22,12 +22,13 @@ from benchmark.kit.properties.strength import (
     STRENGTHS,
     Effect,
     effect,
+    harms,
     idle,
     of_fine_tuning,
     protected,
     telling_value,
 )
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
 
 _HUGE = 1e12
 _EPOCHS = 2
@@ -37,9 +38,15 @@ _HELD = 1e-4
 def _protects_everywhere(candidate: Candidate) -> str:
     if not candidate.protects:
         raise NotApplicableError("fine-tuning protects nothing")
-    values = _values(candidate, telling_value(candidate))
+    telling = telling_value(candidate)
+    values = _values(candidate, telling)
     optimizers = optimizers_of(candidate, OPTIMIZERS)
-    wrong = []
+    # A strength that protects behind SGD can be raised: then it is no matter of a weak method.
+    raised = candidate.strength is not None and protected(
+        effect(candidate, telling), effect(fine_tuning(candidate), None)
+    )
+    wrong: list[str] = []
+    weak: list[str] = []
     for place, own in programs(candidate).items():
         for optimizer in optimizers:
             plain = effect(fine_tuning(own), None, optimizer)
@@ -50,11 +57,16 @@ def _protects_everywhere(candidate: Candidate) -> str:
                     if protected(found[-1], plain):
                         break
             else:
-                wrong.append(f"{optimizer}{place}: {_seen(found, plain)}")
+                useless = all(idle(each, plain) or harms(each, plain) for each in found)
+                told = wrong if raised or useless else weak
+                told.append(f"{optimizer}{place}: {_seen(found, plain)}")
+    setting = candidate.setting(values[0])
     if wrong:
-        setting = candidate.setting(values[0])
         at = f"at {setting}, which protects behind SGD, " if setting else ""
         raise BrokenError(f"{at}it does not protect behind " + "; ".join(wrong))
+    if weak:
+        at = f"at {setting} " if setting else ""
+        raise WeakError(f"{at}it protects little behind " + "; ".join(weak))
     return f"behind {behind(candidate, OPTIMIZERS)}"
 
 
@@ -134,7 +146,8 @@ PROPERTIES = (
     Property(
         "protects behind every optimizer",
         "What protects behind SGD (of strengths that one, or ten times it) protects behind every "
-        "optimizer, in the harness and in plain Avalanche.",
+        "optimizer, in the harness and in plain Avalanche. Without a strength that could be "
+        "raised, what differs from fine-tuning and hardly helps is weak, not broken.",
         "The penalty is scaled by the learning rate alone (see strategies/optimizer_metric.py), or "
         "acts where only some optimizers or programs come by.",
         _protects_everywhere,

@@ -21,7 +21,7 @@ from benchmark.kit.program import (
     programs,
     same,
 )
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
 from strategies.hooks import Adapts, Evaluates, Optimizes
 
 STRENGTHS = [10.0**power for power in range(-2, 9)]
@@ -189,9 +189,9 @@ def _protects(candidate: Candidate) -> str:
     at = f" at {setting}" if setting else ""
     rises = f"{_signed(best.rise)}{at}, by {_signed(plain.rise)} without"
     told = f"the first model's loss changes by {rises}"
-    if not protected(best, plain):
-        raise BrokenError(told)
-    return told
+    if protected(best, plain):
+        return told
+    raise BrokenError(told) if harms(best, plain) else WeakError(told)
 
 
 def protected(own: Effect, plain: Effect) -> bool:
@@ -202,6 +202,16 @@ def protected(own: Effect, plain: Effect) -> bool:
         plain: Of fine-tuning.
     """
     return own.rise < (1 - _PROTECTED) * plain.rise
+
+
+def harms(own: Effect, plain: Effect) -> bool:
+    """Whether the first model loses clearly more than by fine-tuning.
+
+    Args:
+        own: Of the strategy.
+        plain: Of fine-tuning.
+    """
+    return own.rise > max(plain.rise, 0) + _PROTECTED * abs(plain.rise)
 
 
 def _signed(rise: float) -> str:
@@ -229,7 +239,7 @@ PROPERTIES = (
         "protects the earlier model",
         "At some strength what is evaluated differs from fine-tuning's, and the earlier model "
         "loses less. Without a strength this is asked at what the dial is set to; of one that acts "
-        "after training, at two values.",
+        "after training, at two values. What differs and hardly helps is weak, not broken.",
         "Anchors or importances are views of the live weights (clone them), or importances are "
         "clipped, or stay zero; or nothing of the method is in force when a model is evaluated.",
         _protects,
