@@ -87,7 +87,8 @@ def compare_independent(
     """Compare values of different seeds: Welch's interval and the test that it inverts.
 
     Student's with Welch's degrees of freedom, for unequal variances: standard error
-    ``sqrt(v_a + v_b)``, ``v = s^2 / n``, and ``(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))`` degrees of freedom.
+    ``sqrt(v_a + v_b)``, ``v = s^2 / n``, and
+    ``(v_a + v_b)^2 / (v_a^2 / (n_a - 1) + v_b^2 / (n_b - 1))`` degrees of freedom.
     Source: Welch, The Generalization of Student's Problem when Several Different Population
     Variances are Involved, Biometrika 34 (1947).
 
