@@ -210,7 +210,7 @@ def _row(change: Change) -> Sequence[str]:
         _written(metric, found.b),
         f"{difference(found.b - found.a)} {spread(found.difference, difference, '')}".rstrip(),
         f"{found.seeds_a} paired" if found.paired else f"{found.seeds_a} and {found.seeds_b}",
-        "" if found.p is None else f"{found.p:.2g}",
+        "" if found.p is None else "<0.001" if found.p < 0.001 else f"{found.p:.2g}",
         f"{change.verdict}{needed}",
     )
 

@@ -161,9 +161,9 @@ def _overall(
             "Differences are paired by seed, and so is their test, the t-test of whole seeds that "
             "the interval inverts: p is below 0.05 where the interval of the difference excludes "
             "zero, which is what the verdicts say. It is not corrected for the number of "
-            "strategies; the columns p corrected and p to best are. A small p says that there is a difference, not that "
-            "it matters: its size is given beside it. Where some runs have no partner, the number "
-            "of pairs is given after a difference.",
+            "strategies; the columns p corrected and p to best are. A small p says that there is a "
+            "difference, not that it matters: its size is given beside it. Where some runs have no "
+            "partner, the number of pairs is given after a difference.",
             list(_ranking(standings, choices, look)),
         ),
     ]

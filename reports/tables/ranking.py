@@ -39,8 +39,9 @@ _TO_BEST = (
     "in its favour: by about half a standard deviation over seeds where all are equally good"
 )
 _P_TO_BEST = (
-    "likewise, but corrected for all pairs of strategies, since any could have been the best; if "
-    "several are the best, against the one with the largest p"
+    "of the difference to the best likewise, but corrected (Holm) for all pairs of strategies, "
+    "since any could have been the best; if several are the best, against the one with the "
+    "largest p"
 )
 _IQM = (
     "interquartile mean: mean of the middle half of all runs{}; a ratio of means, such as "

@@ -16,8 +16,9 @@ from reports.wording.numbers import percent
 READ = (
     "Better or worse: the whole 95 % interval of the difference in average accuracy, paired by "
     "seed, lies on one side of zero, which is p < 0.05 in the paired t-test, not corrected for the "
-    f"number of strategies; the ranking’s “p corrected” is. Same: it lies within {percent(NEGLIGIBLE)} percentage point. "
-    "Undetermined: neither, or too few seeds for an interval."
+    "number of strategies; the ranking’s “p corrected” is. Same: it lies within "
+    f"{percent(NEGLIGIBLE)} percentage point. Undetermined: neither, or too few seeds for an "
+    "interval."
 )
 """How to read a verdict."""
 

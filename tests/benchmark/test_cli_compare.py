@@ -8,6 +8,7 @@ import warnings
 from dataclasses import replace
 
 import pytest
+from scipy import stats
 
 from benchmark.cli import main
 from benchmark.failure import Failure
@@ -93,7 +94,7 @@ def test_a_regression_is_shown_and_fails_only_where_asked(write, capsys):
     assert "B: b.db" in header
     assert first.split() == [
         "split", "wpl,", "strength", "1e4", "average", "accuracy", "75.40", "70.40",
-        "-5.00", "[-5.00,", "-5.00]", "9", "paired", "0.023", "regressed",
+        "-5.00", "[-5.00,", "-5.00]", "9", "paired", "<0.001", "regressed",
     ]  # fmt: skip
     assert "numbers: " in out.splitlines()[-1]
     assert "regressed" in out.splitlines()[-1]
@@ -117,23 +118,35 @@ def test_a_run_that_fails_now(write, capsys):
     assert out.endswith("; 2 runs regressed\n")
 
 
-@pytest.mark.parametrize("seeds", [1, 2, 5])
+@pytest.mark.parametrize("seeds", [1, 2, 3])
 def test_what_few_seeds_cannot_tell_does_not_pass_in_silence(write, capsys, seeds):
     write("few.db", BASE[:seeds])
     write("other.db", [make(seed=s, drop=0.3) for s in range(seeds)])
     stores = ("compare", "few.db", "other.db", "--metrics", "stability")
     code, out, _ = command(capsys, *stores, "--fail-on", "regression")
     assert code == 0
-    assert out.count("undetermined, 6 seeds can tell") == 1
+    assert out.count("undetermined, 4 seeds can tell") == 1
     assert "1 number undetermined: so few seeds cannot tell" in out
+    assert "4 seeds in both stores can." in out
     assert "--fail-on regression lets them pass, --fail-on undetermined does not" in out
     assert "1 undetermined" in out.splitlines()[-1]
     assert command(capsys, *stores, "--fail-on", "undetermined")[0] == 1
     found = json.loads(command(capsys, *stores, "--json")[1])
     assert (found["regressed"], found["undetermined"]) == (False, True)
     (number,) = found["numbers"]
-    assert (number["verdict"], number["p"], number["seeds_needed"]) == ("undetermined", None, 6)
+    assert (number["verdict"], number["p"], number["low"]) == ("undetermined", None, None)
     assert number["change"] == pytest.approx(-0.3)
+
+
+def test_as_many_seeds_as_are_asked_for_can_tell(write, capsys):
+    write("four.db", [make(seed=s) for s in range(4)])
+    write("other.db", [make(seed=s, drop=0.3 + 0.01 * s) for s in range(4)])
+    stores = ("compare", "four.db", "other.db", "--metrics", "stability")
+    assert command(capsys, *stores, "--fail-on", "regression")[0] == 1
+    (number,) = json.loads(command(capsys, *stores, "--json")[1])["numbers"]
+    moved = [-0.3 - 0.01 * s for s in range(4)]
+    assert number["p"] == pytest.approx(stats.ttest_1samp(moved, 0).pvalue)
+    assert number["high"] < 0
 
 
 def test_what_is_neither_changed_nor_the_same_is_undetermined(write, capsys):

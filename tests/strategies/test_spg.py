@@ -242,4 +242,6 @@ def test_samples_of_several_models_count_each_for_its_own(monkeypatch):
     plugin = SPG()
     train(make_bank(), [plugin], parts=parts[:1], optimizer=still)
     for name in ("blocks.shared.0.weight", "blocks.shared.0.bias"):
-        torch.testing.assert_close(plugin.importances[name], alone[0][name].maximum(alone[1][name]))
+        expected = alone[0][name].maximum(alone[1][name])
+        # Gradients of single precision: processors differ in the last digits.
+        torch.testing.assert_close(plugin.importances[name], expected, rtol=1e-6, atol=1e-6)

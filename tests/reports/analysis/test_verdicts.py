@@ -8,9 +8,11 @@ from scipy.stats import ttest_rel
 
 from benchmark.metrics import NEGLIGIBLE
 from reports.analysis.cross_fitting import choose
+from reports.analysis.ranking import ranking
 from reports.analysis.verdicts import Verdict, judged, verdicts
 from reports.runs.cells import group
 from reports.statistics.interval import Estimate
+from reports.tables.ranking import ranking_table
 from reports.tables.verdicts import verdict_table
 
 SEEDS = 6
@@ -81,6 +83,41 @@ def test_differences_are_those_of_pairs(judge):
     against = {name: found.judgements[place[name], place["finetune"]].verdict for name in runs}
     assert (against["ewc"], against["freeze"]) == (Verdict.BETTER, Verdict.WORSE)
     assert found.judgements[place["finetune"], place["ewc"]].verdict is Verdict.WORSE
+
+
+@pytest.mark.parametrize("seeds", [5, 6])
+def test_the_ranking_below_says_what_the_verdicts_say(judge, record, seeds):
+    """A p beside a verdict says the same; only the corrected one may not, and is called so."""
+    shifts = {"finetune": 0.0, **{f"m{place}": 0.006 * place - 0.03 for place in range(12)}}
+    records = [
+        record([[0.9, 0.1], [float(value), 0.8]], strategy=name, seed=seed, scenario=scenario)
+        for scenario in ("one", "two")
+        for name, shift in shifts.items()
+        for seed, value in enumerate(accuracies(f"{name}{scenario}", shift)[:seeds])
+    ]
+    cells = group(records)
+    choices = choose(cells)
+    words = set()
+    for found in verdicts(choices, cells):
+        (standing,) = (
+            one
+            for one in ranking(choices)
+            if one.scenarios == found.scenarios and one.metric == "average_accuracy"
+        )
+        against = {row.strategy: row.against_finetune for row in standing.rows}
+        for name in [name for name in shifts if name != "finetune"]:
+            own = found.judgements[by_name(found)[name], found.baseline]
+            assert own.difference == against[name].difference
+            certain = own.verdict in {Verdict.BETTER, Verdict.WORSE}
+            assert certain == (against[name].p < 0.05)
+            assert against[name].p <= against[name].p_holm
+            words.add((own.verdict, against[name].p_holm < 0.05))
+        titles = [column.title for column in ranking_table(standing, "t").columns]
+        assert "p corrected" in titles
+        assert "not corrected" in verdict_table(found, "v").caption
+        assert "“p corrected”" in verdict_table(found, "v").caption
+    assert {(Verdict.BETTER, True), (Verdict.BETTER, False)} <= words
+    assert {word for word, _ in words} > {Verdict.BETTER, Verdict.WORSE}
 
 
 def test_the_best_stand_first_and_those_without_runs_last(judge, record):
