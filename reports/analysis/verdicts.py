@@ -3,7 +3,8 @@
 A verdict is read off the 95 % interval of the paired difference in average accuracy that is shown
 beside it: *better* or *worse* where all of it lies on one side of zero, *the same* where all of it
 lies within ``NEGLIGIBLE``, and *undetermined* otherwise, or where there are too few seeds for an
-interval. Strategies whose runs are bit-identical stand together.
+interval. Strategies whose runs are bit-identical stand together. The upper bounds, joint training
+and independent models, are no competitors: they stand apart and are not judged.
 
 Each verdict stands for itself. Of strategies that are as good as the baseline, 6 to 7 % are called
 better or worse, with 5, 10 or 20 seeds (``cross_fitting.py``, where strengths are chosen on the
@@ -22,6 +23,7 @@ from reports.analysis.breakdown import Breakdown, breakdowns
 from reports.analysis.choice import Choice, strengths_text
 from reports.analysis.coarseness import gaps
 from reports.analysis.coincidence import twins
+from reports.analysis.frontier import UPPER_BOUNDS
 from reports.analysis.measures import Means, measure
 from reports.runs.cells import FINETUNE, Cell, by_scenario
 from reports.statistics.interval import Estimate
@@ -29,7 +31,7 @@ from reports.statistics.limits import of_difference
 from reports.statistics.pairs import paired_difference
 from reports.wording.words import several
 
-_SIDES = ("stability", "learning_accuracy")
+SIDES = ("stability", "learning_accuracy")
 
 
 class Verdict(StrEnum):
@@ -39,6 +41,7 @@ class Verdict(StrEnum):
     SAME = "same"
     WORSE = "worse"
     UNDETERMINED = "undetermined"
+    BOUND = "a bound"
 
 
 @dataclass(frozen=True)
@@ -48,14 +51,14 @@ class Judgement:
     Attributes:
         verdict: What it is; ``None`` of the baseline itself.
         difference: Average accuracy, ours minus the baseline's, paired by seed; a fraction.
-        kept: The same of the stability, the final accuracy of the earlier models.
-        learned: The same of the learning accuracy of the new models.
+        stability: The same of the final accuracy of the earlier models.
+        learning_accuracy: The same of the accuracy of the new models after their training.
     """
 
     verdict: Verdict | None
     difference: Estimate
-    kept: Estimate
-    learned: Estimate
+    stability: Estimate
+    learning_accuracy: Estimate
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +86,11 @@ class Contender:
         """``ewc = wpl``."""
         return " = ".join(self.strategies)
 
+    @property
+    def competes(self) -> bool:
+        """Whether it is judged; ``False`` for what is an upper bound and nothing else."""
+        return any(kind not in UPPER_BOUNDS for kind in self.kinds)
+
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
@@ -90,7 +98,8 @@ class Verdicts:
 
     Attributes:
         scenarios: In which scenarios.
-        contenders: From the best average accuracy to the worst, those without one last.
+        contenders: From the best average accuracy to the worst, those without one last; after
+            them the upper bounds, likewise.
         judgements: By the places of a contender and of its baseline; only of those with runs.
         baseline: The place of fine-tuning, or else of the first with runs; ``None`` without any.
     """
@@ -164,14 +173,16 @@ def _verdicts(scenarios: tuple[str, ...], choices: Sequence[Choice], marks: _Mar
         _contender(names, [own[name] for name in names], scenarios, marks, reasons[names[0]])
         for names in (*groups, *alone)
     ]
-    found.sort(key=lambda one: (one.average.value is None, -(one.average.value or 0.0), one.name))
+    found.sort(key=_order)
     placed = {
-        place: [measure(runs[one.strategies[0]], metric) for metric in (AVERAGE, *_SIDES)]
+        place: [measure(runs[one.strategies[0]], metric) for metric in (AVERAGE, *SIDES)]
         for place, one in enumerate(found)
         if one.reason is None
     }
     judgements = {
-        (one, other): _judgement(placed[one], placed[other], itself=one == other)
+        (one, other): _judgement(
+            placed[one], placed[other], itself=one == other, competes=found[one].competes
+        )
         for one in placed
         for other in placed
     }
@@ -179,13 +190,20 @@ def _verdicts(scenarios: tuple[str, ...], choices: Sequence[Choice], marks: _Mar
     return Verdicts(scenarios, tuple(found), judgements, next(iter([*plain, *placed]), None))
 
 
-def _judgement(ours: Sequence[object], theirs: Sequence[object], *, itself: bool) -> Judgement:
-    difference, kept, learned = (
+def _order(one: Contender) -> tuple[bool, bool, float, str]:
+    return not one.competes, one.average.value is None, -(one.average.value or 0.0), one.name
+
+
+def _judgement(
+    ours: Sequence[object], theirs: Sequence[object], *, itself: bool, competes: bool
+) -> Judgement:
+    difference, stability, learning_accuracy = (
         paired_difference(a.values, b.values, of_difference(a.limits))
         for a, b in zip(ours, theirs, strict=True)
         if isinstance(a, Means) and isinstance(b, Means)
     )
-    return Judgement(None if itself else judged(difference), difference, kept, learned)
+    verdict = judged(difference) if competes else Verdict.BOUND
+    return Judgement(None if itself else verdict, difference, stability, learning_accuracy)
 
 
 def _contender(

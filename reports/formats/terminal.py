@@ -12,12 +12,15 @@ from reports.statistics.interval import Estimate
 from reports.statistics.ratio import REDUCTION
 
 SUMMARY_METRICS = (
+    AVERAGE,
     "stability",
     "learning_accuracy",
-    "plasticity",
     "forgetting",
     REDUCTION,
+    "plasticity",
 )
+"""The most important first: a narrow terminal has no room for the last ones."""
+
 _OF_SEARCHES = ("visit_forgetting", "visit_gain", "visited_error")
 
 SEARCH_METRICS = (*_OF_SEARCHES, *(f"{name}_perplexity" for name in _OF_SEARCHES))
@@ -34,7 +37,7 @@ class SummaryRow:
         seeds: Number of finished runs that count, one per seed.
         failed: Number of runs that failed.
         metrics: Mean and interval by name, fractions but for perplexities: of ``SUMMARY_METRICS``
-            those that the scenario's runs have, or average accuracy; and of ``SEARCH_METRICS``.
+            and ``SEARCH_METRICS`` those that the scenario's runs have.
         reason: Why there is no forgetting reduction, where there is none.
     """
 
@@ -51,7 +54,7 @@ def summary_rows(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) ->
     rows = []
     for scenario, cells in by_scenario(group(records, suites)).items():
         done = [record for cell in cells for record in cell.done]
-        metrics = columns(SUMMARY_METRICS, done, otherwise=AVERAGE)
+        metrics = columns(SUMMARY_METRICS, done)
         metrics += columns(SEARCH_METRICS, done) if done else []
         rows += [
             SummaryRow(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from reports.html.anchors import ALL, anchor
 from reports.runs.cells import Variant
 from reports.statistics.interval import Estimate
 from reports.tables.table import Table
-from reports.tables.verdicts import named, sides, verdict_table
+from reports.tables.verdicts import differences_of, named, verdict_table
 from reports.wording.numbers import percent, spread
 
 _SIGNS = {
@@ -21,6 +21,7 @@ _SIGNS = {
     Verdict.SAME: "=",
     Verdict.WORSE: "▼",
     Verdict.UNDETERMINED: "?",
+    Verdict.BOUND: "",
     None: "",
 }
 """Beside the words: no verdict is told by its colour alone."""
@@ -43,8 +44,10 @@ class Line:
         marks: What weakens its numbers, or why it has none.
         verdict: A name in ``Verdict``, ``baseline``, or nothing.
         words: The same with its sign, for the reader.
-        numbers: The differences in average accuracy, kept and learned, each with its interval.
+        average: The average accuracy itself, with its interval.
+        numbers: The differences in average accuracy, stability and learning accuracy, likewise.
         n: Pairs of runs.
+        competes: Whether it is judged; ``False`` for upper bounds.
     """
 
     strategies: tuple[str, ...]
@@ -53,8 +56,10 @@ class Line:
     marks: Sequence[str]
     verdict: str
     words: str
+    average: tuple[str, str]
     numbers: Sequence[tuple[str, str]]
     n: str
+    competes: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +105,16 @@ class Board:
         marks = [*one.marks, *([one.reason] if one.reason else [])]
         verdict, words, numbers, n = written(own)
         return Line(
-            one.strategies, named(one), self.colors[place], marks, verdict, words, numbers, n
+            one.strategies,
+            named(one),
+            self.colors[place],
+            marks,
+            verdict,
+            words,
+            ("", "") if one.average.value is None else _number(one.average, percent),
+            numbers,
+            n,
+            one.competes,
         )
 
     def data(self) -> dict[str, Any]:
@@ -192,14 +206,14 @@ def written(own: Judgement | None) -> tuple[str, str, list[tuple[str, str]], str
         return "", "", [], ""
     if own.verdict is None:
         return "baseline", "baseline", [], ""
-    numbers = [_number(estimate) for estimate in sides(own).values()]
-    words = f"{_SIGNS[own.verdict]} {own.verdict}"
+    numbers = [_number(estimate, _points) for estimate in differences_of(own).values()]
+    words = f"{_SIGNS[own.verdict]} {own.verdict}".lstrip()
     return str(own.verdict), words, numbers, str(own.difference.n)
 
 
-def _number(found: Estimate) -> tuple[str, str]:
+def _number(found: Estimate, write: Callable[[float | None], str]) -> tuple[str, str]:
     # With few seeds their values stand here: a narrow column has them in several lines.
-    return _points(found.value), spread(found, _points).replace("\N{NO-BREAK SPACE}", " ")
+    return write(found.value), spread(found, write).replace("\N{NO-BREAK SPACE}", " ")
 
 
 def _cell(line: Line | None) -> tuple[str, str]:

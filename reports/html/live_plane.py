@@ -74,8 +74,8 @@ def _point(point: Point, style: Style) -> dict[str, Any]:
         "seeds": [[_percent(a), _percent(b)] for a, b in seeds],
         "told": [
             point.variant.label,
-            f"kept by earlier models {bracketed(y, '%')}",
-            f"learned by new models {bracketed(x, '%')}",
+            f"stability {bracketed(y, '%')}",
+            f"learning accuracy {bracketed(x, '%')}",
             several(y.n, "seed") + (", dominated by another variant" if point.dominated else ""),
         ],
     }

@@ -7,8 +7,8 @@ from functools import partial
 
 import pandas as pd
 
-from benchmark.metrics import NEGLIGIBLE
-from reports.analysis.verdicts import Contender, Judgement, Verdicts
+from benchmark.metrics import AVERAGE, METRICS, NEGLIGIBLE
+from reports.analysis.verdicts import SIDES, Contender, Judgement, Verdicts
 from reports.statistics.interval import Estimate
 from reports.tables.table import BRACKETS, Column, Row, Table, Value
 from reports.wording.numbers import percent
@@ -18,20 +18,24 @@ READ = (
     "seed, lies on one side of zero, which is p < 0.05 in the paired t-test, not corrected for the "
     "number of strategies; the ranking’s “p corrected” is. Same: it lies within "
     f"{percent(NEGLIGIBLE)} percentage point. Undetermined: neither, or too few seeds for an "
-    "interval."
+    "interval. Upper bounds stand last, unjudged."
 )
 """How to read a verdict."""
+
+_POINTS = partial(percent, signed=True)
+
+DIFFERENCES = ("difference", *(f"difference_{name}" for name in SIDES))
 
 COLUMNS = (
     Column("strategy", words=True),
     Column("verdict", words=True),
-    Column("average accuracy", "points", "of all models at the end", partial(percent, signed=True)),
-    Column("kept", "points", "final accuracy of the earlier models", partial(percent, signed=True)),
-    Column(
-        "learned",
-        "points",
-        "accuracy of each new model after its training",
-        partial(percent, signed=True),
+    Column("average accuracy", "%", METRICS[AVERAGE].meaning, percent),
+    Column("difference", "points", "in average accuracy, from the baseline", _POINTS),
+    *(
+        Column(
+            name.replace("_", " "), "points", f"difference in the {METRICS[name].meaning}", _POINTS
+        )
+        for name in SIDES
     ),
     Column("n", "", "pairs of runs with the same seed"),
     Column("remarks", words=True),
@@ -40,8 +44,6 @@ COLUMNS = (
 
 def verdict_table(found: Verdicts, name: str) -> Table | None:
     """Show what each strategy is beside the baseline.
-
-    Its data have all pairs, so that any strategy can be taken as the baseline.
 
     Args:
         found: Of one scenario, or of several together.
@@ -52,7 +54,7 @@ def verdict_table(found: Verdicts, name: str) -> Table | None:
     """
     if found.baseline is None:
         return None
-    beside = found.reference
+    beside, places = found.reference, range(len(found.contenders))
     return Table(
         name,
         f"Verdicts against {beside}",
@@ -62,7 +64,7 @@ def verdict_table(found: Verdicts, name: str) -> Table | None:
             Row(_cells(found, place), strategies=contender.strategies)
             for place, contender in enumerate(found.contenders)
         ],
-        pd.DataFrame([dict(_fields(found, *pair)) for pair in found.judgements]),
+        pd.DataFrame(map(dict, (_fields(found, place) for place in places))).astype({"n": "Int64"}),
     )
 
 
@@ -77,30 +79,31 @@ def _cells(found: Verdicts, place: int) -> list[Value]:
     remarks = "; ".join(filter(None, (contender.reason, *contender.marks)))
     if own is None or own.verdict is None:
         what = "" if own is None else "baseline"
-        return [named(contender), what, None, None, None, None, remarks]
-    sides = [own.difference, own.kept, own.learned]
-    return [named(contender), str(own.verdict), *sides, str(own.difference.n), remarks]
+        return [named(contender), what, contender.average, None, None, None, None, remarks]
+    differences = differences_of(own).values()
+    n = str(own.difference.n)
+    return [named(contender), str(own.verdict), contender.average, *differences, n, remarks]
 
 
-def _fields(found: Verdicts, place: int, baseline: int) -> Iterator[tuple[str, object]]:
-    contender, own = found.contenders[place], found.judgements[place, baseline]
+def _fields(found: Verdicts, place: int) -> Iterator[tuple[str, object]]:
+    """The row that is shown, for files: numbers as fractions, ends of intervals apart."""
+    contender = found.contenders[place]
+    _, verdict, *shown, n, remarks = _cells(found, place)
     yield "scenario", "; ".join(found.scenarios)
     yield "strategy", contender.name
     yield "strength", contender.at
-    yield "baseline", found.contenders[baseline].name
-    yield "verdict", None if own.verdict is None else str(own.verdict)
-    for name, estimate in sides(own).items():
-        yield name, estimate.value
-        yield f"{name}_low", estimate.low
-        yield f"{name}_high", estimate.high
-    yield "n", own.difference.n
-    yield "remarks", "; ".join(contender.marks)
+    yield "baseline", found.reference
+    yield "verdict", verdict or None
+    for name, estimate in zip((AVERAGE, *DIFFERENCES), shown, strict=True):
+        known = estimate if isinstance(estimate, Estimate) else None
+        yield name, None if known is None else known.value
+        yield f"{name}_low", None if known is None else known.low
+        yield f"{name}_high", None if known is None else known.high
+    yield "n", None if n is None else int(str(n))
+    yield "remarks", remarks
 
 
-def sides(own: Judgement) -> dict[str, Estimate]:
+def differences_of(own: Judgement) -> dict[str, Estimate]:
     """Return the differences of a judgement by the names of their columns in the data."""
-    return {
-        "difference": own.difference,
-        "difference_kept": own.kept,
-        "difference_learned": own.learned,
-    }
+    found = (own.difference, own.stability, own.learning_accuracy)
+    return dict(zip(DIFFERENCES, found, strict=True))

@@ -50,25 +50,28 @@ def spread(found: Estimate, write: Callable[[float], str], label: str = "seeds "
     return f"({label}{f',{_SPACE}'.join(write(value) for value in found.seeds)})"
 
 
-def apart(found: Estimate, write: Callable[[float], str]) -> str:
+def apart(found: Estimate, write: Callable[[float], str] | None = None) -> str:
     """Say that seeds are far from all others: ``1 of 5 seeds far below, median 91.2``.
 
     For a ratio of means this is said of its two means: ``forgetting of 1 of 8 seeds far above,
     median 2.5 points``.
+
+    Args:
+        found: The number.
+        write: Writes its median, which is left out where there is none.
     """
+    of_parts = None if write is None else lambda value: f"{percent(value)}{_SPACE}points"
     remarks = [
-        f"{name} of {remark}{_SPACE}points"
-        for name, part in found.parts
-        if (remark := _apart(part, percent))
+        f"{name} of {remark}" for name, part in found.parts if (remark := _apart(part, of_parts))
     ]
     return "; ".join(filter(None, [_apart(found, write), *remarks]))
 
 
-def _apart(found: Estimate, write: Callable[[float], str]) -> str:
+def _apart(found: Estimate, write: Callable[[float], str] | None) -> str:
     if found.strays is None or found.median is None:
         return ""
-    of = f"{found.strays.count} of {several(len(found.seeds), 'seed')}"
-    return f"{of} {found.strays.where}, median{_SPACE}{write(found.median)}"
+    of = f"{found.strays.count} of {several(len(found.seeds), 'seed')} {found.strays.where}"
+    return of if write is None else f"{of}, median{_SPACE}{write(found.median)}"
 
 
 def bracketed(found: Estimate, unit: str, *, signed: bool = False, seeds: int | None = None) -> str:

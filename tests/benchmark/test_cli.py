@@ -32,6 +32,8 @@ strategies:
 
 CONTRACT = {
     "key",
+    "suite",
+    "settings",
     "scenario",
     "strategy",
     "strength",

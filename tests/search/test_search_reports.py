@@ -13,6 +13,7 @@ from benchmark.store import Store
 from reports.formats.terminal import SEARCH_METRICS, summary_rows
 from reports.runs.cells import group
 from reports.tables.metrics import SEARCH, search_table
+from reports.wording.numbers import decimals
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_the_terminal_shows_perplexities_as_they_are(records, capsys):
     assert tuple(rows[0].metrics) == ("average_accuracy", *SEARCH_METRICS[3:])
     for row in rows:
         for name in SEARCH_METRICS[3:]:
-            assert f"{row.metrics[name].value:.2f}" in out
+            assert decimals(row.metrics[name].value) in out
     found = rows[0].metrics["visited_error_perplexity"].value
     assert found == pytest.approx(1 + 100 * sum(errors) / len(errors))
 

@@ -35,7 +35,7 @@ const view = (() => {
       const board = boards[table.dataset.board];
       const place = placeOf(board, baseline.value);
       if (place < 0) table.querySelector("[data-baseline]").textContent += ", which has no finished runs here";
-      table.querySelectorAll("tbody tr").forEach((row, own) => fill(row, place < 0 ? null : board.pairs[own][place]));
+      table.querySelectorAll("tbody tr[data-strategies]").forEach((row, own) => fill(row, place < 0 ? null : board.pairs[own][place]));
     }
     const columns = [...document.querySelectorAll(".matrix thead [data-strategy]")];
     for (const row of document.querySelectorAll(".matrix tbody tr")) {

@@ -34,8 +34,8 @@
       add(svg, "line", { class: "grid", x1: inner.left, x2: inner.right, y1: y(tick), y2: y(tick) });
       add(svg, "text", { x: inner.left - 7, y: y(tick) + 4, "text-anchor": "end" }, tick.toFixed(up.digits));
     }
-    add(svg, "text", { class: "axis", x: (inner.left + inner.right) / 2, y: height - 6, "text-anchor": "middle" }, "learned by the new models, %");
-    add(svg, "text", { class: "axis", transform: `translate(11 ${(inner.top + inner.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "kept by the earlier models, %");
+    add(svg, "text", { class: "axis", x: (inner.left + inner.right) / 2, y: height - 6, "text-anchor": "middle" }, "learning accuracy of the new models, %");
+    add(svg, "text", { class: "axis", transform: `translate(11 ${(inner.top + inner.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "stability of the earlier models, %");
 
     const taken = points.map((point) => [x(point.x[0]) - R, y(point.y[0]) - R, x(point.x[0]) + R, y(point.y[0]) + R]);
     const seeds = add(svg, "g", { class: "seeds", "aria-hidden": "true" });

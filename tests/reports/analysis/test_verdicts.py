@@ -77,8 +77,8 @@ def test_differences_are_those_of_pairs(judge):
             interval = ttest_rel(mine / 2, other / 2).confidence_interval(0.95)
             assert own.difference.value == pytest.approx(np.mean(mine - other) / 2)
             assert (own.difference.low, own.difference.high) == pytest.approx(tuple(interval))
-            assert own.kept.value == pytest.approx(np.mean(mine - other))
-            assert own.learned.value == pytest.approx(0)
+            assert own.stability.value == pytest.approx(np.mean(mine - other))
+            assert own.learning_accuracy.value == pytest.approx(0)
             assert own.difference.n == SEEDS
     against = {name: found.judgements[place[name], place["finetune"]].verdict for name in runs}
     assert (against["ewc"], against["freeze"]) == (Verdict.BETTER, Verdict.WORSE)
@@ -203,10 +203,50 @@ def test_what_weakens_a_number_stands_in_its_row(record):
     assert "the strongest strength tried" in wpl.marks
 
 
-def test_the_table_has_every_pair(judge):
-    (found,) = judge({"finetune": accuracies("a", 0.0), "ewc": accuracies("b", 0.2)})
-    data = verdict_table(found, "t").data.set_index(["strategy", "baseline"])
-    assert len(data) == 4
-    assert data.loc[("ewc", "finetune"), "verdict"] == "better"
-    assert data.loc[("finetune", "ewc"), "verdict"] == "worse"
-    assert data["verdict"].isna().sum() == 2
+def test_upper_bounds_come_last_and_are_not_judged(judge):
+    runs = {"finetune": 0.0, "ewc": 0.2, "joint": 0.3, "freeze": -0.2, "independent": 0.25}
+    (found,) = judge({name: accuracies(name, offset) for name, offset in runs.items()})
+    names = [one.name for one in found.contenders]
+    assert names == ["ewc", "finetune", "freeze", "joint", "independent"]
+    assert [one.competes for one in found.contenders] == [True, True, True, False, False]
+    assert found.reference == "finetune"
+    for (ours, theirs), own in found.judgements.items():
+        bound = ours != theirs and not found.contenders[ours].competes
+        assert (own.verdict is Verdict.BOUND) == bound
+    table = verdict_table(found, "t")
+    assert [row.cells[1] for row in table.rows] == [
+        "better",
+        "baseline",
+        "worse",
+        "a bound",
+        "a bound",
+    ]
+    for row, one in zip(table.rows, found.contenders, strict=True):
+        assert row.cells[2] is one.average
+
+
+def test_a_method_that_computes_what_a_bound_does_competes(judge):
+    values = accuracies("a", 0.2)
+    (found,) = judge({"finetune": accuracies("b", 0), "independent": values, "freeze": values})
+    assert [one.name for one in found.contenders] == ["freeze = independent", "finetune"]
+    assert found.contenders[0].competes
+
+
+def test_the_data_are_the_table_that_is_shown(judge, record):
+    runs = {"finetune": accuracies("a", 0.0), "ewc": accuracies("b", 0.2)}
+    (found,) = judge(runs, more=[record(strategy="wpl", scenario="one", error="out of memory")])
+    table = verdict_table(found, "t")
+    data = table.data.set_index("strategy")
+    assert [*data.index] == [row.cells[0] for row in table.rows] == ["ewc", "finetune", "wpl"]
+    assert data["verdict"].fillna("").to_list() == [row.cells[1] for row in table.rows]
+    assert data["remarks"].to_list() == [row.cells[-1] for row in table.rows]
+    assert set(data["baseline"]) == {"finetune"}
+    assert data["n"].isna().to_list() == [False, True, True]
+    shown = table.rows[0].cells[2:6]
+    columns = [
+        "average_accuracy",
+        *(f"difference{of}" for of in ("", "_stability", "_learning_accuracy")),
+    ]
+    for name, estimate in zip(columns, shown, strict=True):
+        ends = data.loc["ewc", [name, f"{name}_low", f"{name}_high"]].to_list()
+        assert ends == [estimate.value, estimate.low, estimate.high]

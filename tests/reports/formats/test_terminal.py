@@ -1,8 +1,8 @@
 import pytest
 
-from benchmark.cli.summary import print_summary, summary_cell
+from benchmark.cli.summary import Notes, print_summary, summary_cell
 from benchmark.store import SuiteNote
-from reports.formats.terminal import SUMMARY_METRICS, summary_rows
+from reports.formats.terminal import SUMMARY_METRICS, SummaryRow, summary_rows
 from reports.statistics.interval import mean_estimate
 from reports.statistics.limits import ACCURACY
 
@@ -37,16 +37,20 @@ def test_rows_are_in_the_order_of_the_suite(record):
     assert [row.scenario + row.variant for row in rows] == ["bwpl", "bewc", "awpl", "aewc"]
 
 
-def test_a_cell_of_the_table_says_what_pins_it_down_and_of_how_many_seeds_it_is():
-    many = mean_estimate({"": [0.9, 0.91, 0.2, 0.92, 0.9]}, ACCURACY)
-    assert summary_cell(many, 5).splitlines() == [
-        "76.6", "[37.3,\xa0100.0]", "1 of 5 seeds far below", "median\xa090.0"
-    ]  # fmt: skip
-    assert summary_cell(mean_estimate({"": {0: 0.4, 1: 0.6}}, ACCURACY), 5).splitlines() == [
-        "50.0", "(40.0,\xa060.0)", "2 of 5 seeds"
-    ]  # fmt: skip
-    assert summary_cell(mean_estimate({"": [0.5]}), 1) == "50.0"
-    assert summary_cell(mean_estimate({"": [None]}), 1) == "-"
+def cell(values, seeds, notes):
+    found = {"stability": mean_estimate({"": values}, ACCURACY)}
+    row = SummaryRow("same", "ewc", seeds, 0, found, None)
+    return summary_cell(row, "stability", notes).splitlines()
+
+
+def test_a_cell_of_the_table_says_what_pins_it_down_and_notes_of_how_many_seeds_it_is():
+    notes = Notes()
+    for _ in range(2):
+        assert cell([0.9, 0.91, 0.2, 0.92, 0.9], 5, notes) == ["*1 76.6", "[37.3,\xa0100.0]"]
+    assert cell({0: 0.4, 1: 0.6}, 5, notes) == ["*2 50.0", "(40.0, 60.0)"]
+    assert cell([0.5], 1, notes) == ["50.0"]
+    assert cell([None], 1, notes) == ["-"]
+    assert notes.lines == ["*1 1 of 5 seeds far below", "*2 2 of 5 seeds"]
 
 
 def test_the_terminal_says_where_there_is_nothing_to_remove(record, capsys):
@@ -55,5 +59,5 @@ def test_the_terminal_says_where_there_is_nothing_to_remove(record, capsys):
     plain_run = record(plain, references=references)
     print_summary([plain_run, record(ours, strategy="wpl", strength=1.0, references=references)])
     *_, wpl, why = capsys.readouterr().out.rstrip().splitlines()
-    assert wpl.split()[-2:] == ["*", "1"]
-    assert why == "* forgetting reduction: nothing to remove"
+    assert wpl.split()[-3:] == ["*1", "-", "1"]
+    assert why == "*1 forgetting reduction: nothing to remove"

@@ -19,7 +19,7 @@ def single(store, written):
 
 def board(page):
     """The verdict table that is shown: the cells of each row by its strategies."""
-    rows = page.locator(".board:visible tbody tr").all()
+    rows = page.locator(".board:visible tr[data-strategies]").all()
     return {
         row.locator("th .clamp").first.inner_text().split(",")[0]: [
             " ".join(text.split()) for text in row.locator("td").all_inner_texts()
@@ -52,10 +52,14 @@ def test_the_first_screen_has_the_answer(visit, single, size):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert not scenarios(page).is_visible()  # there is one only
     assert board(page)["finetune"][0] == "baseline"
-    verdict, difference, *_, n = board(page)["freeze"]
+    verdict, average, difference, *_, n = board(page)["freeze"]
     assert re.fullmatch(r"(▲|▼|\?|=) (better|worse|undetermined|same)", verdict)
     assert re.fullmatch(r"[+−]?\d+\.\d \[[+−]?\d+\.\d, [+−]?\d+\.\d\]", difference)
+    assert re.fullmatch(r"\d+\.\d \[\d+\.\d, \d+\.\d\]", average)
     assert n == "4"
+    assert [*board(page)][-2:] == ["independent", "joint"]
+    assert board(page)["joint"][0] == board(page)["independent"][0] == "a bound"
+    assert table.locator("tbody").last.locator("tr").first.inner_text().startswith("references")
 
 
 @pytest.mark.thorough
@@ -114,8 +118,9 @@ def test_a_baseline_turns_the_differences_round(visit, report):
     baselines(page).select_option("wpl")
     after = board(page)
     assert page.locator(".board:visible [data-baseline]").inner_text() == "wpl"
-    assert after["wpl"] == ["baseline", "", "", "", ""]
-    number = [text.split()[0] for text in (before["wpl"][1], after["finetune"][1])]
+    assert after["wpl"] == ["baseline", before["wpl"][1], "", "", "", ""]
+    assert after["finetune"][1] == before["finetune"][1]
+    number = [text.split()[0] for text in (before["wpl"][2], after["finetune"][2])]
     assert number[0] == number[1].translate(str.maketrans("+−", "−+"))
     turned = {"▲ better": "▼ worse", "▼ worse": "▲ better"}
     assert after["finetune"][0] == turned.get(before["wpl"][0], before["wpl"][0])

@@ -56,7 +56,7 @@ def test_the_plane_is_saved_as_it_is_shown(visit, report):
     box = shown.bounding_box()
     assert float(root.get("width")) == pytest.approx(box["width"], abs=1)
     assert float(root.get("height")) == pytest.approx(box["height"], abs=4)
-    assert {"finetune", "wpl", "ewc", "joint", "1e4", "learned by the new models, %"} <= {
+    assert {"finetune", "wpl", "ewc", "joint", "1e4", "learning accuracy of the new models, %"} <= {
         *texts(root)
     }
     assert len(texts(root)) == shown.locator("svg text").count() + 6  # a legend's entries
