@@ -89,6 +89,8 @@ KEYS = {
     "published/split_mnist_protocol": (30, "ee555f376c68020b"),
     "published/split_mnist_task": (180, "60b1147d2d5815b6"),
     "published/supsup_permuted": (20, "865d44f649b7ae72"),
+    "published/td_vcl_permuted": (25, "e5b49022b52b054d"),
+    "published/td_vcl_permuted_betas": (14, "38ef97510b792d10"),
     "published/zenke_permuted": (2, "7540253567121d3c"),
     "published/zenke_split": (40, "c23e6e5030fbcf5b"),
     "quick": (65, "32ee25b54159a3de"),
