@@ -81,9 +81,7 @@ def load_float_data_set(
     return replace(whole, part=Part(*((x.to(device), y.to(device)) for x, y in made)))
 
 
-def _split(
-    x: Pixels, y: Tensor, samples: int | None, validation: float
-) -> tuple[Samples, Samples]:
+def _split(x: Pixels, y: Tensor, samples: int | None, validation: float) -> tuple[Samples, Samples]:
     """Choose samples and hold some of them out."""
     chosen, labels = choose((x, y), samples)
     train, held_out = (
