@@ -102,6 +102,11 @@ def read(name: str, root: Path) -> RawImages:
         for problem in _problems(x, y, shape, classes):
             raise UserError(f"{where} are damaged: the {told} set has {problem}; {remedy}")
     (train_x, test_x), (train_y, test_y) = images, labels
+    if apart := {*train_y.tolist()} ^ {*test_y.tolist()}:
+        raise UserError(
+            f"{where} are damaged: class {classes[min(apart)]!r} is in one of the training and the "
+            f"test set alone; {remedy}"
+        )
     return RawImages(train_x, train_y, test_x, test_y, classes)
 
 
@@ -117,8 +122,8 @@ def _problems(
         yield f"{len(x):,} images and labels of shape {tuple(y.shape)}, expected one for each image"
     elif not len(y) or not 0 <= int(y.min()) <= int(y.max()) < len(classes):
         yield f"no labels, or others than 0 to {len(classes) - 1}"
-    elif len(missing := {*range(len(classes))} - {*y.unique().tolist()}):
-        yield f"no image of class {classes[min(missing)]!r}"
+    elif len(y.unique()) < 2:
+        yield f"one label for all {len(y):,} images"
 
 
 def _channels_first(data: Any) -> Tensor:

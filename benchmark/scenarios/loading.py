@@ -69,7 +69,6 @@ def load_float_data_set(
 
     They take four times as much memory. On the CPU, processes share them likewise.
     """
-
     most = (test_samples, validation_samples)
 
     def splits() -> list[tuple[Tensor, Tensor]]:
