@@ -12,8 +12,8 @@ from numbers import Integral
 from pathlib import Path
 
 from benchmark.archive import is_archive
-from benchmark.data.catalog import FOLDER_PREFIX, data_root, folder_path
-from benchmark.data.text_files import TEXT_PREFIX, find_text, text_folder
+from benchmark.data.catalog import data_root
+from benchmark.data.inspection import inspected
 from benchmark.errors import SettingError, UserError
 from benchmark.executors.capacity import default_workers
 from benchmark.executors.place import HERE, Place
@@ -117,6 +117,7 @@ def make_plan(
         check_scratch(scratch)
     for suite in suites:
         _check_avalanche(suite)
+        _check_networks(suite)
         if place.is_local:
             _check_precision(suite, device)
     finished = _finished(store)
@@ -146,25 +147,33 @@ def make_plan(
 
 
 def _inspect(suites: Sequence[Suite], root: Path) -> tuple[str, ...]:
-    """Decode each image folder once; return what a user should know about it, or about a text.
-
-    The sets with a name never change; digits and MNIST were looked at and have no image twice.
+    """Read the data once that have not been found to be right; return what a user should know.
 
     Raises:
-        UserError: An image cannot be used.
+        UserError: Nothing can train on them.
     """
     told: dict[str, str | None] = {}
     for suite in suites:
         for name in suite.data_sets():
-            if name.startswith(FOLDER_PREFIX) and name not in told:
-                from benchmark.data.copies import find_copies
-
+            if name not in told:
                 with suite.about_data(name):
-                    told[name] = find_copies(folder_path(name, root)).told(name)
-            elif name.startswith(TEXT_PREFIX) and name not in told:
-                with suite.about_data(name):
-                    told[name] = find_text(text_folder(name, root)).told(name)
+                    told[name] = inspected(name, root)
     return tuple(filter(None, told.values()))
+
+
+def _check_networks(suite: Suite) -> None:
+    """Refuse networks that do not exist or do not take their arguments, before data are read."""
+    for name, scenario in suite.scenarios.items():
+        if not scenario.network.is_plain:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what defines them
+                from benchmark.models.making import check
+
+                try:
+                    check(scenario.network)
+                except UserError as error:
+                    place = ("scenarios", name, "network")
+                    raise suite.source.error(place, str(error)) from error
 
 
 def _try_out(suite: Suite, names: Collection[str], root: Path) -> None:

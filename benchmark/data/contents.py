@@ -2,28 +2,83 @@
 
 from __future__ import annotations
 
-import contextlib
+import time
 import zlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
-from benchmark.data.listing import ImageFile, Listing, list_images
+from benchmark.data.cache import CONTENTS, keep_note, note, settled
+from benchmark.data.listing import ImageFile, Listing, changed, list_images
 from benchmark.errors import UserError
 
 _PIECE = 1 << 20
 _VERSION = 1
 """Of what is kept in the cache."""
 
+_DIGITS = 16
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder or a zip file of images at one moment.
+
+    Attributes:
+        path: Where it is.
+        listing: Its images.
+        moment: Text that changes with the size or the time of any file.
+        settled: Whether that is sure: whatever has just been changed may change again unnoticed.
+    """
+
+    path: Path
+    listing: Listing
+    moment: str
+    settled: bool
+
+    @classmethod
+    def of(cls, path: Path) -> Source:
+        """Look at a folder or a zip file.
+
+        Raises:
+            UserError: As ``list_images``.
+        """
+        began = time.time_ns()
+        listing = list_images(path)
+        last = changed(path, listing)
+        moment = listing.fingerprint() + (f"-{last}" if path.is_file() else "")
+        return cls(path, listing, moment, settled([last], began))
+
+    def is_unchanged(self) -> bool:
+        """Whether it is as it was, and could not have changed unnoticed."""
+        return self.settled and Source.of(self.path) == self
+
+    def content(self) -> str:
+        """Return 16 hexadecimal digits that change with the path or content of any image.
+
+        Not with its time. Of a zip file they come from the CRCs that it lists; a folder with the
+        same content has the same ones. A folder is read once, until a size or a time changes: the
+        result is kept in the user's cache.
+
+        Raises:
+            UserError: An image cannot be read.
+        """
+        if self.path.is_file():
+            return self.listing.fingerprint()
+        name = f"{_VERSION}-{self.moment}"
+        kept = note(CONTENTS, name)
+        if kept is not None and len(kept) == _DIGITS and set(kept) <= set("0123456789abcdef"):
+            return kept
+        train, test = (
+            tuple(_by_content(self.path, file) for file in files)
+            for files in (self.listing.train, self.listing.test)
+        )
+        found = Listing(self.listing.classes, train, test).fingerprint()
+        if self.settled:
+            keep_note(CONTENTS, name, found)
+        return found
+
 
 def content_fingerprint(path: Path) -> str:
-    """Return 16 hexadecimal digits that change with the path or content of any image.
-
-    Not with its time, so that runs on a folder are found again after it was copied. Of a zip file
-    they come from the CRCs that it lists; a folder with the same content has the same ones. A
-    folder is read once, until a size or a modification time changes: the result is kept in the
-    user's cache.
+    """Return ``Source.content`` of a folder or a zip file, so that runs on copies are found again.
 
     Args:
         path: A folder, or a zip file.
@@ -31,22 +86,7 @@ def content_fingerprint(path: Path) -> str:
     Raises:
         UserError: As for ``list_images``; or an image cannot be read.
     """
-    listing = list_images(path)
-    if path.is_file():
-        return listing.fingerprint()
-    note = user_cache_path("palimpsest") / "contents" / f"{_VERSION}-{listing.fingerprint()}"
-    with contextlib.suppress(OSError, UnicodeDecodeError):
-        kept = note.read_text("ascii")
-        if len(kept) == 16 and set(kept) <= set("0123456789abcdef"):
-            return kept
-    train, test = (
-        tuple(_by_content(path, file) for file in files) for files in (listing.train, listing.test)
-    )
-    found = Listing(listing.classes, train, test).fingerprint()
-    with contextlib.suppress(OSError):  # a cache that cannot be written saves nothing
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(found, "ascii")
-    return found
+    return Source.of(path).content()
 
 
 def _by_content(path: Path, file: ImageFile) -> ImageFile:

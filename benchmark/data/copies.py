@@ -1,20 +1,22 @@
-"""Images that a data set has more than once, found by a hash of their pixels; needs no torch."""
+"""Images that a data set has more than once, found by a hash of their pixels."""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from platformdirs import user_cache_path
+import numpy as np
 
-from benchmark.data.decoding import decoded
-from benchmark.data.listing import Listing, list_images
+from benchmark.data.cache import INSPECTED, keep_note, note
+from benchmark.data.contents import Source
+from benchmark.data.decoding import Pixels, decoded
 from benchmark.data.stratified import TEST_SEED, TEST_SHARE, held_out
 
-_VERSION = 1
+_VERSION = 2
 """Of what is checked: what was found by another one is not taken."""
 
 
@@ -59,41 +61,59 @@ class Copies:
 def find_copies(path: Path) -> Copies:
     """Decode all images of a folder or a zip file, and compare them; once, until they change.
 
+    What was decoded is kept for whoever reads the images next.
+
     Args:
         path: The folder or the zip file.
 
     Raises:
         UserError: As for ``list_images`` and ``decoded``: also what would fail only when it trains.
     """
-    listing = list_images(path)
-    note = user_cache_path("palimpsest") / "inspected" / f"{_VERSION}-{listing.fingerprint()}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError):  # not there yet, or not ours
-        return Copies(**json.loads(note.read_text("utf-8")))
-    found = _compared(path, listing)
-    with contextlib.suppress(OSError):  # a cache that cannot be written saves nothing
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.write_text(json.dumps(asdict(found)), "utf-8")
+    source = Source.of(path)
+    name = f"{_VERSION}-{source.moment}.json"
+    with contextlib.suppress(ValueError, TypeError, RecursionError):  # not there, or not ours
+        return Copies(**json.loads(note(INSPECTED, name) or ""))
+    found = _compared(source)
+    if source.is_unchanged():
+        keep_note(INSPECTED, name, json.dumps(asdict(found)))
     return found
 
 
-def _compared(path: Path, listing: Listing) -> Copies:
-    files = (*listing.train, *listing.test)
-    labels = [file.label for file in files]
-    prints = [
-        hashlib.blake2b(image.tobytes(), digest_size=16).digest() for image in decoded(path, files)
-    ]
+def _compared(source: Source) -> Copies:
+    listing = source.listing
+    labels = [file.label for file in (*listing.train, *listing.test)]
     if listing.test:
-        in_test = [index >= len(listing.train) for index in range(len(files))]
+        in_test = [index >= len(listing.train) for index in range(len(labels))]
     else:
         in_test = held_out(labels, TEST_SHARE, TEST_SEED).tolist()
+    prints = [hashlib.blake2b(image, digest_size=16).digest() for image in _images(source)]
     train = {one for one, test in zip(prints, in_test, strict=True) if not test}
     classes: dict[bytes, set[int]] = {}
     for one, label in zip(prints, labels, strict=True):
         classes.setdefault(one, set()).add(label)
     return Copies(
-        images=len(files),
+        images=len(labels),
         test=sum(in_test),
-        repeated=len(files) - len(classes),
+        repeated=len(labels) - len(classes),
         leaked=sum(test and one in train for one, test in zip(prints, in_test, strict=True)),
         contradictory=sum(len(each) > 1 for each in classes.values()),
     )
+
+
+def _images(source: Source) -> Iterator[bytes]:
+    """Yield the pixels of each image, in the order of the listing."""
+    from benchmark.data.folder import stacked  # with torch, which a note needs not
+    from benchmark.data.mapped import NoRoomError
+
+    try:
+        images, place = stacked(source)
+    except NoRoomError:  # here; where they train there may be more
+        files = (*source.listing.train, *source.listing.test)
+        yield from map(_in_colour, decoded(source.path, files))
+        return
+    for index in place:
+        yield images[index].numpy().tobytes()
+
+
+def _in_colour(image: Pixels) -> bytes:
+    return np.repeat(image, 3 // image.shape[2], axis=2).tobytes()

@@ -106,6 +106,24 @@ def list_images(path: Path) -> Listing:
     return Listing(classes, _labelled(train, classes), _labelled(test, classes))
 
 
+def changed(path: Path, listing: Listing) -> int:
+    """Return when a folder or a zip file was changed last, in nanoseconds.
+
+    Args:
+        path: The folder or the zip file.
+        listing: Its images, as `list_images` has just found them.
+
+    Raises:
+        UserError: It is not there any more.
+    """
+    if path.is_dir():
+        return max(int(file.stamp.split(" ")[1]) for file in (*listing.train, *listing.test))
+    try:
+        return path.stat().st_mtime_ns
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+
+
 def _found(path: Path) -> Iterator[_Found]:
     if path.is_dir():
         stamped = _in_folder(path)

@@ -21,6 +21,10 @@ MAPPED_FROM = 2**30
 """Bytes of images from which they are in a file."""
 
 
+class NoRoomError(UserError):
+    """There is no room for the file of decoded images."""
+
+
 def room_for(shape: Sequence[int]) -> Tensor:
     """Return an uninitialised uint8 tensor to write images to.
 
@@ -31,7 +35,7 @@ def room_for(shape: Sequence[int]) -> Tensor:
         shape: Of the images together, (N, C, H, W).
 
     Raises:
-        UserError: There is no room for the file.
+        NoRoomError: There is no room for the file.
     """
     size = math.prod(shape)
     if size < MAPPED_FROM:
@@ -43,7 +47,7 @@ def room_for(shape: Sequence[int]) -> Tensor:
             whole = torch.from_file(file.name, shared=True, size=size, dtype=torch.uint8)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise UserError(
+        raise NoRoomError(
             f"the decoded images take {size / 1e9:.1f} GB, and {folder} has no room for a file of "
             f"that size ({reason}): free some space there, or set --scratch or TMPDIR to a folder "
             "with more"

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from benchmark.data.cache import check_once
 from benchmark.data.sharing import shared
 from benchmark.data.text_files import CUT, SPLITS, TextFiles, find_text, unreadable
 from benchmark.errors import UserError
@@ -69,6 +70,20 @@ def load(folder: Path, words: int | None) -> TextData:
     """
     files = find_text(folder)
     return _load(files, words, files.stamp())
+
+
+def check(folder: Path) -> None:
+    """Read the text of a folder once, until a file changes; what is wrong with it is told.
+
+    Raises:
+        UserError: As `load`.
+    """
+    files = find_text(folder)
+    check_once(
+        "text",
+        [file for file in (files.train, files.valid, files.test) if file is not None],
+        lambda: _read(files, None),
+    )
 
 
 @cache

@@ -139,6 +139,9 @@ def find_text(folder: Path) -> TextFiles:
     for layout in _LAYOUTS:
         files = {split: folder / layout.format(split) for split in SPLITS}
         there = {split: file for split, file in files.items() if file.exists()}
+        for file in there.values():
+            if not file.is_file():
+                raise UserError(f"{file} is no file of text: replace or remove it")
         if there:
             stands_for_train = next(iter(there))
             train = there.pop(stands_for_train)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import http.client
-import pickle
 import socket
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
+from benchmark.data.catalog import outline
 from benchmark.data.raw import RawImages
 from benchmark.data.torchvision_parts import EMNIST, STL10, SVHN
 from benchmark.errors import UserError
@@ -46,17 +46,6 @@ DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (
     zlib.error,
 )
 """What `download` raises where there is no network, no space or a damaged archive."""
-
-_DAMAGE = (
-    AssertionError,
-    EOFError,
-    KeyError,
-    OSError,
-    RuntimeError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-)
 
 
 def download(name: str, root: Path) -> None:
@@ -98,31 +87,43 @@ def read(name: str, root: Path) -> RawImages:
     Raises:
         UserError: If the files are damaged.
     """
+    where = f"the files of data set {name!r} under {root}"
+    remedy = "delete them, so that they are downloaded again, or replace them"
     try:
-        train = _CLASSES[name](root, train=True)
-        test = _CLASSES[name](root, train=False)
-    except _DAMAGE as error:
+        parts = [_CLASSES[name](root, train=train) for train in (True, False)]
+        images = [_channels_first(part.data) for part in parts]
+        labels = [torch.as_tensor(part.targets, dtype=torch.int64) for part in parts]
+        classes = tuple(parts[0].classes)
+    except Exception as error:  # whatever is in a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{where} cannot be read ({reason}): {remedy}") from error
+    shape = outline(name, root).input_shape
+    for told, x, y in zip(("training", "test"), images, labels, strict=True):
+        for problem in _problems(x, y, shape, classes):
+            raise UserError(f"{where} are damaged: the {told} set has {problem}; {remedy}")
+    (train_x, test_x), (train_y, test_y) = images, labels
+    if apart := {*train_y.tolist()} ^ {*test_y.tolist()}:
         raise UserError(
-            f"the files of data set {name!r} under {root} cannot be read ({reason}): delete them, "
-            "so that they are downloaded again, or replace them"
-        ) from error
-    classes = tuple(train.classes)
-    for part in (train, test):
-        labels = torch.as_tensor(part.targets)
-        if not len(labels) or not 0 <= int(labels.min()) <= int(labels.max()) < len(classes):
-            raise UserError(
-                f"the files of data set {name!r} under {root} have no labels, or others than 0 to "
-                f"{len(classes) - 1}: delete them, so that they are downloaded again, or replace "
-                "them"
-            )
-    return RawImages(
-        _channels_first(train.data),
-        torch.as_tensor(train.targets, dtype=torch.int64),
-        _channels_first(test.data),
-        torch.as_tensor(test.targets, dtype=torch.int64),
-        classes,
-    )
+            f"{where} are damaged: class {classes[min(apart)]!r} is in one of the training and the "
+            f"test set alone; {remedy}"
+        )
+    return RawImages(train_x, train_y, test_x, test_y, classes)
+
+
+def _problems(
+    x: Tensor, y: Tensor, shape: tuple[int, int, int] | None, classes: Sequence[str]
+) -> Iterator[str]:
+    """Yield what is wrong with images and their labels."""
+    if x.dtype != torch.uint8:
+        yield f"pixels of type {x.dtype}, expected bytes"
+    if shape is not None and tuple(x.shape[1:]) != shape:
+        yield f"images of shape {tuple(x.shape[1:])}, expected {shape}"
+    if y.ndim != 1 or len(x) != len(y):
+        yield f"{len(x):,} images and labels of shape {tuple(y.shape)}, expected one for each image"
+    elif not len(y) or not 0 <= int(y.min()) <= int(y.max()) < len(classes):
+        yield f"no labels, or others than 0 to {len(classes) - 1}"
+    elif len(y.unique()) < 2:
+        yield f"one label for all {len(y):,} images"
 
 
 def _channels_first(data: Any) -> Tensor:

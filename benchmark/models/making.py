@@ -31,18 +31,12 @@ def make(choice: Network, input_shape: Shape, n_classes: int) -> nn.Module:
     Raises:
         UserError: There is no such network, or it cannot be made with these arguments.
     """
-    function, given = _found(choice)
+    function, given, parameters = _checked(choice)
     arguments = given | choice.arguments
     known = {"input_shape": input_shape, **dict.fromkeys(_N_CLASSES, n_classes)}
-    parameters = dict(inspect.signature(function).parameters)
     for name, parameter in parameters.items():
         if name in known and name not in arguments and parameter.default is parameter.empty:
             arguments[name] = known[name]
-    flexible = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for name in choice.arguments:
-        if not flexible and name not in parameters:
-            hint = nearest(name, parameters) if parameters else "it takes none"
-            raise UserError(f"network {choice}: unknown argument {name!r}; {hint}")
     try:
         network = function(**arguments)
     except OSError as error:
@@ -63,6 +57,29 @@ def make(choice: Network, input_shape: Shape, n_classes: int) -> nn.Module:
                 setattr(network, name, None)
                 network.aux_logits = False  # type: ignore[assignment]
     return network
+
+
+def check(choice: Network) -> None:
+    """Refuse a network that does not exist, or does not take its arguments, without making it.
+
+    Raises:
+        UserError: As `make`.
+    """
+    _checked(choice)
+
+
+def _checked(
+    choice: Network,
+) -> tuple[Callable[..., Any], dict[str, Any], dict[str, inspect.Parameter]]:
+    """Return what makes a network, arguments that its kind has, and the parameters."""
+    function, given = _found(choice)
+    parameters = dict(inspect.signature(function).parameters)
+    flexible = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for name in choice.arguments:
+        if not flexible and name not in parameters:
+            hint = nearest(name, parameters) if parameters else "it takes none"
+            raise UserError(f"network {choice}: unknown argument {name!r}; {hint}")
+    return function, given, parameters
 
 
 def _why(error: Exception, choice: Network) -> str:

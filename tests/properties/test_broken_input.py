@@ -194,7 +194,7 @@ def images(tmp_path_factory):
 @cheaply(150)
 @given(st.integers(0), st.integers(0, 8), st.none() | st.integers(0))
 def test_a_zip_of_images_with_flipped_or_missing_bytes(images, tmp_path, monkeypatch, seed, n, cut):
-    monkeypatch.setattr("benchmark.data.copies.user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr("benchmark.data.cache.user_cache_path", lambda name: tmp_path / name)
     damaged, choose = bytearray(images), random.Random(seed)
     for _ in range(n):
         damaged[choose.randrange(len(damaged))] = choose.randrange(256)

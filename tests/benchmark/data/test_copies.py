@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmark.cli import main
-from benchmark.data import copies, listing
+from benchmark.data import folder, listing
 from benchmark.data.copies import Copies, find_copies
 from benchmark.data.digits import read
 from benchmark.data.listing import list_images
@@ -18,9 +18,15 @@ from benchmark.errors import UserError
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
-    folder = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr(copies, "user_cache_path", lambda name: folder / name)
-    return folder / "palimpsest" / "inspected"
+    cache = tmp_path_factory.mktemp("cache")
+    monkeypatch.setattr("benchmark.data.cache.user_cache_path", lambda name: cache / name)
+    return cache / "palimpsest" / "inspected"
+
+
+def make_old(source):
+    """Change the times of files to some that are known to be over."""
+    for file in source.rglob("*"):
+        os.utime(file, ns=(0, file.stat().st_mtime_ns - 10**10))
 
 
 @pytest.fixture
@@ -66,9 +72,12 @@ def test_the_fifth_set_apart_is_that_of_loading(two_classes):
 
 def test_a_set_is_decoded_once_until_it_changes(parted, cache, monkeypatch, write_image):
     found = find_copies(parted)
+    assert not cache.exists()  # it has just been written, and may change again within a tick
+    make_old(parted)
+    assert find_copies(parted) == found
     (note,) = cache.iterdir()
     with monkeypatch.context() as patched:
-        patched.setattr(copies, "decoded", None)
+        patched.setattr(folder, "decoded", None)
         assert find_copies(parted) == found
     write_image(parted / "train/cat/new.png", seed=99)
     assert find_copies(parted).images == 9

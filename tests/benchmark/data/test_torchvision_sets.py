@@ -50,7 +50,7 @@ def test_labels_that_are_no_classes_are_a_users_error(tmp_path):
     write_mnist(tmp_path / "MNIST" / "raw", {"train": 30, "t10k": 20})
     labels = tmp_path / "MNIST/raw/train-labels-idx1-ubyte"
     labels.write_bytes(labels.read_bytes()[:-1] + bytes([10]))
-    with pytest.raises(UserError, match="have no labels, or others than 0 to 9: delete them"):
+    with pytest.raises(UserError, match="has no labels, or others than 0 to 9; delete them"):
         torchvision_sets.read("mnist", tmp_path)
 
 

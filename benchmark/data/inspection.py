@@ -1,0 +1,46 @@
+"""Whether data can be trained on: all are read once, before anything trains, until they change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmark.data.cache import check_once
+from benchmark.data.catalog import FOLDER_PREFIX, files_of, folder_path
+from benchmark.data.text_files import TEXT_PREFIX, find_text, text_folder
+
+
+def inspected(name: str, root: Path) -> str | None:
+    """Read a data set, unless this user's cache says that an earlier command has.
+
+    Args:
+        name: The data set, as `check_name` accepts it. One that is not there, and has a name of its
+            own, is left to whoever downloads it.
+        root: The folder that holds the data sets.
+
+    Returns:
+        What a user should know before training: images that are there twice, or how a text is
+        split. ``None``: nothing. The sets with a name were looked at for good.
+
+    Raises:
+        UserError: The data are damaged or unusable.
+    """
+    if name.startswith(FOLDER_PREFIX):
+        from benchmark.data.copies import find_copies
+
+        return find_copies(folder_path(name, root)).told(name)
+    if name.startswith(TEXT_PREFIX):
+        from benchmark.data import text
+
+        folder = text_folder(name, root)
+        text.check(folder)
+        return find_text(folder).told(name)
+    files = [root / file for file in files_of(name, root)]
+    if files:
+        check_once(name, files, lambda: _read(name, root))
+    return None
+
+
+def _read(name: str, root: Path) -> None:
+    from benchmark.data import torchvision_sets
+
+    torchvision_sets.read(name, root)
