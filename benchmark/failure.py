@@ -105,8 +105,8 @@ class Failure:
 def raised_at(error: BaseException, own: Path | None) -> str:
     """Return the line that an exception is to be looked for at: ``package/module.py, line 7``.
 
-    It is the deepest one of the user's files; else of Palimpsest or Avalanche, and else where it was
-    raised: what libraries raise is seldom their fault.
+    It is the deepest one of the user's files; else of Palimpsest or Avalanche, and else where it
+    was raised: what libraries raise is seldom their fault.
 
     Args:
         error: The exception.
