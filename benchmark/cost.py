@@ -105,8 +105,9 @@ class Costs:
             last step, such as estimating importances), one per model: ``None`` for a model that
             was taken over from another run, and for all but the last where all are trained at
             once. ``evaluation_seconds``: of all evaluations, curves among them.
-            ``building_seconds``: until the first of them began. ``state_bytes``: of the tensors that the strategy holds at the end, or ``None``
-            for a class of Avalanche's, which may keep its state in many places.
+            ``building_seconds``: until the first of them began. ``state_bytes``: of the tensors
+            that the strategy holds at the end, or ``None`` for a class of Avalanche's, which may
+            keep its state in many places.
             ``shared_parameters``: how many numbers several models use, 0 in a search.
             ``capacity``, of a strategy that tells it (see ``strategies.hooks.Capacity``): of each
             tensor of those, by its name in the bank, ``parameters`` (how many), and the share that
