@@ -91,10 +91,7 @@ def prepare(
     settings = scenario_settings(run.spec)
     device = run.spec.device
     began = now(torch.device(device))
-    seed_generators(derive(run.seed, "global"))
-    scenario = settings.build(run.seed, root, device)
-    flatten_labels(scenario)
-    scenario.model.to(device)
+    scenario = _built(run, settings, root)
     schedule = _schedule(run, settings, scenario)
     steps = _steps(schedule, len(scenario.train))
     plugin = _make_plugin(run)
@@ -149,6 +146,15 @@ def prepare(
 def scenario_settings(spec: Spec) -> ScenarioSettings:
     """Return the checked settings of the scenario that a run's spec describes."""
     return FAMILIES[spec.scenario.family].model_validate(spec.scenario.settings)
+
+
+def _built(run: Run, settings: ScenarioSettings, root: Path) -> Scenario:
+    """Build the scenario, its models on the device."""
+    seed_generators(derive(run.seed, "global"))
+    scenario = settings.build(run.seed, root, run.spec.device)
+    flatten_labels(scenario)
+    scenario.model.to(run.spec.device)
+    return scenario
 
 
 def _schedule(run: Run, settings: ScenarioSettings, scenario: Scenario) -> Schedule:

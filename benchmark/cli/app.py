@@ -413,6 +413,16 @@ def check(
 
 
 @app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove it; data sets stay.")] = False,
+) -> None:
+    """Show what is kept of data between commands, such as decoded images; or remove it."""
+    from benchmark.cli.cache import show_cache
+
+    show_cache(clear)
+
+
+@app.command()
 def speed(
     repeats: Annotated[int, typer.Option(min=1, help="How many times everything is measured.")] = 3,
     settings: Annotated[

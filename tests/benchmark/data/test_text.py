@@ -200,7 +200,7 @@ def test_folders_that_have_no_text(tmp_path):
     with pytest.raises(UserError, match=r"missing is no folder: expected a folder with train\.txt"):
         find_text(tmp_path / "missing")
     (tmp_path / "train.txt").mkdir()
-    with pytest.raises(UserError, match=r"train.txt cannot be read \(Is a directory\)"):
+    with pytest.raises(UserError, match=r"train\.txt is no file of text"):
         load(tmp_path, 10)
 
 
