@@ -102,6 +102,13 @@ def test_every_section_is_there_in_order(page, text):
         assert phrase in page.text
 
 
+def test_a_verdict_says_at_its_table_what_it_is(page, text):
+    said = (
+        "Better or worse: the interval excludes zero (p < 0.05 in the paired t-test, not corrected)"
+    )
+    assert page.text.count(said) == text.count('class="board"') > 0
+
+
 def test_a_file_knows_nothing_of_a_server(text):
     for word in ("connect-src", "fetch(", "under-way", "sessionStorage"):
         assert word not in text
