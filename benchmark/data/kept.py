@@ -79,4 +79,4 @@ def _check(images: Tensor) -> int:
 def _pieces(images: Tensor) -> Iterator[memoryview]:
     """Yield the pixels a part at a time, without a copy."""
     for part in torch.split(images.view(-1), _PIECE):
-        yield memoryview(part.numpy())
+        yield part.numpy().data

@@ -122,7 +122,7 @@ def _problems(
         yield f"{len(x):,} images and labels of shape {tuple(y.shape)}, expected one for each image"
     elif not len(y) or not 0 <= int(y.min()) <= int(y.max()) < len(classes):
         yield f"no labels, or others than 0 to {len(classes) - 1}"
-    elif len(y.unique()) < 2:
+    elif len({*y.tolist()}) < 2:
         yield f"one label for all {len(y):,} images"
 
 
