@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.data.cache import check_once
-from benchmark.data.catalog import FOLDER_PREFIX, files_of, folder_path
+from benchmark.data.catalog import FOLDER_PREFIX, files_of, folder_path, outline
 from benchmark.data.text_files import TEXT_PREFIX, find_text, text_folder
 
 
@@ -43,4 +43,4 @@ def inspected(name: str, root: Path) -> str | None:
 def _read(name: str, root: Path) -> None:
     from benchmark.data import torchvision_sets
 
-    torchvision_sets.read(name, root)
+    torchvision_sets.read(name, root, outline(name, root).input_shape)

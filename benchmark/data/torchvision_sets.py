@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 from torchvision import datasets
 
-from benchmark.data.catalog import outline
 from benchmark.data.raw import RawImages
 from benchmark.data.torchvision_parts import EMNIST, STL10, SVHN
 from benchmark.errors import UserError
@@ -74,12 +73,13 @@ def limited_silence() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def read(name: str, root: Path) -> RawImages:
+def read(name: str, root: Path, shape: tuple[int, int, int] | None = None) -> RawImages:
     """Read a data set that is on disk.
 
     Args:
         name: One of torchvision's sets in the catalog.
         root: The folder that holds it.
+        shape: Of an image; ``None``: whatever the files have.
 
     Returns:
         torchvision's own training and test sets.
@@ -97,7 +97,6 @@ def read(name: str, root: Path) -> RawImages:
     except Exception as error:  # whatever is in a damaged file
         reason = " ".join(str(error).split()) or type(error).__name__
         raise UserError(f"{where} cannot be read ({reason}): {remedy}") from error
-    shape = outline(name, root).input_shape
     for told, x, y in zip(("training", "test"), images, labels, strict=True):
         for problem in _problems(x, y, shape, classes):
             raise UserError(f"{where} are damaged: the {told} set has {problem}; {remedy}")

@@ -81,12 +81,12 @@ def test_only_files_of_this_user_are_trusted(place, monkeypatch):
 
 
 def test_the_images_used_longest_ago_go_first(place, monkeypatch):
-    size = IMAGES.nbytes + 100
+    size = IMAGES.nbytes + 56
     monkeypatch.setenv(cache.LIMIT, str(2.5 * size / 1e9))
     for number, name in enumerate("abc"):
         keep_images(name, IMAGES)
         for file in (place / "decoded").iterdir():
-            if name in file.name:
+            if f"-{name}." in file.name:
                 os.utime(file, (number, number))
         if name == "b":
             assert kept_images("a", 2) is not None  # used since

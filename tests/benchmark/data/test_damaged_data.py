@@ -112,10 +112,11 @@ CASES = [
 ]
 
 
-def run_on(data, root, folder):
+def run_on(data, root, folder, *options):
     if data.startswith("text:"):
         scenario = (
-            f"{{family: architecture_search, data: '{data}', supernet: recurrent, epochs: 1}}"
+            f"{{family: architecture_search, data: '{data}', supernet: {{name: recurrent_cell}}, "
+            "batch_size: 4, length: 5, epochs: 1}"
         )
     else:
         scenario = f"{{family: model_sequence, data: '{data}', models: 2, steps: 1}}"
@@ -124,7 +125,8 @@ def run_on(data, root, folder):
         f"suite: x\nseeds: 1\nscenarios:\n  s: {scenario}\nstrategies: {{finetune: {{}}}}\n"
     )
     with pytest.raises(SystemExit) as left:
-        main(["run", str(suite), "--data-root", str(root), "--store", str(folder / "x.db")])
+        store = str(folder / "x.db")
+        main(["run", str(suite), "--data-root", str(root), "--store", store, *options])
     return left.value.code
 
 
@@ -165,3 +167,8 @@ def test_damaged_data_are_refused_before_anything_trains(
     assert str(root) in told
     assert "suite.yaml, line 4" in told
     assert not (here / "x.db").exists()
+
+
+@pytest.mark.parametrize("write", [write_mnist, write_folder, write_zip, write_text])
+def test_data_that_are_not_damaged_are_taken(write, tmp_path):
+    assert run_on(write(tmp_path), tmp_path, tmp_path, "--dry-run", "--json") == 0
