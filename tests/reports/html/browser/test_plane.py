@@ -160,7 +160,10 @@ def test_a_strategy_alone(visit, single, how):
 @pytest.mark.thorough
 def test_the_address_keeps_the_strategy_alone(visit, single):
     page = visit(single, at="#answer?only=ewc")
-    assert page.locator(".board tr.faded").count() == page.locator(".board tr[data-strategies]").count() - 1
+    assert (
+        page.locator(".board tr.faded").count()
+        == page.locator(".board tr[data-strategies]").count() - 1
+    )
     page = visit(single, at="#answer?only=gone")
     assert page.locator(".faded").count() == 0
 
