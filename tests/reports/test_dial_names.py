@@ -150,14 +150,14 @@ def test_the_search_of_a_report_finds_a_run_by_its_dial(mixed):
 
 def test_the_command_names_the_dial(mixed, tmp_path, capsys):
     one = {r.strategy: r for r in mixed if r.scenario == "split" and not r.seed}
-    assert describe(one["wpl"]) == "split wpl rank 1e+06 seed 0"
-    assert describe(one["ewc"]) == "split ewc 1e+06 seed 0"
+    assert describe(one["wpl"]) == "split wpl rank 1e6 seed 0"
+    assert describe(one["ewc"]) == "split ewc 1e6 seed 0"
     assert describe(one["finetune"]) == "split finetune seed 0"
     for names, heading, cell in (
-        (["wpl", "finetune"], " rank ", " 1e+06 "),
-        (["ewc", "finetune"], " strength ", " 1e+06 "),
+        (["wpl", "finetune"], " rank ", " 1e6 "),
+        (["ewc", "finetune"], " strength ", " 1e6 "),
         (["finetune"], " strength ", " 0 "),
-        (["wpl", "ewc"], " dial value ", " rank 1e+06 "),
+        (["wpl", "ewc"], " dial value ", " rank 1e6 "),
     ):
         path = tmp_path / f"{len(names)}{names[0]}{names[-1]}.db"
         with Store(path, create=True) as store:
