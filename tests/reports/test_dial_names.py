@@ -125,7 +125,7 @@ def test_in_words_each_strategy_has_its_own_dial(record):
 
 
 def test_a_page_names_the_dial(ranked, mixed):
-    for records, heading, rank in ((ranked, "rank", "10000"), (mixed, "dial value", "rank 10000")):
+    for records, heading, rank in ((ranked, "rank", "10000"), (mixed, "dial value", "rank 1e4")):
         cells = {
             f"{cell.variant.strategy}@1e4" if cell.variant.strength else cell.variant.strategy: cell
             for cell in group(records)
@@ -136,7 +136,7 @@ def test_a_page_names_the_dial(ranked, mixed):
         assert [column.title for column in table.columns] == ["strategy", heading]
         entries = [table.entries(row) for row in table.rows]
         shown = {name.text: value.text for (_, name), (_, value) in entries}
-        assert shown["wpl, rank 10000"] == rank
+        assert shown["wpl, rank 1e4"] == rank
         assert shown[FINETUNE] == "–"
         chosen = {c.variant.strategy + "@chosen": c for c in cells.values() if c.variant.strength}
         sentence = chosen_strengths({"split": chosen}, {})

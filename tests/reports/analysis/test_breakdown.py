@@ -176,7 +176,7 @@ def test_the_sentence_says_who_from_where_and_why(gradient):
         "same: pulled diverges or breaks down (keeps and learns at least 20 points less than a "
         "weaker strength) from strength 10 on (10: 1 of 3 seeds diverged; 100: all 3 seeds broke "
         f"down; 1000 to 1e4: all 3 seeds diverged){WHY}."
-    ).replace("100: all", "1e2: all")
+    )
 
 
 def test_the_proximal_twin_is_named_where_it_held_at_these_strengths(gradient, runs):
