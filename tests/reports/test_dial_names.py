@@ -125,7 +125,7 @@ def test_in_words_each_strategy_has_its_own_dial(record):
 
 
 def test_a_page_names_the_dial(ranked, mixed):
-    for records, heading, rank in ((ranked, "rank", "10000"), (mixed, "dial value", "rank 1e4")):
+    for records, heading, rank in ((ranked, "rank", "1e4"), (mixed, "dial value", "rank 1e4")):
         cells = {
             f"{cell.variant.strategy}@1e4" if cell.variant.strength else cell.variant.strategy: cell
             for cell in group(records)

@@ -126,8 +126,9 @@ def test_it_is_said_in_the_caveats_at_the_row_and_in_the_table(cells):
     choices = choose(members)
     (said,) = (text for text in caveats(members, choices, []) if "coarse" in text)
     assert said.startswith(
-        "same: the grid of ewc is coarse: tried 10, 100 and 1000; best 100; 10 is 10.0 points below "
-        "it (seeds ±2.9) and 1000 is 20.0 points below it (seeds ±2.9). Scores are of the validation"
+        "same: the grid of ewc is coarse: tried 10, 100 and 1000; best 100; 10 is 10.0 points "
+        "below it (seeds ±2.9) and 1000 is 20.0 points below it (seeds ±2.9). Scores are of the "
+        "validation"
     )
     assert "wpl" not in said
     (one,) = verdicts(choices, members)
