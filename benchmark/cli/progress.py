@@ -140,10 +140,12 @@ def describe(run: Run | Record, *, with_suite: bool = False) -> str:
         run: What is described.
         with_suite: Begin with the suite that asked for it first.
     """
+    from reports.wording.numbers import strength_text
+
     suite = f"{run.suite}: " if with_suite else ""
     dial = run.spec.strategy.dial
     name = "" if dial == STRENGTH else f" {dial}"
-    value = "" if run.strength is None else f"{name} {run.strength:g}"
+    value = "" if run.strength is None else f"{name} {strength_text(run.strength)}"
     return in_a_line(f"{suite}{run.scenario} {run.strategy}{value} seed {run.seed}")
 
 
@@ -154,6 +156,8 @@ def outcome(record: Record, *, with_suite: bool = False) -> str:
         record: The run.
         with_suite: Name its suite, too.
     """
+    from reports.wording.numbers import percent
+
     what = describe(record, with_suite=with_suite)
     if record.status == "failed":
         return f"failed {what}: {record.error}"
@@ -161,6 +165,6 @@ def outcome(record: Record, *, with_suite: bool = False) -> str:
     for name in ("average_accuracy", "forgetting"):
         value = record.metrics.get(name)
         if value is not None:
-            shown.append(f"{name.replace('_', ' ')} {100 * value:.1f} %")
+            shown.append(f"{name.replace('_', ' ')} {percent(value)} %")
     found = f": {', '.join(shown)}" if shown else ""
     return f"done {what}{found} ({record.seconds:.1f} s)"

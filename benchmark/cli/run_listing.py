@@ -77,9 +77,12 @@ def _settings_of(record: Record, names: Sequence[str]) -> dict[str, Any]:
 
 def _dial(record: Record, *, named: bool) -> str:
     """Return the value of a run's dial, with the dial's name where the heading has none."""
+    from reports.wording.numbers import strength_text
+
     if record.strength is None:
         return ""
-    return f"{record.spec.strategy.dial} {record.strength:g}" if named else f"{record.strength:g}"
+    value = strength_text(record.strength)
+    return f"{record.spec.strategy.dial} {value}" if named else value
 
 
 def runs_json(records: list[Record]) -> str:
@@ -103,6 +106,6 @@ def runs_json(records: list[Record]) -> str:
 
 
 def _number(metric: Metric, value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{100 * value:.1f}" if metric.is_percentage else f"{value:.4g}"
+    from reports.wording.numbers import measured
+
+    return "" if value is None else measured(metric)(value)

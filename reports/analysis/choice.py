@@ -50,21 +50,21 @@ class Mixed(Variant):
 
     @property
     def label(self) -> str:
-        """``wpl, strength 1e3 (3 of 5 seeds), 1e4 (2)``."""
+        """``wpl, strength 1000 (3 of 5 seeds), 1e4 (2)``."""
         return f"{self.strategy}, {self.setting}"
 
     @property
     def setting(self) -> str:
-        """``strength 1e3 (3 of 5 seeds), 1e4 (2)``."""
+        """``strength 1000 (3 of 5 seeds), 1e4 (2)``."""
         return f"{self.dial} {self.strengths}"
 
     @property
     def strengths(self) -> str:
-        """``1e3 (3 of 5 seeds), 1e4 (2)``."""
+        """``1000 (3 of 5 seeds), 1e4 (2)``."""
         total = several(sum(count for _, count in self.parts), "seed")
         (first, count), *rest = self.parts
-        others = [f", {strength_text(strength, self.dial)} ({n})" for strength, n in rest]
-        return f"{strength_text(first, self.dial)} ({count} of {total}){''.join(others)}"
+        others = [f", {strength_text(strength)} ({n})" for strength, n in rest]
+        return f"{strength_text(first)} ({count} of {total}){''.join(others)}"
 
 
 @dataclass(frozen=True, eq=False)

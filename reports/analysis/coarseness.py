@@ -43,7 +43,7 @@ class Gap:
 
     @property
     def text(self) -> str:
-        """``1e3 is 9.9 points below it (seeds ±0.8)``."""
+        """``1000 is 9.9 points below it (seeds ±0.8)``."""
         if self.drop is None:
             return f"{_written(self.beside)} has failed runs"
         open_ = percent(self.allowed)
@@ -81,7 +81,7 @@ def gaps(choice: Choice) -> tuple[Gap, ...]:
 def coarse_text(choice: Choice) -> str:
     """Say where a strategy's grid is coarse, with all values tried; empty where it is not.
 
-    ``tried 10, 1e2 and 1e3; best 1e2; 1e3 is 9.9 points below it (seeds ±0.8)``
+    ``tried 10, 100 and 1000; best 100; 1000 is 9.9 points below it (seeds ±0.8)``
     """
     found = gaps(choice)
     if not found or choice.variant is None:
@@ -113,4 +113,4 @@ def _side_by_side(one: Tried, other: Tried) -> bool:
 
 def _written(tried: Tried) -> str:
     variant = tried.cell.variant
-    return strength_text(variant.strength or 0.0, variant.dial)
+    return strength_text(variant.strength or 0.0)

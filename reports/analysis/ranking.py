@@ -134,7 +134,7 @@ def ranking_frame(standings: Sequence[Standing]) -> pd.DataFrame:
     """Return one row per standing and strategy, for CSV and LaTeX.
 
     Columns: scenario (names joined by ``; ``), metric, strategy, kind, strengths (those it is
-    reported at: ``1e3 (3 of 5 seeds), 1e4 (2)``; of several scenarios joined by ``; ``), best
+    reported at: ``1000 (3 of 5 seeds), 1e4 (2)``; of several scenarios joined by ``; ``), best
     (whether it is one of the best), rank, n; mean, iqm and median, each with ``_low`` and
     ``_high``; reason (why there is no mean); and for the comparison with fine-tuning
     ``difference_finetune`` (with ``_low`` and ``_high``), pairs, seeds (of these), p, p_holm,

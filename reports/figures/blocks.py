@@ -68,7 +68,7 @@ def points_by_block(
         marks = []
         for one in known:
             own = estimates[block, one.variant.label]
-            mean, *rest = in_words(own, lambda number: f"{scale * number:.3g}", unit)
+            mean, *rest = in_words(own, lambda number: f"{scale * number + 0.0:.3g}", unit)
             marks.append(_mark(one, f"{_title(block)}: {what} {mean}", *rest, number=own))
         note_each(marks, points)
     left, right = scale * found["low"].min(), scale * found["high"].max()

@@ -173,7 +173,7 @@ def _ticks(ax: Axes, places: Sequence[float]) -> None:
 
 
 def _number(x: float) -> str:
-    return f"{x:,.10g}" if x == 0 or 1e-4 <= abs(x) < 1e6 else strength_text(x)
+    return f"{x + 0.0:,.10g}" if x == 0 or 1e-4 <= abs(x) < 1e6 else strength_text(x)
 
 
 def _level(

@@ -147,7 +147,7 @@ class Study:
         """Return the strength of a variant as it is written.
 
         For ``wpl@chosen`` the strengths of both halves of the seeds:
-        ``1e3 (3 of 5 seeds), 1e4 (2)`` if they differ.
+        ``1000 (3 of 5 seeds), 1e4 (2)`` if they differ.
         """
         return strengths_text(self._catalog.cell(scenario, variant).variant) or "none"
 

@@ -64,7 +64,7 @@ class Variant:
     @property
     def value(self) -> str:
         """``1e4``, or ``200`` of a rank or a memory; empty where it has no dial."""
-        return "" if self.strength is None else strength_text(self.strength, self.dial)
+        return "" if self.strength is None else strength_text(self.strength)
 
     @property
     def order(self) -> tuple[int, int, object, float]:

@@ -69,7 +69,7 @@ def verdict_table(found: Verdicts, name: str) -> Table | None:
 
 
 def named(contender: Contender) -> str:
-    """Return a row's heading: ``ewc = wpl, at 1e3``."""
+    """Return a row's heading: ``ewc = wpl, at 1000``."""
     return f"{contender.name}, at {contender.at}" if contender.at else contender.name
 
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 from benchmark.metrics import Metric
-from benchmark.spec import STRENGTH
 from reports.statistics.interval import Estimate
 from reports.wording.words import several
 
@@ -14,6 +13,8 @@ DASH = "–"
 _SPACE = "\N{NO-BREAK SPACE}"
 _PERPLEXITY = "perplexity"
 """The unit of metrics whose values are written with as many decimals, whatever their size."""
+
+_IN_FULL = 10_000
 
 
 def percent(value: float | None, *, signed: bool = False) -> str:
@@ -93,13 +94,13 @@ def bracketed(found: Estimate, unit: str, *, signed: bool = False, seeds: int | 
     return " ".join(part for part in parts if part)
 
 
-def strength_text(strength: float, dial: str = STRENGTH) -> str:
-    """Write a strength in its shortest form: ``0.5``, ``10``, ``1e4``, ``2.5e-7``.
+def strength_text(strength: float) -> str:
+    """Write the value of a dial: whole numbers below 10,000 in full, others as short as they go.
 
-    Whole values of other dials, such as a memory of 2000 samples, are written in full.
+    ``0.5``, ``10``, ``100``, ``2000``, ``1e4``, ``2.5e-7``.
     """
-    plain = f"{strength:.10g}"
-    if dial != STRENGTH and float(strength).is_integer():
+    plain = f"{strength + 0.0:.10g}"  # + 0.0: no minus zero
+    if abs(strength) < _IN_FULL and float(strength).is_integer():
         return plain
     mantissa, exponent = f"{strength:.9e}".split("e")
     short = f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
@@ -122,5 +123,5 @@ def quantity(metric: Metric, value: float | None) -> str:
 def _plain(value: float | None, *, signed: bool = False) -> str:
     if value is None:
         return DASH
-    text = f"{value:{'+' if signed and value else ''}.4g}"
+    text = f"{value + 0.0:{'+' if signed and value else ''}.4g}"  # + 0.0: no minus zero
     return text.replace("-", "\N{MINUS SIGN}")

@@ -303,7 +303,7 @@ def test_several_suites_and_folders_of_them_run_together(tmp_path, monkeypatch, 
     (tmp_path / "both" / "one.yaml").write_text(text.replace("width: 4", "width: 5"))
     assert command("run", "both", "--store", "a.db", "--workers", 1) == 0
     captured = capsys.readouterr()
-    assert "[4/4] done small: two_models wpl 1e+06 seed 0: " in captured.err
+    assert "[4/4] done small: two_models wpl 1e6 seed 0: " in captured.err
     shown = captured.out
     assert shown.index("\nsmall, two_models") < shown.index("\ntwo, two_models")
     assert suites_in(tmp_path / "a.db") == ["small", "small", "two", "two"]

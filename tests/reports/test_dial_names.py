@@ -125,7 +125,7 @@ def test_in_words_each_strategy_has_its_own_dial(record):
 
 
 def test_a_page_names_the_dial(ranked, mixed):
-    for records, heading, rank in ((ranked, "rank", "10000"), (mixed, "dial value", "rank 10000")):
+    for records, heading, rank in ((ranked, "rank", "1e4"), (mixed, "dial value", "rank 1e4")):
         cells = {
             f"{cell.variant.strategy}@1e4" if cell.variant.strength else cell.variant.strategy: cell
             for cell in group(records)
@@ -136,7 +136,7 @@ def test_a_page_names_the_dial(ranked, mixed):
         assert [column.title for column in table.columns] == ["strategy", heading]
         entries = [table.entries(row) for row in table.rows]
         shown = {name.text: value.text for (_, name), (_, value) in entries}
-        assert shown["wpl, rank 10000"] == rank
+        assert shown["wpl, rank 1e4"] == rank
         assert shown[FINETUNE] == "–"
         chosen = {c.variant.strategy + "@chosen": c for c in cells.values() if c.variant.strength}
         sentence = chosen_strengths({"split": chosen}, {})
@@ -150,14 +150,14 @@ def test_the_search_of_a_report_finds_a_run_by_its_dial(mixed):
 
 def test_the_command_names_the_dial(mixed, tmp_path, capsys):
     one = {r.strategy: r for r in mixed if r.scenario == "split" and not r.seed}
-    assert describe(one["wpl"]) == "split wpl rank 1e+06 seed 0"
-    assert describe(one["ewc"]) == "split ewc 1e+06 seed 0"
+    assert describe(one["wpl"]) == "split wpl rank 1e6 seed 0"
+    assert describe(one["ewc"]) == "split ewc 1e6 seed 0"
     assert describe(one["finetune"]) == "split finetune seed 0"
     for names, heading, cell in (
-        (["wpl", "finetune"], " rank ", " 1e+06 "),
-        (["ewc", "finetune"], " strength ", " 1e+06 "),
+        (["wpl", "finetune"], " rank ", " 1e6 "),
+        (["ewc", "finetune"], " strength ", " 1e6 "),
         (["finetune"], " strength ", " 0 "),
-        (["wpl", "ewc"], " dial value ", " rank 1e+06 "),
+        (["wpl", "ewc"], " dial value ", " rank 1e6 "),
     ):
         path = tmp_path / f"{len(names)}{names[0]}{names[-1]}.db"
         with Store(path, create=True) as store:

@@ -260,7 +260,9 @@ NOT_OF_RECURRENT = {"joint", "nsas", "wpl_official"}
 """A template of its own, and those that need a supernet."""
 
 
-@pytest.mark.parametrize("name", at_length(sorted({*STRATEGIES} - NOT_OF_RECURRENT), LONG - {"wpl_schur"}))
+@pytest.mark.parametrize(
+    "name", at_length(sorted({*STRATEGIES} - NOT_OF_RECURRENT), LONG - {"wpl_schur"})
+)
 def test_it_trains_a_recurrent_network(name):
     entry = STRATEGIES[name]
     plugin = entry.load()(**{**entry.brief, **FEWER.get(name, {})})

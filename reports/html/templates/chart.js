@@ -52,13 +52,13 @@ const chart = (() => {
     const up = marksOf(look.up, false, 5);
     for (const tick of up.found) {
       add(own, "line", { class: "grid", x1: left, x2: right, y1: y(tick), y2: y(tick) });
-      add(own, "text", { x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, `${tick.toFixed(up.digits)} %`);
+      add(own, "text", { x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, `${fixed(tick, up.digits)} %`);
     }
     for (const start of look.starts) add(own, "line", { class: "start", x1: x(start), x2: x(start), y1: top, y2: bottom });
     const across = marksOf(look.across, look.log, Math.max(2, (right - left) / 70));
     for (const tick of across.found) {
       add(own, "line", { class: "tick", x1: x(tick), x2: x(tick), y1: bottom, y2: bottom + 4 });
-      add(own, "text", { x: x(tick), y: bottom + 15, "text-anchor": "middle" }, tick.toFixed(across.digits));
+      add(own, "text", { x: x(tick), y: bottom + 15, "text-anchor": "middle" }, fixed(tick, across.digits));
     }
     add(own, "text", { class: "axis", x: (left + right) / 2, y: frame.height - 5, "text-anchor": "middle" }, look.axis);
 

@@ -73,10 +73,10 @@ const curves = (() => {
     const phase = { xs, seeds, mean: column("mean"), low: column("low"), high: column("high") };
     phase.tell = (place) => {
       const { mean, low, high, values, known } = found[place];
-      const interval = known ? ` [${low.toFixed(1)}, ${high.toFixed(1)}]` : "";
+      const interval = known ? ` [${fixed(low, 1)}, ${fixed(high, 1)}]` : "";
       const several = values.length === 1 ? "1 seed" : `${values.length} seeds`;
       const strip = values.length > 1 ? { seeds: values, mean, low: known ? low : null, high: known ? high : null } : null;
-      return { told: [`step ${xs[place]}`, `${mean.toFixed(1)} %${interval}, ${several}`], strip };
+      return { told: [`step ${xs[place]}`, `${fixed(mean, 1)} %${interval}, ${several}`], strip };
     };
     return phase;
   }
@@ -262,7 +262,7 @@ const curves = (() => {
       phases: own.filter((curve) => model in curve.accuracy).map((curve) => {
         const mean = curve.accuracy[model].map((value) => (value === null ? null : (100 * value) / 10 ** decimals));
         const xs = lists[curve.steps].map((step) => curve.began + step);
-        const tell = (place) => ({ told: [`step ${xs[place]}, while model ${curve.training} trains`, `${mean[place].toFixed(1)} %`] });
+        const tell = (place) => ({ told: [`step ${xs[place]}, while model ${curve.training} trains`, `${fixed(mean[place], 1)} %`] });
         return { xs, mean, low: mean, high: mean, seeds: [], tell };
       }),
     }));
@@ -287,7 +287,7 @@ const curves = (() => {
     const lines = ["variant,seed,training,model,step,accuracy"];
     for (const { variant, seed, training, steps: list, accuracy } of all) {
       accuracy.forEach((own, model) => own.forEach((value, place) => {
-        lines.push([csvCell(variants[variant]), seed, training, model + 1, lists[list][place], value === null ? "" : (value / 10 ** decimals).toFixed(decimals)].join(","));
+        lines.push([csvCell(variants[variant]), seed, training, model + 1, lists[list][place], value === null ? "" : fixed(value / 10 ** decimals, decimals)].join(","));
       }));
     }
     return `${lines.join("\n")}\n`;

@@ -9,6 +9,11 @@ function save(name, blob) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
 }
 
+/** A number with so many decimals; nothing rounds to minus zero. */
+function fixed(value, digits) {
+  return value.toFixed(digits).replace(/^-(?=[0.]+$)/, "");
+}
+
 /** A value as a cell of a CSV file; a text that a spreadsheet would take for a formula gets an apostrophe. */
 function csvCell(value) {
   let text = value === null ? "" : String(value);

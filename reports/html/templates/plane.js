@@ -28,11 +28,11 @@
     const up = ticks(bottom, top, height / 60);
     for (const tick of across.found) {
       add(svg, "line", { class: "grid", x1: x(tick), x2: x(tick), y1: inner.top, y2: inner.bottom });
-      add(svg, "text", { x: x(tick), y: inner.bottom + 16, "text-anchor": "middle" }, tick.toFixed(across.digits));
+      add(svg, "text", { x: x(tick), y: inner.bottom + 16, "text-anchor": "middle" }, fixed(tick, across.digits));
     }
     for (const tick of up.found) {
       add(svg, "line", { class: "grid", x1: inner.left, x2: inner.right, y1: y(tick), y2: y(tick) });
-      add(svg, "text", { x: inner.left - 7, y: y(tick) + 4, "text-anchor": "end" }, tick.toFixed(up.digits));
+      add(svg, "text", { x: inner.left - 7, y: y(tick) + 4, "text-anchor": "end" }, fixed(tick, up.digits));
     }
     add(svg, "text", { class: "axis", x: (inner.left + inner.right) / 2, y: height - 6, "text-anchor": "middle" }, "learning accuracy of the new models, %");
     add(svg, "text", { class: "axis", transform: `translate(11 ${(inner.top + inner.bottom) / 2}) rotate(-90)`, "text-anchor": "middle" }, "stability of the earlier models, %");

@@ -35,7 +35,7 @@ const runPage = (() => {
     return box;
   }
 
-  const percent = (value) => (value === null ? "–" : (100 * value).toFixed(1));
+  const percent = (value) => (value === null ? "–" : fixed(100 * value, 1));
 
   function folded(title, content, open) {
     const box = make("details");

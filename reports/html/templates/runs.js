@@ -48,9 +48,9 @@
     if (kinds[place] === "text") return names[place] === "key" ? value.slice(0, 10) : value;
     if (names[place] === "strength") return value === null ? "" : strengths.get(value);
     if (value === null) return NOTHING;
-    if (names[place] === "seconds") return value.toFixed(1);
+    if (names[place] === "seconds") return fixed(value, 1);
     if (kinds[place] === "number") return String(value);
-    const percent = (100 * value).toFixed(1).replace(/^-0\.0$/, "0.0");
+    const percent = fixed(100 * value, 1);
     const plus = kinds[place] === "difference" && Number(percent) > 0 ? "+" : "";
     return plus + percent.replace("-", "−");
   }

@@ -78,7 +78,7 @@ def test_of_two_equal_values_either_says_it(cells, lead):
     assert (choice.open_end, far) == ((None, [1000]) if lead > 0 else ("weakest", []))
     if lead > 0:
         assert coarse_text(choice) == (
-            "tried 10, 1e2 and 1e3; best 1e2; 1e3 is 10.1 points below it (seeds ±2.9)"
+            "tried 10, 100 and 1000; best 100; 1000 is 10.1 points below it (seeds ±2.9)"
         )
 
 
@@ -91,7 +91,7 @@ def test_a_neighbour_that_failed_is_too_far(cells):
     (choice,) = choose(cells({1: 0.79, 10: 0.8, 100: 0.9}, failed={100}))
     (gap,) = gaps(choice)
     assert gap.drop is None
-    assert gap.text == "1e2 has failed runs"
+    assert gap.text == "100 has failed runs"
 
 
 @pytest.mark.parametrize("mean", [0.8, 0.1])
@@ -126,8 +126,9 @@ def test_it_is_said_in_the_caveats_at_the_row_and_in_the_table(cells):
     choices = choose(members)
     (said,) = (text for text in caveats(members, choices, []) if "coarse" in text)
     assert said.startswith(
-        "same: the grid of ewc is coarse: tried 10, 1e2 and 1e3; best 1e2; 10 is 10.0 points below "
-        "it (seeds ±2.9) and 1e3 is 20.0 points below it (seeds ±2.9). Scores are of the validation"
+        "same: the grid of ewc is coarse: tried 10, 100 and 1000; best 100; 10 is 10.0 points "
+        "below it (seeds ±2.9) and 1000 is 20.0 points below it (seeds ±2.9). Scores are of the "
+        "validation"
     )
     assert "wpl" not in said
     (one,) = verdicts(choices, members)

@@ -79,7 +79,7 @@ def test_identifiers_are_unique_across_figures_and_resolve(cells, drawn):
 
 def test_every_strength_is_labelled_and_every_strategy_is_named(drawn):
     curves, heatmaps, plane = map(words, drawn)
-    assert [plane.count(text) for text in ("1e2", "1e4", "1e6")] == [2, 2, 2]
+    assert [plane.count(text) for text in ("100", "1e4", "1e6")] == [2, 2, 2]
     assert {"finetune", "freeze", "independent", "joint"} <= set(plane)
     assert {"ewc", "wpl"} <= set(plane)
     assert {"model 1, first 50 steps", "model 1 while model 2 trains", "model 2"} <= set(curves)

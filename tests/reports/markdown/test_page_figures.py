@@ -147,8 +147,8 @@ def test_frontiers_go_through_all_strengths_and_name_what_failed(study, runs):
     figure, plot = drawn(paper)
     frame = plot.data.set_index("variant")
     assert set(frame.index) == {
-        "finetune", "freeze", *(f"wpl, strength {s}" for s in ("1e2", "1e4", "1e6")),
-        *(f"wpl_gradient, strength {s}" for s in ("1e2", "1e4", "1e6")),
+        "finetune", "freeze", *(f"wpl, strength {s}" for s in ("100", "1e4", "1e6")),
+        *(f"wpl_gradient, strength {s}" for s in ("100", "1e4", "1e6")),
     }  # fmt: skip
     value = paper.value("k3", "wpl@1e4", "first_after")
     assert 100 * frame.loc["wpl, strength 1e4", "stability"] == pytest.approx(value.mean)
@@ -341,7 +341,7 @@ def test_a_chosen_strength_at_the_end_of_its_range_is_told(study, runs):
     assert chosen.startswith("1e6")
     assert paper.at_end("k3", "wpl")
     within = study([run for run in runs if run.strategy != "wpl" or run.strength != 1e6])
-    assert within.strengths("k3", "wpl") == ["1e2", "1e4"]
+    assert within.strengths("k3", "wpl") == ["100", "1e4"]
     assert within.at_end("k3", "wpl")
     alone = study([run for run in runs if run.strategy != "wpl" or run.strength == 1e6])
     assert not alone.at_end("k3", "wpl")

@@ -95,7 +95,7 @@ def test_a_template_that_uses_everything(render, runs, study):
     assert "42 runs" not in text and "76 runs, 4 failed, 4 seeds (0 to 3)" in text
     assert f"here {paper.value('k3', 'finetune', 'first_after')}." in text
     assert "Removed." in text and "Paper 63" in text
-    assert "1e2 1e4 1e6 1e4" in text
+    assert "100 1e4 1e6 1e4" in text
     names = ["curves", "layers", "strengths", "map", "plane", "growth"]
     assert [plot.name for plot in album.plots] == names
     for place, name in enumerate(names, 1):

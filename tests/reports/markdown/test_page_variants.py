@@ -44,10 +44,10 @@ def test_where_the_halves_of_the_seeds_choose_differently_both_strengths_stand(r
     )
     assert [(r.seed, r.strength) for r in cell.done] == [(0, 1e2), (1, 1e4), (2, 1e2), (3, 1e4)]
     paper = study(tilted)
-    assert paper.strength("k3", "l2@chosen") == "1e2 (2 of 4 seeds), 1e4 (2)"
+    assert paper.strength("k3", "l2@chosen") == "100 (2 of 4 seeds), 1e4 (2)"
     expected = [r.accuracy_matrix[-1][-1] for r in cell.done]
     assert paper.value("k3", "l2@chosen", "second").mean == pytest.approx(25 * sum(expected))
-    assert "1e2 (2 of 4 seeds), 1e4 (2)" in paper.table(["k3"], ["l2@chosen"], ["strength"])
+    assert "100 (2 of 4 seeds), 1e4 (2)" in paper.table(["k3"], ["l2@chosen"], ["strength"])
     paper.curves("a", scenarios=["k3"], variants=["l2@chosen", "l2@1e4"])
     frame = paper._album.plots[-1].data
     assert set(frame["variant"]) >= {"l2, strength 1e4"}
@@ -64,7 +64,7 @@ def test_a_page_says_where_a_grid_is_coarse_and_what_runs_ran_on(runs, study):
         for good in [record.strength == 1e4]
     ])  # fmt: skip
     text = paper.coarse("k3", "wpl")
-    assert text.startswith("tried 1e2, 1e4 and 1e6; best 1e4; 1e2 is 20.0 points below it (seeds")
+    assert text.startswith("tried 100, 1e4 and 1e6; best 1e4; 100 is 20.0 points below it (seeds")
     assert "and 1e6 is 20.0 points" in text
     assert paper.open_end("k3", "wpl") == ""
     assert study(runs).open_end("k3", "l2") == "strongest"
@@ -78,7 +78,7 @@ def test_a_page_says_where_a_grid_is_coarse_and_what_runs_ran_on(runs, study):
     [
         ("k33", "wpl@1e4", "no runs of a scenario 'k33'; did you mean 'k3'"),
         ("k3", "wlp@1e4", "no strategy 'wlp' in the store; did you mean 'wpl'"),
-        ("k3", "wpl@1e5", "the store, which has wpl@1e2, wpl@1e4, wpl@1e6"),
+        ("k3", "wpl@1e5", "the store, which has wpl@100, wpl@1e4, wpl@1e6"),
         ("k3", "wpl", "which has wpl@"),
         ("k3", "finetune@1e4", "which has finetune;"),
         ("k3", "wpl@strong", "which has wpl@"),
@@ -93,7 +93,7 @@ def test_what_is_not_there_is_answered_with_the_nearest(catalog, scenario, writt
 
 def test_without_validation_accuracies_nothing_is_chosen(runs):
     blind = [replace(r, validation_matrix=[]) for r in runs if r.suite == "paper"]
-    with pytest.raises(UserError, match=r"no strength of wpl could be chosen .*'wpl@1e2'"):
+    with pytest.raises(UserError, match=r"no strength of wpl could be chosen .*'wpl@100'"):
         Catalog.of("paper", group(blind)).cell("k3", "wpl@chosen")
 
 

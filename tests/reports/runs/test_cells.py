@@ -17,7 +17,9 @@ from reports.wording.numbers import strength_text
         (1.0, "1"),
         (10.0, "10"),
         (150.0, "150"),
-        (1e2, "1e2"),
+        (-0.0, "0"),
+        (1e2, "100"),
+        (9999.0, "9999"),
         (1e4, "1e4"),
         (2.5e6, "2.5e6"),
         (1e-7, "1e-7"),
@@ -55,7 +57,7 @@ def test_order_is_finetune_then_strategies_by_strength_then_references(record):
     ]
     labels = [cell.variant.label for cell in group(runs)]
     assert labels == [
-        "finetune", "ewc, strength 1e6", "wpl, strength 1e2", "wpl, strength 1e4", "freeze",
+        "finetune", "ewc, strength 1e6", "wpl, strength 100", "wpl, strength 1e4", "freeze",
         "joint",
     ]  # fmt: skip
 

@@ -161,7 +161,7 @@ def test_search_and_filters(visit, report):
     page.get_by_label("Strategy", exact=True).select_option("ewc")
     page.get_by_label("Scenario", exact=True).select_option(label="same data")
     assert column(page, "strategy") == ["ewc"] * 6
-    assert column(page, "strength") == ["1e2", "1e2", "1e4", "1e4", "1e6", "1e6"]
+    assert column(page, "strength") == ["100", "100", "1e4", "1e4", "1e6", "1e6"]
     page.get_by_label("Status", exact=True).select_option("failed")
     assert rows(page) == []
 
