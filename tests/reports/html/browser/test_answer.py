@@ -73,11 +73,19 @@ def test_long_names_and_single_seeds_leave_the_numbers_in_sight(visit, written, 
     ]
     failed = record(strategy="z " * 200, error="x")
     page = visit(written([*runs, failed]), viewport={"width": width, "height": 900})
-    cell = page.locator(".board [data-number]").nth(2 if width > 1000 else 0).bounding_box()
+    cells = page.locator(".board tr[data-strategies] >> nth=0").locator("td")
+    cell = cells.nth(4 if width > 1000 else 1).bounding_box()  # narrow: the average accuracy
     half = page.locator(".board").locator("..").bounding_box()
     assert cell["x"] + cell["width"] <= half["x"] + half["width"] + 1
     link, lead = page.locator("header .bad"), page.locator("header .lead.clamp").bounding_box()
     assert link.bounding_box()["y"] >= lead["y"] + lead["height"]  # not cut off with the names
+
+
+def test_no_script_writes_minus_zero(visit, report):
+    page = visit(report)
+    written = page.evaluate("[-0.04, -0, 0.04, -0.06, -10].map((value) => fixed(value, 1))")
+    assert written == ["0.0", "0.0", "0.0", "-0.1", "-10.0"]
+    assert page.evaluate("fixed(-0.4, 0)") == "0"
 
 
 def test_failed_runs_are_red_and_a_link(visit, report):
