@@ -80,9 +80,24 @@ def as_shipped_within():
         mock.patch.dict(plugins._origins),
         mock.patch.dict(plugins._sources),
     ):
-        yield
+        forget_modules()  # of tests that left theirs
+        try:
+            yield
+        finally:
+            forget_modules()
+
+
+def forget_modules():
     for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
         del sys.modules[name]
+
+
+@pytest.fixture(autouse=True)
+def own_path():
+    """Plugins add their folders to the path of modules."""
+    before = [*sys.path]
+    yield
+    sys.path[:] = before
 
 
 @pytest.fixture(scope="session")

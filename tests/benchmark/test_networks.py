@@ -56,6 +56,8 @@ class Small(nn.Module):
 NETWORKS = [NetworkEntry("small", "Small", __name__, "for tests")]
 """
 
+CHANGED = PLUGIN.replace("self.body(x).relu()", "self.body(x).tanh()")
+
 
 def network(batch_norm="shared", **arguments):
     return Network(**(TINY | {"batch_norm": batch_norm} | arguments))
@@ -612,7 +614,7 @@ def test_a_plugin_adds_a_network_and_its_code_is_in_the_key(tmp_path, root):
     (run,) = run_of({"finetune": {}}, settings)
     assert run.spec.scenario.network_plugin == plugins.digest_of("network", "small") is not None
     assert execute(run, root).status == "done"
-    path.write_text(PLUGIN + "\n# another version\n")
+    path.write_text(CHANGED)
     load_files([path])
     (later,) = run_of({"finetune": {}}, settings)
     assert later.key != run.key
@@ -646,7 +648,7 @@ def test_a_module_s_code_is_in_the_key(tmp_path, monkeypatch, root):
     settings = {"network": {"name": "module:their_package.nets.Small", "arguments": {"size": 3}}}
     (run,) = run_of({"finetune": {}}, settings)
     assert execute(run, root).status == "done"
-    (package / "nets.py").write_text(PLUGIN + "# changed")
+    (package / "nets.py").write_text(CHANGED)
     (later,) = run_of({"finetune": {}}, settings)
     assert later.key != run.key
 

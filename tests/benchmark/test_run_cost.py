@@ -184,7 +184,7 @@ def test_a_model_after_which_nothing_was_asked_is_unknown():
     [
         [],
         {"a": 1},
-        {"a": {"parameters": 0, "free": [1.0]}},
+        {"a": {"parameters": -1, "free": [1.0]}},
         {"a": {"parameters": 2}},
         {"a": {"parameters": 2, "free": [True]}},
         {"a": {"parameters": 2, "free": [1.0]}},
@@ -194,7 +194,7 @@ def test_a_model_after_which_nothing_was_asked_is_unknown():
 )
 def test_a_capacity_of_another_shape_is_refused(tmp_path, capacity):
     record = carried_out(tmp_path, "freeze", scenario=TWO_MODELS | {"steps": 2})
-    values = {**vars(record), "error": None}
+    values = {**vars(record), "error": None, "spec": record.spec.data}
     check_shapes(values)
     with pytest.raises(ValueError, match="capacity of its cost"):
         check_shapes({**values, "cost": record.cost | {"capacity": capacity}})
@@ -203,7 +203,7 @@ def test_a_capacity_of_another_shape_is_refused(tmp_path, capacity):
 @pytest.mark.parametrize("classes", [{}, ["a"], [["a"]], [["a"], [1]], [["a"], ["b"], ["c"]]])
 def test_classes_of_another_shape_are_refused(tmp_path, classes):
     record = carried_out(tmp_path, "finetune", scenario=TWO_MODELS | {"steps": 2})
-    values = {**vars(record), "error": None}
+    values = {**vars(record), "error": None, "spec": record.spec.data}
     check_shapes({**values, "cost": record.cost | {"classes": [["a", "b"], ["c"]]}})
     with pytest.raises(ValueError, match="classes of its cost"):
         check_shapes({**values, "cost": record.cost | {"classes": classes or [{}]}})

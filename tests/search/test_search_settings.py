@@ -92,9 +92,8 @@ def test_a_text_has_windows_of_words():
     ],
 )
 def test_what_does_not_fit_the_space_is_refused(make_runs, changes, without, said):
-    (run,) = make_runs(without=without, **changes)
     with pytest.raises(UserError, match=said):
-        prepare(run, ROOT)
+        make_runs(without=without, **changes)
 
 
 @pytest.mark.parametrize("strategy", ["joint", "avalanche:Naive"])
