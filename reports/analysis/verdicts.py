@@ -239,7 +239,7 @@ def _marks(choice: Choice, members: Sequence[Cell], losses: Sequence[Breakdown])
     """Say what weakens a strategy's numbers, among all cells of its scenario."""
     if choice.open_end is not None and choice.variant is not None:
         yield f"the {choice.open_end} {choice.variant.dial} tried"
-    if gaps(choice):
+    elif gaps(choice):  # at an end of the grid, the mark above says more
         yield "coarse grid"
     if choice.is_optimistic:
         yield "chosen on its only seed"
