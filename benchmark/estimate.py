@@ -6,7 +6,8 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import mean
+from itertools import permutations
+from statistics import fmean as mean
 from typing import NamedTuple
 
 from benchmark.spec import Spec
@@ -77,62 +78,68 @@ class Durations:
     """
 
     def __init__(self, records: Iterable[Record] = ()) -> None:
-        self._known: dict[Kind, list[tuple[float, float]]] = {}
+        self._exact: dict[Kind, list[float]] = {}
+        self._scenarios: dict[str, dict[str, list[tuple[float, float]]]] = {}
+        self._alike: dict[tuple[str, str], dict[str, int]] = {}
         self._guesses: dict[Kind, Guess | None] = {}
+        self._ratios: dict[tuple[str, str], float] = {}
         for record in records:
             self.add(record)
 
     def add(self, record: Record) -> None:
         """Take in a run that has ended."""
-        if record.status == "done":
-            taken = (record.seconds, _growing_share(record))
-            self._known.setdefault(Kind.of(record.spec), []).append(taken)
-            self._guesses.clear()
+        if record.status != "done":
+            return
+        kind = Kind.of(record.spec)
+        self._exact.setdefault(kind, []).append(record.seconds)
+        taken = (record.seconds, _growing_share(record))
+        self._scenarios.setdefault(kind.scenario, {}).setdefault(kind.strategy, []).append(taken)
+        self._alike.setdefault((kind.alike, kind.unit), {})[kind.scenario] = kind.length
+        self._guesses.clear()
 
     def guess(self, kind: Kind) -> Guess | None:
         """Return how long a run takes; ``None`` if nothing comparable has finished."""
+        if not self._guesses:
+            self._ratios = self._compared()
         if kind not in self._guesses:
             self._guesses[kind] = self._guess(kind)
         return self._guesses[kind]
 
     def _guess(self, kind: Kind) -> Guess | None:
-        if kind in self._known:
-            return Guess(mean(seconds for seconds, _ in self._known[kind]), direct=True)
+        if kind in self._exact:
+            return Guess(mean(self._exact[kind]), direct=True)
         scenario, growth = self._nearest(kind)
         here = self._by_strategy(scenario, growth)
         if not here:
             return None
         if kind.strategy in here:
-            return Guess(here[kind.strategy], direct=growth == 1)
-        others = [self._by_strategy(other) for other in {known.scenario for known in self._known}]
-        beside = [
-            own[kind.strategy] / own[other] * here[other]
-            for own in others
-            if kind.strategy in own
-            for other in own.keys() & here.keys()
-            if own[other] > 0
-        ]
+            return Guess(here[kind.strategy], direct=scenario == kind.scenario)
+        pairs = [(seconds, (kind.strategy, other)) for other, seconds in here.items()]
+        beside = [seconds * self._ratios[pair] for seconds, pair in pairs if pair in self._ratios]
         return Guess(mean(beside or here.values()), direct=False)
 
     def _nearest(self, kind: Kind) -> tuple[str, float]:
         """Return the known scenario that is nearest in length, and how often this one is longer."""
-        lengths = {
-            known.scenario: kind.length / known.length
-            for known in self._known
-            if (known.alike, known.unit) == (kind.alike, kind.unit)
-        }
-        nearest = min(lengths, key=lambda name: abs(math.log(lengths[name])), default="")
-        return nearest, lengths.get(nearest, 1.0)
+        lengths = self._alike.get((kind.alike, kind.unit), {})
+        growth = {scenario: kind.length / length for scenario, length in lengths.items()}
+        nearest = min(growth, key=lambda scenario: abs(math.log(growth[scenario])), default="")
+        return nearest, growth.get(nearest, 1.0)
 
     def _by_strategy(self, scenario: str, growth: float = 1.0) -> Mapping[str, float]:
         """Return what each kind of strategy takes in a scenario that is so much longer."""
-        found: dict[str, list[float]] = {}
-        for known, runs in self._known.items():
-            if known.scenario == scenario:
-                found.setdefault(known.strategy, []).extend(
-                    seconds * (1 + share * (growth - 1)) for seconds, share in runs
-                )
-        return {strategy: mean(own) for strategy, own in found.items()}
+        return {
+            strategy: mean(seconds * (1 + share * (growth - 1)) for seconds, share in runs)
+            for strategy, runs in self._scenarios.get(scenario, {}).items()
+        }
+
+    def _compared(self) -> dict[tuple[str, str], float]:
+        """Return how much longer one kind of strategy takes than another, over scenarios."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for own in map(self._by_strategy, self._scenarios):
+            for one, other in permutations(own, 2):
+                if own[other] > 0:
+                    found.setdefault((one, other), []).append(own[one] / own[other])
+        return {pair: mean(ratios) for pair, ratios in found.items()}
 
 
 def _growing_share(record: Record) -> float:

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean
+from statistics import fmean as mean
 
 from benchmark.estimate import Durations, Kind
 from benchmark.jobs import Job
