@@ -70,8 +70,7 @@ class TimeLeft:
     def advanced(self, job: Job, fraction: float) -> None:
         """Note how far a job is."""
         now = self._clock()
-        if self._began is None:
-            self._began = now
+        self._began = now if self._began is None else self._began
         name = job[0].key
         before = self._under_way.get(name)
         if before is None or before.job != job or fraction < before.fraction:
@@ -90,6 +89,8 @@ class TimeLeft:
         job = self._under_way.pop(key, None)
         if job is not None:
             self._busy += now - job.began
+        elif self._began is None:  # it went on before this process did anything
+            self._began = now
         elif key not in self._ours:
             self._busy += record.seconds
         self._durations.add(record)
@@ -111,7 +112,7 @@ class TimeLeft:
             return 0.0
         now = self._clock()
         busy = self._busy + sum(now - each.began for each in self._under_way.values())
-        if self._began is None or busy <= 0:
+        if self._began is None or now <= self._began or busy <= 0:
             return None
         by_steps = self._by_steps(now)
         left: list[tuple[float, float | None]] = [

@@ -208,6 +208,13 @@ def test_time_left_counts_the_workers_and_those_of_other_processes(going):
     assert going.left.seconds == pytest.approx(4 * 10 / 4)
 
 
+def test_a_process_that_waits_for_another_one_is_told_its_pace(going):
+    going.ended(5.0, 30.0, "finetune")
+    assert going.left.seconds is None, "how many run there at a time?"
+    going.ended(15.0, 30.0, "ewc")
+    assert going.left.seconds == pytest.approx(6 * 30 / 3)
+
+
 def test_the_last_run_is_not_shared(going):
     for seed in (0, 1):
         for name in NAMES:
