@@ -1,93 +1,176 @@
-"""How long runs will take: from finished runs of the same kind, else from a timed probe."""
+"""How long runs will take, from finished runs of the same kind: nothing is trained to find out."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Sequence
-from statistics import mean
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
+from statistics import fmean as mean
+from typing import NamedTuple
 
 from benchmark.spec import Spec
 from benchmark.store import Record
 from benchmark.suite import Run
 
-Probe = Callable[[Run], float | None]
-"""Measures about how many seconds a run takes; ``None`` if it cannot."""
+NOT_KNOWN = "not known before the first runs"
+_LENGTHS = ("steps", "epochs")
 
 
-def estimate(
-    todo: Sequence[Run], known: Sequence[Record], workers: int, probe: Probe | None = None
-) -> str:
-    """Return the time in words.
+class Kind(NamedTuple):
+    """What runs have in common that take equally long, as text.
 
-    A run takes as long as finished runs of its scenario and strategy; else as those of its scenario
-    with other strategies, times what its strategy costs beside them in other scenarios; else as
-    the probe finds.
+    Attributes:
+        scenario: All settings of the scenario, and the device.
+        strategy: The strategy's kind.
+        settings: The strategy's settings.
+        alike: The scenario without the length of its trainings.
+        unit: What that length is counted in.
+        length: The length.
+    """
+
+    scenario: str
+    strategy: str
+    settings: str
+    alike: str
+    unit: str
+    length: int
+
+    @classmethod
+    def of(cls, spec: Spec) -> Kind:
+        """Return the kind of a run."""
+        settings = {name: value for name, value in spec.scenario.data.items() if name != "name"}
+        rest = {name: value for name, value in settings.items() if name not in _LENGTHS}
+        unit = next((name for name in _LENGTHS if settings.get(name)), "")
+        return cls(
+            json.dumps([settings, spec.device], sort_keys=True),
+            spec.strategy.kind,
+            json.dumps(spec.strategy.settings, sort_keys=True),
+            json.dumps([rest, spec.device], sort_keys=True),
+            unit,
+            settings.get(unit) or 1,
+        )
+
+
+class Guess(NamedTuple):
+    """How long a run takes.
+
+    Attributes:
+        seconds: Wall-clock time of the whole run, with building and evaluation.
+        direct: Whether runs of this scenario and kind of strategy have finished.
+    """
+
+    seconds: float
+    direct: bool
+
+
+class Durations:
+    """How long runs take, as finished ones tell.
+
+    A run takes as long as those of its scenario and strategy; else as those of its scenario with
+    other settings of its strategy; else as those with other strategies, times what its strategy
+    costs beside them in other scenarios. If none of its scenario has finished, those count that
+    differ in steps or epochs alone: what grows with the steps is scaled.
+
+    Args:
+        records: Those to begin with; failed ones count for nothing.
+    """
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self._exact: dict[Kind, list[float]] = {}
+        self._scenarios: dict[str, dict[str, list[tuple[float, float]]]] = {}
+        self._alike: dict[tuple[str, str], dict[str, int]] = {}
+        self._guesses: dict[Kind, Guess | None] = {}
+        self._ratios: dict[tuple[str, str], float] = {}
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Take in a run that has ended."""
+        if record.status != "done":
+            return
+        kind = Kind.of(record.spec)
+        self._exact.setdefault(kind, []).append(record.seconds)
+        taken = (record.seconds, _growing_share(record))
+        self._scenarios.setdefault(kind.scenario, {}).setdefault(kind.strategy, []).append(taken)
+        self._alike.setdefault((kind.alike, kind.unit), {})[kind.scenario] = kind.length
+        self._guesses.clear()
+
+    def guess(self, kind: Kind) -> Guess | None:
+        """Return how long a run takes; ``None`` if nothing comparable has finished."""
+        if not self._guesses:
+            self._ratios = self._compared()
+        if kind not in self._guesses:
+            self._guesses[kind] = self._guess(kind)
+        return self._guesses[kind]
+
+    def _guess(self, kind: Kind) -> Guess | None:
+        if kind in self._exact:
+            return Guess(mean(self._exact[kind]), direct=True)
+        scenario, growth = self._nearest(kind)
+        here = self._by_strategy(scenario, growth)
+        if not here:
+            return None
+        if kind.strategy in here:
+            return Guess(here[kind.strategy], direct=scenario == kind.scenario)
+        pairs = [(seconds, (kind.strategy, other)) for other, seconds in here.items()]
+        beside = [seconds * self._ratios[pair] for seconds, pair in pairs if pair in self._ratios]
+        return Guess(mean(beside or here.values()), direct=False)
+
+    def _nearest(self, kind: Kind) -> tuple[str, float]:
+        """Return the known scenario that is nearest in length, and how often this one is longer."""
+        lengths = self._alike.get((kind.alike, kind.unit), {})
+        growth = {scenario: kind.length / length for scenario, length in lengths.items()}
+        nearest = min(growth, key=lambda scenario: abs(math.log(growth[scenario])), default="")
+        return nearest, growth.get(nearest, 1.0)
+
+    def _by_strategy(self, scenario: str, growth: float = 1.0) -> Mapping[str, float]:
+        """Return what each kind of strategy takes in a scenario that is so much longer."""
+        return {
+            strategy: mean(seconds * (1 + share * (growth - 1)) for seconds, share in runs)
+            for strategy, runs in self._scenarios.get(scenario, {}).items()
+        }
+
+    def _compared(self) -> dict[tuple[str, str], float]:
+        """Return how much longer one kind of strategy takes than another, over scenarios."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for own in map(self._by_strategy, self._scenarios):
+            for one, other in permutations(own, 2):
+                if own[other] > 0:
+                    found.setdefault((one, other), []).append(own[one] / own[other])
+        return {pair: mean(ratios) for pair, ratios in found.items()}
+
+
+def _growing_share(record: Record) -> float:
+    """Return the share of a run's time that grows with its steps: training, and its curves."""
+    cost = record.cost
+    training = sum(filter(None, cost.get("training_seconds", ())))
+    evaluation = cost.get("evaluation_seconds") or 0.0
+    consolidation = sum(filter(None, cost.get("consolidation_seconds", ())))
+    whole = training + evaluation + consolidation + (cost.get("building_seconds") or 0.0)
+    growing = training + (evaluation if any(each["steps"] for each in record.curves) else 0.0)
+    return float(growing / whole) if whole > 0 else 1.0
+
+
+def estimate(todo: Sequence[Run], known: Iterable[Record], workers: int) -> str:
+    """Return the time in words: ``about 5 min``.
 
     Args:
         todo: The runs to carry out.
         known: Finished runs to estimate from.
         workers: How many run at once.
-        probe: For scenarios that have no finished runs.
     """
-    finished = _Finished([record for record in known if record.status == "done"])
-    seconds, unknown = 0.0, 0
-    for run in todo:
-        found = finished.seconds(run.spec)
-        if found is None and probe is not None:
-            found = probe(run)
-        unknown += found is None
-        seconds += found or 0.0
-    if unknown and unknown == len(todo):
-        return "nothing is known of how long"
-    seconds *= len(todo) / max(1, len(todo) - unknown)
-    minutes = seconds / min(workers, max(1, len(todo))) / 60
-    rough = "very roughly" if unknown else "about"
-    if minutes < 1:
-        return f"{rough} {max(1, round(60 * minutes))} s"
-    return f"{rough} {minutes:.0f} min"
-
-
-class _Finished:
-    """Mean seconds of finished runs: by scenario and strategy, and by kind of strategy."""
-
-    def __init__(self, records: Sequence[Record]) -> None:
-        exact: dict[Hashable, list[float]] = {}
-        kinds: dict[Hashable, dict[str, list[float]]] = {}
-        for record in records:
-            scenario, strategy = scenario_of(record.spec), _strategy(record.spec)
-            kind = record.spec.strategy.kind
-            exact.setdefault((scenario, strategy), []).append(record.seconds)
-            kinds.setdefault(scenario, {}).setdefault(kind, []).append(record.seconds)
-        self._exact = {key: mean(values) for key, values in exact.items()}
-        self._kinds = {
-            scenario: {kind: mean(values) for kind, values in own.items()}
-            for scenario, own in kinds.items()
-        }
-
-    def seconds(self, spec: Spec) -> float | None:
-        """Return what a run takes; ``None`` if no run of its scenario has finished."""
-        scenario, kind = scenario_of(spec), spec.strategy.kind
-        exact = self._exact.get((scenario, _strategy(spec)))
-        here = self._kinds.get(scenario)
-        if exact is not None or here is None:
-            return exact
-        if kind in here:
-            return here[kind]
-        beside = [
-            own[kind] / own[other] * here[other]
-            for own in self._kinds.values()
-            if kind in own
-            for other in own.keys() & here.keys()
-            if own[other] > 0
-        ]
-        return mean(beside or here.values())
-
-
-def scenario_of(spec: Spec) -> str:
-    """Return what runs of equal length have in common besides the strategy, as text."""
-    settings = {name: value for name, value in spec.scenario.data.items() if name != "name"}
-    return json.dumps([settings, spec.device], sort_keys=True)
-
-
-def _strategy(spec: Spec) -> str:
-    return json.dumps([spec.strategy.kind, spec.strategy.settings], sort_keys=True)
+    durations = Durations(known)
+    counts = Counter(Kind.of(run.spec) for run in todo)
+    guesses = {kind: guess for kind in counts if (guess := durations.guess(kind)) is not None}
+    if not guesses:
+        return NOT_KNOWN
+    total = sum(counts[kind] * guess.seconds for kind, guess in guesses.items())
+    longest = max(guess.seconds for guess in guesses.values())
+    seconds = max(total / max(1, workers), longest)
+    rough = "about" if all(guess.direct for guess in guesses.values()) else "very roughly"
+    told = f"{max(1, round(seconds))} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+    unknown = len(todo) - sum(counts[kind] for kind in guesses)
+    more = f" for {len(todo) - unknown} of them; of the others {NOT_KNOWN}" if unknown else ""
+    return f"{rough} {told}{more}"

@@ -199,7 +199,8 @@ def _carry_out(
     total = len(plan.runs)
     done = total - len(plan.todo)
     runs = {run.key: run for run in plan.todo}
-    left = TimeLeft(len(plan.todo))
+    before = [run.key for run in plan.runs if run.key not in runs]
+    left = TimeLeft(plan.todo, store.records(before) if before else ())
     heartbeat = Heartbeat(plan.store, done, total)
     messages: list[str] = []
     said: set[str] = set()
@@ -230,9 +231,10 @@ def _carry_out(
     def elsewhere(key: str) -> None:
         nonlocal done
         done += 1
-        left.ended(key)
+        record = store.record(key)
+        left.ended(record)
         heartbeat.ended(key, done, left.seconds)
-        tell((runs[key],), 1.0, store.record(key))
+        tell((runs[key],), 1.0, record)
 
     checkpoints = _checkpoints(plan)
     ended = {key for key, status in store.statuses().items() if status == "done"}
@@ -246,7 +248,7 @@ def _carry_out(
             if not saving.holds:
                 clear(checkpoints.folder, ended)
             done += 1
-            left.ended(record.key)
+            left.ended(record)
             heartbeat.ended(record.key, done, left.seconds)
             tell((runs[record.key],), 1.0, record)
     clear(checkpoints.folder, ended)

@@ -229,8 +229,6 @@ LEVELS = [
         "executors",
         "plan",
         "estimate",
-        "timing",
-        "timing_searches",
         "heartbeat",
         "time_left",
         "rescue",

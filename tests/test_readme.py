@@ -84,11 +84,8 @@ def test_suites_are_valid(page, folder):
 
 
 @pages_with(commands)
-def test_commands_are_understood(page, folder, capsys, monkeypatch):
+def test_commands_are_understood(page, folder, capsys):
     """One after another, so that each finds what those before it wrote."""
-    monkeypatch.setattr("benchmark.timing._BUDGET_SECONDS", 0.1)  # of a dry run's estimate
-    # As where no data set was downloaded: only what comes with a library is timed.
-    monkeypatch.setattr("benchmark.timing.is_there", lambda name, _: name == "digits")
     write_files(page)
     for arguments in commands(page):
         carried_out = arguments[0] in AT_ONCE

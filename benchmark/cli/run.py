@@ -24,7 +24,6 @@ from benchmark.running import Progress, Watcher, carry_out_plan
 from benchmark.store import Record, Store, SuiteNote
 from benchmark.suite_file import suites_of
 from benchmark.suite_loading import load_suites
-from benchmark.timing import TimedProbe
 from reports.wording.words import joined, several
 
 
@@ -181,13 +180,12 @@ def _print_plan(plan: Plan, options: RunOptions, with_suite: bool) -> None:
     for run in plan.todo:
         say(f"{run.key}  {describe(run, with_suite=with_suite)}")
     known: list[Record] = []
-    if plan.store.exists():
+    if plan.todo and plan.store.exists():
         with Store(plan.store) as store:
             known = store.records()
-    with TimedProbe(plan.root) as probe:
-        time = estimate(plan.todo, known, plan.workers or 1, probe)
     workers = _with_workers(plan) if plan.workers else "one after another"
-    say(f"{len(plan.todo)} of {len(plan.runs)} runs to do, {time} {workers}")
+    time = f": {estimate(plan.todo, known, plan.workers or 1)}" if plan.todo else ""
+    say(f"{len(plan.todo)} of {len(plan.runs)} runs to do {workers}{time}")
 
 
 def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:

@@ -1,25 +1,24 @@
-"""How long runs will take: from finished runs of their kind, else from a few timed steps."""
+"""How long runs will take: finished runs of their kind tell it, and nothing is trained for it."""
 
-import re
 from dataclasses import replace
 
 import pytest
 
-from benchmark import timing
 from benchmark.cli import main
-from benchmark.estimate import estimate
+from benchmark.estimate import Durations, Kind, estimate
+from benchmark.first_model.order import first_models_first
+from benchmark.jobs import jobs_of
 from benchmark.plan import make_plan
-from benchmark.store import Record
+from benchmark.store import Record, Store
 from benchmark.suite_loading import load_suite
-from benchmark.timing import TimedProbe
+from benchmark.time_left import TimeLeft
 
 SECONDS = {"a": {"finetune": 10.0, "ewc": 20.0, "si": 30.0}, "b": {"finetune": 2.0}}
 """By scenario and strategy; `ewc` and `si` in `b` are to be estimated."""
+NAMES = ["finetune", "ewc", "si", "lwf"]
 
 
-@pytest.fixture
-def plan(tmp_path):
-    names = ["finetune", "ewc", "si", "lwf"]
+def make(folder, **changes):
     suite = {
         "suite": "example",
         "seeds": 2,
@@ -27,14 +26,25 @@ def plan(tmp_path):
             "a": {"family": "two_models", "data": "digits", "steps": 100, "width": 5},
             "b": {"family": "split", "data": "digits", "steps": 100, "width": 5},
         },
-        "strategies": {name: {} for name in names},
+        "strategies": {name: {} for name in NAMES},
     }
-    return make_plan([load_suite(suite)], tmp_path / "x.db", root=tmp_path)
+    for scenario in suite["scenarios"].values():
+        scenario |= changes
+    return make_plan([load_suite(suite)], folder / "x.db", root=folder)
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return make(tmp_path)
+
+
+def done(run, seconds, **more):
+    return Record(**run.cell(), status="done", seconds=seconds, **more)
 
 
 def finished(plan):
     return [
-        Record(**run.cell(), status="done", seconds=SECONDS[run.scenario][run.strategy])
+        done(run, SECONDS[run.scenario][run.strategy])
         for run in plan.todo
         if run.strategy in SECONDS[run.scenario] and run.seed == 0
     ]
@@ -45,17 +55,17 @@ def left(plan, scenario, strategy):
 
 
 @pytest.mark.parametrize(
-    ("scenario", "strategy", "seconds"),
+    ("scenario", "strategy", "told"),
     [
-        ("a", "finetune", 10),  # as the other seed
-        ("a", "si", 30),
-        ("b", "ewc", 4),  # twice fine-tuning, as in a
-        ("b", "si", 6),
-        ("a", "lwf", 20),  # nothing is known of it: the mean of the others
+        ("a", "finetune", "about 10 s"),  # as the other seed
+        ("a", "si", "about 30 s"),
+        ("b", "ewc", "very roughly 4 s"),  # twice fine-tuning, as in a
+        ("b", "si", "very roughly 6 s"),
+        ("a", "lwf", "very roughly 20 s"),  # nothing finished of it: the mean of the others
     ],
 )
-def test_runs_take_as_long_as_those_of_their_kind(plan, scenario, strategy, seconds):
-    assert estimate(left(plan, scenario, strategy), finished(plan), 1) == f"about {seconds} s"
+def test_runs_take_as_long_as_those_of_their_kind(plan, scenario, strategy, told):
+    assert estimate(left(plan, scenario, strategy), finished(plan), 1) == told
 
 
 def test_another_strength_takes_as_long_and_a_failed_run_counts_for_nothing(plan):
@@ -65,77 +75,189 @@ def test_another_strength_takes_as_long_and_a_failed_run_counts_for_nothing(plan
     assert estimate([other], [*finished(plan), *failed], 1) == "about 20 s"
 
 
-def test_several_workers_share_the_time(plan):
+def test_several_workers_share_the_time_and_the_longest_run_is_not_shared(plan):
     runs = [run for run in plan.todo if (run.scenario, run.strategy) == ("a", "si")]
     assert estimate(runs, finished(plan), 2) == "about 30 s"
     assert estimate(runs * 20, finished(plan), 2) == "about 10 min"
+    short = left(plan, "b", "finetune")
+    assert estimate([*runs[:1], *short], finished(plan), 2) == "about 30 s"
 
 
-def test_without_runs_or_probe_nothing_is_known(plan):
+def test_of_what_nothing_comparable_has_finished_nothing_is_told(plan):
     runs = left(plan, "a", "si")
-    assert estimate(runs, [], 1) == "nothing is known of how long"
-    assert estimate(runs, [], 1, lambda run: 5.0) == "about 5 s"
-    both = [*runs, *left(plan, "b", "si")]
-    half = {"a": 5.0, "b": None}
-    assert estimate(both, [], 1, lambda run: half[run.scenario]) == "very roughly 10 s"
+    assert estimate(runs, [], 1) == "not known before the first runs"
+    only_a = [record for record in finished(plan) if record.scenario == "a"]
+    told = estimate([*runs, *left(plan, "b", "si") * 3], only_a, 1)
+    assert told == "about 30 s for 1 of them; of the others not known before the first runs"
 
 
-def test_the_probe_extrapolates_from_two_lengths(plan, monkeypatch):
-    asked = []
-
-    def seconds(self, run, steps):
-        asked.append(steps)
-        return 0.5 + 0.01 * steps
-
-    monkeypatch.setattr(TimedProbe, "_seconds", seconds)
-    with TimedProbe(plan.root) as probe:
-        found = [probe(run) for run in left(plan, "a", "finetune") + left(plan, "a", "ewc")]
-    assert found == pytest.approx([1.5, 1.5])
-    assert max(asked) <= 100
-
-
-def test_the_probe_trains_a_few_steps(plan):
-    with TimedProbe(plan.root) as probe:
-        found = probe(left(plan, "a", "finetune")[0])
-    assert found is not None
-    assert 0.005 < found < 60
+def test_what_grows_with_the_steps_is_scaled(tmp_path, plan):
+    """Of 10 s, building takes 2; with a curve, evaluation grows as training does."""
+    cost = {
+        "training_seconds": [3.0, 3.0],
+        "evaluation_seconds": 1.0,
+        "consolidation_seconds": [None, 1.0],
+        "building_seconds": 2.0,
+    }
+    (run,) = left(plan, "a", "finetune")
+    curve = [{"model": 0, "steps": [100], "accuracy": [[0.5]]}]
+    long = left(make(tmp_path, steps=1000), "a", "finetune")
+    assert estimate(long, [done(run, 10.0, cost=cost)], 1) == "very roughly 1 min"  # 64 s
+    assert estimate(long, [done(run, 10.0, cost=cost, curves=curve)], 1) == "very roughly 1 min"
+    guess = Durations([done(run, 10.0, cost=cost, curves=curve)]).guess(Kind.of(long[0].spec))
+    assert guess.seconds == pytest.approx(3 + 70)
+    wider = left(make(tmp_path, width=50), "a", "finetune")
+    assert estimate(wider, [done(run, 10.0, cost=cost)], 1) == "not known before the first runs"
 
 
-def test_a_probe_that_took_its_time_takes_the_others_for_as_long(plan, monkeypatch):
-    monkeypatch.setattr(timing, "_BUDGET_SECONDS", 0.0)
-    monkeypatch.setattr(TimedProbe, "_seconds", lambda self, run, steps: 2.0)
-    with TimedProbe(plan.root) as probe:
-        assert probe(left(plan, "a", "finetune")[0]) == probe(left(plan, "a", "lwf")[0]) == 2.0
+def test_the_nearest_length_counts(tmp_path, plan):
+    (run,) = left(plan, "a", "finetune")
+    (near,) = left(make(tmp_path, steps=400), "a", "finetune")
+    (asked,) = left(make(tmp_path, steps=500), "a", "finetune")
+    assert estimate([asked], [done(run, 90.0), done(near, 4.0)], 1) == "very roughly 5 s"
 
 
-def test_where_a_step_takes_long_a_few_have_to_do(plan, monkeypatch):
-    """A network on 10,000 test images: the probe would take as long as a run."""
-    asked = []
+def test_dry_run_trains_nothing_to_say_how_long(tmp_path, capsys, monkeypatch):
+    store = tmp_path / "x.db"
 
-    def seconds(self, run, steps):
-        asked.append((run.scenario, steps))
-        return 20.0 + 0.5 * steps
+    def dry(*options):
+        with pytest.raises(SystemExit):
+            arguments = ["--seeds", "1", "--strategies", "finetune", "--dry-run", *options]
+            main(["run", "quick", *arguments, "--store", str(store)])
+        return capsys.readouterr().out
 
-    monkeypatch.setattr(timing, "_BUDGET_SECONDS", 0.0)
-    monkeypatch.setattr(TimedProbe, "_seconds", seconds)
-    with TimedProbe(plan.root) as probe:
-        found, other = (probe(left(plan, name, "finetune")[0]) for name in ("a", "b"))
-    assert found == pytest.approx(20.0 + 0.5 * 100)
-    assert other is None
-    assert asked == [("a", 1), ("a", 1), ("a", 3)], "one step for the imports"
-
-
-def test_a_probe_downloads_nothing(plan, tmp_path):
-    suite = {"suite": "x", "seeds": 1, "scenarios": {"split": {"data": "cifar10"}}}
-    suite = load_suite(suite | {"strategies": {"finetune": {}}})
-    with TimedProbe(tmp_path) as probe:
-        assert probe(suite.runs("cpu", tmp_path)[0]) is None
+    monkeypatch.setattr("benchmark.runner.execute_job", None)
+    expected = "1 of 1 runs to do with 1 worker: not known before the first runs\n"
+    assert dry().endswith(expected)
+    (run,) = make_plan(
+        [load_suite("quick", seeds="2", strategies=["finetune"])], store, root=tmp_path
+    ).todo[1:]
+    with Store(store, create=True) as opened:
+        opened.put(done(run, 84.0))
+    assert dry().endswith("1 of 1 runs to do with 1 worker: about 1 min\n")
 
 
-def test_dry_run_says_how_long(tmp_path, capsys):
-    options = "--seeds 1 --strategies finetune --dry-run --store"
-    with pytest.raises(SystemExit):
-        main(["run", "quick", *options.split(), str(tmp_path / "x.db")])
-    assert re.search(
-        r"1 of 1 runs to do, about \d+ (s|min) with 1 worker\n$", capsys.readouterr().out
-    )
+# What is left while a suite runs
+
+
+@pytest.fixture
+def going(plan):
+    """A suite of eight runs of ``a`` that runs, at a time that a test says."""
+
+    class Going:
+        now = 0.0
+
+        def __init__(self):
+            self.runs = [run for run in plan.todo if run.scenario == "a"]
+            self.left = TimeLeft(self.runs, (), lambda: Going.now)
+
+        def run(self, strategy, seed=0):
+            (found,) = (r for r in self.runs if (r.strategy, r.seed) == (strategy, seed))
+            return found
+
+        def advanced(self, now, fraction, *run):
+            Going.now = now
+            self.left.advanced((self.run(*run),), fraction)
+
+        def ended(self, now, seconds, *run):
+            Going.now = now
+            self.left.ended(done(self.run(*run), seconds))
+
+    return Going()
+
+
+def test_time_left_is_not_known_before_the_first_steps(going):
+    assert going.left.seconds is None
+    going.advanced(5.0, 0.0, "finetune")
+    assert going.left.seconds is None
+    going.advanced(7.0, 0.1, "finetune")
+    assert going.left.seconds is None, "loading took 2 s, but how long are steps?"
+    going.advanced(8.0, 0.2, "finetune")
+    whole = 2 + 10 * 1.0  # what came before the first steps is not repeated for each of them
+    assert going.left.seconds == pytest.approx((7 + 0.8) * whole)
+
+
+def test_time_left_is_that_of_the_strategies_that_are_left(going):
+    for at, (strategy, seconds) in enumerate({"finetune": 1, "ewc": 1, "si": 1, "lwf": 96}.items()):
+        going.advanced(at, 0.0, strategy)
+        going.ended(at + seconds, seconds, strategy)
+    assert going.left.seconds == pytest.approx(99.0), "the second seed as the first"
+    going.advanced(100.0, 0.0, "lwf", 1)
+    going.ended(196.0, 96, "lwf", 1)
+    assert going.left.seconds == pytest.approx(3.0, rel=0.01)
+
+
+def test_a_slow_strategy_under_way_tells_its_own_time(going):
+    going.advanced(0.0, 0.0, "finetune")
+    going.ended(1.0, 1.0, "finetune")
+    going.advanced(1.0, 0.0, "lwf")
+    going.advanced(1.0, 0.01, "lwf")
+    going.advanced(11.0, 0.11, "lwf")
+    assert going.left.seconds == pytest.approx(100 * 1.89 + 5 * 1.0)
+
+
+def test_time_left_counts_the_workers_and_those_of_other_processes(going):
+    """Two runs at a time here, and two were done elsewhere meanwhile."""
+    for name in ("finetune", "ewc"):
+        going.advanced(0.0, 0.0, name)
+    for name in ("finetune", "ewc"):
+        going.ended(10.0, 10.0, name)
+    assert going.left.seconds == pytest.approx(6 * 10 / 2)
+    for name in ("si", "lwf"):
+        going.ended(10.0, 10.0, name)
+    assert going.left.seconds == pytest.approx(4 * 10 / 4)
+
+
+def test_a_process_that_waits_for_another_one_is_told_its_pace(going):
+    going.ended(5.0, 30.0, "finetune")
+    assert going.left.seconds is None, "how many run there at a time?"
+    going.ended(15.0, 30.0, "ewc")
+    assert going.left.seconds == pytest.approx(6 * 30 / 3)
+
+
+def test_the_last_run_is_not_shared(going):
+    for seed in (0, 1):
+        for name in NAMES:
+            going.advanced(0.0, 0.0, name, seed)
+    for seed in (0, 1):
+        for name in NAMES[: -seed or None]:
+            going.ended(10.0, 10.0, name, seed)
+    going.advanced(10.0, 0.5, "lwf", 1)
+    assert going.left.seconds == pytest.approx(5.0)
+    going.ended(15.0, 15.0, "lwf", 1)
+    assert going.left.seconds == 0
+
+
+def test_a_job_that_begins_again_counts_again(plan):
+    now = [0.0]
+    pair = tuple(run for run in plan.todo if (run.scenario, run.strategy) == ("a", "si"))
+    left = TimeLeft(pair, (), lambda: now[0])
+    left.advanced(pair, 0.0)
+    left.advanced(pair, 0.1)
+    now[0] = 10.0
+    left.advanced(pair, 0.6)
+    assert left.seconds == pytest.approx(8.0)
+    left.advanced(pair[:1], 0.0)  # its process died: run by run
+    now[0] = 20.0
+    left.ended(done(pair[0], 10.0))
+    assert left.seconds > 0
+    left.advanced(pair[1:], 0.0)
+    left.ended(done(pair[1], 10.0))
+    assert left.seconds == 0
+
+
+def test_a_scenario_of_which_nothing_is_known_has_no_time(plan):
+    now = [0.0]
+    left = TimeLeft(plan.todo, finished(plan)[:1], lambda: now[0])
+    first = next(run for run in plan.todo if run.scenario == "a")
+    left.advanced((first,), 0.0)
+    now[0] = 5.0
+    assert left.seconds is None
+    left.ended(done(next(run for run in plan.todo if run.scenario == "b"), 1.0))
+    assert left.seconds is not None
+
+
+def test_every_scenario_begins_before_the_first_goes_on(plan):
+    jobs = first_models_first(jobs_of(plan.todo), 1)
+    assert [(job[0].scenario, job[0].seed) for job in jobs[:3]] == [("a", 0), ("b", 0), ("a", 0)]
+    assert sorted(job[0].key for job in jobs) == sorted(run.key for run in plan.todo)

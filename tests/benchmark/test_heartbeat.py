@@ -16,7 +16,6 @@ from benchmark.heartbeat import Heartbeat
 from benchmark.spec import Spec
 from benchmark.store import Record, Store
 from benchmark.suite import Run
-from benchmark.time_left import TimeLeft
 from benchmark.under_way import STALE
 
 CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
@@ -163,28 +162,6 @@ def jobs(path):
             return [job for process in store.under_way() for job in process.jobs]
     except Exception:  # the tables are just being made
         return []
-
-
-# The estimate of the time left
-
-
-def test_time_left_is_from_the_runs_so_far():
-    now = [0.0]
-    left = TimeLeft(4, lambda: now[0])
-    assert left.seconds is None
-    left.advanced((a_run("a"),), 0.0)
-    assert left.seconds is None
-    now[0] = 5.0
-    left.advanced((a_run("a"),), 0.5)
-    assert left.seconds == pytest.approx(35.0)  # 5 s for half a run, 3.5 runs to go
-    now[0] = 10.0
-    left.ended("a")
-    assert left.seconds == pytest.approx(30.0)
-    left.advanced((a_run("b"), a_run("c")), 0.5)
-    assert left.seconds == pytest.approx(10.0)
-    for key in "bcd":
-        left.ended(key)
-    assert left.seconds == 0
 
 
 def test_a_store_says_what_ended_last_and_what_failed(store):

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from one_run import TWO_MODELS, execute, run_of
+from one_run import execute, run_of
 from pydantic import ValidationError
 
 from benchmark.errors import UserError
@@ -16,7 +16,6 @@ from benchmark.scenarios.checking import check_training
 from benchmark.scenarios.split import Split
 from benchmark.scenarios.two_models import TwoModels
 from benchmark.schedule import Visit, alternating
-from benchmark.timing import TimedProbe
 
 NOWHERE = Path("/nowhere")
 ONLINE = {
@@ -115,9 +114,3 @@ def test_replay_adds_samples_to_a_step_and_repeats_no_new_one(
     assert 0 < len(replayed) <= 5 * 20
     assert counts.count(1) == len(counts) - len(replayed)
     assert max(sizes) == 20
-
-
-def test_a_timed_probe_tries_fewer_steps(tmp_path):
-    run = run_of(tmp_path, TWO_MODELS | {"online": True, "curve": {"every": 0}})
-    with TimedProbe(NOWHERE) as probe:
-        assert probe(run) > 0
