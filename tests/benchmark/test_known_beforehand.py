@@ -151,6 +151,12 @@ class Odd(ScenarioSettings):
             y = y[:-1]
         elif self.fault in {"int8", "int16", "int32", "uint8", "uint16"}:
             y = y.to(getattr(torch, self.fault))
+        elif self.fault == "list":
+            y = y.tolist()
+        elif self.fault == "array":
+            y = y.numpy()
+        elif self.fault == "inputs":
+            x = x.numpy()
         elif self.fault == "column":
             y = y.to(torch.int16)[:, None]
         elif self.fault == "empty":
@@ -205,6 +211,16 @@ def test_good_data_and_bugs_of_a_plugin_are_left_to_the_runs(odd, tmp_path, faul
 def test_fewer_labels_than_samples(odd, tmp_path):
     with pytest.raises(UserError, match="12 samples and 11 labels; expected one"):
         planned(tmp_path, {"family": "odd", "fault": "short"})
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("list", "labels are a builtins.list"), ("array", "labels are a numpy.ndarray"),
+     ("inputs", "inputs are a numpy.ndarray")],
+)  # fmt: skip
+def test_data_that_are_no_tensors(odd, tmp_path, fault, told):
+    with pytest.raises(UserError, match=f"{told}; expected a tensor"):
+        planned(tmp_path, {"family": "odd", "fault": fault})
 
 
 @pytest.mark.parametrize("labels", ["int8", "int16", "int32", "uint8", "uint16", "column"])
