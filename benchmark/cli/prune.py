@@ -56,7 +56,7 @@ def prune(options: PruneOptions) -> None:
         )
     with Store(options.store) as store:
         records = store.records()
-    found = _not_named(options, records) if options.suites else _replaced(records)
+    found = _not_named(options, records) if options.suites else replaced(records)
     if not found:
         say(f"{options.store}: nothing to remove")
         return
@@ -73,8 +73,12 @@ def prune(options: PruneOptions) -> None:
         )
 
 
-def _replaced(records: Sequence[Record]) -> list[Record]:
-    """The runs that only the code, or data of the user's own, tells apart from later ones."""
+def replaced(records: Sequence[Record]) -> list[Record]:
+    """Return the runs that only code, or data of the user's own, tells apart from later ones.
+
+    Args:
+        records: All of a store.
+    """
     by_suite: dict[str, list[Record]] = {}
     for record in records:
         by_suite.setdefault(record.suite, []).append(record)

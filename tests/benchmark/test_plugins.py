@@ -229,9 +229,10 @@ BROKEN = {
     "line 1: expected a class derived from": "SCENARIOS = [int]\n",
     "line 22: the file has no class 'Pll'": LIGHT.replace('"Pull"', '"Pll"'),
     "Pull lacks drawn, pulled, which its base class asks for": LIGHT.replace(
-        "class Pull:", "import abc\nclass Pull(abc.ABC):\n"
+        "class Pull:",
+        "import abc\nclass Pull(abc.ABC):\n"
         "    @abc.abstractmethod\n    def pulled(self): ...\n"
-        "    @abc.abstractmethod\n    def drawn(self): ...\n"
+        "    @abc.abstractmethod\n    def drawn(self): ...\n",
     ),
     "line 22: 'Pull it' is not a valid name": LIGHT.replace('"pull"', '"Pull it"'),
     "line 22: Palimpsest already has a strategy 'ewc'": LIGHT.replace('"pull"', '"ewc"'),

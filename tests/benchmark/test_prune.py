@@ -102,6 +102,20 @@ def test_the_report_counts_the_newest_and_says_when_the_others_were_made(store):
     assert "(plugin " not in text
 
 
+def test_code_that_is_again_what_it_was_is_told(store, capsys, registries):
+    Path("mine.py").write_text(PLUGIN)
+    options = ("--plugin", "mine.py", "--store", "r.db", "--workers", 1)
+    with registries():
+        assert command("run", "s.yaml", *options) == 0
+        told = capsys.readouterr()
+        assert "Nothing to do" in told.out
+        assert "r.db has newer runs of one, made by other code" in told.err
+        assert command("prune", store, "s.yaml", "--plugin", "mine.py", "--yes") == 0
+        assert "1 run removed, 2 left" in capsys.readouterr().out
+        assert command("run", "s.yaml", *options) == 0
+    assert "newer runs" not in capsys.readouterr().err
+
+
 def test_an_archive_is_told(store, capsys):
     assert command("archive", "--store", store, "-o", "a.parquet") == 0
     assert command("prune", "a.parquet", "--yes") == 2
