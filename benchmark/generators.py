@@ -10,6 +10,7 @@ import os
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -55,7 +56,7 @@ def own_settings() -> Iterator[None]:
     """
     gradients, kind, folder = torch.is_grad_enabled(), torch.get_default_dtype(), None
     with suppress(OSError):  # the folder has been removed
-        folder = os.getcwd()
+        folder = Path.cwd()
     torch.set_default_dtype(torch.float32)
     try:
         with torch.set_grad_enabled(True):

@@ -7,7 +7,6 @@ from operator import attrgetter
 from typing import Any
 
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
-
 from torch import Tensor
 
 from benchmark.data.pixels import Pixels
