@@ -163,6 +163,8 @@ class Odd(ScenarioSettings):
             x, y = x[:0], y[:0]
         elif self.fault == "bug":
             raise ZeroDivisionError
+        elif self.fault == "exit":
+            raise SystemExit(3)
         good = torch.randn(6, 3), torch.arange(6) % 3
         blocks = {"first": torch.nn.Linear(3, 3), "second": torch.nn.Linear(3, 3)}
         bank = ModelBank(blocks, [["first"], ["second"]], 3)
@@ -203,7 +205,7 @@ def test_data_of_a_plugin_that_no_run_could_train_on(odd, tmp_path, fault):
     assert FAULTS[fault] in str(caught.value)
 
 
-@pytest.mark.parametrize("fault", ["", "bug"])
+@pytest.mark.parametrize("fault", ["", "bug", "exit"])
 def test_good_data_and_bugs_of_a_plugin_are_left_to_the_runs(odd, tmp_path, fault):
     assert len(planned(tmp_path, {"family": "odd", "fault": fault}).todo) == 1
 
