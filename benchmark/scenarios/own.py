@@ -68,7 +68,7 @@ def content_of(settings: ScenarioSettings, root: Path) -> Content:
             digest = _digest(scenario)
         except UserError:
             raise
-        except (Exception, SystemExit):  # a bug of the plugin: the run records it, with its traceback
+        except (Exception, SystemExit):  # a bug of the plugin, for the run to record
             return Content(None, frozenset())
     fields = type(settings).model_fields
     idle = {
