@@ -28,7 +28,7 @@ class FailureKind(StrEnum):
 
 
 _MOST_CHARACTERS = 20_000
-"""Of a traceback; a longer one is cut in the middle."""
+"""Of a message or a traceback; a longer one is cut in the middle."""
 
 _NO_MEMORY = ("MemoryError", "OutOfMemoryError")
 """By name, so that torch need not be imported for its own."""
@@ -68,7 +68,7 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Self:
         """Return what a store keeps of an exception."""
-        message = f"{type(error).__name__}: {error}"
+        message = _shortened(f"{type(error).__name__}: {_said(error)}")
         return cls(_kind(error, message), message, _traceback(error))
 
     @classmethod
@@ -167,11 +167,23 @@ def _traceback(error: BaseException) -> str:
     for part in _chain(found, set()):
         for frame in part.stack:
             frame.filename = _module_path(frame.filename)
-    text = "".join(found.format())
-    if len(text) <= _MOST_CHARACTERS:
-        return text
-    half = _MOST_CHARACTERS // 2
-    return f"{text[:half]}\n[...]\n{text[-half:]}"
+    return _shortened("".join(found.format()))
+
+
+def _said(error: BaseException) -> str:
+    """Its message; what a plugin raises may fail even when it is asked for it."""
+    try:
+        return str(error)
+    except Exception as other:
+        return f"(its message cannot be read: {type(other).__name__})"
+
+
+def _shortened(text: str) -> str:
+    """Cut a text in the middle, and escape what is no Unicode, as of names of files may be."""
+    if len(text) > _MOST_CHARACTERS:
+        half = _MOST_CHARACTERS // 2
+        text = f"{text[:half]}\n[...]\n{text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _chain(found: TracebackException, seen: set[int]) -> Iterator[TracebackException]:

@@ -1,14 +1,16 @@
-"""The global random generators, for everything that has none of its own.
+"""What all code of a process shares: the global random generators, and settings of torch.
 
-A network may draw from torch's (dropout), numpy's or Python's; all are seeded and restored
-together.
+A network may draw from torch's generator (dropout), numpy's or Python's; all are seeded and
+restored together.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -44,3 +46,23 @@ def own_numbers(device: torch.device, seed: int = 0) -> Iterator[None]:
     finally:
         np.random.set_state(numpys)
         random.setstate(pythons)
+
+
+@contextmanager
+def own_settings() -> Iterator[None]:
+    """Give a run gradients and float32, whatever a plugin has left in the process before.
+
+    After it the settings, and the working folder, are what they were.
+    """
+    gradients, kind, folder = torch.is_grad_enabled(), torch.get_default_dtype(), None
+    with suppress(OSError):  # the folder has been removed
+        folder = Path.cwd()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.set_grad_enabled(True):
+            yield
+    finally:
+        torch.set_grad_enabled(gradients)
+        torch.set_default_dtype(kind)
+        if folder is not None:
+            os.chdir(folder)

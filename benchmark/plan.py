@@ -202,7 +202,7 @@ def _try_out(suite: Suite, names: Collection[str], root: Path) -> None:
                 check_training(scenario, built)
             except UserError as error:
                 raise suite.source.error(("scenarios", name), str(error)) from error
-            except Exception:  # a bug of the plugin: the run records it, with its traceback
+            except (Exception, SystemExit):  # a bug of the plugin, for the run to record
                 continue
 
 

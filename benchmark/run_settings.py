@@ -15,6 +15,12 @@ from benchmark.store import Record
 
 RESULTS_VERSION = "results_version"
 
+CODE = frozenset({
+    RESULTS_VERSION, "scenario.plugin", "scenario.network.plugin", "scenario.content",
+    "strategy.plugin",
+})  # fmt: skip
+"""What stands for code, or for data that it has made."""
+
 
 def settings_of(spec: Spec) -> dict[str, Any]:
     """Return what decides a run's results beside its names, its dial and its seed.
@@ -40,6 +46,8 @@ def _of_scenario(scenario: ScenarioSpec) -> Iterator[tuple[str, Any]]:
         yield "scenario.plugin", scenario.plugin
     if scenario.network_plugin is not None:
         yield "scenario.network.plugin", scenario.network_plugin
+    if scenario.content is not None:
+        yield "scenario.content", scenario.content
 
 
 def _of_strategy(strategy: StrategySpec) -> Iterator[tuple[str, Any]]:

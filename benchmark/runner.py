@@ -19,6 +19,7 @@ from benchmark.evaluation import left_out
 from benchmark.failure import Failure, FailureKind
 from benchmark.first_model.storage import place_of
 from benchmark.first_model.takeover import train_or_take_over
+from benchmark.generators import own_settings
 from benchmark.jobs import Job
 from benchmark.preparation import TRAINING, OnProgress, Prepared, prepare
 from benchmark.provenance import versions
@@ -55,7 +56,8 @@ def execute_job(
     reset_peak_memory(device)
     spent = Spent()
     try:
-        outcomes = _train_and_evaluate(runs, root, scratch, progress, checkpoints, spent)
+        with own_settings():
+            outcomes = _train_and_evaluate(runs, root, scratch, progress, checkpoints, spent)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a failed run must not end the suite, nor may it by SystemExit

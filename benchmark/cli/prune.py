@@ -39,9 +39,9 @@ class PruneOptions:
 
 
 def prune(options: PruneOptions) -> None:
-    """Say which finished runs nothing asks for any more, and on request remove them.
+    """Say which runs nothing asks for any more, and on request remove them.
 
-    Runs that failed, and those of suites that are not given, are left alone.
+    Those of suites that are not given are left alone.
 
     Args:
         options: As the user gave them.
@@ -56,7 +56,7 @@ def prune(options: PruneOptions) -> None:
         )
     with Store(options.store) as store:
         records = store.records()
-    found = _not_named(options, records) if options.suites else _replaced(records)
+    found = _not_named(options, records) if options.suites else replaced(records)
     if not found:
         say(f"{options.store}: nothing to remove")
         return
@@ -73,8 +73,12 @@ def prune(options: PruneOptions) -> None:
         )
 
 
-def _replaced(records: Sequence[Record]) -> list[Record]:
-    """The runs that only the code, or data of the user's own, tells apart from later ones."""
+def replaced(records: Sequence[Record]) -> list[Record]:
+    """Return the runs that only code, or data of the user's own, tells apart from later ones.
+
+    Args:
+        records: All of a store.
+    """
     by_suite: dict[str, list[Record]] = {}
     for record in records:
         by_suite.setdefault(record.suite, []).append(record)
@@ -82,13 +86,13 @@ def _replaced(records: Sequence[Record]) -> list[Record]:
 
 
 def _not_named(options: PruneOptions, records: Sequence[Record]) -> list[Record]:
-    """The finished runs of some suites that their files do not ask for."""
+    """The runs of some suites that their files do not ask for."""
     suites = load_suites(
         suites_of(options.suites), seeds=options.seeds, settings=list(options.settings)
     )
     root = data_root(options.data_root).resolve()
     names = {suite.name for suite in suites}
-    own = [record for record in records if record.suite in names and record.status == "done"]
+    own = [record for record in records if record.suite in names]
     devices = sorted({record.spec.device for record in own})
     named = {run.key for suite in suites for device in devices for run in suite.runs(device, root)}
     return [record for record in own if record.key not in named]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmark.cli.output import say, tell
 from benchmark.cli.progress import Display, describe, make_display
+from benchmark.cli.prune import replaced
 from benchmark.cli.run_listing import runs_json
 from benchmark.cli.stopping import Stopped, reason_of, stopped_by_signals
 from benchmark.cli.summary import print_summary
@@ -198,9 +199,24 @@ def _conclude(results: Results, plan: Plan, options: RunOptions) -> int:
             every = "the run" if len(results) == 1 else f"all {len(results)} runs"
             say(f"Nothing to do: {options.store} already has {every}.")
         say(f"Results: {options.store}   Report: palimpsest report {options.store}")
+        _warn_of_newer(results, options)
     for record in results.failed:
         tell(f"palimpsest: failed: {describe(record)}: {record.error}")
     return 1 if results.failed else 0
+
+
+def _warn_of_newer(results: Results, options: RunOptions) -> None:
+    """Say that reports count other runs, where code or data are again what they were before."""
+    with Store(options.store) as store:
+        older = {record.key for record in replaced(store.records())}
+    found = [record for record in results if record.key in older]
+    if found:
+        names = joined(sorted({record.strategy for record in found}))
+        tell(
+            f"palimpsest: warning: {options.store} has newer runs of {names}, made by other code "
+            f"or data than today's, and a report counts those; 'palimpsest prune {options.store} "
+            "SUITE', with the same options, tells and removes them"
+        )
 
 
 def _print_summaries(

@@ -83,7 +83,7 @@ def compute(metric: Metric, run: Measured) -> float | None:
         arguments.append(run.references[metric.reference])
     try:
         found = metric.function(*arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         said = f"{type(error).__name__}: {error}".rstrip(": ")
         raise _wrong(metric, run, f"{_raised_at(error)}{said}") from error
     return None if found is None else _checked(metric, run, found)

@@ -112,9 +112,15 @@ def _checked(
 
 
 def _check_class(entry: StrategyEntry, module: ModuleType, place: str) -> None:
-    own = entry.module == module.__name__  # a class of another module is imported when it trains
-    if own and not isinstance(vars(module).get(entry.class_name), type):
+    if entry.module != module.__name__:
+        return  # a class of another module is imported when it trains
+    found = vars(module).get(entry.class_name)
+    if not isinstance(found, type):
         raise UserError(f"{place}: the file has no class {entry.class_name!r}")
+    if missing := sorted(getattr(found, "__abstractmethods__", ())):
+        raise UserError(
+            f"{place}: {entry.class_name} lacks {', '.join(missing)}, which its base class asks for"
+        )
 
 
 def _check_function(entry: NetworkEntry, module: ModuleType, place: str) -> None:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from operator import attrgetter
+from typing import Any
 
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
+from torch import Tensor
 
+from benchmark.data.pixels import Pixels
+from benchmark.errors import UserError
 from benchmark.models.bank import ModelBank
 from benchmark.scenarios.in_memory import InMemoryDataset, Targets
 from benchmark.scenarios.parts import Part, Samples, choose
@@ -35,6 +39,9 @@ def assemble(
         curve_samples: How many samples of it, a fixed random choice; ``None`` for all.
         targets: See ``Scenario.targets``.
         chosen: Chooses so many samples for curves.
+
+    Raises:
+        UserError: Data that are no tensors, or another number of labels than of samples.
     """
 
     def datasets(split: Callable[[Part], Samples]) -> list[InMemoryDataset]:
@@ -43,6 +50,7 @@ def assemble(
         for part in parts:
             if id(part) not in known:
                 samples = split(part)
+                _check_tensors(samples)
                 known[id(part)] = samples, Targets.of(samples[1])
         return [
             InMemoryDataset.of(*known[id(part)][0], label, known[id(part)][1])
@@ -66,3 +74,13 @@ def assemble(
         steps=list(steps),
         targets=list(targets) if targets else [None] * len(parts),
     )
+
+
+def _check_tensors(samples: Sequence[Any]) -> None:
+    for what, value in zip(("inputs", "labels"), samples, strict=True):
+        if not isinstance(value, Tensor | Pixels):
+            kind = type(value)
+            raise UserError(
+                f"{what} are a {kind.__module__}.{kind.__qualname__}; expected a tensor, as "
+                "torch.as_tensor makes it"
+            )

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from benchmark.data.pixels import Pixels
 from benchmark.errors import UserError
-from benchmark.generators import own_numbers
+from benchmark.generators import own_numbers, own_settings
 from benchmark.in_use import OF_PLAIN
 from benchmark.scenarios.checking import check_experiences, check_training
 from benchmark.scenarios.scenario import Scenario
@@ -60,7 +60,7 @@ def content_of(settings: ScenarioSettings, root: Path) -> Content:
     with warnings.catch_warnings(), _watched(settings) as read:
         warnings.simplefilter("ignore")  # of Avalanche's imports
         try:
-            with own_numbers(torch.device("cpu"), derive(_SEED, "global")):
+            with own_settings(), own_numbers(torch.device("cpu"), derive(_SEED, "global")):
                 scenario = settings.build(_SEED, root, "cpu")
             unread = set() if read & _ALL else {*_OF_DATA} - read
             check_training(settings, scenario)
@@ -68,7 +68,7 @@ def content_of(settings: ScenarioSettings, root: Path) -> Content:
             digest = _digest(scenario)
         except UserError:
             raise
-        except Exception:  # a bug of the plugin: the run records it, with its traceback
+        except (Exception, SystemExit):  # a bug of the plugin, for the run to record
             return Content(None, frozenset())
     fields = type(settings).model_fields
     idle = {

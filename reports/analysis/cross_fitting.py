@@ -66,7 +66,13 @@ def choose(cells: Sequence[Cell]) -> list[Choice]:
     """
     ordered = sorted(cells, key=lambda cell: cell.order)
     groups = groupby(ordered, key=lambda cell: (cell.scenario, cell.variant.strategy))
-    return [_choice(tuple(members)) for _, members in groups]
+    return [_choice(_current(members)) for _, members in groups]
+
+
+def _current(cells: Iterable[Cell]) -> Sequence[Cell]:
+    """Without those that only earlier code ran; all where the newest code ran none."""
+    found = tuple(cells)
+    return tuple(cell for cell in found if cell.done or cell.failed) or found
 
 
 def _choice(cells: Sequence[Cell]) -> Choice:

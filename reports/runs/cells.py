@@ -95,8 +95,8 @@ class Cell:
         variant: The strategy and its strength.
         done: Finished runs, one per seed, in the order of their seeds.
         failed: Runs that failed.
-        repeated: Finished runs that are left out: newer ones have the same seed, or were made by
-            later code.
+        repeated: Runs that are left out: finished ones of which newer ones have the same seed, and
+            any that were made by earlier code than others of the strategy.
         place: Where the scenario stands in its suite; 0 where that is not known.
     """
 
@@ -115,7 +115,7 @@ class Cell:
     @property
     def outdated(self) -> list[Record]:
         """Those that are left out since later code made the others."""
-        codes = {record.spec.code for record in self.done}
+        codes = {record.spec.code for record in (*self.done, *self.failed)}
         return [record for record in self.repeated if record.spec.code not in codes]
 
     @property
@@ -157,10 +157,17 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
     strategies = _places((n for s in suites for n in s.strategies), (r.strategy for r in records))
     scenario_of = _complete(records, lambda r: r.scenario, _scenario_settings)
     strategy_of = _complete(records, lambda r: r.strategy, _strategy_settings)
-    latest = {
-        name: max(own, key=lambda r: r.started).spec.code.scenario
-        for name, own in _grouped(scenario_of, records).items()
-    }
+    scenario_codes: dict[str, tuple[str | None, ...]] = {}
+    plugins: dict[tuple[str, str], str | None] = {}
+    rows = sorted(
+        zip(records, scenario_of, strategy_of, strict=True), key=lambda row: row[0].started
+    )
+    for record, scenario, _ in rows:
+        scenario_codes[scenario] = record.spec.code.scenario
+    for record, scenario, strategy in rows:
+        code = record.spec.code
+        if code.scenario == scenario_codes[scenario]:
+            plugins[scenario, strategy] = code.strategy[0]  # of all its strengths, the last one's
     members: dict[tuple[str, Variant], list[Record]] = {}
     for record, scenario, strategy in zip(records, scenario_of, strategy_of, strict=True):
         own = record.spec.strategy
@@ -168,9 +175,12 @@ def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[C
         variant = Variant(strategy, own.kind, record.strength, own.dial, place, own.idle)
         members.setdefault((scenario, variant), []).append(record)
     cells = [
-        _cell(scenario, variant, runs, scenarios.get(runs[0].scenario, 0), latest[scenario])
+        _cell(
+            scenario, variant, runs, scenarios.get(runs[0].scenario, 0),
+            scenario_codes[scenario], plugins.get((scenario, variant.strategy)),
+        )
         for (scenario, variant), runs in members.items()
-    ]
+    ]  # fmt: skip
     return sorted(cells, key=lambda cell: cell.order)
 
 
@@ -195,18 +205,22 @@ def _cell(
     variant: Variant,
     runs: Sequence[Record],
     place: int,
-    latest: tuple[str | None, ...],
+    scenario_code: tuple[str | None, ...],
+    plugin: str | None,
 ) -> Cell:
-    done = sorted((r for r in runs if r.status == "done"), key=lambda r: r.started)
-    code = next((r.spec.code for r in done[::-1] if r.spec.code.scenario == latest), None)
-    newest = {record.seed: record for record in done if record.spec.code == code}
-    kept = {id(record) for record in newest.values()}
+    in_turn = sorted(runs, key=lambda r: r.started)
+    codes = [record.spec.code for record in in_turn]
+    latest = [c for c in codes if (c.scenario, c.strategy[0]) == (scenario_code, plugin)][-1:]
+    own = [record for record in in_turn if record.spec.code in latest]
+    newest = {record.seed: record for record in own if record.status == "done"}
+    failed = tuple(record for record in own if record.status == "failed")
+    counted = {id(record) for record in (*newest.values(), *failed)}
     return Cell(
         scenario,
         variant,
         tuple(newest[seed] for seed in sorted(newest)),
-        tuple(r for r in runs if r.status == "failed"),
-        tuple(r for r in done if id(r) not in kept),
+        failed,
+        tuple(record for record in in_turn if id(record) not in counted),
         place,
     )
 
@@ -222,13 +236,6 @@ def _scenario_settings(record: Record) -> dict[str, Any]:
 
 def _strategy_settings(record: Record) -> dict[str, Any]:
     return {name: v for name, v in record.spec.strategy.data.items() if name not in _CODE}
-
-
-def _grouped(names: Sequence[str], records: Sequence[Record]) -> dict[str, list[Record]]:
-    found: dict[str, list[Record]] = {}
-    for name, record in zip(names, records, strict=True):
-        found.setdefault(name, []).append(record)
-    return found
 
 
 def _complete(

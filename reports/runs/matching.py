@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmark.run_settings import RESULTS_VERSION, settings_of
+from benchmark.run_settings import CODE, settings_of
 from benchmark.store import Record
 from reports.runs.cells import group
 from reports.statistics.ratio import REDUCTION, forgetting_pairs, linearised
@@ -74,20 +74,33 @@ def matched_cells(
 
 
 def _stored(records: Sequence[Record]) -> dict[str, StoredCell]:
-    """Collect the runs of each cell by its settings; the newest of a seed counts."""
+    """Collect the runs of each cell by its settings; the newest of a seed counts.
+
+    Of runs that plugins or data of the user's own tell apart, as an edit does, only the newest.
+    """
+    keyed = [
+        (record, settings, json.dumps(settings, sort_keys=True))
+        for record in sorted(records, key=lambda r: r.started)
+        for settings in [_settings(record)]
+    ]
+    latest = {key: _own_code(record) for record, _, key in keyed}
     found: dict[str, StoredCell] = {}
-    for record in sorted(records, key=lambda r: r.started):
-        settings = _settings(record)
-        cell = found.setdefault(json.dumps(settings, sort_keys=True), StoredCell(record, settings))
-        cell.runs[record.seed] = record
+    for record, settings, key in keyed:
+        if _own_code(record) == latest[key]:
+            cell = found.setdefault(key, StoredCell(record, settings))
+            cell.runs[record.seed] = record
     return found
+
+
+def _own_code(record: Record) -> tuple[object, ...]:
+    code = record.spec.code
+    return code.scenario, code.strategy[0]
 
 
 def _settings(record: Record) -> dict[str, Any]:
     """What decides a cell's results except the code, as a flat mapping."""
     spec = record.spec
-    own = settings_of(spec)
-    del own[RESULTS_VERSION]
+    own = {name: value for name, value in settings_of(spec).items() if name not in CODE}
     names = {"strength": spec.strength, "scenario.name": spec.scenario.name}
     return {
         **names,

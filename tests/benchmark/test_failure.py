@@ -113,3 +113,17 @@ def test_a_long_traceback_is_cut_in_the_middle():
     assert len(found.traceback) < 21_000
     assert found.traceback.startswith("Traceback")
     assert found.traceback.endswith("the end\n")
+
+
+def test_a_message_that_is_no_unicode_is_escaped_and_a_long_one_cut():
+    assert caught(OSError("no file bad\udce9.csv")).message == "OSError: no file bad\\udce9.csv"
+    assert "\\udce9" in caught(OSError("no file bad\udce9.csv")).traceback
+    assert len(caught(ValueError("x" * 10_000_000)).message) < 30_000
+
+
+def test_an_exception_whose_message_cannot_be_read_is_told():
+    class OddError(Exception):
+        def __str__(self):
+            raise KeyError
+
+    assert caught(OddError()).message == "OddError: (its message cannot be read: KeyError)"

@@ -151,12 +151,20 @@ class Odd(ScenarioSettings):
             y = y[:-1]
         elif self.fault in {"int8", "int16", "int32", "uint8", "uint16"}:
             y = y.to(getattr(torch, self.fault))
+        elif self.fault == "list":
+            y = y.tolist()
+        elif self.fault == "array":
+            y = y.numpy()
+        elif self.fault == "inputs":
+            x = x.numpy()
         elif self.fault == "column":
             y = y.to(torch.int16)[:, None]
         elif self.fault == "empty":
             x, y = x[:0], y[:0]
         elif self.fault == "bug":
             raise ZeroDivisionError
+        elif self.fault == "exit":
+            raise SystemExit(3)
         good = torch.randn(6, 3), torch.arange(6) % 3
         blocks = {"first": torch.nn.Linear(3, 3), "second": torch.nn.Linear(3, 3)}
         bank = ModelBank(blocks, [["first"], ["second"]], 3)
@@ -197,7 +205,7 @@ def test_data_of_a_plugin_that_no_run_could_train_on(odd, tmp_path, fault):
     assert FAULTS[fault] in str(caught.value)
 
 
-@pytest.mark.parametrize("fault", ["", "bug"])
+@pytest.mark.parametrize("fault", ["", "bug", "exit"])
 def test_good_data_and_bugs_of_a_plugin_are_left_to_the_runs(odd, tmp_path, fault):
     assert len(planned(tmp_path, {"family": "odd", "fault": fault}).todo) == 1
 
@@ -205,6 +213,16 @@ def test_good_data_and_bugs_of_a_plugin_are_left_to_the_runs(odd, tmp_path, faul
 def test_fewer_labels_than_samples(odd, tmp_path):
     with pytest.raises(UserError, match="12 samples and 11 labels; expected one"):
         planned(tmp_path, {"family": "odd", "fault": "short"})
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("list", "labels are a builtins.list"), ("array", "labels are a numpy.ndarray"),
+     ("inputs", "inputs are a numpy.ndarray")],
+)  # fmt: skip
+def test_data_that_are_no_tensors(odd, tmp_path, fault, told):
+    with pytest.raises(UserError, match=f"{told}; expected a tensor"):
+        planned(tmp_path, {"family": "odd", "fault": fault})
 
 
 @pytest.mark.parametrize("labels", ["int8", "int16", "int32", "uint8", "uint16", "column"])

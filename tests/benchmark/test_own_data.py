@@ -7,6 +7,7 @@ from PIL import Image
 
 from benchmark.errors import UserError
 from benchmark.plugins import load_files
+from benchmark.run_settings import differing
 from benchmark.store import Record
 from benchmark.suite_loading import load_suite
 from reports.runs.provenance import scenario_facts
@@ -70,6 +71,13 @@ def test_other_labels_of_a_file_that_a_scenario_reads_are_other_runs(project):
     assert run_of(project).key != before.key
     (project / "table.csv").write_text(ROWS)
     assert run_of(project).key == before.key
+
+
+def test_the_content_tells_runs_apart_in_frames(project):
+    before = run_of(project)
+    (project / "table.csv").write_text(ROWS.replace("3,", "4,"))
+    records = [Record(**run.cell(), status="done") for run in (before, run_of(project))]
+    assert differing(records) == ["scenario.content"]
 
 
 def test_the_seeds_of_a_suite_change_no_key(project):

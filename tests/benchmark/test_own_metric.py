@@ -188,6 +188,7 @@ def test_a_package_can_announce_one(tmp_path, monkeypatch):
     ("body", "message"),
     [
         ("return 1 / 0", "broken.py, line 5: ZeroDivisionError: division by zero"),
+        ("raise SystemExit(3)", "broken.py, line 5: SystemExit: 3"),
         ("return 'much'", "its function returned 'much', expected a number"),
         ("return True", "its function returned True, expected a number"),
         ("return float('nan')", "its function returned nan; return None"),

@@ -228,6 +228,12 @@ BROKEN = {
     "line 1: expected a StrategyEntry": "STRATEGIES = ['ewc']\n",
     "line 1: expected a class derived from": "SCENARIOS = [int]\n",
     "line 22: the file has no class 'Pll'": LIGHT.replace('"Pull"', '"Pll"'),
+    "Pull lacks drawn, pulled, which its base class asks for": LIGHT.replace(
+        "class Pull:",
+        "import abc\nclass Pull(abc.ABC):\n"
+        "    @abc.abstractmethod\n    def pulled(self): ...\n"
+        "    @abc.abstractmethod\n    def drawn(self): ...\n",
+    ),
     "line 22: 'Pull it' is not a valid name": LIGHT.replace('"pull"', '"Pull it"'),
     "line 22: Palimpsest already has a strategy 'ewc'": LIGHT.replace('"pull"', '"ewc"'),
     "line 22: its settings are the class Pull, expected": LIGHT.replace(" PullSettings,", " Pull,"),

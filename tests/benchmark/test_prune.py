@@ -1,5 +1,6 @@
 """``palimpsest prune``: what nothing asks for any more, and only on request."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,25 @@ def test_the_report_counts_the_newest_and_says_when_the_others_were_made(store):
     text = Path("r.html").read_text()
     assert "came from earlier code or data" in text
     assert "(plugin " not in text
+
+
+def test_code_that_is_again_what_it_was_is_told(store, capsys, registries):
+    options = ("--plugin", "mine.py", "--store", "r.db", "--workers", 1)
+    time.sleep(1)  # a store keeps whole seconds
+    Path("mine.py").write_text(PLUGIN.replace("factor = 1", "factor = 3"))
+    with registries():
+        assert command("run", "s.yaml", *options) == 0
+    Path("mine.py").write_text(PLUGIN)
+    capsys.readouterr()
+    with registries():
+        assert command("run", "s.yaml", *options) == 0
+        told = capsys.readouterr()
+        assert "Nothing to do" in told.out
+        assert "r.db has newer runs of one, made by other code" in told.err
+        assert command("prune", store, "s.yaml", "--plugin", "mine.py", "--yes") == 0
+        assert "2 runs removed, 2 left" in capsys.readouterr().out
+        assert command("run", "s.yaml", *options) == 0
+    assert "newer runs" not in capsys.readouterr().err
 
 
 def test_an_archive_is_told(store, capsys):

@@ -103,6 +103,23 @@ def test_the_same_run_gives_the_same_numbers(make_runs, root, strategies):
     assert numbers(execute(run, root)) == numbers(execute(run, root))
 
 
+@pytest.mark.parametrize("left", ["float64", "no gradients"])
+def test_what_a_plugin_has_left_in_the_process_changes_no_run(make_runs, root, left):
+    (run,) = make_runs({"finetune": {}})
+    expected = numbers(execute(run, root))
+    try:
+        if left == "float64":
+            torch.set_default_dtype(torch.float64)
+        else:
+            torch.set_grad_enabled(False)
+        found = numbers(execute(run, root))
+        assert torch.is_grad_enabled() == (left == "float64")  # the process's own settings
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_grad_enabled(True)
+    assert found == expected
+
+
 def test_another_seed_gives_other_numbers(run_all):
     one, two = (run_all(seed)["finetune", None] for seed in (0, 1))
     assert one.initial_accuracy != two.initial_accuracy

@@ -374,3 +374,32 @@ def test_a_real_change_is_found_among_what_did_not_change(record):
     assert (change.scenario, change.metric) == ("3", "stability")
     assert change.comparison.difference.value == pytest.approx(-0.05, abs=0.005)
     assert found.counts[Verdict.SAME] == 4
+
+
+def edited(runs, plugin=None, content=None, started="2026-02-01"):
+    """Runs as an edited plugin, or edited data of a scenario's own, would have made them."""
+    made = []
+    for one in runs:
+        data = dict(one.spec.data)
+        data["strategy"] = {**data["strategy"], **({"plugin": plugin} if plugin else {})}
+        data["scenario"] = {**data["scenario"], **({"content": content} if content else {})}
+        other = replace(one, spec=Spec(data), started=started)
+        made.append(with_metrics(other, **{k: v for k, v in one.metrics.items() if v is not None}))
+    return made
+
+
+@pytest.mark.parametrize("what", ["plugin", "content"])
+def test_an_edited_plugin_is_compared_with_what_it_was(record, what):
+    before = edited(runs(record, [0.90, 0.91, 0.92, 0.93, 0.94]), **{what: "aa"})
+    after = edited(runs(record, [0.10, 0.11, 0.12, 0.13, 0.14]), **{what: "bb"})
+    found = compare_stores(before, after)
+    assert (found.cells, found.one_sided) == (1, ())
+    assert found.regressed
+
+
+def test_of_an_edited_plugin_only_the_newest_runs_count(record):
+    old = edited(runs(record, [0.1, 0.1]), plugin="aa", started="2026-01-01")
+    new = edited(runs(record, [0.8]), plugin="bb")
+    found = compare_stores([*new, *old], runs(record, [0.8]))
+    assert found.counts == {Verdict.EQUAL: 1}
+    assert not found.one_sided

@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from benchmark.spec import Spec
 from reports.analysis.caveats import caveats
 from reports.analysis.choice import RULE, budgets
 from reports.analysis.cross_fitting import choose
@@ -239,3 +240,16 @@ def test_equally_good_strengths_are_reported_without_a_bonus(run):
             bonus[name].append((mean - 0.6) / 0.05)
     assert np.mean(bonus["chosen"]) > 0.25  # standard deviations over seeds
     assert abs(np.mean(bonus["reported"])) < 0.1
+
+
+def test_strengths_that_only_earlier_code_ran_take_no_part_in_the_choice(run):
+    def made_by(plugin, strength, seed, started):
+        one = run(strength, seed, 0.5 + strength / 1000)
+        data = {**one.spec.data, "strategy": {**one.spec.data["strategy"], "plugin": plugin}}
+        return replace(one, spec=Spec(data), started=started)
+
+    old = [made_by("aa", 100.0, seed, "2026-01-01") for seed in range(4)]
+    new = [made_by("bb", value, s, "2026-02-01") for value in (1.0, 10.0) for s in range(4)]
+    choice = only([*old, *new])
+    assert choice.variant.strength == 10.0
+    assert choice.budget == 2

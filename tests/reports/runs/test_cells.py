@@ -179,3 +179,30 @@ def test_a_scenario_of_earlier_code_is_not_compared_with_the_new_one(record):
     assert cells["finetune"].done == (new,)
     assert cells["si"].done == ()
     assert cells["si"].outdated == [old[1]]
+
+
+def test_strengths_that_only_earlier_code_ran_are_left_out(record):
+    def run(strength, plugin, started):
+        return made_by(
+            record([[0.9]], strategy="mine", strength=strength), plugin=plugin, started=started
+        )
+
+    old = [run(strength, "aa", "2026-01-01") for strength in (1.0, 1000.0)]
+    new = run(1.0, "bb", "2026-02-01")
+    cells = {cell.variant.strength: cell for cell in group([*old, new])}
+    assert (cells[1.0].done, cells[1.0].outdated) == ((new,), [old[0]])
+    assert (cells[1000.0].done, cells[1000.0].outdated) == ((), [old[1]])
+
+
+def test_failures_of_earlier_code_are_not_those_of_the_newest(record):
+    old = made_by(record(error="a bug"), plugin="aa", started="2026-01-01")
+    new = made_by(record([[0.9]]), plugin="bb", started="2026-02-01")
+    (cell,) = group([old, new])
+    assert (cell.done, cell.failed, cell.outdated) == ((new,), (), [old])
+
+
+def test_results_of_earlier_code_do_not_stand_for_code_that_fails(record):
+    old = made_by(record([[0.9]]), plugin="aa", started="2026-01-01")
+    new = made_by(record(error="a bug"), plugin="bb", started="2026-02-01")
+    (cell,) = group([old, new])
+    assert (cell.done, cell.failed, cell.outdated) == ((), (new,), [old])
