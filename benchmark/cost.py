@@ -22,6 +22,9 @@ from benchmark.evaluation import AccuracyMeter, now
 from benchmark.scenarios.scenario import Scenario
 from strategies.hooks import Capacity
 
+_ROUNDING = 1e-6
+"""By how much a share that a strategy tells may be above 1, since it adds up fractions."""
+
 
 class Costs:
     """Times each model's training; it has to be the last plugin of an Avalanche strategy.
@@ -146,7 +149,9 @@ class Costs:
             for name, parameter in self._shared.items()
         }
         for name, share in shares.items():
-            if not 0 <= share <= 1:
+            if 1 < share < 1 + _ROUNDING:
+                shares[name] = 1.0
+            elif not 0 <= share <= 1:
                 raise ValueError(
                     f"{type(plugin).__name__}.free says {share} of {name!r}; expected the share "
                     "of it that later models can change, from 0 to 1"

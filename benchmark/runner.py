@@ -67,7 +67,7 @@ def execute_job(
         Record(
             **run.cell(),
             status="failed",
-            started=started.isoformat(timespec="seconds"),
+            started=started.isoformat(timespec="milliseconds"),
             seconds=seconds,
             peak_memory=max(spent.memory, peak_memory(device)),
             versions=versions(),

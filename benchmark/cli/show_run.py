@@ -95,7 +95,7 @@ def _sections(record: Record) -> Iterator[tuple[str, str]]:
     yield f"{record.status}: {describe(record)}", _lines({
         "key": record.key,
         "suite": record.suite,
-        "started": f"{record.started} (UTC)" if record.started else "",
+        "started": f"{record.started[:19]} (UTC)" if record.started else "",
         "time": duration(record.seconds),
         "of it": _parts(record),
         "peak memory": _peak(record),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from benchmark.data.cache import check_once
-from benchmark.data.catalog import FOLDER_PREFIX, files_of, folder_path, outline
+from benchmark.data.catalog import FOLDER_PREFIX, files_of, folder_path, is_there, outline
 from benchmark.data.text_files import TEXT_PREFIX, find_text, text_folder
 
 
@@ -14,7 +14,7 @@ def inspected(name: str, root: Path) -> str | None:
 
     Args:
         name: The data set, as `check_name` accepts it. One that is not there, and has a name of its
-            own, is left to whoever downloads it.
+            own, is left to whoever downloads it; a dry run does not.
         root: The folder that holds the data sets.
 
     Returns:
@@ -37,7 +37,10 @@ def inspected(name: str, root: Path) -> str | None:
     files = [root / file for file in files_of(name, root)]
     if files:
         check_once(name, files, lambda: _read(name, root))
-    return None
+        return None
+    if is_there(name, root):
+        return None
+    return f"data set {name!r} is not under {root} and was not checked; run downloads it"
 
 
 def _read(name: str, root: Path) -> None:

@@ -57,7 +57,8 @@ class PluginSource:
         if path.suffix != ".py":
             raise UserError(f"{path}: a plugin is a Python file, NAME.py")
         if not path.is_file():
-            raise UserError(f"{path}: this plugin file does not exist")
+            what = "is no file" if path.exists() else "does not exist"
+            raise UserError(f"{path}: this plugin file {what}")
         try:
             return cls(str(path.resolve()), path.read_text("utf-8"))
         except (OSError, UnicodeDecodeError) as error:

@@ -130,7 +130,7 @@ def _values(cell: Cell, record: Record, *, replaced: bool) -> dict[str, Any]:
         "seconds": round(record.seconds, 2),
         "key": record.key,
         "suite": record.suite,
-        "started": record.started,
+        "started": record.started[:19],
         "peak_memory": record.peak_memory,
         "error": record.error or "",
         **_settings(record),

@@ -128,7 +128,7 @@ def citation() -> str:
 
 
 def _times(records: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    started = sorted(record.started for record in records if record.started)
+    started = sorted(record.started[:19] for record in records if record.started)
     if started:
         yield "started", f"first {started[0]}, last {started[-1]} (UTC)"
     yield "time", f"{duration(sum(record.seconds for record in records))} in all"

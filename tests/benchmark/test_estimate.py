@@ -1,6 +1,8 @@
 """How long runs will take: finished runs of their kind tell it, and nothing is trained for it."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -135,6 +137,18 @@ def test_dry_run_trains_nothing_to_say_how_long(tmp_path, capsys, monkeypatch):
     with Store(store, create=True) as opened:
         opened.put(done(run, 84.0))
     assert dry().endswith("1 of 1 runs to do with 1 worker: about 1 min\n")
+
+
+def test_dry_run_says_which_data_are_not_there(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scenario = {"family": "split", "data": "cifar10", "experiences": 2, "steps": 4}
+    content = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}}
+    Path("s.yaml").write_text(json.dumps(content | {"strategies": {"finetune": {}}}))
+    with pytest.raises(SystemExit) as ended:
+        main(["run", "s.yaml", "--dry-run", "--data-root", str(tmp_path)])
+    out, err = capsys.readouterr()
+    assert ended.value.code == 0
+    assert f"data set 'cifar10' is not under {tmp_path} and was not checked" in out + err
 
 
 # What is left while a suite runs

@@ -105,9 +105,11 @@ def test_a_share_that_is_none_fails_its_own_run(tmp_path):
         **{f"says_{told}": {"strategy": "holds", "told": told} for told in wrong},
         "finetune": {},
         "right": {"strategy": "holds", "told": "0.5"},
+        "adds_up": {"strategy": "holds", "told": "1.000000001"},
     }
     results = run(tmp_path, SCENARIO, strategies, "holds.py", STRATEGY, workers=1)
-    assert {r.strategy for r in results if r.status == "done"} == {"finetune", "right"}
+    held = {"finetune", "right", "adds_up"}
+    assert {r.strategy for r in results if r.status == "done"} == held
     for failed in results.failed:
         share = float(failed.strategy.removeprefix("says_"))
         assert f"Holds.free says {share} of 'blocks.trunk" in failed.error
