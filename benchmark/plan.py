@@ -6,7 +6,7 @@ Everything is checked here before anything trains.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
@@ -22,8 +22,9 @@ from benchmark.plugins import digest_of
 from benchmark.rescue import Rescued, rescued
 from benchmark.resources import Resources
 from benchmark.store import Store
-from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
+from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Strategy, Suite
 from benchmark.suite_note import SuiteNote
+from strategies.registry import STRATEGIES
 
 
 @dataclass(frozen=True)
@@ -138,7 +139,7 @@ def make_plan(
     notes = tuple(suite.note for suite in suites)
     remarks = _inspect(suites, root) if todo else ()
     for suite in suites:
-        _try_out(suite, {run.scenario for run in todo if run.suite == suite.name}, root)
+        _try_out(suite, [run for run in todo if run.suite == suite.name], root)
     return Plan(
         tuple(runs), tuple(todo), beside, store, root, workers, notes, scratch, run_timeout,
         retries, checkpoint_every, remarks, why, place,
@@ -176,25 +177,34 @@ def _check_networks(suite: Suite) -> None:
                     raise suite.source.error(place, str(error)) from error
 
 
-def _try_out(suite: Suite, names: Collection[str], root: Path) -> None:
+def _try_out(suite: Suite, todo: Sequence[Run], root: Path) -> None:
     """Build scenarios once and look at what could not be told from their settings.
 
     That is the length of a schedule that begins after a warm-up, and whether images can be
     augmented. Those of the user's own have been built for their keys.
 
-    Scenarios with another network than ``mlp`` and ``cnn``, too: whether it takes the images shows
-    only then.
+    Scenarios with another network than ``mlp`` and ``cnn``, too: whether it takes the images, and
+    whether the strategies can act on it, shows only then.
 
     Raises:
         UserError: No run could train on them.
     """
-    for name, scenario in suite.scenarios.items():
-        added = digest_of("scenario", scenario.family) is not None
-        look = scenario.needs_a_look or not scenario.network.is_plain
-        if name not in names or added or not look:
+    asked: dict[str, dict[str, None]] = {}
+    for run in todo:
+        asked.setdefault(run.scenario, {})[run.strategy] = None
+    for name, strategies in asked.items():
+        scenario = suite.scenarios[name]
+        if digest_of("scenario", scenario.family) is not None:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Avalanche's imports
+            if not (
+                scenario.needs_a_look
+                or not scenario.network.is_plain
+                or any(_needs_a_look(suite.strategies[label]) for label in strategies)
+            ):
+                continue
+            from benchmark.network_checks import check_networks
             from benchmark.scenarios.checking import check_training
 
             try:
@@ -204,6 +214,15 @@ def _try_out(suite: Suite, names: Collection[str], root: Path) -> None:
                 raise suite.source.error(("scenarios", name), str(error)) from error
             except Exception:  # a bug of the plugin: the run records it, with its traceback
                 continue
+            check_networks(suite, name, built, strategies)
+
+
+def _needs_a_look(strategy: Strategy) -> bool:
+    """Whether a strategy may be unable to act on a network that ships."""
+    own = digest_of("strategy", strategy.kind) is not None
+    return strategy.settings.needs_a_look or (
+        own and hasattr(STRATEGIES[strategy.kind].load(), "check_network")
+    )
 
 
 def check_device(device: str, place: Place = HERE) -> None:

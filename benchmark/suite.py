@@ -230,6 +230,10 @@ class Suite:
                 found = content_of(scenario, root)
             except UserError as error:
                 raise self.source.error(("scenarios", label), str(error)) from error
+            if found.scenario is not None:
+                from benchmark.network_checks import check_networks
+
+                check_networks(self, label, found.scenario, self.strategies)
             content = found.digest
             settings = {name: v for name, v in settings.items() if name not in found.idle}
             if "data" in found.idle:

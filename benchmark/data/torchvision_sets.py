@@ -15,7 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
 
+from benchmark.data.catalog import files_of
 from benchmark.data.raw import RawImages
 from benchmark.data.torchvision_parts import EMNIST, STL10, SVHN
 from benchmark.errors import UserError
@@ -34,6 +36,7 @@ _CLASSES: dict[str, Any] = {
     "emnist_bymerge": partial(EMNIST, split="bymerge"),
     "stl10": STL10,
 }
+_OF_TEST = ("test", "t10k", "emnist-")  # placeholder
 _SILENCE_LIMIT_SECONDS = 15.0
 
 DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (
@@ -89,18 +92,25 @@ def read(name: str, root: Path, shape: tuple[int, int, int] | None = None) -> Ra
     """
     where = f"the files of data set {name!r} under {root}"
     remedy = "delete them, so that they are downloaded again, or replace them"
-    try:
-        parts = [_CLASSES[name](root, train=train) for train in (True, False)]
-        images = [_channels_first(part.data) for part in parts]
-        labels = [torch.as_tensor(part.targets, dtype=torch.int64) for part in parts]
-        classes = tuple(parts[0].classes)
-    except Exception as error:  # whatever is in a damaged file
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{where} cannot be read ({reason}): {remedy}") from error
-    for told, x, y in zip(("training", "test"), images, labels, strict=True):
-        for problem in _problems(x, y, shape, classes):
-            raise UserError(f"{where} are damaged: the {told} set has {problem}; {remedy}")
-    (train_x, test_x), (train_y, test_y) = images, labels
+    parts = []
+    for told in ("training", "test"):
+        files = ", ".join(_files(name, root, test=told == "test"))
+        try:
+            part = _CLASSES[name](root, train=told == "training")
+            x, y = _channels_first(part.data), torch.as_tensor(part.targets, dtype=torch.int64)
+            parts.append((x, y, tuple(part.classes)))
+        except Exception as error:  # whatever is in a damaged file
+            changed = [str(file) for file in _changed(_CLASSES[name], root)]
+            reason = " ".join(str(error).split()) or type(error).__name__
+            if changed:
+                reason = "not as published, by the checksum"
+            told = ", ".join(changed) or files
+            raise UserError(f"{where} cannot be read: {told} ({reason}); {remedy}") from error
+        for problem in _problems(*parts[-1], shape):
+            raise UserError(
+                f"{where} are damaged: the {told} set ({files}) has {problem}; {remedy}"
+            )
+    (train_x, train_y, classes), (test_x, test_y, _) = parts
     if apart := {*train_y.tolist()} ^ {*test_y.tolist()}:
         raise UserError(
             f"{where} are damaged: class {classes[min(apart)]!r} is in one of the training and the "
@@ -109,8 +119,25 @@ def read(name: str, root: Path, shape: tuple[int, int, int] | None = None) -> Ra
     return RawImages(train_x, train_y, test_x, test_y, classes)
 
 
+def _files(name: str, root: Path, *, test: bool) -> list[str]:
+    """Return the files of the training or the test set, relative to the root."""
+    return [file for file in files_of(name, root) if Path(file).name.startswith(_OF_TEST) is test]
+
+
+def _changed(kind: Any, root: Path) -> Iterator[Path]:
+    """Yield the files of a set that are not those of the published checksums, if it has any."""
+    listed = [*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())]
+    listed += [(file, md5) for _, file, md5 in getattr(kind, "split_list", {}).values()]
+    if meta := getattr(kind, "meta", None):
+        listed.append((meta["filename"], meta["md5"]))
+    for file, md5 in listed:
+        place = root / getattr(kind, "base_folder", "") / file
+        if not check_integrity(place, md5):
+            yield place
+
+
 def _problems(
-    x: Tensor, y: Tensor, shape: tuple[int, int, int] | None, classes: Sequence[str]
+    x: Tensor, y: Tensor, classes: Sequence[str], shape: tuple[int, int, int] | None
 ) -> Iterator[str]:
     """Yield what is wrong with images and their labels."""
     if x.dtype != torch.uint8:
