@@ -136,7 +136,7 @@ def _read(name: str, root: Path) -> RawImages:
         return digits.read()
     from benchmark.data import torchvision_sets
 
-    return torchvision_sets.read(name, root, outline(name, root).input_shape)
+    return torchvision_sets.read(name, root, outline(name, root))
 
 
 def statistics(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,4 +43,4 @@ def inspected(name: str, root: Path) -> str | None:
 def _read(name: str, root: Path) -> None:
     from benchmark.data import torchvision_sets
 
-    torchvision_sets.read(name, root, outline(name, root).input_shape)
+    torchvision_sets.read(name, root, outline(name, root))

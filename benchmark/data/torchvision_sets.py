@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import tarfile
 import zlib
@@ -17,7 +18,7 @@ from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
-from benchmark.data.catalog import files_of
+from benchmark.data.catalog import Outline, files_of
 from benchmark.data.raw import RawImages
 from benchmark.data.torchvision_parts import EMNIST, STL10, SVHN
 from benchmark.errors import UserError
@@ -36,7 +37,7 @@ _CLASSES: dict[str, Any] = {
     "emnist_bymerge": partial(EMNIST, split="bymerge"),
     "stl10": STL10,
 }
-_OF_TEST = ("test", "t10k", "emnist-")  # placeholder
+_OF_TEST = re.compile(r"(^|/|-)(t10k|test)[^/]*$")
 _SILENCE_LIMIT_SECONDS = 15.0
 
 DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (
@@ -76,13 +77,13 @@ def limited_silence() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def read(name: str, root: Path, shape: tuple[int, int, int] | None = None) -> RawImages:
+def read(name: str, root: Path, known: Outline | None = None) -> RawImages:
     """Read a data set that is on disk.
 
     Args:
         name: One of torchvision's sets in the catalog.
         root: The folder that holds it.
-        shape: Of an image; ``None``: whatever the files have.
+        known: What the images and classes have to be; ``None``: whatever the files have.
 
     Returns:
         torchvision's own training and test sets.
@@ -92,60 +93,65 @@ def read(name: str, root: Path, shape: tuple[int, int, int] | None = None) -> Ra
     """
     where = f"the files of data set {name!r} under {root}"
     remedy = "delete them, so that they are downloaded again, or replace them"
-    parts = []
-    for told in ("training", "test"):
-        files = ", ".join(_files(name, root, test=told == "test"))
+    sets = {}
+    for part in ("training", "test"):
+        files = ", ".join(_files(name, root, test=part == "test"))
         try:
-            part = _CLASSES[name](root, train=told == "training")
-            x, y = _channels_first(part.data), torch.as_tensor(part.targets, dtype=torch.int64)
-            parts.append((x, y, tuple(part.classes)))
+            own = _CLASSES[name](root, train=part == "training")
+            sets[part] = x, y, classes = (
+                _channels_first(own.data), torch.as_tensor(own.targets), tuple(own.classes)
+            )  # fmt: skip
         except Exception as error:  # whatever is in a damaged file
-            changed = [str(file) for file in _changed(_CLASSES[name], root)]
             reason = " ".join(str(error).split()) or type(error).__name__
-            if changed:
-                reason = "not as published, by the checksum"
-            told = ", ".join(changed) or files
-            raise UserError(f"{where} cannot be read: {told} ({reason}); {remedy}") from error
-        for problem in _problems(*parts[-1], shape):
+            if changed := ", ".join(_changed(name, root)):
+                files, reason = changed, "not as they were published, by their checksums"
+            raise UserError(f"{where} cannot be read: {files} ({reason}); {remedy}") from error
+        for problem in _problems(x, y, classes, known):
             raise UserError(
-                f"{where} are damaged: the {told} set ({files}) has {problem}; {remedy}"
+                f"{where} are damaged: the {part} set ({files}) has {problem}; {remedy}"
             )
-    (train_x, train_y, classes), (test_x, test_y, _) = parts
+    (train_x, train_y, classes), (test_x, test_y, _) = sets.values()
     if apart := {*train_y.tolist()} ^ {*test_y.tolist()}:
+        part = "training" if min(apart) in test_y else "test"
+        files = ", ".join(_files(name, root, test=part == "test"))
         raise UserError(
-            f"{where} are damaged: class {classes[min(apart)]!r} is in one of the training and the "
-            f"test set alone; {remedy}"
+            f"{where} are damaged: the {part} set ({files}) has no images of class "
+            f"{classes[min(apart)]!r}; {remedy}"
         )
-    return RawImages(train_x, train_y, test_x, test_y, classes)
+    return RawImages(train_x, train_y.long(), test_x, test_y.long(), classes)
 
 
 def _files(name: str, root: Path, *, test: bool) -> list[str]:
     """Return the files of the training or the test set, relative to the root."""
-    return [file for file in files_of(name, root) if Path(file).name.startswith(_OF_TEST) is test]
+    return [file for file in files_of(name, root) if bool(_OF_TEST.search(file)) is test]
 
 
-def _changed(kind: Any, root: Path) -> Iterator[Path]:
-    """Yield the files of a set that are not those of the published checksums, if it has any."""
-    listed = [*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())]
-    listed += [(file, md5) for _, file, md5 in getattr(kind, "split_list", {}).values()]
+def _changed(name: str, root: Path) -> list[str]:
+    """Return the files, relative to the root, that are not those of the published checksums."""
+    kind = _CLASSES[name]
+    known = dict([*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())])
+    known |= {file: md5 for _, file, md5 in getattr(kind, "split_list", {}).values()}
     if meta := getattr(kind, "meta", None):
-        listed.append((meta["filename"], meta["md5"]))
-    for file, md5 in listed:
-        place = root / getattr(kind, "base_folder", "") / file
-        if not check_integrity(place, md5):
-            yield place
+        known[meta["filename"]] = meta["md5"]
+    return [
+        file
+        for file in files_of(name, root)
+        if not check_integrity(root / file, known.get(Path(file).name))
+    ]
 
 
-def _problems(
-    x: Tensor, y: Tensor, classes: Sequence[str], shape: tuple[int, int, int] | None
-) -> Iterator[str]:
+def _problems(x: Tensor, y: Tensor, classes: Sequence[str], known: Outline | None) -> Iterator[str]:
     """Yield what is wrong with images and their labels."""
     if x.dtype != torch.uint8:
         yield f"pixels of type {x.dtype}, expected bytes"
-    if shape is not None and tuple(x.shape[1:]) != shape:
-        yield f"images of shape {tuple(x.shape[1:])}, expected {shape}"
+    if known is not None and tuple(x.shape[1:]) != known.input_shape:
+        yield f"images of shape {tuple(x.shape[1:])}, expected {known.input_shape}"
+    if known is not None and len(classes) != known.n_classes:
+        yield f"names of {len(classes)} classes, expected {known.n_classes}"
     if y.ndim != 1 or len(x) != len(y):
         yield f"{len(x):,} images and labels of shape {tuple(y.shape)}, expected one for each image"
+    elif y.is_floating_point():
+        yield f"labels of type {y.dtype}, expected whole numbers"
     elif not len(y) or not 0 <= int(y.min()) <= int(y.max()) < len(classes):
         yield f"no labels, or others than 0 to {len(classes) - 1}"
     elif int(y.min()) == int(y.max()):
