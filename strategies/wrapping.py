@@ -35,8 +35,6 @@ def wrap(
         grows = isinstance(parent, DynamicModule) and not is_multi_task_module(parent)
         if isinstance(parent, kind) or grows:
             continue
-        if isinstance(parent, nn.TransformerEncoderLayer):
-            parent.activation_relu_or_gelu = 0  # else it evaluates fused, past the wrappers
         for name, child in list(parent.named_children()):
             wrapper = make(child)
             if wrapper is not None:
