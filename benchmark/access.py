@@ -120,3 +120,16 @@ def is_filled(path: Path, suffix: str) -> bool:
 def is_writable(path: Path) -> bool:
     """Whether this user may write a file, or into a folder."""
     return os.access(path, os.W_OK, effective_ids=True)
+
+
+def require_writable(path: Path) -> None:
+    """Refuse to write into a database that may not be written any more, such as one made immutable.
+
+    SQLite maps a file beside it into memory, so that writing would end the process (SIGBUS).
+
+    Raises:
+        sqlite3.OperationalError: Names the file.
+    """
+    for file in (path, *(Path(f"{path.resolve()}{suffix}") for suffix in BESIDE)):
+        if file.exists() and not is_writable(file):
+            raise sqlite3.OperationalError(f"{file.name} may not be written any more")

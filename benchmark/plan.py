@@ -6,10 +6,12 @@ Everything is checked here before anything trains.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 from benchmark.archive import is_archive
 from benchmark.data.catalog import data_root
@@ -128,7 +130,7 @@ def make_plan(
         if fetch:
             suite.require_data(root)
         suite.check_data(root)
-    asked = [run for suite in suites for run in suite.runs(device, root)]
+    asked = [run for suite in suites for run in suite.runs(device, root, partial(_look, suite))]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
     why = ""
@@ -204,7 +206,6 @@ def _try_out(suite: Suite, todo: Sequence[Run], root: Path) -> None:
                 or any(_needs_a_look(suite.strategies[label]) for label in strategies)
             ):
                 continue
-            from benchmark.network_checks import check_networks
             from benchmark.scenarios.checking import check_training
 
             try:
@@ -214,7 +215,16 @@ def _try_out(suite: Suite, todo: Sequence[Run], root: Path) -> None:
                 raise suite.source.error(("scenarios", name), str(error)) from error
             except Exception:  # a bug of the plugin: the run records it, with its traceback
                 continue
-            check_networks(suite, name, built, strategies)
+            _look(suite, name, built, strategies)
+
+
+def _look(
+    suite: Suite, name: str, scenario: Any, strategies: Collection[str] | None = None
+) -> None:
+    """Refuse strategies, of all by default, that cannot act on the network of a scenario."""
+    from benchmark.network_checks import check_networks
+
+    check_networks(suite, name, scenario, suite.strategies if strategies is None else strategies)
 
 
 def _needs_a_look(strategy: Strategy) -> bool:

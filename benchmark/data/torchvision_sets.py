@@ -18,7 +18,6 @@ from torch import Tensor
 from torchvision import datasets
 from torchvision.datasets.utils import check_integrity
 
-from benchmark.data.catalog import Outline, files_of
 from benchmark.data.raw import RawImages
 from benchmark.data.torchvision_parts import EMNIST, STL10, SVHN
 from benchmark.errors import UserError
@@ -77,13 +76,21 @@ def limited_silence() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def read(name: str, root: Path, known: Outline | None = None) -> RawImages:
+def read(
+    name: str,
+    root: Path,
+    files: Sequence[str] = (),
+    shape: tuple[int, int, int] | None = None,
+    n_classes: int | None = None,
+) -> RawImages:
     """Read a data set that is on disk.
 
     Args:
         name: One of torchvision's sets in the catalog.
         root: The folder that holds it.
-        known: What the images and classes have to be; ``None``: whatever the files have.
+        files: That it has, relative to the root, for messages.
+        shape: Of an image; ``None``: whatever the files have.
+        n_classes: How many there are; ``None``: as many as the files have.
 
     Returns:
         torchvision's own training and test sets.
@@ -95,7 +102,7 @@ def read(name: str, root: Path, known: Outline | None = None) -> RawImages:
     remedy = "delete them, so that they are downloaded again, or replace them"
     sets = {}
     for part in ("training", "test"):
-        files = ", ".join(_files(name, root, test=part == "test"))
+        of_part = _of_part(files, part)
         try:
             own = _CLASSES[name](root, train=part == "training")
             sets[part] = x, y, classes = (
@@ -103,51 +110,51 @@ def read(name: str, root: Path, known: Outline | None = None) -> RawImages:
             )  # fmt: skip
         except Exception as error:  # whatever is in a damaged file
             reason = " ".join(str(error).split()) or type(error).__name__
-            if changed := ", ".join(_changed(name, root)):
-                files, reason = changed, "not as they were published, by their checksums"
-            raise UserError(f"{where} cannot be read: {files} ({reason}); {remedy}") from error
-        for problem in _problems(x, y, classes, known):
+            if changed := ", ".join(_changed(_CLASSES[name], root, files)):
+                of_part, reason = changed, "not as they were published, by their checksums"
+            raise UserError(f"{where} cannot be read: {of_part} ({reason}); {remedy}") from error
+        for problem in _problems(x, y, classes, shape, n_classes):
             raise UserError(
-                f"{where} are damaged: the {part} set ({files}) has {problem}; {remedy}"
+                f"{where} are damaged: the {part} set ({of_part}) has {problem}; {remedy}"
             )
     (train_x, train_y, classes), (test_x, test_y, _) = sets.values()
     if apart := {*train_y.tolist()} ^ {*test_y.tolist()}:
         part = "training" if min(apart) in test_y else "test"
-        files = ", ".join(_files(name, root, test=part == "test"))
         raise UserError(
-            f"{where} are damaged: the {part} set ({files}) has no images of class "
+            f"{where} are damaged: the {part} set ({_of_part(files, part)}) has no images of class "
             f"{classes[min(apart)]!r}; {remedy}"
         )
     return RawImages(train_x, train_y.long(), test_x, test_y.long(), classes)
 
 
-def _files(name: str, root: Path, *, test: bool) -> list[str]:
-    """Return the files of the training or the test set, relative to the root."""
-    return [file for file in files_of(name, root) if bool(_OF_TEST.search(file)) is test]
+def _of_part(files: Sequence[str], part: str) -> str:
+    """Return the files of the training or the test set."""
+    return ", ".join(file for file in files if bool(_OF_TEST.search(file)) is (part == "test"))
 
 
-def _changed(name: str, root: Path) -> list[str]:
-    """Return the files, relative to the root, that are not those of the published checksums."""
-    kind = _CLASSES[name]
+def _changed(kind: Any, root: Path, files: Sequence[str]) -> list[str]:
+    """Return the files that are not those of the published checksums."""
     known = dict([*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())])
     known |= {file: md5 for _, file, md5 in getattr(kind, "split_list", {}).values()}
     if meta := getattr(kind, "meta", None):
         known[meta["filename"]] = meta["md5"]
-    return [
-        file
-        for file in files_of(name, root)
-        if not check_integrity(root / file, known.get(Path(file).name))
-    ]
+    return [file for file in files if not check_integrity(root / file, known.get(Path(file).name))]
 
 
-def _problems(x: Tensor, y: Tensor, classes: Sequence[str], known: Outline | None) -> Iterator[str]:
+def _problems(
+    x: Tensor,
+    y: Tensor,
+    classes: Sequence[str],
+    shape: tuple[int, int, int] | None,
+    n_classes: int | None,
+) -> Iterator[str]:
     """Yield what is wrong with images and their labels."""
     if x.dtype != torch.uint8:
         yield f"pixels of type {x.dtype}, expected bytes"
-    if known is not None and tuple(x.shape[1:]) != known.input_shape:
-        yield f"images of shape {tuple(x.shape[1:])}, expected {known.input_shape}"
-    if known is not None and len(classes) != known.n_classes:
-        yield f"names of {len(classes)} classes, expected {known.n_classes}"
+    if shape is not None and tuple(x.shape[1:]) != shape:
+        yield f"images of shape {tuple(x.shape[1:])}, expected {shape}"
+    if n_classes is not None and len(classes) != n_classes:
+        yield f"names of {len(classes)} classes, expected {n_classes}"
     if y.ndim != 1 or len(x) != len(y):
         yield f"{len(x):,} images and labels of shape {tuple(y.shape)}, expected one for each image"
     elif y.is_floating_point():

@@ -174,7 +174,7 @@ def test_a_cifar_file_with_a_wrong_checksum_is_a_users_error(tmp_path):
     with pytest.raises(
         UserError, match=r"'cifar100' .* cannot be read: .*/meta .not as they were published"
     ):
-        torchvision_sets.read("cifar100", tmp_path)
+        torchvision_sets.read("cifar100", tmp_path, catalog.files_of("cifar100", tmp_path))
 
 
 def test_a_download_has_a_time_limit_and_leaves_the_socket_settings_alone(monkeypatch, tmp_path):
