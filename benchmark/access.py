@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import sqlite3
@@ -132,4 +133,19 @@ def require_writable(path: Path) -> None:
     """
     for file in (path, *(Path(f"{path.resolve()}{suffix}") for suffix in BESIDE)):
         if file.exists() and not is_writable(file):
-            raise sqlite3.OperationalError(f"{file.name} may not be written any more")
+            raise sqlite3.OperationalError(
+                f"{file.name} was writable and is not any more: was it made immutable or read-only?"
+            )
+
+
+def left_open(path: Path, connection: Connection) -> bool:
+    """Leave a connection open if closing it would write where nothing may be written any more.
+
+    It stays open until the process has ended.
+    """
+    try:
+        require_writable(path)
+    except sqlite3.OperationalError:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        return True
+    return False
