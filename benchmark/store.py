@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from benchmark.access import left_open, require_writable
+from benchmark.access import left_open
 from benchmark.connection import PATIENCE
 from benchmark.database import DAMAGED, Database, has_table, open_database, user_errors
 from benchmark.errors import UserError, quoted
@@ -312,7 +312,6 @@ class Store:
     def _writing(self, what: str) -> Iterator[None]:
         """A transaction, written completely or not at all; ``what`` says what failed."""
         with user_errors(self.path, what, _ADVICE), self._file.connection as connection:
-            require_writable(self.path)
             connection.execute("BEGIN IMMEDIATE")
             yield
 
