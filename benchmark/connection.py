@@ -24,7 +24,7 @@ class Connection(sqlite3.Connection):
 
     _patience = PATIENCE
     guard: Callable[[], None] | None = None
-    """Called before a statement outside of a transaction; it raises an error to prevent it."""
+    """Called before a statement that begins a transaction or stands alone; raises to prevent it."""
 
     @property
     def patience(self) -> float:
@@ -42,7 +42,7 @@ class Connection(sqlite3.Connection):
         Raises:
             sqlite3.OperationalError: Another process holds a lock for longer than ``patience``.
         """
-        if self.guard is not None and not self.in_transaction:
+        if self.guard is not None and not self.in_transaction and not sql.startswith("PRAGMA"):
             self.guard()
         end = time.monotonic() + self._patience
         while True:
