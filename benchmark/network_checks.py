@@ -39,12 +39,16 @@ def check_networks(
         UserError: With the line of the strategy.
     """
     task: Task | None = None
+    single = scenario.search is not None
     for label in strategies:
         strategy = suite.strategies[label]
         if strategy.kind.startswith(AVALANCHE):
             continue
         try:
             task = task or _task(scenario)
+            if strategy.settings.needs_single_samples is not None and not single:
+                _check_single_samples(scenario, task)
+                single = True  # once for all strategies
             _check(strategy, scenario, task)
         except ValueError as error:
             raise suite.source.error(
@@ -64,16 +68,18 @@ def _task(scenario: Scenario) -> Task:
     return Task(samples, scenario.loss)
 
 
+def _check_single_samples(scenario: Scenario, task: Task) -> None:
+    model = copy.deepcopy(scenario.model)
+    with evaluation_mode(model), differentiable(model):
+        for label, x in task.samples:
+            require_independence(Network(model, label), x)
+
+
 def _check(strategy: Strategy, scenario: Scenario, task: Task) -> None:
-    model = copy.deepcopy(scenario.model).eval()
-    if strategy.settings.needs_single_samples is not None and scenario.search is None:
-        with evaluation_mode(model), differentiable(model):
-            for label, x in task.samples:
-                require_independence(Network(model, label), x)
     entry, settings = STRATEGIES[strategy.kind], strategy.settings.model_dump(mode="json")
     if strategy.dial is not None:
         given = [value for value in strategy.strengths if value is not None]
         settings[strategy.dial.name] = entry.dial_value(max(given))
     plugin = entry.load()(**settings)
     if isinstance(plugin, ChecksNetwork):
-        plugin.check_network(model, task)
+        plugin.check_network(copy.deepcopy(scenario.model).eval(), task)
