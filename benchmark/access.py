@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import shutil
 import sqlite3
@@ -120,3 +121,31 @@ def is_filled(path: Path, suffix: str) -> bool:
 def is_writable(path: Path) -> bool:
     """Whether this user may write a file, or into a folder."""
     return os.access(path, os.W_OK, effective_ids=True)
+
+
+def require_writable(path: Path) -> None:
+    """Refuse to write into a database that may not be written any more, such as one made immutable.
+
+    SQLite maps a file beside it into memory, so that writing would end the process (SIGBUS).
+
+    Raises:
+        sqlite3.OperationalError: Names the file.
+    """
+    for file in (path, *(Path(f"{path.resolve()}{suffix}") for suffix in BESIDE)):
+        if file.exists() and not is_writable(file):
+            raise sqlite3.OperationalError(
+                f"{file.name} was writable and is not any more: was it made immutable or read-only?"
+            )
+
+
+def left_open(path: Path, connection: Connection) -> bool:
+    """Leave a connection open if closing it would write where nothing may be written any more.
+
+    It stays open until the process has ended.
+    """
+    try:
+        require_writable(path)
+    except sqlite3.OperationalError:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(connection))
+        return True
+    return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 from typing import Any
 
 PATIENCE = 30.0
@@ -22,6 +23,8 @@ class Connection(sqlite3.Connection):
     """
 
     _patience = PATIENCE
+    guard: Callable[[], None] | None = None
+    """Called before a statement that begins a transaction or stands alone; raises to prevent it."""
 
     @property
     def patience(self) -> float:
@@ -39,6 +42,8 @@ class Connection(sqlite3.Connection):
         Raises:
             sqlite3.OperationalError: Another process holds a lock for longer than ``patience``.
         """
+        if self.guard is not None and not self.in_transaction and not sql.startswith("PRAGMA"):
+            self.guard()
         end = time.monotonic() + self._patience
         while True:
             try:

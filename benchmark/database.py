@@ -11,6 +11,7 @@ import stat
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from benchmark.access import (
@@ -23,6 +24,7 @@ from benchmark.access import (
     is_filled,
     is_writable,
     reading,
+    require_writable,
     state,
 )
 from benchmark.connection import PATIENCE, Connection, connect
@@ -102,6 +104,7 @@ def open_database(
             found = _check(connection, path, columns)
             connection.rollback()
             if write:
+                connection.guard = partial(require_writable, path)
                 kept = _prepare(connection, path)
                 found = set(columns)
             else:

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from benchmark.access import require_writable
 from benchmark.advance import Advance
 from benchmark.jobs import Job
 from benchmark.under_way import (
@@ -53,6 +54,7 @@ class Heartbeat:
     def __init__(
         self, store: Path, done: int, total: int, clock: Callable[[], float] = time.time
     ) -> None:
+        self._path = store
         self._name = f"{store.resolve().as_uri()}?mode=rw"
         self._clock = clock
         now = clock()
@@ -165,6 +167,7 @@ class Heartbeat:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
+        require_writable(self._path)
         connection = sqlite3.connect(self._name, uri=True, timeout=_PATIENCE, isolation_level=None)
         with contextlib.closing(connection):
             connection.execute("PRAGMA synchronous = NORMAL")  # the disk need not have all of it

@@ -8,8 +8,10 @@ from __future__ import annotations
 import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral
 from pathlib import Path
+from typing import Any
 
 from benchmark.archive import is_archive
 from benchmark.data.catalog import data_root
@@ -22,8 +24,9 @@ from benchmark.plugins import digest_of
 from benchmark.rescue import Rescued, rescued
 from benchmark.resources import Resources
 from benchmark.store import Store
-from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Suite
+from benchmark.suite import AVALANCHE, AvalancheSettings, Run, Strategy, Suite
 from benchmark.suite_note import SuiteNote
+from strategies.registry import STRATEGIES
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def make_plan(
         if fetch:
             suite.require_data(root)
         suite.check_data(root)
-    asked = [run for suite in suites for run in suite.runs(device, root)]
+    asked = [run for suite in suites for run in suite.runs(device, root, partial(_look, suite))]
     runs = list({run.key: run for run in reversed(asked)}.values())[::-1]
     todo = [run for run in runs if finished.get(run.key) != "done"]
     why = ""
@@ -138,7 +141,7 @@ def make_plan(
     notes = tuple(suite.note for suite in suites)
     remarks = _inspect(suites, root) if todo else ()
     for suite in suites:
-        _try_out(suite, {run.scenario for run in todo if run.suite == suite.name}, root)
+        _try_out(suite, [run for run in todo if run.suite == suite.name], root)
     return Plan(
         tuple(runs), tuple(todo), beside, store, root, workers, notes, scratch, run_timeout,
         retries, checkpoint_every, remarks, why, place,
@@ -176,25 +179,33 @@ def _check_networks(suite: Suite) -> None:
                     raise suite.source.error(place, str(error)) from error
 
 
-def _try_out(suite: Suite, names: Collection[str], root: Path) -> None:
+def _try_out(suite: Suite, todo: Sequence[Run], root: Path) -> None:
     """Build scenarios once and look at what could not be told from their settings.
 
     That is the length of a schedule that begins after a warm-up, and whether images can be
     augmented. Those of the user's own have been built for their keys.
 
-    Scenarios with another network than ``mlp`` and ``cnn``, too: whether it takes the images shows
-    only then.
+    Scenarios with another network than ``mlp`` and ``cnn``, too: whether it takes the images, and
+    whether the strategies can act on it, shows only then.
 
     Raises:
         UserError: No run could train on them.
     """
-    for name, scenario in suite.scenarios.items():
-        added = digest_of("scenario", scenario.family) is not None
-        look = scenario.needs_a_look or not scenario.network.is_plain
-        if name not in names or added or not look:
+    asked: dict[str, dict[str, None]] = {}
+    for run in todo:
+        asked.setdefault(run.scenario, {})[run.strategy] = None
+    for name, strategies in asked.items():
+        scenario = suite.scenarios[name]
+        if digest_of("scenario", scenario.family) is not None:
             continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Avalanche's imports
+            if not (
+                scenario.needs_a_look
+                or not scenario.network.is_plain
+                or any(_needs_a_look(suite.strategies[label]) for label in strategies)
+            ):
+                continue
             from benchmark.scenarios.checking import check_training
 
             try:
@@ -204,6 +215,24 @@ def _try_out(suite: Suite, names: Collection[str], root: Path) -> None:
                 raise suite.source.error(("scenarios", name), str(error)) from error
             except (Exception, SystemExit):  # a bug of the plugin, for the run to record
                 continue
+            _look(suite, name, built, strategies)
+
+
+def _look(
+    suite: Suite, name: str, scenario: Any, strategies: Collection[str] | None = None
+) -> None:
+    """Refuse strategies, of all by default, that cannot act on the network of a scenario."""
+    from benchmark.network_checks import check_networks
+
+    check_networks(suite, name, scenario, suite.strategies if strategies is None else strategies)
+
+
+def _needs_a_look(strategy: Strategy) -> bool:
+    """Whether a strategy may be unable to act on a network that ships."""
+    own = digest_of("strategy", strategy.kind) is not None
+    return strategy.settings.needs_a_look or (
+        own and hasattr(STRATEGIES[strategy.kind].load(), "check_network")
+    )
 
 
 def check_device(device: str, place: Place = HERE) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from benchmark.access import left_open
 from benchmark.connection import PATIENCE
 from benchmark.database import DAMAGED, Database, has_table, open_database, user_errors
 from benchmark.errors import UserError, quoted
@@ -101,6 +102,8 @@ class Store:
         SQLite itself would leave the log to the last one who closes, which may be a reader.
         """
         if self._write:
+            if left_open(self.path, self._file.connection):
+                return
             with contextlib.suppress(sqlite3.Error):
                 self._file.connection.patience = _LAST_WAIT
                 self._file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

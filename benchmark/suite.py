@@ -5,7 +5,7 @@ A suite is scenarios x strategies x values of their dials x seeds. Importing thi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -52,6 +52,10 @@ class AvalancheSettings(StrategySettings):
     arguments: dict[str, Any] = Field(
         default_factory=dict, description="Keyword arguments of the class's constructor."
     )
+
+
+Look = Callable[[str, Any], None]
+"""A function of a scenario's name and of the `Scenario` that was built."""
 
 
 @dataclass(frozen=True)
@@ -184,12 +188,14 @@ class Suite:
                 inside = error.path if isinstance(error, SettingError) else ()
                 raise self.source.error(("scenarios", name, *inside), str(error)) from None
 
-    def runs(self, device: str, root: Path) -> list[Run]:
+    def runs(self, device: str, root: Path, look: Look = lambda *_: None) -> list[Run]:
         """Return every run: all scenarios, seed by seed, so that early results are paired.
 
         Args:
             device: As torch spells it; part of a run's key.
             root: The folder that holds the data sets.
+            look: Called with the name of each scenario of the user's own, and with it as it was
+                built for its keys.
 
         Raises:
             UserError: They are more than can be planned.
@@ -201,7 +207,7 @@ class Suite:
             raise self.source.error(("seeds",), message)
         prints = {name: fingerprint(name, root) for name in self.data_sets()}
         specs = [
-            self._scenario(label, scenario, prints, root)
+            self._scenario(label, scenario, prints, root, look)
             for label, scenario in self.scenarios.items()
         ]
         return [
@@ -213,7 +219,12 @@ class Suite:
         ]
 
     def _scenario(
-        self, label: str, scenario: ScenarioSettings, prints: Mapping[str, str], root: Path
+        self,
+        label: str,
+        scenario: ScenarioSettings,
+        prints: Mapping[str, str],
+        root: Path,
+        look: Look,
     ) -> ScenarioSpec:
         """The scenario of runs; what the user's own loads is found by building it."""
         short = {name: canonical(name, root) for name in scenario.data_sets()}
@@ -230,6 +241,8 @@ class Suite:
                 found = content_of(scenario, root)
             except UserError as error:
                 raise self.source.error(("scenarios", label), str(error)) from error
+            if found.scenario is not None:
+                look(label, found.scenario)
             content = found.digest
             settings = {name: v for name, v in settings.items() if name not in found.idle}
             if "data" in found.idle:

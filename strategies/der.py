@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from strategies.likelihood import loss_of, require_cross_entropy
+from strategies.hooks import Task
+from strategies.likelihood import loss_in, loss_of, require_cross_entropy
 from strategies.rehearsal import Rehearsal, outputs_for
 from strategies.settings import DERSettings
 
@@ -50,13 +51,18 @@ class DER(Rehearsal):
     Settings: ClassVar[type[DERSettings]] = DERSettings
     settings: DERSettings
 
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse another loss than cross-entropy, and inputs of several kinds."""
+        super().check_network(model, task)
+        require_cross_entropy(task.loss, type(self).__name__)
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look at the loss.
 
         Raises:
             ValueError: It is not cross-entropy.
         """
-        require_cross_entropy(strategy, type(self).__name__)
+        require_cross_entropy(loss_in(strategy), type(self).__name__)
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add both terms, and offer the batch to the memory.

@@ -13,22 +13,25 @@ and in the harness alike; it defines those it needs:
 ``free(model)``                 Return which share of each parameter later models can still change.
 ``sampled(model, index, ...)``  Return a context in which the network has weights drawn from the
                                 method's posterior.
+``check_network(model, ...)``   Refuse a network on which the method cannot act, before anything
+                                trains.
 ==============================  ====================================================================
 
 ``index`` is the number of the experience, counted from 0, that the model learns. Strategies
-without hooks are plain plugins, and nothing here is called for them. ``turn``, ``free`` and
-``sampled`` are called by the harness alone, of any plugin that has them.
+without hooks are plain plugins, and nothing here is called for them. ``turn``, ``free``,
+``sampled`` and ``check_network`` are called by the harness alone, of any plugin that has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import torch
 from avalanche.training.plugins import SupervisedPlugin
-from torch import nn
+from torch import Tensor, nn
 
 
 @runtime_checkable
@@ -131,6 +134,37 @@ class Samples(Protocol):
                 that it uses; it may leave the others alone.
             generator: The only source of randomness, on the CPU. Two generators with equal states
                 give the same weights.
+        """
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be trained on a network.
+
+    Attributes:
+        samples: A few samples of each experience, (N, ...), with its task label.
+        loss: The training's.
+    """
+
+    samples: Sequence[tuple[int, Tensor]]
+    loss: Callable[[Tensor, Tensor], Tensor]
+
+
+@runtime_checkable
+class ChecksNetwork(Protocol):
+    """A strategy that cannot act on every network."""
+
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network on which the method cannot act.
+
+        Called once before anything trains, of a strategy that is not used afterwards.
+
+        Args:
+            model: A copy of the whole network, in evaluation mode, which it may change.
+            task: What is to be trained.
+
+        Raises:
+            ValueError: It says what the method needs, and what to do.
         """
 
 

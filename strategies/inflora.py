@@ -12,7 +12,7 @@ from torch.nn import Parameter
 
 from strategies.dual_basis import DualBasis
 from strategies.fisher import draw
-from strategies.hooks import Hooked
+from strategies.hooks import Hooked, Task
 from strategies.layer_inputs import Matrix, fed, matrices
 from strategies.low_rank import branched, with_branches
 from strategies.mask_settings import InfLoRASettings
@@ -76,6 +76,10 @@ class InfLoRA(Hooked, NotesUse):
     def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note that a training begins, for which the model is adapted next."""
         self._trains = True
+
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network that has nothing to wrap."""
+        self.adapt(model, 0)
 
     def adapt(self, model: nn.Module, index: int) -> None:
         """Wrap the layers, and add A to those that may have a branch in the training to come.

@@ -13,20 +13,24 @@ from torch.nn import functional
 from strategies.network import replaced_forward
 
 
-def require_cross_entropy(strategy: Any, method: str) -> None:
+def loss_in(strategy: Any) -> Any:
+    """Return the training loss of an Avalanche strategy; ``None`` where it has none."""
+    return getattr(strategy, "_criterion", None)
+
+
+def require_cross_entropy(loss: Any, method: str) -> None:
     """Refuse a training whose loss is not the cross-entropy of logits.
 
     Fisher information and distillation treat the softmax of the outputs as the probabilities that
     the training fits. With another loss they would silently compute something else.
 
     Args:
-        strategy: The Avalanche strategy.
+        loss: The training's; ``None`` where it is not known.
         method: The name of the method, for messages.
 
     Raises:
         ValueError: It says which loss was found, and what to do.
     """
-    loss = getattr(strategy, "_criterion", None)
     known = isinstance(loss, nn.CrossEntropyLoss) or loss is functional.cross_entropy
     if loss is not None and not known:
         name = getattr(loss, "__name__", type(loss).__name__)

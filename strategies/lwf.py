@@ -13,7 +13,8 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 from torch.nn import functional
 
-from strategies.likelihood import require_cross_entropy
+from strategies.hooks import Task
+from strategies.likelihood import loss_in, require_cross_entropy
 from strategies.network import evaluation_mode, outputs_of_each, recurrent_kernels
 from strategies.settings import LwFSettings
 
@@ -66,13 +67,21 @@ class LwF(SupervisedPlugin):
         self._before: nn.Module | None = None
         self._experiences = 0
 
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse another loss than cross-entropy, or models that do not take the others' inputs."""
+        require_cross_entropy(task.loss, type(self).__name__)
+        if len({(x.shape[1:], x.dtype) for _, x in task.samples}) > 1:
+            for place, (label, _) in enumerate(task.samples):
+                for _, x in task.samples[place + 1 :]:
+                    _answers(model, x, [label])
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Copy the network as the earlier models left it.
 
         Raises:
             ValueError: The training's loss is not cross-entropy.
         """
-        require_cross_entropy(strategy, type(self).__name__)
+        require_cross_entropy(loss_in(strategy), type(self).__name__)
         self._before = None  # first, so that there are never two copies
         if self._classes and self.settings.strength > 0:
             self._before = copy.deepcopy(strategy.model).eval().requires_grad_(False)

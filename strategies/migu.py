@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.held_rows import HeldRows
+from strategies.hooks import Task
 from strategies.mask_settings import MIGUSettings
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -51,6 +52,10 @@ class MIGU(HeldRows):
         weights = {f"{name}.weight" if name else "weight" for name in self._layers}
         return self.free_where_chosen(model, self._shared & weights)
 
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network that has no such layer."""
+        self._look_up(model)
+
     def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
         """Look up the layers.
 
@@ -58,10 +63,11 @@ class MIGU(HeldRows):
             ValueError: There is none that it can act on.
         """
         super().before_training_exp(strategy, *arguments, **keywords)
+        self._look_up(strategy.model)
+
+    def _look_up(self, model: nn.Module) -> None:
         self._layers = {
-            name: layer
-            for name, layer in strategy.model.named_modules()
-            if isinstance(layer, _LAYERS)
+            name: layer for name, layer in model.named_modules() if isinstance(layer, _LAYERS)
         }
         if not self._layers:
             raise ValueError(

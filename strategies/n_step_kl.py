@@ -7,8 +7,10 @@ from typing import Any, ClassVar
 
 import torch
 from avalanche.models.utils import is_multi_task_module
+from torch import nn
 from torch.nn import Parameter
 
+from strategies.hooks import Task
 from strategies.likelihood import loss_of
 from strategies.posterior import Posterior
 from strategies.posterior_settings import NStepKLSettings
@@ -61,6 +63,12 @@ class NStepKL(Posterior):
     def reach(self) -> int:
         """How many trainings' data have a weight, the present one's among them."""
         return sum(weight > 0 for weight in self.likelihood_weights(self.depth))
+
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network without layers, and inputs of several kinds for the memory."""
+        super().check_network(model, task)
+        if self.reach > 1:
+            self._rehearsal.check_network(model, task)
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add the losses of stored samples, and offer the batch to the memory.

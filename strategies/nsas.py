@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from avalanche.training.plugins import SupervisedPlugin
-from torch import Tensor
+from torch import Tensor, nn
 
 from strategies.architectures import Searchable, options_of, searchable
+from strategies.hooks import Task
 from strategies.settings import NSASSettings
 
 Architecture = tuple[int, ...]
@@ -72,16 +73,19 @@ class NSAS(SupervisedPlugin):
         self._options: tuple[int, ...] = ()
         self._generator = np.random.default_rng(self.settings.seed)
 
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network that is no supernet."""
+        self._space(model)
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Change the archive by one architecture.
 
         Raises:
             NoArchitecturesError: The model is no supernet.
         """
-        space = searchable(strategy.model, type(self).__name__)
+        space = self._space(strategy.model)
         visited = self._visited = tuple(space.architecture_of(int(strategy.experience.task_label)))
         if self.settings.along == "opposites":
-            self._options = options_of(strategy.model, "along: opposites")
             return
         self._recent = [*self._recent, visited][-self.settings.recent :]
         if len(self.archive) < self.settings.archive:
@@ -96,6 +100,13 @@ class NSAS(SupervisedPlugin):
         others = self.archive[:place] + self.archive[place + 1 :]
         candidates = [self.archive[place], *self._recent]
         self.archive[place] = self._most_novel(space, candidates, others)
+
+    def _space(self, model: nn.Module) -> Searchable:
+        """Return the supernet, and note its options where these are needed."""
+        space = searchable(model, type(self).__name__)
+        if self.settings.along == "opposites":
+            self._options = options_of(model, "along: opposites")
+        return space
 
     def before_backward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Mix the archive's loss in."""

@@ -11,6 +11,7 @@ from torch.nn import Parameter
 
 from strategies.architectures import edges_of
 from strategies.fisher import draw
+from strategies.hooks import Task
 from strategies.network import Network, differentiable, evaluation_mode, requiring_gradients
 from strategies.settings import OGLSettings
 from strategies.sharing import fitted
@@ -73,6 +74,11 @@ class OGL(SupervisedPlugin):
     def free(self, model: nn.Module) -> dict[str, float]:
         """Return the share of a tensor's directions that its basis leaves, ``1 - q / d``."""
         return {name: 1 - basis.shape[1] / basis.shape[0] for name, basis in self.bases.items()}
+
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network that has no choices, where the scope is ``ops``."""
+        if self.settings.scope == "ops":
+            edges_of(model, "scope: ops")
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the model's parameters, which may have grown since the last model.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.fisher import draw
+from strategies.hooks import Task
 from strategies.layer_inputs import fed, matrices
 from strategies.low_rank import BranchedLayer, branched, with_branches
 from strategies.merge_settings import PICSettings
@@ -62,6 +63,10 @@ class PIC(TaskArithmetic):
     def before_train_dataset_adaptation(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Note that a training begins, for which the model is adapted next."""
         self._trains = True
+
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network that has nothing to wrap."""
+        self.adapt(model, 0)
 
     def adapt(self, model: nn.Module, index: int) -> None:
         """Wrap the layers, and add factors to those that may have a branch in this training.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.gaussian import Gaussian, divergence, require_variances, slopes, unsound
-from strategies.hooks import Hooked
+from strategies.hooks import Hooked, Task
 from strategies.posterior_layers import PosteriorLayer, add_posteriors, drawn, posterior_layers
 from strategies.posterior_settings import PosteriorSettings
 from strategies.used import NotesUse
@@ -96,6 +96,10 @@ class Posterior(Hooked, NotesUse):
     ) -> AbstractContextManager[None]:
         """Return a context in which the network has weights drawn from their posteriors."""
         return drawn(model, generator)
+
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network that has nothing to wrap."""
+        self.adapt(model, 0)
 
     def adapt(self, model: nn.Module, index: int) -> None:
         """Wrap the layers, and note the priors of those that are new.

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.fisher import draw
+from strategies.hooks import Task
 from strategies.layer_inputs import Matrix, fed, matrices
 from strategies.mask_settings import ProjectionSettings
 from strategies.used import NotesUse
@@ -75,6 +76,10 @@ class ProjectedUpdates(NotesUse):
                 shares |= dict.fromkeys(layer.parameters, 1 - directions / layer.width)
         return shares
 
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network that has no such layer."""
+        self._look_up(model)
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the layers.
 
@@ -82,7 +87,10 @@ class ProjectedUpdates(NotesUse):
             ValueError: There is none that it can act on.
         """
         super().before_training_exp(strategy)
-        self._layers = matrices(strategy.model)
+        self._look_up(strategy.model)
+
+    def _look_up(self, model: nn.Module) -> None:
+        self._layers = matrices(model)
         if not self._layers:
             raise ValueError(
                 f"{type(self).__name__} projects the steps of linear layers and convolutions, and "

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies import optimizer_metric
+from strategies.hooks import Task
 from strategies.optimizer_metric import Denominators
 from strategies.protected import protected
 from strategies.quadratic import (
@@ -173,6 +174,11 @@ class Regularizer(SharedParameterPenalty):
     def gathers(self) -> bool:
         """Whether the training under way counts for importances, and is not before the start."""
         return self.models_seen >= self.settings.start
+
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse another loss, or patterns of ``protect`` that match nothing."""
+        super().check_network(model, task)
+        protected(model, self.settings.protect)
 
     # Avalanche's callbacks, in the order in which they come.
 

@@ -12,6 +12,7 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from strategies.hooks import Task
 from strategies.likelihood import trained_outputs
 from strategies.reservoir import Reservoir, Rows
 from strategies.settings import MemorySettings
@@ -45,6 +46,12 @@ class Rehearsal(SupervisedPlugin):
         self.settings = self.Settings(**settings)
         self.memory = Reservoir(self.settings.memory, np.random.default_rng(self.settings.seed))
         self._noise = torch.Generator().manual_seed(self.settings.seed)
+
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse inputs of several kinds."""
+        if self.settings.memory:
+            for _, x in task.samples:
+                self._check_kind(task.samples[0][1], x)
 
     def remember(self, strategy: Any, **more: Tensor) -> None:
         """Offer the batch that is being trained on to the memory.
@@ -98,7 +105,10 @@ class Rehearsal(SupervisedPlugin):
             del held["mean"], held["std"]
         if "mean" in new and "mean" not in held:
             new = {"x": _numbers(new)}
-        old, x = held["x"], new["x"]
+        self._check_kind(held["x"], new["x"])
+        return new
+
+    def _check_kind(self, old: Tensor, x: Tensor) -> None:
         if (old.shape[1:], old.dtype) != (x.shape[1:], x.dtype):
             raise ValueError(
                 f"{type(self).__name__} keeps samples of one kind in its memory, of shape "
@@ -106,7 +116,6 @@ class Rehearsal(SupervisedPlugin):
                 f"{tuple(x.shape[1:])} and type {x.dtype}; give all models inputs of one kind, or "
                 "use a strategy that stores none, such as ewc or wpl"
             )
-        return new
 
 
 def task_labels(strategy: Any) -> Labels:

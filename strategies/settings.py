@@ -85,6 +85,11 @@ class StrategySettings(BaseModel):
         return None
 
     @property
+    def needs_a_look(self) -> bool:
+        """Whether even a network that ships may be none that the method can act on."""
+        return False
+
+    @property
     def needs_steps(self) -> tuple[str, int] | None:
         """The setting that takes the first steps of every training, and how many.
 
@@ -196,6 +201,11 @@ class RegularizerSettings(PenaltySettings):
         """
         epoch = trainings // self.decay_every
         return max(0.0, 1.0 - self.strength_decay * max(0, epoch - self.decay_after + 1))
+
+    @property
+    def needs_a_look(self) -> bool:
+        """Whether patterns of names are to match parameters."""
+        return not isinstance(self.protect, str)
 
     @property
     def needs_edges(self) -> str | None:
@@ -333,6 +343,11 @@ class RWalkSettings(SISettings):
 
     @property
     def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "rwalk"
+
+    @property
+    def needs_single_samples(self) -> str | None:
         """The method itself."""
         return "rwalk"
 
@@ -743,5 +758,10 @@ class WPLSchurSettings(PenaltySettings):
 
     @property
     def needs_classes(self) -> str | None:
+        """The method itself."""
+        return "wpl_schur"
+
+    @property
+    def needs_single_samples(self) -> str | None:
         """The method itself."""
         return "wpl_schur"

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from strategies import optimizer_metric
-from strategies.likelihood import require_cross_entropy
+from strategies.hooks import Task
+from strategies.likelihood import loss_in, require_cross_entropy
 from strategies.settings import PenaltySettings
 from strategies.used import NotesUse
 
@@ -45,6 +46,11 @@ class SharedParameterPenalty(NotesUse):
                 earlier model used count, even if the current one does not use them.
         """
 
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a loss that the penalty does not know."""
+        if self.needs_cross_entropy:
+            require_cross_entropy(task.loss, type(self).__name__)
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the model's parameters, which may have grown since the last model.
 
@@ -53,7 +59,7 @@ class SharedParameterPenalty(NotesUse):
                 not known, or needs another loss than the training's.
         """
         if self.needs_cross_entropy:
-            require_cross_entropy(strategy, type(self).__name__)
+            require_cross_entropy(loss_in(strategy), type(self).__name__)
         if self.settings.application == "proximal" and self.settings.strength > 0:
             optimizer_metric.check(strategy.optimizer)
         super().before_training_exp(strategy)

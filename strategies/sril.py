@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from strategies.fisher import draw
-from strategies.likelihood import require_cross_entropy, trained_outputs
+from strategies.hooks import Task
+from strategies.likelihood import loss_in, require_cross_entropy, trained_outputs
 from strategies.network import Network, evaluation_mode, recurrent_kernels, running_statistics
 from strategies.settings import SRILSettings
 from strategies.used import NotesUse
@@ -70,13 +71,17 @@ class SRIL(NotesUse):
         self._before: dict[str, Tensor] = {}
         self._statistics: dict[str, Tensor] = {}
 
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse another loss than cross-entropy."""
+        require_cross_entropy(task.loss, type(self).__name__)
+
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Copy the shared parameters, and running statistics, as the models before left them.
 
         Raises:
             ValueError: The training's loss is not cross-entropy.
         """
-        require_cross_entropy(strategy, type(self).__name__)
+        require_cross_entropy(loss_in(strategy), type(self).__name__)
         super().before_training_exp(strategy)
         self._before = {}  # first, so that there are never two copies
         if self.settings.strength > 0:

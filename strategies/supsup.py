@@ -13,7 +13,7 @@ from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
 from strategies.fisher import draw
-from strategies.hooks import Hooked
+from strategies.hooks import Hooked, Task
 from strategies.knn_transfer import Look, look
 from strategies.mask_inference import inferred
 from strategies.mask_settings import SupSupSettings
@@ -99,6 +99,10 @@ class SupSup(Hooked):
         super().after_train_dataset_adaptation(strategy, *arguments, **keywords)
         if self.settings.begin != "random":
             self._take_over(strategy)
+
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network that has nothing to wrap."""
+        self.adapt(model, 0)
 
     def adapt(self, model: nn.Module, index: int) -> None:
         """Wrap the layers, and begin the scores of a model that is to train.

@@ -57,6 +57,12 @@ class MaskedLayer(nn.Module):
         found: Tensor = self.layer.weight  # type: ignore[assignment]
         return found
 
+    @property
+    def bias(self) -> Tensor | None:
+        """The layer's own, which what it is a part of may ask for."""
+        found: Tensor | None = self.layer.bias  # type: ignore[assignment]
+        return found
+
     def forward(self, x: Tensor) -> Tensor:
         """Return the outputs of the layer with its mask."""
         weight = self.weight
@@ -161,6 +167,9 @@ def add_masks(model: nn.Module, density: float | None) -> list[MaskedLayer]:
         can = type(layer) in LAYERS and layer.weight.requires_grad
         return MaskedLayer(layer, density) if can else None
 
+    for layer in model.modules():
+        if isinstance(layer, nn.TransformerEncoderLayer):
+            layer.activation_relu_or_gelu = 0  # else it evaluates fused, without the masks
     return wrap(model, MaskedLayer, made)
 
 

@@ -15,6 +15,7 @@ from torch.nn import Parameter
 from strategies import optimizer_metric
 from strategies.fisher import draw
 from strategies.gauss_newton import GaussNewtonRoot
+from strategies.hooks import Task
 from strategies.network import Network, differentiable, evaluation_mode, replaced_forward
 from strategies.schur_complement import Metric, ModelTerm, SchurPenalty
 from strategies.settings import WPLSchurSettings
@@ -98,6 +99,14 @@ class WPLSchur(SharedParameterPenalty):
         """Take what ``state_dict`` returned of a plugin with the same settings."""
         self.__dict__.update({name: copy.copy(value) for name, value in state.items()})
         self._penalties, self._valued = {}, None
+
+    def check_network(self, model: nn.Module, task: Task) -> None:
+        """Refuse a network that cannot be differentiated twice, sample by sample."""
+        super().check_network(model, task)
+        if self.settings.strength > 0:
+            own = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+            for sample in task.samples:
+                GaussNewtonRoot(model, own, list(own), [sample])
 
     def before_training_exp(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Look up the model's parameters, which may have grown since the last model."""

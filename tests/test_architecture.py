@@ -227,6 +227,7 @@ LEVELS = [
     ],
     [
         "executors",
+        "network_checks",
         "plan",
         "estimate",
         "heartbeat",

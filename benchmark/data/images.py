@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.data.catalog import FOLDER_PREFIX, folder_path, outline, require
+from benchmark.data.catalog import FOLDER_PREFIX, files_of, folder_path, outline, require
 from benchmark.data.pixels import Pixels
 from benchmark.data.raw import RawImages
 from benchmark.data.sharing import shared
@@ -136,7 +136,10 @@ def _read(name: str, root: Path) -> RawImages:
         return digits.read()
     from benchmark.data import torchvision_sets
 
-    return torchvision_sets.read(name, root, outline(name, root).input_shape)
+    known = outline(name, root)
+    return torchvision_sets.read(
+        name, root, files_of(name, root), known.input_shape, known.n_classes
+    )
 
 
 def statistics(x: Tensor) -> tuple[Tensor, Tensor]:

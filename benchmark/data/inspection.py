@@ -46,4 +46,5 @@ def inspected(name: str, root: Path) -> str | None:
 def _read(name: str, root: Path) -> None:
     from benchmark.data import torchvision_sets
 
-    torchvision_sets.read(name, root, outline(name, root).input_shape)
+    known = outline(name, root)
+    torchvision_sets.read(name, root, files_of(name, root), known.input_shape, known.n_classes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 import tarfile
 import zlib
@@ -15,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torchvision import datasets
+from torchvision.datasets.utils import check_integrity
 
 from benchmark.data.raw import RawImages
 from benchmark.data.torchvision_parts import EMNIST, STL10, SVHN
@@ -34,6 +36,7 @@ _CLASSES: dict[str, Any] = {
     "emnist_bymerge": partial(EMNIST, split="bymerge"),
     "stl10": STL10,
 }
+_OF_TEST = re.compile(r"(^|/|-)(t10k|test)[^/]*$")
 _SILENCE_LIMIT_SECONDS = 15.0
 
 DOWNLOAD_ERRORS: tuple[type[Exception], ...] = (
@@ -73,13 +76,21 @@ def limited_silence() -> Iterator[None]:
         socket.setdefaulttimeout(before)
 
 
-def read(name: str, root: Path, shape: tuple[int, int, int] | None = None) -> RawImages:
+def read(
+    name: str,
+    root: Path,
+    files: Sequence[str] = (),
+    shape: tuple[int, int, int] | None = None,
+    n_classes: int | None = None,
+) -> RawImages:
     """Read a data set that is on disk.
 
     Args:
         name: One of torchvision's sets in the catalog.
         root: The folder that holds it.
+        files: That it has, relative to the root, for messages.
         shape: Of an image; ``None``: whatever the files have.
+        n_classes: How many there are; ``None``: as many as the files have.
 
     Returns:
         torchvision's own training and test sets.
@@ -89,36 +100,65 @@ def read(name: str, root: Path, shape: tuple[int, int, int] | None = None) -> Ra
     """
     where = f"the files of data set {name!r} under {root}"
     remedy = "delete them, so that they are downloaded again, or replace them"
-    try:
-        parts = [_CLASSES[name](root, train=train) for train in (True, False)]
-        images = [_channels_first(part.data) for part in parts]
-        labels = [torch.as_tensor(part.targets, dtype=torch.int64) for part in parts]
-        classes = tuple(parts[0].classes)
-    except Exception as error:  # whatever is in a damaged file
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"{where} cannot be read ({reason}): {remedy}") from error
-    for told, x, y in zip(("training", "test"), images, labels, strict=True):
-        for problem in _problems(x, y, shape, classes):
-            raise UserError(f"{where} are damaged: the {told} set has {problem}; {remedy}")
-    (train_x, test_x), (train_y, test_y) = images, labels
+    sets = {}
+    for part in ("training", "test"):
+        of_part = _of_part(files, part)
+        try:
+            own = _CLASSES[name](root, train=part == "training")
+            sets[part] = x, y, classes = (
+                _channels_first(own.data), torch.as_tensor(own.targets), tuple(own.classes)
+            )  # fmt: skip
+        except Exception as error:  # whatever is in a damaged file
+            reason = " ".join(str(error).split()) or type(error).__name__
+            if changed := ", ".join(_changed(_CLASSES[name], root, files)):
+                of_part, reason = changed, "not as they were published, by their checksums"
+            raise UserError(f"{where} cannot be read: {of_part} ({reason}); {remedy}") from error
+        for problem in _problems(x, y, classes, shape, n_classes):
+            raise UserError(
+                f"{where} are damaged: the {part} set ({of_part}) has {problem}; {remedy}"
+            )
+    (train_x, train_y, classes), (test_x, test_y, _) = sets.values()
     if apart := {*train_y.tolist()} ^ {*test_y.tolist()}:
+        part = "training" if min(apart) in test_y else "test"
         raise UserError(
-            f"{where} are damaged: class {classes[min(apart)]!r} is in one of the training and the "
-            f"test set alone; {remedy}"
+            f"{where} are damaged: the {part} set ({_of_part(files, part)}) has no images of class "
+            f"{classes[min(apart)]!r}; {remedy}"
         )
-    return RawImages(train_x, train_y, test_x, test_y, classes)
+    return RawImages(train_x, train_y.long(), test_x, test_y.long(), classes)
+
+
+def _of_part(files: Sequence[str], part: str) -> str:
+    """Return the files of the training or the test set."""
+    return ", ".join(file for file in files if bool(_OF_TEST.search(file)) is (part == "test"))
+
+
+def _changed(kind: Any, root: Path, files: Sequence[str]) -> list[str]:
+    """Return the files that are not those of the published checksums."""
+    known = dict([*getattr(kind, "train_list", ()), *getattr(kind, "test_list", ())])
+    known |= {file: md5 for _, file, md5 in getattr(kind, "split_list", {}).values()}
+    if meta := getattr(kind, "meta", None):
+        known[meta["filename"]] = meta["md5"]
+    return [file for file in files if not check_integrity(root / file, known.get(Path(file).name))]
 
 
 def _problems(
-    x: Tensor, y: Tensor, shape: tuple[int, int, int] | None, classes: Sequence[str]
+    x: Tensor,
+    y: Tensor,
+    classes: Sequence[str],
+    shape: tuple[int, int, int] | None,
+    n_classes: int | None,
 ) -> Iterator[str]:
     """Yield what is wrong with images and their labels."""
     if x.dtype != torch.uint8:
         yield f"pixels of type {x.dtype}, expected bytes"
     if shape is not None and tuple(x.shape[1:]) != shape:
         yield f"images of shape {tuple(x.shape[1:])}, expected {shape}"
+    if n_classes is not None and len(classes) != n_classes:
+        yield f"names of {len(classes)} classes, expected {n_classes}"
     if y.ndim != 1 or len(x) != len(y):
         yield f"{len(x):,} images and labels of shape {tuple(y.shape)}, expected one for each image"
+    elif y.is_floating_point():
+        yield f"labels of type {y.dtype}, expected whole numbers"
     elif not len(y) or not 0 <= int(y.min()) <= int(y.max()) < len(classes):
         yield f"no labels, or others than 0 to {len(classes) - 1}"
     elif int(y.min()) == int(y.max()):

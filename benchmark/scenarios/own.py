@@ -41,10 +41,12 @@ class Content:
     Attributes:
         digest: Of the data of all its experiences; ``None`` if building failed.
         idle: Settings that it does not read and that are as by default.
+        scenario: As it was built; ``None`` if that failed.
     """
 
     digest: str | None
     idle: frozenset[str]
+    scenario: Scenario | None = None
 
 
 def content_of(settings: ScenarioSettings, root: Path) -> Content:
@@ -76,7 +78,7 @@ def content_of(settings: ScenarioSettings, root: Path) -> Content:
         for name in unread & fields.keys()
         if getattr(settings, name) == fields[name].get_default(call_default_factory=True)
     }
-    return Content(digest, frozenset(idle))
+    return Content(digest, frozenset(idle), scenario)
 
 
 @contextmanager

@@ -1,8 +1,11 @@
 """What a run gives can be read again; one that cannot hides no other, and none is lost unseen."""
 
 import json
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -11,6 +14,7 @@ from benchmark import load_suite, open_store, run_suite
 from benchmark.cli import main
 from benchmark.errors import Remark, UserError
 from benchmark.record import free_share
+from benchmark.store import Store
 
 SCENARIO = {"family": "split", "data": "digits", "experiences": 2, "steps": 4, "width": 4}
 
@@ -205,3 +209,44 @@ def test_a_store_that_is_taken_away_while_it_is_written_is_told(tmp_path, how, m
     again = run_suite(content, store=path, workers=0, progress=lambda news: pytest.fail("anew"))
     assert [r.accuracy_matrix for r in again] == [r.accuracy_matrix for r in undisturbed]
     assert json.dumps([r.key for r in again]) == json.dumps([r.key for r in undisturbed])
+
+
+MADE_IMMUTABLE = """\
+import subprocess, sys
+from pathlib import Path
+from benchmark.errors import UserError
+from benchmark.store import Store
+from benchmark.suite_note import SuiteNote
+
+path = Path(sys.argv[1])
+try:
+    with Store(path, create=True) as store:
+        store.put_suite(SuiteNote("first", "", (), ()))
+        subprocess.run(["chattr", "+i", *path.parent.iterdir(), path.parent], check=True)
+        store.put_suite(SuiteNote("second", "", (), ()))
+except UserError as error:
+    sys.exit(f"told: {error}")
+"""
+
+
+def chattr(how, *files):
+    if shutil.which("chattr") is None:
+        return False
+    return not subprocess.run(["chattr", how, *files], check=False, capture_output=True).returncode
+
+
+def test_a_store_that_is_made_immutable_is_told(tmp_path):
+    folder = tmp_path / "store"
+    folder.mkdir()
+    if not (chattr("+i", folder) and chattr("-i", folder)):
+        pytest.skip("only root may, and not on every file system")
+    command = [sys.executable, "-c", MADE_IMMUTABLE, str(folder / "x.db")]
+    try:
+        left = subprocess.run(command, check=False, capture_output=True, text=True)
+    finally:
+        chattr("-i", folder, *folder.iterdir())
+    assert left.returncode == 1, left
+    told = "told: .*a suite cannot be written .x.db was writable and is not any more"
+    assert re.match(told, left.stderr)
+    with Store(folder / "x.db") as store:
+        assert [note.name for note in store.suites()] == ["first"]

@@ -8,7 +8,7 @@ from programs import FEATURES, OPTIMIZERS, THREE, make_bank, make_data, train
 from torch import nn
 
 from strategies import ExSSNet, SSNet, SupSup
-from strategies.weight_masks import MaskedLayer, largest, masked_layers, packed, unpacked
+from strategies.weight_masks import MaskedLayer, add_masks, largest, masked_layers, packed, unpacked
 
 STEPS = 8  # of each model: two passes over 40 samples in batches of 10
 KINDS = {
@@ -214,6 +214,16 @@ def test_convolutions_are_masked_and_other_layers_are_not():
     assert [*masked_layers(model)] == ["0"]
     assert not any(p.requires_grad for p in model.parameters())
     assert model(torch.ones(2, 1, 3, 3)).shape == (2, 4)
+
+
+def test_a_transformer_evaluates_with_its_masks():
+    network = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True).eval()
+    for place, layer in enumerate(add_masks(network, 0.5)):
+        layer.begin(0, torch.Generator().manual_seed(place))
+    x = torch.randn(2, 5, 8)
+    with torch.no_grad():  # where torch would fuse the layer
+        evaluated = network(x)
+    torch.testing.assert_close(evaluated, network(x))
 
 
 def test_a_network_without_layers_is_refused():

@@ -171,8 +171,10 @@ def test_a_cifar_file_with_a_wrong_checksum_is_a_users_error(tmp_path):
     folder.mkdir()
     for file in ("train", "test", "meta"):
         (folder / file).write_bytes(b"cut short")
-    with pytest.raises(UserError, match=r"'cifar100' .* cannot be read .*corrupted"):
-        torchvision_sets.read("cifar100", tmp_path)
+    with pytest.raises(
+        UserError, match=r"'cifar100' .* cannot be read: .*/meta .not as they were published"
+    ):
+        torchvision_sets.read("cifar100", tmp_path, catalog.files_of("cifar100", tmp_path))
 
 
 def test_a_download_has_a_time_limit_and_leaves_the_socket_settings_alone(monkeypatch, tmp_path):
