@@ -130,8 +130,8 @@ PROPERTIES = (
         "no gradient of zero",
         "What the loss of a step does not use has no gradient, not one of zero: momentum, weight "
         "decay and penalties move whatever has one.",
-        "Samples of earlier models pass through the network and are then left out of the loss (choose "
-        "them before the pass), or a penalty sums over parameters that the model does not use.",
+        "Samples of earlier models pass through the network and are then left out of the loss "
+        "(choose them before the pass), or a penalty sums over what the model does not use.",
         _no_zeros,
     ),
     Property(
