@@ -68,6 +68,13 @@ STRATEGIES = [StrategyEntry("holds", "Holds", __name__, Settings, "holds", "made
 """
 
 
+@pytest.fixture(autouse=True)
+def as_shipped(registries):
+    """What these plugins add is gone afterwards."""
+    with registries():
+        yield
+
+
 def run(tmp_path, scenario, strategies, plugin, text, **options):
     """Carry out a suite that needs a plugin."""
     path = tmp_path / plugin

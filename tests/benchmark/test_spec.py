@@ -93,7 +93,7 @@ KEYS = {
     "published/td_vcl_permuted_betas": (14, "38ef97510b792d10"),
     "published/zenke_permuted": (2, "7540253567121d3c"),
     "published/zenke_split": (40, "c23e6e5030fbcf5b"),
-    "quick": (65, "32ee25b54159a3de"),
+    "quick": (80, "04ffca7c1d591f3b"),
     "speed": (98, "d7cc8e0f5e1a130d"),
     "two_models": (80, "8d843e57cb40cee4"),
 }

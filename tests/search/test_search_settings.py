@@ -129,6 +129,7 @@ def load(scenario, strategy):
         (LAYER, {"strategy": "nsas", "along": "opposites", "archive": 3}, "archive is for along:"),
         (IMAGES, {"strategy": "wpl"}, "fisher: exact needs the gradients of single samples"),
         (IMAGES, {"strategy": "mas"}, "mas needs the gradients of single samples"),
+        (IMAGES, {"strategy": "rwalk"}, "rwalk needs the gradients of single samples"),
         (
             IMAGES | {"shared": False, "steps": 3, "epochs": None},
             {"strategy": "ewc", "fisher": "empirical"},
@@ -151,7 +152,7 @@ def test_estimates_that_a_supernet_has_nothing_for_are_refused(scenario, strateg
         (IMAGES, {"strategy": "wpl", "fisher": "training"}),
         (IMAGES, {"strategy": "ewc", "fisher": "batched"}),
         (IMAGES, {"strategy": "fggm", "rows": "random"}),
-        (IMAGES, {"strategy": "rwalk"}),
+        (LAYER, {"strategy": "rwalk"}),
         (LAYER, {"strategy": "wpl"}),
         (LAYER, {"strategy": "mas"}),
         (WORDS, {"strategy": "wpl", "fisher": "training"}),
