@@ -42,7 +42,7 @@ def main() -> None:
     except ImportError as error:
         print(f"palimpsest: {error}", file=sys.stderr)
         sys.exit(2)
-    from benchmark.cli import main as command
+    from palimpsest.benchmark.cli import main as command
 
     command()
 

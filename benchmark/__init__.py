@@ -3,7 +3,7 @@
 
 In Python::
 
-    from benchmark import load_suite, open_store, run_suite
+    from palimpsest import load_suite, open_store, run_suite
 
     results = run_suite(load_suite("quick", seeds=3), store="quick.db")
     results.frame()  # a pandas DataFrame
@@ -14,10 +14,10 @@ Names are imported on first use, so ``import benchmark`` itself is fast.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from benchmark.errors import UserError
-    from benchmark.results import Results, open_store
-    from benchmark.running import Progress, run_suite
-    from benchmark.suite_loading import load_suite
+    from palimpsest.benchmark.errors import UserError
+    from palimpsest.benchmark.results.results import Results, open_store
+    from palimpsest.benchmark.orchestration.loop import Progress, run_suite
+    from palimpsest.benchmark.suites.loading import load_suite
 
     __version__: str
 
@@ -54,7 +54,7 @@ def __getattr__(name: str) -> Any:
         check_import_names()
         return getattr(import_module(f"benchmark.{_PLACES[name]}"), name)
     if name == "__version__":  # looked up on demand: importlib.metadata is slow to import
-        from benchmark.provenance import palimpsest_version
+        from palimpsest.benchmark.runs.provenance import palimpsest_version
 
         return palimpsest_version()
     raise AttributeError(f"module 'benchmark' has no attribute {name!r}")

@@ -3,7 +3,7 @@
 
 In Python::
 
-    from reports import plot
+    from palimpsest.reports import plot
 
     plot("frontier", open_store("palimpsest.db"))  # a matplotlib figure
 """
@@ -11,7 +11,7 @@ In Python::
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reports.notebook import plot
+    from palimpsest.reports.notebook import plot
 
 __all__ = ["plot"]
 
@@ -22,7 +22,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name == "plot":  # loaded on first use: matplotlib is slow to import
-        from reports.notebook import plot
+        from palimpsest.reports.notebook import plot
 
         return plot
     raise AttributeError(f"module 'reports' has no attribute {name!r}")

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from benchmark.errors import UserError, nearest
-from benchmark.results import Results
-from benchmark.store import Record, SuiteNote
-from reports.figures.plot import Plot
-from reports.figures.settings import figure_settings
-from reports.html.sections import sections
-from reports.runs.cells import group
-from reports.runs.merge import merge, read_notes, read_stores
-from reports.wording.words import several
+from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.results.results import Results
+from palimpsest.benchmark.store.store import Record, SuiteNote
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.settings import figure_settings
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.runs.merge import merge, read_notes, read_stores
+from palimpsest.reports.wording.words import several
 
 KINDS = {
     "frontier": ("plane", "runs of two models or more"),

@@ -3,7 +3,7 @@
 
 Each works in any Avalanche program, without the harness::
 
-    from strategies import WPL
+    from palimpsest.strategies import WPL
     Naive(model=model, optimizer=optimizer, plugins=[WPL(strength=1e6)])
 
 The classes are imported on first use, so that their names and settings can be listed without
@@ -13,7 +13,7 @@ importing torch.
 from typing import TYPE_CHECKING, Any
 
 try:
-    from strategies.registry import STRATEGIES
+    from palimpsest.strategies.registry import STRATEGIES
 except ImportError as error:
     if not (error.name or "").startswith("strategies"):
         raise
@@ -24,45 +24,45 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from strategies.badam import BAdam
-    from strategies.der import DER
-    from strategies.ewc import EWC
-    from strategies.exssnet import ExSSNet
-    from strategies.fggm import FGGM
-    from strategies.finetune import Finetune
-    from strategies.freeze import Freeze
-    from strategies.freeze_important import FreezeImportant
-    from strategies.gpm import GPM
-    from strategies.independent import Independent
-    from strategies.inflora import InfLoRA
-    from strategies.joint import Joint
-    from strategies.l2 import L2
-    from strategies.laplace import Laplace
-    from strategies.lwf import LwF
-    from strategies.mas import MAS
-    from strategies.migu import MIGU
-    from strategies.n_step_kl import NStepKL
-    from strategies.nsas import NSAS
-    from strategies.ogl import OGL
-    from strategies.opcm import OPCM
-    from strategies.pic import PIC
-    from strategies.regularizer import Regularizer
-    from strategies.replay import Replay
-    from strategies.running_average import RunningAverage
-    from strategies.rwalk import RWalk
-    from strategies.si import SI
-    from strategies.smile import SMILE
-    from strategies.spg import SPG
-    from strategies.sril import SRIL
-    from strategies.ssnet import SSNet
-    from strategies.supsup import SupSup
-    from strategies.task_arithmetic import TaskArithmetic
-    from strategies.td_vcl import TDVCL
-    from strategies.ties import TIES
-    from strategies.vcl import VCL
-    from strategies.wpl import WPL
-    from strategies.wpl_official import WPLOfficial
-    from strategies.wpl_schur import WPLSchur
+    from palimpsest.strategies.badam import BAdam
+    from palimpsest.strategies.der import DER
+    from palimpsest.strategies.ewc import EWC
+    from palimpsest.strategies.exssnet import ExSSNet
+    from palimpsest.strategies.fggm import FGGM
+    from palimpsest.strategies.finetune import Finetune
+    from palimpsest.strategies.freeze import Freeze
+    from palimpsest.strategies.freeze_important import FreezeImportant
+    from palimpsest.strategies.gpm import GPM
+    from palimpsest.strategies.independent import Independent
+    from palimpsest.strategies.inflora import InfLoRA
+    from palimpsest.strategies.joint import Joint
+    from palimpsest.strategies.l2 import L2
+    from palimpsest.strategies.laplace import Laplace
+    from palimpsest.strategies.lwf import LwF
+    from palimpsest.strategies.mas import MAS
+    from palimpsest.strategies.migu import MIGU
+    from palimpsest.strategies.n_step_kl import NStepKL
+    from palimpsest.strategies.nsas import NSAS
+    from palimpsest.strategies.ogl import OGL
+    from palimpsest.strategies.opcm import OPCM
+    from palimpsest.strategies.pic import PIC
+    from palimpsest.strategies.penalty.regularizer import Regularizer
+    from palimpsest.strategies.replay import Replay
+    from palimpsest.strategies.running_average import RunningAverage
+    from palimpsest.strategies.rwalk import RWalk
+    from palimpsest.strategies.si import SI
+    from palimpsest.strategies.smile import SMILE
+    from palimpsest.strategies.spg import SPG
+    from palimpsest.strategies.sril import SRIL
+    from palimpsest.strategies.ssnet import SSNet
+    from palimpsest.strategies.supsup import SupSup
+    from palimpsest.strategies.task_arithmetic import TaskArithmetic
+    from palimpsest.strategies.td_vcl import TDVCL
+    from palimpsest.strategies.ties import TIES
+    from palimpsest.strategies.vcl import VCL
+    from palimpsest.strategies.wpl import WPL
+    from palimpsest.strategies.wpl_official import WPLOfficial
+    from palimpsest.strategies.wpl_schur import WPLSchur
 
 __all__ = [
     "DER",
@@ -113,7 +113,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name == "Regularizer":
-        from strategies.regularizer import Regularizer
+        from palimpsest.strategies.penalty.regularizer import Regularizer
 
         return Regularizer
     for entry in STRATEGIES.values():

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies.gaussian import require_variances, unsound
-from strategies.hooks import Hooked
-from strategies.likelihood import trained_outputs
-from strategies.posterior_settings import BAdamSettings
-from strategies.sharing import fitted
-from strategies.sparse import dense_gradients
+from palimpsest.strategies.base.gaussian import require_variances, unsound
+from palimpsest.strategies.base.hooks import Hooked
+from palimpsest.strategies.base.likelihood import trained_outputs
+from palimpsest.strategies.posterior_settings import BAdamSettings
+from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.base.sparse import dense_gradients
 
 _SMALL = 1e-10
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from strategies.hooks import Task
-from strategies.likelihood import loss_in, loss_of, require_cross_entropy
-from strategies.rehearsal import Rehearsal, outputs_for
-from strategies.settings import DERSettings
+from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.likelihood import loss_in, loss_of, require_cross_entropy
+from palimpsest.strategies.memory.rehearsal import Rehearsal, outputs_for
+from palimpsest.strategies.settings import DERSettings
 
 
 class DER(Rehearsal):

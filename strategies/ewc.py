@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from strategies.fisher_penalty import FisherPenalty
-from strategies.quadratic import merge
-from strategies.settings import EWCSettings
+from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty
+from palimpsest.strategies.penalty.quadratic import merge
+from palimpsest.strategies.settings import EWCSettings
 
 
 class EWC(FisherPenalty):

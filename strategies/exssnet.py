@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from strategies.ssnet import SSNet
+from palimpsest.strategies.ssnet import SSNet
 
 
 class ExSSNet(SSNet):

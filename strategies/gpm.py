@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from strategies.mask_settings import GPMSettings
-from strategies.projection import ProjectedUpdates
+from palimpsest.strategies.mask_settings import GPMSettings
+from palimpsest.strategies.projections.projection import ProjectedUpdates
 
 _ROUNDING = 1e-12
 

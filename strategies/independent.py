@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from strategies.hooks import Hooked
+from palimpsest.strategies.base.hooks import Hooked
 
 _State = dict[str, Tensor]
 

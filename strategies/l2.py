@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from strategies.regularizer import Regularizer
-from strategies.settings import L2Settings
+from palimpsest.strategies.penalty.regularizer import Regularizer
+from palimpsest.strategies.settings import L2Settings
 
 
 class L2(Regularizer):

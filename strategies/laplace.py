@@ -10,18 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies import optimizer_metric
-from strategies.fisher import diagonal_fisher, draw, mean_over_labels
-from strategies.gaussian import broken
-from strategies.kronecker import Quadratic
-from strategies.kronecker_factors import factors_of_labels
-from strategies.kronecker_products import Product, nearest
-from strategies.laplace_curvature import LARGEST, NO_PRECISION, Diagonal, Spectra
-from strategies.layer_inputs import Matrix, matrices
-from strategies.settings import LaplaceSettings
-from strategies.sharing import SharedParameterPenalty
-from strategies.sparse import dense_gradients, keep_sparse_
-from strategies.wrapping import in_several_places
+from palimpsest.strategies.base import optimizer_metric
+from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw, mean_over_labels
+from palimpsest.strategies.base.gaussian import broken
+from palimpsest.strategies.curvature.kronecker import Quadratic
+from palimpsest.strategies.curvature.kronecker_factors import factors_of_labels
+from palimpsest.strategies.curvature.kronecker_products import Product, nearest
+from palimpsest.strategies.penalty.laplace_curvature import LARGEST, NO_PRECISION, Diagonal, Spectra
+from palimpsest.strategies.base.layer_inputs import Matrix, matrices
+from palimpsest.strategies.settings import LaplaceSettings
+from palimpsest.strategies.base.shared_parameters import SharedParameterPenalty
+from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.wrapping import in_several_places
 
 
 class Laplace(SharedParameterPenalty):
@@ -87,7 +87,7 @@ class Laplace(SharedParameterPenalty):
 
     @contextmanager
     def sampled(self, model: nn.Module, index: int, generator: torch.Generator) -> Iterator[None]:
-        """Put in weights drawn from the posterior, see ``strategies.hooks.Samples``.
+        """Put in weights drawn from the posterior, see ``palimpsest.strategies.base.hooks.Samples``.
 
         Raises:
             DivergedError: A posterior has become none in the training before.

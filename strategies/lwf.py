@@ -13,10 +13,10 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 from torch.nn import functional
 
-from strategies.hooks import Task
-from strategies.likelihood import loss_in, require_cross_entropy
-from strategies.network import evaluation_mode, outputs_of_each, recurrent_kernels
-from strategies.settings import LwFSettings
+from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy
+from palimpsest.strategies.base.network import evaluation_mode, outputs_of_each, recurrent_kernels
+from palimpsest.strategies.settings import LwFSettings
 
 
 class LwF(SupervisedPlugin):

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
-from strategies.fisher import draw, mean_over_labels
-from strategies.regularizer import Regularizer
-from strategies.sensitivity import output_sensitivity
-from strategies.settings import MASSettings
+from palimpsest.strategies.curvature.fisher import draw, mean_over_labels
+from palimpsest.strategies.penalty.regularizer import Regularizer
+from palimpsest.strategies.curvature.sensitivity import output_sensitivity
+from palimpsest.strategies.settings import MASSettings
 
 
 class MAS(Regularizer):

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from strategies.settings import Estimator, NonNegative, StrategySettings
+from palimpsest.strategies.settings import Estimator, NonNegative, StrategySettings
 
 
 class MaskSettings(StrategySettings):

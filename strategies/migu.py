@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies.held_rows import HeldRows
-from strategies.hooks import Task
-from strategies.mask_settings import MIGUSettings
+from palimpsest.strategies.masks.held_rows import HeldRows
+from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.mask_settings import MIGUSettings
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

@@ -10,12 +10,12 @@ from avalanche.models.utils import is_multi_task_module
 from torch import nn
 from torch.nn import Parameter
 
-from strategies.hooks import Task
-from strategies.likelihood import loss_of
-from strategies.posterior import Posterior
-from strategies.posterior_settings import NStepKLSettings
-from strategies.rehearsal import Rehearsal, outputs_for, task_labels
-from strategies.reservoir import Rows
+from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.likelihood import loss_of
+from palimpsest.strategies.posteriors.posterior import Posterior
+from palimpsest.strategies.posterior_settings import NStepKLSettings
+from palimpsest.strategies.memory.rehearsal import Rehearsal, outputs_for, task_labels
+from palimpsest.strategies.memory.reservoir import Rows
 
 
 class NStepKL(Posterior):

@@ -9,9 +9,9 @@ import torch
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 
-from strategies.architectures import Searchable, options_of, searchable
-from strategies.hooks import Task
-from strategies.settings import NSASSettings
+from palimpsest.strategies.base.architectures import Searchable, options_of, searchable
+from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.settings import NSASSettings
 
 Architecture = tuple[int, ...]
 

@@ -9,13 +9,13 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies.architectures import edges_of
-from strategies.fisher import draw
-from strategies.hooks import Task
-from strategies.network import Network, differentiable, evaluation_mode, requiring_gradients
-from strategies.settings import OGLSettings
-from strategies.sharing import fitted
-from strategies.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.architectures import edges_of
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode, requiring_gradients
+from palimpsest.strategies.settings import OGLSettings
+from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 
 
 class OGL(SupervisedPlugin):

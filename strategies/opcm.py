@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from strategies.layer_inputs import matrices
-from strategies.merge_settings import OPCMSettings
-from strategies.merging import Merging, Values
-from strategies.sharing import fitted
-from strategies.task_arithmetic import add
+from palimpsest.strategies.base.layer_inputs import matrices
+from palimpsest.strategies.merge_settings import OPCMSettings
+from palimpsest.strategies.merging.merging import Merging, Values
+from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.task_arithmetic import add
 
 
 class OPCM(Merging):

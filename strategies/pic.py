@@ -9,13 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies.fisher import draw
-from strategies.hooks import Task
-from strategies.layer_inputs import fed, matrices
-from strategies.low_rank import BranchedLayer, branched, with_branches
-from strategies.merge_settings import PICSettings
-from strategies.seeded import seeded
-from strategies.task_arithmetic import TaskArithmetic
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.layer_inputs import fed, matrices
+from palimpsest.strategies.merging.low_rank import BranchedLayer, branched, with_branches
+from palimpsest.strategies.merge_settings import PICSettings
+from palimpsest.strategies.base.seeded import seeded
+from palimpsest.strategies.task_arithmetic import TaskArithmetic
 
 _SAMPLES = 32
 """So many of a model's samples show which layer is its last."""

@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from strategies.settings import NonNegative, Positive, StrategySettings
+from palimpsest.strategies.settings import NonNegative, Positive, StrategySettings
 
 
 class PosteriorSettings(StrategySettings):

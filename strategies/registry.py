@@ -10,66 +10,11 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
-from strategies.dial import (
-    BETA,
-    DENSITY,
-    ENERGY,
-    EPSILON,
-    ETA,
-    LOW_RANK,
-    MEMORY,
-    RANK,
-    SCALE,
-    SHARE,
-    STRENGTH,
-    Dial,
-)
-from strategies.mask_settings import (
-    FGGMSettings,
-    FreezeImportantSettings,
-    GPMSettings,
-    InfLoRASettings,
-    MIGUSettings,
-    SPGSettings,
-    SSNetSettings,
-    SupSupSettings,
-)
-from strategies.merge_settings import (
-    OPCMSettings,
-    PICSettings,
-    RunningAverageSettings,
-    SMILESettings,
-    TaskArithmeticSettings,
-    TIESSettings,
-)
-from strategies.posterior_settings import (
-    BAdamSettings,
-    NStepKLSettings,
-    TDVCLSettings,
-    VCLSettings,
-)
-from strategies.settings import (
-    DERSettings,
-    EWCSettings,
-    FinetuneSettings,
-    FreezeSettings,
-    IndependentSettings,
-    JointSettings,
-    L2Settings,
-    LaplaceSettings,
-    LwFSettings,
-    MASSettings,
-    NSASSettings,
-    OGLSettings,
-    ReplaySettings,
-    RWalkSettings,
-    SISettings,
-    SRILSettings,
-    StrategySettings,
-    WPLOfficialSettings,
-    WPLSchurSettings,
-    WPLSettings,
-)
+from palimpsest.strategies.base.dial import BETA, DENSITY, ENERGY, EPSILON, ETA, LOW_RANK, MEMORY, RANK, SCALE, SHARE, STRENGTH, Dial
+from palimpsest.strategies.mask_settings import FGGMSettings, FreezeImportantSettings, GPMSettings, InfLoRASettings, MIGUSettings, SPGSettings, SSNetSettings, SupSupSettings
+from palimpsest.strategies.merge_settings import OPCMSettings, PICSettings, RunningAverageSettings, SMILESettings, TaskArithmeticSettings, TIESSettings
+from palimpsest.strategies.posterior_settings import BAdamSettings, NStepKLSettings, TDVCLSettings, VCLSettings
+from palimpsest.strategies.settings import DERSettings, EWCSettings, FinetuneSettings, FreezeSettings, IndependentSettings, JointSettings, L2Settings, LaplaceSettings, LwFSettings, MASSettings, NSASSettings, OGLSettings, ReplaySettings, RWalkSettings, SISettings, SRILSettings, StrategySettings, WPLOfficialSettings, WPLSchurSettings, WPLSettings
 
 Memory = Literal["constant", "linear"]
 Order = Literal["in turn", "at once"]
@@ -149,7 +94,7 @@ _ENTRIES = (
     StrategyEntry(
         "finetune",
         "Finetune",
-        "strategies.finetune",
+        "palimpsest.strategies.finetune",
         FinetuneSettings,
         "continue training with each model, protect nothing",
         "the lower reference",
@@ -158,7 +103,7 @@ _ENTRIES = (
     StrategyEntry(
         "freeze",
         "Freeze",
-        "strategies.freeze",
+        "palimpsest.strategies.freeze",
         FreezeSettings,
         "keep shared parameters as the first model that used them left them",
         "the limit of every penalty",
@@ -169,7 +114,7 @@ _ENTRIES = (
     StrategyEntry(
         "independent",
         "Independent",
-        "strategies.independent",
+        "palimpsest.strategies.independent",
         IndependentSettings,
         "share nothing: each model trained alone from the same initial weights",
         "the upper reference",
@@ -182,7 +127,7 @@ _ENTRIES = (
     StrategyEntry(
         "joint",
         "Joint",
-        "strategies.joint",
+        "palimpsest.strategies.joint",
         JointSettings,
         "train all models at once, on the data of all",
         "the reference of intransigence",
@@ -192,7 +137,7 @@ _ENTRIES = (
     StrategyEntry(
         "l2",
         "L2",
-        "strategies.l2",
+        "palimpsest.strategies.l2",
         L2Settings,
         "plain L2 anchor: all parameters of earlier models equally, the control for importances",
         "Kirkpatrick et al., PNAS 2017, figure 2A",
@@ -201,7 +146,7 @@ _ENTRIES = (
     StrategyEntry(
         "ewc",
         "EWC",
-        "strategies.ewc",
+        "palimpsest.strategies.ewc",
         EWCSettings,
         "elastic weight consolidation: Fisher information of each earlier model",
         "Kirkpatrick et al., PNAS 2017; online form: Schwarz et al., ICML 2018",
@@ -210,7 +155,7 @@ _ENTRIES = (
     StrategyEntry(
         "laplace",
         "Laplace",
-        "strategies.laplace",
+        "palimpsest.strategies.laplace",
         LaplaceSettings,
         "online Laplace: Kronecker-factored Fisher information, between EWC and wpl_schur",
         "Ritter, Botev & Barber, Online Structured Laplace Approximations, NeurIPS 2018",
@@ -220,7 +165,7 @@ _ENTRIES = (
     StrategyEntry(
         "si",
         "SI",
-        "strategies.si",
+        "palimpsest.strategies.si",
         SISettings,
         "synaptic intelligence: path integral of the loss over training",
         "Zenke, Poole & Ganguli, ICML 2017",
@@ -229,7 +174,7 @@ _ENTRIES = (
     StrategyEntry(
         "mas",
         "MAS",
-        "strategies.mas",
+        "palimpsest.strategies.mas",
         MASSettings,
         "memory aware synapses: sensitivity of each earlier model's outputs, without labels",
         "Aljundi et al., ECCV 2018",
@@ -238,7 +183,7 @@ _ENTRIES = (
     StrategyEntry(
         "rwalk",
         "RWalk",
-        "strategies.rwalk",
+        "palimpsest.strategies.rwalk",
         RWalkSettings,
         "Riemannian walk: running Fisher information, and path integral per divergence",
         "Chaudhry et al., ECCV 2018",
@@ -247,7 +192,7 @@ _ENTRIES = (
     StrategyEntry(
         "lwf",
         "LwF",
-        "strategies.lwf",
+        "palimpsest.strategies.lwf",
         LwFSettings,
         "learning without forgetting: preserve earlier models' outputs on the new data",
         "Li & Hoiem, ECCV 2016, TPAMI 2018",
@@ -258,7 +203,7 @@ _ENTRIES = (
     StrategyEntry(
         "sril",
         "SRIL",
-        "strategies.sril",
+        "palimpsest.strategies.sril",
         SRILSettings,
         "selective regularization: hold shared features where that helps the new model, too",
         "Han, Na & Hwang, ACCV 2024, rebuilt from its abstract",
@@ -268,7 +213,7 @@ _ENTRIES = (
     StrategyEntry(
         "replay",
         "Replay",
-        "strategies.replay",
+        "palimpsest.strategies.replay",
         ReplaySettings,
         "experience replay: train on stored samples of earlier models, too",
         "Chaudhry et al., On Tiny Episodic Memories, 2019; Rolnick et al., NeurIPS 2019",
@@ -279,7 +224,7 @@ _ENTRIES = (
     StrategyEntry(
         "der",
         "DER",
-        "strategies.der",
+        "palimpsest.strategies.der",
         DERSettings,
         "dark experience replay (DER++): hold stored samples to their logits and labels",
         "Buzzega et al., NeurIPS 2020, equation 6",
@@ -290,7 +235,7 @@ _ENTRIES = (
     StrategyEntry(
         "nsas",
         "NSAS",
-        "strategies.nsas",
+        "palimpsest.strategies.nsas",
         NSASSettings,
         "novelty search: train a few diverse architectures of a supernet along with each",
         "Zhang et al., Overcoming Multi-Model Forgetting in One-Shot NAS, CVPR 2020",
@@ -301,7 +246,7 @@ _ENTRIES = (
     StrategyEntry(
         "ogl",
         "OGL",
-        "strategies.ogl",
+        "palimpsest.strategies.ogl",
         OGLSettings,
         "orthogonal gradients: change shared parameters only across earlier models' gradients",
         "Ma et al., IEEE Transactions on Computers 2025, as far as it is told; Farajtabar et al., "
@@ -313,7 +258,7 @@ _ENTRIES = (
     StrategyEntry(
         "spg",
         "SPG",
-        "strategies.spg",
+        "palimpsest.strategies.spg",
         SPGSettings,
         "soft masks: hold each parameter by how much earlier models' gradients single it out",
         "Konishi et al., Parameter-Level Soft-Masking for Continual Learning, ICML 2023",
@@ -324,7 +269,7 @@ _ENTRIES = (
     StrategyEntry(
         "gpm",
         "GPM",
-        "strategies.gpm",
+        "palimpsest.strategies.gpm",
         GPMSettings,
         "gradient projection memory: change weights only across earlier models' inputs",
         "Saha, Garg & Roy, ICLR 2021",
@@ -336,7 +281,7 @@ _ENTRIES = (
     StrategyEntry(
         "inflora",
         "InfLoRA",
-        "strategies.inflora",
+        "palimpsest.strategies.inflora",
         InfLoRASettings,
         "low-rank branches beside fixed weights, across the directions of earlier models' inputs",
         "Liang & Li, InfLoRA, CVPR 2024",
@@ -347,7 +292,7 @@ _ENTRIES = (
     StrategyEntry(
         "freeze_important",
         "FreezeImportant",
-        "strategies.freeze_important",
+        "palimpsest.strategies.freeze_important",
         FreezeImportantSettings,
         "hold the rows with most Fisher information of earlier models: a penalty's hard limit",
         "the control of Fisher-guided masks",
@@ -357,7 +302,7 @@ _ENTRIES = (
     StrategyEntry(
         "fggm",
         "FGGM",
-        "strategies.fggm",
+        "palimpsest.strategies.fggm",
         FGGMSettings,
         "Fisher-guided masks: change only the shared rows that matter most to the new model",
         "Tan et al., arXiv 2601.18261, 2026, as others tell it",
@@ -367,7 +312,7 @@ _ENTRIES = (
     StrategyEntry(
         "migu",
         "MIGU",
-        "strategies.migu",
+        "palimpsest.strategies.migu",
         MIGUSettings,
         "change only the shared rows whose outputs are largest in the batch",
         "Du et al., Unlocking Continual Learning Abilities in Language Models, EMNLP 2024",
@@ -377,7 +322,7 @@ _ENTRIES = (
     StrategyEntry(
         "supsup",
         "SupSup",
-        "strategies.supsup",
+        "palimpsest.strategies.supsup",
         SupSupSettings,
         "a mask for each model over random weights that never change: nothing is forgotten",
         "Wortsman et al., Supermasks in Superposition, NeurIPS 2020",
@@ -390,7 +335,7 @@ _ENTRIES = (
     StrategyEntry(
         "ssnet",
         "SSNet",
-        "strategies.ssnet",
+        "palimpsest.strategies.ssnet",
         SSNetSettings,
         "a mask for each model, then training of all weights inside it, which earlier ones share",
         "Yadav & Bansal, Exclusive Supermask Subnetwork Training, Findings of ACL 2023",
@@ -402,7 +347,7 @@ _ENTRIES = (
     StrategyEntry(
         "exssnet",
         "ExSSNet",
-        "strategies.exssnet",
+        "palimpsest.strategies.exssnet",
         SSNetSettings,
         "a mask for each model, then training of what no earlier mask has: nothing is forgotten",
         "Yadav & Bansal, Exclusive Supermask Subnetwork Training, Findings of ACL 2023",
@@ -416,7 +361,7 @@ _ENTRIES = (
     StrategyEntry(
         "vcl",
         "VCL",
-        "strategies.vcl",
+        "palimpsest.strategies.vcl",
         VCLSettings,
         "a posterior of each weight, whose prior is that of the model before",
         "Nguyen, Li, Bui & Turner, Variational Continual Learning, ICLR 2018",
@@ -426,7 +371,7 @@ _ENTRIES = (
     StrategyEntry(
         "n_step_kl",
         "NStepKL",
-        "strategies.n_step_kl",
+        "palimpsest.strategies.n_step_kl",
         NStepKLSettings,
         "a posterior of each weight, near those of the last n models alike",
         "Melo, Abate & Gal, Temporal-Difference Variational Continual Learning, NeurIPS 2025",
@@ -437,7 +382,7 @@ _ENTRIES = (
     StrategyEntry(
         "td_vcl",
         "TDVCL",
-        "strategies.td_vcl",
+        "palimpsest.strategies.td_vcl",
         TDVCLSettings,
         "a posterior of each weight, near those of the last n models, the latest the most",
         "Melo, Abate & Gal, Temporal-Difference Variational Continual Learning, NeurIPS 2025",
@@ -448,7 +393,7 @@ _ENTRIES = (
     StrategyEntry(
         "badam",
         "BAdam",
-        "strategies.badam",
+        "palimpsest.strategies.badam",
         BAdamSettings,
         "a deviation of each weight, which shrinks as it becomes certain, and with it its steps",
         "Foster & Brintrup, arXiv 2309.08546, 2023",
@@ -458,7 +403,7 @@ _ENTRIES = (
     StrategyEntry(
         "task_arithmetic",
         "TaskArithmetic",
-        "strategies.task_arithmetic",
+        "palimpsest.strategies.task_arithmetic",
         TaskArithmeticSettings,
         "train each model apart from one start, add a share of all task vectors to it",
         "Ilharco et al., Editing Models with Task Arithmetic, ICLR 2023",
@@ -470,7 +415,7 @@ _ENTRIES = (
     StrategyEntry(
         "running_average",
         "RunningAverage",
-        "strategies.running_average",
+        "palimpsest.strategies.running_average",
         RunningAverageSettings,
         "train each model apart from one start, average the weights",
         "the baseline of Tang et al., Merging Models on the Fly Without Retraining, NeurIPS 2025",
@@ -481,7 +426,7 @@ _ENTRIES = (
     StrategyEntry(
         "ties",
         "TIES",
-        "strategies.ties",
+        "palimpsest.strategies.ties",
         TIESSettings,
         "of task vectors, merge the largest elements, those with the sign of most",
         "Yadav et al., TIES-Merging, NeurIPS 2023",
@@ -493,7 +438,7 @@ _ENTRIES = (
     StrategyEntry(
         "opcm",
         "OPCM",
-        "strategies.opcm",
+        "palimpsest.strategies.opcm",
         OPCMSettings,
         "merge task vectors one by one, each across the directions of those before",
         "Tang et al., Merging Models on the Fly Without Retraining, NeurIPS 2025",
@@ -505,7 +450,7 @@ _ENTRIES = (
     StrategyEntry(
         "pic",
         "PIC",
-        "strategies.pic",
+        "palimpsest.strategies.pic",
         PICSettings,
         "train low-rank branches for each model apart, add a share of all to the start",
         "Zeng, Li & Ayesh, arXiv 2502.10966, 2025, rebuilt from its abstract",
@@ -516,7 +461,7 @@ _ENTRIES = (
     StrategyEntry(
         "smile",
         "SMILE",
-        "strategies.smile",
+        "palimpsest.strategies.smile",
         SMILESettings,
         "keep a low-rank difference of the shared weights for each model, merge nothing",
         "Tang et al., SMILE, 2024",
@@ -530,7 +475,7 @@ _ENTRIES = (
     StrategyEntry(
         "wpl",
         "WPL",
-        "strategies.wpl",
+        "palimpsest.strategies.wpl",
         WPLSettings,
         "weight plasticity loss: Fisher information on shared parameters, moving anchor",
         "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019",
@@ -539,7 +484,7 @@ _ENTRIES = (
     StrategyEntry(
         "wpl_official",
         "WPLOfficial",
-        "strategies.wpl_official",
+        "palimpsest.strategies.wpl_official",
         WPLOfficialSettings,
         "weight plasticity loss as the authors' program computes it: a strength that compounds",
         "program of Benyahia, Yu et al., github.com/kcyu2014/multi-model-forgetting",
@@ -548,7 +493,7 @@ _ENTRIES = (
     StrategyEntry(
         "wpl_schur",
         "WPLSchur",
-        "strategies.wpl_schur",
+        "palimpsest.strategies.wpl_schur",
         WPLSchurSettings,
         "weight plasticity loss as derived: the full quadratic on all shared parameters at once",
         "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equations 6 to 8",

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 import torch
 
-from strategies.rehearsal import Rehearsal, joined, task_labels
-from strategies.settings import ReplaySettings
+from palimpsest.strategies.memory.rehearsal import Rehearsal, joined, task_labels
+from palimpsest.strategies.settings import ReplaySettings
 
 
 class Replay(Rehearsal):

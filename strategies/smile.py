@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
-from strategies.layer_inputs import Matrix, matrices
-from strategies.merge_settings import SMILESettings
-from strategies.merging import Merging, Values, fill, placed
-from strategies.network import replaced_forward
-from strategies.sharing import fitted
+from palimpsest.strategies.base.layer_inputs import Matrix, matrices
+from palimpsest.strategies.merge_settings import SMILESettings
+from palimpsest.strategies.merging.merging import Merging, Values, fill, placed
+from palimpsest.strategies.base.network import replaced_forward
+from palimpsest.strategies.base.shared_parameters import fitted
 
 
 class SMILE(Merging):

@@ -12,12 +12,12 @@ from avalanche.models.utils import is_multi_task_module
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies.fisher import draw
-from strategies.hooks import Task
-from strategies.likelihood import loss_in, require_cross_entropy, trained_outputs
-from strategies.network import Network, evaluation_mode, recurrent_kernels, running_statistics
-from strategies.settings import SRILSettings
-from strategies.used import NotesUse
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy, trained_outputs
+from palimpsest.strategies.base.network import Network, evaluation_mode, recurrent_kernels, running_statistics
+from palimpsest.strategies.settings import SRILSettings
+from palimpsest.strategies.base.used_parameters import NotesUse
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Of logits and classes, a mean over samples."""

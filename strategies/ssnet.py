@@ -7,14 +7,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from strategies.mask_settings import SSNetSettings
-from strategies.supsup import SupSup
-from strategies.weight_masks import (
-    MaskedLayer,
-    masked_layers,
-    packed,
-    unpacked,
-)
+from palimpsest.strategies.mask_settings import SSNetSettings
+from palimpsest.strategies.supsup import SupSup
+from palimpsest.strategies.masks.weight_masks import MaskedLayer, masked_layers, packed, unpacked
 
 
 class SSNet(SupSup):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from strategies.n_step_kl import NStepKL
-from strategies.posterior_settings import TDVCLSettings
+from palimpsest.strategies.n_step_kl import NStepKL
+from palimpsest.strategies.posterior_settings import TDVCLSettings
 
 
 class TDVCL(NStepKL):

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from strategies.merge_settings import TIESSettings
-from strategies.merging import Merging, Values
-from strategies.sharing import fitted
-from strategies.task_arithmetic import add
+from palimpsest.strategies.merge_settings import TIESSettings
+from palimpsest.strategies.merging.merging import Merging, Values
+from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.task_arithmetic import add
 
 
 class TIES(Merging):

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from strategies import optimizer_metric
-from strategies.fisher import draw
-from strategies.gauss_newton import GaussNewtonRoot
-from strategies.hooks import Task
-from strategies.network import Network, differentiable, evaluation_mode, replaced_forward
-from strategies.schur_complement import Metric, ModelTerm, SchurPenalty
-from strategies.settings import WPLSchurSettings
-from strategies.sharing import SharedParameterPenalty
-from strategies.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base import optimizer_metric
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
+from palimpsest.strategies.base.hooks import Task
+from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode, replaced_forward
+from palimpsest.strategies.penalty.schur_complement import Metric, ModelTerm, SchurPenalty
+from palimpsest.strategies.settings import WPLSchurSettings
+from palimpsest.strategies.base.shared_parameters import SharedParameterPenalty
+from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 
 _MEMORY = 0.9
 """Decay per step of the second moments of the penalty's gradients."""
@@ -51,7 +51,7 @@ class WPLSchur(SharedParameterPenalty):
     training data. ``v^T Omega v`` is the smallest increase of the earlier loss, to second order, if
     its private parameters follow. What is shared follows from the new model's
     gradients; the earlier model's other parameters are its private ones. With two
-    models ``strategies.WPL`` is the diagonal of ``fixed``.
+    models ``palimpsest.strategies.WPL`` is the diagonal of ``fixed``.
 
     H has no more than samples * (classes - 1) directions. No strength freezes the others: in the
     limit only the outputs on the samples are fixed, to first order, so that more samples protect

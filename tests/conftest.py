@@ -9,13 +9,13 @@ from unittest import mock
 
 import pytest
 
-from benchmark import plugins
-from benchmark.data.catalog import data_root
-from benchmark.metrics import METRICS
-from benchmark.models.registry import NETWORKS
-from benchmark.plugins.source import MODULE_PREFIX
-from benchmark.scenarios import FAMILIES
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark import plugins
+from palimpsest.benchmark.data.catalog import data_root
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.models.registry import NETWORKS
+from palimpsest.benchmark.plugins.source import MODULE_PREFIX
+from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.strategies.registry import STRATEGIES
 
 # One thread a process, as in a run's worker: several processes with two each wait for one another.
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):

@@ -6,11 +6,11 @@ from typing import Any
 
 import yaml
 
-from benchmark.preparation import OnProgress
-from benchmark.record import Record
-from benchmark.runner import execute_job
-from benchmark.suite import Run, Suite
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.runs.preparation import OnProgress
+from palimpsest.benchmark.runs.record import Record
+from palimpsest.benchmark.runs.runner import execute_job
+from palimpsest.benchmark.suites.suite import Run, Suite
+from palimpsest.benchmark.suites.loading import load_suite
 
 TWO_MODELS = {
     "family": "two_models",

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.kit.check import PROPERTIES
-from benchmark.metrics import METRICS
-from benchmark.probes import PROBES
-from benchmark.scenarios import FAMILIES
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark.kit.check import PROPERTIES
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.probes import PROBES
+from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.strategies.registry import STRATEGIES
 
 build = pytest.importorskip("sphinx.cmd.build")
 for needed in ("myst_parser", "furo"):

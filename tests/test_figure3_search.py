@@ -7,19 +7,10 @@ import pytest
 import yaml
 from one_run import execute
 
-from benchmark.suite_loading import load_suite
-from configs.paper import figure3_search
-from configs.paper.figure3_loop import (
-    PAPER,
-    TARGETS,
-    Experiment,
-    Options,
-    Row,
-    Setting,
-    harness_settings,
-    paper_curve,
-)
-from configs.paper.figure3_search import draw_settings, nearest, ranking, search, write
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.configs.paper import figure3_search
+from palimpsest.configs.paper.figure3_loop import PAPER, TARGETS, Experiment, Options, Row, Setting, harness_settings, paper_curve
+from palimpsest.configs.paper.figure3_search import draw_settings, nearest, ranking, search, write
 
 STEPS = (6, 12, 18, 24, 30)
 SETTING = Setting(

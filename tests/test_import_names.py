@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 COMMANDS = {
     "script": ["-c", "from palimpsest_bench import main; main()"],
     "module": ["-m", "palimpsest_bench"],
-    "package": ["-m", "benchmark.cli"],
+    "package": ["-m", "palimpsest.benchmark.cli"],
 }
 
 
@@ -57,7 +57,7 @@ def test_a_folder_of_the_user_is_told_by_its_path(tmp_path, start, name):
 
 @pytest.mark.parametrize("start", ["script", "module"])
 def test_a_folder_that_hides_the_harness_is_told(tmp_path, start):
-    """``python -m benchmark.cli`` is then the user's own, and Python says what that lacks."""
+    """``python -m palimpsest.benchmark.cli`` is then the user's own, and Python says what that lacks."""
     package(tmp_path, "benchmark")
     ran = told([*COMMANDS[start], "list", "suites"], tmp_path)
     assert ran.returncode == 2
@@ -92,7 +92,7 @@ def test_a_distribution_is_told_by_its_name(tmp_path):
 
 def test_a_program_is_told_as_well(tmp_path):
     package(tmp_path, "strategies")
-    ran = told(["-c", "from benchmark import run_suite"], tmp_path)
+    ran = told(["-c", "from palimpsest.benchmark import run_suite"], tmp_path)
     assert f"ImportError: 'strategies' is {tmp_path / 'strategies'} here" in ran.stderr
 
 
@@ -113,7 +113,7 @@ def test_a_file_that_was_written_over_is_told(installed):
 
 
 def test_strategies_say_whose_files_stand_among_theirs(installed):
-    (installed / "strategies" / "registry.py").write_text("from strategies.settings import X\n")
+    (installed / "strategies" / "registry.py").write_text("from palimpsest.strategies.settings import X\n")
     (installed / "strategies" / "settings.py").touch()
     ran = told(["-c", "import strategies"], installed)
     assert f"another package's files are mixed with Palimpsest's in {installed}" in ran.stderr

@@ -6,14 +6,14 @@ import pytest
 import yaml
 from at_length import at_length
 
-from benchmark import run_suite
-from benchmark.archive import read_archive
-from benchmark.cli import main
-from benchmark.suite_loading import load_suite
-from reports.analysis.coarseness import gaps
-from reports.analysis.cross_fitting import choose
-from reports.runs.cells import group
-from strategies.registry import STRATEGIES
+from palimpsest import run_suite
+from palimpsest.benchmark.store.archive import read_archive
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.reports.analysis.choosing.coarseness import gaps
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.runs.cells import group
+from palimpsest.strategies.registry import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "configs" / "methods"

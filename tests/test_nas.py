@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from at_length import at_length
 
-from benchmark import run_suite
-from benchmark.archive import read_archive
-from benchmark.cli import main
-from benchmark.suite_loading import load_suite
+from palimpsest import run_suite
+from palimpsest.benchmark.store.archive import read_archive
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.suites.loading import load_suite
 
 ROOT = Path(__file__).parents[1]
 NAS = ROOT / "configs" / "nas"

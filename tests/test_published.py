@@ -10,10 +10,10 @@ import yaml
 from at_length import at_length
 from one_run import execute
 
-from benchmark.archive import read_archive
-from benchmark.cli import main
-from benchmark.suite_loading import load_suite
-from reports.markdown.csv_rows import read_rows
+from palimpsest.benchmark.store.archive import read_archive
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.reports.markdown.csv_rows import read_rows
 
 ROOT = Path(__file__).parents[1]
 PUBLISHED = ROOT / "configs" / "published"

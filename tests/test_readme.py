@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmark.cli import main
-from benchmark.plugins import load_files
-from benchmark.suite_loading import load_suite
-from reports.runs.provenance import WPL_PAPER, citation
-from reports.wording.numbers import strength_text
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.reports.runs.provenance import WPL_PAPER, citation
+from palimpsest.reports.wording.numbers import strength_text
+from palimpsest.strategies.registry import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

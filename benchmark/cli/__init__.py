@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: In place of ``sys.argv[1:]``.
     """
-    from benchmark.cli.app import app
-    from benchmark.cli.output import output_restored, tell, tell_remarks
-    from benchmark.errors import UserError
+    from palimpsest.benchmark.cli.app import app
+    from palimpsest.benchmark.cli.printing.output import output_restored, tell, tell_remarks
+    from palimpsest.benchmark.errors import UserError
 
     with output_restored(), warnings.catch_warnings():
         tell_remarks()
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tell(f"palimpsest: {error}")
             sys.exit(2)
         except (ImportError, MemoryError) as error:
-            from benchmark.failure import NO_MEMORY, lacks_memory
+            from palimpsest.benchmark.runs.failure import NO_MEMORY, lacks_memory
 
             if not lacks_memory(error):
                 raise

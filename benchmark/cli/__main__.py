@@ -1,4 +1,4 @@
-"""``python -m benchmark.cli``, for where the command is not on the path."""
+"""``python -m palimpsest.benchmark.cli``, for where the command is not on the path."""
 
 from palimpsest_bench import main
 

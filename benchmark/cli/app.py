@@ -7,23 +7,8 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.inner_commands import list_app, new_app, show_app
-from benchmark.cli.options import (
-    DEFAULT_STORE,
-    FailOn,
-    JsonOption,
-    MetricPluginOption,
-    PluginOption,
-    RowsOf,
-    ScenarioOption,
-    StoreOption,
-    StrategiesOption,
-    SuiteOption,
-    load_for_reading,
-    load_plugins,
-    names_of,
-    selection,
-)
+from palimpsest.benchmark.cli.inner_commands import list_app, new_app, show_app
+from palimpsest.benchmark.cli.options import DEFAULT_STORE, FailOn, JsonOption, MetricPluginOption, PluginOption, RowsOf, ScenarioOption, StoreOption, StrategiesOption, SuiteOption, load_for_reading, load_plugins, names_of, selection
 
 app = typer.Typer(
     name="palimpsest",
@@ -42,7 +27,7 @@ def _version(value: bool) -> None:
     if value:
         import benchmark
 
-        typer.echo(f"palimpsest {benchmark.__version__}")
+        typer.echo(f"palimpsest {palimpsest.__version__}")
         raise typer.Exit
 
 
@@ -130,7 +115,7 @@ def run(
     ] = None,
 ) -> None:
     """Carry out the runs of suites that the store does not have yet."""
-    from benchmark.cli.run import RunOptions, run_suites
+    from palimpsest.benchmark.cli.commands.run import RunOptions, run_suites
 
     load_for_reading(plugin)
     options = RunOptions(
@@ -191,7 +176,7 @@ def report(
     A run that is in several stores counts once. Where stores disagree about a run, its strategy is
     shown with the name of the store.
     """
-    from benchmark.cli.report import ReportOptions, make_report
+    from palimpsest.benchmark.cli.commands.report import ReportOptions, make_report
 
     load_for_reading(plugin)
     chosen = selection(suite, scenario, strategies)
@@ -215,7 +200,7 @@ def watch(
     Prints the address, which only this machine reaches and nobody can guess. The store is read and
     never changed. Ctrl-C ends it; the suite goes on.
     """
-    from benchmark.cli.watch import WatchOptions, watch
+    from palimpsest.benchmark.cli.commands.watch import WatchOptions, watch
 
     load_for_reading(plugin)
     chosen = selection(suite, scenario, strategies)
@@ -237,7 +222,7 @@ def page(
     Figures go into a folder beside the page, named after it. In the template, suite("NAME") gives
     the runs of a suite: {{ suite("NAME").value("SCENARIO", "wpl@1e4", "second") }}.
     """
-    from benchmark.cli.page import PageOptions, make_page
+    from palimpsest.benchmark.cli.commands.page import PageOptions, make_page
 
     load_for_reading(plugin)
     make_page(PageOptions(template, stores, output))
@@ -257,7 +242,7 @@ def archive(
     Every command that reads stores also reads archives. There is a row per run; the columns
     metric.NAME are its metrics as numbers, for pandas.
     """
-    from benchmark.cli.archive import ArchiveOptions, make_archive
+    from palimpsest.benchmark.cli.commands.archive import ArchiveOptions, make_archive
 
     load_for_reading(plugin)
     make_archive(ArchiveOptions(stores, output))
@@ -282,7 +267,7 @@ def export(
     plugin: MetricPluginOption = None,
 ) -> None:
     """Write the runs of stores as a table of numbers, for other programs."""
-    from benchmark.cli.export import ExportOptions, export
+    from palimpsest.benchmark.cli.commands.export import ExportOptions, export
 
     load_for_reading(plugin)
     export(ExportOptions(stores, output, by.value, selection(suite, scenario, strategies)))
@@ -299,7 +284,7 @@ def merge(
 
     An archive alone becomes a store, into which more can be run.
     """
-    from benchmark.cli.merge import merge_stores
+    from palimpsest.benchmark.cli.commands.merge import merge_stores
 
     load_for_reading(None)
     merge_stores(new, stores)
@@ -332,7 +317,7 @@ def prune(
     With suites: those of their runs that the files do not name now. Without: those that only
     earlier code, or earlier data of one's own, tells apart from later ones.
     """
-    from benchmark.cli.prune import PruneOptions, prune
+    from palimpsest.benchmark.cli.commands.prune import PruneOptions, prune
 
     load_for_reading(plugin)
     prune(PruneOptions(store, suites or [], seeds, settings or [], data_root, yes))
@@ -349,7 +334,7 @@ def doctor(
 
     The store itself is never written.
     """
-    from benchmark.cli.doctor import doctor
+    from palimpsest.benchmark.cli.commands.doctor import doctor
 
     raise typer.Exit(doctor(store, save))
 
@@ -384,7 +369,7 @@ def compare(
     as_json: JsonOption = False,
 ) -> None:
     """Say which metrics changed between two stores, or two values of a setting, beyond noise."""
-    from benchmark.cli.compare import CompareOptions, compare
+    from palimpsest.benchmark.cli.commands.compare import CompareOptions, compare
 
     load_for_reading(plugin)
     ignored, chosen = names_of(ignore) or [], selection(suite, scenario, strategies)
@@ -406,7 +391,7 @@ def check(
     as_json: JsonOption = False,
 ) -> None:
     """Check the properties that every strategy must have; exit with 1 if one fails."""
-    from benchmark.cli.check import check_strategies
+    from palimpsest.benchmark.cli.commands.check import check_strategies
 
     load_plugins(plugin)
     raise typer.Exit(check_strategies(target, settings or [], as_json))
@@ -417,7 +402,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove it; data sets stay.")] = False,
 ) -> None:
     """Show what is kept of data between commands, such as decoded images; or remove it."""
-    from benchmark.cli.cache import show_cache
+    from palimpsest.benchmark.cli.commands.cache import show_cache
 
     show_cache(clear)
 
@@ -437,6 +422,6 @@ def speed(
     as_json: JsonOption = False,
 ) -> None:
     """Measure speed beside a hand-written loop and stock Avalanche."""
-    from benchmark.cli.speed import SpeedOptions, measure_speed
+    from palimpsest.benchmark.cli.commands.speed import SpeedOptions, measure_speed
 
     measure_speed(SpeedOptions(repeats, settings or [], data_root, device, as_json))

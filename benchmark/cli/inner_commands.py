@@ -6,19 +6,7 @@ from typing import Annotated
 
 import typer
 
-from benchmark.cli.options import (
-    DEFAULT_STORE,
-    JsonOption,
-    MetricPluginOption,
-    PluginOption,
-    ScenarioOption,
-    StoreOption,
-    StrategiesOption,
-    SuiteOption,
-    load_for_reading,
-    load_plugins,
-    selection,
-)
+from palimpsest.benchmark.cli.options import DEFAULT_STORE, JsonOption, MetricPluginOption, PluginOption, ScenarioOption, StoreOption, StrategiesOption, SuiteOption, load_for_reading, load_plugins, selection
 
 list_app = typer.Typer(help="List what is available.", no_args_is_help=True)
 show_app = typer.Typer(help="Show one thing in full.", no_args_is_help=True)
@@ -40,7 +28,7 @@ def new_strategy(
     ] = "penalty",
 ) -> None:
     """A strategy of your own that works at once, its test and a suite, in this folder."""
-    from benchmark.cli.new import new_strategy
+    from palimpsest.benchmark.cli.commands.new import new_strategy
 
     new_strategy(name, kind)
 
@@ -48,7 +36,7 @@ def new_strategy(
 @list_app.command("strategies")
 def list_strategies(plugin: PluginOption = None, as_json: JsonOption = False) -> None:
     """The strategies that a suite can name."""
-    from benchmark.cli.listings import strategies
+    from palimpsest.benchmark.cli.printing.listings import strategies
 
     load_plugins(plugin)
     strategies(as_json)
@@ -57,7 +45,7 @@ def list_strategies(plugin: PluginOption = None, as_json: JsonOption = False) ->
 @list_app.command("scenarios")
 def list_scenarios(plugin: PluginOption = None, as_json: JsonOption = False) -> None:
     """The scenario families that a suite can name."""
-    from benchmark.cli.listings import scenarios
+    from palimpsest.benchmark.cli.printing.listings import scenarios
 
     load_plugins(plugin)
     scenarios(as_json)
@@ -66,7 +54,7 @@ def list_scenarios(plugin: PluginOption = None, as_json: JsonOption = False) -> 
 @list_app.command("networks")
 def list_networks(plugin: PluginOption = None, as_json: JsonOption = False) -> None:
     """Networks that a scenario can name."""
-    from benchmark.cli.listings import networks
+    from palimpsest.benchmark.cli.printing.listings import networks
 
     load_plugins(plugin)
     networks(as_json)
@@ -75,7 +63,7 @@ def list_networks(plugin: PluginOption = None, as_json: JsonOption = False) -> N
 @list_app.command("supernets")
 def list_supernets(as_json: JsonOption = False) -> None:
     """Supernets that an architecture search can name."""
-    from benchmark.cli.listings import supernets
+    from palimpsest.benchmark.cli.printing.listings import supernets
 
     supernets(as_json)
 
@@ -83,7 +71,7 @@ def list_supernets(as_json: JsonOption = False) -> None:
 @list_app.command("probes")
 def list_probes(as_json: JsonOption = False) -> None:
     """The probes that a suite can ask for: what they record of the inside of runs."""
-    from benchmark.cli.listings import probes
+    from palimpsest.benchmark.cli.printing.listings import probes
 
     probes(as_json)
 
@@ -91,7 +79,7 @@ def list_probes(as_json: JsonOption = False) -> None:
 @list_app.command("metrics")
 def list_metrics(plugin: MetricPluginOption = None, as_json: JsonOption = False) -> None:
     """The metrics that are computed for every run."""
-    from benchmark.cli.listings import metrics
+    from palimpsest.benchmark.cli.printing.listings import metrics
 
     load_for_reading(plugin)
     metrics(as_json)
@@ -100,7 +88,7 @@ def list_metrics(plugin: MetricPluginOption = None, as_json: JsonOption = False)
 @list_app.command("suites")
 def list_suites(as_json: JsonOption = False) -> None:
     """The suites that come with Palimpsest."""
-    from benchmark.cli.listings import suites
+    from palimpsest.benchmark.cli.printing.listings import suites
 
     suites(as_json)
 
@@ -115,7 +103,7 @@ def list_runs(
     as_json: JsonOption = False,
 ) -> None:
     """The runs in a store."""
-    from benchmark.cli.run_listing import runs
+    from palimpsest.benchmark.cli.printing.run_listing import runs
 
     load_for_reading(plugin)
     runs(store, selection(suite, scenario, strategies), as_json)
@@ -124,7 +112,7 @@ def list_runs(
 @show_app.command("strategy")
 def show_strategy(name: str, plugin: PluginOption = None) -> None:
     """A strategy's purpose, source and settings."""
-    from benchmark.cli.listings import strategy
+    from palimpsest.benchmark.cli.printing.listings import strategy
 
     load_plugins(plugin)
     strategy(name)
@@ -133,7 +121,7 @@ def show_strategy(name: str, plugin: PluginOption = None) -> None:
 @show_app.command("scenario")
 def show_scenario(name: str, plugin: PluginOption = None) -> None:
     """A scenario family's purpose and settings."""
-    from benchmark.cli.listings import scenario
+    from palimpsest.benchmark.cli.printing.listings import scenario
 
     load_plugins(plugin)
     scenario(name)
@@ -142,7 +130,7 @@ def show_scenario(name: str, plugin: PluginOption = None) -> None:
 @show_app.command("supernet")
 def show_supernet(name: str) -> None:
     """A supernet's purpose, architectures and settings."""
-    from benchmark.cli.listings import supernet
+    from palimpsest.benchmark.cli.printing.listings import supernet
 
     supernet(name)
 
@@ -150,7 +138,7 @@ def show_supernet(name: str) -> None:
 @show_app.command("metric")
 def show_metric(name: str, plugin: MetricPluginOption = None) -> None:
     """A metric's meaning, formula, unit, direction and source."""
-    from benchmark.cli.listings import metric
+    from palimpsest.benchmark.cli.printing.listings import metric
 
     load_for_reading(plugin)
     metric(name)
@@ -164,7 +152,7 @@ def show_run(
     as_json: JsonOption = False,
 ) -> None:
     """Everything that a store holds about one run; if it failed, the traceback."""
-    from benchmark.cli.show_run import show_run
+    from palimpsest.benchmark.cli.printing.show_run import show_run
 
     load_for_reading(plugin)
     show_run(key, store, as_json)
@@ -173,6 +161,6 @@ def show_run(
 @show_app.command("suite")
 def show_suite(name: str) -> None:
     """The file of a suite that comes with Palimpsest."""
-    from benchmark.cli.listings import suite
+    from palimpsest.benchmark.cli.printing.listings import suite
 
     suite(name)

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from benchmark.cli.output import claim_output
+from palimpsest.benchmark.cli.printing.output import claim_output
 
 if TYPE_CHECKING:
-    from benchmark.selection import Selection
+    from palimpsest.benchmark.results.selection import Selection
 
 StoreOption = Annotated[Path, typer.Option("--store", help="The results database.")]
 PluginOption = Annotated[
@@ -59,14 +59,14 @@ def load_plugins(plugins: list[Path] | None) -> None:
     """Load the files of ``--plugin``, if there are any; what they print is no output of ours."""
     claim_output()
     if plugins:
-        from benchmark.plugins import load_files
+        from palimpsest.benchmark.plugins import load_files
 
         load_files(plugins)
 
 
 def load_for_reading(plugins: list[Path] | None) -> None:
     """Load plugins for a command that reads runs: also the metrics of installed packages."""
-    from benchmark.plugins import load_metrics
+    from palimpsest.benchmark.plugins import load_metrics
 
     claim_output()
     load_metrics()
@@ -80,6 +80,6 @@ def names_of(text: str | None) -> list[str] | None:
 
 def selection(suite: str | None, scenario: str | None, strategies: str | None) -> Selection:
     """Return which runs the user chose by ``--suite``, ``--scenario`` and ``--strategies``."""
-    from benchmark.selection import Selection
+    from palimpsest.benchmark.results.selection import Selection
 
     return Selection(names_of(suite), names_of(scenario), names_of(strategies))

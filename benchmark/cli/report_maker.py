@@ -16,11 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from benchmark.errors import UserError
-from benchmark.selection import Selection
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.results.selection import Selection
 
 if TYPE_CHECKING:
-    from reports.html.watching import Strategies
+    from palimpsest.reports.html.watching import Strategies
 
 _PAUSE = 5.0
 """At least so many seconds from one report to the next."""
@@ -152,10 +152,10 @@ def _send_report(
     """Make a report and send it; what a process of its own does."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # its own processes end with it
     os.nice(_NICE)
-    from benchmark.cli.options import load_for_reading
-    from reports.html.report import live_report
-    from reports.html.watching import Live, strategies_of
-    from reports.runs.merge import merge, read_notes, read_stores
+    from palimpsest.benchmark.cli.options import load_for_reading
+    from palimpsest.reports.html.report import live_report
+    from palimpsest.reports.html.watching import Live, strategies_of
+    from palimpsest.reports.runs.merge import merge, read_notes, read_stores
 
     try:
         load_for_reading(plugins)

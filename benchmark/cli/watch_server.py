@@ -9,7 +9,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from benchmark.errors import UserError
+from palimpsest.benchmark.errors import UserError
 
 _ADDRESS = "127.0.0.1"
 

@@ -19,7 +19,7 @@ from secrets import token_hex
 
 from platformdirs import user_cache_path
 
-from benchmark.errors import UserError
+from palimpsest.benchmark.errors import UserError
 
 LIMIT = "PALIMPSEST_CACHE_GB"
 """The environment variable that says how many GB of decoded images are kept; 0 for none."""

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from benchmark.data.contents import content_fingerprint
-from benchmark.data.listing import list_images
-from benchmark.data.paths import existing_path
-from benchmark.data.text_files import TEXT_PREFIX, find_text, text_folder
-from benchmark.errors import UserError, nearest, quoted
+from palimpsest.benchmark.data.contents import content_fingerprint
+from palimpsest.benchmark.data.listing import list_images
+from palimpsest.benchmark.data.paths import existing_path
+from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX, find_text, text_folder
+from palimpsest.benchmark.errors import UserError, nearest, quoted
 
 FOLDER_PREFIX = "folder:"
 
@@ -235,7 +235,7 @@ def require(name: str, root: Path) -> None:
     if is_there(name, root):
         return
 
-    from benchmark.data import torchvision_sets
+    from palimpsest.benchmark.data.formats import torchvision_sets
 
     try:
         torchvision_sets.download(name, root)

@@ -7,9 +7,9 @@ import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.data.cache import CONTENTS, keep_note, note, settled
-from benchmark.data.listing import ImageFile, Listing, changed, list_images
-from benchmark.errors import UserError
+from palimpsest.benchmark.data.cache import CONTENTS, keep_note, note, settled
+from palimpsest.benchmark.data.listing import ImageFile, Listing, changed, list_images
+from palimpsest.benchmark.errors import UserError
 
 _PIECE = 1 << 20
 _VERSION = 1

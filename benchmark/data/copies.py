@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmark.data.cache import INSPECTED, keep_note, note
-from benchmark.data.contents import Source
-from benchmark.data.decoding import Pixels, decoded
-from benchmark.data.stratified import TEST_SEED, TEST_SHARE, held_out
+from palimpsest.benchmark.data.cache import INSPECTED, keep_note, note
+from palimpsest.benchmark.data.contents import Source
+from palimpsest.benchmark.data.formats.decoding import Pixels, decoded
+from palimpsest.benchmark.data.stratified import TEST_SEED, TEST_SHARE, held_out
 
 _VERSION = 2
 """Of what is checked: what was found by another one is not taken."""
@@ -102,8 +102,8 @@ def _compared(source: Source) -> Copies:
 
 def _images(source: Source) -> Iterator[bytes]:
     """Yield the pixels of each image, in the order of the listing."""
-    from benchmark.data.folder import stacked  # with torch, which a note needs not
-    from benchmark.data.mapped import NoRoomError
+    from palimpsest.benchmark.data.formats.folder import stacked  # with torch, which a note needs not
+    from palimpsest.benchmark.data.mapped import NoRoomError
 
     try:
         images, place = stacked(source)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.data.cache import check_once
-from benchmark.data.catalog import FOLDER_PREFIX, files_of, folder_path, is_there, outline
-from benchmark.data.text_files import TEXT_PREFIX, find_text, text_folder
+from palimpsest.benchmark.data.cache import check_once
+from palimpsest.benchmark.data.catalog import FOLDER_PREFIX, files_of, folder_path, is_there, outline
+from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX, find_text, text_folder
 
 
 def inspected(name: str, root: Path) -> str | None:
@@ -25,11 +25,11 @@ def inspected(name: str, root: Path) -> str | None:
         UserError: The data are damaged or unusable.
     """
     if name.startswith(FOLDER_PREFIX):
-        from benchmark.data.copies import find_copies
+        from palimpsest.benchmark.data.copies import find_copies
 
         return find_copies(folder_path(name, root)).told(name)
     if name.startswith(TEXT_PREFIX):
-        from benchmark.data import text
+        from palimpsest.benchmark.data.formats import text
 
         folder = text_folder(name, root)
         text.check(folder)
@@ -44,7 +44,7 @@ def inspected(name: str, root: Path) -> str | None:
 
 
 def _read(name: str, root: Path) -> None:
-    from benchmark.data import torchvision_sets
+    from palimpsest.benchmark.data.formats import torchvision_sets
 
     known = outline(name, root)
     torchvision_sets.read(name, root, files_of(name, root), known.input_shape, known.n_classes)

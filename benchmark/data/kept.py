@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from benchmark.data.cache import DECODED, keep, make_room, opened
+from palimpsest.benchmark.data.cache import DECODED, keep, make_room, opened
 
 _VERSION = 1
 """Of decoding: what another one has made is not read."""

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from benchmark.data.annotated import classes_of_val, is_annotated
-from benchmark.data.zip_members import UNREADABLE, members
-from benchmark.errors import UserError
+from palimpsest.benchmark.data.formats.annotated import classes_of_val, is_annotated
+from palimpsest.benchmark.data.formats.zip_members import UNREADABLE, members
+from palimpsest.benchmark.errors import UserError
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmark.data.sharing import sharing_folder
-from benchmark.errors import UserError
+from palimpsest.benchmark.data.sharing import sharing_folder
+from palimpsest.benchmark.errors import UserError
 
 MAPPED_FROM = 2**30
 """Bytes of images from which they are in a file."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from benchmark.errors import UserError, quoted
+from palimpsest.benchmark.errors import UserError, quoted
 
 
 def existing_path(name: str, prefix: str, root: Path, expected: str, of: str) -> Path:

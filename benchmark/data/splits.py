@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmark.data.stratified import TEST_SEED, TEST_SHARE, held_out
+from palimpsest.benchmark.data.stratified import TEST_SEED, TEST_SHARE, held_out
 
 _VALIDATION_SEED = 2019
 

@@ -6,7 +6,7 @@ import math
 import os
 from pathlib import Path
 
-from benchmark.executors.control_groups import ControlGroups
+from palimpsest.benchmark.executors.local.control_groups import ControlGroups
 
 _MEMORY = Path("/proc/meminfo")
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmark.checkpoints.place import Checkpoints
-from benchmark.executors.executor import Executor
-from benchmark.executors.place import RAY, SLURM, Place
-from benchmark.resources import Resources
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.executors.executor import Executor
+from palimpsest.benchmark.executors.paths import RAY, SLURM, Place
+from palimpsest.benchmark.suites.resources import Resources
 
 
 @dataclass(frozen=True)
@@ -46,23 +46,23 @@ def executor_at(place: Place, conditions: Conditions) -> Executor:
     """
     it = conditions
     if place.kind == RAY:
-        from benchmark.executors.ray_cluster import RayCluster
+        from palimpsest.benchmark.executors.ray.cluster import RayCluster
 
         return RayCluster(
             it.root, place.address, it.workers, it.scratch, it.run_timeout, it.retries,
             it.resources, it.checkpoints,
         )  # fmt: skip
     if place.kind == SLURM:
-        from benchmark.executors.slurm_arrays import SlurmArrays
+        from palimpsest.benchmark.executors.slurm.arrays import SlurmArrays
 
         return SlurmArrays(
             it.root, it.store, it.workers or 1, it.scratch, it.run_timeout, it.resources,
             place.slurm, it.checkpoints,
         )  # fmt: skip
     if it.workers == 0:
-        from benchmark.executors.in_process import InProcess
+        from palimpsest.benchmark.executors.in_process import InProcess
 
         return InProcess(it.root, it.scratch, it.checkpoints)
-    from benchmark.executors.workers import WorkerProcesses
+    from palimpsest.benchmark.executors.local.workers import WorkerProcesses
 
     return WorkerProcesses(it.root, it.workers or 1, it.scratch, it.run_timeout, it.checkpoints)

@@ -7,12 +7,12 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from benchmark.advance import Advance
-from benchmark.checkpoints.place import Checkpoints
-from benchmark.executors.executor import Jobs, Report
-from benchmark.executors.scratch import WithScratch
-from benchmark.jobs import Job
-from benchmark.store import Record
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.executors.executor import Jobs, Report
+from palimpsest.benchmark.executors.scratch import WithScratch
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.store.store import Record
 
 
 class InProcess(WithScratch):
@@ -47,7 +47,7 @@ class InProcess(WithScratch):
 
     def _one(self, job: Job, report: Report) -> list[Record]:
         with as_in_a_worker(job[0].spec.device):
-            from benchmark.runner import execute_job
+            from palimpsest.benchmark.runs.runner import execute_job
 
             own = (self._root, self._scratch, lambda advance: report(job, advance))
             return execute_job(job, *own, self._checkpoints)
@@ -64,7 +64,7 @@ def as_in_a_worker(device: str) -> Iterator[None]:
         warnings.simplefilter("ignore")  # Avalanche's, several per run
         import torch
 
-        from benchmark.generators import own_numbers
+        from palimpsest.benchmark.randomness.generators import own_numbers
 
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # so that the numbers are the same

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from benchmark.errors import UserError
+from palimpsest.benchmark.errors import UserError
 
 _PREFIX = "palimpsest-scratch-"
 """No other command's: a folder that is still empty may be removed as abandoned."""

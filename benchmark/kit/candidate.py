@@ -12,15 +12,15 @@ import avalanche.training.plugins as avalanche_plugins
 from avalanche.training.supervised import Naive
 from avalanche.training.templates import SupervisedTemplate
 
-from benchmark.avalanche_strategies import check_arguments, find
-from benchmark.errors import UserError, nearest
-from benchmark.plugins import load_files, load_packages, strategies_of
-from benchmark.suite import AVALANCHE
-from benchmark.suite_file import Source
-from benchmark.validation import validated
-from strategies.dial import STRENGTH, Dial
-from strategies.hooks import Turns
-from strategies.registry import STRATEGIES, Memory, StrategyEntry
+from palimpsest.benchmark.runs.avalanche_strategies import check_arguments, find
+from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.plugins import load_files, load_packages, strategies_of
+from palimpsest.benchmark.suites.suite import AVALANCHE
+from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.validation import validated
+from palimpsest.strategies.base.dial import STRENGTH, Dial
+from palimpsest.strategies.base.hooks import Turns
+from palimpsest.strategies.registry import STRATEGIES, Memory, StrategyEntry
 
 _AVALANCHE_DIALS = {
     "EWC": "ewc_lambda",
@@ -87,7 +87,7 @@ class Candidate:
         return self.dial is not None and self.dial.after_training and self.has(Turns)
 
     def has(self, hook: type[Any]) -> bool:
-        """Whether it has a hook, one of the protocols of ``strategies.hooks``."""
+        """Whether it has a hook, one of the protocols of ``palimpsest.strategies.base.hooks``."""
         return self.plugin is not None and issubclass(self.plugin, hook)
 
     def arguments_at(self, value: float | None) -> dict[str, Any]:

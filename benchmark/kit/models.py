@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.bank import ModelBank
+from palimpsest.benchmark.models.bank import ModelBank
 
 FEATURES, CLASSES, HIDDEN, SAMPLES = 6, 4, 8, 40
 
@@ -17,7 +17,7 @@ class Supernet(ModelBank):
     """A bank whose models are architectures: at each place of a path, one block of several.
 
     To most strategies it is any bank. Those for architecture searches find in it what
-    ``strategies.architectures`` asks for. The blocks before the last place are the edges.
+    ``palimpsest.strategies.base.architectures`` asks for. The blocks before the last place are the edges.
     """
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.candidate import Candidate
 
 Outcome = Literal["pass", "weak", "fail", "not applicable"]
 

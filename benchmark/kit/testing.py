@@ -4,7 +4,7 @@ In a test file beside the strategy::
 
     from pathlib import Path
 
-    from benchmark.kit.testing import StrategyProperties
+    from palimpsest.benchmark.kit.testing import StrategyProperties
 
     class TestMyReg(StrategyProperties):
         target = str(Path(__file__).with_name("my_reg.py"))
@@ -19,9 +19,9 @@ from typing import Any, ClassVar
 
 import pytest
 
-from benchmark.kit.candidate import Candidate, candidates
-from benchmark.kit.check import PROPERTIES, verdict
-from benchmark.kit.property import Property
+from palimpsest.benchmark.kit.candidate import Candidate, candidates
+from palimpsest.benchmark.kit.check import PROPERTIES, verdict
+from palimpsest.benchmark.kit.property import Property
 
 
 @cache

@@ -9,10 +9,10 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, Protocol
 
-from benchmark.errors import UserError
-from benchmark.metrics.formulas import Matrix
-from benchmark.metrics.metric import Metric
-from benchmark.metrics.registry import FINETUNE_FORGETTING, METRICS, metric_named
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics.formulas import Matrix
+from palimpsest.benchmark.metrics.metric import Metric
+from palimpsest.benchmark.metrics.registry import FINETUNE_FORGETTING, METRICS, metric_named
 
 _REQUIRED = ("accuracy_matrix", "final_accuracy", "moments", "visits", "visits_perplexity")
 """What a run has or has not, by the order in which its models are trained."""
@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 class Measured(Protocol):
-    """What metrics ask of a run; ``benchmark.store.Record`` has it, and the ``needs``."""
+    """What metrics ask of a run; ``palimpsest.benchmark.store.store.Record`` has it, and the ``needs``."""
 
     @property
     def key(self) -> str:

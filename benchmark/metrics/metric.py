@@ -29,7 +29,7 @@ Need = Literal[
     "visits_perplexity",
 ]
 """The parts of a run that a metric can be computed from: attributes of
-``benchmark.record.Record``."""
+``palimpsest.benchmark.runs.record.Record``."""
 
 NEGLIGIBLE = 0.01
 """A difference of fractions that does not matter, one point, unless a metric says otherwise."""

@@ -6,8 +6,8 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from benchmark.metrics import formulas, search
-from benchmark.metrics.metric import ACCURACY, CHANGE, UNBOUNDED, Metric
+from palimpsest.benchmark.metrics import formulas, search
+from palimpsest.benchmark.metrics.metric import ACCURACY, CHANGE, UNBOUNDED, Metric
 
 _WPL = "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, figure 4"
 _GEM = "Lopez-Paz & Ranzato, Gradient Episodic Memory, NeurIPS 2017"

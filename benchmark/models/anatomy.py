@@ -12,7 +12,7 @@ from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from benchmark.errors import UserError, nearest, quoted
+from palimpsest.benchmark.errors import UserError, nearest, quoted
 
 _HEADS = {nn.Linear, nn.Conv2d}
 _NORMS = (_NormBase, nn.GroupNorm, nn.LayerNorm)

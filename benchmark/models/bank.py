@@ -8,7 +8,7 @@ import torch
 from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
-from benchmark.models.anatomy import statistics, taken
+from palimpsest.benchmark.models.anatomy import statistics, taken
 
 
 class ModelBank(MultiTaskModule):
@@ -42,7 +42,7 @@ class ModelBank(MultiTaskModule):
     def forward(self, x: Tensor, task_labels: int | Tensor | None) -> Tensor:
         """Run the model of each input; outputs of fewer classes than the largest end in zeros.
 
-        These zeros are no classes: `strategies.likelihood.loss_of` leaves them out.
+        These zeros are no classes: `palimpsest.strategies.base.likelihood.loss_of` leaves them out.
 
         Args:
             x: Inputs (N, ...).

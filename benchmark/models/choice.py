@@ -13,9 +13,9 @@ from pydantic import (
     model_validator,
 )
 
-from benchmark.in_use import PLAIN
-from benchmark.models.registry import MODULE, NETWORKS, PREFIXES, TORCHVISION
-from benchmark.named import named
+from palimpsest.benchmark.settings.applicable import PLAIN
+from palimpsest.benchmark.models.registry import MODULE, NETWORKS, PREFIXES, TORCHVISION
+from palimpsest.benchmark.settings.named import named
 
 Statistics = Literal["shared", "per_model", "frozen"]
 

@@ -9,9 +9,9 @@ from typing import Any, get_type_hints
 
 from torch import nn
 
-from benchmark.errors import UserError, nearest, quoted
-from benchmark.models.choice import Network
-from benchmark.models.registry import AVALANCHE, MODULE, NETWORKS, PREFIXES, TORCHVISION
+from palimpsest.benchmark.errors import UserError, nearest, quoted
+from palimpsest.benchmark.models.choice import Network
+from palimpsest.benchmark.models.registry import AVALANCHE, MODULE, NETWORKS, PREFIXES, TORCHVISION
 
 Shape = tuple[int, int, int]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from benchmark.errors import UserError
-from benchmark.models.anatomy import Anatomy, check, check_kind, examine, statistics
-from benchmark.models.bank import ModelBank
-from benchmark.models.choice import Network
-from benchmark.models.exchange import exchanged, new_head, with_own_statistics
-from benchmark.models.making import Shape, make
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.models.anatomy import Anatomy, check, check_kind, examine, statistics
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.models.choice import Network
+from palimpsest.benchmark.models.model_surgery import exchanged, new_head, with_own_statistics
+from palimpsest.benchmark.models.making import Shape, make
 
 Sharing = int | tuple[str, ...] | None
 """How many of the first blocks are shared, or the names of child modules; ``None``: all blocks."""

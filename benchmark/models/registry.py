@@ -42,14 +42,14 @@ _ALL = (
     NetworkEntry(
         "reduced_resnet18",
         "ReducedResNet18",
-        "benchmark.models.reduced_resnet",
+        "palimpsest.benchmark.models.reduced_resnet",
         "ResNet-18 with fewer channels (arguments: width) and 3x3 pixels at its start",
         "Lopez-Paz and Ranzato, NeurIPS 2017",
     ),
     NetworkEntry(
         "alexnet_like",
         "AlexNetLike",
-        "benchmark.models.alexnet",
+        "palimpsest.benchmark.models.alexnet",
         "three convolutions and two wide layers, with dropout (arguments: width, dropout)",
         "Serra et al., ICML 2018; Konishi et al., ICML 2023",
     ),

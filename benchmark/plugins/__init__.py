@@ -28,17 +28,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UserError
-from benchmark.metrics import METRICS
-from benchmark.models.choice import Network
-from benchmark.models.registry import MODULE, NETWORKS
-from benchmark.plugins.additions import Addition, AdditionKind
-from benchmark.plugins.code import WHOLE, Code, ModuleText, Root, module_text
-from benchmark.plugins.packages import announced, digest_of_module
-from benchmark.plugins.sent import serve, served
-from benchmark.plugins.source import PluginSource, additions_of
-from benchmark.scenarios import FAMILIES
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.models.choice import Network
+from palimpsest.benchmark.models.registry import MODULE, NETWORKS
+from palimpsest.benchmark.plugins.additions import Addition, AdditionKind
+from palimpsest.benchmark.plugins.code import WHOLE, Code, ModuleText, Root, module_text
+from palimpsest.benchmark.plugins.packages import announced, digest_of_module
+from palimpsest.benchmark.plugins.sent import serve, served
+from palimpsest.benchmark.plugins.source import PluginSource, additions_of
+from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.strategies.registry import STRATEGIES
 
 
 @dataclass(frozen=True)

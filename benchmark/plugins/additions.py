@@ -13,15 +13,15 @@ from typing import Any, Literal
 from pydantic import create_model
 from pydantic.dataclasses import dataclass as validated_dataclass
 
-from benchmark.errors import UserError
-from benchmark.in_use import PLAIN
-from benchmark.metrics import FINETUNE_FORGETTING, Metric
-from benchmark.metrics.metric import NAME
-from benchmark.models.registry import NetworkEntry
-from benchmark.record import COLUMNS
-from benchmark.scenarios.settings import ScenarioSettings
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.settings.applicable import PLAIN
+from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, Metric
+from palimpsest.benchmark.metrics.metric import NAME
+from palimpsest.benchmark.models.registry import NetworkEntry
+from palimpsest.benchmark.runs.record import COLUMNS
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 AdditionKind = Literal["strategy", "scenario", "network", "metric"]
 
@@ -58,7 +58,7 @@ def strategy_of(value: Any, place: str) -> Addition:
     Raises:
         UserError: What is wrong with it.
     """
-    _check_kind(value, StrategyEntry, "strategies.registry", place)
+    _check_kind(value, StrategyEntry, "palimpsest.strategies.registry", place)
     _check_name(value.name, place)
     entry = dataclasses.replace(value, settings=_settings_model(value.settings, place))
     roots = ((entry.module, entry.class_name), _root(value.settings))
@@ -77,7 +77,7 @@ def scenario_of(value: Any, place: str) -> Addition:
     """
     if not (isinstance(value, type) and issubclass(value, ScenarioSettings)):
         raise UserError(
-            f"{place}: expected a class derived from benchmark.scenarios.settings."
+            f"{place}: expected a class derived from palimpsest.benchmark.scenarios.settings.scenario."
             f"ScenarioSettings, got {_described(value)}"
         )
     name = value.model_fields["family"].default
@@ -102,7 +102,7 @@ def network_of(value: Any, place: str) -> Addition:
     Raises:
         UserError: What is wrong with it.
     """
-    _check_kind(value, NetworkEntry, "benchmark.models.registry", place)
+    _check_kind(value, NetworkEntry, "palimpsest.benchmark.models.registry", place)
     _check_name(value.name, place)
     if value.name in PLAIN:
         raise UserError(
@@ -122,7 +122,7 @@ def metric_of(value: Any, place: str) -> Addition:
     Raises:
         UserError: What is wrong with it.
     """
-    _check_kind(value, Metric, "benchmark.metrics", place)
+    _check_kind(value, Metric, "palimpsest.benchmark.metrics", place)
     if value.name in _TAKEN:
         raise UserError(
             f"{place}: {value.name!r} is a column of every table of runs; choose another name"
@@ -156,7 +156,7 @@ def _settings_model(settings: Any, place: str) -> type[StrategySettings]:
     if not (isinstance(settings, type) and dataclasses.is_dataclass(settings)):
         raise UserError(
             f"{place}: its settings are {_described(settings)}, expected a dataclass or a class "
-            "derived from strategies.settings.StrategySettings"
+            "derived from palimpsest.strategies.settings.StrategySettings"
         )
     described = _attribute_docstrings(settings)
     checked: Any = validated_dataclass(settings)

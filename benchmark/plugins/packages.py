@@ -9,15 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmark.errors import UserError
-from benchmark.plugins.additions import (
-    Addition,
-    AdditionKind,
-    metric_of,
-    network_of,
-    scenario_of,
-    strategy_of,
-)
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.plugins.additions import Addition, AdditionKind, metric_of, network_of, scenario_of, strategy_of
 
 _GROUPS: dict[AdditionKind, tuple[str, Callable[[Any, str], Addition]]] = {
     "strategy": ("palimpsest.strategies", strategy_of),

@@ -10,7 +10,7 @@ from importlib.util import spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-from benchmark.plugins.code import ModuleText
+from palimpsest.benchmark.plugins.code import ModuleText
 
 
 class _Loader(SourceLoader):

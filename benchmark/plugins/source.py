@@ -12,17 +12,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-from benchmark.errors import UserError
-from benchmark.models.registry import NetworkEntry
-from benchmark.plugins.additions import (
-    Addition,
-    metric_of,
-    network_of,
-    scenario_of,
-    strategy_of,
-)
-from benchmark.plugins.code import ModuleText
-from strategies.registry import StrategyEntry
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.models.registry import NetworkEntry
+from palimpsest.benchmark.plugins.additions import Addition, metric_of, network_of, scenario_of, strategy_of
+from palimpsest.benchmark.plugins.code import ModuleText
+from palimpsest.strategies.registry import StrategyEntry
 
 MODULE_PREFIX = "palimpsest_plugin_"
 """So that a file cannot hide a module of the same name."""

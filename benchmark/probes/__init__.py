@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from benchmark.errors import nearest, quoted
-from benchmark.suite_file import Source
+from palimpsest.benchmark.errors import nearest, quoted
+from palimpsest.benchmark.suites.file import Source
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.models.bank import ModelBank
-from benchmark.probes.probe import Subject, parameters_of
-from strategies.fisher import diagonal_fisher
-from strategies.likelihood import as_trained
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.probes.probe import Subject, parameters_of
+from palimpsest.strategies.curvature.fisher import diagonal_fisher
+from palimpsest.strategies.base.likelihood import as_trained
 
 SAMPLES = 1000
 """Training samples that it is averaged over at most, a fixed random choice."""

@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import Tensor
 
-from benchmark.probes.information import information_of
-from benchmark.probes.probe import Probe
-from strategies.rows import held_rows, output_axes, row_sums
+from palimpsest.benchmark.probes.information import information_of
+from palimpsest.benchmark.probes.probe import Probe
+from palimpsest.strategies.base.output_rows import held_rows, output_axes, row_sums
 
 SHARE = 0.3
 """The share of the rows of a weight that count as those that a model needs most."""

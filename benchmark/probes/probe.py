@@ -11,15 +11,15 @@ from typing import Any
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 from torch import nn
 
-from benchmark.evaluation import LOADER, evaluate
-from benchmark.models.bank import ModelBank
-from benchmark.models.networks import NetworkBank
-from benchmark.models.supernet_bank import SupernetBank
-from benchmark.probes import PROBES
-from benchmark.scenarios.in_memory import InMemoryDataset
-from benchmark.scenarios.scenario import Scenario
-from strategies.hooks import Samples
-from strategies.regularizer import Regularizer
+from palimpsest.benchmark.training.evaluation import LOADER, evaluate
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.models.networks import NetworkBank
+from palimpsest.benchmark.search.supernet_bank import SupernetBank
+from palimpsest.benchmark.probes import PROBES
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.scenarios.scenario import Scenario
+from palimpsest.strategies.base.hooks import Samples
+from palimpsest.strategies.penalty.regularizer import Regularizer
 
 POSTERIORS = "uncertainty"
 """The probe that strategies with a posterior are asked without being named."""

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.data.pixels import Inputs
-from benchmark.generators import own_numbers
-from benchmark.models.bank import ModelBank
-from benchmark.probes.probe import Probe
-from benchmark.seeding import derive
-from benchmark.training import EVALUATION_BATCH, Batches
+from palimpsest.benchmark.data.formats.pixels import Inputs
+from palimpsest.benchmark.randomness.generators import own_numbers
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.probes.probe import Probe
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.training.template import EVALUATION_BATCH, Batches
 
 STEPS, BATCH, LEARNING_RATE, SAMPLES = 500, 128, 1e-3, 10_000
 """The budget, the same for every run: Adam's steps, batch size and learning rate, and the largest

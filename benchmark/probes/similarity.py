@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.data.pixels import Inputs
-from benchmark.models.bank import ModelBank
-from benchmark.probes.probe import Probe
+from palimpsest.benchmark.data.formats.pixels import Inputs
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.probes.probe import Probe
 
 SAMPLES = 1000
 """The largest number of test samples per model that the blocks are compared on."""

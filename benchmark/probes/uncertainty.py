@@ -11,13 +11,13 @@ from avalanche.models.utils import avalanche_forward
 from torch import Tensor, nn
 from torch.nn import functional
 
-from benchmark.evaluation import LOADER, evaluate
-from benchmark.models.bank import ModelBank
-from benchmark.probes.probe import Probe
-from benchmark.scenarios.scenario import right_class
-from benchmark.seeding import derive
-from benchmark.training import EVALUATION_BATCH
-from strategies.hooks import Samples
+from palimpsest.benchmark.training.evaluation import LOADER, evaluate
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.probes.probe import Probe
+from palimpsest.benchmark.scenarios.scenario import right_class
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.training.template import EVALUATION_BATCH
+from palimpsest.strategies.base.hooks import Samples
 
 DRAWS = 32
 """How many draws of weights are averaged over."""

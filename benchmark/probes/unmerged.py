@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmark.evaluation import LOADER, evaluate, left_out
-from benchmark.probes.probe import Probe
-from strategies.merging import Merging
+from palimpsest.benchmark.training.evaluation import LOADER, evaluate, left_out
+from palimpsest.benchmark.probes.probe import Probe
+from palimpsest.strategies.merging.merging import Merging
 
 
 class Unmerged(Probe):

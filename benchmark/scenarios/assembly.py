@@ -9,12 +9,12 @@ from typing import Any
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 from torch import Tensor
 
-from benchmark.data.pixels import Pixels
-from benchmark.errors import UserError
-from benchmark.models.bank import ModelBank
-from benchmark.scenarios.in_memory import InMemoryDataset, Targets
-from benchmark.scenarios.parts import Part, Samples, choose
-from benchmark.scenarios.scenario import Scenario
+from palimpsest.benchmark.data.formats.pixels import Pixels
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset, Targets
+from palimpsest.benchmark.scenarios.streams.parts import Part, Samples, choose
+from palimpsest.benchmark.scenarios.scenario import Scenario
 
 
 def assemble(

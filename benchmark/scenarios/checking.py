@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.data.pixels import Inputs, Pixels
-from benchmark.errors import UserError
-from benchmark.models.anatomy import check_kind
-from benchmark.scenarios.augment import Augment, Jitter
-from benchmark.scenarios.in_memory import InMemoryDataset, is_whole
-from benchmark.scenarios.scenario import Scenario, right_class
-from benchmark.scenarios.settings import ScenarioSettings
-from benchmark.scenarios.smoothing import smoothed
-from benchmark.schedule import in_turn
+from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.models.anatomy import check_kind
+from palimpsest.benchmark.scenarios.settings.augment import Augment, Jitter
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset, is_whole
+from palimpsest.benchmark.scenarios.scenario import Scenario, right_class
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.scenarios.settings.smoothing import smoothed
+from palimpsest.benchmark.scenarios.schedule import in_turn
 
 
 def check_experiences(scenario: Scenario) -> None:

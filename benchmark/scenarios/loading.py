@@ -9,11 +9,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from benchmark.data.images import load_pixels
-from benchmark.data.pixels import Pixels, subset
-from benchmark.data.sharing import shared
-from benchmark.data.splits import validation_split
-from benchmark.scenarios.parts import DataSet, Part, Samples, choose
+from palimpsest.benchmark.data.formats.images import load_pixels
+from palimpsest.benchmark.data.formats.pixels import Pixels, subset
+from palimpsest.benchmark.data.sharing import shared
+from palimpsest.benchmark.data.splits import validation_split
+from palimpsest.benchmark.scenarios.streams.parts import DataSet, Part, Samples, choose
 
 Scale = Literal["standardised", "unit"]
 

@@ -14,14 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.data.pixels import Pixels
-from benchmark.errors import UserError
-from benchmark.generators import own_numbers, own_settings
-from benchmark.in_use import OF_PLAIN
-from benchmark.scenarios.checking import check_experiences, check_training
-from benchmark.scenarios.scenario import Scenario
-from benchmark.scenarios.settings import ScenarioSettings
-from benchmark.seeding import derive
+from palimpsest.benchmark.data.formats.pixels import Pixels
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.randomness.generators import own_numbers, own_settings
+from palimpsest.benchmark.settings.applicable import OF_PLAIN
+from palimpsest.benchmark.scenarios.checking import check_experiences, check_training
+from palimpsest.benchmark.scenarios.scenario import Scenario
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.randomness.seeding import derive
 
 _SEED = 0
 """It is always built for this seed, so that a run has the same key whatever the suite's seeds."""

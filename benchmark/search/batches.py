@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.data.pixels import Inputs
-from benchmark.scenarios.searching import Search
-from benchmark.seeding import derive
-from benchmark.training import Batches
+from palimpsest.benchmark.data.formats.pixels import Inputs
+from palimpsest.benchmark.search.settings import Search
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.training.template import Batches
 
 
 class Consecutive(Batches):

@@ -7,8 +7,8 @@ from typing import Any
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor
 
-from benchmark.models.supernet_bank import SupernetBank
-from benchmark.scenarios.searching import Search
+from palimpsest.benchmark.search.supernet_bank import SupernetBank
+from palimpsest.benchmark.search.settings import Search
 
 
 class Carrying(SupervisedPlugin):

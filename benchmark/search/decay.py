@@ -6,7 +6,7 @@ from typing import Any
 
 from avalanche.training.plugins import SupervisedPlugin
 
-from benchmark.scenarios.searching import Search
+from palimpsest.benchmark.search.settings import Search
 
 
 class Decay(SupervisedPlugin):

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmark.models.supernet_bank import SupernetBank
-from benchmark.models.supernets.supernet import Architecture
-from benchmark.scenarios.samplers import Controlled
-from benchmark.search.controller import Controller
-from benchmark.seeding import derive
-from strategies.network import evaluation_mode
+from palimpsest.benchmark.search.supernet_bank import SupernetBank
+from palimpsest.benchmark.search.supernets.supernet import Architecture
+from palimpsest.benchmark.search.samplers import Controlled
+from palimpsest.benchmark.search.controller import Controller
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.strategies.base.network import evaluation_mode
 
 
 class Reward:

@@ -13,7 +13,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 from torchvision.transforms import Compose, Normalize, RandomCrop, RandomHorizontalFlip, ToTensor
 
-from benchmark.data.pixels import Pixels
+from palimpsest.benchmark.data.formats.pixels import Pixels
 
 _PADDING = 4
 

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmark.models.reduced_resnet import ReducedResNet18
-from benchmark.speed.measure import Case, Stopwatch
-from strategies.fisher import diagonal_fisher
-from strategies.settings import Estimator
+from palimpsest.benchmark.models.reduced_resnet import ReducedResNet18
+from palimpsest.benchmark.speed.measure import Case, Stopwatch
+from palimpsest.strategies.curvature.fisher import diagonal_fisher
+from palimpsest.strategies.settings import Estimator
 
 _CLASSES = 10
 _WIDTH = 32

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from benchmark.preparation import TRAINING, Prepared, prepare
-from benchmark.speed.measure import Case, Stopwatch
-from benchmark.suite import Run
+from palimpsest.benchmark.runs.preparation import TRAINING, Prepared, prepare
+from palimpsest.benchmark.speed.measure import Case, Stopwatch
+from palimpsest.benchmark.suites.suite import Run
 
 FEW, MANY = 1, 50
 """Earlier models in the first repeat; each repeat trains one more."""

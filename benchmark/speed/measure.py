@@ -13,8 +13,8 @@ from typing import Literal
 
 import torch
 
-from benchmark.evaluation import now
-from strategies.diverged import DivergedError
+from palimpsest.benchmark.training.evaluation import now
+from palimpsest.strategies.base.diverged import DivergedError
 
 Implementation = Literal["loop", "avalanche", "palimpsest"]
 """A hand-written PyTorch loop, Avalanche as it ships, or this harness."""

@@ -17,10 +17,10 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from strategies.dial import SHARE
-from strategies.mask_settings import MaskSettings
-from strategies.registry import StrategyEntry
-from strategies.update_mask import MaskedUpdates
+from palimpsest.strategies.base.dial import SHARE
+from palimpsest.strategies.mask_settings import MaskSettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.masks.update_mask import MaskedUpdates
 
 
 class MyMaskSettings(MaskSettings):
@@ -71,7 +71,7 @@ class MyMask(MaskedUpdates):
 
         Args:
             strategy: The Avalanche strategy: ``strategy.model``, ``strategy.experience``, and
-                ``strategy.adapted_dataset``, whose samples ``strategies.fisher.draw`` draws.
+                ``strategy.adapted_dataset``, whose samples ``palimpsest.strategies.curvature.fisher.draw`` draws.
             used: What the model trained, by name.
         """
         self.sizes |= {name: parameter.detach().abs() for name, parameter in used.items()}

@@ -15,11 +15,11 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor, nn
 
-from strategies.dial import SCALE
-from strategies.merge_settings import MergeSettings
-from strategies.merging import Merging
-from strategies.registry import StrategyEntry
-from strategies.sharing import fitted
+from palimpsest.strategies.base.dial import SCALE
+from palimpsest.strategies.merge_settings import MergeSettings
+from palimpsest.strategies.merging.merging import Merging
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.base.shared_parameters import fitted
 
 
 class MyMergeSettings(MergeSettings):

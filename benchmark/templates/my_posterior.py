@@ -12,10 +12,10 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from strategies.dial import BETA
-from strategies.posterior import Posterior
-from strategies.posterior_settings import PosteriorSettings
-from strategies.registry import StrategyEntry
+from palimpsest.strategies.base.dial import BETA
+from palimpsest.strategies.posteriors.posterior import Posterior
+from palimpsest.strategies.posterior_settings import PosteriorSettings
+from palimpsest.strategies.registry import StrategyEntry
 
 
 class MyPosteriorSettings(PosteriorSettings):

@@ -14,10 +14,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from strategies.dial import RANK
-from strategies.mask_settings import ProjectionSettings
-from strategies.projection import ProjectedUpdates
-from strategies.registry import StrategyEntry
+from palimpsest.strategies.base.dial import RANK
+from palimpsest.strategies.mask_settings import ProjectionSettings
+from palimpsest.strategies.projections.projection import ProjectedUpdates
+from palimpsest.strategies.registry import StrategyEntry
 
 
 class MyProjectionSettings(ProjectionSettings):

@@ -16,9 +16,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from strategies.registry import StrategyEntry
-from strategies.regularizer import Regularizer
-from strategies.settings import RegularizerSettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.penalty.regularizer import Regularizer
+from palimpsest.strategies.settings import RegularizerSettings
 
 
 class MyRegSettings(RegularizerSettings):
@@ -46,7 +46,7 @@ class MyReg(Regularizer):
 
         Args:
             strategy: The Avalanche strategy: ``strategy.model``, ``strategy.experience``, and
-                ``strategy.adapted_dataset``, whose samples ``strategies.fisher.draw`` draws.
+                ``strategy.adapted_dataset``, whose samples ``palimpsest.strategies.curvature.fisher.draw`` draws.
             parameters: What the model trained, by name.
 
         Returns:

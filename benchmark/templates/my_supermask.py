@@ -13,11 +13,11 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from strategies.dial import DENSITY
-from strategies.mask_settings import SupSupSettings
-from strategies.registry import StrategyEntry
-from strategies.supsup import SupSup
-from strategies.weight_masks import MaskedLayer
+from palimpsest.strategies.base.dial import DENSITY
+from palimpsest.strategies.mask_settings import SupSupSettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.supsup import SupSup
+from palimpsest.strategies.masks.weight_masks import MaskedLayer
 
 
 class MySupermaskSettings(SupSupSettings):

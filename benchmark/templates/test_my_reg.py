@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from benchmark.kit.testing import StrategyProperties
+from palimpsest.benchmark.kit.testing import StrategyProperties
 
 
 class TestMyReg(StrategyProperties):

@@ -17,13 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmark.models.bank import ModelBank
-from benchmark.scenarios.scenario import Scenario
-from benchmark.scenarios.settings import Curve
-from benchmark.scenarios.two_models import TwoModels
-from benchmark.seeding import derive
-from benchmark.training import Batches
-from strategies.fisher import diagonal_fisher, draw
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.scenarios.scenario import Scenario
+from palimpsest.benchmark.scenarios.settings.scenario import Curve
+from palimpsest.benchmark.scenarios.families.two_models import TwoModels
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.training.template import Batches
+from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw
 
 STEPS = (100, 250, 500, 1000, 1500)
 PAPER: dict[str, dict[str, tuple[Sequence[float], Sequence[float]]]] = {

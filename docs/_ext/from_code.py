@@ -17,14 +17,14 @@ from pydantic import BaseModel
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from benchmark.cli.listings import default_text, facts, type_text
-from benchmark.kit.check import PROPERTIES
-from benchmark.metrics import METRICS
-from benchmark.probes import PROBES
-from benchmark.scenarios import FAMILIES
-from benchmark.scenarios.settings import ScenarioSettings
-from benchmark.suite_file import shipped_suites
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark.cli.printing.listings import default_text, facts, type_text
+from palimpsest.benchmark.kit.check import PROPERTIES
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.probes import PROBES
+from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.suites.file import shipped_suites
+from palimpsest.strategies.registry import STRATEGIES
 
 
 def plain(text: str) -> str:

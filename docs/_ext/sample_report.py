@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmark.archive import read_runs
-from benchmark.suite_loading import load_suite
-from reports.html.report import write_report
+from palimpsest.benchmark.store.archive import read_runs
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.reports.html.report import write_report
 
 ROOT = Path(__file__).parents[2]
 RUNS = Path("docs", "reproduction", "runs.parquet")

@@ -1,6 +1,6 @@
 """What strategies that hold parameters leave for later models, and what they keep for each.
 
-A strategy with the hook ``free`` (see ``strategies/hooks.py``) tells after every model which share
+A strategy with the hook ``free`` (see ``strategies/base/hooks.py``) tells after every model which share
 of each tensor can still change. Here tensors are those that several models use, and a layer's
 weight and bias count as one, by their sizes.
 """
@@ -12,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.errors import UserError, nearest
-from benchmark.metrics import Accuracies
-from benchmark.record import free_share
-from reports.analysis.quantities import settled
-from reports.runs.cells import REFERENCES, Cell
-from reports.statistics.interval import Estimate, mean_estimate
-from reports.statistics.limits import ACCURACY
+from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.metrics import Accuracies
+from palimpsest.benchmark.runs.record import free_share
+from palimpsest.reports.analysis.quantities import settled
+from palimpsest.reports.runs.cells import REFERENCES, Cell
+from palimpsest.reports.statistics.interval import Estimate, mean_estimate
+from palimpsest.reports.statistics.limits import ACCURACY
 
 WHOLE = "all shared"
 """What a frame calls all layers together."""

@@ -29,13 +29,13 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Literal
 
-from benchmark.metrics import METRICS
-from benchmark.store import Record
-from reports.runs.matching import Name, StoredCell, matched_cells
-from reports.statistics.holm import holm
-from reports.statistics.interval import CONFIDENCE
-from reports.statistics.limits import limits_of, of_difference
-from reports.statistics.two_samples import ROUNDING, SampleComparison, compare_samples
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.runs.matching import Name, StoredCell, matched_cells
+from palimpsest.reports.statistics.holm import holm
+from palimpsest.reports.statistics.interval import CONFIDENCE
+from palimpsest.reports.statistics.limits import limits_of, of_difference
+from palimpsest.reports.statistics.two_samples import ROUNDING, SampleComparison, compare_samples
 
 _LEVEL = 1 - CONFIDENCE
 

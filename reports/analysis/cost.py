@@ -14,9 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.store import Record
-from reports.runs.cells import FINETUNE, Cell, by_scenario
-from reports.statistics.interval import mean_estimate
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.runs.cells import FINETUNE, Cell, by_scenario
+from palimpsest.reports.statistics.interval import mean_estimate
 
 CAPTION = (
     "Time per optimizer step while new models train, as a ratio to fine-tuning with the same "

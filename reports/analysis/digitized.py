@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from benchmark.errors import UserError, nearest
+from palimpsest.benchmark.errors import UserError, nearest
 
 Given = Mapping[str, Mapping[str, object]]
 """The curves of one scenario by label, each with the attributes of a ``DigitizedCurve``."""

@@ -15,20 +15,11 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.analysis.breakdown import Breakdown, breakdowns
-from reports.runs.cells import (
-    FINETUNE,
-    FREEZE,
-    INDEPENDENT,
-    JOINT,
-    REFERENCES,
-    Cell,
-    Variant,
-    dial_of,
-)
-from reports.statistics.bootstrap import seed_weights
-from reports.statistics.interval import Estimate, student_estimate
-from reports.statistics.limits import Limits
+from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
+from palimpsest.reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, REFERENCES, Cell, Variant, dial_of
+from palimpsest.reports.statistics.bootstrap import seed_weights
+from palimpsest.reports.statistics.interval import Estimate, student_estimate
+from palimpsest.reports.statistics.limits import Limits
 
 X, Y = "learning_accuracy", "stability"
 UPPER_BOUNDS = (INDEPENDENT, JOINT)

@@ -16,11 +16,11 @@ from typing import Any
 
 from scipy import stats
 
-from benchmark.errors import UserError, nearest
-from benchmark.store import Record
-from reports.analysis.quantities import Quantity, Values
-from reports.statistics.limits import Limits
-from reports.wording.numbers import decimals, percent
+from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.analysis.quantities import Quantity, Values
+from palimpsest.reports.statistics.limits import Limits
+from palimpsest.reports.wording.numbers import decimals, percent
 
 Errors = Mapping[str, float]
 """The error of each architecture."""

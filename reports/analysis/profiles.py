@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from benchmark.metrics import AVERAGE
-from reports.analysis.choice import Choice
-from reports.analysis.measures import measure
-from reports.statistics.profile import Profile, performance_profile
+from palimpsest.benchmark.metrics import AVERAGE
+from palimpsest.reports.analysis.choosing.choice import Choice
+from palimpsest.reports.analysis.measures import measure
+from palimpsest.reports.statistics.profile import Profile, performance_profile
 
 ENOUGH_RUNS = 10
 """With fewer runs of a strategy, the steps of its profile are too coarse to compare."""

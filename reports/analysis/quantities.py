@@ -11,15 +11,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean
 
-from benchmark.errors import UserError, nearest
-from benchmark.metrics import METRICS, Metric
-from benchmark.store import Record
-from reports.analysis.cost import consolidation_seconds, seconds_per_step, state_bits
-from reports.runs.cells import FINETUNE, Cell
-from reports.statistics.interval import Estimate, mean_estimate
-from reports.statistics.limits import ACCURACY, CHANGE, UNLIMITED, Limits, limits_of, of_difference
-from reports.statistics.ratio import REDUCTION, Removed, removed
-from reports.wording.numbers import measured, percent
+from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.metrics import METRICS, Metric
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.analysis.cost import consolidation_seconds, seconds_per_step, state_bits
+from palimpsest.reports.runs.cells import FINETUNE, Cell
+from palimpsest.reports.statistics.interval import Estimate, mean_estimate
+from palimpsest.reports.statistics.limits import ACCURACY, CHANGE, UNLIMITED, Limits, limits_of, of_difference
+from palimpsest.reports.statistics.ratio import REDUCTION, Removed, removed
+from palimpsest.reports.wording.numbers import measured, percent
 
 SEEDS = "seeds "
 """Written before the values of single seeds, since a page has no caption that explains them."""
@@ -222,7 +222,7 @@ QUANTITIES = {
 * ``seconds_per_step``, ``consolidation_seconds``, ``state_bytes``, ``state_bits``: see
   ``analysis/cost.py``,
 * ``free``: the share of the shared parameters that could still change after the last model, of
-  strategies that tell it (``strategies.hooks.Capacity``).
+  strategies that tell it (``palimpsest.strategies.base.hooks.Capacity``).
 """
 
 

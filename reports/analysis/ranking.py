@@ -7,18 +7,18 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from benchmark.metrics import METRICS, added_metrics
-from reports.analysis.choice import Choice, strengths_text
-from reports.analysis.coincidence import twins
-from reports.analysis.frontier import UPPER_BOUNDS
-from reports.analysis.measures import Measure, compare_measures, measure
-from reports.runs.cells import FINETUNE, Variant
-from reports.statistics.holm import holm
-from reports.statistics.interval import Estimate
-from reports.statistics.pairs import PairedComparison, Runs
-from reports.statistics.ranks import Ranks, rank
-from reports.statistics.ratio import REDUCTION
-from reports.wording.words import joined
+from palimpsest.benchmark.metrics import METRICS, added_metrics
+from palimpsest.reports.analysis.choosing.choice import Choice, strengths_text
+from palimpsest.reports.analysis.remarks.coincidence import twins
+from palimpsest.reports.analysis.frontier import UPPER_BOUNDS
+from palimpsest.reports.analysis.measures import Measure, compare_measures, measure
+from palimpsest.reports.runs.cells import FINETUNE, Variant
+from palimpsest.reports.statistics.holm import holm
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.statistics.pairs import PairedComparison, Runs
+from palimpsest.reports.statistics.ranks import Ranks, rank
+from palimpsest.reports.statistics.ratio import REDUCTION
+from palimpsest.reports.wording.words import joined
 
 RANKED = ("stability", "plasticity", "average_accuracy", REDUCTION)
 """What strategies are ranked by, beside the metrics of plugins."""

@@ -11,12 +11,12 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.errors import UserError
-from benchmark.metrics.search import Rows, by_epoch
-from benchmark.store import Record
-from reports.analysis.ground_truth import Truth, ranking_of, truth_of
-from reports.analysis.quantities import Quantity, quantity_named
-from reports.runs.cells import FINETUNE, Cell
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics.search import Rows, by_epoch
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.analysis.ground_truth import Truth, ranking_of, truth_of
+from palimpsest.reports.analysis.quantities import Quantity, quantity_named
+from palimpsest.reports.runs.cells import FINETUNE, Cell
 
 FORGETTING, GAIN, END = "visit_forgetting", "visit_gain", "visited_error"
 
@@ -76,7 +76,7 @@ def epochs_frame(cell: Cell, measures: Sequence[str], block: int = 1) -> pd.Data
 
     Args:
         cell: Searches.
-        measures: Of ``benchmark.metrics.search.MEASURES``.
+        measures: Of ``palimpsest.benchmark.metrics.search.MEASURES``.
         block: How many epochs make a number, their mean; the last block may be shorter.
 
     Returns:

@@ -7,10 +7,10 @@ from itertools import takewhile
 from math import sqrt
 from statistics import fmean
 
-from benchmark.errors import UserError
-from benchmark.store import Record
-from reports.analysis.quantities import Values
-from reports.runs.cells import Cell
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.analysis.quantities import Values
+from palimpsest.reports.runs.cells import Cell
 
 Shape = Mapping[int, Sequence[float]]
 """Accuracies in per cent by model, one for each step that is compared."""

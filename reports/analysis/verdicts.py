@@ -18,18 +18,18 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from benchmark.metrics import AVERAGE, NEGLIGIBLE
-from reports.analysis.breakdown import Breakdown, breakdowns
-from reports.analysis.choice import Choice, strengths_text
-from reports.analysis.coarseness import gaps
-from reports.analysis.coincidence import twins
-from reports.analysis.frontier import UPPER_BOUNDS
-from reports.analysis.measures import Means, measure
-from reports.runs.cells import FINETUNE, Cell, by_scenario
-from reports.statistics.interval import Estimate
-from reports.statistics.limits import of_difference
-from reports.statistics.pairs import paired_difference
-from reports.wording.words import several
+from palimpsest.benchmark.metrics import AVERAGE, NEGLIGIBLE
+from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
+from palimpsest.reports.analysis.choosing.choice import Choice, strengths_text
+from palimpsest.reports.analysis.choosing.coarseness import gaps
+from palimpsest.reports.analysis.remarks.coincidence import twins
+from palimpsest.reports.analysis.frontier import UPPER_BOUNDS
+from palimpsest.reports.analysis.measures import Means, measure
+from palimpsest.reports.runs.cells import FINETUNE, Cell, by_scenario
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.statistics.limits import of_difference
+from palimpsest.reports.statistics.pairs import paired_difference
+from palimpsest.reports.wording.words import several
 
 SIDES = ("stability", "learning_accuracy")
 

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.analysis.capacity import WHOLE, capacity_frame, free_after, shares_of, told
-from reports.figures.canvas import canvas, line_keys
-from reports.figures.captions import SPREAD
-from reports.figures.intervals import draw_intervals
-from reports.figures.marks import Mark, in_words
-from reports.figures.plot import Plot
-from reports.figures.style import Style, style_of
-from reports.runs.cells import Cell, Variant
-from reports.statistics.interval import Estimate
-from reports.wording.numbers import percent
-from reports.wording.words import several
+from palimpsest.reports.analysis.capacity import WHOLE, capacity_frame, free_after, shares_of, told
+from palimpsest.reports.figures.drawing.canvas import canvas, line_keys
+from palimpsest.reports.figures.drawing.captions import SPREAD
+from palimpsest.reports.figures.drawing.intervals import draw_intervals
+from palimpsest.reports.figures.drawing.marks import Mark, in_words
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.style import Style, style_of
+from palimpsest.reports.runs.cells import Cell, Variant
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.wording.numbers import percent
+from palimpsest.reports.wording.words import several
 
 _FEWEST = 3
 """Models: of fewer the table says it all."""

@@ -9,11 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 
-from reports.figures.canvas import BAND, LINE
-from reports.figures.overlap import nested
-from reports.figures.panels import Panel
-from reports.figures.settings import PALE
-from reports.figures.style import Style
+from palimpsest.reports.figures.drawing.canvas import BAND, LINE
+from palimpsest.reports.figures.overlap import nested
+from palimpsest.reports.figures.drawing.panels import Panel
+from palimpsest.reports.figures.drawing.settings import PALE
+from palimpsest.reports.figures.drawing.style import Style
 
 
 def draw_curves(

@@ -9,19 +9,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from reports.analysis.quantities import Quantity, interval
-from reports.analysis.searches import FORGETTING, GAIN, measure_of
-from reports.figures.canvas import LINE, MARKER, WIDTH, canvas, line_keys
-from reports.figures.captions import SPREAD
-from reports.figures.labels import Label, write_labels
-from reports.figures.marks import Mark, in_words, note_each
-from reports.figures.overlap import keep_visible
-from reports.figures.plot import Plot
-from reports.figures.points import SEED_SIZE
-from reports.figures.settings import PALE
-from reports.figures.style import Style
-from reports.runs.cells import Cell
-from reports.statistics.interval import Estimate
+from palimpsest.reports.analysis.quantities import Quantity, interval
+from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
+from palimpsest.reports.figures.drawing.canvas import LINE, MARKER, WIDTH, canvas, line_keys
+from palimpsest.reports.figures.drawing.captions import SPREAD
+from palimpsest.reports.figures.drawing.labels import Label, write_labels
+from palimpsest.reports.figures.drawing.marks import Mark, in_words, note_each
+from palimpsest.reports.figures.overlap import keep_visible
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.points import SEED_SIZE
+from palimpsest.reports.figures.drawing.settings import PALE
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.statistics.interval import Estimate
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from benchmark.errors import UserError
-from reports.figures.canvas import Margins, canvas, line_keys
-from reports.figures.captions import BANDS
-from reports.figures.curves import draw_curves
-from reports.figures.labels import lines_of, wrapped
-from reports.figures.plot import Plot
-from reports.figures.style import Style
-from reports.runs.cells import Cell
-from reports.statistics.interval import mean_estimate
-from reports.statistics.limits import ACCURACY, CHANGE
+from palimpsest.benchmark.errors import UserError
+from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys
+from palimpsest.reports.figures.drawing.captions import BANDS
+from palimpsest.reports.figures.curves import draw_curves
+from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.statistics.limits import ACCURACY, CHANGE
 
 PANELS = {
     "earlier": "earlier models, %",

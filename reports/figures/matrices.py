@@ -10,16 +10,16 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from reports.figures.labels import lines_of, wrapped
-from reports.figures.marks import Mark, in_words, note, note_each, note_names
-from reports.figures.plot import Plot
-from reports.figures.rows import rows_of
-from reports.figures.settings import INK
-from reports.runs.cells import Cell, dial_of
-from reports.runs.frames import matrices_frame, mean_matrix, numbered
-from reports.statistics.interval import mean_estimate
-from reports.statistics.limits import ACCURACY
-from reports.wording.numbers import percent
+from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
+from palimpsest.reports.figures.drawing.marks import Mark, in_words, note, note_each, note_names
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.rows import rows_of
+from palimpsest.reports.figures.drawing.settings import INK
+from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.runs.frames import matrices_frame, mean_matrix, numbered
+from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.statistics.limits import ACCURACY
+from palimpsest.reports.wording.numbers import percent
 
 # Inches: from one matrix to the next, the side of a matrix, a line of its name.
 _SLOT, _SIDE, _LINE = 1.5, 1.2, 0.15

@@ -9,27 +9,18 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.spec import STRENGTH
-from reports.analysis.frontier import Frontiers, Point
-from reports.figures.breakdown_marks import draw_margin, marked
-from reports.figures.canvas import MARKER, WIDTH, Margins, canvas, titled
-from reports.figures.captions import SPREAD
-from reports.figures.labels import Label, lines_of, wrapped, write_labels
-from reports.figures.overlap import keep_visible, nested
-from reports.figures.plot import Plot
-from reports.figures.points import (
-    SEED_SIZE,
-    bars_of,
-    draw_points,
-    handle_of,
-    is_placed,
-    limit_axes,
-    place_of,
-    seeds_of,
-)
-from reports.figures.style import Style
-from reports.runs.cells import Variant, dial_of
-from reports.wording.dials import Dial
+from palimpsest.benchmark.suites.spec import STRENGTH
+from palimpsest.reports.analysis.frontier import Frontiers, Point
+from palimpsest.reports.figures.drawing.breakdown_marks import draw_margin, marked
+from palimpsest.reports.figures.drawing.canvas import MARKER, WIDTH, Margins, canvas, titled
+from palimpsest.reports.figures.drawing.captions import SPREAD
+from palimpsest.reports.figures.drawing.labels import Label, lines_of, wrapped, write_labels
+from palimpsest.reports.figures.overlap import keep_visible, nested
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.points import SEED_SIZE, bars_of, draw_points, handle_of, is_placed, limit_axes, place_of, seeds_of
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Variant, dial_of
+from palimpsest.reports.wording.dials import Dial
 
 _NAME = 42  # letters per line of a name in the legend
 

@@ -7,22 +7,14 @@ from math import inf
 
 import pandas as pd
 
-from reports.figures.blocks import Series, accuracy_points, points_by_block, ranges_by_block
-from reports.figures.captions import BANDS
-from reports.figures.plot import Plot
-from reports.figures.style import Style
-from reports.runs.cells import Cell, Variant
-from reports.runs.frames import numbered
-from reports.runs.probes import (
-    RUN,
-    distance_frame,
-    importance_frame,
-    overlap_frame,
-    refit_frame,
-    similarity_frame,
-    unmerged_frame,
-)
-from reports.statistics.limits import ACCURACY, Limits
+from palimpsest.reports.figures.drawing.blocks import Series, accuracy_points, points_by_block, ranges_by_block
+from palimpsest.reports.figures.drawing.captions import BANDS
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Cell, Variant
+from palimpsest.reports.runs.frames import numbered
+from palimpsest.reports.runs.probes import RUN, distance_frame, importance_frame, overlap_frame, refit_frame, similarity_frame, unmerged_frame
+from palimpsest.reports.statistics.limits import ACCURACY, Limits
 
 _REFITTED = {
     "learned": ("o", "when learned"),

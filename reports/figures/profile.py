@@ -8,18 +8,18 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
-from benchmark.metrics import AVERAGE, METRICS
-from reports.analysis.profiles import Profiles
-from reports.figures.canvas import canvas, line_keys
-from reports.figures.curves import draw_curves
-from reports.figures.labels import wrapped
-from reports.figures.marks import Mark, note, note_each
-from reports.figures.plot import Plot
-from reports.figures.style import Style
-from reports.runs.cells import Variant, dial_of
-from reports.statistics.interval import FEWEST_SEEDS
-from reports.wording.numbers import percent
-from reports.wording.words import several
+from palimpsest.benchmark.metrics import AVERAGE, METRICS
+from palimpsest.reports.analysis.profiles import Profiles
+from palimpsest.reports.figures.drawing.canvas import canvas, line_keys
+from palimpsest.reports.figures.curves import draw_curves
+from palimpsest.reports.figures.drawing.labels import wrapped
+from palimpsest.reports.figures.drawing.marks import Mark, note, note_each
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Variant, dial_of
+from palimpsest.reports.statistics.interval import FEWEST_SEEDS
+from palimpsest.reports.wording.numbers import percent
+from palimpsest.reports.wording.words import several
 
 _ROUNDING = 1e-9  # of a share
 _NAME = 40  # letters per line of a strategy's name in the legend

@@ -9,17 +9,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.metrics import METRICS, Metric
-from reports.analysis.ranking import Ranked, Standing, ranking_frame
-from reports.figures.captions import ALONE
-from reports.figures.labels import lines_of, wrapped
-from reports.figures.marks import Mark, in_words, note, note_names
-from reports.figures.plot import Plot
-from reports.figures.settings import INK
-from reports.figures.style import Style
-from reports.runs.cells import Variant, dial_of
-from reports.wording.numbers import measured, quantity
-from reports.wording.words import joined, several
+from palimpsest.benchmark.metrics import METRICS, Metric
+from palimpsest.reports.analysis.ranking import Ranked, Standing, ranking_frame
+from palimpsest.reports.figures.drawing.captions import ALONE
+from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
+from palimpsest.reports.figures.drawing.marks import Mark, in_words, note, note_names
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.settings import INK
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Variant, dial_of
+from palimpsest.reports.wording.numbers import measured, quantity
+from palimpsest.reports.wording.words import joined, several
 
 _LABELS = 2.1  # inches beside the panels
 _ROW, _LINE = 0.27, 0.15  # inches: the minimum height of a row, a line of a label

@@ -10,16 +10,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from benchmark.errors import UserError
-from reports.analysis.instability import last_is_unstable
-from reports.analysis.quantities import LOST, QUANTITIES, interval
-from reports.figures.canvas import WIDTH
-from reports.figures.labels import lines_of, wrapped
-from reports.figures.plot import Plot
-from reports.figures.settings import INK
-from reports.runs.cells import Cell
-from reports.statistics.collapse import GAP
-from reports.wording.numbers import percent
+from palimpsest.benchmark.errors import UserError
+from palimpsest.reports.analysis.remarks.instability import last_is_unstable
+from palimpsest.reports.analysis.quantities import LOST, QUANTITIES, interval
+from palimpsest.reports.figures.drawing.canvas import WIDTH
+from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.settings import INK
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.statistics.collapse import GAP
+from palimpsest.reports.wording.numbers import percent
 
 _HEIGHT, _LEFT, _BAR = 0.66, 1.35, 0.75  # inches: of a cell and around the map
 

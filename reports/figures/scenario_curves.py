@@ -12,19 +12,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.errors import UserError
-from reports.analysis.digitized import DigitizedCurve
-from reports.figures.canvas import Margins, canvas, line_keys, read_off, read_off_key, titled
-from reports.figures.captions import BANDS
-from reports.figures.curves import draw_curves, mark_phases
-from reports.figures.panels import Panel, average, earlier_models, first_steps, new_model
-from reports.figures.plot import Plot
-from reports.figures.settings import PALE
-from reports.figures.style import Style
-from reports.runs.cells import Cell
-from reports.runs.frames import curves_frame
-from reports.statistics.interval import mean_estimate
-from reports.wording.words import several
+from palimpsest.benchmark.errors import UserError
+from palimpsest.reports.analysis.digitized import DigitizedCurve
+from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys, read_off, read_off_key, titled
+from palimpsest.reports.figures.drawing.captions import BANDS
+from palimpsest.reports.figures.curves import draw_curves, mark_phases
+from palimpsest.reports.figures.drawing.panels import Panel, average, earlier_models, first_steps, new_model
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.settings import PALE
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.runs.frames import curves_frame
+from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.wording.words import several
 
 _TWO = {"earlier": "A, while B trains", "new": "B", "first": "A, first {} steps"}
 _MANY = {

@@ -10,16 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from reports.figures.canvas import WIDE, Margins, canvas
-from reports.figures.captions import BANDS
-from reports.figures.curves import draw_curves, mark_phases, share_accuracies, share_steps
-from reports.figures.labels import wrapped
-from reports.figures.panels import Panel, average, panels
-from reports.figures.plot import Plot
-from reports.figures.rows import rows_of
-from reports.figures.style import Style
-from reports.runs.cells import FINETUNE, JOINT, Cell, Variant, dial_of
-from reports.runs.frames import curves_frame, numbered
+from palimpsest.reports.figures.drawing.canvas import WIDE, Margins, canvas
+from palimpsest.reports.figures.drawing.captions import BANDS
+from palimpsest.reports.figures.curves import draw_curves, mark_phases, share_accuracies, share_steps
+from palimpsest.reports.figures.drawing.labels import wrapped
+from palimpsest.reports.figures.drawing.panels import Panel, average, panels
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.rows import rows_of
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import FINETUNE, JOINT, Cell, Variant, dial_of
+from palimpsest.reports.runs.frames import curves_frame, numbered
 
 MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend is on the right
 

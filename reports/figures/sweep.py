@@ -8,23 +8,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from benchmark.metrics import AVERAGE
-from reports.analysis.breakdown import Breakdown, breakdowns
-from reports.analysis.choice import Choice, Tried, crossed, rule, stands_for
-from reports.figures.breakdown_marks import mark_loss, marked
-from reports.figures.canvas import Margins, canvas
-from reports.figures.captions import SPREAD
-from reports.figures.intervals import draw_intervals
-from reports.figures.labels import lines_of, wrapped
-from reports.figures.marks import Mark, in_words, note, note_names
-from reports.figures.plot import Plot
-from reports.figures.settings import INK
-from reports.figures.style import Style
-from reports.runs.cells import Variant, dial_of
-from reports.statistics.interval import Estimate
-from reports.statistics.ratio import REDUCTION
-from reports.wording.numbers import percent
-from reports.wording.words import several
+from palimpsest.benchmark.metrics import AVERAGE
+from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
+from palimpsest.reports.analysis.choosing.choice import Choice, Tried, crossed, rule, stands_for
+from palimpsest.reports.figures.drawing.breakdown_marks import mark_loss, marked
+from palimpsest.reports.figures.drawing.canvas import Margins, canvas
+from palimpsest.reports.figures.drawing.captions import SPREAD
+from palimpsest.reports.figures.drawing.intervals import draw_intervals
+from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
+from palimpsest.reports.figures.drawing.marks import Mark, in_words, note, note_names
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.settings import INK
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Variant, dial_of
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.statistics.ratio import REDUCTION
+from palimpsest.reports.wording.numbers import percent
+from palimpsest.reports.wording.words import several
 
 VALIDATION = "validation_accuracy"
 SHOWN = (AVERAGE, "stability", "learning_accuracy", REDUCTION)

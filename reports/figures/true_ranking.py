@@ -11,15 +11,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from reports.analysis.ground_truth import Truth, measured, ranking_of
-from reports.figures.canvas import Margins, canvas, titled
-from reports.figures.marks import Mark, note_each
-from reports.figures.plot import Plot
-from reports.figures.style import Style
-from reports.runs.cells import Cell
-from reports.statistics.interval import Estimate, mean_estimate
-from reports.wording.numbers import decimals, spread
-from reports.wording.words import several
+from palimpsest.reports.analysis.ground_truth import Truth, measured, ranking_of
+from palimpsest.reports.figures.drawing.canvas import Margins, canvas, titled
+from palimpsest.reports.figures.drawing.marks import Mark, note_each
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.statistics.interval import Estimate, mean_estimate
+from palimpsest.reports.wording.numbers import decimals, spread
+from palimpsest.reports.wording.words import several
 
 _ACROSS = 4
 """Panels side by side."""

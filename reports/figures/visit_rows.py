@@ -10,30 +10,17 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from reports.analysis.searches import (
-    FORGETTING,
-    diverged,
-    is_search,
-    measure_of,
-    rewards_block,
-    rewards_of,
-)
-from reports.figures.canvas import WIDE, canvas
-from reports.figures.captions import BANDS
-from reports.figures.curves import draw_curves
-from reports.figures.gains import Way, gains_plot
-from reports.figures.marks import Mark, note_each
-from reports.figures.plot import Plot
-from reports.figures.strategy_curves import (
-    MARGINS,
-    CurvesRow,
-    compared_rows,
-    draw_legend,
-    legend_height,
-)
-from reports.figures.style import Style
-from reports.figures.visits import PANELS, forgetting_frame, how, rewards_means, zero_line
-from reports.runs.cells import Cell, Variant
+from palimpsest.reports.analysis.searches import FORGETTING, diverged, is_search, measure_of, rewards_block, rewards_of
+from palimpsest.reports.figures.drawing.canvas import WIDE, canvas
+from palimpsest.reports.figures.drawing.captions import BANDS
+from palimpsest.reports.figures.curves import draw_curves
+from palimpsest.reports.figures.gains import Way, gains_plot
+from palimpsest.reports.figures.drawing.marks import Mark, note_each
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.strategy_curves import MARGINS, CurvesRow, compared_rows, draw_legend, legend_height
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.figures.visits import PANELS, forgetting_frame, how, rewards_means, zero_line
+from palimpsest.reports.runs.cells import Cell, Variant
 
 _HALF = 6.0
 """Inches: the width of a figure beside the verdicts."""

@@ -9,27 +9,19 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmark.errors import UserError
-from benchmark.metrics.search import BEST
-from reports.analysis.searches import (
-    FORGETTING,
-    diverged,
-    epochs_frame,
-    measure_of,
-    rewards_block,
-    rewards_frame,
-    rewards_of,
-)
-from reports.figures.canvas import Margins, canvas, line_keys
-from reports.figures.captions import BANDS
-from reports.figures.curves import draw_curves
-from reports.figures.labels import lines_of, wrapped
-from reports.figures.plot import Plot
-from reports.figures.settings import PALE
-from reports.figures.style import Style
-from reports.runs.cells import Cell
-from reports.statistics.grouped import drawn, over_seeds
-from reports.wording.words import several
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics.search import BEST
+from palimpsest.reports.analysis.searches import FORGETTING, diverged, epochs_frame, measure_of, rewards_block, rewards_frame, rewards_of
+from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys
+from palimpsest.reports.figures.drawing.captions import BANDS
+from palimpsest.reports.figures.curves import draw_curves
+from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.settings import PALE
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.statistics.grouped import drawn, over_seeds
+from palimpsest.reports.wording.words import several
 
 PANELS = {
     FORGETTING: "mean of the visits",

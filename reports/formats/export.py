@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from benchmark.errors import UserError, nearest
-from benchmark.files import Kind, Output
-from reports.figures.plot import Plot
-from reports.formats.data import csv_lines, csv_of, harmless, parquet_of
-from reports.formats.images import pdf, png, warned_once
-from reports.formats.latex import latex
-from reports.formats.svg import START as SVG_START
-from reports.formats.svg import svg_file
-from reports.runs.cells import Cell
-from reports.tables.runs import runs_table
-from reports.tables.table import Table
+from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.files.writing import Kind, Output
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.formats.data import csv_lines, csv_of, harmless, parquet_of
+from palimpsest.reports.formats.images import pdf, png, warned_once
+from palimpsest.reports.formats.latex import latex
+from palimpsest.reports.formats.svg import START as SVG_START
+from palimpsest.reports.formats.svg import svg_file
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.tables.runs import runs_table
+from palimpsest.reports.tables.table import Table
 
 
 def _csv(table: Table) -> bytes:

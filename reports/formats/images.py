@@ -14,9 +14,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import font_manager
 
-from benchmark.errors import Remark
-from reports.figures.plot import Plot
-from reports.figures.settings import figure_settings
+from palimpsest.benchmark.errors import Remark
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.settings import figure_settings
 
 DPI = 200
 """Of PNG files: sharp in print at the figures' original size."""

@@ -13,18 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
-from reports.formats.latex_text import (
-    ENGINE_ONLY,
-    FONT_SIZE,
-    breakable,
-    broken,
-    escape,
-    filled,
-    pieces,
-    unknown,
-    width,
-)
-from reports.tables.table import Column, Entry, Row, Table
+from palimpsest.reports.formats.latex_text import ENGINE_ONLY, FONT_SIZE, breakable, broken, escape, filled, pieces, unknown, width
+from palimpsest.reports.tables.table import Column, Entry, Row, Table
 
 WIDTH = 225.0
 """Points: the width of a table; columns of common styles have 229 (article) to 252 (IEEE)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from html import escape
 
-from reports.tables.table import Column, Entry, Table
+from palimpsest.reports.tables.table import Column, Entry, Table
 
 _SPACE = "\N{NO-BREAK SPACE}"
 _ESCAPES = str.maketrans({"|": r"\|", "\n": " "})

@@ -13,9 +13,9 @@ from xml.sax.saxutils import escape, quoteattr
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from reports.figures.marks import NAME, Mark, noted
-from reports.figures.plot import Plot
-from reports.figures.settings import figure_settings
+from palimpsest.reports.figures.drawing.marks import NAME, Mark, noted
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.settings import figure_settings
 
 _FONTS = "'DejaVu Sans', Verdana, Arial, sans-serif"
 """A file has no page around it that sets the font, so name some that are common."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmark.metrics import AVERAGE, columns
-from benchmark.store import Record, SuiteNote
-from reports.runs.cells import by_scenario, group
-from reports.statistics.interval import Estimate
-from reports.statistics.ratio import REDUCTION
+from palimpsest.benchmark.metrics import AVERAGE, columns
+from palimpsest.benchmark.store.store import Record, SuiteNote
+from palimpsest.reports.runs.cells import by_scenario, group
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.statistics.ratio import REDUCTION
 
 SUMMARY_METRICS = (
     AVERAGE,

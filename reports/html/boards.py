@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from reports.analysis.verdicts import Contender, Judgement, Verdict, Verdicts
-from reports.figures.style import Style
-from reports.html.anchors import ALL, anchor
-from reports.runs.cells import Variant
-from reports.statistics.interval import Estimate
-from reports.tables.table import Table
-from reports.tables.verdicts import differences_of, named, verdict_table
-from reports.wording.numbers import percent, spread
+from palimpsest.reports.analysis.verdicts import Contender, Judgement, Verdict, Verdicts
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.html.anchors import ALL, anchor
+from palimpsest.reports.runs.cells import Variant
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.tables.table import Table
+from palimpsest.reports.tables.verdicts import differences_of, named, verdict_table
+from palimpsest.reports.wording.numbers import percent, spread
 
 _SIGNS = {
     Verdict.BETTER: "▲",

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from benchmark.run_settings import by_setting
-from benchmark.selection import by_suite
-from benchmark.store import Record, SuiteNote
-from reports.figures.plot import Plot
-from reports.html.anchors import ALL, anchor
-from reports.html.boards import Board
-from reports.html.parts import Section
-from reports.html.sections import sections
-from reports.runs.cells import Cell, by_scenario, group
-from reports.runs.provenance import seeds
-from reports.wording.words import several
+from palimpsest.benchmark.results.run_settings import by_setting
+from palimpsest.benchmark.results.selection import by_suite
+from palimpsest.benchmark.store.store import Record, SuiteNote
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.html.anchors import ALL, anchor
+from palimpsest.reports.html.boards import Board
+from palimpsest.reports.html.parts import Section
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.runs.cells import Cell, by_scenario, group
+from palimpsest.reports.runs.provenance import seeds
+from palimpsest.reports.wording.words import several
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from reports.figures.plot import Plot
-from reports.formats.data import csv_of
-from reports.formats.latex import latex
-from reports.html.live import LivePlot
-from reports.statistics.grouped import over_seeds
-from reports.statistics.limits import ACCURACY
-from reports.tables.table import Table
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.formats.data import csv_of
+from palimpsest.reports.formats.latex import latex
+from palimpsest.reports.html.live import LivePlot
+from palimpsest.reports.statistics.grouped import over_seeds
+from palimpsest.reports.statistics.limits import ACCURACY
+from palimpsest.reports.tables.table import Table
 
 MANY = 2000
 """With more rows than this, data are averaged over seeds."""

@@ -15,9 +15,9 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import IO, Self
 
-from reports.figures.marks import Mark
-from reports.figures.plot import Plot
-from reports.formats.svg import touchable_svg
+from palimpsest.reports.figures.drawing.marks import Mark
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.formats.svg import touchable_svg
 
 _WORTH = 8
 """Figures per process: with fewer, starting a process costs more than it saves."""

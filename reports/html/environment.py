@@ -8,19 +8,19 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from reports.figures.plot import Plot
-from reports.html.boards import Board, Matrix
-from reports.html.downloads import downloads
-from reports.html.live import LivePlot
-from reports.html.parts import Facts, Words
-from reports.tables.table import Table
-from reports.wording.words import several
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.html.boards import Board, Matrix
+from palimpsest.reports.html.downloads import downloads
+from palimpsest.reports.html.live import LivePlot
+from palimpsest.reports.html.parts import Facts, Words
+from palimpsest.reports.tables.table import Table
+from palimpsest.reports.wording.words import several
 
 
 def environment() -> Environment:
     """Return where templates are found, with the report's filters and tests."""
     made = Environment(
-        loader=PackageLoader("reports.html"),
+        loader=PackageLoader("palimpsest.reports.html"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -35,7 +35,7 @@ def environment() -> Environment:
 
 def text_of(*names: str) -> str:
     """Return files of the templates' folder as they are, one after another."""
-    folder = files("reports.html").joinpath("templates")
+    folder = files("palimpsest.reports.html").joinpath("templates")
     return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
 
 

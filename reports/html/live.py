@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reports.figures.plot import Plot
+from palimpsest.reports.figures.drawing.plot import Plot
 
 
 @dataclass(frozen=True, eq=False)

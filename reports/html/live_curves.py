@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from benchmark.store import Record
-from reports.figures.panels import Panel
-from reports.figures.strategy_curves import CurvesPlot, CurvesRow
-from reports.figures.style import Style
-from reports.html.live import LivePlot, dash
-from reports.runs.cells import Cell, Variant
-from reports.runs.frames import beginnings
-from reports.statistics.interval import half_width
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.figures.drawing.panels import Panel
+from palimpsest.reports.figures.strategy_curves import CurvesPlot, CurvesRow
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.html.live import LivePlot, dash
+from palimpsest.reports.runs.cells import Cell, Variant
+from palimpsest.reports.runs.frames import beginnings
+from palimpsest.reports.statistics.interval import half_width
 
 DECIMALS = 4
 """Of an accuracy in the page: a hundredth of a per cent."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from reports.analysis.frontier import Frontiers, Point
-from reports.figures.plot import Plot
-from reports.figures.style import Style
-from reports.html.live import LivePlot, dash
-from reports.runs.cells import Variant
-from reports.statistics.interval import Estimate
-from reports.wording.numbers import bracketed
-from reports.wording.words import several
+from palimpsest.reports.analysis.frontier import Frontiers, Point
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.html.live import LivePlot, dash
+from palimpsest.reports.runs.cells import Variant
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.wording.numbers import bracketed
+from palimpsest.reports.wording.words import several
 
 
 def live_plane(plot: Plot, found: Frontiers, look: Mapping[Variant, Style]) -> LivePlot:

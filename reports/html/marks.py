@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reports.figures.marks import Mark
-from reports.statistics.interval import Estimate
+from palimpsest.reports.figures.drawing.marks import Mark
+from palimpsest.reports.statistics.interval import Estimate
 
 _DIGITS = 5  # of a number that is drawn as a dot: more cannot be seen
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from reports.figures.plot import Plot
-from reports.html.anchors import ALL
-from reports.html.boards import Board, Matrix
-from reports.tables.table import Column, Table
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.html.anchors import ALL
+from palimpsest.reports.html.boards import Board, Matrix
+from palimpsest.reports.tables.table import Column, Table
 
 
 @dataclass(frozen=True)

@@ -9,23 +9,23 @@ from typing import Any
 
 from markupsafe import Markup
 
-from benchmark.errors import UserError
-from benchmark.files import Kind, Output, write_files
-from benchmark.store import Record, SuiteNote
-from reports.figures.plot import Plot
-from reports.formats.export import Exports
-from reports.html.chapters import Chapter, chapters, each_once
-from reports.html.drawing import Drawings
-from reports.html.environment import digest, environment, text_of
-from reports.html.live import LivePlot
-from reports.html.marks import marks_data
-from reports.html.parts import Facts
-from reports.html.run_details import run_details
-from reports.html.runs_table import run_columns, runs_data
-from reports.html.watching import Live
-from reports.runs.provenance import WPL_PAPER, citation, exact_settings, failures, origin
-from reports.runs.suite_text import suite_files
-from reports.wording.words import several
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.files.writing import Kind, Output, write_files
+from palimpsest.benchmark.store.store import Record, SuiteNote
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.formats.export import Exports
+from palimpsest.reports.html.chapters import Chapter, chapters, each_once
+from palimpsest.reports.html.drawing import Drawings
+from palimpsest.reports.html.environment import digest, environment, text_of
+from palimpsest.reports.html.live import LivePlot
+from palimpsest.reports.html.marks import marks_data
+from palimpsest.reports.html.parts import Facts
+from palimpsest.reports.html.run_details import run_details
+from palimpsest.reports.html.runs_table import run_columns, runs_data
+from palimpsest.reports.html.watching import Live
+from palimpsest.reports.runs.provenance import WPL_PAPER, citation, exact_settings, failures, origin
+from palimpsest.reports.runs.suite_text import suite_files
+from palimpsest.reports.wording.words import several
 
 REPORT = Kind(
     "report",

@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from benchmark.store import Record
-from reports.runs.cells import Cell
-from reports.runs.probes import WHOLE
-from reports.wording.numbers import percent
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.runs.probes import WHOLE
+from palimpsest.reports.wording.numbers import percent
 
 _DECIMALS = 4  # of an accuracy: more than a page of a run shows
 _SIGNIFICANT = 3  # digits of what a probe measured

@@ -6,19 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from benchmark.metrics import (
-    FINETUNE_FORGETTING,
-    METRICS,
-    Metric,
-    added_metrics,
-    columns,
-    metric_named,
-)
-from benchmark.run_settings import differing, settings_of, value_of
-from benchmark.store import Record
-from reports.runs.cells import Cell, dial_of
-from reports.tables.metrics import MAIN
-from reports.wording.numbers import strength_text
+from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS, Metric, added_metrics, columns, metric_named
+from palimpsest.benchmark.results.run_settings import differing, settings_of, value_of
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.tables.metrics import MAIN
+from palimpsest.reports.wording.numbers import strength_text
 
 DIGITS = 5
 """Decimals of a fraction in the report: enough for a test set of 100,000.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reports.analysis.searches import has_ranked, truth_for
-from reports.figures.plot import Plot
-from reports.figures.style import Style
-from reports.figures.true_ranking import true_ranking_plot
-from reports.runs.cells import Cell, Variant
-from reports.tables.table import Table
-from reports.tables.true_ranking import true_ranking_table
+from palimpsest.reports.analysis.searches import has_ranked, truth_for
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.figures.true_ranking import true_ranking_plot
+from palimpsest.reports.runs.cells import Cell, Variant
+from palimpsest.reports.tables.table import Table
+from palimpsest.reports.tables.true_ranking import true_ranking_table
 
 VISITS = (
     "Architectures that share weights are trained in turn, a visit each. What an architecture wins "

@@ -8,11 +8,11 @@ from typing import Any
 
 from markupsafe import Markup
 
-from benchmark.store import JobUnderWay, Record, SuiteProcess
-from reports.figures.colors import colors, identity
-from reports.html.environment import digest, environment, text_of
-from reports.runs.cells import Variant
-from reports.wording.words import several, whole_seconds
+from palimpsest.benchmark.store.store import JobUnderWay, Record, SuiteProcess
+from palimpsest.reports.figures.drawing.colors import colors, identity
+from palimpsest.reports.html.environment import digest, environment, text_of
+from palimpsest.reports.runs.cells import Variant
+from palimpsest.reports.wording.words import several, whole_seconds
 
 Strategies = frozenset[tuple[str, str]]
 """Kinds and names of strategies, which decide their colours."""

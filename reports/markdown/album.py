@@ -6,9 +6,9 @@ import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from benchmark.errors import UserError
-from reports.figures.plot import Plot
-from reports.formats.svg import small_svg
+from palimpsest.benchmark.errors import UserError
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.formats.svg import small_svg
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 

@@ -8,8 +8,8 @@ from collections import Counter
 from io import TextIOWrapper
 from pathlib import Path
 
-from benchmark.errors import UserError
-from benchmark.untrusted import opened
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.files.untrusted import opened
 
 _WHOLE = re.compile(r"[-+]?[0-9]+")
 _NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")

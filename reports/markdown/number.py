@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from reports.analysis.quantities import SEEDS, Quantity
-from reports.formats.markdown import unbroken
-from reports.statistics.interval import Estimate
-from reports.tables.table import Column, Entry
+from palimpsest.reports.analysis.quantities import SEEDS, Quantity
+from palimpsest.reports.formats.markdown import unbroken
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.tables.table import Column, Entry
 
 
 @dataclass(frozen=True)

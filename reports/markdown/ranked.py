@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from benchmark.errors import UserError, nearest
-from reports.analysis.ranking import RANKED, ranking
-from reports.figures.ranking import critical_difference_plot
-from reports.markdown.illustrated import IllustratedStudy
-from reports.markdown.study import Labels
+from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.reports.analysis.ranking import RANKED, ranking
+from palimpsest.reports.figures.ranking import critical_difference_plot
+from palimpsest.reports.markdown.illustrated import IllustratedStudy
+from palimpsest.reports.markdown.study import Labels
 
 
 class RankedStudy(IllustratedStudy):

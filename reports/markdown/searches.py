@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from benchmark.errors import UserError
-from benchmark.metrics.search import Period
-from reports.analysis import ground_truth
-from reports.analysis.equal_gain import at_equal_gain
-from reports.analysis.ground_truth import Truth, truth_of
-from reports.analysis.searches import FORGETTING, GAIN, measure_of
-from reports.analysis.variants import label
-from reports.figures.colors import colors
-from reports.figures.gains import Way, gains_plot
-from reports.figures.style import Style, Styles
-from reports.figures.true_ranking import true_ranking_plot
-from reports.figures.visits import forgetting_plot, rewards_plot
-from reports.markdown.number import Number
-from reports.markdown.ranked import RankedStudy
-from reports.markdown.strengths import chosen_strengths
-from reports.markdown.study import RATIO, Labels
-from reports.runs.cells import FINETUNE, Cell
-from reports.statistics.interval import mean_estimate
-from reports.statistics.pairs import compare_pairs
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics.search import Period
+from palimpsest.reports.analysis import ground_truth
+from palimpsest.reports.analysis.choosing.equal_gain import at_equal_gain
+from palimpsest.reports.analysis.ground_truth import Truth, truth_of
+from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
+from palimpsest.reports.analysis.choosing.variants import label
+from palimpsest.reports.figures.drawing.colors import colors
+from palimpsest.reports.figures.gains import Way, gains_plot
+from palimpsest.reports.figures.drawing.style import Style, Styles
+from palimpsest.reports.figures.true_ranking import true_ranking_plot
+from palimpsest.reports.figures.visits import forgetting_plot, rewards_plot
+from palimpsest.reports.markdown.number import Number
+from palimpsest.reports.markdown.ranked import RankedStudy
+from palimpsest.reports.markdown.strengths import chosen_strengths
+from palimpsest.reports.markdown.study import RATIO, Labels
+from palimpsest.reports.runs.cells import FINETUNE, Cell
+from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.statistics.pairs import compare_pairs
 
 Written = str | Sequence[str]
 """A variant as it is written, or a pair of a scenario and a variant of it."""

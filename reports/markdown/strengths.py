@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from reports.analysis.choice import Mixed, strengths_text
-from reports.analysis.variants import CHOSEN, label
-from reports.runs.cells import Cell, dial_of
-from reports.wording.dials import Dial
-from reports.wording.numbers import strength_text
-from reports.wording.words import joined, several
+from palimpsest.reports.analysis.choosing.choice import Mixed, strengths_text
+from palimpsest.reports.analysis.choosing.variants import CHOSEN, label
+from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.wording.dials import Dial
+from palimpsest.reports.wording.numbers import strength_text
+from palimpsest.reports.wording.words import joined, several
 
 
 def chosen_strengths(cells: Mapping[str, Mapping[str, Cell]], labels: Mapping[str, str]) -> str:

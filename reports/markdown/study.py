@@ -6,38 +6,29 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
-from benchmark.errors import UserError, nearest
-from benchmark.store import Record
-from reports.analysis import shape
-from reports.analysis.capacity import least_free
-from reports.analysis.choice import Mixed, strengths_text
-from reports.analysis.coarseness import coarse_text
-from reports.analysis.digitized import Given, digitized_curves
-from reports.analysis.equal_stability import at_equal_stability
-from reports.analysis.frontier import frontiers
-from reports.analysis.quantities import (
-    RATIOS,
-    REMOVED,
-    Quantity,
-    Values,
-    interval,
-    per_seed,
-    quantity_named,
-    share_of,
-)
-from reports.analysis.variants import CHOSEN, Catalog, spellings
-from reports.formats.markdown import markdown
-from reports.markdown.number import Number
-from reports.runs.cells import FINETUNE, FREEZE, Cell
-from reports.runs.clock import elapsed, most_at_once
-from reports.runs.probes import recorded
-from reports.runs.provenance import seeds
-from reports.statistics.interval import mean_estimate
-from reports.statistics.pairs import compare_pairs
-from reports.statistics.ratio import quotient
-from reports.tables.results import STRENGTH, results_table
-from reports.wording.numbers import decimals, strength_text
-from reports.wording.words import duration
+from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.analysis import shape
+from palimpsest.reports.analysis.capacity import least_free
+from palimpsest.reports.analysis.choosing.choice import Mixed, strengths_text
+from palimpsest.reports.analysis.choosing.coarseness import coarse_text
+from palimpsest.reports.analysis.digitized import Given, digitized_curves
+from palimpsest.reports.analysis.choosing.equal_stability import at_equal_stability
+from palimpsest.reports.analysis.frontier import frontiers
+from palimpsest.reports.analysis.quantities import RATIOS, REMOVED, Quantity, Values, interval, per_seed, quantity_named, share_of
+from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, spellings
+from palimpsest.reports.formats.markdown import markdown
+from palimpsest.reports.markdown.number import Number
+from palimpsest.reports.runs.cells import FINETUNE, FREEZE, Cell
+from palimpsest.reports.runs.clock import elapsed, most_at_once
+from palimpsest.reports.runs.probes import recorded
+from palimpsest.reports.runs.provenance import seeds
+from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.statistics.pairs import compare_pairs
+from palimpsest.reports.statistics.ratio import quotient
+from palimpsest.reports.tables.results import STRENGTH, results_table
+from palimpsest.reports.wording.numbers import decimals, strength_text
+from palimpsest.reports.wording.words import duration
 
 Labels = Mapping[str, str]
 HYPERVOLUME = Quantity("hypervolume", "hypervolume", lambda _, __: None)
@@ -61,7 +52,7 @@ class Study:
     Scenarios and strategies have the names of the suite. A variant is written ``finetune``
     (no strength), ``wpl@1e4`` (one strength) or ``wpl@chosen`` (each half of the seeds at the
     strength that was chosen on the validation split of the other half, see
-    ``reports/analysis/cross_fitting.py``). ``labels`` renames scenarios, variants,
+    ``reports/analysis/choosing/cross_fitting.py``). ``labels`` renames scenarios, variants,
     strategies and quantities for the reader.
 
     Args:

@@ -31,21 +31,21 @@ import jinja2.sandbox
 from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.utils import missing
 
-from benchmark.errors import UserError, nearest
-from benchmark.files import Kind
-from benchmark.store import Record
-from benchmark.untrusted import content
-from benchmark.yaml_text import YAMLTextError, load
-from reports.analysis.variants import Catalog
-from reports.formats.markdown import folded
-from reports.formats.svg import START
-from reports.markdown.album import Album
-from reports.markdown.csv_rows import read_rows
-from reports.markdown.intervals import Intervals
-from reports.markdown.sandbox import Sandbox
-from reports.markdown.searches import SearchStudy
-from reports.runs.cells import group
-from reports.statistics.holm import holm
+from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.files.writing import Kind
+from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.files.untrusted import content
+from palimpsest.benchmark.files.yaml_text import YAMLTextError, load
+from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.formats.markdown import folded
+from palimpsest.reports.formats.svg import START
+from palimpsest.reports.markdown.album import Album
+from palimpsest.reports.markdown.csv_rows import read_rows
+from palimpsest.reports.markdown.intervals import Intervals
+from palimpsest.reports.markdown.sandbox import Sandbox
+from palimpsest.reports.markdown.searches import SearchStudy
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.holm import holm
 
 _FRONT = re.compile(r"\A---[ \t]*\n(.*?)^---[ \t]*\n", re.DOTALL | re.MULTILINE)
 

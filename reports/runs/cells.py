@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from benchmark.spec import STRENGTH
-from benchmark.store import Record, SuiteNote
-from reports.statistics.interval import Estimate, mean_estimate
-from reports.statistics.limits import limits_of
-from reports.statistics.ratio import REDUCTION, Removed, forgetting_pairs, removed
-from reports.wording.dials import Dial, dial_named
-from reports.wording.numbers import strength_text
-from reports.wording.words import natural
+from palimpsest.benchmark.suites.spec import STRENGTH
+from palimpsest.benchmark.store.store import Record, SuiteNote
+from palimpsest.reports.statistics.interval import Estimate, mean_estimate
+from palimpsest.reports.statistics.limits import limits_of
+from palimpsest.reports.statistics.ratio import REDUCTION, Removed, forgetting_pairs, removed
+from palimpsest.reports.wording.dials import Dial, dial_named
+from palimpsest.reports.wording.numbers import strength_text
+from palimpsest.reports.wording.words import natural
 
 FINETUNE, FREEZE, INDEPENDENT, JOINT = "finetune", "freeze", "independent", "joint"
 REFERENCES = (FINETUNE, FREEZE, INDEPENDENT, JOINT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from benchmark.store import Record
+from palimpsest.benchmark.store.store import Record
 
 RESOLUTION = 1.0
 """Seconds: stores keep start times in whole seconds, so a run may have begun up to this later."""

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from benchmark.metrics import METRICS
-from benchmark.store import Record
-from reports.runs.cells import Cell
-from reports.statistics.ratio import REDUCTION
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.statistics.ratio import REDUCTION
 
 _Numbers = NDArray[Any]
 

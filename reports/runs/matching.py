@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmark.run_settings import CODE, settings_of
-from benchmark.store import Record
-from reports.runs.cells import group
-from reports.statistics.ratio import REDUCTION, forgetting_pairs, linearised
+from palimpsest.benchmark.results.run_settings import CODE, settings_of
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.ratio import REDUCTION, forgetting_pairs, linearised
 
 Name = tuple[str, str]
 """A cell's scenario, and its strategy with the strength."""

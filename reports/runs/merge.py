@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from benchmark.archive import read_runs, read_suites
-from benchmark.errors import UserError
-from benchmark.metrics import METRICS, Matrix, reference_kinds
-from benchmark.store import Record, SuiteNote
-from reports.wording.words import joined
+from palimpsest.benchmark.store.archive import read_runs, read_suites
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics import METRICS, Matrix, reference_kinds
+from palimpsest.benchmark.store.store import Record, SuiteNote
+from palimpsest.reports.wording.words import joined
 
 _MEASURED = ("accuracy_matrix", "validation_matrix", "initial_accuracy", "curves", "moments")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from benchmark.errors import UserError, nearest
-from reports.runs.cells import Cell
+from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.reports.runs.cells import Cell
 
 WHOLE = "all shared blocks"
 """The name of all shared blocks taken together."""

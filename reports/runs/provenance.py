@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmark.failure import Failure
-from benchmark.provenance import palimpsest_version
-from benchmark.store import Record
-from reports.runs.cells import Cell
-from reports.wording.words import duration, ranges, several
+from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.runs.provenance import palimpsest_version
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.wording.words import duration, ranges, several
 
 _NAMED = 10  # how many runs with the same message are named; the table of runs has all
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from benchmark.store import Record, SuiteNote
+from palimpsest.benchmark.store.store import Record, SuiteNote
 
 
 def suite_files(records: Sequence[Record], notes: Sequence[SuiteNote] = ()) -> dict[str, str]:

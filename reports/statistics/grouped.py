@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from reports.statistics.interval import half_width
-from reports.statistics.limits import Limits
+from palimpsest.reports.statistics.interval import half_width
+from palimpsest.reports.statistics.limits import Limits
 
 
 def over_seeds(grouped: Any, limits: Limits | None) -> pd.DataFrame:

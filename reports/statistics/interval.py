@@ -82,8 +82,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reports.statistics.collapse import Strays, strays
-from reports.statistics.limits import Limits
+from palimpsest.reports.statistics.collapse import Strays, strays
+from palimpsest.reports.statistics.limits import Limits
 
 Array = NDArray[np.float64]
 Strata = Mapping[str, Mapping[int, float | None] | Iterable[float | None]]

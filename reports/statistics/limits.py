@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from benchmark.metrics import ACCURACY as _ACCURACY
-from benchmark.metrics import CHANGE as _CHANGE
-from benchmark.metrics import METRICS, UNBOUNDED
+from palimpsest.benchmark.metrics import ACCURACY as _ACCURACY
+from palimpsest.benchmark.metrics import CHANGE as _CHANGE
+from palimpsest.benchmark.metrics import METRICS, UNBOUNDED
 
 
 class Limits(NamedTuple):

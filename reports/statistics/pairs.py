@@ -13,9 +13,9 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.statistics.effects import effect_size, rank_biserial
-from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS, Estimate, mean_estimate
-from reports.statistics.limits import Limits
+from palimpsest.reports.statistics.effects import effect_size, rank_biserial
+from palimpsest.reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS, Estimate, mean_estimate
+from palimpsest.reports.statistics.limits import Limits
 
 Array = NDArray[np.float64]
 Runs = Mapping[str, Mapping[int, float | None]]

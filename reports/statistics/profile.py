@@ -34,7 +34,7 @@ from math import sqrt
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from reports.statistics.interval import Strata, half_width, known_values
+from palimpsest.reports.statistics.interval import Strata, half_width, known_values
 
 Array = NDArray[np.float64]
 

@@ -31,8 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.statistics.interval import CONFIDENCE
-from reports.statistics.pairs import Runs
+from palimpsest.reports.statistics.interval import CONFIDENCE
+from palimpsest.reports.statistics.pairs import Runs
 
 Array = NDArray[np.float64]
 

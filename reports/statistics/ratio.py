@@ -43,10 +43,10 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmark.metrics import FINETUNE_FORGETTING, LEAST_FORGETTING
-from benchmark.store import Record
-from reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS, Estimate, mean_estimate, student_p
-from reports.statistics.limits import CHANGE
+from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, LEAST_FORGETTING
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS, Estimate, mean_estimate, student_p
+from palimpsest.reports.statistics.limits import CHANGE
 
 REDUCTION = "forgetting_reduction"
 """The metric that is a ratio of means over seeds."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
-from reports.statistics.interval import FEWEST_SEEDS, Estimate, student_estimate
-from reports.statistics.limits import Limits
-from reports.statistics.pairs import paired_difference
+from palimpsest.reports.statistics.interval import FEWEST_SEEDS, Estimate, student_estimate
+from palimpsest.reports.statistics.limits import Limits
+from palimpsest.reports.statistics.pairs import paired_difference
 
 ROUNDING = 1e-12
 """Differences of metrics below this come from rounding: accuracies are counts of samples."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.metrics import METRICS
-from reports.analysis.capacity import WHOLE, capacity_frame, free_after, shares_of, told
-from reports.analysis.quantities import QUANTITIES, interval
-from reports.runs.cells import Cell, dial_of
-from reports.statistics.interval import Estimate
-from reports.tables.metrics import metric_column
-from reports.tables.table import BRACKETS, Column, Row, Table
-from reports.wording.numbers import decimals, percent
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.reports.analysis.capacity import WHOLE, capacity_frame, free_after, shares_of, told
+from palimpsest.reports.analysis.quantities import QUANTITIES, interval
+from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.tables.metrics import metric_column
+from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
+from palimpsest.reports.wording.numbers import decimals, percent
 
 MOST = 12
 """The most layers that get a column in the report; the data have all."""

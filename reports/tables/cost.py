@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from reports.analysis.cost import CAPTION, cost_frame
-from reports.runs.cells import Cell, dial_of
-from reports.statistics.interval import Estimate
-from reports.tables.table import Column, Row, Table
-from reports.wording.numbers import decimals
+from palimpsest.reports.analysis.cost import CAPTION, cost_frame
+from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.tables.table import Column, Row, Table
+from palimpsest.reports.wording.numbers import decimals
 
 _MEBI = 2**20
 

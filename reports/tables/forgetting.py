@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from benchmark.metrics import forgetting_by_model
-from reports.runs.cells import Cell, dial_of
-from reports.statistics.interval import Estimate, mean_estimate
-from reports.statistics.limits import CHANGE
-from reports.tables.table import BRACKETS, Column, Row, Table
-from reports.wording.numbers import percent
+from palimpsest.benchmark.metrics import forgetting_by_model
+from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.statistics.interval import Estimate, mean_estimate
+from palimpsest.reports.statistics.limits import CHANGE
+from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
+from palimpsest.reports.wording.numbers import percent
 
 MOST = 12
 """The most models that get a column in the report; the data have all."""

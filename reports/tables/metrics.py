@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.metrics import METRICS, Metric, added_metrics, columns
-from reports.runs.cells import Cell, dial_of
-from reports.runs.frames import summary_frame
-from reports.statistics.interval import Estimate
-from reports.statistics.ratio import REDUCTION
-from reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
-from reports.wording.numbers import measured, percent
-from reports.wording.words import several
+from palimpsest.benchmark.metrics import METRICS, Metric, added_metrics, columns
+from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.runs.frames import summary_frame
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.statistics.ratio import REDUCTION
+from palimpsest.reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
+from palimpsest.reports.wording.numbers import measured, percent
+from palimpsest.reports.wording.words import several
 
 MAIN = (
     "stability",

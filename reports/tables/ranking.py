@@ -7,18 +7,18 @@ from dataclasses import replace
 
 import pandas as pd
 
-from benchmark.metrics import METRICS
-from reports.analysis.choice import RULE, Choice, crossed, rule, stands_for, strengths_text
-from reports.analysis.coarseness import gaps
-from reports.analysis.frontier import Frontiers
-from reports.analysis.ranking import Ranked, Standing, ranking_frame
-from reports.runs.cells import dial_of
-from reports.statistics.interval import FEWEST_SEEDS, Estimate
-from reports.statistics.pairs import PairedComparison
-from reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
-from reports.wording.dials import Dial
-from reports.wording.numbers import decimals, measured, percent
-from reports.wording.words import several as counted
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.reports.analysis.choosing.choice import RULE, Choice, crossed, rule, stands_for, strengths_text
+from palimpsest.reports.analysis.choosing.coarseness import gaps
+from palimpsest.reports.analysis.frontier import Frontiers
+from palimpsest.reports.analysis.ranking import Ranked, Standing, ranking_frame
+from palimpsest.reports.runs.cells import dial_of
+from palimpsest.reports.statistics.interval import FEWEST_SEEDS, Estimate
+from palimpsest.reports.statistics.pairs import PairedComparison
+from palimpsest.reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
+from palimpsest.reports.wording.dials import Dial
+from palimpsest.reports.wording.numbers import decimals, measured, percent
+from palimpsest.reports.wording.words import several as counted
 
 _EFFECT = (
     "difference in standard deviations of the paired differences, with Hedges’ correction for few "

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from reports.analysis.choice import strengths_text
-from reports.analysis.quantities import SEEDS, Quantity, interval, share_of
-from reports.analysis.variants import label
-from reports.runs.cells import FINETUNE, Cell, dial_of
-from reports.tables.table import Column, Noted, Row, Table, Value
-from reports.wording.dials import Dial
+from palimpsest.reports.analysis.choosing.choice import strengths_text
+from palimpsest.reports.analysis.quantities import SEEDS, Quantity, interval, share_of
+from palimpsest.reports.analysis.choosing.variants import label
+from palimpsest.reports.runs.cells import FINETUNE, Cell, dial_of
+from palimpsest.reports.tables.table import Column, Noted, Row, Table, Value
+from palimpsest.reports.wording.dials import Dial
 
 STRENGTH = "strength"
 """A column that is not a quantity: the strength of a variant."""

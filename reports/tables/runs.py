@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmark.frame import frame
-from reports.runs.cells import Cell
-from reports.tables.table import Table
+from palimpsest.benchmark.results.frame import frame
+from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.tables.table import Table
 
 
 def runs_table(cells: Sequence[Cell]) -> Table:

@@ -11,8 +11,8 @@ from itertools import groupby
 
 import pandas as pd
 
-from reports.statistics.interval import FEWEST_SEEDS, Estimate
-from reports.wording.numbers import DASH, apart, spread
+from palimpsest.reports.statistics.interval import FEWEST_SEEDS, Estimate
+from palimpsest.reports.wording.numbers import DASH, apart, spread
 
 Value = Estimate | float | str | None
 """What a cell holds: a number with or without its 95 % interval, text, or nothing."""

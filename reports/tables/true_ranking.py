@@ -7,12 +7,12 @@ from statistics import fmean
 
 import pandas as pd
 
-from reports.analysis.ground_truth import Truth, measured, ranking
-from reports.runs.cells import Cell, dial_of
-from reports.statistics.interval import mean_estimate
-from reports.tables.table import BRACKETS, Column, Row, Table, Value
-from reports.wording.numbers import decimals
-from reports.wording.words import several
+from palimpsest.reports.analysis.ground_truth import Truth, measured, ranking
+from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table, Value
+from palimpsest.reports.wording.numbers import decimals
+from palimpsest.reports.wording.words import several
 
 _MEANINGS = {
     "tau": "Kendall’s, of the ranking by validation error with the true one: 1 is the true order, "

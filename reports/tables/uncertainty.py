@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reports.runs.cells import Cell, dial_of
-from reports.runs.probes import UNCERTAINTY, recorded, uncertainty_frame
-from reports.statistics.interval import Estimate, mean_estimate
-from reports.statistics.limits import ACCURACY, Limits
-from reports.tables.metrics import counted
-from reports.tables.table import BRACKETS, Column, Row, Table
-from reports.wording.numbers import decimals, percent
+from palimpsest.reports.runs.cells import Cell, dial_of
+from palimpsest.reports.runs.probes import UNCERTAINTY, recorded, uncertainty_frame
+from palimpsest.reports.statistics.interval import Estimate, mean_estimate
+from palimpsest.reports.statistics.limits import ACCURACY, Limits
+from palimpsest.reports.tables.metrics import counted
+from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
+from palimpsest.reports.wording.numbers import decimals, percent
 
 _WEIGHTS = {"mean": "mean weights", "sampled": "average of draws"}
 _MOMENTS = ("before", "after")

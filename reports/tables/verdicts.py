@@ -7,11 +7,11 @@ from functools import partial
 
 import pandas as pd
 
-from benchmark.metrics import AVERAGE, METRICS, NEGLIGIBLE
-from reports.analysis.verdicts import SIDES, Contender, Judgement, Verdicts
-from reports.statistics.interval import Estimate
-from reports.tables.table import BRACKETS, Column, Row, Table, Value
-from reports.wording.numbers import percent
+from palimpsest.benchmark.metrics import AVERAGE, METRICS, NEGLIGIBLE
+from palimpsest.reports.analysis.verdicts import SIDES, Contender, Judgement, Verdicts
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table, Value
+from palimpsest.reports.wording.numbers import percent
 
 READ = (
     "Better or worse: the whole 95 % interval of the difference in average accuracy, paired by "

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from benchmark.spec import STRENGTH
-from reports.wording.words import plural
+from palimpsest.benchmark.suites.spec import STRENGTH
+from palimpsest.reports.wording.words import plural
 
 _NEUTRAL = "dial value"
 

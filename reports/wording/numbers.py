@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from benchmark.metrics import Metric
-from reports.statistics.interval import Estimate
-from reports.wording.words import several
+from palimpsest.benchmark.metrics import Metric
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.wording.words import several
 
 DASH = "–"
 _SPACE = "\N{NO-BREAK SPACE}"

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import psutil
 
-from benchmark.executors import in_worker
-from benchmark.plan import Plan
-from benchmark.rescue import rescued
-from benchmark.running import carry_out_plan
-from benchmark.spec import Spec
-from benchmark.store import Record, Store
-from benchmark.suite import Run
+from palimpsest.benchmark.executors.local import in_worker
+from palimpsest.benchmark.orchestration.plan import Plan
+from palimpsest.benchmark.store.unsaved_runs import rescued
+from palimpsest.benchmark.orchestration.loop import carry_out_plan
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.suites.suite import Run
 
 MOMENTS = int(os.environ.get("PALIMPSEST_CHAOS", "1"))
 RUNS = [f"run-{number:02}" for number in range(14)]
@@ -58,7 +58,7 @@ def serve(*arguments) -> None:
 
 def carry_out(folder: Path, run_timeout: float | None = None) -> None:
     """Carry out all runs that the store lacks."""
-    in_worker.serve, in_worker.PREPARATION = serve, "benchmark.running"
+    in_worker.serve, in_worker.PREPARATION = serve, "palimpsest.benchmark.orchestration.loop"
     runs, store = [a_run(name) for name in RUNS], folder / "runs.db"
     (folder / "scratch").mkdir(exist_ok=True)
     done = {}

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.access import copied
-from benchmark.cli import main
-from benchmark.errors import UserError
-from benchmark.examination import examine
-from benchmark.spec import Spec
-from benchmark.store import Record, Store
+from palimpsest.benchmark.store.access import copied
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.store.integrity import examine
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Record, Store
 
 NOBODY = 65534
 
@@ -183,7 +183,7 @@ def test_a_log_that_is_moved_into_its_store_while_both_are_copied(tmp_path, monk
             writer.close()
         return found
 
-    monkeypatch.setattr("benchmark.access.shutil.copyfile", copyfile)
+    monkeypatch.setattr("palimpsest.benchmark.store.access.shutil.copyfile", copyfile)
     found = read(path)
     if isinstance(found, sqlite3.Connection):
         assert found.execute("SELECT count(*) FROM runs").fetchone() == (2,)
@@ -201,6 +201,6 @@ def test_a_store_that_is_written_all_the_time_is_not_copied_in_halves(tmp_path, 
         os.utime(path)
         return real(source, target)
 
-    monkeypatch.setattr("benchmark.access.shutil.copyfile", copyfile)
+    monkeypatch.setattr("palimpsest.benchmark.store.access.shutil.copyfile", copyfile)
     with pytest.raises(UserError, match="another process writes all the time"):
         copied(path)

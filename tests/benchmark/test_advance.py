@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from benchmark.advance import _POINTS, Advance
+from palimpsest.benchmark.runs.job_progress import _POINTS, Advance
 
 
 @pytest.mark.parametrize("points", [0, 1, 2, 59, 60, 61, 119, 120, 1000])

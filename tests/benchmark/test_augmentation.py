@@ -11,12 +11,12 @@ from one_run import TWO_MODELS, execute, run_of
 from PIL import Image
 from torchvision.transforms.v2 import functional
 
-from benchmark import augmentation
-from benchmark.augmentation import Scale, augmented
-from benchmark.cli import main
-from benchmark.data.pixels import Pixels
-from benchmark.preparation import TRAINING, prepare
-from benchmark.scenarios.augment import Augment, Jitter
+from palimpsest.benchmark.training import augmentation
+from palimpsest.benchmark.training.augmentation import Scale, augmented
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.data.formats.pixels import Pixels
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.scenarios.settings.augment import Augment, Jitter
 
 N, H, W = 30, 7, 9
 EVERYTHING = {
@@ -320,15 +320,15 @@ def test_it_is_refused_in_a_sentence_before_anything_trains(tmp_path, capfd, cas
 FLAT = """
 from typing import Literal
 import torch
-from benchmark.scenarios.parts import Part
-from benchmark.scenarios.settings import ScenarioSettings
+from palimpsest.benchmark.scenarios.streams.parts import Part
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 
 class Flat(ScenarioSettings):
     family: Literal["flat"] = "flat"
     steps: int | None = 3
 
     def build(self, seed, root, device):
-        from benchmark.models.bank import ModelBank
+        from palimpsest.benchmark.models.bank import ModelBank
         bank = ModelBank({"a": torch.nn.Linear(4, 2)}, [("a",)], 2)
         x, y = torch.randn(30, 4), torch.arange(30) % 2
         return self.assemble(bank, [Part((x, y), (x, y), (x, y))], [0])

@@ -17,14 +17,14 @@ from one_run import execute, run_of
 from PIL import Image
 from torchvision import datasets
 
-from benchmark.data.pixels import Pixels
-from benchmark.data.sharing import share_through
-from benchmark.errors import UserError
-from benchmark.scenarios import avalanche_streams, decoded_streams
-from benchmark.scenarios.avalanche_benchmark import AvalancheBenchmark
-from benchmark.scenarios.avalanche_streams import quietly
-from benchmark.seeding import derive
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.data.formats.pixels import Pixels
+from palimpsest.benchmark.data.sharing import share_through
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.scenarios.streams import avalanche_streams, decoded_streams
+from palimpsest.benchmark.scenarios.families.avalanche_benchmark import AvalancheBenchmark
+from palimpsest.benchmark.scenarios.streams.avalanche_streams import quietly
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.suites.loading import load_suite
 
 REPO = Path(__file__).resolve().parents[2]
 PLAIN = {"train_transform": None, "eval_transform": None}
@@ -345,7 +345,7 @@ def test_the_arguments_are_part_of_the_key_and_a_run_is_carried_out(mnist, tmp_p
 def test_settings_need_neither_torch_nor_avalanche(tmp_path):
     program = (
         "import sys\n"
-        "from benchmark.scenarios import FAMILIES\n"
+        "from palimpsest.benchmark.scenarios import FAMILIES\n"
         "settings = FAMILIES['avalanche'](benchmark='CORe50', arguments={'run': 1})\n"
         "settings.model_dump(mode='json'), settings.data_sets()\n"
         "assert not {'torch', 'torchvision', 'avalanche', 'numpy'} & set(sys.modules)\n"

@@ -7,12 +7,12 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from benchmark.data.pixels import Pixels
-from benchmark.scenarios.blurring import exchanged
-from benchmark.scenarios.parts import Part
-from benchmark.scenarios.permuted import Permuted
-from benchmark.scenarios.rotated import Rotated
-from benchmark.scenarios.split import Split
+from palimpsest.benchmark.data.formats.pixels import Pixels
+from palimpsest.benchmark.scenarios.streams.blurring import exchanged
+from palimpsest.benchmark.scenarios.streams.parts import Part
+from palimpsest.benchmark.scenarios.families.permuted import Permuted
+from palimpsest.benchmark.scenarios.families.rotated import Rotated
+from palimpsest.benchmark.scenarios.families.split import Split
 
 NOWHERE = Path("/nowhere")
 SETTINGS = {

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from benchmark.executors import capacity
-from benchmark.executors.control_groups import ControlGroups
+from palimpsest.benchmark.executors import capacity
+from palimpsest.benchmark.executors.local.control_groups import ControlGroups
 
 
 @pytest.fixture

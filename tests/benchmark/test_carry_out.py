@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.advance import Advance
-from benchmark.executors import carry_out as module
-from benchmark.executors.carry_out import carry_out
-from benchmark.executors.executor import Lost
-from benchmark.failure import Failure, FailureKind
-from benchmark.spec import Spec
-from benchmark.store import Record
-from benchmark.suite import Run
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.executors import run_jobs as module
+from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.executor import Lost
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.suite import Run
 
 
 def a_run(name: str) -> Run:

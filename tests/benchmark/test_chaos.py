@@ -15,10 +15,10 @@ import psutil
 import pytest
 from chaos_runs import MOMENTS, RUNS, check, kill, start, victims
 
-from benchmark import run_suite
-from benchmark.executors.scratch import WithScratch
-from benchmark.failure import FailureKind
-from benchmark.suite_loading import load_suite
+from palimpsest import run_suite
+from palimpsest.benchmark.executors.scratch import WithScratch
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.suites.loading import load_suite
 
 pytestmark = pytest.mark.chaos
 
@@ -58,8 +58,8 @@ from pathlib import Path
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 
 class Wrong(SupervisedPlugin):

@@ -20,9 +20,9 @@ import psutil
 import pytest
 from chaos_runs import MOMENTS, RUNS, WORKERS, at_work, begun, check, kill, start, victims
 
-from benchmark import run_suite
-from benchmark.rescue import rescued
-from benchmark.store import Record, Store
+from palimpsest import run_suite
+from palimpsest.benchmark.store.unsaved_runs import rescued
+from palimpsest.benchmark.store.store import Record, Store
 
 pytestmark = [
     pytest.mark.chaos,
@@ -145,7 +145,7 @@ SUITE = {
 
 def palimpsest(folder: Path, store: Path) -> tuple[int, str]:
     """Run the real command, whose own folders are in ``folder``."""
-    program = "from benchmark.cli import main; main()"
+    program = "from palimpsest.benchmark.cli import main; main()"
     words = ["run", "suite.yaml", "--store", str(store), "--workers", "1", "--hold", "0.1"]
     environment = os.environ | {
         "XDG_STATE_HOME": str(folder / "state"),

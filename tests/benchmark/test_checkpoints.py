@@ -19,17 +19,17 @@ import torch
 import yaml
 from pydantic import BaseModel, PrivateAttr
 
-import benchmark.checkpoints.training as training
-from benchmark import run_suite
-from benchmark.checkpoints.decoding import UnfitError, decode
-from benchmark.checkpoints.encoding import UnsavableError, encode
-from benchmark.checkpoints.graph import Reference
-from benchmark.checkpoints.place import Checkpoints, clear, folder_of
-from benchmark.checkpoints.storage import RefusedError, load, read, written
-from benchmark.plugins import load_files
-from benchmark.record import columns_of
-from benchmark.runner import execute_job
-from benchmark.suite_loading import load_suite
+import palimpsest.benchmark.runs.checkpoints.training as training
+from palimpsest import run_suite
+from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError, decode
+from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError, encode
+from palimpsest.benchmark.runs.checkpoints.graph import Reference
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints, clear, folder_of
+from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, load, read, written
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.runs.record import columns_of
+from palimpsest.benchmark.runs.runner import execute_job
+from palimpsest.benchmark.suites.loading import load_suite
 
 SEAMS = Path(__file__).parents[1] / "seams"
 PLUGIN = '''
@@ -45,11 +45,11 @@ import numpy as np
 import torch
 from torch import nn
 from avalanche.training.plugins import SupervisedPlugin
-from benchmark.models.bank import ModelBank
-from benchmark.scenarios.settings import Count, ScenarioSettings
-from benchmark.seeding import derive
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 
 class Noisy(ScenarioSettings):
@@ -533,7 +533,7 @@ def test_checkpoints_of_other_runs_and_versions_are_ignored(halfway, make_runs, 
     shutil.copy(files.between, wanted.of((other,)).between)
     with pytest.raises(RefusedError, match="another run's"):
         load(wanted.of((other,)).between, (other,))
-    monkeypatch.setattr("benchmark.checkpoints.storage._code", lambda: "another")
+    monkeypatch.setattr("palimpsest.benchmark.runs.checkpoints.storage._code", lambda: "another")
     said = goes_on(run, wanted)
     assert said == [f"{files.between}: this checkpoint is not used (other versions wrote it)"]
 
@@ -860,7 +860,7 @@ def waited_for(folder, ending):
 def test_a_command_that_is_killed_goes_on(tmp_path, undisturbed, number):
     path, store = tmp_path / "s.yaml", tmp_path / "runs.db"
     path.write_text(yaml.safe_dump(SUITE))
-    command = [sys.executable, "-m", "benchmark.cli", "run", str(path), "--store", str(store)]
+    command = [sys.executable, "-m", "palimpsest.benchmark.cli", "run", str(path), "--store", str(store)]
     command += ["--workers", "1", "--checkpoint-every", "20"]
     started = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     waited_for(folder_of(store), "within.checkpoint")

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from test_access import a_run
 
-from benchmark import load_suite, run_suite
-from benchmark.claims import Claims
-from benchmark.heartbeat import Heartbeat
-from benchmark.rescue import rescue
-from benchmark.store import Store
-from benchmark.suite import Run
-from benchmark.under_way import STALE
+from palimpsest import load_suite, run_suite
+from palimpsest.benchmark.store.leases import Claims
+from palimpsest.benchmark.store.heartbeat import Heartbeat
+from palimpsest.benchmark.store.unsaved_runs import rescue
+from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.suites.suite import Run
+from palimpsest.benchmark.store.active_runs import STALE
 
 SUITE = {
     "suite": "shared",
@@ -189,7 +189,7 @@ def test_what_others_could_only_write_beside_the_store_is_taken_in(store, other,
 
 
 def test_a_store_that_takes_no_claims_keeps_nobody_from_working(store, other, here, monkeypatch):
-    monkeypatch.setattr("benchmark.claims._PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("palimpsest.benchmark.store.leases._PAUSE_SECONDS", 0.0)
     other.store._file.connection.execute("BEGIN IMMEDIATE")
     assert here.all(job(0), job(1)) == [[(0,), (1,)]]
     other.store._file.connection.rollback()
@@ -198,7 +198,7 @@ def test_a_store_that_takes_no_claims_keeps_nobody_from_working(store, other, he
 def command(tmp_path, *more):
     arguments = ["run", "shared.yaml", "--store", "runs.db", "--workers", "1", *more]
     return subprocess.Popen(
-        [sys.executable, "-m", "benchmark.cli", *arguments],
+        [sys.executable, "-m", "palimpsest.benchmark.cli", *arguments],
         cwd=tmp_path,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stderr=subprocess.PIPE,

@@ -10,14 +10,14 @@ import sys
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.cli.listings import default_text
-from benchmark.cli.stopping import Stopped, stopped_by_signals
-from benchmark.metrics import FINETUNE_FORGETTING, METRICS
-from benchmark.scenarios import FAMILIES
-from benchmark.scenarios.optimizers import SGD, Adam, RMSprop
-from benchmark.scenarios.settings import Curve
-from benchmark.store import Store
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.cli.printing.listings import default_text
+from palimpsest.benchmark.cli.stopping import Stopped, stopped_by_signals
+from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
+from palimpsest.benchmark.scenarios.settings.scenario import Curve
+from palimpsest.benchmark.store.store import Store
 
 SUITE = """\
 suite: small
@@ -54,7 +54,7 @@ def command(*arguments):
 
 
 def process(*arguments, **options):
-    code = "from benchmark.cli import main; main()"
+    code = "from palimpsest.benchmark.cli import main; main()"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         stdout=subprocess.PIPE,
@@ -262,7 +262,7 @@ MISTAKES = [
 def test_a_mistake_exits_with_2_and_writes_nothing(
     suite, tmp_path, capsys, monkeypatch, arguments, message
 ):
-    monkeypatch.setattr("benchmark.suite.require", lambda name, root: None)
+    monkeypatch.setattr("palimpsest.benchmark.suites.suite.require", lambda name, root: None)
     (tmp_path / "avalanche.yaml").write_text(SUITE.replace("finetune:", "'avalanche:LwG':"))
     theirs = "theirs:\n    strategy: avalanche:LwF\n    arguments: {alhpa: 1}"
     (tmp_path / "arguments.yaml").write_text(SUITE.replace("finetune: {}", theirs))
@@ -278,7 +278,7 @@ def test_missing_data_is_told_before_anything_trains(suite, tmp_path, capsys, mo
     def no_network(*_):
         raise OSError("no network")
 
-    monkeypatch.setattr("benchmark.data.torchvision_sets.download", no_network)
+    monkeypatch.setattr("palimpsest.benchmark.data.formats.torchvision_sets.download", no_network)
     options = ("--set", "scenarios.two_models.data=mnist", "--data-root", tmp_path / "empty")
     assert command("run", suite, *options) == 2
     err = capsys.readouterr().err
@@ -385,7 +385,7 @@ def test_a_command_started_by_nohup_goes_on():
 @pytest.mark.usefixtures("hangs_up")
 def test_a_signal_before_the_first_run_says_so(suite, monkeypatch, capsys):
     monkeypatch.setattr(
-        "benchmark.cli.run.make_plan", lambda *_, **__: signal.raise_signal(signal.SIGHUP)
+        "palimpsest.benchmark.cli.commands.run.make_plan", lambda *_, **__: signal.raise_signal(signal.SIGHUP)
     )
     assert command("run", suite) == 128 + signal.SIGHUP
     assert capsys.readouterr().err == "palimpsest: stopped by SIGHUP; nothing was run\n"
@@ -498,7 +498,7 @@ def test_a_shipped_suite_is_shown_as_it_is(capsys):
 )
 def test_answers_need_neither_torch_nor_avalanche(arguments):
     code = (
-        "import sys; from benchmark.cli import main\n"
+        "import sys; from palimpsest.benchmark.cli import main\n"
         "try: main()\n"
         "except SystemExit as left: assert not left.code, left.code\n"
         "heavy = {'torch', 'avalanche', 'numpy', 'pandas', 'matplotlib', 'scipy', 'sklearn'}\n"

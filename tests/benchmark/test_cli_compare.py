@@ -10,13 +10,13 @@ from dataclasses import replace
 import pytest
 from scipy import stats
 
-from benchmark.cli import main
-from benchmark.failure import Failure
-from benchmark.metrics import METRICS
-from benchmark.spec import Spec
-from benchmark.store import Record, Store
-from reports.formats.export import FIGURES
-from reports.formats.images import MissingGlyphs
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.reports.formats.export import FIGURES
+from palimpsest.reports.formats.images import MissingGlyphs
 
 MATRIX = [[0.9, 0.1], [0.7, 0.8]]
 
@@ -391,7 +391,7 @@ def test_every_metric_can_be_named(write, capsys):
 
 def test_help_is_light():
     code = (
-        "import sys; from benchmark.cli import main\n"
+        "import sys; from palimpsest.benchmark.cli import main\n"
         "try: main(['compare', '--help'])\n"
         "except SystemExit as left: assert not left.code, left.code\n"
         "heavy = {'torch', 'avalanche', 'numpy', 'pandas', 'matplotlib', 'scipy', 'rich.table'}\n"

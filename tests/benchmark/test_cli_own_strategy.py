@@ -8,10 +8,10 @@ import pytest
 import yaml
 from at_length import at_length
 
-from benchmark.cli import main
-from benchmark.kit import check
-from benchmark.kit.check import PROPERTIES
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.kit import check
+from palimpsest.benchmark.kit.check import PROPERTIES
+from palimpsest.benchmark.suites.loading import load_suite
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def test_what_new_writes_is_sound(tmp_path, capsys, kind):
 def test_new_says_what_its_test_needs(monkeypatch, capsys, there):
     """The wheel does not bring pytest."""
     spec = object() if there else None
-    monkeypatch.setattr("benchmark.cli.new.find_spec", {"pytest": spec}.get)
+    monkeypatch.setattr("palimpsest.benchmark.cli.commands.new.find_spec", {"pytest": spec}.get)
     assert command("new", "strategy", "far_pull") == 0
     out = capsys.readouterr().out
     assert "python -m pytest test_far_pull.py" in out
@@ -177,8 +177,8 @@ WEAK = '''
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 
 class Settings(StrategySettings):

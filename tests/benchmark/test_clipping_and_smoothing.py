@@ -7,13 +7,13 @@ import torch
 from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 
-from benchmark.control import ClipGradient
-from benchmark.errors import UserError
-from benchmark.models.bank import ModelBank
-from benchmark.preparation import TRAINING, prepare
-from benchmark.scenarios.smoothing import smoothed
-from benchmark.training import Batches, InMemoryTraining
-from strategies import L2, SI
+from palimpsest.benchmark.training.control import ClipGradient
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.scenarios.settings.smoothing import smoothed
+from palimpsest.benchmark.training.template import Batches, InMemoryTraining
+from palimpsest.strategies import L2, SI
 
 NORM, STRENGTH = 0.3, 0.5
 SCENARIO = TWO_MODELS | {
@@ -112,7 +112,7 @@ def test_the_path_of_si_is_that_of_the_whole_gradient():
 def run_one(bank, plugins, x, y):
     from avalanche.benchmarks import benchmark_from_datasets, with_task_labels
 
-    from benchmark.scenarios.in_memory import InMemoryDataset
+    from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
 
     training = InMemoryTraining(
         model=bank,

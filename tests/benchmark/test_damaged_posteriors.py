@@ -5,17 +5,17 @@ import math
 import pytest
 import torch
 
-import benchmark.checkpoints.training as training
-from benchmark import run_suite
-from benchmark.checkpoints.place import Checkpoints, folder_of
-from benchmark.checkpoints.storage import load, save
-from benchmark.failure import FailureKind
-from benchmark.runner import execute_job
-from benchmark.suite_loading import load_suite
-from strategies import Laplace
-from strategies.diverged import DivergedError
-from strategies.gaussian import require_variances, unsound
-from strategies.kronecker_products import Product
+import palimpsest.benchmark.runs.checkpoints.training as training
+from palimpsest import run_suite
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints, folder_of
+from palimpsest.benchmark.runs.checkpoints.storage import load, save
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.runs.runner import execute_job
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.strategies import Laplace
+from palimpsest.strategies.base.diverged import DivergedError
+from palimpsest.strategies.base.gaussian import require_variances, unsound
+from palimpsest.strategies.curvature.kronecker_products import Product
 
 SCENARIO = {"family": "two_models", "data": "digits", "width": 8, "samples": 90, "batch_size": 16}
 SCENARIO |= {"steps": 6, "curve": {"every": 0}, "optimizer": {"name": "sgd", "learning_rate": 0.05}}

@@ -4,8 +4,8 @@ import pytest
 import torch
 from one_run import execute
 
-from benchmark.speed import importance, training
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.speed import importance, training
+from palimpsest.benchmark.suites.loading import load_suite
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 

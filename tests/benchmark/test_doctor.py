@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from test_access import a_run
 
-from benchmark import rescue
-from benchmark.cli import main
-from benchmark.examination import examine
-from benchmark.store import Store, SuiteNote
+from palimpsest.benchmark.store import unsaved_runs as rescue
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.store.integrity import examine
+from palimpsest.benchmark.store.store import Store, SuiteNote
 
 RUNS = [a_run(seed) for seed in range(30)]
 NOTE = SuiteNote("t", "A question?", ("s",), ("wpl",))

@@ -17,16 +17,16 @@ import yaml
 import benchmark
 import reports
 import strategies
-from benchmark import UserError, load_suite, open_store, run_suite
-from benchmark.archive import archive
-from benchmark.cli import main
-from benchmark.failure import Failure, FailureKind
-from benchmark.heartbeat import Heartbeat
-from benchmark.metrics import METRICS
-from benchmark.plan import make_plan
-from benchmark.results import Results
-from benchmark.spec import Spec
-from benchmark.store import Store, SuiteNote
+from palimpsest import UserError, load_suite, open_store, run_suite
+from palimpsest.benchmark.store.archive import archive
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.store.heartbeat import Heartbeat
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.orchestration.plan import make_plan
+from palimpsest.benchmark.results.results import Results
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Store, SuiteNote
 
 SUITE = {
     "suite": "small",
@@ -97,7 +97,7 @@ def test_it_is_what_the_command_does(done, tmp_path, monkeypatch):
 
 
 def test_a_program_that_asks_for_it_has_its_runs_in_its_own_process(done, tmp_path, monkeypatch):
-    from strategies.finetune import Finetune
+    from palimpsest.strategies.finetune import Finetune
 
     seen = []
     monkeypatch.setattr(Finetune, "__init__", lambda self: seen.append(os.getpid()))
@@ -115,8 +115,8 @@ import time
 
 from avalanche.training.plugins import SupervisedPlugin
 
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 
 class Ends(SupervisedPlugin):
@@ -323,8 +323,8 @@ def test_an_interrupt_keeps_what_was_finished(tmp_path):
 def test_a_plugin_is_known_to_the_suite_and_its_runs(tmp_path, registries):
     plugin = tmp_path / "halfway.py"
     plugin.write_text(
-        "from strategies.registry import StrategyEntry\n"
-        "from strategies.settings import FinetuneSettings\n"
+        "from palimpsest.strategies.registry import StrategyEntry\n"
+        "from palimpsest.strategies.settings import FinetuneSettings\n"
         "entry = ('halfway', 'Finetune', 'strategies.finetune', FinetuneSettings, 'none', 'none')\n"
         "STRATEGIES = [StrategyEntry(*entry)]\n"
     )
@@ -341,7 +341,7 @@ def test_a_plugin_is_known_to_the_suite_and_its_runs(tmp_path, registries):
 def test_a_metric_of_a_plugin_is_in_what_is_read_and_stays(done, tmp_path, registries):
     plugin = tmp_path / "worst.py"
     plugin.write_text(
-        "from benchmark.metrics import Metric\n"
+        "from palimpsest.benchmark.metrics import Metric\n"
         "METRICS = [Metric('worst', min, 'worst model at the end', needs=('final_accuracy',))]\n"
     )
     results, _ = done
@@ -562,7 +562,7 @@ def test_it_works_where_there_is_no_main_module(tmp_path):
         import sys
         from types import ModuleType
         sys.modules["__main__"] = ModuleType("__main__")
-        from benchmark import run_suite
+        from palimpsest import run_suite
         results = run_suite({SUITE!r}, store="n.db", workers=2)
         print(len(results), len(results.failed))
     """

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.estimate import Durations, Kind, estimate
-from benchmark.first_model.order import first_models_first
-from benchmark.jobs import jobs_of
-from benchmark.plan import make_plan
-from benchmark.store import Record, Store
-from benchmark.suite_loading import load_suite
-from benchmark.time_left import TimeLeft
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.orchestration.estimate import Durations, Kind, estimate
+from palimpsest.benchmark.runs.first_model.order import first_models_first
+from palimpsest.benchmark.suites.jobs import jobs_of
+from palimpsest.benchmark.orchestration.plan import make_plan
+from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.orchestration.eta import TimeLeft
 
 SECONDS = {"a": {"finetune": 10.0, "ewc": 20.0, "si": 30.0}, "b": {"finetune": 2.0}}
 """By scenario and strategy; `ewc` and `si` in `b` are to be estimated."""
@@ -128,7 +128,7 @@ def test_dry_run_trains_nothing_to_say_how_long(tmp_path, capsys, monkeypatch):
             main(["run", "quick", *arguments, "--store", str(store)])
         return capsys.readouterr().out
 
-    monkeypatch.setattr("benchmark.runner.execute_job", None)
+    monkeypatch.setattr("palimpsest.benchmark.runs.runner.execute_job", None)
     expected = "1 of 1 runs to do with 1 worker: not known before the first runs\n"
     assert dry().endswith(expected)
     (run,) = make_plan(

@@ -18,21 +18,21 @@ import pytest
 import torch
 from at_length import at_length
 
-from benchmark import plugins
-from benchmark.advance import Advance
-from benchmark.executors.carry_out import carry_out
-from benchmark.executors.executor import Lost
-from benchmark.executors.in_process import InProcess
-from benchmark.executors.workers import WorkerProcesses
-from benchmark.jobs import jobs_of
-from benchmark.plugins import load_files
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark import plugins
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.executor import Lost
+from palimpsest.benchmark.executors.in_process import InProcess
+from palimpsest.benchmark.executors.local.workers import WorkerProcesses
+from palimpsest.benchmark.suites.jobs import jobs_of
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.suites.loading import load_suite
 
 PLUGIN = '''
 from avalanche.training.plugins import SupervisedPlugin
 
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 
 class Own(SupervisedPlugin):
@@ -74,8 +74,8 @@ class Elsewhere:
     workers = 1
     program = (
         "import pickle, sys; jobs, known, root = pickle.load(open(sys.argv[1], 'rb'))\n"
-        "from benchmark import plugins\n"
-        "from benchmark.runner import execute_job\n"
+        "from palimpsest.benchmark import plugins\n"
+        "from palimpsest.benchmark.runs.runner import execute_job\n"
         "plugins.load_again(known)\n"
         "pickle.dump([execute_job(job, root) for job in jobs], open(sys.argv[2], 'wb'))\n"
     )

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from benchmark.failure import DivergedError, Failure, FailureKind
+from palimpsest.benchmark.runs.failure import DivergedError, Failure, FailureKind
 
 
 class OutOfMemoryError(RuntimeError):

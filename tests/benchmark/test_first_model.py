@@ -13,14 +13,14 @@ import yaml
 from at_length import at_length
 from one_run import execute
 
-from benchmark.cli import main
-from benchmark.first_model import storage
-from benchmark.first_model.model import FirstModel
-from benchmark.generators import own_numbers, seed_generators
-from benchmark.plugins import load_files
-from benchmark.preparation import prepare
-from benchmark.store import Store
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.runs.first_model import storage
+from palimpsest.benchmark.runs.first_model.model import FirstModel
+from palimpsest.benchmark.randomness.generators import own_numbers, seed_generators
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.runs.preparation import prepare
+from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.suites.loading import load_suite
 
 PLUGIN = '''
 import random
@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from benchmark.scenarios.settings import Count, ScenarioSettings
+from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
 
 
 class Numpy(nn.Module):
@@ -144,8 +144,8 @@ class Noisy(ScenarioSettings):
     epochs: Count | None = 1
 
     def build(self, seed, root, device):
-        from benchmark.models.bank import ModelBank
-        from benchmark.seeding import derive
+        from palimpsest.benchmark.models.bank import ModelBank
+        from palimpsest.benchmark.randomness.seeding import derive
 
         images = self.load_data(root, device)
         torch.manual_seed(derive(seed, "weights"))
@@ -319,7 +319,7 @@ def test_a_strategy_that_draws_changes_nothing_for_the_network(
     make_runs, root, scratch, monkeypatch
 ):
     """Whether it draws when it is made, before, in or after a training, and whoever is first."""
-    from strategies import EWC
+    from palimpsest.strategies import EWC
 
     def drawing(method):
         def drawn(*arguments, **keywords):
@@ -436,7 +436,7 @@ def test_a_first_model_that_cannot_be_kept_harms_no_run(
 ):
     runs = make_runs({"finetune": {}, "freeze": {}})
     plain = [numbers(execute(run, root)) for run in runs]
-    monkeypatch.setattr(f"benchmark.first_model.{patched}", full)
+    monkeypatch.setattr(f"palimpsest.benchmark.runs.first_model.{patched}", full)
     assert [numbers(execute(run, root, scratch)) for run in runs] == plain
     assert list(scratch.iterdir()) == []
 

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import heartbeat as module
-from benchmark.advance import Advance
-from benchmark.heartbeat import Heartbeat
-from benchmark.spec import Spec
-from benchmark.store import Record, Store
-from benchmark.suite import Run
-from benchmark.under_way import STALE
+from palimpsest.benchmark.store import heartbeat as module
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.store.heartbeat import Heartbeat
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.suites.suite import Run
+from palimpsest.benchmark.store.active_runs import STALE
 
 CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from benchmark.errors import UserError
-from benchmark.plan import make_plan
-from benchmark.plugins import load_files
-from benchmark.runner import execute_job
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.orchestration.plan import make_plan
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.runs.runner import execute_job
+from palimpsest.benchmark.suites.loading import load_suite
 
 SMALL = {"family": "two_models", "data": "digits", "steps": 2}
 
@@ -118,9 +118,9 @@ from typing import Literal
 
 import torch
 
-from benchmark.models.bank import ModelBank
-from benchmark.scenarios.parts import Part
-from benchmark.scenarios.settings import Count, ScenarioSettings
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.scenarios.streams.parts import Part
+from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
 
 
 class Odd(ScenarioSettings):

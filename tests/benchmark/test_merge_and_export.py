@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from test_access import a_run
 
-from benchmark import open_store
-from benchmark.cli import main
-from benchmark.spec import Spec
-from benchmark.store import Store, SuiteNote
+from palimpsest import open_store
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Store, SuiteNote
 
 NOTE = SuiteNote("t", "A question?", ("s",), ("wpl",))
 

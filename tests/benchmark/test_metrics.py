@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from benchmark.metrics import FINETUNE_FORGETTING, METRICS, Computed, columns
-from benchmark.metrics import formulas as metrics
-from benchmark.record import Record
-from benchmark.spec import Spec
+from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS, Computed, columns
+from palimpsest.benchmark.metrics import formulas as metrics
+from palimpsest.benchmark.runs.record import Record
+from palimpsest.benchmark.suites.spec import Spec
 
 # Three models: rows after training model 0, 1, 2; columns accuracy of model 0, 1, 2.
 R = [[0.9, 0.1, 0.2], [0.95, 0.8, 0.3], [0.6, 0.7, 0.85]]
@@ -173,7 +173,7 @@ def test_training_all_at_once_leaves_undefined_what_needs_an_order():
 def test_every_metric_and_what_the_ratio_divides_by_are_computed_once(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "benchmark.metrics.computed.compute", lambda metric, _: asked.append(metric.name)
+        "palimpsest.benchmark.metrics.computed.compute", lambda metric, _: asked.append(metric.name)
     )
     found = Computed(run(R, INITIAL))
     assert len(found) == len(dict(found)) == len(METRICS) + 1

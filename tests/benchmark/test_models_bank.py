@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from benchmark.models.bank import ModelBank
-from benchmark.models.blocks import head, hidden_blocks
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.models.blocks import head, hidden_blocks
 
 PATHS = (("x", "y", "a"), ("z", "y", "b"), ("x", "y", "c"))
 

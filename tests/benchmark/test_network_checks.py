@@ -2,12 +2,12 @@
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.errors import UserError
-from benchmark.plan import make_plan
-from benchmark.plugins import load_files
-from benchmark.runner import execute_job
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.orchestration.plan import make_plan
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.runs.runner import execute_job
+from palimpsest.benchmark.suites.loading import load_suite
 
 NETWORKS = """\
 import torch
@@ -147,9 +147,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from benchmark.models.bank import ModelBank
-from benchmark.scenarios.parts import Part
-from benchmark.scenarios.settings import Count, ScenarioSettings
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.scenarios.streams.parts import Part
+from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
 
 
 class Scale(nn.Module):
@@ -230,7 +230,7 @@ def test_what_a_scenario_of_ones_own_shows_when_it_is_built(built, tmp_path, fau
 
 @pytest.mark.parametrize("strategy", sorted({name for names in FAULTS.values() for name in names}))
 def test_what_is_refused_would_have_failed(built, tmp_path, strategy, monkeypatch):
-    monkeypatch.setattr("benchmark.network_checks.check_networks", lambda *_: None)
+    monkeypatch.setattr("palimpsest.benchmark.orchestration.network_checks.check_networks", lambda *_: None)
     settings = {"strategy": strategy} | MORE.get(strategy, {})
     for fault, names in FAULTS.items():
         if strategy in names:
@@ -242,8 +242,8 @@ def test_what_is_refused_would_have_failed(built, tmp_path, strategy, monkeypatc
 STRATEGY = """\
 from avalanche.training.plugins import SupervisedPlugin
 
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 
 class PickySettings(StrategySettings):

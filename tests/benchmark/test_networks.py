@@ -12,24 +12,25 @@ from avalanche.training.plugins import SupervisedPlugin
 from one_run import execute
 from torch import nn
 
-from benchmark import plugins, run_suite
-from benchmark.errors import UserError
-from benchmark.models.anatomy import examine, statistics
-from benchmark.models.bank import ModelBank
-from benchmark.models.choice import Network
-from benchmark.models.exchange import new_head
-from benchmark.models.making import make
-from benchmark.models.networks import NetworkBank, pair, trunk
-from benchmark.plugins import load_files, load_packages
-from benchmark.preparation import TRAINING, prepare
-from benchmark.scenarios.checking import check_training
-from benchmark.scenarios.model_sequence import ModelSequence
-from benchmark.scenarios.split import Split
-from benchmark.scenarios.two_models import TwoModels
-from benchmark.suite_loading import load_suite
-from reports.analysis.caveats import caveats
-from reports.runs.cells import group
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark import plugins
+from palimpsest import run_suite
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.models.anatomy import examine, statistics
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.models.choice import Network
+from palimpsest.benchmark.models.model_surgery import new_head
+from palimpsest.benchmark.models.making import make
+from palimpsest.benchmark.models.networks import NetworkBank, pair, trunk
+from palimpsest.benchmark.plugins import load_files, load_packages
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.scenarios.checking import check_training
+from palimpsest.benchmark.scenarios.families.model_sequence import ModelSequence
+from palimpsest.benchmark.scenarios.families.split import Split
+from palimpsest.benchmark.scenarios.families.two_models import TwoModels
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.reports.analysis.remarks.caveats import caveats
+from palimpsest.reports.runs.cells import group
+from palimpsest.strategies.registry import STRATEGIES
 
 SHAPE = (1, 8, 8)
 KINDS = ("shared", "per_model", "frozen")
@@ -39,7 +40,7 @@ FEW = {"data": "digits", "samples": 60, "batch_size": 16, "steps": 4, "curve": {
 PLUGIN = """
 from torch import nn
 
-from benchmark.models.registry import NetworkEntry
+from palimpsest.benchmark.models.registry import NetworkEntry
 
 
 class Small(nn.Module):
@@ -481,7 +482,7 @@ class Ends(nn.Module):
     ],
 )
 def test_a_network_that_cannot_be_cut(monkeypatch, kind, told):
-    monkeypatch.setattr("benchmark.models.networks.make", lambda *_: Ends(kind))
+    monkeypatch.setattr("palimpsest.benchmark.models.networks.make", lambda *_: Ends(kind))
     with pytest.raises(UserError, match=told):
         pair(Network(name="it"), SHAPE, [3, 2], ("body",))
 
@@ -502,7 +503,7 @@ class Places(nn.Module):
 
 @pytest.mark.parametrize("chosen", ["mean", "largest", "first"])
 def test_a_head_may_answer_for_each_place(monkeypatch, seeded, chosen):
-    monkeypatch.setattr("benchmark.models.networks.make", lambda *_: Places(chosen))
+    monkeypatch.setattr("palimpsest.benchmark.models.networks.make", lambda *_: Places(chosen))
     bank = pair(Network(name="it"), SHAPE, [3, 2], ("body",))
     assert bank(images(), 1).shape == (4, 2)
 
@@ -521,14 +522,14 @@ class Tied(nn.Module):
 
 
 def test_a_weight_in_two_places_stays_one(monkeypatch, seeded):
-    monkeypatch.setattr("benchmark.models.networks.make", lambda *_: Tied())
+    monkeypatch.setattr("palimpsest.benchmark.models.networks.make", lambda *_: Tied())
     for shared in (None, ("b", "c"), ("a",)):
         b = pair(Network(name="it"), SHAPE, [3, 2], shared).blocks["b"]
         assert b.b.weight is b.c.weight
     for shared in (("b",), 2):
         with pytest.raises(UserError, match=r"'b\.weight' and 'c\.weight' are one weight"):
             pair(Network(name="it"), SHAPE, [3, 2], shared)
-    monkeypatch.setattr("benchmark.models.networks.make", lambda *_: Tied(head=True))
+    monkeypatch.setattr("palimpsest.benchmark.models.networks.make", lambda *_: Tied(head=True))
     with pytest.raises(UserError, match=r"'b\.weight' and 'out\.weight' are one weight"):
         trunk(Network(name="it"), SHAPE, [3, 2])
 
@@ -557,7 +558,7 @@ HEADS = {
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_head_that_another_layer_cannot_stand_for_is_not_replaced(monkeypatch, kind):
-    monkeypatch.setattr("benchmark.models.networks.make", lambda *_: HEADS[kind]())
+    monkeypatch.setattr("palimpsest.benchmark.models.networks.make", lambda *_: HEADS[kind]())
     with pytest.raises(UserError, match=r"no head that can be cut: .*no subclass, and no hooks"):
         pair(Network(name="it"), SHAPE, [3, 2], ("0",))
 
@@ -633,7 +634,7 @@ def test_an_entry_point_adds_a_network(tmp_path, monkeypatch, root):
             "load": lambda self: __import__("their_networks").NETWORKS[0],
         })()] if group == point.group else []  # fmt: skip
 
-    monkeypatch.setattr("benchmark.plugins.packages.entry_points", entry_points)
+    monkeypatch.setattr("palimpsest.benchmark.plugins.packages.entry_points", entry_points)
     (run,) = run_of({"finetune": {}}, {"network": "small"})
     assert run.spec.scenario.network_plugin is not None
     assert execute(run, root).status == "done"

@@ -8,14 +8,14 @@ import pytest
 from one_run import execute, run_of
 from pydantic import ValidationError
 
-from benchmark.errors import UserError
-from benchmark.models.bank import ModelBank
-from benchmark.preparation import scenario_settings
-from benchmark.scenarios import FAMILIES
-from benchmark.scenarios.checking import check_training
-from benchmark.scenarios.split import Split
-from benchmark.scenarios.two_models import TwoModels
-from benchmark.schedule import Visit, alternating
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.runs.preparation import scenario_settings
+from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.benchmark.scenarios.checking import check_training
+from palimpsest.benchmark.scenarios.families.split import Split
+from palimpsest.benchmark.scenarios.families.two_models import TwoModels
+from palimpsest.benchmark.scenarios.schedule import Visit, alternating
 
 NOWHERE = Path("/nowhere")
 ONLINE = {

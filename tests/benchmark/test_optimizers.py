@@ -6,13 +6,13 @@ import yaml
 from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 
-from benchmark.control import Warmup
-from benchmark.errors import UserError
-from benchmark.optimizers import EachOptimizer, make_optimizer
-from benchmark.preparation import prepare
-from benchmark.scenarios.optimizers import SGD, Adam, RMSprop, RoleDecay
-from benchmark.suite_loading import load_suite
-from benchmark.training import Batches, InMemoryTraining
+from palimpsest.benchmark.training.control import Warmup
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
+from palimpsest.benchmark.runs.preparation import prepare
+from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop, RoleDecay
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.training.template import Batches, InMemoryTraining
 
 SCENARIO = TWO_MODELS | {
     "steps": 12,
@@ -225,7 +225,7 @@ def test_a_decay_by_role_that_is_the_same_for_both_is_the_plain_one(make_run, tm
 
 def test_the_roles_are_those_of_the_model_that_trains(tmp_path):
     # Of three models 0 and 2 share a block that 1 does not use: private to model 0, shared of 2.
-    from benchmark.models.bank import ModelBank
+    from palimpsest.benchmark.models.bank import ModelBank
 
     bank = ModelBank(
         {name: nn.Linear(2, 2) for name in ("one", "other", "x", "y", "z")},
@@ -306,7 +306,7 @@ def test_every_optimizer_can_be_made(settings, kind):
 
 
 def test_stock_avalanche_is_given_each_models_optimizer(make_run, tmp_path):
-    from benchmark.avalanche_strategies import find, make
+    from palimpsest.benchmark.runs.avalanche_strategies import find, make
 
     run = make_run(second_optimizer=SECOND["sgd"])
     ready = prepare(run, tmp_path)

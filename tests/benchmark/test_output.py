@@ -9,18 +9,19 @@ from contextlib import closing
 
 import pytest
 
-from benchmark.cli import main, run
-from benchmark.cli.console import table_console
-from benchmark.cli.output import claim_output, in_a_line, output_restored, printable, say
-from benchmark.store import Store
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.cli.commands import run
+from palimpsest.benchmark.cli.printing.console import table_console
+from palimpsest.benchmark.cli.printing.output import claim_output, in_a_line, output_restored, printable, say
+from palimpsest.benchmark.store.store import Store
 
 TALKATIVE = """\
 import os
 from dataclasses import dataclass
 
-from benchmark.metrics import Metric
-from strategies.hooks import SupervisedPlugin
-from strategies.registry import StrategyEntry
+from palimpsest.benchmark.metrics import Metric
+from palimpsest.strategies.base.hooks import SupervisedPlugin
+from palimpsest.strategies.registry import StrategyEntry
 
 print("imported")
 os.write(1, b"from C\\n")
@@ -70,7 +71,7 @@ def folder(tmp_path_factory):
 
 
 def palimpsest(folder, *words):
-    start = "from benchmark.cli import main; main()"
+    start = "from palimpsest.benchmark.cli import main; main()"
     command = [sys.executable, "-c", start, *words, *HARMLESS.split()]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, check=False)

@@ -5,18 +5,18 @@ import os
 import pytest
 from PIL import Image
 
-from benchmark.errors import UserError
-from benchmark.plugins import load_files
-from benchmark.run_settings import differing
-from benchmark.store import Record
-from benchmark.suite_loading import load_suite
-from reports.runs.provenance import scenario_facts
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.results.run_settings import differing
+from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.reports.runs.provenance import scenario_facts
 
 TABLE = '''\
 from pathlib import Path
 from typing import Literal
 
-from benchmark.scenarios.settings import ScenarioSettings
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 
 
 class Table(ScenarioSettings):
@@ -28,8 +28,8 @@ class Table(ScenarioSettings):
         import torch
         from torch import nn
 
-        from benchmark.models.bank import ModelBank
-        from benchmark.scenarios.parts import Part
+        from palimpsest.benchmark.models.bank import ModelBank
+        from palimpsest.benchmark.scenarios.streams.parts import Part
 
         rows = [line.split(",") for line in Path("table.csv").read_text().split()]
         y = torch.tensor([int(row[-1]) for row in rows])

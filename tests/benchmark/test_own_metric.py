@@ -7,19 +7,19 @@ from typing import get_args
 
 import pytest
 
-from benchmark import plugins
-from benchmark.archive import read_runs
-from benchmark.cli import main
-from benchmark.errors import UserError
-from benchmark.metrics import METRICS, Metric, compute
-from benchmark.metrics.metric import Need
-from benchmark.plugins import load_files, load_metrics
-from benchmark.record import Record
-from benchmark.spec import Spec
-from benchmark.store import Store
+from palimpsest.benchmark import plugins
+from palimpsest.benchmark.store.archive import read_runs
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics import METRICS, Metric, compute
+from palimpsest.benchmark.metrics.metric import Need
+from palimpsest.benchmark.plugins import load_files, load_metrics
+from palimpsest.benchmark.runs.record import Record
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Store
 
 MINE = """\
-from benchmark.metrics import Metric
+from palimpsest.benchmark.metrics import Metric
 
 
 def most_lost(matrix, curves, finetuned):
@@ -177,7 +177,7 @@ def test_a_package_can_announce_one(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     made = EntryPoint("mine", "measuring:MINE", "palimpsest.metrics")
     monkeypatch.setattr(
-        "benchmark.plugins.packages.entry_points",
+        "palimpsest.benchmark.plugins.packages.entry_points",
         lambda group: [made] if group == "palimpsest.metrics" else [],
     )
     load_metrics()
@@ -198,7 +198,7 @@ def test_a_package_can_announce_one(tmp_path, monkeypatch):
 )
 def test_one_that_fails_is_named_with_its_run(folder, capsys, body, message):
     (folder / "broken.py").write_text(
-        "from benchmark.metrics import Metric\n\n\ndef bad(matrix):\n"
+        "from palimpsest.benchmark.metrics import Metric\n\n\ndef bad(matrix):\n"
         f"    {body}\n\n\nMETRICS = [Metric('bad', bad, 'bad')]\n"
     )
     for arguments in (("list", "runs", "--store", "runs.db"), ("report", "runs.db")):
@@ -280,7 +280,7 @@ def test_a_broken_one_is_told_with_its_line(folder, capsys, message):
         name, value = text.split("=", 1)
         options[name] = value
         made = ", ".join(f"{name}={value}" for name, value in options.items())
-        text = f"from benchmark.metrics import Metric\n\nMETRICS = [Metric({made})]\n"
+        text = f"from palimpsest.benchmark.metrics import Metric\n\nMETRICS = [Metric({made})]\n"
     (folder / "broken.py").write_text(text)
     before = dict(METRICS)
     code, _, err = command(capsys, "list", "metrics", "--plugin", "broken.py")

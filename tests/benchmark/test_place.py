@@ -4,13 +4,13 @@ import socket
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.errors import UserError
-from benchmark.executors import place
-from benchmark.executors.place import Place, slurm_parameters
-from benchmark.plan import make_plan
-from benchmark.running import run_suite
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors import paths as place
+from palimpsest.benchmark.executors.paths import Place, slurm_parameters
+from palimpsest.benchmark.orchestration.plan import make_plan
+from palimpsest.benchmark.orchestration.loop import run_suite
+from palimpsest.benchmark.suites.loading import load_suite
 
 SUITE = {
     "suite": "small",
@@ -95,7 +95,7 @@ def test_a_plan_for_a_cluster(tmp_path):
 
 
 def test_where_no_cluster_answers_one_is_started_here(monkeypatch):
-    connection = pytest.importorskip("benchmark.executors.ray_connection")
+    connection = pytest.importorskip("palimpsest.benchmark.executors.ray.connection")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     begun = []
     monkeypatch.setattr(connection.ray, "is_initialized", lambda: False)

@@ -4,16 +4,16 @@ import sys
 
 import pytest
 
-from benchmark import plugins
-from benchmark.plugins import load_again, load_files, loaded, sent
-from benchmark.plugins.code import Code, ModuleText
-from benchmark.suite_loading import load_suite
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark import plugins
+from palimpsest.benchmark.plugins import load_again, load_files, loaded, sent
+from palimpsest.benchmark.plugins.code import Code, ModuleText
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.strategies.registry import STRATEGIES
 
 PLUGIN = '''\
 import helper
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 RATE = 3
 

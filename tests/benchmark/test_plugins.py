@@ -7,21 +7,21 @@ from importlib.metadata import EntryPoint
 
 import pytest
 
-from benchmark import plugins
-from benchmark.cli import main
-from benchmark.errors import UserError
-from benchmark.plugins import load_again, load_files, load_metrics, load_packages, loaded
-from benchmark.plugins.source import MODULE_PREFIX
-from benchmark.scenarios import FAMILIES
-from benchmark.store import Record
-from benchmark.suite_loading import load_suite
-from reports.runs.suite_text import suite_files
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark import plugins
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.plugins import load_again, load_files, load_metrics, load_packages, loaded
+from palimpsest.benchmark.plugins.source import MODULE_PREFIX
+from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.reports.runs.suite_text import suite_files
+from palimpsest.strategies.registry import STRATEGIES
 
 LIGHT = """\
 from dataclasses import dataclass
 
-from strategies.registry import StrategyEntry
+from palimpsest.strategies.registry import StrategyEntry
 
 
 @dataclass
@@ -47,7 +47,7 @@ STRATEGIES = [
 SCENARIO = """\
 from typing import Literal
 
-from benchmark.scenarios.two_models import TwoModels
+from palimpsest.benchmark.scenarios.families.two_models import TwoModels
 
 
 class Small(TwoModels):
@@ -195,7 +195,7 @@ def test_a_light_plugin_is_shown_without_torch(write):
     write("pull.py", LIGHT)
     write("s.yaml", SUITE)
     code = (
-        "import sys; from benchmark.cli import main\n"
+        "import sys; from palimpsest.benchmark.cli import main\n"
         "try: main()\n"
         "except SystemExit as left: assert not left.code, left.code\n"
         "sys.exit('torch' in sys.modules)"
@@ -240,9 +240,9 @@ BROKEN = {
     "line 13: Palimpsest already has a scenario 'two_models'": SCENARIO.replace(
         '"small"', '"two_models"'
     ),
-    "has no name": "from benchmark.scenarios.settings import ScenarioSettings\n"
+    "has no name": "from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings\n"
     "class Mine(ScenarioSettings): pass\nSCENARIOS = [Mine]\n",
-    "has no method build": "from benchmark.scenarios.settings import ScenarioSettings\n"
+    "has no method build": "from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings\n"
     "class Mine(ScenarioSettings):\n    family: str = 'mine'\nSCENARIOS = [Mine]\n",
 }
 
@@ -280,7 +280,7 @@ def announce(monkeypatch, **points):
     """Pretend that installed packages have these entry points, by name."""
     made = [EntryPoint(n, value, "palimpsest.strategies") for n, value in points.items()]
     monkeypatch.setattr(
-        "benchmark.plugins.packages.entry_points",
+        "palimpsest.benchmark.plugins.packages.entry_points",
         lambda group: [point for point in made if point.group == group],
     )
 
@@ -333,8 +333,8 @@ RUNS = LIGHT.replace(
 TEMPLATE = """\
 from avalanche.training.supervised import Naive
 
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 
 class MineSettings(StrategySettings):
@@ -377,7 +377,7 @@ def test_a_plugin_imports_what_lies_beside_it(tmp_path):
     (tmp_path / "pulls_too.py").write_text(f"from lies_beside import NAME\n{text}")
     (tmp_path / "random.py").write_text("raise SystemExit('this hides nothing')\n")
     run = subprocess.run(
-        [sys.executable, "-m", "benchmark.cli", "list", "strategies", "--plugin",
+        [sys.executable, "-m", "palimpsest.benchmark.cli", "list", "strategies", "--plugin",
          str(tmp_path / "pulls_too.py")],
         capture_output=True, text=True, check=False,
     )  # fmt: skip

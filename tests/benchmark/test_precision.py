@@ -6,10 +6,10 @@ from avalanche.training.plugins import SupervisedPlugin
 from one_run import TWO_MODELS, execute, suite_of
 from torch import nn
 
-from benchmark import plan
-from benchmark.errors import UserError
-from benchmark.preparation import TRAINING, prepare
-from benchmark.training import Batches
+from palimpsest.benchmark.orchestration import plan
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.training.template import Batches
 
 SCENARIO = TWO_MODELS | {
     "steps": 8,

@@ -17,12 +17,12 @@ from at_length import at_length
 from one_run import execute
 from torch import nn
 
-from benchmark.evaluation import evaluate
-from benchmark.preparation import TRAINING, prepare
-from benchmark.probes import PROBES, overlap, refit
-from benchmark.probes.refit import Refit
-from benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.training.evaluation import evaluate
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.probes import PROBES, overlap, refit
+from palimpsest.benchmark.probes.refit import Refit
+from palimpsest.benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
+from palimpsest.benchmark.suites.loading import load_suite
 
 ALL = [name for name in PROBES if name != "unmerged"]
 """Those that look into any strategy; what is unmerged is asked in test_merged_weights.py."""
@@ -214,7 +214,7 @@ def test_what_a_strategy_does_not_have_is_absent_with_a_reason(make, tmp_path):
 
 
 def test_naming_probes_needs_no_torch():
-    program = "import sys, benchmark.probes, benchmark.suite; sys.exit('torch' in sys.modules)"
+    program = "import sys, palimpsest.benchmark.probes, palimpsest.benchmark.suites.suite; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 
@@ -517,7 +517,7 @@ def test_refitting_tells_an_outdated_head_from_a_lost_representation(go):
 
 
 def _subject(ready):
-    from benchmark.probes.probe import Subject
+    from palimpsest.benchmark.probes.probe import Subject
 
     return Subject(ready.scenario, "finetune", ready.plugin, unordered=None, seed=0)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmark.provenance import processor, processor_in, versions
+from palimpsest.benchmark.runs.provenance import processor, processor_in, versions
 
 INTEL = """\
 processor\t: 0

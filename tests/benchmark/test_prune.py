@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.store import Store
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.store.store import Store
 
 PLUGIN = """\
 from avalanche.training.plugins import SupervisedPlugin
 
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 
 class Settings(StrategySettings):

@@ -11,16 +11,16 @@ from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 from torch.optim import lr_scheduler
 
-from benchmark.cli import main
-from benchmark.control import Warmup
-from benchmark.models.bank import ModelBank
-from benchmark.preparation import prepare
-from benchmark.rates import LearningRates, length, make_scheduler
-from benchmark.scenarios.in_memory import InMemoryDataset
-from benchmark.scenarios.learning_rates import Constant, Cosine, Linear, Step
-from benchmark.training import InMemoryTraining
-from strategies import L2, WPLSchur
-from strategies.hooks import Hooked
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.training.control import Warmup
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.runs.preparation import prepare
+from palimpsest.benchmark.training.rates import LearningRates, length, make_scheduler
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.scenarios.settings.learning_rates import Constant, Cosine, Linear, Step
+from palimpsest.benchmark.training.template import InMemoryTraining
+from palimpsest.strategies import L2, WPLSchur
+from palimpsest.strategies.base.hooks import Hooked
 
 SCENARIO = TWO_MODELS | {
     "steps": 12,

@@ -19,16 +19,16 @@ import test_executors as contract
 from PIL import Image
 from test_executors import outcome, runs  # noqa: F401  # fixtures
 
-from benchmark.checkpoints.place import Checkpoints
-from benchmark.errors import UserError
-from benchmark.executors.carry_out import carry_out
-from benchmark.executors.in_process import InProcess
-from benchmark.executors.scratch import WithScratch
-from benchmark.failure import FailureKind
-from benchmark.resources import Resources
-from benchmark.running import run_suite
-from benchmark.store import Store
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.in_process import InProcess
+from palimpsest.benchmark.executors.scratch import WithScratch
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.suites.resources import Resources
+from palimpsest.benchmark.orchestration.loop import run_suite
+from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.suites.loading import load_suite
 
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -59,7 +59,7 @@ def cluster():
 
 @pytest.fixture(scope="module", autouse=True)
 def ray_executor(cluster):
-    from benchmark.executors.ray_cluster import RayCluster
+    from palimpsest.benchmark.executors.ray.cluster import RayCluster
 
     contract.EXECUTORS["ray"] = lambda root, **more: RayCluster(root, cluster.address, **more)
     yield contract.EXECUTORS["ray"]
@@ -286,7 +286,7 @@ def test_without_a_cluster_one_is_started_and_ended(ray_alone, tmp_path):
     suite = tmp_path / "s.yaml"
     suite.write_text(json.dumps(contract.SUITE | {"strategies": {"finetune": {}}}))
     words = ["run", str(suite), "--executor", "ray", "--store", str(tmp_path / "a.db")]
-    command = [sys.executable, "-m", "benchmark.cli", *words]
+    command = [sys.executable, "-m", "palimpsest.benchmark.cli", *words]
     subprocess.run(command, env=ray_alone, check=True, capture_output=True)
     with Store(tmp_path / "a.db") as store:
         assert {run.status for run in store.records()} == {"done"}
@@ -297,7 +297,7 @@ def test_a_raylet_that_dies_ends_the_command_and_fails_no_run(ray_alone, tmp_pat
     suite, path = tmp_path / "s.yaml", tmp_path / "a.db"
     suite.write_text(json.dumps(LONG | {"seeds": 30}))
     words = ["run", str(suite), "--executor", "ray", "--store", str(path)]
-    command = [sys.executable, "-m", "benchmark.cli", *words]
+    command = [sys.executable, "-m", "palimpsest.benchmark.cli", *words]
     with subprocess.Popen(command, env=ray_alone, stderr=subprocess.PIPE, text=True) as running:
         while not (path.exists() and Store(path).latest()[0]):
             assert running.poll() is None
@@ -317,7 +317,7 @@ def test_a_raylet_that_dies_ends_the_command_and_fails_no_run(ray_alone, tmp_pat
 
 
 def test_a_node_with_other_code_is_refused(ray_executor, runs, tmp_path, monkeypatch):  # noqa: F811
-    monkeypatch.setattr("benchmark.executors.ray_cluster.code_digest", lambda: "another")
+    monkeypatch.setattr("palimpsest.benchmark.executors.ray.cluster.code_digest", lambda: "another")
     said = pytest.raises(UserError, match=r"node \S+ has palimpsest-bench .* of other code")
     with ray_executor(tmp_path) as executor, said:
         list(executor.execute([runs[:1]], lambda *_: None))

@@ -9,12 +9,13 @@ import torch
 import yaml
 from one_run import execute
 
-from benchmark import cost, evaluation, preparation
-from benchmark.control import Watch
-from benchmark.evaluation import AccuracyMeter
-from benchmark.failure import FailureKind
-from benchmark.suite_loading import load_suite
-from strategies.registry import STRATEGIES as REGISTRY
+from palimpsest.benchmark.runs import cost, preparation
+from palimpsest.benchmark.training import evaluation
+from palimpsest.benchmark.training.control import Watch
+from palimpsest.benchmark.training.evaluation import AccuracyMeter
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.strategies.registry import STRATEGIES as REGISTRY
 
 TWO = {
     "data": "digits",
@@ -414,7 +415,7 @@ def test_divergence_reads_as_divergence_whatever_the_strategy_does_with_it(make_
 
 def test_an_error_before_anything_diverged_is_told_as_it_is(make_runs, root, monkeypatch):
     """Also where it says that numbers are not finite: these are not the training's."""
-    from strategies import WPL
+    from palimpsest.strategies import WPL
 
     def broken(self, strategy, **_):
         with torch.no_grad():
@@ -436,7 +437,7 @@ def test_weights_that_a_merge_made_too_large_are_a_failure(make_runs, root):
 
 
 def test_an_exception_in_a_strategy_is_recorded(make_runs, root, monkeypatch):
-    from strategies import WPL
+    from palimpsest.strategies import WPL
 
     def broken(self, strategy, parameters):
         raise ValueError("no importance today")
@@ -450,7 +451,7 @@ def test_an_exception_in_a_strategy_is_recorded(make_runs, root, monkeypatch):
     assert record.failure.kind is FailureKind.ERROR
     last = record.failure.traceback.splitlines()
     assert 'File "/' not in record.failure.traceback  # of no machine
-    assert 'File "benchmark/runner.py", line ' in record.failure.traceback
+    assert 'File "benchmark/runs/runner.py", line ' in record.failure.traceback
     assert last[-1] == "ValueError: no importance today"
     assert last[-2].strip() == 'raise ValueError("no importance today")'
 

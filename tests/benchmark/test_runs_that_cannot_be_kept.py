@@ -10,18 +10,18 @@ from contextlib import closing
 
 import pytest
 
-from benchmark import load_suite, open_store, run_suite
-from benchmark.cli import main
-from benchmark.errors import Remark, UserError
-from benchmark.record import free_share
-from benchmark.store import Store
+from palimpsest import load_suite, open_store, run_suite
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.errors import Remark, UserError
+from palimpsest.benchmark.runs.record import free_share
+from palimpsest.benchmark.store.store import Store
 
 SCENARIO = {"family": "split", "data": "digits", "experiences": 2, "steps": 4, "width": 4}
 
 NETWORK = """\
 from torch import nn, zeros
 
-from benchmark.models.registry import NetworkEntry
+from palimpsest.benchmark.models.registry import NetworkEntry
 
 
 class Odd(nn.Module):
@@ -43,8 +43,8 @@ NETWORKS = [NetworkEntry("odd", "Odd", __name__)]
 STRATEGY = """\
 from dataclasses import dataclass
 
-from strategies.hooks import Capacity, Hooked
-from strategies.registry import StrategyEntry
+from palimpsest.strategies.base.hooks import Capacity, Hooked
+from palimpsest.strategies.registry import StrategyEntry
 
 
 @dataclass
@@ -128,7 +128,7 @@ def test_a_share_that_is_none_fails_its_own_run(tmp_path):
 
 
 def test_whatever_cannot_be_stored_fails_its_own_run(tmp_path, monkeypatch):
-    from benchmark import runner
+    from palimpsest.benchmark.runs import runner
 
     monkeypatch.setattr(runner, "shared_statistics", lambda scenario: {"lost": float("nan")})
     results = run_suite(
@@ -176,7 +176,7 @@ def test_a_run_that_cannot_be_read_hides_no_other(damaged, tmp_path, capsys, cos
 
 
 def test_a_run_of_an_archive_that_cannot_be_read_hides_no_other(tmp_path):
-    from benchmark.archive import archive
+    from palimpsest.benchmark.store.archive import archive
 
     suite = load_suite(
         {"suite": "s", "seeds": 2, "scenarios": {"it": SCENARIO}, "strategies": {"finetune": {}}}
@@ -221,9 +221,9 @@ def test_a_store_that_is_taken_away_while_it_is_written_is_told(tmp_path, how, m
 MADE_IMMUTABLE = """\
 import subprocess, sys
 from pathlib import Path
-from benchmark.errors import UserError
-from benchmark.store import Store
-from benchmark.suite_note import SuiteNote
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.suites.note import SuiteNote
 
 path = Path(sys.argv[1])
 try:

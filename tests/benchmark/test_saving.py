@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import load_suite, open_store, rescue, run_suite
-from benchmark.cli import main
-from benchmark.errors import UserError
-from benchmark.failure import Failure
-from benchmark.rescue import rescued, take_in
-from benchmark.saving import Saving
-from benchmark.spec import Spec
-from benchmark.store import Record, Store
+from palimpsest import load_suite, open_store, run_suite
+from palimpsest.benchmark.store import unsaved_runs as rescue
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.store.unsaved_runs import rescued, take_in
+from palimpsest.benchmark.store.writer import Saving
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Record, Store
 
 SUITE = {
     "suite": "small",
@@ -73,7 +74,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch):
-    monkeypatch.setattr("benchmark.saving._WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("palimpsest.benchmark.store.writer._WAIT_SECONDS", 0.0)
     return Clock()
 
 
@@ -278,7 +279,7 @@ def test_a_suite_whose_store_is_locked_is_complete_after_the_next_run(
     Path("small.yaml").write_text(json.dumps(SUITE))
     for wait in ("saving._WAIT_SECONDS", "heartbeat._PATIENCE"):
         monkeypatch.setattr(f"benchmark.{wait}", 0.0)
-    monkeypatch.setattr("benchmark.store._LAST_WAIT", 0)
+    monkeypatch.setattr("palimpsest.benchmark.store.store._LAST_WAIT", 0)
     Store("runs.db", create=True).close()
     other = sqlite3.connect("runs.db", isolation_level=None, check_same_thread=False)
     told = []

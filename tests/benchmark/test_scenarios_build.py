@@ -8,16 +8,16 @@ import torch
 from PIL import Image
 from pydantic import ValidationError
 
-from benchmark.data.images import load
-from benchmark.errors import UserError
-from benchmark.scenarios import FAMILIES
-from benchmark.scenarios.model_sequence import ModelSequence
-from benchmark.scenarios.optimizers import SGD, Adam, RMSprop
-from benchmark.scenarios.permuted import Permuted
-from benchmark.scenarios.rotated import Rotated
-from benchmark.scenarios.settings import Curve
-from benchmark.scenarios.split import Split
-from benchmark.scenarios.two_models import TwoModels
+from palimpsest.benchmark.data.formats.images import load
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.benchmark.scenarios.families.model_sequence import ModelSequence
+from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
+from palimpsest.benchmark.scenarios.families.permuted import Permuted
+from palimpsest.benchmark.scenarios.families.rotated import Rotated
+from palimpsest.benchmark.scenarios.settings.scenario import Curve
+from palimpsest.benchmark.scenarios.families.split import Split
+from palimpsest.benchmark.scenarios.families.two_models import TwoModels
 
 SPLITS = ("train", "validation", "test")
 

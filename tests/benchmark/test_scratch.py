@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark import run_suite
-from benchmark.executors.in_process import InProcess
-from benchmark.executors.scratch import NodeScratch, WithScratch, scratch_warning
+from palimpsest import run_suite
+from palimpsest.benchmark.executors.in_process import InProcess
+from palimpsest.benchmark.executors.scratch import NodeScratch, WithScratch, scratch_warning
 
 SUITE = {
     "suite": "small",
@@ -24,14 +24,14 @@ SUITE = {
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from benchmark.executors.scratch import WithScratch
+from palimpsest.benchmark.executors.scratch import WithScratch
 with WithScratch(Path(sys.argv[1])) as executor:
     (executor._scratch / "data.tensors").write_bytes(bytes(1000))
     os.kill(os.getpid(), signal.SIGKILL)
 """
 LITTLE_SPACE = """
 import multiprocessing, resource
-from benchmark.metrics import Metric
+from palimpsest.benchmark.metrics import Metric
 if multiprocessing.parent_process():
     resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, resource.RLIM_INFINITY))
 METRICS = [Metric("unused", min, "made up", needs=("final_accuracy",))]
@@ -80,7 +80,7 @@ def test_what_an_orphan_still_writes_does_not_keep_a_folder(tmp_path, monkeypatc
 
 def test_a_folder_that_was_taken_for_abandoned_is_made_again(tmp_path, monkeypatch):
     """Another process may lock it before its owner does."""
-    from benchmark.executors import scratch
+    from palimpsest.benchmark.executors import scratch
 
     real, calls = scratch.fcntl.flock, []
 
@@ -161,7 +161,7 @@ def test_processes_of_a_node_share_a_folder_that_the_last_one_removes(tmp_path):
 
 def test_a_shared_folder_whose_processes_were_killed_is_removed_by_the_next(tmp_path):
     program = (
-        "import os, sys; from pathlib import Path; from benchmark.executors.scratch import *\n"
+        "import os, sys; from pathlib import Path; from palimpsest.benchmark.executors.scratch import *\n"
     )
     program += "NodeScratch('suite', Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)

@@ -6,7 +6,7 @@ from typing import get_args
 import numpy as np
 import torch
 
-from benchmark.seeding import Stream, derive
+from palimpsest.benchmark.randomness.seeding import Stream, derive
 
 STREAMS = get_args(Stream)
 

@@ -5,9 +5,9 @@ import torch
 from one_run import execute, run_of
 from torch import nn
 
-from benchmark.errors import UserError
-from benchmark.preparation import TRAINING, prepare
-from benchmark.training import Batches
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.training.template import Batches
 
 SCENARIO = {
     "family": "split",

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from test_access import a_run
 
-from benchmark.errors import UserError
-from benchmark.selection import Selection, by_suite
-from benchmark.spec import Spec
-from benchmark.suite_note import SuiteNote
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.results.selection import Selection, by_suite
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.suites.note import SuiteNote
 
 OLD, NEW = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
 

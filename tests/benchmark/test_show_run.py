@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.failure import Failure, FailureKind
-from benchmark.metrics import METRICS
-from benchmark.record import Record
-from benchmark.spec import Spec
-from benchmark.store import Store
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.runs.record import Record
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Store
 
 TRACEBACK = """\
 Traceback (most recent call last):

@@ -15,17 +15,17 @@ import test_executors as contract
 from slurm_here import slurm_here, why_not
 from test_executors import outcome, runs  # noqa: F401  # fixtures
 
-from benchmark.checkpoints.place import Checkpoints
-from benchmark.errors import UserError
-from benchmark.exchange import Exchange, exchange_folder
-from benchmark.executors.carry_out import carry_out
-from benchmark.executors.in_process import InProcess
-from benchmark.failure import FailureKind
-from benchmark.rescue import rescued, write_run
-from benchmark.resources import Resources
-from benchmark.running import run_suite
-from benchmark.spec import Spec
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors.slurm.job_folder import Exchange, exchange_folder
+from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.in_process import InProcess
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.store.unsaved_runs import rescued, write_run
+from palimpsest.benchmark.suites.resources import Resources
+from palimpsest.benchmark.orchestration.loop import run_suite
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.suites.loading import load_suite
 
 pytest.importorskip("submitit")
 
@@ -57,7 +57,7 @@ def slurm(tmp_path_factory):
 @pytest.fixture(scope="module", params=KINDS)
 def executor(request, tmp_path_factory):
     """Makes an executor; the name under which the contract knows it."""
-    from benchmark.executors.slurm_arrays import SlurmArrays
+    from palimpsest.benchmark.executors.slurm.arrays import SlurmArrays
 
     local = request.param == "processes"
     if not local:
@@ -169,7 +169,7 @@ def test_the_runs_of_a_killed_suite_are_taken_in_and_not_done_again(tmp_path):
 
 @WITH_SLURM
 def test_what_slurm_does_not_take_is_told(slurm, tmp_path):
-    from benchmark.executors.slurm_arrays import SlurmArrays
+    from palimpsest.benchmark.executors.slurm.arrays import SlurmArrays
 
     (run, *_) = load_suite(LONG).runs("cpu", tmp_path)
     store, nowhere = tmp_path / "a.db", {"partition": "nowhere"}
@@ -181,7 +181,7 @@ def test_what_slurm_does_not_take_is_told(slurm, tmp_path):
 
 @WITH_SLURM
 def test_what_no_node_has_is_told(slurm, tmp_path):
-    from benchmark.executors.slurm_arrays import SlurmArrays
+    from palimpsest.benchmark.executors.slurm.arrays import SlurmArrays
 
     chosen = load_suite(LONG).runs("cpu", tmp_path)
     greedy = {"long": Resources(cpus=64)}
@@ -195,7 +195,7 @@ def test_what_no_node_has_is_told(slurm, tmp_path):
 
 
 def test_without_slurm_it_is_refused(monkeypatch, tmp_path):
-    from benchmark.executors.slurm_arrays import SlurmArrays
+    from palimpsest.benchmark.executors.slurm.arrays import SlurmArrays
 
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UserError, match="there is no sbatch on this machine"):
@@ -213,6 +213,6 @@ def test_without_slurm_it_is_refused(monkeypatch, tmp_path):
     ],
 )
 def test_what_needs_less_than_slurm_gives_out_shares_a_task(needs, device, shape):
-    from benchmark.executors.slurm_arrays import _Shape
+    from palimpsest.benchmark.executors.slurm.arrays import _Shape
 
     assert _Shape.of(needs, device) == _Shape(*shape)

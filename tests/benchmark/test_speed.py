@@ -7,16 +7,16 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.cli import main
-from benchmark.cli.speed import SpeedOptions, _cases
-from benchmark.data.pixels import Pixels
-from benchmark.failure import DivergedError
-from benchmark.preparation import TRAINING, prepare
-from benchmark.speed import importance
-from benchmark.speed.images import cropped_and_flipped, stock_images
-from benchmark.speed.measure import Case, Stopwatch, measure
-from benchmark.speed.training import train_by_avalanche, train_by_harness, train_by_loop
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.cli.commands.speed import SpeedOptions, _cases
+from palimpsest.benchmark.data.formats.pixels import Pixels
+from palimpsest.benchmark.runs.failure import DivergedError
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.speed import importance
+from palimpsest.benchmark.speed.images import cropped_and_flipped, stock_images
+from palimpsest.benchmark.speed.measure import Case, Stopwatch, measure
+from palimpsest.benchmark.speed.training import train_by_avalanche, train_by_harness, train_by_loop
+from palimpsest.benchmark.suites.loading import load_suite
 
 TINY = [
     *(
@@ -296,7 +296,7 @@ def test_json_tells_what_is_left_out(monkeypatch, tmp_path, capsys):
 
     lost = Case("w", "badam", "palimpsest", {"train": 1}, diverges)
     monkeypatch.setattr(
-        "benchmark.cli.speed._cases", lambda *_: [case("finetune", "loop", [1]), lost]
+        "palimpsest.benchmark.cli.commands.speed._cases", lambda *_: [case("finetune", "loop", [1]), lost]
     )
     with pytest.raises(SystemExit) as left:
         main(["speed", "--json", "--repeats", "1", "--data-root", str(tmp_path)])
@@ -308,7 +308,7 @@ def test_json_tells_what_is_left_out(monkeypatch, tmp_path, capsys):
 
 def test_the_command_prints_a_table_and_tells_what_it_measures(monkeypatch, tmp_path, capsys):
     cases = [case("finetune", "loop", [1]), case("finetune", "palimpsest", [2])]
-    monkeypatch.setattr("benchmark.cli.speed._cases", lambda *_: cases)
+    monkeypatch.setattr("palimpsest.benchmark.cli.commands.speed._cases", lambda *_: cases)
     with pytest.raises(SystemExit) as left:
         main(["speed", "--repeats", "1", "--data-root", str(tmp_path)])
     assert left.value.code == 0

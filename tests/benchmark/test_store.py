@@ -9,15 +9,15 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark import database
-from benchmark.cli import main
-from benchmark.errors import Remark, UserError
-from benchmark.examination import examine
-from benchmark.failure import Failure, FailureKind
-from benchmark.metrics import FINETUNE_FORGETTING, METRICS
-from benchmark.schema import SCHEMA_VERSION, UPGRADES
-from benchmark.spec import Spec
-from benchmark.store import Record, Store, SuiteNote
+from palimpsest.benchmark.store import database
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.errors import Remark, UserError
+from palimpsest.benchmark.store.integrity import examine
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from palimpsest.benchmark.store.schema import SCHEMA_VERSION, UPGRADES
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Record, Store, SuiteNote
 
 
 def record(key="k", strategy="finetune", seed=0, matrix=((0.9, 0.1), (0.5, 0.8)), **changes):
@@ -661,7 +661,7 @@ WAITING = {
 def test_an_interrupt_is_heard_while_another_process_holds_a_lock(
     tmp_path, monkeypatch, what, request
 ):
-    monkeypatch.setattr("benchmark.connection.AT_A_TIME", 0.05)
+    monkeypatch.setattr("palimpsest.benchmark.store.connection.AT_A_TIME", 0.05)
     with Store(tmp_path / "runs.db", create=True) as store:
         other = sqlite3.connect(store.path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")

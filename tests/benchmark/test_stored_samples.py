@@ -7,9 +7,9 @@ import torch
 from at_length import at_length
 from one_run import execute
 
-from benchmark.plugins import load_files
-from benchmark.preparation import TRAINING, prepare
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.suites.loading import load_suite
 
 SEAMS = Path(__file__).parents[1] / "seams"
 SMALL = {"data": "digits", "samples": 120, "steps": 6, "batch_size": 8, "width": 8}

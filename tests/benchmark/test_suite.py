@@ -8,10 +8,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from benchmark.errors import UserError
-from benchmark.scenarios import FAMILIES
-from benchmark.suite_file import shipped_suites
-from benchmark.suite_loading import load_suite, load_suites
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.benchmark.suites.file import shipped_suites
+from palimpsest.benchmark.suites.loading import load_suite, load_suites
 
 SUITE = """\
 suite: example

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmark.training import Batches
+from palimpsest.benchmark.training.template import Batches
 
 N, BATCH = 23, 5
 X = torch.arange(N).float()[:, None]

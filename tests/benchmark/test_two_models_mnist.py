@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.store import Store
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.store.store import Store
 
 pytestmark = pytest.mark.thorough  # real MNIST
 

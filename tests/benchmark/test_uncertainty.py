@@ -10,12 +10,12 @@ import yaml
 from one_run import execute
 from torch import nn
 
-from benchmark.preparation import TRAINING, prepare
-from benchmark.probes.uncertainty import DRAWS, calibration_error
-from benchmark.seeding import derive
-from benchmark.store import Store
-from benchmark.suite_loading import load_suite
-from strategies.posterior_layers import posterior_layers
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.probes.uncertainty import DRAWS, calibration_error
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.strategies.posteriors.layers import posterior_layers
 
 POOL = {
     "family": "model_sequence",
@@ -191,7 +191,7 @@ def test_a_posterior_is_recorded_without_being_asked_and_changes_nothing(make, t
 
 def test_looking_draws_no_numbers_of_the_training(make, tmp_path, monkeypatch):
     seen = execute(make(), tmp_path)
-    monkeypatch.setattr("benchmark.probes.probe.Samples", type("Nothing", (), {}))
+    monkeypatch.setattr("palimpsest.benchmark.probes.probe.Samples", type("Nothing", (), {}))
     unseen = execute(make(), tmp_path)
     assert unseen.probes == {}
     assert unseen.accuracy_matrix == seen.accuracy_matrix

@@ -13,18 +13,18 @@ import time
 import pytest
 from test_heartbeat import CURVES, a_run
 
-from benchmark.advance import Advance
-from benchmark.archive import archive
-from benchmark.cli import main
-from benchmark.cli.report_maker import ReportMaker
-from benchmark.cli.watch import Watched
-from benchmark.cli.watch_server import WatchServer
-from benchmark.failure import Failure, FailureKind
-from benchmark.heartbeat import Heartbeat
-from benchmark.pulse import Pulses
-from benchmark.selection import Selection
-from benchmark.store import Record, Store
-from benchmark.under_way import STALE
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.store.archive import archive
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.cli.report_maker import ReportMaker
+from palimpsest.benchmark.cli.commands.watch import Watched
+from palimpsest.benchmark.cli.watch_server import WatchServer
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.store.heartbeat import Heartbeat
+from palimpsest.benchmark.store.liveness import Pulses
+from palimpsest.benchmark.results.selection import Selection
+from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.store.active_runs import STALE
 
 TOKEN = "a-token"
 
@@ -289,7 +289,7 @@ def test_an_interrupt_ends_it_quietly(path):
     program = (
         "import signal\n"  # a shell's background, where tests may run, ignores interrupts
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from benchmark.cli import main; main()"
+        "from palimpsest.benchmark.cli import main; main()"
     )
     watching = subprocess.Popen(
         [sys.executable, "-c", program, "watch", path],

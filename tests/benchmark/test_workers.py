@@ -15,16 +15,16 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.advance import Advance
-from benchmark.errors import UserError
-from benchmark.executors import in_worker, workers
-from benchmark.executors.carry_out import carry_out
-from benchmark.executors.death import Death
-from benchmark.failure import FailureKind
-from benchmark.jobs import Job
-from benchmark.spec import Spec
-from benchmark.store import Record
-from benchmark.suite import Run
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors.local import in_worker, workers
+from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.process_exit import Death
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.suite import Run
 
 ROOT = Path("/nowhere")
 CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
@@ -242,7 +242,7 @@ def test_too_little_memory_for_torch_is_told_in_a_sentence(tmp_path):
     """Both where the command itself imports it, and where its workers do."""
     run = "run quick --seeds 1 --strategies finetune --workers 1 --store runs.db"
     for words in (run, "check freeze"):
-        limited = f"ulimit -v 600000; exec '{sys.executable}' -m benchmark.cli {words}"
+        limited = f"ulimit -v 600000; exec '{sys.executable}' -m palimpsest.benchmark.cli {words}"
         ran = subprocess.run(
             ["sh", "-c", limited],
             cwd=tmp_path,
@@ -332,7 +332,7 @@ def test_a_program_without_a_guard_runs_once(tmp_path, how):
 @pytest.mark.thorough
 def test_the_preparation_leaves_a_process_that_may_be_forked():
     program = (
-        "import benchmark.executors.worker_process, os, signal, sys, torch\n"
+        "import palimpsest.benchmark.executors.local.worker_process, os, signal, sys, torch\n"
         "tasks = len(os.listdir('/proc/self/task')) if sys.platform == 'linux' else 1\n"
         "ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN\n"
         "print(tasks, torch.get_num_threads(), torch.cuda.is_initialized(), ignored)\n"
@@ -397,7 +397,7 @@ def test_nothing_of_a_run_stays_in_its_worker(monkeypatch, tmp_path):
         return [Record(**run.cell(), status="done") for run in job]
 
     monkeypatch.undo()
-    monkeypatch.setattr("benchmark.runner.execute_job", execute_job)
+    monkeypatch.setattr("palimpsest.benchmark.runs.runner.execute_job", execute_job)
     gc.disable()
     try:
         in_worker.execute((a_run("one"),), ROOT, tmp_path, lambda _: None)

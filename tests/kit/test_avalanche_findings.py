@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.kit.candidate import candidates
-from benchmark.kit.check import check
+from palimpsest.benchmark.kit.candidate import candidates
+from palimpsest.benchmark.kit.check import check
 
 PAGE = (Path(__file__).parents[2] / "docs" / "avalanche-findings.md").read_text("utf-8")
 RELEASE = "0.6.0"

@@ -16,23 +16,15 @@ from avalanche.training.plugins import SupervisedPlugin
 from avalanche.training.supervised import Naive
 from test_kit_sees_evaluation import FAULTS as FAULTS_IN_EVALUATION
 
-from benchmark.errors import UserError
-from benchmark.kit.candidate import Candidate, candidates
-from benchmark.kit.check import PROPERTIES, verdict
-from benchmark.kit.testing import StrategyProperties
-from strategies import (
-    L2,
-    VCL,
-    BAdam,
-    Freeze,
-    FreezeImportant,
-    NStepKL,
-    TaskArithmetic,
-    optimizer_metric,
-)
-from strategies.dial import BETA, ENERGY, ETA, SCALE, SHARE
-from strategies.hooks import Hooked
-from strategies.posterior_layers import posterior_layers
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.kit.candidate import Candidate, candidates
+from palimpsest.benchmark.kit.check import PROPERTIES, verdict
+from palimpsest.benchmark.kit.testing import StrategyProperties
+from palimpsest.strategies import L2, VCL, BAdam, Freeze, FreezeImportant, NStepKL, TaskArithmetic
+from palimpsest.strategies.base import optimizer_metric
+from palimpsest.strategies.base.dial import BETA, ENERGY, ETA, SCALE, SHARE
+from palimpsest.strategies.base.hooks import Hooked
+from palimpsest.strategies.posteriors.layers import posterior_layers
 
 
 class Sound(L2):
@@ -707,7 +699,7 @@ def test_one_that_harms_the_earlier_model_is_broken(name):
 
 def test_the_class_for_pytest_lets_a_weak_method_pass_with_a_warning(monkeypatch):
     weak = planted(ProtectsLittle, strength=None)
-    monkeypatch.setattr("benchmark.kit.testing._candidate", lambda *_: weak)
+    monkeypatch.setattr("palimpsest.benchmark.kit.testing._candidate", lambda *_: weak)
     with pytest.warns(UserWarning, match="protects the earlier model: weak: "):
         StrategyProperties.test_property(
             type("Mine", (StrategyProperties,), {"target": "mine"})(), named(PROTECTION[0])

@@ -8,11 +8,11 @@ import torch
 from avalanche.models import DynamicModule
 from torch import nn
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.check import PROPERTIES, check, verdict
-from strategies import L2
-from strategies.dial import Dial
-from strategies.hooks import Hooked
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.check import PROPERTIES, check, verdict
+from palimpsest.strategies import L2
+from palimpsest.strategies.base.dial import Dial
+from palimpsest.strategies.base.hooks import Hooked
 
 
 class Interpolates(Hooked):

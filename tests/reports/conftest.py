@@ -12,13 +12,13 @@ from figure_checks import laid_out
 from matplotlib.figure import Figure
 from rich_store import rich_store
 
-from benchmark.failure import Failure
-from benchmark.metrics import reference_kinds
-from benchmark.spec import Spec
-from benchmark.store import Record
-from reports.figures.plot import Plot
-from reports.html.sections import sections
-from reports.runs.cells import group
+from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.metrics import reference_kinds
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.runs.cells import group
 
 STEPS = [*range(51), *range(100, 1501, 50)]
 REGULARIZERS = ("ewc", "wpl")

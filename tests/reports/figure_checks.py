@@ -22,8 +22,8 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from reports.figures.plot import Plot
-from reports.figures.settings import figure_settings
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.settings import figure_settings
 
 SLACK = 1.0
 

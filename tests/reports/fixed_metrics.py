@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmark.metrics import METRICS
-from benchmark.store import Record
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.store.store import Record
 
 
 def with_metrics(record: Record, **values: float | None) -> Record:

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmark.metrics import reference_kinds
-from benchmark.store import Record
+from palimpsest.benchmark.metrics import reference_kinds
+from palimpsest.benchmark.store.store import Record
 
 QUANTILES = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
 LONG = "a strategy of quite some length whose name says all that it does"

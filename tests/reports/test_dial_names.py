@@ -5,24 +5,24 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.cli.progress import describe
-from benchmark.cli.run_listing import runs as list_runs
-from benchmark.selection import Selection
-from benchmark.spec import Spec
-from benchmark.store import Store
-from reports.analysis.cross_fitting import choose
-from reports.figures.plot import Plot
-from reports.figures.settings import figure_settings
-from reports.html.parts import Words
-from reports.html.runs_table import runs_data
-from reports.html.sections import sections
-from reports.markdown.strengths import chosen_strengths
-from reports.runs.cells import FINETUNE, dial_of, group
-from reports.tables.results import STRENGTH, results_table
-from reports.tables.table import Table
-from reports.wording.dials import is_scale_end
-from reports.wording.words import plural
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark.cli.printing.progress import describe
+from palimpsest.benchmark.cli.printing.run_listing import runs as list_runs
+from palimpsest.benchmark.results.selection import Selection
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Store
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.settings import figure_settings
+from palimpsest.reports.html.parts import Words
+from palimpsest.reports.html.runs_table import runs_data
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.markdown.strengths import chosen_strengths
+from palimpsest.reports.runs.cells import FINETUNE, dial_of, group
+from palimpsest.reports.tables.results import STRENGTH, results_table
+from palimpsest.reports.tables.table import Table
+from palimpsest.reports.wording.dials import is_scale_end
+from palimpsest.reports.wording.words import plural
+from palimpsest.strategies.registry import STRATEGIES
 
 
 def with_dial(record, name):

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from benchmark.errors import UserError
-from benchmark.results import Results
-from benchmark.store import SuiteNote
-from reports import plot
-from reports.notebook import KINDS
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.results.results import Results
+from palimpsest.benchmark.store.store import SuiteNote
+from palimpsest.reports import plot
+from palimpsest.reports.notebook import KINDS
 
 
 @pytest.fixture(scope="module")

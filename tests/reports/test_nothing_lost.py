@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.store import Store
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.store.store import Store
 
 TEMPLATE = "# {{ suite('paper').runs }} runs\n"
 FIGURE = "{{ suite('paper').growth('curve', scenarios=['same'], variants=['finetune']) }}\n"
@@ -259,8 +259,8 @@ def test_empty_files_and_those_of_earlier_versions_are_written_over(place, start
 
 
 def test_the_page_in_the_documentation_can_be_made_again(tmp_path):
-    from reports.markdown.template import FIGURE as figure
-    from reports.markdown.template import PAGE as page
+    from palimpsest.reports.markdown.template import FIGURE as figure
+    from palimpsest.reports.markdown.template import PAGE as page
 
     assert page.has(ROOT / "docs" / "reproduction.md")
     assert not page.has(ROOT / "docs" / "speed.md")
@@ -325,7 +325,7 @@ def test_a_full_disk_keeps_the_runs_that_were_stored(place, capsys, monkeypatch,
         yield replace(record([[0.5]], strategy="ewc"), key=runs[0].key)
         yield replace(record([[0.5]], strategy="si", error="x" * 100_000), key=runs[0].key)
 
-    monkeypatch.setattr("benchmark.running.carry_out", carry_out)
+    monkeypatch.setattr("palimpsest.benchmark.orchestration.loop.carry_out", carry_out)
     with full_beyond(60_000):
         assert command("run", "small.yaml", "--store", "runs.db", "--quiet", "--hold", "0") == 2
     err = capsys.readouterr().err
@@ -490,7 +490,7 @@ def test_a_store_of_an_earlier_version_is_read_as_it_is(place, arguments):
     ],
 )
 def test_what_is_forbidden_is_said(unprivileged, capsys, monkeypatch, forbid, arguments, message):
-    monkeypatch.setattr("benchmark.running.carry_out", lambda *_: pytest.fail("trained in vain"))
+    monkeypatch.setattr("palimpsest.benchmark.orchestration.loop.carry_out", lambda *_: pytest.fail("trained in vain"))
     Path("old.html").write_text(OLD_REPORT)
     name, _, mode = forbid.partition(":")
     capsys.readouterr()

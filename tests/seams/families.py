@@ -10,11 +10,11 @@ from typing import Literal
 import torch
 from torch import nn
 
-from benchmark.models.bank import ModelBank
-from benchmark.scenarios.parts import Part
-from benchmark.scenarios.settings import Count, ScenarioSettings
-from benchmark.schedule import Visit, alternating
-from benchmark.seeding import derive
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.scenarios.streams.parts import Part
+from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
+from palimpsest.benchmark.scenarios.schedule import Visit, alternating
+from palimpsest.benchmark.randomness.seeding import derive
 
 IGNORED = -100
 

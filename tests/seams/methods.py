@@ -12,11 +12,11 @@ from pydantic import Field
 from torch import nn
 from torch.nn.functional import linear
 
-from benchmark.models.bank import ModelBank
-from strategies.dial import Dial
-from strategies.hooks import Hooked
-from strategies.registry import StrategyEntry
-from strategies.settings import StrategySettings
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.strategies.base.dial import Dial
+from palimpsest.strategies.base.hooks import Hooked
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import StrategySettings
 
 
 class PerModel(nn.Module):

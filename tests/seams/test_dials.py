@@ -2,10 +2,10 @@
 
 import pytest
 
-from benchmark.cli.listings import strategy as show_strategy
-from benchmark.errors import UserError
-from benchmark.preparation import prepare
-from benchmark.seeding import derive
+from palimpsest.benchmark.cli.printing.listings import strategy as show_strategy
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.runs.preparation import prepare
+from palimpsest.benchmark.randomness.seeding import derive
 
 SCENARIO = {"family": "two_models", "data": "digits", "steps": 2, "width": 8}
 

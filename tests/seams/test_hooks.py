@@ -20,16 +20,16 @@ from one_run import execute
 from torch import nn
 from torch.utils.data import TensorDataset
 
-from benchmark.cost import state_bytes
-from benchmark.evaluation import AccuracyMeter, evaluate
-from benchmark.optimizers import EachOptimizer, make_optimizer
-from benchmark.preparation import prepare
-from benchmark.scenarios.in_memory import InMemoryDataset
-from benchmark.seeding import derive
-from benchmark.training import silent_evaluator
-from strategies import L2, Independent
-from strategies.hooks import Hooked
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark.runs.cost import state_bytes
+from palimpsest.benchmark.training.evaluation import AccuracyMeter, evaluate
+from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
+from palimpsest.benchmark.runs.preparation import prepare
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.training.template import silent_evaluator
+from palimpsest.strategies import L2, Independent
+from palimpsest.strategies.base.hooks import Hooked
+from palimpsest.strategies.registry import STRATEGIES
 
 SCENARIO = {
     "family": "model_sequence",
@@ -341,7 +341,7 @@ def test_curves_and_probes_see_a_model_as_it_is_evaluated(make_runs, root):
 
 
 def test_strategies_without_hooks_are_asked_nothing():
-    from strategies import EWC, SI, Finetune
+    from palimpsest.strategies import EWC, SI, Finetune
 
     assert not any(issubclass(plugin, Hooked) for plugin in (EWC, SI, Finetune, L2))
     assert issubclass(Independent, Hooked)

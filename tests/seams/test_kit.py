@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.kit.candidate import candidates
-from benchmark.kit.check import PROPERTIES, verdict
-from benchmark.kit.properties import hooks, strength
+from palimpsest.benchmark.kit.candidate import candidates
+from palimpsest.benchmark.kit.check import PROPERTIES, verdict
+from palimpsest.benchmark.kit.properties import hooks, strength
 
 (PROTECTS,) = (each for each in strength.PROPERTIES if each.name.startswith("protects"))
 

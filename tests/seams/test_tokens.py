@@ -5,9 +5,9 @@ import pytest
 import torch
 from one_run import execute
 
-from benchmark.preparation import prepare
-from strategies import DER, EWC, SRIL, WPL, LwF, RWalk, WPLSchur
-from strategies.registry import STRATEGIES
+from palimpsest.benchmark.runs.preparation import prepare
+from palimpsest.strategies import DER, EWC, SRIL, WPL, LwF, RWalk, WPLSchur
+from palimpsest.strategies.registry import STRATEGIES
 
 TOKENS = {
     "family": "tokens",

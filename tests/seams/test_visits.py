@@ -6,9 +6,9 @@ from at_length import at_length
 from avalanche.training.plugins import SupervisedPlugin
 from one_run import execute
 
-from benchmark.preparation import TRAINING, prepare
-from benchmark.schedule import Visit, alternating, in_turn
-from benchmark.store import Store
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.benchmark.scenarios.schedule import Visit, alternating, in_turn
+from palimpsest.benchmark.store.store import Store
 
 SPACE = {"family": "space", "samples": 120, "batch_size": 20, "width": 8}
 MODELS, ROUNDS, STEPS = 20, 2, 3

@@ -5,8 +5,8 @@ from collections import defaultdict
 import pytest
 import torch
 
-from benchmark.errors import UserError
-from benchmark.preparation import TRAINING, prepare
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 
 SPACE = {"family": "space", "samples": 60, "batch_size": 20, "width": 4, "rounds": 1, "steps": 3}
 VISITS = 25

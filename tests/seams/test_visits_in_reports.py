@@ -6,21 +6,21 @@ from dataclasses import replace
 import pytest
 from one_run import execute
 
-from benchmark.archive import archive
-from benchmark.cli import main
-from benchmark.cli.progress import outcome
-from benchmark.cli.summary import print_summary
-from benchmark.metrics import METRICS, Metric
-from benchmark.store import Store
-from reports.analysis.coincidence import coinciding
-from reports.analysis.quantities import QUANTITIES, interval, quantity_named
-from reports.html.report import write_report
-from reports.html.runs_table import run_columns
-from reports.html.sections import sections
-from reports.runs.cells import group
-from reports.runs.merge import same_results
-from reports.tables.metrics import added_table, metrics_table, transfer_table
-from reports.tables.table import Table
+from palimpsest.benchmark.store.archive import archive
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.cli.printing.progress import outcome
+from palimpsest.benchmark.cli.printing.summary import print_summary
+from palimpsest.benchmark.metrics import METRICS, Metric
+from palimpsest.benchmark.store.store import Store
+from palimpsest.reports.analysis.remarks.coincidence import coinciding
+from palimpsest.reports.analysis.quantities import QUANTITIES, interval, quantity_named
+from palimpsest.reports.html.report import write_report
+from palimpsest.reports.html.runs_table import run_columns
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.runs.merge import same_results
+from palimpsest.reports.tables.metrics import added_table, metrics_table, transfer_table
+from palimpsest.reports.tables.table import Table
 
 SPACE = {"family": "space", "samples": 120, "batch_size": 20, "width": 8, "rounds": 1}
 

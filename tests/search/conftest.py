@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.plugins import load_files
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.suites.loading import load_suite
 
 HERE = Path(__file__).parent
 TOY = {

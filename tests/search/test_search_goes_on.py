@@ -7,12 +7,12 @@ import pytest
 import torch
 import yaml
 
-import benchmark.checkpoints.training as training
-from benchmark import run_suite
-from benchmark.checkpoints.place import Checkpoints
-from benchmark.record import columns_of
-from benchmark.results import read_runs
-from benchmark.runner import execute_job
+import palimpsest.benchmark.runs.checkpoints.training as training
+from palimpsest import run_suite
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.record import columns_of
+from palimpsest.benchmark.results.results import read_runs
+from palimpsest.benchmark.runs.runner import execute_job
 
 HERE = Path(__file__).parent
 TIMES = {"started", "seconds", "peak_memory", "versions"}

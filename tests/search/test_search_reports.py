@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from one_run import execute
 
-from benchmark.cli import main
-from benchmark.cli.summary import print_summary
-from benchmark.metrics import METRICS
-from benchmark.store import Store
-from reports.formats.terminal import SEARCH_METRICS, summary_rows
-from reports.runs.cells import group
-from reports.tables.metrics import SEARCH, search_table
-from reports.wording.numbers import decimals
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.cli.printing.summary import print_summary
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.store.store import Store
+from palimpsest.reports.formats.terminal import SEARCH_METRICS, summary_rows
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.tables.metrics import SEARCH, search_table
+from palimpsest.reports.wording.numbers import decimals
 
 
 @pytest.fixture(scope="module")

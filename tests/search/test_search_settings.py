@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from one_run import execute
 
-from benchmark.errors import UserError
-from benchmark.in_use import settings_in_use
-from benchmark.metrics import search as measures
-from benchmark.models.supernet_bank import SupernetBank
-from benchmark.preparation import prepare
-from benchmark.scenarios.architecture_search import ArchitectureSearch
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.settings.applicable import settings_in_use
+from palimpsest.benchmark.metrics import search as measures
+from palimpsest.benchmark.search.supernet_bank import SupernetBank
+from palimpsest.benchmark.runs.preparation import prepare
+from palimpsest.benchmark.search.scenario import ArchitectureSearch
+from palimpsest.benchmark.suites.loading import load_suite
 
 ROOT = Path("/nowhere")
 

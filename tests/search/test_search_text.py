@@ -10,13 +10,13 @@ import torch
 from one_run import execute
 from torch.nn import functional
 
-from benchmark.data.text import load
-from benchmark.evaluation import LOADER, evaluate
-from benchmark.generators import seed_generators
-from benchmark.preparation import prepare
-from benchmark.runner import _train
-from benchmark.seeding import derive
-from benchmark.suite_loading import load_suite
+from palimpsest.benchmark.data.formats.text import load
+from palimpsest.benchmark.training.evaluation import LOADER, evaluate
+from palimpsest.benchmark.randomness.generators import seed_generators
+from palimpsest.benchmark.runs.preparation import prepare
+from palimpsest.benchmark.runs.runner import _train
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.suites.loading import load_suite
 
 COLUMNS, LENGTH = 4, 5
 RATE = 1.0
@@ -207,9 +207,9 @@ def test_alone_the_text_begins_anew_for_every_architecture(make_run, text):
 
 @pytest.mark.thorough
 def test_text_goes_on_after_a_kill_in_the_middle_of_a_visit(monkeypatch, tmp_path, make_run):
-    import benchmark.checkpoints.training as training
-    from benchmark.checkpoints.place import Checkpoints
-    from benchmark.runner import execute_job
+    import palimpsest.benchmark.runs.checkpoints.training as training
+    from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+    from palimpsest.benchmark.runs.runner import execute_job
 
     run = make_run(warm_start=1)
     (expected,) = execute_job((run,), tmp_path)

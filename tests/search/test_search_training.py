@@ -9,11 +9,11 @@ import torch
 from one_run import execute
 from torch.nn import functional
 
-from benchmark.generators import seed_generators
-from benchmark.preparation import prepare
-from benchmark.runner import _train
-from benchmark.scenarios.searching import spread
-from benchmark.seeding import derive
+from palimpsest.benchmark.randomness.generators import seed_generators
+from palimpsest.benchmark.runs.preparation import prepare
+from palimpsest.benchmark.runs.runner import _train
+from palimpsest.benchmark.search.settings import spread
+from palimpsest.benchmark.randomness.seeding import derive
 
 ROOT = Path("/nowhere")
 RATE, MOMENTUM = 0.2, 0.9

@@ -6,8 +6,8 @@ import pytest
 from at_length import at_length
 from test_search_text import make_run, text  # noqa: F401
 
-from benchmark.runner import execute_job
-from benchmark.training import InMemoryTraining
+from palimpsest.benchmark.runs.runner import execute_job
+from palimpsest.benchmark.training.template import InMemoryTraining
 
 STRATEGIES = {
     "finetune": {},
@@ -84,8 +84,8 @@ def test_text_begins_anew_after_a_warm_start(make_run, tmp_path, monkeypatch):  
 
 
 def test_the_learning_rate_is_cut_when_the_warm_start_is_over(make_runs):
-    from benchmark.preparation import prepare
-    from benchmark.runner import _train
+    from palimpsest.benchmark.runs.preparation import prepare
+    from palimpsest.benchmark.runs.runner import _train
 
     (run,) = make_runs(warm_start=1, cut_after_warm_start=0.25, learning_rate_decay=0.5)
     ready = prepare(run, Path("/nowhere"))

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from benchmark.models.supernets.supernet import Space, Supernet
-from benchmark.scenarios.architecture_search import ArchitectureSearch
-from benchmark.scenarios.values import Settings
+from palimpsest.benchmark.search.supernets.supernet import Space, Supernet
+from palimpsest.benchmark.search.scenario import ArchitectureSearch
+from palimpsest.benchmark.scenarios.settings.values import Settings
 
 
 class Grid(Space):

@@ -20,9 +20,9 @@ from avalanche.training.supervised import Naive
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmark.models.bank import ModelBank
-from benchmark.scenarios.in_memory import InMemoryDataset
-from benchmark.training import InMemoryTraining, silent_evaluator
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.training.template import InMemoryTraining, silent_evaluator
 
 FEATURES, CLASSES, SAMPLES, BATCH = 6, 4, 40, 10
 

@@ -23,8 +23,8 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from strategies import BAdam
-from strategies.badam import BayesianUpdates
+from palimpsest.strategies import BAdam
+from palimpsest.strategies.badam import BayesianUpdates
 
 RULES = {
     "badam": {"eta": 20.0},

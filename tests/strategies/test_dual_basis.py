@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from strategies.dual_basis import DualBasis
+from palimpsest.strategies.projections.dual_basis import DualBasis
 
 WIDTH = 12
 

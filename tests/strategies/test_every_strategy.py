@@ -20,11 +20,11 @@ from programs import (
 from pydantic import ValidationError
 from torch import nn
 
-from benchmark.kit.candidate import candidates
-from benchmark.kit.check import PROPERTIES, check, verdict
-from strategies import L2, Regularizer
-from strategies.registry import STRATEGIES
-from strategies.sharing import SharedParameterPenalty
+from palimpsest.benchmark.kit.candidate import candidates
+from palimpsest.benchmark.kit.check import PROPERTIES, check, verdict
+from palimpsest.strategies import L2, Regularizer
+from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.shared_parameters import SharedParameterPenalty
 
 
 def applied_as_l2(penalty):

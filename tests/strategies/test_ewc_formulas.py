@@ -20,8 +20,8 @@ from programs import (
     train,
 )
 
-from benchmark.scenarios.in_memory import InMemoryDataset
-from strategies import EWC, WPL
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.strategies import EWC, WPL
 
 INITIAL = {"bank": lambda: make_bank(THREE), "ordinary": make_ordinary}
 

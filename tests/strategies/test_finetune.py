@@ -3,7 +3,7 @@
 import pytest
 from programs import MODELS, same, train
 
-from strategies import Finetune
+from palimpsest.strategies import Finetune
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -22,10 +22,10 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from strategies import fisher_layers, per_sample, per_sample_gradients
-from strategies.fisher import diagonal_fisher, draw, fisher_of_training
-from strategies.fisher_factors import draw_classes
-from strategies.settings import FisherSettings
+from palimpsest.strategies.curvature.per_sample import layers as fisher_layers, sums as per_sample, gradients as per_sample_gradients
+from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw, fisher_of_training
+from palimpsest.strategies.curvature.fisher_factors import draw_classes
+from palimpsest.strategies.settings import FisherSettings
 
 SAMPLES = 7
 ESTIMATORS = ["exact", "monte_carlo", "empirical"]

@@ -2,7 +2,7 @@
 
 import torch
 
-from strategies.fisher_factors import draw_classes, factors
+from palimpsest.strategies.curvature.fisher_factors import draw_classes, factors
 
 
 def probabilities(n=6, classes=5):

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import rnn as packing
 
-from strategies import per_sample, per_sample_gradients
-from strategies.fisher import diagonal_fisher
-from strategies.fisher_layers import LAYERS
+from palimpsest.strategies.curvature.per_sample import sums as per_sample, gradients as per_sample_gradients
+from palimpsest.strategies.curvature.fisher import diagonal_fisher
+from palimpsest.strategies.curvature.per_sample.layers import LAYERS
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:There is a performance drop because", "ignore:Using padding='same'"

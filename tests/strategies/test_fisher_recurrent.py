@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from strategies.fisher_recurrent import unroll
+from palimpsest.strategies.curvature.per_sample.recurrent import unroll
 
 SETTINGS = [
     {"num_layers": layers, "bidirectional": both, "batch_first": first, "bias": bias}

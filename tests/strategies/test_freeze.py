@@ -17,8 +17,8 @@ from programs import (
 )
 from torch import nn
 
-from benchmark.models.bank import ModelBank
-from strategies import Freeze
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.strategies import Freeze
 
 every_program = pytest.mark.parametrize("program", ["naive", "in_memory"])
 

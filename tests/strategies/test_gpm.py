@@ -21,8 +21,8 @@ from programs import (
 )
 from torch import nn
 
-from strategies import GPM, Freeze, InfLoRA
-from strategies.layer_inputs import matrices, watched
+from palimpsest.strategies import GPM, Freeze, InfLoRA
+from palimpsest.strategies.base.layer_inputs import matrices, watched
 
 DOUBLE = {"dtype": torch.float64}
 

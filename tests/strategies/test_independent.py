@@ -21,8 +21,8 @@ from programs import (
 )
 from torch import nn
 
-from benchmark.evaluation import AccuracyMeter, evaluate
-from strategies import Independent
+from palimpsest.benchmark.training.evaluation import AccuracyMeter, evaluate
+from palimpsest.strategies import Independent
 
 every_program = pytest.mark.parametrize("program", ["naive", "in_memory"])
 

@@ -25,9 +25,9 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from strategies import InfLoRA
-from strategies.dual_basis import DualBasis
-from strategies.low_rank import BranchedLayer, add_branches, branched
+from palimpsest.strategies import InfLoRA
+from palimpsest.strategies.projections.dual_basis import DualBasis
+from palimpsest.strategies.merging.low_rank import BranchedLayer, add_branches, branched
 
 EVERY = OPTIMIZERS | {"adamw": lambda p: torch.optim.AdamW(p, lr=0.02, weight_decay=0.1)}
 every = pytest.mark.parametrize("optimizer", EVERY.values(), ids=EVERY)

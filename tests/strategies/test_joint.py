@@ -19,7 +19,7 @@ from programs import (
 )
 from torch import nn
 
-from strategies import Joint
+from palimpsest.strategies import Joint
 
 every_program = pytest.mark.parametrize("program", ["naive", "in_memory"])
 

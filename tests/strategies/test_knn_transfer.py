@@ -9,10 +9,10 @@ from programs import CLASSES, THREE, make_bank, make_data, same, train
 from sklearn.datasets import load_digits
 from torch import nn
 
-from strategies import ExSSNet, SSNet, SupSup
-from strategies.knn_transfer import Look, look, penultimate, voted
-from strategies.network import Network, evaluation_mode
-from strategies.weight_masks import masked_layers
+from palimpsest.strategies import ExSSNet, SSNet, SupSup
+from palimpsest.strategies.masks.knn_transfer import Look, look, penultimate, voted
+from palimpsest.strategies.base.network import Network, evaluation_mode
+from palimpsest.strategies.masks.weight_masks import masked_layers
 
 DIGITS = load_digits()
 X, Y = torch.tensor(DIGITS.data[:600]).float() / 8 - 1, torch.tensor(DIGITS.target[:600])

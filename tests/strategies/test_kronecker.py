@@ -4,9 +4,9 @@ import pytest
 import torch
 from slow_kronecker import dense
 
-from strategies import kronecker
-from strategies.kronecker import Quadratic
-from strategies.kronecker_products import Product, Spectrum, nearest
+from palimpsest.strategies.curvature import kronecker
+from palimpsest.strategies.curvature.kronecker import Quadratic
+from palimpsest.strategies.curvature.kronecker_products import Product, Spectrum, nearest
 
 OUTPUTS, INPUTS = 4, 6
 CLOSE = {"rtol": 1e-6, "atol": 1e-9}

@@ -14,7 +14,7 @@ from programs import (
     train,
 )
 
-from strategies import EWC, L2
+from palimpsest.strategies import EWC, L2
 
 STRENGTH = 3.0
 

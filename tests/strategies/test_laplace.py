@@ -24,10 +24,11 @@ from programs import (
 from slow_kronecker import dense, slow_factors
 from torch import nn
 
-from benchmark.cost import state_bytes
-from strategies import Laplace, kronecker
-from strategies.hooks import Samples
-from strategies.kronecker_products import Product, nearest
+from palimpsest.benchmark.runs.cost import state_bytes
+from palimpsest.strategies import Laplace
+from palimpsest.strategies.curvature import kronecker
+from palimpsest.strategies.base.hooks import Samples
+from palimpsest.strategies.curvature.kronecker_products import Product, nearest
 
 FORMS = ("online", "per_model", "merged")
 

@@ -28,9 +28,9 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmark.cost import state_bytes
-from benchmark.models.bank import ModelBank
-from strategies import LwF
+from palimpsest.benchmark.runs.cost import state_bytes
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.strategies import LwF
 
 STRENGTH, TEMPERATURE = 5.0, 1.5
 

@@ -24,8 +24,8 @@ from programs import (
 )
 from torch import nn
 
-from strategies import MAS
-from strategies.sensitivity import output_sensitivity
+from palimpsest.strategies import MAS
+from palimpsest.strategies.curvature.sensitivity import output_sensitivity
 
 STRENGTH = 3.0
 

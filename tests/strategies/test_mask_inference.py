@@ -9,10 +9,10 @@ from programs import CLASSES, FEATURES, make_bank, make_data, train
 from sklearn.datasets import load_digits
 from torch import nn
 
-from benchmark.cli import main
-from strategies import ExSSNet, SSNet, SupSup
-from strategies.mask_inference import entropy, entropy_gradient, inferred, mixed_statistics
-from strategies.weight_masks import applied, superposed
+from palimpsest.benchmark.cli import main
+from palimpsest.strategies import ExSSNet, SSNet, SupSup
+from palimpsest.strategies.masks.mask_inference import entropy, entropy_gradient, inferred, mixed_statistics
+from palimpsest.strategies.masks.weight_masks import applied, superposed
 
 DIGITS = load_digits()
 X, Y = torch.tensor(DIGITS.data[:600]).float() / 8 - 1, torch.tensor(DIGITS.target[:600])

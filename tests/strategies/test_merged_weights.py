@@ -26,11 +26,11 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmark.jobs import jobs_of
-from benchmark.models.bank import ModelBank
-from strategies import OPCM, TIES, RunningAverage, TaskArithmetic
-from strategies.opcm import projected
-from strategies.ties import trimmed
+from palimpsest.benchmark.suites.jobs import jobs_of
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.strategies import OPCM, TIES, RunningAverage, TaskArithmetic
+from palimpsest.strategies.opcm import projected
+from palimpsest.strategies.ties import trimmed
 
 EVERY = OPTIMIZERS | {"adamw": lambda p: torch.optim.AdamW(p, lr=0.02, weight_decay=0.1)}
 every = pytest.mark.parametrize("optimizer", EVERY.values(), ids=EVERY)

@@ -23,9 +23,9 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmark.kit.models import Supernet
-from strategies import NSAS
-from strategies.architectures import NoArchitecturesError, Searchable
+from palimpsest.benchmark.kit.models import Supernet
+from palimpsest.strategies import NSAS
+from palimpsest.strategies.base.architectures import NoArchitecturesError, Searchable
 
 WIDTH = 8
 

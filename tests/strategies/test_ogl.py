@@ -19,10 +19,10 @@ from programs import (
 )
 from torch import nn
 
-from benchmark.control import ClipGradient
-from benchmark.kit.models import bank as supernet
-from strategies import OGL
-from strategies.architectures import NoArchitecturesError
+from palimpsest.benchmark.training.control import ClipGradient
+from palimpsest.benchmark.kit.models import bank as supernet
+from palimpsest.strategies import OGL
+from palimpsest.strategies.base.architectures import NoArchitecturesError
 
 
 class Steps(SupervisedPlugin):

@@ -11,11 +11,11 @@ from test_merged_weights import TRUNK, double, evaluated, every, images, make_cn
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmark.models import networks
-from benchmark.models.choice import Network
-from strategies import PIC
-from strategies.low_rank import BranchedLayer, add_branches, branched
-from strategies.pic import first_factor
+from palimpsest.benchmark.models import networks
+from palimpsest.benchmark.models.choice import Network
+from palimpsest.strategies import PIC
+from palimpsest.strategies.merging.low_rank import BranchedLayer, add_branches, branched
+from palimpsest.strategies.pic import first_factor
 
 
 def plain(values):

@@ -27,11 +27,11 @@ from torch import nn
 from torch.distributions import Normal, kl_divergence
 from torch.nn.functional import cross_entropy
 
-from benchmark.models.bank import ModelBank
-from strategies import TDVCL, VCL, NStepKL
-from strategies.gaussian import Gaussian, divergence, slopes
-from strategies.posterior_layers import PosteriorLayer, add_posteriors, posterior_layers
-from strategies.rehearsal import Rehearsal
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.strategies import TDVCL, VCL, NStepKL
+from palimpsest.strategies.base.gaussian import Gaussian, divergence, slopes
+from palimpsest.strategies.posteriors.layers import PosteriorLayer, add_posteriors, posterior_layers
+from palimpsest.strategies.memory.rehearsal import Rehearsal
 
 EVERY = OPTIMIZERS | {"adamw": lambda p: torch.optim.AdamW(p, lr=0.02, weight_decay=0.1)}
 every = pytest.mark.parametrize("optimizer", EVERY.values(), ids=EVERY)

@@ -21,8 +21,8 @@ from programs import (
     train,
 )
 
-from benchmark.control import Warmup
-from strategies import Regularizer
+from palimpsest.benchmark.training.control import Warmup
+from palimpsest.strategies import Regularizer
 
 STRENGTH = 8.0
 

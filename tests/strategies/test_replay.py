@@ -30,13 +30,13 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmark.augmentation import Augmentation
-from benchmark.cost import state_bytes
-from benchmark.data.pixels import Pixels
-from benchmark.models.bank import ModelBank
-from benchmark.scenarios.augment import Augment
-from strategies import DER, Replay
-from strategies.likelihood import loss_of
+from palimpsest.benchmark.training.augmentation import Augmentation
+from palimpsest.benchmark.runs.cost import state_bytes
+from palimpsest.benchmark.data.formats.pixels import Pixels
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.scenarios.settings.augment import Augment
+from palimpsest.strategies import DER, Replay
+from palimpsest.strategies.base.likelihood import loss_of
 
 SEED, SIZE, DRAWN, ALPHA, BETA = 7, 25, 6, 0.3, 0.7
 SETTINGS = {"memory": SIZE, "memory_batch": DRAWN, "seed": SEED}

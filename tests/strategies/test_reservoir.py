@@ -9,7 +9,7 @@ from programs import make_data
 from scipy.stats import chi2
 from torch.utils.data import TensorDataset
 
-from strategies.reservoir import Reservoir
+from palimpsest.strategies.memory.reservoir import Reservoir
 
 STREAM, SIZE, TRIALS = 23, 6, 3000
 

@@ -22,7 +22,7 @@ from programs import (
     train,
 )
 
-from strategies import RWalk
+from palimpsest.strategies import RWalk
 
 STRENGTH, DAMPING, ALPHA, EVERY = 2.0, 0.01, 0.7, 3  # 8 steps a model: the last segment has 2
 

@@ -6,8 +6,8 @@ from dense_fisher import dense_fisher, dense_omega, flat
 from programs import FEATURES, make_bank, make_data, snapshot
 from torch import nn
 
-from strategies.gauss_newton import GaussNewtonRoot
-from strategies.schur_complement import ModelTerm, SchurPenalty
+from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
+from palimpsest.strategies.penalty.schur_complement import ModelTerm, SchurPenalty
 
 DAMPING = 0.03
 both_privates = pytest.mark.parametrize("private", ["follows", "fixed"])

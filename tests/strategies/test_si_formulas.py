@@ -21,7 +21,7 @@ from programs import (
     train,
 )
 
-from strategies import SI
+from palimpsest.strategies import SI
 
 STRENGTH, DAMPING = 5.0, 0.1
 

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from test_merged_weights import TRUNK, double, evaluated, images, make_cnn
 from torch import nn
 
-from benchmark.cost import state_bytes
-from strategies import SMILE
-from strategies.layer_inputs import matrices
-from strategies.smile import score
+from palimpsest.benchmark.runs.cost import state_bytes
+from palimpsest.strategies import SMILE
+from palimpsest.strategies.base.layer_inputs import matrices
+from palimpsest.strategies.smile import score
 
 
 def outputs(plugin, model, index, x):

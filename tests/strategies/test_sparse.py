@@ -5,7 +5,7 @@ import torch
 from programs import CLASSES, SAMPLES, distance, train
 from torch import nn
 
-from strategies import EWC, L2, MAS, SI, WPL, Freeze, Independent, LwF, RWalk, WPLSchur
+from palimpsest.strategies import EWC, L2, MAS, SI, WPL, Freeze, Independent, LwF, RWalk, WPLSchur
 
 PENALTIES = (SI, RWalk, MAS, EWC, WPL, L2, WPLSchur)
 

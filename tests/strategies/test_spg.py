@@ -24,9 +24,9 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmark.errors import UserError
-from benchmark.suite_loading import load_suite
-from strategies import SPG
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.strategies import SPG
 
 DOUBLE = {"dtype": torch.float64}
 

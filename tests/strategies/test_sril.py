@@ -22,9 +22,9 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmark.models.bank import ModelBank
-from strategies import SRIL
-from strategies.sril import weights
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.strategies import SRIL
+from palimpsest.strategies.sril import weights
 
 LABELS = torch.zeros(10, dtype=torch.long)
 

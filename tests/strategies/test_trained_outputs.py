@@ -8,9 +8,9 @@ from dense_fisher import dense_fisher, flat
 from one_run import run_of
 from torch import nn
 
-from benchmark.preparation import TRAINING, prepare
-from strategies.likelihood import as_trained
-from strategies.network import replaced_forward
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
+from palimpsest.strategies.base.likelihood import as_trained
+from palimpsest.strategies.base.network import replaced_forward
 
 SCENARIO = {
     "family": "split",

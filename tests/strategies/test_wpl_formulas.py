@@ -17,7 +17,7 @@ from programs import (
     train,
 )
 
-from strategies import WPL
+from palimpsest.strategies import WPL
 
 
 class Recording(WPL):

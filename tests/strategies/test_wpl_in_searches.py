@@ -26,12 +26,12 @@ from programs import (
     train,
 )
 
-from benchmark.control import ClipGradient
-from benchmark.kit.models import bank as supernet
-from strategies import EWC, L2, MAS, SI, WPL, Regularizer
-from strategies.architectures import NoArchitecturesError
-from strategies.quadratic import mean_importance
-from strategies.settings import WPLSettings
+from palimpsest.benchmark.training.control import ClipGradient
+from palimpsest.benchmark.kit.models import bank as supernet
+from palimpsest.strategies import EWC, L2, MAS, SI, WPL, Regularizer
+from palimpsest.strategies.base.architectures import NoArchitecturesError
+from palimpsest.strategies.penalty.quadratic import mean_importance
+from palimpsest.strategies.settings import WPLSettings
 
 NEW = {"combine", "anchor", "protect", "normalise", "start", "reset_every"}
 NEW |= {"strength_decay", "decay_after", "decay_every"}

@@ -16,9 +16,9 @@ from programs import (
     train,
 )
 
-from benchmark.control import ClipGradient
-from benchmark.kit.models import bank as supernet
-from strategies import WPLOfficial
+from palimpsest.benchmark.training.control import ClipGradient
+from palimpsest.benchmark.kit.models import bank as supernet
+from palimpsest.strategies import WPLOfficial
 
 ALPHA, LAMBDA, LIMIT = 60.0, 0.9, 10.0
 

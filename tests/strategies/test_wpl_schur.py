@@ -29,8 +29,8 @@ from programs import (
 )
 from torch import nn
 
-from benchmark.cost import state_bytes
-from strategies import WPLSchur
+from palimpsest.benchmark.runs.cost import state_bytes
+from palimpsest.strategies import WPLSchur
 
 DAMPING = 0.03
 TWO = (("shared", "a"), ("shared", "b"))

@@ -10,21 +10,14 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import bank, normalised
-from benchmark.kit.program import (
-    OPTIMIZERS,
-    State,
-    behind,
-    optimizers_of,
-    program,
-    programs,
-)
-from benchmark.kit.properties.strength import telling_or_default
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
-from benchmark.models.bank import ModelBank
-from strategies.hooks import Capacity
-from strategies.update_mask import MaskedUpdates
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import bank, normalised
+from palimpsest.benchmark.kit.program import OPTIMIZERS, State, behind, optimizers_of, program, programs
+from palimpsest.benchmark.kit.properties.strength import telling_or_default
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.strategies.base.hooks import Capacity
+from palimpsest.strategies.masks.update_mask import MaskedUpdates
 
 _MODELS: tuple[Callable[[], nn.Module], ...] = (bank, normalised)
 _ROUNDING = 1e-9
@@ -197,7 +190,7 @@ PROPERTIES = (
         "while later models train, nor does an element that a mask on updates holds whole, behind "
         "every optimizer, with a state that is kept.",
         "A gradient is set to zero, which momentum, Adam and weight decay do not heed; put back "
-        "the parameter after the step (strategies.update_mask does), or remove its gradient.",
+        "the parameter after the step (palimpsest.strategies.masks.update_mask does), or remove its gradient.",
         _held_stays,
     ),
     Property(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import bank, normalised
-from benchmark.kit.program import OPTIMIZERS, behind, optimizers_of, program, programs
-from benchmark.kit.properties.strength import telling_or_default
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import bank, normalised
+from palimpsest.benchmark.kit.program import OPTIMIZERS, behind, optimizers_of, program, programs
+from palimpsest.benchmark.kit.properties.strength import telling_or_default
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
 
 
 def _forgets_nothing(candidate: Candidate) -> str:

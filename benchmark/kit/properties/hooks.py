@@ -8,12 +8,12 @@ from typing import Any
 
 from torch import nn
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import bank
-from benchmark.kit.program import Program, State, apart, distance, program, same, state
-from benchmark.kit.properties.strength import telling_or_default
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
-from strategies.hooks import Adapts, Evaluates, Optimizes
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import bank
+from palimpsest.benchmark.kit.program import Program, State, apart, distance, program, same, state
+from palimpsest.benchmark.kit.properties.strength import telling_or_default
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.strategies.base.hooks import Adapts, Evaluates, Optimizes
 
 _HOOKS = {"adapt": Adapts, "optimizer": Optimizes, "evaluating": Evaluates}
 
@@ -168,7 +168,7 @@ PROPERTIES = (
     Property(
         "hooks are called",
         "Every hook that it defines is called in training and evaluation.",
-        "It does not derive from strategies.hooks.Hooked, or overrides one of its callbacks "
+        "It does not derive from palimpsest.strategies.base.hooks.Hooked, or overrides one of its callbacks "
         "without super().",
         _called,
     ),

@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import SAMPLES, shared_bank
-from benchmark.kit.program import BATCH, State, distance, program, same
-from benchmark.kit.properties.strength import telling_value
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import SAMPLES, shared_bank
+from palimpsest.benchmark.kit.program import BATCH, State, distance, program, same
+from palimpsest.benchmark.kit.properties.strength import telling_value
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
 
 _TOLERANCE = 0.02
 
@@ -89,7 +89,7 @@ PROPERTIES = (
         "importance ignores the batch size",
         "At the same weights and data the importance is the same, whatever the training batch.",
         "The gradient of a batch's mean loss is squared: it shrinks with the batch. Square each "
-        "sample's gradient (strategies.fisher does, all samples at once).",
+        "sample's gradient (palimpsest.strategies.curvature.fisher does, all samples at once).",
         _independent_of_batch_size,
     ),
 )

@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import torch
 
-from benchmark.evaluation import left_out
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.evaluated import Evaluated
-from benchmark.kit.models import bank
-from benchmark.kit.program import (
-    WITH_MOMENTS,
-    Program,
-    State,
-    distance,
-    program,
-    programs,
-    same,
-    state,
-)
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
-from benchmark.models.bank import ModelBank
-from strategies.merging import Merging, copied
+from palimpsest.benchmark.training.evaluation import left_out
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.evaluated import Evaluated
+from palimpsest.benchmark.kit.models import bank
+from palimpsest.benchmark.kit.program import WITH_MOMENTS, Program, State, distance, program, programs, same, state
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.strategies.merging.merging import Merging, copied
 
 _EPOCHS = 3
 
 
 def _require(candidate: Candidate) -> None:
     if candidate.plugin is None or not issubclass(candidate.plugin, Merging):
-        raise NotApplicableError("it does not derive from strategies.merging.Merging")
+        raise NotApplicableError("it does not derive from palimpsest.strategies.merging.merging.Merging")
 
 
 def _start(candidate: Candidate, optimizer: str) -> Program:

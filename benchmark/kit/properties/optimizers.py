@@ -7,28 +7,11 @@ from contextlib import suppress
 
 from torch import nn
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import shared_bank
-from benchmark.kit.program import (
-    OPTIMIZERS,
-    State,
-    behind,
-    fine_tuning,
-    optimizers_of,
-    program,
-    programs,
-)
-from benchmark.kit.properties.strength import (
-    STRENGTHS,
-    Effect,
-    effect,
-    harms,
-    idle,
-    of_fine_tuning,
-    protected,
-    telling_value,
-)
-from benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import shared_bank
+from palimpsest.benchmark.kit.program import OPTIMIZERS, State, behind, fine_tuning, optimizers_of, program, programs
+from palimpsest.benchmark.kit.properties.strength import STRENGTHS, Effect, effect, harms, idle, of_fine_tuning, protected, telling_value
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
 
 _HUGE = 1e12
 _EPOCHS = 2
@@ -148,7 +131,7 @@ PROPERTIES = (
         "What protects behind SGD (of strengths that one, or ten times it) protects behind every "
         "optimizer, in the harness and in plain Avalanche. Without a strength that could be "
         "raised, what differs from fine-tuning and hardly helps is weak, not broken.",
-        "The penalty is scaled by the learning rate alone (see strategies/optimizer_metric.py), or "
+        "The penalty is scaled by the learning rate alone (see strategies/base/optimizer_metric.py), or "
         "acts where only some optimizers or programs come by.",
         _protects_everywhere,
     ),
@@ -157,7 +140,7 @@ PROPERTIES = (
         "At a huge strength the weights are finite and stay where the penalty is smallest, behind "
         "every optimizer, in the harness and in plain Avalanche.",
         "The penalty is added to the loss or its gradient, which diverges where step size * "
-        "strength * importance exceeds about 2; take the proximal step (strategies.Regularizer "
+        "strength * importance exceeds about 2; take the proximal step (palimpsest.strategies.Regularizer "
         "does).",
         _holds,
     ),

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn.functional import cross_entropy
 
-from benchmark.evaluation import LOADER
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import CLASSES, FEATURES
-from benchmark.kit.program import MakeOptimizer, streams
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
-from benchmark.training import InMemoryTraining
-from strategies.hooks import Optimizes
+from palimpsest.benchmark.training.evaluation import LOADER
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import CLASSES, FEATURES
+from palimpsest.benchmark.kit.program import MakeOptimizer, streams
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.training.template import InMemoryTraining
+from palimpsest.strategies.base.hooks import Optimizes
 
 _OPTIMIZERS: dict[str, MakeOptimizer] = {
     "SGD": partial(optim.SGD, lr=2.0),
@@ -166,7 +166,7 @@ PROPERTIES = (
         "On a convex problem, with a learning rate that falls, training ends at the minimum of "
         "loss + penalty, whatever the optimizer: a strength means the same behind each.",
         "The penalty is scaled by the learning rate alone, where momentum and adaptive optimizers "
-        "take other steps (see strategies/optimizer_metric.py).",
+        "take other steps (see strategies/base/optimizer_metric.py).",
         _rests_at_the_minimum,
     ),
 )

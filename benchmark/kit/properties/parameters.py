@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import CLASSES, FEATURES, HIDDEN, bank
-from benchmark.kit.program import WITH_MOMENTS, optimizers_of, program, state
-from benchmark.kit.properties.strength import telling_or_default
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
-from benchmark.models.bank import ModelBank
-from strategies.hooks import Optimizes
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import CLASSES, FEATURES, HIDDEN, bank
+from palimpsest.benchmark.kit.program import WITH_MOMENTS, optimizers_of, program, state
+from palimpsest.benchmark.kit.properties.strength import telling_or_default
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.strategies.base.hooks import Optimizes
 
 _LATER_AND_LATER = (0, *(1, 2) * 3)
 """What is trained: what counts the last models alone has to leave out the first one's data."""

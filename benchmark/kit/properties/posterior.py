@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import CLASSES, FEATURES, HIDDEN, bank, data, hidden
-from benchmark.kit.program import WITH_MOMENTS, Program, behind, optimizers_of, program
-from benchmark.kit.properties.hooks import differences, looks
-from benchmark.kit.properties.strength import telling_or_default
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
-from benchmark.models.bank import ModelBank
-from strategies.hooks import Samples
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import CLASSES, FEATURES, HIDDEN, bank, data, hidden
+from palimpsest.benchmark.kit.program import WITH_MOMENTS, Program, behind, optimizers_of, program
+from palimpsest.benchmark.kit.properties.hooks import differences, looks
+from palimpsest.benchmark.kit.properties.strength import telling_or_default
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.strategies.base.hooks import Samples
 
 
 def _require(candidate: Candidate) -> None:

@@ -6,12 +6,12 @@ import pickle
 
 from torch import nn
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import bank, ordinary
-from benchmark.kit.program import WITH_MOMENTS, Program, State, apart, program, same
-from benchmark.kit.properties.strength import telling_or_default
-from benchmark.kit.property import BrokenError, NotApplicableError, Property
-from strategies.hooks import Adapts
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import bank, ordinary
+from palimpsest.benchmark.kit.program import WITH_MOMENTS, Program, State, apart, program, same
+from palimpsest.benchmark.kit.properties.strength import telling_or_default
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.strategies.base.hooks import Adapts
 
 _MODELS = (2, 4, 8)
 _SLACK = 0.5
@@ -115,7 +115,7 @@ PROPERTIES = (
         "memory grows as declared",
         "With the number of models the state grows no faster than the strategy declares.",
         "One importance and anchor is kept for each model, where one quadratic can hold the sum "
-        "(strategies.quadratic.merge).",
+        "(palimpsest.strategies.penalty.quadratic.merge).",
         _memory,
     ),
 )

@@ -9,20 +9,12 @@ from functools import cache
 
 from torch import nn
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.evaluated import Evaluated
-from benchmark.kit.models import bank, ordinary, shared_bank
-from benchmark.kit.program import (
-    WITH_MOMENTS,
-    State,
-    apart,
-    fine_tuning,
-    program,
-    programs,
-    same,
-)
-from benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
-from strategies.hooks import Adapts, Evaluates, Optimizes
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.evaluated import Evaluated
+from palimpsest.benchmark.kit.models import bank, ordinary, shared_bank
+from palimpsest.benchmark.kit.program import WITH_MOMENTS, State, apart, fine_tuning, program, programs, same
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
+from palimpsest.strategies.base.hooks import Adapts, Evaluates, Optimizes
 
 STRENGTHS = [10.0**power for power in range(-2, 9)]
 _EPOCHS = 6

@@ -7,20 +7,12 @@ from typing import Any
 
 import torch
 
-from benchmark.kit.candidate import Candidate
-from benchmark.kit.models import bank, normalised, ordinary
-from benchmark.kit.program import (
-    State,
-    apart,
-    distance,
-    fine_tuning,
-    program,
-    result_of,
-    same,
-)
-from benchmark.kit.properties.strength import telling_or_default
-from benchmark.kit.property import BrokenError, Property
-from strategies.hooks import Evaluates
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import bank, normalised, ordinary
+from palimpsest.benchmark.kit.program import State, apart, distance, fine_tuning, program, result_of, same
+from palimpsest.benchmark.kit.properties.strength import telling_or_default
+from palimpsest.benchmark.kit.property import BrokenError, Property
+from palimpsest.strategies.base.hooks import Evaluates
 
 _ROUNDING = 1e-3
 _EVERY = 4

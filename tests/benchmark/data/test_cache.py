@@ -6,10 +6,11 @@ import stat
 import pytest
 import torch
 
-from benchmark.cli import main
-from benchmark.data import cache, folder, inspection
-from benchmark.data.kept import keep_images, kept_images
-from benchmark.errors import UserError
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.data import cache, inspection
+from palimpsest.benchmark.data.formats import folder
+from palimpsest.benchmark.data.kept import keep_images, kept_images
+from palimpsest.benchmark.errors import UserError
 
 IMAGES = torch.arange(2 * 3 * 4 * 5, dtype=torch.uint8).view(2, 3, 4, 5)
 
@@ -125,7 +126,7 @@ def test_data_are_read_once_until_they_change(tmp_path, monkeypatch):
     make_old(tmp_path)
     inspection.inspected(f"text:{tmp_path}", tmp_path)
     with monkeypatch.context() as patched:
-        patched.setattr("benchmark.data.text._read", None)
+        patched.setattr("palimpsest.benchmark.data.formats.text._read", None)
         inspection.inspected(f"text:{tmp_path}", tmp_path)
     text.write_bytes(b"\xff\xfe one")
     with pytest.raises(UserError, match="no text in UTF-8"):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.data import catalog
-from benchmark.errors import UserError
+from palimpsest.benchmark.data import catalog
+from palimpsest.benchmark.errors import UserError
 
 REPO = Path(__file__).resolve().parents[3]
 MNIST_FILES = [
@@ -21,7 +21,7 @@ MNIST_FILES = [
 
 @pytest.fixture
 def no_download(monkeypatch):
-    torchvision_sets = pytest.importorskip("benchmark.data.torchvision_sets")
+    torchvision_sets = pytest.importorskip("palimpsest.benchmark.data.formats.torchvision_sets")
 
     def fail(name, root):
         raise RuntimeError(f"Error downloading {name}:\nTried a mirror, got:\nno route to host\n")
@@ -32,7 +32,7 @@ def no_download(monkeypatch):
 def test_importing_and_using_the_catalog_does_not_import_torch(two_classes):
     program = (
         "import sys, pathlib\n"
-        "from benchmark.data import catalog\n"
+        "from palimpsest.benchmark.data import catalog\n"
         "root = pathlib.Path(sys.argv[1])\n"
         "catalog.require('digits', root)\n"
         "catalog.require('folder:pets', root)\n"
@@ -133,7 +133,7 @@ def test_the_tensors_of_older_torchvision_versions_are_accepted(tmp_path):
 
 
 def test_a_download_that_succeeds_is_enough(tmp_path, monkeypatch):
-    torchvision_sets = pytest.importorskip("benchmark.data.torchvision_sets")
+    torchvision_sets = pytest.importorskip("palimpsest.benchmark.data.formats.torchvision_sets")
     asked = []
     monkeypatch.setattr(torchvision_sets, "download", lambda *arguments: asked.append(arguments))
     catalog.require("cifar100", tmp_path)
@@ -198,7 +198,7 @@ def test_a_folder_is_known_by_its_content_wherever_and_whenever_it_was_copied(
     two_classes, tmp_path, zip_of, monkeypatch
 ):
     cache = tmp_path / "cache"
-    monkeypatch.setattr("benchmark.data.cache.user_cache_path", lambda _: cache)
+    monkeypatch.setattr("palimpsest.benchmark.data.cache.user_cache_path", lambda _: cache)
     for image in two_classes.rglob("*.png"):
         os.utime(image, (1e8, 1e8))
     before = catalog.fingerprint(f"folder:{two_classes}", tmp_path)
@@ -230,7 +230,7 @@ def test_the_fingerprint_of_a_zip_follows_its_images_and_not_its_place(
 
 
 def test_the_outline_is_what_is_loaded(tmp_path):
-    from benchmark.data.images import load
+    from palimpsest.benchmark.data.formats.images import load
 
     loaded, told = load("digits", tmp_path), catalog.outline("digits", tmp_path)
     assert told == catalog.Outline(loaded.input_shape, loaded.n_classes)

@@ -8,18 +8,19 @@ import zipfile
 import numpy as np
 import pytest
 
-from benchmark.cli import main
-from benchmark.data import folder, listing
-from benchmark.data.copies import Copies, find_copies
-from benchmark.data.digits import read
-from benchmark.data.listing import list_images
-from benchmark.errors import UserError
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.data.formats import folder
+from palimpsest.benchmark.data import listing
+from palimpsest.benchmark.data.copies import Copies, find_copies
+from palimpsest.benchmark.data.formats.digits import read
+from palimpsest.benchmark.data.listing import list_images
+from palimpsest.benchmark.errors import UserError
 
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     cache = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("benchmark.data.cache.user_cache_path", lambda name: cache / name)
+    monkeypatch.setattr("palimpsest.benchmark.data.cache.user_cache_path", lambda name: cache / name)
     return cache / "palimpsest" / "inspected"
 
 
@@ -123,7 +124,7 @@ def test_a_zip_is_limited_before_anything_is_unpacked(tmp_path):
 
 
 def test_more_pixels_than_memory_holds_are_refused(parted, monkeypatch):
-    monkeypatch.setattr("benchmark.data.decoding.MOST_BYTES", 8 * 4 * 6 * 3 - 1)
+    monkeypatch.setattr("palimpsest.benchmark.data.formats.decoding.MOST_BYTES", 8 * 4 * 6 * 3 - 1)
     with pytest.raises(UserError, match="has 8 images of 6 x 4 pixels, over"):
         find_copies(parted)
 

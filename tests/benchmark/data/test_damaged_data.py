@@ -13,8 +13,8 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision import datasets
 
-from benchmark.cli import main
-from benchmark.data.torchvision_parts import STL10
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.data.formats.torchvision_parts import STL10
 
 COUNT = 40
 
@@ -248,12 +248,12 @@ def run_on(data, root, folder, *options):
 @pytest.fixture(autouse=True)
 def alone(tmp_path_factory, monkeypatch):
     place = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("benchmark.data.cache.user_cache_path", lambda name: place / name)
+    monkeypatch.setattr("palimpsest.benchmark.data.cache.user_cache_path", lambda name: place / name)
 
     def no_network(name, root):
         raise RuntimeError("no network")
 
-    monkeypatch.setattr("benchmark.data.torchvision_sets.download", no_network)
+    monkeypatch.setattr("palimpsest.benchmark.data.formats.torchvision_sets.download", no_network)
 
 
 @pytest.fixture

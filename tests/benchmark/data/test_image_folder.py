@@ -8,9 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmark.data import folder
-from benchmark.data.zip_members import members
-from benchmark.errors import UserError
+from palimpsest.benchmark.data.formats import folder
+from palimpsest.benchmark.data.formats.zip_members import members
+from palimpsest.benchmark.errors import UserError
 
 
 def test_top_folders_are_classes_and_a_fifth_of_each_is_set_apart(two_classes):

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmark.data import images, listing
-from benchmark.errors import UserError
+from palimpsest.benchmark.data.formats import images
+from palimpsest.benchmark.data import listing
+from palimpsest.benchmark.errors import UserError
 
 REPO = Path(__file__).resolve().parents[3]
 
@@ -57,7 +58,7 @@ def test_digits_are_the_same_bits_in_another_process_with_other_seeds_and_thread
     program = (
         "import hashlib, pathlib, torch, numpy, random\n"
         "torch.set_num_threads(2); torch.manual_seed(5); numpy.random.seed(5); random.seed(5)\n"
-        "from benchmark.data import images\n"
+        "from palimpsest.benchmark.data import images\n"
         "data = images.load('digits', pathlib.Path('.'))\n"
         "parts = (data.train_x, data.train_y, data.test_x, data.test_y)\n"
         "print(hashlib.sha256(b''.join(p.numpy().tobytes() for p in parts)).hexdigest())\n"

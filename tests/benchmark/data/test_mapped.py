@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.data import folder, images, mapped, pixels
-from benchmark.data.images import load_pixels
-from benchmark.data.mapped import room_for
-from benchmark.data.pixels import joined, subset
-from benchmark.data.sharing import share_through
-from benchmark.errors import UserError
-from benchmark.scenarios.loading import load_data_set
-from benchmark.scenarios.permuted import Permuted
+from palimpsest.benchmark.data.formats import folder, images, pixels
+from palimpsest.benchmark.data import mapped
+from palimpsest.benchmark.data.formats.images import load_pixels
+from palimpsest.benchmark.data.mapped import room_for
+from palimpsest.benchmark.data.formats.pixels import joined, subset
+from palimpsest.benchmark.data.sharing import share_through
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.scenarios.loading import load_data_set
+from palimpsest.benchmark.scenarios.families.permuted import Permuted
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 
@@ -119,7 +120,7 @@ def test_no_room_for_the_file_is_told_in_a_sentence(large, two_classes, monkeypa
 
 def test_moving_pixels_in_parts_is_moving_them_at_once(monkeypatch, tmp_path):
     pixels = load_pixels("digits", tmp_path).train_x
-    monkeypatch.setattr("benchmark.data.pixels._IMAGES_AT_ONCE", 7)
+    monkeypatch.setattr("palimpsest.benchmark.data.formats.pixels._IMAGES_AT_ONCE", 7)
     turned = pixels.subset(torch.arange(50)).moved(lambda x: x.rot90(1, (-2, -1)))
     assert torch.equal(turned.stored, pixels.stored[:50].rot90(1, (-2, -1)))
 

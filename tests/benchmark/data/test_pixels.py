@@ -5,17 +5,18 @@ import hashlib
 import pytest
 import torch
 
-from benchmark.data import images, transforms
-from benchmark.data.images import load, load_pixels
-from benchmark.data.pixels import Pixels
-from benchmark.scenarios.in_memory import InMemoryDataset
-from benchmark.scenarios.loading import load_data_set, load_float_data_set
-from benchmark.scenarios.permuted import Permuted
-from benchmark.scenarios.rotated import Rotated
-from benchmark.scenarios.split import Split
-from benchmark.scenarios.two_models import TwoModels
-from benchmark.training import Batches
-from strategies.fisher import draw
+from palimpsest.benchmark.data.formats import images
+from palimpsest.benchmark.data import transforms
+from palimpsest.benchmark.data.formats.images import load, load_pixels
+from palimpsest.benchmark.data.formats.pixels import Pixels
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.scenarios.loading import load_data_set, load_float_data_set
+from palimpsest.benchmark.scenarios.families.permuted import Permuted
+from palimpsest.benchmark.scenarios.families.rotated import Rotated
+from palimpsest.benchmark.scenarios.families.split import Split
+from palimpsest.benchmark.scenarios.families.two_models import TwoModels
+from palimpsest.benchmark.training.template import Batches
+from palimpsest.strategies.curvature.fisher import draw
 
 N = 40
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmark.data import splits
+from palimpsest.benchmark.data import splits
 
 
 def labels() -> torch.Tensor:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmark.data import sharing, text
-from benchmark.data.text import END, UNKNOWN, load, windows
-from benchmark.data.text_files import find_text, text_folder
-from benchmark.errors import UserError
+from palimpsest.benchmark.data import sharing
+from palimpsest.benchmark.data.formats import text
+from palimpsest.benchmark.data.formats.text import END, UNKNOWN, load, windows
+from palimpsest.benchmark.data.formats.text_files import find_text, text_folder
+from palimpsest.benchmark.errors import UserError
 
 LINES = 60
 

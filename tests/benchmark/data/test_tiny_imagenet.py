@@ -8,8 +8,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from benchmark.data import catalog, folder
-from benchmark.errors import UserError
+from palimpsest.benchmark.data import catalog
+from palimpsest.benchmark.data.formats import folder
+from palimpsest.benchmark.errors import UserError
 
 CLASSES = ("n01443537", "n01629819", "n01641577")
 

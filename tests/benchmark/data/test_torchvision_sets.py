@@ -11,8 +11,9 @@ import torch
 from scipy.io import savemat
 from torchvision import datasets
 
-from benchmark.data import catalog, torchvision_parts, torchvision_sets
-from benchmark.errors import UserError
+from palimpsest.benchmark.data import catalog
+from palimpsest.benchmark.data.formats import torchvision_parts, torchvision_sets
+from palimpsest.benchmark.errors import UserError
 
 
 def write_mnist(folder: Path, counts: dict[str, int]) -> dict[str, np.ndarray]:

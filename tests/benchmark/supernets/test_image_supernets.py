@@ -8,10 +8,10 @@ import slow_images as slow
 import torch
 from torch.nn import functional
 
-from benchmark.errors import UserError
-from benchmark.models.supernets.making import make
-from benchmark.models.supernets.settings import ConvolutionalCell, MicroCell
-from benchmark.models.supernets.spaces import MICRO_OPERATIONS, OPERATIONS
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.search.supernets.making import make
+from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, MicroCell
+from palimpsest.benchmark.search.supernets.spaces import MICRO_OPERATIONS, OPERATIONS
 
 NORMALISATIONS = ("batch", "layer", "none")
 

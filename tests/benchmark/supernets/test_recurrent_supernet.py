@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch.nn import functional
 
-from benchmark.errors import UserError
-from benchmark.models.supernets.making import make
-from benchmark.models.supernets.settings import RecurrentCell
-from benchmark.models.supernets.spaces import ACTIVATIONS
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.search.supernets.making import make
+from palimpsest.benchmark.search.supernets.settings import RecurrentCell
+from palimpsest.benchmark.search.supernets.spaces import ACTIVATIONS
 
 NO_DROPOUT = {"embedding": 0, "input": 0, "output": 0, "weights": 0}
 FUNCTIONS = {

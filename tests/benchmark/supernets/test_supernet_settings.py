@@ -3,16 +3,11 @@
 import pytest
 from pydantic import BaseModel
 
-from benchmark.errors import UserError
-from benchmark.models.supernets.making import make
-from benchmark.models.supernets.settings import (
-    ConvolutionalCell,
-    MicroCell,
-    RecurrentCell,
-    SupernetChoice,
-)
-from benchmark.suite_file import Source
-from benchmark.validation import validated
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.search.supernets.making import make
+from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, MicroCell, RecurrentCell, SupernetChoice
+from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.validation import validated
 
 
 class Scenario(BaseModel):

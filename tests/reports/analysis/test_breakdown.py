@@ -5,17 +5,17 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmark.spec import Spec
-from reports.analysis.breakdown import LEAST_FALL, breakdown_sentences, breakdowns
-from reports.analysis.caveats import caveats
-from reports.analysis.cross_fitting import choose
-from reports.analysis.frontier import frontiers
-from reports.figures.plane import Plane, plane_plot
-from reports.figures.settings import figure_settings
-from reports.figures.style import styles
-from reports.figures.sweep import sweep_plot
-from reports.formats.svg import svg_element
-from reports.runs.cells import group
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.reports.analysis.remarks.breakdown import LEAST_FALL, breakdown_sentences, breakdowns
+from palimpsest.reports.analysis.remarks.caveats import caveats
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.frontier import frontiers
+from palimpsest.reports.figures.plane import Plane, plane_plot
+from palimpsest.reports.figures.drawing.settings import figure_settings
+from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.figures.sweep import sweep_plot
+from palimpsest.reports.formats.svg import svg_element
+from palimpsest.reports.runs.cells import group
 
 NAN = "DivergedError: the loss became NaN or infinite by step 50 of model 2"
 GRADIENT = {"application": "gradient"}
@@ -82,7 +82,7 @@ def test_what_diverged_and_what_broke_down(gradient):
 
 
 def test_the_error_that_counts_is_the_one_that_training_raises(runs):
-    from benchmark.control import DivergedError
+    from palimpsest.benchmark.training.control import DivergedError
 
     assert found(runs("wpl", {1.0: [f"{DivergedError.__name__}: parameter w is NaN"]}))
     assert not found(runs("wpl", {1.0: ["OutOfMemoryError: DivergedError: not this one"]}))

@@ -2,14 +2,14 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.spec import Spec
-from reports.analysis.caveats import caveats
-from reports.analysis.coarseness import coarse_text, gaps
-from reports.analysis.cross_fitting import choose
-from reports.analysis.verdicts import verdicts
-from reports.runs.cells import group
-from reports.statistics.interval import mean_estimate
-from reports.tables.ranking import choice_table
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.reports.analysis.remarks.caveats import caveats
+from palimpsest.reports.analysis.choosing.coarseness import coarse_text, gaps
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.verdicts import verdicts
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.tables.ranking import choice_table
 
 SPREAD = (-0.02, 0.02, -0.01, 0.01)
 """Around a mean, by seed: the interval reaches about 0.029 from it."""

@@ -1,9 +1,9 @@
 from dataclasses import replace
 
-from reports.analysis.caveats import caveats
-from reports.analysis.coincidence import coincidence_sentences
-from reports.analysis.cross_fitting import choose
-from reports.runs.cells import group
+from palimpsest.reports.analysis.remarks.caveats import caveats
+from palimpsest.reports.analysis.remarks.coincidence import coincidence_sentences
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.runs.cells import group
 
 KEPT = [[0.9, 0.1], [0.8, 0.8]]
 LOST = [[0.9, 0.1], [0.5, 0.9]]

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.spec import Spec
-from reports.analysis.cost import cost_frame, seconds_per_step
-from reports.runs.cells import group
-from reports.tables.cost import cost_table
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.reports.analysis.cost import cost_frame, seconds_per_step
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.tables.cost import cost_table
 
 MATRIX = [[0.9, 0.1], [0.5, 0.8]]
 

@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmark.spec import Spec
-from reports.analysis.caveats import caveats
-from reports.analysis.choice import RULE, budgets
-from reports.analysis.cross_fitting import choose
-from reports.figures.sweep import VALIDATION, sweep_frame
-from reports.runs.cells import group
-from reports.statistics.interval import mean_estimate
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.reports.analysis.remarks.caveats import caveats
+from palimpsest.reports.analysis.choosing.choice import RULE, budgets
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.figures.sweep import VALIDATION, sweep_frame
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.interval import mean_estimate
 
 
 def matrix(first, second):

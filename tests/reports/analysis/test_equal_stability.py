@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from reports.analysis.equal_stability import at_equal_stability
-from reports.runs.cells import group
+from palimpsest.reports.analysis.choosing.equal_stability import at_equal_stability
+from palimpsest.reports.runs.cells import group
 
 
 @pytest.fixture

@@ -3,16 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmark.spec import Spec
-from reports.analysis import caveats as caveats_module
-from reports.analysis.cross_fitting import choose
-from reports.analysis.findings import findings
-from reports.analysis.ranking import ranking
-from reports.runs.cells import group
-from reports.statistics.collapse import Strays
-from reports.statistics.interval import Estimate
-from reports.wording.numbers import bracketed, percent
-from reports.wording.words import duration, ranges
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.reports.analysis.remarks import caveats as caveats_module
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.remarks.findings import findings
+from palimpsest.reports.analysis.ranking import ranking
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.collapse import Strays
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.wording.numbers import bracketed, percent
+from palimpsest.reports.wording.words import duration, ranges
 
 LOST = [[0.9, 0.1], [0.5, 0.9]]
 KEPT = [[0.9, 0.1], [0.8, 0.8]]

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.analysis.frontier import dominated, frontiers, hypervolume
-from reports.runs.cells import by_scenario, group
-from reports.statistics.bootstrap import seed_weights
-from reports.statistics.interval import student_estimate
+from palimpsest.reports.analysis.frontier import dominated, frontiers, hypervolume
+from palimpsest.reports.runs.cells import by_scenario, group
+from palimpsest.reports.statistics.bootstrap import seed_weights
+from palimpsest.reports.statistics.interval import student_estimate
 
 FINETUNE, FREEZE = np.array([0.9, 0.5]), np.array([0.7, 0.8])
 

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from reports.analysis.caveats import caveats
-from reports.analysis.cross_fitting import choose
-from reports.analysis.instability import instability, instability_sentences
-from reports.runs.cells import group
-from reports.statistics.collapse import GAP
+from palimpsest.reports.analysis.remarks.caveats import caveats
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.remarks.instability import instability, instability_sentences
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.collapse import GAP
 
 
 def two_models(record, learned, **settings):

@@ -3,16 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmark.store import SuiteNote
-from reports.analysis.choice import strengths_text
-from reports.analysis.coincidence import coinciding
-from reports.analysis.cross_fitting import choose
-from reports.analysis.ranking import RANKED, ranking, ranking_frame
-from reports.runs.cells import group
-from reports.statistics.bootstrap import iqm_and_median
-from reports.statistics.interval import mean_estimate
-from reports.statistics.limits import ACCURACY
-from reports.statistics.pairs import compare_pairs
+from palimpsest.benchmark.store.store import SuiteNote
+from palimpsest.reports.analysis.choosing.choice import strengths_text
+from palimpsest.reports.analysis.remarks.coincidence import coinciding
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.ranking import RANKED, ranking, ranking_frame
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.bootstrap import iqm_and_median
+from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.statistics.limits import ACCURACY
+from palimpsest.reports.statistics.pairs import compare_pairs
 
 
 def tables(records):

@@ -8,20 +8,20 @@ from figure_checks import check, laid_out
 from matplotlib.colors import to_hex
 from scipy import stats
 
-from benchmark.errors import UserError
-from reports.analysis.capacity import capacity_frame, shares_of, told
-from reports.analysis.cost import cost_frame, state_bits
-from reports.analysis.cross_fitting import choose
-from reports.analysis.quantities import quantity_named
-from reports.analysis.variants import Catalog
-from reports.figures.capacity import capacity_plot
-from reports.figures.marks import noted
-from reports.figures.style import styles
-from reports.html.run_details import run_details
-from reports.html.sections import sections
-from reports.markdown.study import Study
-from reports.runs.cells import group
-from reports.tables.capacity import MOST, capacity_table, layers_table
+from palimpsest.benchmark.errors import UserError
+from palimpsest.reports.analysis.capacity import capacity_frame, shares_of, told
+from palimpsest.reports.analysis.cost import cost_frame, state_bits
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.quantities import quantity_named
+from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.figures.capacity import capacity_plot
+from palimpsest.reports.figures.drawing.marks import noted
+from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.html.run_details import run_details
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.markdown.study import Study
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.tables.capacity import MOST, capacity_table, layers_table
 
 MODELS = 4
 MATRIX = [[0.9, 0.1, 0.1, 0.1], [0.8, 0.9, 0.2, 0.1], [0.8, 0.8, 0.9, 0.2], [0.8, 0.8, 0.8, 0.9]]

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_rel
 
-from benchmark.metrics import NEGLIGIBLE
-from reports.analysis.cross_fitting import choose
-from reports.analysis.ranking import ranking
-from reports.analysis.verdicts import Verdict, judged, verdicts
-from reports.runs.cells import group
-from reports.statistics.interval import Estimate
-from reports.tables.ranking import ranking_table
-from reports.tables.verdicts import verdict_table
+from palimpsest.benchmark.metrics import NEGLIGIBLE
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.ranking import ranking
+from palimpsest.reports.analysis.verdicts import Verdict, judged, verdicts
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.tables.ranking import ranking_table
+from palimpsest.reports.tables.verdicts import verdict_table
 
 SEEDS = 6
 NOISE = np.random.default_rng(0).normal(0, 0.02, (9, SEEDS))

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from reports.analysis.caveats import caveats
-from reports.runs.cells import group
+from palimpsest.reports.analysis.remarks.caveats import caveats
+from palimpsest.reports.runs.cells import group
 
 
 def found(record, *kinds, said="samples of earlier models", **settings):

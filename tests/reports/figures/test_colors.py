@@ -2,9 +2,9 @@
 
 import pytest
 
-from reports.figures.colors import GREYS, SHIPPED, colors, identity
-from reports.figures.style import styles
-from reports.runs.cells import REFERENCES, group
+from palimpsest.reports.figures.drawing.colors import GREYS, SHIPPED, colors, identity
+from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.runs.cells import REFERENCES, group
 
 SHIPPED_KINDS = {"ewc", "l2", "lwf", "mas", "rwalk", "si", "wpl", "wpl_schur"}
 

@@ -13,14 +13,14 @@ from figure_checks import alone, bars, check, each, laid_out, marks, ordered, ov
 from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from rich_store import LONG
 
-from benchmark.probes import PROBES
-from reports.analysis.cross_fitting import choose
-from reports.analysis.ranking import ranking
-from reports.figures.labels import wrapped
-from reports.figures.ranking import critical_difference_plot
-from reports.html.anchors import ALL, anchor
-from reports.runs.cells import group
-from reports.statistics.interval import FEWEST_SEEDS
+from palimpsest.benchmark.probes import PROBES
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.ranking import ranking
+from palimpsest.reports.figures.drawing.labels import wrapped
+from palimpsest.reports.figures.ranking import critical_difference_plot
+from palimpsest.reports.html.anchors import ALL, anchor
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.interval import FEWEST_SEEDS
 
 SCENARIOS = {
     1: "five",

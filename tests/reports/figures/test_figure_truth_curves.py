@@ -9,9 +9,9 @@ from figure_checks import check, each, laid_out, over_seeds
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 
-from reports.figures.strategy_curves import strategy_curves_plot
-from reports.figures.style import styles
-from reports.runs.cells import JOINT, group
+from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
+from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.runs.cells import JOINT, group
 
 
 @pytest.fixture(scope="module")

@@ -5,18 +5,18 @@ import matplotlib as mpl
 import pytest
 from figure_checks import laid_out
 
-from reports.analysis.frontier import frontiers
-from reports.figures.labels import ems, lines_of, wrapped
-from reports.figures.matrices import heatmaps_plot
-from reports.figures.overlap import layers, nested
-from reports.figures.panels import average, panels
-from reports.figures.plane import Plane, plane_plot
-from reports.figures.rows import rows_of
-from reports.figures.strategy_curves import strategy_curves_plot
-from reports.figures.style import styles
-from reports.formats.svg import svg_element
-from reports.runs.cells import group
-from reports.runs.frames import curves_frame
+from palimpsest.reports.analysis.frontier import frontiers
+from palimpsest.reports.figures.drawing.labels import ems, lines_of, wrapped
+from palimpsest.reports.figures.matrices import heatmaps_plot
+from palimpsest.reports.figures.overlap import layers, nested
+from palimpsest.reports.figures.drawing.panels import average, panels
+from palimpsest.reports.figures.plane import Plane, plane_plot
+from palimpsest.reports.figures.drawing.rows import rows_of
+from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
+from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.formats.svg import svg_element
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.runs.frames import curves_frame
 
 SVG = "{http://www.w3.org/2000/svg}"
 

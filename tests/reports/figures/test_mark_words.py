@@ -12,15 +12,15 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from benchmark.metrics import METRICS
-from reports.analysis.cross_fitting import choose
-from reports.analysis.ranking import ranking
-from reports.figures.marks import NAME, Mark, note, note_each, note_names, noted
-from reports.figures.plot import Plot
-from reports.formats.svg import svg_element, svg_file, touchable_svg
-from reports.html.marks import marks_data
-from reports.runs.cells import by_scenario, group
-from reports.statistics.interval import Estimate
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.ranking import ranking
+from palimpsest.reports.figures.drawing.marks import NAME, Mark, note, note_each, note_names, noted
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.formats.svg import svg_element, svg_file, touchable_svg
+from palimpsest.reports.html.marks import marks_data
+from palimpsest.reports.runs.cells import by_scenario, group
+from palimpsest.reports.statistics.interval import Estimate
 
 XML = "{http://www.w3.org/2000/svg}"
 TOUCHED = ("means", "sweep", "matrices", "distance", "similarity", "refit", "importance")

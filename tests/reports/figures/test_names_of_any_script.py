@@ -4,9 +4,9 @@ import warnings
 
 import pytest
 
-from benchmark.store import SuiteNote
-from reports.figures.labels import ems, wrapped
-from reports.html.report import write_report
+from palimpsest.benchmark.store.store import SuiteNote
+from palimpsest.reports.figures.drawing.labels import ems, wrapped
+from palimpsest.reports.html.report import write_report
 
 NAMES = ("मेरा", "ไทย", "தமிழ்", "\u0301", "עברית", "🜁", "\u200b", "\U000f0000", "策" * 40)
 

@@ -8,22 +8,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from benchmark.probes import PROBES
-from reports.figures.blocks import block_means
-from reports.figures.probes import inside_plots
-from reports.figures.style import styles
-from reports.formats.svg import svg_element
-from reports.runs.cells import group
-from reports.runs.probes import (
-    WHOLE,
-    distance_frame,
-    importance_frame,
-    overlap_frame,
-    refit_frame,
-    similarity_frame,
-    unmerged_frame,
-)
-from reports.statistics.limits import ACCURACY
+from palimpsest.benchmark.probes import PROBES
+from palimpsest.reports.figures.drawing.blocks import block_means
+from palimpsest.reports.figures.probes import inside_plots
+from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.formats.svg import svg_element
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.runs.probes import WHOLE, distance_frame, importance_frame, overlap_frame, refit_frame, similarity_frame, unmerged_frame
+from palimpsest.reports.statistics.limits import ACCURACY
 
 QUANTILES = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
 BLOCKS = ("trunk_0", "trunk_1")

@@ -10,13 +10,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from reports.figures.plot import Plot
-from reports.formats.data import csv_of, harmless, parquet_of
-from reports.formats.export import Exports
-from reports.html.downloads import downloads
-from reports.html.sections import sections
-from reports.runs.cells import group
-from reports.tables.table import Column, Row, Table
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.formats.data import csv_of, harmless, parquet_of
+from palimpsest.reports.formats.export import Exports
+from palimpsest.reports.html.downloads import downloads
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.tables.table import Column, Row, Table
 
 FORMULAS = ["=1+1", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\tx", "\r=1", "\n=1", "＝1+1"]
 

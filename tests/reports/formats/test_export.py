@@ -11,15 +11,15 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from benchmark.errors import UserError
-from benchmark.files import write_files
-from reports.figures.plot import Plot
-from reports.formats import export as module
-from reports.formats.export import FIGURES, TABLES, Exports, check_formats
-from reports.formats.latex import latex
-from reports.statistics.interval import Estimate
-from reports.tables.table import Column, Noted, Row, Table
-from reports.wording.numbers import percent
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.files.writing import write_files
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.formats import export as module
+from palimpsest.reports.formats.export import FIGURES, TABLES, Exports, check_formats
+from palimpsest.reports.formats.latex import latex
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.tables.table import Column, Noted, Row, Table
+from palimpsest.reports.wording.numbers import percent
 
 
 def draw():

@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from reports.figures.plot import Plot
-from reports.formats import images
-from reports.formats.export import Exports
-from reports.formats.images import MissingGlyphs, pdf, png
-from reports.formats.svg import svg_file
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.formats import images
+from palimpsest.reports.formats.export import Exports
+from palimpsest.reports.formats.images import MissingGlyphs, pdf, png
+from palimpsest.reports.formats.svg import svg_file
 
 STIX = "\N{SCRIPT SMALL G}"  # of a font that comes with Matplotlib, and not of the figures' font
 NOWHERE = "\U000f0000\U000f0001"  # private use

@@ -7,13 +7,13 @@ import subprocess
 import pandas as pd
 import pytest
 
-from reports.formats.latex import WIDTH, latex
-from reports.formats.latex_text import breakable, broken, escape, filled, pieces, unknown, width
-from reports.html.sections import sections
-from reports.runs.cells import group
-from reports.statistics.interval import Estimate
-from reports.tables.table import Column, Noted, Row, Table
-from reports.wording.numbers import percent
+from palimpsest.reports.formats.latex import WIDTH, latex
+from palimpsest.reports.formats.latex_text import breakable, broken, escape, filled, pieces, unknown, width
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.tables.table import Column, Noted, Row, Table
+from palimpsest.reports.wording.numbers import percent
 
 NASTY = "50% of $x_1$ & {y} #3 ~ ^ \\ <a> | − ± – \N{NARROW NO-BREAK SPACE}[b.db] * \" '' `` -- λ"
 NAMES = [

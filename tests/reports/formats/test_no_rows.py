@@ -2,14 +2,14 @@
 
 import pandas as pd
 
-from benchmark.running import run_suite
-from reports.formats.data import csv_of, parquet_of
-from reports.formats.latex import latex
-from reports.formats.markdown import markdown
-from reports.formats.terminal import summary_rows
-from reports.html.report import write_report
-from reports.runs.cells import by_scenario, group
-from reports.tables.table import Column, Table
+from palimpsest.benchmark.orchestration.loop import run_suite
+from palimpsest.reports.formats.data import csv_of, parquet_of
+from palimpsest.reports.formats.latex import latex
+from palimpsest.reports.formats.markdown import markdown
+from palimpsest.reports.formats.terminal import summary_rows
+from palimpsest.reports.html.report import write_report
+from palimpsest.reports.runs.cells import by_scenario, group
+from palimpsest.reports.tables.table import Column, Table
 
 COLUMNS = (Column("strategy", words=True), Column("p"))
 EMPTY = Table("pairs", "Pairs", "Nothing.", COLUMNS, (), pd.DataFrame({"strategy": [], "p": []}))

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from rich.cells import cell_len
 
-from benchmark.cli import summary
-from benchmark.cli.console import table_console
-from benchmark.cli.summary import print_summary
-from benchmark.suite_loading import load_suite
-from reports.formats.terminal import summary_rows
+from palimpsest.benchmark.cli.printing import summary
+from palimpsest.benchmark.cli.printing.console import table_console
+from palimpsest.benchmark.cli.printing.summary import print_summary
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.reports.formats.terminal import summary_rows
 
 ROOT = Path(__file__).parents[3]
 SUITES = sorted((ROOT / "configs").rglob("*.yaml"))

@@ -1,4 +1,4 @@
-from reports.html.anchors import ALL, anchor
+from palimpsest.reports.html.anchors import ALL, anchor
 
 
 def test_a_plain_name_stays_readable():

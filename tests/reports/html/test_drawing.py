@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from reports.figures.plot import Plot
-from reports.html.drawing import Drawings
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.html.drawing import Drawings
 
 
 def plot(place):

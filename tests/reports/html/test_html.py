@@ -12,13 +12,13 @@ from itertools import pairwise
 import pandas as pd
 import pytest
 
-from benchmark.errors import UserError
-from benchmark.failure import Failure, FailureKind
-from benchmark.selection import Selection
-from benchmark.store import SuiteNote
-from reports.formats.export import Exports
-from reports.html.report import write_report
-from reports.html.watching import waiting_page
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.results.selection import Selection
+from palimpsest.benchmark.store.store import SuiteNote
+from palimpsest.reports.formats.export import Exports
+from palimpsest.reports.html.report import write_report
+from palimpsest.reports.html.watching import waiting_page
 
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 
@@ -294,8 +294,8 @@ def test_a_place_that_cannot_be_written_is_the_users_error(record, tmp_path):
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("reports.formats.terminal", {"torch", "avalanche", "pandas", "matplotlib", "scipy"}),
-        ("reports.html.report", {"torch", "avalanche"}),
+        ("palimpsest.reports.formats.terminal", {"torch", "avalanche", "pandas", "matplotlib", "scipy"}),
+        ("palimpsest.reports.html.report", {"torch", "avalanche"}),
     ],
 )
 def test_imports_stay_light(module, absent):

@@ -2,10 +2,10 @@ from itertools import pairwise
 
 import pytest
 
-from reports.figures.strategy_curves import strategy_curves_plot
-from reports.figures.style import styles
-from reports.html.live_curves import MANY, live_curves, shown_steps
-from reports.runs.cells import group
+from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
+from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.html.live_curves import MANY, live_curves, shown_steps
+from palimpsest.reports.runs.cells import group
 
 
 @pytest.mark.parametrize("measured", [0, 1, MANY, MANY + 1, 1000, 12_345, 10**6])

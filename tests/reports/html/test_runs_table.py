@@ -3,10 +3,10 @@ import re
 
 import pytest
 
-from benchmark.metrics import METRICS
-from reports.html.runs_table import run_columns, runs_data
-from reports.runs.cells import group
-from reports.tables.metrics import MAIN
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.reports.html.runs_table import run_columns, runs_data
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.tables.metrics import MAIN
 
 
 def table(records):

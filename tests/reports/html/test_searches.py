@@ -7,14 +7,14 @@ import pytest
 from figure_checks import check, laid_out
 from searching import NAMES, searches
 
-from benchmark.spec import Spec
-from reports.analysis.ground_truth import tau, truth_of
-from reports.figures.plot import Plot
-from reports.formats.svg import touchable_svg
-from reports.html.boards import Board
-from reports.html.sections import sections
-from reports.runs.cells import group
-from reports.tables.table import Table
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.reports.analysis.ground_truth import tau, truth_of
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.formats.svg import touchable_svg
+from palimpsest.reports.html.boards import Board
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.tables.table import Table
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["rates", "perplexities"])

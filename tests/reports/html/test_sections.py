@@ -1,12 +1,12 @@
 import pytest
 
-from benchmark.metrics import METRICS
-from reports.figures.plot import Plot
-from reports.html.boards import Board
-from reports.html.sections import sections
-from reports.runs.cells import group
-from reports.tables.metrics import SEARCH
-from reports.tables.table import Table
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.html.boards import Board
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.tables.metrics import SEARCH
+from palimpsest.reports.tables.table import Table
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,11 @@ from pathlib import PurePosixPath
 import numpy as np
 import pytest
 
-from reports.analysis.variants import Catalog
-from reports.markdown.album import Album
-from reports.markdown.illustrated import IllustratedStudy
-from reports.markdown.template import write_page
-from reports.runs.cells import group
+from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.markdown.album import Album
+from palimpsest.reports.markdown.illustrated import IllustratedStudy
+from palimpsest.reports.markdown.template import write_page
+from palimpsest.reports.runs.cells import group
 
 STEPS = [*range(51), *range(100, 501, 50)]
 VARIANTS = [

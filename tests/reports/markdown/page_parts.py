@@ -1,6 +1,6 @@
 """What tests of written pages take out of runs and studies."""
 
-from reports.runs.cells import group
+from palimpsest.reports.runs.cells import group
 
 
 def cells(runs, scenario="k3"):

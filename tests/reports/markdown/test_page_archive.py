@@ -5,8 +5,8 @@ import re
 import pytest
 from test_page_template import EVERYTHING
 
-from benchmark.cli import main
-from benchmark.store import Store
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.store.store import Store
 
 pytest.importorskip("pyarrow")
 

@@ -10,8 +10,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from page_parts import cells, drawn
 
-from benchmark.errors import UserError
-from reports.figures.style import Styles
+from palimpsest.benchmark.errors import UserError
+from palimpsest.reports.figures.drawing.style import Styles
 
 
 def curve(figure, panel, color):

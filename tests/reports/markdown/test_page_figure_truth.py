@@ -9,14 +9,14 @@ from figure_checks import check, laid_out, marks, ordered
 from matplotlib.collections import LineCollection
 from rich_store import LONG, PULLED
 
-from benchmark.spec import Spec
-from reports.analysis.quantities import quantity_named
-from reports.analysis.variants import Catalog
-from reports.figures.growth import PANELS
-from reports.figures.style import Styles
-from reports.markdown.album import Album
-from reports.markdown.illustrated import IllustratedStudy
-from reports.runs.cells import group
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.reports.analysis.quantities import quantity_named
+from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.figures.growth import PANELS
+from palimpsest.reports.figures.drawing.style import Styles
+from palimpsest.reports.markdown.album import Album
+from palimpsest.reports.markdown.illustrated import IllustratedStudy
+from palimpsest.reports.runs.cells import group
 
 SIX = ["finetune", "ewc@1", "wpl@1", "wpl@1e3", "freeze", "independent"]
 STRENGTHS = (0.0, 0.5, 1.0, 10.0, 1e2, 1e3, 1e4, 1e8)

@@ -9,17 +9,17 @@ import pytest
 from matplotlib.figure import Figure
 from page_parts import cells, drawn
 
-from benchmark.errors import UserError
-from reports.analysis.instability import last_is_unstable
-from reports.analysis.variants import Catalog
-from reports.figures.growth import growth_frame
-from reports.figures.plot import Plot
-from reports.figures.style import Styles, series_styles
-from reports.formats.svg import small_svg, svg_element
-from reports.markdown.album import Album
-from reports.markdown.ranked import RankedStudy
-from reports.markdown.strengths import chosen_strengths
-from reports.runs.cells import group
+from palimpsest.benchmark.errors import UserError
+from palimpsest.reports.analysis.remarks.instability import last_is_unstable
+from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.figures.growth import growth_frame
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.style import Styles, series_styles
+from palimpsest.reports.formats.svg import small_svg, svg_element
+from palimpsest.reports.markdown.album import Album
+from palimpsest.reports.markdown.ranked import RankedStudy
+from palimpsest.reports.markdown.strengths import chosen_strengths
+from palimpsest.reports.runs.cells import group
 
 
 def series(figure, panel, color):

@@ -3,7 +3,7 @@
 import pytest
 from scipy import stats
 
-from benchmark.errors import UserError
+from palimpsest.benchmark.errors import UserError
 
 COUNTED = """\
 {{ intervals() }} of {{ intervals() }}, some {{ intervals(0.05) }} wrong

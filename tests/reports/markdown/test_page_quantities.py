@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.errors import UserError
-from benchmark.metrics import METRICS
-from reports.analysis.quantities import QUANTITIES, per_seed, quantity_named
-from reports.markdown.number import Number
-from reports.statistics.interval import Estimate
-from reports.statistics.ratio import ratio_of_means
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.reports.analysis.quantities import QUANTITIES, per_seed, quantity_named
+from palimpsest.reports.markdown.number import Number
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.statistics.ratio import ratio_of_means
 
 T975 = {4: 3.182446305284263, 10: 2.2621571627409915}  # Student's, n - 1 degrees of freedom
 

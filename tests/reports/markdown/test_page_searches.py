@@ -12,14 +12,14 @@ from matplotlib.collections import LineCollection
 from matplotlib.colors import to_hex
 from searching import CONTROLS, EPOCHS, NAMES, searches
 
-from benchmark.errors import UserError
-from benchmark.metrics.search import by_epoch
-from reports.analysis.ground_truth import tau
-from reports.analysis.variants import Catalog
-from reports.markdown.album import Album
-from reports.markdown.searches import SearchStudy
-from reports.runs.cells import group
-from reports.statistics.ratio import ratio_of_means
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics.search import by_epoch
+from palimpsest.reports.analysis.ground_truth import tau
+from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.markdown.album import Album
+from palimpsest.reports.markdown.searches import SearchStudy
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.statistics.ratio import ratio_of_means
 
 CONTROL = [[scenario, "finetune"] for scenario in CONTROLS]
 LINES = ["finetune", "wpl@0.1", "wpl@chosen", ["slow", "finetune"]]

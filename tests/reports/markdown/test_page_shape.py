@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.errors import UserError
-from reports.analysis.shape import at_step, distance, lowest
-from reports.runs.cells import group
+from palimpsest.benchmark.errors import UserError
+from palimpsest.reports.analysis.shape import at_step, distance, lowest
+from palimpsest.reports.runs.cells import group
 
 STEPS = [0, 1, 2, 50, 100]
 A = [[0.9, 0.4, 0.3, 0.2, 0.6], [0.8, 0.7, 0.6, 0.1, 0.5]]

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.errors import UserError
+from palimpsest.benchmark.errors import UserError
 
 
 def rows(markdown):

@@ -6,10 +6,10 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmark.cli import main
-from benchmark.errors import UserError
-from benchmark.spec import Spec
-from benchmark.store import Store
+from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Store
 
 EVERYTHING = """\
 ---
@@ -159,7 +159,7 @@ def test_front_matter_must_be_variables(render, runs, text, message):
 
 
 def test_an_error_of_ours_keeps_its_traceback(render, runs, monkeypatch):
-    monkeypatch.setattr("reports.markdown.study.elapsed", lambda _: 1 / 0)
+    monkeypatch.setattr("palimpsest.reports.markdown.study.elapsed", lambda _: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         render("{{ suite('paper').time }}", runs)
 
@@ -234,7 +234,7 @@ def test_what_cannot_work_is_said(tmp_path, store, monkeypatch, capsys, argument
 def test_no_torch_is_imported(tmp_path, store):
     (tmp_path / "page.md.j2").write_text(EVERYTHING)
     code = (
-        "import sys\nfrom benchmark.cli import main\n"
+        "import sys\nfrom palimpsest.benchmark.cli import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit as left: assert left.code in (0, None)\n"
         "assert not {'torch', 'torchvision', 'avalanche'} & set(sys.modules)\n"
     )

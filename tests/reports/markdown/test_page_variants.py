@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.errors import UserError
-from reports.analysis.cross_fitting import choose
-from reports.analysis.variants import Catalog, label, spellings
-from reports.runs.cells import Variant, group
+from palimpsest.benchmark.errors import UserError
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.choosing.variants import Catalog, label, spellings
+from palimpsest.reports.runs.cells import Variant, group
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.spec import Spec
-from benchmark.store import SuiteNote
-from reports.analysis.caveats import caveats
-from reports.runs.cells import Variant, group
-from reports.wording.numbers import strength_text
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import SuiteNote
+from palimpsest.reports.analysis.remarks.caveats import caveats
+from palimpsest.reports.runs.cells import Variant, group
+from palimpsest.reports.wording.numbers import strength_text
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from reports.runs.clock import elapsed, most_at_once
+from palimpsest.reports.runs.clock import elapsed, most_at_once
 
 BEGIN = datetime(2026, 3, 1, 10, tzinfo=UTC)
 

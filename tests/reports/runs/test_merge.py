@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmark.errors import UserError
-from benchmark.failure import Failure
-from benchmark.metrics import forgetting_reduction, plasticity
-from benchmark.store import Store, SuiteNote
-from reports.runs.cells import group
-from reports.runs.merge import merge, read_notes, read_stores, store_names
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.metrics import forgetting_reduction, plasticity
+from palimpsest.benchmark.store.store import Store, SuiteNote
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.runs.merge import merge, read_notes, read_stores, store_names
 
 HIGH = [[0.9, 0.1], [0.7, 0.8]]
 LOW = [[0.9, 0.1], [0.4, 0.8]]

@@ -3,19 +3,12 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark import __version__
-from benchmark.failure import Failure, FailureKind
-from benchmark.spec import Spec
-from reports.analysis.caveats import caveats
-from reports.runs.cells import group
-from reports.runs.provenance import (
-    citation,
-    exact_settings,
-    failures,
-    origin,
-    scenario_facts,
-    seeds,
-)
+from palimpsest import __version__
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.reports.analysis.remarks.caveats import caveats
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.runs.provenance import citation, exact_settings, failures, origin, scenario_facts, seeds
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import yaml
 
-from benchmark.store import SuiteNote
-from benchmark.suite_loading import load_suite
-from reports.runs.suite_text import suite_files
+from palimpsest.benchmark.store.store import SuiteNote
+from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.reports.runs.suite_text import suite_files
 
 SUITE = """
 suite: mine

@@ -9,14 +9,14 @@ import sys
 import numpy as np
 from scipy import stats
 
-from reports.analysis.changes import Verdict, _judged
-from reports.analysis.frontier import hypervolume, hypervolume_over_seeds
-from reports.statistics.bootstrap import iqm_and_median
-from reports.statistics.limits import CHANGE
-from reports.statistics.pairs import compare_pairs
-from reports.statistics.profile import performance_profile
-from reports.statistics.ranks import rank
-from reports.statistics.two_samples import compare_samples
+from palimpsest.reports.analysis.changes import Verdict, _judged
+from palimpsest.reports.analysis.frontier import hypervolume, hypervolume_over_seeds
+from palimpsest.reports.statistics.bootstrap import iqm_and_median
+from palimpsest.reports.statistics.limits import CHANGE
+from palimpsest.reports.statistics.pairs import compare_pairs
+from palimpsest.reports.statistics.profile import performance_profile
+from palimpsest.reports.statistics.ranks import rank
+from palimpsest.reports.statistics.two_samples import compare_samples
 
 RUNS = 20_000
 

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from reports.statistics.collapse import GAP, Strays, strays
-from reports.statistics.interval import mean_estimate
-from reports.statistics.limits import ACCURACY
-from reports.wording.numbers import apart, percent
+from palimpsest.reports.statistics.collapse import GAP, Strays, strays
+from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.statistics.limits import ACCURACY
+from palimpsest.reports.wording.numbers import apart, percent
 
 
 @pytest.mark.parametrize(

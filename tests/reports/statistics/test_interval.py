@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.statistics.bootstrap import RESAMPLES, iqm_and_median, seed_weights
-from reports.statistics.interval import Estimate, mean_estimate, student_estimate
-from reports.statistics.limits import ACCURACY, CHANGE, Limits
+from palimpsest.reports.statistics.bootstrap import RESAMPLES, iqm_and_median, seed_weights
+from palimpsest.reports.statistics.interval import Estimate, mean_estimate, student_estimate
+from palimpsest.reports.statistics.limits import ACCURACY, CHANGE, Limits
 
 VALUES = [0.91, 0.87, 0.93, 0.66, 0.9]
 STRATA = {"a": VALUES, "b": [0.5, 0.52, 0.4, 0.45], "c": [0.7, 0.71, 0.74, 0.69]}

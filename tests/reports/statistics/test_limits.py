@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from benchmark.metrics import METRICS, Metric
-from reports.statistics.interval import FEWEST_SEEDS, half_width
-from reports.statistics.limits import ACCURACY, CHANGE, Limits, limits_of, of_difference
+from palimpsest.benchmark.metrics import METRICS, Metric
+from palimpsest.reports.statistics.interval import FEWEST_SEEDS, half_width
+from palimpsest.reports.statistics.limits import ACCURACY, CHANGE, Limits, limits_of, of_difference
 
 VALUES = np.array([0.91, 0.87, 0.93, 0.66, 0.9])
 

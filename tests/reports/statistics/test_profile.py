@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from reports.statistics.interval import mean_estimate
-from reports.statistics.limits import ACCURACY
-from reports.statistics.profile import performance_profile
+from palimpsest.reports.statistics.interval import mean_estimate
+from palimpsest.reports.statistics.limits import ACCURACY
+from palimpsest.reports.statistics.profile import performance_profile
 
 RNG = np.random.default_rng(11)
 

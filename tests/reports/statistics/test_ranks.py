@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.statistics.ranks import groups, rank
+from palimpsest.reports.statistics.ranks import groups, rank
 
 
 def runs(values):

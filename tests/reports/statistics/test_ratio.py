@@ -6,26 +6,18 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.analysis import caveats
-from reports.analysis.changes import compare_stores
-from reports.analysis.cross_fitting import choose
-from reports.analysis.findings import findings
-from reports.analysis.ranking import ranking, ranking_frame
-from reports.formats.terminal import summary_rows
-from reports.runs.cells import group
-from reports.runs.frames import summary_frame
-from reports.statistics.ratio import (
-    NOTHING,
-    UNCLEAR,
-    difference_of_shares,
-    linearised,
-    ratio_of_means,
-    removed,
-    scaled,
-)
-from reports.tables.metrics import metrics_table
-from reports.tables.ranking import ranking_table
-from reports.wording.numbers import apart, percent
+from palimpsest.reports.analysis.remarks import caveats
+from palimpsest.reports.analysis.changes import compare_stores
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.remarks.findings import findings
+from palimpsest.reports.analysis.ranking import ranking, ranking_frame
+from palimpsest.reports.formats.terminal import summary_rows
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.runs.frames import summary_frame
+from palimpsest.reports.statistics.ratio import NOTHING, UNCLEAR, difference_of_shares, linearised, ratio_of_means, removed, scaled
+from palimpsest.reports.tables.metrics import metrics_table
+from palimpsest.reports.tables.ranking import ranking_table
+from palimpsest.reports.wording.numbers import apart, percent
 
 
 def pairs(ours, plain):

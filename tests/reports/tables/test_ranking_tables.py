@@ -4,22 +4,22 @@ from xml.etree import ElementTree
 
 import pytest
 
-from reports.analysis.cross_fitting import choose
-from reports.analysis.frontier import frontiers
-from reports.analysis.profiles import profiles
-from reports.analysis.ranking import ranking
-from reports.figures.plane import Plane, plane_plot
-from reports.figures.profile import profile_plot
-from reports.figures.ranking import critical_difference_plot, ranking_plot
-from reports.figures.style import styles
-from reports.figures.sweep import sweep_plot
-from reports.formats.svg import svg_element
-from reports.html.sections import sections
-from reports.runs.cells import by_scenario, group
-from reports.tables.cost import cost_table
-from reports.tables.forgetting import forgetting_table
-from reports.tables.ranking import choice_table, frontier_table, ranking_table
-from reports.wording.numbers import spread
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.frontier import frontiers
+from palimpsest.reports.analysis.profiles import profiles
+from palimpsest.reports.analysis.ranking import ranking
+from palimpsest.reports.figures.plane import Plane, plane_plot
+from palimpsest.reports.figures.profile import profile_plot
+from palimpsest.reports.figures.ranking import critical_difference_plot, ranking_plot
+from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.figures.sweep import sweep_plot
+from palimpsest.reports.formats.svg import svg_element
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.runs.cells import by_scenario, group
+from palimpsest.reports.tables.cost import cost_table
+from palimpsest.reports.tables.forgetting import forgetting_table
+from palimpsest.reports.tables.ranking import choice_table, frontier_table, ranking_table
+from palimpsest.reports.wording.numbers import spread
 
 SVG = "{http://www.w3.org/2000/svg}"
 SCENARIOS = ["rotated", "same data", "split"]

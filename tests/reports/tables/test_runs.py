@@ -6,10 +6,10 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from benchmark.metrics import METRICS
-from reports.formats.export import Exports
-from reports.runs.cells import group
-from reports.tables.runs import runs_table
+from palimpsest.benchmark.metrics import METRICS
+from palimpsest.reports.formats.export import Exports
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.tables.runs import runs_table
 
 
 @pytest.fixture

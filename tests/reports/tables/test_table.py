@@ -3,12 +3,12 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from reports.formats.latex import latex
-from reports.formats.markdown import markdown
-from reports.statistics.collapse import Strays
-from reports.statistics.interval import Estimate
-from reports.tables.table import Column, Entry, Noted, Row, Table
-from reports.wording.numbers import percent
+from palimpsest.reports.formats.latex import latex
+from palimpsest.reports.formats.markdown import markdown
+from palimpsest.reports.statistics.collapse import Strays
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.tables.table import Column, Entry, Noted, Row, Table
+from palimpsest.reports.wording.numbers import percent
 
 SIGNED = Column("plasticity", "points", write=partial(percent, signed=True))
 

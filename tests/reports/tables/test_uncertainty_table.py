@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from reports.analysis.variants import Catalog
-from reports.html.run_details import run_details
-from reports.html.sections import sections
-from reports.markdown.study import Study
-from reports.runs.cells import group
-from reports.runs.probes import uncertainty_frame
-from reports.tables.uncertainty import uncertainty_table
+from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.html.run_details import run_details
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.markdown.study import Study
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.runs.probes import uncertainty_frame
+from palimpsest.reports.tables.uncertainty import uncertainty_table
 
 MATRIX = [[0.9, 0.1], [0.6, 0.8]]
 SEEDS = 5

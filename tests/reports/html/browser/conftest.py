@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from benchmark.store import Record
-from reports.html.report import write_report
+from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.html.report import write_report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 

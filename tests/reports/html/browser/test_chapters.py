@@ -3,7 +3,7 @@
 import pytest
 from test_answer import baselines, board, scenarios
 
-from reports.html.report import write_report
+from palimpsest.reports.html.report import write_report
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,7 @@
 import csv
 import io
 
-from reports.formats.data import csv_lines, harmless
+from palimpsest.reports.formats.data import csv_lines, harmless
 
 PLAIN = [
     "wpl",

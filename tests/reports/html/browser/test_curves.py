@@ -9,10 +9,10 @@ from base64 import b64decode
 import numpy as np
 import pytest
 
-from reports.figures.panels import average, first_steps, new_model, panels
-from reports.figures.strategy_curves import curves_rows
-from reports.runs.cells import by_scenario, group
-from reports.runs.frames import curves_frame
+from palimpsest.reports.figures.drawing.panels import average, first_steps, new_model, panels
+from palimpsest.reports.figures.strategy_curves import curves_rows
+from palimpsest.reports.runs.cells import by_scenario, group
+from palimpsest.reports.runs.frames import curves_frame
 
 pytestmark = pytest.mark.thorough
 

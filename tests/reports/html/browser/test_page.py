@@ -8,7 +8,7 @@ import pytest
 from at_length import at_length
 from matplotlib.image import imread
 
-from benchmark.cli import main
+from palimpsest.benchmark.cli import main
 
 HOSTILE = {
     "script": "<script>alert(1)</script></script><!--",

@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from reports.analysis.frontier import frontiers
-from reports.figures.style import styles
-from reports.html.live_plane import plane_data
-from reports.runs.cells import by_scenario, group
+from palimpsest.reports.analysis.frontier import frontiers
+from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.html.live_plane import plane_data
+from palimpsest.reports.runs.cells import by_scenario, group
 
 
 @pytest.fixture(scope="session")

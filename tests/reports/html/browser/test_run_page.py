@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from benchmark.failure import Failure, FailureKind
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
 
 WPL = {"samples": 100, "fisher": "exact"}
 

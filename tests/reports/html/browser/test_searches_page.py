@@ -2,7 +2,7 @@
 
 from searching import searches
 
-from reports.html.report import write_report
+from palimpsest.reports.html.report import write_report
 
 
 def test_forgetting_and_gain_stand_beside_the_verdicts(visit, record, tmp_path):

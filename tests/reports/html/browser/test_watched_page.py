@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
-from benchmark.cli.watch_server import WatchServer
-from reports.html.report import live_report
-from reports.html.watching import Live, waiting_page
+from palimpsest.benchmark.cli.watch_server import WatchServer
+from palimpsest.reports.html.report import live_report
+from palimpsest.reports.html.watching import Live, waiting_page
 
 CURVES = [
     {"model": 0, "steps": [0, 100, 200], "accuracy": [[0.1, 0.8, 0.9]]},

@@ -1,0 +1,110 @@
+"""``palimpsest prune``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from palimpsest.benchmark.store.archive import is_archive
+from palimpsest.benchmark.cli.printing.output import say
+from palimpsest.benchmark.data.catalog import data_root
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.suites.file import suites_of
+from palimpsest.benchmark.suites.loading import load_suites
+from palimpsest.reports.runs.cells import group
+from palimpsest.reports.wording.words import several
+
+
+@dataclass(frozen=True)
+class PruneOptions:
+    """The options of ``palimpsest prune``, as the user gave them.
+
+    Attributes:
+        store: The results database.
+        suites: Files, shipped suites or folders; none: what later code or data have replaced.
+        seeds: In place of the suites' own.
+        settings: ``PATH=VALUE``, of each suite.
+        data_root: Where the data sets are.
+        yes: Remove, and not only say what would be removed.
+    """
+
+    store: Path
+    suites: Sequence[str] = ()
+    seeds: str | None = None
+    settings: Sequence[str] = field(default_factory=list)
+    data_root: Path | None = None
+    yes: bool = False
+
+
+def prune(options: PruneOptions) -> None:
+    """Say which runs nothing asks for any more, and on request remove them.
+
+    Those of suites that are not given are left alone.
+
+    Args:
+        options: As the user gave them.
+
+    Raises:
+        UserError: Anything the user has to fix; nothing is removed then.
+    """
+    if is_archive(options.store):
+        raise UserError(
+            f"{options.store}: this is an archive, which is read-only; 'palimpsest merge NEW.db "
+            f"{options.store}' makes a results database of it"
+        )
+    with Store(options.store) as store:
+        records = store.records()
+    found = _not_named(options, records) if options.suites else replaced(records)
+    if not found:
+        say(f"{options.store}: nothing to remove")
+        return
+    _tell(found, "Removed:" if options.yes else "To be removed:")
+    left = len(records) - len(found)
+    if options.yes:
+        with Store(options.store, create=True) as store:
+            store.remove([record.key for record in found])
+        say(f"{options.store}: {several(len(found), 'run')} removed, {left} left")
+    else:
+        say(
+            f"{options.store}: {several(len(found), 'run')} would be removed and {left} left; "
+            "--yes removes them for good"
+        )
+
+
+def replaced(records: Sequence[Record]) -> list[Record]:
+    """Return the runs that only code, or data of the user's own, tells apart from later ones.
+
+    Args:
+        records: All of a store.
+    """
+    by_suite: dict[str, list[Record]] = {}
+    for record in records:
+        by_suite.setdefault(record.suite, []).append(record)
+    return [record for own in by_suite.values() for cell in group(own) for record in cell.outdated]
+
+
+def _not_named(options: PruneOptions, records: Sequence[Record]) -> list[Record]:
+    """The runs of some suites that their files do not ask for."""
+    suites = load_suites(
+        suites_of(options.suites), seeds=options.seeds, settings=list(options.settings)
+    )
+    root = data_root(options.data_root).resolve()
+    names = {suite.name for suite in suites}
+    own = [record for record in records if record.suite in names]
+    devices = sorted({record.spec.device for record in own})
+    named = {run.key for suite in suites for device in devices for run in suite.runs(device, root)}
+    return [record for record in own if record.key not in named]
+
+
+def _tell(found: Sequence[Record], beginning: str) -> None:
+    """Print how many runs of which strategies, and when they were made."""
+    say(beginning)
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    for record in found:
+        groups.setdefault((record.suite, record.scenario, record.strategy), []).append(record)
+    for (suite, scenario, strategy), own in sorted(groups.items()):
+        days = sorted(record.started[:10] for record in own)
+        when = days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+        say(f"  {suite}, {scenario}, {strategy}: {several(len(own), 'run')} ({when})")

@@ -1,0 +1,115 @@
+"""``palimpsest watch``: the report on this machine, while the suite runs."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+import time
+import webbrowser
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from palimpsest.benchmark.store.archive import is_archive
+from palimpsest.benchmark.cli.printing.output import say
+from palimpsest.benchmark.cli.report_maker import ReportMaker
+from palimpsest.benchmark.cli.watch_server import WatchServer
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.store.liveness import Pulses
+from palimpsest.benchmark.results.selection import Selection
+from palimpsest.benchmark.store.store import Record, Store, SuiteProcess
+
+_FAILURES = 20
+"""The most that the page shows; the report below has all."""
+
+
+@dataclass(frozen=True)
+class WatchOptions:
+    """The options of ``palimpsest watch``, as the user gave them."""
+
+    store: Path
+    port: int
+    browser: bool
+    plugins: Sequence[Path]
+    selection: Selection
+
+
+class Watched:
+    """A store as its page shows it. It is opened for reading, each time anew, and never changed.
+
+    Args:
+        store: The results database.
+        maker: What makes the report of its runs.
+
+    Raises:
+        UserError: There is no store, or it cannot be read.
+    """
+
+    def __init__(self, store: Path, maker: ReportMaker) -> None:
+        self._store = store
+        self._maker = maker
+        self._pulses = Pulses()
+        self._failed: tuple[object, Sequence[Record]] = (None, ())
+        self._read()
+
+    def page(self) -> str:
+        """Return the page: the last report, or what is there before the first."""
+        from palimpsest.reports.html.watching import waiting_page
+
+        made = self._maker.made
+        return made.document if made else waiting_page(str(self._store))
+
+    def news(self) -> dict[str, Any]:
+        """Return what the page asks for, as JSON; make a new report if it is time."""
+        from palimpsest.reports.html.watching import state
+
+        made = self._maker.made
+        report = {"version": made.version if made else 0, "runs": made.runs if made else 0}
+        try:
+            runs, mark, processes = self._read()
+        except UserError as error:
+            return {"problem": str(error), "report": report}
+        known = made.strategies if made else frozenset()
+        now = time.time()
+        # At first sight the clocks have to agree; one that goes wrong is seen to live by its beats.
+        living = [p.id for p in processes if self._pulses.lives(p.id, p, abs(now - p.heartbeat))]
+        told = state(processes, self._failed[1], now=now, living=living, known=known)
+        running = any(process["state"] == "running" for process in told["processes"])
+        self._maker.make_if_due(runs, mark, at_once=not running)
+        return {"problem": self._maker.problem, "report": report, "runs": runs, **told}
+
+    def _read(self) -> tuple[int, object, Sequence[SuiteProcess]]:
+        with Store(self._store) as store:
+            runs, mark = store.latest()
+            if mark != self._failed[0]:
+                self._failed = mark, store.failed(_FAILURES)
+            return runs, mark, store.under_way()
+
+
+def watch(options: WatchOptions) -> None:
+    """Serve the page of a store on this machine until the user interrupts, and print where it is.
+
+    Args:
+        options: As the user gave them.
+
+    Raises:
+        UserError: There is no store, or the port is in use.
+    """
+    if is_archive(options.store):
+        raise UserError(
+            f"{options.store}: this is an archive, in which nothing is under way; "
+            f"'palimpsest report {options.store}' shows its runs"
+        )
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        ReportMaker(options.store, options.plugins, options.selection) as maker,
+    ):
+        watched = Watched(options.store, maker)
+        token = secrets.token_urlsafe(24)
+        with WatchServer(options.port, token, watched.page, watched.news) as server:
+            say(f"Watching {options.store} at {server.url}  (Ctrl-C ends it)")
+            watched.news()  # the first report is made before anybody asks
+            if options.browser:
+                webbrowser.open(server.url)
+            server.serve_forever()

@@ -1,0 +1,43 @@
+"""What every worker process starts with; importing this makes the process a worker.
+
+A fork server imports it once; the workers that it forks have nothing left to import.
+"""
+
+from __future__ import annotations
+
+import atexit
+import gc
+import logging
+import os
+import signal
+
+from palimpsest.benchmark.runs.failure import NO_MEMORY, lacks_memory
+
+refused = ""
+"""Why this process cannot carry out runs; the fork server hands it to its workers."""
+
+
+def _prepare() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what an interrupt means
+    if os.environ.get("PYTHONSAFEPATH") == __name__:  # by starting.safe_path
+        del os.environ["PYTHONSAFEPATH"]
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"  # read by the imports below; threads would not survive a fork
+    logging.captureWarnings(capture=True)  # Avalanche's, several per run
+    gc.disable()  # imports make no garbage; collecting takes a sixth of their time
+    import torch
+
+    import palimpsest.benchmark.runs.runner  # noqa: F401
+
+    torch.set_num_threads(1)
+    gc.freeze()  # collections would write to memory that forked workers share
+    atexit.register(gc.unfreeze)  # or libraries complain of leaks when the fork server ends
+    gc.enable()
+
+
+try:
+    _prepare()
+except (ImportError, MemoryError, OSError) as error:
+    if not lacks_memory(error):
+        raise
+    refused = f"{NO_MEMORY} ({error})"

@@ -1,0 +1,210 @@
+"""Jobs spread over worker processes, which import once, load data once and are reused.
+
+On Linux a fork server does the imports for all workers; data sets are shared through files in a
+scratch folder.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Generator
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
+from palimpsest.benchmark.executors.local.in_worker import Message
+from palimpsest.benchmark.executors.scratch import WithScratch
+from palimpsest.benchmark.executors.local.starting import check_may_start
+from palimpsest.benchmark.executors.local.worker import Worker
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.store.store import Record
+
+_POLL_SECONDS = 0.2
+_START_SECONDS = 300.0
+"""A worker that has not started after this time never will."""
+
+_IN_VAIN = 2
+"""How many times in a row each worker may end before one is ready."""
+
+
+class WorkerProcesses(WithScratch):
+    """Carries out jobs in processes on this machine, with one thread each.
+
+    If a process dies, the job that it was carrying out is lost, and another process takes its
+    place; other jobs do not notice.
+
+    Args:
+        root: The folder that holds the data sets.
+        workers: How many processes.
+        scratch: Where to make a folder for shared files; ``None`` for the system's.
+        run_timeout: Seconds that a run may take, or ``None``. A job whose runs share one training
+            has that of each of them.
+        checkpoints: Of the jobs, or ``None``.
+        shared: A folder for shared files that others made, in place of one of its own.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        workers: int,
+        scratch: Path | None = None,
+        run_timeout: float | None = None,
+        checkpoints: Checkpoints | None = None,
+        shared: Path | None = None,
+    ) -> None:
+        super().__init__(scratch, shared)
+        self._checkpoints = checkpoints
+        self._run_timeout = run_timeout
+        self._root = root
+        self._workers = workers
+
+    @property
+    def workers(self) -> int:
+        """How many processes there are."""
+        return self._workers
+
+    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
+        """Carry out jobs; see ``Executor``.
+
+        Raises:
+            UserError: This process may not start others, or workers do not start.
+        """
+        check_may_start()
+        size = min(self._workers, len(jobs))
+        folders = (self._root, self._scratch, self._checkpoints)
+        pool = _Pool(jobs, size, folders, self._run_timeout)
+        try:
+            while not pool.is_done:
+                yield from pool.next_results(report)
+        finally:
+            pool.end()
+
+
+class _Pool:
+    """The workers of some jobs, from the first job to the last.
+
+    Args:
+        jobs: What to do, in this order.
+        size: How many workers.
+        folders: That of the data sets, that through which workers share files, or ``None``, and
+            those of checkpoints, or ``None``.
+        run_timeout: Seconds that a run may take, or ``None``.
+    """
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        size: int,
+        folders: tuple[Path, Path | None, Checkpoints | None],
+        run_timeout: float | None,
+    ) -> None:
+        self._jobs = iter(jobs)
+        self._next: Job | None = None
+        self._exhausted = False
+        self._size = size
+        self._folders = folders
+        self._run_timeout = run_timeout
+        self._news: SimpleQueue[tuple[Worker, Message | None]] = SimpleQueue()
+        self._workers: set[Worker] = set()
+        self._in_vain = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every job has ended."""
+        return self._exhausted and not any(worker.job for worker in self._workers)
+
+    def next_results(self, report: Report) -> list[list[Record] | Lost]:
+        """Wait for news for a moment, and return the results among them."""
+        self._hand_out(report)
+        try:
+            worker, message = self._news.get(timeout=_POLL_SECONDS)
+        except Empty:
+            for worker in self._workers:
+                _tell(worker, report)
+            results: list[list[Record] | Lost] = []
+        else:
+            known = worker in self._workers  # or it was ended, and these are its last words
+            results = self._note(worker, message, report) if known else []
+        if self._news.empty():  # what has ended meanwhile has not taken too long
+            results += self._end_overdue()
+        self._hand_out(report)  # before the results are dealt with
+        return results
+
+    def end(self) -> None:
+        """End all processes, whatever they are doing."""
+        for worker in self._workers:
+            worker.kill()
+        for worker in self._workers:
+            worker.end()
+
+    def _hand_out(self, report: Report) -> None:
+        """Give jobs to the workers that have none, and start those that are missing."""
+        for worker in self._workers:
+            if worker.ready and worker.job is None:
+                self._next = self._next or next(self._jobs, None)
+                if self._next is None:
+                    self._exhausted = True
+                    return
+                if worker.begin(self._next):
+                    self._next = None
+                    _tell(worker, report)
+        while not self._exhausted and len(self._workers) < self._size:
+            self._workers.add(Worker(self._news, *self._folders))
+
+    def _note(
+        self, worker: Worker, message: Message | None, report: Report
+    ) -> list[list[Record] | Lost]:
+        if message is None:
+            return self._ended(worker)
+        if message == "ready":
+            self._in_vain, worker.ready = 0, True
+        elif isinstance(message, Advance):
+            worker.advance = message
+            _tell(worker, report)
+        elif isinstance(message, UserError):
+            raise message
+        else:
+            worker.job = None
+            return [message]
+        return []
+
+    def _ended(self, worker: Worker) -> list[list[Record] | Lost]:
+        """Note that a process has ended, and return the job that is lost with it."""
+        self._workers.remove(worker)
+        death = worker.death()
+        if not worker.ready:
+            self._in_vain += 1
+        if self._in_vain >= _IN_VAIN * self._size:
+            raise UserError(
+                f"workers end as soon as they start: {death}; run everything in this process "
+                "(workers=0 in Python), which may show why"
+            )
+        return [] if worker.job is None else [Lost(worker.job, str(death), death.kind)]
+
+    def _end_overdue(self) -> list[list[Record] | Lost]:
+        """End the processes that take too long, and return the jobs that are lost with them."""
+        lost: list[list[Record] | Lost] = []
+        now = time.monotonic()
+        for worker in [*self._workers]:
+            passed = now - worker.since
+            if worker.job is not None and passed > self._limit(worker.job):
+                self._workers.remove(worker)
+                worker.end()
+                reason = f"it took longer than {self._limit(worker.job):g} s (--run-timeout)"
+                lost.append(Lost(worker.job, reason, FailureKind.TIMED_OUT, final=True))
+            elif not worker.ready and passed > _START_SECONDS:
+                worker.end()
+        return lost
+
+    def _limit(self, job: Job) -> float:
+        return math.inf if self._run_timeout is None else self._run_timeout * len(job)
+
+
+def _tell(worker: Worker, report: Report) -> None:
+    if worker.job is not None:
+        report(worker.job, worker.advance)

@@ -1,0 +1,405 @@
+"""Jobs as tasks of a Ray cluster, which places them, retries them, and spills what it must.
+
+What runs in a task is in ``ray_task.py``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+import uuid
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import ray
+from ray import exceptions as ray_errors
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from palimpsest.benchmark import plugins
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors.ray import task as ray_task
+from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
+from palimpsest.benchmark.executors.ray.connection import connect, first_line
+from palimpsest.benchmark.executors.ray.nodes import Nodes
+from palimpsest.benchmark.executors.ray.task import Beginning, Missing, Refused, Setting
+from palimpsest.benchmark.executors.scratch import remove_node_scratch
+from palimpsest.benchmark.executors.shipped_data import parts_of
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
+from palimpsest.benchmark.suites.resources import Resources
+from palimpsest.benchmark.store.store import Record
+
+_POLL_SECONDS = 0.2
+_NEWS_SECONDS = 0.5
+_NODES_SECONDS = 5.0
+
+_NO_NODE_SECONDS = 300.0
+"""So long a cluster may have no node that is able to carry out what is left."""
+
+_AHEAD = 0.25
+"""Of what the cluster has room for, this much more waits there, so that no node waits for us and
+an autoscaler sees that there is more to do."""
+
+_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+
+
+class RayCluster:
+    """Carries out jobs on a Ray cluster.
+
+    Lost jobs are tried again by Ray, on any node, at once.
+
+    Args:
+        root: The folder that holds the data sets; what a node does not have there is sent to it.
+        address: ``auto`` for the cluster that this machine is part of (where there is none, one of
+            this machine is started, and ended at the exit), or ``HOST:PORT``.
+        workers: How many jobs at a time at most; ``None`` for as many as there is room for.
+        scratch: Where nodes make a folder for shared files; ``None`` for the system's.
+        run_timeout: Seconds that a run may take, or ``None``.
+        retries: How often a job is tried again whose process or node has died.
+        resources: What a run of each suite needs, by the suite's name.
+        checkpoints: Of the jobs, on nodes that see the folder they are in; ``None`` for none.
+
+    Raises:
+        UserError: There is no such cluster.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        address: str = "auto",
+        workers: int | None = None,
+        scratch: Path | None = None,
+        run_timeout: float | None = None,
+        retries: int = 1,
+        resources: Mapping[str, Resources] | None = None,
+        checkpoints: Checkpoints | None = None,
+    ) -> None:
+        self._connected = connect(address)
+        self._root = root
+        self._most = workers
+        self._run_timeout = run_timeout
+        self._retries = retries
+        self._resources = resources or {}
+        self._suite = uuid.uuid4().hex[:12]
+        self._setting = Setting(
+            self._suite, root, scratch, str(Path.cwd()), plugins.loaded(), palimpsest_version(),
+            code_digest(), {}, checkpoints,
+        )  # fmt: skip
+        self._under_way: _UnderWay | None = None
+        self.nodes = Nodes()
+        self._is_lost = False
+
+    @property
+    def workers(self) -> int:
+        """How many jobs it carries out at a time, as the cluster is now."""
+        shapes = list(self._resources.values()) or [Resources()]
+        room = max(self.nodes.room(shape, "cpu") for shape in shapes)
+        return max(1, min(room, self._most or room))
+
+    def __enter__(self) -> Self:
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        actor = ray.remote(ray_task.Board).options(
+            num_cpus=0, max_restarts=-1, scheduling_strategy=here
+        )
+        self._board = actor.remote()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self._is_lost:
+            if self._under_way is not None:
+                self._under_way.end()
+            with contextlib.suppress(ray_errors.RayError):
+                self._clean_up()
+                ray.kill(self._board)
+        if self._connected:
+            ray.shutdown()
+
+    def execute(self, jobs: Jobs, report: Report) -> Generator[list[Record] | Lost, None, None]:
+        """Carry out jobs; see ``Executor``.
+
+        Raises:
+            UserError: No node has what a run needs, or one cannot carry out runs.
+        """
+        self._under_way = under_way = _UnderWay(self, jobs, report)
+        try:
+            while not under_way.is_done:
+                yield from under_way.next_results()
+        finally:
+            if not self._is_lost:
+                under_way.end()
+
+    def check_here(self) -> None:
+        """Give up where Ray has ended on this machine: it would soon end this process, too.
+
+        Raises:
+            UserError: It has.
+        """
+        if not self.nodes.answers_here():
+            self._is_lost = True
+            raise UserError(
+                "Ray has ended on this machine (its raylet died or was killed), so that runs "
+                "cannot be carried out; start it again ('ray start'): the same command goes on "
+                "with the runs that have not ended"
+            )
+
+    def needs(self, job: Job) -> Resources:
+        """Return what a job needs."""
+        return self._resources.get(job[0].suite, Resources())
+
+    def limit(self, job: Job) -> float:
+        """Return how many seconds a job may take."""
+        return math.inf if self._run_timeout is None else self._run_timeout * len(job)
+
+    @property
+    def most(self) -> float:
+        """How many jobs may be under way at a time."""
+        return self._most or math.inf
+
+    @property
+    def board(self) -> Any:
+        """The actor that has the news of the jobs under way."""
+        return self._board
+
+    def submit(self, job: Job, number: int, setting: Any) -> Any:
+        """Hand a job to Ray; return the reference to its result."""
+        needs, device = self.needs(job), job[0].spec.device
+        task = ray.remote(ray_task.carry_out).options(
+            name=f"palimpsest {job[0].key}",
+            num_cpus=needs.cpus,
+            num_gpus=needs.gpus_on(device),
+            memory=needs.memory,
+            max_retries=self._retries,
+            runtime_env={"env_vars": _THREADS},
+        )
+        return task.remote(job, number, setting, self._board)
+
+    def setting(self) -> Any:
+        """Return a reference to what nodes need to know."""
+        return ray.put(self._setting)
+
+    def send(self, names: tuple[str, ...]) -> None:
+        """Put data sets into the object store, from where nodes take them.
+
+        Raises:
+            UserError: They cannot be sent.
+        """
+        data = dict(self._setting.data)
+        for name in names:
+            if name not in data:
+                data[name] = [ray.put(part) for part in parts_of(name, self._root)]
+        self._setting = replace(self._setting, data=data)
+
+    def _clean_up(self) -> None:
+        """Remove the scratch folder of every node; what cannot be reached is left to the next."""
+        removing = []
+        for node in self.nodes.alive():
+            there = NodeAffinitySchedulingStrategy(node, soft=False)
+            task = ray.remote(_remove_scratch).options(
+                num_cpus=0, max_retries=0, scheduling_strategy=there
+            )
+            removing.append(task.remote(self._suite, self._setting.scratch))
+        ray.wait(removing, num_returns=len(removing), timeout=5) if removing else None
+
+
+@dataclass
+class _Task:
+    """A job that Ray has.
+
+    Attributes:
+        job: Its runs.
+        number: Under which the board knows it.
+        share: How much of the cluster it takes.
+        beginning: Where it is carried out; ``None`` as long as it waits.
+        since: When that began (``time.monotonic``).
+        advance: How far it is.
+    """
+
+    job: Job
+    number: int
+    share: float
+    beginning: Beginning | None = None
+    since: float = math.inf
+    advance: Advance = field(default_factory=lambda: Advance(0.0))
+
+
+class _UnderWay:
+    """The tasks of some jobs, from the first job to the last."""
+
+    def __init__(self, cluster: RayCluster, jobs: Jobs, report: Report) -> None:
+        self._cluster = cluster
+        self._jobs = iter(jobs)
+        self._next: Job | None = None
+        self._exhausted = False
+        self._report = report
+        self._tasks: dict[Any, _Task] = {}
+        self._numbers: dict[int, _Task] = {}
+        self._count = 0
+        self._share = 0.0
+        self._setting = cluster.setting()
+        self._asked: Any = None
+        self._due = 0.0
+        self._able = time.monotonic()
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every job has ended."""
+        return self._exhausted and not self._tasks
+
+    def next_results(self) -> Iterator[list[Record] | Lost]:
+        """Wait for results for a moment, and yield them."""
+        self._hand_out()
+        ended: list[Any] = []
+        if self._tasks:
+            ended, _ = ray.wait([*self._tasks], timeout=_POLL_SECONDS)
+        if ended:
+            ended, _ = ray.wait([*self._tasks], num_returns=len(self._tasks), timeout=0)
+        else:
+            self._check_nodes()
+        self._hear()
+        results = [result for each in ended if (result := self._ended(each)) is not None]
+        results += self._end_overdue()
+        self._hand_out()  # before the results are dealt with
+        yield from results
+
+    def end(self) -> None:
+        """Cancel what is under way, and wait for that a moment; again is nothing."""
+        for each in self._tasks:
+            with contextlib.suppress(ray_errors.RayError):
+                ray.cancel(each, force=True)
+        if self._tasks:
+            with contextlib.suppress(ray_errors.RayError):
+                ray.wait([*self._tasks], num_returns=len(self._tasks), timeout=5)
+        self._tasks.clear()
+
+    def _hand_out(self) -> None:
+        """Give Ray jobs, as long as there is room."""
+        while not self._exhausted and len(self._tasks) < self._cluster.most:
+            if self._next is None:
+                if self._share >= 1 + _AHEAD and len(self._tasks) > 1:
+                    return
+                self._next = next(self._jobs, None)
+                if self._next is None:
+                    self._exhausted = True
+                    return
+            job, self._next = self._next, None
+            needs, device = self._cluster.needs(job), job[0].spec.device
+            room = self._cluster.nodes.room(needs, device)
+            if not room and not self._tasks:
+                self._cluster.nodes.refuse(needs, device)
+            self._count += 1
+            self._submit(_Task(job, self._count, 1 / max(1, room)))
+
+    def _submit(self, task: _Task) -> None:
+        self._tasks[self._cluster.submit(task.job, task.number, self._setting)] = task
+        self._numbers[task.number] = task
+        self._share += task.share
+
+    def _hear(self) -> None:
+        """Ask the board for news now and then, and pass them on."""
+        if self._asked is None and time.monotonic() >= self._due:
+            self._due = time.monotonic() + _NEWS_SECONDS
+            self._asked = self._cluster.board.take.remote()
+        if self._asked is None or not ray.wait([self._asked], timeout=0)[0]:
+            return
+        news: dict[int, ray_task.News] = {}
+        with contextlib.suppress(ray_errors.RayError):  # without news, runs go on
+            news = ray.get(self._asked)
+        self._asked = None
+        for number, (beginning, advance) in news.items():
+            task = self._numbers.get(number)
+            if task is None:
+                continue
+            if beginning != task.beginning:
+                task.beginning, task.since = beginning, time.monotonic()
+                if advance.fraction:
+                    self._report(task.job, Advance(0.0))
+            task.advance = advance
+        for task in self._numbers.values():
+            if task.beginning is not None:
+                self._report(task.job, task.advance)
+
+    def _ended(self, reference: Any) -> list[Record] | Lost | None:
+        """Return the result of a task that has ended; ``None`` if it had to be sent again."""
+        task = self._forget(reference)
+        where = "" if task.beginning is None else f" on node {task.beginning.host}"
+        try:
+            outcome: ray_task.Outcome = ray.get(reference)
+        except ray_errors.OutOfMemoryError:
+            reason = f"its process{where} was ended by Ray: out of memory; reserve more (resources)"
+            return Lost(task.job, reason, FailureKind.OUT_OF_MEMORY, final=True)
+        except (ray_errors.RayTaskError, ray_errors.RuntimeEnvSetupError) as error:
+            raise UserError(
+                f"runs cannot be carried out{where} ({_last_line(error)}); every node needs "
+                f"palimpsest-bench {palimpsest_version()} as it is here"
+            ) from error
+        except ray_errors.RayError as error:
+            self._cluster.check_here()
+            reason = f"its process{where} was lost: {first_line(error)}"
+            return Lost(task.job, reason, final=True)
+        if isinstance(outcome, Refused):
+            raise UserError(outcome.reason)
+        if isinstance(outcome, Missing):
+            self._cluster.send(outcome.names)
+            self._setting = self._cluster.setting()
+            self._submit(replace(task, beginning=None, since=math.inf))
+            return None
+        return outcome
+
+    def _end_overdue(self) -> list[list[Record] | Lost]:
+        now = time.monotonic()
+        lost: list[list[Record] | Lost] = []
+        for each, task in [*self._tasks.items()]:
+            limit = self._cluster.limit(task.job)
+            if now - task.since > limit:
+                ray.cancel(each, force=True)
+                self._forget(each)
+                reason = f"it took longer than {limit:g} s (--run-timeout)"
+                lost.append(Lost(task.job, reason, FailureKind.TIMED_OUT, final=True))
+        return lost
+
+    def _forget(self, reference: Any) -> _Task:
+        task = self._tasks.pop(reference)
+        del self._numbers[task.number]
+        self._share -= task.share
+        return task
+
+    def _check_nodes(self) -> None:
+        """Look what nodes there are now and then; give up where none is able for long.
+
+        Raises:
+            UserError: Says what none has; or Ray has ended here.
+        """
+        if not self._cluster.nodes.look(_NODES_SECONDS):
+            return
+        self._cluster.check_here()
+        first = next(iter(self._tasks.values()), None)
+        now = time.monotonic()
+        if first is None:
+            self._able = now
+            return
+        needs, device = self._cluster.needs(first.job), first.job[0].spec.device
+        if self._cluster.nodes.room(needs, device):
+            self._able = now
+        elif now - self._able > _NO_NODE_SECONDS:
+            self._cluster.nodes.refuse(needs, device)
+
+
+def _remove_scratch(suite: str, scratch: Path | None) -> None:
+    remove_node_scratch(ray_task.node_scratch(suite), scratch)
+
+
+def _last_line(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1].rstrip(".") if lines else type(error).__name__

@@ -1,0 +1,212 @@
+"""What a Ray worker process does: it carries out a job, and tells how far it is.
+
+Importing this needs neither torch nor Ray, so that a node that cannot carry out jobs says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from palimpsest.benchmark import plugins
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.executors.local.in_worker import execute, prepare, seldom
+from palimpsest.benchmark.executors.scratch import NodeScratch
+from palimpsest.benchmark.executors.shipped_data import has_data, write_parts
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
+from palimpsest.benchmark.store.store import Record
+
+_SECONDS = 1.0
+"""From one message of a job to the next."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all jobs of a suite need to know on a node.
+
+    Attributes:
+        suite: Different for every suite that is carried out.
+        root: The folder that holds the data sets, if the node has it.
+        scratch: Where to make a folder for shared files; ``None`` for the system's.
+        folder: The working directory, to which the paths of data sets may be relative.
+        plugins: What is loaded where the suite was started.
+        version: Of this package there.
+        digest: The hash of its code there.
+        data: Data sets in Ray's object store, by name: references to the parts of each.
+        checkpoints: Of the jobs, or ``None``.
+    """
+
+    suite: str
+    root: Path
+    scratch: Path | None
+    folder: str
+    plugins: plugins.Loaded
+    version: str
+    digest: str
+    data: Mapping[str, Sequence[Any]]
+    checkpoints: Checkpoints | None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a node can carry out no job of the suite."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """The data sets of a job of which the node does not have all."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """That a process has begun a job.
+
+    Attributes:
+        attempt: Different each time that one begins it.
+        host: The machine's name.
+    """
+
+    attempt: str
+    host: str
+
+
+Outcome = list[Record] | Refused | Missing
+News = tuple[Beginning, Advance]
+
+
+class Board:
+    """The latest news of every job under way: an actor that tasks tell and the suite asks."""
+
+    def __init__(self) -> None:
+        self._news: dict[int, News] = {}
+
+    def tell(self, number: int, news: News) -> None:
+        """Note news of a job."""
+        self._news[number] = news
+
+    def take(self) -> dict[int, News]:
+        """Return the news since the last time."""
+        news, self._news = self._news, {}
+        return news
+
+
+class _Process:
+    """This process, ready for the jobs of a suite."""
+
+    def __init__(self, setting: Setting) -> None:
+        self.suite = setting.suite
+        self.scratch = NodeScratch(node_scratch(setting.suite), setting.scratch)
+        with contextlib.suppress(OSError):
+            os.chdir(setting.folder)
+        prepare(self.scratch.folder, setting.plugins)
+        self._roots: dict[tuple[tuple[str, str], ...], Path] = {}
+
+    def root(self, job: Job, setting: Setting) -> Path | None:
+        """Return the folder that holds a job's data sets, or ``None``.
+
+        Raises:
+            OSError: What was sent cannot be written.
+        """
+        needed = tuple(sorted(job[0].spec.scenario.fingerprints.items()))
+        if needed in self._roots:
+            return self._roots[needed]
+        found = next((root for root in self._places(setting) if _has_all(needed, root)), None)
+        if found is None and all(name in setting.data for name, _ in needed):
+            found = self._fetch([name for name, _ in needed], setting)
+        if found is not None:
+            self._roots[needed] = found
+        return found
+
+    def _places(self, setting: Setting) -> list[Path]:
+        sent = self.scratch.folder and self.scratch.folder / "data"
+        return [setting.root, *([sent] if sent else [])]
+
+    def _fetch(self, names: Sequence[str], setting: Setting) -> Path:
+        """Write data sets out of the object store, once per node."""
+        import ray
+
+        if self.scratch.folder is None:
+            raise OSError(0, "no folder for scratch files")
+        root = self.scratch.folder / "data"
+        root.mkdir(exist_ok=True)
+        with (root / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for name in names:
+                mark = root / f".{setting.data[name][0].hex()}" if setting.data[name] else None
+                if mark is not None and not mark.exists():
+                    write_parts((ray.get(part) for part in setting.data[name]), root)
+                    mark.touch()
+        return root
+
+
+_process: _Process | None = None
+
+
+def carry_out(job: Job, number: int, setting: Setting, board: Any) -> Outcome:
+    """Carry out a job in this process.
+
+    Args:
+        job: The runs.
+        number: Under which the suite knows it.
+        setting: Of the suite.
+        board: The actor that is told the news.
+    """
+    global _process  # noqa: PLW0603  # Ray reuses its processes
+    host = socket.gethostname()
+    if setting.digest != code_digest():
+        return Refused(
+            f"node {host} has palimpsest-bench {palimpsest_version()} of other code than the "
+            f"{setting.version} of this command; install the same on every node"
+        )
+    beginning = Beginning(uuid.uuid4().hex, host)
+
+    message = ""
+
+    def tell(advance: Advance) -> None:
+        nonlocal message
+        message = advance.message or message  # nobody may have read the last one yet
+        advance = replace(advance, message=message)
+        board.tell.options(num_returns=0).remote(number, (beginning, advance))
+
+    tell(Advance(0.0))
+    if _process is None or _process.suite != setting.suite:
+        if _process is not None:
+            _process.scratch.leave()
+        _process = _Process(setting)
+    try:
+        root = _process.root(job, setting)
+    except OSError as error:
+        return Refused(
+            f"node {host} cannot keep the data sets that are sent to it ({error}); free space "
+            "there, or name another folder (--scratch)"
+        )
+    if root is None:
+        return Missing(tuple(sorted(job[0].spec.scenario.fingerprints)))
+    kept = setting.checkpoints
+    if kept is not None and not kept.store.is_file():
+        kept = None  # this node does not see the store: nobody would remove what it wrote
+    return execute(job, root, _process.scratch.folder, seldom(tell, _SECONDS), kept)
+
+
+def node_scratch(suite: str) -> str:
+    """Return the name of a suite's scratch folder on this node; several may be on one machine."""
+    import ray
+
+    return f"ray-{suite}-{ray.get_runtime_context().get_node_id()[:12]}"
+
+
+def _has_all(needed: Sequence[tuple[str, str]], root: Path) -> bool:
+    return all(has_data(name, expected, root) for name, expected in needed)

@@ -1,0 +1,190 @@
+"""What a task of a Slurm array does: it takes jobs out of a folder until there are no more.
+
+It carries them out in worker processes of its own, as the local executor does.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+
+from palimpsest.benchmark import plugins
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors.slurm.job_folder import Exchange
+from palimpsest.benchmark.executors.executor import Lost
+from palimpsest.benchmark.executors.scratch import NodeScratch
+from palimpsest.benchmark.executors.shipped_data import has_data
+from palimpsest.benchmark.executors.local.workers import WorkerProcesses
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
+from palimpsest.benchmark.store.unsaved_runs import write_run
+from palimpsest.benchmark.store.store import Record
+
+_PAUSE_SECONDS = 0.3
+_NEWS_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What all tasks of an array need to know.
+
+    Attributes:
+        suite: Different for every suite that is carried out.
+        root: The folder that holds the data sets.
+        scratch: Where to make a folder for shared files; ``None`` for the system's.
+        run_timeout: Seconds that a run may take, or ``None``.
+        checkpoints: Of the jobs, or ``None``.
+        at_a_time: How many jobs a task carries out at a time.
+        plugins: What is loaded where the suite was started.
+        version: Of this package there.
+        digest: The hash of its code there.
+    """
+
+    suite: str
+    root: Path
+    scratch: Path | None
+    run_timeout: float | None
+    checkpoints: Checkpoints | None
+    at_a_time: int
+    plugins: plugins.Loaded
+    version: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Loss:
+    """That a job gave no result; see ``Lost``."""
+
+    reason: str
+    kind: FailureKind
+    final: bool
+
+
+def serve(folder: str) -> None:
+    """Carry out jobs until there are no more, or the suite has ended.
+
+    Args:
+        folder: Of the ``Exchange``.
+    """
+    from submitit import JobEnvironment
+
+    signal.signal(signal.SIGTERM, _stop)  # submitit would ignore it
+    exchange, task = Exchange(Path(folder)), str(JobEnvironment().job_id)
+    setting: Setting = exchange.setting()
+    with exchange.at_work(task):
+        if setting.digest != code_digest():
+            exchange.say(
+                "refused",
+                f"node {socket.gethostname()} has palimpsest-bench {palimpsest_version()} of other "
+                f"code than the {setting.version} of this command; install the same on every node",
+            )
+            return
+        plugins.load_again(setting.plugins)
+        exchange.give_back(task)
+        scratch = NodeScratch(f"slurm-{setting.suite}-{socket.gethostname()}", setting.scratch)
+        try:
+            _Task(exchange, task, setting, scratch.folder).work()
+        finally:
+            scratch.leave()
+
+
+class _Task:
+    """The work of one task: the jobs that it takes, as ``Jobs``."""
+
+    def __init__(
+        self, exchange: Exchange, task: str, setting: Setting, scratch: Path | None
+    ) -> None:
+        self._exchange = exchange
+        self._task = task
+        self._setting = setting
+        self._scratch = scratch
+        self._numbers: dict[str, int] = {}
+        self._advances: dict[int, Advance] = {}
+        self._told = 0.0
+        self._checked: set[tuple[str, str]] = set()
+
+    def __len__(self) -> int:
+        return self._setting.at_a_time
+
+    def __iter__(self) -> Iterator[Job]:
+        while not self._is_over():
+            taken = self._exchange.take(self._task)
+            if taken is None:
+                return
+            number, job = taken
+            self._check_data(job)
+            self._numbers[job[0].key] = number
+            yield job
+
+    def work(self) -> None:
+        """Carry out jobs until there are no more."""
+        it = self._setting
+        try:
+            pool = WorkerProcesses(
+                it.root, it.at_a_time, it.scratch, it.run_timeout, it.checkpoints, self._scratch
+            )
+            with pool:
+                while not self._is_over():
+                    if self._exchange.waiting():
+                        for result in pool.execute(self, self._report):
+                            self._note(result)
+                    if self._exchange.said("end") is not None:
+                        return
+                    time.sleep(_PAUSE_SECONDS)
+        except UserError as error:
+            self._exchange.say("refused", f"node {socket.gethostname()}: {error}")
+
+    def _is_over(self) -> bool:
+        return self._exchange.said("refused") is not None or self._exchange.is_abandoned()
+
+    def _check_data(self, job: Job) -> None:
+        for name, expected in job[0].spec.scenario.fingerprints.items():
+            if (name, expected) not in self._checked and not has_data(
+                name, expected, self._setting.root
+            ):
+                raise UserError(
+                    f"data set {name!r} is not under {self._setting.root} as it is on the machine "
+                    "of this command; use a folder that all nodes share (--data-root)"
+                )
+            self._checked.add((name, expected))
+
+    def _report(self, job: Job, advance: Advance) -> None:
+        number = self._numbers[job[0].key]
+        before = self._advances.get(number)
+        if before is not None and not advance.message:
+            advance = replace(advance, message=before.message)  # which may not be read yet
+        self._advances[number] = advance
+        now = time.monotonic()
+        if now >= self._told + _NEWS_SECONDS:
+            self._told = now
+            self._tell()
+
+    def _tell(self) -> None:
+        self._exchange.tell(self._task, (socket.gethostname(), dict(self._advances)))
+
+    def _note(self, result: list[Record] | Lost) -> None:
+        key = result.job[0].key if isinstance(result, Lost) else result[0].key
+        number = self._numbers.pop(key)
+        if number in self._advances and self._advances[number].message:
+            self._tell()
+        if isinstance(result, Lost):
+            outcome = Loss(result.reason, result.kind, result.final)
+            self._exchange.end_job(number, outcome)
+        else:
+            for record in result:
+                write_run(self._exchange.results, record)
+            self._exchange.end_job(number, None)
+        self._advances.pop(number, None)
+
+
+def _stop(number: int, _: FrameType | None) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)

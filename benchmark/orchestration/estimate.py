@@ -1,0 +1,176 @@
+"""How long runs will take, from finished runs of the same kind: nothing is trained to find out."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import permutations
+from statistics import fmean as mean
+from typing import NamedTuple
+
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.suite import Run
+
+NOT_KNOWN = "not known before the first runs"
+_LENGTHS = ("steps", "epochs")
+
+
+class Kind(NamedTuple):
+    """What runs have in common that take equally long, as text.
+
+    Attributes:
+        scenario: All settings of the scenario, and the device.
+        strategy: The strategy's kind.
+        settings: The strategy's settings.
+        alike: The scenario without the length of its trainings.
+        unit: What that length is counted in.
+        length: The length.
+    """
+
+    scenario: str
+    strategy: str
+    settings: str
+    alike: str
+    unit: str
+    length: int
+
+    @classmethod
+    def of(cls, spec: Spec) -> Kind:
+        """Return the kind of a run."""
+        settings = {name: value for name, value in spec.scenario.data.items() if name != "name"}
+        rest = {name: value for name, value in settings.items() if name not in _LENGTHS}
+        unit = next((name for name in _LENGTHS if settings.get(name)), "")
+        return cls(
+            json.dumps([settings, spec.device], sort_keys=True),
+            spec.strategy.kind,
+            json.dumps(spec.strategy.settings, sort_keys=True),
+            json.dumps([rest, spec.device], sort_keys=True),
+            unit,
+            settings.get(unit) or 1,
+        )
+
+
+class Guess(NamedTuple):
+    """How long a run takes.
+
+    Attributes:
+        seconds: Wall-clock time of the whole run, with building and evaluation.
+        direct: Whether runs of this scenario and kind of strategy have finished.
+    """
+
+    seconds: float
+    direct: bool
+
+
+class Durations:
+    """How long runs take, as finished ones tell.
+
+    A run takes as long as those of its scenario and strategy; else as those of its scenario with
+    other settings of its strategy; else as those with other strategies, times what its strategy
+    costs beside them in other scenarios. If none of its scenario has finished, those count that
+    differ in steps or epochs alone: what grows with the steps is scaled.
+
+    Args:
+        records: Those to begin with; failed ones count for nothing.
+    """
+
+    def __init__(self, records: Iterable[Record] = ()) -> None:
+        self._exact: dict[Kind, list[float]] = {}
+        self._scenarios: dict[str, dict[str, list[tuple[float, float]]]] = {}
+        self._alike: dict[tuple[str, str], dict[str, int]] = {}
+        self._guesses: dict[Kind, Guess | None] = {}
+        self._ratios: dict[tuple[str, str], float] = {}
+        for record in records:
+            self.add(record)
+
+    def add(self, record: Record) -> None:
+        """Take in a run that has ended."""
+        if record.status != "done":
+            return
+        kind = Kind.of(record.spec)
+        self._exact.setdefault(kind, []).append(record.seconds)
+        taken = (record.seconds, _growing_share(record))
+        self._scenarios.setdefault(kind.scenario, {}).setdefault(kind.strategy, []).append(taken)
+        self._alike.setdefault((kind.alike, kind.unit), {})[kind.scenario] = kind.length
+        self._guesses.clear()
+
+    def guess(self, kind: Kind) -> Guess | None:
+        """Return how long a run takes; ``None`` if nothing comparable has finished."""
+        if not self._guesses:
+            self._ratios = self._compared()
+        if kind not in self._guesses:
+            self._guesses[kind] = self._guess(kind)
+        return self._guesses[kind]
+
+    def _guess(self, kind: Kind) -> Guess | None:
+        if kind in self._exact:
+            return Guess(mean(self._exact[kind]), direct=True)
+        scenario, growth = self._nearest(kind)
+        here = self._by_strategy(scenario, growth)
+        if not here:
+            return None
+        if kind.strategy in here:
+            return Guess(here[kind.strategy], direct=scenario == kind.scenario)
+        pairs = [(seconds, (kind.strategy, other)) for other, seconds in here.items()]
+        beside = [seconds * self._ratios[pair] for seconds, pair in pairs if pair in self._ratios]
+        return Guess(mean(beside or here.values()), direct=False)
+
+    def _nearest(self, kind: Kind) -> tuple[str, float]:
+        """Return the known scenario that is nearest in length, and how often this one is longer."""
+        lengths = self._alike.get((kind.alike, kind.unit), {})
+        growth = {scenario: kind.length / length for scenario, length in lengths.items()}
+        nearest = min(growth, key=lambda scenario: abs(math.log(growth[scenario])), default="")
+        return nearest, growth.get(nearest, 1.0)
+
+    def _by_strategy(self, scenario: str, growth: float = 1.0) -> Mapping[str, float]:
+        """Return what each kind of strategy takes in a scenario that is so much longer."""
+        return {
+            strategy: mean(seconds * (1 + share * (growth - 1)) for seconds, share in runs)
+            for strategy, runs in self._scenarios.get(scenario, {}).items()
+        }
+
+    def _compared(self) -> dict[tuple[str, str], float]:
+        """Return how much longer one kind of strategy takes than another, over scenarios."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for own in map(self._by_strategy, self._scenarios):
+            for one, other in permutations(own, 2):
+                if own[other] > 0:
+                    found.setdefault((one, other), []).append(own[one] / own[other])
+        return {pair: mean(ratios) for pair, ratios in found.items()}
+
+
+def _growing_share(record: Record) -> float:
+    """Return the share of a run's time that grows with its steps: training, and its curves."""
+    cost = record.cost
+    training = sum(filter(None, cost.get("training_seconds", ())))
+    evaluation = cost.get("evaluation_seconds") or 0.0
+    consolidation = sum(filter(None, cost.get("consolidation_seconds", ())))
+    whole = training + evaluation + consolidation + (cost.get("building_seconds") or 0.0)
+    growing = training + (evaluation if any(each["steps"] for each in record.curves) else 0.0)
+    return float(growing / whole) if whole > 0 else 1.0
+
+
+def estimate(todo: Sequence[Run], known: Iterable[Record], workers: int) -> str:
+    """Return the time in words: ``about 5 min``.
+
+    Args:
+        todo: The runs to carry out.
+        known: Finished runs to estimate from.
+        workers: How many run at once.
+    """
+    durations = Durations(known)
+    counts = Counter(Kind.of(run.spec) for run in todo)
+    guesses = {kind: guess for kind in counts if (guess := durations.guess(kind)) is not None}
+    if not guesses:
+        return NOT_KNOWN
+    total = sum(counts[kind] * guess.seconds for kind, guess in guesses.items())
+    longest = max(guess.seconds for guess in guesses.values())
+    seconds = max(total / max(1, workers), longest)
+    rough = "about" if all(guess.direct for guess in guesses.values()) else "very roughly"
+    told = f"{max(1, round(seconds))} s" if seconds < 60 else f"{seconds / 60:.0f} min"
+    unknown = len(todo) - sum(counts[kind] for kind in guesses)
+    more = f" for {len(todo) - unknown} of them; of the others {NOT_KNOWN}" if unknown else ""
+    return f"{rough} {told}{more}"

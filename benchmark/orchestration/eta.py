@@ -1,0 +1,154 @@
+"""How long the runs that are left will take: the one estimate that every display shows."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean as mean
+
+from palimpsest.benchmark.orchestration.estimate import Durations, Kind
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.suite import Run
+
+
+@dataclass
+class _UnderWay:
+    """A job under way: when it began, and when its first steps were seen."""
+
+    job: Job
+    began: float
+    seen: float = 0.0
+    first: float = 0.0
+    fraction: float = 0.0
+
+    def advanced(self, fraction: float, now: float) -> None:
+        if fraction and not self.first:
+            self.first, self.seen = fraction, now
+        self.fraction = fraction
+
+    def whole(self, now: float) -> float | None:
+        """What it will take altogether, by its steps so far; ``None`` if they are too few."""
+        if self.fraction <= self.first:
+            return None
+        pace = (now - self.seen) / (self.fraction - self.first)
+        return self.seen - self.began + pace
+
+
+class TimeLeft:
+    """An estimate from the suite's own runs: finished ones, and the steps of those under way.
+
+    What is left to do is counted in seconds of whole runs, by scenario and strategy, and divided by
+    how many seconds of runs have been done in a second so far: by the workers, and by other
+    processes that share the runs. There is no estimate as long as a scenario is left of
+    which nothing is known.
+
+    Args:
+        todo: The runs to do.
+        known: Finished runs of the same suites.
+        clock: Returns seconds; for tests.
+    """
+
+    def __init__(
+        self,
+        todo: Sequence[Run],
+        known: Iterable[Record] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._durations = Durations(known)
+        self._clock = clock
+        self._kinds = {run.key: Kind.of(run.spec) for run in todo}
+        self._waiting = set(self._kinds)
+        self._counts = Counter(self._kinds.values())
+        self._under_way: dict[str, _UnderWay] = {}
+        self._began: float | None = None
+        self._busy = 0.0
+        self._ours: set[str] = set()
+
+    def advanced(self, job: Job, fraction: float) -> None:
+        """Note how far a job is."""
+        now = self._clock()
+        self._began = now if self._began is None else self._began
+        name = job[0].key
+        before = self._under_way.get(name)
+        if before is None or before.job != job or fraction < before.fraction:
+            for run in before.job if before else ():  # it begins again, perhaps run by run
+                self._waits(run.key)
+            for run in job:
+                self._waits_no_more(run.key)
+                self._ours.add(run.key)
+            self._under_way[name] = _UnderWay(job, now)
+        self._under_way[name].advanced(fraction, now)
+
+    def ended(self, record: Record) -> None:
+        """Note that a run has ended, here or in another process."""
+        key, now = record.key, self._clock()
+        self._waits_no_more(key)
+        job = self._under_way.pop(key, None)
+        if job is not None:
+            self._busy += now - job.began
+        elif self._began is None:  # it went on before this process did anything
+            self._began = now
+        elif key not in self._ours:
+            self._busy += record.seconds
+        self._durations.add(record)
+
+    def _waits(self, key: str) -> None:
+        if key not in self._waiting:
+            self._waiting.add(key)
+            self._counts[self._kinds[key]] += 1
+
+    def _waits_no_more(self, key: str) -> None:
+        if key in self._waiting:
+            self._waiting.remove(key)
+            self._counts[self._kinds[key]] -= 1
+
+    @property
+    def seconds(self) -> float | None:
+        """The estimate; ``None`` as long as there is nothing to estimate from."""
+        if not self._waiting and not self._under_way:
+            return 0.0
+        now = self._clock()
+        busy = self._busy + sum(now - each.began for each in self._under_way.values())
+        if self._began is None or now <= self._began or busy <= 0:
+            return None
+        by_steps = self._by_steps(now)
+        left: list[tuple[float, float | None]] = [
+            (len(each.job) * (1 - each.fraction), self._whole(self._kind(each), by_steps))
+            for each in self._under_way.values()
+        ]
+        waiting = [kind for kind, count in self._counts.items() if count]
+        left += [(self._counts[kind], self._whole(kind, by_steps)) for kind in waiting]
+        known = [(share, seconds) for share, seconds in left if seconds is not None]
+        if len(known) < len(left):
+            return None
+        at_once = min(busy / (now - self._began), len(self._waiting) + len(self._under_way))
+        longest = max(min(share, 1) * seconds for share, seconds in known)
+        return max(sum(share * seconds for share, seconds in known) / at_once, longest)
+
+    def _kind(self, each: _UnderWay) -> Kind:
+        return self._kinds[each.job[0].key]
+
+    def _by_steps(self, now: float) -> Mapping[tuple[str, str], float]:
+        """What a run under way takes altogether, by its steps: by scenario and strategy."""
+        found: dict[tuple[str, str], list[float]] = {}
+        for each in self._under_way.values():
+            whole, kind = each.whole(now), self._kind(each)
+            if whole is not None:
+                found.setdefault((kind.scenario, kind.strategy), []).append(whole / len(each.job))
+        return {key: mean(own) for key, own in found.items()}
+
+    def _whole(self, kind: Kind, by_steps: Mapping[tuple[str, str], float]) -> float | None:
+        """What a run of a kind takes; ``None`` if nothing is known of its scenario."""
+        guess = self._durations.guess(kind)
+        if guess is not None and guess.direct:
+            return guess.seconds
+        own = by_steps.get((kind.scenario, kind.strategy))
+        if own is not None:
+            return own
+        if guess is not None:
+            return guess.seconds
+        others = [each for (scenario, _), each in by_steps.items() if scenario == kind.scenario]
+        return mean(others) if others else None

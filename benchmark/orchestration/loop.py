@@ -1,0 +1,254 @@
+"""Carries out suites, from Python; the command ``palimpsest run`` adds the printing."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints, clear, folder_of
+from palimpsest.benchmark.store.leases import Claims
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.choice import Conditions, executor_at
+from palimpsest.benchmark.executors.executor import Executor
+from palimpsest.benchmark.executors.paths import LOCAL, Place
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.store.heartbeat import Heartbeat
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.orchestration.plan import Plan, make_plan
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.store.unsaved_runs import rescue, take_in
+from palimpsest.benchmark.results.results import Results
+from palimpsest.benchmark.store.writer import Saving
+from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.suites.suite import Suite
+from palimpsest.benchmark.suites.loading import SuiteLike, load_suite
+from palimpsest.benchmark.orchestration.eta import TimeLeft
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Progress while suites run: a run has ended, or a job has advanced.
+
+    Attributes:
+        done: How many runs have ended, including those that the store had before.
+        total: How many the suites have.
+        record: The run that has ended; ``None`` if a job is under way.
+        job: The runs trained together that this is about.
+        fraction: Of the job that is done, from 0 to 1.
+        seconds_left: How long the runs that are left will take, estimated; ``None`` as long as
+            there is nothing to estimate from.
+        message: A sentence for the user, such as that the store does not take runs at present.
+    """
+
+    done: int
+    total: int
+    record: Record | None
+    job: Job
+    fraction: float
+    seconds_left: float | None
+    message: str = ""
+
+
+Watcher = Callable[[Progress], None]
+"""Called with progress, in the thread that runs the suite; an exception in it ends the suite."""
+
+
+def run_suite(
+    *suites: Suite | SuiteLike,
+    store: Path | str = "palimpsest.db",
+    device: str = "cpu",
+    workers: int | None = None,
+    data_root: Path | str | None = None,
+    scratch: Path | str | None = None,
+    run_timeout: float | None = None,
+    retries: int = 1,
+    checkpoint_every: int | None = None,
+    plugins: Iterable[Path | str] = (),
+    progress: Watcher | None = None,
+    hold: float | None = None,
+    executor: str = LOCAL,
+    address: str | None = None,
+    slurm: Mapping[str, str] | None = None,
+) -> Results:
+    """Carry out the runs of suites that a store does not have yet, and return all of them.
+
+    Other processes may run suites into the same store at the same time, and share the runs. A run
+    is in the store as soon as it has ended, so that an interrupt (``KeyboardInterrupt``)
+    loses none: the same call continues from there. Runs that the store does not take (a full disk,
+    a lock) are held, tried again, and then written beside it, from where the next call takes them
+    in. Nothing is printed.
+
+    Args:
+        *suites: What ``load_suite`` returns or takes.
+        store: The results database; created if missing.
+        device: As torch spells it: ``cpu``, ``cuda``, ``cuda:1``.
+        workers: Number of worker processes. ``None``: one per processor that this
+            process may use, or fewer where memory is short. 0 runs everything in this
+            process, for a debugger, or for what only a notebook defines.
+        data_root: The folder that holds the data sets; ``None`` for ``$PALIMPSEST_DATA``, else the
+            user's cache.
+        scratch: Where runs share files while they last, such as decoded data sets; ``None`` for the
+            system's folder of temporary files.
+        run_timeout: Seconds after which a run is ended and recorded as failed; ``None`` for no
+            limit.
+        retries: How often a run is tried again whose process has died.
+        checkpoint_every: Optimizer steps from one checkpoint of a run to the next, besides one
+            after each model; ``None``: after a model, once a minute at most. A run whose process
+            was killed goes on from its last one. They are in ``STORE.checkpoints`` until the run
+            is in the store.
+        plugins: Python files that add strategies and scenarios, for suites that are not loaded yet,
+            and metrics. What they add stays known to the process.
+        progress: Called with what happens meanwhile.
+        hold: How many seconds a run is held in memory that the store does not take; ``None`` for
+            60.
+        executor: ``local`` for this machine; ``ray`` or ``slurm`` for a cluster, where ``workers``
+            is how many runs at a time, ``None`` for as many as Ray has room for or 32 on Slurm.
+        address: Of the Ray cluster, ``HOST:PORT``; ``None`` for the one this machine is part of.
+        slurm: Parameters of ``sbatch``, such as ``{"partition": "gpu", "time": "120"}``.
+
+    Returns:
+        The suites' runs, including those that the store had before. Failed runs are among them
+        (``Results.failed``) and are tried again next time.
+
+    Raises:
+        UserError: Anything the user has to fix. If it is found before the first run, nothing has
+            been written. At the end: that runs are not in the store, and where they are.
+    """
+    if not suites:
+        raise UserError(
+            "run_suite: no suite was given; expected one or more suite files, names of shipped "
+            "suites ('quick'), mappings, or what load_suite returns"
+        )
+    place = Place.of(executor, address, slurm)
+    place.require()
+    load_files(plugins)
+    plan = make_plan(
+        [suite if isinstance(suite, Suite) else load_suite(suite) for suite in suites],
+        Path(store),
+        device=device,
+        workers=workers,
+        root=None if data_root is None else Path(data_root),
+        scratch=None if scratch is None else Path(scratch),
+        run_timeout=run_timeout,
+        retries=retries,
+        checkpoint_every=checkpoint_every,
+        place=place,
+    )
+    for remark in plan.remarks:
+        warnings.warn(remark, stacklevel=2)
+    return carry_out_plan(plan, progress, hold)
+
+
+def carry_out_plan(
+    plan: Plan, progress: Watcher | None = None, hold: float | None = None
+) -> Results:
+    """Carry out the runs of a plan that are missing, and return all of its runs.
+
+    Args:
+        plan: What ``make_plan`` returned.
+        progress: Called with what happens meanwhile.
+        hold: How many seconds a run is held that the store does not take; ``None`` for 60.
+
+    Raises:
+        UserError: Runs cannot be written, or workers cannot start; no run that has ended is lost.
+    """
+    create = bool(plan.todo or plan.rescued.runs)
+    # A cluster that cannot be reached is told before there is a store.
+    with _executor(plan) as executor, Store(plan.store, create=create) as store:
+        take_in(store, plan.rescued)
+        if executor is not None:
+            _carry_out(plan, store, executor, progress or (lambda news: None), hold)
+        records = store.records([run.key for run in plan.runs])
+        if create and not store.in_place:
+            raise UserError(_elsewhere(store.path, records))
+        return Results(plan.store, tuple(records), tuple(store.suites()))
+
+
+def _elsewhere(path: Path, records: Sequence[Record]) -> str:
+    """Write the runs of a store beside it that was taken away while it was open; say where."""
+    folders = sorted({str(rescue(path, record)) for record in records})
+    return (
+        f"{path}: this store was removed or replaced while its runs were carried out; what was in "
+        f"it of these suites ({len(records)} of the runs) is in {' and '.join(folders)}; the "
+        "next 'palimpsest run' takes it in"
+    )
+
+
+def _executor(plan: Plan) -> AbstractContextManager[Executor | None]:
+    if not plan.todo:
+        return nullcontext()
+    conditions = Conditions(
+        plan.root, plan.store, _checkpoints(plan), plan.workers, plan.scratch, plan.run_timeout,
+        plan.retries, plan.resources,
+    )  # fmt: skip
+    return executor_at(plan.place, conditions)
+
+
+def _checkpoints(plan: Plan) -> Checkpoints:
+    return Checkpoints(folder_of(plan.store), plan.checkpoint_every)
+
+
+def _carry_out(
+    plan: Plan, store: Store, executor: Executor, progress: Watcher, hold: float | None
+) -> None:
+    total = len(plan.runs)
+    done = total - len(plan.todo)
+    runs = {run.key: run for run in plan.todo}
+    before = [run.key for run in plan.runs if run.key not in runs]
+    left = TimeLeft(plan.todo, store.records(before) if before else ())
+    heartbeat = Heartbeat(plan.store, done, total)
+    messages: list[str] = []
+    said: set[str] = set()
+    saving = Saving(store, hold, messages.append)
+    if store.kept:
+        messages.append(
+            f"{plan.store} was of an earlier version and has been brought up to date; as it was it "
+            f"is in {store.kept}, which you may remove"
+        )
+
+    def tell(job: Job, fraction: float, record: Record | None = None) -> None:
+        said = ". ".join(messages)
+        messages.clear()
+        progress(Progress(done, total, record, job, fraction, left.seconds, said))
+
+    def report(job: Job, advance: Advance) -> None:
+        if advance.message and advance.message not in said:
+            said.add(advance.message)
+            messages.append(advance.message)
+        left.advanced(job, advance.fraction)
+        heartbeat.advanced(job, advance, left.seconds)
+        saving.try_again()
+        tell(job, advance.fraction)
+
+    for note in plan.suites:
+        store.put_suite(note)
+
+    def elsewhere(key: str) -> None:
+        nonlocal done
+        done += 1
+        record = store.record(key)
+        left.ended(record)
+        heartbeat.ended(key, done, left.seconds)
+        tell((runs[key],), 1.0, record)
+
+    checkpoints = _checkpoints(plan)
+    ended = {key for key, status in store.statuses().items() if status == "done"}
+    clear(checkpoints.folder, ended)
+    with heartbeat, saving:
+        claims = Claims(store, heartbeat.process, elsewhere, saving.try_again)
+        for record in carry_out(plan.todo, executor, report, plan.retries, claims.rounds):
+            saving.put(record)
+            if record.failure is None or record.failure.kind is not FailureKind.KILLED:
+                ended.add(record.key)
+            if not saving.holds:
+                clear(checkpoints.folder, ended)
+            done += 1
+            left.ended(record)
+            heartbeat.ended(record.key, done, left.seconds)
+            tell((runs[record.key],), 1.0, record)
+    clear(checkpoints.folder, ended)

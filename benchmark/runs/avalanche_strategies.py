@@ -1,0 +1,163 @@
+"""Avalanche's own strategies, by name and with their arguments, as it ships them."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import avalanche.training.supervised as shipped
+import torch
+from avalanche.training.templates import SupervisedTemplate
+from torch import nn
+
+from palimpsest.benchmark.settings.arguments import check_signature
+from palimpsest.benchmark.errors import SettingError, UserError, nearest
+from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.suites.suite import AVALANCHE
+from palimpsest.benchmark.training.template import EVALUATION_BATCH, silent_evaluator
+
+_OURS = {
+    "self",
+    "model",
+    "optimizer",
+    "criterion",
+    "train_mb_size",
+    "train_epochs",
+    "eval_mb_size",
+    "device",
+    "plugins",
+    "evaluator",
+    "eval_every",
+    "peval_mode",
+}
+"""Constructor arguments that the scenario decides."""
+
+
+_CANNOT = {
+    "AETraining": "trains an autoencoder, not a classifier",
+    "AR1": "brings a network of its own, and its weights from the internet",
+    "BiC": "corrects a single growing output layer, which a model bank does not have",
+    "DER": "calls the network without task labels; the strategy 'der' is dark experience replay",
+    "LFL": "needs features of the network, which a model bank does not tell",
+    "VAETraining": "trains an autoencoder, not a classifier",
+}
+"""Classes that cannot train a model bank, with the reason."""
+
+
+def find(kind: str) -> type[Any]:
+    """Return one of Avalanche's strategy classes.
+
+    Args:
+        kind: ``avalanche:`` and the class's name.
+
+    Raises:
+        UserError: There is no such class; the message names the nearest.
+    """
+    name = kind.removeprefix(AVALANCHE)
+    classes = {
+        n: value
+        for n, value in vars(shipped).items()
+        if isinstance(value, type) and issubclass(value, SupervisedTemplate)
+    }
+    if name not in classes:
+        raise UserError(f"Avalanche has no supervised strategy {name!r}; {nearest(name, classes)}")
+    return classes[name]
+
+
+def check_arguments(kind: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that the class does not have, and missing ones.
+
+    Args:
+        kind: ``avalanche:`` and the class's name.
+        arguments: As the suite gives them.
+
+    Raises:
+        SettingError: Names the argument and the nearest valid one.
+        UserError: Names what is missing, or there is no such class, or it cannot train a bank.
+    """
+    if reason := _CANNOT.get(kind.removeprefix(AVALANCHE)):
+        raise UserError(f"{kind} {reason}")
+    documentation = f"Avalanche's documentation of {kind.removeprefix(AVALANCHE)}"
+    check_signature(kind, _parameters(find(kind)), _OURS, arguments, documentation)
+    size = arguments.get("mem_size", 0)  # some classes fail only once they store something
+    if isinstance(size, int) and size < 0:
+        raise SettingError(("arguments", "mem_size"), f"expected 0 or more, got {size}")
+    _try_out(kind, arguments)
+
+
+def _try_out(kind: str, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments with which the class cannot be made, such as an unknown mode."""
+    if any("layer" in name for name in arguments):  # of the scenario's own network
+        return
+    bank = ModelBank({"hidden": nn.Linear(4, 4), "head": nn.Linear(4, 2)}, [["hidden", "head"]], 2)
+    try:
+        make(
+            find(kind),
+            copy.deepcopy(dict(arguments)),
+            model=bank,
+            optimizer=torch.optim.SGD(bank.parameters(), lr=0.1),
+            batch_size=1,
+            most_epochs=1,
+            device="cpu",
+            plugins=[],
+        )
+    except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"{kind}: cannot be made with these arguments: {reason}") from None
+
+
+def trains_at_once(kind: str) -> bool:
+    """Whether the class trains on the whole stream in one call."""
+    return issubclass(find(kind), shipped.JointTraining)
+
+
+def make(
+    template: type[Any],
+    arguments: Mapping[str, Any],
+    *,
+    model: nn.Module,
+    optimizer: Any,
+    batch_size: int,
+    most_epochs: int,
+    device: str,
+    plugins: Sequence[Any],
+    loss: Any = None,
+) -> Any:
+    """Build a strategy that is an Avalanche template, with its own data loading and losses.
+
+    Args:
+        template: The class, Avalanche's or one derived from it.
+        arguments: Those of its constructor that the scenario does not decide.
+        model: The bank.
+        optimizer: Over all its parameters.
+        batch_size: Samples of a training batch.
+        most_epochs: At least what every model needs; a ``StepLimit`` among the plugins stops
+            training earlier.
+        device: Where model and data are.
+        plugins: Whatever watches the training.
+        loss: The training loss; cross-entropy by default.
+    """
+    return template(
+        model=model,
+        optimizer=optimizer,
+        criterion=loss or nn.CrossEntropyLoss(),
+        train_mb_size=batch_size,
+        train_epochs=most_epochs,
+        eval_mb_size=EVALUATION_BATCH,
+        device=device,
+        plugins=list(plugins),
+        evaluator=silent_evaluator,
+        **arguments,
+    )
+
+
+def _parameters(found: type[Any]) -> dict[str, inspect.Parameter]:
+    """Return the named arguments of a class, with those that it passes on to its base."""
+    # Avalanche wraps every constructor; the class's own signature is underneath.
+    parameters = inspect.signature(inspect.unwrap(found.__init__)).parameters
+    named = {n: p for n, p in parameters.items() if p.kind not in {p.VAR_KEYWORD, p.VAR_POSITIONAL}}
+    if len(named) < len(parameters) and found.__base__ is not None:
+        return _parameters(found.__base__) | named
+    return named

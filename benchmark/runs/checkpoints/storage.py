@@ -1,0 +1,154 @@
+"""Checkpoints as files: written whole or not at all, and only read where they are right."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import IO, Any
+
+import torch
+
+import strategies
+from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
+from palimpsest.benchmark.runs.first_model.storage import checksum
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.provenance import versions
+from palimpsest.benchmark.files.untrusted import opened, parsed
+
+_MARK = b"palimpsest checkpoint 1\n"
+_SIZE = len(checksum(b""))
+
+
+class RefusedError(Exception):
+    """A file is not the checkpoint that is wanted; the message says why."""
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint.
+
+    Attributes:
+        facts: What its writer noted, JSON.
+        state: The state of the run.
+    """
+
+    facts: dict[str, Any]
+    state: Encoded
+
+
+def save(path: Path, job: Job, facts: dict[str, Any], state: Encoded) -> None:
+    """Write a checkpoint in the place of an earlier one: other processes see either, whole.
+
+    Args:
+        path: Where.
+        job: Whose it is.
+        facts: JSON.
+        state: Of the run.
+
+    Raises:
+        OSError: It cannot be written; the earlier one is still there, and nothing else.
+    """
+    content = written(state, {"of": _identity(job), "facts": facts})
+    temporary = path.with_name(f".{path.name}.{token_hex(8)}.tmp")
+    try:
+        with _opened(temporary) as file:
+            file.write(_MARK)
+            file.write(checksum(content))
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def written(state: Encoded, facts: dict[str, Any]) -> bytes:
+    """Return a state as bytes: tensors as torch writes them, all else as JSON.
+
+    Args:
+        state: Of a run.
+        facts: JSON that goes with it.
+    """
+    graph = json.dumps({"facts": facts, "root": state.root, "nodes": state.nodes})
+    whole = io.BytesIO()
+    torch.save({"graph": graph, "tensors": state.tensors}, whole)
+    return whole.getvalue()
+
+
+def read(content: bytes) -> tuple[Encoded, dict[str, Any]]:
+    """Return a state and the facts that go with it.
+
+    Args:
+        content: What ``written`` returned; nothing in it is run.
+
+    Raises:
+        Exception: It is something else.
+    """
+    found = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    graph = parsed(found["graph"], finite=False)
+    return Encoded(graph["root"], graph["nodes"], found["tensors"]), graph["facts"]
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Make a file, and its folder, which another process may have just removed as empty."""
+    with contextlib.suppress(FileNotFoundError):
+        return path.open("xb")
+    path.parent.mkdir(exist_ok=True)
+    return path.open("xb")
+
+
+def load(path: Path, job: Job) -> Saved | None:
+    """Read a checkpoint; ``None`` if there is none.
+
+    Args:
+        path: Where.
+        job: Whose it has to be.
+
+    Raises:
+        RefusedError: It is damaged, or another run's, or another version wrote it.
+    """
+    try:
+        with opened(path) as file:
+            if file.read(len(_MARK)) != _MARK:
+                raise RefusedError("it is no checkpoint of this version")
+            digest, content = file.read(_SIZE), file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise RefusedError(f"it cannot be read: {error.strerror}") from error
+    if digest != checksum(content):
+        raise RefusedError("it is damaged")
+    try:
+        state, told = read(content)
+        identity, facts = told["of"], told["facts"]
+    except Exception as error:  # written by another program, with the right checksum
+        raise RefusedError(f"it holds something else ({type(error).__name__})") from error
+    mine = _identity(job)
+    if identity != mine:
+        same_run = isinstance(identity, dict) and identity.get("runs") == mine["runs"]
+        raise RefusedError("other versions wrote it" if same_run else "it is another run's")
+    return Saved(facts, state)
+
+
+def _identity(job: Job) -> dict[str, Any]:
+    """Everything that has to be the same for the same bits."""
+    return {"runs": [run.key for run in job], "versions": versions(), "code": _code()}
+
+
+@functools.cache
+def _code() -> str:
+    """A digest of the code that trains: of this package and of the strategies."""
+    digest = hashlib.sha256()
+    for folder in (Path(__file__).parents[1], Path(str(strategies.__file__)).parent):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()

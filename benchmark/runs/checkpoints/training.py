@@ -1,0 +1,245 @@
+"""A job's training, saved now and then, and gone on with where it was interrupted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
+from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError
+from palimpsest.benchmark.runs.checkpoints.graph import Reference
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.checkpoints.state import State, Within
+from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, Saved, load, save
+from palimpsest.benchmark.runs.cost import peak_memory
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.preparation import Prepared
+from palimpsest.benchmark.suites.suite import Run
+from palimpsest.benchmark.training.template import InMemoryTraining
+
+
+@dataclass
+class Spent:
+    """What a job has needed before it was interrupted; what got lost then does not count.
+
+    Attributes:
+        seconds: Up to its last checkpoint.
+        memory: The peak, in bytes.
+    """
+
+    seconds: float = 0.0
+    memory: int = 0
+
+    def add(self, other: Spent) -> None:
+        """Add another training's, which came before or after."""
+        self.seconds += other.seconds
+        self.memory = max(self.memory, other.memory)
+
+
+class Resumable:
+    """A training with its checkpoints.
+
+    Args:
+        ready: The training, as it was built.
+        job: Its runs.
+        wanted: What is asked of checkpoints; ``None``: there are none.
+        spent: Gets what the job has needed before.
+        tell: Called with a sentence for the user.
+        clock: Returns seconds; for tests.
+    """
+
+    def __init__(
+        self,
+        ready: Prepared,
+        job: Job,
+        wanted: Checkpoints | None,
+        spent: Spent,
+        tell: Callable[[str], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._ready = ready
+        self._job = job
+        self._wanted = wanted
+        self._spent = spent
+        self._tell = tell
+        self._clock = clock
+        self._began = self._last = clock()
+        self._earlier = 0.0
+        self._before = 0
+        self._token = ""
+        self._saved_at = -1
+        self._pending: Saved | None = None
+        if wanted is None:
+            return
+        self._files = wanted.of(job)
+        self._state = State(
+            ready.strategy,
+            measurements=ready.measurements,
+            experiences=[ready.scenario.train, ready.scenario.validation, ready.scenario.test],
+        )
+        self._built = self._state.reference()
+        self._within = Within(self._state)
+        stock = not isinstance(ready.strategy, InMemoryTraining)
+        self._every = None if stock else wanted.every
+        if self._every is not None or self._files.has_within:
+            ready.strategy.plugins.append(self._within)
+
+    @property
+    def is_within(self) -> bool:
+        """Whether the next training goes on in its middle."""
+        return self._pending is not None
+
+    def resume(self) -> int | None:
+        """Go to where the training was interrupted.
+
+        Returns:
+            The number of the visit to go on with; ``None``: from the beginning.
+
+        Raises:
+            UnfitError: A checkpoint does not fit; the training must not be used any more.
+        """
+        if self._wanted is None:
+            return None
+        saved = self._load(self._files.between)
+        if saved is None:
+            return None
+        self._go_to(saved, self._built)
+        self._token, self._saved_at = saved.facts["token"], int(saved.facts["visit"])
+        within = self._load(self._files.within)
+        if within is not None and within.facts["of"] == self._token:
+            self._pending = within
+        return self._saved_at
+
+    def before(self, number: int) -> None:
+        """Save, if it is time to, before a visit of the schedule; or after the last one.
+
+        Args:
+            number: Of the visit, counted from 0.
+        """
+        if self._wanted is None:
+            return
+        resume = None
+        if number == self._saved_at:
+            step = 0 if self._pending is None else self._pending.facts["step"]
+            self._tell(f"{_told(self._job[0])}: goes on from {_where(number, step)}")
+            resume = None if self._pending is None else self._resume_within
+        elif self._is_due(number):
+            self._save_between(number)
+        self._before = self._steps_before(number)
+        reachable = number == self._saved_at and self._is_due_within(number)
+        self._within.next_training(self._after_step if reachable else None, resume)
+
+    def after(self) -> None:
+        """Note that a visit has ended."""
+        self._pending = None
+
+    def _steps_before(self, number: int) -> int:
+        ends = self._ready.schedule.ends
+        return ends[min(number, len(ends) - 1)]
+
+    def _is_due(self, number: int) -> bool:
+        """Whether to save between two trainings."""
+        assert self._wanted is not None
+        if number == 0:
+            return self._is_due_within(number)
+        every = self._wanted.every
+        if every is None:
+            return self._clock() >= self._last + self._wanted.seconds
+        if self._ready.schedule.order != "visits":
+            return True
+        since = self._steps_before(number + 1) - self._steps_before(max(0, self._saved_at))
+        return since >= every
+
+    def _is_due_within(self, number: int) -> bool:
+        """Whether there will be something to save within a training."""
+        if self._every is None:
+            return False
+        done, end = self._steps_before(number), self._steps_before(number + 1)
+        return (done // self._every + 1) * self._every < end
+
+    def _save_between(self, number: int) -> None:
+        token = token_hex(8)
+        facts = {"visit": number, "token": token}
+        if self._save(facts, self._built, self._files.between):
+            self._token, self._saved_at = token, number
+
+    def _after_step(self, strategy: Any, step: int, reference: Reference) -> None:
+        """Save within a training, if it is time to."""
+        if self._every is not None and (self._before + step) % self._every == 0:
+            self._save({"of": self._token, "step": step}, reference, self._files.within)
+
+    def _save(self, facts: dict[str, Any], reference: Reference, path: Path) -> bool:
+        """Save; return whether it was possible."""
+        if any(found.error is not None for found in self._ready.measurements):
+            return False  # exceptions cannot be saved
+        strategy, costs = self._ready.strategy, self._ready.costs
+        reading = costs.reading(strategy)
+        facts |= {
+            "reference": reference.digest,
+            "costs": reading,
+            "seconds": self._earlier + self._clock() - self._began,
+            "memory": max(self._spent.memory, peak_memory(self._job[0].spec.device)),
+        }
+        try:
+            save(path, self._job, facts, self._state.saved(reference))
+        except UnsavableError as reason:
+            self._give_up(str(reason), path)
+        except OSError as error:
+            self._tell(
+                f"{path.parent}: checkpoints cannot be written ({error.strerror or error}); runs "
+                "go on without"
+            )
+        else:
+            return True
+        finally:
+            self._last = self._clock()
+            costs.set_reading(strategy, reading)
+        return False
+
+    def _give_up(self, reason: str, path: Path) -> None:
+        """Stop to save what cannot be saved."""
+        self._every, what = None, "no checkpoints"
+        if path == self._files.between:
+            self._wanted = None
+        else:
+            what = "checkpoints only after a model"
+        self._tell(
+            f"{self._job[0].strategy}: its runs have {what}: {reason}, which cannot be saved; a "
+            "strategy may save itself by state_dict and load_state_dict"
+        )
+
+    def _load(self, path: Path) -> Saved | None:
+        try:
+            return load(path, self._job)
+        except RefusedError as reason:
+            self._tell(f"{path}: this checkpoint is not used ({reason})")
+            return None
+
+    def _go_to(self, saved: Saved, reference: Reference) -> None:
+        """Go to a checkpoint, the clocks, too."""
+        if saved.facts["reference"] != reference.digest:
+            raise UnfitError("its training was built in another way")
+        self._state.restore(saved.state, reference)
+        self._ready.costs.set_reading(self._ready.strategy, saved.facts["costs"])
+        self._spent.seconds += saved.facts["seconds"] - self._earlier
+        self._spent.memory = max(self._spent.memory, saved.facts["memory"])
+        self._earlier = saved.facts["seconds"]
+        self._began = self._last = self._clock()
+
+    def _resume_within(self, strategy: Any, reference: Reference) -> int:
+        assert self._pending is not None
+        self._go_to(self._pending, reference)
+        return int(self._pending.facts["step"])
+
+
+def _told(run: Run) -> str:
+    strength = "" if run.strength is None else f" {run.strength:g}"
+    return f"{run.scenario}, {run.strategy}{strength}, seed {run.seed}"
+
+
+def _where(number: int, step: int) -> str:
+    return f"training {number + 1}" + (f", step {step}" if step else "")

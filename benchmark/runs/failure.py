@@ -1,0 +1,205 @@
+"""Why a run failed, as a store keeps it. Importing this needs no torch."""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from sysconfig import get_path
+from traceback import TracebackException, extract_tb
+from typing import Any, Self
+
+import benchmark
+import strategies
+from palimpsest.strategies.base.diverged import DivergedError
+
+
+class FailureKind(StrEnum):
+    """What kind of failure it was."""
+
+    DIVERGED = "diverged"
+    OUT_OF_MEMORY = "out of memory"
+    KILLED = "killed"
+    TIMED_OUT = "timed out"
+    ERROR = "error"
+
+
+_MOST_CHARACTERS = 20_000
+"""Of a message or a traceback; a longer one is cut in the middle."""
+
+_NO_MEMORY = ("MemoryError", "OutOfMemoryError")
+"""By name, so that torch need not be imported for its own."""
+
+_NO_MEMORY_MESSAGES = (
+    "out of memory",
+    "can't allocate memory",
+    "not enough memory",
+    "failed to map segment",
+)
+"""Parts of the messages of a plain ``RuntimeError`` of torch, and of the system's loader."""
+
+
+_LIBRARIES = [Path(get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
+_TRAINERS = [
+    *(Path(module.__file__).parent for module in (benchmark, strategies) if module.__file__),
+    *(place / "avalanche" for place in _LIBRARIES),
+]
+"""The packages whose code trains models, where a line says more than one of torch."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a run failed.
+
+    Attributes:
+        kind: For telling failures apart.
+        message: The exception's type and message.
+        traceback: Where it happened, as Python prints it, without the folders of this machine.
+            Empty if the run's process was killed, and in stores older than version 3.
+    """
+
+    kind: FailureKind
+    message: str
+    traceback: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self:
+        """Return what a store keeps of an exception."""
+        message = _shortened(f"{type(error).__name__}: {_said(error)}")
+        return cls(_kind(error, message), message, _traceback(error))
+
+    @classmethod
+    def told(cls, message: str) -> Self:
+        """Return a failure of which only the message is known, as older stores have it."""
+        if message.startswith(f"{DivergedError.__name__}:"):
+            kind = FailureKind.DIVERGED
+        elif message.startswith("its worker process was killed"):
+            kind = FailureKind.KILLED
+        elif message.startswith(tuple(f"{name}:" for name in _NO_MEMORY)) or _says(message):
+            kind = FailureKind.OUT_OF_MEMORY
+        else:
+            kind = FailureKind.ERROR
+        return cls(kind, message)
+
+    @classmethod
+    def read(cls, data: dict[str, Any], message: str | None) -> Self:
+        """Return a failure as it was stored.
+
+        Args:
+            data: What ``to_json`` returned; empty in stores older than version 3.
+            message: What those have in its place.
+
+        Raises:
+            ValueError: It has another shape.
+        """
+        if not data:
+            return cls.told(message or "no message")
+        values = [data.get(name) for name in ("kind", "message", "traceback")]
+        if not all(isinstance(value, str) for value in values):
+            raise ValueError("a failure has a kind, a message and a traceback")
+        kind, text, traceback = map(str, values)
+        return cls(FailureKind(kind), text, traceback)
+
+    def to_json(self) -> dict[str, str]:
+        """Return it as a store keeps it."""
+        return {"kind": str(self.kind), "message": self.message, "traceback": self.traceback}
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an import, or a start, has failed for want of memory."""
+    return (
+        isinstance(error, MemoryError)
+        or getattr(error, "errno", None) == errno.ENOMEM
+        or (isinstance(error, ImportError | OSError) and _says(str(error)))
+    )
+
+
+NO_MEMORY = (
+    "there is not enough memory to import torch and to work; allow more (ulimit -v), or end other "
+    "programs"
+)
+"""What to do then."""
+
+
+def raised_at(error: BaseException, own: Path | None) -> str:
+    """Return the line that an exception is to be looked for at: ``package/module.py, line 7``.
+
+    It is the deepest one of the user's files; else of Palimpsest or Avalanche, and else where it
+    was raised: what libraries raise is seldom their fault.
+
+    Args:
+        error: The exception.
+        own: A file that counts as the user's wherever it lies.
+    """
+    frames = extract_tb(error.__traceback__)
+    _, _, frame = max((_nearness(Path(f.filename), own), i, f) for i, f in enumerate(frames))
+    return f"{_module_path(frame.filename)}, line {frame.lineno}"
+
+
+def _nearness(file: Path, own: Path | None) -> int:
+    """Return 2 for a file of the user's, 1 for one that trains models, 0 for another library."""
+    if file == own:
+        return 2
+    if any(file.is_relative_to(package) for package in _TRAINERS):
+        return 1
+    return 2 * (file.is_file() and not any(file.is_relative_to(place) for place in _LIBRARIES))
+
+
+def _kind(error: BaseException, message: str) -> FailureKind:
+    if isinstance(error, DivergedError):
+        return FailureKind.DIVERGED
+    names = {base.__name__ for base in type(error).__mro__}
+    if names & {*_NO_MEMORY} or (isinstance(error, RuntimeError) and _says(message)):
+        return FailureKind.OUT_OF_MEMORY
+    return FailureKind.ERROR
+
+
+def _says(message: str) -> bool:
+    return any(words in message.lower() for words in _NO_MEMORY_MESSAGES)
+
+
+def _traceback(error: BaseException) -> str:
+    """Write a traceback with file names relative to the folders that Python imports from."""
+    found = TracebackException.from_exception(error)  # reads the lines before files are renamed
+    for part in _chain(found, set()):
+        for frame in part.stack:
+            frame.filename = _module_path(frame.filename)
+    return _shortened("".join(found.format()))
+
+
+def _said(error: BaseException) -> str:
+    """Its message; what a plugin raises may fail even when it is asked for it."""
+    try:
+        return str(error)
+    except Exception as other:
+        return f"(its message cannot be read: {type(other).__name__})"
+
+
+def _shortened(text: str) -> str:
+    """Cut a text in the middle, and escape what is no Unicode, as of names of files may be."""
+    if len(text) > _MOST_CHARACTERS:
+        half = _MOST_CHARACTERS // 2
+        text = f"{text[:half]}\n[...]\n{text[-half:]}"
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _chain(found: TracebackException, seen: set[int]) -> Iterator[TracebackException]:
+    """Yield an exception, its causes, and the members of groups."""
+    if id(found) in seen:
+        return
+    seen.add(id(found))
+    yield found
+    for other in (found.__cause__, found.__context__, *(found.exceptions or ())):
+        if other is not None:
+            yield from _chain(other, seen)
+
+
+def _module_path(file: str) -> str:
+    """Return a file as ``package/module.py``, or by its name if it is in no import folder."""
+    path = Path(file)
+    inside = [Path(place) for place in sys.path if place and path.is_relative_to(place)]
+    nearest = max(inside, key=lambda place: len(place.parts), default=path.parent)
+    return path.relative_to(nearest).as_posix()

@@ -1,0 +1,67 @@
+"""Blurry task boundaries: a setting of the families in which all experiences share one head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+from pydantic import Field, model_validator
+
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.scenarios.settings.scenario import Fraction, ScenarioSettings
+
+if TYPE_CHECKING:
+    from palimpsest.benchmark.scenarios.streams.parts import Part
+
+_ONE_HEAD = (
+    "blurry needs one head for all experiences: with a head for each, a sample of another one has "
+    "none"
+)
+
+
+class Boundaries(ScenarioSettings):
+    """Settings of experiences that follow one another, and may blend into their neighbours."""
+
+    blurry: Fraction = Field(
+        0.0,
+        description="Share of an experience's training samples that it exchanges with its "
+        "neighbours, half of it with the one before and half with the one after; the seed decides "
+        "which. Test and validation sets stay pure.",
+        exclude_if=lambda share: bool(share == 0),  # keeps the keys of earlier results
+    )
+
+    @model_validator(mode="after")
+    def _one_head_for_all(self) -> Self:
+        if self.blurry and getattr(self, "incremental", None) == "task":
+            raise ValueError(f"{_ONE_HEAD}; set another incremental than task, or remove blurry")
+        return self
+
+    def check_labels(self, labels: Sequence[int]) -> None:
+        """Refuse blurry boundaries where the experiences have several task labels.
+
+        Args:
+            labels: Theirs.
+
+        Raises:
+            UserError: They have different labels.
+        """
+        if self.blurry and len(set(labels)) > 1:
+            raise UserError(f"{_ONE_HEAD}; remove blurry")
+
+    def blurred(self, parts: Sequence[Part], labels: Sequence[int], seed: int) -> Sequence[Part]:
+        """Return the data of each experience with the exchange made, for ``build`` to use.
+
+        Args:
+            parts: The data of each experience.
+            labels: Their task labels.
+            seed: The run's seed.
+
+        Raises:
+            UserError: As for `check_labels`.
+        """
+        if not self.blurry:
+            return parts
+        self.check_labels(labels)
+        from palimpsest.benchmark.scenarios.streams.blurring import exchanged
+
+        return exchanged(parts, self.blurry, seed)

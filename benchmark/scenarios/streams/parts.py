@@ -1,0 +1,85 @@
+"""The data of experiences: tensors in three disjoint splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels, subset
+
+Samples = tuple[Inputs, Tensor]
+"""Inputs (N, C, H, W), perhaps as `Pixels`, and targets (N,)."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """The data of one experience, in three disjoint splits."""
+
+    train: Samples
+    validation: Samples
+    test: Samples
+
+    def map_inputs(self, function: Callable[[Tensor], Tensor]) -> Part:
+        """Return the same data with every split's inputs transformed, as float tensors.
+
+        Args:
+            function: Of all inputs of a split, normalised.
+        """
+        splits = (self.train, self.validation, self.test)
+        return Part(*((function(x[:]), y) for x, y in splits))
+
+    def move_pixels(self, function: Callable[[Tensor], Tensor]) -> Part:
+        """Return the same data with every split's pixels moved; bytes stay bytes.
+
+        Args:
+            function: Of images (N, C, H, W) of any type; it computes no new values.
+        """
+        splits = (self.train, self.validation, self.test)
+        return Part(
+            *((x.moved(function) if isinstance(x, Pixels) else function(x), y) for x, y in splits)
+        )
+
+    def with_classes(self, classes: Sequence[int], labels: Sequence[int]) -> Part:
+        """Return the samples of some classes, relabelled ``classes[i] -> labels[i]``."""
+        splits = []
+        for x, y in (self.train, self.validation, self.test):
+            new = torch.full_like(y, -1)
+            for old_label, label in zip(classes, labels, strict=True):
+                new[y == old_label] = label
+            splits.append((subset(x, new >= 0), new[new >= 0]))
+        return Part(*splits)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set that was loaded for a scenario.
+
+    Attributes:
+        part: Its three splits.
+        input_shape: The shape of an image: channels, height, width.
+        n_classes: How many classes it has.
+        classes: Their names; empty where these are not known.
+    """
+
+    part: Part
+    input_shape: tuple[int, int, int]
+    n_classes: int
+    classes: tuple[str, ...] = ()
+
+
+def choose(samples: Samples, count: int | None) -> Samples:
+    """Return ``count`` samples at most, the same random choice for all data of one size.
+
+    Args:
+        samples: To choose from.
+        count: How many; ``None`` for all.
+    """
+    x, y = samples
+    if count is None or count >= len(x):
+        return samples
+    chosen = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))[:count]
+    chosen = chosen.to(y.device)
+    return subset(x, chosen), y[chosen]

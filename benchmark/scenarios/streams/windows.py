@@ -1,0 +1,81 @@
+"""Text as the samples of a scenario: windows of columns, in the order in which they go on."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from torch import Tensor, nn
+
+from palimpsest.benchmark.data.formats.text import load, windows
+from palimpsest.benchmark.data.formats.text_files import text_folder
+from palimpsest.benchmark.scenarios.streams.parts import Part, Samples
+
+
+class TokenLoss(nn.CrossEntropyLoss):
+    """The mean cross-entropy of all words of all windows."""
+
+    def forward(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of logits (N, L, words) and words (N, L), a scalar."""
+        return super().forward(outputs.flatten(0, -2), targets.flatten())
+
+
+@lru_cache(maxsize=2)
+def load_windows(
+    name: str,
+    root: Path,
+    words: int | None,
+    columns: int,
+    length: int,
+    samples: int | None,
+    test_samples: int | None,
+    validation_samples: int | None,
+    device: str,
+) -> tuple[Part, int]:
+    """Load a text as windows, its splits as its files have them.
+
+    Args:
+        name: Of the data set, ``text:PATH``.
+        root: The folder that holds the data sets.
+        words: Size of the vocabulary; ``None``: all.
+        columns: Of each split, that is windows of a batch.
+        length: Words of a window.
+        samples: Windows to train on, the first ones; ``None``: all.
+        test_samples: Windows to test on, likewise.
+        validation_samples: Windows to validate on, likewise.
+        device: Where they are to be, as torch spells it.
+
+    Returns:
+        The splits, words (N, L) and those that follow them; and the size of the vocabulary.
+
+    Raises:
+        UserError: There is no such text, or it is too short.
+    """
+    text = load(text_folder(name, root), words)
+
+    def split(stream: Tensor, told: str, count: int | None = None) -> Samples:
+        every = windows(stream, columns, length, f"data set {name!r}, {told},")
+        x, y = first_windows(every, count, columns)
+        return x.to(device), y.to(device)
+
+    part = Part(
+        split(text.train, "text to train on", samples),
+        split(text.valid, "text to validate on", validation_samples),
+        split(text.test, "text to test on", test_samples),
+    )
+    return part, len(text.vocabulary)
+
+
+def first_windows(samples: Samples, count: int | None, columns: int) -> Samples:
+    """Return the first windows, in full batches: at most ``count``, and at least one batch.
+
+    Args:
+        samples: Windows, ``columns`` to a batch.
+        count: How many; ``None``: all.
+        columns: Windows of a batch.
+    """
+    if count is None:
+        return samples
+    x, y = samples
+    end = max(count // columns, 1) * columns
+    return x[:end], y[:end]

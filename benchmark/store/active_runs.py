@@ -1,0 +1,217 @@
+"""What a store keeps of runs under way: the processes that carry them out, and their jobs.
+
+What watches a suite reads it, and processes that share the runs of one; no result depends on it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+from palimpsest.benchmark.suites.spec import STRENGTH
+from palimpsest.benchmark.files.untrusted import parsed
+
+STALE = 15.0
+"""Seconds without a heartbeat after which a process counts as killed."""
+
+
+@dataclass(frozen=True)
+class JobUnderWay:
+    """A job that a process is carrying out.
+
+    Attributes:
+        key: That of its first run, as are all that follow.
+        suite: The suite that first asked for it.
+        scenario: As the suite calls it.
+        strategy: As the suite calls it.
+        kind: What the strategy is.
+        strength: The value of its dial; ``None`` if it has none.
+        dial: The name of the dial.
+        seed: The seed.
+        runs: How many runs share the training.
+        fraction: Of the training that is done, from 0 to 1.
+        started: Unix time, in seconds.
+        curves: As ``Record.curves``, with few points.
+    """
+
+    key: str
+    suite: str
+    scenario: str
+    strategy: str
+    kind: str
+    strength: float | None
+    dial: str
+    seed: int
+    runs: int
+    fraction: float
+    started: float
+    curves: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True)
+class SuiteProcess:
+    """A process that carries out suites.
+
+    Attributes:
+        id: Different for every process, on any machine.
+        host: The machine's name.
+        pid: Its number there.
+        started: Unix time, in seconds.
+        heartbeat: When it was last seen, likewise.
+        done: How many runs of its suites have ended, with those that the store had before.
+        total: How many they have.
+        seconds_left: What ``TimeLeft`` estimates; ``None`` if there is no estimate yet.
+        ended: When it was interrupted; ``None`` while it goes on. One that did all of its runs is
+            not in the store any more.
+        jobs: What it is carrying out.
+    """
+
+    id: str
+    host: str
+    pid: int
+    started: float
+    heartbeat: float
+    done: int
+    total: int
+    seconds_left: float | None
+    ended: float | None = None
+    jobs: Sequence[JobUnderWay] = ()
+
+
+class End(NamedTuple):
+    """How a run ended.
+
+    Attributes:
+        row: Another number whenever it ends again.
+        status: As that of its record.
+    """
+
+    row: int
+    status: str
+
+
+class Claim(NamedTuple):
+    """What came of claiming runs.
+
+    Attributes:
+        ended: How those ended that the store had then, by key.
+        taken: Whether the process may carry out the others.
+    """
+
+    ended: Mapping[str, End]
+    taken: bool
+
+
+TABLES = f"""
+CREATE TABLE processes (
+    id                TEXT PRIMARY KEY,
+    host              TEXT NOT NULL,
+    pid               INTEGER NOT NULL,
+    started           REAL NOT NULL,
+    heartbeat         REAL NOT NULL,
+    done              INTEGER NOT NULL,
+    total             INTEGER NOT NULL,
+    seconds_left      REAL,
+    ended             REAL
+);
+CREATE TABLE under_way (
+    process           TEXT NOT NULL,
+    key               TEXT NOT NULL,
+    suite             TEXT NOT NULL,
+    scenario          TEXT NOT NULL,
+    strategy          TEXT NOT NULL,
+    kind              TEXT NOT NULL,
+    strength          REAL,
+    dial              TEXT NOT NULL DEFAULT '{STRENGTH}',
+    seed              INTEGER NOT NULL,
+    runs              INTEGER NOT NULL,
+    fraction          REAL NOT NULL,
+    started           REAL NOT NULL,
+    curves            TEXT NOT NULL,
+    PRIMARY KEY (process, key)
+);
+"""
+
+CLAIMS = """
+CREATE TABLE claims (
+    key               TEXT PRIMARY KEY,
+    process           TEXT NOT NULL
+);
+"""
+"""Which process carries out a run, before any other may."""
+
+PROCESS_COLUMNS = tuple(name for name in SuiteProcess.__annotations__ if name != "jobs")
+JOB_COLUMNS = tuple(JobUnderWay.__annotations__)
+
+
+def columns_of_process(process: SuiteProcess) -> dict[str, Any]:
+    """Return what is stored for a process, by column."""
+    return {name: getattr(process, name) for name in PROCESS_COLUMNS}
+
+
+def columns_of_job(process: str, job: JobUnderWay) -> dict[str, Any]:
+    """Return what is stored for a job, by column.
+
+    Args:
+        process: The id of the process that carries it out.
+        job: The job; its curves are such as JSON can hold.
+    """
+    return {"process": process, **asdict(job), "curves": json.dumps(list(job.curves))}
+
+
+def processes_of(
+    processes: Iterable[Sequence[Any]], jobs: Iterable[Sequence[Any]]
+) -> list[SuiteProcess]:
+    """Return the processes that are stored, with their jobs, the oldest first.
+
+    Args:
+        processes: Rows of ``PROCESS_COLUMNS``.
+        jobs: Rows of the id of a process and ``JOB_COLUMNS``.
+
+    Raises:
+        ValueError: A job is not one; names it.
+    """
+    own: dict[str, list[JobUnderWay]] = {}
+    for process, *row in jobs:
+        values = dict(zip(JOB_COLUMNS, row, strict=True))
+        try:
+            job = JobUnderWay(**{**values, "curves": parsed(values["curves"])})
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"job {values['key']!r}") from error
+        own.setdefault(process, []).append(job)
+    found = []
+    for each in processes:
+        values = dict(zip(PROCESS_COLUMNS, each, strict=True))
+        its = sorted(own.get(values["id"], ()), key=lambda job: (job.started, job.key))
+        found.append(SuiteProcess(**values, jobs=tuple(its)))
+    return sorted(found, key=lambda process: (process.started, process.id))
+
+
+def claim_runs(
+    connection: sqlite3.Connection,
+    keys: Sequence[str],
+    process: str,
+    lives: Callable[[str], bool],
+) -> Claim:
+    """Claim runs for a process, unless another one carries out some of them.
+
+    Args:
+        connection: In a transaction that nobody else can write before it ends.
+        keys: Of the runs, which are trained together.
+        process: The id of the process.
+        lives: Whether another process, of which there is a claim, is still at work.
+    """
+    marks = ", ".join("?" * len(keys))
+    there = f"SELECT key, rowid, status FROM runs WHERE key IN ({marks})"
+    ended = {key: End(row, status) for key, row, status in connection.execute(there, keys)}
+    claimed = f"SELECT DISTINCT process FROM claims WHERE key IN ({marks})"
+    holders = {holder for (holder,) in connection.execute(claimed, keys)}
+    if any(lives(holder) for holder in holders - {process}):
+        return Claim(ended, taken=False)
+    connection.executemany(
+        "INSERT OR REPLACE INTO claims VALUES (?, ?)", [(key, process) for key in keys]
+    )
+    return Claim(ended, taken=True)

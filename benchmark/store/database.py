@@ -1,0 +1,234 @@
+"""The SQLite file of a store: its tables, and how it is opened.
+
+Only files that are stores are written to, and reading a store leaves no trace.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from palimpsest.benchmark.store.access import AS_A_COPY, AS_IT_IS, BESIDE, State, copied, database_beside, is_filled, is_writable, reading, require_writable, state
+from palimpsest.benchmark.store.connection import PATIENCE, Connection, connect
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.store.schema import SCHEMA_VERSION, additions, upgrade, version_of
+from palimpsest.benchmark.files.untrusted import opened
+
+DAMAGED = (
+    "the store is damaged",
+    "restore it from a copy, or move it away and run its suites again",
+)
+"""What is wrong and what to do, for `user_errors`."""
+
+_HEADER = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True)
+class Database:
+    """An open file.
+
+    Attributes:
+        path: The file.
+        connection: The connection to it.
+        columns: The columns of its table of runs: fewer in a file of an earlier version, none in a
+            file that is still empty.
+        seen: The file's state when it was opened, if it is read without locks.
+        kept: The copy of the file as it was before it was brought up to date, if it was.
+    """
+
+    path: Path
+    connection: Connection
+    columns: set[str]
+    seen: State | None
+    kept: Path | None = None
+
+    def is_current(self) -> bool:
+        """Whether what was read is consistent: no other process wrote in the meantime."""
+        try:
+            return self.seen is None or self.seen == state(self.path)
+        except FileNotFoundError:
+            return True  # it was there, whole, as long as it was open
+
+
+def open_database(
+    path: Path, columns: Collection[str], *, write: bool, patience: float = PATIENCE
+) -> Database:
+    """Open a store's file.
+
+    Opening a file for reading changes no byte of it, nor of a log beside it that a killed process
+    left, whatever its version.
+
+    Args:
+        path: The file.
+        columns: Those of the table of runs in this version.
+        write: Open it for writing: make the file where there is none, and bring one of an
+            earlier version up to date.
+        patience: Seconds that it waits for other processes.
+
+    Raises:
+        UserError: The file is missing, not a store, damaged or of a newer version; or it is to be
+            written and cannot be, for example because its name, or one beside it, belongs to
+            another database.
+    """
+    purpose = "written" if write else "read"
+    with user_errors(path, f"the store cannot be {purpose}", "fix that, or name another one"):
+        refuse_others(path, write=write)
+        mode = "mode=rwc" if write else reading(path)
+        seen = state(path) if mode in {AS_IT_IS, AS_A_COPY} else None
+        if mode == AS_A_COPY:
+            connection = copied(path)
+        else:  # SQLite keeps FILE-wal beside the file itself, wherever links to it lie
+            name = f"{path.resolve().as_uri()}?{mode}"
+            connection = connect(name, patience)
+        kept = None
+        try:
+            connection.execute("BEGIN")  # another process may be making the tables just now
+            found = _check(connection, path, columns)
+            connection.rollback()
+            if write:
+                connection.guard = partial(require_writable, path)
+                kept = _prepare(connection, path)
+                found = set(columns)
+            else:
+                connection.execute("PRAGMA query_only = ON")
+        except BaseException:
+            connection.close()
+            raise
+    return Database(path, connection, found, seen, kept)
+
+
+def has_table(connection: sqlite3.Connection, name: str) -> bool:
+    """Whether a store has a table, which those of earlier versions may lack.
+
+    Views and virtual tables are none: reading them may run anything, and they take no runs.
+    """
+    there = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND rootpage > 0 AND name = ?"
+    return connection.execute(there, [name]).fetchone() is not None
+
+
+@contextmanager
+def user_errors(path: Path, what: str, advice: str) -> Iterator[None]:
+    """Turn SQLite's errors about a file into a sentence; wrong statements of ours are bugs."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
+            raise
+        if not isinstance(error, sqlite3.OperationalError):  # the content is wrong, not the access
+            what, advice = DAMAGED
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path}: {what} ({reason}); {advice}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: {DAMAGED[0]} (text that is not UTF-8); {DAMAGED[1]}") from error
+
+
+def _check(connection: sqlite3.Connection, path: Path, columns: Collection[str]) -> set[str]:
+    """Refuse what is not a store, and return the columns of its runs."""
+    version = check_version(connection, path)
+    if version < 0:
+        raise UserError(f"{path}: {DAMAGED[0]} (its version is {version}); {DAMAGED[1]}")
+    found = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
+    if version:
+        tables, lacking = additions(version)
+        ours = found >= set(columns) - lacking
+        ours &= all(has_table(connection, name) for name in tables)
+    else:  # a store whose tables are still to be made
+        ours = not connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if not ours:
+        raise UserError(f"{path}: a database, but not a Palimpsest store; name another one")
+    return found
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> int:
+    """Return the version of a store.
+
+    Raises:
+        UserError: It is newer than this program.
+    """
+    version = version_of(connection)
+    if version > SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: written by a newer Palimpsest (store format {version}, this one reads "
+            f"{SCHEMA_VERSION}); upgrade palimpsest-bench"
+        )
+    return version
+
+
+def _prepare(connection: sqlite3.Connection, path: Path) -> Path | None:
+    """Make sure that runs can be written, before anything is trained for them.
+
+    Returns:
+        The copy of a file of an earlier version, as it was.
+    """
+    (state,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if state != "ok":
+        raise sqlite3.DatabaseError(state)
+    version = version_of(connection)
+    if version == 0:
+        connection.execute("PRAGMA journal_mode = WAL")
+    kept = upgrade(connection, path) if version < SCHEMA_VERSION else None
+    connection.execute("BEGIN IMMEDIATE")  # succeeds on a read-only file, too
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.rollback()
+    return kept
+
+
+def refuse_others(path: Path, *, write: bool) -> None:
+    """Refuse files that are neither databases nor empty, before SQLite opens them.
+
+    Args:
+        path: The file.
+        write: Whether it is to be written, and made where there is none.
+
+    Raises:
+        UserError: Says what it is, and what to do.
+    """
+    base = database_beside(path) if write else None
+    if base:
+        raise UserError(
+            f"{path}: this name is reserved for the database {base} beside it; name another store"
+        )
+    for suffix in BESIDE:
+        beside = Path(f"{os.path.realpath(path)}{suffix}")
+        if beside.exists() and not beside.is_file():
+            raise UserError(f"{beside}: this is not a regular file; move it away")
+    try:
+        kind = path.stat().st_mode
+        if stat.S_ISDIR(kind):
+            raise UserError(f"{path}: this is a folder; name a results database, such as runs.db")
+        if not stat.S_ISREG(kind):
+            raise UserError(f"{path}: this is not a regular file; name a results database")
+        with opened(path) as file:
+            start = file.read(len(_HEADER))
+    except FileNotFoundError:
+        if write:
+            _refuse_leftovers(path)
+            return
+        raise UserError(
+            f"{path}: there is no store here; 'palimpsest run SUITE --store {path}' creates one"
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{path}: the store cannot be opened ({error.strerror}); fix that, or name another one"
+        ) from error
+    if start and start != _HEADER:
+        raise UserError(f"{path}: not a Palimpsest store, nor an SQLite database; name another one")
+    if write and not is_writable(path):
+        raise UserError(f"{path}: the store is read-only; change that, or name another one")
+
+
+def _refuse_leftovers(path: Path) -> None:
+    """Refuse a new store beside an old one's log: SQLite would delete it, with the runs in it."""
+    for suffix in BESIDE:
+        if suffix != "-shm" and is_filled(path, suffix) and not path.exists():
+            raise UserError(
+                f"{path}: there is no store here, but {path.resolve().name}{suffix}, which a "
+                "new store would delete; put its store back beside it, move it away, or name "
+                "another one"
+            )

@@ -1,0 +1,175 @@
+"""Keeps in the store what this process is carrying out, for those who watch.
+
+A thread writes it, about once a second and through a connection of its own, so that training waits
+for nothing. Where it cannot write (a locked store, a full disk), it leaves that out: a run never
+fails for it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from palimpsest.benchmark.store.access import require_writable
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.store.active_runs import STALE, JobUnderWay, SuiteProcess, columns_of_job, columns_of_process
+
+_SECONDS = 1.0
+"""From one writing to the next."""
+
+_PATIENCE = 1.0
+"""Seconds that a writing waits for a locked store."""
+
+
+class Heartbeat:
+    """What this process is carrying out, written into the store from entry to exit.
+
+    After a normal exit nothing of it is left. After an exception the process stays in the store,
+    as one that was interrupted, until the next one begins.
+
+    Args:
+        store: The store's file, which is open for writing elsewhere in this process.
+        done: How many runs have ended before.
+        total: How many there are.
+        clock: Returns Unix time in seconds; for tests.
+    """
+
+    def __init__(
+        self, store: Path, done: int, total: int, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._path = store
+        self._name = f"{store.resolve().as_uri()}?mode=rw"
+        self._clock = clock
+        now = clock()
+        self._process = SuiteProcess(
+            uuid.uuid4().hex, socket.gethostname(), os.getpid(), now, now, done, total, None
+        )
+        self._jobs: dict[str, JobUnderWay] = {}
+        self._copied: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+
+    @property
+    def process(self) -> str:
+        """The id under which the store knows this process."""
+        return self._process.id
+
+    def __enter__(self) -> Self:
+        self._write()  # before others can meet what it claims
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        with self._lock:
+            self._jobs.clear()
+            ended = self._clock() if kind else None
+            self._process = replace(self._process, ended=ended)
+        self._write(remains=kind is not None)
+
+    def advanced(self, job: Job, advance: Advance, seconds_left: float | None) -> None:
+        """Note how far a job is.
+
+        Args:
+            job: The runs.
+            advance: How far; noted at most once per writing, unless the job begins again.
+            seconds_left: For everything, estimated.
+        """
+        run, now = job[0], self._clock()
+        if advance.fraction and now < self._copied.get(run.key, 0.0) + _SECONDS:
+            return
+        self._copied[run.key] = now
+        copied = advance.copied()
+        with self._lock:
+            before = self._jobs.get(run.key)
+            self._jobs[run.key] = JobUnderWay(
+                run.key,
+                run.suite,
+                run.scenario,
+                run.strategy,
+                run.spec.strategy.kind,
+                run.strength,
+                run.spec.strategy.dial,
+                run.seed,
+                len(job),
+                copied.fraction,
+                before.started if before else now,
+                copied.curves,
+            )
+            self._process = replace(self._process, seconds_left=seconds_left)
+
+    def ended(self, key: str, done: int, seconds_left: float | None) -> None:
+        """Note that a run has ended.
+
+        Args:
+            key: Of the run.
+            done: How many have ended now.
+            seconds_left: For the others, estimated.
+        """
+        self._copied.pop(key, None)
+        with self._lock:
+            self._jobs.pop(key, None)
+            self._process = replace(self._process, done=done, seconds_left=seconds_left)
+
+    def _beat(self) -> None:
+        while True:
+            self._write()
+            if self._over.wait(_SECONDS):
+                return
+
+    def _write(self, *, remains: bool = True) -> None:
+        """Write everything, or remove it; what cannot be written now is left for the next time."""
+        now = self._clock()
+        with self._lock:
+            process = replace(self._process, heartbeat=now)
+            jobs = list(self._jobs.values())
+        with contextlib.suppress(sqlite3.Error), self._transaction() as connection:
+            mine = [process.id]
+            connection.execute("DELETE FROM under_way WHERE process = ?", mine)
+            connection.execute("DELETE FROM processes WHERE id = ?", mine)
+            if not remains or process.ended is not None:
+                connection.execute("DELETE FROM claims WHERE process = ?", mine)
+            if not remains:
+                return
+            _insert(connection, "processes", columns_of_process(process))
+            for job in jobs:
+                _insert(connection, "under_way", columns_of_job(process.id, job))
+            # Those that were killed or interrupted: this process has taken over.
+            connection.execute("DELETE FROM processes WHERE heartbeat < ?", [now - STALE])
+            if process.ended is None:
+                connection.execute("DELETE FROM processes WHERE ended IS NOT NULL")
+            gone = "process NOT IN (SELECT id FROM processes)"
+            connection.execute(f"DELETE FROM under_way WHERE {gone}")
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        require_writable(self._path)
+        connection = sqlite3.connect(self._name, uri=True, timeout=_PATIENCE, isolation_level=None)
+        with contextlib.closing(connection):
+            connection.execute("PRAGMA synchronous = NORMAL")  # the disk need not have all of it
+            connection.execute("BEGIN IMMEDIATE")
+            yield connection
+            connection.execute("COMMIT")
+
+
+def _insert(connection: sqlite3.Connection, table: str, row: dict[str, object]) -> None:
+    marks = ", ".join("?" * len(row))
+    connection.execute(f"INSERT INTO {table} ({', '.join(row)}) VALUES ({marks})", [*row.values()])

@@ -1,0 +1,207 @@
+"""Runs that a store did not take, as files: written beside it, and taken in by the next command.
+
+One file per run, ``STORE.rescued/KEY.json``. Where nothing can be written beside the store, they
+are in a folder of the user's: under the user's state folder, or else under that for temporary
+files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_state_path
+
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.executors.slurm.job_folder import abandoned_results
+from palimpsest.benchmark.files.writing import Kind, Output, write_files
+from palimpsest.benchmark.runs.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of
+from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.files.untrusted import content, parsed
+
+_MARK = "palimpsest.rescued"
+_VERSION = 1
+_KIND = Kind("run", re.compile(re.escape(f'{{"{_MARK}"').encode()))
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class Rescued:
+    """What lies beside a store.
+
+    Attributes:
+        runs: By file.
+        refused: Why the others cannot be taken in, a sentence per file or folder.
+    """
+
+    runs: Mapping[Path, Record]
+    refused: tuple[str, ...]
+
+
+def rescue(store: Path, record: Record) -> Path:
+    """Write a run that a store does not take into a file: whole, or not at all.
+
+    Args:
+        store: The results database, beside which the file is written if that is possible.
+        record: The run.
+
+    Returns:
+        The file's folder.
+
+    Raises:
+        UserError: It cannot be written anywhere.
+    """
+    reasons = []
+    for folder in _folders(store):
+        try:
+            _make_own(folder, store)
+            write_run(folder, record)
+        except UserError as error:
+            reasons.append(str(error))
+            with contextlib.suppress(OSError):  # there may be others in it
+                folder.rmdir()
+        except OSError as error:
+            reasons.append(f"{folder}: {error.strerror}")
+        else:
+            return folder
+    raise UserError("; ".join(reasons))
+
+
+def write_run(folder: Path, record: Record) -> None:
+    """Write a run into a folder as ``KEY.json``, whole or not at all.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    values = columns_of(record)
+    values |= {name: json.loads(values[name]) for name in JSON_COLUMNS}
+    text = json.dumps({_MARK: _VERSION, "run": values}, allow_nan=False)
+    write_files([Output(folder / f"{record.key}.json", text.encode(), _KIND)])
+
+
+def rescued(store: Path) -> Rescued:
+    """Return the runs that are beside a store, those of the user's own folders included.
+
+    Nothing is changed. A file that holds no run, or one that its key does not fit, is refused.
+
+    Args:
+        store: The results database, which need not exist.
+    """
+    runs: dict[Path, Record] = {}
+    refused = []
+    for folder in (*_folders(store), *abandoned_results(store)):
+        try:
+            if not os.path.exists(folder):  # noqa: PTH110  # nor where nobody may look
+                continue
+            _check_own(folder, store)
+            files = sorted(path for path in folder.iterdir() if path.suffix == ".json")
+        except OSError as error:
+            refused.append(f"{folder}: rescued runs cannot be read ({error.strerror or error})")
+            continue
+        for path in files:
+            try:
+                runs[path] = read_run(path)
+            except OSError as error:
+                refused.append(f"{path}: this file cannot be read ({error.strerror})")
+            except ValueError as error:
+                refused.append(f"{path}: not a rescued run, so it is left there ({error})")
+    return Rescued(runs, tuple(refused))
+
+
+def take_in(store: Store, found: Rescued) -> int:
+    """Move rescued runs into their store; what the store has already is kept.
+
+    Args:
+        store: Open for writing.
+        found: What ``rescued`` returned for it.
+
+    Returns:
+        How many runs are new in the store.
+
+    Raises:
+        UserError: One cannot be written; its file stays.
+    """
+    new = 0
+    known = store.statuses()
+    for path, record in found.runs.items():
+        if known.get(record.key) != "done":
+            store.put(record)
+            known[record.key] = record.status
+            new += 1
+        with contextlib.suppress(
+            OSError
+        ):  # it will be there the next time, too, and change nothing
+            path.unlink()
+            path.parent.rmdir()
+    return new
+
+
+def _folders(store: Path) -> Iterator[Path]:
+    place = Path(os.path.realpath(store))
+    yield place.with_name(f"{place.name}.rescued")
+    name = f"{place.name}-{hashlib.sha256(str(place).encode()).hexdigest()[:12]}.rescued"
+    yield user_state_path("palimpsest") / name
+    with contextlib.suppress(FileNotFoundError):  # there may be no folder for temporary files
+        yield Path(tempfile.gettempdir()) / f"palimpsest-{os.geteuid()}-{name}"
+
+
+def _make_own(folder: Path, store: Path) -> None:
+    """Make a folder; those that are not beside the store are the user's alone."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o777 if _is_beside(folder, store) else 0o700)
+    _check_own(folder, store)
+
+
+def _check_own(folder: Path, store: Path) -> None:
+    """Refuse folders of others, who could put runs there, except beside the store.
+
+    Raises:
+        OSError: It is not a folder of this user.
+    """
+    if not _is_beside(folder, store):
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise PermissionError(0, "it is not this user's folder")
+
+
+def _is_beside(folder: Path, store: Path) -> bool:
+    return folder.parent == Path(os.path.realpath(store)).parent
+
+
+def read_run(path: Path) -> Record:
+    """Read what ``write_run`` wrote.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is not one; says why.
+    """
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError("it is not a file of a run")
+    data = parsed(content(path))
+    if not isinstance(data, dict) or _MARK not in data:
+        raise ValueError("another program wrote it")
+    if data[_MARK] != _VERSION:
+        raise ValueError(f"it is of version {data[_MARK]!r}, expected {_VERSION}")
+    return _checked(data.get("run"))
+
+
+def _checked(values: Any) -> Record:
+    if not isinstance(values, dict):
+        raise ValueError("it holds no run")
+    if values.keys() != {*COLUMNS}:
+        raise ValueError("fields of the run are missing, or there are others")
+    record = record_of(values)
+    columns_of(record)
+    if record.key != record.spec.key():
+        raise ValueError("its key does not fit its settings")
+    return record

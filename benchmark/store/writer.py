@@ -1,0 +1,164 @@
+"""Writes runs into a store, and loses none that the store does not take at once.
+
+A store may be locked by another program, or its disk may be full, for a while or for the night.
+A run that cannot be written is held in memory, and training goes on; the run is tried again, and
+after a time it is written beside the store instead (``benchmark/store/unsaved_runs.py``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.store.unsaved_runs import rescue, rescued, take_in
+from palimpsest.benchmark.store.store import Record, Store
+
+HOLD_SECONDS = 60.0
+"""How long a run is held in memory before it is written beside the store."""
+
+_WAIT_SECONDS = 1.0
+"""How long a try waits for a locked store; nothing else happens meanwhile."""
+
+_PAUSE_SECONDS = 10.0
+"""From one try to the next."""
+
+
+class Saving:
+    """Writes runs into a store from entry to exit.
+
+    At the exit, what is still held is written: into the store if it takes it within the time, or
+    beside it, at once if the suite was interrupted.
+
+    Args:
+        store: Open for writing.
+        hold: Seconds that a run is held in memory; ``None`` for ``HOLD_SECONDS``.
+        tell: Called with a sentence when runs are held, are in the store after all, or are written
+            beside it.
+        clock: Returns seconds; for tests.
+        sleep: Waits for some seconds; for tests.
+
+    Raises:
+        UserError: At the exit: runs are not in the store; says where they are.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        hold: float | None = None,
+        tell: Callable[[str], None] = lambda text: None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._store = store
+        self._hold = HOLD_SECONDS if hold is None else hold
+        self._tell = tell
+        self._clock = clock
+        self._sleep = sleep
+        self._held: list[tuple[float, Record]] = []
+        self._next = 0.0
+        self._folders: dict[Path, int] = {}
+        self._failing = False
+        self._reason = ""
+        self._nowhere = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the store does not take runs at present."""
+        return bool(self._held)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            while self._held and kind is None and self._clock() < self._held[-1][0] + self._hold:
+                self._write()
+                if self._held:
+                    self._sleep(1.0)
+        finally:  # also if this wait is interrupted
+            self._write()
+            self._rescue(after=0.0)
+        if kind is None:
+            if self._folders:
+                self._take_in()
+            if self._held or self._folders:
+                raise UserError(self._conclusion())
+
+    def put(self, record: Record) -> None:
+        """Write a run, or hold it."""
+        self._held.append((self._clock(), record))
+        if len(self._held) == 1:
+            self._next = self._clock()
+        self.try_again()
+
+    def try_again(self) -> None:
+        """Write what is held, if it is time to; called now and then while a suite runs."""
+        if not self._held or self._clock() < self._next:
+            return
+        self._write()
+        self._rescue(after=self._hold)
+        self._next = self._clock() + _PAUSE_SECONDS
+
+    def _write(self) -> None:
+        while self._held:
+            try:
+                with self._store.waiting(_WAIT_SECONDS):
+                    self._store.put(self._held[0][1])
+            except UserError as error:
+                self._reason = str(error)
+                if not self._failing:
+                    self._tell(
+                        f"{error}. Meanwhile training goes on: runs are held in memory, tried "
+                        f"again, and after {self._hold:g} s written beside the store"
+                    )
+                self._failing = True
+                return
+            self._held.pop(0)
+        if self._failing:
+            self._tell(f"{self._store.path}: the store takes runs again")
+        self._failing = False
+
+    def _rescue(self, after: float) -> None:
+        """Write beside the store what has been held for some seconds."""
+        while self._held and self._clock() >= self._held[0][0] + after:
+            try:
+                folder = rescue(self._store.path, self._held[0][1])
+            except UserError as error:
+                if not self._nowhere:
+                    self._tell(f"no run can be written anywhere, so they stay in memory ({error})")
+                self._nowhere = str(error)
+                return
+            if folder not in self._folders:
+                self._tell(f"runs are now written into {folder}; the next run takes them in")
+            self._folders[folder] = self._folders.get(folder, 0) + 1
+            self._held.pop(0)
+
+    def _take_in(self) -> None:
+        """Take in what was rescued meanwhile, if the store takes runs again."""
+        with contextlib.suppress(UserError), self._store.waiting(_WAIT_SECONDS):
+            take_in(self._store, rescued(self._store.path))
+            self._folders.clear()
+
+    def _conclusion(self) -> str:
+        count = sum(self._folders.values())
+        places = " and ".join(str(folder) for folder in self._folders)
+        text = self._reason
+        if self._folders:
+            text += f"; {_runs(count)} in {places}; the next 'palimpsest run' takes them in"
+        if self._held:
+            text += f"; {_runs(len(self._held))} lost ({self._nowhere})"
+        return text
+
+
+def _runs(count: int) -> str:
+    return "1 finished run is" if count == 1 else f"{count} finished runs are"

@@ -1,0 +1,63 @@
+"""What a store keeps of a suite beside its runs: what it asks, and its order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from palimpsest.benchmark.files.untrusted import parsed
+
+
+@dataclass(frozen=True)
+class SuiteNote:
+    """What a suite says about itself, whatever part of it has run.
+
+    Attributes:
+        name: The suite's name.
+        description: One sentence or more; may be empty.
+        scenarios: Names of its scenarios, in its file's order.
+        strategies: Names of its strategies, in its file's order.
+    """
+
+    name: str
+    description: str
+    scenarios: tuple[str, ...]
+    strategies: tuple[str, ...]
+
+
+COLUMNS = ("name", "description", "scenarios", "strategies")
+"""Of a store's table of suites."""
+
+
+def columns_of(note: SuiteNote) -> dict[str, str]:
+    """Return what is stored for a suite, by column; lists are JSON."""
+    values = asdict(note)
+    return {
+        column: values[column] if isinstance(values[column], str) else json.dumps(values[column])
+        for column in COLUMNS
+    }
+
+
+def note_of(values: Mapping[str, Any]) -> SuiteNote:
+    """Return the suite that ``columns_of`` stored.
+
+    Args:
+        values: By column.
+
+    Raises:
+        ValueError: They have another shape.
+    """
+    name, description = values["name"], values["description"]
+    lists = []
+    for column in ("scenarios", "strategies"):
+        if not isinstance(values[column], str):
+            raise ValueError(f"a suite has a list of {column}")
+        found = parsed(values[column])
+        if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+            raise ValueError(f"a suite has a list of {column}")
+        lists.append(tuple(found))
+    if not isinstance(name, str) or not isinstance(description, str):
+        raise ValueError("a suite has a name and a description")
+    return SuiteNote(name, description, *lists)

@@ -1,0 +1,144 @@
+"""Which strategies a suite's scenarios cannot train; importing this needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import TYPE_CHECKING
+
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Optimizer
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.validation import shown
+from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.settings import StrategySettings
+
+if TYPE_CHECKING:
+    from palimpsest.benchmark.suites.suite import Strategy, Suite
+
+
+def check_strategies(suite: Suite, source: Source) -> None:
+    """Refuse strategies that could not run in a scenario, such as in a search.
+
+    Args:
+        suite: The suite, but for this checked.
+        source: Where it was read from.
+
+    Raises:
+        UserError: With the line of the strategy.
+    """
+    for strategy, (name, scenario) in product(suite.strategies.values(), suite.scenarios.items()):
+        for problem in _problems(strategy, shown(name), scenario):
+            raise source.error(("strategies", strategy.name), problem)
+
+
+def check_steps(settings: StrategySettings, steps: int, where: str) -> None:
+    """Refuse a strategy whose first steps are all that a training has.
+
+    Args:
+        settings: The strategy's.
+        steps: Of the shortest training.
+        where: What the training is called, in a message.
+
+    Raises:
+        UserError: Says how many it needs.
+    """
+    for problem in _too_few(settings, steps, where):
+        raise UserError(problem)
+
+
+def _too_few(
+    settings: StrategySettings, steps: int, where: str, *, at_most: bool = False
+) -> Iterator[str]:
+    """Yield that a training is too short for a strategy."""
+    name, first = settings.needs_steps or ("", 0)
+    if steps <= first:
+        many = ("at most " if at_most else "") + ("1 step" if steps == 1 else f"{steps} steps")
+        yield (
+            f"{name} is {first}, and a training in {where} has {many}: none is left for what comes "
+            f"after the first {first}; give fewer {name}, or train longer"
+        )
+
+
+def _too_short(settings: StrategySettings, scenario: ScenarioSettings, where: str) -> Iterator[str]:
+    """Yield that a scenario's trainings are too short for a strategy, as far as is known."""
+    if scenario.steps is not None:
+        yield from _too_few(settings, scenario.steps, where)
+    elif scenario.samples is not None:  # how many a training has of them, only the data tell
+        yield from _too_few(settings, scenario.steps_for(scenario.samples), where, at_most=True)
+
+
+def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iterator[str]:
+    """Yield why a strategy cannot run in a scenario; a plugin's is known by its settings alone."""
+    kind, settings, entry = strategy.kind, strategy.settings, STRATEGIES.get(strategy.kind)
+    elsewhere = "put it into a suite of its own with other scenarios"
+    if scenario.one_supernet:
+        at_once = entry is not None and entry.trains == "at once"
+        if entry is None or entry.needs_its_model or settings.replays or at_once:
+            yield (
+                f"{kind} does not work in an architecture search such as scenario {name}, whose "
+                f"models are other architectures in each epoch; {elsewhere}"
+            )
+    else:
+        if scenario.is_search and (entry is None or entry.trains == "at once"):
+            yield (
+                f"{kind} has a training of its own, but scenario {name} says which architecture is "
+                f"trained on which batch; {elsewhere}"
+            )
+        if entry is not None and entry.searches:
+            yield (
+                "it works in architecture searches alone, since it trains other architectures of a "
+                f"supernet on the same data, and scenario {name} is none; put it into a suite of "
+                "its own with a search"
+            )
+        if settings.needs_edges is not None:
+            yield (
+                f"{settings.needs_edges} means the parameters of a supernet that belong to a "
+                f"choice, and scenario {name} has no supernet; say all, or search"
+            )
+    if settings.needs_sgd is not None:
+        for optimizer in map(scenario.optimizer_of, (0, 1)):
+            if not _is_plain(optimizer):
+                yield (
+                    f"{settings.needs_sgd} holds nothing behind {optimizer.name} as scenario "
+                    f"{name} has it, whose steps do not follow the gradient alone; say scales: "
+                    "update, or use sgd without momentum and weight_decay there"
+                )
+    yield from _too_short(settings, scenario, f"scenario {name}")
+    if settings.needs_classes is not None and scenario.has_words:
+        yield (
+            f"{settings.needs_classes} needs logits of shape (samples, classes), and scenario "
+            f"{name} has logits of every word of a text; use fisher: training where there is such "
+            "a setting, or a strategy that needs gradients alone, such as l2 or si"
+        )
+    yield from _unlabelled(strategy, name, scenario)
+    if settings.needs_single_samples is not None and scenario.mixes_samples:
+        yield (
+            f"{settings.needs_single_samples} needs the gradients of single samples, and scenario "
+            f"{name} has none, since its layers normalise over the batch; use normalisation: layer "
+            "or none, fisher: training or batched where there is such a setting, or another "
+            "strategy, such as l2 or si"
+        )
+
+
+def _unlabelled(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iterator[str]:
+    """Yield that a strategy takes task labels for known or unknown where they are not."""
+    settings = strategy.settings
+    if settings.needs_one_model is not None and scenario.has_several_models:
+        yield (
+            f"{settings.needs_one_model} finds out which mask of one network a batch belongs to, "
+            f"and the experiences of scenario {name} have models or heads of their own; say infer: "
+            "none, or incremental: domain where there is such a setting"
+        )
+    if settings.needs_labels is not None and scenario.has_no_labels:
+        yield (
+            f"{strategy.kind} with {settings.needs_labels} needs the task label of what it is to "
+            f"classify, and scenario {name} has none; say infer: one_shot or binary, infer: given "
+            "for a reference that is told all the same, or incremental: task"
+        )
+
+
+def _is_plain(optimizer: Optimizer) -> bool:
+    """Whether a gradient of zero is no step."""
+    return isinstance(optimizer, SGD) and not optimizer.momentum and optimizer.weight_decay == 0

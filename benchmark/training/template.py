@@ -1,0 +1,264 @@
+"""The Avalanche template that trains on tensors in memory.
+
+Stock Avalanche spends most of its time fetching samples one by one. This template takes the
+tensors of an ``InMemoryDataset`` a batch at a time, shuffles with a generator of its own (so
+that evaluation cannot change the order), and counts steps, not epochs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
+
+import torch
+from avalanche.training.plugins import EvaluationPlugin, SupervisedPlugin
+from avalanche.training.templates import SupervisedTemplate
+from avalanche.training.templates.base_sgd import PeriodicEval
+from torch import Tensor, nn
+
+from palimpsest.benchmark.data.formats.pixels import Inputs
+from palimpsest.benchmark.randomness.generators import seed_generators
+from palimpsest.strategies.base.likelihood import loss_of
+
+EVALUATION_BATCH = 512
+_IMAGES_ON_CPU = 128
+"""So many images of an evaluation at a time: what a convolution makes of more leaves the cache."""
+
+_STEP_EVENTS = (
+    "before_training_iteration",
+    "before_forward",
+    "after_forward",
+    "before_backward",
+    "after_backward",
+    "before_update",
+    "after_update",
+    "after_training_iteration",
+)
+
+
+class Batches:
+    """Mini-batches of tensors: a given number of them, or one pass in order.
+
+    Args:
+        tensors: Inputs (N, ...), perhaps as `Pixels`, targets (N,) and the task label, or one per
+            sample (N,).
+        batch_size: Samples of a batch; the last one of a pass may have fewer.
+        steps: How many batches to draw, reshuffled for every pass; ``None``: one pass in order.
+        seed: Seeds the shuffling.
+
+    Attributes:
+        skipped: How many batches to leave out at the beginning, without loading them.
+        chosen: Which samples the last batch that was drawn consists of, int64; ``None`` in order.
+    """
+
+    def __init__(
+        self,
+        tensors: tuple[Inputs, Tensor, int | Tensor],
+        batch_size: int,
+        steps: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        self.tensors = tensors
+        self.batch_size = batch_size
+        self.steps = steps
+        self.seed = seed
+        self.skipped = 0
+        self.chosen: Tensor | None = None
+
+    def __len__(self) -> int:
+        passes = -(-len(self.tensors[0]) // self.batch_size)
+        return passes if self.steps is None else self.steps
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        x, y, task = self.tensors
+        if self.steps is None:
+            for start in range(0, len(x), self.batch_size):
+                part = slice(start, start + self.batch_size)
+                yield [x[part], y[part], task if isinstance(task, int) else task[part]]
+            return
+        for chosen in islice(self._shuffled(self.steps, x.device), self.skipped, None):
+            self.chosen = chosen
+            yield [x[chosen], y[chosen], task if isinstance(task, int) else task[chosen]]
+
+    def _shuffled(self, steps: int, device: torch.device) -> Iterator[Tensor]:
+        generator = torch.Generator().manual_seed(self.seed)
+        done = 0
+        while done < steps:
+            order = torch.randperm(len(self.tensors[0]), generator=generator).to(device)
+            for chosen in torch.split(order, self.batch_size)[: steps - done]:
+                yield chosen
+                done += 1
+
+
+Order = Callable[[tuple[Inputs, Tensor, int | Tensor], int, int], Batches]
+"""The batches of a training, from its samples, the size of a batch and the training's number."""
+
+
+class InMemoryTraining(SupervisedTemplate):
+    """Avalanche's supervised training over tensors in memory.
+
+    Args:
+        model: A model bank.
+        optimizer: Its state is cleared if ``train`` is called with ``reset_optimizer_state=True``.
+        batch_size: Samples of a training batch.
+        steps: Optimizer steps of each experience.
+        order_seeds: Seeds the order of each experience's batches.
+        noise_seeds: Two for each experience: the global generators, which the network may draw from
+            (for dropout), are seeded with the first before its training and with the second after
+            it, so that what a strategy draws has no effect there. Empty: they are left alone.
+        device: Where model and data are.
+        plugins: The strategy under test and whatever watches it.
+        loss: The training loss; cross-entropy by default.
+        order: Gives the batches of a training, from its samples, the size of a batch and the
+            training's number; by default every training shuffles its samples.
+        evaluation_batch: Samples of an evaluation's batch; by default as many as are fast.
+
+    ``train(experience, visit=v)`` takes steps and seeds number v in place of the experience's own.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        batch_size: int,
+        steps: Sequence[int],
+        order_seeds: Sequence[int],
+        device: str,
+        plugins: Sequence[Any],
+        noise_seeds: Sequence[tuple[int, int]] = (),
+        loss: Callable[[Tensor, Tensor], Tensor] | None = None,
+        order: Order | None = None,
+        evaluation_batch: int | None = None,
+    ) -> None:
+        super().__init__(
+            model=model,
+            optimizer=optimizer,
+            criterion=loss or nn.CrossEntropyLoss(),
+            train_mb_size=batch_size,
+            eval_mb_size=EVALUATION_BATCH,
+            device=device,
+            plugins=plugins,
+            evaluator=silent_evaluator,
+        )
+        idle = (EvaluationPlugin, PeriodicEval)  # nothing to do here, at eight calls per step
+        self.plugins: list[Any] = [p for p in self.plugins if not isinstance(p, idle)]
+        self._steps = list(steps)
+        self._order_seeds = list(order_seeds)
+        self._noise_seeds = list(noise_seeds)
+        self._order = order
+        self._evaluation_batch = evaluation_batch
+
+    def make_optimizer(self, reset_optimizer_state: bool = False, **arguments: Any) -> None:
+        """Hand the optimizer the model's parameters, and reset its state if asked to.
+
+        Avalanche looks for each parameter among all others. Where the optimizer has the very
+        parameters of the model, there is nothing to look for.
+        """
+        named, known = dict(self.model.named_parameters()), self.optimized_param_id or {}
+        has = {id(p) for group in self.optimizer.param_groups for p in group["params"]}
+        same = known.keys() == named.keys() and all(known[n] is p for n, p in named.items())
+        if not same or has != {id(p) for p in named.values()}:
+            super().make_optimizer(reset_optimizer_state=reset_optimizer_state, **arguments)
+        elif reset_optimizer_state:
+            self.optimizer.state = defaultdict(dict)
+
+    def training_epoch(self, **arguments: Any) -> None:
+        """Train on the batches: Avalanche's loop, calling only what a plugin implements."""
+        call = {event: self._implementations(event) for event in _STEP_EVENTS}
+
+        def tell(event: str) -> None:
+            for plugin_method in call[event]:
+                plugin_method(self, **arguments)
+
+        for batch in self.dataloader:
+            if self._stop_training:
+                break
+            self.mbatch = batch
+            tell("before_training_iteration")
+            self.optimizer.zero_grad()
+            tell("before_forward")
+            self.mb_output = self.forward()
+            tell("after_forward")
+            self.loss = self.criterion()
+            tell("before_backward")
+            self.backward()
+            tell("after_backward")
+            tell("before_update")
+            self.optimizer_step()
+            tell("after_update")
+            tell("after_training_iteration")
+
+    def criterion(self) -> Tensor:
+        """Return the batch's loss; of several models, each sample's over the classes of its own."""
+        return loss_of(self, self.mb_output, self.mb_y, self.mb_task_id)
+
+    def _implementations(self, event: str) -> list[Callable[..., None]]:
+        empty = getattr(SupervisedPlugin, event)
+        return [
+            getattr(plugin, event)
+            for plugin in self.plugins
+            if getattr(type(plugin), event, empty) is not empty
+        ]
+
+    def make_train_dataloader(self, visit: int | None = None, **_: Any) -> None:
+        """Draw the training's batches."""
+        i = self.experience.current_experience if visit is None else visit
+        samples = self.adapted_dataset.samples
+        if self._order is not None:
+            self.dataloader = self._order(samples, self.train_mb_size, i)
+            return
+        self.dataloader = Batches(samples, self.train_mb_size, self._steps[i], self._order_seeds[i])
+
+    def make_eval_dataloader(self, **_: Any) -> None:
+        """Go through the samples once, in order."""
+        inputs = self.adapted_dataset.samples[0]
+        images_on_cpu = inputs.ndim == 4 and self.device.type == "cpu"
+        fast = _IMAGES_ON_CPU if images_on_cpu else EVALUATION_BATCH
+        size = self._evaluation_batch or fast
+        self.dataloader = Batches(self.adapted_dataset.samples, size)
+
+    def _train_exp(
+        self,
+        experience: Any,
+        eval_streams: Any = None,
+        instead: Callable[[nn.Module, torch.optim.Optimizer], None] | None = None,
+        visit: int | None = None,
+        **arguments: Any,
+    ) -> None:
+        """Train on an experience.
+
+        Args:
+            experience: What to train on.
+            eval_streams: Passed on to Avalanche.
+            instead: Replaces the training (in a run that takes a model over): leaves the model and
+                its optimizer as the training would. The plugins see one step in which the trained
+                parameters have a gradient of zero, and nothing moves.
+            visit: The visit whose seeds to take, in place of the experience's own.
+            **arguments: Passed on to Avalanche and all plugins.
+        """
+        i = self.experience.current_experience if visit is None else visit
+        before, after = self._noise_seeds[i] if self._noise_seeds else (None, None)
+        if before is not None:
+            seed_generators(before)
+        if instead is None:
+            super()._train_exp(experience, eval_streams, **arguments)
+        else:
+            instead(self.model, self.optimizer)
+            self._after_backward(**arguments)
+            self._before_update(**arguments)
+        if after is not None:
+            seed_generators(after)
+
+    def _unpack_minibatch(self) -> None:
+        """Nothing to unpack: a batch is a list of tensors that are on the device already."""
+
+
+def silent_evaluator() -> EvaluationPlugin:
+    """Return Avalanche's evaluation plugin with nothing in it, and without its warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return EvaluationPlugin()

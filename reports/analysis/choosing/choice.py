@@ -1,0 +1,201 @@
+"""Which strength stands for a strategy; ``reports/analysis/choosing/cross_fitting.py`` chooses it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from palimpsest.reports.runs.cells import Cell, Variant, dial_of
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.wording.dials import Dial, is_scale_end
+from palimpsest.reports.wording.numbers import strength_text
+from palimpsest.reports.wording.words import several
+
+
+def rule(dial: Dial) -> str:
+    """Say by which rule a strategy's strength is chosen, and at which one each seed is reported.
+
+    Args:
+        dial: What it is called.
+    """
+    return (
+        f"the {dial.one} with the highest average accuracy of all models at the end on the "
+        f"validation split, mean over the seeds that all {dial.many} have; of equal ones the "
+        f"{dial.lowest}; {dial.many} with failed runs are left out"
+    )
+
+
+def crossed(dial: Dial) -> str:
+    """Say at which strength each seed is reported.
+
+    Args:
+        dial: What it is called.
+    """
+    return f"each half of the seeds is reported at the {dial.one} that was chosen on the other half"
+
+
+RULE = "rule"
+"""The reason of a choice that was made by ``rule``."""
+
+
+@dataclass(frozen=True)
+class Mixed(Variant):
+    """A strategy whose seeds are reported at more than one strength.
+
+    Attributes:
+        parts: The strengths with their numbers of seeds, the most frequent one first.
+    """
+
+    parts: tuple[tuple[float, int], ...] = ()
+
+    @property
+    def label(self) -> str:
+        """``wpl, strength 1000 (3 of 5 seeds), 1e4 (2)``."""
+        return f"{self.strategy}, {self.setting}"
+
+    @property
+    def setting(self) -> str:
+        """``strength 1000 (3 of 5 seeds), 1e4 (2)``."""
+        return f"{self.dial} {self.strengths}"
+
+    @property
+    def strengths(self) -> str:
+        """``1000 (3 of 5 seeds), 1e4 (2)``."""
+        total = several(sum(count for _, count in self.parts), "seed")
+        (first, count), *rest = self.parts
+        others = [f", {strength_text(strength)} ({n})" for strength, n in rest]
+        return f"{strength_text(first)} ({count} of {total}){''.join(others)}"
+
+
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """One strength that was tried.
+
+    Attributes:
+        cell: Its runs.
+        validation: Its score: average validation accuracy of all models at the end, mean over
+            the seeds that are compared (over all its seeds where it is excluded).
+        excluded: Why it cannot be chosen, ``None`` where it can.
+    """
+
+    cell: Cell
+    validation: Estimate
+    excluded: str | None
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Which strength stands for a strategy in one scenario.
+
+    Attributes:
+        scenario: The scenario's name.
+        strategy: The strategy's name.
+        kind: Its kind.
+        cell: The runs of the strength that was chosen on all seeds, the one to use next time;
+            ``None`` where none could be chosen.
+        reported: The runs that stand for the strategy in every number: each seed at the strength
+            that was chosen on the other half of the seeds. ``cell`` itself where both halves agree;
+            otherwise its variant is ``Mixed``. ``None`` where ``cell`` is.
+        reason: ``RULE``, or why there was nothing to choose, in words.
+        tried: Every strength, from weak to strong.
+        compared: On how many seeds the strengths were compared. A single seed is reported at the
+            strength that was chosen on it, since there is no other half.
+    """
+
+    scenario: str
+    strategy: str
+    kind: str
+    cell: Cell | None
+    reported: Cell | None
+    reason: str
+    tried: tuple[Tried, ...]
+    compared: int
+
+    @property
+    def variant(self) -> Variant | None:
+        """The strategy at the strength that was chosen on all seeds."""
+        return None if self.cell is None else self.cell.variant
+
+    @property
+    def dial(self) -> Dial:
+        """What its strengths are called."""
+        return dial_of(tried.cell.variant for tried in self.tried)
+
+    @property
+    def strengths(self) -> str:
+        """The strengths at which it is reported, as text; empty where it has none."""
+        return "" if self.reported is None else strengths_text(self.reported.variant)
+
+    @property
+    def is_optimistic(self) -> bool:
+        """Whether it was chosen on the seed on which it is reported, the only one."""
+        return self.reason == RULE and self.compared < 2 and self.possible > 1
+
+    @property
+    def possible(self) -> int:
+        """How many strengths could be chosen."""
+        return sum(tried.excluded is None for tried in self.tried)
+
+    @property
+    def budget(self) -> int:
+        """How many strengths were tried, failed ones included."""
+        return len(self.tried)
+
+    @property
+    def neighbours(self) -> tuple[Tried, ...]:
+        """The strengths next to the one that was chosen: one, two, or none."""
+        place = self._index
+        if place is None:
+            return ()
+        return tuple(self.tried[i] for i in (place - 1, place + 1) if 0 <= i < self.budget)
+
+    @property
+    def end(self) -> str | None:
+        """``weakest`` or ``strongest`` (``Dial.lowest``) where the choice is an end of several."""
+        if self._index is None or self.budget < 2:
+            return None
+        return {0: self.dial.lowest, self.budget - 1: self.dial.highest}.get(self._index)
+
+    @property
+    def open_end(self) -> str | None:
+        """The same where the scale of the dial goes on: a better one may lie beyond it.
+
+        An energy of 1 or a strength of 0 is the end of all that can be tried.
+        """
+        variant, end = self.variant, self.end
+        if end is None or variant is None or variant.strength is None:
+            return None
+        high = end == self.dial.highest
+        return None if is_scale_end(variant.dial, variant.strength, high=high) else end
+
+    @property
+    def _index(self) -> int | None:
+        cells = [tried.cell for tried in self.tried]
+        return None if self.cell is None else cells.index(self.cell)
+
+
+def budgets(choices: Sequence[Choice]) -> dict[str, int]:
+    """Return how many strengths each strategy with a dial was given.
+
+    Args:
+        choices: Of one scenario. If their numbers differ, the comparison is unfair.
+    """
+    return {
+        choice.strategy: choice.budget
+        for choice in choices
+        if any(tried.cell.variant.strength is not None for tried in choice.tried)
+    }
+
+
+def strengths_text(variant: Variant) -> str:
+    """Write the strength of a variant, or those of its seeds; empty where it has none."""
+    if isinstance(variant, Mixed):
+        return variant.strengths
+    return variant.value
+
+
+def stands_for(choice: Choice, cell: Cell) -> int:
+    """Return on how many seeds the strategy is reported with the runs of this strength."""
+    shown = () if choice.reported is None else choice.reported.done
+    own = {id(record) for record in cell.done}
+    return sum(id(record) in own for record in shown)

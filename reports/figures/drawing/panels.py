@@ -1,0 +1,194 @@
+"""The panels of figures of curves, for any number of models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+
+from palimpsest.reports.statistics.grouped import drawn, over_seeds
+from palimpsest.reports.statistics.limits import ACCURACY
+
+START = 50
+"""At most this many first steps after the switch to a new model have a panel of their own."""
+
+_ENOUGH = 10  # first steps, measured one by one, that are worth a panel
+
+MANY = 4
+"""With more models than this, earlier models are averaged."""
+
+_LATER = "steps since model 2 began"
+_POINTS = 240  # per line: more cannot be seen, and would make the files large
+
+
+class Measured(StrEnum):
+    """Of which models a panel shows accuracies, while which others train."""
+
+    ALL = "all"
+    EARLIER = "earlier"
+    """The mean of the models before the one in training, from the second on."""
+    NEW = "new"
+    """The model in training itself, from the second on."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which of a scenario's curves a panel shows, and over which steps.
+
+    Attributes:
+        measured: Of which models.
+        model: The only one that is measured, from the second model's training on; ``None`` for
+            those of ``measured``.
+        first: Only so many first steps after each switch to a new model, the mean over the
+            switches; 0 for all of the training.
+    """
+
+    measured: Measured
+    model: int | None = None
+    first: int = 0
+
+    def lines(self, frame: pd.DataFrame) -> pd.DataFrame:
+        """Return one value per variant, seed and step: the mean over the models.
+
+        Args:
+            frame: One scenario's curves, see ``frames.curves_frame``.
+
+        Returns:
+            Columns variant, seed, phase (lines break between phases), x and accuracy.
+        """
+        if self.model is not None:
+            frame = frame[(frame["model"] == self.model) & (frame["trained"] > 0)]
+        elif self.measured == Measured.EARLIER:
+            frame = frame[frame["model"] < frame["trained"]]
+        elif self.measured == Measured.NEW:
+            frame = frame[(frame["model"] == frame["trained"]) & (frame["trained"] > 0)]
+        if self.first:
+            lines = _means(frame[frame["step"] <= self.first], ["variant", "seed", "step"])
+            return lines.assign(phase=0, x=lines["step"])
+        x = "step" if frame["trained"].max() == 0 else "position"
+        lines = _means(frame, ["variant", "seed", "trained", x])
+        return lines.rename(columns={"trained": "phase", x: "x"})
+
+
+@dataclass(frozen=True)
+class Panel:
+    """What one pair of axes shows.
+
+    Attributes:
+        title: What is measured.
+        axis: What the steps count.
+        measured: One scenario's curves, see ``frames.curves_frame``.
+        selection: Which of them.
+        group: Panels of the same group share their accuracy axis.
+        width: Relative width.
+        shaded: End of the part that another panel enlarges, 0 for none.
+    """
+
+    title: str
+    axis: str
+    measured: pd.DataFrame
+    selection: Selection
+    group: str
+    width: float = 1.0
+    shaded: float = 0.0
+
+    @cached_property
+    def frame(self) -> pd.DataFrame:
+        """Its lines, see ``Selection.lines``."""
+        return self.selection.lines(self.measured)
+
+    @cached_property
+    def starts(self) -> tuple[float, ...]:
+        """Where the next models begin, if there are several."""
+        own = self.measured
+        if self.selection.first or own["trained"].max() < 2:
+            return ()
+        return tuple(own[own["trained"] > 0].groupby("trained")["position"].min())
+
+
+def panels(frame: pd.DataFrame) -> list[Panel]:
+    """Choose the panels for one scenario's curves (see ``frames.curves_frame``)."""
+    last = int(frame["trained"].max())
+    if last == 0:
+        return [Panel("model 1", "steps", frame, Selection(Measured.ALL), "new")]
+    close = _measured_closely(frame)
+    begin = [first_steps(frame, close)] if close else []
+    if last == 1:
+        return [*begin, replace(earlier_models(frame), shaded=close), new_model(frame)]
+    if last >= MANY:
+        return [*begin, earlier_models(frame), new_model(frame)]
+    each = [
+        Panel(f"model {model + 1}", _LATER, frame, Selection(Measured.ALL, model), "each")
+        for model in range(last + 1)
+    ]
+    return [*begin, *each]
+
+
+def earlier_models(frame: pd.DataFrame) -> Panel:
+    """Return the panel of the earlier models, their mean, while the later ones train."""
+    title, axis = "earlier models, mean", _LATER
+    if frame["trained"].max() == 1:
+        title, axis = "model 1 while model 2 trains", "steps of model 2"
+    return Panel(title, axis, frame, Selection(Measured.EARLIER), "earlier")
+
+
+def new_model(frame: pd.DataFrame) -> Panel:
+    """Return the panel of each later model during its own training."""
+    title, axis = "the model in training", _LATER
+    if frame["trained"].max() == 1:
+        title, axis = "model 2", "steps of model 2"
+    return Panel(title, axis, frame, Selection(Measured.NEW), "new")
+
+
+def first_steps(frame: pd.DataFrame, steps: int) -> Panel:
+    """Return the panel of the first steps after a switch to a new model.
+
+    The mean over the earlier models, and over the switches.
+
+    Args:
+        frame: See ``frames.curves_frame``.
+        steps: How many.
+    """
+    title, axis = f"earlier models, first {steps} steps", "steps since a new model began"
+    if frame["trained"].max() == 1:
+        title, axis = f"model 1, first {steps} steps", "steps of model 2"
+    return Panel(title, axis, frame, Selection(Measured.EARLIER, first=steps), "earlier", 0.9)
+
+
+def average(frame: pd.DataFrame) -> pd.DataFrame:
+    """Average a panel's lines over seeds, in per cent, thinned to what can be seen.
+
+    Returns:
+        Columns variant, phase, x, mean, low and high (what is drawn, see
+        ``grouped.drawn``), ordered along each line.
+    """
+    grouped = frame.groupby(["variant", "phase", "x"], observed=True)["accuracy"]
+    found = drawn(over_seeds(grouped, ACCURACY))
+    found[["mean", "low", "high"]] *= 100
+    lines = [_thinned(line) for _, line in found.groupby(["variant", "phase"], observed=True)]
+    return pd.concat(lines)[["variant", "phase", "x", "mean", "low", "high"]]
+
+
+def _measured_closely(frame: pd.DataFrame) -> int:
+    """How many first steps after a switch were measured one by one, 0 if only a few."""
+    steps = set(frame[frame["model"] < frame["trained"]]["step"])
+    closely = next(step for step in range(START + 1) if step == START or step + 1 not in steps)
+    return closely if closely >= _ENOUGH else 0
+
+
+def _means(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    return frame.groupby(keys, as_index=False, observed=True)["accuracy"].mean()
+
+
+def _thinned(line: pd.DataFrame) -> pd.DataFrame:
+    """Keep both ends, and the lowest and highest point of each short stretch: no dip is lost."""
+    if len(line) <= _POINTS:
+        return line
+    mean = line["mean"].fillna(0).to_numpy()
+    kept = {0, len(line) - 1}
+    for stretch in np.array_split(np.arange(len(line)), _POINTS // 2 - 1):
+        kept |= {int(stretch[mean[stretch].argmin()]), int(stretch[mean[stretch].argmax()])}
+    return line.iloc[sorted(kept)]

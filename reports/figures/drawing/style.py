@@ -1,0 +1,205 @@
+"""Colours, lines and markers: one assignment for the report and for written pages."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+from zlib import crc32
+
+import seaborn as sns
+from matplotlib.colors import to_hex
+
+from palimpsest.reports.figures.drawing.colors import SHIPPED, colors, identity, many
+from palimpsest.reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, Cell, Variant
+
+Key = TypeVar("Key", bound=Hashable)
+
+_REFERENCES = {
+    FINETUNE: ((0, ()), "s"),
+    FREEZE: ((0, (4, 2)), "D"),
+    INDEPENDENT: ((0, (1, 1.5)), "^"),
+    JOINT: ((0, (5, 1.5, 1, 1.5)), "v"),
+}
+_MARKERS = "oPXpd*<>"
+_SIBLINGS = 4  # the most strategies that share a colour
+_DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (1, 1.3)),
+    (0, (6, 1.5, 1, 1.5)),
+    (0, (6, 1.5, 1, 1.5, 1, 1.5)),
+    (0, (1, 3)),
+)
+_GRADIENTS: tuple[Any, ...] = ((0, (4, 1.8)), (0, (8, 1.8)), (0, (4, 1.8, 8, 1.8)))
+"""Dashes are reserved for penalties that are added to the gradient."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a variant is drawn.
+
+    Attributes:
+        color: The strategy's colour, lighter for weak and darker for strong strengths.
+        linestyle: Of its lines.
+        marker: Of its points, the strategy's.
+        base: The strategy's colour.
+    """
+
+    color: str
+    linestyle: Any
+    marker: str
+    base: str
+
+    @property
+    def ink(self) -> str:
+        """The strategy's colour, dark enough for text."""
+        return str(to_hex(sns.blend_palette([self.base, "black"], 11)[4]))
+
+
+class Styles:
+    """How strategies look in all figures of one report or page.
+
+    A kind of strategy has one colour (see ``colors``) and marker. Strategies of the suite's own
+    names have colours of their own. Those that differ by settings alone (``wpl (samples 10)``)
+    share a colour, and have lines and markers of their own; where a figure has more than
+    ``_SIBLINGS`` of them, the others have colours of their own, too. Strengths are shades, from
+    light (weak) to dark (strong). References are grey, and penalties that are added to the gradient
+    are dashed.
+
+    Args:
+        strategies: Kinds and names of all strategies of the report or page, in any order; those
+            of one figure are enough where there is no other.
+    """
+
+    def __init__(self, strategies: Iterable[tuple[str, str]] = ()) -> None:
+        self._known = {identity(*each) for each in strategies}
+
+    def of(self, shown: Mapping[Key, Cell], chosen: Container[Key] = ()) -> dict[Key, Style]:
+        """Return the style of each line of a figure, or of all figures of a report.
+
+        Args:
+            shown: What is drawn, each with some of its runs.
+            chosen: Those of ``shown`` that stand for a strategy at its chosen strengths, and so
+                have no shade.
+        """
+        strategies: dict[str, list[str]] = {}
+        strengths: dict[str, set[float]] = {}
+        for key, cell in shown.items():
+            own = strategies.setdefault(cell.variant.kind, [])
+            if cell.variant.strategy not in own:
+                own.append(cell.variant.strategy)
+            dial = None if key in chosen else cell.variant.strength
+            strengths.setdefault(cell.variant.kind, set()).update([] if dial is None else [dial])
+        bases, markers = self._bases(strategies), self._markers(strategies)
+        shades = {
+            (kind, strategy): dict(zip(sorted(own), _ramp(bases[kind, strategy], own), strict=True))
+            for kind, own in strengths.items()
+            for strategy in strategies[kind]
+        }
+        found: dict[Key, Style] = {}
+        dashed: dict[tuple[str, bool], list[str]] = {}
+        for key, cell in shown.items():
+            kind, strategy = cell.variant.kind, cell.variant.strategy
+            base = bases[kind, strategy]
+            dial = None if key in chosen else cell.variant.strength
+            color = base if dial is None else shades[kind, strategy][dial]
+            gradient = applied_as_gradient(cell)
+            siblings = dashed.setdefault((base, gradient), [])
+            if strategy not in siblings:
+                siblings.append(strategy)
+            dashes = _GRADIENTS if gradient else _DASHES
+            wanted = dashes[siblings.index(strategy) % len(dashes)]
+            place = strategies[kind].index(strategy)
+            if kind in _REFERENCES and place == 0:
+                wanted = _REFERENCES[kind][0]
+            # The chosen strength may have the shade of another strength: lines must still differ.
+            taken = [style.linestyle for style in found.values() if style.color == color]
+            free = [line for line in (wanted, *dashes, *_DASHES) if line not in taken]
+            line = free[0] if free else wanted
+            found[key] = Style(color, line, markers[kind, strategy], base)
+        return found
+
+    def _bases(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
+        """The colour of each strategy by kind and name."""
+        shared: dict[str, list[tuple[str, str]]] = {}
+        for kind, own in strategies.items():
+            for name in own:
+                shared.setdefault(identity(kind, name), []).append((kind, name))
+        keys: dict[tuple[str, str], str] = {}
+        for key, members in shared.items():
+            others = members[1:] if len(members) > _SIBLINGS else []
+            keys |= dict.fromkeys(members, key) | {each: f"{each[0]}: {each[1]}" for each in others}
+        found = colors({*self._known, *keys.values()})
+        return {each: found[key] for each, key in keys.items()}
+
+    def _markers(self, strategies: Mapping[str, Sequence[str]]) -> dict[tuple[str, str], str]:
+        """The marker of each strategy by kind and name, different while there are enough."""
+        found = {}
+        for kind, own in strategies.items():
+            if kind in _REFERENCES:
+                found[kind, own[0]] = _REFERENCES[kind][1]
+            else:
+                found[kind, own[0]] = _marker(kind)
+        free = [marker for marker in _MARKERS if marker not in found.values()]
+        for kind, own in strategies.items():
+            for strategy in own[1:]:
+                found[kind, strategy] = (free := free or list(_MARKERS)).pop(0)
+        return found
+
+
+def styles(cells: Sequence[Cell]) -> dict[Variant, Style]:
+    """Return the style of each variant, the same in every figure of a report.
+
+    Args:
+        cells: All of a report.
+    """
+    ordered = sorted(cells, key=lambda cell: cell.variant.order)
+    strategies = {(cell.variant.kind, cell.variant.strategy) for cell in cells}
+    return Styles(strategies).of({cell.variant: cell for cell in ordered})
+
+
+def style_of(variant: Variant, known: Mapping[Variant, Style]) -> Style:
+    """Return the style of what stands for a strategy, whose seeds may be at several strengths.
+
+    Args:
+        variant: One of ``known``, or a strategy at strengths that are.
+        known: What ``styles`` returns.
+
+    Returns:
+        Of several strengths the strategy's colour without a shade.
+    """
+    if variant in known:
+        return known[variant]
+    own = next(look for one, look in known.items() if one.strategy == variant.strategy)
+    return replace(own, color=own.base)
+
+
+def series_styles(labels: Sequence[str]) -> dict[str, Style]:
+    """Return styles for lines that do not differ by strategy, such as estimators."""
+    palette = list(SHIPPED.values()) if len(labels) <= len(SHIPPED) else many(len(labels))
+    return {
+        label: Style(color, "-", _MARKERS[place % len(_MARKERS)], color)
+        for place, (label, color) in enumerate(zip(labels, palette, strict=False))
+    }
+
+
+def applied_as_gradient(cell: Cell) -> bool:
+    """Whether the penalty is added to the gradient, not minimised after each step."""
+    settings = next(cell.runs).spec.strategy.settings
+    return bool(settings.get("application") == "gradient")
+
+
+def _marker(kind: str) -> str:
+    """The marker of a kind, the same in every report."""
+    shipped = list(SHIPPED)
+    place = shipped.index(kind) if kind in SHIPPED else crc32(kind.encode())
+    return _MARKERS[place % len(_MARKERS)]
+
+
+def _ramp(color: str, strengths: Collection[float]) -> list[str]:
+    """Shades of a colour from the weakest strength (light) to the strongest (dark)."""
+    if len(strengths) < 2:
+        return [color] * len(strengths)
+    light = sns.blend_palette(["white", color], 11)[5]
+    dark = sns.blend_palette([color, "black"], 11)[5]
+    return [to_hex(shade) for shade in sns.blend_palette([light, color, dark], len(strengths))]

@@ -1,0 +1,74 @@
+"""What penalties have in common whose importance is the diagonal Fisher information."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import Parameter
+
+from palimpsest.strategies.curvature.fisher import fisher_of_training
+from palimpsest.strategies.penalty.regularizer import Regularizer
+from palimpsest.strategies.settings import FisherSettings
+from palimpsest.strategies.base.sparse import dense_gradients
+
+
+class FisherPenalty(Regularizer):
+    """A penalty whose importance is the Fisher information of the model just trained.
+
+    It is estimated at the end of a training (``strategies/curvature/fisher.py``) or, with ``fisher:
+    training``, from the gradients that the training takes anyway. With g_b the gradient of the
+    mean loss over the n_b targets of batch b, before anything is added to it or it is clipped, and
+    B batches in the training::
+
+        F_i = 1/B sum_b n_b g_bi^2
+
+    It costs no pass over data and suits every loss and network. Where the gradients of single
+    samples average to zero it estimates the ``empirical`` Fisher information without bias, since
+    the variance of a mean over n is 1/n of that of its terms. Elsewhere it is larger, by n_b - 1
+    times the square of the mean gradient: early in training above all, and with large batches. It
+    is also of all weights on the way, not of the last ones. A batch that does not use a parameter
+    counts as a gradient of zero.
+    """
+
+    Settings = FisherSettings
+    settings: FisherSettings
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.needs_cross_entropy = not self.settings.online
+        self._squares: dict[str, Tensor] = {}
+        self._batches = 0
+
+    def before_training_exp(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Start the sum of a new model."""
+        super().before_training_exp(strategy, *arguments, **keywords)
+        self._squares, self._batches = {}, 0
+
+    @torch.no_grad()
+    def after_backward(self, strategy: Any, *arguments: Any, **keywords: Any) -> None:
+        """Add the squares of the batch's gradients."""
+        super().after_backward(strategy, *arguments, **keywords)
+        if not (self.settings.online and self.gathers):
+            return
+        self._batches += 1
+        own = {
+            name: self._parameters[name]
+            for name in self._parameters
+            if name in self._protected and self._parameters[name].grad is not None
+        }
+        for name in own.keys() - self._squares.keys():
+            self._squares[name] = torch.zeros_like(own[name])
+        if own:
+            sums = [self._squares[name] for name in own]
+            gradients = dense_gradients(own.values())
+            targets = float(strategy.mb_y.numel())
+            torch._foreach_addcmul_(sums, gradients, gradients, value=targets)
+
+    def estimate(self, strategy: Any, parameters: dict[str, Parameter]) -> dict[str, Tensor]:
+        """Return the diagonal Fisher information of the model just trained."""
+        if not self.settings.online:
+            return fisher_of_training(strategy, parameters, self.settings, self.models_seen)
+        squares, self._squares = self._squares, {}
+        return {name: squares[name] / self._batches for name in parameters}
