@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.errors import UserError
-    from palimpsest.benchmark.results.results import Results, open_store
     from palimpsest.benchmark.orchestration.loop import Progress, run_suite
+    from palimpsest.benchmark.results.results import Results, open_store
     from palimpsest.benchmark.suites.loading import load_suite
 
     __version__: str

@@ -45,8 +45,8 @@ if TYPE_CHECKING:
     from palimpsest.strategies.nsas import NSAS
     from palimpsest.strategies.ogl import OGL
     from palimpsest.strategies.opcm import OPCM
-    from palimpsest.strategies.pic import PIC
     from palimpsest.strategies.penalty.regularizer import Regularizer
+    from palimpsest.strategies.pic import PIC
     from palimpsest.strategies.replay import Replay
     from palimpsest.strategies.running_average import RunningAverage
     from palimpsest.strategies.rwalk import RWalk

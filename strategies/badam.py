@@ -13,9 +13,9 @@ from torch.nn import Parameter
 from palimpsest.strategies.base.gaussian import require_variances, unsound
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.base.likelihood import trained_outputs
-from palimpsest.strategies.posterior_settings import BAdamSettings
 from palimpsest.strategies.base.shared_parameters import fitted
 from palimpsest.strategies.base.sparse import dense_gradients
+from palimpsest.strategies.posterior_settings import BAdamSettings
 
 _SMALL = 1e-10
 

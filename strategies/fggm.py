@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.curvature.fisher import fisher_of_training
-from palimpsest.strategies.masks.held_rows import HeldRows
 from palimpsest.strategies.base.likelihood import as_trained
-from palimpsest.strategies.mask_settings import FGGMSettings
 from palimpsest.strategies.base.output_rows import row_sums
 from palimpsest.strategies.base.seeded import seeded
+from palimpsest.strategies.curvature.fisher import fisher_of_training
+from palimpsest.strategies.mask_settings import FGGMSettings
+from palimpsest.strategies.masks.held_rows import HeldRows
 
 
 class FGGM(HeldRows):

@@ -8,11 +8,11 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.curvature.fisher import fisher_of_training
-from palimpsest.strategies.masks.held_rows import HeldRows
-from palimpsest.strategies.mask_settings import FreezeImportantSettings
 from palimpsest.strategies.base.output_rows import row_sums
 from palimpsest.strategies.base.shared_parameters import fit_to_grown
+from palimpsest.strategies.curvature.fisher import fisher_of_training
+from palimpsest.strategies.mask_settings import FreezeImportantSettings
+from palimpsest.strategies.masks.held_rows import HeldRows
 
 
 class FreezeImportant(HeldRows):

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.projections.dual_basis import DualBasis
-from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.base.hooks import Hooked, Task
 from palimpsest.strategies.base.layer_inputs import Matrix, fed, matrices
-from palimpsest.strategies.merging.low_rank import branched, with_branches
-from palimpsest.strategies.mask_settings import InfLoRASettings
 from palimpsest.strategies.base.used_parameters import NotesUse
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.mask_settings import InfLoRASettings
+from palimpsest.strategies.merging.low_rank import branched, with_branches
+from palimpsest.strategies.projections.dual_basis import DualBasis
 
 _BATCH = 32
 

@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base import optimizer_metric
-from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw, mean_over_labels
 from palimpsest.strategies.base.gaussian import broken
+from palimpsest.strategies.base.layer_inputs import Matrix, matrices
+from palimpsest.strategies.base.shared_parameters import SharedParameterPenalty
+from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.base.wrapping import in_several_places
+from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw, mean_over_labels
 from palimpsest.strategies.curvature.kronecker import Quadratic
 from palimpsest.strategies.curvature.kronecker_factors import factors_of_labels
 from palimpsest.strategies.curvature.kronecker_products import Product, nearest
 from palimpsest.strategies.penalty.laplace_curvature import LARGEST, NO_PRECISION, Diagonal, Spectra
-from palimpsest.strategies.base.layer_inputs import Matrix, matrices
 from palimpsest.strategies.settings import LaplaceSettings
-from palimpsest.strategies.base.shared_parameters import SharedParameterPenalty
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
-from palimpsest.strategies.base.wrapping import in_several_places
 
 
 class Laplace(SharedParameterPenalty):

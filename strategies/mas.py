@@ -9,8 +9,8 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from palimpsest.strategies.curvature.fisher import draw, mean_over_labels
-from palimpsest.strategies.penalty.regularizer import Regularizer
 from palimpsest.strategies.curvature.sensitivity import output_sensitivity
+from palimpsest.strategies.penalty.regularizer import Regularizer
 from palimpsest.strategies.settings import MASSettings
 
 

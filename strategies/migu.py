@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.masks.held_rows import HeldRows
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.mask_settings import MIGUSettings
+from palimpsest.strategies.masks.held_rows import HeldRows
 
 _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

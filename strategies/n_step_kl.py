@@ -12,10 +12,10 @@ from torch.nn import Parameter
 
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_of
-from palimpsest.strategies.posteriors.posterior import Posterior
-from palimpsest.strategies.posterior_settings import NStepKLSettings
 from palimpsest.strategies.memory.rehearsal import Rehearsal, outputs_for, task_labels
 from palimpsest.strategies.memory.reservoir import Rows
+from palimpsest.strategies.posterior_settings import NStepKLSettings
+from palimpsest.strategies.posteriors.posterior import Posterior
 
 
 class NStepKL(Posterior):

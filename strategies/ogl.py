@@ -10,12 +10,17 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.architectures import edges_of
-from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.base.hooks import Task
-from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode, requiring_gradients
-from palimpsest.strategies.settings import OGLSettings
+from palimpsest.strategies.base.network import (
+    Network,
+    differentiable,
+    evaluation_mode,
+    requiring_gradients,
+)
 from palimpsest.strategies.base.shared_parameters import fitted
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.settings import OGLSettings
 
 
 class OGL(SupervisedPlugin):

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from palimpsest.strategies.base.layer_inputs import matrices
+from palimpsest.strategies.base.shared_parameters import fitted
 from palimpsest.strategies.merge_settings import OPCMSettings
 from palimpsest.strategies.merging.merging import Merging, Values
-from palimpsest.strategies.base.shared_parameters import fitted
 from palimpsest.strategies.task_arithmetic import add
 
 

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.layer_inputs import fed, matrices
-from palimpsest.strategies.merging.low_rank import BranchedLayer, branched, with_branches
-from palimpsest.strategies.merge_settings import PICSettings
 from palimpsest.strategies.base.seeded import seeded
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.merge_settings import PICSettings
+from palimpsest.strategies.merging.low_rank import BranchedLayer, branched, with_branches
 from palimpsest.strategies.task_arithmetic import TaskArithmetic
 
 _SAMPLES = 32

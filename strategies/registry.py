@@ -10,11 +10,66 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, Literal
 
-from palimpsest.strategies.base.dial import BETA, DENSITY, ENERGY, EPSILON, ETA, LOW_RANK, MEMORY, RANK, SCALE, SHARE, STRENGTH, Dial
-from palimpsest.strategies.mask_settings import FGGMSettings, FreezeImportantSettings, GPMSettings, InfLoRASettings, MIGUSettings, SPGSettings, SSNetSettings, SupSupSettings
-from palimpsest.strategies.merge_settings import OPCMSettings, PICSettings, RunningAverageSettings, SMILESettings, TaskArithmeticSettings, TIESSettings
-from palimpsest.strategies.posterior_settings import BAdamSettings, NStepKLSettings, TDVCLSettings, VCLSettings
-from palimpsest.strategies.settings import DERSettings, EWCSettings, FinetuneSettings, FreezeSettings, IndependentSettings, JointSettings, L2Settings, LaplaceSettings, LwFSettings, MASSettings, NSASSettings, OGLSettings, ReplaySettings, RWalkSettings, SISettings, SRILSettings, StrategySettings, WPLOfficialSettings, WPLSchurSettings, WPLSettings
+from palimpsest.strategies.base.dial import (
+    BETA,
+    DENSITY,
+    ENERGY,
+    EPSILON,
+    ETA,
+    LOW_RANK,
+    MEMORY,
+    RANK,
+    SCALE,
+    SHARE,
+    STRENGTH,
+    Dial,
+)
+from palimpsest.strategies.mask_settings import (
+    FGGMSettings,
+    FreezeImportantSettings,
+    GPMSettings,
+    InfLoRASettings,
+    MIGUSettings,
+    SPGSettings,
+    SSNetSettings,
+    SupSupSettings,
+)
+from palimpsest.strategies.merge_settings import (
+    OPCMSettings,
+    PICSettings,
+    RunningAverageSettings,
+    SMILESettings,
+    TaskArithmeticSettings,
+    TIESSettings,
+)
+from palimpsest.strategies.posterior_settings import (
+    BAdamSettings,
+    NStepKLSettings,
+    TDVCLSettings,
+    VCLSettings,
+)
+from palimpsest.strategies.settings import (
+    DERSettings,
+    EWCSettings,
+    FinetuneSettings,
+    FreezeSettings,
+    IndependentSettings,
+    JointSettings,
+    L2Settings,
+    LaplaceSettings,
+    LwFSettings,
+    MASSettings,
+    NSASSettings,
+    OGLSettings,
+    ReplaySettings,
+    RWalkSettings,
+    SISettings,
+    SRILSettings,
+    StrategySettings,
+    WPLOfficialSettings,
+    WPLSchurSettings,
+    WPLSettings,
+)
 
 Memory = Literal["constant", "linear"]
 Order = Literal["in turn", "at once"]

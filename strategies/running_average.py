@@ -6,9 +6,9 @@ from typing import Any
 
 from torch import nn
 
+from palimpsest.strategies.base.shared_parameters import fitted
 from palimpsest.strategies.merge_settings import RunningAverageSettings
 from palimpsest.strategies.merging.merging import Merging, Values
-from palimpsest.strategies.base.shared_parameters import fitted
 
 
 class RunningAverage(Merging):

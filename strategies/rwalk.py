@@ -10,10 +10,10 @@ from avalanche.models.utils import is_multi_task_module
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.curvature.fisher import diagonal_fisher, mean_over_labels
 from palimpsest.strategies.base.likelihood import as_trained
-from palimpsest.strategies.settings import RWalkSettings
 from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.curvature.fisher import diagonal_fisher, mean_over_labels
+from palimpsest.strategies.settings import RWalkSettings
 from palimpsest.strategies.si import SI
 
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.sparse import dense_gradients
 from palimpsest.strategies.penalty.regularizer import Regularizer
 from palimpsest.strategies.settings import SISettings
-from palimpsest.strategies.base.sparse import dense_gradients
 
 
 @dataclass

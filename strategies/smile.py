@@ -12,10 +12,10 @@ from torch import Tensor, nn
 from torch.nn.functional import conv2d, linear
 
 from palimpsest.strategies.base.layer_inputs import Matrix, matrices
-from palimpsest.strategies.merge_settings import SMILESettings
-from palimpsest.strategies.merging.merging import Merging, Values, fill, placed
 from palimpsest.strategies.base.network import replaced_forward
 from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.merge_settings import SMILESettings
+from palimpsest.strategies.merging.merging import Merging, Values, fill, placed
 
 
 class SMILE(Merging):

@@ -10,10 +10,15 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.nn.functional import cross_entropy
 
+from palimpsest.strategies.base.network import (
+    Network,
+    differentiable,
+    evaluation_mode,
+    requiring_gradients,
+)
+from palimpsest.strategies.base.shared_parameters import fit_to_grown
 from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.mask_settings import SPGSettings
-from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode, requiring_gradients
-from palimpsest.strategies.base.shared_parameters import fit_to_grown
 from palimpsest.strategies.masks.update_mask import MaskedUpdates
 
 _BATCH = 128

@@ -12,12 +12,17 @@ from avalanche.models.utils import is_multi_task_module
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy, trained_outputs
-from palimpsest.strategies.base.network import Network, evaluation_mode, recurrent_kernels, running_statistics
-from palimpsest.strategies.settings import SRILSettings
+from palimpsest.strategies.base.network import (
+    Network,
+    evaluation_mode,
+    recurrent_kernels,
+    running_statistics,
+)
 from palimpsest.strategies.base.used_parameters import NotesUse
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.settings import SRILSettings
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Of logits and classes, a mean over samples."""

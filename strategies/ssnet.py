@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from palimpsest.strategies.mask_settings import SSNetSettings
-from palimpsest.strategies.supsup import SupSup
 from palimpsest.strategies.masks.weight_masks import MaskedLayer, masked_layers, packed, unpacked
+from palimpsest.strategies.supsup import SupSup
 
 
 class SSNet(SupSup):

@@ -12,14 +12,21 @@ import torch
 from avalanche.models import MultiTaskModule
 from torch import Tensor, nn
 
-from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.base.hooks import Hooked, Task
-from palimpsest.strategies.masks.knn_transfer import Look, look
-from palimpsest.strategies.masks.mask_inference import inferred
-from palimpsest.strategies.mask_settings import SupSupSettings
 from palimpsest.strategies.base.network import Network, replaced_forward, running_statistics
 from palimpsest.strategies.base.seeded import seeded
-from palimpsest.strategies.masks.weight_masks import MaskedLayer, add_masks, applied, copied, make_signed_constant, masked_layers
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.mask_settings import SupSupSettings
+from palimpsest.strategies.masks.knn_transfer import Look, look
+from palimpsest.strategies.masks.mask_inference import inferred
+from palimpsest.strategies.masks.weight_masks import (
+    MaskedLayer,
+    add_masks,
+    applied,
+    copied,
+    make_signed_constant,
+    masked_layers,
+)
 
 
 class SupSup(Hooked):

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.shared_parameters import fitted
 from palimpsest.strategies.merge_settings import TIESSettings
 from palimpsest.strategies.merging.merging import Merging, Values
-from palimpsest.strategies.base.shared_parameters import fitted
 from palimpsest.strategies.task_arithmetic import add
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from palimpsest.strategies.posteriors.posterior import Posterior
 from palimpsest.strategies.posterior_settings import VCLSettings
+from palimpsest.strategies.posteriors.posterior import Posterior
 
 
 class VCL(Posterior):

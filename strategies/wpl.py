@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty
 from palimpsest.strategies.penalty.quadratic import merge
 from palimpsest.strategies.settings import WPLSettings
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 
 
 class WPL(FisherPenalty):

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.penalty.regularizer import Regularizer
 from palimpsest.strategies.settings import WPLOfficialSettings
-from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 
 
 class WPLOfficial(Regularizer):

@@ -13,14 +13,19 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base import optimizer_metric
-from palimpsest.strategies.curvature.fisher import draw
-from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
 from palimpsest.strategies.base.hooks import Task
-from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode, replaced_forward
-from palimpsest.strategies.penalty.schur_complement import Metric, ModelTerm, SchurPenalty
-from palimpsest.strategies.settings import WPLSchurSettings
+from palimpsest.strategies.base.network import (
+    Network,
+    differentiable,
+    evaluation_mode,
+    replaced_forward,
+)
 from palimpsest.strategies.base.shared_parameters import SharedParameterPenalty
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
+from palimpsest.strategies.penalty.schur_complement import Metric, ModelTerm, SchurPenalty
+from palimpsest.strategies.settings import WPLSchurSettings
 
 _MEMORY = 0.9
 """Decay per step of the second moments of the penalty's gradients."""

@@ -9,8 +9,8 @@ import yaml
 from palimpsest.benchmark.runs.preparation import OnProgress
 from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.runs.runner import execute_job
-from palimpsest.benchmark.suites.suite import Run, Suite
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.suites.suite import Run, Suite
 
 TWO_MODELS = {
     "family": "two_models",

@@ -9,7 +9,16 @@ from one_run import execute
 
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.configs.paper import figure3_search
-from palimpsest.configs.paper.figure3_loop import PAPER, TARGETS, Experiment, Options, Row, Setting, harness_settings, paper_curve
+from palimpsest.configs.paper.figure3_loop import (
+    PAPER,
+    TARGETS,
+    Experiment,
+    Options,
+    Row,
+    Setting,
+    harness_settings,
+    paper_curve,
+)
 from palimpsest.configs.paper.figure3_search import draw_settings, nearest, ranking, search, write
 
 STEPS = (6, 12, 18, 24, 30)

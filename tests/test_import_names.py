@@ -113,7 +113,9 @@ def test_a_file_that_was_written_over_is_told(installed):
 
 
 def test_strategies_say_whose_files_stand_among_theirs(installed):
-    (installed / "strategies" / "registry.py").write_text("from palimpsest.strategies.settings import X\n")
+    (installed / "strategies" / "registry.py").write_text(
+        "from palimpsest.strategies.settings import X\n"
+    )
     (installed / "strategies" / "settings.py").touch()
     ran = told(["-c", "import strategies"], installed)
     assert f"another package's files are mixed with Palimpsest's in {installed}" in ran.stderr

@@ -7,8 +7,8 @@ import yaml
 from at_length import at_length
 
 from palimpsest import run_suite
-from palimpsest.benchmark.store.archive import read_archive
 from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.store.archive import read_archive
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.analysis.choosing.coarseness import gaps
 from palimpsest.reports.analysis.choosing.cross_fitting import choose

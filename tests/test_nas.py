@@ -8,8 +8,8 @@ import pytest
 from at_length import at_length
 
 from palimpsest import run_suite
-from palimpsest.benchmark.store.archive import read_archive
 from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.store.archive import read_archive
 from palimpsest.benchmark.suites.loading import load_suite
 
 ROOT = Path(__file__).parents[1]

@@ -7,12 +7,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from palimpsest.benchmark.store.archive import read_archive
 from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.store.archive import read_archive
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.configs.paper.figure3_loop import PAPER as FIGURE_3
 from palimpsest.configs.paper.figure3_loop import STEPS, Options, Row, harness_settings
-from palimpsest.configs.paper.figure3_search import COUNT, FOURTH, SEEDS, draw_settings, nearest, neighbours
+from palimpsest.configs.paper.figure3_search import (
+    COUNT,
+    FOURTH,
+    SEEDS,
+    draw_settings,
+    nearest,
+    neighbours,
+)
 from palimpsest.reports.markdown.csv_rows import read_rows
 
 ROOT = Path(__file__).parents[1]

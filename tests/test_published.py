@@ -10,8 +10,8 @@ import yaml
 from at_length import at_length
 from one_run import execute
 
-from palimpsest.benchmark.store.archive import read_archive
 from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.store.archive import read_archive
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.markdown.csv_rows import read_rows
 

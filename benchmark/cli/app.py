@@ -8,7 +8,22 @@ from typing import Annotated
 import typer
 
 from palimpsest.benchmark.cli.inner_commands import list_app, new_app, show_app
-from palimpsest.benchmark.cli.options import DEFAULT_STORE, FailOn, JsonOption, MetricPluginOption, PluginOption, RowsOf, ScenarioOption, StoreOption, StrategiesOption, SuiteOption, load_for_reading, load_plugins, names_of, selection
+from palimpsest.benchmark.cli.options import (
+    DEFAULT_STORE,
+    FailOn,
+    JsonOption,
+    MetricPluginOption,
+    PluginOption,
+    RowsOf,
+    ScenarioOption,
+    StoreOption,
+    StrategiesOption,
+    SuiteOption,
+    load_for_reading,
+    load_plugins,
+    names_of,
+    selection,
+)
 
 app = typer.Typer(
     name="palimpsest",

@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from palimpsest.benchmark.cli.options import DEFAULT_STORE, JsonOption, MetricPluginOption, PluginOption, ScenarioOption, StoreOption, StrategiesOption, SuiteOption, load_for_reading, load_plugins, selection
+from palimpsest.benchmark.cli.options import (
+    DEFAULT_STORE,
+    JsonOption,
+    MetricPluginOption,
+    PluginOption,
+    ScenarioOption,
+    StoreOption,
+    StrategiesOption,
+    SuiteOption,
+    load_for_reading,
+    load_plugins,
+    selection,
+)
 
 list_app = typer.Typer(help="List what is available.", no_args_is_help=True)
 show_app = typer.Typer(help="Show one thing in full.", no_args_is_help=True)

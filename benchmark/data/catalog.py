@@ -9,9 +9,9 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from palimpsest.benchmark.data.contents import content_fingerprint
+from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX, find_text, text_folder
 from palimpsest.benchmark.data.listing import list_images
 from palimpsest.benchmark.data.paths import existing_path
-from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX, find_text, text_folder
 from palimpsest.benchmark.errors import UserError, nearest, quoted
 
 FOLDER_PREFIX = "folder:"

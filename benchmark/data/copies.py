@@ -102,7 +102,9 @@ def _compared(source: Source) -> Copies:
 
 def _images(source: Source) -> Iterator[bytes]:
     """Yield the pixels of each image, in the order of the listing."""
-    from palimpsest.benchmark.data.formats.folder import stacked  # with torch, which a note needs not
+    from palimpsest.benchmark.data.formats.folder import (
+        stacked,  # with torch, which a note needs not
+    )
     from palimpsest.benchmark.data.mapped import NoRoomError
 
     try:

@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from palimpsest.benchmark.data.cache import check_once
-from palimpsest.benchmark.data.catalog import FOLDER_PREFIX, files_of, folder_path, is_there, outline
+from palimpsest.benchmark.data.catalog import (
+    FOLDER_PREFIX,
+    files_of,
+    folder_path,
+    is_there,
+    outline,
+)
 from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX, find_text, text_folder
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.executors.executor import Executor
 from palimpsest.benchmark.executors.paths import RAY, SLURM, Place
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.suites.resources import Resources
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
-from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.jobs import Job
 
 Report = Callable[[Job, Advance], None]
 """Called with a job under way and how far it is."""

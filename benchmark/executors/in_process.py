@@ -7,12 +7,12 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.executors.executor import Jobs, Report
 from palimpsest.benchmark.executors.scratch import WithScratch
-from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.jobs import Job
 
 
 class InProcess(WithScratch):

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
 
-from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.executors.executor import Executor, Jobs, Lost, Report
 from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.runs.first_model.order import first_models_first
-from palimpsest.benchmark.suites.jobs import Job, jobs_of
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.runs.provenance import versions
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.jobs import Job, jobs_of
 from palimpsest.benchmark.suites.suite import Run
 
 Rounds = Callable[[Sequence[Job]], Iterable[Jobs]]

@@ -12,11 +12,11 @@ import avalanche.training.plugins as avalanche_plugins
 from avalanche.training.supervised import Naive
 from avalanche.training.templates import SupervisedTemplate
 
-from palimpsest.benchmark.runs.avalanche_strategies import check_arguments, find
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.plugins import load_files, load_packages, strategies_of
-from palimpsest.benchmark.suites.suite import AVALANCHE
+from palimpsest.benchmark.runs.avalanche_strategies import check_arguments, find
 from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.suites.suite import AVALANCHE
 from palimpsest.benchmark.suites.validation import validated
 from palimpsest.strategies.base.dial import STRENGTH, Dial
 from palimpsest.strategies.base.hooks import Turns

@@ -5,10 +5,32 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 
-from palimpsest.benchmark.runs.failure import raised_at
 from palimpsest.benchmark.kit.candidate import Candidate
-from palimpsest.benchmark.kit.properties import capacity, forgetting, hooks, importance, interruption, merging, optimizers, optimum, parameters, posterior, state, strength, surroundings, training
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Outcome, Property, PropertyResult, WeakError
+from palimpsest.benchmark.kit.properties import (
+    capacity,
+    forgetting,
+    hooks,
+    importance,
+    interruption,
+    merging,
+    optimizers,
+    optimum,
+    parameters,
+    posterior,
+    state,
+    strength,
+    surroundings,
+    training,
+)
+from palimpsest.benchmark.kit.property import (
+    BrokenError,
+    NotApplicableError,
+    Outcome,
+    Property,
+    PropertyResult,
+    WeakError,
+)
+from palimpsest.benchmark.runs.failure import raised_at
 from palimpsest.strategies.base.architectures import NoArchitecturesError
 
 PROPERTIES: tuple[Property, ...] = (

@@ -13,14 +13,14 @@ from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline,
 from avalanche.training.supervised import Naive
 from torch import Tensor, nn
 
-from palimpsest.benchmark.runs.avalanche_strategies import make
-from palimpsest.benchmark.training.evaluation import LOADER
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.evaluated import OUTPUTS, Evaluated, Meter
 from palimpsest.benchmark.kit.models import SAMPLES, data
 from palimpsest.benchmark.kit.property import BrokenError
 from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.runs.avalanche_strategies import make
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.training.evaluation import LOADER
 from palimpsest.benchmark.training.template import InMemoryTraining
 from palimpsest.strategies.base.hooks import Evaluates, Optimizes
 

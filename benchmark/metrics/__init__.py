@@ -6,9 +6,41 @@ are computed when runs are read (``Computed``), not when a run ends. Nothing her
 """
 
 from palimpsest.benchmark.metrics.computed import Computed, applies, columns, compute
-from palimpsest.benchmark.metrics.formulas import LEAST_FORGETTING, Accuracies, Curves, Matrix, average_accuracy, backward_transfer, forgetting, forgetting_by_model, forgetting_reduction, forward_transfer, intransigence, learning_accuracy, minimum_accuracy, plasticity, stability, worst_case_accuracy
-from palimpsest.benchmark.metrics.metric import ACCURACY, CHANGE, NEGLIGIBLE, UNBOUNDED, Bounds, Metric, Need
-from palimpsest.benchmark.metrics.registry import AVERAGE, FINETUNE_FORGETTING, METRICS, added_metrics, metric_named, reference_kinds
+from palimpsest.benchmark.metrics.formulas import (
+    LEAST_FORGETTING,
+    Accuracies,
+    Curves,
+    Matrix,
+    average_accuracy,
+    backward_transfer,
+    forgetting,
+    forgetting_by_model,
+    forgetting_reduction,
+    forward_transfer,
+    intransigence,
+    learning_accuracy,
+    minimum_accuracy,
+    plasticity,
+    stability,
+    worst_case_accuracy,
+)
+from palimpsest.benchmark.metrics.metric import (
+    ACCURACY,
+    CHANGE,
+    NEGLIGIBLE,
+    UNBOUNDED,
+    Bounds,
+    Metric,
+    Need,
+)
+from palimpsest.benchmark.metrics.registry import (
+    AVERAGE,
+    FINETUNE_FORGETTING,
+    METRICS,
+    added_metrics,
+    metric_named,
+    reference_kinds,
+)
 
 __all__ = [
     "ACCURACY",

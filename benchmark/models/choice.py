@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from palimpsest.benchmark.settings.applicable import PLAIN
 from palimpsest.benchmark.models.registry import MODULE, NETWORKS, PREFIXES, TORCHVISION
+from palimpsest.benchmark.settings.applicable import PLAIN
 from palimpsest.benchmark.settings.named import named
 
 Statistics = Literal["shared", "per_model", "frozen"]

@@ -14,8 +14,8 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.models.anatomy import Anatomy, check, check_kind, examine, statistics
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.models.choice import Network
-from palimpsest.benchmark.models.model_surgery import exchanged, new_head, with_own_statistics
 from palimpsest.benchmark.models.making import Shape, make
+from palimpsest.benchmark.models.model_surgery import exchanged, new_head, with_own_statistics
 
 Sharing = int | tuple[str, ...] | None
 """How many of the first blocks are shared, or the names of child modules; ``None``: all blocks."""

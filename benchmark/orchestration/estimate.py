@@ -10,8 +10,8 @@ from itertools import permutations
 from statistics import fmean as mean
 from typing import NamedTuple
 
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
 
 NOT_KNOWN = "not known before the first runs"

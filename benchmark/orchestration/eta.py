@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from statistics import fmean as mean
 
 from palimpsest.benchmark.orchestration.estimate import Durations, Kind
-from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.suite import Run
 
 

@@ -8,26 +8,26 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints, clear, folder_of
-from palimpsest.benchmark.store.leases import Claims
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.run_jobs import carry_out
 from palimpsest.benchmark.executors.choice import Conditions, executor_at
 from palimpsest.benchmark.executors.executor import Executor
 from palimpsest.benchmark.executors.paths import LOCAL, Place
-from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.store.heartbeat import Heartbeat
-from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.orchestration.eta import TimeLeft
 from palimpsest.benchmark.orchestration.plan import Plan, make_plan
 from palimpsest.benchmark.plugins import load_files
-from palimpsest.benchmark.store.unsaved_runs import rescue, take_in
 from palimpsest.benchmark.results.results import Results
-from palimpsest.benchmark.store.writer import Saving
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints, clear, folder_of
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.store.heartbeat import Heartbeat
+from palimpsest.benchmark.store.leases import Claims
 from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.suites.suite import Suite
+from palimpsest.benchmark.store.unsaved_runs import rescue, take_in
+from palimpsest.benchmark.store.writer import Saving
+from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.loading import SuiteLike, load_suite
-from palimpsest.benchmark.orchestration.eta import TimeLeft
+from palimpsest.benchmark.suites.suite import Suite
 
 
 @dataclass(frozen=True)

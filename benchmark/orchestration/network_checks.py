@@ -11,10 +11,10 @@ import torch
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.suites.suite import AVALANCHE, Strategy
 from palimpsest.benchmark.suites.validation import shown
-from palimpsest.strategies.curvature.per_sample.batch_mates import require_independence
-from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.base.hooks import ChecksNetwork, Task
 from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.curvature.per_sample.batch_mates import require_independence
 from palimpsest.strategies.registry import STRATEGIES
 
 if TYPE_CHECKING:

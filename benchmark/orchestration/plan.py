@@ -13,7 +13,6 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any
 
-from palimpsest.benchmark.store.archive import is_archive
 from palimpsest.benchmark.data.catalog import data_root
 from palimpsest.benchmark.data.inspection import inspected
 from palimpsest.benchmark.errors import SettingError, UserError
@@ -21,11 +20,12 @@ from palimpsest.benchmark.executors.capacity import default_workers
 from palimpsest.benchmark.executors.paths import HERE, Place
 from palimpsest.benchmark.executors.scratch import check_scratch
 from palimpsest.benchmark.plugins import digest_of
-from palimpsest.benchmark.store.unsaved_runs import Rescued, rescued
-from palimpsest.benchmark.suites.resources import Resources
+from palimpsest.benchmark.store.archive import is_archive
 from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.suites.suite import AVALANCHE, AvalancheSettings, Run, Strategy, Suite
+from palimpsest.benchmark.store.unsaved_runs import Rescued, rescued
 from palimpsest.benchmark.suites.note import SuiteNote
+from palimpsest.benchmark.suites.resources import Resources
+from palimpsest.benchmark.suites.suite import AVALANCHE, AvalancheSettings, Run, Strategy, Suite
 from palimpsest.strategies.registry import STRATEGIES
 
 

@@ -10,7 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.plugins.additions import Addition, AdditionKind, metric_of, network_of, scenario_of, strategy_of
+from palimpsest.benchmark.plugins.additions import (
+    Addition,
+    AdditionKind,
+    metric_of,
+    network_of,
+    scenario_of,
+    strategy_of,
+)
 
 _GROUPS: dict[AdditionKind, tuple[str, Callable[[Any, str], Addition]]] = {
     "strategy": ("palimpsest.strategies", strategy_of),

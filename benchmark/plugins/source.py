@@ -14,7 +14,13 @@ from typing import Any, Self
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.models.registry import NetworkEntry
-from palimpsest.benchmark.plugins.additions import Addition, metric_of, network_of, scenario_of, strategy_of
+from palimpsest.benchmark.plugins.additions import (
+    Addition,
+    metric_of,
+    network_of,
+    scenario_of,
+    strategy_of,
+)
 from palimpsest.benchmark.plugins.code import ModuleText
 from palimpsest.strategies.registry import StrategyEntry
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.probes.probe import Subject, parameters_of
-from palimpsest.strategies.curvature.fisher import diagonal_fisher
 from palimpsest.strategies.base.likelihood import as_trained
+from palimpsest.strategies.curvature.fisher import diagonal_fisher
 
 SAMPLES = 1000
 """Training samples that it is averaged over at most, a fixed random choice."""

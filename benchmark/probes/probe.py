@@ -11,13 +11,13 @@ from typing import Any
 from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 from torch import nn
 
-from palimpsest.benchmark.training.evaluation import LOADER, evaluate
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.models.networks import NetworkBank
-from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.probes import PROBES
-from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
 from palimpsest.benchmark.scenarios.scenario import Scenario
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.search.supernet_bank import SupernetBank
+from palimpsest.benchmark.training.evaluation import LOADER, evaluate
 from palimpsest.strategies.base.hooks import Samples
 from palimpsest.strategies.penalty.regularizer import Regularizer
 

@@ -11,11 +11,11 @@ from avalanche.models.utils import avalanche_forward
 from torch import Tensor, nn
 from torch.nn import functional
 
-from palimpsest.benchmark.training.evaluation import LOADER, evaluate
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.probes.probe import Probe
-from palimpsest.benchmark.scenarios.scenario import right_class
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.scenario import right_class
+from palimpsest.benchmark.training.evaluation import LOADER, evaluate
 from palimpsest.benchmark.training.template import EVALUATION_BATCH
 from palimpsest.strategies.base.hooks import Samples
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from palimpsest.benchmark.store.archive import read_runs, read_suites
 from palimpsest.benchmark.plugins import load_files, load_metrics
 from palimpsest.benchmark.results.run_settings import ambiguous
 from palimpsest.benchmark.results.selection import Selection
+from palimpsest.benchmark.store.archive import read_runs, read_suites
 from palimpsest.benchmark.store.store import Record, SuiteNote
 
 if TYPE_CHECKING:

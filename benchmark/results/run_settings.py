@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from palimpsest.benchmark.errors import UserError, nearest
-from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
 
 RESULTS_VERSION = "results_version"
 

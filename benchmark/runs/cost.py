@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.training.control import Watch
 from palimpsest.benchmark.training.evaluation import AccuracyMeter, now
-from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.strategies.base.hooks import Capacity
 
 _ROUNDING = 1e-6

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from palimpsest.benchmark.training.evaluation import LOADER, CurveRecorder, evaluate
 from palimpsest.benchmark.scenarios.scenario import Scenario
-from palimpsest.benchmark.scenarios.settings.scenario import Curve
 from palimpsest.benchmark.scenarios.schedule import Schedule, Visit
+from palimpsest.benchmark.scenarios.settings.scenario import Curve
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.benchmark.training.evaluation import LOADER, CurveRecorder, evaluate
 from palimpsest.strategies.base.hooks import Turns
 
 _Matrix = list[list[float | None]]

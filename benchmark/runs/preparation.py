@@ -10,32 +10,39 @@ from typing import Any
 import torch
 from avalanche.training.templates import SupervisedTemplate
 
-from palimpsest.benchmark.runs import avalanche_strategies
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.training.augmentation import Augmentation
-from palimpsest.benchmark.training.control import ClipGradient, SeenOutputs, StepLimit, StopAtTarget, Warmup, Watch
-from palimpsest.benchmark.runs.cost import Costs
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.training.evaluation import LOADER, AccuracyMeter, now
-from palimpsest.benchmark.randomness.generators import seed_generators
-from palimpsest.benchmark.runs.measurement import Measurement
-from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
-from palimpsest.benchmark.training.precision import train_in_bfloat16
 from palimpsest.benchmark.probes.probe import Probe, Subject, attach
-from palimpsest.benchmark.training.rates import LearningRates
+from palimpsest.benchmark.randomness.generators import seed_generators
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.runs import avalanche_strategies
+from palimpsest.benchmark.runs.cost import Costs
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.measurement import Measurement
 from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.checking import check_images, flatten_labels
 from palimpsest.benchmark.scenarios.scenario import Scenario
+from palimpsest.benchmark.scenarios.schedule import Schedule, in_turn
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.scenarios.settings.smoothing import smoothed
-from palimpsest.benchmark.scenarios.schedule import Schedule, in_turn
 from palimpsest.benchmark.search.parts import SearchParts
-from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.strategy_checks import check_steps
 from palimpsest.benchmark.suites.suite import AVALANCHE, Run
-from palimpsest.benchmark.training.template import InMemoryTraining
 from palimpsest.benchmark.suites.validation import shown
+from palimpsest.benchmark.training.augmentation import Augmentation
+from palimpsest.benchmark.training.control import (
+    ClipGradient,
+    SeenOutputs,
+    StepLimit,
+    StopAtTarget,
+    Warmup,
+    Watch,
+)
+from palimpsest.benchmark.training.evaluation import LOADER, AccuracyMeter, now
+from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
+from palimpsest.benchmark.training.precision import train_in_bfloat16
+from palimpsest.benchmark.training.rates import LearningRates
+from palimpsest.benchmark.training.template import InMemoryTraining
 from palimpsest.strategies.base.hooks import Optimizes
 from palimpsest.strategies.registry import STRATEGIES
 from palimpsest.strategies.settings import StrategySettings

@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from palimpsest.benchmark.errors import Remark, UserError
-from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.metrics import Accuracies, Computed, Matrix, reference_kinds
+from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.runs.record_shapes import check_shapes
 from palimpsest.benchmark.suites.spec import Spec
 

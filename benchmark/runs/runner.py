@@ -10,21 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.randomness.generators import own_settings
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.checkpoints.training import Resumable, Spent
 from palimpsest.benchmark.runs.cost import peak_memory, reset_peak_memory, shared_statistics
-from palimpsest.benchmark.training.evaluation import left_out
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
-from palimpsest.benchmark.runs.first_model.storage import place_of
 from palimpsest.benchmark.runs.first_model.reuse import train_or_take_over
-from palimpsest.benchmark.randomness.generators import own_settings
-from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.first_model.storage import place_of
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.runs.preparation import TRAINING, OnProgress, Prepared, prepare
 from palimpsest.benchmark.runs.provenance import versions
 from palimpsest.benchmark.runs.record import Record, check_record
+from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.benchmark.training.evaluation import left_out
 from palimpsest.strategies.base.diverged import DivergedError
 
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset, Targets
 from palimpsest.benchmark.scenarios.streams.parts import Part, Samples, choose
-from palimpsest.benchmark.scenarios.scenario import Scenario
 
 
 def assemble(

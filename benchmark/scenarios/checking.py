@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.models.anatomy import check_kind
-from palimpsest.benchmark.scenarios.settings.augment import Augment, Jitter
-from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset, is_whole
 from palimpsest.benchmark.scenarios.scenario import Scenario, right_class
+from palimpsest.benchmark.scenarios.schedule import in_turn
+from palimpsest.benchmark.scenarios.settings.augment import Augment, Jitter
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.scenarios.settings.smoothing import smoothed
-from palimpsest.benchmark.scenarios.schedule import in_turn
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset, is_whole
 
 
 def check_experiences(scenario: Scenario) -> None:

@@ -17,11 +17,11 @@ from torch import Tensor
 from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.randomness.generators import own_numbers, own_settings
-from palimpsest.benchmark.settings.applicable import OF_PLAIN
+from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.checking import check_experiences, check_training
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.settings.applicable import OF_PLAIN
 
 _SEED = 0
 """It is always built for this seed, so that a run has the same key whatever the suite's seeds."""

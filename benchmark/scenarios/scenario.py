@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.scenarios.schedule import Schedule
+from palimpsest.benchmark.search.settings import Search
 
 OfOutputs = Callable[[Tensor, Tensor], Tensor]
 """A function of a batch's outputs and targets."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.scenarios.assembly import assemble
-from palimpsest.benchmark.scenarios.streams.parts import Part, choose
 from palimpsest.benchmark.scenarios.scenario import Scenario
-from palimpsest.benchmark.search.settings import Search
+from palimpsest.benchmark.scenarios.streams.parts import Part, choose
 from palimpsest.benchmark.scenarios.streams.windows import TokenLoss, first_windows
+from palimpsest.benchmark.search.settings import Search
+from palimpsest.benchmark.search.supernet_bank import SupernetBank
 
 
 def assemble_search(

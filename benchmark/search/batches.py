@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from palimpsest.benchmark.data.formats.pixels import Inputs
-from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.training.template import Batches
 
 

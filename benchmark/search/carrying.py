@@ -7,8 +7,8 @@ from typing import Any
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor
 
-from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.search.settings import Search
+from palimpsest.benchmark.search.supernet_bank import SupernetBank
 
 
 class Carrying(SupervisedPlugin):

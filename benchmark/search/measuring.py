@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from torch.nn import functional
 
-from palimpsest.benchmark.training.evaluation import LOADER, evaluate
+from palimpsest.benchmark.probes.probe import Probe, Subject, storable
+from palimpsest.benchmark.search.policy import Policy
+from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.search.supernets.supernet import Architecture
-from palimpsest.benchmark.probes.probe import Probe, Subject, storable
-from palimpsest.benchmark.search.settings import Search
-from palimpsest.benchmark.search.policy import Policy
+from palimpsest.benchmark.training.evaluation import LOADER, evaluate
 
 _RANKED = 0
 """Seeds the choice of the architectures that are ranked: the same for all runs of a space."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.probes.probe import Subject
-from palimpsest.benchmark.search.samplers import Controlled
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.search.batches import SearchOrder
 from palimpsest.benchmark.search.carrying import Carrying
 from palimpsest.benchmark.search.decay import Decay
 from palimpsest.benchmark.search.measuring import Measuring
 from palimpsest.benchmark.search.policy import Policy, Reward
+from palimpsest.benchmark.search.samplers import Controlled
 from palimpsest.benchmark.search.sampling import Sampling
+from palimpsest.benchmark.search.supernet_bank import SupernetBank
 
 
 @dataclass(frozen=True)

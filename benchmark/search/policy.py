@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.search.controller import Controller
+from palimpsest.benchmark.search.samplers import Controlled
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.search.supernets.supernet import Architecture
-from palimpsest.benchmark.search.samplers import Controlled
-from palimpsest.benchmark.search.controller import Controller
-from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.strategies.base.network import evaluation_mode
 
 

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from palimpsest.benchmark.settings.named import BY_NAME
 from palimpsest.benchmark.scenarios.settings.values import Count, Decay, Fraction, Rate, Settings
+from palimpsest.benchmark.settings.named import BY_NAME
 
 
 class Uniform(Settings):

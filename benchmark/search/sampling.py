@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from avalanche.training.plugins import SupervisedPlugin
 
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.search.policy import Policy
+from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.search.supernets.supernet import Architecture, Space
-from palimpsest.benchmark.search.settings import Search
-from palimpsest.benchmark.search.policy import Policy
-from palimpsest.benchmark.randomness.seeding import derive
 
 
 class Sampling(SupervisedPlugin):

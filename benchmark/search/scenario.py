@@ -8,18 +8,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX
-from palimpsest.benchmark.settings.applicable import NOT_OF_SEARCHES, NOT_OF_SHARED_WEIGHTS, OF_SHARED_WEIGHTS
-from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, SupernetChoice
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.settings.scenario import (
+    Count,
+    CountFromZero,
+    Curve,
+    ScenarioSettings,
+)
+from palimpsest.benchmark.scenarios.settings.values import Share
 from palimpsest.benchmark.search.architectures import alone, check_ranked, width_of
 from palimpsest.benchmark.search.samplers import Sampler, Uniform
 from palimpsest.benchmark.search.settings import Search, spread
-from palimpsest.benchmark.scenarios.settings.scenario import Count, CountFromZero, Curve, ScenarioSettings
-from palimpsest.benchmark.scenarios.settings.values import Share
-from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, SupernetChoice
+from palimpsest.benchmark.settings.applicable import (
+    NOT_OF_SEARCHES,
+    NOT_OF_SHARED_WEIGHTS,
+    OF_SHARED_WEIGHTS,
+)
 
 if TYPE_CHECKING:
-    from palimpsest.benchmark.search.supernets.supernet import Supernet
     from palimpsest.benchmark.scenarios.scenario import Scenario
+    from palimpsest.benchmark.search.supernets.supernet import Supernet
 
 _ONE_BATCH = ("single_path", "fair")
 """Samplers that draw anew for every batch."""

@@ -30,14 +30,14 @@ from torch.utils.data import TensorDataset
 from torchvision.datasets import MNIST
 from torchvision.transforms import Compose, Normalize, ToTensor
 
-from palimpsest.benchmark.training.evaluation import evaluate
+from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs.preparation import TRAINING, Prepared, prepare, scenario_settings
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.speed.images import cropped_and_flipped, stock_images
 from palimpsest.benchmark.speed.measure import PLAIN, STEPS, Case, Implementation, Stopwatch
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.benchmark.training.evaluation import evaluate
 from palimpsest.benchmark.training.template import EVALUATION_BATCH
 
 Trained = tuple[dict[str, float], nn.Module]

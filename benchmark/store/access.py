@@ -11,8 +11,8 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from palimpsest.benchmark.store.connection import Connection, connect
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.store.connection import Connection, connect
 
 BESIDE = ("-wal", "-shm", "-journal")
 """What SQLite appends to a database's name for its own files, which it deletes."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from palimpsest.benchmark.suites.spec import STRENGTH
 from palimpsest.benchmark.files.untrusted import parsed
+from palimpsest.benchmark.suites.spec import STRENGTH
 
 STALE = 15.0
 """Seconds without a heartbeat after which a process counts as killed."""

@@ -18,11 +18,19 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.benchmark.errors import UserError, quoted
-from palimpsest.benchmark.runs.record import COLUMNS, JSON_COLUMNS, Record, columns_of, readable, record_of, with_references
+from palimpsest.benchmark.files.untrusted import opened, parsed
+from palimpsest.benchmark.runs.record import (
+    COLUMNS,
+    JSON_COLUMNS,
+    Record,
+    columns_of,
+    readable,
+    record_of,
+    with_references,
+)
 from palimpsest.benchmark.store.store import Store
 from palimpsest.benchmark.suites.note import SuiteNote, note_of
 from palimpsest.benchmark.suites.note import columns_of as columns_of_suite
-from palimpsest.benchmark.files.untrusted import opened, parsed
 
 ARCHIVE_VERSION = 2
 

@@ -14,11 +14,23 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from palimpsest.benchmark.store.access import AS_A_COPY, AS_IT_IS, BESIDE, State, copied, database_beside, is_filled, is_writable, reading, require_writable, state
-from palimpsest.benchmark.store.connection import PATIENCE, Connection, connect
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.store.schema import SCHEMA_VERSION, additions, upgrade, version_of
 from palimpsest.benchmark.files.untrusted import opened
+from palimpsest.benchmark.store.access import (
+    AS_A_COPY,
+    AS_IT_IS,
+    BESIDE,
+    State,
+    copied,
+    database_beside,
+    is_filled,
+    is_writable,
+    reading,
+    require_writable,
+    state,
+)
+from palimpsest.benchmark.store.connection import PATIENCE, Connection, connect
+from palimpsest.benchmark.store.schema import SCHEMA_VERSION, additions, upgrade, version_of
 
 DAMAGED = (
     "the store is damaged",

@@ -20,10 +20,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from palimpsest.benchmark.store.access import require_writable
 from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.store.access import require_writable
+from palimpsest.benchmark.store.active_runs import (
+    STALE,
+    JobUnderWay,
+    SuiteProcess,
+    columns_of_job,
+    columns_of_process,
+)
 from palimpsest.benchmark.suites.jobs import Job
-from palimpsest.benchmark.store.active_runs import STALE, JobUnderWay, SuiteProcess, columns_of_job, columns_of_process
 
 _SECONDS = 1.0
 """From one writing to the next."""

@@ -16,15 +16,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.files.untrusted import parsed
+from palimpsest.benchmark.runs.record import (
+    COLUMNS,
+    JSON_COLUMNS,
+    Record,
+    record_of,
+    with_references,
+)
 from palimpsest.benchmark.store.access import copy_with_log, is_filled
 from palimpsest.benchmark.store.archive import is_archive
 from palimpsest.benchmark.store.database import check_version, has_table, refuse_others
-from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.runs.record import COLUMNS, JSON_COLUMNS, Record, record_of, with_references
 from palimpsest.benchmark.store.unsaved_runs import Rescued, rescued
 from palimpsest.benchmark.suites.note import COLUMNS as SUITE_COLUMNS
 from palimpsest.benchmark.suites.note import SuiteNote, note_of
-from palimpsest.benchmark.files.untrusted import parsed
 
 _SMALLEST_ROW = 64
 """Bytes; bounds how many rows a file can have."""

@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.executor import Jobs
-from palimpsest.benchmark.suites.jobs import Job
-from palimpsest.benchmark.store.liveness import Pulses
-from palimpsest.benchmark.store.unsaved_runs import rescued, take_in
-from palimpsest.benchmark.store.store import Store
 from palimpsest.benchmark.store.active_runs import End
+from palimpsest.benchmark.store.liveness import Pulses
+from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.store.unsaved_runs import rescued, take_in
+from palimpsest.benchmark.suites.jobs import Job
 
 _PAUSE_SECONDS = 1.0
 """Between two looks at what others do."""

@@ -14,16 +14,39 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from palimpsest.benchmark.store.access import left_open
-from palimpsest.benchmark.store.connection import PATIENCE
-from palimpsest.benchmark.store.database import DAMAGED, Database, has_table, open_database, user_errors
 from palimpsest.benchmark.errors import UserError, quoted
-from palimpsest.benchmark.runs.record import COLUMNS, JSON_COLUMNS, Record, columns_of, readable, record_of, with_references
+from palimpsest.benchmark.files.untrusted import parsed
+from palimpsest.benchmark.runs.record import (
+    COLUMNS,
+    JSON_COLUMNS,
+    Record,
+    columns_of,
+    readable,
+    record_of,
+    with_references,
+)
+from palimpsest.benchmark.store.access import left_open
+from palimpsest.benchmark.store.active_runs import (
+    JOB_COLUMNS,
+    PROCESS_COLUMNS,
+    Claim,
+    End,
+    JobUnderWay,
+    SuiteProcess,
+    claim_runs,
+    processes_of,
+)
+from palimpsest.benchmark.store.connection import PATIENCE
+from palimpsest.benchmark.store.database import (
+    DAMAGED,
+    Database,
+    has_table,
+    open_database,
+    user_errors,
+)
 from palimpsest.benchmark.suites.note import COLUMNS as SUITE_COLUMNS
 from palimpsest.benchmark.suites.note import SuiteNote, note_of
 from palimpsest.benchmark.suites.note import columns_of as columns_of_suite
-from palimpsest.benchmark.store.active_runs import JOB_COLUMNS, PROCESS_COLUMNS, Claim, End, JobUnderWay, SuiteProcess, claim_runs, processes_of
-from palimpsest.benchmark.files.untrusted import parsed
 
 __all__ = ["JobUnderWay", "Record", "Store", "SuiteNote", "SuiteProcess"]
 

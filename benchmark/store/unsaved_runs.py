@@ -23,10 +23,10 @@ from platformdirs import user_state_path
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.slurm.job_folder import abandoned_results
+from palimpsest.benchmark.files.untrusted import content, parsed
 from palimpsest.benchmark.files.writing import Kind, Output, write_files
 from palimpsest.benchmark.runs.record import COLUMNS, JSON_COLUMNS, Record, columns_of, record_of
 from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.files.untrusted import content, parsed
 
 _MARK = "palimpsest.rescued"
 _VERSION = 1

@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Self
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.store.unsaved_runs import rescue, rescued, take_in
 from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.store.unsaved_runs import rescue, rescued, take_in
 
 HOLD_SECONDS = 60.0
 """How long a run is held in memory before it is written beside the store."""

@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.files import yaml_text
 from palimpsest.benchmark.suites.overrides import Assignment
-from palimpsest.benchmark.errors import UserError, nearest
 
 _Path = tuple[str | int, ...]
 

@@ -15,25 +15,25 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from palimpsest.benchmark.suites.overrides import Assignment
 from palimpsest.benchmark.data.catalog import check_name
 from palimpsest.benchmark.data.formats.text_files import TEXT_PREFIX
 from palimpsest.benchmark.errors import UserError, nearest
-from palimpsest.benchmark.settings.applicable import PLAIN
+from palimpsest.benchmark.files.yaml_text import MOST_CHARACTERS
 from palimpsest.benchmark.models.choice import Network
 from palimpsest.benchmark.models.registry import NETWORKS, PREFIXES
 from palimpsest.benchmark.plugins import load_files, load_packages
 from palimpsest.benchmark.probes import in_order
-from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.settings.applicable import PLAIN
+from palimpsest.benchmark.suites.file import Source, read_source
+from palimpsest.benchmark.suites.overrides import Assignment
+from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.seeds import MOST_SEEDS, parse_seeds, seeds_of
 from palimpsest.benchmark.suites.seeds import OPTION as SEEDS_OPTION
 from palimpsest.benchmark.suites.strategy_checks import check_strategies
 from palimpsest.benchmark.suites.suite import AVALANCHE, AvalancheSettings, Strategy, Suite
-from palimpsest.benchmark.suites.file import Source, read_source
 from palimpsest.benchmark.suites.validation import check_content, check_plain, shown, validated
-from palimpsest.benchmark.files.yaml_text import MOST_CHARACTERS
 from palimpsest.strategies.base.dial import Dial
 from palimpsest.strategies.registry import STRATEGIES
 from palimpsest.strategies.settings import StrategySettings

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from palimpsest.benchmark.files import yaml_text
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.files import yaml_text
 
 OPTION = "--set"
 

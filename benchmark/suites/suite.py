@@ -16,11 +16,11 @@ from pydantic import Field
 from palimpsest.benchmark.data.catalog import canonical, fingerprint, require
 from palimpsest.benchmark.errors import SettingError, UserError
 from palimpsest.benchmark.plugins import digest_of, digest_of_network
-from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
 from palimpsest.benchmark.suites.file import Source
 from palimpsest.benchmark.suites.note import SuiteNote
+from palimpsest.benchmark.suites.resources import Resources
+from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
 from palimpsest.strategies.base.dial import STRENGTH, Dial
 from palimpsest.strategies.posterior_settings import NStepKLSettings
 from palimpsest.strategies.settings import StrategySettings

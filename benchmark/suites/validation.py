@@ -9,8 +9,8 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from palimpsest.benchmark.errors import nearest, quoted
-from palimpsest.benchmark.suites.file import Source
 from palimpsest.benchmark.files.yaml_text import MOST_CHARACTERS, MOST_LEVELS, MOST_VALUES, unfit
+from palimpsest.benchmark.suites.file import Source
 from palimpsest.strategies.registry import STRATEGIES
 from palimpsest.strategies.settings import StrategySettings
 

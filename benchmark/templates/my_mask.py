@@ -19,8 +19,8 @@ from torch.nn import Parameter
 
 from palimpsest.strategies.base.dial import SHARE
 from palimpsest.strategies.mask_settings import MaskSettings
-from palimpsest.strategies.registry import StrategyEntry
 from palimpsest.strategies.masks.update_mask import MaskedUpdates
+from palimpsest.strategies.registry import StrategyEntry
 
 
 class MyMaskSettings(MaskSettings):

@@ -16,10 +16,10 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from palimpsest.strategies.base.dial import SCALE
+from palimpsest.strategies.base.shared_parameters import fitted
 from palimpsest.strategies.merge_settings import MergeSettings
 from palimpsest.strategies.merging.merging import Merging
 from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.base.shared_parameters import fitted
 
 
 class MyMergeSettings(MergeSettings):

@@ -13,8 +13,8 @@ from __future__ import annotations
 from pydantic import Field
 
 from palimpsest.strategies.base.dial import BETA
-from palimpsest.strategies.posteriors.posterior import Posterior
 from palimpsest.strategies.posterior_settings import PosteriorSettings
+from palimpsest.strategies.posteriors.posterior import Posterior
 from palimpsest.strategies.registry import StrategyEntry
 
 

@@ -16,8 +16,8 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from palimpsest.strategies.registry import StrategyEntry
 from palimpsest.strategies.penalty.regularizer import Regularizer
+from palimpsest.strategies.registry import StrategyEntry
 from palimpsest.strategies.settings import RegularizerSettings
 
 

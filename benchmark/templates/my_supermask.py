@@ -15,9 +15,9 @@ from pydantic import Field
 
 from palimpsest.strategies.base.dial import DENSITY
 from palimpsest.strategies.mask_settings import SupSupSettings
+from palimpsest.strategies.masks.weight_masks import MaskedLayer
 from palimpsest.strategies.registry import StrategyEntry
 from palimpsest.strategies.supsup import SupSup
-from palimpsest.strategies.masks.weight_masks import MaskedLayer
 
 
 class MySupermaskSettings(SupSupSettings):

@@ -16,8 +16,8 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor
 
 from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels
-from palimpsest.benchmark.scenarios.settings.augment import Augment, Jitter
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.settings.augment import Augment, Jitter
 
 _GREY = (0.2989, 0.587, 0.114)
 

@@ -9,7 +9,13 @@ import torch
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 
-from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, Optimizer, RMSprop, RoleDecay
+from palimpsest.benchmark.scenarios.settings.optimizers import (
+    SGD,
+    Adam,
+    Optimizer,
+    RMSprop,
+    RoleDecay,
+)
 
 
 def make_optimizer(

@@ -11,7 +11,12 @@ from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor
 from torch.optim import Optimizer, lr_scheduler
 
-from palimpsest.benchmark.scenarios.settings.learning_rates import Constant, Cosine, LearningRateSchedule, Linear
+from palimpsest.benchmark.scenarios.settings.learning_rates import (
+    Constant,
+    Cosine,
+    LearningRateSchedule,
+    Linear,
+)
 
 
 def make_scheduler(

@@ -18,10 +18,10 @@ import torch
 from torch import Tensor
 
 from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.families.two_models import TwoModels
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.settings.scenario import Curve
-from palimpsest.benchmark.scenarios.families.two_models import TwoModels
-from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.training.template import Batches
 from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw
 

@@ -32,7 +32,16 @@ from pathlib import Path
 
 import torch
 
-from palimpsest.configs.paper.figure3_loop import PAPER, STEPS, Experiment, Options, Row, Setting, paper_curve, root_mean_square
+from palimpsest.configs.paper.figure3_loop import (
+    PAPER,
+    STEPS,
+    Experiment,
+    Options,
+    Row,
+    Setting,
+    paper_curve,
+    root_mean_square,
+)
 
 COUNT, GIVE_UP, SECOND, THIRD, FOURTH = 500, 20.0, 40, 10, 5
 STRENGTHS, MORE_STRENGTHS = (3.0, 10.0, 30.0), (3.0, 10.0, 30.0, 100.0, 300.0)

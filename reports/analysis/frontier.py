@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
-from palimpsest.reports.runs.cells import FINETUNE, FREEZE, INDEPENDENT, JOINT, REFERENCES, Cell, Variant, dial_of
+from palimpsest.reports.runs.cells import (
+    FINETUNE,
+    FREEZE,
+    INDEPENDENT,
+    JOINT,
+    REFERENCES,
+    Cell,
+    Variant,
+    dial_of,
+)
 from palimpsest.reports.statistics.bootstrap import seed_weights
 from palimpsest.reports.statistics.interval import Estimate, student_estimate
 from palimpsest.reports.statistics.limits import Limits

@@ -16,7 +16,16 @@ from palimpsest.reports.statistics.bootstrap import iqm_and_median
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.statistics.limits import Limits, limits_of, of_difference
 from palimpsest.reports.statistics.pairs import PairedComparison, compare_pairs
-from palimpsest.reports.statistics.ratio import REDUCTION, Pairs, difference_of_shares, forgetting_pairs, linearised, removed, scaled, with_strays
+from palimpsest.reports.statistics.ratio import (
+    REDUCTION,
+    Pairs,
+    difference_of_shares,
+    forgetting_pairs,
+    linearised,
+    removed,
+    scaled,
+    with_strays,
+)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,14 @@ from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.cost import consolidation_seconds, seconds_per_step, state_bits
 from palimpsest.reports.runs.cells import FINETUNE, Cell
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY, CHANGE, UNLIMITED, Limits, limits_of, of_difference
+from palimpsest.reports.statistics.limits import (
+    ACCURACY,
+    CHANGE,
+    UNLIMITED,
+    Limits,
+    limits_of,
+    of_difference,
+)
 from palimpsest.reports.statistics.ratio import REDUCTION, Removed, removed
 from palimpsest.reports.wording.numbers import measured, percent
 

@@ -9,9 +9,9 @@ import pandas as pd
 
 from palimpsest.benchmark.metrics import METRICS, added_metrics
 from palimpsest.reports.analysis.choosing.choice import Choice, strengths_text
-from palimpsest.reports.analysis.remarks.coincidence import twins
 from palimpsest.reports.analysis.frontier import UPPER_BOUNDS
 from palimpsest.reports.analysis.measures import Measure, compare_measures, measure
+from palimpsest.reports.analysis.remarks.coincidence import twins
 from palimpsest.reports.runs.cells import FINETUNE, Variant
 from palimpsest.reports.statistics.holm import holm
 from palimpsest.reports.statistics.interval import Estimate

@@ -19,12 +19,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from palimpsest.benchmark.metrics import AVERAGE, NEGLIGIBLE
-from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
 from palimpsest.reports.analysis.choosing.choice import Choice, strengths_text
 from palimpsest.reports.analysis.choosing.coarseness import gaps
-from palimpsest.reports.analysis.remarks.coincidence import twins
 from palimpsest.reports.analysis.frontier import UPPER_BOUNDS
 from palimpsest.reports.analysis.measures import Means, measure
+from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
+from palimpsest.reports.analysis.remarks.coincidence import twins
 from palimpsest.reports.runs.cells import FINETUNE, Cell, by_scenario
 from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.statistics.limits import of_difference

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 
 from palimpsest.reports.figures.drawing.canvas import BAND, LINE
-from palimpsest.reports.figures.overlap import nested
 from palimpsest.reports.figures.drawing.panels import Panel
 from palimpsest.reports.figures.drawing.settings import PALE
 from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.figures.overlap import nested
 
 
 def draw_curves(

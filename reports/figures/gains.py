@@ -15,11 +15,11 @@ from palimpsest.reports.figures.drawing.canvas import LINE, MARKER, WIDTH, canva
 from palimpsest.reports.figures.drawing.captions import SPREAD
 from palimpsest.reports.figures.drawing.labels import Label, write_labels
 from palimpsest.reports.figures.drawing.marks import Mark, in_words, note_each
-from palimpsest.reports.figures.overlap import keep_visible
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.points import SEED_SIZE
 from palimpsest.reports.figures.drawing.settings import PALE
 from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.figures.overlap import keep_visible
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import Estimate
 

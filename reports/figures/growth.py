@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.reports.figures.curves import draw_curves
 from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys
 from palimpsest.reports.figures.drawing.captions import BANDS
-from palimpsest.reports.figures.curves import draw_curves
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.style import Style

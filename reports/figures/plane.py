@@ -15,10 +15,19 @@ from palimpsest.reports.figures.drawing.breakdown_marks import draw_margin, mark
 from palimpsest.reports.figures.drawing.canvas import MARKER, WIDTH, Margins, canvas, titled
 from palimpsest.reports.figures.drawing.captions import SPREAD
 from palimpsest.reports.figures.drawing.labels import Label, lines_of, wrapped, write_labels
-from palimpsest.reports.figures.overlap import keep_visible, nested
 from palimpsest.reports.figures.drawing.plot import Plot
-from palimpsest.reports.figures.drawing.points import SEED_SIZE, bars_of, draw_points, handle_of, is_placed, limit_axes, place_of, seeds_of
+from palimpsest.reports.figures.drawing.points import (
+    SEED_SIZE,
+    bars_of,
+    draw_points,
+    handle_of,
+    is_placed,
+    limit_axes,
+    place_of,
+    seeds_of,
+)
 from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.figures.overlap import keep_visible, nested
 from palimpsest.reports.runs.cells import Variant, dial_of
 from palimpsest.reports.wording.dials import Dial
 

@@ -7,13 +7,26 @@ from math import inf
 
 import pandas as pd
 
-from palimpsest.reports.figures.drawing.blocks import Series, accuracy_points, points_by_block, ranges_by_block
+from palimpsest.reports.figures.drawing.blocks import (
+    Series,
+    accuracy_points,
+    points_by_block,
+    ranges_by_block,
+)
 from palimpsest.reports.figures.drawing.captions import BANDS
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.runs.frames import numbered
-from palimpsest.reports.runs.probes import RUN, distance_frame, importance_frame, overlap_frame, refit_frame, similarity_frame, unmerged_frame
+from palimpsest.reports.runs.probes import (
+    RUN,
+    distance_frame,
+    importance_frame,
+    overlap_frame,
+    refit_frame,
+    similarity_frame,
+    unmerged_frame,
+)
 from palimpsest.reports.statistics.limits import ACCURACY, Limits
 
 _REFITTED = {

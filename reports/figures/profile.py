@@ -10,8 +10,8 @@ from matplotlib.legend import Legend
 
 from palimpsest.benchmark.metrics import AVERAGE, METRICS
 from palimpsest.reports.analysis.profiles import Profiles
-from palimpsest.reports.figures.drawing.canvas import canvas, line_keys
 from palimpsest.reports.figures.curves import draw_curves
+from palimpsest.reports.figures.drawing.canvas import canvas, line_keys
 from palimpsest.reports.figures.drawing.labels import wrapped
 from palimpsest.reports.figures.drawing.marks import Mark, note, note_each
 from palimpsest.reports.figures.drawing.plot import Plot

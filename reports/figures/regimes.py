@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.reports.analysis.remarks.instability import last_is_unstable
 from palimpsest.reports.analysis.quantities import LOST, QUANTITIES, interval
+from palimpsest.reports.analysis.remarks.instability import last_is_unstable
 from palimpsest.reports.figures.drawing.canvas import WIDTH
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
 from palimpsest.reports.figures.drawing.plot import Plot

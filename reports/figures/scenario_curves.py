@@ -14,10 +14,23 @@ from matplotlib.ticker import MaxNLocator
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.reports.analysis.digitized import DigitizedCurve
-from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys, read_off, read_off_key, titled
-from palimpsest.reports.figures.drawing.captions import BANDS
 from palimpsest.reports.figures.curves import draw_curves, mark_phases
-from palimpsest.reports.figures.drawing.panels import Panel, average, earlier_models, first_steps, new_model
+from palimpsest.reports.figures.drawing.canvas import (
+    Margins,
+    canvas,
+    line_keys,
+    read_off,
+    read_off_key,
+    titled,
+)
+from palimpsest.reports.figures.drawing.captions import BANDS
+from palimpsest.reports.figures.drawing.panels import (
+    Panel,
+    average,
+    earlier_models,
+    first_steps,
+    new_model,
+)
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.settings import PALE
 from palimpsest.reports.figures.drawing.style import Style

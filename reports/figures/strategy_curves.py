@@ -10,9 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from palimpsest.reports.figures.curves import (
+    draw_curves,
+    mark_phases,
+    share_accuracies,
+    share_steps,
+)
 from palimpsest.reports.figures.drawing.canvas import WIDE, Margins, canvas
 from palimpsest.reports.figures.drawing.captions import BANDS
-from palimpsest.reports.figures.curves import draw_curves, mark_phases, share_accuracies, share_steps
 from palimpsest.reports.figures.drawing.labels import wrapped
 from palimpsest.reports.figures.drawing.panels import Panel, average, panels
 from palimpsest.reports.figures.drawing.plot import Plot

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from palimpsest.benchmark.metrics import AVERAGE
-from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
 from palimpsest.reports.analysis.choosing.choice import Choice, Tried, crossed, rule, stands_for
+from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
 from palimpsest.reports.figures.drawing.breakdown_marks import mark_loss, marked
 from palimpsest.reports.figures.drawing.canvas import Margins, canvas
 from palimpsest.reports.figures.drawing.captions import SPREAD

@@ -10,16 +10,35 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from palimpsest.reports.analysis.searches import FORGETTING, diverged, is_search, measure_of, rewards_block, rewards_of
+from palimpsest.reports.analysis.searches import (
+    FORGETTING,
+    diverged,
+    is_search,
+    measure_of,
+    rewards_block,
+    rewards_of,
+)
+from palimpsest.reports.figures.curves import draw_curves
 from palimpsest.reports.figures.drawing.canvas import WIDE, canvas
 from palimpsest.reports.figures.drawing.captions import BANDS
-from palimpsest.reports.figures.curves import draw_curves
-from palimpsest.reports.figures.gains import Way, gains_plot
 from palimpsest.reports.figures.drawing.marks import Mark, note_each
 from palimpsest.reports.figures.drawing.plot import Plot
-from palimpsest.reports.figures.strategy_curves import MARGINS, CurvesRow, compared_rows, draw_legend, legend_height
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.figures.visits import PANELS, forgetting_frame, how, rewards_means, zero_line
+from palimpsest.reports.figures.gains import Way, gains_plot
+from palimpsest.reports.figures.strategy_curves import (
+    MARGINS,
+    CurvesRow,
+    compared_rows,
+    draw_legend,
+    legend_height,
+)
+from palimpsest.reports.figures.visits import (
+    PANELS,
+    forgetting_frame,
+    how,
+    rewards_means,
+    zero_line,
+)
 from palimpsest.reports.runs.cells import Cell, Variant
 
 _HALF = 6.0

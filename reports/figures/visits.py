@@ -11,10 +11,18 @@ from matplotlib.ticker import MaxNLocator
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics.search import BEST
-from palimpsest.reports.analysis.searches import FORGETTING, diverged, epochs_frame, measure_of, rewards_block, rewards_frame, rewards_of
+from palimpsest.reports.analysis.searches import (
+    FORGETTING,
+    diverged,
+    epochs_frame,
+    measure_of,
+    rewards_block,
+    rewards_frame,
+    rewards_of,
+)
+from palimpsest.reports.figures.curves import draw_curves
 from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys
 from palimpsest.reports.figures.drawing.captions import BANDS
-from palimpsest.reports.figures.curves import draw_curves
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.settings import PALE

@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import ceil
 
-from palimpsest.reports.formats.latex_text import ENGINE_ONLY, FONT_SIZE, breakable, broken, escape, filled, pieces, unknown, width
+from palimpsest.reports.formats.latex_text import (
+    ENGINE_ONLY,
+    FONT_SIZE,
+    breakable,
+    broken,
+    escape,
+    filled,
+    pieces,
+    unknown,
+    width,
+)
 from palimpsest.reports.tables.table import Column, Entry, Row, Table
 
 WIDTH = 225.0

@@ -11,8 +11,8 @@ import numpy as np
 
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.figures.drawing.panels import Panel
-from palimpsest.reports.figures.strategy_curves import CurvesPlot, CurvesRow
 from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.figures.strategy_curves import CurvesPlot, CurvesRow
 from palimpsest.reports.html.live import LivePlot, dash
 from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.runs.frames import beginnings

@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS, Metric, added_metrics, columns, metric_named
+from palimpsest.benchmark.metrics import (
+    FINETUNE_FORGETTING,
+    METRICS,
+    Metric,
+    added_metrics,
+    columns,
+    metric_named,
+)
 from palimpsest.benchmark.results.run_settings import differing, settings_of, value_of
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.runs.cells import Cell, dial_of

@@ -10,25 +10,29 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.analysis.choosing.choice import Choice
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
-from palimpsest.reports.analysis.remarks.findings import findings
 from palimpsest.reports.analysis.frontier import Frontier, Frontiers, frontiers
 from palimpsest.reports.analysis.profiles import profiles
 from palimpsest.reports.analysis.ranking import Standing, ranking
+from palimpsest.reports.analysis.remarks.caveats import caveats
+from palimpsest.reports.analysis.remarks.findings import findings
 from palimpsest.reports.analysis.verdicts import Verdicts, verdicts
 from palimpsest.reports.figures.capacity import capacity_plot
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.style import Style, styles
 from palimpsest.reports.figures.matrices import heatmaps_plot
 from palimpsest.reports.figures.plane import Plane, plane_plot
-from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.probes import inside_plots
 from palimpsest.reports.figures.profile import profile_plot
 from palimpsest.reports.figures.ranking import critical_difference_plot, ranking_plot
 from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
-from palimpsest.reports.figures.drawing.style import Style, styles
 from palimpsest.reports.figures.sweep import sweep_plot
-from palimpsest.reports.figures.visit_rows import controller_plot, strategy_gains_plot, visit_curves_plot
+from palimpsest.reports.figures.visit_rows import (
+    controller_plot,
+    strategy_gains_plot,
+    visit_curves_plot,
+)
 from palimpsest.reports.html.anchors import ALL, anchor
 from palimpsest.reports.html.boards import Board, Matrix, board
 from palimpsest.reports.html.live_curves import live_curves
@@ -41,7 +45,12 @@ from palimpsest.reports.statistics.interval import FEWEST_SEEDS
 from palimpsest.reports.tables.capacity import capacity_table, layers_table
 from palimpsest.reports.tables.cost import cost_table
 from palimpsest.reports.tables.forgetting import forgetting_table
-from palimpsest.reports.tables.metrics import added_table, metrics_table, search_table, transfer_table
+from palimpsest.reports.tables.metrics import (
+    added_table,
+    metrics_table,
+    search_table,
+    transfer_table,
+)
 from palimpsest.reports.tables.ranking import choice_table, frontier_table, ranking_table
 from palimpsest.reports.tables.table import Table
 from palimpsest.reports.tables.uncertainty import uncertainty_table

@@ -6,16 +6,16 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, label
 from palimpsest.reports.analysis.digitized import Given, digitized_curves
 from palimpsest.reports.analysis.frontier import frontiers
 from palimpsest.reports.analysis.quantities import quantity_named
-from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, label
-from palimpsest.reports.figures.growth import growth_plot
 from palimpsest.reports.figures.drawing.lines import Levels, Line, lines_plot
+from palimpsest.reports.figures.drawing.style import Style, Styles, series_styles
+from palimpsest.reports.figures.growth import growth_plot
 from palimpsest.reports.figures.plane import Plane, plane_plot
 from palimpsest.reports.figures.regimes import Position, regimes_plot
 from palimpsest.reports.figures.scenario_curves import ScenarioColumn, scenario_curves_plot
-from palimpsest.reports.figures.drawing.style import Style, Styles, series_styles
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.markdown.study import Labels, Study

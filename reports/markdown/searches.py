@@ -9,12 +9,12 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics.search import Period
 from palimpsest.reports.analysis import ground_truth
 from palimpsest.reports.analysis.choosing.equal_gain import at_equal_gain
+from palimpsest.reports.analysis.choosing.variants import label
 from palimpsest.reports.analysis.ground_truth import Truth, truth_of
 from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
-from palimpsest.reports.analysis.choosing.variants import label
 from palimpsest.reports.figures.drawing.colors import colors
-from palimpsest.reports.figures.gains import Way, gains_plot
 from palimpsest.reports.figures.drawing.style import Style, Styles
+from palimpsest.reports.figures.gains import Way, gains_plot
 from palimpsest.reports.figures.true_ranking import true_ranking_plot
 from palimpsest.reports.figures.visits import forgetting_plot, rewards_plot
 from palimpsest.reports.markdown.number import Number

@@ -12,11 +12,20 @@ from palimpsest.reports.analysis import shape
 from palimpsest.reports.analysis.capacity import least_free
 from palimpsest.reports.analysis.choosing.choice import Mixed, strengths_text
 from palimpsest.reports.analysis.choosing.coarseness import coarse_text
-from palimpsest.reports.analysis.digitized import Given, digitized_curves
 from palimpsest.reports.analysis.choosing.equal_stability import at_equal_stability
-from palimpsest.reports.analysis.frontier import frontiers
-from palimpsest.reports.analysis.quantities import RATIOS, REMOVED, Quantity, Values, interval, per_seed, quantity_named, share_of
 from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, spellings
+from palimpsest.reports.analysis.digitized import Given, digitized_curves
+from palimpsest.reports.analysis.frontier import frontiers
+from palimpsest.reports.analysis.quantities import (
+    RATIOS,
+    REMOVED,
+    Quantity,
+    Values,
+    interval,
+    per_seed,
+    quantity_named,
+    share_of,
+)
 from palimpsest.reports.formats.markdown import markdown
 from palimpsest.reports.markdown.number import Number
 from palimpsest.reports.runs.cells import FINETUNE, FREEZE, Cell

@@ -32,10 +32,10 @@ from jinja2 import StrictUndefined, TemplateError, TemplateSyntaxError
 from jinja2.utils import missing
 
 from palimpsest.benchmark.errors import UserError, nearest
-from palimpsest.benchmark.files.writing import Kind
-from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.files.untrusted import content
+from palimpsest.benchmark.files.writing import Kind
 from palimpsest.benchmark.files.yaml_text import YAMLTextError, load
+from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.choosing.variants import Catalog
 from palimpsest.reports.formats.markdown import folded
 from palimpsest.reports.formats.svg import START

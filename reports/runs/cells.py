@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from palimpsest.benchmark.suites.spec import STRENGTH
 from palimpsest.benchmark.store.store import Record, SuiteNote
+from palimpsest.benchmark.suites.spec import STRENGTH
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.statistics.limits import limits_of
 from palimpsest.reports.statistics.ratio import REDUCTION, Removed, forgetting_pairs, removed

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from palimpsest.benchmark.store.archive import read_runs, read_suites
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import METRICS, Matrix, reference_kinds
+from palimpsest.benchmark.store.archive import read_runs, read_suites
 from palimpsest.benchmark.store.store import Record, SuiteNote
 from palimpsest.reports.wording.words import joined
 

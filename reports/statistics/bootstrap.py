@@ -7,7 +7,13 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from palimpsest.reports.statistics.interval import Estimate, Strata, known_values, mean_estimate, student_estimate
+from palimpsest.reports.statistics.interval import (
+    Estimate,
+    Strata,
+    known_values,
+    mean_estimate,
+    student_estimate,
+)
 from palimpsest.reports.statistics.limits import Limits
 
 Array = NDArray[np.float64]

@@ -45,7 +45,13 @@ from numpy.typing import NDArray
 
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, LEAST_FORGETTING
 from palimpsest.benchmark.store.store import Record
-from palimpsest.reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS, Estimate, mean_estimate, student_p
+from palimpsest.reports.statistics.interval import (
+    CONFIDENCE,
+    FEWEST_SEEDS,
+    Estimate,
+    mean_estimate,
+    student_p,
+)
 from palimpsest.reports.statistics.limits import CHANGE
 
 REDUCTION = "forgetting_reduction"

@@ -8,7 +8,14 @@ from dataclasses import replace
 import pandas as pd
 
 from palimpsest.benchmark.metrics import METRICS
-from palimpsest.reports.analysis.choosing.choice import RULE, Choice, crossed, rule, stands_for, strengths_text
+from palimpsest.reports.analysis.choosing.choice import (
+    RULE,
+    Choice,
+    crossed,
+    rule,
+    stands_for,
+    strengths_text,
+)
 from palimpsest.reports.analysis.choosing.coarseness import gaps
 from palimpsest.reports.analysis.frontier import Frontiers
 from palimpsest.reports.analysis.ranking import Ranked, Standing, ranking_frame

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from palimpsest.reports.analysis.choosing.choice import strengths_text
-from palimpsest.reports.analysis.quantities import SEEDS, Quantity, interval, share_of
 from palimpsest.reports.analysis.choosing.variants import label
+from palimpsest.reports.analysis.quantities import SEEDS, Quantity, interval, share_of
 from palimpsest.reports.runs.cells import FINETUNE, Cell, dial_of
 from palimpsest.reports.tables.table import Column, Noted, Row, Table, Value
 from palimpsest.reports.wording.dials import Dial

@@ -13,8 +13,8 @@ from torch.nn.functional import pad
 from palimpsest.strategies.base import optimizer_metric
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.likelihood import loss_in, require_cross_entropy
-from palimpsest.strategies.settings import PenaltySettings
 from palimpsest.strategies.base.used_parameters import NotesUse
+from palimpsest.strategies.settings import PenaltySettings
 
 
 class SharedParameterPenalty(NotesUse):

@@ -28,13 +28,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.network import Network
 from palimpsest.strategies.curvature.fisher_batched import batched_fisher
 from palimpsest.strategies.curvature.fisher_factors import draw_classes, factors
 from palimpsest.strategies.curvature.per_sample.layers import LAYERS, precise, squared_gradients
-from palimpsest.strategies.mask_settings import FisherRowSettings
-from palimpsest.strategies.base.network import Network
 from palimpsest.strategies.curvature.per_sample.sums import Sum, mean_over_samples
 from palimpsest.strategies.curvature.per_sample.uses import Use, backward
+from palimpsest.strategies.mask_settings import FisherRowSettings
 from palimpsest.strategies.settings import Estimator, FisherSettings
 
 

@@ -8,7 +8,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode, requiring_gradients
+from palimpsest.strategies.base.network import (
+    Network,
+    differentiable,
+    evaluation_mode,
+    requiring_gradients,
+)
 
 
 def batched_fisher(

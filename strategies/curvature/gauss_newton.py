@@ -23,9 +23,16 @@ from torch import Tensor, nn
 from torch.func import vjp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from palimpsest.strategies.curvature.per_sample.batch_mates import close, require_independence, some
+from palimpsest.strategies.base.network import (
+    Network,
+    Table,
+    differentiable,
+    evaluation_mode,
+    rescaled,
+    without_onednn,
+)
 from palimpsest.strategies.curvature.fisher_factors import factors
-from palimpsest.strategies.base.network import Network, Table, differentiable, evaluation_mode, rescaled, without_onednn
+from palimpsest.strategies.curvature.per_sample.batch_mates import close, require_independence, some
 
 _NEEDED = (
     "the full Fisher information needs a network that autograd can differentiate twice, with "

@@ -37,8 +37,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from palimpsest.strategies.curvature.kronecker_products import Product, Spectrum, nearest
 from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.curvature.kronecker_products import Product, Spectrum, nearest
 
 _ACCURACY = 0.02
 """How far conjugate gradients go: to this part of the first error, in the norm of the matrix."""

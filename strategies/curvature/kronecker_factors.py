@@ -26,12 +26,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from palimpsest.strategies.curvature.per_sample.batch_mates import require_independence, some
-from palimpsest.strategies.curvature.fisher_factors import draw_classes, factors
-from palimpsest.strategies.curvature.per_sample.layers import precise
-from palimpsest.strategies.curvature.kronecker_products import Product
 from palimpsest.strategies.base.layer_inputs import Matrix
-from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode, requiring_gradients
+from palimpsest.strategies.base.network import (
+    Network,
+    differentiable,
+    evaluation_mode,
+    requiring_gradients,
+)
+from palimpsest.strategies.curvature.fisher_factors import draw_classes, factors
+from palimpsest.strategies.curvature.kronecker_products import Product
+from palimpsest.strategies.curvature.per_sample.batch_mates import require_independence, some
+from palimpsest.strategies.curvature.per_sample.layers import precise
 from palimpsest.strategies.settings import LaplaceEstimator
 
 _BATCH = 1024

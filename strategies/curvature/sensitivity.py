@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from palimpsest.strategies.curvature.per_sample.layers import precise
 from palimpsest.strategies.base.network import Network
+from palimpsest.strategies.curvature.per_sample.layers import precise
 from palimpsest.strategies.curvature.per_sample.sums import Sum, mean_over_samples
 from palimpsest.strategies.curvature.per_sample.uses import Use, backward
 

@@ -9,8 +9,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.mask_settings import RowSettings
 from palimpsest.strategies.base.output_rows import held_rows, output_axes, over_rows
+from palimpsest.strategies.mask_settings import RowSettings
 from palimpsest.strategies.masks.update_mask import MaskedUpdates
 
 

@@ -21,10 +21,10 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 from torch.optim import SGD
 
-from palimpsest.strategies.mask_settings import MaskSettings
 from palimpsest.strategies.base.shared_parameters import fitted
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
 from palimpsest.strategies.base.used_parameters import NotesUse
+from palimpsest.strategies.mask_settings import MaskSettings
 
 
 class MaskedUpdates(NotesUse):

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.nn import Parameter
 
 from palimpsest.strategies.base.hooks import Hooked
-from palimpsest.strategies.merge_settings import MergeSettings
 from palimpsest.strategies.base.network import running_statistics
 from palimpsest.strategies.base.used_parameters import NotesUse
+from palimpsest.strategies.merge_settings import MergeSettings
 
 Values = dict[str, Tensor]
 

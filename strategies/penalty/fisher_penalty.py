@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 from torch.nn import Parameter
 
+from palimpsest.strategies.base.sparse import dense_gradients
 from palimpsest.strategies.curvature.fisher import fisher_of_training
 from palimpsest.strategies.penalty.regularizer import Regularizer
 from palimpsest.strategies.settings import FisherSettings
-from palimpsest.strategies.base.sparse import dense_gradients
 
 
 class FisherPenalty(Regularizer):

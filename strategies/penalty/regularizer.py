@@ -22,11 +22,18 @@ from torch.nn import Parameter
 from palimpsest.strategies.base import optimizer_metric
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.optimizer_metric import Denominators
-from palimpsest.strategies.penalty.protected import protected
-from palimpsest.strategies.penalty.quadratic import add_gradient_, mean_importance, penalty, proximal_step_, pull, stiffness
-from palimpsest.strategies.settings import RegularizerSettings
 from palimpsest.strategies.base.shared_parameters import SharedParameterPenalty, fitted
 from palimpsest.strategies.base.sparse import dense_gradients, keep_sparse_
+from palimpsest.strategies.penalty.protected import protected
+from palimpsest.strategies.penalty.quadratic import (
+    add_gradient_,
+    mean_importance,
+    penalty,
+    proximal_step_,
+    pull,
+    stiffness,
+)
+from palimpsest.strategies.settings import RegularizerSettings
 
 
 @dataclass

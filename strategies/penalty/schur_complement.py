@@ -46,8 +46,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
 from palimpsest.strategies.base.shared_parameters import fitted
+from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
 
 Metric = Sequence[Tensor | float]
 """The diagonal of D, parameter by parameter."""

@@ -12,11 +12,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.gaussian import Gaussian, divergence, require_variances, slopes, unsound
+from palimpsest.strategies.base.gaussian import (
+    Gaussian,
+    divergence,
+    require_variances,
+    slopes,
+    unsound,
+)
 from palimpsest.strategies.base.hooks import Hooked, Task
-from palimpsest.strategies.posteriors.layers import PosteriorLayer, add_posteriors, drawn, posterior_layers
-from palimpsest.strategies.posterior_settings import PosteriorSettings
 from palimpsest.strategies.base.used_parameters import NotesUse
+from palimpsest.strategies.posterior_settings import PosteriorSettings
+from palimpsest.strategies.posteriors.layers import (
+    PosteriorLayer,
+    add_posteriors,
+    drawn,
+    posterior_layers,
+)
 
 
 class Posterior(Hooked, NotesUse):

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import Parameter
 
-from palimpsest.strategies.curvature.fisher import draw
 from palimpsest.strategies.base.hooks import Task
 from palimpsest.strategies.base.layer_inputs import Matrix, fed, matrices
-from palimpsest.strategies.mask_settings import ProjectionSettings
 from palimpsest.strategies.base.used_parameters import NotesUse
+from palimpsest.strategies.curvature.fisher import draw
+from palimpsest.strategies.mask_settings import ProjectionSettings
 
 
 class ProjectedUpdates(NotesUse):

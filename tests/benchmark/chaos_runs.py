@@ -13,11 +13,11 @@ from pathlib import Path
 import psutil
 
 from palimpsest.benchmark.executors.local import in_worker
-from palimpsest.benchmark.orchestration.plan import Plan
-from palimpsest.benchmark.store.unsaved_runs import rescued
 from palimpsest.benchmark.orchestration.loop import carry_out_plan
-from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.orchestration.plan import Plan
 from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.store.unsaved_runs import rescued
+from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
 
 MOMENTS = int(os.environ.get("PALIMPSEST_CHAOS", "1"))

@@ -12,7 +12,9 @@ def carry_out_here(monkeypatch):
     import chaos_runs
 
     monkeypatch.setattr(chaos_runs.in_worker, "serve", chaos_runs.serve)
-    monkeypatch.setattr(chaos_runs.in_worker, "PREPARATION", "palimpsest.benchmark.orchestration.loop")
+    monkeypatch.setattr(
+        chaos_runs.in_worker, "PREPARATION", "palimpsest.benchmark.orchestration.loop"
+    )
     multiprocessing.forkserver._forkserver._stop()
     yield chaos_runs.carry_out
     multiprocessing.forkserver._forkserver._stop()

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.benchmark.store.access import copied
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.store.access import copied
 from palimpsest.benchmark.store.integrity import examine
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.suites.spec import Spec
 
 NOBODY = 65534
 

@@ -7,13 +7,20 @@ import random
 import pytest
 from pyarrow.parquet import ParquetFile
 
-from palimpsest.benchmark.store import archive as module
-from palimpsest.benchmark.store.archive import archive, is_archive, is_marked, read_archive, read_runs, read_suites
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import Remark, UserError
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
-from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store import archive as module
+from palimpsest.benchmark.store.archive import (
+    archive,
+    is_archive,
+    is_marked,
+    read_archive,
+    read_runs,
+    read_suites,
+)
 from palimpsest.benchmark.store.store import Record, Store, SuiteNote
+from palimpsest.benchmark.suites.spec import Spec
 
 pa = pytest.importorskip("pyarrow")
 parquet = pytest.importorskip("pyarrow.parquet")

@@ -11,12 +11,12 @@ from one_run import TWO_MODELS, execute, run_of
 from PIL import Image
 from torchvision.transforms.v2 import functional
 
-from palimpsest.benchmark.training import augmentation
-from palimpsest.benchmark.training.augmentation import Scale, augmented
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 from palimpsest.benchmark.scenarios.settings.augment import Augment, Jitter
+from palimpsest.benchmark.training import augmentation
+from palimpsest.benchmark.training.augmentation import Scale, augmented
 
 N, H, W = 30, 7, 9
 EVERYTHING = {

@@ -20,10 +20,10 @@ from torchvision import datasets
 from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.data.sharing import share_through
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.scenarios.streams import avalanche_streams, decoded_streams
-from palimpsest.benchmark.scenarios.families.avalanche_benchmark import AvalancheBenchmark
-from palimpsest.benchmark.scenarios.streams.avalanche_streams import quietly
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.families.avalanche_benchmark import AvalancheBenchmark
+from palimpsest.benchmark.scenarios.streams import avalanche_streams, decoded_streams
+from palimpsest.benchmark.scenarios.streams.avalanche_streams import quietly
 from palimpsest.benchmark.suites.loading import load_suite
 
 REPO = Path(__file__).resolve().parents[2]

@@ -8,11 +8,11 @@ import torch
 from pydantic import ValidationError
 
 from palimpsest.benchmark.data.formats.pixels import Pixels
-from palimpsest.benchmark.scenarios.streams.blurring import exchanged
-from palimpsest.benchmark.scenarios.streams.parts import Part
 from palimpsest.benchmark.scenarios.families.permuted import Permuted
 from palimpsest.benchmark.scenarios.families.rotated import Rotated
 from palimpsest.benchmark.scenarios.families.split import Split
+from palimpsest.benchmark.scenarios.streams.blurring import exchanged
+from palimpsest.benchmark.scenarios.streams.parts import Part
 
 NOWHERE = Path("/nowhere")
 SETTINGS = {

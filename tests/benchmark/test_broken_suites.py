@@ -2,10 +2,10 @@
 
 import pytest
 
-from palimpsest.benchmark.suites.overrides import Assignment
 from palimpsest.benchmark.data.catalog import folder_path
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.suites.overrides import Assignment
 
 GOOD = """\
 suite: example

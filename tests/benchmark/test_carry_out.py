@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.executors import run_jobs as module
-from palimpsest.benchmark.executors.run_jobs import carry_out
 from palimpsest.benchmark.executors.executor import Lost
+from palimpsest.benchmark.executors.run_jobs import carry_out
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
-from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
 
 

@@ -21,8 +21,8 @@ import pytest
 from chaos_runs import MOMENTS, RUNS, WORKERS, at_work, begun, check, kill, start, victims
 
 from palimpsest import run_suite
-from palimpsest.benchmark.store.unsaved_runs import rescued
 from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.store.unsaved_runs import rescued
 
 pytestmark = [
     pytest.mark.chaos,

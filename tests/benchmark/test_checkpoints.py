@@ -21,12 +21,12 @@ from pydantic import BaseModel, PrivateAttr
 
 import palimpsest.benchmark.runs.checkpoints.training as training
 from palimpsest import run_suite
+from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError, decode
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError, encode
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints, clear, folder_of
 from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, load, read, written
-from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.runs.record import columns_of
 from palimpsest.benchmark.runs.runner import execute_job
 from palimpsest.benchmark.suites.loading import load_suite
@@ -860,7 +860,15 @@ def waited_for(folder, ending):
 def test_a_command_that_is_killed_goes_on(tmp_path, undisturbed, number):
     path, store = tmp_path / "s.yaml", tmp_path / "runs.db"
     path.write_text(yaml.safe_dump(SUITE))
-    command = [sys.executable, "-m", "palimpsest.benchmark.cli", "run", str(path), "--store", str(store)]
+    command = [
+        sys.executable,
+        "-m",
+        "palimpsest.benchmark.cli",
+        "run",
+        str(path),
+        "--store",
+        str(store),
+    ]
     command += ["--workers", "1", "--checkpoint-every", "20"]
     started = subprocess.Popen(command, start_new_session=True, stderr=subprocess.DEVNULL)
     waited_for(folder_of(store), "within.checkpoint")

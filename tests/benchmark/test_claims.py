@@ -13,12 +13,12 @@ import pytest
 from test_access import a_run
 
 from palimpsest import load_suite, run_suite
-from palimpsest.benchmark.store.leases import Claims
-from palimpsest.benchmark.store.heartbeat import Heartbeat
-from palimpsest.benchmark.store.unsaved_runs import rescue
-from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.suites.suite import Run
 from palimpsest.benchmark.store.active_runs import STALE
+from palimpsest.benchmark.store.heartbeat import Heartbeat
+from palimpsest.benchmark.store.leases import Claims
+from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.store.unsaved_runs import rescue
+from palimpsest.benchmark.suites.suite import Run
 
 SUITE = {
     "suite": "shared",

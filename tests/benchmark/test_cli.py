@@ -385,7 +385,8 @@ def test_a_command_started_by_nohup_goes_on():
 @pytest.mark.usefixtures("hangs_up")
 def test_a_signal_before_the_first_run_says_so(suite, monkeypatch, capsys):
     monkeypatch.setattr(
-        "palimpsest.benchmark.cli.commands.run.make_plan", lambda *_, **__: signal.raise_signal(signal.SIGHUP)
+        "palimpsest.benchmark.cli.commands.run.make_plan",
+        lambda *_, **__: signal.raise_signal(signal.SIGHUP),
     )
     assert command("run", suite) == 128 + signal.SIGHUP
     assert capsys.readouterr().err == "palimpsest: stopped by SIGHUP; nothing was run\n"

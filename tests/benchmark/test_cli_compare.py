@@ -11,10 +11,10 @@ import pytest
 from scipy import stats
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.metrics import METRICS
-from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.formats.export import FIGURES
 from palimpsest.reports.formats.images import MissingGlyphs
 

@@ -7,11 +7,11 @@ import torch
 from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 
-from palimpsest.benchmark.training.control import ClipGradient
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 from palimpsest.benchmark.scenarios.settings.smoothing import smoothed
+from palimpsest.benchmark.training.control import ClipGradient
 from palimpsest.benchmark.training.template import Batches, InMemoryTraining
 from palimpsest.strategies import L2, SI
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from test_access import a_run
 
-from palimpsest.benchmark.store import unsaved_runs as rescue
 from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.store import unsaved_runs as rescue
 from palimpsest.benchmark.store.integrity import examine
 from palimpsest.benchmark.store.store import Store, SuiteNote
 

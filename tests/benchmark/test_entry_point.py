@@ -18,15 +18,15 @@ import benchmark
 import reports
 import strategies
 from palimpsest import UserError, load_suite, open_store, run_suite
-from palimpsest.benchmark.store.archive import archive
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.runs.failure import Failure, FailureKind
-from palimpsest.benchmark.store.heartbeat import Heartbeat
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.results.results import Results
-from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.store.archive import archive
+from palimpsest.benchmark.store.heartbeat import Heartbeat
 from palimpsest.benchmark.store.store import Store, SuiteNote
+from palimpsest.benchmark.suites.spec import Spec
 
 SUITE = {
     "suite": "small",

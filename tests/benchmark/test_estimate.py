@@ -8,12 +8,12 @@ import pytest
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.orchestration.estimate import Durations, Kind, estimate
-from palimpsest.benchmark.runs.first_model.order import first_models_first
-from palimpsest.benchmark.suites.jobs import jobs_of
-from palimpsest.benchmark.orchestration.plan import make_plan
-from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.orchestration.eta import TimeLeft
+from palimpsest.benchmark.orchestration.plan import make_plan
+from palimpsest.benchmark.runs.first_model.order import first_models_first
+from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.suites.jobs import jobs_of
+from palimpsest.benchmark.suites.loading import load_suite
 
 SECONDS = {"a": {"finetune": 10.0, "ewc": 20.0, "si": 30.0}, "b": {"finetune": 2.0}}
 """By scenario and strategy; `ewc` and `si` in `b` are to be estimated."""

@@ -19,13 +19,13 @@ import torch
 from at_length import at_length
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.executors.run_jobs import carry_out
 from palimpsest.benchmark.executors.executor import Lost
 from palimpsest.benchmark.executors.in_process import InProcess
 from palimpsest.benchmark.executors.local.workers import WorkerProcesses
-from palimpsest.benchmark.suites.jobs import jobs_of
+from palimpsest.benchmark.executors.run_jobs import carry_out
 from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.suites.jobs import jobs_of
 from palimpsest.benchmark.suites.loading import load_suite
 
 PLUGIN = '''

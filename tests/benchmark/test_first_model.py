@@ -14,10 +14,10 @@ from at_length import at_length
 from one_run import execute
 
 from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.plugins import load_files
+from palimpsest.benchmark.randomness.generators import own_numbers, seed_generators
 from palimpsest.benchmark.runs.first_model import storage
 from palimpsest.benchmark.runs.first_model.model import FirstModel
-from palimpsest.benchmark.randomness.generators import own_numbers, seed_generators
-from palimpsest.benchmark.plugins import load_files
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.store.store import Store
 from palimpsest.benchmark.suites.loading import load_suite

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.benchmark.store import heartbeat as module
 from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.store.heartbeat import Heartbeat
-from palimpsest.benchmark.suites.spec import Spec
-from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.suites.suite import Run
+from palimpsest.benchmark.store import heartbeat as module
 from palimpsest.benchmark.store.active_runs import STALE
+from palimpsest.benchmark.store.heartbeat import Heartbeat
+from palimpsest.benchmark.store.store import Record, Store
+from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.suites.suite import Run
 
 CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
 

@@ -10,8 +10,8 @@ from test_access import a_run
 
 from palimpsest import open_store
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.store.store import Store, SuiteNote
+from palimpsest.benchmark.suites.spec import Spec
 
 NOTE = SuiteNote("t", "A question?", ("s",), ("wpl",))
 

@@ -230,7 +230,9 @@ def test_what_a_scenario_of_ones_own_shows_when_it_is_built(built, tmp_path, fau
 
 @pytest.mark.parametrize("strategy", sorted({name for names in FAULTS.values() for name in names}))
 def test_what_is_refused_would_have_failed(built, tmp_path, strategy, monkeypatch):
-    monkeypatch.setattr("palimpsest.benchmark.orchestration.network_checks.check_networks", lambda *_: None)
+    monkeypatch.setattr(
+        "palimpsest.benchmark.orchestration.network_checks.check_networks", lambda *_: None
+    )
     settings = {"strategy": strategy} | MORE.get(strategy, {})
     for fault, names in FAULTS.items():
         if strategy in names:

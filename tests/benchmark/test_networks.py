@@ -12,14 +12,14 @@ from avalanche.training.plugins import SupervisedPlugin
 from one_run import execute
 from torch import nn
 
-from palimpsest.benchmark import plugins
 from palimpsest import run_suite
+from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.models.anatomy import examine, statistics
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.models.choice import Network
-from palimpsest.benchmark.models.model_surgery import new_head
 from palimpsest.benchmark.models.making import make
+from palimpsest.benchmark.models.model_surgery import new_head
 from palimpsest.benchmark.models.networks import NetworkBank, pair, trunk
 from palimpsest.benchmark.plugins import load_files, load_packages
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare

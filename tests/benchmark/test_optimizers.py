@@ -6,12 +6,12 @@ import yaml
 from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 
-from palimpsest.benchmark.training.control import Warmup
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop, RoleDecay
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.training.control import Warmup
+from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
 from palimpsest.benchmark.training.template import Batches, InMemoryTraining
 
 SCENARIO = TWO_MODELS | {

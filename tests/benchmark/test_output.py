@@ -12,7 +12,13 @@ import pytest
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.cli.commands import run
 from palimpsest.benchmark.cli.printing.console import table_console
-from palimpsest.benchmark.cli.printing.output import claim_output, in_a_line, output_restored, printable, say
+from palimpsest.benchmark.cli.printing.output import (
+    claim_output,
+    in_a_line,
+    output_restored,
+    printable,
+    say,
+)
 from palimpsest.benchmark.store.store import Store
 
 TALKATIVE = """\

@@ -8,15 +8,15 @@ from typing import get_args
 import pytest
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.store.archive import read_runs
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import METRICS, Metric, compute
 from palimpsest.benchmark.metrics.metric import Need
 from palimpsest.benchmark.plugins import load_files, load_metrics
 from palimpsest.benchmark.runs.record import Record
-from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.archive import read_runs
 from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.suites.spec import Spec
 
 MINE = """\
 from palimpsest.benchmark.metrics import Metric

@@ -8,8 +8,8 @@ from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors import paths as place
 from palimpsest.benchmark.executors.paths import Place, slurm_parameters
-from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.orchestration.loop import run_suite
+from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.suites.loading import load_suite
 
 SUITE = {

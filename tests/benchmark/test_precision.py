@@ -6,8 +6,8 @@ from avalanche.training.plugins import SupervisedPlugin
 from one_run import TWO_MODELS, execute, suite_of
 from torch import nn
 
-from palimpsest.benchmark.orchestration import plan
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.orchestration import plan
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 from palimpsest.benchmark.training.template import Batches
 

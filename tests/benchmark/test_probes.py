@@ -17,12 +17,12 @@ from at_length import at_length
 from one_run import execute
 from torch import nn
 
-from palimpsest.benchmark.training.evaluation import evaluate
-from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 from palimpsest.benchmark.probes import PROBES, overlap, refit
 from palimpsest.benchmark.probes.refit import Refit
 from palimpsest.benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.training.evaluation import evaluate
 
 ALL = [name for name in PROBES if name != "unmerged"]
 """Those that look into any strategy; what is unmerged is asked in test_merged_weights.py."""

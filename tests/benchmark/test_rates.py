@@ -12,12 +12,12 @@ from torch import nn
 from torch.optim import lr_scheduler
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.training.control import Warmup
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.runs.preparation import prepare
-from palimpsest.benchmark.training.rates import LearningRates, length, make_scheduler
-from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
 from palimpsest.benchmark.scenarios.settings.learning_rates import Constant, Cosine, Linear, Step
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.training.control import Warmup
+from palimpsest.benchmark.training.rates import LearningRates, length, make_scheduler
 from palimpsest.benchmark.training.template import InMemoryTraining
 from palimpsest.strategies import L2, WPLSchur
 from palimpsest.strategies.base.hooks import Hooked

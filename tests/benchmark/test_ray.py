@@ -19,16 +19,16 @@ import test_executors as contract
 from PIL import Image
 from test_executors import outcome, runs  # noqa: F401  # fixtures
 
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.run_jobs import carry_out
 from palimpsest.benchmark.executors.in_process import InProcess
+from palimpsest.benchmark.executors.run_jobs import carry_out
 from palimpsest.benchmark.executors.scratch import WithScratch
-from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.orchestration.loop import run_suite
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.store.store import Store
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.suites.resources import Resources
 
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")

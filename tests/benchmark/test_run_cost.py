@@ -9,10 +9,10 @@ import torch
 from one_run import TWO_MODELS, execute, run_of
 from torch import nn
 
+from palimpsest.benchmark.results.results import Results
 from palimpsest.benchmark.runs.cost import peak_memory, reset_peak_memory, state_bytes
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.runs.record import free_share
-from palimpsest.benchmark.results.results import Results
 from palimpsest.benchmark.runs.record_shapes import check_shapes
 from palimpsest.reports.html.run_details import run_details
 from palimpsest.reports.runs.cells import group

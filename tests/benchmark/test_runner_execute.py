@@ -10,11 +10,11 @@ import yaml
 from one_run import execute
 
 from palimpsest.benchmark.runs import cost, preparation
+from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.training import evaluation
 from palimpsest.benchmark.training.control import Watch
 from palimpsest.benchmark.training.evaluation import AccuracyMeter
-from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.strategies.registry import STRATEGIES as REGISTRY
 
 TWO = {

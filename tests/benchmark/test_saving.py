@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from palimpsest import load_suite, open_store, run_suite
-from palimpsest.benchmark.store import unsaved_runs as rescue
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.runs.failure import Failure
+from palimpsest.benchmark.store import unsaved_runs as rescue
+from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.store.unsaved_runs import rescued, take_in
 from palimpsest.benchmark.store.writer import Saving
 from palimpsest.benchmark.suites.spec import Spec
-from palimpsest.benchmark.store.store import Record, Store
 
 SUITE = {
     "suite": "small",

@@ -12,12 +12,12 @@ from palimpsest.benchmark.data.formats.images import load
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.families.model_sequence import ModelSequence
-from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
 from palimpsest.benchmark.scenarios.families.permuted import Permuted
 from palimpsest.benchmark.scenarios.families.rotated import Rotated
-from palimpsest.benchmark.scenarios.settings.scenario import Curve
 from palimpsest.benchmark.scenarios.families.split import Split
 from palimpsest.benchmark.scenarios.families.two_models import TwoModels
+from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
+from palimpsest.benchmark.scenarios.settings.scenario import Curve
 
 SPLITS = ("train", "validation", "test")
 

@@ -7,8 +7,8 @@ from test_access import a_run
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.results.selection import Selection, by_suite
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.note import SuiteNote
+from palimpsest.benchmark.suites.spec import Spec
 
 OLD, NEW = "2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00"
 

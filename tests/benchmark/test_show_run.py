@@ -6,11 +6,11 @@ from dataclasses import replace
 import pytest
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.runs.record import Record
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.suites.spec import Spec
 
 TRACEBACK = """\
 Traceback (most recent call last):

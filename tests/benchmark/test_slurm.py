@@ -15,17 +15,17 @@ import test_executors as contract
 from slurm_here import slurm_here, why_not
 from test_executors import outcome, runs  # noqa: F401  # fixtures
 
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.slurm.job_folder import Exchange, exchange_folder
-from palimpsest.benchmark.executors.run_jobs import carry_out
 from palimpsest.benchmark.executors.in_process import InProcess
+from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.slurm.job_folder import Exchange, exchange_folder
+from palimpsest.benchmark.orchestration.loop import run_suite
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.store.unsaved_runs import rescued, write_run
-from palimpsest.benchmark.suites.resources import Resources
-from palimpsest.benchmark.orchestration.loop import run_suite
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.suites.resources import Resources
+from palimpsest.benchmark.suites.spec import Spec
 
 pytest.importorskip("submitit")
 

@@ -6,10 +6,16 @@ import pickle
 
 import pytest
 
-from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
-from palimpsest.benchmark.suites.suite import FORGETTING_MEMORY_VERSION, LAYERS_OF_SEVERAL_VERSION, RESULTS_VERSION, SEEN_OUTPUTS_VERSION, _results_version
 from palimpsest.benchmark.suites.file import shipped_suites
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
+from palimpsest.benchmark.suites.suite import (
+    FORGETTING_MEMORY_VERSION,
+    LAYERS_OF_SEVERAL_VERSION,
+    RESULTS_VERSION,
+    SEEN_OUTPUTS_VERSION,
+    _results_version,
+)
 
 KEYS = {
     "cifar": (162, "ff7fcc5ebe00de0e"),

@@ -296,7 +296,8 @@ def test_json_tells_what_is_left_out(monkeypatch, tmp_path, capsys):
 
     lost = Case("w", "badam", "palimpsest", {"train": 1}, diverges)
     monkeypatch.setattr(
-        "palimpsest.benchmark.cli.commands.speed._cases", lambda *_: [case("finetune", "loop", [1]), lost]
+        "palimpsest.benchmark.cli.commands.speed._cases",
+        lambda *_: [case("finetune", "loop", [1]), lost],
     )
     with pytest.raises(SystemExit) as left:
         main(["speed", "--json", "--repeats", "1", "--data-root", str(tmp_path)])

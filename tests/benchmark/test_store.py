@@ -9,15 +9,15 @@ from dataclasses import replace
 
 import pytest
 
-from palimpsest.benchmark.store import database
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import Remark, UserError
-from palimpsest.benchmark.store.integrity import examine
-from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, METRICS
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.store import database
+from palimpsest.benchmark.store.integrity import examine
 from palimpsest.benchmark.store.schema import SCHEMA_VERSION, UPGRADES
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.store.store import Record, Store, SuiteNote
+from palimpsest.benchmark.suites.spec import Spec
 
 
 def record(key="k", strategy="finetune", seed=0, matrix=((0.9, 0.1), (0.5, 0.8)), **changes):

@@ -10,13 +10,19 @@ from avalanche.training.supervised import JointTraining, Naive
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from palimpsest.benchmark.training.control import DivergedError, StepLimit, StopAtTarget, Warmup, Watch
-from palimpsest.benchmark.training.evaluation import AccuracyMeter, CurveRecorder, evaluate
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.training.optimizers import make_optimizer
-from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Adam, RMSprop
 from palimpsest.benchmark.scenarios.settings.scenario import Curve
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
+from palimpsest.benchmark.training.control import (
+    DivergedError,
+    StepLimit,
+    StopAtTarget,
+    Warmup,
+    Watch,
+)
+from palimpsest.benchmark.training.evaluation import AccuracyMeter, CurveRecorder, evaluate
+from palimpsest.benchmark.training.optimizers import make_optimizer
 from palimpsest.benchmark.training.template import InMemoryTraining, silent_evaluator
 from palimpsest.strategies import EWC, SI, WPL, Freeze, Independent
 

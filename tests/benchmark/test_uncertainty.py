@@ -10,9 +10,9 @@ import yaml
 from one_run import execute
 from torch import nn
 
-from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 from palimpsest.benchmark.probes.uncertainty import DRAWS, calibration_error
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 from palimpsest.benchmark.store.store import Store
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.strategies.posteriors.layers import posterior_layers

@@ -14,20 +14,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from palimpsest.benchmark.store.archive import archive, read_runs, read_suites
-from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
-from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, load, save
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.cli.printing.run_listing import runs_json
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.store.integrity import examine
 from palimpsest.benchmark.executors.slurm.job_folder import exchange_folder
-from palimpsest.benchmark.runs.record import JSON_COLUMNS, columns_of
-from palimpsest.benchmark.store.unsaved_runs import rescued, write_run
-from palimpsest.benchmark.orchestration.loop import run_suite
-from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.files.untrusted import MOST_LEVELS, opened, parsed
+from palimpsest.benchmark.orchestration.loop import run_suite
+from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
+from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, load, save
+from palimpsest.benchmark.runs.record import JSON_COLUMNS, columns_of
+from palimpsest.benchmark.store.archive import archive, read_runs, read_suites
+from palimpsest.benchmark.store.integrity import examine
+from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.store.unsaved_runs import rescued, write_run
+from palimpsest.benchmark.suites.loading import load_suite
 
 SUITE = {
     "suite": "s",
@@ -185,7 +185,9 @@ def test_no_reader_fails_on_a_damaged_checkpoint(store, tmp_path, monkeypatch):
         whole = io.BytesIO()
         torch.save({"graph": graph, "tensors": []}, whole)
         made = whole.getvalue()
-        monkeypatch.setattr("palimpsest.benchmark.runs.checkpoints.storage.written", lambda *_, c=made: c)
+        monkeypatch.setattr(
+            "palimpsest.benchmark.runs.checkpoints.storage.written", lambda *_, c=made: c
+        )
         save(path, job, {}, Encoded([], [], []))
         with pytest.raises(RefusedError, match="something else"):
             load(path, job)

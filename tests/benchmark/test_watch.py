@@ -13,18 +13,18 @@ import time
 import pytest
 from test_heartbeat import CURVES, a_run
 
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.store.archive import archive
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.cli.report_maker import ReportMaker
 from palimpsest.benchmark.cli.commands.watch import Watched
+from palimpsest.benchmark.cli.report_maker import ReportMaker
 from palimpsest.benchmark.cli.watch_server import WatchServer
+from palimpsest.benchmark.results.selection import Selection
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.store.active_runs import STALE
+from palimpsest.benchmark.store.archive import archive
 from palimpsest.benchmark.store.heartbeat import Heartbeat
 from palimpsest.benchmark.store.liveness import Pulses
-from palimpsest.benchmark.results.selection import Selection
 from palimpsest.benchmark.store.store import Record, Store
-from palimpsest.benchmark.store.active_runs import STALE
 
 TOKEN = "a-token"
 

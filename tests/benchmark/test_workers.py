@@ -15,15 +15,15 @@ from pathlib import Path
 
 import pytest
 
-from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.local import in_worker, workers
-from palimpsest.benchmark.executors.run_jobs import carry_out
 from palimpsest.benchmark.executors.process_exit import Death
+from palimpsest.benchmark.executors.run_jobs import carry_out
 from palimpsest.benchmark.runs.failure import FailureKind
+from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.spec import Spec
-from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.suite import Run
 
 ROOT = Path("/nowhere")

@@ -16,8 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from palimpsest.benchmark.store.archive import read_runs
-from palimpsest.benchmark.suites.overrides import Assignment
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.data.copies import find_copies
 from palimpsest.benchmark.errors import UserError
@@ -25,10 +23,12 @@ from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.scenarios.assembly import assemble
 from palimpsest.benchmark.scenarios.checking import check_experiences
 from palimpsest.benchmark.scenarios.streams.parts import Part
-from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.store.archive import read_runs
 from palimpsest.benchmark.store.store import Record, Store, SuiteNote
 from palimpsest.benchmark.suites.file import shipped_suites
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.suites.overrides import Assignment
+from palimpsest.benchmark.suites.spec import Spec
 
 
 def cheaply(examples):
@@ -194,7 +194,9 @@ def images(tmp_path_factory):
 @cheaply(150)
 @given(st.integers(0), st.integers(0, 8), st.none() | st.integers(0))
 def test_a_zip_of_images_with_flipped_or_missing_bytes(images, tmp_path, monkeypatch, seed, n, cut):
-    monkeypatch.setattr("palimpsest.benchmark.data.cache.user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(
+        "palimpsest.benchmark.data.cache.user_cache_path", lambda name: tmp_path / name
+    )
     damaged, choose = bytearray(images), random.Random(seed)
     for _ in range(n):
         damaged[choose.randrange(len(damaged))] = choose.randrange(256)

@@ -12,10 +12,10 @@ from figure_checks import laid_out
 from matplotlib.figure import Figure
 from rich_store import rich_store
 
-from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.metrics import reference_kinds
-from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.html.sections import sections
 from palimpsest.reports.runs.cells import group

@@ -8,8 +8,8 @@ import pytest
 from palimpsest.benchmark.cli.printing.progress import describe
 from palimpsest.benchmark.cli.printing.run_listing import runs as list_runs
 from palimpsest.benchmark.results.selection import Selection
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.settings import figure_settings

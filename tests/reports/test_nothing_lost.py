@@ -490,7 +490,10 @@ def test_a_store_of_an_earlier_version_is_read_as_it_is(place, arguments):
     ],
 )
 def test_what_is_forbidden_is_said(unprivileged, capsys, monkeypatch, forbid, arguments, message):
-    monkeypatch.setattr("palimpsest.benchmark.orchestration.loop.carry_out", lambda *_: pytest.fail("trained in vain"))
+    monkeypatch.setattr(
+        "palimpsest.benchmark.orchestration.loop.carry_out",
+        lambda *_: pytest.fail("trained in vain"),
+    )
     Path("old.html").write_text(OLD_REPORT)
     name, _, mode = forbid.partition(":")
     capsys.readouterr()

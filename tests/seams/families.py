@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.scenarios.streams.parts import Part
-from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
-from palimpsest.benchmark.scenarios.schedule import Visit, alternating
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.schedule import Visit, alternating
+from palimpsest.benchmark.scenarios.settings.scenario import Count, ScenarioSettings
+from palimpsest.benchmark.scenarios.streams.parts import Part
 
 IGNORED = -100
 

@@ -4,8 +4,8 @@ import pytest
 
 from palimpsest.benchmark.cli.printing.listings import strategy as show_strategy
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.runs.preparation import prepare
 
 SCENARIO = {"family": "two_models", "data": "digits", "steps": 2, "width": 8}
 

@@ -20,12 +20,12 @@ from one_run import execute
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs.cost import state_bytes
-from palimpsest.benchmark.training.evaluation import AccuracyMeter, evaluate
-from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
-from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.training.evaluation import AccuracyMeter, evaluate
+from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimizer
 from palimpsest.benchmark.training.template import silent_evaluator
 from palimpsest.strategies import L2, Independent
 from palimpsest.strategies.base.hooks import Hooked

@@ -6,10 +6,10 @@ import methods
 import pytest
 from one_run import execute
 
-from palimpsest.benchmark.runs import preparation
-from palimpsest.benchmark.suites.jobs import jobs_of
-from palimpsest.benchmark.runs.runner import execute_job
 from palimpsest.benchmark.orchestration.loop import run_suite
+from palimpsest.benchmark.runs import preparation
+from palimpsest.benchmark.runs.runner import execute_job
+from palimpsest.benchmark.suites.jobs import jobs_of
 
 SCENARIO = {
     "family": "model_sequence",

@@ -6,14 +6,14 @@ from dataclasses import replace
 import pytest
 from one_run import execute
 
-from palimpsest.benchmark.store.archive import archive
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.cli.printing.progress import outcome
 from palimpsest.benchmark.cli.printing.summary import print_summary
 from palimpsest.benchmark.metrics import METRICS, Metric
+from palimpsest.benchmark.store.archive import archive
 from palimpsest.benchmark.store.store import Store
-from palimpsest.reports.analysis.remarks.coincidence import coinciding
 from palimpsest.reports.analysis.quantities import QUANTITIES, interval, quantity_named
+from palimpsest.reports.analysis.remarks.coincidence import coinciding
 from palimpsest.reports.html.report import write_report
 from palimpsest.reports.html.runs_table import run_columns
 from palimpsest.reports.html.sections import sections

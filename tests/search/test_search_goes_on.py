@@ -9,9 +9,9 @@ import yaml
 
 import palimpsest.benchmark.runs.checkpoints.training as training
 from palimpsest import run_suite
+from palimpsest.benchmark.results.results import read_runs
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.record import columns_of
-from palimpsest.benchmark.results.results import read_runs
 from palimpsest.benchmark.runs.runner import execute_job
 
 HERE = Path(__file__).parent

@@ -7,11 +7,11 @@ import pytest
 from one_run import execute
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.settings.applicable import settings_in_use
 from palimpsest.benchmark.metrics import search as measures
-from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.search.scenario import ArchitectureSearch
+from palimpsest.benchmark.search.supernet_bank import SupernetBank
+from palimpsest.benchmark.settings.applicable import settings_in_use
 from palimpsest.benchmark.suites.loading import load_suite
 
 ROOT = Path("/nowhere")

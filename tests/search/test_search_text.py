@@ -11,12 +11,12 @@ from one_run import execute
 from torch.nn import functional
 
 from palimpsest.benchmark.data.formats.text import load
-from palimpsest.benchmark.training.evaluation import LOADER, evaluate
 from palimpsest.benchmark.randomness.generators import seed_generators
+from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.benchmark.runs.runner import _train
-from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.suites.loading import load_suite
+from palimpsest.benchmark.training.evaluation import LOADER, evaluate
 
 COLUMNS, LENGTH = 4, 5
 RATE = 1.0

@@ -6,9 +6,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
-from palimpsest.benchmark.search.supernets.supernet import Space, Supernet
-from palimpsest.benchmark.search.scenario import ArchitectureSearch
 from palimpsest.benchmark.scenarios.settings.values import Settings
+from palimpsest.benchmark.search.scenario import ArchitectureSearch
+from palimpsest.benchmark.search.supernets.supernet import Space, Supernet
 
 
 class Grid(Space):

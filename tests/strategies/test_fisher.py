@@ -22,9 +22,11 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import TensorDataset
 
-from palimpsest.strategies.curvature.per_sample import layers as fisher_layers, sums as per_sample, gradients as per_sample_gradients
 from palimpsest.strategies.curvature.fisher import diagonal_fisher, draw, fisher_of_training
 from palimpsest.strategies.curvature.fisher_factors import draw_classes
+from palimpsest.strategies.curvature.per_sample import gradients as per_sample_gradients
+from palimpsest.strategies.curvature.per_sample import layers as fisher_layers
+from palimpsest.strategies.curvature.per_sample import sums as per_sample
 from palimpsest.strategies.settings import FisherSettings
 
 SAMPLES = 7

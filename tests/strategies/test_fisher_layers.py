@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.utils import rnn as packing
 
-from palimpsest.strategies.curvature.per_sample import sums as per_sample, gradients as per_sample_gradients
 from palimpsest.strategies.curvature.fisher import diagonal_fisher
+from palimpsest.strategies.curvature.per_sample import gradients as per_sample_gradients
+from palimpsest.strategies.curvature.per_sample import sums as per_sample
 from palimpsest.strategies.curvature.per_sample.layers import LAYERS
 
 pytestmark = pytest.mark.filterwarnings(

@@ -8,10 +8,22 @@ from avalanche.training.plugins import SupervisedPlugin
 from programs import FEATURES, THREE, make_bank, make_data, train
 from torch import nn
 
-from palimpsest.strategies import FGGM, GPM, MIGU, OGL, SPG, ExSSNet, Freeze, FreezeImportant, InfLoRA, SSNet, SupSup
+from palimpsest.strategies import (
+    FGGM,
+    GPM,
+    MIGU,
+    OGL,
+    SPG,
+    ExSSNet,
+    Freeze,
+    FreezeImportant,
+    InfLoRA,
+    SSNet,
+    SupSup,
+)
 from palimpsest.strategies.base.hooks import Capacity
-from palimpsest.strategies.registry import STRATEGIES
 from palimpsest.strategies.masks.weight_masks import masked_layers
+from palimpsest.strategies.registry import STRATEGIES
 
 DIRECTIONS = 20  # epochs of four steps: more than any tensor here has directions
 

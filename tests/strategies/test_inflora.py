@@ -26,8 +26,8 @@ from torch import nn
 from torch.nn.functional import cross_entropy
 
 from palimpsest.strategies import InfLoRA
-from palimpsest.strategies.projections.dual_basis import DualBasis
 from palimpsest.strategies.merging.low_rank import BranchedLayer, add_branches, branched
+from palimpsest.strategies.projections.dual_basis import DualBasis
 
 EVERY = OPTIMIZERS | {"adamw": lambda p: torch.optim.AdamW(p, lr=0.02, weight_decay=0.1)}
 every = pytest.mark.parametrize("optimizer", EVERY.values(), ids=EVERY)

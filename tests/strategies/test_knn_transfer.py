@@ -10,8 +10,8 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from palimpsest.strategies import ExSSNet, SSNet, SupSup
-from palimpsest.strategies.masks.knn_transfer import Look, look, penultimate, voted
 from palimpsest.strategies.base.network import Network, evaluation_mode
+from palimpsest.strategies.masks.knn_transfer import Look, look, penultimate, voted
 from palimpsest.strategies.masks.weight_masks import masked_layers
 
 DIGITS = load_digits()

@@ -6,9 +6,9 @@ from dense_fisher import dense_fisher
 from slow_kronecker import dense, slow_factors
 from torch import nn
 
-from palimpsest.strategies.curvature.kronecker_factors import kronecker_factors
 from palimpsest.strategies.base.layer_inputs import matrices
 from palimpsest.strategies.base.network import Network
+from palimpsest.strategies.curvature.kronecker_factors import kronecker_factors
 
 CLOSE = {"rtol": 1e-9, "atol": 1e-12}
 
@@ -47,7 +47,9 @@ def samples(make, count):
 @pytest.mark.parametrize("make", SHAPES)
 @pytest.mark.parametrize("estimator", ["exact", "empirical"])
 def test_factors_are_those_of_a_loop(make, estimator, monkeypatch):
-    monkeypatch.setattr("palimpsest.strategies.curvature.kronecker_factors._BATCH", 3)  # several batches
+    monkeypatch.setattr(
+        "palimpsest.strategies.curvature.kronecker_factors._BATCH", 3
+    )  # several batches
     model, (x, y) = make(), samples(make, 7)
     model(x)  # running statistics of some kind
     layers = matrices(model)

@@ -26,8 +26,8 @@ from torch import nn
 
 from palimpsest.benchmark.runs.cost import state_bytes
 from palimpsest.strategies import Laplace
-from palimpsest.strategies.curvature import kronecker
 from palimpsest.strategies.base.hooks import Samples
+from palimpsest.strategies.curvature import kronecker
 from palimpsest.strategies.curvature.kronecker_products import Product, nearest
 
 FORMS = ("online", "per_model", "merged")

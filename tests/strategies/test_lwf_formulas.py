@@ -28,8 +28,8 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from palimpsest.benchmark.runs.cost import state_bytes
 from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.runs.cost import state_bytes
 from palimpsest.strategies import LwF
 
 STRENGTH, TEMPERATURE = 5.0, 1.5

@@ -11,7 +11,12 @@ from torch import nn
 
 from palimpsest.benchmark.cli import main
 from palimpsest.strategies import ExSSNet, SSNet, SupSup
-from palimpsest.strategies.masks.mask_inference import entropy, entropy_gradient, inferred, mixed_statistics
+from palimpsest.strategies.masks.mask_inference import (
+    entropy,
+    entropy_gradient,
+    inferred,
+    mixed_statistics,
+)
 from palimpsest.strategies.masks.weight_masks import applied, superposed
 
 DIGITS = load_digits()

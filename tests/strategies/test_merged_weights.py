@@ -26,8 +26,8 @@ from pydantic import ValidationError
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from palimpsest.benchmark.suites.jobs import jobs_of
 from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.suites.jobs import jobs_of
 from palimpsest.strategies import OPCM, TIES, RunningAverage, TaskArithmetic
 from palimpsest.strategies.opcm import projected
 from palimpsest.strategies.ties import trimmed

@@ -19,8 +19,8 @@ from programs import (
 )
 from torch import nn
 
-from palimpsest.benchmark.training.control import ClipGradient
 from palimpsest.benchmark.kit.models import bank as supernet
+from palimpsest.benchmark.training.control import ClipGradient
 from palimpsest.strategies import OGL
 from palimpsest.strategies.base.architectures import NoArchitecturesError
 

@@ -11,10 +11,10 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from palimpsest.strategies.curvature.per_sample import sums as per_sample
 from palimpsest.strategies.curvature import sensitivity
 from palimpsest.strategies.curvature.fisher import diagonal_fisher
 from palimpsest.strategies.curvature.gauss_newton import GaussNewtonRoot
+from palimpsest.strategies.curvature.per_sample import sums as per_sample
 from palimpsest.strategies.curvature.sensitivity import output_sensitivity
 
 

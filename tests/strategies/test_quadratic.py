@@ -5,7 +5,14 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from palimpsest.strategies.penalty.quadratic import add_gradient_, merge, penalty, proximal_step_, pull, stiffness
+from palimpsest.strategies.penalty.quadratic import (
+    add_gradient_,
+    merge,
+    penalty,
+    proximal_step_,
+    pull,
+    stiffness,
+)
 
 SHAPES = [(3, 2), (4,), ()]
 

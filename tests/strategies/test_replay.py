@@ -30,11 +30,11 @@ from programs import (
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from palimpsest.benchmark.training.augmentation import Augmentation
-from palimpsest.benchmark.runs.cost import state_bytes
 from palimpsest.benchmark.data.formats.pixels import Pixels
 from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.runs.cost import state_bytes
 from palimpsest.benchmark.scenarios.settings.augment import Augment
+from palimpsest.benchmark.training.augmentation import Augmentation
 from palimpsest.strategies import DER, Replay
 from palimpsest.strategies.base.likelihood import loss_of
 

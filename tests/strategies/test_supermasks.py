@@ -8,7 +8,14 @@ from programs import FEATURES, OPTIMIZERS, THREE, make_bank, make_data, train
 from torch import nn
 
 from palimpsest.strategies import ExSSNet, SSNet, SupSup
-from palimpsest.strategies.masks.weight_masks import MaskedLayer, add_masks, largest, masked_layers, packed, unpacked
+from palimpsest.strategies.masks.weight_masks import (
+    MaskedLayer,
+    add_masks,
+    largest,
+    masked_layers,
+    packed,
+    unpacked,
+)
 
 STEPS = 8  # of each model: two passes over 40 samples in batches of 10
 KINDS = {

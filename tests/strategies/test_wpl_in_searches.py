@@ -26,8 +26,8 @@ from programs import (
     train,
 )
 
-from palimpsest.benchmark.training.control import ClipGradient
 from palimpsest.benchmark.kit.models import bank as supernet
+from palimpsest.benchmark.training.control import ClipGradient
 from palimpsest.strategies import EWC, L2, MAS, SI, WPL, Regularizer
 from palimpsest.strategies.base.architectures import NoArchitecturesError
 from palimpsest.strategies.penalty.quadratic import mean_importance

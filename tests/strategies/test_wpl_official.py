@@ -16,8 +16,8 @@ from programs import (
     train,
 )
 
-from palimpsest.benchmark.training.control import ClipGradient
 from palimpsest.benchmark.kit.models import bank as supernet
+from palimpsest.benchmark.training.control import ClipGradient
 from palimpsest.strategies import WPLOfficial
 
 ALPHA, LAMBDA, LIMIT = 60.0, 0.9, 10.0

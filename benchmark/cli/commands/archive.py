@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from palimpsest.benchmark.store.archive import MAGIC, archive, check_pyarrow, is_marked
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.files.writing import Kind, Output, check_output, write_files
+from palimpsest.benchmark.store.archive import MAGIC, archive, check_pyarrow, is_marked
 from palimpsest.reports.runs.merge import merge, read_notes, read_stores
 
 ARCHIVE = Kind("archive", re.compile(re.escape(MAGIC)), marked=is_marked)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from palimpsest.benchmark.suites.overrides import parse_assignment
 from palimpsest.benchmark.cli.printing.console import table_console
 from palimpsest.benchmark.cli.printing.output import say
+from palimpsest.benchmark.suites.overrides import parse_assignment
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.kit.property import PropertyResult

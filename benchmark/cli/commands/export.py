@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from palimpsest.benchmark.store.archive import MAGIC, check_pyarrow, is_marked
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.files.writing import Kind, Output, check_output, write_files
 from palimpsest.benchmark.results.frame import frame
 from palimpsest.benchmark.results.selection import Selection
+from palimpsest.benchmark.store.archive import MAGIC, check_pyarrow, is_marked
 from palimpsest.reports.formats.data import csv_of, json_of, parquet_of
 from palimpsest.reports.runs.merge import merge, read_notes, read_stores
 

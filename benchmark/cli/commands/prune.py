@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from palimpsest.benchmark.store.archive import is_archive
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.data.catalog import data_root
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.store.archive import is_archive
 from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.suites.file import suites_of
 from palimpsest.benchmark.suites.loading import load_suites

@@ -8,21 +8,21 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from palimpsest.benchmark.cli.commands.prune import replaced
 from palimpsest.benchmark.cli.printing.output import say, tell
 from palimpsest.benchmark.cli.printing.progress import Display, describe, make_display
-from palimpsest.benchmark.cli.commands.prune import replaced
 from palimpsest.benchmark.cli.printing.run_listing import runs_json
-from palimpsest.benchmark.cli.stopping import Stopped, reason_of, stopped_by_signals
 from palimpsest.benchmark.cli.printing.summary import print_summary
+from palimpsest.benchmark.cli.stopping import Stopped, reason_of, stopped_by_signals
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.orchestration.estimate import estimate
 from palimpsest.benchmark.executors.paths import Place, slurm_parameters
 from palimpsest.benchmark.executors.scratch import scratch_warning
-from palimpsest.benchmark.orchestration.plan import Plan, make_plan
-from palimpsest.benchmark.store.unsaved_runs import rescued
-from palimpsest.benchmark.results.results import Results
+from palimpsest.benchmark.orchestration.estimate import estimate
 from palimpsest.benchmark.orchestration.loop import Progress, Watcher, carry_out_plan
+from palimpsest.benchmark.orchestration.plan import Plan, make_plan
+from palimpsest.benchmark.results.results import Results
 from palimpsest.benchmark.store.store import Record, Store, SuiteNote
+from palimpsest.benchmark.store.unsaved_runs import rescued
 from palimpsest.benchmark.suites.file import suites_of
 from palimpsest.benchmark.suites.loading import load_suites
 from palimpsest.reports.wording.words import joined, several

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from palimpsest.benchmark.store.archive import is_archive
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.cli.report_maker import ReportMaker
 from palimpsest.benchmark.cli.watch_server import WatchServer
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.store.liveness import Pulses
 from palimpsest.benchmark.results.selection import Selection
+from palimpsest.benchmark.store.archive import is_archive
+from palimpsest.benchmark.store.liveness import Pulses
 from palimpsest.benchmark.store.store import Record, Store, SuiteProcess
 
 _FAILURES = 20

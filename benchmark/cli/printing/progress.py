@@ -18,10 +18,10 @@ from rich.progress import (
 from palimpsest.benchmark.cli.printing import output
 from palimpsest.benchmark.cli.printing.console import progress_console
 from palimpsest.benchmark.cli.printing.output import in_a_line
-from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.orchestration.loop import Progress as News
-from palimpsest.benchmark.suites.spec import STRENGTH
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.suites.spec import STRENGTH
 from palimpsest.benchmark.suites.suite import Run
 from palimpsest.reports.wording.words import whole_seconds
 

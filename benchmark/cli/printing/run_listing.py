@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from palimpsest.benchmark.store.archive import read_runs, read_suites
 from palimpsest.benchmark.cli.printing.listings import print_rows
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.metrics import AVERAGE, METRICS, Metric, added_metrics, columns
 from palimpsest.benchmark.results.run_settings import ambiguous, differing, settings_of, value_of
 from palimpsest.benchmark.results.selection import Selection
-from palimpsest.benchmark.suites.spec import STRENGTH
+from palimpsest.benchmark.store.archive import read_runs, read_suites
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.spec import STRENGTH
 from palimpsest.reports.formats.terminal import SEARCH_METRICS
 
 _SHOWN = ("stability", "learning_accuracy", "forgetting", "plasticity")

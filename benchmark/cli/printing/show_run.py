@@ -10,13 +10,13 @@ from typing import Any
 
 import yaml
 
-from palimpsest.benchmark.store.archive import read_runs
 from palimpsest.benchmark.cli.printing.console import table_console
 from palimpsest.benchmark.cli.printing.output import say
 from palimpsest.benchmark.cli.printing.progress import describe
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import METRICS, applies
 from palimpsest.benchmark.runs.record import Record
+from palimpsest.benchmark.store.archive import read_runs
 from palimpsest.reports.wording.numbers import DASH, percent, quantity
 from palimpsest.reports.wording.words import duration, several
 

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-from palimpsest.benchmark.data.listing import ImageFile
 from palimpsest.benchmark.data.formats.zip_members import UNREADABLE
+from palimpsest.benchmark.data.listing import ImageFile
 from palimpsest.benchmark.errors import UserError
 
 Pixels = npt.NDArray[np.uint8]

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from palimpsest.benchmark.data.contents import Source
 from palimpsest.benchmark.data.formats.decoding import decoded
+from palimpsest.benchmark.data.formats.raw import RawImages
 from palimpsest.benchmark.data.kept import keep_images, kept_images
 from palimpsest.benchmark.data.listing import ImageFile, Listing
 from palimpsest.benchmark.data.mapped import room_for
-from palimpsest.benchmark.data.formats.raw import RawImages
 from palimpsest.benchmark.data.splits import train_test_split
 
 

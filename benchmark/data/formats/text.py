@@ -15,8 +15,14 @@ import torch
 from torch import Tensor
 
 from palimpsest.benchmark.data.cache import check_once
+from palimpsest.benchmark.data.formats.text_files import (
+    CUT,
+    SPLITS,
+    TextFiles,
+    find_text,
+    unreadable,
+)
 from palimpsest.benchmark.data.sharing import shared
-from palimpsest.benchmark.data.formats.text_files import CUT, SPLITS, TextFiles, find_text, unreadable
 from palimpsest.benchmark.errors import UserError
 
 UNKNOWN = "<unk>"

@@ -20,11 +20,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.jobs import Job
 
 Message = Literal["ready"] | UserError | Advance | list[Record]
 """What a worker sends: that it is ready for its first job, or why it never will be; how far its job

@@ -12,12 +12,12 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.executors.local import in_worker, starting
 from palimpsest.benchmark.executors.local.control_groups import ControlGroups
-from palimpsest.benchmark.executors.process_exit import Death
 from palimpsest.benchmark.executors.local.in_worker import Message
+from palimpsest.benchmark.executors.process_exit import Death
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.suites.jobs import Job
 
 _PATIENCE = 5.0

@@ -12,17 +12,17 @@ from collections.abc import Generator
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
 from palimpsest.benchmark.executors.local.in_worker import Message
-from palimpsest.benchmark.executors.scratch import WithScratch
 from palimpsest.benchmark.executors.local.starting import check_may_start
 from palimpsest.benchmark.executors.local.worker import Worker
+from palimpsest.benchmark.executors.scratch import WithScratch
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.jobs import Job
 
 _POLL_SECONDS = 0.2
 _START_SECONDS = 300.0

@@ -20,21 +20,21 @@ from ray import exceptions as ray_errors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.ray import task as ray_task
 from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
+from palimpsest.benchmark.executors.ray import task as ray_task
 from palimpsest.benchmark.executors.ray.connection import connect, first_line
 from palimpsest.benchmark.executors.ray.nodes import Nodes
 from palimpsest.benchmark.executors.ray.task import Beginning, Missing, Refused, Setting
 from palimpsest.benchmark.executors.scratch import remove_node_scratch
 from palimpsest.benchmark.executors.shipped_data import parts_of
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.suites.resources import Resources
 
 _POLL_SECONDS = 0.2
 _NEWS_SECONDS = 0.5

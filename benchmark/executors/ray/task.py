@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.executors.local.in_worker import execute, prepare, seldom
 from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data, write_parts
-from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.suites.jobs import Job
 
 _SECONDS = 1.0
 """From one message of a job to the next."""

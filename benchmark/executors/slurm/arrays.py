@@ -18,18 +18,22 @@ from types import TracebackType
 from typing import Self
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.slurm.job_folder import Exchange, exchange_folder, exchanges_beside
 from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
-from palimpsest.benchmark.executors.slurm.task import Loss, Setting
+from palimpsest.benchmark.executors.slurm.job_folder import (
+    Exchange,
+    exchange_folder,
+    exchanges_beside,
+)
 from palimpsest.benchmark.executors.slurm.submission import Submission
+from palimpsest.benchmark.executors.slurm.task import Loss, Setting
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.store.unsaved_runs import read_run
-from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.store.unsaved_runs import read_run
+from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.suites.resources import Resources
 
 _POLL_SECONDS = 0.3
 _STATE_SECONDS = 2.0

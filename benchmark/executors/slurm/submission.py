@@ -12,8 +12,8 @@ from typing import Any
 import submitit
 
 from palimpsest.benchmark.errors import UserError, nearest
-from palimpsest.benchmark.executors.slurm import task as slurm_task
 from palimpsest.benchmark.executors.local import starting
+from palimpsest.benchmark.executors.slurm import task as slurm_task
 
 _NEVER = {
     *("BadConstraints", "InvalidAccount", "InvalidQOS", "PartitionConfig", "PartitionNodeLimit"),

@@ -14,19 +14,19 @@ from pathlib import Path
 from types import FrameType
 
 from palimpsest.benchmark import plugins
-from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.executors.slurm.job_folder import Exchange
 from palimpsest.benchmark.executors.executor import Lost
+from palimpsest.benchmark.executors.local.workers import WorkerProcesses
 from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data
-from palimpsest.benchmark.executors.local.workers import WorkerProcesses
+from palimpsest.benchmark.executors.slurm.job_folder import Exchange
+from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.suites.jobs import Job
+from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.store.unsaved_runs import write_run
 from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.store.unsaved_runs import write_run
+from palimpsest.benchmark.suites.jobs import Job
 
 _PAUSE_SECONDS = 0.3
 _NEWS_SECONDS = 1.0

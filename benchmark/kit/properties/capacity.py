@@ -12,7 +12,14 @@ from torch.nn import Parameter
 
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import bank, normalised
-from palimpsest.benchmark.kit.program import OPTIMIZERS, State, behind, optimizers_of, program, programs
+from palimpsest.benchmark.kit.program import (
+    OPTIMIZERS,
+    State,
+    behind,
+    optimizers_of,
+    program,
+    programs,
+)
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
 from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
 from palimpsest.benchmark.models.bank import ModelBank

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from palimpsest.benchmark.kit.candidate import Candidate
+from palimpsest.benchmark.kit.models import bank
+from palimpsest.benchmark.kit.program import Program, State, apart, program, same
+from palimpsest.benchmark.kit.properties.strength import telling_or_default
+from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
 from palimpsest.benchmark.runs.checkpoints.state import State as Training
 from palimpsest.benchmark.runs.checkpoints.state import Within
 from palimpsest.benchmark.runs.checkpoints.storage import read, written
-from palimpsest.benchmark.kit.candidate import Candidate
-from palimpsest.benchmark.kit.models import bank
-from palimpsest.benchmark.kit.program import Program, State, apart, program, same
-from palimpsest.benchmark.kit.properties.strength import telling_or_default
-from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
 
 _STEP, _EPOCHS = 3, 2
 _OPTIMIZER = "Adam with weight decay"

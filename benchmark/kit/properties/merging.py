@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import torch
 
-from palimpsest.benchmark.training.evaluation import left_out
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.evaluated import Evaluated
 from palimpsest.benchmark.kit.models import bank
-from palimpsest.benchmark.kit.program import WITH_MOMENTS, Program, State, distance, program, programs, same, state
+from palimpsest.benchmark.kit.program import (
+    WITH_MOMENTS,
+    Program,
+    State,
+    distance,
+    program,
+    programs,
+    same,
+    state,
+)
 from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
 from palimpsest.benchmark.models.bank import ModelBank
+from palimpsest.benchmark.training.evaluation import left_out
 from palimpsest.strategies.merging.merging import Merging, copied
 
 _EPOCHS = 3
@@ -18,7 +27,9 @@ _EPOCHS = 3
 
 def _require(candidate: Candidate) -> None:
     if candidate.plugin is None or not issubclass(candidate.plugin, Merging):
-        raise NotApplicableError("it does not derive from palimpsest.strategies.merging.merging.Merging")
+        raise NotApplicableError(
+            "it does not derive from palimpsest.strategies.merging.merging.Merging"
+        )
 
 
 def _start(candidate: Candidate, optimizer: str) -> Program:

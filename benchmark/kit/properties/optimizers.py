@@ -9,8 +9,25 @@ from torch import nn
 
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import shared_bank
-from palimpsest.benchmark.kit.program import OPTIMIZERS, State, behind, fine_tuning, optimizers_of, program, programs
-from palimpsest.benchmark.kit.properties.strength import STRENGTHS, Effect, effect, harms, idle, of_fine_tuning, protected, telling_value
+from palimpsest.benchmark.kit.program import (
+    OPTIMIZERS,
+    State,
+    behind,
+    fine_tuning,
+    optimizers_of,
+    program,
+    programs,
+)
+from palimpsest.benchmark.kit.properties.strength import (
+    STRENGTHS,
+    Effect,
+    effect,
+    harms,
+    idle,
+    of_fine_tuning,
+    protected,
+    telling_value,
+)
 from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
 
 _HUGE = 1e12

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn, optim
 from torch.nn.functional import cross_entropy
 
-from palimpsest.benchmark.training.evaluation import LOADER
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import CLASSES, FEATURES
 from palimpsest.benchmark.kit.program import MakeOptimizer, streams
 from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.training.evaluation import LOADER
 from palimpsest.benchmark.training.template import InMemoryTraining
 from palimpsest.strategies.base.hooks import Optimizes
 

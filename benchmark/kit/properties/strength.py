@@ -12,7 +12,15 @@ from torch import nn
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.evaluated import Evaluated
 from palimpsest.benchmark.kit.models import bank, ordinary, shared_bank
-from palimpsest.benchmark.kit.program import WITH_MOMENTS, State, apart, fine_tuning, program, programs, same
+from palimpsest.benchmark.kit.program import (
+    WITH_MOMENTS,
+    State,
+    apart,
+    fine_tuning,
+    program,
+    programs,
+    same,
+)
 from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property, WeakError
 from palimpsest.strategies.base.hooks import Adapts, Evaluates, Optimizes
 

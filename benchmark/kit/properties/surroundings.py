@@ -12,14 +12,22 @@ from avalanche.training.supervised import Naive
 from torch import Tensor, nn
 from torch.utils.data import TensorDataset
 
-from palimpsest.benchmark.runs.avalanche_strategies import make
-from palimpsest.benchmark.training.evaluation import LOADER
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.evaluated import Meter
 from palimpsest.benchmark.kit.models import FEATURES, HIDDEN, bank, data
-from palimpsest.benchmark.kit.program import BATCH, apart, distance, finite, program, result_of, state
+from palimpsest.benchmark.kit.program import (
+    BATCH,
+    apart,
+    distance,
+    finite,
+    program,
+    result_of,
+    state,
+)
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
 from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, Property
+from palimpsest.benchmark.runs.avalanche_strategies import make
+from palimpsest.benchmark.training.evaluation import LOADER
 from palimpsest.strategies.base.hooks import Evaluates
 
 _CLOSE = 1e-2

@@ -9,7 +9,15 @@ import torch
 
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.models import bank, normalised, ordinary
-from palimpsest.benchmark.kit.program import State, apart, distance, fine_tuning, program, result_of, same
+from palimpsest.benchmark.kit.program import (
+    State,
+    apart,
+    distance,
+    fine_tuning,
+    program,
+    result_of,
+    same,
+)
 from palimpsest.benchmark.kit.properties.strength import telling_or_default
 from palimpsest.benchmark.kit.property import BrokenError, Property
 from palimpsest.strategies.base.hooks import Evaluates

@@ -20,7 +20,14 @@ from torch import Tensor, nn
 
 from palimpsest.benchmark.randomness.rng_state import GENERATORS, make, set_state
 from palimpsest.benchmark.runs.checkpoints.encoding import FACTORIES, Encoded
-from palimpsest.benchmark.runs.checkpoints.graph import Reference, attributes, has_attributes, has_convention, slots, top_level
+from palimpsest.benchmark.runs.checkpoints.graph import (
+    Reference,
+    attributes,
+    has_attributes,
+    has_convention,
+    slots,
+    top_level,
+)
 from palimpsest.benchmark.runs.checkpoints.plain import array_from_json, from_json, of_torch
 
 _CONTAINERS: dict[str, type[Any]] = {

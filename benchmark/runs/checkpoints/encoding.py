@@ -16,7 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from palimpsest.benchmark.randomness.rng_state import GENERATORS, kind_of, state_of
-from palimpsest.benchmark.runs.checkpoints.graph import Reference, attributes, has_attributes, has_convention, has_memory, is_constant, memory_of, top_level, variables
+from palimpsest.benchmark.runs.checkpoints.graph import (
+    Reference,
+    attributes,
+    has_attributes,
+    has_convention,
+    has_memory,
+    is_constant,
+    memory_of,
+    top_level,
+    variables,
+)
 from palimpsest.benchmark.runs.checkpoints.plain import array_to_json, to_json
 
 FACTORIES = {kind.__name__: kind for kind in (dict, list, set, int, float)}

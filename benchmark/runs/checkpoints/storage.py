@@ -16,11 +16,11 @@ from typing import IO, Any
 import torch
 
 import strategies
+from palimpsest.benchmark.files.untrusted import opened, parsed
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
 from palimpsest.benchmark.runs.first_model.storage import checksum
-from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.runs.provenance import versions
-from palimpsest.benchmark.files.untrusted import opened, parsed
+from palimpsest.benchmark.suites.jobs import Job
 
 _MARK = b"palimpsest checkpoint 1\n"
 _SIZE = len(checksum(b""))

@@ -16,8 +16,8 @@ from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.checkpoints.state import State, Within
 from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, Saved, load, save
 from palimpsest.benchmark.runs.cost import peak_memory
-from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.runs.preparation import Prepared
+from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.suite import Run
 from palimpsest.benchmark.training.template import InMemoryTraining
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from palimpsest.benchmark.training.evaluation import CurveRecorder
 from palimpsest.benchmark.runs.first_model.holder import Keeper
 from palimpsest.benchmark.runs.first_model.storage import load
+from palimpsest.benchmark.training.evaluation import CurveRecorder
 
 
 def train_or_take_over(

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field
 
 from palimpsest.benchmark.data.catalog import is_there
+from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.scenarios.settings.boundaries import Boundaries
 from palimpsest.benchmark.scenarios.settings.scenario import Count, Curve, Several
-from palimpsest.benchmark.randomness.seeding import derive
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.scenarios.scenario import Scenario
@@ -66,9 +66,9 @@ class AvalancheBenchmark(Boundaries):
 
     def build(self, seed: int, root: Path, device: str) -> Scenario:
         """Make the scenario; the seed decides the weights and, if it has one, the benchmark's."""
+        from palimpsest.benchmark.scenarios.families.trunk import trunk_bank
         from palimpsest.benchmark.scenarios.streams.decoded_streams import load
         from palimpsest.benchmark.scenarios.streams.parts import DataSet
-        from palimpsest.benchmark.scenarios.families.trunk import trunk_bank
 
         own_seed = derive(seed, "scenario")
         streams = load(self.benchmark, self.arguments, own_seed, self._folder(root), device)

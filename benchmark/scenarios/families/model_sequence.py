@@ -7,13 +7,22 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from palimpsest.benchmark.scenarios.settings.scenario import Count, CountFromZero, Curve, Degrees, Names, ScenarioSettings, Several, is_none
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.settings.scenario import (
+    Count,
+    CountFromZero,
+    Curve,
+    Degrees,
+    Names,
+    ScenarioSettings,
+    Several,
+    is_none,
+)
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.models.bank import ModelBank
-    from palimpsest.benchmark.scenarios.streams.parts import DataSet
     from palimpsest.benchmark.scenarios.scenario import Scenario
+    from palimpsest.benchmark.scenarios.streams.parts import DataSet
 
 
 class ModelSequence(ScenarioSettings):

@@ -10,9 +10,9 @@ from palimpsest.benchmark.models import networks
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.models.blocks import head, hidden_blocks
 from palimpsest.benchmark.models.initial import draw_weights
-from palimpsest.benchmark.scenarios.streams.parts import DataSet
-from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.scenarios.streams.parts import DataSet
 
 
 def trunk_bank(

@@ -9,14 +9,24 @@ from pydantic import Field, model_validator
 
 from palimpsest.benchmark.data.catalog import outline
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.scenarios.settings.optimizers import Optimizer, RMSprop
-from palimpsest.benchmark.scenarios.settings.scenario import Count, CountFromZero, Curve, Degrees, Fraction, Names, ScenarioSettings, Several, is_none
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.settings.optimizers import Optimizer, RMSprop
+from palimpsest.benchmark.scenarios.settings.scenario import (
+    Count,
+    CountFromZero,
+    Curve,
+    Degrees,
+    Fraction,
+    Names,
+    ScenarioSettings,
+    Several,
+    is_none,
+)
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.models.bank import ModelBank
-    from palimpsest.benchmark.scenarios.streams.parts import DataSet
     from palimpsest.benchmark.scenarios.scenario import Scenario
+    from palimpsest.benchmark.scenarios.streams.parts import DataSet
 
 
 Shape = tuple[int, int, int] | None

@@ -8,18 +8,28 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from palimpsest.benchmark.settings.applicable import OF_PLAIN
 from palimpsest.benchmark.models.choice import Network
-from palimpsest.benchmark.settings.named import named
 from palimpsest.benchmark.scenarios.settings.augment import Augment
 from palimpsest.benchmark.scenarios.settings.learning_rates import Constant, LearningRateSchedule
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Optimizer
-from palimpsest.benchmark.scenarios.settings.values import Count, CountFromZero, Decay, Degrees, Fraction, Names, Rate, Settings, Several
+from palimpsest.benchmark.scenarios.settings.values import (
+    Count,
+    CountFromZero,
+    Decay,
+    Degrees,
+    Fraction,
+    Names,
+    Rate,
+    Settings,
+    Several,
+)
+from palimpsest.benchmark.settings.applicable import OF_PLAIN
+from palimpsest.benchmark.settings.named import named
 
 if TYPE_CHECKING:
     from palimpsest.benchmark.models.bank import ModelBank
-    from palimpsest.benchmark.scenarios.streams.parts import DataSet, Part
     from palimpsest.benchmark.scenarios.scenario import Scenario
+    from palimpsest.benchmark.scenarios.streams.parts import DataSet, Part
 
 __all__ = [
     "Count",

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from palimpsest.benchmark.data.formats.pixels import joined, subset
-from palimpsest.benchmark.scenarios.streams.parts import Part, Samples
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.streams.parts import Part, Samples
 
 
 def exchanged(parts: Sequence[Part], share: float, seed: int) -> list[Part]:

@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from palimpsest.benchmark.data.formats.images import statistics
-from palimpsest.benchmark.data.mapped import room_for
 from palimpsest.benchmark.data.formats.pixels import Inputs, Pixels, subset
+from palimpsest.benchmark.data.mapped import room_for
 from palimpsest.benchmark.data.sharing import shared
 from palimpsest.benchmark.data.splits import validation_split
 from palimpsest.benchmark.errors import UserError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from palimpsest.benchmark.data.transforms import moves_pixels, pad, permute_pixels, rotate
-from palimpsest.benchmark.scenarios.streams.parts import DataSet, Part
 from palimpsest.benchmark.randomness.seeding import derive
+from palimpsest.benchmark.scenarios.streams.parts import DataSet, Part
 
 
 def changed(base: DataSet, change: str, seed: int, model: int, degrees: float) -> Part:

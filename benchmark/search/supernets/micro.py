@@ -13,7 +13,12 @@ from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.search.supernets.normalising import of_images
 from palimpsest.benchmark.search.supernets.settings import MicroCell, Normalisation
 from palimpsest.benchmark.search.supernets.space import Architecture
-from palimpsest.benchmark.search.supernets.spaces import MICRO_INPUTS, MICRO_OPERATIONS, MicroNodes, MicroSpace
+from palimpsest.benchmark.search.supernets.spaces import (
+    MICRO_INPUTS,
+    MICRO_OPERATIONS,
+    MicroNodes,
+    MicroSpace,
+)
 from palimpsest.benchmark.search.supernets.supernet import Supernet
 
 _KERNELS = {"depthwise_conv3x3": 3, "depthwise_conv5x5": 5}

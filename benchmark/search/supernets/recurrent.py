@@ -11,7 +11,12 @@ from torch.nn import functional
 from palimpsest.benchmark.search.supernets.normalising import of_sequences
 from palimpsest.benchmark.search.supernets.settings import RecurrentCell
 from palimpsest.benchmark.search.supernets.space import Architecture
-from palimpsest.benchmark.search.supernets.spaces import ACTIVATIONS, RecurrentSpace, RecurrentTree, edge_name
+from palimpsest.benchmark.search.supernets.spaces import (
+    ACTIVATIONS,
+    RecurrentSpace,
+    RecurrentTree,
+    edge_name,
+)
 from palimpsest.benchmark.search.supernets.supernet import Supernet
 
 LARGEST_NORM = 25.0

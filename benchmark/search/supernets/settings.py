@@ -7,7 +7,14 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from palimpsest.benchmark.search.supernets.spaces import ACTIVATIONS, MICRO_OPERATIONS, OPERATIONS, ConvolutionalSpace, MicroSpace, RecurrentSpace
+from palimpsest.benchmark.search.supernets.spaces import (
+    ACTIVATIONS,
+    MICRO_OPERATIONS,
+    OPERATIONS,
+    ConvolutionalSpace,
+    MicroSpace,
+    RecurrentSpace,
+)
 from palimpsest.benchmark.settings.named import BY_NAME
 
 Normalisation = Literal["batch", "layer", "none"]

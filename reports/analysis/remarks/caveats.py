@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 
 from palimpsest.benchmark.metrics import LEAST_FORGETTING, METRICS
 from palimpsest.benchmark.store.store import Record
-from palimpsest.reports.analysis.remarks.breakdown import breakdown_sentences
 from palimpsest.reports.analysis.choosing.choice import Choice, budgets
 from palimpsest.reports.analysis.choosing.coarseness import coarse_grids
+from palimpsest.reports.analysis.ranking import Standing
+from palimpsest.reports.analysis.remarks.breakdown import breakdown_sentences
 from palimpsest.reports.analysis.remarks.coincidence import coincidence_sentences
 from palimpsest.reports.analysis.remarks.instability import instability_sentences
-from palimpsest.reports.analysis.ranking import Standing
 from palimpsest.reports.runs.cells import FINETUNE, Cell, by_scenario, dial_of
 from palimpsest.reports.statistics.collapse import GAP
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS

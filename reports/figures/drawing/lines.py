@@ -11,7 +11,17 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from palimpsest.reports.analysis.quantities import Quantity, interval
-from palimpsest.reports.figures.drawing.canvas import BAND, LEAST_SPAN, MARKER, Margins, canvas, line_keys, read_off, read_off_key, titled
+from palimpsest.reports.figures.drawing.canvas import (
+    BAND,
+    LEAST_SPAN,
+    MARKER,
+    Margins,
+    canvas,
+    line_keys,
+    read_off,
+    read_off_key,
+    titled,
+)
 from palimpsest.reports.figures.drawing.captions import SPREAD
 from palimpsest.reports.figures.drawing.intervals import draw_intervals
 from palimpsest.reports.figures.drawing.plot import Plot

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.func import vjp, vmap
 
+from palimpsest.strategies.base.network import Network, replaced_forward
 from palimpsest.strategies.curvature.per_sample.layers import covers, precise
 from palimpsest.strategies.curvature.per_sample.recurrent import unroll
-from palimpsest.strategies.base.network import Network, replaced_forward
 from palimpsest.strategies.curvature.per_sample.uses import by_vmap
 
 _CHUNK_ELEMENTS = 2**22

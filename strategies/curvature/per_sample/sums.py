@@ -25,11 +25,28 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.network import (
+    Network,
+    differentiable,
+    evaluation_mode,
+    requiring_gradients,
+)
 from palimpsest.strategies.curvature.per_sample import gradients as per_sample_gradients
-from palimpsest.strategies.curvature.per_sample.batch_mates import close, require_independence, rows_that_differ, some, tolerance
+from palimpsest.strategies.curvature.per_sample.batch_mates import (
+    close,
+    require_independence,
+    rows_that_differ,
+    some,
+    tolerance,
+)
 from palimpsest.strategies.curvature.per_sample.layers import precise, squared_gradients
-from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode, requiring_gradients
-from palimpsest.strategies.curvature.per_sample.uses import Use, forward, in_graph, uses_of_one, watchable
+from palimpsest.strategies.curvature.per_sample.uses import (
+    Use,
+    forward,
+    in_graph,
+    uses_of_one,
+    watchable,
+)
 
 _BATCH = 1024
 """The largest number of samples in one forward pass."""

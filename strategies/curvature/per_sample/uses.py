@@ -26,10 +26,10 @@ from torch.autograd.graph import disable_saved_tensors_hooks
 from torch.func import vmap
 from torch.overrides import TorchFunctionMode
 
+from palimpsest.strategies.base.network import Network, replaced_forward
 from palimpsest.strategies.curvature.per_sample.attention import attend
 from palimpsest.strategies.curvature.per_sample.layers import covers
 from palimpsest.strategies.curvature.per_sample.recurrent import unroll
-from palimpsest.strategies.base.network import Network, replaced_forward
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from palimpsest.benchmark.cli import main
-from palimpsest.benchmark.data.formats import folder
 from palimpsest.benchmark.data import listing
 from palimpsest.benchmark.data.copies import Copies, find_copies
+from palimpsest.benchmark.data.formats import folder
 from palimpsest.benchmark.data.formats.digits import read
 from palimpsest.benchmark.data.listing import list_images
 from palimpsest.benchmark.errors import UserError
@@ -20,7 +20,9 @@ from palimpsest.benchmark.errors import UserError
 @pytest.fixture(autouse=True)
 def cache(tmp_path_factory, monkeypatch):
     cache = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("palimpsest.benchmark.data.cache.user_cache_path", lambda name: cache / name)
+    monkeypatch.setattr(
+        "palimpsest.benchmark.data.cache.user_cache_path", lambda name: cache / name
+    )
     return cache / "palimpsest" / "inspected"
 
 

@@ -248,7 +248,9 @@ def run_on(data, root, folder, *options):
 @pytest.fixture(autouse=True)
 def alone(tmp_path_factory, monkeypatch):
     place = tmp_path_factory.mktemp("cache")
-    monkeypatch.setattr("palimpsest.benchmark.data.cache.user_cache_path", lambda name: place / name)
+    monkeypatch.setattr(
+        "palimpsest.benchmark.data.cache.user_cache_path", lambda name: place / name
+    )
 
     def no_network(name, root):
         raise RuntimeError("no network")

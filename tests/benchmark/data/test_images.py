@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from palimpsest.benchmark.data.formats import images
 from palimpsest.benchmark.data import listing
+from palimpsest.benchmark.data.formats import images
 from palimpsest.benchmark.errors import UserError
 
 REPO = Path(__file__).resolve().parents[3]

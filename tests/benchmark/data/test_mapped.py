@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from palimpsest.benchmark.data.formats import folder, images, pixels
 from palimpsest.benchmark.data import mapped
+from palimpsest.benchmark.data.formats import folder, images, pixels
 from palimpsest.benchmark.data.formats.images import load_pixels
-from palimpsest.benchmark.data.mapped import room_for
 from palimpsest.benchmark.data.formats.pixels import joined, subset
+from palimpsest.benchmark.data.mapped import room_for
 from palimpsest.benchmark.data.sharing import share_through
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.scenarios.loading import load_data_set
 from palimpsest.benchmark.scenarios.families.permuted import Permuted
+from palimpsest.benchmark.scenarios.loading import load_data_set
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 

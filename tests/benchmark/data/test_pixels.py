@@ -5,16 +5,16 @@ import hashlib
 import pytest
 import torch
 
-from palimpsest.benchmark.data.formats import images
 from palimpsest.benchmark.data import transforms
+from palimpsest.benchmark.data.formats import images
 from palimpsest.benchmark.data.formats.images import load, load_pixels
 from palimpsest.benchmark.data.formats.pixels import Pixels
-from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
-from palimpsest.benchmark.scenarios.loading import load_data_set, load_float_data_set
 from palimpsest.benchmark.scenarios.families.permuted import Permuted
 from palimpsest.benchmark.scenarios.families.rotated import Rotated
 from palimpsest.benchmark.scenarios.families.split import Split
 from palimpsest.benchmark.scenarios.families.two_models import TwoModels
+from palimpsest.benchmark.scenarios.loading import load_data_set, load_float_data_set
+from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
 from palimpsest.benchmark.training.template import Batches
 from palimpsest.strategies.curvature.fisher import draw
 

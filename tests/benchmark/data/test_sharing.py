@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from palimpsest.benchmark.data.formats import images
 from palimpsest.benchmark.data import sharing
+from palimpsest.benchmark.data.formats import images
 from palimpsest.benchmark.data.sharing import share_through, shared
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.scenarios.families.split import Split
 from palimpsest.benchmark.scenarios.loading import load_data_set
 from palimpsest.benchmark.scenarios.streams.parts import DataSet
-from palimpsest.benchmark.scenarios.families.split import Split
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 

@@ -6,7 +6,12 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from palimpsest.benchmark.search.supernets.spaces import ACTIVATIONS, ConvolutionalSpace, MicroSpace, RecurrentSpace
+from palimpsest.benchmark.search.supernets.spaces import (
+    ACTIVATIONS,
+    ConvolutionalSpace,
+    MicroSpace,
+    RecurrentSpace,
+)
 
 SMALL = {
     "convolutional": (ConvolutionalSpace(3), 4**3),

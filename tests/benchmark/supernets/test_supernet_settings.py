@@ -5,7 +5,12 @@ from pydantic import BaseModel
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.search.supernets.making import make
-from palimpsest.benchmark.search.supernets.settings import ConvolutionalCell, MicroCell, RecurrentCell, SupernetChoice
+from palimpsest.benchmark.search.supernets.settings import (
+    ConvolutionalCell,
+    MicroCell,
+    RecurrentCell,
+    SupernetChoice,
+)
 from palimpsest.benchmark.suites.file import Source
 from palimpsest.benchmark.suites.validation import validated
 

@@ -12,7 +12,11 @@ from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.changes import Verdict, compare_stores
 from palimpsest.reports.statistics.limits import CHANGE, Limits
 from palimpsest.reports.statistics.pairs import compare_pairs as paired
-from palimpsest.reports.statistics.two_samples import compare_independent, compare_paired, compare_samples
+from palimpsest.reports.statistics.two_samples import (
+    compare_independent,
+    compare_paired,
+    compare_samples,
+)
 
 RNG = np.random.default_rng(5)
 BEFORE, AFTER = 0.8 + 0.02 * RNG.standard_normal((2, 6))

@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from palimpsest.benchmark.suites.spec import Spec
-from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.analysis.choosing.coarseness import coarse_text, gaps
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.analysis.verdicts import verdicts
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.statistics.interval import mean_estimate

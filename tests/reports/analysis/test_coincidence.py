@@ -1,8 +1,8 @@
 from dataclasses import replace
 
+from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.analysis.remarks.coincidence import coincidence_sentences
-from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.runs.cells import group
 
 KEPT = [[0.9, 0.1], [0.8, 0.8]]

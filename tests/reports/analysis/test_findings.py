@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from palimpsest.benchmark.suites.spec import Spec
-from palimpsest.reports.analysis.remarks import caveats as caveats_module
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
-from palimpsest.reports.analysis.remarks.findings import findings
 from palimpsest.reports.analysis.ranking import ranking
+from palimpsest.reports.analysis.remarks import caveats as caveats_module
+from palimpsest.reports.analysis.remarks.findings import findings
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.statistics.collapse import Strays
 from palimpsest.reports.statistics.interval import Estimate

@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.reports.analysis.ground_truth import MEASURES, expected, measured, regret, regret_best_five, spearman, tau, tau_best_quarter, truth_of
+from palimpsest.reports.analysis.ground_truth import (
+    MEASURES,
+    expected,
+    measured,
+    regret,
+    regret_best_five,
+    spearman,
+    tau,
+    tau_best_quarter,
+    truth_of,
+)
 
 NAMES = [f"{i}-{j}" for i in range(4) for j in range(5)]
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
+from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.analysis.remarks.instability import instability, instability_sentences
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.statistics.collapse import GAP

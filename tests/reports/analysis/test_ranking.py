@@ -5,9 +5,9 @@ import pytest
 
 from palimpsest.benchmark.store.store import SuiteNote
 from palimpsest.reports.analysis.choosing.choice import strengths_text
-from palimpsest.reports.analysis.remarks.coincidence import coinciding
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.ranking import RANKED, ranking, ranking_frame
+from palimpsest.reports.analysis.remarks.coincidence import coinciding
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.statistics.bootstrap import iqm_and_median
 from palimpsest.reports.statistics.interval import mean_estimate

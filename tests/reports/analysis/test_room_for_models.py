@@ -10,10 +10,10 @@ from scipy import stats
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.reports.analysis.capacity import capacity_frame, shares_of, told
-from palimpsest.reports.analysis.cost import cost_frame, state_bits
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
-from palimpsest.reports.analysis.quantities import quantity_named
 from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.analysis.cost import cost_frame, state_bits
+from palimpsest.reports.analysis.quantities import quantity_named
 from palimpsest.reports.figures.capacity import capacity_plot
 from palimpsest.reports.figures.drawing.marks import noted
 from palimpsest.reports.figures.drawing.style import styles

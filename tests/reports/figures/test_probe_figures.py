@@ -10,11 +10,19 @@ from scipy import stats
 
 from palimpsest.benchmark.probes import PROBES
 from palimpsest.reports.figures.drawing.blocks import block_means
-from palimpsest.reports.figures.probes import inside_plots
 from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.figures.probes import inside_plots
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.runs.cells import group
-from palimpsest.reports.runs.probes import WHOLE, distance_frame, importance_frame, overlap_frame, refit_frame, similarity_frame, unmerged_frame
+from palimpsest.reports.runs.probes import (
+    WHOLE,
+    distance_frame,
+    importance_frame,
+    overlap_frame,
+    refit_frame,
+    similarity_frame,
+    unmerged_frame,
+)
 from palimpsest.reports.statistics.limits import ACCURACY
 
 QUANTILES = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")

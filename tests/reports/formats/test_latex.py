@@ -8,7 +8,15 @@ import pandas as pd
 import pytest
 
 from palimpsest.reports.formats.latex import WIDTH, latex
-from palimpsest.reports.formats.latex_text import breakable, broken, escape, filled, pieces, unknown, width
+from palimpsest.reports.formats.latex_text import (
+    breakable,
+    broken,
+    escape,
+    filled,
+    pieces,
+    unknown,
+    width,
+)
 from palimpsest.reports.html.sections import sections
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.statistics.interval import Estimate

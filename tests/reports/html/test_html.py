@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.results.selection import Selection
+from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.store.store import SuiteNote
 from palimpsest.reports.formats.export import Exports
 from palimpsest.reports.html.report import write_report
@@ -294,7 +294,10 @@ def test_a_place_that_cannot_be_written_is_the_users_error(record, tmp_path):
 @pytest.mark.parametrize(
     ("module", "absent"),
     [
-        ("palimpsest.reports.formats.terminal", {"torch", "avalanche", "pandas", "matplotlib", "scipy"}),
+        (
+            "palimpsest.reports.formats.terminal",
+            {"torch", "avalanche", "pandas", "matplotlib", "scipy"},
+        ),
         ("palimpsest.reports.html.report", {"torch", "avalanche"}),
     ],
 )

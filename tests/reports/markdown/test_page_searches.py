@@ -14,8 +14,8 @@ from searching import CONTROLS, EPOCHS, NAMES, searches
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics.search import by_epoch
-from palimpsest.reports.analysis.ground_truth import tau
 from palimpsest.reports.analysis.choosing.variants import Catalog
+from palimpsest.reports.analysis.ground_truth import tau
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.searches import SearchStudy
 from palimpsest.reports.runs.cells import group

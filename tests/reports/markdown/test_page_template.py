@@ -8,8 +8,8 @@ import pytest
 
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.store.store import Store
+from palimpsest.benchmark.suites.spec import Spec
 
 EVERYTHING = """\
 ---

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.store.store import SuiteNote
+from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.runs.cells import Variant, group
 from palimpsest.reports.wording.numbers import strength_text

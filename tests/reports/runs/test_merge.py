@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.metrics import forgetting_reduction, plasticity
+from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.store.store import Store, SuiteNote
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.runs.merge import merge, read_notes, read_stores, store_names

@@ -8,7 +8,14 @@ from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.runs.cells import group
-from palimpsest.reports.runs.provenance import citation, exact_settings, failures, origin, scenario_facts, seeds
+from palimpsest.reports.runs.provenance import (
+    citation,
+    exact_settings,
+    failures,
+    origin,
+    scenario_facts,
+    seeds,
+)
 
 
 @pytest.mark.parametrize(

@@ -6,15 +6,23 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from palimpsest.reports.analysis.remarks import caveats
 from palimpsest.reports.analysis.changes import compare_stores
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
-from palimpsest.reports.analysis.remarks.findings import findings
 from palimpsest.reports.analysis.ranking import ranking, ranking_frame
+from palimpsest.reports.analysis.remarks import caveats
+from palimpsest.reports.analysis.remarks.findings import findings
 from palimpsest.reports.formats.terminal import summary_rows
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.runs.frames import summary_frame
-from palimpsest.reports.statistics.ratio import NOTHING, UNCLEAR, difference_of_shares, linearised, ratio_of_means, removed, scaled
+from palimpsest.reports.statistics.ratio import (
+    NOTHING,
+    UNCLEAR,
+    difference_of_shares,
+    linearised,
+    ratio_of_means,
+    removed,
+    scaled,
+)
 from palimpsest.reports.tables.metrics import metrics_table
 from palimpsest.reports.tables.ranking import ranking_table
 from palimpsest.reports.wording.numbers import apart, percent
