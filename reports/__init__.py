@@ -1,4 +1,3 @@
-# Part of the distribution palimpsest-bench.
 """From a store to tables, figures and one HTML file. Never imports torch or Avalanche.
 
 In Python::
@@ -25,4 +24,4 @@ def __getattr__(name: str) -> Any:
         from palimpsest.reports.notebook import plot
 
         return plot
-    raise AttributeError(f"module 'reports' has no attribute {name!r}")
+    raise AttributeError(f"module 'palimpsest.reports' has no attribute {name!r}")

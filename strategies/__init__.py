@@ -1,4 +1,3 @@
-# Part of the distribution palimpsest-bench.
 """Methods against forgetting, as Avalanche plugins.
 
 Each works in any Avalanche program, without the harness::
@@ -12,16 +11,7 @@ importing torch.
 
 from typing import TYPE_CHECKING, Any
 
-try:
-    from palimpsest.strategies.registry import STRATEGIES
-except ImportError as error:
-    if not (error.name or "").startswith("strategies"):
-        raise
-    raise ImportError(
-        f"another package's files are mixed with Palimpsest's in {__path__[0]} ({error}); install "
-        "palimpsest-bench into a virtual environment of its own",
-        name=__name__,
-    ) from error
+from palimpsest.strategies.registry import STRATEGIES
 
 if TYPE_CHECKING:
     from palimpsest.strategies.badam import BAdam
@@ -119,4 +109,4 @@ def __getattr__(name: str) -> Any:
     for entry in STRATEGIES.values():
         if entry.class_name == name:
             return entry.load()
-    raise AttributeError(f"module 'strategies' has no attribute {name!r}")
+    raise AttributeError(f"module 'palimpsest.strategies' has no attribute {name!r}")

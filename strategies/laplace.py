@@ -87,7 +87,7 @@ class Laplace(SharedParameterPenalty):
 
     @contextmanager
     def sampled(self, model: nn.Module, index: int, generator: torch.Generator) -> Iterator[None]:
-        """Put in weights drawn from the posterior, see ``palimpsest.strategies.base.hooks.Samples``.
+        """Put in weights drawn from the posterior, see ``strategies.base.hooks.Samples``.
 
         Raises:
             DivergedError: A posterior has become none in the training before.

@@ -1,4 +1,4 @@
-"""Palimpsest's packages have common names: what is said where another one is imported instead."""
+"""All of Palimpsest has one name in other people's environments."""
 
 import os
 import re
@@ -6,20 +6,48 @@ import subprocess
 import sys
 import sysconfig
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
 import yaml
 
-import palimpsest_bench
-from palimpsest_bench import PACKAGES, check_import_names
-
 ROOT = Path(__file__).parents[1]
-COMMANDS = {
-    "script": ["-c", "from palimpsest_bench import main; main()"],
-    "module": ["-m", "palimpsest_bench"],
-    "package": ["-m", "palimpsest.benchmark.cli"],
+OURS = ("benchmark", "strategies", "reports", "configs")
+"""Folders of the repository, and what many projects call one of theirs."""
+
+PROJECT = {
+    "benchmark/__init__.py": "mine = 'a benchmark'",
+    "strategies/__init__.py": "",
+    "strategies/half.py": "STRENGTH = 0.5",
+    "reports.py": "def write(n):\n    return f'{n} runs'",
+    "configs/__init__.py": "",
+    "plugin.py": """
+from palimpsest.strategies.l2 import L2
+from palimpsest.strategies.registry import StrategyEntry
+from palimpsest.strategies.settings import L2Settings
+from strategies.half import STRENGTH
+
+class Half(L2):
+    def __init__(self, strength, settings):
+        super().__init__(strength * STRENGTH, settings)
+
+STRATEGIES = [StrategyEntry("half", "Half", __name__, L2Settings, "half of l2", "mine")]
+""",
+    "script.py": """
+import benchmark, reports
+import palimpsest
+from palimpsest import load_suite, run_suite
+
+if __name__ == "__main__":
+    scenario = {"family": "split", "data": "digits", "experiences": 2, "steps": 2, "width": 4}
+    suite = {"suite": "s", "scenarios": {"it": scenario}, "seeds": 1}
+    suite["strategies"] = {"half": {"strengths": [1]}, "finetune": {}}
+    found = run_suite(load_suite(suite, plugins=["plugin.py"]), store="s.db", workers=1)
+    print(benchmark.mine, reports.write(len(found) - len(found.failed)), palimpsest.__path__[0])
+""",
 }
+"""A project that has folders and files of these names, with a plugin and a script."""
 
 
 def told(arguments, cwd, *first):
@@ -36,114 +64,53 @@ def package(folder, name, text=""):
     (folder / name / "__init__.py").write_text(text)
 
 
-@pytest.mark.parametrize("start", COMMANDS)
-def test_nothing_is_said_where_all_is_well(tmp_path, start):
-    ran = told([*COMMANDS[start], "--version"], tmp_path)
-    assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.startswith("palimpsest ")
-
-
-@pytest.mark.parametrize(
-    ("start", "name"), list(zip(COMMANDS, ("configs", "reports", "strategies"), strict=True))
-)
-def test_a_folder_of_the_user_is_told_by_its_path(tmp_path, start, name):
-    package(tmp_path, name, "raise SystemExit('this is not imported')")
-    ran = told([*COMMANDS[start], "list", "suites"], tmp_path)
-    assert ran.returncode == 2
-    assert ran.stderr.startswith(f"palimpsest: {name!r} is {tmp_path / name} here, which hides")
-    assert f"in {ROOT}; rename it" in ran.stderr
-    assert ran.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("start", ["script", "module"])
-def test_a_folder_that_hides_the_harness_is_told(tmp_path, start):
-    """``python -m palimpsest.benchmark.cli`` is then the user's own, and Python says what that lacks."""
-    package(tmp_path, "benchmark")
-    ran = told([*COMMANDS[start], "list", "suites"], tmp_path)
-    assert ran.returncode == 2
-    assert ran.stderr.startswith(f"palimpsest: 'benchmark' is {tmp_path / 'benchmark'} here")
-
-
-def test_a_file_hides_as_a_folder_does(tmp_path):
-    (tmp_path / "reports.py").touch()
-    ran = told([*COMMANDS["script"], "list", "suites"], tmp_path)
-    assert ran.stderr.startswith(f"palimpsest: 'reports' is {tmp_path / 'reports.py'} here")
-
-
-def test_a_folder_without_python_hides_nothing(tmp_path):
-    for name in PACKAGES:
-        (tmp_path / name).mkdir()
-    assert told([*COMMANDS["script"], "--version"], tmp_path).returncode == 0
-
-
-def test_a_distribution_is_told_by_its_name(tmp_path):
-    site = tmp_path / "site"
-    package(site, "reports")
-    info = site / "other-1.5.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.5\n")
-    (info / "RECORD").write_text("reports/__init__.py,,\nother-1.5.dist-info/METADATA,,\n")
-    ran = told([*COMMANDS["script"], "--version"], tmp_path, site)
-    assert ran.returncode == 2
-    assert f"{site / 'reports' / '__init__.py'} here, which is of the distribution" in ran.stderr
-    assert "'other 1.5'" in ran.stderr
-    assert "virtual environment of its own" in ran.stderr
-
-
-def test_a_program_is_told_as_well(tmp_path):
-    package(tmp_path, "strategies")
-    ran = told(["-c", "from palimpsest.benchmark import run_suite"], tmp_path)
-    assert f"ImportError: 'strategies' is {tmp_path / 'strategies'} here" in ran.stderr
-
-
 @pytest.fixture
-def installed(tmp_path):
-    """A folder like that of installed packages, whose files others may write over."""
-    for name in PACKAGES:
-        package(tmp_path, name, (ROOT / name / "__init__.py").read_text())
-    (tmp_path / "palimpsest_bench.py").write_text((ROOT / "palimpsest_bench.py").read_text())
-    return tmp_path
+def project(tmp_path):
+    for name, text in PROJECT.items():
+        path = tmp_path / "project" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return tmp_path / "project"
 
 
-def test_a_file_that_was_written_over_is_told(installed):
-    (installed / "configs" / "__init__.py").write_text("# somebody's\n")
-    ran = told([*COMMANDS["script"], "--version"], installed)
-    assert ran.returncode == 2
-    assert f"{installed / 'configs' / '__init__.py'} is not Palimpsest's file any" in ran.stderr
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel, unpacked as an installation would."""
+    place = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, ROOT]
+    subprocess.run(build, check=True, capture_output=True)
+    (built,) = place.glob("*.whl")
+    with zipfile.ZipFile(built) as archive:
+        archive.extractall(place / "site")
+    return place / "site"
 
 
-def test_strategies_say_whose_files_stand_among_theirs(installed):
-    (installed / "strategies" / "registry.py").write_text(
-        "from palimpsest.strategies.settings import X\n"
-    )
-    (installed / "strategies" / "settings.py").touch()
-    ran = told(["-c", "import strategies"], installed)
-    assert f"another package's files are mixed with Palimpsest's in {installed}" in ran.stderr
-    assert "virtual environment of its own" in ran.stderr
+def test_the_wheel_has_one_name(wheel):
+    assert sorted(path.name for path in wheel.iterdir() if path.suffix != ".dist-info") == [
+        "palimpsest"
+    ]
+    for folder in OURS:
+        there = {path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py")}
+        assert {path for path in there if (wheel / "palimpsest" / path).is_file()} == there
+    assert (wheel / "palimpsest" / "configs" / "quick.yaml").is_file()
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert settings["scripts"] == {"palimpsest": "palimpsest.benchmark.cli:main"}
 
 
-def test_an_import_that_fails_for_another_reason_is_not_blamed_on_others(installed):
-    (installed / "strategies" / "registry.py").write_text("import nothing_of_that_name\n")
-    ran = told(["-c", "import strategies"], installed)
-    assert "No module named 'nothing_of_that_name'" in ran.stderr
-    assert "another package" not in ran.stderr
+@pytest.mark.parametrize("installed", ["wheel", "checkout"])
+def test_it_works_in_a_project_with_folders_of_the_same_names(installed, request, project):
+    place = request.getfixturevalue("wheel") if installed == "wheel" else ROOT
+    ran = told(["script.py"], project, project, place)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.split() == ["a", "benchmark", "2", "runs", str(place / "palimpsest")]
 
 
-def test_it_reads_four_small_files_and_imports_nothing(tmp_path):
-    code = (
-        "import sys, palimpsest_bench as p; p.check_import_names()\n"
-        "sys.exit(str(set(p.PACKAGES) & set(sys.modules)))"
-    )
-    assert told(["-c", code], tmp_path).stderr.strip() == "set()"
-
-
-def test_every_package_that_is_installed_is_checked():
-    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    wheel = settings["tool"]["hatch"]["build"]["targets"]["wheel"]["only-include"]
-    assert {*wheel} == {*PACKAGES, "palimpsest_bench.py"}
-    assert settings["project"]["scripts"] == {"palimpsest": "palimpsest_bench:main"}
-    assert settings["project"]["name"] == palimpsest_bench.DISTRIBUTION
-    check_import_names()
+def test_nothing_is_imported_under_another_name():
+    """The folders of the checkout are packages only below ``palimpsest``."""
+    wrong = re.compile(rf"^\s*(from|import) ({'|'.join(OURS)})\b", re.MULTILINE)
+    files = [path for name in (*OURS, "docs") for path in (ROOT / name).rglob("*.py")]
+    files += [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    assert not [path for path in files if wrong.search(path.read_text("utf-8"))]
 
 
 def fields(entry):
@@ -178,7 +145,7 @@ def test_the_citation_file_agrees_with_the_readme():
 
 def test_runs_are_carried_out_beside_files_of_any_name(tmp_path):
     """Workers import what the command imports, whatever lies in the working folder."""
-    for name in ("random", "numpy", "signal", "torch", "benchmark", "strategies"):
+    for name in ("random", "numpy", "signal", "torch", "palimpsest"):
         package(tmp_path, name, f"raise SystemExit('users {name}')")
     scenario = {"family": "split", "data": "digits", "experiences": 2, "steps": 2, "width": 4}
     suite = {"suite": "s", "scenarios": {"it": scenario}, "strategies": {"finetune": {}}}

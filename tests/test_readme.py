@@ -148,7 +148,7 @@ def test_every_module_it_names_exists():
 
 
 @pytest.mark.parametrize("package", ["benchmark", "strategies", "reports"])
-def test_the_architecture_names_every_module(package):
+def test_the_architecture_names_every_room(package):
     named = {line.split()[0] for text in blocks(ARCHITECTURE, "") for line in text.splitlines()}
     there = {
         f"{path.name}/" if path.is_dir() else path.name

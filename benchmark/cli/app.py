@@ -40,7 +40,7 @@ app.add_typer(new_app, name="new")
 
 def _version(value: bool) -> None:
     if value:
-        import benchmark
+        import palimpsest
 
         typer.echo(f"palimpsest {palimpsest.__version__}")
         raise typer.Exit

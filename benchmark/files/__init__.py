@@ -1,1 +1,1 @@
-"""TODO."""
+"""Text that others wrote, and files that are written whole or not at all."""

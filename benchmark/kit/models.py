@@ -17,7 +17,7 @@ class Supernet(ModelBank):
     """A bank whose models are architectures: at each place of a path, one block of several.
 
     To most strategies it is any bank. Those for architecture searches find in it what
-    ``palimpsest.strategies.base.architectures`` asks for. The blocks before the last place are the edges.
+    ``strategies.base.architectures`` asks for. The blocks before the last place are the edges.
     """
 
     @property

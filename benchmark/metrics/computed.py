@@ -22,7 +22,7 @@ _ROUNDING = 1e-9
 
 
 class Measured(Protocol):
-    """What metrics ask of a run; ``palimpsest.benchmark.store.store.Record`` has it, and the ``needs``."""
+    """What metrics ask of a run; ``benchmark.runs.record.Record`` has it, and the ``needs``."""
 
     @property
     def key(self) -> str:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Which runs are left, carrying them out, and how long that takes."""

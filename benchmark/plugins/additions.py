@@ -77,8 +77,8 @@ def scenario_of(value: Any, place: str) -> Addition:
     """
     if not (isinstance(value, type) and issubclass(value, ScenarioSettings)):
         raise UserError(
-            f"{place}: expected a class derived from palimpsest.benchmark.scenarios.settings.scenario."
-            f"ScenarioSettings, got {_described(value)}"
+            f"{place}: expected a class derived from "
+            f"{ScenarioSettings.__module__}.ScenarioSettings, got {_described(value)}"
         )
     name = value.model_fields["family"].default
     if not isinstance(name, str):

@@ -24,7 +24,7 @@ Root = tuple[str, str]
 WHOLE = "*"
 """In place of a name: all of a module."""
 
-_OURS = ("benchmark", "strategies", "reports", "configs")
+_OURS = "palimpsest"
 _LISTS = ("STRATEGIES", "SCENARIOS", "NETWORKS", "METRICS")
 _REFLECTIVE = frozenset({
     "exec", "eval", "globals", "locals", "vars", "__import__", "import_module", "getmembers",
@@ -84,7 +84,7 @@ def module_text(name: str) -> ModuleText | None:
     Args:
         name: Its full name. Nothing is imported but the packages that it is in.
     """
-    if name.partition(".")[0] in _OURS:
+    if name.partition(".")[0] == _OURS:
         return None
     loaded = sys.modules.get(name)
     place = getattr(loaded, "__file__", None)

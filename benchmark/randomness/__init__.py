@@ -1,1 +1,1 @@
-"""TODO."""
+"""All randomness of a run, from its seed."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Finished runs in Python."""

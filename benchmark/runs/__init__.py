@@ -1,1 +1,1 @@
-"""TODO."""
+"""One run, from its specification to its record."""

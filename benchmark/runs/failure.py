@@ -12,8 +12,7 @@ from sysconfig import get_path
 from traceback import TracebackException, extract_tb
 from typing import Any, Self
 
-import benchmark
-import strategies
+import palimpsest
 from palimpsest.strategies.base.diverged import DivergedError
 
 
@@ -44,7 +43,7 @@ _NO_MEMORY_MESSAGES = (
 
 _LIBRARIES = [Path(get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")]
 _TRAINERS = [
-    *(Path(module.__file__).parent for module in (benchmark, strategies) if module.__file__),
+    *(Path(palimpsest.__path__[0]) / room for room in ("benchmark", "strategies")),
     *(place / "avalanche" for place in _LIBRARIES),
 ]
 """The packages whose code trains models, where a line says more than one of torch."""

@@ -41,7 +41,7 @@ def versions() -> dict[str, str]:
 def code_digest() -> str:
     """Return a hash of the code that carries out runs, for telling whether machines agree."""
     total = hashlib.sha256()
-    for package in ("benchmark", "strategies"):
+    for package in ("palimpsest.benchmark", "palimpsest.strategies"):
         found = find_spec(package)
         for place in (found and found.submodule_search_locations) or ():
             for file in sorted(Path(place).rglob("*.py")):

@@ -40,7 +40,7 @@ class Record:
         peak_memory: Bytes, the process's largest resident set during the run (where the system
             cannot tell, since the process began); on a device, the most allocated.
         versions: Of Python, torch, Avalanche, this project, and the machine.
-        cost: What the training cost, see ``benchmark/runs/cost.py``; empty if it failed, and in stores
+        cost: What the training cost, see ``runs/cost.py``; empty if it failed, and in stores
             older than version 2. ``classes``, if it is there: of each experience the names of its
             classes. ``lost``, if it is there: how often the process that carried it
             out ended before the run did, until this time.

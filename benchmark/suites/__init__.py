@@ -1,1 +1,1 @@
-"""TODO."""
+"""A YAML file becomes a list of runs."""

@@ -71,7 +71,8 @@ class MyMask(MaskedUpdates):
 
         Args:
             strategy: The Avalanche strategy: ``strategy.model``, ``strategy.experience``, and
-                ``strategy.adapted_dataset``, whose samples ``palimpsest.strategies.curvature.fisher.draw`` draws.
+                ``strategy.adapted_dataset``, whose samples
+                ``palimpsest.strategies.curvature.fisher.draw`` draws.
             used: What the model trained, by name.
         """
         self.sizes |= {name: parameter.detach().abs() for name, parameter in used.items()}

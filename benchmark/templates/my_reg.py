@@ -46,7 +46,8 @@ class MyReg(Regularizer):
 
         Args:
             strategy: The Avalanche strategy: ``strategy.model``, ``strategy.experience``, and
-                ``strategy.adapted_dataset``, whose samples ``palimpsest.strategies.curvature.fisher.draw`` draws.
+                ``strategy.adapted_dataset``, whose samples
+                ``palimpsest.strategies.curvature.fisher.draw`` draws.
             parameters: What the model trained, by name.
 
         Returns:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The Avalanche template that trains, and what controls it."""

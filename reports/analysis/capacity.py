@@ -1,7 +1,7 @@
 """What strategies that hold parameters leave for later models, and what they keep for each.
 
-A strategy with the hook ``free`` (see ``strategies/base/hooks.py``) tells after every model which share
-of each tensor can still change. Here tensors are those that several models use, and a layer's
+A strategy with the hook ``free`` (see ``strategies/base/hooks.py``) tells after every model which
+share of each tensor can still change. Here tensors are those that several models use, and a layer's
 weight and bias count as one, by their sizes.
 """
 

@@ -191,7 +191,7 @@ def _unknown(names: Mapping[str, Any]) -> type[StrictUndefined]:
                 return f"{name!r} is not known; {nearest(name, names)}"
             if isinstance(thing, Mapping):
                 return f"no {name!r} here; {nearest(name, map(str, thing))}"
-            if type(thing).__module__.startswith("reports."):
+            if type(thing).__module__.startswith("palimpsest.reports."):
                 known = [known for known in dir(thing) if not known.startswith("_")]
                 return f"no {name!r} here; {nearest(name, known)}"
             return super()._undefined_message

@@ -62,8 +62,8 @@ def searchable(model: nn.Module, method: str) -> Searchable:
     if not isinstance(model, Searchable):
         raise NoArchitecturesError(
             f"{method} needs the architectures of a supernet, and {type(model).__name__} has none "
-            "(see palimpsest.strategies.base.architectures.Searchable); use it in an architecture search, or "
-            "another strategy, such as wpl or replay"
+            "(see palimpsest.strategies.base.architectures.Searchable); use it in an architecture "
+            "search, or another strategy, such as wpl or replay"
         )
     return model
 

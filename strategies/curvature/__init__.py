@@ -1,1 +1,1 @@
-"""TODO."""
+"""Fisher information and its kin: exact, sampled, factored."""

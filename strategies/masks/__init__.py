@@ -1,1 +1,1 @@
-"""TODO."""
+"""Masks on updates, on rows and on weights."""

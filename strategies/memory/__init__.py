@@ -1,1 +1,1 @@
-"""TODO."""
+"""Stored samples."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Models trained apart become one."""

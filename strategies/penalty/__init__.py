@@ -1,1 +1,1 @@
-"""TODO."""
+"""Quadratic penalties on shared parameters."""

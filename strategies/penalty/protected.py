@@ -18,7 +18,7 @@ def protected(model: nn.Module, protect: str | Sequence[str]) -> frozenset[str]:
 
     Args:
         model: What is trained.
-        protect: ``all``, ``edges`` (see ``palimpsest.strategies.base.architectures.HasEdges``), or patterns of
+        protect: ``all``, ``edges`` (see ``strategies.base.architectures.HasEdges``), or patterns of
             names with the wildcards ``*``, ``?`` and ``[...]``.
 
     Raises:

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Weights that are distributions."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Steps that leave what earlier models see as it was."""

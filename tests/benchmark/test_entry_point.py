@@ -14,9 +14,8 @@ import pandas as pd
 import pytest
 import yaml
 
-import benchmark
-import reports
-import strategies
+import palimpsest.reports
+import palimpsest.strategies
 from palimpsest import UserError, load_suite, open_store, run_suite
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.metrics import METRICS
@@ -325,8 +324,8 @@ def test_a_plugin_is_known_to_the_suite_and_its_runs(tmp_path, registries):
     plugin.write_text(
         "from palimpsest.strategies.registry import StrategyEntry\n"
         "from palimpsest.strategies.settings import FinetuneSettings\n"
-        "entry = ('halfway', 'Finetune', 'strategies.finetune', FinetuneSettings, 'none', 'none')\n"
-        "STRATEGIES = [StrategyEntry(*entry)]\n"
+        "entry = ('halfway', 'Finetune', 'palimpsest.strategies.finetune', FinetuneSettings)\n"
+        "STRATEGIES = [StrategyEntry(*entry, 'none', 'none')]\n"
     )
     content = {**SUITE, "seeds": 1, "strategies": {"halfway": {}}}
     with registries():
@@ -535,13 +534,15 @@ def test_an_archive_opens_like_a_store(done, tmp_path):
 
 def test_importing_it_is_light():
     code = (
-        "import sys, benchmark; sys.exit(str(set(sys.modules) & {'torch', 'pandas', 'pydantic'}))"
+        "import sys, palimpsest; sys.exit(str(set(sys.modules) & {'torch', 'pandas', 'pydantic'}))"
     )
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert told.stderr.strip() == "set()"
 
 
-@pytest.mark.parametrize("package", [benchmark, reports, strategies], ids=lambda p: p.__name__)
+@pytest.mark.parametrize(
+    "package", [palimpsest, palimpsest.reports, palimpsest.strategies], ids=lambda p: p.__name__
+)
 def test_dir_lists_what_a_package_offers(package):
     assert dir(package) == sorted(package.__all__)
     for name in dir(package):
@@ -549,10 +550,10 @@ def test_dir_lists_what_a_package_offers(package):
 
 
 def test_what_it_offers_is_there():
-    for name in benchmark.__all__:
-        assert getattr(benchmark, name) is not None
+    for name in palimpsest.__all__:
+        assert getattr(palimpsest, name) is not None
     with pytest.raises(AttributeError, match="no attribute 'run_suit'"):
-        benchmark.run_suit  # noqa: B018
+        palimpsest.run_suit  # noqa: B018
 
 
 @pytest.mark.thorough

@@ -218,6 +218,7 @@ def test_unknown_settings_are_told_with_the_nearest_name(write):
         load_suite(str(suite))
 
 
+SETTINGS = "from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings\n"
 BROKEN = {
     "this plugin file does not exist": None,
     "line 2: not valid Python": "x = 1\ndef f(:\n",
@@ -240,10 +241,8 @@ BROKEN = {
     "line 13: Palimpsest already has a scenario 'two_models'": SCENARIO.replace(
         '"small"', '"two_models"'
     ),
-    "has no name": "from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings\n"
-    "class Mine(ScenarioSettings): pass\nSCENARIOS = [Mine]\n",
-    "has no method build": "from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings\n"
-    "class Mine(ScenarioSettings):\n    family: str = 'mine'\nSCENARIOS = [Mine]\n",
+    "has no name": f"{SETTINGS}class Mine(ScenarioSettings): pass\nSCENARIOS = [Mine]\n",
+    "has no method build": f"{SETTINGS}class Mine(ScenarioSettings):\n    family: str = 'mine'\nSCENARIOS = [Mine]\n",
 }
 
 

@@ -214,7 +214,10 @@ def test_what_a_strategy_does_not_have_is_absent_with_a_reason(make, tmp_path):
 
 
 def test_naming_probes_needs_no_torch():
-    program = "import sys, palimpsest.benchmark.probes, palimpsest.benchmark.suites.suite; sys.exit('torch' in sys.modules)"
+    program = (
+        "import sys, palimpsest.benchmark.probes, palimpsest.benchmark.suites.suite\n"
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

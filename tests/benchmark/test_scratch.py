@@ -160,7 +160,8 @@ def test_processes_of_a_node_share_a_folder_that_the_last_one_removes(tmp_path):
 
 
 def test_a_shared_folder_whose_processes_were_killed_is_removed_by_the_next(tmp_path):
-    program = "import os, sys; from pathlib import Path; from palimpsest.benchmark.executors.scratch import *\n"
+    program = "import os, sys; from pathlib import Path\n"
+    program += "from palimpsest.benchmark.executors.scratch import *\n"
     program += "NodeScratch('suite', Path(sys.argv[1])); os.kill(os.getpid(), 9)"
     subprocess.run([sys.executable, "-c", program, str(tmp_path)], check=False)
     assert (tmp_path / "palimpsest-scratch-suite").exists()

@@ -186,7 +186,7 @@ def test_each_model_of_a_bank_looks_by_its_own_path_and_mask(monkeypatch):
         seen.append((x, run(x)))
         return look(model, run, x, *others)
 
-    monkeypatch.setattr("strategies.supsup.look", noted)
+    monkeypatch.setattr("palimpsest.strategies.supsup.look", noted)
     model = train(make_bank(THREE), [plugin], parts=make_data(3), epochs=1)
     assert len(seen) == 1 + 2 + 3
     for i, (x, found) in enumerate(seen[3:5]):  # when the last one began

@@ -238,7 +238,7 @@ def test_samples_of_several_models_count_each_for_its_own(monkeypatch):
         alone.append(plugin.importances)
     x, y = (torch.cat(each) for each in zip(*parts, strict=True))
     labels = torch.arange(2).repeat_interleave(len(parts[0][0]))
-    monkeypatch.setattr("strategies.spg.draw", lambda *_: (x, y, labels))
+    monkeypatch.setattr("palimpsest.strategies.spg.draw", lambda *_: (x, y, labels))
     plugin = SPG()
     train(make_bank(), [plugin], parts=parts[:1], optimizer=still)
     for name in ("blocks.shared.0.weight", "blocks.shared.0.bias"):

@@ -1,4 +1,4 @@
-"""``palimpsest run``: parsing and printing; ``palimpsest.benchmark.orchestration.loop`` does the work."""
+"""``palimpsest run``: parsing and printing; ``orchestration.loop`` does the work."""
 
 from __future__ import annotations
 

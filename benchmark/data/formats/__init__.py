@@ -1,1 +1,1 @@
-"""TODO."""
+"""How data are read from each format."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Worker processes on this machine."""

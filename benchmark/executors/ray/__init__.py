@@ -1,1 +1,1 @@
-"""TODO."""
+"""Runs on a Ray cluster."""

@@ -197,7 +197,8 @@ PROPERTIES = (
         "while later models train, nor does an element that a mask on updates holds whole, behind "
         "every optimizer, with a state that is kept.",
         "A gradient is set to zero, which momentum, Adam and weight decay do not heed; put back "
-        "the parameter after the step (palimpsest.strategies.masks.update_mask does), or remove its gradient.",
+        "the parameter after the step (palimpsest.strategies.masks.update_mask does), or remove "
+        "its gradient.",
         _held_stays,
     ),
     Property(

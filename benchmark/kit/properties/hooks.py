@@ -168,8 +168,8 @@ PROPERTIES = (
     Property(
         "hooks are called",
         "Every hook that it defines is called in training and evaluation.",
-        "It does not derive from palimpsest.strategies.base.hooks.Hooked, or overrides one of its callbacks "
-        "without super().",
+        "It does not derive from palimpsest.strategies.base.hooks.Hooked, or overrides one of its "
+        "callbacks without super().",
         _called,
     ),
     Property(

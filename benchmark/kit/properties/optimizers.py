@@ -148,8 +148,8 @@ PROPERTIES = (
         "What protects behind SGD (of strengths that one, or ten times it) protects behind every "
         "optimizer, in the harness and in plain Avalanche. Without a strength that could be "
         "raised, what differs from fine-tuning and hardly helps is weak, not broken.",
-        "The penalty is scaled by the learning rate alone (see strategies/base/optimizer_metric.py), or "
-        "acts where only some optimizers or programs come by.",
+        "The penalty is scaled by the learning rate alone (see strategies/base/optimizer_metric.py), "
+        "or acts where only some optimizers or programs come by.",
         _protects_everywhere,
     ),
     Property(
@@ -157,8 +157,8 @@ PROPERTIES = (
         "At a huge strength the weights are finite and stay where the penalty is smallest, behind "
         "every optimizer, in the harness and in plain Avalanche.",
         "The penalty is added to the loss or its gradient, which diverges where step size * "
-        "strength * importance exceeds about 2; take the proximal step (palimpsest.strategies.Regularizer "
-        "does).",
+        "strength * importance exceeds about 2; take the proximal step "
+        "(palimpsest.strategies.Regularizer does).",
         _holds,
     ),
 )

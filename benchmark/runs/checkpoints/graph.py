@@ -47,7 +47,7 @@ belong to a step, see ``State``."""
 Memory = tuple[str, int]
 """A device and an address."""
 
-_OURS = {"benchmark", "torch", "avalanche"}
+_OURS = {"palimpsest", "torch", "avalanche"}
 _WITH_DATA = _OURS | {"torchvision"}
 
 
@@ -67,7 +67,7 @@ def is_constant(value: Any) -> bool:
         return bool(kind.model_config.get("frozen"))
     if isinstance(value, Dataset):
         return top_level(kind) in _WITH_DATA  # one of the user's own may be a memory that grows
-    ours = top_level(kind) == "benchmark" and is_dataclass(value)
+    ours = top_level(kind) == "palimpsest" and is_dataclass(value)
     return ours and kind.__dataclass_params__.frozen
 
 

@@ -15,13 +15,14 @@ from typing import IO, Any
 
 import torch
 
-import strategies
+import palimpsest
 from palimpsest.benchmark.files.untrusted import opened, parsed
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
 from palimpsest.benchmark.runs.first_model.storage import checksum
 from palimpsest.benchmark.runs.provenance import versions
 from palimpsest.benchmark.suites.jobs import Job
 
+_TRAINERS = [Path(palimpsest.__path__[0]) / room for room in ("benchmark", "strategies")]
 _MARK = b"palimpsest checkpoint 1\n"
 _SIZE = len(checksum(b""))
 
@@ -148,7 +149,7 @@ def _identity(job: Job) -> dict[str, Any]:
 def _code() -> str:
     """A digest of the code that trains: of this package and of the strategies."""
     digest = hashlib.sha256()
-    for folder in (Path(__file__).parents[1], Path(str(strategies.__file__)).parent):
+    for folder in _TRAINERS:
         for path in sorted(folder.rglob("*.py")):
             digest.update(f"{path.relative_to(folder)}\n".encode() + path.read_bytes())
     return digest.hexdigest()

@@ -1,1 +1,1 @@
-"""TODO."""
+"""One file a family of scenarios."""

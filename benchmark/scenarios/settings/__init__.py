@@ -1,1 +1,1 @@
-"""TODO."""
+"""The settings that families share."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The samples of experiences."""

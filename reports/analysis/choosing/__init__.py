@@ -1,1 +1,1 @@
-"""TODO."""
+"""Which value of a dial is compared."""

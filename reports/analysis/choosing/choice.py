@@ -1,4 +1,4 @@
-"""Which strength stands for a strategy; ``reports/analysis/choosing/cross_fitting.py`` chooses it."""
+"""Which strength stands for a strategy; ``cross_fitting.py`` chooses it."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""TODO."""
+"""What a reader must know beside the numbers."""

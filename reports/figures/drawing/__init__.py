@@ -1,1 +1,1 @@
-"""TODO."""
+"""What figures are drawn with."""

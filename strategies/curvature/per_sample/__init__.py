@@ -1,1 +1,1 @@
-"""TODO."""
+"""Gradients and their squares for each sample, for any network."""
