@@ -112,7 +112,7 @@ class Costs:
             that the strategy holds at the end, or ``None`` for a class of Avalanche's, which may
             keep its state in many places.
             ``shared_parameters``: how many numbers several models use, 0 in a search.
-            ``capacity``, of a strategy that tells it (see ``strategies.base.hooks.Capacity``): of each
+            ``capacity``, of a strategy that tells it (see ``hooks.Capacity``): of each
             tensor of those, by its name in the bank, ``parameters`` (how many), and the share that
             is ``free`` after each model. On a CPU, seconds are CPU time of the process over all its
             cores, so that waiting for other programs does not count; elsewhere they are wall-clock

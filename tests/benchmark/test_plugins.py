@@ -242,7 +242,8 @@ BROKEN = {
         '"small"', '"two_models"'
     ),
     "has no name": f"{SETTINGS}class Mine(ScenarioSettings): pass\nSCENARIOS = [Mine]\n",
-    "has no method build": f"{SETTINGS}class Mine(ScenarioSettings):\n    family: str = 'mine'\nSCENARIOS = [Mine]\n",
+    "has no method build": SETTINGS
+    + "class Mine(ScenarioSettings):\n    family: str = 'mine'\nSCENARIOS = [Mine]\n",
 }
 
 
