@@ -114,8 +114,10 @@ def test_metrics_are_light(path):
 LEVELS = [
     ["errors", "randomness", "settings"],
     ["data", "metrics", "models"],
-    ["scenarios", "training", "search", "probes", "plugins", "suites", "runs"]
-    + ["files", "store", "executors"],
+    [
+        *("scenarios", "training", "search", "probes", "plugins", "suites", "runs"),
+        *("files", "store", "executors"),
+    ],
     ["results", "kit"],
     ["orchestration", "speed"],
     ["cli", "templates"],

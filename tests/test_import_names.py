@@ -29,8 +29,8 @@ from palimpsest.strategies.settings import L2Settings
 from strategies.half import STRENGTH
 
 class Half(L2):
-    def __init__(self, strength, settings):
-        super().__init__(strength * STRENGTH, settings)
+    def __init__(self, strength, **settings):
+        super().__init__(strength=strength * STRENGTH, **settings)
 
 STRATEGIES = [StrategyEntry("half", "Half", __name__, L2Settings, "half of l2", "mine")]
 """,
