@@ -69,7 +69,7 @@ def strategy(name: str) -> str:
     entry = STRATEGIES[name]
     dial = f"Swept over `{entry.dial.plural}`. " if entry.dial else ""
     facts = f"{dial}The memory of its state is {entry.memory} in the number of models."
-    documented = restructured(f".. autoclass:: strategies.{entry.class_name}")
+    documented = restructured(f".. autoclass:: palimpsest.strategies.{entry.class_name}")
     return "\n\n".join([documented, facts, settings(entry.settings)])
 
 

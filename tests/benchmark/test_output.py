@@ -132,8 +132,8 @@ def test_output_is_claimed_until_the_command_ends(capsys):
 
 def test_what_a_running_suite_says_has_no_control_characters(tmp_path, monkeypatch, capsys):
     """Its store is locked meanwhile, and its path has characters that would command a terminal."""
-    for wait in ("saving._WAIT_SECONDS", "heartbeat._PATIENCE"):
-        monkeypatch.setattr(f"benchmark.{wait}", 0.0)
+    for wait in ("writer._WAIT_SECONDS", "heartbeat._PATIENCE"):
+        monkeypatch.setattr(f"palimpsest.benchmark.store.{wait}", 0.0)
     store = tmp_path / "a\x1b[31m\u202eb.db"
     suite = {
         "suite": "s",

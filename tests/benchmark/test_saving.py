@@ -277,8 +277,8 @@ def test_a_suite_whose_store_is_locked_is_complete_after_the_next_run(
 ):
     monkeypatch.chdir(tmp_path)
     Path("small.yaml").write_text(json.dumps(SUITE))
-    for wait in ("saving._WAIT_SECONDS", "heartbeat._PATIENCE"):
-        monkeypatch.setattr(f"benchmark.{wait}", 0.0)
+    for wait in ("writer._WAIT_SECONDS", "heartbeat._PATIENCE"):
+        monkeypatch.setattr(f"palimpsest.benchmark.store.{wait}", 0.0)
     monkeypatch.setattr("palimpsest.benchmark.store.store._LAST_WAIT", 0)
     Store("runs.db", create=True).close()
     other = sqlite3.connect("runs.db", isolation_level=None, check_same_thread=False)
