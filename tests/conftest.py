@@ -72,27 +72,24 @@ def real_data():
 
 @contextmanager
 def as_shipped_within():
-    forget_modules()  # of tests that left theirs
-    try:
-        with (
-            mock.patch.dict(STRATEGIES),
-            mock.patch.dict(FAMILIES),
-            mock.patch.dict(NETWORKS),
-            mock.patch.dict(METRICS),
-            mock.patch.dict(plugins._origins),
-            mock.patch.dict(plugins._sources),
-        ):
+    with (
+        mock.patch.dict(STRATEGIES),
+        mock.patch.dict(FAMILIES),
+        mock.patch.dict(NETWORKS),
+        mock.patch.dict(METRICS),
+        mock.patch.dict(plugins._origins),
+        mock.patch.dict(plugins._sources),
+    ):
+        forget_modules()  # of tests that left theirs
+        try:
             yield
-    finally:
-        forget_modules()
+        finally:
+            forget_modules()
 
 
 def forget_modules():
-    """Those of plugins that are not known any more."""
-    known = {source.module for source in plugins._sources.values()}
     for name in [name for name in sys.modules if name.startswith(MODULE_PREFIX)]:
-        if name not in known:
-            del sys.modules[name]
+        del sys.modules[name]
 
 
 @pytest.fixture(autouse=True)
