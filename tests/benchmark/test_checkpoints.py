@@ -888,28 +888,28 @@ def test_a_command_that_is_killed_goes_on(tmp_path, undisturbed, number):
 
 
 @pytest.mark.thorough
-def test_checkpoints_stay_only_where_a_run_may_go_on(tmp_path, plugin, registries):
+def test_checkpoints_stay_only_where_a_run_may_go_on(tmp_path, plugin, make_runs):
     store = tmp_path / "runs.db"
     suite = {"suite": "s", "seeds": 1, "scenarios": {"it": TWO}, "strategies": {"deadly": {}}}
-    with registries():
-        options = {"plugins": [plugin], "store": store, "checkpoint_every": 4}
-        said = []
-        (record,) = run_suite(
-            suite, **options, workers=1, progress=lambda news: said.append(news.message)
-        )
-        assert record.failure.kind == "killed"
-        assert any("goes on from training 2" in text for text in said)
-        kept = Checkpoints(folder_of(store)).of((record,))
-        assert kept.between.exists()
-        there = {path.name for path in kept.folder.iterdir()}
-        # A run that has ended leaves nothing, also one that has raised.
-        text = plugin.read_text()
-        plugin.write_text(text.replace("os.kill(os.getpid(), signal.SIGKILL)", "1 / 0"))
-        try:
-            (record,) = run_suite(suite, **options, workers=1)
-        finally:
-            plugin.write_text(text)
-        assert record.failure.kind == "error"
+    options = {"plugins": [plugin], "store": store, "checkpoint_every": 4}
+    said = []
+    (record,) = run_suite(
+        suite, **options, workers=1, progress=lambda news: said.append(news.message)
+    )
+    assert record.failure.kind == "killed"
+    assert any("goes on from training 2" in text for text in said)
+    kept = Checkpoints(folder_of(store)).of((record,))
+    assert kept.between.exists()
+    there = {path.name for path in kept.folder.iterdir()}
+    # A run that has ended leaves nothing, also one that has raised.
+    text = plugin.read_text()
+    plugin.write_text(text.replace("os.kill(os.getpid(), signal.SIGKILL)", "1 / 0"))
+    try:
+        (record,) = run_suite(suite, **options, workers=1)
+    finally:
+        plugin.write_text(text)
+        load_files([plugin])  # in this process, as it was
+    assert record.failure.kind == "error"
     assert {path.name for path in kept.folder.iterdir()} == there
 
 
