@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.settings import Estimator, NonNegative, StrategySettings
 
 
@@ -290,6 +292,10 @@ class SupSupSettings(StrategySettings):
     def needs_labels(self) -> str | None:
         """The setting ``infer``, where it says nothing."""
         return "infer: none" if self.infer == "none" else None
+
+    def facts(self, facts: Facts) -> Facts:
+        """Tell where it finds out itself which model a batch is of."""
+        return replace(facts, told=facts.told and not self.infers)
 
     @property
     def infers(self) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.settings import NonNegative, Positive, StrategySettings
 
 
@@ -20,10 +22,11 @@ class MergeSettings(StrategySettings):
         "another; a dial that else acts after training then acts on it, too.",
     )
 
-    @property
-    def dial_trains(self) -> bool:
-        """Whether trainings begin at what the dial has made of earlier ones."""
-        return self.start == "merged"
+    def facts(self, facts: Facts) -> Facts:
+        """Tell where trainings begin at what the dial has made of earlier ones."""
+        if self.start != "merged" or facts.dial is None:
+            return facts
+        return replace(facts, dial=replace(facts.dial, after_training=False))
 
 
 class TaskArithmeticSettings(MergeSettings):
@@ -114,6 +117,10 @@ class SMILESettings(MergeSettings):
         description="k_gate: how many directions of an expert the router looks at. No effect where "
         "the model is given.",
     )
+
+    def facts(self, facts: Facts) -> Facts:
+        """Tell where it finds out itself which model a sample is of."""
+        return replace(super().facts(facts), told=self.experts == "given")
 
     @model_validator(mode="after")
     def _has_an_effect(self) -> Self:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.settings import NonNegative, Positive, StrategySettings
 
 
@@ -73,10 +75,11 @@ class NStepKLSettings(PosteriorSettings):
         "many as a training batch has.",
     )
 
-    @property
-    def replays(self) -> bool:
-        """Whether there is a memory."""
-        return self.memory > 0
+    def facts(self, facts: Facts) -> Facts:
+        """Tell where there is a memory."""
+        if not self.memory:
+            return facts
+        return replace(facts, stores=True, moves_unused=True, needs_its_model=True)
 
     def forgets_samples(self, trainings: int | None) -> bool:
         """Whether its memory has to forget samples, as only those of the last trainings count.

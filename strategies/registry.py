@@ -6,23 +6,22 @@ Reading this list imports no torch; ``load`` does, when something trains.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from typing import Any, Literal
 
-from palimpsest.strategies.base.dial import (
+from palimpsest.strategies.base.facts import (
     BETA,
     DENSITY,
     ENERGY,
-    EPSILON,
-    ETA,
-    LOW_RANK,
     MEMORY,
     RANK,
     SCALE,
     SHARE,
     STRENGTH,
     Dial,
+    Facts,
+    Role,
 )
 from palimpsest.strategies.mask_settings import (
     FGGMSettings,
@@ -124,6 +123,13 @@ class StrategyEntry:
     brief: Mapping[str, Any] = field(default_factory=dict, hash=False)
     dial: Dial | None = None
     trains: Order = "in turn"
+    role: Role = "contender"
+    color: str | None = None
+    stores: bool = False
+    told: bool = False
+    merges: bool = False
+    keeps_statistics: bool = False
+    same_with_two: str | None = None
 
     def __post_init__(self) -> None:
         if self.dial is None and STRENGTH.name in getattr(self.settings, "model_fields", ()):
@@ -138,6 +144,11 @@ class StrategyEntry:
         assert self.dial is not None
         whole = self.settings.model_fields[self.dial.name].annotation is int
         return int(value) if whole else value
+
+    @property
+    def facts(self) -> Facts:
+        """What others must know of it."""
+        return Facts(**{each.name: getattr(self, each.name) for each in fields(Facts)})
 
     def load(self) -> type[Any]:
         """Import and return the strategy's class."""
@@ -154,6 +165,8 @@ _ENTRIES = (
         "continue training with each model, protect nothing",
         "the lower reference",
         ends_only=True,
+        role="baseline",
+        color="#222222",
     ),
     StrategyEntry(
         "freeze",
@@ -165,6 +178,9 @@ _ENTRIES = (
         ends_only=True,
         forgets_nothing=True,
         holds_for_good=True,
+        role="limit",
+        color="#7a7a7a",
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "independent",
@@ -178,6 +194,10 @@ _ENTRIES = (
         ends_only=True,
         needs_its_model=True,
         forgets_nothing=True,
+        role="alone",
+        color="#555555",
+        told=True,
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "joint",
@@ -188,6 +208,9 @@ _ENTRIES = (
         "the reference of intransigence",
         moves_unused=True,
         trains="at once",
+        role="joint",
+        color="#999999",
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "l2",
@@ -197,6 +220,7 @@ _ENTRIES = (
         "plain L2 anchor: all parameters of earlier models equally, the control for importances",
         "Kirkpatrick et al., PNAS 2017, figure 2A",
         ends_only=True,
+        color="#cc78bc",
     ),
     StrategyEntry(
         "ewc",
@@ -206,6 +230,8 @@ _ENTRIES = (
         "elastic weight consolidation: Fisher information of each earlier model",
         "Kirkpatrick et al., PNAS 2017; online form: Schwarz et al., ICML 2018",
         ends_only=True,
+        color="#56b4e9",
+        same_with_two="the penalty of EWC",
     ),
     StrategyEntry(
         "laplace",
@@ -225,6 +251,7 @@ _ENTRIES = (
         "synaptic intelligence: path integral of the loss over training",
         "Zenke, Poole & Ganguli, ICML 2017",
         online=True,
+        color="#029e73",
     ),
     StrategyEntry(
         "mas",
@@ -234,6 +261,7 @@ _ENTRIES = (
         "memory aware synapses: sensitivity of each earlier model's outputs, without labels",
         "Aljundi et al., ECCV 2018",
         ends_only=True,
+        color="#de8f05",
     ),
     StrategyEntry(
         "rwalk",
@@ -243,6 +271,7 @@ _ENTRIES = (
         "Riemannian walk: running Fisher information, and path integral per divergence",
         "Chaudhry et al., ECCV 2018",
         online=True,
+        color="#ca9161",
     ),
     StrategyEntry(
         "lwf",
@@ -254,6 +283,7 @@ _ENTRIES = (
         moves_unused=True,
         ends_only=True,
         needs_its_model=True,
+        color="#fbafe4",
     ),
     StrategyEntry(
         "sril",
@@ -275,6 +305,7 @@ _ENTRIES = (
         moves_unused=True,
         dial=MEMORY,
         needs_its_model=True,
+        stores=True,
     ),
     StrategyEntry(
         "der",
@@ -286,6 +317,7 @@ _ENTRIES = (
         moves_unused=True,
         dial=MEMORY,
         needs_its_model=True,
+        stores=True,
     ),
     StrategyEntry(
         "nsas",
@@ -296,7 +328,7 @@ _ENTRIES = (
         "Zhang et al., Overcoming Multi-Model Forgetting in One-Shot NAS, CVPR 2020",
         moves_unused=True,
         searches=True,
-        dial=EPSILON,
+        dial=Dial("epsilon", "epsilons", idle=0, lowest=0, highest=1),
     ),
     StrategyEntry(
         "ogl",
@@ -386,6 +418,8 @@ _ENTRIES = (
         dial=DENSITY,
         forgets_nothing=True,
         holds_for_good=True,
+        told=True,
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "ssnet",
@@ -398,6 +432,8 @@ _ENTRIES = (
         needs_its_model=True,
         dial=DENSITY,
         brief={"mask_steps": 3},
+        told=True,
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "exssnet",
@@ -412,6 +448,8 @@ _ENTRIES = (
         forgets_nothing=True,
         holds_for_good=True,
         brief={"mask_steps": 3},
+        told=True,
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "vcl",
@@ -452,7 +490,7 @@ _ENTRIES = (
         BAdamSettings,
         "a deviation of each weight, which shrinks as it becomes certain, and with it its steps",
         "Foster & Brintrup, arXiv 2309.08546, 2023",
-        dial=ETA,
+        dial=Dial("eta", "etas", lowest=0),
         brief={"eta": 1.0, "draws": 4},
     ),
     StrategyEntry(
@@ -466,6 +504,8 @@ _ENTRIES = (
         needs_its_model=True,
         ends_only=True,
         dial=SCALE,
+        merges=True,
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "running_average",
@@ -477,6 +517,8 @@ _ENTRIES = (
         moves_unused=True,
         needs_its_model=True,
         ends_only=True,
+        merges=True,
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "ties",
@@ -489,6 +531,8 @@ _ENTRIES = (
         needs_its_model=True,
         ends_only=True,
         dial=SCALE,
+        merges=True,
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "opcm",
@@ -500,7 +544,9 @@ _ENTRIES = (
         moves_unused=True,
         needs_its_model=True,
         ends_only=True,
-        dial=Dial("alpha", "alphas"),
+        dial=Dial("alpha", "alphas", lowest=0, highest=1),
+        merges=True,
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "pic",
@@ -512,6 +558,8 @@ _ENTRIES = (
         moves_unused=True,
         needs_its_model=True,
         dial=SCALE,
+        merges=True,
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "smile",
@@ -525,7 +573,10 @@ _ENTRIES = (
         needs_its_model=True,
         ends_only=True,
         forgets_nothing=True,
-        dial=LOW_RANK,
+        dial=Dial("rank", "ranks", lowest=0, whole=True),
+        told=True,
+        merges=True,
+        keeps_statistics=True,
     ),
     StrategyEntry(
         "wpl",
@@ -535,6 +586,8 @@ _ENTRIES = (
         "weight plasticity loss: Fisher information on shared parameters, moving anchor",
         "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019",
         ends_only=True,
+        color="#0173b2",
+        same_with_two="the penalty of EWC",
     ),
     StrategyEntry(
         "wpl_official",
@@ -554,6 +607,7 @@ _ENTRIES = (
         "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equations 6 to 8",
         memory="linear",
         ends_only=True,
+        color="#d55e00",
     ),
 )
 

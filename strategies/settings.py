@@ -6,9 +6,12 @@ strategy wpl`` works, without importing torch.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from palimpsest.strategies.base.facts import Facts
 
 Estimator = Literal["exact", "monte_carlo", "empirical", "predicted", "batched"]
 LaplaceEstimator = Literal["exact", "monte_carlo", "empirical"]
@@ -39,20 +42,13 @@ class StrategySettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    @property
-    def online(self) -> bool:
-        """Whether these settings gather importance from the batches during training."""
-        return False
+    def facts(self, facts: Facts) -> Facts:
+        """Return the facts of the strategy as they are with these settings.
 
-    @property
-    def replays(self) -> bool:
-        """Whether these settings train on stored samples of earlier models, which so move along."""
-        return False
-
-    @property
-    def dial_trains(self) -> bool:
-        """Whether trainings depend on a dial that else acts after them (``Dial``)."""
-        return False
+        Args:
+            facts: Those of its class.
+        """
+        return facts
 
     @property
     def needs_edges(self) -> str | None:
@@ -241,6 +237,10 @@ class FisherSettings(RegularizerSettings):
     def online(self) -> bool:
         """Whether the Fisher information is that of the training's own batches."""
         return self.fisher == "training"
+
+    def facts(self, facts: Facts) -> Facts:
+        """Tell where its importance is gathered during training."""
+        return replace(facts, online=facts.online or self.online)
 
     @property
     def needs_classes(self) -> str | None:

@@ -15,10 +15,10 @@ from avalanche.training.templates import SupervisedTemplate
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.plugins import load_files, load_packages, strategies_of
 from palimpsest.benchmark.runs.avalanche_strategies import check_arguments, find
+from palimpsest.benchmark.suites.avalanche import AVALANCHE
 from palimpsest.benchmark.suites.file import Source
-from palimpsest.benchmark.suites.suite import AVALANCHE
 from palimpsest.benchmark.suites.validation import validated
-from palimpsest.strategies.base.dial import STRENGTH, Dial
+from palimpsest.strategies.base.facts import STRENGTH, Dial
 from palimpsest.strategies.base.hooks import Turns
 from palimpsest.strategies.registry import STRATEGIES, Memory, StrategyEntry
 
@@ -166,9 +166,8 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
     arguments = checked.model_dump()
     found = entry.load()
     is_template = issubclass(found, SupervisedTemplate)
-    dial = None if entry.dial == STRENGTH else entry.dial
-    if dial is not None and checked.dial_trains:
-        dial = replace(dial, after_training=False)
+    facts = checked.facts(entry.facts)
+    dial = None if facts.dial == STRENGTH else facts.dial
     return Candidate(
         name=name,
         plugin=None if is_template else found,
@@ -178,12 +177,12 @@ def _registered(name: str, settings: Mapping[str, Any]) -> Candidate:
         dial=dial,
         values=() if dial is None else _values(entry, arguments, dial),
         memory=entry.memory,
-        moves_unused=entry.moves_unused or checked.replays,
-        online=entry.online or checked.online,
+        moves_unused=facts.moves_unused,
+        online=facts.online,
         searches=entry.searches,
         forgets_nothing=entry.forgets_nothing,
         holds_for_good=entry.holds_for_good,
-        protects=name != "finetune",
+        protects=facts.role != "baseline",
     )
 
 

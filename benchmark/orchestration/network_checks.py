@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from palimpsest.benchmark.scenarios.scenario import Scenario
-from palimpsest.benchmark.suites.suite import AVALANCHE, Strategy
+from palimpsest.benchmark.suites.avalanche import AVALANCHE
+from palimpsest.benchmark.suites.suite import Strategy
 from palimpsest.benchmark.suites.validation import shown
 from palimpsest.strategies.base.hooks import ChecksNetwork, Task
 from palimpsest.strategies.base.network import Network, differentiable, evaluation_mode

@@ -23,9 +23,10 @@ from palimpsest.benchmark.plugins import digest_of
 from palimpsest.benchmark.store.archive import is_archive
 from palimpsest.benchmark.store.store import Store
 from palimpsest.benchmark.store.unsaved_runs import Rescued, rescued
+from palimpsest.benchmark.suites.avalanche import AVALANCHE, AvalancheSettings
 from palimpsest.benchmark.suites.note import SuiteNote
 from palimpsest.benchmark.suites.resources import Resources
-from palimpsest.benchmark.suites.suite import AVALANCHE, AvalancheSettings, Run, Strategy, Suite
+from palimpsest.benchmark.suites.suite import Run, Strategy, Suite
 from palimpsest.strategies.registry import STRATEGIES
 
 

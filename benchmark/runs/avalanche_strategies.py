@@ -15,7 +15,7 @@ from torch import nn
 from palimpsest.benchmark.errors import SettingError, UserError, nearest
 from palimpsest.benchmark.models.bank import ModelBank
 from palimpsest.benchmark.settings.arguments import check_signature
-from palimpsest.benchmark.suites.suite import AVALANCHE
+from palimpsest.benchmark.suites.avalanche import AVALANCHE
 from palimpsest.benchmark.training.template import EVALUATION_BATCH, silent_evaluator
 
 _OURS = {

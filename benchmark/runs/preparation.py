@@ -25,9 +25,10 @@ from palimpsest.benchmark.scenarios.schedule import Schedule, in_turn
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.scenarios.settings.smoothing import smoothed
 from palimpsest.benchmark.search.parts import SearchParts
+from palimpsest.benchmark.suites.avalanche import AVALANCHE
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.strategy_checks import check_steps
-from palimpsest.benchmark.suites.suite import AVALANCHE, Run
+from palimpsest.benchmark.suites.suite import Run
 from palimpsest.benchmark.suites.validation import shown
 from palimpsest.benchmark.training.augmentation import Augmentation
 from palimpsest.benchmark.training.control import (

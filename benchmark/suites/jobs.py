@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from palimpsest.benchmark.suites.suite import Run
-from palimpsest.strategies.registry import STRATEGIES
 
 Job = tuple[Run, ...]
 """Runs that share one training because they differ only in a dial that acts after it; mostly one
@@ -15,8 +14,7 @@ run."""
 def jobs_of(runs: Iterable[Run]) -> list[Job]:
     """Group runs into jobs, each in the place of its first run.
 
-    A strategy's registry entry says whether its dial acts after training (``Dial``), and its
-    settings whether it does so with these (``dial_trains``).
+    A strategy's facts say whether its dial acts after training.
 
     Args:
         runs: Those to carry out. If a store already has some values of a dial, these are the
@@ -30,9 +28,7 @@ def jobs_of(runs: Iterable[Run]) -> list[Job]:
 
 def _training(run: Run) -> str:
     """Everything that decides a run's training, as text."""
-    entry = STRATEGIES.get(run.spec.strategy.kind)
-    if entry is None or entry.dial is None or not entry.dial.after_training:
-        return run.key
-    if entry.settings.model_validate(run.spec.strategy.settings).dial_trains:
+    dial = run.facts.dial
+    if dial is None or not dial.after_training:
         return run.key
     return run.spec.without("strength").key()

@@ -26,15 +26,16 @@ from palimpsest.benchmark.probes import in_order
 from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.settings.applicable import PLAIN
+from palimpsest.benchmark.suites.avalanche import AVALANCHE, AvalancheSettings
 from palimpsest.benchmark.suites.file import Source, read_source
 from palimpsest.benchmark.suites.overrides import Assignment
 from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.seeds import MOST_SEEDS, parse_seeds, seeds_of
 from palimpsest.benchmark.suites.seeds import OPTION as SEEDS_OPTION
 from palimpsest.benchmark.suites.strategy_checks import check_strategies
-from palimpsest.benchmark.suites.suite import AVALANCHE, AvalancheSettings, Strategy, Suite
+from palimpsest.benchmark.suites.suite import Strategy, Suite
 from palimpsest.benchmark.suites.validation import check_content, check_plain, shown, validated
-from palimpsest.strategies.base.dial import Dial
+from palimpsest.strategies.base.facts import Dial
 from palimpsest.strategies.registry import STRATEGIES
 from palimpsest.strategies.settings import StrategySettings
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.scenarios.settings.optimizers import SGD, Optimizer
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.suites.avalanche import AVALANCHE
 from palimpsest.benchmark.suites.file import Source
 from palimpsest.benchmark.suites.validation import shown
-from palimpsest.strategies.registry import STRATEGIES
 from palimpsest.strategies.settings import StrategySettings
 
 if TYPE_CHECKING:
@@ -71,22 +71,22 @@ def _too_short(settings: StrategySettings, scenario: ScenarioSettings, where: st
 
 def _problems(strategy: Strategy, name: str, scenario: ScenarioSettings) -> Iterator[str]:
     """Yield why a strategy cannot run in a scenario; a plugin's is known by its settings alone."""
-    kind, settings, entry = strategy.kind, strategy.settings, STRATEGIES.get(strategy.kind)
+    kind, settings, facts = strategy.kind, strategy.settings, strategy.facts
+    avalanches, at_once = kind.startswith(AVALANCHE), facts.trains == "at once"
     elsewhere = "put it into a suite of its own with other scenarios"
     if scenario.one_supernet:
-        at_once = entry is not None and entry.trains == "at once"
-        if entry is None or entry.needs_its_model or settings.replays or at_once:
+        if facts.needs_its_model or at_once:
             yield (
                 f"{kind} does not work in an architecture search such as scenario {name}, whose "
                 f"models are other architectures in each epoch; {elsewhere}"
             )
     else:
-        if scenario.is_search and (entry is None or entry.trains == "at once"):
+        if scenario.is_search and (avalanches or at_once):
             yield (
                 f"{kind} has a training of its own, but scenario {name} says which architecture is "
                 f"trained on which batch; {elsewhere}"
             )
-        if entry is not None and entry.searches:
+        if facts.searches:
             yield (
                 "it works in architecture searches alone, since it trains other architectures of a "
                 f"supernet on the same data, and scenario {name} is none; put it into a suite of "

@@ -11,18 +11,18 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
-
 from palimpsest.benchmark.data.catalog import canonical, fingerprint, require
 from palimpsest.benchmark.errors import SettingError, UserError
 from palimpsest.benchmark.plugins import digest_of, digest_of_network
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
+from palimpsest.benchmark.suites.avalanche import AVALANCHE, facts_of_avalanche
 from palimpsest.benchmark.suites.file import Source
 from palimpsest.benchmark.suites.note import SuiteNote
 from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
-from palimpsest.strategies.base.dial import STRENGTH, Dial
+from palimpsest.strategies.base.facts import STRENGTH, Dial, Facts
 from palimpsest.strategies.posterior_settings import NStepKLSettings
+from palimpsest.strategies.registry import STRATEGIES
 from palimpsest.strategies.settings import StrategySettings
 
 RESULTS_VERSION = 3
@@ -41,18 +41,6 @@ training: they are forgotten since."""
 
 MOST_RUNS = 1_000_000
 """Of a suite: each takes about 4 kB of memory before it has begun."""
-
-AVALANCHE = "avalanche:"
-"""Prefix of a strategy that is an Avalanche class."""
-
-
-class AvalancheSettings(StrategySettings):
-    """An Avalanche strategy class, used as it is shipped."""
-
-    arguments: dict[str, Any] = Field(
-        default_factory=dict, description="Keyword arguments of the class's constructor."
-    )
-
 
 Look = Callable[[str, Any], None]
 """A function of a scenario's name and of the `Scenario` that was built."""
@@ -76,6 +64,13 @@ class Strategy:
     strengths: tuple[float | None, ...] = (None,)
     dial: Dial | None = None
 
+    @property
+    def facts(self) -> Facts:
+        """What others must know of it, with these settings."""
+        if self.kind.startswith(AVALANCHE):
+            return facts_of_avalanche(self.kind)
+        return self.settings.facts(STRATEGIES[self.kind].facts)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -89,6 +84,7 @@ class Run:
         strength: The value of the strategy's dial, ``None`` if it has none.
         seed: The run's seed.
         spec: Everything that decides the result.
+        facts: Of the strategy with its settings.
     """
 
     key: str
@@ -98,10 +94,13 @@ class Run:
     strength: float | None
     seed: int
     spec: Spec
+    facts: Facts
 
     def cell(self) -> dict[str, Any]:
         """Return the fields that a record of this run takes over."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
+        return {
+            each.name: getattr(self, each.name) for each in fields(self) if each.name != "facts"
+        }
 
 
 @dataclass(frozen=True)
@@ -275,7 +274,10 @@ class Suite:
             results_version=_results_version(self.scenarios[scenario.name], strategy.settings),
             probes=self.probes,
         )
-        return Run(spec.key(), self.name, scenario.name, strategy.name, strength, seed, spec)
+        return Run(
+            spec.key(), self.name, scenario.name, strategy.name, strength, seed, spec,
+            strategy.facts,
+        )  # fmt: skip
 
 
 def _results_version(scenario: ScenarioSettings, strategy: StrategySettings) -> int:

@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import Parameter
 
-from palimpsest.strategies.base.dial import SHARE
+from palimpsest.strategies.base.facts import SHARE
 from palimpsest.strategies.mask_settings import MaskSettings
 from palimpsest.strategies.masks.update_mask import MaskedUpdates
 from palimpsest.strategies.registry import StrategyEntry

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field
 from torch import Tensor, nn
 
-from palimpsest.strategies.base.dial import SCALE
+from palimpsest.strategies.base.facts import SCALE
 from palimpsest.strategies.base.shared_parameters import fitted
 from palimpsest.strategies.merge_settings import MergeSettings
 from palimpsest.strategies.merging.merging import Merging

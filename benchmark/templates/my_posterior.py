@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from palimpsest.strategies.base.dial import BETA
+from palimpsest.strategies.base.facts import BETA
 from palimpsest.strategies.posterior_settings import PosteriorSettings
 from palimpsest.strategies.posteriors.posterior import Posterior
 from palimpsest.strategies.registry import StrategyEntry

@@ -14,7 +14,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from palimpsest.strategies.base.dial import RANK
+from palimpsest.strategies.base.facts import RANK
 from palimpsest.strategies.mask_settings import ProjectionSettings
 from palimpsest.strategies.projections.projection import ProjectedUpdates
 from palimpsest.strategies.registry import StrategyEntry

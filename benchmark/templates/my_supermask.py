@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from palimpsest.strategies.base.dial import DENSITY
+from palimpsest.strategies.base.facts import DENSITY
 from palimpsest.strategies.mask_settings import SupSupSettings
 from palimpsest.strategies.masks.weight_masks import MaskedLayer
 from palimpsest.strategies.registry import StrategyEntry

@@ -22,7 +22,7 @@ from palimpsest.benchmark.kit.check import PROPERTIES, verdict
 from palimpsest.benchmark.kit.testing import StrategyProperties
 from palimpsest.strategies import L2, VCL, BAdam, Freeze, FreezeImportant, NStepKL, TaskArithmetic
 from palimpsest.strategies.base import optimizer_metric
-from palimpsest.strategies.base.dial import BETA, ENERGY, ETA, SCALE, SHARE
+from palimpsest.strategies.base.facts import BETA, ENERGY, SCALE, SHARE, Dial
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.posteriors.layers import posterior_layers
 
@@ -338,7 +338,12 @@ class OfAPosterior:
 
 
 class ShrinksAll(BAdam):
-    declares: ClassVar = {"strength": None, "dial": ETA, "values": (1.0,), "arguments": {"eta": 1}}
+    declares: ClassVar = {
+        "strength": None,
+        "dial": Dial("eta", "etas", lowest=0),
+        "values": (1.0,),
+        "arguments": {"eta": 1},
+    }
 
     def after_training_exp(self, strategy, *_, **__):
         super().after_training_exp(strategy)

@@ -11,7 +11,7 @@ from torch import nn
 from palimpsest.benchmark.kit.candidate import Candidate
 from palimpsest.benchmark.kit.check import PROPERTIES, check, verdict
 from palimpsest.strategies import L2
-from palimpsest.strategies.base.dial import Dial
+from palimpsest.strategies.base.facts import Dial
 from palimpsest.strategies.base.hooks import Hooked
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn.functional import linear
 
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.strategies.base.dial import Dial
+from palimpsest.strategies.base.facts import Dial
 from palimpsest.strategies.base.hooks import Hooked
 from palimpsest.strategies.registry import StrategyEntry
 from palimpsest.strategies.settings import StrategySettings

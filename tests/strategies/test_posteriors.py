@@ -32,6 +32,7 @@ from palimpsest.strategies import TDVCL, VCL, NStepKL
 from palimpsest.strategies.base.gaussian import Gaussian, divergence, slopes
 from palimpsest.strategies.memory.rehearsal import Rehearsal
 from palimpsest.strategies.posteriors.layers import PosteriorLayer, add_posteriors, posterior_layers
+from palimpsest.strategies.registry import STRATEGIES
 
 EVERY = OPTIMIZERS | {"adamw": lambda p: torch.optim.AdamW(p, lr=0.02, weight_decay=0.1)}
 every = pytest.mark.parametrize("optimizer", EVERY.values(), ids=EVERY)
@@ -333,7 +334,7 @@ def test_a_memory_trains_what_earlier_models_use_and_none_does_not():
         note = {"after_each": lambda _, m: states.append(snapshot(m))}
         train(make_bank(), [plugin], optimizer="adam", **note)
         before, after = states
-        assert plugin.settings.replays is (memory > 0)
+        assert plugin.settings.facts(STRATEGIES[name].facts).stores is (memory > 0)
         return not torch.equal(before["blocks.a.layer.weight"], after["blocks.a.layer.weight"])
 
     assert moved(20)

@@ -37,7 +37,7 @@ def place_of(
     entry = STRATEGIES.get(run.spec.strategy.kind)
     if scratch is None or entry is None:
         return None
-    if not plain and not (entry.ends_only and not _is_online(run)):
+    if not plain and (run.facts.online or not run.facts.ends_only):
         return None
     if issubclass(entry.load(), Adapts | Optimizes):
         return None
@@ -49,11 +49,6 @@ def place_of(
     }
     digest = hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()
     return scratch / f"{digest[:16]}.first"
-
-
-def _is_online(run: Run) -> bool:
-    entry = STRATEGIES[run.spec.strategy.kind]
-    return bool(entry.settings.model_validate(run.spec.strategy.settings).online)
 
 
 def save(model: FirstModel, path: Path) -> None:
