@@ -334,7 +334,7 @@ def test_a_memory_trains_what_earlier_models_use_and_none_does_not():
         note = {"after_each": lambda _, m: states.append(snapshot(m))}
         train(make_bank(), [plugin], optimizer="adam", **note)
         before, after = states
-        assert plugin.settings.facts(STRATEGIES[name].facts).stores is (memory > 0)
+        assert plugin.settings.facts(STRATEGIES["n_step_kl"].facts).stores is (memory > 0)
         return not torch.equal(before["blocks.a.layer.weight"], after["blocks.a.layer.weight"])
 
     assert moved(20)
