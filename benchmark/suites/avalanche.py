@@ -12,25 +12,9 @@ from palimpsest.strategies.settings import StrategySettings
 AVALANCHE = "avalanche:"
 """Prefix of a strategy that is an Avalanche class."""
 
-_STORE = frozenset(
-    [
-        "AGEM",
-        "AR1",
-        "BiC",
-        "CoPE",
-        "Cumulative",
-        "DER",
-        "ER_ACE",
-        "ER_AML",
-        "FeatureReplay",
-        "GDumb",
-        "GEM",
-        "GSS_greedy",
-        "ICaRL",
-        "MIR",
-        "Replay",
-        "SCR",
-    ]
+_STORE = (
+    *("AGEM", "AR1", "BiC", "CoPE", "Cumulative", "DER", "ER_ACE", "ER_AML", "FeatureReplay"),
+    *("GDumb", "GEM", "GSS_greedy", "ICaRL", "MIR", "Replay", "SCR"),
 )
 """Classes that keep samples of earlier models."""
 
