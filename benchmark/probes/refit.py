@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from palimpsest.benchmark.data.formats.pixels import Inputs
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.probes.probe import Probe
+from palimpsest.benchmark.probes.base.probe import Probe
 from palimpsest.benchmark.randomness.generators import own_numbers
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.training.template import EVALUATION_BATCH, Batches

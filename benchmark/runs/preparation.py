@@ -11,7 +11,8 @@ import torch
 from avalanche.training.templates import SupervisedTemplate
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.probes.probe import Probe, Subject, attach
+from palimpsest.benchmark.probes.base.attach import attach
+from palimpsest.benchmark.probes.base.probe import Probe, Subject
 from palimpsest.benchmark.randomness.generators import seed_generators
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs import avalanche_strategies

@@ -111,7 +111,7 @@ class Suite:
         seeds: The seeds of its runs.
         scenarios: By name.
         strategies: By name.
-        probes: The probes of its runs, names of ``PROBES``.
+        probes: The probes of its runs, by name.
         source: The file that it was read from, for messages.
         resources: What each of its runs needs on a cluster; no part of a run.
     """

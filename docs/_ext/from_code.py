@@ -20,7 +20,7 @@ from sphinx.util.docutils import SphinxDirective
 from palimpsest.benchmark.cli.printing.listings import default_text, facts, type_text
 from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
-from palimpsest.benchmark.probes import PROBES
+from palimpsest.benchmark.probes import PROBES, load
 from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.suites.file import shipped_suites
@@ -116,9 +116,7 @@ def metrics() -> str:
 
 def probes() -> str:
     """Every probe by its docstring."""
-    return "\n\n".join(
-        f"## {name}\n\n{restructured(_docstring(entry.load()))}" for name, entry in PROBES.items()
-    )
+    return "\n\n".join(f"## {name}\n\n{restructured(_docstring(load(name)))}" for name in PROBES)
 
 
 def properties() -> str:

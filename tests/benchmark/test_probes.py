@@ -17,7 +17,7 @@ from at_length import at_length
 from one_run import execute
 from torch import nn
 
-from palimpsest.benchmark.probes import PROBES, overlap, refit
+from palimpsest.benchmark.probes import PROBES, load, overlap, refit, summary_of
 from palimpsest.benchmark.probes.refit import Refit
 from palimpsest.benchmark.probes.similarity import SAMPLES, block_outputs, centred, linear_cka
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare
@@ -223,9 +223,8 @@ def test_naming_probes_needs_no_torch():
 
 @pytest.mark.parametrize("name", PROBES)
 def test_every_probe_says_what_it_is(name):
-    probe = PROBES[name].load()
-    assert probe.__name__ == PROBES[name].class_name
-    assert len(inspect.getdoc(probe)) > 100
+    assert len(inspect.getdoc(load(name))) > 100
+    assert 20 < len(summary_of(name)) < 100
 
 
 # Distance
@@ -520,7 +519,7 @@ def test_refitting_tells_an_outdated_head_from_a_lost_representation(go):
 
 
 def _subject(ready):
-    from palimpsest.benchmark.probes.probe import Subject
+    from palimpsest.benchmark.probes.base.probe import Subject
 
     return Subject(ready.scenario, "finetune", ready.plugin, unordered=None, seed=0)
 

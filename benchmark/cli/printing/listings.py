@@ -20,7 +20,7 @@ from palimpsest.benchmark.metrics import METRICS, Metric
 from palimpsest.benchmark.models.registry import AVALANCHE, MODULE, NETWORKS, TORCHVISION
 from palimpsest.benchmark.plugins import load_packages
 from palimpsest.benchmark.plugins.source import MODULE_PREFIX
-from palimpsest.benchmark.probes import PROBES
+from palimpsest.benchmark.probes import PROBES, summary_of
 from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.search.supernets.settings import (
     ConvolutionalCell,
@@ -102,7 +102,7 @@ def supernets(as_json: bool) -> None:
 
 def probes(as_json: bool) -> None:
     """Print the probes that a suite can name."""
-    print_rows([{"name": e.name, "summary": e.summary} for e in PROBES.values()], as_json)
+    print_rows([{"name": name, "summary": summary_of(name)} for name in PROBES], as_json)
 
 
 def metrics(as_json: bool) -> None:
