@@ -14,7 +14,8 @@ from rich.table import Table
 
 from palimpsest.benchmark.cli.printing.console import table_console
 from palimpsest.benchmark.cli.printing.output import say, tell
-from palimpsest.benchmark.data.catalog import data_root, is_there
+from palimpsest.benchmark.data.catalog import data_root
+from palimpsest.benchmark.data.sets import SETS
 from palimpsest.benchmark.orchestration.plan import check_device
 from palimpsest.benchmark.suites.loading import load_suite
 
@@ -70,7 +71,7 @@ def _cases(options: SpeedOptions, root: Path) -> list[Case]:
     from palimpsest.benchmark.speed.measure import PLAIN
 
     settings = list(options.settings)
-    if not is_there("mnist", root):
+    if not SETS["mnist"].is_there(root):
         scenarios = ("split", "split_adam", "two_models", "two_models_curves")
         settings = [*(f"scenarios.{name}.data=digits" for name in scenarios), *settings]
     suite = load_suite("speed", settings=settings)
@@ -83,7 +84,7 @@ def _cases(options: SpeedOptions, root: Path) -> list[Case]:
         elif run.scenario == _CURVES:
             if run.strategy == PLAIN:
                 found += training.cases(run, root, ("loop", "palimpsest"))
-        elif run.spec.scenario.settings["data"] == "cifar10" and not is_there("cifar10", root):
+        elif run.spec.scenario.settings["data"] == "cifar10" and not SETS["cifar10"].is_there(root):
             left_out[run.scenario] = None
         elif run.scenario in _IMAGES:
             if run.strategy == PLAIN:  # what penalties cost more is their importances, see below
