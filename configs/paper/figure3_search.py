@@ -1,7 +1,7 @@
 """The search for the training that gives the paper's figure 3.
 
-``python -m configs.paper.figure3_search --data-root DIR --output FILE.csv`` draws settings at
-random (``draw_settings``), trains A and B with each, and compares the curves with what is read off
+``python -m palimpsest.configs.paper.figure3_search --data-root DIR --output FILE.csv`` draws
+settings at random (``draw_settings``), trains A and B with each, and compares the curves with what is read off
 the paper's figure 3, all on the validation split. It writes a row per curve. Settings are selected
 in five stages:
 

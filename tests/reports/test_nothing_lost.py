@@ -264,7 +264,7 @@ def test_the_page_in_the_documentation_can_be_made_again(tmp_path):
 
     assert page.has(ROOT / "docs" / "reproduction.md")
     assert not page.has(ROOT / "docs" / "speed.md")
-    assert not page.has(ROOT / "configs" / "paper" / "reproduction.md.j2")
+    assert not page.has(ROOT / "docs" / "reproduction" / "reproduction.md.j2")
     figures = list((ROOT / "docs" / "reproduction").glob("*.svg"))
     assert figures
     assert all(figure.has(path) for path in figures)
