@@ -75,9 +75,9 @@ def project(tmp_path):
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel, unpacked as an installation would."""
+    """The wheel that is built from the source archive, unpacked as an installation would."""
     place = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", place, ROOT]
+    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", place, ROOT]
     subprocess.run(build, check=True, capture_output=True)
     (built,) = place.glob("*.whl")
     with zipfile.ZipFile(built) as archive:

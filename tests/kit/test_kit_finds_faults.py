@@ -681,7 +681,7 @@ def test_so_is_the_line_of_a_helper_of_the_users(tmp_path, monkeypatch):
 
 def test_what_no_line_of_the_users_called_is_told_with_one_of_palimpsest():
     found = verdict(named("protects the earlier model"), planted(ReturnsAnotherThing))
-    assert re.search(r"\(strategies/\w+\.py, line \d+\)$", found.detail), found.detail
+    assert re.search(r"\(palimpsest/strategies/[\w/]+\.py, line \d+\)$", found.detail), found.detail
 
 
 PROTECTION = ("protects the earlier model", "protects behind every optimizer")
