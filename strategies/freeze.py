@@ -8,6 +8,9 @@ import torch
 from avalanche.training.plugins import SupervisedPlugin
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import StrategySettings
+
 
 class Freeze(SupervisedPlugin):
     """Keep every parameter as the first model that used it left it.
@@ -17,6 +20,19 @@ class Freeze(SupervisedPlugin):
     The running statistics of a normalisation layer are frozen, too, once an earlier model has
     changed them.
     """
+
+    facts = Facts(
+        name="freeze",
+        summary="keep shared parameters as the first model that used them left them",
+        source="the limit of every penalty",
+        role="limit",
+        color="#7a7a7a",
+        keeps_statistics=True,
+        ends_only=True,
+        forgets_nothing=True,
+        holds_for_good=True,
+    )
+    Settings = StrategySettings
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from palimpsest.strategies.mask_settings import GPMSettings
-from palimpsest.strategies.projections.projection import ProjectedUpdates
+from palimpsest.strategies.base.facts import ENERGY, Facts
+from palimpsest.strategies.projections.projection import ProjectedUpdates, ProjectionSettings
 
 _ROUNDING = 1e-12
+
+
+class GPMSettings(ProjectionSettings):
+    """Settings of gradient projection memory."""
+
+    energy: float = Field(
+        0.97,
+        ge=0,
+        le=1,
+        description="Share of the energy of each layer's inputs that the kept directions have. 0 "
+        "is fine-tuning; 1 keeps all inputs that were seen.",
+    )
 
 
 class GPM(ProjectedUpdates):
@@ -36,6 +49,15 @@ class GPM(ProjectedUpdates):
         bases: M, of shape (inputs, k), by the name of the layer.
     """
 
+    facts = Facts(
+        name="gpm",
+        summary="gradient projection memory: change weights only across earlier models' inputs",
+        source="Saha, Garg & Roy, ICLR 2021",
+        dial=ENERGY,
+        memory="linear",
+        ends_only=True,
+        holds_for_good=True,
+    )
     Settings = GPMSettings
     settings: GPMSettings
 

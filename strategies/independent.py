@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.facts import Facts
 from palimpsest.strategies.base.hooks import Hooked
+from palimpsest.strategies.base.settings import StrategySettings
 
 _State = dict[str, Tensor]
 
@@ -23,6 +25,22 @@ class Independent(Hooked):
     its own copy is loaded (the initial state if it has not been trained yet). Memory grows by one
     network per model.
     """
+
+    facts = Facts(
+        name="independent",
+        summary="share nothing: each model trained alone from the same initial weights",
+        source="the upper reference",
+        role="alone",
+        color="#555555",
+        memory="linear",
+        told=True,
+        keeps_statistics=True,
+        moves_unused=True,
+        needs_its_model=True,
+        ends_only=True,
+        forgets_nothing=True,
+    )
+    Settings = StrategySettings
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,13 +6,27 @@ from math import fsum, sqrt
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from palimpsest.strategies.base.facts import Dial, Facts
+from palimpsest.strategies.base.grown import fitted
 from palimpsest.strategies.base.layer_inputs import matrices
-from palimpsest.strategies.base.shared_parameters import fitted
-from palimpsest.strategies.merge_settings import OPCMSettings
-from palimpsest.strategies.merging.merging import Merging, Values
+from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values
 from palimpsest.strategies.task_arithmetic import add
+
+
+class OPCMSettings(MergeSettings):
+    """Settings of orthogonal projection-based continual merging."""
+
+    alpha: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the sum of singular values of what is merged so far whose "
+        "directions a new task vector is projected away from. 0: only from each pair of "
+        "directions by itself; 1: from all.",
+    )
 
 
 class OPCM(Merging):
@@ -51,6 +65,17 @@ class OPCM(Merging):
         squares: ``||tau_t||^2``, by the number of the model.
     """
 
+    facts = Facts(
+        name="opcm",
+        summary="merge task vectors one by one, each across the directions of those before",
+        source="Tang et al., Merging Models on the Fly Without Retraining, NeurIPS 2025",
+        dial=Dial("alpha", "alphas", lowest=0, highest=1),
+        merges=True,
+        keeps_statistics=True,
+        moves_unused=True,
+        needs_its_model=True,
+        ends_only=True,
+    )
     Settings = OPCMSettings
     settings: OPCMSettings
 

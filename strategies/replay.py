@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
+from palimpsest.strategies.base.facts import MEMORY, Facts
 from palimpsest.strategies.memory.rehearsal import Rehearsal, joined, task_labels
-from palimpsest.strategies.settings import ReplaySettings
 
 
 class Replay(Rehearsal):
@@ -37,10 +37,18 @@ class Replay(Rehearsal):
     2; Rolnick et al., Experience Replay for Continual Learning, NeurIPS 2019.
 
     Args:
-        **settings: See ``ReplaySettings``; ``memory`` is the dial.
+        **settings: See ``MemorySettings``; ``memory`` is the dial.
     """
 
-    Settings: ClassVar[type[ReplaySettings]] = ReplaySettings
+    facts = Facts(
+        name="replay",
+        summary="experience replay: train on stored samples of earlier models, too",
+        source="Chaudhry et al., On Tiny Episodic Memories, 2019; Rolnick et al., NeurIPS 2019",
+        dial=MEMORY,
+        stores=True,
+        moves_unused=True,
+        needs_its_model=True,
+    )
 
     def before_forward(self, strategy: Any, *_: Any, **__: Any) -> None:
         """Add stored samples to the batch, and offer the batch to the memory.

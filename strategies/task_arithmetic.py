@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic import Field
 from torch import Tensor, nn
 
-from palimpsest.strategies.base.shared_parameters import fitted
-from palimpsest.strategies.merge_settings import TaskArithmeticSettings
-from palimpsest.strategies.merging.merging import Merging, Values
+from palimpsest.strategies.base.facts import SCALE, Facts
+from palimpsest.strategies.base.grown import fitted
+from palimpsest.strategies.base.settings import NonNegative
+from palimpsest.strategies.merging.merging import MergeSettings, Merging, Values
+
+
+class TaskArithmeticSettings(MergeSettings):
+    """Settings of task arithmetic."""
+
+    scale: NonNegative = Field(
+        0.3,
+        description="What the sum of the task vectors is multiplied by. 0 is the start; 1 / models "
+        "is their mean.",
+    )
 
 
 class TaskArithmetic(Merging):
@@ -31,6 +43,17 @@ class TaskArithmetic(Merging):
         sums: The sum of the task vectors, by name.
     """
 
+    facts = Facts(
+        name="task_arithmetic",
+        summary="train each model apart from one start, add a share of all task vectors to it",
+        source="Ilharco et al., Editing Models with Task Arithmetic, ICLR 2023",
+        dial=SCALE,
+        merges=True,
+        keeps_statistics=True,
+        moves_unused=True,
+        needs_its_model=True,
+        ends_only=True,
+    )
     Settings = TaskArithmeticSettings
     settings: TaskArithmeticSettings
 

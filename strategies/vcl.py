@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from palimpsest.strategies.posterior_settings import VCLSettings
+from palimpsest.strategies.base.facts import BETA, Facts
 from palimpsest.strategies.posteriors.posterior import Posterior
 
 
@@ -24,7 +22,13 @@ class VCL(Posterior):
     1e-6, and draws of each layer's outputs in place of its weights (local reparametrisation).
 
     Args:
-        **settings: See ``VCLSettings``; ``beta`` is the dial.
+        **settings: See ``PosteriorSettings``; ``beta`` is the dial.
     """
 
-    Settings: ClassVar[type[VCLSettings]] = VCLSettings
+    facts = Facts(
+        name="vcl",
+        summary="a posterior of each weight, whose prior is that of the model before",
+        source="Nguyen, Li, Bui & Turner, Variational Continual Learning, ICLR 2018",
+        dial=BETA,
+        brief={"beta": 0.2},
+    )

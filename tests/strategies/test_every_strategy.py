@@ -23,7 +23,7 @@ from torch import nn
 from palimpsest.benchmark.kit.candidate import candidates
 from palimpsest.benchmark.kit.check import PROPERTIES, check, verdict
 from palimpsest.strategies import L2, Regularizer
-from palimpsest.strategies.base.shared_parameters import SharedParameterPenalty
+from palimpsest.strategies.penalty.shared_parameters import SharedParameterPenalty
 from palimpsest.strategies.registry import STRATEGIES
 
 
