@@ -32,7 +32,7 @@ def new_strategy(
         str | None,
         typer.Option(
             metavar="STRATEGY",
-            help="The strategy that it begins as a copy of; without it, a penalty with explanations.",
+            help="Begin with a copy of this strategy; default: a penalty, with explanations.",
         ),
     ] = None,
 ) -> None:

@@ -25,7 +25,7 @@ _FIRST = "my_reg"
 _SWEEP = "{strengths: [10, 100, 1000], power: 1.0}"
 """The strategy that is written if none is named, and its settings in the suite."""
 
-_ITS_OWN = ("name", "summary", "source", "color", "same_with_two")
+_ITS_OWN = ("name", "summary", "source", "role", "color", "same_with_two")
 """Facts that a copy does not take over."""
 
 
@@ -46,7 +46,8 @@ def new_strategy(name: str, like: str | None) -> None:
     strategy, test, suite = Path(f"{name}.py"), Path(f"test_{name}.py"), Path(f"{name}.yaml")
     texts = {strategy: _template("my_reg.py"), test: _template("test_my_reg.py")}
     found = None if like is None else STRATEGIES[like]
-    if found is None or not found.facts.searches:  # which no scenario of the suite is
+    for_searches = found and (found.facts.searches or found.Settings().needs_edges)
+    if not for_searches:  # no scenario of the suite is one
         texts[suite] = _template("my_reg.yaml")
     if found is not None:
         texts[strategy] = _copy(found, name)
@@ -74,7 +75,8 @@ def _copy(strategy: type[Any], name: str) -> str:
     facts: Facts = strategy.facts
     old, new = strategy.__name__, _class_name(name)
     text = (FOLDER / f"{facts.name}.py").read_text("utf-8")
-    text = re.sub(rf"\b{old}(?=\b|Settings\b)", new, text).replace(f'"{facts.name}"', f'"{name}"')
+    text = re.sub(rf"\b{old}(?=\b|Settings\b)", new, text)
+    text = text.replace(f'return "{facts.name}"', f'return "{name}"')  # what a need is of
     tree = ast.parse(text)
     (found,) = (n for n in tree.body if isinstance(n, ast.ClassDef) and n.name == new)
     (told,) = (n for n in found.body if ast.unparse(n).startswith("facts = "))
@@ -84,13 +86,19 @@ def _copy(strategy: type[Any], name: str) -> str:
         for word in told.value.keywords
         if word.arg not in _ITS_OWN
     ]
-    summary = f'summary="my own, which begins as a copy of {facts.name}"'
-    own = [f'        name="{name}",', f"        {summary},", '        source="my own",']
-    documented = f"Begins as ``palimpsest.strategies.{old}``: {facts.summary}. Say what yours does."
+    declared = [
+        f'        name="{name}",',
+        f'        summary="my own, which begins as a copy of {facts.name}",',
+        '        source="my own",',
+        *kept,
+    ]
+    first = (ast.get_docstring(found) or "").partition("\n\n")[0].splitlines()
+    own = f"It begins as a copy of ``palimpsest.strategies.{old}``, which says more."
+    documented = [f'"""{first[0]}', *first[1:], "", own, '"""']
     lines = text.splitlines()
     for node, replacement in [
-        (told, ["    facts = Facts(", *own, *kept, "    )"]),
-        (found.body[0], textwrap.wrap(f'    """{documented}"""', 100, subsequent_indent="    ")),
+        (told, ["    facts = Facts(", *declared, "    )"]),
+        (found.body[0], textwrap.indent("\n".join(documented), "    ").splitlines()),
         (tree.body[0], [f'"""A strategy of my own, which begins as a copy of {facts.name}."""']),
     ]:
         lines[node.lineno - 1 : node.end_lineno] = replacement
