@@ -12,7 +12,7 @@ from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.probes import PROBES
 from palimpsest.benchmark.scenarios import FAMILIES
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 build = pytest.importorskip("sphinx.cmd.build")
 for needed in ("myst_parser", "furo"):

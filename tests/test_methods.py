@@ -13,7 +13,7 @@ from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.analysis.choosing.coarseness import gaps
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.runs.cells import group
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "configs" / "methods"

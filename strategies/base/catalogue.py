@@ -24,34 +24,35 @@ class Strategies(MutableMapping[str, type[Any]]):
 
     Attributes:
         shipped: The names of those that are files of the folder.
+        added: Those that plugins have added.
     """
 
     def __init__(self) -> None:
         self.shipped = tuple(sorted(p.stem for p in FOLDER.glob("*.py") if p.stem != "__init__"))
-        self._added: dict[str, type[Any]] = {}
+        self.added: dict[str, type[Any]] = {}
 
     def __getitem__(self, name: str) -> type[Any]:
-        if name in self._added:
-            return self._added[name]
+        if name in self.added:
+            return self.added[name]
         if name not in self.shipped:
             raise KeyError(name)
         (found,) = methods_in(import_module(f"{PACKAGE}.{name}"))
         return found
 
     def __setitem__(self, name: str, strategy: type[Any]) -> None:
-        self._added[name] = strategy
+        self.added[name] = strategy
 
     def __delitem__(self, name: str) -> None:
-        del self._added[name]
+        del self.added[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._added or name in self.shipped
+        return name in self.added or name in self.shipped
 
     def __iter__(self) -> Iterator[str]:
-        yield from dict.fromkeys([*self.shipped, *self._added])
+        yield from dict.fromkeys([*self.shipped, *self.added])
 
     def __len__(self) -> int:
-        return len({*self.shipped, *self._added})
+        return len({*self.shipped, *self.added})
 
 
 def methods_in(module: ModuleType) -> list[type[Any]]:

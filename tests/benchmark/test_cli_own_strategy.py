@@ -177,8 +177,8 @@ WEAK = '''
 import torch
 from avalanche.training.plugins import SupervisedPlugin
 
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import StrategySettings
+from palimpsest.strategies.base.facts import Facts
+from palimpsest.strategies.base.settings import StrategySettings
 
 
 class Settings(StrategySettings):
@@ -187,6 +187,9 @@ class Settings(StrategySettings):
 
 class Slower(SupervisedPlugin):
     """Goes only a share of each step once a model was trained."""
+
+    facts = Facts("slower", "a weak method", "mine")
+    Settings = Settings
 
     def __init__(self, share=0.95):
         super().__init__()
@@ -203,14 +206,6 @@ class Slower(SupervisedPlugin):
         for p, before in zip(strategy.model.parameters(), self.before):
             if self.models and p.grad is not None:
                 p.copy_(before + self.share * (p - before))
-
-
-STRATEGIES = [
-    StrategyEntry(
-        name="slower", class_name="Slower", module=__name__, settings=Settings,
-        summary="a weak method", source="mine", memory="constant",
-    )
-]
 '''
 
 

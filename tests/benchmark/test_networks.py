@@ -30,7 +30,7 @@ from palimpsest.benchmark.scenarios.families.two_models import TwoModels
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.runs.cells import group
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 SHAPE = (1, 8, 8)
 KINDS = ("shared", "per_model", "frozen")

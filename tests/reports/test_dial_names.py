@@ -22,7 +22,7 @@ from palimpsest.reports.tables.results import STRENGTH, results_table
 from palimpsest.reports.tables.table import Table
 from palimpsest.reports.wording.dials import is_scale_end
 from palimpsest.reports.wording.words import plural
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 
 def with_dial(record, name):

@@ -29,7 +29,7 @@ from palimpsest.benchmark.training.optimizers import EachOptimizer, make_optimiz
 from palimpsest.benchmark.training.template import silent_evaluator
 from palimpsest.strategies import L2, Independent
 from palimpsest.strategies.base.hooks import Hooked
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 SCENARIO = {
     "family": "model_sequence",

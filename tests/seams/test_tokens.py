@@ -7,7 +7,7 @@ from one_run import execute
 
 from palimpsest.benchmark.runs.preparation import prepare
 from palimpsest.strategies import DER, EWC, SRIL, WPL, LwF, RWalk, WPLSchur
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 TOKENS = {
     "family": "tokens",

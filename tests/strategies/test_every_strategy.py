@@ -24,7 +24,7 @@ from palimpsest.benchmark.kit.candidate import candidates
 from palimpsest.benchmark.kit.check import PROPERTIES, check, verdict
 from palimpsest.strategies import L2, Regularizer
 from palimpsest.strategies.penalty.shared_parameters import SharedParameterPenalty
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 
 def applied_as_l2(penalty):

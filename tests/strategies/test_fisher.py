@@ -27,7 +27,7 @@ from palimpsest.strategies.curvature.fisher_factors import draw_classes
 from palimpsest.strategies.curvature.per_sample import gradients as per_sample_gradients
 from palimpsest.strategies.curvature.per_sample import layers as fisher_layers
 from palimpsest.strategies.curvature.per_sample import sums as per_sample
-from palimpsest.strategies.settings import FisherSettings
+from palimpsest.strategies.penalty.fisher_penalty import FisherSettings
 
 SAMPLES = 7
 ESTIMATORS = ["exact", "monte_carlo", "empirical"]

@@ -23,7 +23,7 @@ from palimpsest.strategies import (
 )
 from palimpsest.strategies.base.hooks import Capacity
 from palimpsest.strategies.masks.weight_masks import masked_layers
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 DIRECTIONS = 20  # epochs of four steps: more than any tensor here has directions
 
