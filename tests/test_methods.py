@@ -140,7 +140,7 @@ UNUSED = {
 
 def numbers(kind):
     """How many numbers one can set that have an effect, without those of ``SCHEDULE``."""
-    settings = STRATEGIES[kind].settings.model_json_schema().get("properties", {})
+    settings = STRATEGIES[kind].Settings.model_json_schema().get("properties", {})
     types = {
         name: {each.get("type") for each in [about, *about.get("anyOf", [])]}
         for name, about in settings.items()

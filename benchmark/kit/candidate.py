@@ -106,8 +106,10 @@ class Candidate:
         """
         assert self.dial is not None
         arguments = {**self.arguments, self.dial.name: self.dial.typed(value)}
+        known = STRATEGIES.get(self.name)
         try:
-            STRATEGIES[self.name].Settings.model_validate(arguments)
+            if known is not None:
+                known.Settings.model_validate(arguments)
         except ValueError:
             return None
         return replace(self, arguments=arguments, values=(value,))

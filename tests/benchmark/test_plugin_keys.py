@@ -129,9 +129,9 @@ def test_an_edit_repeats_the_runs_that_use_what_changed(project, file, old, new,
 
 def test_an_edited_module_is_imported_anew(project):
     keys(project)
-    assert STRATEGIES["one"].load()(1).strength == 6
+    assert STRATEGIES["one"](1).strength == 6
     repeated(project, "helper.py", "2 * x", "3 * x")
-    assert STRATEGIES["one"].load()(1).strength == 9
+    assert STRATEGIES["one"](1).strength == 9
 
 
 def test_another_process_imports_what_was_hashed(project):
@@ -142,7 +142,7 @@ def test_another_process_imports_what_was_hashed(project):
     plugins._forget(str((project / "mine.py").resolve()))
     del sys.modules["helper"]
     load_again(known)
-    assert STRATEGIES["one"].load()(1).strength == 6
+    assert STRATEGIES["one"](1).strength == 6
     assert plugins.digest_of("strategy", "one") == digest
 
 
