@@ -141,7 +141,7 @@ def prepare(
         building=now(torch.device(device)) - began,
     )  # fmt: skip
     strategy.plugins.append(costs)
-    subject = Subject(scenario, run.spec.strategy.kind, plugin, schedule.unordered, run.seed)
+    subject = Subject(scenario, run.facts, plugin, schedule.unordered, run.seed)
     probes = attach(run.spec.probes, subject, strategy)
     if search is not None:
         probes["search"] = search.measuring(subject)
@@ -172,7 +172,7 @@ def _schedule(run: Run, settings: ScenarioSettings, scenario: Scenario) -> Sched
     if scenario.search is not None and (at_once or kind.startswith(AVALANCHE)):
         raise UserError(
             f"{kind} has a training of its own, but a search says which architecture is trained on "
-            "which batch; use strategies that train models in turn, such as finetune or wpl"
+            "which batch; use strategies that train models in turn"
         )
     if not at_once:
         return schedule

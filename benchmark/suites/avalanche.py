@@ -51,7 +51,7 @@ CANNOT = {
     "AETraining": "trains an autoencoder, not a classifier",
     "AR1": "brings a network of its own, and its weights from the internet",
     "BiC": "corrects a single growing output layer, which a model bank does not have",
-    "DER": "calls the network without task labels; the strategy 'der' is dark experience replay",
+    "DER": "calls the network without task labels; the strategy der is dark experience replay",
     "LFL": "needs features of the network, which a model bank does not tell",
     "VAETraining": "trains an autoencoder, not a classifier",
 }
