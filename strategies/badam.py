@@ -112,6 +112,17 @@ class BAdam(Hooked):
     Attributes:
         settings: The checked settings.
         deviations: sigma of each parameter at the end of the latest training, by name.
+
+    Limits:
+        A step takes K passes. The scenario's optimizer, with its learning rate, momentum and weight
+        decay, has no effect. How fast deviations shrink depends on batch size, number of steps and
+        size of the loss, none of which the steps of means depend on, so that ``sigma``, ``eta`` and
+        ``evidence`` belong together. H is estimated from K draws; where the gradient is steep its
+        noise exceeds it, deviations drift, and those that grow make losses steeper: with one head
+        for all classes, where a new class comes as a surprise, trainings with a large ``eta *
+        sigma^2`` explode. So little evidence comes in a few dozen steps that deviations hardly
+        shrink, and what is kept is kept by short steps. Embeddings and normalisation have
+        deviations, too; running statistics are those of drawn weights.
     """
 
     facts = Facts(

@@ -69,6 +69,12 @@ class DER(Rehearsal):
 
     Args:
         **settings: See ``DERSettings``; ``memory`` is the dial.
+
+    Limits:
+        As for ``replay``; with its two passes more a step takes up to 5 times as long. Logits that
+        were stored early in a training are those of a bad model, and hold it back: with few steps
+        per model, alpha must be small. The two terms come on top of the loss, so that a step is
+        longer than one of fine-tuning, and large learning rates diverge sooner.
     """
 
     facts = Facts(

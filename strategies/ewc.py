@@ -42,6 +42,15 @@ class EWC(FisherPenalty):
 
     All parameters of the earlier models have importance, including their private ones; the penalty
     acts on those that the current model trains.
+
+    Limits:
+        The Fisher information is a quadratic around the earlier model's end, and diagonal: it is
+        accurate nearby, and ignores that parameters can compensate for each other. A model that is
+        certain of all its samples has almost none. It is estimated once, at the end of a training,
+        from ``samples`` samples. Samples must have gradients of their own: a network that mixes the
+        samples of a batch in evaluation mode, as batch normalisation without running statistics
+        does, is refused. That holds for all strategies here whose importance is per sample: MAS,
+        RWalk, WPL and its full form, too.
     """
 
     facts = Facts(

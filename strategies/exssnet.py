@@ -21,6 +21,13 @@ class ExSSNet(SSNet):
 
     Args:
         **settings: See ``SSNetSettings``; ``density`` is the dial.
+
+    Limits:
+        Those of ``supsup``. Of independent masks of density 0.5 the tenth model has 0.1 % of the
+        weights to train, of density 0.1 it has 3.9 %. The paper's knowledge transfer (KKT) is off
+        unless ``begin`` says otherwise; its features are taken after the ReLU, those of the
+        authors' program before it. Much of what it reaches may be the weights of one size: its
+        control with ``weights: initial`` is on ``docs/which-method.md``.
     """
 
     facts = Facts(

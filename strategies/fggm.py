@@ -67,6 +67,11 @@ class FGGM(FisherRows):
 
     Attributes:
         settings: The checked settings.
+
+    Limits:
+        A reconstruction, and no protection of what earlier models need: compare it with
+        ``freeze_important`` at the same share, and with ``rows: random``, which frees as many rows
+        that mean nothing. Its Fisher information is that of one moment, before the training.
     """
 
     facts = Facts(

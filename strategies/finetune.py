@@ -7,7 +7,12 @@ from palimpsest.strategies.base.settings import StrategySettings
 
 
 class Finetune(SupervisedPlugin):
-    """Train each model from where the previous one left the shared parameters; protect nothing."""
+    """Train each model from where the previous one left the shared parameters; protect nothing.
+
+    Limits:
+        The other strategies are measured against it: ``forgetting_reduction`` needs it in the
+        suite.
+    """
 
     facts = Facts(
         name="finetune",

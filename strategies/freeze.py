@@ -19,6 +19,10 @@ class Freeze(SupervisedPlugin):
     are removed before each step, so that optimizer state and weight decay do not move them either.
     The running statistics of a normalisation layer are frozen, too, once an earlier model has
     changed them.
+
+    Limits:
+        With one head for all classes nothing is private, so nothing is learned after the first
+        model. Features that are frozen early may be poor: the first model decides for all.
     """
 
     facts = Facts(

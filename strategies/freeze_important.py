@@ -32,6 +32,10 @@ class FreezeImportant(FisherRows):
     Attributes:
         settings: The checked settings.
         importances: ``sum_k F_k``, of the parameters' shapes, by name.
+
+    Limits:
+        Rows are held or free, nothing between. The ranking is by the sum over models: what mattered
+        to the first one alone can become free again.
     """
 
     facts = Facts(

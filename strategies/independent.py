@@ -24,6 +24,11 @@ class Independent(Hooked):
     training of that model ended, and the optimizer's state is cleared. While model i is evaluated,
     its own copy is loaded (the initial state if it has not been trained yet). Memory grows by one
     network per model.
+
+    Limits:
+        It keeps a network per model and is told which experience is evaluated, so in class- and
+        domain-incremental scenarios it knows more than a method may know. A reference, not a
+        contender.
     """
 
     facts = Facts(

@@ -95,6 +95,18 @@ class InfLoRA(Hooked, NotesUse):
     Attributes:
         settings: The checked settings.
         bases: M, by the name of the layer.
+
+    Limits:
+        A branch has at most ``rank`` directions, and biases and normalisation are those of the
+        first model, so that later models learn more slowly: four permutations of MNIST (a head
+        each, 10,000 images, 400 steps of Adam 0.001, three seeds) to 88.9 %, with ``rank: 50`` to
+        93.8 %, with ``gpm`` to 95.1 %. What is held is each layer's output for the earlier models'
+        inputs of that layer, which shift when layers before it change, and by a weaker measure of
+        energy than ``gpm``'s. Beside a ``fixed`` trunk also layers are fixed that are private and
+        not the last one. While ``rises`` it is told how many models there will be. Covariances are
+        decomposed before and after each training: half a second for a layer with 784 inputs, ten
+        seconds with 2,304. Embeddings, recurrent layers, attention and grouped convolutions are
+        frozen once an earlier model used them; running statistics are not.
     """
 
     facts = Facts(

@@ -18,6 +18,11 @@ class Joint(SupervisedPlugin):
     All training happens in the first experience, on the union of its stream; the later experiences
     train nothing. In a run it takes the steps of all of them together: 10,000 with ``steps: 2000``
     and five experiences. The reference for intransigence.
+
+    Limits:
+        It has all data at once and no order: only the last row of its accuracy matrix is defined,
+        so that it has no forgetting and no curves. A reference for ``intransigence``, not a
+        contender.
     """
 
     facts = Facts(

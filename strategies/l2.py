@@ -21,6 +21,10 @@ class L2(Regularizer):
 
     Source: the L2 penalty that Kirkpatrick et al., Overcoming catastrophic forgetting, PNAS
     2017, figure 2A, compare with.
+
+    Limits:
+        It treats all parameters alike. Where it does as well as a penalty with importances, these
+        do not help.
     """
 
     facts = Facts(

@@ -95,6 +95,12 @@ class LwF(SupervisedPlugin):
 
     Attributes:
         settings: The checked settings.
+
+    Limits:
+        All models must take the same kind of inputs. It preserves the earlier models' outputs on
+        the new data: the further these are from the old data, the less that helps. The earlier
+        models' private parameters change, and a step takes longer with each model. It is not a
+        penalty on weights, so the probe ``importance`` has nothing to show.
     """
 
     facts = Facts(

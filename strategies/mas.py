@@ -51,6 +51,10 @@ class MAS(Regularizer):
 
     Source: Aljundi et al., Memory Aware Synapses: Learning what (not) to forget, ECCV 2018,
     section 4, in the form with the outputs' squared norm; the sum is in the authors' code.
+
+    Limits:
+        The squared norm of the logits weights classes by the size of their logits. Importances of
+        all models are summed, so the network becomes stiffer with each model.
     """
 
     facts = Facts(

@@ -34,6 +34,11 @@ class MIGU(HeldRows):
 
     Attributes:
         settings: The checked settings.
+
+    Limits:
+        It chooses by the size of outputs before the activation, whatever they are worth. Biases
+        stay free, so that also with a share of 1 earlier models change. It acts on linear layers
+        and convolutions alone.
     """
 
     facts = Facts(

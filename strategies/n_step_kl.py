@@ -94,6 +94,12 @@ class NStepKL(Posterior):
 
     Args:
         **settings: See ``NStepKLSettings``; ``beta`` is the dial.
+
+    Limits:
+        As for ``vcl``. The prior is one of the last n posteriors until n others have come, and
+        draws what was learned back towards the weights that the network began with: with two models
+        half of the divergence is from it. With a ``memory`` it stores data, is a reference, and
+        does not work in an architecture search; each step then takes a pass more.
     """
 
     facts = Facts(

@@ -132,6 +132,12 @@ class NSAS(SupervisedPlugin):
     Attributes:
         settings: The checked settings.
         archive: The architectures that are trained along.
+
+    Limits:
+        It works in architecture searches alone. A step takes 1 + ``archive`` forward and backward
+        passes; ``constraints: 2`` makes that three. The earlier architectures are trained along,
+        not held: it is replay of architectures. The archive begins with random ones, which nothing
+        was forgotten of.
     """
 
     facts = Facts(

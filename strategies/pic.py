@@ -67,6 +67,15 @@ class PIC(TaskArithmetic):
 
     Attributes:
         settings: The checked settings.
+
+    Limits:
+        A reconstruction. Biases and normalisation are those of the first model, and branches learn
+        less than whole weights. On the turned images of ``task_arithmetic`` (rank 8) accuracy has
+        one maximum along the scale: 66.9 % at 0.1, 76.5 % at 0.3, 51.3 % at 0.6, 22.7 % at 1. The
+        sum that is kept is as large as the weights, whatever the rank. A rank above a layer's is
+        capped; ``alpha / rank`` stays that of the setting. Embeddings, recurrent layers, attention
+        and grouped convolutions stay at the start once a model has used them. See
+        ``task_arithmetic`` for the limits of all that merge.
     """
 
     facts = Facts(

@@ -38,6 +38,14 @@ class Replay(Rehearsal):
 
     Args:
         **settings: See ``MemorySettings``; ``memory`` is the dial.
+
+    Limits:
+        It stores data: a reference for what samples of earlier models are worth, and the report
+        says so under the caveats. Few samples are repeated often, and overfitted. The memory counts
+        presentations, so that a model with more steps, or more visits, has more of it. A step takes
+        about twice as long (2.4 times on a network of two small layers). The first model is
+        trained with its own samples repeated, so it is not the first model of fine-tuning. All
+        models must take the same kind of inputs.
     """
 
     facts = Facts(

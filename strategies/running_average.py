@@ -30,6 +30,10 @@ class RunningAverage(Merging):
         settings: The checked settings.
         displacements: ``theta_m - theta_0``, by name.
         counts: How many trainings each mean is of, by name.
+
+    Limits:
+        It is ``task_arithmetic`` at a scale of 1 / models: 80.1 % on the turned images of
+        ``task_arithmetic``, 52.1 % on the permutations. See there for the limits of all that merge.
     """
 
     facts = Facts(

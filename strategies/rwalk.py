@@ -82,6 +82,11 @@ class RWalk(SI):
     Attributes:
         fisher: The running Fisher information F by parameter name.
         scores: The scores s of all models so far, by parameter name.
+
+    Limits:
+        Both parts are divided by the largest value of any parameter, so that a single outlier makes
+        all others look unimportant. It takes per-sample gradients of a batch every ``every`` steps,
+        on top of synaptic intelligence's own work in each step.
     """
 
     facts = Facts(

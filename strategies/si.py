@@ -49,6 +49,12 @@ class SI(Regularizer):
 
     Source: Zenke, Poole & Ganguli, Continual Learning Through Synaptic Intelligence, ICML
     2017, equations 3 to 5; the bound at 0 is in the authors' code.
+
+    Limits:
+        The importance depends on the path of training, not only on its end: on the optimizer, its
+        learning rate and the noise of the batches. ``damping`` sets its scale, and with it that of
+        the strength. Weights that were good from the start are not protected, since they did not
+        move.
     """
 
     facts = Facts(

@@ -102,6 +102,16 @@ class SMILE(Merging):
         gates: With ``experts: routed``, V_g^T (g, inputs) of a model, by name.
         routed: With ``experts: routed``, for how many vectors or samples of a model each expert was
             chosen since the latest training ended: by the name of the layer, model and expert.
+
+    Limits:
+        It merges nothing, and has to know which model is evaluated; what it forgets is what the
+        rank leaves out, at once and for good. On the turned images of ``task_arithmetic`` the
+        average accuracy is 55.5 % at rank 0, 62.7 % at 1, 67.8 % at 2, 79.3 % at 4, 89.6 % at 16
+        and 89.8 % whole, in 0.22, 0.24, 0.26, 0.29, 0.48 and 1.10 MB, of which 0.22 MB are the
+        start. Each rank is a training, since only what its rank needs is kept. ``routed``, it
+        forgets: each layer chooses for itself, a first model whose samples look like a later one's
+        is taken for that, and models have to begin at common weights other than their own. With
+        ``start: initial`` the first model is kept whole until a second one shares its parameters.
     """
 
     facts = Facts(

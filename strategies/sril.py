@@ -102,6 +102,15 @@ class SRIL(NotesUse):
     Attributes:
         settings: The checked settings.
         interpolated: The models after which weights were interpolated.
+
+    Limits:
+        A reconstruction: only the abstract was known. It says that the gradients of both losses
+        decide between completion and separation, and that weights are interpolated where confidence
+        asks for it; by how much it does not say, so ``interpolation`` is off by default. Samples of
+        earlier models, which the paper has, are replaced by the new model's. Where models share one
+        head, nothing holds the last layer, and the confidence of the network on new data mostly
+        rises, so that nothing is interpolated. Memory is one copy of the shared parameters; a step
+        takes two more forward passes.
     """
 
     facts = Facts(

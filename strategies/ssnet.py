@@ -51,6 +51,11 @@ class SSNet(SupSup):
     Attributes:
         settings: The checked settings.
         masks: The packed masks of each model that has been trained, by layer.
+
+    Limits:
+        Those of ``supsup``, and it forgets: weights are trained that earlier masks have, too. A
+        training needs more than ``mask_steps`` steps, and is refused before anything trains if it
+        has no more.
     """
 
     facts = Facts(

@@ -169,6 +169,16 @@ class SupSup(Hooked):
         begins_as: The earlier models whose scores it began with.
         inferred: With ``infer``, how many batches of each model were taken for which, in all
             evaluations since the latest training ended.
+
+    Limits:
+        Random weights are what there is: accuracies stay below those of trained weights, and more
+        so in small networks. It needs to know which model is evaluated. Class- and
+        domain-incremental scenarios have no task labels: there ``infer`` has to say how it knows,
+        or it is refused before anything trains; with ``given`` it knows more than a method may
+        know, and a report says so. Memory is a bit for each weight and model, and while a model
+        trains one score for each weight. Recurrent layers, attention and embeddings are not masked
+        and stay as they were built, and so do heads that grow. Running statistics of batch
+        normalisation are kept for each model.
     """
 
     facts = Facts(

@@ -41,6 +41,14 @@ class TaskArithmetic(Merging):
         settings: The checked settings.
         scale: The present value of the dial.
         sums: The sum of the task vectors, by name.
+
+    Limits:
+        The length of what is added grows with the number of models, and the best scale falls. On
+        MNIST turned by 15 degrees from one experience to the next (five, 2,000 images each, one
+        head, 784-64-64, 200 steps of Adam 0.001, two seeds) the final average accuracy is 70.2 % at
+        a scale of 0.1, 80.1 % at 0.2, 79.9 % at 0.3, 73.6 % at 0.4 and 28.0 % at 1; after
+        fine-tuning it is 68.4 %, of the models unmerged 89.8 %. On five permutations, the control,
+        it is 74.0 % at best (0.6), below the 77.0 % of fine-tuning.
     """
 
     facts = Facts(

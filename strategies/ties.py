@@ -54,6 +54,12 @@ class TIES(Merging):
         scale: The present value of the dial.
         sums: Of the kept positive and negative elements, by the sign and name.
         counts: How many of these there are, by the sign and name.
+
+    Limits:
+        Sums and counts of both signs take four times the parameters' memory. Which elements are
+        large is decided across layers, so that a layer that learns slowly has few of them. On the
+        turned images of ``task_arithmetic`` it has 78.8 %, on the permutations 75.2 %, the most of
+        all that merge. See ``task_arithmetic`` for the limits of all.
     """
 
     facts = Facts(

@@ -23,6 +23,16 @@ class VCL(Posterior):
 
     Args:
         **settings: See ``PosteriorSettings``; ``beta`` is the dial.
+
+    Limits:
+        The divergence holds a mean by its certainty, and so only as well as the variances were
+        learned: they need more steps than means. A step is stiff where learning rate * beta / (N *
+        variance) exceeds about 2, and diverges: with few samples take a smaller beta or a larger
+        ``log_variance``. Trainings on the same data count them again, unless ``temper: models`` (it
+        counts experiences, not the visits of a search). Weight decay of the scenario acts on means,
+        and draws variances to where they began. Heads that grow, embeddings, normalisation and
+        recurrent layers have no posterior and are not held. Noise is drawn on the CPU, so that it
+        is the same on every device, and copied.
     """
 
     facts = Facts(

@@ -78,6 +78,11 @@ class WPL(FisherPenalty):
 
     Source: Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equation 8 with
     the diagonal approximation of section 3.2.
+
+    Limits:
+        As for EWC; in addition, the importance of a model fades by the factor ``momentum`` with
+        each later model that uses the parameter. The anchor is at the latest weights, so a drift
+        that the penalty has allowed is never undone. With two models it is EWC.
     """
 
     facts = Facts(

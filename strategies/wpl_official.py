@@ -85,6 +85,13 @@ class WPLOfficial(Regularizer):
 
     Source: github.com/kcyu2014/multi-model-forgetting, models/wpl_module.py and trainer.py; the
     method is that of Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019.
+
+    Limits:
+        It is there to reproduce the program, not to be used. The strength compounds: importance is
+        governed by how many visits there were since the last reset. Without a clipping of gradients
+        the penalty diverges as soon as step size * importance exceeds 2; with ``clip_gradient`` the
+        penalty's gradient, which is the longer one, also holds back the loss. It fails one property
+        of the kit for that reason (``precision changes rounding alone``).
     """
 
     facts = Facts(

@@ -117,6 +117,16 @@ class WPLSchur(SharedParameterPenalty):
 
     Source: Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, equations 6 to 8
     and appendix, before the diagonal approximation.
+
+    Limits:
+        Memory and time grow with models * samples * classes, so there must be few samples. It
+        protects only what those samples show. With many private parameters and a small ``damping``
+        the Schur complement vanishes, and with it the protection: A's private parameters are
+        assumed to follow, though they do not. With an adaptive optimizer every step is iterative,
+        and takes several times as long as with SGD. Where single steps are long, A is not linear
+        over one step: with RMSprop at a rate of 0.01, whose first step moves every weight by 0.1, a
+        cold start on MNIST leaves A at 35 % without and at 37 % with it (strength 100, 4 seeds,
+        which range from 17 to 59 %); with Adam at 0.001 these are 86 and 92 %.
     """
 
     facts = Facts(

@@ -4,13 +4,11 @@ import ast
 from graphlib import TopologicalSorter
 from importlib import import_module
 from pathlib import Path
-from typing import get_args
 
 import pytest
 
 import palimpsest.strategies
 from palimpsest.strategies.base.catalogue import STRATEGIES, methods_in
-from palimpsest.strategies.base.facts import Role
 from palimpsest.strategies.base.settings import StrategySettings
 
 ROOT = Path(__file__).parents[1]
@@ -100,20 +98,6 @@ def test_a_file_in_strategies_is_a_method_with_its_name(name):
     assert found.facts.name == name
     assert issubclass(found.Settings, StrategySettings)
     assert getattr(palimpsest.strategies, found.__name__) is STRATEGIES[name] is found
-
-
-def quoted(path):
-    """The texts of a file that are no docstrings."""
-    tree = ast.parse(path.read_text())
-    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    texts = (n for n in ast.walk(tree) if isinstance(n, ast.Constant) and id(n) not in told)
-    return {node.value for node in texts if isinstance(node.value, str)}
-
-
-@pytest.mark.parametrize("path", files("benchmark"), ids=ids)
-def test_the_harness_names_no_strategy(path):
-    """What it must know of one is in its facts; a role may be called like one."""
-    assert not quoted(path) & {*STRATEGIES} - {*get_args(Role)}
 
 
 def rooms_of(path):

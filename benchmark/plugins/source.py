@@ -133,7 +133,7 @@ def _run(source: PluginSource) -> ModuleType:
     # The text as it was read, for tracebacks and inspect; the file may be edited meanwhile.
     content = source.text.splitlines(keepends=True)
     linecache.cache[source.path] = (len(source.text), None, content, source.path)
-    sys.modules[name] = module  # pickle and registry entries find the classes there
+    sys.modules[name] = module  # pickle finds the classes there
     try:
         exec(code, vars(module))
     except (Exception, SystemExit) as error:

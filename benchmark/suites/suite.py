@@ -51,7 +51,7 @@ class Strategy:
 
     Attributes:
         name: What the suite calls it.
-        kind: A name of the registry, or ``avalanche:`` and a class.
+        kind: One of ``STRATEGIES``, or ``avalanche:`` and a class.
         settings: Checked; dial and seed are set per run.
         strengths: The values of its dial; ``(None,)`` if it has none.
         dial: Its dial; ``None`` if it has none.

@@ -1,6 +1,6 @@
 """Parts of pages that are written from the code, and so say what it does.
 
-Each directive is a function from its argument to Markdown: ``{strategy} wpl``, say.
+Each directive is a function from its argument to Markdown: ``{scenario} split``, say.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def settings(model: type[BaseModel], names: Iterable[str] | None = None) -> str:
 
 
 def strategy(name: str) -> str:
-    """What a strategy is, by its docstring, and its settings."""
+    """What a strategy is and where its limits are, by its docstring, and its settings."""
     found = STRATEGIES[name]
     known = found.facts
     dial = f"Swept over `{known.dial.plural}`. " if known.dial else ""
@@ -86,6 +86,11 @@ def strategies() -> str:
         for name, found in STRATEGIES.items()
     )
     return table(("strategy", "what it does", "source"), rows)
+
+
+def every_strategy() -> str:
+    """A section for each strategy."""
+    return "\n\n".join(f"## {name}\n\n{strategy(name)}" for name in STRATEGIES)
 
 
 def scenario(name: str) -> str:
@@ -142,8 +147,8 @@ def suites() -> str:
 
 
 WRITERS: dict[str, Callable[..., str]] = {
-    "strategy": strategy,
     "strategies": strategies,
+    "every_strategy": every_strategy,
     "scenario": scenario,
     "settings": settings_of,
     "metrics": metrics,
