@@ -12,7 +12,7 @@ from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.probes import PROBES, load
 from palimpsest.benchmark.scenarios import FAMILIES
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 build = pytest.importorskip("sphinx.cmd.build")
 for needed in ("myst_parser", "furo"):
@@ -52,13 +52,13 @@ def test_every_strategy_has_its_formula_settings_and_limits(site):
     found = sections(site / "strategies.html")
     for name, entry in STRATEGIES.items():
         text = found[anchor(name)]
-        first_line = entry.load().__doc__.splitlines()[0]
+        first_line = entry.__doc__.splitlines()[0]
         assert words(first_line) in words(text), name
-        assert "Known limits." in text, name
-        for setting, field in entry.settings.model_fields.items():
+        assert " Limits " in text, name
+        for setting, field in entry.Settings.model_fields.items():
             assert setting in text.split(), (name, setting)
             assert words(field.description) in words(text), (name, setting)
-        assert words(entry.summary) in words(found["strategies"]), name
+        assert words(entry.facts.summary) in words(found["strategies"]), name
 
 
 def test_every_scenario_family_has_its_settings(site):

@@ -19,20 +19,19 @@ OURS = ("benchmark", "strategies", "reports", "configs")
 PROJECT = {
     "benchmark/__init__.py": "mine = 'a benchmark'",
     "strategies/__init__.py": "",
-    "strategies/half.py": "STRENGTH = 0.5",
+    "strategies/half.py": "FACTOR = 0.5",
     "reports.py": "def write(n):\n    return f'{n} runs'",
     "configs/__init__.py": "",
     "plugin.py": """
 from palimpsest.strategies.l2 import L2
-from palimpsest.strategies.registry import StrategyEntry
-from palimpsest.strategies.settings import L2Settings
-from strategies.half import STRENGTH
+from palimpsest.strategies.base.facts import STRENGTH, Facts
+from strategies.half import FACTOR
 
 class Half(L2):
-    def __init__(self, strength, **settings):
-        super().__init__(strength=strength * STRENGTH, **settings)
+    facts = Facts("half", "half of l2", "mine", STRENGTH)
 
-STRATEGIES = [StrategyEntry("half", "Half", __name__, L2Settings, "half of l2", "mine")]
+    def __init__(self, strength, **settings):
+        super().__init__(strength=strength * FACTOR, **settings)
 """,
     "script.py": """
 import benchmark, reports

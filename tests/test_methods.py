@@ -13,7 +13,7 @@ from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.reports.analysis.choosing.coarseness import gaps
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.runs.cells import group
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -142,7 +142,7 @@ UNUSED = {
 
 def numbers(kind):
     """How many numbers one can set that have an effect, without those of ``SCHEDULE``."""
-    settings = STRATEGIES[kind].settings.model_json_schema().get("properties", {})
+    settings = STRATEGIES[kind].Settings.model_json_schema().get("properties", {})
     types = {
         name: {each.get("type") for each in [about, *about.get("anyOf", [])]}
         for name, about in settings.items()

@@ -72,7 +72,7 @@ class Refit(Probe):
 
     def _donor(self, model: int) -> int | None:
         """The model whose shared blocks a model is fitted to: itself, if they are really shared."""
-        if self.subject.kind != "independent":
+        if self.subject.facts.role != "alone":
             return model
         paths, blocks = self.subject.paths, {*self.subject.shared(model)}
         later = [i for i in range(model + 1, len(paths)) if blocks <= {*paths[i]}]

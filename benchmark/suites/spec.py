@@ -14,7 +14,8 @@ from functools import cached_property
 from typing import Any
 
 from palimpsest.benchmark.settings.applicable import settings_in_use
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.benchmark.suites.catalogue import shown_strategy
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 STRENGTH = "strength"
 """The name of a dial if a spec does not say."""
@@ -92,9 +93,9 @@ class StrategySpec:
 
         No store holds it, so of the user's own strategies only that of a strength is known.
         """
-        entry = STRATEGIES.get(self.kind)
-        if entry is not None and entry.dial is not None and entry.dial.name == self.dial:
-            return entry.dial.idle
+        dial = shown_strategy(self.kind).facts.dial if self.kind in STRATEGIES else None
+        if dial is not None and dial.name == self.dial:
+            return dial.idle
         return 0.0 if self.dial == STRENGTH else None
 
     @property

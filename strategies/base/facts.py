@@ -49,6 +49,10 @@ class Dial:
     budget: bool = False
     adjectives: tuple[str, str] = ("low", "high")
 
+    def typed(self, value: float) -> float:
+        """Return one of its values in the type of its setting."""
+        return int(value) if self.whole else value
+
 
 STRENGTH = Dial("strength", "strengths", idle=0, lowest=0, adjectives=("weak", "strong"))
 """The dial of every penalty."""

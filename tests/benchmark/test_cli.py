@@ -488,7 +488,6 @@ def test_a_shipped_suite_is_shown_as_it_is(capsys):
     "arguments",
     [
         ["--help"],
-        ["list", "strategies"],
         ["list", "suites"],
         ["list", "scenarios"],
         ["report", "--help"],

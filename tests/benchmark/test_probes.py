@@ -23,6 +23,7 @@ from palimpsest.benchmark.probes.similarity import SAMPLES, block_outputs, centr
 from palimpsest.benchmark.runs.preparation import TRAINING, prepare
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.training.evaluation import evaluate
+from palimpsest.strategies import Finetune
 
 ALL = [name for name in PROBES if name != "unmerged"]
 """Those that look into any strategy; what is unmerged is asked in test_merged_weights.py."""
@@ -521,7 +522,7 @@ def test_refitting_tells_an_outdated_head_from_a_lost_representation(go):
 def _subject(ready):
     from palimpsest.benchmark.probes.base.probe import Subject
 
-    return Subject(ready.scenario, "finetune", ready.plugin, unordered=None, seed=0)
+    return Subject(ready.scenario, Finetune.facts, ready.plugin, unordered=None, seed=0)
 
 
 @pytest.mark.parametrize("scenario", [TWO, POOL], ids=["two_models", "model_sequence"])

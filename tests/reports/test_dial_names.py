@@ -22,7 +22,7 @@ from palimpsest.reports.tables.results import STRENGTH, results_table
 from palimpsest.reports.tables.table import Table
 from palimpsest.reports.wording.dials import is_scale_end
 from palimpsest.reports.wording.words import plural
-from palimpsest.strategies.registry import STRATEGIES
+from palimpsest.strategies.base.catalogue import STRATEGIES
 
 
 def with_dial(record, name):
@@ -169,13 +169,13 @@ def test_the_command_names_the_dial(mixed, tmp_path, capsys):
         assert cell in out
 
 
-@pytest.mark.parametrize("name", [n for n, own in STRATEGIES.items() if own.dial is not None])
+@pytest.mark.parametrize("name", [n for n, own in STRATEGIES.items() if own.facts.dial is not None])
 def test_reports_know_where_the_scales_of_shipped_dials_end(name):
     """They cannot ask the strategies, which need torch."""
     entry = STRATEGIES[name]
     limits = {}
-    for limit in entry.settings.model_fields[entry.dial.name].metadata:
+    for limit in entry.Settings.model_fields[entry.facts.dial.name].metadata:
         limits |= {end: getattr(limit, end) for end in ("ge", "le") if hasattr(limit, end)}
     low, high = limits.get("ge"), limits.get("le")
-    assert is_scale_end(entry.dial.name, 0, high=False) or low != 0
-    assert is_scale_end(entry.dial.name, 1, high=True) == (high == 1)
+    assert is_scale_end(entry.facts.dial.name, 0, high=False) or low != 0
+    assert is_scale_end(entry.facts.dial.name, 1, high=True) == (high == 1)

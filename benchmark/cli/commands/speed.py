@@ -26,7 +26,6 @@ _FISHER_SAMPLES = 128
 _CURVES = "two_models_curves"
 _MANY_MODELS = "many_models"
 _IMAGES = ("images_cnn", "images_resnet")
-_PENALTIES = ("ewc", "wpl")
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,8 @@ def measure_speed(options: SpeedOptions) -> None:
 
 def _cases(options: SpeedOptions, root: Path) -> list[Case]:
     from palimpsest.benchmark.speed import importance, many_models, training
-    from palimpsest.benchmark.speed.measure import PLAIN
+    from palimpsest.strategies.base.catalogue import STRATEGIES
+    from palimpsest.strategies.penalty.fisher_penalty import FisherPenalty
 
     settings = list(options.settings)
     if not SETS["mnist"].is_there(root):
@@ -78,16 +78,17 @@ def _cases(options: SpeedOptions, root: Path) -> list[Case]:
     found: list[Case] = []
     left_out: dict[str, None] = {}
     for run in suite.runs(options.device, root):
+        plain = run.facts.role == "baseline"
         if run.scenario == _MANY_MODELS:
-            if run.strategy in _PENALTIES:
+            if issubclass(STRATEGIES[run.spec.strategy.kind], FisherPenalty):
                 found.append(many_models.case(run, root))
         elif run.scenario == _CURVES:
-            if run.strategy == PLAIN:
+            if plain:
                 found += training.cases(run, root, ("loop", "palimpsest"))
         elif run.spec.scenario.settings["data"] == "cifar10" and not SETS["cifar10"].is_there(root):
             left_out[run.scenario] = None
         elif run.scenario in _IMAGES:
-            if run.strategy == PLAIN:  # what penalties cost more is their importances, see below
+            if plain:  # what penalties cost more is their importances, see below
                 found += training.cases(run, root)
         else:
             found += training.cases(run, root)
