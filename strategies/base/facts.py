@@ -15,8 +15,16 @@ from pydantic import TypeAdapter
 from pydantic.dataclasses import dataclass
 
 Role = Literal["contender", "baseline", "limit", "alone", "joint"]
-"""What a strategy is compared as: a method; or a reference, which protects nothing, moves nothing
-shared, shares nothing, or trains all models at once."""
+"""What a strategy is compared as: a method; or a reference, see ``ROLES``."""
+
+ROLES: Mapping[Role, str] = {
+    "contender": "a method",
+    "baseline": "a strategy that protects nothing",
+    "limit": "a strategy that moves nothing shared",
+    "alone": "a strategy that shares nothing",
+    "joint": "a strategy that trains all models at once",
+}
+"""Every role in words, for messages."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,26 @@ class Dial:
     whole: bool = False
     budget: bool = False
     adjectives: tuple[str, str] = ("low", "high")
+
+    @property
+    def less(self) -> str:
+        """``weaker`` or ``lower``."""
+        return f"{self.adjectives[0]}er"
+
+    @property
+    def more(self) -> str:
+        """``stronger`` or ``higher``."""
+        return f"{self.adjectives[1]}er"
+
+    @property
+    def least(self) -> str:
+        """``weakest`` or ``lowest``."""
+        return f"{self.adjectives[0]}est"
+
+    @property
+    def most(self) -> str:
+        """``strongest`` or ``highest``."""
+        return f"{self.adjectives[1]}est"
 
 
 STRENGTH = Dial("strength", "strengths", idle=0, lowest=0, adjectives=("weak", "strong"))
