@@ -154,7 +154,7 @@ def _send_report(
     os.nice(_NICE)
     from palimpsest.benchmark.cli.options import load_for_reading
     from palimpsest.reports.html.report import live_report
-    from palimpsest.reports.html.watching import Live, strategies_of
+    from palimpsest.reports.html.watching import Live, identities
     from palimpsest.reports.runs.merge import merge, read_notes, read_stores
 
     try:
@@ -171,4 +171,4 @@ def _send_report(
     except UserError as error:
         answer.send(str(error))
     else:
-        answer.send((document, strategies_of(merged.records), len(merged.records)))
+        answer.send((document, identities(merged.records), len(merged.records)))

@@ -8,7 +8,7 @@ from typing import Literal
 
 from palimpsest.benchmark.metrics import formulas, search
 from palimpsest.benchmark.metrics.metric import ACCURACY, CHANGE, UNBOUNDED, Metric
-from palimpsest.strategies.base.facts import Role
+from palimpsest.strategies.base.facts import ALONE, BASELINE, JOINT, Role
 
 _WPL = "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, figure 4"
 _GEM = "Lopez-Paz & Ranzato, Gradient Episodic Memory, NeurIPS 2017"
@@ -127,7 +127,7 @@ METRICS: dict[str, Metric] = {
             "with Fieller’s interval; fine-tuning that forgets less than one point leaves nothing "
             "to remove",
             bounds=UNBOUNDED,
-            reference="baseline",
+            reference=BASELINE,
             source="the percentages of Benyahia, Yu et al., Overcoming Multi-Model Forgetting, "
             "ICML 2019, section 4",
         ),
@@ -155,7 +155,7 @@ METRICS: dict[str, Metric] = {
             "trained alone: 0 is as good as alone, negative is what sharing and protection cost",
             unit="points",
             bounds=CHANGE,
-            reference="alone",
+            reference=ALONE,
             signed=True,
         ),
         Metric(
@@ -166,7 +166,7 @@ METRICS: dict[str, Metric] = {
             unit="points",
             better="lower",
             bounds=CHANGE,
-            reference="joint",
+            reference=JOINT,
             source=f"{_RWALK}, equation 4, whose reference is trained on the data of models 0..i; "
             "ours is trained once on the data of all models",
         ),
@@ -206,7 +206,7 @@ _DENOMINATOR = Metric(
     unit="points",
     better="lower",
     bounds=CHANGE,
-    reference="baseline",
+    reference=BASELINE,
 )
 
 

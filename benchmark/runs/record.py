@@ -15,11 +15,22 @@ from palimpsest.benchmark.metrics import Accuracies, Computed, Matrix, reference
 from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.runs.record_shapes import check_shapes
 from palimpsest.benchmark.suites.spec import Spec
-from palimpsest.strategies.base.facts import ROLES, STRENGTH, Dial, Facts, Role
+from palimpsest.strategies.base.facts import (
+    ALONE,
+    BASELINE,
+    JOINT,
+    LIMIT,
+    ROLES,
+    STRENGTH,
+    Dial,
+    Facts,
+    Role,
+)  # fmt: skip
 
 __all__ = [
-    "COLUMNS", "JSON_COLUMNS", "ROLES", "STRENGTH", "Dial", "Facts", "Record", "Role",
-    "check_record", "columns_of", "free_share", "readable", "record_of", "with_references",
+    "ALONE", "BASELINE", "COLUMNS", "JOINT", "JSON_COLUMNS", "LIMIT", "ROLES", "STRENGTH", "Dial",
+    "Facts", "Record", "Role", "check_record", "columns_of", "free_share", "readable",
+    "record_of", "with_references",
 ]  # fmt: skip
 
 

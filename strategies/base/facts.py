@@ -17,6 +17,11 @@ from pydantic.dataclasses import dataclass
 Role = Literal["contender", "baseline", "limit", "alone", "joint"]
 """What a strategy is compared as: a method; or a reference, see ``ROLES``."""
 
+BASELINE: Role = "baseline"
+LIMIT: Role = "limit"
+ALONE: Role = "alone"
+JOINT: Role = "joint"
+
 ROLES: Mapping[Role, str] = {
     "contender": "a method",
     "baseline": "a strategy that protects nothing",
@@ -163,6 +168,16 @@ class Facts:
     forgets_nothing: bool = False
     holds_for_good: bool = False
     brief: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether others are compared with it."""
+        return self.role != "contender"
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether it is an upper bound, which does not compete: shares nothing, or sees all."""
+        return self.role in (ALONE, JOINT)
 
     @property
     def data(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from palimpsest.reports.wording.dials import is_scale_end
 
 from palimpsest.benchmark.cli.printing.progress import describe
 from palimpsest.benchmark.cli.printing.run_listing import runs as list_runs
@@ -20,7 +21,6 @@ from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.runs.cells import FINETUNE, dial_of, group
 from palimpsest.reports.tables.results import STRENGTH, results_table
 from palimpsest.reports.tables.table import Table
-from palimpsest.reports.wording.dials import is_scale_end
 from palimpsest.reports.wording.words import plural
 from palimpsest.strategies.registry import STRATEGIES
 

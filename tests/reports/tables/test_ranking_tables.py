@@ -271,9 +271,9 @@ def test_the_probability_of_improvement_stands_with_its_interval(standings):
     standing = of(standings, "stability")
     rows = written(ranking_table(standing, "t"))
     for row in standing.rows:
-        if row.against_finetune is not None:
+        if row.against_baseline is not None:
             (variant,) = row.variants.values()
-            found, entry = row.against_finetune.improvement, rows[variant.label]["P(better)"]
+            found, entry = row.against_baseline.improvement, rows[variant.label]["P(better)"]
             assert entry.text == f"{100 * found.value:.0f}"
             assert entry.interval == spread(found, lambda x: f"{100 * x:.0f}")
 
