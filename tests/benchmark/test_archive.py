@@ -5,6 +5,7 @@ import os
 import random
 
 import pytest
+from known_facts import facts_of
 from pyarrow.parquet import ParquetFile
 
 from palimpsest.benchmark.cli import main
@@ -38,6 +39,7 @@ def run(key, strategy="wpl", **changes):
         "seed": 0,
         "status": "done",
         "spec": Spec({"scenario": {"name": "s"}, "strategy": {"strategy": strategy}, "seed": 0}),
+        "facts": facts_of(strategy),
         "accuracy_matrix": [[rng.random(), 0.1], [rng.random(), rng.random()]],
         "curves": [{"model": 0, "steps": [*range(50)], "accuracy": [numbers]}],
         "probes": {"refit": {"rows": [{"after": 0.1 + 0.2, "least": 5e-324}]}},

@@ -6,6 +6,7 @@ from importlib.metadata import EntryPoint
 from typing import get_args
 
 import pytest
+from known_facts import facts_of
 
 from palimpsest.benchmark import plugins
 from palimpsest.benchmark.cli import main
@@ -53,7 +54,7 @@ def record(strategy, seed, first=0.5, steps=10, **changes):
     })  # fmt: skip
     return Record(
         key=f"{strategy}{seed}", suite="x", scenario="s", strategy=strategy, strength=None,
-        seed=seed, spec=spec, accuracy_matrix=[[0.9, 0.1], [first, 0.8]],
+        seed=seed, spec=spec, facts=facts_of(strategy), accuracy_matrix=[[0.9, 0.1], [first, 0.8]],
         initial_accuracy=[0.1, 0.1], started="2026-01-01T00:00:00+00:00",
         curves=[{"model": 1, "steps": [*range(steps)], "accuracy": [[0.5] * steps] * 2}],
         **({"status": "done"} | changes),

@@ -17,7 +17,7 @@ from palimpsest.reports.wording.words import duration, ranges
 LOST = [[0.9, 0.1], [0.5, 0.9]]
 KEPT = [[0.9, 0.1], [0.8, 0.8]]
 ALONE = [[0.9, 0.1], [0.9, 0.9]]
-REFERENCES = {"finetune": LOST, "independent": ALONE}
+REFERENCES = {"baseline": LOST, "alone": ALONE}
 
 
 def runs(record, seeds=5):
@@ -60,7 +60,7 @@ def test_the_price_is_paired_with_fine_tuning(record):
     for seed, (plain, ours) in enumerate([(0.9, 0.8), (0.7, 0.65), (0.8, 0.74)]):
         lost, kept = [[0.9, 0.1], [0.5, plain]], [[0.9, 0.1], [0.8, ours]]
         made += [record(lost, seed=seed), record(kept, strategy="wpl", strength=1.0, seed=seed,
-                                                references={"finetune": lost})]  # fmt: skip
+                                                references={"baseline": lost})]  # fmt: skip
     (finding,) = summary(made)
     assert "at a cost of 7.0\xa0points (seeds 10.0,\xa05.0,\xa06.0) of" in finding.strategies[0]
 
@@ -70,7 +70,7 @@ def test_every_number_says_of_how_many_seeds_it_is(record):
     made = []
     for seed in range(5):
         lost = [[0.9, 0.1], [0.5, 0.9]]
-        references = {"finetune": lost} if seed < 3 else {}
+        references = {"baseline": lost} if seed < 3 else {}
         kept = [[0.9, 0.1], [0.7 + 0.02 * seed, 0.8]]
         made.append(record(kept, strategy="wpl", strength=1.0, seed=seed, references=references))
         if seed < 4:

@@ -150,7 +150,7 @@ def test_a_page_says_where_there_is_nothing_to_remove(study, fabricated, name):
     """Fine-tuning loses half a point at most: a share of it would be a number without sense."""
     records = []
     for made in fabricated("k3", -0.005):
-        records.append(replace(made, references={"finetune": [[0.9, 0.1], [0.899, 0.9]]}))
+        records.append(replace(made, references={"baseline": [[0.9, 0.1], [0.899, 0.9]]}))
     paper = study(records)
     assert str(paper.value("k3", "wpl@1e4", name)) == "nothing to remove"
     assert paper.value("k3", "wpl@1e4", name).mean is None
