@@ -2,13 +2,25 @@
 
 from dataclasses import replace
 
+from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.strategies.base.facts import STRENGTH, Dial, Facts
 from palimpsest.strategies.registry import STRATEGIES
 
+DIALS = {entry.dial.name: entry.dial for entry in STRATEGIES.values() if entry.dial}
 
-def facts_of(kind, dial=None, **changes):
+
+def facts_of(kind, **changes):
     """Those of a shipped strategy, or of one that only the tests know; it has a strength."""
     entry = STRATEGIES.get(kind)
     found = Facts(kind, "made up", "nowhere", STRENGTH) if entry is None else entry.facts
-    named = {} if dial is None else {"dial": Dial(dial, f"{dial}s")}
-    return replace(found, **named | changes)
+    return replace(found, **changes)
+
+
+def with_dial(record, dial):
+    """The run as one of a strategy with another dial: a shipped one by its name, or any."""
+    if isinstance(dial, str):
+        own = record.facts.dial
+        dial = own if own and own.name == dial else DIALS.get(dial, Dial(dial, f"{dial}s"))
+    strategy = {**record.spec.data["strategy"], "dial": dial.name}
+    spec = Spec({**record.spec.data, "strategy": strategy})
+    return replace(record, spec=spec, facts=replace(record.facts, dial=dial))

@@ -32,7 +32,8 @@ def record(key, **changes):
     return Record(
         key=key, suite="quick", scenario="turned", strategy="mine", strength=10.0, seed=3,
         spec=spec, facts=facts_of("wpl"), started="2026-01-01T00:00:00+00:00",
-        seconds=75.0, peak_memory=3 * 2**20, versions={"python": "3.11.2", "torch": "2.9"}, **({"status": "done"} | changes),
+        seconds=75.0, peak_memory=3 * 2**20, versions={"python": "3.11.2", "torch": "2.9"},
+        **({"status": "done"} | changes),
     )  # fmt: skip
 
 

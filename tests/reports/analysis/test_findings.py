@@ -1,9 +1,7 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
+from known_facts import with_dial
 
-from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.ranking import ranking
 from palimpsest.reports.analysis.remarks import caveats as caveats_module
@@ -157,11 +155,6 @@ def test_a_memory_is_not_asked_to_grow_without_end(record):
         for memory, matrix in ((200.0, KEPT), (2000.0, ALONE))
         for seed in range(5)
     ]
-    own = [{**r.spec.data["strategy"], "dial": "memory"} for r in made]
-    made = [
-        replace(r, spec=Spec({**r.spec.data, "strategy": strategy}))
-        for r, strategy in zip(made, own, strict=True)
-    ]
     (end,) = (text for text in caveats(group(made)) if "that was tried" in text)
     assert end == (
         "same: the chosen memory of replay, 2000, is the highest that was tried: more stored "
@@ -187,11 +180,7 @@ def test_nobody_is_asked_for_values_beyond_the_end_of_a_scale(record, dial, valu
         for value, matrix in zip(values, (KEPT, ALONE), strict=True)
         for seed in range(5)
     ]
-    own = [{**r.spec.data["strategy"], "dial": dial} for r in made]
-    made = [
-        replace(r, spec=Spec({**r.spec.data, "strategy": strategy}))
-        for r, strategy in zip(made, own, strict=True)
-    ]
+    made = [with_dial(run, dial) for run in made]
     assert any("extend the range" in text for text in caveats(group(made))) == open_
 
 
