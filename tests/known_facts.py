@@ -2,17 +2,22 @@
 
 from dataclasses import replace
 
+from palimpsest.benchmark.suites.avalanche import AVALANCHE, AvalancheSettings
 from palimpsest.benchmark.suites.spec import Spec
+from palimpsest.benchmark.suites.suite import Strategy
 from palimpsest.strategies.base.facts import STRENGTH, Dial, Facts
 from palimpsest.strategies.registry import STRATEGIES
 
 DIALS = {entry.dial.name: entry.dial for entry in STRATEGIES.values() if entry.dial}
 
 
-def facts_of(kind, **changes):
+def facts_of(kind, settings=None, **changes):
     """Those of a shipped strategy, or of one that only the tests know; it has a strength."""
-    entry = STRATEGIES.get(kind)
-    found = Facts(kind, "made up", "nowhere", STRENGTH) if entry is None else entry.facts
+    if kind in STRATEGIES or kind.startswith(AVALANCHE):
+        model = STRATEGIES[kind].settings if kind in STRATEGIES else AvalancheSettings
+        found = Strategy(kind, kind, model.model_construct(**settings or {})).facts
+    else:
+        found = Facts(kind, "made up", "nowhere", STRENGTH)
     return replace(found, **changes)
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
+from known_facts import facts_of
 
 from palimpsest.benchmark.executors.local import in_worker
 from palimpsest.benchmark.orchestration.loop import carry_out_plan
@@ -28,7 +29,8 @@ _SIDE = 16
 
 def a_run(name: str) -> Run:
     spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
-    return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
+    names = {"suite": "s", "scenario": "s", "strategy": name}
+    return Run(key=name, **names, strength=None, seed=0, spec=spec, facts=facts_of("finetune"))
 
 
 def numbers(name: str) -> list[list[float]]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from known_facts import facts_of
 
 from palimpsest.benchmark.executors import run_jobs as module
 from palimpsest.benchmark.executors.executor import Lost
@@ -16,7 +17,8 @@ from palimpsest.benchmark.suites.suite import Run
 
 def a_run(name: str) -> Run:
     spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
-    return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
+    names = {"suite": "s", "scenario": "s", "strategy": name}
+    return Run(key=name, **names, strength=None, seed=0, spec=spec, facts=facts_of("finetune"))
 
 
 class Pretends:

@@ -30,7 +30,7 @@ def most_lost(matrix, curves, finetuned):
 
 METRICS = [
     Metric("steps_measured", most_lost, "steps in the curves", unit="steps", better="lower",
-           bounds=(0, 25), needs=("accuracy_matrix", "curves"), reference="finetune"),
+           bounds=(0, 25), needs=("accuracy_matrix", "curves"), reference="baseline"),
 ]
 """
 
@@ -99,7 +99,7 @@ def test_it_is_listed_and_shown(folder, capsys):
     code, out, _ = command(capsys, "list", "metrics", *PLUGIN, "--json")
     (row,) = (row for row in json.loads(out) if row["name"] == "steps_measured")
     assert (code, row["unit"], row["better"]) == (0, "steps", "lower")
-    assert row["needs"] == "accuracy matrix, curves, a run of finetune"
+    assert row["needs"] == "accuracy matrix, curves, a run of a strategy that protects nothing"
     code, out, _ = command(capsys, "show", "metric", "steps_measured", *PLUGIN)
     assert code == 0
     assert out.startswith("steps measured: steps in the curves\n\nHow many steps the curves have")
@@ -148,7 +148,7 @@ def test_the_report_has_its_column_its_table_and_its_ranking(folder, capsys):
     assert best == {"freeze": "True", "finetune": "False"}
     high = [float(row[head.index("mean_high")]) for row in rows]
     assert max(high) <= 25  # its upper bound
-    won = {row[head.index("strategy")]: row[head.index("improvement_finetune")] for row in rows}
+    won = {row[head.index("strategy")]: row[head.index("improvement_baseline")] for row in rows}
     assert float(won["freeze"]) == 1.0
 
 
@@ -269,7 +269,7 @@ BROKEN = {
     "metric 'm': function is 3, expected a function": "function=3",
     "metric 'm': unit is 5, expected a text": "unit=5",
     "metric 'm': source is None, expected a text": "source=None",
-    "metric 'm': reference is 2, expected a kind of strategy": "reference=2",
+    "metric 'm': reference is 2, expected the role of one: baseline": "reference=2",
 }
 
 

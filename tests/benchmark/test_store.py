@@ -109,14 +109,6 @@ def test_a_failure_and_moments_come_back_as_they_were_put(store):
     assert (run.failure, run.error, run.moments) == (None, None, moments)
 
 
-def test_a_metric_is_of_what_was_measured_and_not_of_what_an_older_version_wrote(store):
-    store.put(record())
-    with sqlite3.connect(store.path) as connection:
-        connection.execute("""UPDATE runs SET metrics = '{"forgetting": 0.123}'""")
-    (got,) = store.records()
-    assert got.metrics["forgetting"] == pytest.approx(0.4)
-
-
 def test_results_outlive_the_process(tmp_path):
     with Store(tmp_path / "results.db", create=True) as opened:
         opened.put(record())

@@ -14,6 +14,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+from known_facts import facts_of
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.local import in_worker, workers
@@ -32,7 +33,8 @@ CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
 
 def a_run(name: str) -> Run:
     spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
-    return Run(key=name, suite="s", scenario="s", strategy=name, strength=None, seed=0, spec=spec)
+    names = {"suite": "s", "scenario": "s", "strategy": name}
+    return Run(key=name, **names, strength=None, seed=0, spec=spec, facts=facts_of("finetune"))
 
 
 def pretend(job: Job, root: Path, scratch: Path, progress, checkpoints=None) -> list[Record]:

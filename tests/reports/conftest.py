@@ -72,7 +72,7 @@ def make_record(
             "seed": seed,
             "device": "cpu",
         }),
-        facts=facts or facts_of(kind or strategy),
+        facts=facts or facts_of(kind or strategy, settings),
         references=own | (references or {}),
         accuracy_matrix=matrix,
         validation_matrix=matrix,

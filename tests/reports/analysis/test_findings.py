@@ -143,7 +143,8 @@ def test_one_model_has_nothing_to_forget(record):
 def test_complete_runs_need_few_caveats(record):
     missing, end, grid = caveats(group(runs(record)))
     assert missing == (
-        "same: no intransigence, which needs a reference: add the strategy joint to the suite."
+        "same: no intransigence, which needs a reference: add a strategy that trains all models at "
+        "once to the suite, see 'palimpsest list strategies'."
     )
     assert "the chosen strength of wpl, 1e6, is the strongest that was tried" in end
     assert "the grid of wpl is coarse" in grid
@@ -242,7 +243,7 @@ def test_few_seeds_failures_and_missing_references(record):
     text = "\n".join(found)
     assert "1 of 4 runs failed" in text
     assert "fewer than 5 seeds (as few as 1) for all variants" in text
-    assert "add the strategy independent to the suite" in text
+    assert "add a strategy that shares nothing to the suite" in text
     assert "forgetting reduction is missing for seed 1: no run of finetune finished there" in text
 
 

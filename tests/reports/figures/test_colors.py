@@ -43,9 +43,7 @@ def test_a_colour_does_not_depend_on_what_else_is_in_the_report(record):
 
 
 def test_a_hash_of_the_name_that_is_the_same_everywhere():
-    assert colors([Identity("a")]) == {
-        Identity("a"): "#872d1e"
-    }  # not Python's, which differs between processes
+    assert colors([Identity("a")]) == {Identity("a"): "#872d1e"}  # not Python's
 
 
 def test_only_those_that_collide_get_another_colour():
