@@ -11,7 +11,6 @@ from collections import Counter
 from pathlib import Path
 
 import psutil
-from known_facts import facts_of
 
 from palimpsest.benchmark.executors.local import in_worker
 from palimpsest.benchmark.orchestration.loop import carry_out_plan
@@ -20,6 +19,7 @@ from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.store.unsaved_runs import rescued
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.strategies.registry import STRATEGIES
 
 MOMENTS = int(os.environ.get("PALIMPSEST_CHAOS", "1"))
 RUNS = [f"run-{number:02}" for number in range(14)]
@@ -30,7 +30,9 @@ _SIDE = 16
 def a_run(name: str) -> Run:
     spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
     names = {"suite": "s", "scenario": "s", "strategy": name}
-    return Run(key=name, **names, strength=None, seed=0, spec=spec, facts=facts_of("finetune"))
+    return Run(
+        key=name, **names, strength=None, seed=0, spec=spec, facts=STRATEGIES["finetune"].facts
+    )
 
 
 def numbers(name: str) -> list[list[float]]:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-from known_facts import facts_of
 
 from palimpsest.benchmark.executors import run_jobs as module
 from palimpsest.benchmark.executors.executor import Lost
@@ -13,12 +12,15 @@ from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.strategies.registry import STRATEGIES
 
 
 def a_run(name: str) -> Run:
     spec = Spec({"scenario": {}, "strategy": {"name": name, "strategy": name}})
     names = {"suite": "s", "scenario": "s", "strategy": name}
-    return Run(key=name, **names, strength=None, seed=0, spec=spec, facts=facts_of("finetune"))
+    return Run(
+        key=name, **names, strength=None, seed=0, spec=spec, facts=STRATEGIES["finetune"].facts
+    )
 
 
 class Pretends:

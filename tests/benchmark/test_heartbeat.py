@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from known_facts import facts_of
 
 from palimpsest.benchmark.runs.job_progress import Advance
 from palimpsest.benchmark.store import heartbeat as module
@@ -18,8 +17,9 @@ from palimpsest.benchmark.store.heartbeat import Heartbeat
 from palimpsest.benchmark.store.store import Record, Store
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.benchmark.suites.suite import Run
+from palimpsest.strategies.registry import STRATEGIES
 
-FACTS = facts_of("ties")
+FACTS = STRATEGIES["ties"].facts
 CURVES = [{"model": 0, "steps": [0, 5], "accuracy": [[0.1, 0.9]]}]
 
 
