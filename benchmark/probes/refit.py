@@ -32,10 +32,10 @@ class Refit(Probe):
     representation is lost.
 
     A strategy that shares nothing tells whether the blocks serve the model because they still hold
-    what it learned, or because any training on such data is enough. There each model has its own network,
-    and it is fitted to the blocks of the latest network that has all of them, which started from
-    the same initial weights and never saw the model. Models without such a later network have no
-    row.
+    what it learned, or because any training on such data is enough. There each model has its own
+    network, and it is fitted to the blocks of the latest network that has all of them, which
+    started from the same initial weights and never saw the model. Models without such a later
+    network have no row.
     """
 
     def absent(self) -> str | None:

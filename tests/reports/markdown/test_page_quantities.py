@@ -164,7 +164,7 @@ def test_fine_tuning_is_not_compared_with_itself(study, runs):
 def test_what_compares_needs_fine_tuning(study, runs):
     alone = [r for r in runs if r.strategy != "finetune"]
     for quantity in ("removed", "price"):
-        with pytest.raises(UserError, match="add finetune to the suite"):
+        with pytest.raises(UserError, match="add it to the suite"):
             study(alone).value("k3", "wpl@1e4", quantity)
 
 
