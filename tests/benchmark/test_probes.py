@@ -495,7 +495,7 @@ def test_before_is_the_accuracy_at_the_end(make, tmp_path, strategy):
 def test_no_independent_network_is_put_together_from_several(make, tmp_path):
     # In the pool no later model has all blocks that an earlier one shares.
     record = execute(make("independent", POOL), tmp_path)
-    assert "no independent model" in record.probes["refit"]["absent"]
+    assert "no other model" in record.probes["refit"]["absent"]
 
 
 def test_refitting_tells_an_outdated_head_from_a_lost_representation(go):

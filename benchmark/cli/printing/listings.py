@@ -29,6 +29,7 @@ from palimpsest.benchmark.settings.text import SettingText, type_text
 from palimpsest.benchmark.suites.catalogue import shown_strategy
 from palimpsest.benchmark.suites.file import shipped_suites
 from palimpsest.strategies.base.catalogue import STRATEGIES
+from palimpsest.strategies.base.facts import ROLES
 
 _SUPERNETS: dict[str, type[ConvolutionalCell | RecurrentCell | MicroCell]] = {
     each.model_fields["name"].default: each
@@ -228,7 +229,7 @@ def _summary(documented: type[Any]) -> str:
 def needs(metric: Metric) -> str:
     """Say what a metric is computed from: ``accuracy matrix, runs of joint``."""
     parts = [name.replace("_", " ") for name in metric.needs]
-    parts += [] if metric.reference is None else [f"a run of {metric.reference}"]
+    parts += [] if metric.reference is None else [f"a run of {ROLES[metric.reference]}"]
     return ", ".join(parts)
 
 
