@@ -102,6 +102,7 @@ class StrategyEntry:
             grows.
         brief: Settings with which a few steps show all that it does; ``palimpsest check`` takes
             them in place of the defaults.
+        version: Of its results.
         dial: What a suite sweeps over; by default the setting ``strength``, if there is one.
         trains: The order in which it trains the models of a scenario.
     """
@@ -121,6 +122,7 @@ class StrategyEntry:
     forgets_nothing: bool = False
     holds_for_good: bool = False
     brief: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    version: int = 1
     dial: Dial | None = None
     trains: Order = "in turn"
     role: Role = "contender"

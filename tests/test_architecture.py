@@ -20,7 +20,7 @@ LIGHT = {
     "runs": "failure job_progress record record_shapes",
     "runs/checkpoints": "__init__ paths",
     "search/supernets": "__init__ settings space spaces",
-    "settings": "applicable arguments named",
+    "settings": "arguments defaults named",
     "store": "access active_runs archive connection database heartbeat integrity leases "
     "new_store schema store unsaved_runs writer",
     "suites": "file loading note resources spec suite validation",

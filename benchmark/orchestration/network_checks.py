@@ -80,7 +80,7 @@ def _check(strategy: Strategy, scenario: Scenario, task: Task) -> None:
     entry, settings = STRATEGIES[strategy.kind], strategy.settings.model_dump(mode="json")
     if strategy.dial is not None:
         given = [value for value in strategy.strengths if value is not None]
-        settings[strategy.dial.name] = entry.dial_value(max(given))
+        settings[strategy.dial.name] = max(given)
     plugin = entry.load()(**settings)
     if isinstance(plugin, ChecksNetwork):
         plugin.check_network(copy.deepcopy(scenario.model).eval(), task)

@@ -16,10 +16,10 @@ from pydantic.dataclasses import dataclass as validated_dataclass
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, Metric
 from palimpsest.benchmark.metrics.metric import NAME
+from palimpsest.benchmark.models.choice import PLAIN
 from palimpsest.benchmark.models.registry import NetworkEntry
 from palimpsest.benchmark.runs.record import COLUMNS
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
-from palimpsest.benchmark.settings.applicable import PLAIN
 from palimpsest.strategies.registry import StrategyEntry
 from palimpsest.strategies.settings import StrategySettings
 

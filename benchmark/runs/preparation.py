@@ -223,12 +223,9 @@ def _strategy_class(run: Run) -> tuple[type[Any], dict[str, Any]]:
     if kind.startswith(AVALANCHE):
         return avalanche_strategies.find(kind), settings["arguments"]
     entry = STRATEGIES[kind]
-    decided: dict[str, Any] = {}
-    if entry.dial is not None and run.strength is not None:
-        decided[entry.dial.name] = entry.dial_value(run.strength)
     if "seed" in entry.settings.model_fields:
-        decided["seed"] = derive(run.seed, "importance")
-    return entry.load(), settings | decided
+        settings["seed"] = derive(run.seed, "importance")
+    return entry.load(), settings
 
 
 def _make_plugin(run: Run) -> Any:

@@ -204,7 +204,9 @@ def record_of(values: Mapping[str, Any]) -> Record:
     own = {name: value for name, value in values.items() if name != "error"}
     failed = values["status"] == "failed"
     own["failure"] = Failure.read(values["failure"], values["error"]) if failed else None
-    own["spec"] = Spec(values["spec"])
+    own["spec"] = spec = Spec(values["spec"])
+    if spec.strength == own["strength"]:  # of columns of numbers, none is whole
+        own["strength"] = spec.strength
     return Record(**own)
 
 
@@ -236,19 +238,20 @@ def check_record(record: Record) -> None:
 def with_references(records: Sequence[Record]) -> list[Record]:
     """Give each run its reference runs, from all that are read together.
 
-    Of several, that of its own results version counts, or else that of the latest.
+    Of several, that of the latest version of the reference counts.
     """
     kinds = reference_kinds()
-    found: dict[str, dict[str, dict[int, Matrix]]] = {}
+    found: dict[str, dict[str, tuple[int, Matrix]]] = {}
     for record in records:
         spec = record.spec
         if record.status == "done" and spec.strategy.kind in kinds:
-            own = found.setdefault(spec.pairing, {}).setdefault(spec.strategy.kind, {})
-            own[spec.results_version or 0] = record.accuracy_matrix
+            own, kind = found.setdefault(spec.pairing, {}), spec.strategy.kind
+            if kind not in own or spec.strategy.version >= own[kind][0]:
+                own[kind] = spec.strategy.version, record.accuracy_matrix
     return [
         replace(record, references={
-            kind: versions.get(record.spec.results_version or 0, versions[max(versions)])
-            for kind, versions in found.get(record.spec.pairing, {}).items()
+            kind: matrix
+            for kind, (_, matrix) in found.get(record.spec.pairing, {}).items()
         })
         for record in records
     ]  # fmt: skip

@@ -418,7 +418,8 @@ def test_settings_that_differ_are_columns_and_tell_cells_apart(done):
         ),
         ({"scenario": {"fingerprints": {"digits": "x"}}}, "scenario.data.fingerprint.digits", "x"),
         ({"strategy": {"samples": 30}}, "strategy.samples", "20 30"),
-        ({"results_version": 99}, "results_version", "99"),
+        ({"versions": {"harness": 99}}, "results_version", "99"),
+        ({"versions": {"scenario": 99}}, "scenario.results_version", "99"),
     ],
 )
 def test_whatever_differs_under_one_name_is_a_column(done, changes, column, values):

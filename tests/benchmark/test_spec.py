@@ -3,19 +3,16 @@
 import hashlib
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 
+from palimpsest.benchmark.runs.record import JSON_COLUMNS, Record, columns_of, record_of
+from palimpsest.benchmark.scenarios.families.two_models import TwoModels
+from palimpsest.benchmark.suites import suite as suite_module
 from palimpsest.benchmark.suites.file import shipped_suites
 from palimpsest.benchmark.suites.loading import load_suite
-from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
-from palimpsest.benchmark.suites.suite import (
-    FORGETTING_MEMORY_VERSION,
-    LAYERS_OF_SEVERAL_VERSION,
-    RESULTS_VERSION,
-    SEEN_OUTPUTS_VERSION,
-    _results_version,
-)
+from palimpsest.benchmark.suites.spec import Spec
 
 KEYS = {
     "cifar": (162, "ff7fcc5ebe00de0e"),
@@ -104,16 +101,23 @@ LARGE = {
         "name": "s",
         "family": "two_models",
         "width": 50,
-        "optimizer": {"name": "sgd"},
+        "warmup": 0,
+        "optimizer": {"name": "sgd", "learning_rate": 0.5, "momentum": 0},
         "fingerprints": {"digits": "digits"},
         "plugin": "0123",
     },
-    "strategy": {"name": "mine", "strategy": "ewc", "settings": {"decay": 1.0}, "plugin": "4567"},
-    "strength": 10.0,
+    "strategy": {
+        "name": "mine",
+        "strategy": "gpm",
+        "settings": {"energy": 0.5, "vectors": 4096},
+        "dial": "energy",
+        "plugin": "4567",
+    },
     "seed": 3,
     "device": "cpu",
-    "results_version": 3,
+    "versions": {"harness": 4, "scenario": 2, "strategy": 3},
     "probes": ["distance"],
+    "defaults": {"scenario": ["warmup", "optimizer.momentum"], "strategy": ["vectors"]},
 }
 OLD = {"scenario": {"name": "s"}, "strategy": {"strategy": "wpl"}, "seed": 3, "unknown": [1]}
 
@@ -135,68 +139,65 @@ def root(tmp_path_factory):
 
 @pytest.mark.parametrize("suite", KEYS)
 def test_the_keys_of_a_shipped_suite_stay(suite, root):
-    # Finished runs are found by them. A change that is meant to change results raises
-    # RESULTS_VERSION, and then these change, too.
+    # Finished runs are found by them. A change that is meant to change results raises the version
+    # of the strategy, the family or the harness, and then these change, too.
     keys = [run.key for run in load_suite(suite).runs("cpu", root)]
     assert (len(keys), hashlib.sha256(" ".join(keys).encode()).hexdigest()[:16]) == KEYS[suite]
 
 
-def test_a_later_setting_is_in_a_key_only_where_it_is_another_value(root):
-    def keys(settings):
-        suite = {"suite": "s", "seeds": 1, "scenarios": {"it": {"family": "two_models"}}}
-        found = load_suite(suite | {"strategies": {"gpm": settings}}).runs("cpu", root)
-        return [run.key for run in found]
-
-    assert keys({"vectors": 4096}) == keys({})
-    assert not {*keys({"vectors": 8192})} & {*keys({})}
+def run_of(root, strategy=None, **scenario):
+    """The only run of gpm in one scenario."""
+    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": {"family": "two_models", **scenario}}}
+    (run,) = load_suite(suite | {"strategies": {"gpm": strategy or {}}}).runs("cpu", root)
+    return run
 
 
-NETWORK = {"network": "reduced_resnet18", "data": "digits"}
-
-
-@pytest.mark.parametrize(("scenario", "version"), [
-    ({"family": "two_models"}, RESULTS_VERSION),
-    ({"family": "two_models", **NETWORK}, LAYERS_OF_SEVERAL_VERSION),
-    ({"family": "two_models", **NETWORK, "curve": {"every": 0}}, RESULTS_VERSION),
-    ({"family": "split", "incremental": "task", **NETWORK}, LAYERS_OF_SEVERAL_VERSION),
-    ({"family": "split", "incremental": "domain", **NETWORK}, RESULTS_VERSION),
-    ({"family": "split", "incremental": "class", "outputs": "seen"}, SEEN_OUTPUTS_VERSION),
-    ({"family": "two_models", "data": "mnist", "augment": {"flip": True}}, RESULTS_VERSION),
-    (
-        {"family": "two_models", "data": "mnist", "second_data": "fashion_mnist",
-         "augment": {"crop": 2}},
-        LAYERS_OF_SEVERAL_VERSION,
-    ),
+@pytest.mark.parametrize(("default", "other"), [
+    ({"energy": 0.97}, {"energy": 0.9}),
+    ({"energies": [0.97]}, {"energies": [0.9]}),
+    ({"vectors": 4096}, {"vectors": 8192}),
 ])  # fmt: skip
-def test_runs_whose_results_a_repair_changed_have_a_version_of_their_own(scenario, version):
-    assert version_of(scenario, "joint") == version
+def test_a_setting_at_its_default_is_in_no_key(root, default, other):
+    assert run_of(root, default).key == run_of(root).key != run_of(root, other).key
 
 
-MEMORY = {"memory": 60}
+def test_neither_is_one_inside_of_another(root):
+    usual = TwoModels().optimizer.model_dump()
+    assert run_of(root, optimizer=usual).key == run_of(root).key
+    assert "optimizer" not in run_of(root, optimizer=usual).spec.hashed["scenario"]
+    slow = run_of(root, optimizer=usual | {"learning_rate": 1e-5})
+    assert slow.spec.hashed["scenario"]["optimizer"] == {"learning_rate": 1e-5}
+    assert slow.spec.scenario.settings["optimizer"] == usual | {"learning_rate": 1e-5}
+    other = run_of(root, optimizer="adam")
+    assert other.spec.hashed["scenario"]["optimizer"] == {"name": "adam"}
+    assert len({run.key for run in (slow, other, run_of(root))}) == 3
 
 
-@pytest.mark.parametrize(("strategy", "settings", "scenario", "version"), [
-    ("n_step_kl", {"posteriors": 2, **MEMORY}, {"family": "two_models"}, RESULTS_VERSION),
-    ("n_step_kl", {"posteriors": 1, **MEMORY}, {"family": "two_models"}, RESULTS_VERSION),
-    ("n_step_kl", MEMORY, {"family": "split"}, FORGETTING_MEMORY_VERSION),
-    ("n_step_kl", {}, {"family": "split"}, RESULTS_VERSION),
-    ("n_step_kl", MEMORY, {"family": "permuted", "experiences": 4}, RESULTS_VERSION),
-    ("n_step_kl", MEMORY, {"family": "model_sequence"}, FORGETTING_MEMORY_VERSION),
-    ("n_step_kl", MEMORY, {"family": "model_sequence", "models": 4}, RESULTS_VERSION),
-    ("n_step_kl", MEMORY, {"family": "split", "incremental": "class", "outputs": "seen"},
-     FORGETTING_MEMORY_VERSION),
-    ("td_vcl", {"decay": 0, **MEMORY}, {"family": "two_models"}, FORGETTING_MEMORY_VERSION),
-    ("td_vcl", {"decay": 0.1, **MEMORY}, {"family": "two_models"}, RESULTS_VERSION),
-    ("replay", MEMORY, {"family": "split"}, RESULTS_VERSION),
-])  # fmt: skip
-def test_so_have_those_of_methods_that_a_repair_changed(strategy, settings, scenario, version):
-    assert version_of(scenario, strategy, settings) == version
+def test_a_version_of_each_kind_is_in_the_key(root, monkeypatch):
+    run = run_of(root)
+    later = replace(run.facts, version=99)
+    for change in (
+        lambda patch: patch.setattr(suite_module, "RESULTS_VERSION", 99),
+        lambda patch: patch.setattr(TwoModels, "results_version", 99),
+        lambda patch: patch.setattr(suite_module.Strategy, "facts", later),
+    ):
+        with monkeypatch.context() as patch:
+            change(patch)
+            assert run_of(root).key != run.key
+    assert run_of(root).key == run.key
 
 
-def version_of(scenario, strategy, settings=None):
-    suite = {"suite": "s", "seeds": 1, "scenarios": {"it": scenario}}
-    found = load_suite(suite | {"strategies": {strategy: settings or {}}})
-    return _results_version(found.scenarios["it"], found.strategies[strategy].settings)
+def test_whole_numbers_stay_whole(root):
+    suite = {"suite": "s", "seeds": 1, "scenarios": {"two_models": {}}}
+    runs = load_suite(suite | {"strategies": {
+        "replay": {"memories": [20, 200]}, "ewc": {"strength": 1}, "finetune": {},
+    }}).runs("cpu", root)  # fmt: skip
+    assert [repr(run.strength) for run in runs] == ["20", "200", "1.0", "None"]
+    assert [run.spec.strategy.settings.get("memory") for run in runs] == [20, 200, None, None]
+    record = Record(**runs[0].cell(), status="done")
+    columns = columns_of(record) | {"strength": 20.0}  # as a column of numbers has it
+    parsed = {name: json.loads(columns[name]) for name in JSON_COLUMNS}
+    assert repr(record_of(columns | parsed).strength) == "20"
 
 
 @pytest.mark.parametrize("data", [LARGE, OLD])
@@ -211,16 +212,11 @@ def test_a_spec_comes_back_exactly_as_it_was_stored(data):
 def test_the_parts_of_a_spec_make_it_again():
     spec = Spec(LARGE)
     again = Spec.of(
-        ScenarioSpec(
-            "s", {"family": "two_models", "width": 50, "optimizer": {"name": "sgd"}},
-            {"digits": "digits"}, "0123",
-        ),
-        StrategySpec("mine", "ewc", {"decay": 1.0}, "4567"),
-        strength=10.0, seed=3, device="cpu", results_version=3, probes=["distance"],
-    )  # fmt: skip
+        spec.scenario, spec.strategy, seed=3, device="cpu", results_version=4, probes=["distance"]
+    )
     assert json.dumps(again.data) == json.dumps(LARGE)
-    assert (again.scenario, again.strategy) == (spec.scenario, spec.strategy)
     assert again.key() == spec.key()
+    assert (spec.strength, spec.strategy.without_dial.settings) == (0.5, {"vectors": 4096})
 
 
 def test_what_an_old_spec_does_not_say():
@@ -228,22 +224,32 @@ def test_what_an_old_spec_does_not_say():
     assert (spec.strategy.kind, spec.strategy.name, dict(spec.strategy.settings)) == (
         "wpl", "wpl", {},
     )  # fmt: skip
-    assert (spec.scenario.plugin, spec.strategy.plugin, spec.results_version) == (None,) * 3
+    assert (spec.scenario.plugin, spec.strategy.plugin, spec.versions) == (None, None, {})
     assert (spec.strength, spec.device, spec.probes) == (None, "cpu", ())
 
 
 def test_settings_are_settings_alone():
-    assert Spec(LARGE).scenario.settings.keys() == {"family", "width", "optimizer"}
-    assert Spec(LARGE).circumstances == {"device": "cpu"}
+    spec = Spec(LARGE)
+    assert spec.scenario.settings.keys() == {"family", "width", "warmup", "optimizer"}
+    assert spec.scenario.changed.settings == {
+        "family": "two_models", "width": 50, "optimizer": {"name": "sgd", "learning_rate": 0.5},
+    }  # fmt: skip
+    assert spec.strategy.changed.settings == {"energy": 0.5}
+    assert spec.circumstances == {"device": "cpu"}
 
 
 def test_runs_are_paired_whatever_their_strategy_strength_and_probes():
-    other = Spec(LARGE | {"strategy": OLD["strategy"], "strength": None, "probes": []})
-    assert other.pairing == Spec(LARGE).pairing
-    later = Spec(LARGE | {"results_version": 4})  # of what else one installation makes
-    assert later.pairing == Spec(LARGE).pairing
-    for name, value in (("seed", 4), ("device", "cuda")):
-        assert Spec(LARGE | {name: value}).pairing != Spec(LARGE).pairing
+    spec, versions = Spec(LARGE), LARGE["versions"]
+    for same in (
+        {"strategy": OLD["strategy"]}, {"probes": []}, {"versions": versions | {"strategy": 9}},
+        {"scenario": {k: v for k, v in LARGE["scenario"].items() if k != "warmup"}},  # an older one
+    ):  # fmt: skip
+        assert Spec(LARGE | same).pairing == spec.pairing
+    for other in (
+        {"seed": 4}, {"device": "cuda"}, {"versions": versions | {"harness": 9}},
+        {"versions": versions | {"scenario": 9}}, {"scenario": LARGE["scenario"] | {"width": 9}},
+    ):  # fmt: skip
+        assert Spec(LARGE | other).pairing != spec.pairing
 
 
 @pytest.mark.parametrize("data", [[], {}, {"scenario": {}}, {"scenario": {}, "strategy": {}},
