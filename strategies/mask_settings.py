@@ -165,7 +165,6 @@ class ProjectionSettings(InputSettings):
         strict=True,
         description="So many vectors of a layer's inputs are looked at, at most, drawn from those "
         "of the samples. A convolution has one for each sample and position.",
-        exclude_if=lambda vectors: bool(vectors == 4096),  # keeps the keys of earlier results
     )
 
 
@@ -237,42 +236,36 @@ class SupSupSettings(StrategySettings):
         "the outputs of all masks in superposition. 'binary': by one for each halving of the "
         "masks.",
         # Keeps the keys of earlier results; the first two compute the same.
-        exclude_if=lambda infer: bool(infer in ("none", "given")),
     )
     infer_from: int | None = Field(
         None,
         ge=1,
         strict=True,
         description="So many samples of a batch decide for all of it; null: all.",
-        exclude_if=lambda samples: samples is None,
     )
     begin: Literal["random", "knn_best", "knn_all"] = Field(
         "random",
         description="The scores that a model begins with. 'knn_best': those of the earlier model "
         "whose features suit its data best (KKT). 'knn_all': their mean over all that suit. "
         "Random where none does.",
-        exclude_if=lambda begin: bool(begin == "random"),
     )
     above: Literal["chance", "own"] = Field(
         "chance",
         description="What the accuracy of an earlier model's neighbours has to exceed. 'chance': 1 "
         "/ classes (the paper), which nearly all do. 'own': that of the new model's random mask, "
         "by two standard errors.",
-        exclude_if=lambda above: bool(above == "chance"),
     )
     neighbours: int = Field(
         20,
         ge=1,
         strict=True,
         description="k: nearest neighbours that vote; the authors take 200 of a fifth of the data.",
-        exclude_if=lambda neighbours: bool(neighbours == 20),
     )
     samples: int = Field(
         1000,
         ge=2,
         strict=True,
         description="Training samples of the new model that are looked at; 66 % vote on the rest.",
-        exclude_if=lambda samples: bool(samples == 1000),
     )
     seed: int = Field(
         0, ge=0, description="Seeds scores, and samples that are drawn. A suite sets it."

@@ -120,11 +120,6 @@ def _default(settings: BaseModel, name: str) -> object:
     return type(settings).model_fields[name].default
 
 
-def _none(value: object) -> bool:
-    """Whether a setting is left out of a run's key, to keep the keys of earlier results."""
-    return value is None
-
-
 class RegularizerSettings(PenaltySettings):
     """The settings of every importance-weighted penalty."""
 
@@ -133,13 +128,11 @@ class RegularizerSettings(PenaltySettings):
         description="Which parameters have importance, of those that earlier models used. 'all'; "
         "'edges': of a supernet, those that belong to a choice; or a list of patterns of names, "
         "such as ['blocks.*.weight'].",
-        exclude_if=lambda protect: bool(protect == "all"),  # keeps the keys, as all below
     )
     normalise: Literal["none", "mean"] = Field(
         "none",
         description="What importances are divided by. 'mean': by their mean over all parameters "
         "that have one, so that a strength means the same whatever their scale.",
-        exclude_if=lambda normalise: bool(normalise == "none"),
     )
     start: int = Field(
         0,
@@ -147,7 +140,6 @@ class RegularizerSettings(PenaltySettings):
         strict=True,
         description="Trainings (visits) to let pass before importance is gathered; the penalty "
         "acts from the one after.",
-        exclude_if=lambda start: bool(start == 0),
     )
     reset_every: int | None = Field(
         None,
@@ -155,7 +147,6 @@ class RegularizerSettings(PenaltySettings):
         strict=True,
         description="All importances are forgotten after each of so many trainings (visits). "
         "null: never.",
-        exclude_if=_none,
     )
     strength_decay: float = Field(
         0.0,
@@ -163,21 +154,18 @@ class RegularizerSettings(PenaltySettings):
         le=1,
         description="By what share of itself, as given, the strength falls after each epoch from "
         "decay_after on, until it is 0.",
-        exclude_if=lambda decay: bool(decay == 0),
     )
     decay_after: int = Field(
         0,
         ge=0,
         strict=True,
         description="Epochs with the whole strength.",
-        exclude_if=lambda after: bool(after == 0),
     )
     decay_every: int = Field(
         1,
         ge=1,
         strict=True,
         description="Trainings of such an epoch: the visits of an epoch of a search.",
-        exclude_if=lambda every: bool(every == 1),
     )
 
     @model_validator(mode="after")
@@ -224,7 +212,6 @@ class FisherSettings(RegularizerSettings):
         ge=1,
         strict=True,
         description="Samples of a mini-batch of the batched estimate; the others have none.",
-        exclude_if=lambda batch: bool(batch == 128),  # keeps the keys of earlier results
     )
     samples: int = Field(
         1000,
@@ -370,7 +357,6 @@ class LwFSettings(StrategySettings):
         description="How losses are weighted. 'sum': the new model's plus strength times each "
         "earlier one's. 'experiences': 1/t of the new model's plus strength * (1 - 1/t) of the "
         "earlier ones' mean, in experience t.",
-        exclude_if=lambda balance: bool(balance == "sum"),  # keeps the keys of earlier results
     )
     outputs: Literal["earlier", "seen", "all"] = Field(
         "earlier",
@@ -378,13 +364,11 @@ class LwFSettings(StrategySettings):
         "'earlier': those of the earlier classes, in both softmaxes. 'seen': the new model's "
         "softmax is over the new classes, too, which have probability 0 in the earlier one. "
         "'all': all outputs of the head, in both.",
-        exclude_if=lambda outputs: bool(outputs == "earlier"),
     )
     over_classes: Literal["sum", "mean"] = Field(
         "sum",
         description="How a term adds up over classes. 'sum': the cross-entropy. 'mean': divided by "
         "how many outputs are compared, as in the program of van de Ven & Tolias until May 2019.",
-        exclude_if=lambda over_classes: bool(over_classes == "sum"),
     )
 
     @property
@@ -525,13 +509,11 @@ class NSASSettings(StrategySettings):
         description="What is trained along. 'archive': its architectures. 'opposites': for each "
         "step a random architecture and one that differs from it in every decision (with epsilon: "
         "0.8 the authors' later form); there is no archive then.",
-        exclude_if=lambda along: bool(along == "archive"),
     )
     weights: Literal["equal", "similarity"] = Field(
         "equal",
         description="How the losses of these are averaged. 'similarity': each is weighted by 1 - "
         "distance from the visited one; equally if none has a choice in common with it.",
-        exclude_if=lambda weights: bool(weights == "equal"),
     )
     archive_loss: Literal["gradient", "constant"] = Field(
         "gradient",
@@ -601,7 +583,6 @@ class WPLSettings(FisherSettings):
         "average",
         description="How the Fisher information of several models is combined: a running average, "
         "the sum or the largest. No effect with two models, like the following two.",
-        exclude_if=lambda combine: bool(combine == "average"),
     )
     momentum: float = Field(
         0.5,
@@ -615,7 +596,6 @@ class WPLSettings(FisherSettings):
         description="Where shared parameters are pulled to. 'latest': the latest weights. "
         "'weighted': sum_k F_k theta*_k / sum_k F_k, which makes the penalty that of all earlier "
         "models; not with combine: max.",
-        exclude_if=lambda anchor: bool(anchor == "latest"),
     )
     clip: Positive | None = Field(
         None,
@@ -657,7 +637,6 @@ class WPLOfficialSettings(RegularizerSettings):
     normalise: Literal["none"] = Field(
         "none",
         description="Nothing: the strength is in the importances.",
-        exclude_if=lambda normalise: True,
     )
     renewal: float = Field(
         0.9,
