@@ -22,7 +22,9 @@ KeyError: 'x'
 def record(key, **changes):
     spec = Spec({
         "scenario": {"name": "turned", "family": "two_models", "width": 50, "plugin": "0123abcd"},
-        "strategy": {"name": "mine", "strategy": "wpl", "settings": {"fisher": "exact", "strength": 10.0}},
+        "strategy": {
+            "name": "mine", "strategy": "wpl", "settings": {"fisher": "exact", "strength": 10.0},
+        },
         "seed": 3,
         "device": "cpu",
         "versions": {"harness": 1, "scenario": 3},

@@ -53,11 +53,6 @@ class ModelSequence(ScenarioSettings):
     curve: Curve = Curve(every=50)
 
     @property
-    def trainings(self) -> int:
-        """How many trainings there are: one for each model."""
-        return self.models
-
-    @property
     def has_several_models(self) -> bool:
         """Whether it is known that experiences have models, or heads, of their own."""
         return True

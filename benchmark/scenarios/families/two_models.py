@@ -110,11 +110,6 @@ class TwoModels(ScenarioSettings):
         return self.second_warmup if model and self.second_warmup is not None else self.warmup
 
     @property
-    def trainings(self) -> int:
-        """How many trainings there are: one for each model."""
-        return 2
-
-    @property
     def has_several_models(self) -> bool:
         """Whether it is known that experiences have models, or heads, of their own."""
         return True

@@ -285,11 +285,6 @@ class ScenarioSettings(Settings):
         return self.is_search
 
     @property
-    def trainings(self) -> int | None:
-        """How many trainings there are; ``None``: only the scenario as it is built shows it."""
-        return None
-
-    @property
     def has_no_labels(self) -> bool:
         """Whether it is known that experiences have no task labels when they are evaluated."""
         return False
