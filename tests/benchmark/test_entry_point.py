@@ -378,6 +378,11 @@ def with_settings(record, seed=None, scenario=None, strategy=None, **more):
     data["scenario"] = data["scenario"] | (scenario or {})
     own = data["strategy"]
     data["strategy"] = own | {"settings": own["settings"] | (strategy or {})}
+    given = {*(scenario or ()), *(strategy or ())}
+    data["defaults"] = {
+        part: [name for name in names if name.partition(".")[0] not in given]
+        for part, names in data["defaults"].items()
+    }
     spec = Spec(data | more)
     return replace(record, spec=spec, key=spec.key())
 
