@@ -27,7 +27,7 @@ from palimpsest.strategies.registry import STRATEGIES
 
 def with_dial(record, name):
     """The run as one of a strategy whose dial has another name."""
-    own = {**record.spec.data["strategy"], "dial": name}
+    own = {**record.spec.data["strategy"], "dial": name, "settings": {name: record.strength}}
     return replace(record, spec=Spec({**record.spec.data, "strategy": own}))
 
 

@@ -41,7 +41,9 @@ def renamed(cells, dial):
     records = [record for cell in cells for record in cell.done]
     data = [record.spec.data for record in records]
     return group([
-        replace(record, spec=Spec({**own, "strategy": {**own["strategy"], "dial": dial}}))
+        replace(record, spec=Spec({**own, "strategy": own["strategy"] | {
+            "dial": dial, "settings": {dial: record.strength},
+        }}))
         for record, own in zip(records, data, strict=True)
     ])  # fmt: skip
 

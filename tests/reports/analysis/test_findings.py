@@ -157,7 +157,10 @@ def test_a_memory_is_not_asked_to_grow_without_end(record):
         for memory, matrix in ((200.0, KEPT), (2000.0, ALONE))
         for seed in range(5)
     ]
-    own = [{**r.spec.data["strategy"], "dial": "memory"} for r in made]
+    own = [
+        {**r.spec.data["strategy"], "dial": "memory", "settings": {"memory": r.strength}}
+        for r in made
+    ]
     made = [
         replace(r, spec=Spec({**r.spec.data, "strategy": strategy}))
         for r, strategy in zip(made, own, strict=True)
@@ -187,7 +190,7 @@ def test_nobody_is_asked_for_values_beyond_the_end_of_a_scale(record, dial, valu
         for value, matrix in zip(values, (KEPT, ALONE), strict=True)
         for seed in range(5)
     ]
-    own = [{**r.spec.data["strategy"], "dial": dial} for r in made]
+    own = [{**r.spec.data["strategy"], "dial": dial, "settings": {dial: r.strength}} for r in made]
     made = [
         replace(r, spec=Spec({**r.spec.data, "strategy": strategy}))
         for r, strategy in zip(made, own, strict=True)
