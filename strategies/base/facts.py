@@ -156,8 +156,8 @@ class Facts:
     name: str
     summary: str
     source: str
-    version: int = 1
     dial: Dial | None = None
+    version: int = 1
     role: Role = "contender"
     color: str | None = None
     trains: Literal["in turn", "at once"] = "in turn"
