@@ -127,7 +127,9 @@ def rewards_frame(cell: Cell, block: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "x", "value"])
 
 
-def truth_for(cells: Sequence[Cell], searches: Sequence[Cell]) -> tuple[str, Truth] | None:
+def truth_for(
+    cells: Sequence[Cell], searches: Sequence[Cell]
+) -> tuple[str, Truth, list[Cell]] | None:
     """Find what the architectures of some searches are worth, among all runs at hand.
 
     Args:
@@ -136,7 +138,8 @@ def truth_for(cells: Sequence[Cell], searches: Sequence[Cell]) -> tuple[str, Tru
 
     Returns:
         The scenario that trains the same architectures alone on the same data with fine-tuning,
-        and the truth; of several scenarios the one that trains them longest. ``None`` without one.
+        the truth, of several scenarios the one that trains them longest, and the searches whose
+        finished runs all have ranked these architectures. ``None`` without one of these.
     """
     found = [
         cell
@@ -145,16 +148,17 @@ def truth_for(cells: Sequence[Cell], searches: Sequence[Cell]) -> tuple[str, Tru
     ]
     for cell in sorted(found, key=lambda cell: -_settings(cell.done[0]).get("steps", 0)):
         try:
-            return cell.scenario, truth_of(cell.done)
+            truth = truth_of(cell.done)
         except UserError:  # its seeds have trained different architectures
             continue
+        ranked = [own for own in searches if _has_ranked(own, truth)]
+        return (cell.scenario, truth, ranked) if ranked else None
     return None
 
 
-def has_ranked(cell: Cell, truth: Truth) -> bool:
-    """Whether all finished runs of a variant have ranked the architectures of a truth."""
+def _has_ranked(cell: Cell, truth: Truth) -> bool:
     try:
-        return bool(cell.done) and all(ranking_of(record, truth) for record in cell.done)
+        return all(ranking_of(record, truth) for record in cell.done)
     except UserError:
         return False
 

@@ -118,7 +118,7 @@ class Board:
         )
 
     def data(self) -> dict[str, Any]:
-        """Return what ``templates/answer.js`` needs for another baseline.
+        """Return what ``scripts/answer.js`` needs for another baseline.
 
         Returns:
             ``strategies``, the names of each row; ``pairs``, for each row and baseline (one list)
@@ -193,11 +193,13 @@ def board(found: Verdicts, look: Mapping[Variant, Style], name: str) -> Board | 
         look: The style of every variant of the report.
         name: Of its table; unique.
     """
-    table = verdict_table(found, name)
+    table = verdict_table(found)
     if table is None:
         return None
     inks = {variant.strategy: style.base for variant, style in look.items()}
-    return Board(found, table, [inks[one.strategies[0]] for one in found.contenders])
+    return Board(
+        found, replace(table, name=name), [inks[one.strategies[0]] for one in found.contenders]
+    )
 
 
 def written(own: Judgement | None) -> tuple[str, str, list[tuple[str, str]], str]:

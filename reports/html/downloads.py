@@ -1,7 +1,7 @@
 """What a reader can take away: the data of a figure or table, and a table in LaTeX.
 
 Each is a link of the report, a ``data:`` URL of a gzipped file, which works without scripts; with
-scripts, ``templates/downloads.js`` unpacks the file on a click, and saves figures as pictures.
+scripts, ``scripts/downloads.js`` unpacks the file on a click, and saves figures as pictures.
 """
 
 from __future__ import annotations

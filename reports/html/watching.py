@@ -60,7 +60,7 @@ def state(
     living: Collection[str],
     known: Strategies = frozenset(),
 ) -> dict[str, Any]:
-    """Return what is under way, as JSON for ``templates/watch.js``.
+    """Return what is under way, as JSON for ``scripts/watch.js``.
 
     Args:
         processes: Those that carry out suites into the store.

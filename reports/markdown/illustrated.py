@@ -10,12 +10,12 @@ from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, label
 from palimpsest.reports.analysis.digitized import Given, digitized_curves
 from palimpsest.reports.analysis.frontier import frontiers
 from palimpsest.reports.analysis.quantities import quantity_named
-from palimpsest.reports.figures.drawing.lines import Levels, Line, lines_plot
 from palimpsest.reports.figures.drawing.style import Style, Styles, series_styles
-from palimpsest.reports.figures.growth import growth_plot
-from palimpsest.reports.figures.plane import Plane, plane_plot
-from palimpsest.reports.figures.regimes import Position, regimes_plot
-from palimpsest.reports.figures.scenario_curves import ScenarioColumn, scenario_curves_plot
+from palimpsest.reports.figures.frontier import Plane, plane_plot
+from palimpsest.reports.figures.pages.growth import growth_plot
+from palimpsest.reports.figures.pages.lines import Levels, Line, lines_plot
+from palimpsest.reports.figures.pages.regimes import Position, regimes_plot
+from palimpsest.reports.figures.pages.scenario_curves import ScenarioColumn, scenario_curves_plot
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.markdown.study import Labels, Study
@@ -88,8 +88,8 @@ class IllustratedStudy(Study):
         ]
         styles, names = self._drawn(cells[shown[0]], labels)
         said = f"{caption} {chosen_strengths(cells, labels)}".strip()
-        plot = scenario_curves_plot(columns, styles, names, first, name, said)
-        return self._album.add(plot)
+        plot = scenario_curves_plot(columns, styles, names, first, said)
+        return self._album.add(name, plot)
 
     def lines(
         self,
@@ -167,8 +167,8 @@ class IllustratedStudy(Study):
         asked = [(quantity_named(q), labels.get(q, quantity_named(q).title)) for q in quantities]
         beside = Levels(beside.cells, beside.styles, points)
         said = f"{caption} {chosen}".strip()
-        plot = lines_plot(lines, asked, self._finetune, beside, axis, name, said)
-        return self._album.add(plot)
+        plot = lines_plot(lines, asked, self._finetune, beside, axis, said)
+        return self._album.add(name, plot)
 
     def map(
         self,
@@ -207,8 +207,8 @@ class IllustratedStudy(Study):
                     scenario = str(cell(row, column)).strip()
                 if scenario:
                     found[row, column] = self._catalog.cell(scenario, variant)
-        plot = regimes_plot(found, rows, columns, labels or {}, name, caption, top)
-        return self._album.add(plot)
+        plot = regimes_plot(found, rows, columns, labels or {}, caption, top)
+        return self._album.add(name, plot)
 
     def frontier(
         self,
@@ -248,10 +248,10 @@ class IllustratedStudy(Study):
         axes = ("B, %", "A at the end, %")
         if models != {2}:
             axes = ("new models, %", "earlier models at the end, %")
-        plot = plane_plot(planes, styles, name, axes=axes, caption=caption, names=names)
+        plot = plane_plot(planes, styles, axes=axes, caption=caption, names=names)
         if plot is None:
             raise UserError(f"figure {name!r}: no finished runs to show; choose other strategies")
-        return self._album.add(plot)
+        return self._album.add(name, plot)
 
     def growth(
         self,
@@ -276,7 +276,7 @@ class IllustratedStudy(Study):
         styles, names = self._drawn(cells[shown[0]], labels)
         titled = {labels.get(scenario, scenario): own for scenario, own in cells.items()}
         said = f"{caption} {chosen_strengths(cells, labels)}".strip()
-        return self._album.add(growth_plot(titled, styles, names, name, said))
+        return self._album.add(name, growth_plot(titled, styles, names, said))
 
     def _cells(self, scenario: str, variants: Sequence[str]) -> dict[str, Cell]:
         return {written: self._catalog.cell(scenario, written) for written in variants}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.reports.analysis.ranking import RANKED, ranking
-from palimpsest.reports.figures.ranking import critical_difference_plot
+from palimpsest.reports.figures.ranks import critical_difference_plot
 from palimpsest.reports.markdown.illustrated import IllustratedStudy
 from palimpsest.reports.markdown.study import Labels
 
@@ -49,10 +49,10 @@ class RankedStudy(IllustratedStudy):
                     f"figure {name!r}: nothing is ranked by {metric!r} here; "
                     f"{nearest(metric, standings or RANKED)}"
                 )
-        plot = critical_difference_plot([standings[m] for m in metrics], name, labels)
+        plot = critical_difference_plot([standings[m] for m in metrics], labels)
         if plot is None:
             raise UserError(
                 f"figure {name!r}: too few strategies, scenarios or seeds for ranks; name three or "
                 "more scenarios that have the same strategies and seeds"
             )
-        return self._album.add(replace(plot, caption=f"{caption} {plot.caption}".strip()))
+        return self._album.add(name, replace(plot, caption=f"{caption} {plot.caption}".strip()))

@@ -14,9 +14,10 @@ from palimpsest.reports.analysis.ground_truth import Truth, truth_of
 from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
 from palimpsest.reports.figures.drawing.colors import colors
 from palimpsest.reports.figures.drawing.style import Style, Styles
-from palimpsest.reports.figures.gains import Way, gains_plot
-from palimpsest.reports.figures.true_ranking import true_ranking_plot
-from palimpsest.reports.figures.visits import forgetting_plot, rewards_plot
+from palimpsest.reports.figures.searches.gains import Way, gains_plot
+from palimpsest.reports.figures.searches.rewards import rewards_plot
+from palimpsest.reports.figures.searches.truth import true_ranking_plot
+from palimpsest.reports.figures.searches.visits import forgetting_plot
 from palimpsest.reports.markdown.number import Number
 from palimpsest.reports.markdown.ranked import RankedStudy
 from palimpsest.reports.markdown.strengths import chosen_strengths
@@ -138,7 +139,7 @@ class SearchStudy(RankedStudy):
             "" if len(shown) == 1 else labels.get(row, row): cells for row, cells in rows.items()
         }
         said = f"{caption} {chosen_strengths(rows, labels)}".strip()
-        return self._album.add(forgetting_plot(titled, styles, names, name, said, block))
+        return self._album.add(name, forgetting_plot(titled, styles, names, said, block))
 
     def rewards(
         self,
@@ -160,7 +161,7 @@ class SearchStudy(RankedStudy):
             labels: Other names for scenarios, variants and strategies.
         """
         lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
-        return self._album.add(rewards_plot(lines, styles, names, name, said, block))
+        return self._album.add(name, rewards_plot(lines, styles, names, said, block))
 
     def rankings(
         self,
@@ -187,7 +188,7 @@ class SearchStudy(RankedStudy):
                 "scenario with shared: false"
             )
         lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
-        return self._album.add(true_ranking_plot(lines, styles, names, truth, name, said))
+        return self._album.add(name, true_ranking_plot(lines, styles, names, truth, said))
 
     def gains(
         self,
@@ -224,7 +225,7 @@ class SearchStudy(RankedStudy):
         styles |= _own_styles({own: cells[own][0] for own in series})
         ways = {own: Way(found, ends[own], styles[own]) for own, found in cells.items()}
         names = {own: labels.get(own, own) for own in ways}
-        return self._album.add(gains_plot(ways, names, name, caption))
+        return self._album.add(name, gains_plot(ways, names, caption))
 
     def _lines(self, scenario: str, variants: Sequence[Written]) -> dict[str, Cell]:
         if not variants:

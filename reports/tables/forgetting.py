@@ -19,14 +19,13 @@ MOST = 12
 """The most models that get a column in the report; the data have all."""
 
 
-def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
+def forgetting_table(cells: Sequence[Cell]) -> Table | None:
     """Show how much of its best accuracy each earlier model has lost at the end.
 
     See ``metrics.forgetting_by_model``.
 
     Args:
         cells: Of one scenario, those that stand for the strategies, with finished runs.
-        name: Unique in the report.
 
     Returns:
         The table, or ``None`` with fewer than two earlier models, where the mean says it all.
@@ -49,7 +48,6 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     write = partial(percent, signed=True)
     columns = [Column(f"model {j}", "points", write=write) for j in range(1, shown + 1)]
     return Table(
-        name,
         "Forgetting, model by model",
         "Loss of each earlier model from its best accuracy to its final one, at the "
         f"chosen {dial.many}; negative where it gained. {BRACKETS}"

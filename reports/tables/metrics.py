@@ -46,36 +46,33 @@ _WORST = Column(
 )
 
 
-def metrics_table(cells: Sequence[Cell], name: str) -> Table | None:
+def metrics_table(cells: Sequence[Cell]) -> Table | None:
     """Show what every variant keeps, learns and forgets.
 
     Args:
         cells: One scenario's cells.
-        name: Unique in the report.
 
     Returns:
         The table, with the metrics that its runs can have; ``None`` where these are none.
     """
-    return _table(cells, name, "Every variant", MAIN)
+    return _table(cells, "Every variant", MAIN)
 
 
-def transfer_table(cells: Sequence[Cell], name: str) -> Table | None:
+def transfer_table(cells: Sequence[Cell]) -> Table | None:
     """Show what the models gain and lose by each other; see ``metrics_table``.
 
     Args:
         cells: One scenario's cells.
-        name: Unique in the report.
     """
     title = "Worst case, transfer and intransigence"
-    return _table(cells, name, title, TRANSFER)
+    return _table(cells, title, TRANSFER)
 
 
-def search_table(cells: Sequence[Cell], name: str) -> Table | None:
+def search_table(cells: Sequence[Cell]) -> Table | None:
     """Show what the visits of a search gain, and what is then lost; see ``metrics_table``.
 
     Args:
         cells: One scenario's cells.
-        name: Unique in the report.
 
     Returns:
         The table; ``None`` where no run was a search.
@@ -83,17 +80,16 @@ def search_table(cells: Sequence[Cell], name: str) -> Table | None:
     if not any(cell.done for cell in cells):
         return None
     names = [*SEARCH, *(f"{metric}_perplexity" for metric in SEARCH)]
-    return _table(cells, name, "What visits gain, and what others take", names)
+    return _table(cells, "What visits gain, and what others take", names)
 
 
-def added_table(cells: Sequence[Cell], name: str) -> Table | None:
+def added_table(cells: Sequence[Cell]) -> Table | None:
     """Show the metrics of plugins, ``None`` where there are none.
 
     Args:
         cells: One scenario's cells.
-        name: Unique in the report.
     """
-    return _table(cells, name, "Metrics of plugins", [metric.name for metric in added_metrics()])
+    return _table(cells, "Metrics of plugins", [metric.name for metric in added_metrics()])
 
 
 def metric_column(metric: Metric) -> Column:
@@ -102,7 +98,7 @@ def metric_column(metric: Metric) -> Column:
     return Column(title, metric.unit, metric.meaning, measured(metric))
 
 
-def _table(cells: Sequence[Cell], name: str, title: str, names: Sequence[str]) -> Table | None:
+def _table(cells: Sequence[Cell], title: str, names: Sequence[str]) -> Table | None:
     done = [record for cell in cells for record in cell.done]
     metrics = [METRICS[metric] for metric in columns(names, done)]
     if not metrics:
@@ -115,7 +111,6 @@ def _table(cells: Sequence[Cell], name: str, title: str, names: Sequence[str]) -
             headings.append(_WORST)
     summary = summary_frame(cells)
     return Table(
-        name,
         title,
         f"Means over seeds, scenario {cells[0].scenario}. {BRACKETS}",
         (*headings, Column("seeds")),

@@ -48,7 +48,7 @@ def results_table(
         made.append(Row([*start, *(_noted(value, cell) for value in found)], scenario))
         data.append((scenario, cell.variant.label))
         previous = scenario
-    return Table("results", "", "", columns, made, pd.DataFrame(data))
+    return Table("", "", columns, made, pd.DataFrame(data))
 
 
 def _column(quantity: Quantity | str, labels: Mapping[str, str], dial: Dial) -> Column:

@@ -38,12 +38,11 @@ _COLUMNS = (
 )
 
 
-def uncertainty_table(cells: Sequence[Cell], name: str) -> Table | None:
+def uncertainty_table(cells: Sequence[Cell]) -> Table | None:
     """Show likelihood and calibration of models right after their training and at the end.
 
     Args:
         cells: One scenario's cells with finished runs.
-        name: Unique in the report.
 
     Returns:
         The table; ``None`` where no run has recorded them.
@@ -74,7 +73,6 @@ def uncertainty_table(cells: Sequence[Cell], name: str) -> Table | None:
         for weights in known.get(cell.variant.label, [])
     ]
     return Table(
-        name,
         "Confidence, before and after",
         "Before: each model right after its own training; after: at the end. Means over all "
         "models, on their test samples. Mean weights are those that all other tables are about. "

@@ -4,6 +4,8 @@ from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
+from palimpsest.reports.figures.plane import Plane, plane_plot
+from palimpsest.reports.figures.sweep import sweep_plot
 
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
@@ -16,8 +18,6 @@ from palimpsest.reports.analysis.remarks.breakdown import (
 from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.figures.drawing.settings import figure_settings
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.figures.plane import Plane, plane_plot
-from palimpsest.reports.figures.sweep import sweep_plot
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.runs.cells import group
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from figure_checks import check, laid_out
 from matplotlib.colors import to_hex
+from palimpsest.reports.figures.capacity import capacity_plot
 from scipy import stats
 
 from palimpsest.benchmark.errors import UserError
@@ -14,7 +15,6 @@ from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.choosing.variants import Catalog
 from palimpsest.reports.analysis.cost import cost_frame, state_bits
 from palimpsest.reports.analysis.quantities import quantity_named
-from palimpsest.reports.figures.capacity import capacity_plot
 from palimpsest.reports.figures.drawing.marks import noted
 from palimpsest.reports.figures.drawing.style import styles
 from palimpsest.reports.html.run_details import run_details

@@ -8,9 +8,9 @@ import pytest
 from figure_checks import check, each, laid_out, over_seeds
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
+from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
 
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
 from palimpsest.reports.runs.cells import JOINT, group
 
 

@@ -4,6 +4,9 @@ from xml.etree import ElementTree
 import matplotlib as mpl
 import pytest
 from figure_checks import laid_out
+from palimpsest.reports.figures.overlap import layers, nested
+from palimpsest.reports.figures.plane import Plane, plane_plot
+from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
 
 from palimpsest.reports.analysis.frontier import frontiers
 from palimpsest.reports.figures.drawing.labels import ems, lines_of, wrapped
@@ -11,9 +14,6 @@ from palimpsest.reports.figures.drawing.panels import average, panels
 from palimpsest.reports.figures.drawing.rows import rows_of
 from palimpsest.reports.figures.drawing.style import styles
 from palimpsest.reports.figures.matrices import heatmaps_plot
-from palimpsest.reports.figures.overlap import layers, nested
-from palimpsest.reports.figures.plane import Plane, plane_plot
-from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.runs.frames import curves_frame

@@ -6,12 +6,12 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
+from palimpsest.reports.figures.drawing.blocks import block_means
+from palimpsest.reports.figures.probes import inside_plots
 from scipy import stats
 
 from palimpsest.benchmark.probes import PROBES
-from palimpsest.reports.figures.drawing.blocks import block_means
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.figures.probes import inside_plots
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.runs.probes import (

@@ -1,9 +1,9 @@
 from itertools import pairwise
 
 import pytest
+from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
 
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
 from palimpsest.reports.html.live_curves import MANY, live_curves, shown_steps
 from palimpsest.reports.runs.cells import group
 

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from page_parts import cells, drawn
+from palimpsest.reports.figures.growth import growth_frame
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.reports.analysis.choosing.variants import Catalog
 from palimpsest.reports.analysis.remarks.instability import last_is_unstable
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.style import Styles, series_styles
-from palimpsest.reports.figures.growth import growth_frame
 from palimpsest.reports.formats.svg import small_svg, svg_element
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.ranked import RankedStudy

@@ -3,16 +3,16 @@
 from xml.etree import ElementTree
 
 import pytest
+from palimpsest.reports.figures.plane import Plane, plane_plot
+from palimpsest.reports.figures.sweep import sweep_plot
 
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.frontier import frontiers
 from palimpsest.reports.analysis.profiles import profiles
 from palimpsest.reports.analysis.ranking import ranking
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.figures.plane import Plane, plane_plot
 from palimpsest.reports.figures.profile import profile_plot
 from palimpsest.reports.figures.ranking import critical_difference_plot, ranking_plot
-from palimpsest.reports.figures.sweep import sweep_plot
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.html.sections import sections
 from palimpsest.reports.runs.cells import by_scenario, group

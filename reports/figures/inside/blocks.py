@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
@@ -19,9 +19,12 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from palimpsest.reports.figures.drawing.labels import wrapped
 from palimpsest.reports.figures.drawing.marks import Mark, in_words, note, note_each, note_names
+from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.settings import INK, PALE
 from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.figures.figure import Scope
 from palimpsest.reports.runs.cells import Variant
+from palimpsest.reports.runs.frames import numbered
 from palimpsest.reports.statistics.grouped import drawn, over_seeds
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.statistics.limits import ACCURACY, UNLIMITED, Limits
@@ -37,6 +40,38 @@ class Series:
 
     variant: Variant
     style: Style
+
+
+def probe_plot(
+    scope: Scope,
+    frame: pd.DataFrame,
+    title: str,
+    caption: str,
+    description: str,
+    draw: Callable[[Sequence[Series]], Figure],
+) -> Plot | None:
+    """Return the figure of what a probe recorded in a scenario.
+
+    Args:
+        scope: The scenario.
+        frame: What was recorded; shown is a variant with a row.
+        title: See ``Plot``.
+        caption: Likewise.
+        description: Likewise.
+        draw: Draws the variants, from top to bottom.
+
+    Returns:
+        The figure; ``None`` where nothing was recorded.
+    """
+    seen = set(frame["variant"])
+    series = [
+        Series(cell.variant, scope.styles[cell.variant])
+        for cell in scope.done
+        if cell.variant.label in seen
+    ]
+    if not series:
+        return None
+    return Plot(title, caption, description, numbered(frame), lambda: draw(series))
 
 
 def points_by_block(

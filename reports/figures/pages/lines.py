@@ -22,9 +22,8 @@ from palimpsest.reports.figures.drawing.canvas import (
     read_off_key,
     titled,
 )
-from palimpsest.reports.figures.drawing.captions import SPREAD
 from palimpsest.reports.figures.drawing.intervals import draw_intervals
-from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
 from palimpsest.reports.figures.drawing.settings import INK
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Cell
@@ -70,7 +69,6 @@ def lines_plot(
     plain: Callable[[str], Cell | None],
     beside: Levels,
     axis: str,
-    name: str,
     caption: str,
 ) -> Plot:
     """Make the figure: a panel per quantity.
@@ -81,7 +79,6 @@ def lines_plot(
         plain: Fine-tuning's runs in a scenario.
         beside: What the lines are compared with.
         axis: What x counts.
-        name: Of the file.
         caption: What the page says of it.
     """
     places = sorted({x for line in lines.values() for x in line.cells})
@@ -135,7 +132,6 @@ def lines_plot(
         return figure
 
     return Plot(
-        name,
         "",
         f"{caption} {SPREAD}".strip(),
         f"{', '.join(title for _, title in quantities)} over {axis}, a line each for "
