@@ -23,7 +23,7 @@ def records(make_runs):
 
 
 def test_every_measure_of_a_search_is_in_its_table(records):
-    table = search_table(group(records), "search")
+    table = search_table(group(records))
     titles = [column.title for column in table.columns]
     of_visits = [name for name, metric in METRICS.items() if metric.needs == ("visits",)]
     assert set(of_visits) == set(SEARCH)

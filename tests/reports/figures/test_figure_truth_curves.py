@@ -8,8 +8,8 @@ import pytest
 from figure_checks import check, each, laid_out, over_seeds
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
-from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
 
+from palimpsest.reports.figures.curves import strategy_curves_plot
 from palimpsest.reports.figures.drawing.style import styles
 from palimpsest.reports.runs.cells import JOINT, group
 
@@ -132,7 +132,7 @@ def test_values_that_are_not_finite_take_nothing_with_them(record):
         made += [replace(record([[0.9, 0.1], [0.5, 0.5]], strategy=name, seed=seed), curves=curves)
                  for seed in range(4)]  # fmt: skip
     own = group(made)
-    figure = laid_out(strategy_curves_plot(own, styles(own), "odd"))
+    figure = laid_out(strategy_curves_plot(own, styles(own)))
     assert check(figure) == []
     for ax in figure.axes:
         assert ax.get_xlim() == pytest.approx((-0.18, 12.18))

@@ -11,7 +11,7 @@ from figure_checks import each, over_seeds
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from palimpsest.reports.html.marks import marks_data
+from palimpsest.reports.html.drawing import marks_data
 
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
@@ -210,7 +210,7 @@ def test_files_have_nothing_of_it(figures):
 
 
 def made(draw):
-    return Plot("p", "", "", "d", pd.DataFrame(), draw)
+    return Plot("", "", "d", pd.DataFrame(), draw, name="p")
 
 
 def test_points_that_are_not_drawn_take_no_others_words():

@@ -13,7 +13,7 @@ from palimpsest.reports.statistics.limits import ACCURACY
 
 
 def plot(data):
-    return Plot("scenario-1-curves", "Curves", "", "", data, draw=lambda: None)
+    return Plot("Curves", "", "", data, draw=lambda: None, name="scenario-1-curves")
 
 
 def read(found):

@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 from page_parts import cells, drawn
-from palimpsest.reports.figures.growth import growth_frame
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.reports.analysis.choosing.variants import Catalog
 from palimpsest.reports.analysis.remarks.instability import last_is_unstable
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.style import Styles, series_styles
+from palimpsest.reports.figures.pages.growth import growth_frame
 from palimpsest.reports.formats.svg import small_svg, svg_element
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.ranked import RankedStudy
@@ -264,7 +264,7 @@ def test_small_files_draw_the_same_lines():
         ax.set_title("größer")
         return figure
 
-    plot = Plot("walk", "", "", "A walk", pd.DataFrame(), draw)
+    plot = Plot("", "", "A walk", pd.DataFrame(), draw, name="walk")
     whole, small = svg_element(plot), small_svg(plot).decode()
     assert "größer" in small and "sans-serif" in small
     before = [
@@ -286,8 +286,8 @@ def test_small_files_draw_the_same_lines():
 
 
 def test_brackets_in_descriptions_do_not_break_the_link():
-    plot = Plot("a", "", "Caption.", "wpl [old.db]", pd.DataFrame(), Figure)
-    text = Album(PurePosixPath("page")).add(plot)
+    plot = Plot("", "Caption.", "wpl [old.db]", pd.DataFrame(), Figure)
+    text = Album(PurePosixPath("page")).add("a", plot)
     assert text == "![wpl (old.db)](page/a.svg)\n\n**Figure 1.** Caption."
 
 

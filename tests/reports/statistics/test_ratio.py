@@ -193,7 +193,7 @@ def test_every_part_of_the_report_has_the_same_number(record):
     frame = summary_frame(cells).set_index(["variant", "metric"])
     assert frame.loc[("wpl, strength 1", "forgetting_reduction"), "mean"] == share.value
     shown = f"{100 * share.value:.1f}"
-    table = metrics_table(cells, "m")
+    table = metrics_table(cells)
     texts = {c.title: e.text for c, e in table.entries(table.rows[1])}
     assert texts["forgetting reduction"] == shown
     (finding,) = findings(cells, choose(cells))
@@ -221,7 +221,7 @@ def test_every_part_of_the_report_says_that_there_is_nothing_to_remove(record):
     frame = summary_frame(cells).set_index(["variant", "metric"])
     cell = frame.loc[("wpl, strength 1", "forgetting_reduction")]
     assert np.isnan(cell["mean"]) and cell["reason"] == NOTHING
-    table = metrics_table(cells, "m")
+    table = metrics_table(cells)
     entry = {c.title: e for c, e in table.entries(table.rows[1])}["forgetting reduction"]
     assert (entry.text, entry.note) == ("–", NOTHING)
     choices = choose(cells)
@@ -246,11 +246,11 @@ def test_a_collapsed_run_is_said_beside_the_share(record):
     said = "forgetting of 1 of 8 seeds far above, median\xa05.9\xa0points"
     (finding,) = findings(cells, choices)
     assert f"] ({said}) of fine-tuning's forgetting" in finding.strategies[0]
-    table = metrics_table(cells, "m")
+    table = metrics_table(cells)
     entry = {c.title: e for c, e in table.entries(table.rows[1])}["forgetting reduction"]
     assert entry.note == said
     (standing,) = (s for s in ranking(choices) if s.metric == "forgetting_reduction")
-    ranked = ranking_table(standing, "r")
+    ranked = ranking_table(standing)
     notes = [e.note for row in ranked.rows for c, e in ranked.entries(row) if c.title == "mean"]
     assert sorted(notes) == ["", said]
     (text,) = [t for t in caveats.caveats(cells, choices, []) if "far from all others" in t]
