@@ -11,7 +11,6 @@ from figure_checks import each, over_seeds
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from palimpsest.reports.html.drawing import marks_data
 
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
@@ -19,6 +18,7 @@ from palimpsest.reports.analysis.ranking import ranking
 from palimpsest.reports.figures.drawing.marks import NAME, Mark, note, note_each, note_names, noted
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.formats.svg import svg_element, svg_file, touchable_svg
+from palimpsest.reports.html.drawing import marks_data
 from palimpsest.reports.runs.cells import by_scenario, group
 from palimpsest.reports.statistics.interval import Estimate
 

@@ -32,8 +32,3 @@ def test_the_caption_says_that_steps_are_left_out(record):
     assert "at most" not in plot(MANY).caption
     assert len(plot(MANY).packed["curves"]) == 2
     assert len(plot(MANY).packed["steps"]) == 1
-
-
-def test_without_curves_there_is_no_figure(record):
-    cells = group([record([[0.5]])])
-    assert live_curves(strategy_curves_plot(cells, styles(cells)), styles(cells)) is None
