@@ -17,9 +17,9 @@ from typing import Any
 from scipy import stats
 
 from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.metrics import Bounds
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.quantities import Quantity, Values
-from palimpsest.reports.statistics.limits import Limits
 from palimpsest.reports.wording.numbers import decimals, percent
 
 Errors = Mapping[str, float]
@@ -154,8 +154,8 @@ def late_reward(record: Record) -> float | None:
 _CORRELATIONS = {"tau": tau, "spearman": spearman, "tau_best_quarter": tau_best_quarter}
 _REGRETS = {"regret": regret, "regret_best_five": regret_best_five}
 _LIMITS = {
-    **dict.fromkeys(_CORRELATIONS, Limits(-1, 1, fraction=False)),
-    **dict.fromkeys(_REGRETS, Limits(0, math.inf, fraction=False)),
+    **dict.fromkeys(_CORRELATIONS, Bounds(-1, 1, fraction=False)),
+    **dict.fromkeys(_REGRETS, Bounds(0, math.inf, fraction=False)),
 }
 _OF_SEARCH = {"end_error": end_error, "late_reward": late_reward}
 MEASURES = (*_CORRELATIONS, *_REGRETS, expected.__name__, *_OF_SEARCH)
@@ -191,7 +191,7 @@ def measured(
     write = percent if is_rate else decimals
     title = measure.replace("_", " ")
     asked = Quantity(
-        measure, title, lambda _, __: None, unit, scale, write, limits=_LIMITS.get(measure)
+        measure, title, lambda _, __: None, unit, scale, write, bounds=_LIMITS.get(measure)
     )
     return asked, values
 

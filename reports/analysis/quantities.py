@@ -12,20 +12,12 @@ from functools import partial
 from statistics import fmean
 
 from palimpsest.benchmark.errors import UserError, nearest
-from palimpsest.benchmark.metrics import METRICS, Metric
+from palimpsest.benchmark.metrics import ACCURACY, CHANGE, METRICS, UNBOUNDED, Bounds, Metric
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.cost import consolidation_seconds, seconds_per_step, state_bits
 from palimpsest.reports.runs.cells import FINETUNE, Cell
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import (
-    ACCURACY,
-    CHANGE,
-    UNLIMITED,
-    Limits,
-    limits_of,
-    of_difference,
-)
-from palimpsest.reports.statistics.ratio import REDUCTION, Removed, removed
+from palimpsest.reports.statistics.ratio import removed
 from palimpsest.reports.wording.numbers import measured, percent
 
 SEEDS = "seeds "
@@ -49,7 +41,7 @@ class Quantity:
         write: Writes a value in that unit, without the unit.
         suffix: The unit where it follows a printed number; empty for per cent.
         paired: Whether it needs fine-tuning's runs.
-        limits: Its range, as a fraction; ``None`` if it is not a fraction.
+        bounds: Its range, as a fraction; ``None`` if it is not a fraction.
         counted: Whether it is counted, not measured, such as bytes: equal for every seed by
             construction, so it has no interval.
     """
@@ -62,7 +54,7 @@ class Quantity:
     write: Callable[[float], str] = percent
     suffix: str = ""
     paired: bool = False
-    limits: Limits | None = ACCURACY
+    bounds: Bounds | None = ACCURACY
     counted: bool = False
 
     @property
@@ -72,10 +64,10 @@ class Quantity:
 
     def difference(self) -> Quantity:
         """Return the quantity of the difference of two values, written with its sign."""
-        limits = self.limits and of_difference(self.limits)
+        bounds = self.bounds and self.bounds.of_difference
         if self.write is not percent:
-            return replace(self, limits=limits)
-        return Quantity(self.name, self.title, self.of, "points", write=_signed, limits=limits)
+            return replace(self, bounds=bounds)
+        return Quantity(self.name, self.title, self.of, "points", write=_signed, bounds=bounds)
 
 
 def per_seed(quantity: Quantity, cell: Cell, plain: Cell | None) -> Values:
@@ -105,8 +97,8 @@ def interval(quantity: Quantity, cell: Cell, plain: Cell | None) -> Estimate:
     """
     share = share_of(quantity, cell, plain)
     if share is not None:
-        return share.share
-    found = mean_estimate({"": per_seed(quantity, cell, plain)}, quantity.limits)
+        return share
+    found = mean_estimate({"": per_seed(quantity, cell, plain)}, quantity.bounds)
     return settled(found) if quantity.counted else found
 
 
@@ -116,7 +108,7 @@ def settled(found: Estimate) -> Estimate:
     return replace(found, low=None, high=None, seeds=found.seeds[:1]) if sure else found
 
 
-def share_of(quantity: Quantity, cell: Cell, plain: Cell | None) -> Removed | None:
+def share_of(quantity: Quantity, cell: Cell, plain: Cell | None) -> Estimate | None:
     """Return a quantity that is a ratio of means over seeds, ``None`` for any other.
 
     There are two: ``forgetting_reduction``, of forgetting, and ``removed``, of ``lost``. See
@@ -127,8 +119,8 @@ def share_of(quantity: Quantity, cell: Cell, plain: Cell | None) -> Removed | No
         cell: The variant's runs.
         plain: Fine-tuning's runs in the same scenario, for ``removed``.
     """
-    if quantity.name == REDUCTION:
-        return cell.removed
+    if quantity.name in METRICS and METRICS[quantity.name].ratio:
+        return cell.interval(quantity.name)
     if quantity is not REMOVED:
         return None
     pairs = {}
@@ -182,9 +174,9 @@ def _decimals(scale: float, digits: int, value: float) -> str:
     return f"{scale * value:,.{digits}f}"
 
 
-LOST = Quantity("lost", "lost by A", _lost, "points", limits=CHANGE)
-REMOVED = Quantity("removed", "forgetting removed", lambda _, __: None, limits=UNLIMITED)
-RATIOS = {REMOVED.name: LOST.name, REDUCTION: "forgetting"}
+LOST = Quantity("lost", "lost by A", _lost, "points", bounds=CHANGE)
+REMOVED = Quantity("removed", "forgetting removed", lambda _, __: None, bounds=UNBOUNDED)
+RATIOS = {REMOVED.name: LOST.name, "forgetting_reduction": "forgetting"}
 """Quantities that are ratios of means over seeds, with the quantity in both means."""
 
 QUANTITIES = {
@@ -195,24 +187,24 @@ QUANTITIES = {
         LOST,
         Quantity("second", "B", partial(_entry, -1, -1)),
         REMOVED,
-        Quantity("price", "price in B", _price, "points", paired=True, limits=CHANGE),
+        Quantity("price", "price in B", _price, "points", paired=True, bounds=CHANGE),
         Quantity("refit", "A fitted again", _refit),
         Quantity(
             "seconds_per_step", "time for a step", lambda record, _: seconds_per_step(record),
-            "ms", 1e3, partial(_decimals, 1e3, 2), "ms", limits=None,
+            "ms", 1e3, partial(_decimals, 1e3, 2), "ms", bounds=None,
         ),
         Quantity(
             "consolidation_seconds", "time after the last step",
             lambda record, _: consolidation_seconds(record), "ms", 1e3, partial(_decimals, 1e3, 0),
-            "ms", limits=None,
+            "ms", bounds=None,
         ),
         Quantity(
             "state_bytes", "state", _state_bytes, "KiB", 2.0**-10, partial(_decimals, 2.0**-10, 0),
-            "KiB", limits=None, counted=True,
+            "KiB", bounds=None, counted=True,
         ),
         Quantity(
             "state_bits", "state per parameter", lambda record, _: state_bits(record), "bits", 1.0,
-            partial(_decimals, 1.0, 2), "bits", limits=None, counted=True,
+            partial(_decimals, 1.0, 2), "bits", bounds=None, counted=True,
         ),
         Quantity("free", "free for later models", _free, counted=True),
     )
@@ -256,5 +248,5 @@ def _of_metric(metric: Metric) -> Quantity:
         metric.scale,
         percent if fraction else measured(metric),
         suffix="" if fraction or metric.unit == "perplexity" else metric.unit,
-        limits=limits_of(name),
+        bounds=METRICS[name].bounds,
     )

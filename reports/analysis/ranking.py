@@ -17,10 +17,9 @@ from palimpsest.reports.statistics.holm import holm
 from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.statistics.pairs import PairedComparison, Runs
 from palimpsest.reports.statistics.ranks import Ranks, rank
-from palimpsest.reports.statistics.ratio import REDUCTION
 from palimpsest.reports.wording.words import joined
 
-RANKED = ("stability", "plasticity", "average_accuracy", REDUCTION)
+RANKED = ("stability", "plasticity", "average_accuracy", "forgetting_reduction")
 """What strategies are ranked by, beside the metrics of plugins."""
 
 _DIGITS = 12  # decimals; means that differ by less are equal but for rounding
@@ -38,7 +37,6 @@ class Ranked:
             and joint, which share no parameters or see all data at once.
         mean: Mean over scenarios of the mean over seeds; of forgetting reduction the ratio of
             means (``reports/analysis/measures.py``).
-        reason: Why there is no mean, where that is known.
         iqm: Interquartile mean over all runs x scenarios; undefined for a ratio of means.
         median: Median over all runs x scenarios; likewise.
         rank: Average rank over seeds and scenarios, 1 is best; ``None`` where the strategy does
@@ -54,7 +52,6 @@ class Ranked:
     variants: dict[str, Variant]
     competes: bool
     mean: Estimate
-    reason: str | None
     iqm: Estimate
     median: Estimate
     rank: float | None
@@ -194,9 +191,8 @@ def _row(
     variants = {s: cell.variant for s in scenarios if (cell := own[s].reported) is not None}
     kind = own[scenarios[0]].kind
     competes = kind not in UPPER_BOUNDS
-    mean = found.estimate()
-    reason = found.reason if mean.value is None else None
-    return Ranked(name, kind, variants, competes, mean, reason, *found.middle(), None, None, None)
+    mean, middle = found.estimate(), found.middle()
+    return Ranked(name, kind, variants, competes, mean, *middle, None, None, None)
 
 
 def _to_finetune(found: Mapping[str, Measure], other: str | None) -> dict[str, PairedComparison]:
@@ -305,7 +301,7 @@ def _fields(standing: Standing, row: Ranked) -> Iterator[tuple[str, object]]:
     yield "n", row.mean.n
     for name, estimate in (("mean", row.mean), ("iqm", row.iqm), ("median", row.median)):
         yield from _ends(name, estimate)
-    yield "reason", row.reason
+    yield "reason", row.mean.reason
     for name, found in (("finetune", row.against_finetune), ("best", row.against_best)):
         yield from _ends(f"difference_{name}", found.difference if found else None)
         yield f"pairs_{name}", found.difference.n if found else None

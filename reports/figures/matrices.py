@@ -10,6 +10,7 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
 from palimpsest.reports.figures.drawing.marks import Mark, in_words, note, note_each, note_names
@@ -19,7 +20,6 @@ from palimpsest.reports.figures.drawing.settings import INK
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.runs.frames import matrices_frame, mean_matrix, numbered
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 from palimpsest.reports.wording.numbers import percent
 
 # Inches: from one matrix to the next, the side of a matrix, a line of its name.

@@ -22,12 +22,11 @@ from palimpsest.reports.figures.drawing.settings import INK
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Variant, dial_of
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.statistics.ratio import REDUCTION
 from palimpsest.reports.wording.numbers import percent
 from palimpsest.reports.wording.words import several
 
 VALIDATION = "validation_accuracy"
-SHOWN = (AVERAGE, "stability", "learning_accuracy", REDUCTION)
+SHOWN = (AVERAGE, "stability", "learning_accuracy", "forgetting_reduction")
 """Test metrics that are shown beside the validation score."""
 
 _COLUMNS = 3

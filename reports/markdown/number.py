@@ -21,13 +21,11 @@ class Number:
         found: Mean or estimate with its 95 % interval, in the quantity's own unit (fractions).
         quantity: The quantity.
         p: For a paired difference the p-value of "no difference", not corrected.
-        reason: Why there is no value, printed in its place; a dash where ``None``.
     """
 
     found: Estimate
     quantity: Quantity
     p: float | None = None
-    reason: str | None = None
 
     @property
     def mean(self) -> float | None:
@@ -99,8 +97,8 @@ class Number:
         return "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
 
     def __str__(self) -> str:
-        if self.found.value is None and self.reason:
-            return self.reason
+        if self.found.value is None and self.found.reason:
+            return self.found.reason
         return unbroken(self._entry, self.quantity.suffix)
 
     def __format__(self, spec: str) -> str:

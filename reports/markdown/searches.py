@@ -78,11 +78,11 @@ class SearchStudy(RankedStudy):
             self._catalog.cell(scenario, variant).done, measure, truth
         )
         if less is None:
-            return Number(mean_estimate({"": values}, asked.limits), asked)
+            return Number(mean_estimate({"": values}, asked.bounds), asked)
         place, other = less
         _, theirs = ground_truth.measured(self._catalog.cell(place, other).done, measure, truth)
         shown = asked.difference()
-        found = compare_pairs({"": values}, {"": theirs}, shown.limits)
+        found = compare_pairs({"": values}, {"": theirs}, shown.bounds)
         return Number(found.difference, shown, found.p)
 
     def at_equal_gain(
@@ -106,10 +106,10 @@ class SearchStudy(RankedStudy):
         found = at_equal_gain(cell, points, period)
         loss, gain = (measure_of(measure, [cell]) for measure in (FORGETTING, GAIN))
         return EqualGain(
-            Number(found.ratio.ratio, RATIO, reason=found.ratio.reason),
+            Number(found.ratio, RATIO),
             Number(found.gain, gain),
             Number(found.own, loss),
-            Number(found.control, loss, reason=found.ratio.reason),
+            Number(found.control, loss),
         )
 
     def forgetting(

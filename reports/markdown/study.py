@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -24,7 +25,6 @@ from palimpsest.reports.analysis.quantities import (
     interval,
     per_seed,
     quantity_named,
-    share_of,
 )
 from palimpsest.reports.formats.markdown import markdown
 from palimpsest.reports.markdown.number import Number
@@ -43,7 +43,7 @@ Labels = Mapping[str, str]
 HYPERVOLUME = Quantity("hypervolume", "hypervolume", lambda _, __: None)
 FREE = Quantity("free", "free for later models", lambda _, __: None)
 ACCURACY = Quantity("accuracy", "accuracy", lambda _, __: None)
-RATIO = Quantity("ratio", "ratio", lambda _, __: None, "", 1.0, decimals, limits=None)
+RATIO = Quantity("ratio", "ratio", lambda _, __: None, "", 1.0, decimals, bounds=None)
 
 
 class StabilityLevel(NamedTuple):
@@ -192,10 +192,7 @@ class Study:
         """
         asked = quantity_named(quantity)
         cell = self._catalog.cell(scenario, variant)
-        plain = self._plain(scenario, asked)
-        share = share_of(asked, cell, plain)
-        reason = None if share is None else share.reason
-        return Number(interval(asked, cell, plain), asked, reason=reason)
+        return Number(interval(asked, cell, self._plain(scenario, asked)), asked)
 
     def difference(
         self,
@@ -228,7 +225,7 @@ class Study:
         ours = self._by_seed(scenario, variant, asked)
         theirs = (other_study or self)._by_seed(other_scenario or scenario, other, asked)
         shown = asked.difference()
-        found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.limits)
+        found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.bounds)
         return Number(found.difference, shown, found.p)
 
     def ratio(
@@ -265,7 +262,7 @@ class Study:
             if own is not None and (divisor := theirs.get(seed)) is not None
         }
         found = quotient(pairs, f"{asked.title} of {other}")
-        return Number(found.ratio, RATIO, reason=found.reason)
+        return Number(found, RATIO)
 
     def _by_seed(self, scenario: str, variant: str, asked: Quantity) -> Values:
         return per_seed(asked, self._catalog.cell(scenario, variant), self._plain(scenario, asked))
@@ -285,7 +282,7 @@ class Study:
         """
         cell = self._catalog.cell(scenario, variant)
         values = recorded(cell, probe, column, rows)
-        quantity = Quantity(column, column, lambda _, __: None, "", 1.0, decimals, limits=None)
+        quantity = Quantity(column, column, lambda _, __: None, "", 1.0, decimals, bounds=None)
         return Number(mean_estimate({"": values}), quantity)
 
     def probed_difference(
@@ -318,7 +315,7 @@ class Study:
         theirs = recorded(self._catalog.cell(scenario, other), probe, subtracted, wanted)
         found = compare_pairs({scenario: ours}, {scenario: theirs}, None)
         write = partial(decimals, signed=True)
-        quantity = Quantity(column, column, lambda _, __: None, "", 1.0, write, limits=None)
+        quantity = Quantity(column, column, lambda _, __: None, "", 1.0, write, bounds=None)
         return Number(found.difference, quantity, found.p)
 
     def free(self, scenario: str, variant: str, layer: str, after: int) -> Number:
@@ -331,17 +328,17 @@ class Study:
             after: After which model, counted from 0.
         """
         values = least_free(self._catalog.cell(scenario, variant), layer, after)
-        return Number(mean_estimate({"": values}, FREE.limits), FREE)
+        return Number(mean_estimate({"": values}, FREE.bounds), FREE)
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""
         values = shape.at_step(self._catalog.cell(scenario, variant), model, step)
-        return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
+        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
 
     def lowest(self, scenario: str, variant: str, model: int, first: int) -> Number:
         """Return a model's lowest accuracy over the first steps, the mean of each seed's lowest."""
         values = shape.lowest(self._catalog.cell(scenario, variant), model, first)
-        return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
+        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
 
     def distance(
         self, scenario: str, variant: str, steps: Sequence[int], curves: shape.Shape
@@ -421,10 +418,9 @@ class Study:
     def hypervolume(self, scenario: str, strategy: str) -> Number:
         """Return the hypervolume of a strategy's frontier (see ``analysis/frontier.py``)."""
         self._catalog.strategy(scenario, strategy)
-        found = frontiers(self._catalog.scenario(scenario)).frontiers
-        for frontier in found:
-            if frontier.strategy == strategy:
-                return Number(frontier.hypervolume, HYPERVOLUME, reason=frontier.reason)
+        for found in frontiers(self._catalog.scenario(scenario)).frontiers:
+            if found.strategy == strategy:
+                return Number(replace(found.hypervolume, reason=found.reason), HYPERVOLUME)
         raise UserError(f"{strategy!r} in {scenario!r} has no frontier: it has no finished runs")
 
     def table(

@@ -8,10 +8,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from palimpsest.benchmark.metrics import forgetting_by_model
+from palimpsest.benchmark.metrics import CHANGE, forgetting_by_model
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import CHANGE
 from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
 from palimpsest.reports.wording.numbers import percent
 

@@ -8,7 +8,6 @@ from palimpsest.benchmark.metrics import METRICS, Metric, added_metrics, columns
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.runs.frames import summary_frame
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.statistics.ratio import REDUCTION
 from palimpsest.reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
 from palimpsest.reports.wording.numbers import measured, percent
 from palimpsest.reports.wording.words import several
@@ -16,7 +15,7 @@ from palimpsest.reports.wording.words import several
 MAIN = (
     "stability",
     "plasticity",
-    REDUCTION,
+    "forgetting_reduction",
     "average_accuracy",
     "forgetting",
     "learning_accuracy",
@@ -123,9 +122,6 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
     values: list[Value | Noted] = [cell.variant.label]
     seeds = len(cell.done)
     for metric in metrics:
-        if metric.name == REDUCTION:
-            values.append(_removed(cell))
-            continue
         found = cell.interval(metric.name)
         values.append(counted(found, seeds))
         if metric.name == "learning_accuracy":
@@ -135,11 +131,6 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
     return Row(values, cell.variant.strategy, (cell.variant.strategy,))
 
 
-def _removed(cell: Cell) -> Value | Noted:
-    share, reason = cell.removed.share, cell.removed.reason
-    return Noted(None, reason) if reason else counted(share, len(cell.done))
-
-
 def counted(found: Estimate, seeds: int) -> Value | Noted:
     """Add how many seeds have a value, where some have none.
 
@@ -147,4 +138,5 @@ def counted(found: Estimate, seeds: int) -> Value | Noted:
         found: Of the seeds that have one.
         seeds: How many there are.
     """
-    return Noted(found, several(found.n, "seed")) if 0 < found.n < seeds else found
+    few = 0 < found.n < seeds and not found.reason
+    return Noted(found, several(found.n, "seed")) if few else found

@@ -207,8 +207,7 @@ def _cells(ranked: Ranked, standing: Standing, *, several: bool) -> list[Value |
     cells: list[Value | Noted] = [label if ranked.competes else Noted(label, "a bound")]
     if several:
         cells.append(ranked.rank)
-    mean: Value | Noted = Noted(ranked.mean, ranked.reason) if ranked.reason else ranked.mean
-    cells += [mean, ranked.iqm.value, ranked.median.value]
+    cells += [ranked.mean, ranked.iqm.value, ranked.median.value]
     plain, best = ranked.against_finetune, ranked.against_best
     cells += [None] * 5 if plain is None else [
         _counted(plain, ranked), plain.effect, plain.improvement, plain.p, plain.p_holm,

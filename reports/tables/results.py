@@ -8,7 +8,7 @@ import pandas as pd
 
 from palimpsest.reports.analysis.choosing.choice import strengths_text
 from palimpsest.reports.analysis.choosing.variants import label
-from palimpsest.reports.analysis.quantities import SEEDS, Quantity, interval, share_of
+from palimpsest.reports.analysis.quantities import SEEDS, Quantity, interval
 from palimpsest.reports.runs.cells import FINETUNE, Cell, dial_of
 from palimpsest.reports.tables.table import Column, Noted, Row, Table, Value
 from palimpsest.reports.wording.dials import Dial
@@ -64,10 +64,8 @@ def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None, dial: Dial)
         return (strengths_text(cell.variant) if own else cell.variant.setting) or None
     if quantity.paired and cell.variant.kind == FINETUNE:
         return None  # compared with itself
-    share = share_of(quantity, cell, plain)
-    if share is not None and share.reason:
-        return share.reason
-    return interval(quantity, cell, plain)
+    found = interval(quantity, cell, plain)
+    return found.reason or found
 
 
 def _named(written: str, cell: Cell, labels: Mapping[str, str]) -> Noted | str:

@@ -83,7 +83,7 @@ class Column:
             return Entry(
                 self._number(cell.value),
                 spread(cell, self.write, self.seeds),
-                apart(cell, self.write),
+                cell.reason or apart(cell, self.write),
             )
         return Entry(cell if isinstance(cell, str) else self._number(cell))
 

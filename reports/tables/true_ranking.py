@@ -60,7 +60,7 @@ def true_ranking_table(report: Sequence[Cell], searches: Sequence[Cell]) -> Tabl
         values: list[Value] = [cell.variant.label]
         for measure in measures:
             asked, by_seed = measured(cell.done, measure, truth)
-            mean = mean_estimate({"": by_seed}, asked.limits)
+            mean = mean_estimate({"": by_seed}, asked.bounds)
             values.append(mean)
             ends = (mean.value, mean.low, mean.high)
             data.append((cell.scenario, cell.variant.label, measure, mean.n, *ends))

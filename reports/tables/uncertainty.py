@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from palimpsest.benchmark.metrics import ACCURACY, Bounds
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.runs.probes import UNCERTAINTY, recorded, uncertainty_frame
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY, Limits
 from palimpsest.reports.tables.metrics import counted
 from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
 from palimpsest.reports.wording.numbers import decimals, percent
 
 _WEIGHTS = {"mean": "mean weights", "sampled": "average of draws"}
 _MOMENTS = ("before", "after")
-_NLL = Limits(0.0, float("inf"), fraction=False)
+_NLL = Bounds(0.0, float("inf"), fraction=False)
 
 _COLUMNS = (
     ("accuracy", "accuracy", "%", "of the test samples of all models", percent, ACCURACY),
@@ -60,8 +60,8 @@ def uncertainty_table(cells: Sequence[Cell]) -> Table | None:
                 cell.variant.label,
                 _WEIGHTS[weights],
                 *(
-                    counted(_mean(cell, column, moment, weights, limits), len(cell.done))
-                    for column, *_, limits in _COLUMNS
+                    counted(_mean(cell, column, moment, weights, bounds), len(cell.done))
+                    for column, *_, bounds in _COLUMNS
                     for moment in _MOMENTS
                 ),
                 len(cell.done),
@@ -93,6 +93,6 @@ def uncertainty_table(cells: Sequence[Cell]) -> Table | None:
     )
 
 
-def _mean(cell: Cell, column: str, moment: str, weights: str, limits: Limits) -> Estimate:
+def _mean(cell: Cell, column: str, moment: str, weights: str, bounds: Bounds) -> Estimate:
     values = recorded(cell, UNCERTAINTY, column, {"moment": moment, "weights": weights})
-    return mean_estimate({"": values}, limits)
+    return mean_estimate({"": values}, bounds)

@@ -7,12 +7,12 @@ from math import inf
 
 import pandas as pd
 
+from palimpsest.benchmark.metrics import Bounds
 from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.figure import Figure, Scope
 from palimpsest.reports.figures.inside.blocks import points_by_block, probe_plot
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import WHOLE, probe_frame
-from palimpsest.reports.statistics.limits import Limits
 
 
 def distance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -37,7 +37,7 @@ def _plot(scope: Scope) -> Plot | None:
         "Independent models each start from the initial weights, and move freely.",
         f"Relative movement of each shared block in {scope.scenarios[0]}, by strategy",
         lambda series: points_by_block(
-            frame, "relative", series, "relative distance, %", scale=100, limits=Limits(0.0, inf)
+            frame, "relative", series, "relative distance, %", scale=100, bounds=Bounds(0.0, inf)
         ),
     )
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.figure import Figure, Scope
 from palimpsest.reports.figures.inside.blocks import points_by_block, probe_plot
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import WHOLE, probe_frame
-from palimpsest.reports.statistics.limits import ACCURACY
 
 
 def overlap_frame(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -36,7 +36,7 @@ def _plot(scope: Scope) -> Plot | None:
         f"lines are {BANDS}.",
         f"Overlap of the rows that models need most, by shared block, in {scope.scenarios[0]}",
         lambda series: points_by_block(
-            frame, "jaccard", series, "rows in common (Jaccard)", scale=1, limits=ACCURACY
+            frame, "jaccard", series, "rows in common (Jaccard)", scale=1, bounds=ACCURACY
         ),
     )
 

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.figure import Figure, Scope
 from palimpsest.reports.figures.inside.blocks import points_by_block, probe_plot
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.runs.probes import probe_frame
-from palimpsest.reports.statistics.limits import ACCURACY
 
 
 def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def _plot(scope: Scope) -> Plot | None:
         "just after that model’s training and at the end: 1 is the same up to rotation and scale. "
         f"Mean over the earlier models; lines are {BANDS}.",
         f"Linear CKA of each shared block before and after later models in {scope.scenarios[0]}",
-        lambda series: points_by_block(last, "cka", series, "linear CKA", scale=1, limits=ACCURACY),
+        lambda series: points_by_block(last, "cka", series, "linear CKA", scale=1, bounds=ACCURACY),
     )
 
 

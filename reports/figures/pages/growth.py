@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics import ACCURACY, CHANGE
 from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys
 from palimpsest.reports.figures.drawing.curves import draw_curves
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
@@ -18,7 +19,6 @@ from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY, CHANGE
 
 PANELS = {
     "earlier": "earlier models, %",

@@ -122,7 +122,7 @@ def ranking_frame(cell: Cell, truth: Truth) -> pd.DataFrame:
 def tau_of(cell: Cell, truth: Truth) -> Estimate:
     """Return Kendall's tau of a variant's rankings: the mean over its seeds."""
     asked, values = measured(cell.done, "tau", truth)
-    return mean_estimate({"": values}, asked.limits)
+    return mean_estimate({"": values}, asked.bounds)
 
 
 def _said(found: Estimate) -> str:

@@ -125,7 +125,7 @@ def forgetting_frame(cells: Named, block: int) -> pd.DataFrame:
         quantity = measure_of(FORGETTING, [cell])
         found = epochs_frame(cell, list(PANELS), block)
         grouped = found.groupby(["measure", "x"])["value"]
-        means = drawn(over_seeds(grouped, quantity.limits))
+        means = drawn(over_seeds(grouped, quantity.bounds))
         means[["mean", "low", "high"]] *= quantity.scale
         parts.append(means.assign(line=line, phase=0))
     columns = ["measure", "line", "phase", "x", "n", "mean", "low", "high"]

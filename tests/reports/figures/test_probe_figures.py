@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.benchmark.probes import PROBES
 from palimpsest.reports.figures.figure import ReportRuns, figures
 from palimpsest.reports.figures.inside.blocks import block_means
@@ -20,7 +21,6 @@ from palimpsest.reports.figures.inside.unmerged import unmerged_frame
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.runs.probes import WHOLE
-from palimpsest.reports.statistics.limits import ACCURACY
 
 QUANTILES = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
 BLOCKS = ("trunk_0", "trunk_1")

@@ -1,10 +1,10 @@
 import pytest
 
 from palimpsest.benchmark.cli.printing.summary import Notes, print_summary, summary_cell
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.benchmark.store.store import SuiteNote
 from palimpsest.reports.formats.terminal import SUMMARY_METRICS, SummaryRow, summary_rows
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 
 
 def test_rows_by_hand(record):
