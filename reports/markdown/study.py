@@ -61,8 +61,9 @@ class Study:
     Scenarios and strategies have the names of the suite. A variant is written ``finetune``
     (no strength), ``wpl@1e4`` (one strength) or ``wpl@chosen`` (each half of the seeds at the
     strength that was chosen on the validation split of the other half, see
-    ``reports/analysis/choosing/cross_fitting.py``). ``labels`` renames scenarios, variants,
-    strategies and quantities for the reader.
+    ``reports/analysis/choosing/cross_fitting.py``). A quantity is one of
+    ``quantities.QUANTITIES`` or a metric. ``labels`` renames scenarios, variants, strategies and
+    quantities for the reader.
 
     Args:
         records: The suite's runs.
@@ -183,13 +184,7 @@ class Study:
         return ", ".join(sorted({record.versions.get("processor", "?") for record in done}))
 
     def value(self, scenario: str, variant: str, quantity: str) -> Number:
-        """Return a quantity's mean over seeds with its 95 % interval.
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            quantity: One of ``quantities.QUANTITIES``, or a metric.
-        """
+        """Return a quantity's mean over seeds with its 95 % interval."""
         asked = quantity_named(quantity)
         cell = self._catalog.cell(scenario, variant)
         return Number(interval(asked, cell, self._plain(scenario, asked)), asked)
@@ -205,16 +200,8 @@ class Study:
     ) -> Number:
         """Return a quantity of one variant minus that of another, paired by seed.
 
-        With the interval and the p-value (in ``p``) of ``pairs.compare_pairs``.
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            other: What is subtracted, likewise.
-            quantity: One of ``quantities.QUANTITIES``, or a metric.
-            other_scenario: The scenario of ``other``; the same where ``None``.
-            other_study: The suite of ``other``, where equal seeds have equal data; this one where
-                ``None``.
+        With the interval and the p-value (in ``p``) of ``pairs.compare_pairs``. The other may be
+        of another scenario, and of another study in which equal seeds have equal data.
         """
         asked = quantity_named(quantity)
         if asked.name in RATIOS:
@@ -239,14 +226,7 @@ class Study:
         """Return a quantity of one variant divided by that of another: a ratio of means over seeds.
 
         With Fieller's interval, over the seeds that both have (``ratio.quotient``). It has no value
-        where the other's is not clearly above zero.
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            other: What it is divided by, likewise.
-            quantity: One of ``quantities.QUANTITIES``, or a metric.
-            other_scenario: The scenario of ``other``; the same where ``None``.
+        where the other's is not clearly above zero. The other may be of another scenario.
         """
         asked = quantity_named(quantity)
         if asked.name in RATIOS:
@@ -270,15 +250,10 @@ class Study:
     def probed(
         self, scenario: str, variant: str, probe: str, column: str, **rows: object
     ) -> Number:
-        """Return what a probe recorded, with its 95 % interval over seeds.
+        """Return what a probe recorded in a column of its rows, with its 95 % interval over seeds.
 
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            probe: Its name, as in the suite.
-            column: Of the probe's rows.
-            **rows: What columns of a row have to be: ``model=1, block=None``. Of several rows of a
-                run that fit, the mean counts.
+        ``model=1, block=None`` says what other columns have to be. Of several rows of a run that
+        fit, the mean counts.
         """
         cell = self._catalog.cell(scenario, variant)
         values = recorded(cell, probe, column, rows)
@@ -298,16 +273,8 @@ class Study:
     ) -> Number:
         """Return what a probe recorded of one variant minus that of another, paired by seed.
 
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            other: What is subtracted, likewise; the same variant compares rows of the same runs.
-            probe: Its name, as in the suite.
-            column: Of the probe's rows.
-            rows: What columns of a row have to be, as for ``probed``.
-            other_rows: The same for ``other``; ``None``: as ``rows``.
-            other_column: Of ``other``; ``None``: as ``column``. ``confidence`` minus ``accuracy``
-                of the same runs is how much too sure they are.
+        The other may be the same variant with other rows or another column: ``confidence`` minus
+        ``accuracy`` of the same runs is how much too sure they are.
         """
         wanted = rows if other_rows is None else other_rows
         ours = recorded(self._catalog.cell(scenario, variant), probe, column, rows)
@@ -319,13 +286,9 @@ class Study:
         return Number(found.difference, quantity, found.p)
 
     def free(self, scenario: str, variant: str, layer: str, after: int) -> Number:
-        """Return the share of a layer that later models can still change, in per cent.
+        """Return the share of a layer that models after one (from 0) can still change, in per cent.
 
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            layer: How the names of layers begin; of several, that with the least left counts.
-            after: After which model, counted from 0.
+        Of several layers whose names begin so, that with the least left counts.
         """
         values = least_free(self._catalog.cell(scenario, variant), layer, after)
         return Number(mean_estimate({"": values}, FREE.bounds), FREE)
@@ -343,14 +306,7 @@ class Study:
     def distance(
         self, scenario: str, variant: str, steps: Sequence[int], curves: shape.Shape
     ) -> float:
-        """Return how far mean curves are from given ones, in points (see ``shape.distance``).
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            steps: The steps at which they are compared.
-            curves: Accuracies in per cent by model, one per step.
-        """
+        """Return how far mean curves are from given ones, in points (see ``shape.distance``)."""
         return shape.distance(self._catalog.cell(scenario, variant), steps, curves)
 
     def distance_from(
@@ -358,14 +314,8 @@ class Study:
     ) -> float:
         """Return how far mean curves are from those read off a published figure, in points.
 
-        As ``distance``, over all points of A and B after step 0.
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            reference: The scenario's entries as ``curves`` takes them. Those of other variants
-                are ignored.
-            as_: The variant whose entries are used, if it is not ``variant``.
+        As ``distance``, over all points of A and B after step 0 that the reference, as ``curves``
+        takes it, has of the variant, or of ``as_``.
         """
         wanted = variant if as_ is None else as_
         given = digitized_curves(scenario, reference)
@@ -387,11 +337,7 @@ class Study:
     ) -> list[StabilityLevel]:
         """Compare what two strategies learn at equal protection, in a scenario of two models.
 
-        Args:
-            scenario: Its name.
-            strategy: A strategy with strengths, written without one.
-            other: Another one.
-            shares: The levels: shares of fine-tuning's loss that are removed.
+        At each share of fine-tuning's loss that both remove.
         """
         members = self._catalog.scenario(scenario)
         ends = {cell.variant.kind: cell for cell in members if cell.variant.strength is None}
@@ -430,13 +376,9 @@ class Study:
         quantities: Sequence[str] = ("first_before", "first_after", "second", "removed"),
         labels: Labels | None = None,
     ) -> str:
-        """Return a table with a row per scenario and variant.
+        """Return a table with a row per scenario and variant, a column per quantity or ``strength``.
 
-        Args:
-            scenarios: Their names; all where ``None``.
-            variants: As they are written; all variants of each scenario where ``None``.
-            quantities: Its columns: of ``quantities.QUANTITIES``, metrics, or ``strength``.
-            labels: Other names for scenarios, variants, strategies and quantities.
+        All scenarios, and all their variants, where none are named.
         """
         rows = [
             (scenario, written, self._catalog.cell(scenario, written))

@@ -39,7 +39,7 @@ def test_rows_are_in_the_order_of_the_suite(record):
 
 def cell(values, seeds, notes):
     found = {"stability": mean_estimate({"": values}, ACCURACY)}
-    row = SummaryRow("same", "ewc", seeds, 0, found, None)
+    row = SummaryRow("same", "ewc", seeds, 0, found)
     return summary_cell(row, "stability", notes).splitlines()
 
 
