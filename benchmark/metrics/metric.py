@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 
@@ -46,6 +46,7 @@ Need = Literal[
     "probes",
     "visits",
     "visits_perplexity",
+    "free_shares",
 ]
 """The parts of a run that a metric can be computed from: attributes of
 ``palimpsest.benchmark.runs.record.Record``."""
@@ -84,6 +85,10 @@ class Metric:
             percentage point; ``None`` for other units, where it is not known.
         ratio: The names of two metrics, where it is ``1 - mean of the first / mean of the second``
             over seeds, not the mean of its values.
+        digits: How many decimals are written, of other units than per cent and points; four
+            significant digits where it is not given.
+        counted: Whether it is counted, not measured, such as bytes: where it is equal for every
+            seed it has no interval.
 
     Raises:
         ValueError: One of these is invalid; says which and what was expected.
@@ -102,6 +107,8 @@ class Metric:
     source: str = ""
     negligible: float | None = None
     ratio: tuple[str, str] | None = None
+    digits: int | None = None
+    counted: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -111,7 +118,8 @@ class Metric:
             )
         for problem in self._problems():
             raise ValueError(f"metric {self.name!r}: {problem}")
-        bounds = Bounds(*self.bounds[:2], fraction=self.is_percentage)
+        fraction = self.is_percentage and Bounds(*self.bounds).fraction
+        bounds = Bounds(*self.bounds[:2], fraction=fraction)
         object.__setattr__(self, "bounds", bounds)
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
         if self.negligible is None and self.is_percentage:
@@ -148,6 +156,12 @@ class Metric:
     def scale(self) -> float:
         """The factor that converts a value to its unit."""
         return 100.0 if self.is_percentage else 1.0
+
+    @property
+    def difference(self) -> Metric:
+        """The difference of two values: of percentages with its sign."""
+        bounds, signed = self.bounds.of_difference, self.signed or self.is_percentage
+        return replace(self, unit=self.difference_unit, bounds=bounds, signed=signed)
 
     @property
     def difference_unit(self) -> str:

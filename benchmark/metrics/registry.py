@@ -85,6 +85,7 @@ def _of_visits() -> Iterator[Metric]:
             better=better,
             bounds=Bounds(1.0, math.inf) if level else UNBOUNDED,
             needs=("visits_perplexity",),
+            digits=2,
             source=_WPL if "forgetting" in name else "",
         )
 

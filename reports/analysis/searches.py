@@ -12,10 +12,11 @@ from typing import Any
 import pandas as pd
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics import Metric
 from palimpsest.benchmark.metrics.search import Rows, by_epoch
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.ground_truth import Truth, ranking_of, truth_of
-from palimpsest.reports.analysis.quantities import Quantity, quantity_named
+from palimpsest.reports.analysis.quantities import quantity_named
 from palimpsest.reports.runs.cells import FINETUNE, Cell
 
 FORGETTING, GAIN, END = "visit_forgetting", "visit_gain", "visited_error"
@@ -61,7 +62,7 @@ def in_perplexity(cells: Sequence[Cell]) -> bool:
     return found.pop()
 
 
-def measure_of(measure: str, cells: Sequence[Cell]) -> Quantity:
+def measure_of(measure: str, cells: Sequence[Cell]) -> Metric:
     """Return a measure of visits as the quantity that these searches have.
 
     Args:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from palimpsest.reports.analysis.quantities import SEEDS, Quantity
+from palimpsest.benchmark.metrics import Metric
+from palimpsest.reports.analysis.quantities import SEEDS
 from palimpsest.reports.formats.markdown import unbroken
 from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.tables.table import Column, Entry
+from palimpsest.reports.wording.numbers import measured
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Number:
     """
 
     found: Estimate
-    quantity: Quantity
+    quantity: Metric
     p: float | None = None
 
     @property
@@ -99,14 +101,15 @@ class Number:
     def __str__(self) -> str:
         if self.found.value is None and self.found.reason:
             return self.found.reason
-        return unbroken(self._entry, self.quantity.suffix)
+        bare = self.quantity.is_percentage or self.quantity.unit == "perplexity"
+        return unbroken(self._entry, "" if bare else self.quantity.unit)
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)
 
     @property
     def _column(self) -> Column:
-        return Column("", write=self.quantity.write, seeds=SEEDS)
+        return Column("", write=measured(self.quantity), seeds=SEEDS)
 
     @property
     def _entry(self) -> Entry:

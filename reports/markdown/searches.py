@@ -81,7 +81,7 @@ class SearchStudy(RankedStudy):
             return Number(mean_estimate({"": values}, asked.bounds), asked)
         place, other = less
         _, theirs = ground_truth.measured(self._catalog.cell(place, other).done, measure, truth)
-        shown = asked.difference()
+        shown = asked.difference
         found = compare_pairs({"": values}, {"": theirs}, shown.bounds)
         return Number(found.difference, shown, found.p)
 

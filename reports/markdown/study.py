@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import NamedTuple
 
 from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.metrics import UNBOUNDED, Metric
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis import shape
 from palimpsest.reports.analysis.capacity import least_free
@@ -18,10 +18,9 @@ from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, spell
 from palimpsest.reports.analysis.digitized import Given, digitized_curves
 from palimpsest.reports.analysis.frontier import frontiers
 from palimpsest.reports.analysis.quantities import (
-    RATIOS,
-    REMOVED,
-    Quantity,
+    QUANTITIES,
     Values,
+    elsewhere,
     interval,
     per_seed,
     quantity_named,
@@ -36,14 +35,14 @@ from palimpsest.reports.statistics.interval import mean_estimate
 from palimpsest.reports.statistics.pairs import compare_pairs
 from palimpsest.reports.statistics.ratio import quotient
 from palimpsest.reports.tables.results import STRENGTH, results_table
-from palimpsest.reports.wording.numbers import decimals, strength_text
+from palimpsest.reports.wording.numbers import strength_text
 from palimpsest.reports.wording.words import duration
 
 Labels = Mapping[str, str]
-HYPERVOLUME = Quantity("hypervolume", "hypervolume", lambda _, __: None)
-FREE = Quantity("free", "free for later models", lambda _, __: None)
-ACCURACY = Quantity("accuracy", "accuracy", lambda _, __: None)
-RATIO = Quantity("ratio", "ratio", lambda _, __: None, "", 1.0, decimals, bounds=None)
+HYPERVOLUME = elsewhere("hypervolume", "hypervolume")
+ACCURACY = elsewhere("accuracy", "accuracy")
+RATIO = elsewhere("ratio", "ratio", unit="", digits=2, bounds=UNBOUNDED)
+PROBED = elsewhere("probed", "what a probe recorded", unit="", digits=2, bounds=UNBOUNDED)
 
 
 class StabilityLevel(NamedTuple):
@@ -204,14 +203,14 @@ class Study:
         of another scenario, and of another study in which equal seeds have equal data.
         """
         asked = quantity_named(quantity)
-        if asked.name in RATIOS:
+        if asked.ratio:
             raise UserError(
                 f"{asked.name!r} is a ratio of means and has no difference paired by seed; ask "
-                f"for the difference of {RATIOS[asked.name]!r}"
+                f"for the difference of {asked.ratio[0]!r}"
             )
         ours = self._by_seed(scenario, variant, asked)
         theirs = (other_study or self)._by_seed(other_scenario or scenario, other, asked)
-        shown = asked.difference()
+        shown = asked.difference
         found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.bounds)
         return Number(found.difference, shown, found.p)
 
@@ -229,10 +228,10 @@ class Study:
         where the other's is not clearly above zero. The other may be of another scenario.
         """
         asked = quantity_named(quantity)
-        if asked.name in RATIOS:
+        if asked.ratio:
             raise UserError(
                 f"{asked.name!r} is a ratio of means already; ask for the ratio of "
-                f"{RATIOS[asked.name]!r}"
+                f"{asked.ratio[0]!r}"
             )
         ours = self._by_seed(scenario, variant, asked)
         theirs = self._by_seed(other_scenario or scenario, other, asked)
@@ -244,7 +243,7 @@ class Study:
         found = quotient(pairs, f"{asked.title} of {other}")
         return Number(found, RATIO)
 
-    def _by_seed(self, scenario: str, variant: str, asked: Quantity) -> Values:
+    def _by_seed(self, scenario: str, variant: str, asked: Metric) -> Values:
         return per_seed(asked, self._catalog.cell(scenario, variant), self._plain(scenario, asked))
 
     def probed(
@@ -257,8 +256,7 @@ class Study:
         """
         cell = self._catalog.cell(scenario, variant)
         values = recorded(cell, probe, column, rows)
-        quantity = Quantity(column, column, lambda _, __: None, "", 1.0, decimals, bounds=None)
-        return Number(mean_estimate({"": values}), quantity)
+        return Number(mean_estimate({"": values}), PROBED)
 
     def probed_difference(
         self,
@@ -281,9 +279,7 @@ class Study:
         subtracted = column if other_column is None else other_column
         theirs = recorded(self._catalog.cell(scenario, other), probe, subtracted, wanted)
         found = compare_pairs({scenario: ours}, {scenario: theirs}, None)
-        write = partial(decimals, signed=True)
-        quantity = Quantity(column, column, lambda _, __: None, "", 1.0, write, bounds=None)
-        return Number(found.difference, quantity, found.p)
+        return Number(found.difference, replace(PROBED, signed=True), found.p)
 
     def free(self, scenario: str, variant: str, layer: str, after: int) -> Number:
         """Return the share of a layer that models after one (from 0) can still change, in per cent.
@@ -291,7 +287,7 @@ class Study:
         Of several layers whose names begin so, that with the least left counts.
         """
         values = least_free(self._catalog.cell(scenario, variant), layer, after)
-        return Number(mean_estimate({"": values}, FREE.bounds), FREE)
+        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""
@@ -356,7 +352,7 @@ class Study:
                 level.share,
                 Number(level.own, ACCURACY),
                 Number(level.other, ACCURACY),
-                Number(level.difference, ACCURACY.difference()),
+                Number(level.difference, ACCURACY.difference),
             )
             for level in at_equal_stability(own, others, shares)
         ]
@@ -376,7 +372,7 @@ class Study:
         quantities: Sequence[str] = ("first_before", "first_after", "second", "removed"),
         labels: Labels | None = None,
     ) -> str:
-        """Return a table with a row per scenario and variant, a column per quantity or ``strength``.
+        """Return a table: a row per scenario and variant, a column per quantity or ``strength``.
 
         All scenarios, and all their variants, where none are named.
         """
@@ -393,9 +389,9 @@ class Study:
         members = self._catalog.scenario(scenario)
         return next((cell for cell in members if cell.variant.kind == FINETUNE), None)
 
-    def _plain(self, scenario: str, quantity: Quantity) -> Cell | None:
+    def _plain(self, scenario: str, quantity: Metric) -> Cell | None:
         found = self._finetune(scenario)
-        if found is None and (quantity.paired or quantity is REMOVED):
+        if found is None and quantity.name in QUANTITIES and quantity.reference:
             raise UserError(
                 f"{quantity.name!r} compares with fine-tuning, but {scenario!r} has no runs of it; "
                 "add finetune to the suite"

@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
+from palimpsest.benchmark.metrics import Metric
 from palimpsest.reports.analysis.choosing.choice import strengths_text
 from palimpsest.reports.analysis.choosing.variants import label
-from palimpsest.reports.analysis.quantities import SEEDS, Quantity, interval
-from palimpsest.reports.runs.cells import FINETUNE, Cell, dial_of
+from palimpsest.reports.analysis.quantities import QUANTITIES, SEEDS, interval
+from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.tables.table import Column, Noted, Row, Table, Value
 from palimpsest.reports.wording.dials import Dial
+from palimpsest.reports.wording.numbers import measured
 
 STRENGTH = "strength"
 """A column that is not a quantity: the strength of a variant."""
@@ -19,7 +21,7 @@ STRENGTH = "strength"
 
 def results_table(
     rows: Sequence[tuple[str, str, Cell]],
-    quantities: Sequence[Quantity | str],
+    quantities: Sequence[Metric | str],
     plain: Callable[[str], Cell | None],
     labels: Mapping[str, str],
 ) -> Table:
@@ -51,18 +53,18 @@ def results_table(
     return Table("", "", columns, made, pd.DataFrame(data))
 
 
-def _column(quantity: Quantity | str, labels: Mapping[str, str], dial: Dial) -> Column:
+def _column(quantity: Metric | str, labels: Mapping[str, str], dial: Dial) -> Column:
     if isinstance(quantity, str):
         return Column(labels.get(quantity, dial.one))
     title = labels.get(quantity.name, quantity.title)
-    return Column(title, quantity.unit, write=quantity.write, seeds=SEEDS)
+    return Column(title, quantity.unit, write=measured(quantity), seeds=SEEDS)
 
 
-def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None, dial: Dial) -> Value:
+def _value(quantity: Metric | str, cell: Cell, plain: Cell | None, dial: Dial) -> Value:
     if isinstance(quantity, str):
         own = dial_of([cell.variant]) == dial  # else the heading does not say what it is
         return (strengths_text(cell.variant) if own else cell.variant.setting) or None
-    if quantity.paired and cell.variant.kind == FINETUNE:
+    if quantity.name in QUANTITIES and quantity.reference == cell.variant.kind:
         return None  # compared with itself
     found = interval(quantity, cell, plain)
     return found.reason or found

@@ -13,6 +13,7 @@ from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.statistics.interval import mean_estimate
 from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table, Value
 from palimpsest.reports.wording.numbers import decimals
+from palimpsest.reports.wording.numbers import measured as written
 from palimpsest.reports.wording.words import several
 
 _MEANINGS = {
@@ -51,7 +52,7 @@ def true_ranking_table(report: Sequence[Cell], searches: Sequence[Cell]) -> Tabl
                 quantity.title.replace("spearman", "Spearman"),
                 unit,
                 _MEANINGS[measure],
-                quantity.write,
+                written(quantity),
             )
         )
     columns.append(Column("seeds"))

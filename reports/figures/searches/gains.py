@@ -9,7 +9,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from palimpsest.reports.analysis.quantities import Quantity, interval
+from palimpsest.benchmark.metrics import Metric
+from palimpsest.reports.analysis.quantities import interval
 from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
 from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.canvas import LINE, MARKER, WIDTH, canvas, line_keys
@@ -23,6 +24,7 @@ from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.figures.searches.by_strategy import searches_of
 from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.wording.numbers import measured
 
 _HALF = 6.0
 """Inches: the width of a figure beside the verdicts."""
@@ -91,7 +93,7 @@ def gains_plot(
 
 
 def _draw(
-    ax: Axes, ways: Mapping[str, Way], names: Mapping[str, str], across: Quantity, up: Quantity
+    ax: Axes, ways: Mapping[str, Way], names: Mapping[str, str], across: Metric, up: Metric
 ) -> None:
     labels: list[Label] = []
     markers: list[tuple[float, float, float]] = []
@@ -157,19 +159,19 @@ def _mark(
     name: str,
     text: str,
     found: tuple[Estimate, Estimate],
-    quantities: tuple[Quantity, Quantity],
+    quantities: tuple[Metric, Metric],
 ) -> Mark:
     told = [
         f"{quantity.title}: {words[0]}"
         for quantity, one in zip(quantities, found, strict=True)
-        for words in (in_words(one, quantity.write, quantity.unit),)
+        for words in (in_words(one, measured(quantity), quantity.unit),)
     ]
     head = f"{name}, {text}" if text and text not in name else name
     return Mark((cell.variant.strategy,), (head, *told), found[1])
 
 
 def _frame(
-    ways: Mapping[str, Way], names: Mapping[str, str], across: Quantity, up: Quantity
+    ways: Mapping[str, Way], names: Mapping[str, str], across: Metric, up: Metric
 ) -> pd.DataFrame:
     rows = [
         (names[line], cell.scenario, cell.variant.label, x.value, x.low, x.high, y.value, y.low,

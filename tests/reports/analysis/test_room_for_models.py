@@ -9,6 +9,7 @@ from matplotlib.colors import to_hex
 from scipy import stats
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics import compute
 from palimpsest.reports.analysis.capacity import capacity_frame, shares_of, told
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.choosing.variants import Catalog
@@ -200,7 +201,7 @@ def test_one_seed_of_an_older_version_is_left_out(runs):
 
 def test_bits_are_of_shared_parameters_and_models(runs, record):
     spg = next(run for run in runs if run.strategy == "spg")
-    assert state_bits(spg) == 8 * 400 / (100 * MODELS)
+    assert state_bits(spg.cost) == 8 * 400 / (100 * MODELS)
     frame = cost_frame(group(runs)).set_index("variant")
     assert frame.loc["supsup", "state_bits"] == 1.0
     unknown = [
@@ -209,10 +210,10 @@ def test_bits_are_of_shared_parameters_and_models(runs, record):
         {"state_bytes": 5},
         {},
     ]
-    assert [state_bits(replace(spg, cost=own)) for own in unknown] == [None] * 4
-    assert quantity_named("state_bits").of(spg, None) == state_bits(spg)
-    assert quantity_named("free").of(spg, None) == spg.free_shares[-1]
-    assert quantity_named("free").of(record(MATRIX), None) is None
+    assert [state_bits(own) for own in unknown] == [None] * 4
+    assert compute(quantity_named("state_bits"), spg) == state_bits(spg.cost)
+    assert compute(quantity_named("free"), spg) == spg.free_shares[-1]
+    assert compute(quantity_named("free"), record(MATRIX)) is None
 
 
 def test_the_page_of_a_run_says_what_is_free(runs):
