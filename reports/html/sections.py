@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from palimpsest.benchmark.metrics import added_metrics
 from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.analysis.remarks.findings import findings
 from palimpsest.reports.analysis.verdicts import verdicts
@@ -26,12 +27,7 @@ from palimpsest.reports.statistics.interval import FEWEST_SEEDS
 from palimpsest.reports.tables.capacity import capacity_table, layers_table
 from palimpsest.reports.tables.cost import cost_table
 from palimpsest.reports.tables.forgetting import forgetting_table
-from palimpsest.reports.tables.metrics import (
-    added_table,
-    metrics_table,
-    search_table,
-    transfer_table,
-)
+from palimpsest.reports.tables.metrics import SEARCH, TRANSFER, metrics_table
 from palimpsest.reports.tables.ranking import choice_table, frontier_table, ranking_table
 from palimpsest.reports.tables.table import Table
 from palimpsest.reports.tables.true_ranking import true_ranking_table
@@ -105,7 +101,12 @@ _OF_SCENARIOS = (
         "Architectures that share weights are trained in turn, a visit each. What an architecture "
         "wins by its own visit (err0 − err1) and what it has lost by the end of the epoch (err2 − "
         "err1) belong together: what learns nothing forgets nothing. Both are of validation data.",
-        {"search": (1, lambda scope: search_table(scope.cells))},
+        {
+            "search": (
+                1,
+                lambda s: metrics_table(s.cells, "What visits gain, and what others take", SEARCH),
+            )
+        },
     ),
     _Question(
         "architectures",
@@ -149,8 +150,18 @@ _OF_SCENARIOS = (
         {
             "metrics": (1, lambda scope: metrics_table(scope.cells)),
             "forgetting": (2, lambda scope: forgetting_table(scope.chosen)),
-            "transfer": (4, lambda scope: transfer_table(scope.cells)),
-            "added": (5, lambda scope: added_table(scope.cells)),
+            "transfer": (
+                4,
+                lambda s: metrics_table(
+                    s.cells, "Worst case, transfer and intransigence", TRANSFER
+                ),
+            ),
+            "added": (
+                5,
+                lambda s: metrics_table(
+                    s.cells, "Metrics of plugins", [metric.name for metric in added_metrics()]
+                ),
+            ),
         },
     ),
     _Question(

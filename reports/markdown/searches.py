@@ -18,8 +18,8 @@ from palimpsest.reports.figures.searches.gains import Way, gains_plot
 from palimpsest.reports.figures.searches.rewards import rewards_plot
 from palimpsest.reports.figures.searches.truth import true_ranking_plot
 from palimpsest.reports.figures.searches.visits import forgetting_plot
+from palimpsest.reports.markdown.illustrated import IllustratedStudy
 from palimpsest.reports.markdown.number import Number
-from palimpsest.reports.markdown.ranked import RankedStudy
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.markdown.study import RATIO, Labels
 from palimpsest.reports.runs.cells import FINETUNE, Cell
@@ -39,7 +39,7 @@ class EqualGain(NamedTuple):
     control: Number
 
 
-class SearchStudy(RankedStudy):
+class SearchStudy(IllustratedStudy):
     """The runs of one suite, with what only searches have.
 
     Where variants are listed, one of another scenario is a pair: ``["slow", "finetune"]``. It is
@@ -123,13 +123,7 @@ class SearchStudy(RankedStudy):
     ) -> str:
         """Draw err2 - err1 over epochs: a row per scenario; the mean, the best five, the largest.
 
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenarios: The rows; all where ``None``.
-            variants: The lines. Those of other scenarios are in every row.
-            block: How many epochs make a point, their mean.
-            labels: Other names for scenarios, variants and strategies.
+        Variants of other scenarios are in every row. The mean of ``block`` epochs makes a point.
         """
         labels = labels or {}
         shown = list(scenarios or self.scenarios)
@@ -152,13 +146,7 @@ class SearchStudy(RankedStudy):
     ) -> str:
         """Draw the controllers' rewards over their steps, a line per variant.
 
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenario: Its name.
-            variants: The lines.
-            block: How many steps make a point, their mean; chosen where ``None``.
-            labels: Other names for scenarios, variants and strategies.
+        The mean of ``block`` steps makes a point; so many that it can be read where ``None``.
         """
         lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
         return self._album.add(name, rewards_plot(lines, styles, names, said, block))
@@ -174,13 +162,7 @@ class SearchStudy(RankedStudy):
     ) -> str:
         """Draw true errors against those in the search: a panel per variant, tau above it.
 
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenario: Its name.
-            variants: The panels.
-            truth: Of the same architectures, see ``truth``; it may be of another suite.
-            labels: Other names for scenarios, variants and strategies.
+        The truth (see ``truth``) is of the same architectures; it may be of another suite.
         """
         if truth is None:
             raise UserError(
@@ -201,16 +183,10 @@ class SearchStudy(RankedStudy):
     ) -> str:
         """Draw forgetting of visits against own gain: a line per strategy, a point per strength.
 
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenario: Its name.
-            strategies: With all their strengths.
-            series: More lines by their names, each with its variants, such as plain training with
-                several learning rates: ``{"learning rate": [["slow", "finetune"], "finetune"]}``.
-            labels: Other names for scenarios, variants, strategies and series. Beside a point of
-                a series stands the label of its scenario, if there is one, else that of its
-                variant.
+        ``series`` has more lines by their names, each with its variants, such as plain training
+        with several learning rates: ``{"learning rate": [["slow", "finetune"], "finetune"]}``.
+        Beside a point of a series stands the label of its scenario, if there is one, else that of
+        its variant.
         """
         labels, series = labels or {}, series or {}
         cells = {own: self._catalog.strategy(scenario, own) for own in strategies}

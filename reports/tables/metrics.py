@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from palimpsest.benchmark.metrics import METRICS, Metric, added_metrics, columns
+from palimpsest.benchmark.metrics import METRICS, Metric, columns
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.runs.frames import summary_frame
 from palimpsest.reports.statistics.interval import Estimate
@@ -26,7 +26,7 @@ MAIN = (
 TRANSFER = ("worst_case_accuracy", "backward_transfer", "forward_transfer", "intransigence")
 """Those of the transfer table."""
 
-SEARCH = (
+_OF_VISITS = (
     "visit_forgetting",
     "visit_gain",
     "visited_error",
@@ -35,7 +35,8 @@ SEARCH = (
     "best_visit_forgetting",
     "largest_visit_forgetting",
 )
-"""Those of the table of searches, of error rates; of perplexities they have ``_perplexity``."""
+SEARCH = (*_OF_VISITS, *(f"{name}_perplexity" for name in _OF_VISITS))
+"""Those of the table of searches, of error rates or of perplexities."""
 
 _WORST = Column(
     "learning accuracy, worst seed",
@@ -45,59 +46,22 @@ _WORST = Column(
 )
 
 
-def metrics_table(cells: Sequence[Cell]) -> Table | None:
-    """Show what every variant keeps, learns and forgets.
-
-    Args:
-        cells: One scenario's cells.
-
-    Returns:
-        The table, with the metrics that its runs can have; ``None`` where these are none.
-    """
-    return _table(cells, "Every variant", MAIN)
-
-
-def transfer_table(cells: Sequence[Cell]) -> Table | None:
-    """Show what the models gain and lose by each other; see ``metrics_table``.
-
-    Args:
-        cells: One scenario's cells.
-    """
-    title = "Worst case, transfer and intransigence"
-    return _table(cells, title, TRANSFER)
-
-
-def search_table(cells: Sequence[Cell]) -> Table | None:
-    """Show what the visits of a search gain, and what is then lost; see ``metrics_table``.
-
-    Args:
-        cells: One scenario's cells.
-
-    Returns:
-        The table; ``None`` where no run was a search.
-    """
-    if not any(cell.done for cell in cells):
-        return None
-    names = [*SEARCH, *(f"{metric}_perplexity" for metric in SEARCH)]
-    return _table(cells, "What visits gain, and what others take", names)
-
-
-def added_table(cells: Sequence[Cell]) -> Table | None:
-    """Show the metrics of plugins, ``None`` where there are none.
-
-    Args:
-        cells: One scenario's cells.
-    """
-    return _table(cells, "Metrics of plugins", [metric.name for metric in added_metrics()])
-
-
 def metric_column(metric: Metric) -> Column:
     """Return a metric's column: means over seeds with their intervals."""
     title = metric.title.removesuffix(f" {metric.unit}")
     return Column(title, metric.unit, metric.meaning, measured(metric))
 
 
-def _table(cells: Sequence[Cell], title: str, names: Sequence[str]) -> Table | None:
+def metrics_table(
+    cells: Sequence[Cell], title: str = "Every variant", names: Sequence[str] = MAIN
+) -> Table | None:
+    """Show metrics of every variant of a scenario; ``None`` where its runs can have none of them.
+
+    Args:
+        cells: One scenario's cells.
+        title: Its heading.
+        names: Of the metrics.
+    """
     done = [record for cell in cells for record in cell.done]
     metrics = [METRICS[metric] for metric in columns(names, done)]
     if not metrics:

@@ -17,7 +17,7 @@ from palimpsest.reports.figures.drawing.style import Styles, series_styles
 from palimpsest.reports.figures.pages.growth import growth_frame
 from palimpsest.reports.formats.svg import small_svg, svg_element
 from palimpsest.reports.markdown.album import Album
-from palimpsest.reports.markdown.ranked import RankedStudy
+from palimpsest.reports.markdown.illustrated import IllustratedStudy
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.runs.cells import group
 
@@ -297,7 +297,7 @@ def test_ranks_are_average_places_over_seeds_and_scenarios(fabricated):
         run for place, loss in enumerate((0.1, 0.3, 0.2)) for run in fabricated(f"k{place}", loss)
     ]
     catalog = Catalog.of("paper", group(runs))
-    study = RankedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
+    study = IllustratedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
     text = study.ranks("order", "Said before.", labels={"freeze": "frozen"})
     (plot,) = study._album.plots
     assert "Said before." in text
@@ -329,7 +329,7 @@ def test_ranks_are_average_places_over_seeds_and_scenarios(fabricated):
 )
 def test_ranks_refuse_what_cannot_be_ranked(runs, arguments, message):
     catalog = Catalog.of("paper", group([run for run in runs if run.suite == "paper"]))
-    study = RankedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
+    study = IllustratedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
     with pytest.raises(UserError, match=message):
         study.ranks("order", **arguments)
 
