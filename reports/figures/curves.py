@@ -69,12 +69,7 @@ def strategy_curves_plot(
     A row per strategy with several strengths, with fine-tuning in each for comparison. The
     strategy ``joint`` is left out: it has no order of models.
 
-    Args:
-        cells: One scenario's cells with finished runs.
-        styles: Of each variant.
-
-    Returns:
-        The plot, or ``None`` where no run has curves.
+    ``None`` where no run has curves.
     """
     rows = curves_rows(cells)
     if not rows:

@@ -29,12 +29,7 @@ _MARKER = 4.4
 def capacity_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) -> Plot | None:
     """Show the free share after each model, a line for each strategy.
 
-    Args:
-        cells: Of one scenario, those that stand for the strategies, with finished runs.
-        styles: Of each variant.
-
-    Returns:
-        The plot; ``None`` where nothing tells what is free, or of two models.
+    ``None`` where nothing tells what is free, or of two models.
     """
     found = told(cells)
     frame = capacity_frame(found)

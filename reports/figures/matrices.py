@@ -33,11 +33,7 @@ def heatmaps_plot(cells: Sequence[Cell]) -> Plot | None:
 
     Numbers above the diagonal, of models not yet trained, have no colour.
 
-    Args:
-        cells: Of one scenario, with finished runs.
-
-    Returns:
-        The plot, or ``None`` where no cell has an accuracy matrix (as with models that are
+    ``None`` where no cell has an accuracy matrix (as with models that are
         trained in alternation).
     """
     cells = [cell for cell in cells if any(record.accuracy_matrix for record in cell.done)]

@@ -29,12 +29,7 @@ _NAME = 40  # letters per line of a strategy's name in the legend
 def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style]) -> Plot | None:
     """Show how large a share of each strategy's runs is above each accuracy.
 
-    Args:
-        found: The strategies' profiles.
-        styles: Of each variant.
-
-    Returns:
-        The plot, or ``None`` where there is nothing to compare.
+    ``None`` where there is nothing to compare.
     """
     if found is None:
         return None

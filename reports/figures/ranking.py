@@ -26,12 +26,7 @@ _NAME = 30  # letters per line of a label
 def ranking_plot(standings: Sequence[Standing], styles: Mapping[Variant, Style]) -> Plot | None:
     """Show each strategy's mean by every metric, with its interval.
 
-    Args:
-        standings: Of the same scenarios, one per metric.
-        styles: Of each variant.
-
-    Returns:
-        The plot, or ``None`` where there is nothing to compare.
+    ``None`` where there is nothing to compare.
     """
     if not standings or len(standings[0].rows) < 2:
         return None

@@ -48,12 +48,7 @@ _NAME = 30  # letters per line of a strategy's name above its panel
 def sweep_plot(choices: Sequence[Choice], styles: Mapping[Variant, Style]) -> Plot | None:
     """Show scores over strengths, a panel per strategy with several strengths.
 
-    Args:
-        choices: Of one scenario.
-        styles: Of each variant.
-
-    Returns:
-        The plot, or ``None`` where no strategy has several strengths with final accuracies.
+    ``None`` where no strategy has several strengths with final accuracies.
     """
     swept = [choice for choice in choices if choice.budget > 1 and _has_scores(choice)]
     if not swept:

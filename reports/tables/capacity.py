@@ -22,11 +22,7 @@ _RETENTION = ("backward_transfer", "forward_transfer")
 def capacity_table(cells: Sequence[Cell]) -> Table | None:
     """Show what is free after the first model and at the end, beside retention and transfer.
 
-    Args:
-        cells: One scenario's cells with finished runs.
-
-    Returns:
-        The table, with all strategies for comparison; ``None`` where none tells what is free.
+    With all strategies for comparison. ``None`` where none tells what is free.
     """
     found = told(cells)
     if not found:
@@ -82,11 +78,7 @@ def capacity_table(cells: Sequence[Cell]) -> Table | None:
 def layers_table(cells: Sequence[Cell]) -> Table | None:
     """Show what is free of each layer at the end.
 
-    Args:
-        cells: Of one scenario, those that stand for the strategies, with finished runs.
-
-    Returns:
-        The table; ``None`` where nothing tells it, or where only one layer is shared.
+    ``None`` where nothing tells it, or where only one layer is shared.
     """
     found = told(cells)
     shares = [shares_of(cell) for cell in found]

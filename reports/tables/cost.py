@@ -18,11 +18,7 @@ _MEBI = 2**20
 def cost_table(cells: Sequence[Cell]) -> Table | None:
     """Show the time per step, also relative to fine-tuning, and the memory that a strategy adds.
 
-    Args:
-        cells: One scenario's cells with finished runs.
-
-    Returns:
-        The table, or ``None`` where no run has recorded its cost.
+    ``None`` where no run has recorded its cost.
     """
     frame = cost_frame(cells)
     if frame["seconds_per_step"].isna().all():

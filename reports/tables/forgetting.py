@@ -23,11 +23,7 @@ def forgetting_table(cells: Sequence[Cell]) -> Table | None:
 
     See ``metrics.forgetting_by_model``.
 
-    Args:
-        cells: Of one scenario, those that stand for the strategies, with finished runs.
-
-    Returns:
-        The table, or ``None`` with fewer than two earlier models, where the mean says it all.
+    ``None`` with fewer than two earlier models, where the mean says it all.
     """
     models = max((len(cell.done[0].accuracy_matrix) for cell in cells), default=0)
     if models < 3:

@@ -116,11 +116,7 @@ def ranking_table(standing: Standing) -> Table:
 def choice_table(choices: Sequence[Choice]) -> Table | None:
     """Show the strength at which each strategy is reported, and how many it was chosen from.
 
-    Args:
-        choices: Of one scenario.
-
-    Returns:
-        The table, or ``None`` where no strategy has strengths to choose from.
+    ``None`` where no strategy has strengths to choose from.
     """
     swept = [choice for choice in choices if choice.budget > 1]
     if not swept:
@@ -156,11 +152,7 @@ def choice_table(choices: Sequence[Choice]) -> Table | None:
 def frontier_table(found: Frontiers) -> Table | None:
     """Show how much of the area between fine-tuning and freezing each frontier dominates.
 
-    Args:
-        found: One scenario's frontiers.
-
-    Returns:
-        The table, or ``None`` where nothing is compared.
+    ``None`` where nothing is compared.
     """
     if not found.frontiers:
         return None

@@ -30,12 +30,7 @@ _MEANINGS = {
 def true_ranking_table(report: Sequence[Cell], searches: Sequence[Cell]) -> Table | None:
     """Show measures of the rankings of every variant, those of ``_MEANINGS``.
 
-    Args:
-        report: All of a report.
-        searches: One scenario's cells with finished runs.
-
-    Returns:
-        The table; ``None`` where the report does not have the truth.
+    ``None`` where the report does not have the truth.
     """
     found = truth_for(report, searches)
     if found is None:

@@ -41,11 +41,7 @@ _COLUMNS = (
 def uncertainty_table(cells: Sequence[Cell]) -> Table | None:
     """Show likelihood and calibration of models right after their training and at the end.
 
-    Args:
-        cells: One scenario's cells with finished runs.
-
-    Returns:
-        The table; ``None`` where no run has recorded them.
+    ``None`` where no run has recorded them.
     """
     frame = uncertainty_frame(cells)
     if frame.empty:

@@ -45,11 +45,7 @@ COLUMNS = (
 def verdict_table(found: Verdicts) -> Table | None:
     """Show what each strategy is beside the baseline.
 
-    Args:
-        found: Of one scenario, or of several together.
-
-    Returns:
-        The table, or ``None`` where no strategy has runs.
+    ``None`` where no strategy has runs.
     """
     if found.baseline is None:
         return None

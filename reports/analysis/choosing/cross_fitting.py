@@ -1,6 +1,6 @@
 """The strength at which a strategy is reported: chosen on the validation split, of other seeds.
 
-The choice never uses test results. ``reports/figures/sweep.py`` shows them beside the validation
+The choice never uses test results. ``figures/strengths.py`` shows them beside the validation
 scores afterwards, for what another strength would have given.
 
 Choosing on the validation split is not enough. Validation and test accuracy of a run rise and fall
