@@ -66,10 +66,6 @@ class _Question:
     intro: str
     tables: _Tables = field(default_factory=dict)
 
-    def answered(self, report: ReportRuns, groups: Iterator[Group]) -> Section:
-        intro = self.intro.format(dial=dial_of(cell.variant for cell in report.cells))
-        return Section(self.name, self.question, self.topic, intro, list(groups))
-
 
 _ANSWER = _Question("answer", "What came out?", "Answer", READ)
 _COMPARED = _Question(
@@ -202,21 +198,33 @@ _OF_SCENARIOS = (
 
 
 def sections(
-    cells: Sequence[Cell], begin: Callable[[Sequence[Plot]], None] = lambda plots: None
+    cells: Sequence[Cell],
+    begin: Callable[[Sequence[Plot]], None] = lambda plots: None,
+    chapter: str = "",
+    prefix: str = "",
 ) -> list[Section]:
     """Return the sections that have something to say, in the order in which they are read.
 
     Args:
         cells: All of a report, see ``cells.group``.
         begin: Called with plots that are ready to be drawn while the rest is made.
+        chapter: The title of their chapter, see ``Section``.
+        prefix: Of all names in them.
     """
     report = ReportRuns(cells)
-    details = [one.answered(report, _each_scenario(report, one)) for one in _OF_SCENARIOS]
+    dial = dial_of(cell.variant for cell in cells)
+
+    def answered(asked: _Question, groups: Iterator[Group]) -> Section:
+        intro = asked.intro.format(dial=dial)
+        found = list(groups)
+        return Section(asked.name, asked.question, asked.topic, intro, found, chapter, prefix)
+
+    details = [answered(one, _each_scenario(report, one, prefix)) for one in _OF_SCENARIOS]
     begin(_plots(details))
     overall = [
-        _ANSWER.answered(report, _answers(report)),
-        _COMPARED.answered(report, _compared(report)),
-        _RANKING.answered(report, _ranking(report)),
+        answered(_ANSWER, _answers(report, prefix)),
+        answered(_COMPARED, _compared(report, prefix)),
+        answered(_RANKING, _ranking(report, prefix)),
     ]
     begin(_plots(overall))
     return [section for section in (*overall, *details) if section.groups]
@@ -226,7 +234,7 @@ def _plots(found: Sequence[Section]) -> list[Plot]:
     return [part for section in found for part in section.parts if isinstance(part, Plot)]
 
 
-def _parts(section: str, scope: Scope, prefix: str, tables: _Tables = _NONE) -> list[Part]:
+def _parts(section: str, scope: Scope, names: str, tables: _Tables = _NONE) -> list[Part]:
     """The tables and figures of a section, in their places."""
     makers: list[tuple[int, str, Callable[[Scope], Table | Plot | None]]] = [
         *((place, name, make) for name, (place, make) in tables.items()),
@@ -237,7 +245,7 @@ def _parts(section: str, scope: Scope, prefix: str, tables: _Tables = _NONE) -> 
         part = make(scope)
         if part is None:
             continue
-        part = replace(part, name=f"{prefix}-{name}")
+        part = replace(part, name=f"{names}-{name}")
         if isinstance(part, CurvesPlot):
             part = live_curves(part, scope.styles)
         elif section == "answer" and name == "plane" and isinstance(part, Plot):
@@ -246,16 +254,17 @@ def _parts(section: str, scope: Scope, prefix: str, tables: _Tables = _NONE) -> 
     return found
 
 
-def _each_scenario(report: ReportRuns, asked: _Question) -> Iterator[Group]:
+def _each_scenario(report: ReportRuns, asked: _Question, prefix: str) -> Iterator[Group]:
     """A group for each scenario that has a finished run and something to show."""
     for scope in report.scenarios:
         (name,), place = scope.scenarios, anchor(scope.scenarios[0])
-        parts = _parts(asked.name, scope, f"scenario-{place}", asked.tables) if scope.done else []
+        names = f"{prefix}scenario-{place}"
+        parts = _parts(asked.name, scope, names, asked.tables) if scope.done else []
         if parts:
-            yield Group(name, parts, place)
+            yield Group(name, parts, f"{prefix}{place}")
 
 
-def _ranking(report: ReportRuns) -> Iterator[Group]:
+def _ranking(report: ReportRuns, prefix: str) -> Iterator[Group]:
     """The comparison of strategies, in each scenario and over all."""
     scopes = report.comparisons
     total = len({scenario for scope in scopes for scenario in scope.scenarios})
@@ -265,14 +274,14 @@ def _ranking(report: ReportRuns) -> Iterator[Group]:
     for scope in scopes:
         place = anchor(scope.scenarios[0]) if len(scope.scenarios) == 1 else ALL
         by_metric = {own.metric.replace("_", "-"): own for own in scope.standings}
-        name = f"ranking-{place}"
+        name = f"{prefix}ranking-{place}"
         name = f"{name}-{next(iter(by_metric))}" if name in names else name
         names.add(name)
         parts = _parts(RANKING, scope, name)
         for metric, standing in by_metric.items():
-            parts.append(replace(ranking_table(standing), name=f"ranking-{place}-{metric}"))
+            parts.append(replace(ranking_table(standing), name=f"{prefix}ranking-{place}-{metric}"))
         title = _title(scope.scenarios, total)
-        yield Group(title, parts, place, name, titled=split and place == ALL)
+        yield Group(title, parts, f"{prefix}{place}", name, titled=split and place == ALL)
 
 
 def _title(scenarios: Sequence[str], total: int) -> str:
@@ -282,25 +291,27 @@ def _title(scenarios: Sequence[str], total: int) -> str:
     return f"{count} scenarios together"
 
 
-def _answers(report: ReportRuns) -> Iterator[Group]:
+def _answers(report: ReportRuns, prefix: str) -> Iterator[Group]:
     """The verdicts on every strategy, beside the plane of each scenario."""
     scopes = {scope.scenarios: scope for scope in report.scenarios}
     boards: dict[str, Board] = {}
     for verdict in verdicts(report.choices, report.cells):
         one = scopes.get(verdict.scenarios)
         place = ALL if one is None else anchor(verdict.scenarios[0])
-        own = board(verdict, report.styles, f"verdicts-{place}")
+        own = board(verdict, report.styles, f"{prefix}verdicts-{place}", f"{prefix}{place}")
         parts: list[Part] = [] if own is None else [own]
         if one is not None:
             boards |= {} if own is None else {verdict.scenarios[0]: own}
-            parts += _parts("answer", one, f"scenario-{place}")
+            parts += _parts("answer", one, f"{prefix}scenario-{place}")
         elif boards:
-            parts.insert(0, _matrix(boards, report))
+            parts.insert(0, _matrix(boards, report, prefix))
         if parts:
-            yield Group(_title(verdict.scenarios, len(verdict.scenarios)), parts, place)
+            yield Group(
+                _title(verdict.scenarios, len(verdict.scenarios)), parts, f"{prefix}{place}"
+            )
 
 
-def _matrix(boards: Mapping[str, Board], report: ReportRuns) -> Matrix:
+def _matrix(boards: Mapping[str, Board], report: ReportRuns, prefix: str) -> Matrix:
     failed = {
         scope.scenarios[0]: list(dict.fromkeys(cell.variant.strategy for cell in scope.cells))
         for scope in report.scenarios
@@ -308,10 +319,10 @@ def _matrix(boards: Mapping[str, Board], report: ReportRuns) -> Matrix:
     }
     order = [name for scope in report.scenarios for name in scope.scenarios]
     order = [name for name in order if name in {*boards, *failed}]
-    return Matrix(dict(boards), failed, order, next(iter(boards.values())).baseline)
+    return Matrix(dict(boards), failed, order, next(iter(boards.values())).baseline, prefix)
 
 
-def _compared(report: ReportRuns) -> Iterator[Group]:
+def _compared(report: ReportRuns, prefix: str) -> Iterator[Group]:
     """The findings of each scenario as text, and the caveats."""
     words = {
         finding.scenario: Words(finding.references, finding.strategies)
@@ -321,7 +332,7 @@ def _compared(report: ReportRuns) -> Iterator[Group]:
     for scope in report.scenarios:
         (name,) = scope.scenarios
         facts = Facts(scenario_facts(next(scope.cells[0].runs)))
-        yield Group(name, [words.get(name, nothing), facts], anchor(name))
+        yield Group(name, [words.get(name, nothing), facts], f"{prefix}{anchor(name)}")
     warnings = caveats(report.cells, report.choices, report.standings)
     if warnings:
         yield Group("Caveats", [Words("", warnings)])
