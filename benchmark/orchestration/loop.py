@@ -205,11 +205,6 @@ def _carry_out(
     messages: list[str] = []
     said: set[str] = set()
     saving = Saving(store, hold, messages.append)
-    if store.kept:
-        messages.append(
-            f"{plan.store} was of an earlier version and has been brought up to date; as it was it "
-            f"is in {store.kept}, which you may remove"
-        )
 
     def tell(job: Job, fraction: float, record: Record | None = None) -> None:
         said = ". ".join(messages)

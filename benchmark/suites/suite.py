@@ -98,7 +98,7 @@ class Run:
 
     def cell(self) -> dict[str, Any]:
         """Return the fields that a record of this run takes over."""
-        return {each.name: getattr(self, each.name) for each in fields(self)[:-1]}
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,9 @@ from palimpsest.benchmark.metrics import (
     backward_transfer,
     compute,
 )
+from palimpsest.benchmark.runs.record import BASELINE
 from palimpsest.reports.analysis.cost import consolidation_seconds, seconds_per_step, state_bits
-from palimpsest.reports.runs.cells import FINETUNE, Cell
+from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
 from palimpsest.reports.statistics.ratio import removed
 
@@ -60,7 +61,7 @@ def per_seed(asked: Metric, cell: Cell, plain: Cell | None) -> Values:
         return {record.seed: record.metrics.get(asked.name) for record in cell.done}
     if asked.reference is None:
         return {record.seed: compute(asked, record) for record in cell.done}
-    others = {} if plain is None else {r.seed: {FINETUNE: r.accuracy_matrix} for r in plain.done}
+    others = {} if plain is None else {r.seed: {BASELINE: r.accuracy_matrix} for r in plain.done}
     return {
         record.seed: compute(asked, replace(record, references=others[record.seed]))
         for record in cell.done
@@ -82,7 +83,7 @@ def interval(asked: Metric, cell: Cell, plain: Cell | None) -> Estimate:
     if asked.name in METRICS:
         return cell.interval(asked.name)
     pairs = {}
-    if plain is not None and cell.variant.kind != FINETUNE:
+    if plain is not None and cell.variant.role != BASELINE:
         lost, others = per_seed(LOST, cell, None), per_seed(LOST, plain, None)
         for seed, own in lost.items():
             other = others.get(seed)
@@ -134,7 +135,7 @@ LOST = Metric(
 )
 REMOVED = Metric(
     "removed", lambda *parts: None, "share of fine-tuning’s loss that is avoided",
-    bounds=UNBOUNDED, reference=FINETUNE, title="forgetting removed", ratio=("lost", "lost"),
+    bounds=UNBOUNDED, reference=BASELINE, title="forgetting removed", ratio=("lost", "lost"),
 )  # fmt: skip
 
 _COST: dict[str, Any] = {"bounds": _ANY, "needs": ("cost",)}
@@ -148,7 +149,7 @@ QUANTITIES = {
         REMOVED,
         Metric(
             "price", _price, "B after fine-tuning minus B", "points", bounds=CHANGE,
-            reference=FINETUNE, title="price in B",
+            reference=BASELINE, title="price in B",
         ),
         Metric("refit", _refit, "A, refitted", needs=("probes",), title="A fitted again"),
         Metric(

@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from palimpsest.benchmark.runs.record import JOINT
 from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.canvas import WIDE, canvas
 from palimpsest.reports.figures.drawing.curves import (
@@ -27,7 +28,7 @@ from palimpsest.reports.figures.drawing.rows import (
     legend_height,
 )
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.runs.cells import JOINT, Cell, Variant, dial_of
+from palimpsest.reports.runs.cells import Cell, Variant, dial_of
 from palimpsest.reports.runs.frames import curves_frame, numbered
 
 
@@ -55,7 +56,7 @@ def curves_rows(cells: Sequence[Cell]) -> list[CurvesRow]:
     shown = [
         cell
         for cell in cells
-        if cell.variant.kind != JOINT
+        if cell.variant.role != JOINT
         and any(curve["steps"] for record in cell.done for curve in record.curves)
     ]
     return compared_rows(shown)
@@ -102,11 +103,11 @@ def strategy_curves_plot(
         return figure
 
     dial = dial_of(c.variant for c in shown)
-    joint = len(shown) < len(cells) and any(c.variant.kind == JOINT for c in cells)
+    joint = len(shown) < len(cells) and any(c.variant.role == JOINT for c in cells)
     return CurvesPlot(
         "Curves",
-        f"Test accuracy during training: means; bands are {BANDS}. {dial.many.capitalize()} run "
-        f"from light ({dial.low}) to dark ({dial.high}). Where lines coincide, "
+        f"Test accuracy during training: means; bands are {BANDS}. {dial.plural.capitalize()} run "
+        f"from light ({dial.adjectives[0]}) to dark ({dial.adjectives[1]}). Where lines coincide, "
         "the lower ones are wider."
         + (" Joint training has no order of models, so it has no curve here." if joint else ""),
         f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from palimpsest.benchmark.suites.spec import STRENGTH
+from palimpsest.benchmark.runs.record import STRENGTH, Dial
 from palimpsest.reports.analysis.frontier import Frontier, Frontiers, Point
 from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.breakdown_marks import draw_margin, marked
@@ -29,7 +29,6 @@ from palimpsest.reports.figures.drawing.points import (
 )
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Variant, dial_of
-from palimpsest.reports.wording.dials import Dial
 from palimpsest.reports.wording.numbers import percent
 from palimpsest.reports.wording.words import several
 
@@ -41,10 +40,11 @@ _ALONE, _SEVERAL, _ROW = 4.2, 2.9, 0.3
 
 def _how(dial: Dial) -> str:
     """Return what a caption says of every plane."""
-    near = ", near fine-tuning" if dial.one == STRENGTH else ""
+    near = ", near fine-tuning" if dial == STRENGTH else ""
+    low, high = dial.adjectives
     return (
-        f"Each line goes through the {dial.many} of a strategy, light ({dial.low}{near}) to dark "
-        f"({dial.high}). {SPREAD} Hollow points are dominated: another variant is at least as good "
+        f"Each line goes through the {dial.plural} of a strategy, light ({low}{near}) to dark "
+        f"({high}). {SPREAD} Hollow points are dominated: another variant is at least as good "
         "in both. Points that coincide are drawn inside one another."
     )
 
@@ -162,7 +162,7 @@ def plane_plot(
 
     dial = dial_of(variant for plane in planes for variant in plane.found.variants)
     lost = (
-        f" {marked(dial)} A strategy has no point at such a {dial.one}."
+        f" {marked(dial)} A strategy has no point at such a {dial.name}."
         if any(plane.lost for plane in planes)
         else ""
     )
@@ -241,7 +241,7 @@ def _filled(frontier: Frontier, *, unequal: bool) -> str:
     area = frontier.hypervolume
     if area.value is None:
         return ""
-    dial = dial_of(point.variant for point in frontier.points).one
+    dial = dial_of(point.variant for point in frontier.points).name
     with_what = f" with {several(frontier.budget, dial)}" if unequal else ""
     return f" (fills {percent(area.value)} %{with_what})"
 

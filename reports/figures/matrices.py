@@ -74,7 +74,7 @@ def heatmaps_plot(cells: Sequence[Cell]) -> Plot | None:
         bar.ax.spines[:].set_visible(False)
         return figure
 
-    dial = dial_of(cell.variant for cell in cells).many
+    dial = dial_of(cell.variant for cell in cells).plural
     return Plot(
         "Accuracy matrices",
         "Test accuracy of each model (column) after each model was trained (row), mean over seeds, "

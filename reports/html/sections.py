@@ -56,7 +56,7 @@ class _Question:
         name: See ``Section``.
         question: Likewise.
         topic: Likewise.
-        intro: Likewise; ``{dial.one}`` and ``{dial.many}`` stand for what is swept over.
+        intro: Likewise; ``{dial.name}`` and ``{dial.plural}`` stand for what is swept over.
         tables: Of each scenario: how their names end, their places, and what makes them.
     """
 
@@ -73,15 +73,15 @@ _COMPARED = _Question(
     "What was compared, and how far can it be trusted?",
     "Summary",
     f"Means over seeds; in brackets their 95 % intervals: {HOW} Where a strategy has several "
-    "{dial.many}, each half of the seeds is reported at the one that was chosen on validation data "
-    "of the other half; the numbers are of test data. Intervals of two strategies that overlap do "
+    "{dial.plural}, each half of the seeds is reported at the one that was chosen on validation "
+    "data of the other half; the numbers are of test data. Intervals of two strategies that overlap do "
     "not show that the strategies are equal: runs with the same seed are paired.",
 )
 _RANKING = _Question(
     RANKING,
     "Which strategy is best, and how sure is that?",
     "Ranking",
-    "Each half of a strategy’s seeds is reported at the {dial.one} that was chosen on validation "
+    "Each half of a strategy’s seeds is reported at the {dial.name} that was chosen on validation "
     "data of the other half, so that no run affects the choice for itself. Differences are paired "
     "by seed, and so is their test, the t-test of whole seeds that the interval inverts: p is "
     "below 0.05 where the interval of the difference excludes zero, which is what the verdicts "
@@ -122,7 +122,7 @@ _OF_SCENARIOS = (
         "protection",
         "What does protection cost?",
         "Price of protection",
-        "How much the earlier models keep and the new ones reach at other {dial.many}. The plane "
+        "How much the earlier models keep and the new ones reach at other {dial.plural}. The plane "
         "is above, with the answer. Earlier models are all but the last, new models all but the "
         "first.",
         {
@@ -141,7 +141,7 @@ _OF_SCENARIOS = (
         "models",
         "Which model loses how much?",
         "Model by model",
-        "Every {dial.one}, chosen or not. Where only some seeds have a value, their number stands "
+        "Every {dial.name}, chosen or not. Where only some seeds have a value, their number stands "
         "behind it; a dash where none has.",
         {
             "metrics": (1, lambda scope: metrics_table(scope.cells)),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.runs.record import BASELINE, LIMIT
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, label
 from palimpsest.reports.analysis.digitized import Given, digitized_curves
@@ -22,7 +23,7 @@ from palimpsest.reports.figures.ranks import critical_difference_plot
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.markdown.study import Labels, Study
-from palimpsest.reports.runs.cells import FINETUNE, FREEZE, Cell
+from palimpsest.reports.runs.cells import Cell
 
 
 class IllustratedStudy(Study):
@@ -36,7 +37,7 @@ class IllustratedStudy(Study):
     Args:
         records: The suite's runs.
         catalog: The same runs as cells.
-        strategies: Kinds and names of all strategies of the page.
+        styles: Of the strategies of the page.
         album: Collects the figures.
     """
 
@@ -44,11 +45,11 @@ class IllustratedStudy(Study):
         self,
         records: Sequence[Record],
         catalog: Catalog,
-        strategies: Collection[tuple[str, str]],
+        styles: Styles,
         album: Album,
     ) -> None:
         super().__init__(records, catalog)
-        self._styles = Styles(strategies)
+        self._styles = styles
         self._album = album
 
     def curves(
@@ -108,7 +109,7 @@ class IllustratedStudy(Study):
         with ``variants`` as horizontal lines to compare with. The axis, labelled ``axis``, is
         logarithmic if the numbers span a factor of 30 or more. ``reference`` has values that were
         read off a published figure, drawn as points: by quantity and variant (or label of a
-        series), ``{"first_after": {"finetune": {1: 82, 2: 76}}}``, in the unit of the panel.
+        series), ``{"first_after": {"wpl@1e4": {1: 82, 2: 76}}}``, in the unit of the panel.
         """
         labels, reference = labels or {}, reference or {}
         if bool(scenarios) == bool(scenario and series):
@@ -152,7 +153,7 @@ class IllustratedStudy(Study):
         asked = [(quantity_named(q), labels.get(q, quantity_named(q).title)) for q in quantities]
         beside = Levels(beside.cells, beside.styles, points)
         said = f"{caption} {chosen}".strip()
-        plot = lines_plot(lines, asked, self._finetune, beside, axis, said)
+        plot = lines_plot(lines, asked, self._baseline, beside, axis, said)
         return self._album.add(name, plot)
 
     def map(
@@ -208,7 +209,7 @@ class IllustratedStudy(Study):
             ends = [
                 cell
                 for cell in self._catalog.scenario(scenario)
-                if cell.variant.kind in {FINETUNE, FREEZE} and cell not in own
+                if cell.variant.role in {BASELINE, LIMIT} and cell not in own
             ]
             planes.append(Plane(labels.get(scenario, scenario), frontiers([*own, *ends])))
             shown += [*own, *ends]

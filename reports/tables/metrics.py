@@ -67,7 +67,7 @@ def metrics_table(
     if not metrics:
         return None
     dial = dial_of(cell.variant for cell in cells)
-    headings = [Column(f"strategy, {dial.one}", words=True)]
+    headings = [Column(f"strategy, {dial.name}", words=True)]
     for metric in metrics:
         headings.append(metric_column(metric))
         if metric.name == "learning_accuracy":

@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import pandas as pd
 
 from palimpsest.benchmark.metrics import Metric
+from palimpsest.benchmark.runs.record import Dial
 from palimpsest.reports.analysis.choosing.choice import strengths_text
 from palimpsest.reports.analysis.choosing.variants import label
 from palimpsest.reports.analysis.quantities import QUANTITIES, SEEDS, interval
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.tables.table import Column, Noted, Row, Table, Value
-from palimpsest.reports.wording.dials import Dial
 from palimpsest.reports.wording.numbers import measured
 
 STRENGTH = "strength"
@@ -55,16 +55,16 @@ def results_table(
 
 def _column(quantity: Metric | str, labels: Mapping[str, str], dial: Dial) -> Column:
     if isinstance(quantity, str):
-        return Column(labels.get(quantity, dial.one))
+        return Column(labels.get(quantity, dial.name))
     title = labels.get(quantity.name, quantity.title)
     return Column(title, quantity.unit, write=measured(quantity), seeds=SEEDS)
 
 
 def _value(quantity: Metric | str, cell: Cell, plain: Cell | None, dial: Dial) -> Value:
     if isinstance(quantity, str):
-        own = dial_of([cell.variant]) == dial  # else the heading does not say what it is
+        own = dial_of([cell.variant]).name == dial.name  # else the heading does not say what it is
         return (strengths_text(cell.variant) if own else cell.variant.setting) or None
-    if quantity.name in QUANTITIES and quantity.reference == cell.variant.kind:
+    if quantity.name in QUANTITIES and quantity.reference == cell.variant.role:
         return None  # compared with itself
     found = interval(quantity, cell, plain)
     return found.reason or found

@@ -9,10 +9,11 @@ from itertools import groupby
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from palimpsest.benchmark.runs.record import BASELINE
 from palimpsest.reports.figures.drawing.canvas import Margins
 from palimpsest.reports.figures.drawing.labels import wrapped
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.runs.cells import FINETUNE, Cell, Variant
+from palimpsest.reports.runs.cells import Cell, Variant
 
 MARGINS = Margins(right=2.0, top=0.28, across=0.4, down=0.3)  # the legend is on the right
 
@@ -65,7 +66,7 @@ def compared_rows(shown: Sequence[Cell]) -> list[CurvesRow]:
     Args:
         shown: Of one scenario.
     """
-    plain = [cell for cell in shown if cell.variant.kind == FINETUNE]
+    plain = [cell for cell in shown if cell.variant.role == BASELINE]
     rows = rows_of(shown) if shown else []
     return [_row(own, plain if len(rows) > 1 and not set(plain) & set(own) else []) for own in rows]
 
