@@ -74,8 +74,8 @@ _COMPARED = _Question(
     "Summary",
     f"Means over seeds; in brackets their 95 % intervals: {HOW} Where a strategy has several "
     "{dial.plural}, each half of the seeds is reported at the one that was chosen on validation "
-    "data of the other half; the numbers are of test data. Intervals of two strategies that overlap do "
-    "not show that the strategies are equal: runs with the same seed are paired.",
+    "data of the other half; the numbers are of test data. Intervals of two strategies that "
+    "overlap do not show that the strategies are equal: runs with the same seed are paired.",
 )
 _RANKING = _Question(
     RANKING,
