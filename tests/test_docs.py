@@ -12,6 +12,7 @@ from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.probes import PROBES, load
 from palimpsest.benchmark.scenarios import FAMILIES
+from palimpsest.reports.figures.figure import figures
 from palimpsest.strategies.base.catalogue import STRATEGIES
 
 build = pytest.importorskip("sphinx.cmd.build")
@@ -81,6 +82,12 @@ def test_every_metric_and_probe_has_its_entry(site):
     found = sections(site / "probes.html")
     for name in PROBES:
         assert words(load(name).__doc__.splitlines()[0]) in words(found[name]), name
+
+
+def test_every_figure_of_the_report_is_listed(site):
+    text = sections(site / "report.html")["figures"]
+    for name, figure in figures().items():
+        assert f"{name} {figure.section} {figure.needs}" in text
 
 
 def test_every_property_of_the_kit_is_explained(site):

@@ -129,7 +129,7 @@ def _checked(metric: Metric, run: Measured, found: Any) -> float:
     value = float(found)
     if not math.isfinite(value):
         raise _wrong(metric, run, f"its function returned {value}; return None in its place")
-    low, high = metric.bounds
+    low, high, _ = metric.bounds
     if not low - _ROUNDING <= value <= high + _ROUNDING:
         raise _wrong(
             metric, run, f"its function returned {value:g}, outside its bounds {low:g} to {high:g}"

@@ -5,18 +5,37 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Any, Literal, NamedTuple, get_args
 
 from palimpsest.strategies.base.facts import Role
 
-Bounds = tuple[float, float]
-"""The least and the greatest value that a number can have."""
 
-ACCURACY: Bounds = (0.0, 1.0)
-CHANGE: Bounds = (-1.0, 1.0)
+class Bounds(NamedTuple):
+    """The least and the greatest value that a number can have; its interval is cut off there.
+
+    Attributes:
+        low: The least.
+        high: The greatest.
+        fraction: Whether it is a fraction. Seeds far from all others are found for fractions
+            only, since the gap is in percentage points.
+    """
+
+    low: float
+    high: float
+    fraction: bool = True
+
+    @property
+    def of_difference(self) -> Bounds:
+        """Those of the difference of two numbers with these bounds."""
+        return Bounds(self.low - self.high, self.high - self.low, self.fraction)
+
+
+ACCURACY = Bounds(0.0, 1.0)
+CHANGE = Bounds(-1.0, 1.0)
 """Of the difference of two accuracies."""
-UNBOUNDED: Bounds = (-math.inf, math.inf)
+UNBOUNDED = Bounds(-math.inf, math.inf)
+"""Of a fraction without bounds, such as the share of forgetting removed (there may be a gain)."""
 
 REFERENCES: tuple[Role, ...] = tuple(role for role in get_args(Role) if role != "contender")
 """The roles of strategies that others are compared with."""
@@ -32,6 +51,7 @@ Need = Literal[
     "probes",
     "visits",
     "visits_perplexity",
+    "free_shares",
 ]
 """The parts of a run that a metric can be computed from: attributes of
 ``palimpsest.benchmark.runs.record.Record``."""
@@ -56,7 +76,7 @@ class Metric:
         unit: ``%`` or ``points`` (percentage points) for fractions, which are shown times 100.
             Anything else (``s``, ``MiB``, nothing) is shown as it is.
         better: Which way is better.
-        bounds: The least and the greatest value that it can have; intervals are cut off there.
+        bounds: The least and the greatest value that it can have, two numbers: ``(0, 25)``.
         needs: What it is computed from, see ``Need``. It is ``None`` for runs that have no such
             ``accuracy_matrix``, ``moments``, ``final_accuracy``, ``visits`` or
             ``visits_perplexity``.
@@ -69,6 +89,12 @@ class Metric:
         negligible: The largest difference that does not matter: values whose difference is known
             to be smaller are the same (``palimpsest compare``). Where it is not given, one
             percentage point; ``None`` for other units, where it is not known.
+        ratio: The names of two metrics, where it is ``1 - mean of the first / mean of the second``
+            over seeds, not the mean of its values.
+        digits: How many decimals are written, of other units than per cent and points; four
+            significant digits where it is not given.
+        counted: Whether it is counted, not measured, such as bytes: where it is equal for every
+            seed it has no interval.
 
     Raises:
         ValueError: One of these is invalid; says which and what was expected.
@@ -86,6 +112,9 @@ class Metric:
     title: str = ""
     source: str = ""
     negligible: float | None = None
+    ratio: tuple[str, str] | None = None
+    digits: int | None = None
+    counted: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -95,6 +124,9 @@ class Metric:
             )
         for problem in self._problems():
             raise ValueError(f"metric {self.name!r}: {problem}")
+        fraction = self.is_percentage and Bounds(*self.bounds).fraction
+        bounds = Bounds(*self.bounds[:2], fraction=fraction)
+        object.__setattr__(self, "bounds", bounds)
         object.__setattr__(self, "title", self.title or self.name.replace("_", " "))
         if self.negligible is None and self.is_percentage:
             object.__setattr__(self, "negligible", NEGLIGIBLE)
@@ -133,6 +165,12 @@ class Metric:
         return 100.0 if self.is_percentage else 1.0
 
     @property
+    def difference(self) -> Metric:
+        """The difference of two values: of percentages with its sign."""
+        bounds, signed = self.bounds.of_difference, self.signed or self.is_percentage
+        return replace(self, unit=self.difference_unit, bounds=bounds, signed=signed)
+
+    @property
     def difference_unit(self) -> str:
         """The unit of the difference of two values."""
         return "points" if self.is_percentage else self.unit
@@ -144,7 +182,7 @@ def _is_positive(value: Any) -> bool:
 
 def _are_bounds(bounds: Any) -> bool:
     try:
-        low, high = (float(end) for end in bounds)
+        low, high = map(float, bounds[:2] if isinstance(bounds, Bounds) else bounds)
     except (TypeError, ValueError):
         return False
     return low < high

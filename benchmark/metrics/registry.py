@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from palimpsest.benchmark.metrics import formulas, search
-from palimpsest.benchmark.metrics.metric import ACCURACY, CHANGE, UNBOUNDED, Metric
+from palimpsest.benchmark.metrics.metric import ACCURACY, CHANGE, UNBOUNDED, Bounds, Metric
 from palimpsest.strategies.base.facts import ALONE, BASELINE, JOINT, Role
 
 _WPL = "Benyahia, Yu et al., Overcoming Multi-Model Forgetting, ICML 2019, figure 4"
@@ -84,11 +84,18 @@ def _of_visits() -> Iterator[Metric]:
             f"{meaning}, in perplexity per word",
             unit="perplexity",
             better=better,
-            bounds=(1.0, math.inf) if level else UNBOUNDED,
+            bounds=Bounds(1.0, math.inf) if level else UNBOUNDED,
             needs=("visits_perplexity",),
+            digits=2,
             source=_WPL if "forgetting" in name else "",
         )
 
+
+FINETUNE_FORGETTING = "finetune_forgetting"
+"""In addition to the metrics of a run: what ``forgetting_reduction`` divides by.
+
+The forgetting of fine-tuning with the same scenario and seed. Over several seeds the two means are
+divided, not their ratios averaged."""
 
 METRICS: dict[str, Metric] = {
     metric.name: metric
@@ -128,6 +135,7 @@ METRICS: dict[str, Metric] = {
             "to remove",
             bounds=UNBOUNDED,
             reference=BASELINE,
+            ratio=("forgetting", FINETUNE_FORGETTING),
             source="the percentages of Benyahia, Yu et al., Overcoming Multi-Model Forgetting, "
             "ICML 2019, section 4",
         ),
@@ -192,12 +200,6 @@ METRICS: dict[str, Metric] = {
 
 AVERAGE = "average_accuracy"
 """The metric that every run has, in whichever order its models were trained."""
-
-FINETUNE_FORGETTING = "finetune_forgetting"
-"""In addition to the metrics of a run: what ``forgetting_reduction`` divides by.
-
-The forgetting of fine-tuning with the same scenario and seed. Over several seeds the two means are
-divided, not their ratios averaged."""
 
 _DENOMINATOR = Metric(
     FINETUNE_FORGETTING,

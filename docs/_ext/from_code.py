@@ -25,6 +25,7 @@ from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.settings.text import default_text, type_text
 from palimpsest.benchmark.suites.file import shipped_suites
+from palimpsest.reports.figures.figure import figures
 from palimpsest.strategies.base.catalogue import STRATEGIES
 
 
@@ -130,6 +131,12 @@ def probes() -> str:
     return "\n\n".join(f"## {name}\n\n{restructured(_docstring(load(name)))}" for name in PROBES)
 
 
+def report_figures() -> str:
+    """Every figure of the report, by what a notebook calls it."""
+    rows = ((code(name), figure.section, plain(figure.needs)) for name, figure in figures().items())
+    return table(("figure", "section", "what it needs"), rows)
+
+
 def properties() -> str:
     """Every property of the kit."""
     rows = ((plain(p.name), plain(p.meaning), plain(p.cause)) for p in PROPERTIES)
@@ -151,6 +158,7 @@ WRITERS: dict[str, Callable[..., str]] = {
     "settings": settings_of,
     "metrics": metrics,
     "probes": probes,
+    "figures": report_figures,
     "properties": properties,
     "suites": suites,
 }

@@ -13,12 +13,11 @@ from typing import Any
 import pandas as pd
 
 from palimpsest.benchmark.errors import UserError, nearest
-from palimpsest.benchmark.metrics import Accuracies
+from palimpsest.benchmark.metrics import ACCURACY, Accuracies
 from palimpsest.benchmark.runs.record import free_share
 from palimpsest.reports.analysis.quantities import settled
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 
 WHOLE = "all shared"
 """What a frame calls all layers together."""

@@ -34,7 +34,6 @@ from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.runs.matching import Name, StoredCell, matched_cells
 from palimpsest.reports.statistics.holm import holm
 from palimpsest.reports.statistics.interval import CONFIDENCE
-from palimpsest.reports.statistics.limits import limits_of, of_difference
 from palimpsest.reports.statistics.two_samples import ROUNDING, SampleComparison, compare_samples
 
 _LEVEL = 1 - CONFIDENCE
@@ -165,7 +164,7 @@ def compare_stores(
     places = matched_cells(a, b, ignore)
     both = [(name, one, other) for name, one, other in places if one and other]
     changes = [
-        (*name, metric, compare_samples(values, others, of_difference(limits_of(metric))))
+        (*name, metric, compare_samples(values, others, METRICS[metric].bounds.of_difference))
         for name, one, other in both
         for metric in metrics
         if (values := one.values(metric)) and (others := other.values(metric))

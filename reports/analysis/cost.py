@@ -65,15 +65,17 @@ def cost_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     rows = []
     for members in by_scenario(cells).values():
         plain = [cell for cell in members if cell.variant.role == BASELINE]
-        reference = {record.seed: seconds_per_step(record) for c in plain[:1] for record in c.done}
+        reference = {
+            record.seed: seconds_per_step(record.cost) for c in plain[:1] for record in c.done
+        }
         rows += [_row(cell, reference) for cell in members if cell.done]
     return pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 
 
-def seconds_per_step(record: Record) -> float | None:
+def seconds_per_step(cost: Mapping[str, Any]) -> float | None:
     """Return the seconds of one optimizer step of the new models, ``None`` where unknown."""
-    steps = _of_new_models(record, "steps")
-    seconds = _of_new_models(record, "training_seconds")
+    steps = _of_new_models(cost, "steps")
+    seconds = _of_new_models(cost, "training_seconds")
     return sum(seconds) / sum(steps) if sum(steps) else None
 
 
@@ -83,43 +85,43 @@ def _row(cell: Cell, reference: Mapping[int, float | None]) -> dict[str, Any]:
     return {
         "scenario": cell.scenario,
         "variant": cell.variant.label,
-        "n": sum(seconds_per_step(record) is not None for record in known),
-        "seconds_per_step": _median(known, seconds_per_step),
+        "n": sum(seconds_per_step(record.cost) is not None for record in known),
+        "seconds_per_step": _median(known, lambda record: seconds_per_step(record.cost)),
         "ratio": _exp(ratios.value),
         "ratio_low": _exp(ratios.low),
         "ratio_high": _exp(ratios.high),
-        "consolidation_seconds": _median(known, consolidation_seconds),
+        "consolidation_seconds": _median(known, lambda record: consolidation_seconds(record.cost)),
         "state_bytes": _median(known, lambda record: record.cost.get("state_bytes")),
-        "state_bits": _median(known, state_bits),
+        "state_bits": _median(known, lambda record: state_bits(record.cost)),
         "peak_memory": _median(known, lambda record: record.peak_memory),
     }
 
 
 def _log_ratio(record: Record, reference: Mapping[int, float | None]) -> float | None:
-    own, plain = seconds_per_step(record), reference.get(record.seed)
+    own, plain = seconds_per_step(record.cost), reference.get(record.seed)
     return math.log(own / plain) if own and plain else None
 
 
-def consolidation_seconds(record: Record) -> float | None:
+def consolidation_seconds(cost: Mapping[str, Any]) -> float | None:
     """Return the mean seconds after the last step of a new model, ``None`` where unknown."""
-    seconds = _of_new_models(record, "consolidation_seconds")
+    seconds = _of_new_models(cost, "consolidation_seconds")
     return mean(seconds) if seconds else None
 
 
-def state_bits(record: Record) -> float | None:
+def state_bits(cost: Mapping[str, Any]) -> float | None:
     """Return the bits of a strategy's state, per shared parameter and model.
 
     ``8 bytes / (shared parameters * models)``, ``None`` where one of them is not known or nothing
     is shared. A mask for each model is 1; an importance and an anchor in single precision are 32
     with two models, and 64 with one of them for each.
     """
-    state, shared = record.cost.get("state_bytes"), record.cost.get("shared_parameters")
-    models = len(record.cost.get("training_seconds", []))
+    state, shared = cost.get("state_bytes"), cost.get("shared_parameters")
+    models = len(cost.get("training_seconds", []))
     return 8 * state / (shared * models) if state is not None and shared and models else None
 
 
-def _of_new_models(record: Record, name: str) -> list[float]:
-    return [value for value in record.cost.get(name, [])[1:] if value is not None]
+def _of_new_models(cost: Mapping[str, Any], name: str) -> list[float]:
+    return [value for value in cost.get(name, [])[1:] if value is not None]
 
 
 def _median(records: Sequence[Record], value: Callable[[Record], float | None]) -> float | None:

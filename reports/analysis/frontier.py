@@ -15,12 +15,12 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from palimpsest.benchmark.metrics import Bounds
 from palimpsest.benchmark.runs.record import BASELINE, LIMIT
 from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
 from palimpsest.reports.runs.cells import Cell, Variant, dial_of
 from palimpsest.reports.statistics.bootstrap import seed_weights
 from palimpsest.reports.statistics.interval import Estimate, student_estimate
-from palimpsest.reports.statistics.limits import Limits
 
 X, Y = "learning_accuracy", "stability"
 
@@ -202,7 +202,7 @@ def hypervolume_over_seeds(table: Array) -> Estimate:
     if n == 1:
         return Estimate(float(value), None, None, n)
     error = float(resampled.std()) * sqrt(n / (n - 1))
-    return student_estimate(float(value), error, n - 1, n, Limits(0.0, 1.0))
+    return student_estimate(float(value), error, n - 1, n, Bounds(0.0, 1.0))
 
 
 _NONE = Estimate(None, None, None, 0)

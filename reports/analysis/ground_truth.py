@@ -17,10 +17,9 @@ from typing import Any
 from scipy import stats
 
 from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.metrics import Bounds, Metric
 from palimpsest.benchmark.store.store import Record
-from palimpsest.reports.analysis.quantities import Quantity, Values
-from palimpsest.reports.statistics.limits import Limits
-from palimpsest.reports.wording.numbers import decimals, percent
+from palimpsest.reports.analysis.quantities import Values, elsewhere
 
 Errors = Mapping[str, float]
 """The error of each architecture."""
@@ -153,18 +152,16 @@ def late_reward(record: Record) -> float | None:
 
 _CORRELATIONS = {"tau": tau, "spearman": spearman, "tau_best_quarter": tau_best_quarter}
 _REGRETS = {"regret": regret, "regret_best_five": regret_best_five}
-_LIMITS = {
-    **dict.fromkeys(_CORRELATIONS, Limits(-1, 1, fraction=False)),
-    **dict.fromkeys(_REGRETS, Limits(0, math.inf, fraction=False)),
+_BOUNDS = {
+    **dict.fromkeys(_CORRELATIONS, Bounds(-1, 1, fraction=False)),
+    **dict.fromkeys(_REGRETS, Bounds(0, math.inf, fraction=False)),
 }
 _OF_SEARCH = {"end_error": end_error, "late_reward": late_reward}
 MEASURES = (*_CORRELATIONS, *_REGRETS, expected.__name__, *_OF_SEARCH)
 """What can be measured of a search's end, by name: the functions above."""
 
 
-def measured(
-    records: Sequence[Record], measure: str, truth: Truth | None
-) -> tuple[Quantity, Values]:
+def measured(records: Sequence[Record], measure: str, truth: Truth | None) -> tuple[Metric, Values]:
     """Return a measure of each search, by seed.
 
     Args:
@@ -187,13 +184,10 @@ def measured(
     searches = [record.probes.get("search", {}) for record in records]
     perplexity = any(found.get("perplexity") for found in searches)
     is_rate = measure not in (*_CORRELATIONS, "late_reward") and not perplexity
-    unit, scale = ("points" if measure in _REGRETS else "%", 100.0) if is_rate else ("", 1.0)
-    write = percent if is_rate else decimals
+    unit = ("points" if measure in _REGRETS else "%") if is_rate else ""
+    bounds = _BOUNDS.get(measure, Bounds(-math.inf, math.inf, fraction=False))
     title = measure.replace("_", " ")
-    asked = Quantity(
-        measure, title, lambda _, __: None, unit, scale, write, limits=_LIMITS.get(measure)
-    )
-    return asked, values
+    return elsewhere(measure, title, unit=unit, digits=2, bounds=bounds), values
 
 
 def _against(truth: Truth, measure: str, record: Record) -> float | None:

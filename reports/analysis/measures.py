@@ -11,17 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from palimpsest.benchmark.metrics import METRICS, Bounds
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.bootstrap import iqm_and_median
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import Limits, limits_of, of_difference
 from palimpsest.reports.statistics.pairs import PairedComparison, compare_pairs
 from palimpsest.reports.statistics.ratio import (
-    REDUCTION,
     Pairs,
     difference_of_shares,
-    forgetting_pairs,
     linearised,
+    ratio_pairs,
     removed,
     scaled,
     with_strays,
@@ -34,33 +33,28 @@ class Means:
 
     Attributes:
         values: By scenario and seed; ``None`` where it is not defined.
-        limits: Its range.
+        bounds: Its range.
     """
 
     values: Mapping[str, Mapping[int, float | None]]
-    limits: Limits
+    bounds: Bounds
 
     @property
     def by_seed(self) -> Mapping[str, Mapping[int, float | None]]:
         """The values that are ranked, by scenario and seed."""
         return self.values
 
-    @property
-    def reason(self) -> str | None:
-        """Why there is no value, where that is known."""
-        return None
-
     def estimate(self) -> Estimate:
         """Return the mean over scenarios of the mean over seeds."""
-        return mean_estimate(self.values, self.limits)
+        return mean_estimate(self.values, self.bounds)
 
     def middle(self) -> tuple[Estimate, Estimate]:
         """Return the interquartile mean and the median over all runs."""
-        return iqm_and_median(self.values, self.limits)
+        return iqm_and_median(self.values, self.bounds)
 
     def minus(self, other: Means) -> PairedComparison:
         """Compare with another strategy, pair by pair."""
-        return compare_pairs(self.values, other.values, of_difference(self.limits))
+        return compare_pairs(self.values, other.values, self.bounds.of_difference)
 
 
 @dataclass(frozen=True)
@@ -78,12 +72,6 @@ class Shares:
         """The values that are ranked, by scenario and seed: see ``ratio.scaled``."""
         return {name: {**scaled(own)} for name, own in self.pairs.items()}
 
-    @property
-    def reason(self) -> str | None:
-        """Why there is no value, where that is known."""
-        found = (removed(own).reason for own in self.pairs.values())
-        return next((reason for reason in found if reason), None)
-
     def estimate(self) -> Estimate:
         """Return the mean over scenarios of the ratio of means over seeds.
 
@@ -91,9 +79,12 @@ class Shares:
         linearised ratios (the delta method).
         """
         if len(self.pairs) == 1:
-            return removed(next(iter(self.pairs.values()))).share
+            return removed(next(iter(self.pairs.values())))
         found = mean_estimate({name: linearised(own) for name, own in self.pairs.items()})
-        return found if found.value is None else with_strays(found, self.pairs)
+        if found.value is None:
+            reasons = (removed(own).reason for own in self.pairs.values())
+            return replace(found, reason=next(filter(None, reasons), None))
+        return with_strays(found, self.pairs)
 
     def middle(self) -> tuple[Estimate, Estimate]:
         """Return undefined estimates: a ratio of means has no interquartile mean and no median."""
@@ -136,12 +127,12 @@ def measure(cells: Mapping[str, Cell | None], metric: str) -> Measure:
         metric: A name in ``benchmark/metrics``.
     """
     done = {name: () if cell is None else cell.done for name, cell in cells.items()}
-    if metric == REDUCTION:
-        return Shares({name: forgetting_pairs(runs) for name, runs in done.items()})
+    if METRICS[metric].ratio:
+        return Shares({name: ratio_pairs(metric, runs) for name, runs in done.items()})
     values = {
         name: {run.seed: run.metrics.get(metric) for run in runs} for name, runs in done.items()
     }
-    return Means(values, limits_of(metric))
+    return Means(values, METRICS[metric].bounds)
 
 
 def compare_measures(ours: Measure, theirs: Measure) -> PairedComparison:

@@ -17,10 +17,9 @@ from palimpsest.reports.statistics.holm import holm
 from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.statistics.pairs import PairedComparison, Runs
 from palimpsest.reports.statistics.ranks import Ranks, rank
-from palimpsest.reports.statistics.ratio import REDUCTION
 from palimpsest.reports.wording.words import joined
 
-RANKED = ("stability", "plasticity", "average_accuracy", REDUCTION)
+RANKED = ("stability", "plasticity", "average_accuracy", "forgetting_reduction")
 """What strategies are ranked by, beside the metrics of plugins."""
 
 _DIGITS = 12  # decimals; means that differ by less are equal but for rounding
@@ -36,7 +35,6 @@ class Ranked:
         variants: The strategy at its reported strengths, by scenario.
         mean: Mean over scenarios of the mean over seeds; of forgetting reduction the ratio of
             means (``reports/analysis/measures.py``).
-        reason: Why there is no mean, where that is known.
         iqm: Interquartile mean over all runs x scenarios; undefined for a ratio of means.
         median: Median over all runs x scenarios; likewise.
         rank: Average rank over seeds and scenarios, 1 is best; ``None`` where the strategy does
@@ -51,7 +49,6 @@ class Ranked:
     facts: Facts
     variants: dict[str, Variant]
     mean: Estimate
-    reason: str | None
     iqm: Estimate
     median: Estimate
     rank: float | None
@@ -195,9 +192,8 @@ def _row(
 ) -> Ranked:
     variants = {s: cell.variant for s in scenarios if (cell := own[s].reported) is not None}
     facts = own[scenarios[0]].facts
-    mean = found.estimate()
-    reason = found.reason if mean.value is None else None
-    return Ranked(name, facts, variants, mean, reason, *found.middle(), None, None, None)
+    mean, middle = found.estimate(), found.middle()
+    return Ranked(name, facts, variants, mean, *middle, None, None, None)
 
 
 def _to_baseline(found: Mapping[str, Measure], other: str | None) -> dict[str, PairedComparison]:
@@ -306,7 +302,7 @@ def _fields(standing: Standing, row: Ranked) -> Iterator[tuple[str, object]]:
     yield "n", row.mean.n
     for name, estimate in (("mean", row.mean), ("iqm", row.iqm), ("median", row.median)):
         yield from _ends(name, estimate)
-    yield "reason", row.reason
+    yield "reason", row.mean.reason
     for name, found in (("baseline", row.against_baseline), ("best", row.against_best)):
         yield from _ends(f"difference_{name}", found.difference if found else None)
         yield f"pairs_{name}", found.difference.n if found else None

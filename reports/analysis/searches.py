@@ -12,11 +12,12 @@ from typing import Any
 import pandas as pd
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics import Metric
 from palimpsest.benchmark.metrics.search import Rows, by_epoch
 from palimpsest.benchmark.runs.record import BASELINE
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.ground_truth import Truth, ranking_of, truth_of
-from palimpsest.reports.analysis.quantities import Quantity, quantity_named
+from palimpsest.reports.analysis.quantities import quantity_named
 from palimpsest.reports.runs.cells import Cell
 
 FORGETTING, GAIN, END = "visit_forgetting", "visit_gain", "visited_error"
@@ -62,7 +63,7 @@ def in_perplexity(cells: Sequence[Cell]) -> bool:
     return found.pop()
 
 
-def measure_of(measure: str, cells: Sequence[Cell]) -> Quantity:
+def measure_of(measure: str, cells: Sequence[Cell]) -> Metric:
     """Return a measure of visits as the quantity that these searches have.
 
     Args:
@@ -128,7 +129,9 @@ def rewards_frame(cell: Cell, block: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["seed", "x", "value"])
 
 
-def truth_for(cells: Sequence[Cell], searches: Sequence[Cell]) -> tuple[str, Truth] | None:
+def truth_for(
+    cells: Sequence[Cell], searches: Sequence[Cell]
+) -> tuple[str, Truth, list[Cell]] | None:
     """Find what the architectures of some searches are worth, among all runs at hand.
 
     Args:
@@ -137,7 +140,8 @@ def truth_for(cells: Sequence[Cell], searches: Sequence[Cell]) -> tuple[str, Tru
 
     Returns:
         The scenario that trains the same architectures alone on the same data with fine-tuning,
-        and the truth; of several scenarios the one that trains them longest. ``None`` without one.
+        the truth, of several scenarios the one that trains them longest, and the searches whose
+        finished runs all have ranked these architectures. ``None`` without one of these.
     """
     found = [
         cell
@@ -146,16 +150,17 @@ def truth_for(cells: Sequence[Cell], searches: Sequence[Cell]) -> tuple[str, Tru
     ]
     for cell in sorted(found, key=lambda cell: -_settings(cell.done[0]).get("steps", 0)):
         try:
-            return cell.scenario, truth_of(cell.done)
+            truth = truth_of(cell.done)
         except UserError:  # its seeds have trained different architectures
             continue
+        ranked = [own for own in searches if _has_ranked(own, truth)]
+        return (cell.scenario, truth, ranked) if ranked else None
     return None
 
 
-def has_ranked(cell: Cell, truth: Truth) -> bool:
-    """Whether all finished runs of a variant have ranked the architectures of a truth."""
+def _has_ranked(cell: Cell, truth: Truth) -> bool:
     try:
-        return bool(cell.done) and all(ranking_of(record, truth) for record in cell.done)
+        return all(ranking_of(record, truth) for record in cell.done)
     except UserError:
         return False
 

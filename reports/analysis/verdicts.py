@@ -27,7 +27,6 @@ from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
 from palimpsest.reports.analysis.remarks.coincidence import twins
 from palimpsest.reports.runs.cells import Cell, by_scenario
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.statistics.limits import of_difference
 from palimpsest.reports.statistics.pairs import paired_difference
 from palimpsest.reports.wording.words import several
 
@@ -199,7 +198,7 @@ def _judgement(
     ours: Sequence[object], theirs: Sequence[object], *, itself: bool, competes: bool
 ) -> Judgement:
     difference, stability, learning_accuracy = (
-        paired_difference(a.values, b.values, of_difference(a.limits))
+        paired_difference(a.values, b.values, a.bounds.of_difference)
         for a, b in zip(ours, theirs, strict=True)
         if isinstance(a, Means) and isinstance(b, Means)
     )

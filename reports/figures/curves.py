@@ -1,90 +1,139 @@
-"""Drawing curves of accuracy over training: means, bands, starts of models, shared axes."""
+"""Accuracy over training in one scenario: a row per strategy, a column per panel."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.figure import Figure
 
-from palimpsest.reports.figures.drawing.canvas import BAND, LINE
-from palimpsest.reports.figures.drawing.panels import Panel
-from palimpsest.reports.figures.drawing.settings import PALE
+from palimpsest.benchmark.runs.record import JOINT
+from palimpsest.reports.figures import figure as report
+from palimpsest.reports.figures.drawing.canvas import WIDE, canvas
+from palimpsest.reports.figures.drawing.curves import (
+    draw_curves,
+    mark_phases,
+    share_accuracies,
+    share_steps,
+)
+from palimpsest.reports.figures.drawing.panels import Panel, average, panels
+from palimpsest.reports.figures.drawing.plot import BANDS, Plot
+from palimpsest.reports.figures.drawing.rows import (
+    MARGINS,
+    CurvesRow,
+    compared_rows,
+    draw_legend,
+    legend_height,
+)
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.figures.overlap import nested
+from palimpsest.reports.runs.cells import Cell, Variant, dial_of
+from palimpsest.reports.runs.frames import curves_frame, numbered
 
 
-def draw_curves(
-    ax: Axes, curves: Sequence[tuple[Style, pd.DataFrame]], marker: float = 0.0
-) -> None:
-    """Draw means and their bands; of lines that coincide, wider ones are below narrower ones.
+@dataclass(frozen=True, eq=False)
+class CurvesPlot(Plot):
+    """The figure, and what it consists of.
+
+    Attributes:
+        rows: Which variants stand in each row of panels.
+        columns: The panels of each row.
+    """
+
+    rows: Sequence[CurvesRow]
+    columns: Sequence[Panel]
+
+
+def curves_rows(cells: Sequence[Cell]) -> list[CurvesRow]:
+    """Lay out a scenario's curves: a row per strategy with several strengths.
+
+    Variants without curves are left out, and ``joint``, which has no order of models.
 
     Args:
-        ax: Per cent or points over steps or models.
-        curves: Styles and means: columns phase (lines break between phases), x, mean, low and
-            high.
-        marker: The size of the markers at each x, in points; 0 for none.
+        cells: Of one scenario.
     """
-    lines, bands, styles = [], [], []
-    for style, mean in curves:
-        for _, phase in mean.groupby("phase"):
-            x = phase["x"].to_numpy()
-            low, high = (phase[end].to_numpy() for end in ("low", "high"))
-            lines.append(np.column_stack([x, phase["mean"]]))
-            bands.append(np.column_stack([[*x, *x[::-1]], [*low, *high[::-1]]]))
-            styles.append(style)
-    if not lines:
-        return
-    colors = [style.color for style in styles]
-    widths = nested(lines, LINE)
-    # Two collections: an artist per line would take most of the report's time.
-    ax.add_collection(PolyCollection(bands, facecolors=colors, alpha=BAND, linewidths=0), False)
-    ax.add_collection(
-        LineCollection(
-            lines, colors=colors, linestyles=[style.linestyle for style in styles],
-            linewidths=widths, capstyle="projecting", joinstyle="round",
-        ),
-        False,
-    )  # fmt: skip
-    for line, style, width in zip(lines, styles, widths, strict=True):
-        if marker:
-            ax.plot(
-                *line.T, style.marker, color=style.color, markersize=marker + width - LINE,
-                linestyle="", markeredgecolor="white", markeredgewidth=0.4,
-            )  # fmt: skip
-        elif len(line) == 1:
-            ax.plot(*line[0], ".", color=style.color)
-    # Not by setting dataLim: what is drawn later would then replace the limits, not widen them.
-    ax.update_datalim(np.concatenate([*lines, *bands]))
+    shown = [
+        cell
+        for cell in cells
+        if cell.variant.role != JOINT
+        and any(curve["steps"] for record in cell.done for curve in record.curves)
+    ]
+    return compared_rows(shown)
 
 
-def mark_phases(ax: Axes, panel: Panel) -> None:
-    """Mark the starts of models, and the part that another panel enlarges."""
-    for start in panel.starts:
-        ax.axvline(start, color=PALE, linewidth=0.6, zorder=0)
-    if panel.shaded:
-        ax.axvspan(0, panel.shaded, color="black", alpha=0.07, linewidth=0, zorder=0)
-    ax.grid(visible=False, axis="x")
+def strategy_curves_plot(
+    cells: Sequence[Cell], styles: Mapping[Variant, Style]
+) -> CurvesPlot | None:
+    """Show accuracy over the steps of training: mean and band over seeds.
+
+    A row per strategy with several strengths, with fine-tuning in each for comparison. The
+    strategy ``joint`` is left out: it has no order of models.
+
+    ``None`` where no run has curves.
+    """
+    rows = curves_rows(cells)
+    if not rows:
+        return None
+    shown = [cell for row in rows for cell in row.own]
+    frame = curves_frame(cells)
+    columns = panels(frame[frame["variant"].isin([c.variant.label for c in shown])])
+
+    def draw() -> Figure:
+        means = [average(column.frame) for column in columns]
+        tall = [max(1.65, legend_height(row)) for row in rows]
+        figure, grid = canvas(
+            tall, len(columns), margins=MARGINS, width=WIDE, sharex="col",
+            width_ratios=[column.width for column in columns],
+        )  # fmt: skip
+        for place, row in enumerate(rows):
+            for ax, panel, mean in zip(grid[place], columns, means, strict=True):
+                lines = [
+                    (styles[cell.variant], mean[mean["variant"] == cell.variant.label])
+                    for cell in (*row.compared, *row.own)
+                ]
+                draw_curves(ax, lines)
+                mark_phases(ax, panel)
+                _name_axes(ax, panel, first=place == 0, last=place == len(rows) - 1)
+            draw_legend(grid[place][-1], row, styles)
+        for group in dict.fromkeys(panel.group for panel in columns):
+            share_accuracies(_chosen(grid, [panel.group == group for panel in columns]))
+        share_steps(_chosen(grid, [bool(panel.starts) for panel in columns]))
+        figure.supylabel("accuracy, %", fontsize=8.5, x=0.08 / WIDE, ha="left")
+        return figure
+
+    dial = dial_of(c.variant for c in shown)
+    joint = len(shown) < len(cells) and any(c.variant.role == JOINT for c in cells)
+    return CurvesPlot(
+        "Curves",
+        f"Test accuracy during training: means; bands are {BANDS}. {dial.plural.capitalize()} run "
+        f"from light ({dial.adjectives[0]}) to dark ({dial.adjectives[1]}). Where lines coincide, "
+        "the lower ones are wider."
+        + (" Joint training has no order of models, so it has no curve here." if joint else ""),
+        f"Accuracy over training steps in {cells[0].scenario}, mean over seeds",
+        numbered(frame),
+        draw,
+        rows,
+        columns,
+    )
 
 
-def share_accuracies(axes: Sequence[Axes]) -> None:
-    """Give panels that will be compared the same accuracy axis, of at least 5 points."""
-    ends = np.array([ax.dataLim.intervaly for ax in axes])
-    ends = ends[np.isfinite(ends).all(axis=1)]
-    low, high = (ends.min(), ends.max()) if len(ends) else (0.0, 100.0)
-    missing = max(0.0, 5 - (high - low)) / 2
-    margin = 0.04 * (high - low) + missing
-    for ax in axes:
-        ax.set_ylim(max(-1.5, low - margin), min(101.5, high + margin))
+def _name_axes(ax: Axes, panel: Panel, *, first: bool, last: bool) -> None:
+    ax.margins(x=0.015)
+    ax.locator_params(axis="x", nbins=5, integer=True)
+    ax.locator_params(axis="y", nbins=5)
+    if first:
+        ax.set_title(panel.title, loc="left")
+    if last:
+        ax.set_xlabel(panel.axis)
 
 
-def share_steps(axes: Sequence[Axes]) -> None:
-    """Give panels of one sequence the same axis of steps, whenever their models began."""
-    ends = np.array([ax.dataLim.intervalx for ax in axes])
-    if np.isfinite(ends).any():
-        low, high = np.min(ends[np.isfinite(ends)]), np.max(ends[np.isfinite(ends)])
-        margin = 0.015 * (high - low)
-        for ax in axes:
-            ax.set_xlim(low - margin, high + margin)
+def _chosen(grid: Any, columns: Sequence[bool]) -> list[Axes]:
+    """The panels of some columns."""
+    return [ax for row in grid for ax, chosen in zip(row, columns, strict=True) if chosen]
+
+
+FIGURE = report.Figure(
+    "curves", "training", 1, lambda scope: strategy_curves_plot(scope.done, scope.styles),
+    "runs that measured curves (curve: {every: 50})", shows="turns",
+)  # fmt: skip

@@ -10,6 +10,8 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from palimpsest.benchmark.metrics import ACCURACY
+from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
 from palimpsest.reports.figures.drawing.marks import Mark, in_words, note, note_each, note_names
 from palimpsest.reports.figures.drawing.plot import Plot
@@ -18,7 +20,6 @@ from palimpsest.reports.figures.drawing.settings import INK
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.runs.frames import matrices_frame, mean_matrix, numbered
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 from palimpsest.reports.wording.numbers import percent
 
 # Inches: from one matrix to the next, the side of a matrix, a line of its name.
@@ -27,17 +28,12 @@ _SLOT, _SIDE, _LINE = 1.5, 1.2, 0.15
 _NAME = 22  # letters per line of a name above a matrix
 
 
-def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
+def heatmaps_plot(cells: Sequence[Cell]) -> Plot | None:
     """Show mean accuracy matrices: row i after model i was trained, column j model j.
 
     Numbers above the diagonal, of models not yet trained, have no colour.
 
-    Args:
-        cells: Of one scenario, with finished runs.
-        name: Unique in the report.
-
-    Returns:
-        The plot, or ``None`` where no cell has an accuracy matrix (as with models that are
+    ``None`` where no cell has an accuracy matrix (as with models that are
         trained in alternation).
     """
     cells = [cell for cell in cells if any(record.accuracy_matrix for record in cell.done)]
@@ -80,7 +76,6 @@ def heatmaps_plot(cells: Sequence[Cell], name: str) -> Plot | None:
 
     dial = dial_of(cell.variant for cell in cells).plural
     return Plot(
-        name,
         "Accuracy matrices",
         "Test accuracy of each model (column) after each model was trained (row), mean over seeds, "
         f"at the chosen {dial}. Numbers without colour are of models not yet trained.",
@@ -143,3 +138,9 @@ def _draw_matrix(
             # Below the diagonal the entry itself can be touched; above, there is only its number.
             note(marks[i, j] if j > i else silent, text)
     return image
+
+
+FIGURE = report.Figure(
+    "matrices", "models", 3, lambda scope: heatmaps_plot(scope.chosen), "finished runs",
+    shows="turns",
+)  # fmt: skip

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 
 from palimpsest.benchmark.metrics import AVERAGE, METRICS
-from palimpsest.reports.analysis.profiles import Profiles
-from palimpsest.reports.figures.curves import draw_curves
+from palimpsest.reports.analysis.profiles import ENOUGH_RUNS, Profiles, profiles
+from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.canvas import canvas, line_keys
+from palimpsest.reports.figures.drawing.curves import draw_curves
 from palimpsest.reports.figures.drawing.labels import wrapped
 from palimpsest.reports.figures.drawing.marks import Mark, note, note_each
 from palimpsest.reports.figures.drawing.plot import Plot
@@ -25,16 +26,10 @@ _ROUNDING = 1e-9  # of a share
 _NAME = 40  # letters per line of a strategy's name in the legend
 
 
-def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style], name: str) -> Plot | None:
+def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style]) -> Plot | None:
     """Show how large a share of each strategy's runs is above each accuracy.
 
-    Args:
-        found: The strategies' profiles.
-        styles: Of each variant.
-        name: Unique in the report.
-
-    Returns:
-        The plot, or ``None`` where there is nothing to compare.
+    ``None`` where there is nothing to compare.
     """
     if found is None:
         return None
@@ -66,7 +61,6 @@ def profile_plot(found: Profiles | None, styles: Mapping[Variant, Style], name: 
 
     weight = " Each scenario has the same weight." if len(found.scenarios) > 1 else ""
     return Plot(
-        name,
         "Performance profiles",
         f"The share of a strategy’s runs whose {metric.title} ({metric.meaning}) is above τ, at "
         f"the {dial.plural} that were chosen on validation data. A line that is higher everywhere "
@@ -104,3 +98,10 @@ def _note_legend(legend: Legend, strategies: Iterable[str]) -> None:
 
 
 _SHARES = {"mean": "share", "low": "low", "high": "high"}
+
+
+FIGURE = report.Figure(
+    "profile", report.RANKING, 3,
+    lambda scope: profile_plot(profiles(scope.choices, scope.scenarios), scope.styles),
+    f"{ENOUGH_RUNS} finished runs or more of two strategies", shows="end",
+)  # fmt: skip

@@ -9,14 +9,13 @@ from palimpsest.benchmark.metrics import AVERAGE, columns
 from palimpsest.benchmark.store.store import Record, SuiteNote
 from palimpsest.reports.runs.cells import by_scenario, group
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.statistics.ratio import REDUCTION
 
 SUMMARY_METRICS = (
     AVERAGE,
     "stability",
     "learning_accuracy",
     "forgetting",
-    REDUCTION,
+    "forgetting_reduction",
     "plasticity",
 )
 """The most important first: a narrow terminal has no room for the last ones."""
@@ -38,7 +37,6 @@ class SummaryRow:
         failed: Number of runs that failed.
         metrics: Mean and interval by name, fractions but for perplexities: of ``SUMMARY_METRICS``
             and ``SEARCH_METRICS`` those that the scenario's runs have.
-        reason: Why there is no forgetting reduction, where there is none.
     """
 
     scenario: str
@@ -46,7 +44,6 @@ class SummaryRow:
     seeds: int
     failed: int
     metrics: dict[str, Estimate]
-    reason: str | None
 
 
 def summary_rows(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[SummaryRow]:
@@ -63,7 +60,6 @@ def summary_rows(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) ->
                 len(cell.done),
                 len(cell.failed),
                 {metric: cell.interval(metric) for metric in metrics},
-                cell.removed.reason,
             )
             for cell in cells
         ]

@@ -9,7 +9,7 @@ from typing import Any
 
 from palimpsest.reports.analysis.verdicts import Contender, Judgement, Verdict, Verdicts
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.html.anchors import ALL, anchor
+from palimpsest.reports.html.anchors import anchor
 from palimpsest.reports.runs.cells import Variant
 from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.tables.table import Table
@@ -70,25 +70,13 @@ class Board:
         found: The verdicts.
         table: The same as a table, for files.
         colors: Of the contenders.
-        prefix: Of anchors, see ``Section``.
+        place: The anchor of its scenario; ends in ``all`` of several.
     """
 
     found: Verdicts
     table: Table
     colors: Sequence[str]
-    prefix: str = ""
-
-    @property
-    def place(self) -> str:
-        """The anchor of its scenario; ``all`` of several."""
-        scenarios = self.found.scenarios
-        return self.prefix + (anchor(scenarios[0]) if len(scenarios) == 1 else ALL)
-
-    def within(self, prefix: str) -> Board:
-        """Return the same of a chapter of the report, see ``Section.within``."""
-        return replace(
-            self, prefix=prefix, table=replace(self.table, name=f"{prefix}{self.table.name}")
-        )
+    place: str
 
     @property
     def baseline(self) -> str:
@@ -118,7 +106,7 @@ class Board:
         )
 
     def data(self) -> dict[str, Any]:
-        """Return what ``templates/answer.js`` needs for another baseline.
+        """Return what ``scripts/answer.js`` needs for another baseline.
 
         Returns:
             ``strategies``, the names of each row; ``pairs``, for each row and baseline (one list)
@@ -157,11 +145,6 @@ class Matrix:
     baseline: str
     prefix: str = ""
 
-    def within(self, prefix: str) -> Matrix:
-        """Return the same of a chapter of the report, see ``Section.within``."""
-        boards = {name: board.within(prefix) for name, board in self.boards.items()}
-        return replace(self, boards=boards, prefix=prefix)
-
     @property
     def strategies(self) -> list[str]:
         """The columns: all strategies, in the order of the first scenario that has them."""
@@ -185,19 +168,21 @@ class Matrix:
         return found
 
 
-def board(found: Verdicts, look: Mapping[Variant, Style], name: str) -> Board | None:
+def board(found: Verdicts, look: Mapping[Variant, Style], name: str, place: str) -> Board | None:
     """Return the board of some verdicts, ``None`` where no strategy has runs.
 
     Args:
         found: The verdicts.
         look: The style of every variant of the report.
         name: Of its table; unique.
+        place: The anchor of its scenario.
     """
-    table = verdict_table(found, name)
+    table = verdict_table(found)
     if table is None:
         return None
     inks = {variant.strategy: style.base for variant, style in look.items()}
-    return Board(found, table, [inks[one.strategies[0]] for one in found.contenders])
+    colors = [inks[one.strategies[0]] for one in found.contenders]
+    return Board(found, replace(table, name=name), colors, place)
 
 
 def written(own: Judgement | None) -> tuple[str, str, list[tuple[str, str]], str]:

@@ -107,11 +107,7 @@ def chapters(
     for title, own in parts.items():
         cells = group(own, [s for s in suites if s.name == title] if by is None else suites)
         prefix = f"{anchor(title)}-"
-
-        def named(plots: Sequence[Plot], prefix: str = prefix) -> None:
-            begin([replace(plot, name=f"{prefix}{plot.name}") for plot in plots])
-
-        made = [section.within(title, prefix) for section in sections(cells, named)]
+        made = sections(cells, begin, title, prefix)
         found.append(Chapter(title, prefix, texts.get(title, ""), own, cells, made))
     return found
 

@@ -1,7 +1,7 @@
 """What a reader can take away: the data of a figure or table, and a table in LaTeX.
 
 Each is a link of the report, a ``data:`` URL of a gzipped file, which works without scripts; with
-scripts, ``templates/downloads.js`` unpacks the file on a click, and saves figures as pictures.
+scripts, ``scripts/downloads.js`` unpacks the file on a click, and saves figures as pictures.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.formats.data import csv_of
 from palimpsest.reports.formats.latex import latex
 from palimpsest.reports.html.live import LivePlot
 from palimpsest.reports.statistics.grouped import over_seeds
-from palimpsest.reports.statistics.limits import ACCURACY
 from palimpsest.reports.tables.table import Table
 
 MANY = 2000

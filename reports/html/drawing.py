@@ -9,15 +9,16 @@ import os
 import pickle
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from multiprocessing.process import BaseProcess
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from palimpsest.reports.figures.drawing.marks import Mark
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.formats.svg import touchable_svg
+from palimpsest.reports.statistics.interval import Estimate
 
 _WORTH = 8
 """Figures per process: with fewer, starting a process costs more than it saves."""
@@ -27,6 +28,9 @@ _OBJECTS = 100_000
 
 _DIGITS = 4
 """Bytes of a figure's number in a queue."""
+
+_SIGNIFICANT = 5
+"""Digits of a number that is drawn as a dot: more cannot be seen."""
 
 Drawing = tuple[str, list[Mark]]
 """An ``<svg>`` element, and what its marks tell."""
@@ -143,3 +147,31 @@ def _read(file: IO[bytes]) -> Iterator[tuple[str, Drawing]]:
     with contextlib.suppress(EOFError, pickle.UnpicklingError):
         while True:
             yield pickle.load(file)  # nobody else can write to this file
+
+
+def marks_data(figures: Mapping[str, Sequence[Mark]]) -> dict[str, Any]:
+    """Return the marks of figures, by the figures' names.
+
+    Returns:
+        ``texts``, every text once; ``figures``, a list per figure, with a list per mark: the
+        places in ``texts`` of its strategies and of its lines, and, where it shows a number with
+        seeds, that number: mean, the ends of its interval (``None`` without one), then the seeds.
+    """
+    texts: dict[str, int] = {}
+
+    def places(lines: Sequence[str]) -> list[int]:
+        return [texts.setdefault(line, len(texts)) for line in lines]
+
+    found = {
+        name: [[places(mark.strategies), places(mark.told), *_strip(mark.number)] for mark in marks]
+        for name, marks in figures.items()
+        if marks
+    }
+    return {"texts": list(texts), "figures": found}
+
+
+def _strip(number: Estimate | None) -> list[list[float | None]]:
+    if number is None or len(number.seeds) < 2:
+        return []
+    shown = (number.value, number.low, number.high, *number.seeds)
+    return [[None if end is None else float(f"{end:.{_SIGNIFICANT}g}") for end in shown]]

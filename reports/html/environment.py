@@ -1,4 +1,4 @@
-"""The templates of the report, and what they may use."""
+"""The templates and scripts of the report, and what templates may use."""
 
 from __future__ import annotations
 
@@ -34,9 +34,15 @@ def environment() -> Environment:
 
 
 def text_of(*names: str) -> str:
-    """Return files of the templates' folder as they are, one after another."""
-    folder = files("palimpsest.reports.html").joinpath("templates")
-    return "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in names)
+    """Return scripts and style sheets as they are, one after another.
+
+    Args:
+        names: Of the files, ``answer.js`` or ``report.css``.
+    """
+    room = files("palimpsest.reports.html")
+    folders = ("scripts" if name.endswith(".js") else "templates" for name in names)
+    found = (room / folder / name for folder, name in zip(folders, names, strict=True))
+    return "".join(file.read_text(encoding="utf-8") for file in found)
 
 
 def digest(script: str) -> str:

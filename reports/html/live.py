@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from palimpsest.reports.analysis.frontier import Frontiers, Point
 from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.runs.cells import Variant
+from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.wording.numbers import bracketed
+from palimpsest.reports.wording.words import several
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +22,7 @@ class LivePlot(Plot):
     On paper, and without scripts, there is the figure itself.
 
     Attributes:
-        script: Which draws it: ``templates/plane.js`` or ``templates/curves.js``.
+        script: Which draws it: ``scripts/plane.js`` or ``scripts/curves.js``.
         live: What is drawn, as JSON.
         packed: The measured numbers, where there are so many that they stand in the page gzipped:
             as JSON, for the script and for the reader to save.
@@ -39,3 +45,77 @@ def dash(linestyle: Any) -> str:
         return "6 3"
     _, lengths = linestyle
     return " ".join(f"{2 * length:g}" for length in lengths)
+
+
+def live_plane(plot: Plot, found: Frontiers, look: Mapping[Variant, Style]) -> LivePlot:
+    """Return a plane with its data.
+
+    Args:
+        plot: The figure.
+        found: What it shows.
+        look: The style of every variant.
+    """
+    return LivePlot(**vars(plot), script="plane", live=plane_data(found, look))
+
+
+def plane_data(found: Frontiers, look: Mapping[Variant, Style]) -> dict[str, Any]:
+    """Return the points of a plane, in per cent.
+
+    Returns:
+        ``lines``, one per strategy: ``strategy``, ``color``, ``dash`` (lengths, as SVG has them),
+        ``marker`` (as Matplotlib names it), ``reference``, ``points`` and ``levels``. A point has
+        ``at`` (its strength, as text), ``color``, ``hollow``, ``x`` and ``y`` (the mean and the
+        ends of its interval), ``seeds`` (places) and ``told`` (lines of text). Levels are the
+        stabilities of variants without a learning accuracy.
+    """
+    lines = [(one.strategy, one.points, False) for one in found.frontiers]
+    lines += [(end.variant.strategy, (end,), True) for end in found.ends]
+    return {
+        "lines": [
+            {
+                "strategy": strategy,
+                "color": look[points[0].variant].base,
+                "dash": dash(look[points[0].variant].linestyle),
+                "marker": look[points[0].variant].marker,
+                "reference": reference,
+                "points": [_point(point, look[point.variant]) for point in _placed(points)],
+                "levels": [
+                    _percent(point.y.value)
+                    for point in points
+                    if point.x.value is None and point.y.value is not None
+                ],
+            }
+            for strategy, points, reference in lines
+        ]
+    }
+
+
+def _placed(points: Sequence[Point]) -> Iterator[Point]:
+    return (point for point in points if point.x.value is not None and point.y.value is not None)
+
+
+def _point(point: Point, style: Style) -> dict[str, Any]:
+    x, y = point.x, point.y
+    seeds = zip(x.seeds, y.seeds, strict=True) if len(x.seeds) == len(y.seeds) else ()
+    return {
+        "at": point.variant.value,
+        "color": style.color,
+        "hollow": point.dominated,
+        "x": _ends(x),
+        "y": _ends(y),
+        "seeds": [[_percent(a), _percent(b)] for a, b in seeds],
+        "told": [
+            point.variant.label,
+            f"stability {bracketed(y, '%')}",
+            f"learning accuracy {bracketed(x, '%')}",
+            several(y.n, "seed") + (", dominated by another variant" if point.dominated else ""),
+        ],
+    }
+
+
+def _ends(found: Estimate) -> list[float | None]:
+    return [None if end is None else _percent(end) for end in (found.value, found.low, found.high)]
+
+
+def _percent(value: float) -> float:
+    return round(100 * value, 3)

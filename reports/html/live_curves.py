@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from palimpsest.benchmark.store.store import Record
+from palimpsest.reports.figures.curves import CurvesPlot
 from palimpsest.reports.figures.drawing.panels import Panel
+from palimpsest.reports.figures.drawing.rows import CurvesRow
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.figures.strategy_curves import CurvesPlot, CurvesRow
 from palimpsest.reports.html.live import LivePlot, dash
 from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.runs.frames import beginnings
@@ -29,15 +30,13 @@ many-th of the others: the page stays below 5 MB for 1,000 runs. Files have all.
 _CLOSE = 100  # first steps that are never left out: most is lost there
 
 
-def live_curves(plot: CurvesPlot | None, look: Mapping[Variant, Style]) -> LivePlot | None:
-    """Return the figure of curves with its data; ``None`` where there is no figure.
+def live_curves(plot: CurvesPlot, look: Mapping[Variant, Style]) -> LivePlot:
+    """Return the figure of curves with its data.
 
     Args:
         plot: The figure.
         look: The style of every variant.
     """
-    if plot is None:
-        return None
     cells = list(dict.fromkeys(cell for row in plot.rows for cell in row.own))
     own = {name: value for name, value in vars(plot).items() if name not in {"rows", "columns"}}
     if any(len(curve["steps"]) > MANY for cell in cells for r in cell.done for curve in r.curves):
@@ -53,7 +52,7 @@ def live_curves(plot: CurvesPlot | None, look: Mapping[Variant, Style]) -> LiveP
 def _layout(
     plot: CurvesPlot, cells: Sequence[Cell], look: Mapping[Variant, Style]
 ) -> dict[str, Any]:
-    """Return what ``templates/curves.js`` has to know beside the numbers.
+    """Return what ``scripts/curves.js`` has to know beside the numbers.
 
     Returns:
         ``scenario``; ``variants``, in the order of ``curves_data``: ``label``, ``strategy``,

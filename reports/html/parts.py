@@ -85,24 +85,6 @@ class Section:
         """Unique in the report."""
         return f"{self.prefix}{self.name}"
 
-    def within(self, chapter: str, prefix: str) -> Section:
-        """Return the same section of a chapter, with names that are unique in the report.
-
-        Args:
-            chapter: The chapter's title.
-            prefix: Of all names.
-        """
-        groups = [
-            replace(
-                group,
-                parts=[_prefixed(part, prefix) for part in group.parts],
-                scenario=group.scenario and f"{prefix}{group.scenario}",
-                id=group.id and f"{prefix}{group.id}",
-            )
-            for group in self.groups
-        ]
-        return replace(self, groups=groups, chapter=chapter, prefix=prefix)
-
     @property
     def columns(self) -> list[Column]:
         """The columns of its tables that need an explanation, each once."""
@@ -131,9 +113,3 @@ class Section:
                 if isinstance(own, Table | Plot):
                     of = ", ".join(filter(None, (self.chapter, group.title)))
                     yield replace(own, title=f"{own.title}: {of}")
-
-
-def _prefixed(part: Part, prefix: str) -> Part:
-    if isinstance(part, Board | Matrix):
-        return part.within(prefix)
-    return part if isinstance(part, Words | Facts) else replace(part, name=f"{prefix}{part.name}")

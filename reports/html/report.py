@@ -15,10 +15,9 @@ from palimpsest.benchmark.store.store import Record, SuiteNote
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.formats.export import Exports
 from palimpsest.reports.html.chapters import Chapter, chapters, each_once
-from palimpsest.reports.html.drawing import Drawings
+from palimpsest.reports.html.drawing import Drawings, marks_data
 from palimpsest.reports.html.environment import digest, environment, text_of
 from palimpsest.reports.html.live import LivePlot
-from palimpsest.reports.html.marks import marks_data
 from palimpsest.reports.html.parts import Facts
 from palimpsest.reports.html.run_details import run_details
 from palimpsest.reports.html.runs_table import run_columns, runs_data

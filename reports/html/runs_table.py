@@ -88,7 +88,7 @@ def _kind(metric: Metric) -> Literal["number", "fraction", "difference"]:
 
 
 def runs_data(cells: Sequence[Cell]) -> dict[str, Any]:
-    """Return all runs for ``templates/runs.js``.
+    """Return all runs for ``scripts/runs.js``.
 
     Returns:
         ``columns``, the names and kinds of ``run_columns``; ``texts``, every text once; ``rows``,

@@ -1,62 +1,38 @@
 """The sections of the report: questions and answers. The HTML and all files follow their order.
 
-A table or figure is added in ``sections``, with one line. Parts that are ``None`` have nothing to
-show and are left out.
+A section's tables are listed here, each with its place; its figures say theirs
+(``figures/figure.py``). Parts that are ``None`` have nothing to show and are left out.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import groupby
+from dataclasses import dataclass, field, replace
 
-from palimpsest.reports.analysis.choosing.choice import Choice
-from palimpsest.reports.analysis.choosing.cross_fitting import choose
-from palimpsest.reports.analysis.frontier import Frontier, Frontiers, frontiers
-from palimpsest.reports.analysis.profiles import profiles
-from palimpsest.reports.analysis.ranking import Standing, ranking
+from palimpsest.benchmark.metrics import added_metrics
 from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.analysis.remarks.findings import findings
-from palimpsest.reports.analysis.verdicts import Verdicts, verdicts
-from palimpsest.reports.figures.capacity import capacity_plot
+from palimpsest.reports.analysis.verdicts import verdicts
+from palimpsest.reports.figures.curves import CurvesPlot
 from palimpsest.reports.figures.drawing.plot import Plot
-from palimpsest.reports.figures.drawing.style import Style, styles
-from palimpsest.reports.figures.matrices import heatmaps_plot
-from palimpsest.reports.figures.plane import Plane, plane_plot
-from palimpsest.reports.figures.probes import inside_plots
-from palimpsest.reports.figures.profile import profile_plot
-from palimpsest.reports.figures.ranking import critical_difference_plot, ranking_plot
-from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
-from palimpsest.reports.figures.sweep import sweep_plot
-from palimpsest.reports.figures.visit_rows import (
-    controller_plot,
-    strategy_gains_plot,
-    visit_curves_plot,
-)
+from palimpsest.reports.figures.figure import RANKING, ReportRuns, Scope, figures
 from palimpsest.reports.html.anchors import ALL, anchor
 from palimpsest.reports.html.boards import Board, Matrix, board
+from palimpsest.reports.html.live import live_plane
 from palimpsest.reports.html.live_curves import live_curves
-from palimpsest.reports.html.live_plane import live_plane
 from palimpsest.reports.html.parts import Facts, Group, Part, Section, Words
-from palimpsest.reports.html.searches import RANKINGS, VISITS, true_rankings
-from palimpsest.reports.runs.cells import Cell, Variant, by_scenario, dial_of
+from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.runs.provenance import scenario_facts
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS
 from palimpsest.reports.tables.capacity import capacity_table, layers_table
 from palimpsest.reports.tables.cost import cost_table
 from palimpsest.reports.tables.forgetting import forgetting_table
-from palimpsest.reports.tables.metrics import (
-    added_table,
-    metrics_table,
-    search_table,
-    transfer_table,
-)
+from palimpsest.reports.tables.metrics import SEARCH, TRANSFER, metrics_table
 from palimpsest.reports.tables.ranking import choice_table, frontier_table, ranking_table
 from palimpsest.reports.tables.table import Table
+from palimpsest.reports.tables.true_ranking import true_ranking_table
 from palimpsest.reports.tables.uncertainty import uncertainty_table
 from palimpsest.reports.tables.verdicts import READ
-from palimpsest.reports.wording.numbers import percent
-from palimpsest.reports.wording.words import several
 
 HOW = (
     "Student’s, clipped to the range of the number; for means from the spread of the seeds, for "
@@ -68,59 +44,188 @@ HOW = (
 )
 """The report's intervals; ``statistics/__init__.py`` has their measured coverage."""
 
-REFERENCES_IN_PLANE = (
-    "Up and to the right is better. Grey marks the references: fine-tuning and freezing are the "
-    "ends of every frontier and cost nothing to reach; independent training shares nothing, and "
-    "joint training sees all data at once."
-)
+_Tables = Mapping[str, tuple[int, Callable[[Scope], Table | None]]]
+_NONE: _Tables = {}
 
 
-@dataclass(frozen=True, eq=False)
-class ScenarioResults:
-    """The results from which the parts about one scenario are made.
+@dataclass(frozen=True)
+class _Question:
+    """A section before it is answered.
 
     Attributes:
-        name: The scenario's name.
-        place: What links and files call it, see ``anchors.py``.
-        cells: All its cells.
-        done: Those with finished runs.
-        choices: The strength at which each strategy is reported.
-        frontiers: Its variants in the plane.
+        name: See ``Section``.
+        question: Likewise.
+        topic: Likewise.
+        intro: Likewise; ``{dial.name}`` and ``{dial.plural}`` stand for what is swept over.
+        tables: Of each scenario: how their names end, their places, and what makes them.
     """
 
     name: str
-    place: str
-    cells: Sequence[Cell]
-    done: Sequence[Cell]
-    choices: Sequence[Choice]
-    frontiers: Frontiers
+    question: str
+    topic: str
+    intro: str
+    tables: _Tables = field(default_factory=dict)
 
-    @property
-    def id(self) -> str:
-        """The prefix of the names of its tables and plots: ``scenario-turned-digits``."""
-        return f"scenario-{self.place}"
 
-    @property
-    def chosen(self) -> list[Cell]:
-        """The runs with which each strategy is reported."""
-        return [choice.reported for choice in self.choices if choice.reported is not None]
+_ANSWER = _Question("answer", "What came out?", "Answer", READ)
+_COMPARED = _Question(
+    "compared",
+    "What was compared, and how far can it be trusted?",
+    "Summary",
+    f"Means over seeds; in brackets their 95 % intervals: {HOW} Where a strategy has several "
+    "{dial.plural}, each half of the seeds is reported at the one that was chosen on validation "
+    "data of the other half; the numbers are of test data. Intervals of two strategies that "
+    "overlap do not show that the strategies are equal: runs with the same seed are paired.",
+)
+_RANKING = _Question(
+    RANKING,
+    "Which strategy is best, and how sure is that?",
+    "Ranking",
+    "Each half of a strategy’s seeds is reported at the {dial.name} that was chosen on validation "
+    "data of the other half, so that no run affects the choice for itself. Differences are paired "
+    "by seed, and so is their test, the t-test of whole seeds that the interval inverts: p is "
+    "below 0.05 where the interval of the difference excludes zero, which is what the verdicts "
+    "say. It is not corrected for the number of strategies; the columns p corrected and p to best "
+    "are. A small p says that there is a difference, not that it matters: its size is given beside "
+    "it. Where some runs have no partner, the number of pairs is given after a difference.",
+)
+_OF_SCENARIOS = (
+    _Question(
+        "visits",
+        "What do architectures take from one another?",
+        "Visits",
+        "Architectures that share weights are trained in turn, a visit each. What an architecture "
+        "wins by its own visit (err0 − err1) and what it has lost by the end of the epoch (err2 − "
+        "err1) belong together: what learns nothing forgets nothing. Both are of validation data.",
+        {
+            "search": (
+                1,
+                lambda s: metrics_table(s.cells, "What visits gain, and what others take", SEARCH),
+            )
+        },
+    ),
+    _Question(
+        "architectures",
+        "Are architectures ranked as they deserve?",
+        "Architectures",
+        "A search is of use if it ranks architectures as their own training would. Each seed’s "
+        "ranking is by validation error with the weights that the search shares; the truth is the "
+        "test error of the same architectures trained alone. Less forgetting need not rank better.",
+        {
+            "rankings-measures": (
+                1,
+                lambda scope: true_ranking_table(scope.report.cells, scope.done),
+            )
+        },
+    ),
+    _Question(
+        "protection",
+        "What does protection cost?",
+        "Price of protection",
+        "How much the earlier models keep and the new ones reach at other {dial.plural}. The plane "
+        "is above, with the answer. Earlier models are all but the last, new models all but the "
+        "first.",
+        {
+            "frontiers": (1, lambda scope: frontier_table(scope.frontiers)),
+            "choice": (2, lambda scope: choice_table(scope.choices)),
+        },
+    ),
+    _Question(
+        "training",
+        "When does forgetting happen?",
+        "Over training",
+        "A dip that recovers before the end shows here, and as minimum accuracy in the next "
+        "section.",
+    ),
+    _Question(
+        "models",
+        "Which model loses how much?",
+        "Model by model",
+        "Every {dial.name}, chosen or not. Where only some seeds have a value, their number stands "
+        "behind it; a dash where none has.",
+        {
+            "metrics": (1, lambda scope: metrics_table(scope.cells)),
+            "forgetting": (2, lambda scope: forgetting_table(scope.chosen)),
+            "transfer": (
+                4,
+                lambda s: metrics_table(
+                    s.cells, "Worst case, transfer and intransigence", TRANSFER
+                ),
+            ),
+            "added": (
+                5,
+                lambda s: metrics_table(
+                    s.cells, "Metrics of plugins", [metric.name for metric in added_metrics()]
+                ),
+            ),
+        },
+    ),
+    _Question(
+        "capacity",
+        "How much room is left for later models?",
+        "Capacity",
+        "What a strategy holds for earlier models, later ones cannot change. Some strategies tell "
+        "how much is free; what all of them keep in memory is beside it. Nothing is free from the "
+        "start where models train nothing that they share, as with supermasks over fixed weights: "
+        "their price is memory for each model.",
+        {
+            "capacity": (1, lambda scope: capacity_table(scope.done)),
+            "layers": (3, lambda scope: layers_table(scope.chosen)),
+        },
+    ),
+    _Question(
+        "uncertainty",
+        "How sure are models of what they predict, before and after?",
+        "Confidence",
+        "A model that forgets may stay as sure as it was. Calibration says whether its "
+        "probabilities can be believed: of all it is 90 % sure of, it should get 90 % right.",
+        {"uncertainty": (1, lambda scope: uncertainty_table(scope.done))},
+    ),
+    _Question(
+        "cost",
+        "What does it cost to run?",
+        "Time and memory",
+        "",
+        {"cost": (1, lambda scope: cost_table(scope.done))},
+    ),
+    _Question(
+        "inside",
+        "What happened inside?",
+        "Inside",
+        "What the suite’s probes recorded.",
+    ),
+)
 
 
 def sections(
-    cells: Sequence[Cell], begin: Callable[[Sequence[Plot]], None] = lambda plots: None
+    cells: Sequence[Cell],
+    begin: Callable[[Sequence[Plot]], None] = lambda plots: None,
+    chapter: str = "",
+    prefix: str = "",
 ) -> list[Section]:
     """Return the sections that have something to say, in the order in which they are read.
 
     Args:
         cells: All of a report, see ``cells.group``.
         begin: Called with plots that are ready to be drawn while the rest is made.
+        chapter: The title of their chapter, see ``Section``.
+        prefix: Of all names in them.
     """
-    look = styles(cells)
-    choices = choose(cells)
-    scenarios = _scenarios(cells, choices)
-    details = _details(cells, scenarios, look)
+    report = ReportRuns(cells)
+    dial = dial_of(cell.variant for cell in cells)
+
+    def answered(asked: _Question, groups: Iterator[Group]) -> Section:
+        intro = asked.intro.format(dial=dial)
+        found = list(groups)
+        return Section(asked.name, asked.question, asked.topic, intro, found, chapter, prefix)
+
+    details = [answered(one, _each_scenario(report, one, prefix)) for one in _OF_SCENARIOS]
     begin(_plots(details))
-    overall = _overall(cells, scenarios, choices, look)
+    overall = [
+        answered(_ANSWER, _answers(report, prefix)),
+        answered(_COMPARED, _compared(report, prefix)),
+        answered(_RANKING, _ranking(report, prefix)),
+    ]
     begin(_plots(overall))
     return [section for section in (*overall, *details) if section.groups]
 
@@ -129,201 +234,54 @@ def _plots(found: Sequence[Section]) -> list[Plot]:
     return [part for section in found for part in section.parts if isinstance(part, Plot)]
 
 
-def _overall(
-    cells: Sequence[Cell],
-    scenarios: Sequence[ScenarioResults],
-    choices: Sequence[Choice],
-    look: Mapping[Variant, Style],
-) -> list[Section]:
-    """The sections that compare strategies, also over scenarios."""
-    dial = dial_of(cell.variant for cell in cells)
-    standings = ranking(choices)
-    return [
-        Section(
-            "answer",
-            "What came out?",
-            "Answer",
-            READ,
-            list(_answers(scenarios, verdicts(choices, cells), look)),
-        ),
-        Section(
-            "compared",
-            "What was compared, and how far can it be trusted?",
-            "Summary",
-            f"Means over seeds; in brackets their 95 % intervals: {HOW} Where a strategy has "
-            f"several {dial.plural}, each half of the seeds is reported at the one that was chosen "
-            "on validation data of the other half; the numbers are of test data. Intervals of two "
-            "strategies that overlap do not show that the strategies are equal: runs with the same "
-            "seed are paired.",
-            list(_compared(scenarios, choices, standings)),
-        ),
-        Section(
-            "ranking",
-            "Which strategy is best, and how sure is that?",
-            "Ranking",
-            f"Each half of a strategy’s seeds is reported at the {dial.name} that was chosen on "
-            "validation data of the other half, so that no run affects the choice for itself. "
-            "Differences are paired by seed, and so is their test, the t-test of whole seeds that "
-            "the interval inverts: p is below 0.05 where the interval of the difference excludes "
-            "zero, which is what the verdicts say. It is not corrected for the number of "
-            "strategies; the columns p corrected and p to best are. A small p says that there is a "
-            "difference, not that it matters: its size is given beside it. Where some runs have no "
-            "partner, the number of pairs is given after a difference.",
-            list(_ranking(standings, choices, look)),
-        ),
+def _parts(section: str, scope: Scope, names: str, tables: _Tables = _NONE) -> list[Part]:
+    """The tables and figures of a section, in their places."""
+    makers: list[tuple[int, str, Callable[[Scope], Table | Plot | None]]] = [
+        *((place, name, make) for name, (place, make) in tables.items()),
+        *((f.place, f.name, f.build) for f in figures().values() if f.section == section),
     ]
+    found: list[Part] = []
+    for _, name, make in sorted(makers, key=lambda maker: maker[:2]):
+        part = make(scope)
+        if part is None:
+            continue
+        part = replace(part, name=f"{names}-{name}")
+        if isinstance(part, CurvesPlot):
+            part = live_curves(part, scope.styles)
+        elif section == "answer" and name == "plane" and isinstance(part, Plot):
+            part = live_plane(part, scope.frontiers, scope.styles)
+        found.append(part)
+    return found
 
 
-def _details(
-    cells: Sequence[Cell], scenarios: Sequence[ScenarioResults], look: Mapping[Variant, Style]
-) -> list[Section]:
-    """The sections that go into each scenario."""
-    dial = dial_of(cell.variant for cell in cells)
-    return [
-        Section(
-            "visits",
-            "What do architectures take from one another?",
-            "Visits",
-            VISITS,
-            _each(
-                scenarios,
-                lambda s: [
-                    search_table(s.cells, f"{s.id}-search"),
-                    visit_curves_plot(s.done, look, f"{s.id}-visits"),
-                    controller_plot(s.done, look, f"{s.id}-rewards"),
-                ],
-            ),
-        ),
-        Section(
-            "architectures",
-            "Are architectures ranked as they deserve?",
-            "Architectures",
-            RANKINGS,
-            _each(scenarios, lambda s: true_rankings(cells, s.done, look, f"{s.id}-rankings")),
-        ),
-        Section(
-            "protection",
-            "What does protection cost?",
-            "Price of protection",
-            f"How much the earlier models keep and the new ones reach at other {dial.plural}. The "
-            "plane is above, with the answer. Earlier models are all but the last, new models all "
-            "but the first.",
-            _each(
-                scenarios,
-                lambda s: [
-                    frontier_table(s.frontiers, f"{s.id}-frontiers"),
-                    choice_table(s.choices, f"{s.id}-choice"),
-                    sweep_plot(s.choices, look, f"{s.id}-sweep"),
-                ],
-            ),
-        ),
-        Section(
-            "training",
-            "When does forgetting happen?",
-            "Over training",
-            "A dip that recovers before the end shows here, and as minimum accuracy in the next "
-            "section.",
-            _each(
-                scenarios,
-                lambda s: [live_curves(strategy_curves_plot(s.done, look, f"{s.id}-curves"), look)],
-            ),
-        ),
-        Section(
-            "models",
-            "Which model loses how much?",
-            "Model by model",
-            f"Every {dial.name}, chosen or not. Where only some seeds have a value, their number "
-            "stands behind it; a dash where none has.",
-            _each(
-                scenarios,
-                lambda s: [
-                    metrics_table(s.cells, f"{s.id}-metrics"),
-                    forgetting_table(s.chosen, f"{s.id}-forgetting"),
-                    heatmaps_plot(s.chosen, f"{s.id}-matrices"),
-                    transfer_table(s.cells, f"{s.id}-transfer"),
-                    added_table(s.cells, f"{s.id}-added"),
-                ],
-            ),
-        ),
-        Section(
-            "capacity",
-            "How much room is left for later models?",
-            "Capacity",
-            "What a strategy holds for earlier models, later ones cannot change. Some strategies "
-            "tell how much is free; what all of them keep in memory is beside it. Nothing is free "
-            "from the start where models train nothing that they share, as with supermasks over "
-            "fixed weights: their price is memory for each model.",
-            _each(
-                scenarios,
-                lambda s: [
-                    capacity_table(s.done, f"{s.id}-capacity"),
-                    capacity_plot(s.chosen, look, f"{s.id}-free"),
-                    layers_table(s.chosen, f"{s.id}-layers"),
-                ],
-            ),
-        ),
-        Section(
-            "uncertainty",
-            "How sure are models of what they predict, before and after?",
-            "Confidence",
-            "A model that forgets may stay as sure as it was. Calibration says whether its "
-            "probabilities can be believed: of all it is 90 % sure of, it should get 90 % right.",
-            _each(scenarios, lambda s: [uncertainty_table(s.done, f"{s.id}-uncertainty")]),
-        ),
-        Section(
-            "cost",
-            "What does it cost to run?",
-            "Time and memory",
-            "",
-            _each(scenarios, lambda s: [cost_table(s.done, f"{s.id}-cost")]),
-        ),
-        Section(
-            "inside",
-            "What happened inside?",
-            "Inside",
-            "What the suite’s probes recorded.",
-            _each(scenarios, lambda s: inside_plots(s.done, look, f"{s.id}-inside")),
-        ),
-    ]
+def _each_scenario(report: ReportRuns, asked: _Question, prefix: str) -> Iterator[Group]:
+    """A group for each scenario that has a finished run and something to show."""
+    for scope in report.scenarios:
+        (name,), place = scope.scenarios, anchor(scope.scenarios[0])
+        names = f"{prefix}scenario-{place}"
+        parts = _parts(asked.name, scope, names, asked.tables) if scope.done else []
+        if parts:
+            yield Group(name, parts, f"{prefix}{place}")
 
 
-def _scenarios(cells: Sequence[Cell], choices: Sequence[Choice]) -> list[ScenarioResults]:
-    return [
-        ScenarioResults(
-            name,
-            anchor(name),
-            members,
-            [cell for cell in members if cell.done],
-            [choice for choice in choices if choice.scenario == name],
-            frontiers(members),
-        )
-        for name, members in by_scenario(cells).items()
-    ]
-
-
-def _ranking(
-    standings: Sequence[Standing], choices: Sequence[Choice], look: Mapping[Variant, Style]
-) -> Iterator[Group]:
+def _ranking(report: ReportRuns, prefix: str) -> Iterator[Group]:
     """The comparison of strategies, in each scenario and over all."""
-    every = {standing.scenarios for standing in standings}
-    total = len({scenario for scenarios in every for scenario in scenarios})
+    scopes = report.comparisons
+    total = len({scenario for scope in scopes for scenario in scope.scenarios})
     # Metrics that not all scenarios have are compared over fewer: in groups of their own.
-    split = sum(len(scenarios) > 1 for scenarios in every) > 1
-    spans = groupby(standings, key=lambda standing: standing.scenarios)
+    split = sum(len(scope.scenarios) > 1 for scope in scopes) > 1
     names: set[str] = set()
-    for scenarios, members in spans:
-        own, place = list(members), anchor(scenarios[0]) if len(scenarios) == 1 else ALL
-        first = own[0].metric.replace("_", "-")
-        name = f"ranking-{place}" if f"ranking-{place}" not in names else f"ranking-{place}-{first}"
+    for scope in scopes:
+        place = anchor(scope.scenarios[0]) if len(scope.scenarios) == 1 else ALL
+        by_metric = {own.metric.replace("_", "-"): own for own in scope.standings}
+        name = f"{prefix}ranking-{place}"
+        name = f"{name}-{next(iter(by_metric))}" if name in names else name
         names.add(name)
-        parts = [
-            ranking_plot(own, look, f"{name}-means"),
-            critical_difference_plot(own, f"{name}-ranks"),
-            profile_plot(profiles(choices, scenarios), look, f"{name}-profile"),
-            *(ranking_table(s, f"ranking-{place}-{s.metric.replace('_', '-')}") for s in own),
-        ]
-        found = [part for part in parts if part is not None]
-        yield Group(_title(scenarios, total), found, place, name, titled=split and place == ALL)
+        parts = _parts(RANKING, scope, name)
+        for metric, standing in by_metric.items():
+            parts.append(replace(ranking_table(standing), name=f"{prefix}ranking-{place}-{metric}"))
+        title = _title(scope.scenarios, total)
+        yield Group(title, parts, f"{prefix}{place}", name, titled=split and place == ALL)
 
 
 def _title(scenarios: Sequence[str], total: int) -> str:
@@ -333,97 +291,48 @@ def _title(scenarios: Sequence[str], total: int) -> str:
     return f"{count} scenarios together"
 
 
-def _answers(
-    scenarios: Sequence[ScenarioResults], found: Sequence[Verdicts], look: Mapping[Variant, Style]
-) -> Iterator[Group]:
+def _answers(report: ReportRuns, prefix: str) -> Iterator[Group]:
     """The verdicts on every strategy, beside the plane of each scenario."""
-    places = {scenario.name: scenario for scenario in scenarios}
-    boards: list[tuple[str, Board]] = []
-    made: list[Part | None]
-    for verdict in found:
-        several = len(verdict.scenarios) > 1
-        first = places[verdict.scenarios[0]]
-        place = ALL if several else first.place
-        own = board(verdict, look, f"verdicts-{place}")
-        if several:
-            made = [_matrix(dict(boards), scenarios), own]
-        else:
-            boards += [] if own is None else [(first.name, own)]
-            plot = _plane(first, look)
-            live = None if plot is None else live_plane(plot, first.frontiers, look)
-            gains = strategy_gains_plot(first.done, look, f"{first.id}-gains")
-            made = [own, live, gains]
-        parts = [part for part in made if part is not None]
+    scopes = {scope.scenarios: scope for scope in report.scenarios}
+    boards: dict[str, Board] = {}
+    for verdict in verdicts(report.choices, report.cells):
+        one = scopes.get(verdict.scenarios)
+        place = ALL if one is None else anchor(verdict.scenarios[0])
+        own = board(verdict, report.styles, f"{prefix}verdicts-{place}", f"{prefix}{place}")
+        parts: list[Part] = [] if own is None else [own]
+        if one is not None:
+            boards |= {} if own is None else {verdict.scenarios[0]: own}
+            parts += _parts("answer", one, f"{prefix}scenario-{place}")
+        elif boards:
+            parts.insert(0, _matrix(boards, report, prefix))
         if parts:
-            yield Group(_title(verdict.scenarios, len(verdict.scenarios)), parts, place)
+            yield Group(
+                _title(verdict.scenarios, len(verdict.scenarios)), parts, f"{prefix}{place}"
+            )
 
 
-def _matrix(boards: Mapping[str, Board], scenarios: Sequence[ScenarioResults]) -> Matrix | None:
-    if not boards:
-        return None
+def _matrix(boards: Mapping[str, Board], report: ReportRuns, prefix: str) -> Matrix:
     failed = {
-        scenario.name: list(dict.fromkeys(cell.variant.strategy for cell in scenario.cells))
-        for scenario in scenarios
-        if not scenario.done
+        scope.scenarios[0]: list(dict.fromkeys(cell.variant.strategy for cell in scope.cells))
+        for scope in report.scenarios
+        if not scope.done
     }
-    order = [scenario.name for scenario in scenarios if scenario.name in {*boards, *failed}]
-    return Matrix(boards, failed, order, next(iter(boards.values())).baseline)
+    order = [name for scope in report.scenarios for name in scope.scenarios]
+    order = [name for name in order if name in {*boards, *failed}]
+    return Matrix(dict(boards), failed, order, next(iter(boards.values())).baseline, prefix)
 
 
-def _plane(scenario: ScenarioResults, look: Mapping[Variant, Style]) -> Plot | None:
-    """The plane of a scenario; its legend has the hypervolume of each frontier."""
-    found = scenario.frontiers
-    unequal = len({frontier.budget for frontier in found.frontiers}) > 1
-    return plane_plot(
-        [Plane("", found)],
-        look,
-        f"{scenario.id}-plane",
-        axes=(
-            "learning accuracy of the new models, %",
-            "stability: final accuracy of the earlier models, %",
-        ),
-        caption=REFERENCES_IN_PLANE,
-        remarks={each.strategy: _filled(each, unequal=unequal) for each in found.frontiers},
-        labelled=True,
-    )
-
-
-def _filled(frontier: Frontier, *, unequal: bool) -> str:
-    area = frontier.hypervolume
-    if area.value is None:
-        return ""
-    dial = dial_of(point.variant for point in frontier.points).name
-    with_what = f" with {several(frontier.budget, dial)}" if unequal else ""
-    return f" (fills {percent(area.value)} %{with_what})"
-
-
-def _each(
-    scenarios: Sequence[ScenarioResults],
-    parts_of: Callable[[ScenarioResults], Sequence[Table | Plot | None]],
-) -> Sequence[Group]:
-    """Make a group for each scenario that has a finished run and something to show."""
-    groups = []
-    for scenario in scenarios:
-        made = parts_of(scenario) if scenario.done else []
-        parts = [part for part in made if part is not None]
-        if parts:
-            groups.append(Group(scenario.name, parts, scenario.place))
-    return groups
-
-
-def _compared(
-    scenarios: Sequence[ScenarioResults], choices: Sequence[Choice], standings: Sequence[Standing]
-) -> Iterator[Group]:
+def _compared(report: ReportRuns, prefix: str) -> Iterator[Group]:
     """The findings of each scenario as text, and the caveats."""
-    cells = [cell for scenario in scenarios for cell in scenario.cells]
     words = {
         finding.scenario: Words(finding.references, finding.strategies)
-        for finding in findings(cells, choices)
+        for finding in findings(report.cells, report.choices)
     }
     nothing = Words("No run finished, so there is nothing to compare.")
-    for scenario in scenarios:
-        facts = Facts(scenario_facts(next(scenario.cells[0].runs)))
-        yield Group(scenario.name, [words.get(scenario.name, nothing), facts], scenario.place)
-    warnings = caveats(cells, choices, standings)
+    for scope in report.scenarios:
+        (name,) = scope.scenarios
+        facts = Facts(scenario_facts(next(scope.cells[0].runs)))
+        yield Group(name, [words.get(name, nothing), facts], f"{prefix}{anchor(name)}")
+    warnings = caveats(report.cells, report.choices, report.standings)
     if warnings:
         yield Group("Caveats", [Words("", warnings)])

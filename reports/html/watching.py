@@ -57,7 +57,7 @@ def state(
     living: Collection[str],
     known: Collection[Identity] = (),
 ) -> dict[str, Any]:
-    """Return what is under way, as JSON for ``templates/watch.js``.
+    """Return what is under way, as JSON for ``scripts/watch.js``.
 
     Args:
         processes: Those that carry out suites into the store.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 from palimpsest.benchmark.errors import UserError
@@ -24,25 +25,28 @@ class Album:
         self._folder = folder
         self._plots: dict[str, Plot] = {}
 
-    def add(self, plot: Plot) -> str:
+    def add(self, name: str, plot: Plot) -> str:
         """Add a figure and return the Markdown that shows it, with its number and caption.
+
+        Args:
+            name: Of its file.
+            plot: The figure.
 
         Raises:
             UserError: The name is taken, or is not valid as a file name.
         """
-        if not _NAME.fullmatch(plot.name):
+        if not _NAME.fullmatch(name):
             raise UserError(
-                f"figure name {plot.name!r}: it becomes a file name; write lower-case letters, "
+                f"figure name {name!r}: it becomes a file name; write lower-case letters, "
                 "digits and single hyphens, such as 'first-steps'"
             )
-        if plot.name in self._plots:
+        if name in self._plots:
             raise UserError(
-                f"figure name {plot.name!r} is taken by an earlier figure of the page; choose "
-                "another"
+                f"figure name {name!r} is taken by an earlier figure of the page; choose another"
             )
-        self._plots[plot.name] = plot
+        self._plots[name] = replace(plot, name=name)
         alternative = plot.description.replace("[", "(").replace("]", ")")
-        image = f"![{alternative}]({self._folder / plot.name}.svg)"
+        image = f"![{alternative}]({self._folder / name}.svg)"
         return f"{image}\n\n**Figure {len(self._plots)}.** {plot.caption}"
 
     @property

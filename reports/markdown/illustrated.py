@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from palimpsest.benchmark.errors import UserError, nearest
 from palimpsest.benchmark.runs.record import BASELINE, LIMIT
@@ -11,12 +12,14 @@ from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, label
 from palimpsest.reports.analysis.digitized import Given, digitized_curves
 from palimpsest.reports.analysis.frontier import frontiers
 from palimpsest.reports.analysis.quantities import quantity_named
-from palimpsest.reports.figures.drawing.lines import Levels, Line, lines_plot
+from palimpsest.reports.analysis.ranking import RANKED, ranking
 from palimpsest.reports.figures.drawing.style import Style, Styles, series_styles
-from palimpsest.reports.figures.growth import growth_plot
-from palimpsest.reports.figures.plane import Plane, plane_plot
-from palimpsest.reports.figures.regimes import Position, regimes_plot
-from palimpsest.reports.figures.scenario_curves import ScenarioColumn, scenario_curves_plot
+from palimpsest.reports.figures.frontier import Plane, plane_plot
+from palimpsest.reports.figures.pages.growth import growth_plot
+from palimpsest.reports.figures.pages.lines import Levels, Line, lines_plot
+from palimpsest.reports.figures.pages.regimes import Position, regimes_plot
+from palimpsest.reports.figures.pages.scenario_curves import ScenarioColumn, scenario_curves_plot
+from palimpsest.reports.figures.ranks import critical_difference_plot
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.markdown.study import Labels, Study
@@ -26,8 +29,10 @@ from palimpsest.reports.runs.cells import Cell
 class IllustratedStudy(Study):
     """The runs of one suite, with figures that are written beside the page.
 
-    Each method returns the Markdown that shows its figure. Strategies have the same colours in all
-    figures of the page.
+    Each method returns the Markdown that shows its figure, whose file has the ``name``; how to read
+    it is added to the ``caption``. All scenarios are shown where none are named; ``labels`` has
+    other names for scenarios, variants, strategies and quantities. Strategies have the same colours
+    in all figures of the page.
 
     Args:
         records: The suite's runs.
@@ -60,20 +65,12 @@ class IllustratedStudy(Study):
         """Draw accuracies over training: a column per scenario, earlier models above new ones.
 
         With two models, A above B, over B's steps. With more, the mean of the earlier models above
-        the model in training, over the steps since the second model began.
-
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenarios: With two or more models; all where ``None``.
-            variants: As they are written.
-            first: How many first steps after a switch have a row of their own; the suite should
-                measure each of them (``curve: {first: 50}``).
-            reference: Curves that were read off a published figure, drawn as points in scenarios
-                of two models: by scenario and any label,
-                ``{"model": 0, "variant": "wpl@1e6", "steps": [...], "accuracy": [...]}``,
-                accuracies in per cent, the variant one of the figure.
-            labels: Other names for scenarios, variants and strategies.
+        the model in training, over the steps since the second model began. ``first`` is how many
+        first steps after a switch have a row of their own; the suite should measure each of them
+        (``curve: {first: 50}``). ``reference`` has curves that were read off a published figure,
+        drawn as points in scenarios of two models: by scenario and any label,
+        ``{"model": 0, "variant": "wpl@1e6", "steps": [...], "accuracy": [...]}``, accuracies in
+        per cent, the variant one of the figure.
         """
         labels, reference = labels or {}, reference or {}
         shown = list(scenarios or self.scenarios)
@@ -89,8 +86,8 @@ class IllustratedStudy(Study):
         ]
         styles, names = self._drawn(cells[shown[0]], labels)
         said = f"{caption} {chosen_strengths(cells, labels)}".strip()
-        plot = scenario_curves_plot(columns, styles, names, first, name, said)
-        return self._album.add(plot)
+        plot = scenario_curves_plot(columns, styles, names, first, said)
+        return self._album.add(name, plot)
 
     def lines(
         self,
@@ -109,22 +106,10 @@ class IllustratedStudy(Study):
 
         Either over scenarios, ``scenarios={"k1": 1, "k2": 2}`` with ``variants`` as lines, or over
         variants of one scenario, ``scenario="a", series={"exact": {10: "exact_10@1e4", ...}}``
-        with ``variants`` as horizontal lines to compare with. The axis is logarithmic if the
-        numbers span a factor of 30 or more.
-
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenarios: The number of each scenario.
-            variants: As they are written.
-            scenario: The scenario of ``series``.
-            series: For each line its variants, by number.
-            quantities: The panels.
-            axis: The label of the axis of numbers.
-            reference: Values that were read off a published figure, drawn as points: by quantity
-                and variant (or label of a series),
-                ``{"first_after": {"wpl@1e4": {1: 82, 2: 76}}}``, in the unit of the panel.
-            labels: Other names for variants, strategies, series and quantities.
+        with ``variants`` as horizontal lines to compare with. The axis, labelled ``axis``, is
+        logarithmic if the numbers span a factor of 30 or more. ``reference`` has values that were
+        read off a published figure, drawn as points: by quantity and variant (or label of a
+        series), ``{"first_after": {"wpl@1e4": {1: 82, 2: 76}}}``, in the unit of the panel.
         """
         labels, reference = labels or {}, reference or {}
         if bool(scenarios) == bool(scenario and series):
@@ -168,8 +153,8 @@ class IllustratedStudy(Study):
         asked = [(quantity_named(q), labels.get(q, quantity_named(q).title)) for q in quantities]
         beside = Levels(beside.cells, beside.styles, points)
         said = f"{caption} {chosen}".strip()
-        plot = lines_plot(lines, asked, self._baseline, beside, axis, name, said)
-        return self._album.add(plot)
+        plot = lines_plot(lines, asked, self._baseline, beside, axis, said)
+        return self._album.add(name, plot)
 
     def map(
         self,
@@ -184,18 +169,11 @@ class IllustratedStudy(Study):
     ) -> str:
         """Draw a map of what A loses, with B's accuracy and its worst seed in every cell.
 
-        Args:
-            name: Of the file.
-            rows: From top to bottom.
-            columns: From left to right.
-            cell: The scenario of a row and column: a pattern such as ``"{row}_{column}"``, a
-                mapping ``{(row, column): scenario}`` (cells that it lacks stay empty), or a
-                function.
-            variant: The variant whose runs are shown, as it is written.
-            caption: The caption, to which how to read the figure is added.
-            labels: Other names for rows and columns.
-            top: The end of the colour scale in points, so that maps of one page can share it;
-                above the largest value of this map where ``None``.
+        Rows go from top to bottom, columns from left to right. ``cell`` gives the scenario of a row
+        and column: a pattern such as ``"{row}_{column}"``, a mapping ``{(row, column): scenario}``
+        (cells that it lacks stay empty), or a function. ``top`` is the end of the colour scale in
+        points, so that maps of one page can share it; above the largest value of this map where
+        ``None``.
         """
         found = {}
         for row in rows:
@@ -208,8 +186,8 @@ class IllustratedStudy(Study):
                     scenario = str(cell(row, column)).strip()
                 if scenario:
                     found[row, column] = self._catalog.cell(scenario, variant)
-        plot = regimes_plot(found, rows, columns, labels or {}, name, caption, top)
-        return self._album.add(plot)
+        plot = regimes_plot(found, rows, columns, labels or {}, caption, top)
+        return self._album.add(name, plot)
 
     def frontier(
         self,
@@ -222,13 +200,6 @@ class IllustratedStudy(Study):
         """Draw stability over plasticity: a panel per scenario, a line per strategy.
 
         With two models, A over B. Fine-tuning and freezing are shown as the ends where they ran.
-
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenarios: All where ``None``.
-            strategies: Their names in the suite.
-            labels: Other names for scenarios and strategies.
         """
         labels = labels or {}
         planes: list[Plane] = []
@@ -249,10 +220,10 @@ class IllustratedStudy(Study):
         axes = ("B, %", "A at the end, %")
         if models != {2}:
             axes = ("new models, %", "earlier models at the end, %")
-        plot = plane_plot(planes, styles, name, axes=axes, caption=caption, names=names)
+        plot = plane_plot(planes, styles, axes=axes, caption=caption, names=names)
         if plot is None:
             raise UserError(f"figure {name!r}: no finished runs to show; choose other strategies")
-        return self._album.add(plot)
+        return self._album.add(name, plot)
 
     def growth(
         self,
@@ -262,22 +233,50 @@ class IllustratedStudy(Study):
         variants: Sequence[str] = (),
         labels: Labels | None = None,
     ) -> str:
-        """Draw how forgetting and plasticity grow with the number of models.
-
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenarios: The rows; all where ``None``.
-            variants: As they are written.
-            labels: Other names for scenarios, variants and strategies.
-        """
+        """Draw how forgetting and plasticity grow with the number of models: a row per scenario."""
         labels = labels or {}
         shown = list(scenarios or self.scenarios)
         cells = {scenario: self._cells(scenario, variants) for scenario in shown}
         styles, names = self._drawn(cells[shown[0]], labels)
         titled = {labels.get(scenario, scenario): own for scenario, own in cells.items()}
         said = f"{caption} {chosen_strengths(cells, labels)}".strip()
-        return self._album.add(growth_plot(titled, styles, names, name, said))
+        return self._album.add(name, growth_plot(titled, styles, names, said))
+
+    def ranks(
+        self,
+        name: str,
+        caption: str = "",
+        scenarios: Sequence[str] | None = None,
+        metrics: Sequence[str] = ("average_accuracy",),
+        labels: Labels | None = None,
+    ) -> str:
+        """Draw average ranks over seeds and scenarios with their critical difference.
+
+        Each strategy counts at the strength that was chosen for it on validation data. Only
+        strategies that have runs in each of the scenarios, three or more (``ranks.ENOUGH``), are
+        ranked; each of the metrics, of ``ranking.RANKED`` or a plugin, has a diagram.
+        """
+        shown = tuple(scenarios or self.scenarios)
+        for scenario in shown:
+            self._catalog.scenario(scenario)
+        standings = {
+            standing.metric: standing
+            for standing in ranking([c for c in self._catalog.choices if c.scenario in shown])
+            if set(standing.scenarios) == set(shown)
+        }
+        for metric in metrics:
+            if metric not in standings:
+                raise UserError(
+                    f"figure {name!r}: nothing is ranked by {metric!r} here; "
+                    f"{nearest(metric, standings or RANKED)}"
+                )
+        plot = critical_difference_plot([standings[m] for m in metrics], labels)
+        if plot is None:
+            raise UserError(
+                f"figure {name!r}: too few strategies, scenarios or seeds for ranks; name three or "
+                "more scenarios that have the same strategies and seeds"
+            )
+        return self._album.add(name, replace(plot, caption=f"{caption} {plot.caption}".strip()))
 
     def _cells(self, scenario: str, variants: Sequence[str]) -> dict[str, Cell]:
         return {written: self._catalog.cell(scenario, written) for written in variants}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from palimpsest.reports.analysis.quantities import SEEDS, Quantity
+from palimpsest.benchmark.metrics import Metric
+from palimpsest.reports.analysis.quantities import SEEDS
 from palimpsest.reports.formats.markdown import unbroken
 from palimpsest.reports.statistics.interval import Estimate
 from palimpsest.reports.tables.table import Column, Entry
+from palimpsest.reports.wording.numbers import measured
 
 
 @dataclass(frozen=True)
@@ -21,13 +23,11 @@ class Number:
         found: Mean or estimate with its 95 % interval, in the quantity's own unit (fractions).
         quantity: The quantity.
         p: For a paired difference the p-value of "no difference", not corrected.
-        reason: Why there is no value, printed in its place; a dash where ``None``.
     """
 
     found: Estimate
-    quantity: Quantity
+    quantity: Metric
     p: float | None = None
-    reason: str | None = None
 
     @property
     def mean(self) -> float | None:
@@ -99,16 +99,17 @@ class Number:
         return "p < 0.001" if self.p < 0.001 else f"p = {self.p:.2g}"
 
     def __str__(self) -> str:
-        if self.found.value is None and self.reason:
-            return self.reason
-        return unbroken(self._entry, self.quantity.suffix)
+        if self.found.value is None and self.found.reason:
+            return self.found.reason
+        bare = self.quantity.is_percentage or self.quantity.unit == "perplexity"
+        return unbroken(self._entry, "" if bare else self.quantity.unit)
 
     def __format__(self, spec: str) -> str:
         return format(str(self), spec)
 
     @property
     def _column(self) -> Column:
-        return Column("", write=self.quantity.write, seeds=SEEDS)
+        return Column("", write=measured(self.quantity), seeds=SEEDS)
 
     @property
     def _entry(self) -> Entry:

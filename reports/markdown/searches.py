@@ -14,11 +14,12 @@ from palimpsest.reports.analysis.ground_truth import Truth, truth_of
 from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
 from palimpsest.reports.figures.drawing.colors import Identity, colors
 from palimpsest.reports.figures.drawing.style import Style, Styles
-from palimpsest.reports.figures.gains import Way, gains_plot
-from palimpsest.reports.figures.true_ranking import true_ranking_plot
-from palimpsest.reports.figures.visits import forgetting_plot, rewards_plot
+from palimpsest.reports.figures.searches.gains import Way, gains_plot
+from palimpsest.reports.figures.searches.rewards import rewards_plot
+from palimpsest.reports.figures.searches.truth import true_ranking_plot
+from palimpsest.reports.figures.searches.visits import forgetting_plot
+from palimpsest.reports.markdown.illustrated import IllustratedStudy
 from palimpsest.reports.markdown.number import Number
-from palimpsest.reports.markdown.ranked import RankedStudy
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.markdown.study import RATIO, Labels
 from palimpsest.reports.runs.cells import Cell
@@ -38,7 +39,7 @@ class EqualGain(NamedTuple):
     control: Number
 
 
-class SearchStudy(RankedStudy):
+class SearchStudy(IllustratedStudy):
     """The runs of one suite, with what only searches have.
 
     Where variants are listed, one of another scenario is a pair: ``["slow", "wpl@1"]``. It is
@@ -80,11 +81,11 @@ class SearchStudy(RankedStudy):
             self._catalog.cell(scenario, variant).done, measure, truth
         )
         if less is None:
-            return Number(mean_estimate({"": values}, asked.limits), asked)
+            return Number(mean_estimate({"": values}, asked.bounds), asked)
         place, other = less
         _, theirs = ground_truth.measured(self._catalog.cell(place, other).done, measure, truth)
-        shown = asked.difference()
-        found = compare_pairs({"": values}, {"": theirs}, shown.limits)
+        shown = asked.difference
+        found = compare_pairs({"": values}, {"": theirs}, shown.bounds)
         return Number(found.difference, shown, found.p)
 
     def at_equal_gain(
@@ -108,10 +109,10 @@ class SearchStudy(RankedStudy):
         found = at_equal_gain(cell, points, period)
         loss, gain = (measure_of(measure, [cell]) for measure in (FORGETTING, GAIN))
         return EqualGain(
-            Number(found.ratio.ratio, RATIO, reason=found.ratio.reason),
+            Number(found.ratio, RATIO),
             Number(found.gain, gain),
             Number(found.own, loss),
-            Number(found.control, loss, reason=found.ratio.reason),
+            Number(found.control, loss),
         )
 
     def forgetting(
@@ -125,13 +126,7 @@ class SearchStudy(RankedStudy):
     ) -> str:
         """Draw err2 - err1 over epochs: a row per scenario; the mean, the best five, the largest.
 
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenarios: The rows; all where ``None``.
-            variants: The lines. Those of other scenarios are in every row.
-            block: How many epochs make a point, their mean.
-            labels: Other names for scenarios, variants and strategies.
+        Variants of other scenarios are in every row. The mean of ``block`` epochs makes a point.
         """
         labels = labels or {}
         shown = list(scenarios or self.scenarios)
@@ -141,7 +136,7 @@ class SearchStudy(RankedStudy):
             "" if len(shown) == 1 else labels.get(row, row): cells for row, cells in rows.items()
         }
         said = f"{caption} {chosen_strengths(rows, labels)}".strip()
-        return self._album.add(forgetting_plot(titled, styles, names, name, said, block))
+        return self._album.add(name, forgetting_plot(titled, styles, names, said, block))
 
     def rewards(
         self,
@@ -154,16 +149,10 @@ class SearchStudy(RankedStudy):
     ) -> str:
         """Draw the controllers' rewards over their steps, a line per variant.
 
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenario: Its name.
-            variants: The lines.
-            block: How many steps make a point, their mean; chosen where ``None``.
-            labels: Other names for scenarios, variants and strategies.
+        The mean of ``block`` steps makes a point; so many that it can be read where ``None``.
         """
         lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
-        return self._album.add(rewards_plot(lines, styles, names, name, said, block))
+        return self._album.add(name, rewards_plot(lines, styles, names, said, block))
 
     def rankings(
         self,
@@ -176,13 +165,7 @@ class SearchStudy(RankedStudy):
     ) -> str:
         """Draw true errors against those in the search: a panel per variant, tau above it.
 
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenario: Its name.
-            variants: The panels.
-            truth: Of the same architectures, see ``truth``; it may be of another suite.
-            labels: Other names for scenarios, variants and strategies.
+        The truth (see ``truth``) is of the same architectures; it may be of another suite.
         """
         if truth is None:
             raise UserError(
@@ -190,7 +173,7 @@ class SearchStudy(RankedStudy):
                 "scenario with shared: false"
             )
         lines, styles, names, said = self._shown(scenario, variants, caption, labels or {})
-        return self._album.add(true_ranking_plot(lines, styles, names, truth, name, said))
+        return self._album.add(name, true_ranking_plot(lines, styles, names, truth, said))
 
     def gains(
         self,
@@ -203,16 +186,10 @@ class SearchStudy(RankedStudy):
     ) -> str:
         """Draw forgetting of visits against own gain: a line per strategy, a point per strength.
 
-        Args:
-            name: Of the file.
-            caption: The caption, to which how to read the figure is added.
-            scenario: Its name.
-            strategies: With all their strengths.
-            series: More lines by their names, each with its variants, such as plain training with
-                several learning rates: ``{"learning rate": [["slow", "wpl@1"], "wpl@1"]}``.
-            labels: Other names for scenarios, variants, strategies and series. Beside a point of
-                a series stands the label of its scenario, if there is one, else that of its
-                variant.
+        ``series`` has more lines by their names, each with its variants, such as plain training
+        with several learning rates: ``{"learning rate": [["slow", "wpl@1"], "wpl@1"]}``.
+        Beside a point of a series stands the label of its scenario, if there is one, else that of
+        its variant.
         """
         labels, series = labels or {}, series or {}
         cells = {own: self._catalog.strategy(scenario, own) for own in strategies}
@@ -227,7 +204,7 @@ class SearchStudy(RankedStudy):
         styles |= _own_styles({own: cells[own][0] for own in series})
         ways = {own: Way(found, ends[own], styles[own]) for own, found in cells.items()}
         names = {own: labels.get(own, own) for own in ways}
-        return self._album.add(gains_plot(ways, names, name, caption))
+        return self._album.add(name, gains_plot(ways, names, caption))
 
     def _lines(self, scenario: str, variants: Sequence[Written]) -> dict[str, Cell]:
         if not variants:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from dataclasses import replace
 from typing import NamedTuple
 
 from palimpsest.benchmark.errors import UserError, nearest
+from palimpsest.benchmark.metrics import UNBOUNDED, Metric
 from palimpsest.benchmark.runs.record import BASELINE, LIMIT
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis import shape
@@ -18,14 +19,12 @@ from palimpsest.reports.analysis.choosing.variants import CHOSEN, Catalog, spell
 from palimpsest.reports.analysis.digitized import Given, digitized_curves
 from palimpsest.reports.analysis.frontier import frontiers
 from palimpsest.reports.analysis.quantities import (
-    RATIOS,
-    REMOVED,
-    Quantity,
+    QUANTITIES,
     Values,
+    elsewhere,
     interval,
     per_seed,
     quantity_named,
-    share_of,
 )
 from palimpsest.reports.formats.markdown import markdown
 from palimpsest.reports.markdown.number import Number
@@ -37,14 +36,14 @@ from palimpsest.reports.statistics.interval import mean_estimate
 from palimpsest.reports.statistics.pairs import compare_pairs
 from palimpsest.reports.statistics.ratio import quotient
 from palimpsest.reports.tables.results import STRENGTH, results_table
-from palimpsest.reports.wording.numbers import decimals, strength_text
+from palimpsest.reports.wording.numbers import strength_text
 from palimpsest.reports.wording.words import duration
 
 Labels = Mapping[str, str]
-HYPERVOLUME = Quantity("hypervolume", "hypervolume", lambda _, __: None)
-FREE = Quantity("free", "free for later models", lambda _, __: None)
-ACCURACY = Quantity("accuracy", "accuracy", lambda _, __: None)
-RATIO = Quantity("ratio", "ratio", lambda _, __: None, "", 1.0, decimals, limits=None)
+HYPERVOLUME = elsewhere("hypervolume", "hypervolume")
+ACCURACY = elsewhere("accuracy", "accuracy")
+RATIO = elsewhere("ratio", "ratio", unit="", digits=2, bounds=UNBOUNDED)
+PROBED = elsewhere("probed", "what a probe recorded", unit="", digits=2, bounds=UNBOUNDED)
 
 
 class StabilityLevel(NamedTuple):
@@ -62,8 +61,9 @@ class Study:
     Scenarios and strategies have the names of the suite. A variant is written ``finetune``
     (no strength), ``wpl@1e4`` (one strength) or ``wpl@chosen`` (each half of the seeds at the
     strength that was chosen on the validation split of the other half, see
-    ``reports/analysis/choosing/cross_fitting.py``). ``labels`` renames scenarios, variants,
-    strategies and quantities for the reader.
+    ``reports/analysis/choosing/cross_fitting.py``). A quantity is one of
+    ``quantities.QUANTITIES`` or a metric. ``labels`` renames scenarios, variants, strategies and
+    quantities for the reader.
 
     Args:
         records: The suite's runs.
@@ -184,19 +184,10 @@ class Study:
         return ", ".join(sorted({record.versions.get("processor", "?") for record in done}))
 
     def value(self, scenario: str, variant: str, quantity: str) -> Number:
-        """Return a quantity's mean over seeds with its 95 % interval.
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            quantity: One of ``quantities.QUANTITIES``, or a metric.
-        """
+        """Return a quantity's mean over seeds with its 95 % interval."""
         asked = quantity_named(quantity)
         cell = self._catalog.cell(scenario, variant)
-        plain = self._plain(scenario, asked)
-        share = share_of(asked, cell, plain)
-        reason = None if share is None else share.reason
-        return Number(interval(asked, cell, plain), asked, reason=reason)
+        return Number(interval(asked, cell, self._plain(scenario, asked)), asked)
 
     def difference(
         self,
@@ -209,27 +200,19 @@ class Study:
     ) -> Number:
         """Return a quantity of one variant minus that of another, paired by seed.
 
-        With the interval and the p-value (in ``p``) of ``pairs.compare_pairs``.
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            other: What is subtracted, likewise.
-            quantity: One of ``quantities.QUANTITIES``, or a metric.
-            other_scenario: The scenario of ``other``; the same where ``None``.
-            other_study: The suite of ``other``, where equal seeds have equal data; this one where
-                ``None``.
+        With the interval and the p-value (in ``p``) of ``pairs.compare_pairs``. The other may be
+        of another scenario, and of another study in which equal seeds have equal data.
         """
         asked = quantity_named(quantity)
-        if asked.name in RATIOS:
+        if asked.ratio:
             raise UserError(
                 f"{asked.name!r} is a ratio of means and has no difference paired by seed; ask "
-                f"for the difference of {RATIOS[asked.name]!r}"
+                f"for the difference of {asked.ratio[0]!r}"
             )
         ours = self._by_seed(scenario, variant, asked)
         theirs = (other_study or self)._by_seed(other_scenario or scenario, other, asked)
-        shown = asked.difference()
-        found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.limits)
+        shown = asked.difference
+        found = compare_pairs({scenario: ours}, {scenario: theirs}, shown.bounds)
         return Number(found.difference, shown, found.p)
 
     def ratio(
@@ -243,20 +226,13 @@ class Study:
         """Return a quantity of one variant divided by that of another: a ratio of means over seeds.
 
         With Fieller's interval, over the seeds that both have (``ratio.quotient``). It has no value
-        where the other's is not clearly above zero.
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            other: What it is divided by, likewise.
-            quantity: One of ``quantities.QUANTITIES``, or a metric.
-            other_scenario: The scenario of ``other``; the same where ``None``.
+        where the other's is not clearly above zero. The other may be of another scenario.
         """
         asked = quantity_named(quantity)
-        if asked.name in RATIOS:
+        if asked.ratio:
             raise UserError(
                 f"{asked.name!r} is a ratio of means already; ask for the ratio of "
-                f"{RATIOS[asked.name]!r}"
+                f"{asked.ratio[0]!r}"
             )
         ours = self._by_seed(scenario, variant, asked)
         theirs = self._by_seed(other_scenario or scenario, other, asked)
@@ -266,28 +242,22 @@ class Study:
             if own is not None and (divisor := theirs.get(seed)) is not None
         }
         found = quotient(pairs, f"{asked.title} of {other}")
-        return Number(found.ratio, RATIO, reason=found.reason)
+        return Number(found, RATIO)
 
-    def _by_seed(self, scenario: str, variant: str, asked: Quantity) -> Values:
+    def _by_seed(self, scenario: str, variant: str, asked: Metric) -> Values:
         return per_seed(asked, self._catalog.cell(scenario, variant), self._plain(scenario, asked))
 
     def probed(
         self, scenario: str, variant: str, probe: str, column: str, **rows: object
     ) -> Number:
-        """Return what a probe recorded, with its 95 % interval over seeds.
+        """Return what a probe recorded in a column of its rows, with its 95 % interval over seeds.
 
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            probe: Its name, as in the suite.
-            column: Of the probe's rows.
-            **rows: What columns of a row have to be: ``model=1, block=None``. Of several rows of a
-                run that fit, the mean counts.
+        ``model=1, block=None`` says what other columns have to be. Of several rows of a run that
+        fit, the mean counts.
         """
         cell = self._catalog.cell(scenario, variant)
         values = recorded(cell, probe, column, rows)
-        quantity = Quantity(column, column, lambda _, __: None, "", 1.0, decimals, limits=None)
-        return Number(mean_estimate({"": values}), quantity)
+        return Number(mean_estimate({"": values}), PROBED)
 
     def probed_difference(
         self,
@@ -302,59 +272,38 @@ class Study:
     ) -> Number:
         """Return what a probe recorded of one variant minus that of another, paired by seed.
 
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            other: What is subtracted, likewise; the same variant compares rows of the same runs.
-            probe: Its name, as in the suite.
-            column: Of the probe's rows.
-            rows: What columns of a row have to be, as for ``probed``.
-            other_rows: The same for ``other``; ``None``: as ``rows``.
-            other_column: Of ``other``; ``None``: as ``column``. ``confidence`` minus ``accuracy``
-                of the same runs is how much too sure they are.
+        The other may be the same variant with other rows or another column: ``confidence`` minus
+        ``accuracy`` of the same runs is how much too sure they are.
         """
         wanted = rows if other_rows is None else other_rows
         ours = recorded(self._catalog.cell(scenario, variant), probe, column, rows)
         subtracted = column if other_column is None else other_column
         theirs = recorded(self._catalog.cell(scenario, other), probe, subtracted, wanted)
         found = compare_pairs({scenario: ours}, {scenario: theirs}, None)
-        write = partial(decimals, signed=True)
-        quantity = Quantity(column, column, lambda _, __: None, "", 1.0, write, limits=None)
-        return Number(found.difference, quantity, found.p)
+        return Number(found.difference, replace(PROBED, signed=True), found.p)
 
     def free(self, scenario: str, variant: str, layer: str, after: int) -> Number:
-        """Return the share of a layer that later models can still change, in per cent.
+        """Return the share of a layer that models after one (from 0) can still change, in per cent.
 
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            layer: How the names of layers begin; of several, that with the least left counts.
-            after: After which model, counted from 0.
+        Of several layers whose names begin so, that with the least left counts.
         """
         values = least_free(self._catalog.cell(scenario, variant), layer, after)
-        return Number(mean_estimate({"": values}, FREE.limits), FREE)
+        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
 
     def at_step(self, scenario: str, variant: str, model: int, step: int) -> Number:
         """Return a model's accuracy at a step of the last model's training, from its curve."""
         values = shape.at_step(self._catalog.cell(scenario, variant), model, step)
-        return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
+        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
 
     def lowest(self, scenario: str, variant: str, model: int, first: int) -> Number:
         """Return a model's lowest accuracy over the first steps, the mean of each seed's lowest."""
         values = shape.lowest(self._catalog.cell(scenario, variant), model, first)
-        return Number(mean_estimate({"": values}, ACCURACY.limits), ACCURACY)
+        return Number(mean_estimate({"": values}, ACCURACY.bounds), ACCURACY)
 
     def distance(
         self, scenario: str, variant: str, steps: Sequence[int], curves: shape.Shape
     ) -> float:
-        """Return how far mean curves are from given ones, in points (see ``shape.distance``).
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            steps: The steps at which they are compared.
-            curves: Accuracies in per cent by model, one per step.
-        """
+        """Return how far mean curves are from given ones, in points (see ``shape.distance``)."""
         return shape.distance(self._catalog.cell(scenario, variant), steps, curves)
 
     def distance_from(
@@ -362,14 +311,8 @@ class Study:
     ) -> float:
         """Return how far mean curves are from those read off a published figure, in points.
 
-        As ``distance``, over all points of A and B after step 0.
-
-        Args:
-            scenario: Its name.
-            variant: As it is written.
-            reference: The scenario's entries as ``curves`` takes them. Those of other variants
-                are ignored.
-            as_: The variant whose entries are used, if it is not ``variant``.
+        As ``distance``, over all points of A and B after step 0 that the reference, as ``curves``
+        takes it, has of the variant, or of ``as_``.
         """
         wanted = variant if as_ is None else as_
         given = digitized_curves(scenario, reference)
@@ -391,11 +334,7 @@ class Study:
     ) -> list[StabilityLevel]:
         """Compare what two strategies learn at equal protection, in a scenario of two models.
 
-        Args:
-            scenario: Its name.
-            strategy: A strategy with strengths, written without one.
-            other: Another one.
-            shares: The levels: shares of fine-tuning's loss that are removed.
+        At each share of fine-tuning's loss that both remove.
         """
         members = self._catalog.scenario(scenario)
         ends = {cell.variant.role: [cell] for cell in members if cell.variant.strength is None}
@@ -413,7 +352,7 @@ class Study:
                 level.share,
                 Number(level.own, ACCURACY),
                 Number(level.other, ACCURACY),
-                Number(level.difference, ACCURACY.difference()),
+                Number(level.difference, ACCURACY.difference),
             )
             for level in at_equal_stability(own, others, shares)
         ]
@@ -421,10 +360,9 @@ class Study:
     def hypervolume(self, scenario: str, strategy: str) -> Number:
         """Return the hypervolume of a strategy's frontier (see ``analysis/frontier.py``)."""
         self._catalog.strategy(scenario, strategy)
-        found = frontiers(self._catalog.scenario(scenario)).frontiers
-        for frontier in found:
-            if frontier.strategy == strategy:
-                return Number(frontier.hypervolume, HYPERVOLUME, reason=frontier.reason)
+        for found in frontiers(self._catalog.scenario(scenario)).frontiers:
+            if found.strategy == strategy:
+                return Number(replace(found.hypervolume, reason=found.reason), HYPERVOLUME)
         raise UserError(f"{strategy!r} in {scenario!r} has no frontier: it has no finished runs")
 
     def table(
@@ -434,13 +372,9 @@ class Study:
         quantities: Sequence[str] = ("first_before", "first_after", "second", "removed"),
         labels: Labels | None = None,
     ) -> str:
-        """Return a table with a row per scenario and variant.
+        """Return a table: a row per scenario and variant, a column per quantity or ``strength``.
 
-        Args:
-            scenarios: Their names; all where ``None``.
-            variants: As they are written; all variants of each scenario where ``None``.
-            quantities: Its columns: of ``quantities.QUANTITIES``, metrics, or ``strength``.
-            labels: Other names for scenarios, variants, strategies and quantities.
+        All scenarios, and all their variants, where none are named.
         """
         rows = [
             (scenario, written, self._catalog.cell(scenario, written))
@@ -455,9 +389,9 @@ class Study:
         members = self._catalog.scenario(scenario)
         return next((cell for cell in members if cell.variant.role == BASELINE), None)
 
-    def _plain(self, scenario: str, quantity: Quantity) -> Cell | None:
+    def _plain(self, scenario: str, quantity: Metric) -> Cell | None:
         found = self._baseline(scenario)
-        if found is None and (quantity.paired or quantity is REMOVED):
+        if found is None and quantity.name in QUANTITIES and quantity.reference:
             raise UserError(
                 f"{quantity.name!r} compares with fine-tuning, but {scenario!r} has no runs of it; "
                 "add it to the suite"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.runs.record import (
     ALONE,
     BASELINE,
@@ -28,8 +29,7 @@ from palimpsest.benchmark.runs.record import (
 from palimpsest.benchmark.store.store import Record, SuiteNote
 from palimpsest.benchmark.suites.spec import ScenarioSpec, Spec, StrategySpec
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import limits_of
-from palimpsest.reports.statistics.ratio import REDUCTION, Removed, forgetting_pairs, removed
+from palimpsest.reports.statistics.ratio import ratio_pairs, removed
 from palimpsest.reports.wording.numbers import strength_text
 from palimpsest.reports.wording.words import natural
 
@@ -150,11 +150,13 @@ class Cell:
 
     def interval(self, metric: str) -> Estimate:
         """Return a metric's mean over the seeds with its interval, as fractions."""
-        if metric == REDUCTION:
-            return self.removed.share
         if metric not in self._intervals:
-            values = {record.seed: record.metrics.get(metric) for record in self.done}
-            found = mean_estimate({self.scenario: values}, limits_of(metric))
+            asked = METRICS[metric]
+            if asked.ratio:
+                found = removed(ratio_pairs(metric, self.done))
+            else:
+                values = {record.seed: record.metrics.get(metric) for record in self.done}
+                found = mean_estimate({self.scenario: values}, asked.bounds)
             self._intervals[metric] = found
         return self._intervals[metric]
 
@@ -163,10 +165,10 @@ class Cell:
         """By metric: tables, figures and sentences ask for the same ones."""
         return {}
 
-    @cached_property
-    def removed(self) -> Removed:
+    @property
+    def removed(self) -> Estimate:
         """The share of fine-tuning's forgetting that is avoided: a ratio of means over seeds."""
-        return removed(forgetting_pairs(self.done))
+        return self.interval("forgetting_reduction")
 
 
 def group(records: Sequence[Record], suites: Sequence[SuiteNote] = ()) -> list[Cell]:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.runs.cells import Cell
-from palimpsest.reports.statistics.ratio import REDUCTION
 
 _Numbers = NDArray[Any]
 
@@ -35,11 +34,12 @@ def summary_frame(cells: Sequence[Cell]) -> pd.DataFrame:
         for metric in METRICS:
             found = cell.interval(metric)
             far = found.strays.count if found.strays else 0
-            reason = cell.removed.reason if metric == REDUCTION else None
             ends = found.low, found.high
             seeds = found.median, found.minimum, found.maximum
             values = (found.value, *ends, *seeds)
-            rows.append((cell.scenario, cell.variant.label, metric, found.n, *values, far, reason))
+            rows.append(
+                (cell.scenario, cell.variant.label, metric, found.n, *values, far, found.reason)
+            )
     numbers = ["mean", "low", "high", "median", "minimum", "maximum"]
     columns = ["scenario", "variant", "metric", "n", *numbers, "far_off", "reason"]
     return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(numbers, float))

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from palimpsest.benchmark.metrics import METRICS
 from palimpsest.benchmark.results.run_settings import CODE, settings_of
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.runs.cells import group
-from palimpsest.reports.statistics.ratio import REDUCTION, forgetting_pairs, linearised
+from palimpsest.reports.statistics.ratio import linearised, ratio_pairs
 
 Name = tuple[str, str]
 """A cell's scenario, and its strategy with the strength."""
@@ -46,8 +47,8 @@ class StoredCell:
 
     def values(self, metric: str) -> dict[int, float]:
         """Return a metric of the finished runs where it is defined."""
-        if metric == REDUCTION:  # a ratio of means: not the ratios of single seeds
-            return linearised(forgetting_pairs(self.done.values()))
+        if METRICS[metric].ratio:  # a ratio of means: not the ratios of single seeds
+            return linearised(ratio_pairs(metric, self.done.values()))
         found = {seed: record.metrics.get(metric) for seed, record in self.done.items()}
         return {seed: value for seed, value in found.items() if value is not None}
 

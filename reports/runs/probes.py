@@ -20,49 +20,6 @@ UNCERTAINTY = "uncertainty"
 RUN = ("scenario", "variant", "seed")
 
 
-def distance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per run, new model and shared block, and one for all shared blocks together.
-
-    Columns: scenario, variant (its label), seed, model, block, moved, relative, from_anchor and
-    weighted, as ``benchmark/probes/distance.py`` defines them; NaN where there is no anchor.
-    """
-    values = ("moved", "relative", "from_anchor", "weighted")
-    frame = _frame(cells, "distance", ("model", "block"), values)
-    return frame.fillna({"block": WHOLE})
-
-
-def importance_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per run, model just trained and block that it uses.
-
-    Columns: scenario, variant (its label), seed, model, block, mean, zero (share that is exactly
-    0), the quantiles q0, q0.01, q0.05, q0.25, q0.5, q0.75, q0.95, q0.99 and q1, and correlation:
-    Spearman's, with the exact Fisher information of the model just trained.
-    """
-    quantiles = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
-    values = ("mean", "zero", *quantiles, "correlation")
-    return _frame(cells, "importance", ("model", "block"), values)
-
-
-def similarity_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per run, later model (``trained``), earlier model and shared block.
-
-    Columns: scenario, variant (its label), seed, trained, model, block and cka: linear CKA of the
-    block's output on the earlier model's test inputs, just after that model's training against
-    the end of the later model's training.
-    """
-    return _frame(cells, "similarity", ("trained", "model", "block"), ("cka",))
-
-
-def overlap_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per run, later model, earlier model and shared block, and one for all blocks.
-
-    Columns: scenario, variant (its label), seed, model, earlier, block and jaccard: of the rows
-    that matter most to either model, the share that matters most to both.
-    """
-    frame = _frame(cells, "overlap", ("model", "earlier", "block"), ("jaccard",))
-    return frame.fillna({"block": WHOLE})
-
-
 def uncertainty_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     """Return one row per run, model, moment and weights.
 
@@ -72,7 +29,7 @@ def uncertainty_frame(cells: Sequence[Cell]) -> pd.DataFrame:
     ``benchmark/probes/uncertainty.py`` defines them.
     """
     keys = ("model", "moment", "weights")
-    return _frame(cells, UNCERTAINTY, keys, ("accuracy", "nll", "ece"))
+    return probe_frame(cells, UNCERTAINTY, keys, ("accuracy", "nll", "ece"))
 
 
 def recorded(
@@ -107,36 +64,10 @@ def recorded(
     return found
 
 
-def refit_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per run and earlier model.
-
-    Columns: scenario, variant (its label), seed, model, and its test accuracy when it had just
-    been trained (learned; NaN where models are trained at once or by turns), at the end (before)
-    and with its private parts fitted anew (after).
-    """
-    frame = _frame(cells, "refit", ("model",), ("before", "after"))
-    frame.insert(
-        len(RUN) + 1, "learned", _of_matrix(cells, frame, lambda m, model: m[model][model])
-    )
-    return frame
-
-
-def unmerged_frame(cells: Sequence[Cell]) -> pd.DataFrame:
-    """Return one row per run and model.
-
-    Columns: scenario, variant (its label), seed, model, and its test accuracy as its training left
-    it (unmerged), merged with those before it (merged), and at the end (NaN where models are
-    trained by turns).
-    """
-    frame = _frame(cells, "unmerged", ("model",), ("unmerged", "merged"))
-    frame["end"] = _of_matrix(cells, frame, lambda matrix, model: matrix[-1][model])
-    return frame
-
-
 _Matrix = Sequence[Sequence[float | None]]
 
 
-def _of_matrix(
+def of_matrix(
     cells: Sequence[Cell], frame: pd.DataFrame, pick: Callable[[_Matrix, int], float | None]
 ) -> pd.Series:
     """Return an entry of the accuracy matrix for each row of a frame, NaN where there is none."""
@@ -154,7 +85,7 @@ def _of_matrix(
     return pd.Series(found, index=frame.index, dtype=float)
 
 
-def _frame(
+def probe_frame(
     cells: Sequence[Cell], probe: str, keys: Sequence[str], values: Sequence[str]
 ) -> pd.DataFrame:
     """Collect a probe's rows from all finished runs; a row holds its own keys."""

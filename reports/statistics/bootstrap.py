@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from palimpsest.benchmark.metrics import Bounds
 from palimpsest.reports.statistics.interval import (
     Estimate,
     Strata,
@@ -14,7 +15,6 @@ from palimpsest.reports.statistics.interval import (
     mean_estimate,
     student_estimate,
 )
-from palimpsest.reports.statistics.limits import Limits
 
 Array = NDArray[np.float64]
 
@@ -23,7 +23,7 @@ RESAMPLES = 1_000
 _SEED = 1979
 
 
-def iqm_and_median(strata: Strata, limits: Limits | None = None) -> tuple[Estimate, Estimate]:
+def iqm_and_median(strata: Strata, bounds: Bounds | None = None) -> tuple[Estimate, Estimate]:
     """Return the interquartile mean and the median over all runs x scenarios, with intervals.
 
     The interquartile mean is the mean of what is left after a quarter of the runs (rounded down)
@@ -33,7 +33,7 @@ def iqm_and_median(strata: Strata, limits: Limits | None = None) -> tuple[Estima
 
     Args:
         strata: As for ``mean_estimate``.
-        limits: As for ``mean_estimate``.
+        bounds: As for ``mean_estimate``.
     """
     groups = known_values(strata)
     sizes = [len(group) for group in groups]
@@ -49,13 +49,13 @@ def iqm_and_median(strata: Strata, limits: Limits | None = None) -> tuple[Estima
     found = []
     for cut, cuts in ((n // 4, total // 4), ((n - 1) // 2, (total - 1) // 2)):
         if cut == 0:
-            found.append(mean_estimate(strata, limits))
+            found.append(mean_estimate(strata, bounds))
             continue
         value = float(values[cut : n - cut].mean())
         kept = np.clip(last, cuts, total - cuts)
         kept -= np.clip(last - drawn, cuts, total - cuts)  # copies that are not cut off
         error = float((values @ kept / (total - 2 * cuts)).std())
-        found.append(student_estimate(value, error, min(sizes) - 1, n, limits))
+        found.append(student_estimate(value, error, min(sizes) - 1, n, bounds))
     return found[0], found[1]
 
 

@@ -6,16 +6,16 @@ from typing import Any
 
 import pandas as pd
 
+from palimpsest.benchmark.metrics import Bounds
 from palimpsest.reports.statistics.interval import half_width
-from palimpsest.reports.statistics.limits import Limits
 
 
-def over_seeds(grouped: Any, limits: Limits | None) -> pd.DataFrame:
+def over_seeds(grouped: Any, bounds: Bounds | None) -> pd.DataFrame:
     """Return mean and spread of a grouped column: the same interval as ``mean_estimate``.
 
     Args:
         grouped: A column, grouped by all but the seeds.
-        limits: The range of its values.
+        bounds: The range of its values.
 
     Returns:
         One row per group: its keys, n, mean, low, high (95 % interval, NaN below
@@ -25,7 +25,7 @@ def over_seeds(grouped: Any, limits: Limits | None) -> pd.DataFrame:
     found = found.reset_index()
     half = half_width(found.pop("std"), found["n"])
     ends = found["mean"] - half, found["mean"] + half
-    low, high = (end if limits is None else end.clip(limits.low, limits.high) for end in ends)
+    low, high = (end if bounds is None else end.clip(bounds.low, bounds.high) for end in ends)
     found.insert(found.columns.get_loc("mean") + 1, "low", low)
     found.insert(found.columns.get_loc("low") + 1, "high", high)
     return found

@@ -82,8 +82,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from palimpsest.benchmark.metrics import Bounds
 from palimpsest.reports.statistics.collapse import Strays, strays
-from palimpsest.reports.statistics.limits import Limits
 
 Array = NDArray[np.float64]
 Strata = Mapping[str, Mapping[int, float | None] | Iterable[float | None]]
@@ -121,6 +121,7 @@ class Estimate:
         p: Two-sided p-value of "it is zero", of the test that the interval inverts: below 5 %
             exactly where the interval excludes zero. ``None`` where there is no interval, or none
             that such a test belongs to.
+        reason: Why there is no value, where that is known.
     """
 
     value: float | None
@@ -131,6 +132,7 @@ class Estimate:
     strays: Strays | None = None
     parts: tuple[tuple[str, Estimate], ...] = ()
     p: float | None = None
+    reason: str | None = None
 
     @property
     def minimum(self) -> float | None:
@@ -158,7 +160,7 @@ class Estimate:
         )
 
 
-def mean_estimate(strata: Strata, limits: Limits | None = None) -> Estimate:
+def mean_estimate(strata: Strata, bounds: Bounds | None = None) -> Estimate:
     """Return the mean over scenarios of the mean over seeds, with Student's interval.
 
     For K scenarios k with ``n_k`` seeds s, ``value = 1/K sum_k 1/n_k sum_s x_ks``, and its squared
@@ -170,7 +172,7 @@ def mean_estimate(strata: Strata, limits: Limits | None = None) -> Estimate:
     Args:
         strata: Values by scenario. Undefined ones are left out; if none is left in some
             scenario there is no mean, since means over different scenarios are not comparable.
-        limits: The range of the number: the interval is clipped to it, and for fractions the
+        bounds: The range of the number: the interval is clipped to it, and for fractions the
             seeds far from all others are found. ``None`` where the range is not known.
     """
     groups = known_values(strata)
@@ -188,7 +190,7 @@ def mean_estimate(strata: Strata, limits: Limits | None = None) -> Estimate:
     shared = all(group.keys() == groups[0].keys() for group in groups)
     seeds = np.mean([list(group.values()) for group in groups], axis=0).tolist() if shared else []
     return student_estimate(
-        float(np.mean(means)), error, min(sizes) - 1, n, limits, seeds=tuple(seeds)
+        float(np.mean(means)), error, min(sizes) - 1, n, bounds, seeds=tuple(seeds)
     )
 
 
@@ -197,7 +199,7 @@ def student_estimate(
     error: float,
     freedom: float,
     n: int,
-    limits: Limits | None = None,
+    bounds: Bounds | None = None,
     *,
     seeds: tuple[float, ...] = (),
 ) -> Estimate:
@@ -210,10 +212,10 @@ def student_estimate(
         error: Its standard error.
         freedom: Degrees of freedom of that error, seeds - 1.
         n: How many runs it rests on.
-        limits: The range of the number, ``None`` where it is not known.
+        bounds: The range of the number, ``None`` where it is not known.
         seeds: For a mean, the values of the seeds.
     """
-    far = strays(seeds) if limits and limits.fraction and len(seeds) >= FEWEST_SEEDS else None
+    far = strays(seeds) if bounds and bounds.fraction and len(seeds) >= FEWEST_SEEDS else None
     if freedom + 1 < FEWEST_SEEDS:
         return Estimate(value, None, None, n, seeds)
     p = student_p(value, error, freedom)
@@ -222,8 +224,8 @@ def student_estimate(
     # half_width takes the standard deviation of freedom + 1 single values.
     half = float(half_width(error * sqrt(freedom + 1), freedom + 1))
     low, high = value - half, value + half
-    if limits:
-        low, high = max(low, limits.low), min(high, limits.high)
+    if bounds:
+        low, high = max(low, bounds.low), min(high, bounds.high)
     return Estimate(value, low, high, n, seeds, far, p=p)
 
 

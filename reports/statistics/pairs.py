@@ -13,9 +13,9 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
+from palimpsest.benchmark.metrics import Bounds
 from palimpsest.reports.statistics.effects import effect_size, rank_biserial
 from palimpsest.reports.statistics.interval import CONFIDENCE, FEWEST_SEEDS, Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import Limits
 
 Array = NDArray[np.float64]
 Runs = Mapping[str, Mapping[int, float | None]]
@@ -52,7 +52,7 @@ class PairedComparison:
         return self.difference.p
 
 
-def compare_pairs(ours: Runs, theirs: Runs, limits: Limits | None = None) -> PairedComparison:
+def compare_pairs(ours: Runs, theirs: Runs, bounds: Bounds | None = None) -> PairedComparison:
     """Compare two variants over the scenarios and seeds for which both have values.
 
     The test is the one that the interval inverts, so that both say the same: the paired t-test,
@@ -61,10 +61,10 @@ def compare_pairs(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Pai
     Args:
         ours: Values of the variant in question.
         theirs: Values of the variant it is compared with.
-        limits: The range of the difference, see ``interval.mean_estimate``.
+        bounds: The range of the difference, see ``interval.mean_estimate``.
     """
     pairs = {name: _differences(ours, theirs, name) for name in sorted({*ours, *theirs})}
-    difference = paired_difference(ours, theirs, limits)
+    difference = paired_difference(ours, theirs, bounds)
     seeds = sorted({seed for own in pairs.values() for seed in own})
     improvement = _improvement(pairs, len(seeds))
     if difference.value is None or len(seeds) < 2:
@@ -74,16 +74,16 @@ def compare_pairs(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Pai
     return PairedComparison(difference, len(seeds), None, effect, rank, improvement)
 
 
-def paired_difference(ours: Runs, theirs: Runs, limits: Limits | None = None) -> Estimate:
+def paired_difference(ours: Runs, theirs: Runs, bounds: Bounds | None = None) -> Estimate:
     """Return the mean difference of ``compare_pairs`` with its interval and p-value.
 
     Args:
         ours: Values of the variant in question.
         theirs: Values of the variant it is compared with.
-        limits: The range of the difference, see ``interval.mean_estimate``.
+        bounds: The range of the difference, see ``interval.mean_estimate``.
     """
     names = sorted({*ours, *theirs})
-    return mean_estimate({name: _differences(ours, theirs, name) for name in names}, limits)
+    return mean_estimate({name: _differences(ours, theirs, name) for name in names}, bounds)
 
 
 def _differences(ours: Runs, theirs: Runs, scenario: str) -> dict[int, float]:

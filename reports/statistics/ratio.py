@@ -37,13 +37,13 @@ mostly is not, and the report shows no intervals.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from palimpsest.benchmark.metrics import FINETUNE_FORGETTING, LEAST_FORGETTING
+from palimpsest.benchmark.metrics import CHANGE, LEAST_FORGETTING, METRICS
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.statistics.interval import (
     CONFIDENCE,
@@ -52,10 +52,6 @@ from palimpsest.reports.statistics.interval import (
     mean_estimate,
     student_p,
 )
-from palimpsest.reports.statistics.limits import CHANGE
-
-REDUCTION = "forgetting_reduction"
-"""The metric that is a ratio of means over seeds."""
 
 NOTHING = "nothing to remove"
 UNCLEAR = "fine-tuning’s forgetting is not clearly above zero"
@@ -67,51 +63,40 @@ Pairs = Mapping[int, tuple[float, float]]
 _ROUNDING = 1e-12  # a spread below this is rounding: forgetting is of order 0.01 to 1
 
 
-@dataclass(frozen=True)
-class Removed:
-    """The share of fine-tuning's forgetting that a variant avoids.
-
-    Attributes:
-        share: The share with its interval; its value is ``None`` where it is not defined.
-        reason: Why it is not defined: ``NOTHING``, ``UNCLEAR``, or ``None`` where no seed has
-            both runs.
-    """
-
-    share: Estimate
-    reason: str | None
-
-
-def forgetting_pairs(records: Iterable[Record]) -> dict[int, tuple[float, float]]:
-    """Return numerator and denominator by seed: the forgetting of each run and of fine-tuning.
+def ratio_pairs(metric: str, records: Iterable[Record]) -> dict[int, tuple[float, float]]:
+    """Return the two numbers whose means a metric compares, by seed (``Metric.ratio``).
 
     Args:
+        metric: Its name; it is a ratio of means.
         records: Finished runs of one variant, one per seed; those that lack one are left out.
     """
     found = {}
+    names = METRICS[metric].ratio or ()
     for record in records:
-        own, plain = record.metrics.get("forgetting"), record.metrics.get(FINETUNE_FORGETTING)
+        own, plain = (record.metrics.get(name) for name in names)
         if own is not None and plain is not None:
             found[record.seed] = (own, plain)
     return found
 
 
-def removed(pairs: Pairs) -> Removed:
+def removed(pairs: Pairs) -> Estimate:
     """Return ``1 - mean_s F(s) / mean_s F_finetune(s)`` with Fieller's interval.
 
     It is not defined where fine-tuning forgets less than ``LEAST_FORGETTING`` on average, nor
     where its forgetting is not clearly above zero: its 95 % interval reaches zero or, with fewer
-    than ``FEWEST_SEEDS`` seeds, a seed forgets less than ``LEAST_FORGETTING``.
+    than ``FEWEST_SEEDS`` seeds, a seed forgets less than ``LEAST_FORGETTING``. The reason is then
+    ``NOTHING`` or ``UNCLEAR``.
     """
     ours, plain = _columns(pairs)
     reason = _reason(plain)
     if reason or not plain.size:
-        return Removed(Estimate(None, None, None, plain.size), reason)
+        return Estimate(None, None, None, plain.size, reason=reason)
     share = ratio_of_means(ours, plain)
     low, high = (None if end is None else 1 - end for end in (share.high, share.low))
     # Where seeds are shown in place of an interval, none of them has a tiny denominator.
     seeds = tuple((1 - ours / plain).tolist()) if share.n < FEWEST_SEEDS else ()
     found = Estimate(1 - (share.value or 0.0), low, high, share.n, seeds)
-    return Removed(with_strays(found, {"": pairs}), None)
+    return with_strays(found, {"": pairs})
 
 
 def with_strays(share: Estimate, pairs: Mapping[str, Pairs]) -> Estimate:
@@ -151,20 +136,7 @@ def difference_of_shares(ours: Pairs, theirs: Pairs) -> Estimate:
     return ratio_of_means(_columns(theirs)[0] - own, plain)
 
 
-@dataclass(frozen=True)
-class Quotient:
-    """A ratio of two means over the same seeds.
-
-    Attributes:
-        ratio: The ratio with its interval; its value is ``None`` where it is not defined.
-        reason: Why it is not defined; ``None`` where it is, or where no seed has both.
-    """
-
-    ratio: Estimate
-    reason: str | None
-
-
-def quotient(pairs: Pairs, below: str) -> Quotient:
+def quotient(pairs: Pairs, below: str) -> Estimate:
     """Return ``mean_s a(s) / mean_s b(s)`` with Fieller's interval.
 
     It is not defined where b is not clearly above zero: its mean is not, its 95 % interval reaches
@@ -176,13 +148,14 @@ def quotient(pairs: Pairs, below: str) -> Quotient:
     """
     a, b = _columns(pairs)
     if not b.size:
-        return Quotient(Estimate(None, None, None, 0), None)
+        return Estimate(None, None, None, 0)
     few = b.size < FEWEST_SEEDS
     if b.mean() <= 0 or (few and b.min() <= 0) or (not few and ratio_of_means(b, b).low is None):
-        return Quotient(Estimate(None, None, None, b.size), f"{below} is not clearly above zero")
+        reason = f"{below} is not clearly above zero"
+        return Estimate(None, None, None, b.size, reason=reason)
     found = ratio_of_means(a, b)
     # Where seeds are shown in place of an interval, none of them has a denominator of zero.
-    return Quotient(replace(found, seeds=tuple((a / b).tolist()) if few else ()), None)
+    return replace(found, seeds=tuple((a / b).tolist()) if few else ())
 
 
 def ratio_of_means(numerators: Array, denominators: Array) -> Estimate:

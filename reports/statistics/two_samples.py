@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
+from palimpsest.benchmark.metrics import Bounds
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS, Estimate, student_estimate
-from palimpsest.reports.statistics.limits import Limits
 from palimpsest.reports.statistics.pairs import paired_difference
 
 ROUNDING = 1e-12
@@ -42,7 +42,7 @@ class SampleComparison:
 
 
 def compare_samples(
-    a: Mapping[int, float], b: Mapping[int, float], limits: Limits | None = None
+    a: Mapping[int, float], b: Mapping[int, float], bounds: Bounds | None = None
 ) -> SampleComparison:
     """Compare the values of two groups of seeds.
 
@@ -52,27 +52,27 @@ def compare_samples(
     Args:
         a: Values before by seed, at least one.
         b: Values after by seed, at least one.
-        limits: The range of the difference, see ``interval.mean_estimate``.
+        bounds: The range of the difference, see ``interval.mean_estimate``.
     """
     common = sorted(a.keys() & b.keys())
     if common and 2 * len(common) >= min(len(a), len(b)):
         before, after = ({seed: values[seed] for seed in common} for values in (a, b))
-        return compare_paired(before, after, limits)
+        return compare_paired(before, after, bounds)
     one, other = ([values[seed] for seed in sorted(values)] for values in (a, b))
-    return compare_independent(one, other, limits)
+    return compare_independent(one, other, bounds)
 
 
 def compare_paired(
-    a: Mapping[int, float], b: Mapping[int, float], limits: Limits | None = None
+    a: Mapping[int, float], b: Mapping[int, float], bounds: Bounds | None = None
 ) -> SampleComparison:
     """Compare values seed by seed: the interval and the test of ``pairs.paired_difference``.
 
     Args:
         a: Values before by seed.
         b: Values after, of the same seeds.
-        limits: The range of the difference.
+        bounds: The range of the difference.
     """
-    found = paired_difference({"": b}, {"": a}, limits)
+    found = paired_difference({"": b}, {"": a}, bounds)
     n = len(a)
     moved = [after - before for before, after in zip(a.values(), b.values(), strict=True)]
     same = max(map(abs, moved)) < ROUNDING
@@ -82,7 +82,7 @@ def compare_paired(
 
 
 def compare_independent(
-    a: Sequence[float], b: Sequence[float], limits: Limits | None = None
+    a: Sequence[float], b: Sequence[float], bounds: Bounds | None = None
 ) -> SampleComparison:
     """Compare values of different seeds: Welch's interval and the test that it inverts.
 
@@ -95,7 +95,7 @@ def compare_independent(
     Args:
         a: Values before, one per seed.
         b: Values after, of other seeds.
-        limits: The range of the difference.
+        bounds: The range of the difference.
     """
     sizes = len(a), len(b)
     change = _mean(b) - _mean(a)
@@ -105,7 +105,7 @@ def compare_independent(
         spread = v_a**2 / (sizes[0] - 1) + v_b**2 / (sizes[1] - 1)
         freedom = (v_a + v_b) ** 2 / spread if spread else float(sum(sizes) - 2)
         freedom = max(freedom, min(sizes) - 1.0)  # it is, but for rounding
-        found = student_estimate(change, sqrt(v_a + v_b), freedom, sum(sizes), limits)
+        found = student_estimate(change, sqrt(v_a + v_b), freedom, sum(sizes), bounds)
     values = {*a, *b}
     same = max(values) - min(values) < ROUNDING
     p = None if same else found.p

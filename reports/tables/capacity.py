@@ -19,15 +19,10 @@ MOST = 12
 _RETENTION = ("backward_transfer", "forward_transfer")
 
 
-def capacity_table(cells: Sequence[Cell], name: str) -> Table | None:
+def capacity_table(cells: Sequence[Cell]) -> Table | None:
     """Show what is free after the first model and at the end, beside retention and transfer.
 
-    Args:
-        cells: One scenario's cells with finished runs.
-        name: Unique in the report.
-
-    Returns:
-        The table, with all strategies for comparison; ``None`` where none tells what is free.
+    With all strategies for comparison. ``None`` where none tells what is free.
     """
     found = told(cells)
     if not found:
@@ -67,7 +62,6 @@ def capacity_table(cells: Sequence[Cell], name: str) -> Table | None:
         for cell in cells
     ]
     return Table(
-        name,
         "Capacity, memory and transfer",
         "A dash is of strategies that do not tell what is free, such as penalties: they are here "
         "for what they keep. Backward transfer is what earlier models have gained since they had "
@@ -81,15 +75,10 @@ def capacity_table(cells: Sequence[Cell], name: str) -> Table | None:
     )
 
 
-def layers_table(cells: Sequence[Cell], name: str) -> Table | None:
+def layers_table(cells: Sequence[Cell]) -> Table | None:
     """Show what is free of each layer at the end.
 
-    Args:
-        cells: Of one scenario, those that stand for the strategies, with finished runs.
-        name: Unique in the report.
-
-    Returns:
-        The table; ``None`` where nothing tells it, or where only one layer is shared.
+    ``None`` where nothing tells it, or where only one layer is shared.
     """
     found = told(cells)
     shares = [shares_of(cell) for cell in found]
@@ -105,7 +94,6 @@ def layers_table(cells: Sequence[Cell], name: str) -> Table | None:
     ]
     dial = dial_of(cell.variant for cell in cells)
     return Table(
-        name,
         "Free at the end, layer by layer",
         f"Weights and biases together, at the chosen {dial.plural}. {BRACKETS}"
         + (f" The first {MOST} of {len(names)} layers; the data have all." * (len(names) > MOST)),

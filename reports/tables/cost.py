@@ -15,15 +15,10 @@ from palimpsest.reports.wording.numbers import decimals
 _MEBI = 2**20
 
 
-def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
+def cost_table(cells: Sequence[Cell]) -> Table | None:
     """Show the time per step, also relative to fine-tuning, and the memory that a strategy adds.
 
-    Args:
-        cells: One scenario's cells with finished runs.
-        name: Unique in the report.
-
-    Returns:
-        The table, or ``None`` where no run has recorded its cost.
+    ``None`` where no run has recorded its cost.
     """
     frame = cost_frame(cells)
     if frame["seconds_per_step"].isna().all():
@@ -60,7 +55,7 @@ def cost_table(cells: Sequence[Cell], name: str) -> Table | None:
         ], strategies=(cell.variant.strategy,))
         for cell, row in zip(done, frame.to_dict("records"), strict=True)
     ]  # fmt: skip
-    return Table(name, "Time and memory", CAPTION, columns, rows, frame)
+    return Table("Time and memory", CAPTION, columns, rows, frame)
 
 
 def _known(value: float) -> float | None:

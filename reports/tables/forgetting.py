@@ -8,10 +8,9 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from palimpsest.benchmark.metrics import forgetting_by_model
+from palimpsest.benchmark.metrics import CHANGE, forgetting_by_model
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import CHANGE
 from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
 from palimpsest.reports.wording.numbers import percent
 
@@ -19,17 +18,12 @@ MOST = 12
 """The most models that get a column in the report; the data have all."""
 
 
-def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
+def forgetting_table(cells: Sequence[Cell]) -> Table | None:
     """Show how much of its best accuracy each earlier model has lost at the end.
 
     See ``metrics.forgetting_by_model``.
 
-    Args:
-        cells: Of one scenario, those that stand for the strategies, with finished runs.
-        name: Unique in the report.
-
-    Returns:
-        The table, or ``None`` with fewer than two earlier models, where the mean says it all.
+    ``None`` with fewer than two earlier models, where the mean says it all.
     """
     models = max((len(cell.done[0].accuracy_matrix) for cell in cells), default=0)
     if models < 3:
@@ -49,7 +43,6 @@ def forgetting_table(cells: Sequence[Cell], name: str) -> Table | None:
     write = partial(percent, signed=True)
     columns = [Column(f"model {j}", "points", write=write) for j in range(1, shown + 1)]
     return Table(
-        name,
         "Forgetting, model by model",
         "Loss of each earlier model from its best accuracy to its final one, at the "
         f"chosen {dial.plural}; negative where it gained. {BRACKETS}"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from palimpsest.benchmark.metrics import METRICS, Metric, added_metrics, columns
+from palimpsest.benchmark.metrics import METRICS, Metric, columns
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.runs.frames import summary_frame
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.statistics.ratio import REDUCTION
 from palimpsest.reports.tables.table import BRACKETS, Column, Noted, Row, Table, Value
 from palimpsest.reports.wording.numbers import measured, percent
 from palimpsest.reports.wording.words import several
@@ -16,7 +15,7 @@ from palimpsest.reports.wording.words import several
 MAIN = (
     "stability",
     "plasticity",
-    REDUCTION,
+    "forgetting_reduction",
     "average_accuracy",
     "forgetting",
     "learning_accuracy",
@@ -27,7 +26,7 @@ MAIN = (
 TRANSFER = ("worst_case_accuracy", "backward_transfer", "forward_transfer", "intransigence")
 """Those of the transfer table."""
 
-SEARCH = (
+_OF_VISITS = (
     "visit_forgetting",
     "visit_gain",
     "visited_error",
@@ -36,7 +35,8 @@ SEARCH = (
     "best_visit_forgetting",
     "largest_visit_forgetting",
 )
-"""Those of the table of searches, of error rates; of perplexities they have ``_perplexity``."""
+SEARCH = (*_OF_VISITS, *(f"{name}_perplexity" for name in _OF_VISITS))
+"""Those of the table of searches, of error rates or of perplexities."""
 
 _WORST = Column(
     "learning accuracy, worst seed",
@@ -46,63 +46,22 @@ _WORST = Column(
 )
 
 
-def metrics_table(cells: Sequence[Cell], name: str) -> Table | None:
-    """Show what every variant keeps, learns and forgets.
-
-    Args:
-        cells: One scenario's cells.
-        name: Unique in the report.
-
-    Returns:
-        The table, with the metrics that its runs can have; ``None`` where these are none.
-    """
-    return _table(cells, name, "Every variant", MAIN)
-
-
-def transfer_table(cells: Sequence[Cell], name: str) -> Table | None:
-    """Show what the models gain and lose by each other; see ``metrics_table``.
-
-    Args:
-        cells: One scenario's cells.
-        name: Unique in the report.
-    """
-    title = "Worst case, transfer and intransigence"
-    return _table(cells, name, title, TRANSFER)
-
-
-def search_table(cells: Sequence[Cell], name: str) -> Table | None:
-    """Show what the visits of a search gain, and what is then lost; see ``metrics_table``.
-
-    Args:
-        cells: One scenario's cells.
-        name: Unique in the report.
-
-    Returns:
-        The table; ``None`` where no run was a search.
-    """
-    if not any(cell.done for cell in cells):
-        return None
-    names = [*SEARCH, *(f"{metric}_perplexity" for metric in SEARCH)]
-    return _table(cells, name, "What visits gain, and what others take", names)
-
-
-def added_table(cells: Sequence[Cell], name: str) -> Table | None:
-    """Show the metrics of plugins, ``None`` where there are none.
-
-    Args:
-        cells: One scenario's cells.
-        name: Unique in the report.
-    """
-    return _table(cells, name, "Metrics of plugins", [metric.name for metric in added_metrics()])
-
-
 def metric_column(metric: Metric) -> Column:
     """Return a metric's column: means over seeds with their intervals."""
     title = metric.title.removesuffix(f" {metric.unit}")
     return Column(title, metric.unit, metric.meaning, measured(metric))
 
 
-def _table(cells: Sequence[Cell], name: str, title: str, names: Sequence[str]) -> Table | None:
+def metrics_table(
+    cells: Sequence[Cell], title: str = "Every variant", names: Sequence[str] = MAIN
+) -> Table | None:
+    """Show metrics of every variant of a scenario; ``None`` where its runs can have none of them.
+
+    Args:
+        cells: One scenario's cells.
+        title: Its heading.
+        names: Of the metrics.
+    """
     done = [record for cell in cells for record in cell.done]
     metrics = [METRICS[metric] for metric in columns(names, done)]
     if not metrics:
@@ -115,7 +74,6 @@ def _table(cells: Sequence[Cell], name: str, title: str, names: Sequence[str]) -
             headings.append(_WORST)
     summary = summary_frame(cells)
     return Table(
-        name,
         title,
         f"Means over seeds, scenario {cells[0].scenario}. {BRACKETS}",
         (*headings, Column("seeds")),
@@ -128,9 +86,6 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
     values: list[Value | Noted] = [cell.variant.label]
     seeds = len(cell.done)
     for metric in metrics:
-        if metric.name == REDUCTION:
-            values.append(_removed(cell))
-            continue
         found = cell.interval(metric.name)
         values.append(counted(found, seeds))
         if metric.name == "learning_accuracy":
@@ -140,11 +95,6 @@ def _row(cell: Cell, metrics: Sequence[Metric]) -> Row:
     return Row(values, cell.variant.strategy, (cell.variant.strategy,))
 
 
-def _removed(cell: Cell) -> Value | Noted:
-    share, reason = cell.removed.share, cell.removed.reason
-    return Noted(None, reason) if reason else counted(share, len(cell.done))
-
-
 def counted(found: Estimate, seeds: int) -> Value | Noted:
     """Add how many seeds have a value, where some have none.
 
@@ -152,4 +102,5 @@ def counted(found: Estimate, seeds: int) -> Value | Noted:
         found: Of the seeds that have one.
         seeds: How many there are.
     """
-    return Noted(found, several(found.n, "seed")) if 0 < found.n < seeds else found
+    few = 0 < found.n < seeds and not found.reason
+    return Noted(found, several(found.n, "seed")) if few else found

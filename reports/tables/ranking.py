@@ -63,12 +63,11 @@ _SMALLEST_SHOWN = 0.001
 """Smaller p-values are written as below it."""
 
 
-def ranking_table(standing: Standing, name: str) -> Table:
+def ranking_table(standing: Standing) -> Table:
     """Show one metric: values, and each strategy's difference from fine-tuning and the best.
 
     Args:
         standing: The strategies by one metric.
-        name: Unique in the report.
     """
     metric = METRICS[standing.metric]
     unit, write, difference = metric.unit, measured(metric), measured(replace(metric, signed=True))
@@ -106,7 +105,6 @@ def ranking_table(standing: Standing, name: str) -> Table:
     if not rows:
         best = " No strategy has finished runs in each of them, so none is ranked."
     return Table(
-        name,
         metric.title,
         f"By {metric.title}, {where}.{best} {BRACKETS}",
         columns,
@@ -115,15 +113,10 @@ def ranking_table(standing: Standing, name: str) -> Table:
     )
 
 
-def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
+def choice_table(choices: Sequence[Choice]) -> Table | None:
     """Show the strength at which each strategy is reported, and how many it was chosen from.
 
-    Args:
-        choices: Of one scenario.
-        name: Unique in the report.
-
-    Returns:
-        The table, or ``None`` where no strategy has strengths to choose from.
+    ``None`` where no strategy has strengths to choose from.
     """
     swept = [choice for choice in choices if choice.budget > 1]
     if not swept:
@@ -148,7 +141,6 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     reasons = dict.fromkeys(choice.reason for choice in swept)
     told = "; ".join(f"{rule(dial)}; {crossed(dial)}" if r == RULE else r for r in reasons)
     return Table(
-        name,
         f"The chosen {dial.name}",
         f"Chosen on the validation split only: {told}",
         columns,
@@ -157,15 +149,10 @@ def choice_table(choices: Sequence[Choice], name: str) -> Table | None:
     )
 
 
-def frontier_table(found: Frontiers, name: str) -> Table | None:
+def frontier_table(found: Frontiers) -> Table | None:
     """Show how much of the area between fine-tuning and freezing each frontier dominates.
 
-    Args:
-        found: One scenario's frontiers.
-        name: Unique in the report.
-
-    Returns:
-        The table, or ``None`` where nothing is compared.
+    ``None`` where nothing is compared.
     """
     if not found.frontiers:
         return None
@@ -197,7 +184,6 @@ def frontier_table(found: Frontiers, name: str) -> Table | None:
         )
     names = ["scenario", "strategy", "strengths", "not_dominated", "hypervolume", "low", "high"]
     return Table(
-        name,
         "Frontiers",
         f"Area under each frontier, with its 95 % interval from {FEWEST_SEEDS} seeds on; seeds are "
         f"resampled jointly. Shown only where all strategies with several {dial.plural} have "
@@ -213,8 +199,7 @@ def _cells(ranked: Ranked, standing: Standing, *, several: bool) -> list[Value |
     cells: list[Value | Noted] = [label if ranked.competes else Noted(label, "a bound")]
     if several:
         cells.append(ranked.rank)
-    mean: Value | Noted = Noted(ranked.mean, ranked.reason) if ranked.reason else ranked.mean
-    cells += [mean, ranked.iqm.value, ranked.median.value]
+    cells += [ranked.mean, ranked.iqm.value, ranked.median.value]
     plain, best = ranked.against_baseline, ranked.against_best
     cells += [None] * 5 if plain is None else [
         _counted(plain, ranked), plain.effect, plain.improvement, plain.p, plain.p_holm,

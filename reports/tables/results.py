@@ -6,12 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import pandas as pd
 
-from palimpsest.benchmark.runs.record import BASELINE, Dial
+from palimpsest.benchmark.metrics import Metric
+from palimpsest.benchmark.runs.record import Dial
 from palimpsest.reports.analysis.choosing.choice import strengths_text
 from palimpsest.reports.analysis.choosing.variants import label
-from palimpsest.reports.analysis.quantities import SEEDS, Quantity, interval, share_of
+from palimpsest.reports.analysis.quantities import QUANTITIES, SEEDS, interval
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.tables.table import Column, Noted, Row, Table, Value
+from palimpsest.reports.wording.numbers import measured
 
 STRENGTH = "strength"
 """A column that is not a quantity: the strength of a variant."""
@@ -19,7 +21,7 @@ STRENGTH = "strength"
 
 def results_table(
     rows: Sequence[tuple[str, str, Cell]],
-    quantities: Sequence[Quantity | str],
+    quantities: Sequence[Metric | str],
     plain: Callable[[str], Cell | None],
     labels: Mapping[str, str],
 ) -> Table:
@@ -48,26 +50,24 @@ def results_table(
         made.append(Row([*start, *(_noted(value, cell) for value in found)], scenario))
         data.append((scenario, cell.variant.label))
         previous = scenario
-    return Table("results", "", "", columns, made, pd.DataFrame(data))
+    return Table("", "", columns, made, pd.DataFrame(data))
 
 
-def _column(quantity: Quantity | str, labels: Mapping[str, str], dial: Dial) -> Column:
+def _column(quantity: Metric | str, labels: Mapping[str, str], dial: Dial) -> Column:
     if isinstance(quantity, str):
         return Column(labels.get(quantity, dial.name))
     title = labels.get(quantity.name, quantity.title)
-    return Column(title, quantity.unit, write=quantity.write, seeds=SEEDS)
+    return Column(title, quantity.unit, write=measured(quantity), seeds=SEEDS)
 
 
-def _value(quantity: Quantity | str, cell: Cell, plain: Cell | None, dial: Dial) -> Value:
+def _value(quantity: Metric | str, cell: Cell, plain: Cell | None, dial: Dial) -> Value:
     if isinstance(quantity, str):
         own = dial_of([cell.variant]).name == dial.name  # else the heading does not say what it is
         return (strengths_text(cell.variant) if own else cell.variant.setting) or None
-    if quantity.paired and cell.variant.role == BASELINE:
+    if quantity.name in QUANTITIES and quantity.reference == cell.variant.role:
         return None  # compared with itself
-    share = share_of(quantity, cell, plain)
-    if share is not None and share.reason:
-        return share.reason
-    return interval(quantity, cell, plain)
+    found = interval(quantity, cell, plain)
+    return found.reason or found
 
 
 def _named(written: str, cell: Cell, labels: Mapping[str, str]) -> Noted | str:

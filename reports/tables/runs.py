@@ -28,4 +28,4 @@ def runs_table(cells: Sequence[Cell]) -> Table:
     data["status"] = ["replaced" if id(r) in left_out else r.status for _, r in runs]
     dials = [None if r.strength is None else cell.variant.dial.name for cell, r in runs]
     data.insert(data.columns.get_loc("strength"), "dial", dials)
-    return Table("runs", "Every run", "One row per run; metrics are fractions.", (), (), data)
+    return Table("Every run", "One row per run; metrics are fractions.", (), (), data, name="runs")

@@ -6,7 +6,7 @@ The report, the table files and the downloads are all made from the same tables.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 
 import pandas as pd
@@ -83,7 +83,7 @@ class Column:
             return Entry(
                 self._number(cell.value),
                 spread(cell, self.write, self.seeds),
-                apart(cell, self.write),
+                cell.reason or apart(cell, self.write),
             )
         return Entry(cell if isinstance(cell, str) else self._number(cell))
 
@@ -112,21 +112,21 @@ class Table:
     """One table.
 
     Attributes:
-        name: Unique in a report; letters, digits and hyphens: it is used in file names and in the
-            identifiers of the report.
         title: Its heading.
         caption: What a reader needs to know to read it.
         columns: Its columns; the first names the rows.
         rows: Its rows, in their order; where there is none, one that says so.
         data: The numbers behind it, a tidy frame; fractions.
+        name: Unique in a report, which gives it; letters, digits and hyphens: it is used in file
+            names and in the identifiers of the report.
     """
 
-    name: str
     title: str
     caption: str
     columns: Sequence[Column]
     rows: Sequence[Row]
     data: pd.DataFrame
+    name: str = field(default="", kw_only=True)
 
     def __post_init__(self) -> None:
         if self.columns and not self.rows:

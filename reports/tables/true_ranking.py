@@ -7,11 +7,13 @@ from statistics import fmean
 
 import pandas as pd
 
-from palimpsest.reports.analysis.ground_truth import Truth, measured, ranking
+from palimpsest.reports.analysis.ground_truth import measured, ranking
+from palimpsest.reports.analysis.searches import truth_for
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.statistics.interval import mean_estimate
 from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table, Value
 from palimpsest.reports.wording.numbers import decimals
+from palimpsest.reports.wording.numbers import measured as written
 from palimpsest.reports.wording.words import several
 
 _MEANINGS = {
@@ -25,15 +27,15 @@ _MEANINGS = {
 }
 
 
-def true_ranking_table(cells: Sequence[Cell], truth: Truth, scenario: str, name: str) -> Table:
+def true_ranking_table(report: Sequence[Cell], searches: Sequence[Cell]) -> Table | None:
     """Show measures of the rankings of every variant, those of ``_MEANINGS``.
 
-    Args:
-        cells: One scenario's cells whose runs have ranked the truth's architectures.
-        truth: What these are worth.
-        scenario: The name of the scenario that trained them alone.
-        name: Unique in the report.
+    ``None`` where the report does not have the truth.
     """
+    found = truth_for(report, searches)
+    if found is None:
+        return None
+    scenario, truth, cells = found
     columns = [Column(f"strategy, {dial_of(cell.variant for cell in cells).name}", words=True)]
     controlled = any("probability" in row for c in cells for r in c.done for row in ranking(r))
     measures = [name for name in _MEANINGS if controlled or name != "expected"]
@@ -45,7 +47,7 @@ def true_ranking_table(cells: Sequence[Cell], truth: Truth, scenario: str, name:
                 quantity.title.replace("spearman", "Spearman"),
                 unit,
                 _MEANINGS[measure],
-                quantity.write,
+                written(quantity),
             )
         )
     columns.append(Column("seeds"))
@@ -54,15 +56,14 @@ def true_ranking_table(cells: Sequence[Cell], truth: Truth, scenario: str, name:
         values: list[Value] = [cell.variant.label]
         for measure in measures:
             asked, by_seed = measured(cell.done, measure, truth)
-            found = mean_estimate({"": by_seed}, asked.limits)
-            values.append(found)
-            ends = (found.value, found.low, found.high)
-            data.append((cell.scenario, cell.variant.label, measure, found.n, *ends))
+            mean = mean_estimate({"": by_seed}, asked.bounds)
+            values.append(mean)
+            ends = (mean.value, mean.low, mean.high)
+            data.append((cell.scenario, cell.variant.label, measure, mean.n, *ends))
         rows.append(Row([*values, len(cell.done)], cell.variant.strategy, (cell.variant.strategy,)))
     between = truth.agreement
     alike = f" Two of these seeds agree with tau {decimals(fmean(between))}." if between else ""
     return Table(
-        name,
         "Rankings against the truth",
         f"The truth is the test error of {len(truth.errors):,} architectures when each is trained "
         f"alone: scenario {scenario}, mean over {several(len(truth.by_seed), 'seed')}.{alike} "

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from palimpsest.benchmark.metrics import ACCURACY, Bounds
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.runs.probes import UNCERTAINTY, recorded, uncertainty_frame
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY, Limits
 from palimpsest.reports.tables.metrics import counted
 from palimpsest.reports.tables.table import BRACKETS, Column, Row, Table
 from palimpsest.reports.wording.numbers import decimals, percent
 
 _WEIGHTS = {"mean": "mean weights", "sampled": "average of draws"}
 _MOMENTS = ("before", "after")
-_NLL = Limits(0.0, float("inf"), fraction=False)
+_NLL = Bounds(0.0, float("inf"), fraction=False)
 
 _COLUMNS = (
     ("accuracy", "accuracy", "%", "of the test samples of all models", percent, ACCURACY),
@@ -38,15 +38,10 @@ _COLUMNS = (
 )
 
 
-def uncertainty_table(cells: Sequence[Cell], name: str) -> Table | None:
+def uncertainty_table(cells: Sequence[Cell]) -> Table | None:
     """Show likelihood and calibration of models right after their training and at the end.
 
-    Args:
-        cells: One scenario's cells with finished runs.
-        name: Unique in the report.
-
-    Returns:
-        The table; ``None`` where no run has recorded them.
+    ``None`` where no run has recorded them.
     """
     frame = uncertainty_frame(cells)
     if frame.empty:
@@ -61,8 +56,8 @@ def uncertainty_table(cells: Sequence[Cell], name: str) -> Table | None:
                 cell.variant.label,
                 _WEIGHTS[weights],
                 *(
-                    counted(_mean(cell, column, moment, weights, limits), len(cell.done))
-                    for column, *_, limits in _COLUMNS
+                    counted(_mean(cell, column, moment, weights, bounds), len(cell.done))
+                    for column, *_, bounds in _COLUMNS
                     for moment in _MOMENTS
                 ),
                 len(cell.done),
@@ -74,7 +69,6 @@ def uncertainty_table(cells: Sequence[Cell], name: str) -> Table | None:
         for weights in known.get(cell.variant.label, [])
     ]
     return Table(
-        name,
         "Confidence, before and after",
         "Before: each model right after its own training; after: at the end. Means over all "
         "models, on their test samples. Mean weights are those that all other tables are about. "
@@ -95,6 +89,6 @@ def uncertainty_table(cells: Sequence[Cell], name: str) -> Table | None:
     )
 
 
-def _mean(cell: Cell, column: str, moment: str, weights: str, limits: Limits) -> Estimate:
+def _mean(cell: Cell, column: str, moment: str, weights: str, bounds: Bounds) -> Estimate:
     values = recorded(cell, UNCERTAINTY, column, {"moment": moment, "weights": weights})
-    return mean_estimate({"": values}, limits)
+    return mean_estimate({"": values}, bounds)

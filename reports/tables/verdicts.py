@@ -42,21 +42,15 @@ COLUMNS = (
 )
 
 
-def verdict_table(found: Verdicts, name: str) -> Table | None:
+def verdict_table(found: Verdicts) -> Table | None:
     """Show what each strategy is beside the baseline.
 
-    Args:
-        found: Of one scenario, or of several together.
-        name: Unique in the report.
-
-    Returns:
-        The table, or ``None`` where no strategy has runs.
+    ``None`` where no strategy has runs.
     """
     if found.baseline is None:
         return None
     beside, places = found.reference, range(len(found.contenders))
     return Table(
-        name,
         f"Verdicts against {beside}",
         f"Differences from {beside}. {READ} {BRACKETS}",
         COLUMNS,

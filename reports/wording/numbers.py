@@ -11,9 +11,6 @@ from palimpsest.reports.wording.words import several
 
 DASH = "–"
 _SPACE = "\N{NO-BREAK SPACE}"
-_PERPLEXITY = "perplexity"
-"""The unit of metrics whose values are written with as many decimals, whatever their size."""
-
 _IN_FULL = 10_000
 
 
@@ -25,12 +22,14 @@ def percent(value: float | None, *, signed: bool = False) -> str:
     return text.removeprefix("+" if text == "+0.0" else "").replace("-", "\N{MINUS SIGN}")
 
 
-def decimals(value: float | None, *, signed: bool = False) -> str:
-    """Write a number with two decimals; a dash for ``None``."""
+def decimals(value: float | None, *, digits: int = 2, signed: bool = False) -> str:
+    """Write a number with so many decimals; a dash for ``None``, commas in whole numbers."""
     if value is None:
         return DASH
-    text = f"{round(value, 2) + 0.0:{'+' if signed else ''}.2f}"  # + 0.0: no minus zero
-    return text.removeprefix("+" if text == "+0.00" else "").replace("-", "\N{MINUS SIGN}")
+    form = f"{'+' if signed else ''}{'' if digits else ','}.{digits}f"
+    value = round(value, digits) + 0.0  # + 0.0: no minus zero
+    text = f"{value:{form}}"
+    return (text if value else text.removeprefix("+")).replace("-", "\N{MINUS SIGN}")
 
 
 def spread(found: Estimate, write: Callable[[float], str], label: str = "seeds ") -> str:
@@ -111,7 +110,9 @@ def measured(metric: Metric) -> Callable[[float | None], str]:
     """Return a function that writes a value of a metric without unit, ``None`` as a dash."""
     if metric.is_percentage:
         return partial(percent, signed=metric.signed)
-    return partial(decimals if metric.unit == _PERPLEXITY else _plain, signed=metric.signed)
+    if metric.digits is not None:
+        return partial(decimals, digits=metric.digits, signed=metric.signed)
+    return partial(_plain, signed=metric.signed)
 
 
 def quantity(metric: Metric, value: float | None) -> str:

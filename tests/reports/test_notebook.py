@@ -10,12 +10,20 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
+from searching import searches
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.results.results import Results
 from palimpsest.benchmark.store.store import SuiteNote
-from palimpsest.reports import plot
-from palimpsest.reports.notebook import KINDS
+from palimpsest.reports import figures as folder
+from palimpsest.reports import notebook, plot
+from palimpsest.reports.figures import figure
+from palimpsest.reports.figures.figure import figures
+from palimpsest.reports.html.anchors import anchor
+from palimpsest.reports.html.sections import sections
+from palimpsest.reports.runs.cells import group
+
+KINDS = figures()
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +83,7 @@ def test_what_is_missing_for_a_kind_is_told(record, kind):
     with pytest.raises(UserError, match=rf"{nothing} the 2 runs failed \(no\); it needs finished"):
         plot(kind, [record(error="no"), record(error="other", seed=1)])
     if kind != "matrices":
-        with pytest.raises(UserError, match=re.escape(f"{nothing} it needs {KINDS[kind][1]}")):
+        with pytest.raises(UserError, match=re.escape(f"{nothing} it needs {KINDS[kind].needs}")):
             plot(kind, [record([[0.9]])])
 
 
@@ -92,10 +100,10 @@ def test_models_trained_by_turns_have_what_is_drawn_of_their_ends(record, kind, 
     if kind in {"ranking", "strengths"} and None not in last:
         assert plot(kind, runs).axes
         return
-    expected = KINDS[kind][1]
-    if kind in {"frontier", "curves", "matrices"}:
+    expected = KINDS[kind].needs
+    if KINDS[kind].shows == "turns":
         expected = "models that are trained one after another, and these are trained by turns"
-    elif kind in {"ranking", "ranks", "strengths"} and None in last:
+    elif KINDS[kind].shows == "end" and None in last:
         expected = "a last visit after which all models are evaluated"
     elif kind == "distance":
         expected = "the probe has recorded nothing (none starts from another)"
@@ -116,11 +124,66 @@ def test_a_kind_that_is_left_out_is_told(stored):
         plot(stored)
 
 
-def test_every_kind_is_a_figure_of_the_report(rich, stored):
-    """So that a figure that is renamed there is not lost here."""
-    assert plot("ranks", stored).axes
-    for kind in KINDS.keys() - {"ranks"}:
+def test_every_figure_of_the_report_can_be_asked_for(record, rich, stored):
+    for kind in ("ranks", "profile"):
+        assert plot(kind, stored).axes
+    searched = [kind for kind, own in KINDS.items() if "searches" in own.needs]
+    assert sorted(searched) == ["gains", "rewards", "truth", "visits"]
+    runs = searches(record)
+    for kind in searched:  # the truth is of another scenario
+        assert plot(kind, runs, scenario="fast").axes
+    for kind in KINDS.keys() - {"ranks", "profile", "free", *searched}:
         assert plot(kind, rich, scenario="two").axes
+
+
+def test_a_figure_is_built_alone(stored, monkeypatch):
+    built = []
+    spied = {
+        kind: replace(own, build=lambda scope, own=own: built.append(own.name) or own.build(scope))
+        for kind, own in KINDS.items()
+    }
+    monkeypatch.setattr(notebook, "figures", lambda: spied)
+    alone = [record for record in stored if record.scenario == "split"]
+    monkeypatch.setattr(figure, "choose", lambda cells: pytest.fail("it shows every strength"))
+    plot("frontier", alone)
+    assert built == ["plane"]
+
+
+NEW = """
+from palimpsest.reports.figures.drawing.canvas import canvas
+from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.figure import Figure
+
+
+def build(scope):
+    seeds = [float(len(cell.done)) for cell in scope.done]
+
+    def draw():
+        figure, ((ax,),) = canvas([2.0], 1)
+        ax.plot(seeds)
+        return figure
+
+    return Plot("Seeds", "How many.", "Seeds of each variant", pd.DataFrame({"n": seeds}), draw)
+
+
+FIGURE = Figure("seeds", "cost", 2, build, "finished runs")
+"""
+
+
+def test_a_figure_in_a_file_of_the_folder_is_in_the_report_and_in_a_notebook(
+    stored, tmp_path, monkeypatch
+):
+    (tmp_path / "seeds.py").write_text("import pandas as pd\n" + NEW)
+    monkeypatch.setattr(folder, "__path__", [*folder.__path__, str(tmp_path)])
+    figures.cache_clear()
+    try:
+        assert plot("seeds", stored, scenario="split").axes
+        (cost,) = (own for own in sections(group(stored.records)) if own.name == "cost")
+        names = [part.name for part in cost.parts]
+    finally:
+        monkeypatch.undo()
+        figures.cache_clear()
+    assert names == [f"scenario-{anchor(name)}-seeds" for name in ("rotated", "same data", "split")]
 
 
 def test_importing_it_is_light():

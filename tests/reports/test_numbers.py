@@ -6,7 +6,7 @@ import pytest
 
 from palimpsest.benchmark.cli.printing.run_listing import _number as listed
 from palimpsest.benchmark.metrics import METRICS
-from palimpsest.reports.figures.drawing.lines import _number as tick
+from palimpsest.reports.figures.pages.lines import _number as tick
 from palimpsest.reports.wording.numbers import decimals, measured, percent, quantity, strength_text
 
 WRITERS = {

@@ -19,7 +19,7 @@ from palimpsest.reports.html.runs_table import run_columns
 from palimpsest.reports.html.sections import sections
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.runs.merge import same_results
-from palimpsest.reports.tables.metrics import added_table, metrics_table, transfer_table
+from palimpsest.reports.tables.metrics import TRANSFER, metrics_table
 from palimpsest.reports.tables.table import Table
 
 SPACE = {"family": "space", "samples": 120, "batch_size": 20, "width": 8, "rounds": 1}
@@ -71,14 +71,14 @@ def test_a_report_shows_the_end_and_claims_nothing(records, tmp_path):
 
 def test_tables_have_columns_for_what_the_runs_have(records):
     cells = group(records)
-    table = metrics_table(cells, "m")
+    table = metrics_table(cells)
     assert [column.title for column in table.columns[1:]] == ["average accuracy", "seeds"]
     for row, cell in zip(table.rows, cells, strict=True):
         assert row.cells[1].value == pytest.approx(
             sum(record.metrics["average_accuracy"] for record in cell.done) / 2
         )
     assert set(table.data["metric"]) == {"average_accuracy"}
-    assert transfer_table(cells, "t") is None
+    assert metrics_table(cells, "", TRANSFER) is None
     titled = {column.name for column in run_columns(cells) if column.title}
     assert titled & {*METRICS} == {"average_accuracy"}
     found = sections(cells)
@@ -95,8 +95,8 @@ def test_a_metric_of_a_plugin_has_a_table_where_it_applies(records, in_turn, reg
 
     with registries():
         METRICS["first"] = Metric("first", first, "the first model at first", needs=("moments",))
-        assert added_table(group(records), "a") is not None
-        assert added_table(group([in_turn]), "a") is None
+        assert metrics_table(group(records), "", ["first"]) is not None
+        assert metrics_table(group([in_turn]), "", ["first"]) is None
         assert in_turn.metrics["first"] is None
 
 

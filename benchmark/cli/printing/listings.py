@@ -235,7 +235,7 @@ def needs(metric: Metric) -> str:
 
 def facts(metric: Metric) -> dict[str, str]:
     """Return what is known about a metric besides its meaning and formula, in words."""
-    low, high = (f"{metric.scale * end:g}" for end in metric.bounds)
+    low, high = (f"{metric.scale * end:g}" for end in metric.bounds[:2])
     found = {
         "Unit": metric.unit or "none",
         "Bounds": f"{low} to {high}",

@@ -134,12 +134,11 @@ def summary_cell(row: SummaryRow, metric: str, notes: Notes) -> str:
         metric: One of its metrics.
         notes: Takes what is to be known of the number, or why there is none.
     """
-    from palimpsest.reports.statistics.ratio import REDUCTION
     from palimpsest.reports.wording.numbers import apart, measured, spread
 
     found = row.metrics[metric]
-    if metric == REDUCTION and row.reason:
-        return notes.mark(f"forgetting reduction: {row.reason}")
+    if found.reason:
+        return notes.mark(f"{METRICS[metric].title}: {found.reason}")
     if found.value is None:
         return "-"
     write = measured(METRICS[metric])

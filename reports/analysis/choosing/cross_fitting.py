@@ -1,6 +1,6 @@
 """The strength at which a strategy is reported: chosen on the validation split, of other seeds.
 
-The choice never uses test results. ``reports/figures/sweep.py`` shows them beside the validation
+The choice never uses test results. ``figures/strengths.py`` shows them beside the validation
 scores afterwards, for what another strength would have given.
 
 Choosing on the validation split is not enough. Validation and test accuracy of a run rise and fall
@@ -45,12 +45,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from math import fsum
 
-from palimpsest.benchmark.metrics import average_accuracy
+from palimpsest.benchmark.metrics import ACCURACY, average_accuracy
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.analysis.choosing.choice import RULE, Choice, Mixed, Tried
 from palimpsest.reports.runs.cells import Cell, dial_of
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 from palimpsest.reports.wording.words import several
 
 _DIGITS = 12  # scores that differ by less than rounding are equal

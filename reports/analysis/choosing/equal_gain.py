@@ -23,7 +23,7 @@ from palimpsest.benchmark.metrics.search import Period, Rows, visit_forgetting, 
 from palimpsest.reports.analysis.searches import in_perplexity, measure_of, visits_of
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.ratio import Quotient, quotient
+from palimpsest.reports.statistics.ratio import quotient
 
 _PERIODS = ("all", "early", "late")
 
@@ -39,7 +39,7 @@ class EqualGain:
         control: Forgetting of the control at that gain.
     """
 
-    ratio: Quotient
+    ratio: Estimate
     gain: Estimate
     own: Estimate
     control: Estimate
@@ -70,12 +70,11 @@ def at_equal_gain(cell: Cell, control: Sequence[Cell], period: Period = "all") -
         for of in (visit_gain, visit_forgetting)
     )
     shared = sorted(set.intersection(*(set(values) for values in (*gains, *losses))))
-    limits = measure_of("visit_forgetting", [cell]).limits
+    bounds = measure_of("visit_forgetting", [cell]).bounds
     gain, own = (
-        mean_estimate({"": {seed: values[0][seed] for seed in shared}}, limits)
+        mean_estimate({"": {seed: values[0][seed] for seed in shared}}, bounds)
         for values in (gains, losses)
     )
-    nothing = Estimate(None, None, None, len(shared))
     read = {
         seed: read_off([v[seed] for v in gains[1:]], [v[seed] for v in losses[1:]], gains[0][seed])
         for seed in shared
@@ -84,11 +83,12 @@ def at_equal_gain(cell: Cell, control: Sequence[Cell], period: Period = "all") -
     if outside or not shared:
         where = "" if outside == len(shared) else f" in {outside} of {len(shared)} seeds"
         reason = f"outside the control’s range{where}" if shared else "no seed has all runs"
-        return EqualGain(Quotient(nothing, reason), gain, own, nothing)
+        nothing = Estimate(None, None, None, len(shared), reason=reason)
+        return EqualGain(nothing, gain, own, nothing)
     known = {seed: value for seed, value in read.items() if value is not None}
     pairs = {seed: (losses[0][seed], value) for seed, value in known.items()}
     return EqualGain(
-        quotient(pairs, "the control’s forgetting"), gain, own, mean_estimate({"": known}, limits)
+        quotient(pairs, "the control’s forgetting"), gain, own, mean_estimate({"": known}, bounds)
     )
 
 

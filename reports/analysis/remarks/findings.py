@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from palimpsest.benchmark.metrics import AVERAGE
+from palimpsest.benchmark.metrics import AVERAGE, CHANGE
 from palimpsest.benchmark.runs.record import ALONE, BASELINE
 from palimpsest.reports.analysis.choosing.choice import Choice
 from palimpsest.reports.runs.cells import Cell, by_scenario
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.statistics.limits import CHANGE
 from palimpsest.reports.statistics.pairs import compare_pairs
-from palimpsest.reports.statistics.ratio import NOTHING, REDUCTION
+from palimpsest.reports.statistics.ratio import NOTHING
 from palimpsest.reports.wording.numbers import bracketed, percent
 from palimpsest.reports.wording.words import several
 
@@ -119,7 +118,7 @@ def _strategy(choice: Choice, plain: Cell | None) -> str:
     if cell is None:
         return _not_chosen(choice)
     name = _named(choice, cell)
-    removed = cell.interval(REDUCTION)
+    removed = cell.removed
     if removed.value is None or plain is None:
         stable, learned = cell.interval("stability"), cell.interval("learning_accuracy")
         seeds, alike = _seeds(stable, learned)

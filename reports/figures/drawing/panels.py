@@ -9,8 +9,8 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.reports.statistics.grouped import drawn, over_seeds
-from palimpsest.reports.statistics.limits import ACCURACY
 
 START = 50
 """At most this many first steps after the switch to a new model have a panel of their own."""

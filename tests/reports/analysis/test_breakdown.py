@@ -16,8 +16,8 @@ from palimpsest.reports.analysis.remarks.breakdown import (
 from palimpsest.reports.analysis.remarks.caveats import caveats
 from palimpsest.reports.figures.drawing.settings import figure_settings
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.figures.plane import Plane, plane_plot
-from palimpsest.reports.figures.sweep import sweep_plot
+from palimpsest.reports.figures.frontier import Plane, plane_plot
+from palimpsest.reports.figures.strengths import sweep_plot
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.runs.cells import group
 
@@ -234,7 +234,7 @@ def tick(ax, x):
 
 def test_the_sweep_has_a_cross_at_each_lost_strength(gradient):
     cells = group(gradient)
-    plot = sweep_plot(choose(cells), styles(cells), "s")
+    plot = sweep_plot(choose(cells), styles(cells))
     assert crosses(plot, tick) == {"10": "1", "100": "3", "1000": "3", "1e4": "3"}
     assert "broke down" in plot.caption
     counts = plot.data.groupby("strength")[["diverged", "broke_down"]].max()
@@ -251,7 +251,7 @@ def test_the_plane_has_a_margin_for_lost_strengths_and_no_point(gradient):
     cells = group(gradient)
     placed = frontiers(cells)
     assert [p.variant.strength for f in placed.frontiers for p in f.points] == [1.0]
-    plot = plane_plot([Plane("", placed)], styles(cells), "p", axes=("x", "y"))
+    plot = plane_plot([Plane("", placed)], styles(cells), axes=("x", "y"))
     assert crosses(plot, tick) == {"10": "1", "100": "3", "1000": "3", "1e4": "3"}
     assert "broke down" in plot.caption
     texts = [t.text for t in ElementTree.fromstring(svg_element(plot)).iter() if t.text]
@@ -275,7 +275,7 @@ def test_a_reference_that_lost_a_seed_keeps_its_place(runs):
     placed = frontiers(group(records))
     assert [end.variant.kind for end in placed.ends] == ["finetune"]
     cells = group(records)
-    plot = plane_plot([Plane("", placed)], styles(cells), "p", axes=("x", "y"))
+    plot = plane_plot([Plane("", placed)], styles(cells), axes=("x", "y"))
     assert crosses(plot, tick) == {"–": "1"}
     assert list(plot.data["diverged"]) == [1]
 
@@ -284,8 +284,8 @@ def test_without_losses_nothing_is_drawn(store):
     cells = [cell for cell in group(store) if cell.scenario == "same data"]
     look = styles(cells)
     for plot in (
-        plane_plot([Plane("", frontiers(cells))], look, "p", axes=("x", "y")),
-        sweep_plot(choose(cells), look, "s"),
+        plane_plot([Plane("", frontiers(cells))], look, axes=("x", "y")),
+        sweep_plot(choose(cells), look),
     ):
         assert crosses(plot, tick) == {}
         assert "broke down" not in plot.caption

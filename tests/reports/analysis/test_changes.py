@@ -7,10 +7,9 @@ import pytest
 from fixed_metrics import with_metrics
 from scipy import stats
 
-from palimpsest.benchmark.metrics import METRICS, Metric
+from palimpsest.benchmark.metrics import CHANGE, METRICS, Bounds, Metric
 from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.changes import Outcome, compare_stores
-from palimpsest.reports.statistics.limits import CHANGE, Limits
 from palimpsest.reports.statistics.pairs import compare_pairs as paired
 from palimpsest.reports.statistics.two_samples import (
     compare_independent,
@@ -55,7 +54,7 @@ def test_unpaired_interval_as_scipy_has_it(size):
     low, high = expected.confidence_interval(0.95)
     assert found.p == pytest.approx(expected.pvalue)
     assert (found.difference.low, found.difference.high) == pytest.approx((low, high), rel=1e-9)
-    limits = Limits(-0.001, 0.001)
+    limits = Bounds(-0.001, 0.001)
     assert compare_independent(a, b, limits).difference.low >= -0.001
 
 

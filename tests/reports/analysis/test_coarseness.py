@@ -129,5 +129,5 @@ def test_it_is_said_in_the_caveats_at_the_row_and_in_the_table(cells):
     (one,) = verdicts(choices, members)
     marks = {c.name: c.marks for c in one.contenders}
     assert marks == {"ewc": ("coarse grid",), "wpl": ()}
-    table = choice_table(choices, "choices")
+    table = choice_table(choices)
     assert [str(getattr(row.cells[3], "note", "")) for row in table.rows] == ["coarse grid", ""]

@@ -67,7 +67,7 @@ def test_another_scenarios_fine_tuning_is_no_reference(record):
 
 def test_only_new_models_count(record):
     one = replace(record(MATRIX), cost=cost(0.003, first=(99.0, 10)))
-    assert seconds_per_step(one) == pytest.approx(0.003)
+    assert seconds_per_step(one.cost) == pytest.approx(0.003)
     three = {
         "training_seconds": [9.0, 1.0, 3.0],
         "steps": [10, 100, 300],
@@ -109,7 +109,7 @@ def test_the_peak_is_shown_only_where_it_is_not_the_whole_process(record):
     gpu = replace(run, spec=Spec({**run.spec.data, "device": "cuda:0"}))
     titles = {}
     for name, made in (("cpu", run), ("gpu", gpu)):
-        table = cost_table(group([made]), "t")
+        table = cost_table(group([made]))
         titles[name] = {c.title: entry.text for c, entry in table.entries(table.rows[0])}
     assert titles["cpu"]["state"] == titles["gpu"]["state"] == "1.00"
     assert "peak on the device" not in titles["cpu"]

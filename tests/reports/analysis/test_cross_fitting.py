@@ -7,7 +7,7 @@ from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.choosing.choice import RULE, budgets
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.remarks.caveats import caveats
-from palimpsest.reports.figures.sweep import VALIDATION, sweep_frame
+from palimpsest.reports.figures.strengths import VALIDATION, sweep_frame
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.statistics.interval import mean_estimate
 

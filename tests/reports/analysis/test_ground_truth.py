@@ -17,6 +17,7 @@ from palimpsest.reports.analysis.ground_truth import (
     tau_best_quarter,
     truth_of,
 )
+from palimpsest.reports.wording.numbers import measured as written
 
 NAMES = [f"{i}-{j}" for i in range(4) for j in range(5)]
 
@@ -111,7 +112,7 @@ def test_a_search_is_ranked_by_its_validation_errors(record, measure, perplexity
     asked, values = measured([right, wrong], measure, truth)
     rate = not perplexity and "tau" not in measure and measure != "spearman"
     assert asked.unit == ("" if not rate else "%" if measure == "expected" else "points")
-    assert asked.write(0.5) == ("50.0" if rate else "0.50")
+    assert written(asked)(0.5) == ("50.0" if rate else "0.50")
     assert values.keys() == {3, 4}
     if measure != "expected":
         assert values[3] == (0 if "regret" in measure else pytest.approx(1))
@@ -122,13 +123,13 @@ def test_a_search_ends_with_a_mean_error_and_late_rewards(record):
     run = search(record, errors(3), errors(4))
     asked, values = measured([run], "end_error", None)
     assert values == {0: pytest.approx(fmean(errors(3).values()))}
-    assert (asked.unit, asked.write(0.5)) == ("%", "50.0")
+    assert (asked.unit, written(asked)(0.5)) == ("%", "50.0")
     assert measured([run], "late_reward", None)[1] == {0: None}
     found = run.probes["search"] | {"rewards": [9.0, 9.0, 5.0, 1.0, 2.0]}
     run = replace(run, probes={"search": found})
     asked, values = measured([run], "late_reward", None)
     assert values == {0: 1.5}
-    assert (asked.unit, asked.write(1.5)) == ("", "1.50")
+    assert (asked.unit, written(asked)(1.5)) == ("", "1.50")
     diverged = search(record, errors(3) | {"0-0": None}, errors(4), perplexity=True)
     assert measured([diverged], "end_error", None)[1] == {0: None}
     with pytest.raises(UserError, match="tau needs a truth"):

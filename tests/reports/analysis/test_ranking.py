@@ -3,6 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.benchmark.store.store import SuiteNote
 from palimpsest.reports.analysis.choosing.choice import strengths_text
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
@@ -11,7 +12,6 @@ from palimpsest.reports.analysis.remarks.coincidence import coinciding
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.statistics.bootstrap import iqm_and_median
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 from palimpsest.reports.statistics.pairs import compare_pairs
 
 

@@ -9,14 +9,15 @@ from matplotlib.colors import to_hex
 from scipy import stats
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.metrics import compute
 from palimpsest.reports.analysis.capacity import capacity_frame, shares_of, told
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.choosing.variants import Catalog
 from palimpsest.reports.analysis.cost import cost_frame, state_bits
 from palimpsest.reports.analysis.quantities import quantity_named
-from palimpsest.reports.figures.capacity import capacity_plot
 from palimpsest.reports.figures.drawing.marks import noted
 from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.figures.free import capacity_plot
 from palimpsest.reports.html.run_details import run_details
 from palimpsest.reports.html.sections import sections
 from palimpsest.reports.markdown.study import Study
@@ -116,7 +117,7 @@ def test_the_frame_has_means_and_students_intervals(runs):
 def test_the_table_has_capacity_memory_and_transfer_beside_penalties(runs, record):
     plain = [record(MATRIX, strategy="wpl", seed=seed) for seed in range(5)]
     penalty = [replace(own, cost=cost({}, 800)) for own in plain]
-    table = capacity_table(group([*runs, *penalty]), "t")
+    table = capacity_table(group([*runs, *penalty]))
     rows = {row.cells[0]: [e.text for _, e in table.entries(row)] for row in table.rows}
     assert list(rows) == ["finetune", "spg", "supsup", "wpl", "freeze"]
     assert rows["finetune"][1:4] == ["–", "–", "0.00"]
@@ -130,7 +131,7 @@ def test_the_table_has_capacity_memory_and_transfer_beside_penalties(runs, recor
 
 
 def test_layers_are_shown_as_they_are_at_the_end(runs):
-    table = layers_table(group(runs), "t")
+    table = layers_table(group(runs))
     assert [column.title for column in table.columns] == ["strategy, strength", "y.0", "z"]
     spg = next(row for row in table.rows if row.cells[0] == "spg")
     wanted = np.mean([
@@ -142,16 +143,16 @@ def test_layers_are_shown_as_they_are_at_the_end(runs):
 def test_of_many_layers_the_first_are_shown(record):
     many = {f"blocks.{i}.weight": {"parameters": 1, "free": [0.5, 0.4]} for i in range(MOST + 3)}
     run = replace(record([[0.9, 0.1], [0.5, 0.8]], strategy="gpm"), cost={"capacity": many})
-    table = layers_table(group([run]), "t")
+    table = layers_table(group([run]))
     assert len(table.columns) == MOST + 1
     assert f"The first {MOST} of {MOST + 3} layers" in table.caption
     assert len(table.data) == MOST + 3
-    assert capacity_plot(group([run]), {}, "p") is None  # two models: the table says it all
+    assert capacity_plot(group([run]), {}) is None  # two models: the table says it all
 
 
 def test_the_figure_shows_and_tells_the_means(runs):
     cells = [cell for cell in group(runs) if cell.variant.strategy != "finetune"]
-    plot = capacity_plot(cells, styles(cells), "p")
+    plot = capacity_plot(cells, styles(cells))
     figure = laid_out(plot)
     assert check(figure) == []
     lines = [line for line in figure.axes[0].lines if line.get_gid()]
@@ -174,7 +175,7 @@ def test_a_strategy_whose_seeds_are_at_several_strengths_has_its_colour(record):
     (choice,) = choose(group(runs))
     assert len(choice.reported.variant.parts) == 2
     looks = styles(group(runs))
-    figure = laid_out(capacity_plot([choice.reported], looks, "p"))
+    figure = laid_out(capacity_plot([choice.reported], looks))
     (line,) = [line for line in figure.axes[0].lines if line.get_gid()]
     assert to_hex(line.get_color()) == next(iter(looks.values())).base
     assert list(line.get_ydata()) == pytest.approx([30 / (i + 1) for i in range(MODELS)])
@@ -200,7 +201,7 @@ def test_one_seed_of_an_older_version_is_left_out(runs):
 
 def test_bits_are_of_shared_parameters_and_models(runs, record):
     spg = next(run for run in runs if run.strategy == "spg")
-    assert state_bits(spg) == 8 * 400 / (100 * MODELS)
+    assert state_bits(spg.cost) == 8 * 400 / (100 * MODELS)
     frame = cost_frame(group(runs)).set_index("variant")
     assert frame.loc["supsup", "state_bits"] == 1.0
     unknown = [
@@ -209,10 +210,10 @@ def test_bits_are_of_shared_parameters_and_models(runs, record):
         {"state_bytes": 5},
         {},
     ]
-    assert [state_bits(replace(spg, cost=own)) for own in unknown] == [None] * 4
-    assert quantity_named("state_bits").of(spg, None) == state_bits(spg)
-    assert quantity_named("free").of(spg, None) == spg.free_shares[-1]
-    assert quantity_named("free").of(record(MATRIX), None) is None
+    assert [state_bits(own) for own in unknown] == [None] * 4
+    assert compute(quantity_named("state_bits"), spg) == state_bits(spg.cost)
+    assert compute(quantity_named("free"), spg) == spg.free_shares[-1]
+    assert compute(quantity_named("free"), record(MATRIX)) is None
 
 
 def test_the_page_of_a_run_says_what_is_free(runs):

@@ -112,10 +112,10 @@ def test_the_ranking_below_says_what_the_verdicts_say(judge, record, seeds):
             assert certain == (against[name].p < 0.05)
             assert against[name].p <= against[name].p_holm
             words.add((own.verdict, against[name].p_holm < 0.05))
-        titles = [column.title for column in ranking_table(standing, "t").columns]
+        titles = [column.title for column in ranking_table(standing).columns]
         assert "p corrected" in titles
-        assert "not corrected" in verdict_table(found, "v").caption
-        assert "“p corrected”" in verdict_table(found, "v").caption
+        assert "not corrected" in verdict_table(found).caption
+        assert "“p corrected”" in verdict_table(found).caption
     assert {(Verdict.BETTER, True), (Verdict.BETTER, False)} <= words
     assert {word for word, _ in words} > {Verdict.BETTER, Verdict.WORSE}
 
@@ -129,7 +129,7 @@ def test_the_best_stand_first_and_those_without_runs_last(judge, record):
     assert last.reason
     assert last.marks == ("1 of 1 run failed",)
     assert (2, 0) not in found.judgements
-    row = verdict_table(found, "t").rows[-1].cells
+    row = verdict_table(found).rows[-1].cells
     assert row[0] == "broken"
     assert row[1] == ""
 
@@ -213,7 +213,7 @@ def test_upper_bounds_come_last_and_are_not_judged(judge):
     for (ours, theirs), own in found.judgements.items():
         bound = ours != theirs and not found.contenders[ours].competes
         assert (own.verdict is Verdict.BOUND) == bound
-    table = verdict_table(found, "t")
+    table = verdict_table(found)
     assert [row.cells[1] for row in table.rows] == [
         "better",
         "baseline",
@@ -235,7 +235,7 @@ def test_a_method_that_computes_what_a_bound_does_competes(judge):
 def test_the_data_are_the_table_that_is_shown(judge, record):
     runs = {"finetune": accuracies("a", 0.0), "ewc": accuracies("b", 0.2)}
     (found,) = judge(runs, more=[record(strategy="wpl", scenario="one", error="out of memory")])
-    table = verdict_table(found, "t")
+    table = verdict_table(found)
     data = table.data.set_index("strategy")
     assert [*data.index] == [row.cells[0] for row in table.rows] == ["ewc", "finetune", "wpl"]
     assert data["verdict"].fillna("").to_list() == [row.cells[1] for row in table.rows]

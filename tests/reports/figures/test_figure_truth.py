@@ -17,7 +17,7 @@ from palimpsest.benchmark.probes import PROBES, load
 from palimpsest.reports.analysis.choosing.cross_fitting import choose
 from palimpsest.reports.analysis.ranking import ranking
 from palimpsest.reports.figures.drawing.labels import wrapped
-from palimpsest.reports.figures.ranking import critical_difference_plot
+from palimpsest.reports.figures.ranks import critical_difference_plot
 from palimpsest.reports.html.anchors import ALL, anchor
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS
@@ -217,7 +217,7 @@ def test_critical_differences_are_legible(rich, count):
         critical_difference=4.7 * (count - 1) / 4, groups=(tuple(names[:2]), tuple(names[1:])),
     )  # fmt: skip
     standing = replace(standing, ranks=ranks)
-    plot = critical_difference_plot([standing, standing], "ranks")
+    plot = critical_difference_plot([standing, standing])
     figure = laid_out(plot)
     assert check(figure) == []
     lines = [line.get_xydata() for line in figure.axes[0].lines if len(line.get_xdata()) == 3]

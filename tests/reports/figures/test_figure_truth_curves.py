@@ -9,9 +9,9 @@ from figure_checks import check, each, laid_out, over_seeds
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_hex
 
+from palimpsest.reports.figures.curves import strategy_curves_plot
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
-from palimpsest.reports.runs.cells import JOINT, group
+from palimpsest.reports.runs.cells import group
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def test_curves_show_every_recorded_point(figures, look):
     for variant, style in look.items():
         names.setdefault(to_hex(style.color), set()).add(variant.label)
     assert len({(style.color, str(style.linestyle)) for style in look.values()}) == len(look)
-    joint = {variant.label for variant in look if variant.kind == JOINT}
+    joint = {variant.label for variant in look if variant.role == "joint"}
     for plot, figure in each(figures, "curves"):
         frame = plot.data[~plot.data["variant"].isin(joint)]
         for title, axes in columns(figure).items():
@@ -132,7 +132,7 @@ def test_values_that_are_not_finite_take_nothing_with_them(record):
         made += [replace(record([[0.9, 0.1], [0.5, 0.5]], strategy=name, seed=seed), curves=curves)
                  for seed in range(4)]  # fmt: skip
     own = group(made)
-    figure = laid_out(strategy_curves_plot(own, styles(own), "odd"))
+    figure = laid_out(strategy_curves_plot(own, styles(own)))
     assert check(figure) == []
     for ax in figure.axes:
         assert ax.get_xlim() == pytest.approx((-0.18, 12.18))

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import matplotlib as mpl
@@ -6,14 +7,14 @@ import pytest
 from figure_checks import laid_out
 
 from palimpsest.reports.analysis.frontier import frontiers
+from palimpsest.reports.figures.curves import strategy_curves_plot
 from palimpsest.reports.figures.drawing.labels import ems, lines_of, wrapped
+from palimpsest.reports.figures.drawing.overlap import layers, nested
 from palimpsest.reports.figures.drawing.panels import average, panels
 from palimpsest.reports.figures.drawing.rows import rows_of
 from palimpsest.reports.figures.drawing.style import styles
+from palimpsest.reports.figures.frontier import Plane, plane_plot
 from palimpsest.reports.figures.matrices import heatmaps_plot
-from palimpsest.reports.figures.overlap import layers, nested
-from palimpsest.reports.figures.plane import Plane, plane_plot
-from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.runs.frames import curves_frame
@@ -31,18 +32,15 @@ def look(cells):
 
 
 def draw(cells, name="f"):
-    plots = (
-        strategy_curves_plot(cells, look(cells), f"{name}-curves"),
-        heatmaps_plot(cells, f"{name}-heatmaps"),
-        plane_plot(
-            [Plane("", frontiers(cells))],
-            look(cells),
-            f"{name}-plane",
-            axes=("x", "y"),
-            labelled=True,
-        ),
+    plane = [Plane("", frontiers(cells))]
+    plots = {
+        "curves": strategy_curves_plot(cells, look(cells)),
+        "heatmaps": heatmaps_plot(cells),
+        "plane": plane_plot(plane, look(cells), axes=("x", "y"), labelled=True),
+    }
+    return tuple(
+        plot and svg_element(replace(plot, name=f"{name}-{own}")) for own, plot in plots.items()
     )
-    return tuple(plot and svg_element(plot) for plot in plots)
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +87,7 @@ def test_every_strength_is_labelled_and_every_strategy_is_named(drawn):
 
 def test_undefined_cells_stay_blank(cells):
     (joint,) = (cell for cell in cells if cell.variant.label == "joint")
-    found = words(svg_element(heatmaps_plot([joint], "joint")))
+    found = words(svg_element(heatmaps_plot([joint])))
     numbers = [text for text in found if re.fullmatch(r"\d+\.\d", text)]
     assert len(numbers) == 2
 
@@ -185,7 +183,7 @@ def test_rows_hold_a_strategy_each_and_never_too_many(cells, record):
 
 def test_names_are_shown_as_they_are_written(record):
     name = "_a <b> & $x_1$"
-    plot = heatmaps_plot(group([record([[0.9]], strategy=name)]), "odd")
+    plot = heatmaps_plot(group([record([[0.9]], strategy=name)]))
     assert name in "".join(words(svg_element(plot)))
 
 
@@ -216,7 +214,7 @@ def test_names_of_any_width_and_number_are_inside_the_figure(record, name):
         for seed in range(2)
     ]
     cells = group(runs)
-    plane = plane_plot([Plane("", frontiers(cells))], look(cells), "p", axes=("x", "y"))
+    plane = plane_plot([Plane("", frontiers(cells))], look(cells), axes=("x", "y"))
     figure = laid_out(plane)
     (legend,) = figure.legends
     box, (width, height) = legend.get_window_extent(), figure.bbox.size

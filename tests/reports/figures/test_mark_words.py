@@ -18,7 +18,7 @@ from palimpsest.reports.analysis.ranking import ranking
 from palimpsest.reports.figures.drawing.marks import NAME, Mark, note, note_each, note_names, noted
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.formats.svg import svg_element, svg_file, touchable_svg
-from palimpsest.reports.html.marks import marks_data
+from palimpsest.reports.html.drawing import marks_data
 from palimpsest.reports.runs.cells import by_scenario, group
 from palimpsest.reports.statistics.interval import Estimate
 
@@ -210,7 +210,7 @@ def test_files_have_nothing_of_it(figures):
 
 
 def made(draw):
-    return Plot("p", "", "", "d", pd.DataFrame(), draw)
+    return Plot("", "", "d", pd.DataFrame(), draw, name="p")
 
 
 def test_points_that_are_not_drawn_take_no_others_words():

@@ -8,22 +8,19 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.benchmark.probes import PROBES, load
-from palimpsest.reports.figures.drawing.blocks import block_means
-from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.figures.probes import inside_plots
+from palimpsest.reports.figures.figure import ReportRuns, figures
+from palimpsest.reports.figures.inside.blocks import block_means
+from palimpsest.reports.figures.inside.distance import distance_frame
+from palimpsest.reports.figures.inside.importance import importance_frame
+from palimpsest.reports.figures.inside.overlap import overlap_frame
+from palimpsest.reports.figures.inside.refit import refit_frame
+from palimpsest.reports.figures.inside.similarity import similarity_frame
+from palimpsest.reports.figures.inside.unmerged import unmerged_frame
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.runs.cells import group
-from palimpsest.reports.runs.probes import (
-    WHOLE,
-    distance_frame,
-    importance_frame,
-    overlap_frame,
-    refit_frame,
-    similarity_frame,
-    unmerged_frame,
-)
-from palimpsest.reports.statistics.limits import ACCURACY
+from palimpsest.reports.runs.probes import WHOLE
 
 QUANTILES = ("q0", "q0.01", "q0.05", "q0.25", "q0.5", "q0.75", "q0.95", "q0.99", "q1")
 BLOCKS = ("trunk_0", "trunk_1")
@@ -104,8 +101,11 @@ def cells(record):
     )
 
 
-def look(cells):
-    return styles(cells)
+def inside(cells):
+    """The figures of the probes of one scenario, by what a notebook calls them."""
+    (scope,) = ReportRuns(cells).scenarios
+    made = {name: f.build(scope) for name, f in figures().items() if f.section == "inside"}
+    return {name: plot for name, plot in made.items() if plot is not None}
 
 
 def test_frames_are_tidy_and_complete(cells):
@@ -171,9 +171,8 @@ def test_from_four_seeds_on_a_line_is_the_interval_within_its_limits():
 
 
 def test_there_is_a_plot_for_each_probe_that_saw_something(cells, record):
-    plots = inside_plots(cells, look(cells), "s")
-    assert {p.name for p in plots} == {f"s-{name}" for name in PROBES if load(name).of_blocks}
-    assert inside_plots(group([record([[0.9]])]), look(cells), "s") == []
+    assert {*inside(cells)} == {name for name in PROBES if load(name).of_blocks}
+    assert inside(group([record([[0.9]])])) == {}
 
 
 def words(plot):
@@ -182,7 +181,7 @@ def words(plot):
 
 
 def test_figures_name_blocks_and_the_variants_that_were_seen(cells):
-    found = [words(plot) for plot in inside_plots(cells, look(cells), "s")]
+    found = [words(plot) for plot in inside(cells).values()]
     distance, importance, overlap, similarity, refit, unmerged = found
     for found in (distance, importance, overlap, similarity):
         assert {"trunk 0", "trunk 1"} <= set(found)
@@ -199,8 +198,7 @@ def test_figures_name_blocks_and_the_variants_that_were_seen(cells):
 
 def test_one_seed_and_one_variant_can_be_drawn(record):
     one = replace(record([[0.9, 0.1], [0.5, 0.8]]), probes=probed("wpl", 1.0, 0))
-    cells = group([one])
-    for plot in inside_plots(cells, look(cells), "one"):
+    for plot in inside(group([one])).values():
         assert svg_element(plot).startswith("<svg")
         assert not plot.data.empty
 
@@ -210,8 +208,7 @@ def test_importances_that_are_all_zero_can_be_drawn(record):
     for row in seen["importance"]["rows"]:
         row.update(dict.fromkeys(QUANTILES, 0.0), zero=1.0)
     cells = group([replace(record([[0.9, 0.1], [0.5, 0.8]]), probes=seen)])
-    plot = next(p for p in inside_plots(cells, look(cells), "z") if p.name == "z-importance")
-    assert "100 %" in words(plot)
+    assert "100 %" in words(inside(cells)["importance"])
 
 
 def test_nothing_shared_leaves_no_importances_to_draw(record):
@@ -219,7 +216,7 @@ def test_nothing_shared_leaves_no_importances_to_draw(record):
     rows = [row for row in seen["importance"]["rows"] if row["block"].startswith("head")]
     seen = {"importance": {"rows": rows}}
     cells = group([replace(record([[0.9, 0.1], [0.5, 0.8]]), probes=seen)])
-    assert inside_plots(cells, look(cells), "n") == []
+    assert inside(cells) == {}
 
 
 def test_many_blocks_go_over_several_lines_in_order(record):
@@ -230,6 +227,6 @@ def test_many_blocks_go_over_several_lines_in_order(record):
     rows.append({"model": 1, "block": None, "relative": 0.1, "moved": 1.0})
     run = replace(record([[0.9, 0.1], [0.5, 0.8]]), probes={"distance": {"rows": rows}})
     cells = group([run])
-    (plot,) = inside_plots(cells, look(cells), "m")
+    (plot,) = inside(cells).values()
     titles = [word for word in words(plot) if word.startswith(("layer", "all"))]
     assert titles == [*(f"layer {p}" for p in (0, 1, 2, 3, 4, 5, 10)), WHOLE]

@@ -51,15 +51,15 @@ def test_numbers_stay_numbers():
 def test_the_data_in_the_report_are_harmless_too():
     data = pd.DataFrame({"variant": ["=wpl"], "mean": [-0.5]})
     for part in (
-        Plot("a", "", "", "", data, lambda: None),
-        Table("a", "", "", [Column("a"), Column("b")], [Row(["=wpl", "-"])], data),
+        Plot("", "", "", data, lambda: None, name="a"),
+        Table("", "", [Column("a"), Column("b")], [Row(["=wpl", "-"])], data, name="a"),
     ):
         packed = downloads(part)[0].address.partition(",")[2]
         assert gzip.decompress(b64decode(packed)).decode() == "variant,mean\n'=wpl,-0.5\n"
 
 
 def test_a_title_that_is_a_formula_stands_once_in_the_index(tmp_path):
-    table = Table("t", "=1+1", "@me", (), (), pd.DataFrame({"a": [1]}))
+    table = Table("=1+1", "@me", (), (), pd.DataFrame({"a": [1]}), name="t")
     for _ in range(2):
         index, *others = Exports(tmp_path, ["csv"], []).outputs([table])
         for output in (index, *others):

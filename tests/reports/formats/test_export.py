@@ -33,7 +33,6 @@ def draw():
 
 DATA = pd.DataFrame({"variant": ["é, strength 1e4", "b"], "mean": [1 / 3, np.nan], "n": [5, 0]})
 TABLE = Table(
-    "scenario-1-metrics",
     "Every variant",
     "Mean ± half, 95 %",
     (
@@ -52,8 +51,11 @@ TABLE = Table(
         Row(["l2", Estimate(-0.1, None, None, 2, (-0.5, 0.3)), 2], group="freeze"),
     ],
     DATA,
+    name="scenario-1-metrics",
 )
-PLOT = Plot("scenario-1-plane", "Plane", "A caption, with a comma.", "What it shows.", DATA, draw)
+PLOT = Plot(
+    "Plane", "A caption, with a comma.", "What it shows.", DATA, draw, name="scenario-1-plane"
+)
 
 
 def export(parts, folder, tables, figures):

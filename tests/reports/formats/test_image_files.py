@@ -22,7 +22,7 @@ def plot(text, name="a"):
         figure.text(0.1, 0.5, text)
         return figure
 
-    return Plot(name, "Title", "", "", pd.DataFrame(), draw)
+    return Plot("Title", "", "", pd.DataFrame(), draw, name=name)
 
 
 def caught(work):
@@ -67,7 +67,7 @@ def test_other_warnings_are_not_lost(tmp_path):
         warnings.warn("mine", UserWarning, stacklevel=2)
         return Figure()
 
-    part = Plot("a", "", "", "", pd.DataFrame(), draw)
+    part = Plot("", "", "", pd.DataFrame(), draw, name="a")
     (warning,) = caught(lambda: Exports(tmp_path, [], ["png"]).outputs([part]))
     assert str(warning) == "mine"
 

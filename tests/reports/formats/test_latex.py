@@ -43,11 +43,11 @@ MEASURED = {
 def table(columns=6, rows=1):
     cell = Estimate(-0.5, -0.534, -0.466, 5)
     return Table(
-        "t", "Every variant", "Of many.",
+        "Every variant", "Of many.",
         [Column("strategy, strength", words=True),
          *(Column(f"metric number {i}", "points", write=percent) for i in range(columns))],
         [Row([f"wpl {i}", *[cell] * columns], group=str(i // 3)) for i in range(rows)],
-        pd.DataFrame({"a": [1]}),
+        pd.DataFrame({"a": [1]}), name="t",
     )  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def test_nothing_is_lost_when_a_table_is_split(rich):
 def test_an_effect_size_is_mathematics():
     columns = [Column("strategy", words=True), Column("effect", "d_z", write=str)]
     rows = [Row(["d_z", 0.5])]
-    text = latex(Table("t", "Effects", "By d_z", columns, rows, pd.DataFrame()))
+    text = latex(Table("Effects", "By d_z", columns, rows, pd.DataFrame()))
     assert r" & $d_z$ \tabularnewline" in text
     assert r"\caption{Effects. By $d_z$.}" in text
     assert r"d\_z & $0.5$ \tabularnewline" in text  # a name
@@ -150,7 +150,7 @@ def odd():
     rows = [
         Row([name, far, Noted("1e3 (3 of 5 seeds), 1e4 (2)", name), name, name]) for name in NAMES
     ]
-    return Table("odd", NASTY, " ".join(NAMES), columns, rows, pd.DataFrame())
+    return Table(NASTY, " ".join(NAMES), columns, rows, pd.DataFrame(), name="odd")
 
 
 @pytest.mark.parametrize("engine", ["pdflatex", "lualatex"])

@@ -9,7 +9,9 @@ from palimpsest.reports.formats.terminal import summary_rows
 from palimpsest.reports.tables.table import Column, Table
 
 COLUMNS = (Column("strategy", words=True), Column("p"))
-EMPTY = Table("pairs", "Pairs", "Nothing.", COLUMNS, (), pd.DataFrame({"strategy": [], "p": []}))
+EMPTY = Table(
+    "Pairs", "Nothing.", COLUMNS, (), pd.DataFrame({"strategy": [], "p": []}), name="pairs"
+)
 
 
 def test_latex_says_that_there_are_none():

@@ -1,10 +1,10 @@
 import pytest
 
 from palimpsest.benchmark.cli.printing.summary import Notes, print_summary, summary_cell
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.benchmark.store.store import SuiteNote
 from palimpsest.reports.formats.terminal import SUMMARY_METRICS, SummaryRow, summary_rows
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 
 
 def test_rows_by_hand(record):
@@ -39,7 +39,7 @@ def test_rows_are_in_the_order_of_the_suite(record):
 
 def cell(values, seeds, notes):
     found = {"stability": mean_estimate({"": values}, ACCURACY)}
-    row = SummaryRow("same", "ewc", seeds, 0, found, None)
+    row = SummaryRow("same", "ewc", seeds, 0, found)
     return summary_cell(row, "stability", notes).splitlines()
 
 

@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.html.downloads import MANY, averaged, downloads
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 
 
 def plot(data):
-    return Plot("scenario-1-curves", "Curves", "", "", data, draw=lambda: None)
+    return Plot("Curves", "", "", data, draw=lambda: None, name="scenario-1-curves")
 
 
 def read(found):

@@ -20,7 +20,7 @@ def plot(place):
 
     # The order in which they are drawn goes by the amount of data.
     return Plot(
-        f"p-{place}", "", "", f"figure {place}", pd.DataFrame({"x": range(place % 5)}), draw
+        "", "", f"figure {place}", pd.DataFrame({"x": range(place % 5)}), draw, name=f"p-{place}"
     )
 
 

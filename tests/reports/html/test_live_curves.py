@@ -2,8 +2,8 @@ from itertools import pairwise
 
 import pytest
 
+from palimpsest.reports.figures.curves import strategy_curves_plot
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.figures.strategy_curves import strategy_curves_plot
 from palimpsest.reports.html.live_curves import MANY, live_curves, shown_steps
 from palimpsest.reports.runs.cells import group
 
@@ -25,15 +25,10 @@ def test_the_caption_says_that_steps_are_left_out(record):
         steps = list(range(length))
         curves = [{"model": 0, "steps": steps, "accuracy": [[0.5] * length]}]
         cells = group([record([[0.5]], seed=seed, curves=curves) for seed in range(2)])
-        return live_curves(strategy_curves_plot(cells, styles(cells), "x"), styles(cells))
+        return live_curves(strategy_curves_plot(cells, styles(cells)), styles(cells))
 
     assert f"at most {MANY} of each" in plot(MANY + 1).caption
     assert len(plot(MANY + 1).packed["steps"][0]) < MANY
     assert "at most" not in plot(MANY).caption
     assert len(plot(MANY).packed["curves"]) == 2
     assert len(plot(MANY).packed["steps"]) == 1
-
-
-def test_without_curves_there_is_no_figure(record):
-    cells = group([record([[0.5]])])
-    assert live_curves(strategy_curves_plot(cells, styles(cells), "x"), styles(cells)) is None

@@ -13,7 +13,7 @@ from palimpsest.benchmark.suites.spec import Spec
 from palimpsest.reports.analysis.choosing.variants import Catalog
 from palimpsest.reports.analysis.quantities import quantity_named
 from palimpsest.reports.figures.drawing.style import Styles
-from palimpsest.reports.figures.growth import PANELS
+from palimpsest.reports.figures.pages.growth import PANELS
 from palimpsest.reports.markdown.album import Album
 from palimpsest.reports.markdown.illustrated import IllustratedStudy
 from palimpsest.reports.runs.cells import group

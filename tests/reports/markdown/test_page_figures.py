@@ -15,10 +15,10 @@ from palimpsest.reports.analysis.choosing.variants import Catalog
 from palimpsest.reports.analysis.remarks.instability import last_is_unstable
 from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.style import Styles, series_styles
-from palimpsest.reports.figures.growth import growth_frame
+from palimpsest.reports.figures.pages.growth import growth_frame
 from palimpsest.reports.formats.svg import small_svg, svg_element
 from palimpsest.reports.markdown.album import Album
-from palimpsest.reports.markdown.ranked import RankedStudy
+from palimpsest.reports.markdown.illustrated import IllustratedStudy
 from palimpsest.reports.markdown.strengths import chosen_strengths
 from palimpsest.reports.runs.cells import group
 
@@ -266,7 +266,7 @@ def test_small_files_draw_the_same_lines():
         ax.set_title("größer")
         return figure
 
-    plot = Plot("walk", "", "", "A walk", pd.DataFrame(), draw)
+    plot = Plot("", "", "A walk", pd.DataFrame(), draw, name="walk")
     whole, small = svg_element(plot), small_svg(plot).decode()
     assert "größer" in small and "sans-serif" in small
     before = [
@@ -288,8 +288,8 @@ def test_small_files_draw_the_same_lines():
 
 
 def test_brackets_in_descriptions_do_not_break_the_link():
-    plot = Plot("a", "", "Caption.", "wpl [old.db]", pd.DataFrame(), Figure)
-    text = Album(PurePosixPath("page")).add(plot)
+    plot = Plot("", "Caption.", "wpl [old.db]", pd.DataFrame(), Figure)
+    text = Album(PurePosixPath("page")).add("a", plot)
     assert text == "![wpl (old.db)](page/a.svg)\n\n**Figure 1.** Caption."
 
 
@@ -299,7 +299,7 @@ def test_ranks_are_average_places_over_seeds_and_scenarios(fabricated):
         run for place, loss in enumerate((0.1, 0.3, 0.2)) for run in fabricated(f"k{place}", loss)
     ]
     catalog = Catalog.of("paper", group(runs))
-    study = RankedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
+    study = IllustratedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
     text = study.ranks("order", "Said before.", labels={"freeze": "frozen"})
     (plot,) = study._album.plots
     assert "Said before." in text
@@ -331,7 +331,7 @@ def test_ranks_are_average_places_over_seeds_and_scenarios(fabricated):
 )
 def test_ranks_refuse_what_cannot_be_ranked(runs, arguments, message):
     catalog = Catalog.of("paper", group([run for run in runs if run.suite == "paper"]))
-    study = RankedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
+    study = IllustratedStudy(runs, catalog, [], Album(PurePosixPath("figures")))
     with pytest.raises(UserError, match=message):
         study.ranks("order", **arguments)
 

@@ -210,7 +210,7 @@ def test_a_difference_is_paired_and_tested(study, runs):
     ],
 )
 def test_a_verdict_is_what_the_interval_says(low, high, verdict, lower):
-    found = Number(Estimate(0.2, low, high, 5), QUANTITIES["second"].difference())
+    found = Number(Estimate(0.2, low, high, 5), QUANTITIES["second"].difference)
     assert found.verdict() == verdict and found.verdict(lower=True) == lower
 
 

@@ -3,11 +3,11 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.reports.runs.cells import group
 from palimpsest.reports.runs.frames import curves_frame, mean_matrix, summary_frame
 from palimpsest.reports.statistics.grouped import drawn, over_seeds
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 
 FIRST = [[0.9, 0.1], [0.5, 0.8]]
 SECOND = [[0.8, 0.1], [0.6, 0.9]]

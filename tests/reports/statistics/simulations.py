@@ -9,10 +9,10 @@ import sys
 import numpy as np
 from scipy import stats
 
+from palimpsest.benchmark.metrics import CHANGE
 from palimpsest.reports.analysis.changes import Outcome, _judged
 from palimpsest.reports.analysis.frontier import hypervolume, hypervolume_over_seeds
 from palimpsest.reports.statistics.bootstrap import iqm_and_median
-from palimpsest.reports.statistics.limits import CHANGE
 from palimpsest.reports.statistics.pairs import compare_pairs
 from palimpsest.reports.statistics.profile import performance_profile
 from palimpsest.reports.statistics.ranks import rank

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.reports.statistics.collapse import GAP, Strays, strays
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 from palimpsest.reports.wording.numbers import apart, percent
 
 

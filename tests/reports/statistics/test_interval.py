@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from palimpsest.benchmark.metrics import ACCURACY, CHANGE, Bounds
 from palimpsest.reports.statistics.bootstrap import RESAMPLES, iqm_and_median, seed_weights
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate, student_estimate
-from palimpsest.reports.statistics.limits import ACCURACY, CHANGE, Limits
 
 VALUES = [0.91, 0.87, 0.93, 0.66, 0.9]
 STRATA = {"a": VALUES, "b": [0.5, 0.52, 0.4, 0.45], "c": [0.7, 0.71, 0.74, 0.69]}
@@ -125,8 +125,8 @@ def test_below_four_seeds_there_are_the_seeds_and_no_interval(n):
 
 def test_only_of_fractions_seeds_are_far_from_the_others():
     values = {"": [0.9, 0.91, 0.92, 0.93, 0.1]}
-    assert mean_estimate(values, Limits(0, 1)).strays is not None
-    found = mean_estimate(values, Limits(0, 1, fraction=False))
+    assert mean_estimate(values, Bounds(0, 1)).strays is not None
+    found = mean_estimate(values, Bounds(0, 1, fraction=False))
     assert found.strays is None
     assert found.high == 1  # but its interval ends likewise
 
@@ -134,7 +134,7 @@ def test_only_of_fractions_seeds_are_far_from_the_others():
 def test_minus():
     found = mean_estimate({"": VALUES}, ACCURACY)
     assert -found == replace(
-        mean_estimate({"": [-value for value in VALUES]}, Limits(-1, 0)),
+        mean_estimate({"": [-value for value in VALUES]}, Bounds(-1, 0)),
         seeds=tuple(-value for value in found.seeds),
     )
 

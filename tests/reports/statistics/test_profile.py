@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from palimpsest.benchmark.metrics import ACCURACY
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY
 from palimpsest.reports.statistics.profile import performance_profile
 
 RNG = np.random.default_rng(11)

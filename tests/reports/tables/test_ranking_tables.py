@@ -9,10 +9,11 @@ from palimpsest.reports.analysis.frontier import frontiers
 from palimpsest.reports.analysis.profiles import profiles
 from palimpsest.reports.analysis.ranking import ranking
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.figures.plane import Plane, plane_plot
+from palimpsest.reports.figures.frontier import Plane, plane_plot
 from palimpsest.reports.figures.profile import profile_plot
-from palimpsest.reports.figures.ranking import critical_difference_plot, ranking_plot
-from palimpsest.reports.figures.sweep import sweep_plot
+from palimpsest.reports.figures.ranking import ranking_plot
+from palimpsest.reports.figures.ranks import critical_difference_plot
+from palimpsest.reports.figures.strengths import sweep_plot
 from palimpsest.reports.formats.svg import svg_element
 from palimpsest.reports.html.sections import sections
 from palimpsest.reports.runs.cells import by_scenario, group
@@ -71,7 +72,7 @@ def test_profiles_over_scenarios_are_those_of_the_reported_runs(choices, look):
     found = profiles(choices, SCENARIOS)
     assert found.scenarios == tuple(SCENARIOS)
     assert set(found.by_strategy) == {choice.strategy for choice in choices}
-    plot = profile_plot(found, look, "p")
+    plot = profile_plot(found, look)
     text = words(plot)
     assert all(name in text for name in found.by_strategy)
     rows = plot.data[plot.data["strategy"] == "wpl"]
@@ -90,7 +91,7 @@ def test_a_profile_needs_runs_and_something_to_compare(choices, look, record):
     assert profiles(choices, [*SCENARIOS, "none"]) is None
     alone = group([record([[0.9, 0.1], [0.5, 0.9]], seed=seed) for seed in range(12)])
     assert profiles(choose(alone), ["same"]) is None
-    assert profile_plot(None, look, "p") is None
+    assert profile_plot(None, look) is None
 
 
 # The ranking
@@ -98,7 +99,7 @@ def test_a_profile_needs_runs_and_something_to_compare(choices, look, record):
 
 def test_a_scenarios_figure_has_a_panel_a_metric_and_names_every_strategy(standings, look):
     own = [s for s in standings if s.scenarios == ("same data",)]
-    plot = ranking_plot(own, look, "r")
+    plot = ranking_plot(own, look)
     text = words(plot)
     for metric in ("stability", "plasticity", "average accuracy", "forgetting reduction"):
         assert metric in text
@@ -110,12 +111,12 @@ def test_a_scenarios_figure_has_a_panel_a_metric_and_names_every_strategy(standi
 
 def test_one_strategy_makes_no_comparison(record, look):
     cells = group([record([[0.9, 0.1], [0.5, 0.9]])])
-    assert ranking_plot(ranking(choose(cells)), look, "r") is None
+    assert ranking_plot(ranking(choose(cells)), look) is None
 
 
 def test_the_table_shows_the_size_beside_every_p(standings):
     standing = of(standings, "stability")
-    table = ranking_table(standing, "t")
+    table = ranking_table(standing)
     rows = written(table)
     assert len(rows) == len(standing.rows)
     for row in table.rows:
@@ -130,7 +131,7 @@ def test_the_table_shows_the_size_beside_every_p(standings):
 
 
 def test_the_bounds_are_marked_and_not_compared(standings):
-    rows = written(ranking_table(of(standings, "stability"), "t"))
+    rows = written(ranking_table(of(standings, "stability")))
     for name in ("independent", "joint"):
         assert rows[name]["strategy, strength"].note == "a bound"
         assert rows[name]["to fine-tuning"].text == "–"
@@ -138,27 +139,27 @@ def test_the_bounds_are_marked_and_not_compared(standings):
 
 def test_values_are_those_of_the_ranking(standings):
     standing = of(standings, "average_accuracy")
-    rows = written(ranking_table(standing, "t"))
+    rows = written(ranking_table(standing))
     for row in standing.rows:
         (variant,) = row.variants.values()
         assert rows[variant.label]["mean"].text == f"{100 * row.mean.value:.1f}"
 
 
 def test_p_is_explained_as_what_it_is(standings):
-    (column,) = (c for c in ranking_table(standings[0], "t").columns if c.title == "p")
+    (column,) = (c for c in ranking_table(standings[0]).columns if c.title == "p")
     assert column.meaning.startswith("how often chance alone gives a mean difference at least as")
 
 
 def test_several_scenarios_are_ranked_together(standings):
     standing = of(standings, "stability", count=3)
-    table = ranking_table(standing, "t")
+    table = ranking_table(standing)
     assert table.columns[1].title == "rank"
     assert all(scenario in table.caption for scenario in SCENARIOS)
 
 
 def test_critical_differences_need_three_scenarios(standings):
     several = [s for s in standings if len(s.scenarios) == 3]
-    plot = critical_difference_plot(several, "cd")
+    plot = critical_difference_plot(several)
     text = words(plot)
     assert "CD " in text
     assert "permutation test of Friedman’s statistic: p = " in text
@@ -166,7 +167,7 @@ def test_critical_differences_need_three_scenarios(standings):
     for name in several[0].ranks.average:
         assert name in text
     one = [s for s in standings if len(s.scenarios) == 1]
-    assert critical_difference_plot(one, "cd") is None
+    assert critical_difference_plot(one) is None
 
 
 # Choice and frontiers
@@ -174,7 +175,7 @@ def test_critical_differences_need_three_scenarios(standings):
 
 def test_the_choice_is_shown_with_its_neighbours(choices):
     own = [choice for choice in choices if choice.scenario == "same data"]
-    rows = written(choice_table(own, "c"))
+    rows = written(choice_table(own))
     assert set(rows) == {"ewc", "wpl"}
     for choice in own:
         if choice.strategy in rows:
@@ -189,12 +190,12 @@ def test_the_choice_is_shown_with_its_neighbours(choices):
 
 def test_without_strengths_nothing_is_chosen(record, look):
     choices = choose(group([record([[0.9, 0.1], [0.5, 0.9]])]))
-    assert choice_table(choices, "c") is None
-    assert sweep_plot(choices, look, "s") is None
+    assert choice_table(choices) is None
+    assert sweep_plot(choices, look) is None
 
 
 def test_the_sweep_has_a_panel_a_strategy(choices, look):
-    plot = sweep_plot([c for c in choices if c.scenario == "same data"], look, "s")
+    plot = sweep_plot([c for c in choices if c.scenario == "same data"], look)
     text = words(plot)
     for word in ("ewc", "wpl", "100", "1e6", "validation", "test, new models"):
         assert word in text
@@ -215,11 +216,11 @@ def test_the_plane_shows_hypervolumes_and_marks_what_is_dominated(cells):
 
 
 def test_the_table_of_frontiers_says_why_there_is_no_area(record, cells):
-    rows = written(frontier_table(frontiers(by_scenario(cells)["same data"]), "f"))
+    rows = written(frontier_table(frontiers(by_scenario(cells)["same data"])))
     assert rows["wpl"]["strengths"].text == "3"
     assert rows["wpl"]["hypervolume"].interval
     alone = group([record([[0.9, 0.1], [0.5, 0.9]], strategy="wpl", strength=1.0)])
-    row = written(frontier_table(frontiers(alone), "f"))["wpl"]
+    row = written(frontier_table(frontiers(alone)))["wpl"]
     assert row["hypervolume"].text == "–"
     assert "freezing" in row["hypervolume"].note
 
@@ -230,16 +231,16 @@ def test_forgetting_model_by_model(record):
         [[0.9, 0.1, 0.1], [0.95, 0.8, 0.1], [0.55, 0.6, 0.9]],
     ]
     cells = group([record(matrix, seed=seed) for seed, matrix in enumerate(matrices)])
-    row = written(forgetting_table(cells, "f"))["finetune"]
+    row = written(forgetting_table(cells))["finetune"]
     assert row["model 1"].text == "+35.0"  # 0.9 - 0.6 and 0.95 - 0.55
     assert row["model 2"].text == "+7.5"  # 0.8 - 0.85 and 0.8 - 0.6
     assert row["model 1"].interval
     two = group([record([[0.9, 0.1], [0.5, 0.9]])])
-    assert forgetting_table(two, "f") is None
+    assert forgetting_table(two) is None
 
 
 def test_runs_that_recorded_no_cost_make_no_table(cells):
-    assert cost_table(by_scenario(cells)["same data"], "cost") is None
+    assert cost_table(by_scenario(cells)["same data"]) is None
 
 
 def dots(ax):
@@ -255,21 +256,21 @@ def test_few_seeds_are_points_in_place_of_intervals(store, seeds):
     cells = group(own)
     look = styles(cells)
     standings = ranking(choose(cells))
-    (panel, *_) = ranking_plot(standings, look, "r").draw().axes
+    (panel, *_) = ranking_plot(standings, look).draw().axes
     stability = [100 * value for row in standings[0].rows for value in row.mean.seeds]
     assert dots(panel) == (pytest.approx(sorted(stability)) if seeds < 4 else [])
     placed = frontiers(cells)
     points = [*placed.ends, *(p for f in placed.frontiers for p in f.points)]
-    ax = plane_plot([Plane("", placed)], look, "p", axes=("x", "y")).draw().axes[0]
+    ax = plane_plot([Plane("", placed)], look, axes=("x", "y")).draw().axes[0]
     shown = [100 * x for p in points if p.y.seeds and p.x.seeds for x in p.x.seeds]
     assert dots(ax) == (pytest.approx(sorted(shown)) if seeds < 4 else [])
-    entry = ranking_table(standings[0], "t").entries(ranking_table(standings[0], "t").rows[0])[1][1]
+    entry = ranking_table(standings[0]).entries(ranking_table(standings[0]).rows[0])[1][1]
     assert entry.interval[0] == ("(" if seeds < 4 else "[")
 
 
 def test_the_probability_of_improvement_stands_with_its_interval(standings):
     standing = of(standings, "stability")
-    rows = written(ranking_table(standing, "t"))
+    rows = written(ranking_table(standing))
     for row in standing.rows:
         if row.against_baseline is not None:
             (variant,) = row.variants.values()
@@ -281,9 +282,9 @@ def test_the_probability_of_improvement_stands_with_its_interval(standings):
 def test_interquartile_means_over_scenarios_are_explained_as_what_they_are(standings, look):
     for count in (1, 3):
         own = [s for s in standings if len(s.scenarios) == count]
-        (iqm,) = (c for c in ranking_table(own[0], "t").columns if c.title == "IQM")
+        (iqm,) = (c for c in ranking_table(own[0]).columns if c.title == "IQM")
         assert ("all scenarios" in iqm.meaning) == (count > 1)
-        caption = ranking_plot(own, look, "r").caption
+        caption = ranking_plot(own, look).caption
         assert ("single seeds weigh heavily." in caption) == (count == 1)
         assert ("scenarios differ in level" in caption) == (count > 1)
 
@@ -296,4 +297,4 @@ def test_a_sweep_without_any_score_has_no_figure(record):
         for seed in range(4)
     ]
     cells = group(runs)
-    assert sweep_plot(choose(cells), styles(cells), "s") is None
+    assert sweep_plot(choose(cells), styles(cells)) is None

@@ -40,20 +40,18 @@ def test_how_a_cell_is_written(column, cell, entry):
 def test_rows_that_belong_together():
     rows = [Row(["a", 1], "x"), Row(["b", 2], "x"), Row(["c", 3], "y"), Row(["d", 4], "x")]
     columns = [Column("name", words=True), Column("number")]
-    table = Table("t", "T", "caption", columns, rows, pd.DataFrame())
+    table = Table("T", "caption", columns, rows, pd.DataFrame())
     assert [[row.cells[0] for row in group] for group in table.groups] == [["a", "b"], ["c"], ["d"]]
     assert table.entries(rows[0]) == [(columns[0], Entry("a")), (columns[1], Entry("1"))]
 
 
 def test_a_row_that_does_not_fit_is_an_error():
-    table = Table("t", "T", "caption", [Column("name")], [Row(["a", 1])], pd.DataFrame())
+    table = Table("T", "caption", [Column("name")], [Row(["a", 1])], pd.DataFrame())
     with pytest.raises(ValueError, match="argument"):
         table.entries(table.rows[0])
 
 
 @pytest.mark.parametrize("write", [latex, markdown])
 def test_a_table_without_rows_says_so(write):
-    table = Table(
-        "t", "Title", "Caption", [Column("strategy", words=True), SIGNED], [], pd.DataFrame()
-    )
+    table = Table("Title", "Caption", [Column("strategy", words=True), SIGNED], [], pd.DataFrame())
     assert "none" in write(table)

@@ -75,7 +75,7 @@ def test_the_frame_has_a_row_for_each_model_moment_and_weights(runs):
 
 
 def test_the_table_has_means_and_students_intervals_of_both_weights(runs):
-    table = uncertainty_table(group(runs), "t")
+    table = uncertainty_table(group(runs))
     titles = [column.title for column in table.columns]
     cells = {tuple(row.cells[:2]): dict(zip(titles, row.cells, strict=True)) for row in table.rows}
     assert set(cells) == {
@@ -104,7 +104,7 @@ def test_numbers_of_fewer_seeds_say_how_many(runs):
     sampled = [row for row in of[probed[1]] if row["weights"] == "sampled"]
     for row in sampled:
         row["nll"] = None
-    table = uncertainty_table(group(runs), "t")
+    table = uncertainty_table(group(runs))
     titles = [column.title for column in table.columns]
     for row in table.rows:
         own = dict(zip(titles, (entry for _, entry in table.entries(row)), strict=True))

@@ -9,8 +9,8 @@ from base64 import b64decode
 import numpy as np
 import pytest
 
+from palimpsest.reports.figures.curves import curves_rows
 from palimpsest.reports.figures.drawing.panels import average, first_steps, new_model, panels
-from palimpsest.reports.figures.strategy_curves import curves_rows
 from palimpsest.reports.runs.cells import by_scenario, group
 from palimpsest.reports.runs.frames import curves_frame
 

@@ -7,7 +7,7 @@ import pytest
 
 from palimpsest.reports.analysis.frontier import frontiers
 from palimpsest.reports.figures.drawing.style import styles
-from palimpsest.reports.html.live_plane import plane_data
+from palimpsest.reports.html.live import plane_data
 from palimpsest.reports.runs.cells import by_scenario, group
 
 

@@ -12,6 +12,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from palimpsest.reports.analysis.ground_truth import Truth, measured, ranking_of
+from palimpsest.reports.analysis.searches import truth_for
+from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.canvas import Margins, canvas, titled
 from palimpsest.reports.figures.drawing.marks import Mark, note_each
 from palimpsest.reports.figures.drawing.plot import Plot
@@ -36,7 +38,6 @@ def true_ranking_plot(
     styles: Mapping[str, Style],
     names: Mapping[str, str],
     truth: Truth,
-    name: str,
     caption: str = "",
     title: str = "",
 ) -> Plot:
@@ -47,7 +48,6 @@ def true_ranking_plot(
         styles: Of each line.
         names: Of each line, for the reader.
         truth: Of the same architectures.
-        name: Of the file.
         caption: What is said of it first.
         title: Its heading.
 
@@ -93,7 +93,6 @@ def true_ranking_plot(
     lost = int((~np.isfinite(frame["ranked"])).sum())
     left = f" {several(lost, 'point')} without a finite error not drawn." if lost else ""
     return Plot(
-        name,
         title,
         f"{caption} Each point is an architecture: its validation error with the weights of the "
         "search, mean over seeds, against its true error, that on the test set when it is trained "
@@ -123,7 +122,7 @@ def ranking_frame(cell: Cell, truth: Truth) -> pd.DataFrame:
 def tau_of(cell: Cell, truth: Truth) -> Estimate:
     """Return Kendall's tau of a variant's rankings: the mean over its seeds."""
     asked, values = measured(cell.done, "tau", truth)
-    return mean_estimate({"": values}, asked.limits)
+    return mean_estimate({"": values}, asked.bounds)
 
 
 def _said(found: Estimate) -> str:
@@ -141,3 +140,21 @@ def _mark(strategy: str, row: Mapping[str, Any], scale: float, unit: str) -> Mar
         f"in the search {scale * row['ranked']:.2f} {unit}",
     )
     return Mark((strategy,), told)
+
+
+def _of_report(scope: report.Scope) -> Plot | None:
+    """The rankings of a scenario's searches, where the same report has the truth."""
+    found = truth_for(scope.report.cells, scope.done)
+    if found is None:
+        return None
+    _, truth, ranked = found
+    lines = {cell.variant.label: cell for cell in ranked}
+    styles = {line: scope.styles[cell.variant] for line, cell in lines.items()}
+    names = {line: line for line in lines}
+    return true_ranking_plot(lines, styles, names, truth, title="Architecture by architecture")
+
+
+FIGURE = report.Figure(
+    "rankings-truth", "architectures", 2, _of_report,
+    "searches, and runs that train the same architectures alone", notebook="truth",
+)  # fmt: skip

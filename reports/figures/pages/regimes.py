@@ -34,7 +34,6 @@ def regimes_plot(
     rows: Sequence[str],
     columns: Sequence[str],
     titles: Mapping[str, str],
-    name: str,
     caption: str,
     top: float | None = None,
 ) -> Plot:
@@ -45,7 +44,6 @@ def regimes_plot(
         rows: From top to bottom.
         columns: From left to right.
         titles: Names of rows and columns, for the reader.
-        name: Of the file.
         caption: What the page says of it.
         top: Points at the top of the colour scale; taken from the losses where ``None``.
 
@@ -53,14 +51,14 @@ def regimes_plot(
         UserError: No position has runs, or A loses more than ``top`` somewhere.
     """
     if not cells:
-        raise UserError(f"map {name!r}: no cell has a scenario; name one for each row and column")
+        raise UserError("map: no cell has a scenario; name one for each row and column")
     losses = {place: interval(LOST, cell, None) for place, cell in cells.items()}
     seconds = {place: interval(QUANTITIES["second"], cell, None) for place, cell in cells.items()}
     unstable = {place for place, cell in cells.items() if last_is_unstable(cell)}
     most = max([found.value for found in losses.values() if found.value is not None], default=0.0)
     if top is not None and 100 * most > top + 1e-9:
         raise UserError(
-            f"map {name!r}: the colour scale ends at {top:g} points, and A loses up to "
+            f"map: the colour scale ends at {top:g} points, and A loses up to "
             f"{100 * most:.1f}; give a higher top"
         )
     high = max(10.0, 10 * np.ceil(10 * most)) if top is None else top
@@ -130,7 +128,6 @@ def regimes_plot(
             "forgetting may be that."
         )
     return Plot(
-        name,
         "",
         f"{caption} {how}".strip(),
         f"Map of what A loses, {len(rows)} rows ({', '.join(titles.get(r, r) for r in rows)}) by "

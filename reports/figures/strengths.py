@@ -11,23 +11,22 @@ from matplotlib.figure import Figure
 from palimpsest.benchmark.metrics import AVERAGE
 from palimpsest.reports.analysis.choosing.choice import Choice, Tried, crossed, rule, stands_for
 from palimpsest.reports.analysis.remarks.breakdown import Breakdown, breakdowns
+from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.breakdown_marks import mark_loss, marked
 from palimpsest.reports.figures.drawing.canvas import Margins, canvas
-from palimpsest.reports.figures.drawing.captions import SPREAD
 from palimpsest.reports.figures.drawing.intervals import draw_intervals
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
 from palimpsest.reports.figures.drawing.marks import Mark, in_words, note, note_names
-from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
 from palimpsest.reports.figures.drawing.settings import INK
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Variant, dial_of
 from palimpsest.reports.statistics.interval import Estimate
-from palimpsest.reports.statistics.ratio import REDUCTION
 from palimpsest.reports.wording.numbers import percent
 from palimpsest.reports.wording.words import several
 
 VALIDATION = "validation_accuracy"
-SHOWN = (AVERAGE, "stability", "learning_accuracy", REDUCTION)
+SHOWN = (AVERAGE, "stability", "learning_accuracy", "forgetting_reduction")
 """Test metrics that are shown beside the validation score."""
 
 _COLUMNS = 3
@@ -46,18 +45,10 @@ _ASIDE = 3.0  # points between scores of one strength, whose intervals would hid
 _NAME = 30  # letters per line of a strategy's name above its panel
 
 
-def sweep_plot(
-    choices: Sequence[Choice], styles: Mapping[Variant, Style], name: str
-) -> Plot | None:
+def sweep_plot(choices: Sequence[Choice], styles: Mapping[Variant, Style]) -> Plot | None:
     """Show scores over strengths, a panel per strategy with several strengths.
 
-    Args:
-        choices: Of one scenario.
-        styles: Of each variant.
-        name: Unique in the report.
-
-    Returns:
-        The plot, or ``None`` where no strategy has several strengths with final accuracies.
+    ``None`` where no strategy has several strengths with final accuracies.
     """
     swept = [choice for choice in choices if choice.budget > 1 and _has_scores(choice)]
     if not swept:
@@ -87,7 +78,6 @@ def sweep_plot(
 
     dial = dial_of(tried.cell.variant for choice in swept for tried in choice.tried)
     return Plot(
-        name,
         f"How much depends on the {dial.name}",
         f"The wide vertical lines mark the {dial.plural} at which the strategy is reported, darker "
         f"for more seeds: {crossed(dial)}, which is {rule(dial)}. Test accuracies show what other "
@@ -201,3 +191,9 @@ def _draw_scores(ax: Axes, choice: Choice, styles: Mapping[Variant, Style]) -> N
 def _mark(variant: Variant, score: str, found: Estimate) -> Mark:
     mean, *rest = in_words(found, percent, "%")
     return Mark((variant.strategy,), (variant.label, f"{score}: {mean}", *rest), found)
+
+
+FIGURE = report.Figure(
+    "sweep", "protection", 3, lambda scope: sweep_plot(scope.choices, scope.styles),
+    "finished runs of a strategy at several strengths", notebook="strengths", shows="end",
+)  # fmt: skip

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from palimpsest.benchmark.metrics import METRICS, Metric
+from palimpsest.benchmark.metrics import ACCURACY, CHANGE, METRICS, Bounds, Metric
 from palimpsest.reports.statistics.interval import FEWEST_SEEDS, half_width
-from palimpsest.reports.statistics.limits import ACCURACY, CHANGE, Limits, limits_of, of_difference
 
 VALUES = np.array([0.91, 0.87, 0.93, 0.66, 0.9])
 
@@ -34,14 +33,19 @@ def test_few_seeds_have_no_interval(n):
 
 
 def test_what_a_metric_can_be():
-    assert limits_of("worst_case_accuracy") == limits_of("stability") == ACCURACY == (0, 1, True)
-    assert limits_of("plasticity") == limits_of("forgetting") == CHANGE == (-1, 1, True)
-    assert limits_of("forgetting_reduction") == (-math.inf, math.inf, True)
-    assert of_difference(ACCURACY) == CHANGE
-    assert of_difference(Limits(0, 3, fraction=False)) == (-3, 3, False)
+    assert (
+        METRICS["worst_case_accuracy"].bounds
+        == METRICS["stability"].bounds
+        == ACCURACY
+        == (0, 1, True)
+    )
+    assert METRICS["plasticity"].bounds == METRICS["forgetting"].bounds == CHANGE == (-1, 1, True)
+    assert METRICS["forgetting_reduction"].bounds == (-math.inf, math.inf, True)
+    assert ACCURACY.of_difference == CHANGE
+    assert Bounds(0, 3, fraction=False).of_difference == (-3, 3, False)
 
 
 def test_a_metric_of_a_plugin_ends_where_it_says(registries):
     with registries():
         METRICS["steps"] = Metric("steps", len, "steps", unit="steps", bounds=(0, 50))
-        assert limits_of("steps") == (0, 50, False)
+        assert METRICS["steps"].bounds == (0, 50, False)

@@ -1,4 +1,4 @@
-"""What visits of a search lose over its epochs, and what its controller is rewarded."""
+"""What visits of a search lose over its epochs."""
 
 from __future__ import annotations
 
@@ -9,25 +9,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.metrics.search import BEST
 from palimpsest.reports.analysis.searches import (
     FORGETTING,
     diverged,
     epochs_frame,
     measure_of,
-    rewards_block,
-    rewards_frame,
-    rewards_of,
 )
-from palimpsest.reports.figures.curves import draw_curves
-from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys
-from palimpsest.reports.figures.drawing.captions import BANDS
+from palimpsest.reports.figures import figure as report
+from palimpsest.reports.figures.drawing.canvas import WIDE, Margins, canvas, line_keys
+from palimpsest.reports.figures.drawing.curves import draw_curves
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
-from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.plot import BANDS, Plot
+from palimpsest.reports.figures.drawing.rows import compared_rows
 from palimpsest.reports.figures.drawing.settings import PALE
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.figures.searches.by_strategy import draw_lines, grid_of, searches_of
+from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.statistics.grouped import drawn, over_seeds
 from palimpsest.reports.wording.words import several
 
@@ -48,7 +46,6 @@ def forgetting_plot(
     rows: Mapping[str, Named],
     styles: Mapping[str, Style],
     names: Mapping[str, str],
-    name: str,
     caption: str,
     block: int = 1,
 ) -> Plot:
@@ -58,7 +55,6 @@ def forgetting_plot(
         rows: For each title its lines.
         styles: Of each line.
         names: Of each line, for the reader.
-        name: Of the file.
         caption: What the page says of it.
         block: How many epochs make a point, their mean.
 
@@ -77,7 +73,7 @@ def forgetting_plot(
         for axes, (title, cells) in zip(grid, rows.items(), strict=True):
             own = frame[frame["row"] == title]
             shown = {line: styles[line] for line in cells}
-            draw_forgetting(axes, own, shown, first=axes is grid[0])
+            _draw_forgetting(axes, own, shown, first=axes is grid[0])
             unit = measure_of(FORGETTING, list(cells.values())).unit
             axes[0].set_ylabel(
                 "\n".join(filter(None, (wrapped(title, _NAME), f"err2 − err1, {unit}")))
@@ -89,9 +85,8 @@ def forgetting_plot(
     each = "of each epoch" if block == 1 else f"of {block} epochs each"
     lost = diverged([cell for cells in rows.values() for cell in cells.values()])
     return Plot(
-        name,
         "",
-        f"{caption} {how(each, lost)}".strip(),
+        f"{caption} {_how(each, lost)}".strip(),
         f"Error at the end of the epoch minus error after the visit over epochs, in the mean, of "
         f"the best {BEST} and the largest, for {', '.join(names.values())}",
         frame,
@@ -99,7 +94,7 @@ def forgetting_plot(
     )
 
 
-def how(each: str, lost: int) -> str:
+def _how(each: str, lost: int) -> str:
     """Return how to read the figure.
 
     Args:
@@ -130,14 +125,14 @@ def forgetting_frame(cells: Named, block: int) -> pd.DataFrame:
         quantity = measure_of(FORGETTING, [cell])
         found = epochs_frame(cell, list(PANELS), block)
         grouped = found.groupby(["measure", "x"])["value"]
-        means = drawn(over_seeds(grouped, quantity.limits))
+        means = drawn(over_seeds(grouped, quantity.bounds))
         means[["mean", "low", "high"]] *= quantity.scale
         parts.append(means.assign(line=line, phase=0))
     columns = ["measure", "line", "phase", "x", "n", "mean", "low", "high"]
     return pd.concat(parts, ignore_index=True)[columns]
 
 
-def draw_forgetting(
+def _draw_forgetting(
     axes: Sequence[Axes], frame: pd.DataFrame, shown: Mapping[str, Style], *, first: bool
 ) -> None:
     """Draw the panels of one row.
@@ -150,7 +145,7 @@ def draw_forgetting(
     """
     for ax, (measure, title) in zip(axes, PANELS.items(), strict=True):
         here = frame[frame["measure"] == measure]
-        zero_line(ax)
+        _zero_line(ax)
         draw_curves(ax, [(style, here[here["line"] == line]) for line, style in shown.items()])
         ax.autoscale_view()
         if first:
@@ -159,71 +154,48 @@ def draw_forgetting(
         ax.yaxis.set_major_locator(MaxNLocator(5))
 
 
-def zero_line(ax: Axes) -> None:
-    """Mark where nothing is lost."""
-    ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)
-
-
-def rewards_plot(
-    lines: Named,
-    styles: Mapping[str, Style],
-    names: Mapping[str, str],
-    name: str,
-    caption: str,
-    block: int | None = None,
-) -> Plot:
-    """Make the figure of the controllers' rewards over their steps, a line per variant.
+def visit_curves_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) -> Plot | None:
+    """Show what visits lose over the epochs; ``None`` where no run was a search.
 
     Args:
-        lines: Searches with controllers.
-        styles: Of each line.
-        names: Of each line, for the reader.
-        name: Of the file.
-        caption: What the page says of it.
-        block: How many steps make a point, their mean; ``None``: as many as leave a curve of
-            at most 60 points.
-
-    Raises:
-        UserError: A line has no controller.
+        cells: One scenario's cells with finished runs.
+        styles: Of each variant.
     """
-    for cell in lines.values():
-        if not any(rewards_of(record) for record in cell.done):
-            raise UserError(
-                f"scenario {cell.scenario!r}, {cell.variant.label}: no finished run has a "
-                "controller's rewards; expected a search with 'sampler: controller'"
-            )
-    size = rewards_block(list(lines.values())) if block is None else block
-    frame = rewards_means(lines, size)
+    shown = searches_of(cells)
+    if not shown:
+        return None
+    frame = forgetting_frame({cell.variant.label: cell for cell in shown}, 1)
+    rows = compared_rows(shown)
 
     def draw() -> Figure:
-        figure, ((ax,),) = canvas([2.5], 1, line_keys(styles, names, marked=False))
-        draw_curves(ax, [(styles[line], frame[frame["line"] == line]) for line in lines])
-        ax.autoscale_view()
-        ax.set_xlabel("steps of the controller")
-        ax.set_ylabel("reward")
-        ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        figure, grid = grid_of(rows, len(PANELS), styles)
+        for row, axes in zip(rows, grid, strict=True):
+            for ax, (measure, title) in zip(axes, PANELS.items(), strict=True):
+                _zero_line(ax)
+                draw_lines(ax, row, styles, frame[frame["measure"] == measure])
+                if axes is grid[0]:
+                    ax.set_title(title, loc="left")
+                ax.set_xlabel("epoch" if axes is grid[-1] else "")
+        unit = measure_of(FORGETTING, shown).unit
+        figure.supylabel(f"err2 − err1, {unit}", fontsize=8.5, x=0.08 / WIDE, ha="left")
         return figure
 
-    each = "of each step" if size == 1 else f"of {size:,} steps each"
     return Plot(
-        name,
-        "",
-        f"{caption} Rewards of the architectures that the controllers draw, {each}, on validation "
-        f"data. Means over seeds; bands are {BANDS}.".strip(),
-        f"Rewards over the controllers' steps, for {', '.join(names.values())}",
-        frame,
+        "What visits lose over the epochs",
+        _how("of each epoch", diverged(cells)),
+        "Error at the end of the epoch minus error after the visit over epochs in "
+        f"{cells[0].scenario}: mean, five best and largest, by strategy",
+        frame.drop(columns="phase"),
         draw,
     )
 
 
-def rewards_means(lines: Named, block: int) -> pd.DataFrame:
-    """Return the mean rewards of blocks of steps: a row per line and point.
+def _zero_line(ax: Axes) -> None:
+    """Mark where nothing is lost."""
+    ax.axhline(0, color=PALE, linewidth=0.9, zorder=0)
 
-    Columns: line, phase (0), x (step, from 1), n, mean, low and high as they are drawn.
-    """
-    parts = []
-    for line, cell in lines.items():
-        grouped = rewards_frame(cell, block).groupby("x")["value"]
-        parts.append(drawn(over_seeds(grouped, None)).assign(line=line, phase=0))
-    columns = ["line", "phase", "x", "n", "mean", "low", "high"]
-    return pd.concat(parts, ignore_index=True)[columns]
+
+FIGURE = report.Figure(
+    "visits", "visits", 2, lambda scope: visit_curves_plot(scope.done, scope.styles),
+    "searches that measured their visits",
+)  # fmt: skip

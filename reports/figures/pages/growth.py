@@ -11,15 +11,14 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.reports.figures.curves import draw_curves
+from palimpsest.benchmark.metrics import ACCURACY, CHANGE
 from palimpsest.reports.figures.drawing.canvas import Margins, canvas, line_keys
-from palimpsest.reports.figures.drawing.captions import BANDS
+from palimpsest.reports.figures.drawing.curves import draw_curves
 from palimpsest.reports.figures.drawing.labels import lines_of, wrapped
-from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Cell
 from palimpsest.reports.statistics.interval import mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY, CHANGE
 
 PANELS = {
     "earlier": "earlier models, %",
@@ -35,7 +34,6 @@ def growth_plot(
     scenarios: Mapping[str, Mapping[str, Cell]],
     styles: Mapping[str, Style],
     names: Mapping[str, str],
-    name: str,
     caption: str,
 ) -> Plot:
     """Make the figure: a row per scenario, a panel for each of ``PANELS``.
@@ -44,7 +42,6 @@ def growth_plot(
         scenarios: For each title the runs by variant as it is written.
         styles: Of each variant.
         names: Of each variant, for the reader.
-        name: Of the file.
         caption: What the page says of it.
 
     Raises:
@@ -86,7 +83,6 @@ def growth_plot(
         f"bands are {BANDS}."
     )
     return Plot(
-        name,
         "",
         f"{caption} {how}".strip(),
         "Accuracy and loss of earlier models and accuracy of the new one over the number of models "

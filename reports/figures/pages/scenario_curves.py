@@ -14,7 +14,6 @@ from matplotlib.ticker import MaxNLocator
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.reports.analysis.digitized import DigitizedCurve
-from palimpsest.reports.figures.curves import draw_curves, mark_phases
 from palimpsest.reports.figures.drawing.canvas import (
     Margins,
     canvas,
@@ -23,7 +22,7 @@ from palimpsest.reports.figures.drawing.canvas import (
     read_off_key,
     titled,
 )
-from palimpsest.reports.figures.drawing.captions import BANDS
+from palimpsest.reports.figures.drawing.curves import draw_curves, mark_phases
 from palimpsest.reports.figures.drawing.panels import (
     Panel,
     average,
@@ -31,7 +30,7 @@ from palimpsest.reports.figures.drawing.panels import (
     first_steps,
     new_model,
 )
-from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.plot import BANDS, Plot
 from palimpsest.reports.figures.drawing.settings import PALE
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Cell
@@ -87,7 +86,6 @@ def scenario_curves_plot(
     styles: Mapping[str, Style],
     names: Mapping[str, str],
     first: int,
-    name: str,
     caption: str,
 ) -> Plot:
     """Show earlier models while later ones train, the later ones, and the first steps of training.
@@ -100,7 +98,6 @@ def scenario_curves_plot(
         styles: Of each variant.
         names: Of each variant, for the reader.
         first: How many first steps have a row of their own; 0 for none.
-        name: Of the file.
         caption: What the page says of it.
 
     Raises:
@@ -153,7 +150,6 @@ def scenario_curves_plot(
         how += f" Of the first {first} steps all such switches are averaged." if first else ""
     what = "A and of B over the steps of B’s training" if two else "models over training"
     return Plot(
-        name,
         "",
         f"{caption} {how}".strip(),
         f"Accuracy of {what} in {several(len(columns), 'panel')}: "

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from palimpsest.reports.analysis.quantities import Quantity, interval
+from palimpsest.benchmark.metrics import Metric
+from palimpsest.reports.analysis.quantities import interval
 from palimpsest.reports.figures.drawing.canvas import (
     BAND,
     LEAST_SPAN,
@@ -22,13 +23,12 @@ from palimpsest.reports.figures.drawing.canvas import (
     read_off_key,
     titled,
 )
-from palimpsest.reports.figures.drawing.captions import SPREAD
 from palimpsest.reports.figures.drawing.intervals import draw_intervals
-from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
 from palimpsest.reports.figures.drawing.settings import INK
 from palimpsest.reports.figures.drawing.style import Style
 from palimpsest.reports.runs.cells import Cell
-from palimpsest.reports.wording.numbers import percent, strength_text
+from palimpsest.reports.wording.numbers import strength_text
 
 _ASIDE = 2.4  # points between the intervals of neighbouring lines
 _LOG = 30
@@ -66,11 +66,10 @@ class Levels:
 
 def lines_plot(
     lines: Mapping[str, Line],
-    quantities: Sequence[tuple[Quantity, str]],
+    quantities: Sequence[tuple[Metric, str]],
     plain: Callable[[str], Cell | None],
     beside: Levels,
     axis: str,
-    name: str,
     caption: str,
 ) -> Plot:
     """Make the figure: a panel per quantity.
@@ -81,7 +80,6 @@ def lines_plot(
         plain: Fine-tuning's runs in a scenario.
         beside: What the lines are compared with.
         axis: What x counts.
-        name: Of the file.
         caption: What the page says of it.
     """
     places = sorted({x for line in lines.values() for x in line.cells})
@@ -135,7 +133,6 @@ def lines_plot(
         return figure
 
     return Plot(
-        name,
         "",
         f"{caption} {SPREAD}".strip(),
         f"{', '.join(title for _, title in quantities)} over {axis}, a line each for "
@@ -145,9 +142,9 @@ def lines_plot(
     )
 
 
-def _limits(ax: Axes, quantity: Quantity) -> None:
+def _limits(ax: Axes, quantity: Metric) -> None:
     """Show at least ``LEAST_SPAN``, and nothing beyond 0 and 100 % where there are no values."""
-    if quantity.write is not percent:
+    if not quantity.is_percentage:
         return
     low, high = ax.get_ylim()
     margin = max(0.0, LEAST_SPAN - (high - low)) / 2
@@ -177,7 +174,7 @@ def _number(x: float) -> str:
 
 
 def _level(
-    ax: Axes, cell: Cell, quantity: Quantity, plain: Callable[[str], Cell | None], style: Style
+    ax: Axes, cell: Cell, quantity: Metric, plain: Callable[[str], Cell | None], style: Style
 ) -> None:
     found = interval(quantity, cell, plain(cell.scenario))
     if found.value is None:
@@ -192,7 +189,7 @@ def _level(
 
 def _frame(
     lines: Mapping[str, Line],
-    quantities: Sequence[tuple[Quantity, str]],
+    quantities: Sequence[tuple[Metric, str]],
     plain: Callable[[str], Cell | None],
 ) -> pd.DataFrame:
     rows = [

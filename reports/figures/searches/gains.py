@@ -9,19 +9,25 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from palimpsest.reports.analysis.quantities import Quantity, interval
+from palimpsest.benchmark.metrics import Metric
+from palimpsest.reports.analysis.quantities import interval
 from palimpsest.reports.analysis.searches import FORGETTING, GAIN, measure_of
+from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.canvas import LINE, MARKER, WIDTH, canvas, line_keys
-from palimpsest.reports.figures.drawing.captions import SPREAD
 from palimpsest.reports.figures.drawing.labels import Label, write_labels
 from palimpsest.reports.figures.drawing.marks import Mark, in_words, note_each
-from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.overlap import keep_visible
+from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
 from palimpsest.reports.figures.drawing.points import SEED_SIZE
 from palimpsest.reports.figures.drawing.settings import PALE
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.figures.overlap import keep_visible
-from palimpsest.reports.runs.cells import Cell
+from palimpsest.reports.figures.searches.by_strategy import searches_of
+from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.statistics.interval import Estimate
+from palimpsest.reports.wording.numbers import measured
+
+_HALF = 6.0
+"""Inches: the width of a figure beside the verdicts."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,6 @@ class Way:
 def gains_plot(
     ways: Mapping[str, Way],
     names: Mapping[str, str],
-    name: str,
     caption: str,
     title: str = "",
     width: float = WIDTH,
@@ -52,7 +57,6 @@ def gains_plot(
     Args:
         ways: The lines.
         names: Of each line, for the reader.
-        name: Of the file.
         caption: What is said of it first.
         title: Its heading.
         width: In inches.
@@ -75,7 +79,6 @@ def gains_plot(
         return figure
 
     return Plot(
-        name,
         title,
         f"{caption} Own gain is the error of an architecture before its visit minus that right "
         "after it, forgetting the error at the end of the epoch minus that right after the visit, "
@@ -90,7 +93,7 @@ def gains_plot(
 
 
 def _draw(
-    ax: Axes, ways: Mapping[str, Way], names: Mapping[str, str], across: Quantity, up: Quantity
+    ax: Axes, ways: Mapping[str, Way], names: Mapping[str, str], across: Metric, up: Metric
 ) -> None:
     labels: list[Label] = []
     markers: list[tuple[float, float, float]] = []
@@ -156,19 +159,19 @@ def _mark(
     name: str,
     text: str,
     found: tuple[Estimate, Estimate],
-    quantities: tuple[Quantity, Quantity],
+    quantities: tuple[Metric, Metric],
 ) -> Mark:
     told = [
         f"{quantity.title}: {words[0]}"
         for quantity, one in zip(quantities, found, strict=True)
-        for words in (in_words(one, quantity.write, quantity.unit),)
+        for words in (in_words(one, measured(quantity), quantity.unit),)
     ]
     head = f"{name}, {text}" if text and text not in name else name
     return Mark((cell.variant.strategy,), (head, *told), found[1])
 
 
 def _frame(
-    ways: Mapping[str, Way], names: Mapping[str, str], across: Quantity, up: Quantity
+    ways: Mapping[str, Way], names: Mapping[str, str], across: Metric, up: Metric
 ) -> pd.DataFrame:
     rows = [
         (names[line], cell.scenario, cell.variant.label, x.value, x.low, x.high, y.value, y.low,
@@ -179,3 +182,24 @@ def _frame(
     ]  # fmt: skip
     ends = [f"{what}{end}" for what in ("gain", "forgetting") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["line", "scenario", "variant", *ends, "n"])
+
+
+def strategy_gains_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) -> Plot | None:
+    """Show forgetting against own gain, a line per strategy."""
+    shown = searches_of(cells)
+    if not shown:
+        return None
+    ways: dict[str, Way] = {}
+    for strategy in dict.fromkeys(cell.variant.strategy for cell in shown):
+        own = [cell for cell in shown if cell.variant.strategy == strategy]
+        style = styles[own[0].variant]
+        base = Style(style.base, style.linestyle, style.marker, style.base)
+        ways[strategy] = Way(own, [cell.variant.value for cell in own], base)
+    names = {strategy: strategy for strategy in ways}
+    return gains_plot(ways, names, "", "Forgetting and own gain", _HALF)
+
+
+FIGURE = report.Figure(
+    "gains", "answer", 3, lambda scope: strategy_gains_plot(scope.done, scope.styles),
+    "searches that measured their visits",
+)  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, floor, log10
 from typing import Any
@@ -17,14 +17,17 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullLocator
 
+from palimpsest.benchmark.metrics import ACCURACY, UNBOUNDED, Bounds
 from palimpsest.reports.figures.drawing.labels import wrapped
 from palimpsest.reports.figures.drawing.marks import Mark, in_words, note, note_each, note_names
+from palimpsest.reports.figures.drawing.plot import Plot
 from palimpsest.reports.figures.drawing.settings import INK, PALE
 from palimpsest.reports.figures.drawing.style import Style
+from palimpsest.reports.figures.figure import Scope
 from palimpsest.reports.runs.cells import Variant
+from palimpsest.reports.runs.frames import numbered
 from palimpsest.reports.statistics.grouped import drawn, over_seeds
 from palimpsest.reports.statistics.interval import Estimate, mean_estimate
-from palimpsest.reports.statistics.limits import ACCURACY, UNLIMITED, Limits
 from palimpsest.reports.wording.numbers import percent, strength_text
 
 _ACROSS = 5
@@ -39,6 +42,38 @@ class Series:
     style: Style
 
 
+def probe_plot(
+    scope: Scope,
+    frame: pd.DataFrame,
+    title: str,
+    caption: str,
+    description: str,
+    draw: Callable[[Sequence[Series]], Figure],
+) -> Plot | None:
+    """Return the figure of what a probe recorded in a scenario.
+
+    Args:
+        scope: The scenario.
+        frame: What was recorded; shown is a variant with a row.
+        title: See ``Plot``.
+        caption: Likewise.
+        description: Likewise.
+        draw: Draws the variants, from top to bottom.
+
+    Returns:
+        The figure; ``None`` where nothing was recorded.
+    """
+    seen = set(frame["variant"])
+    series = [
+        Series(cell.variant, scope.styles[cell.variant])
+        for cell in scope.done
+        if cell.variant.label in seen
+    ]
+    if not series:
+        return None
+    return Plot(title, caption, description, numbered(frame), lambda: draw(series))
+
+
 def points_by_block(
     frame: pd.DataFrame,
     value: str,
@@ -46,7 +81,7 @@ def points_by_block(
     label: str,
     *,
     scale: float,
-    limits: Limits,
+    bounds: Bounds,
 ) -> Figure:
     """Draw a point with its interval for each variant and block.
 
@@ -56,11 +91,11 @@ def points_by_block(
         series: The variants, from top to bottom.
         label: Of the axis.
         scale: What values are multiplied by.
-        limits: The range of the values before scaling.
+        bounds: The range of the values before scaling.
     """
-    found = block_means(frame, ["block", "variant"], value, limits)
+    found = block_means(frame, ["block", "variant"], value, bounds)
     figure, axes = _panels(series, sorted(set(frame["block"]), key=_order), label)
-    estimates = _estimates(frame, ["block", "variant"], value, limits)
+    estimates = _estimates(frame, ["block", "variant"], value, bounds)
     what, _, unit = label.partition(", ")
     for block, ax in axes.items():
         known = [one for one in series if (block, one.variant.label) in estimates]
@@ -183,7 +218,7 @@ def accuracy_points(
 
 
 def block_means(
-    frame: pd.DataFrame, by: list[str], value: str, limits: Limits = UNLIMITED
+    frame: pd.DataFrame, by: list[str], value: str, bounds: Bounds = UNBOUNDED
 ) -> pd.DataFrame:
     """Average a value over models within each seed, then over seeds.
 
@@ -192,19 +227,19 @@ def block_means(
         ``grouped.drawn``).
     """
     per_seed = frame.groupby([*by, "seed"], sort=False)[value].mean()
-    found = over_seeds(per_seed.groupby(level=by, sort=False), limits)
+    found = over_seeds(per_seed.groupby(level=by, sort=False), bounds)
     return drawn(found)[[*by, "mean", "low", "high"]]
 
 
 def _estimates(
-    frame: pd.DataFrame, by: list[str], value: str, limits: Limits
+    frame: pd.DataFrame, by: list[str], value: str, bounds: Bounds
 ) -> Mapping[Any, Estimate]:
     """The same means as ``block_means`` with their seeds, by group; undefined ones are left out."""
     per_seed = frame.groupby([*by, "seed"], sort=False)[value].mean().dropna()
     found: dict[Any, dict[int, float]] = {}
     for (*key, seed), mean in per_seed.items():
         found.setdefault(tuple(key) if len(by) > 1 else key[0], {})[seed] = mean
-    return {key: mean_estimate({"": own}, limits) for key, own in found.items()}
+    return {key: mean_estimate({"": own}, bounds) for key, own in found.items()}
 
 
 def _mark(one: Series, *told: str, number: Estimate | None = None) -> Mark:

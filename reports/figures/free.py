@@ -8,11 +8,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from palimpsest.reports.analysis.capacity import WHOLE, capacity_frame, free_after, shares_of, told
+from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.canvas import canvas, line_keys
-from palimpsest.reports.figures.drawing.captions import SPREAD
 from palimpsest.reports.figures.drawing.intervals import draw_intervals
 from palimpsest.reports.figures.drawing.marks import Mark, in_words
-from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
 from palimpsest.reports.figures.drawing.style import Style, style_of
 from palimpsest.reports.runs.cells import Cell, Variant
 from palimpsest.reports.statistics.interval import Estimate
@@ -26,16 +26,10 @@ _ASIDE = 3.0  # points between the markers of neighbouring lines
 _MARKER = 4.4
 
 
-def capacity_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: str) -> Plot | None:
+def capacity_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style]) -> Plot | None:
     """Show the free share after each model, a line for each strategy.
 
-    Args:
-        cells: Of one scenario, those that stand for the strategies, with finished runs.
-        styles: Of each variant.
-        name: Unique in the report.
-
-    Returns:
-        The plot; ``None`` where nothing tells what is free, or of two models.
+    ``None`` where nothing tells what is free, or of two models.
     """
     found = told(cells)
     frame = capacity_frame(found)
@@ -68,7 +62,6 @@ def capacity_plot(cells: Sequence[Cell], styles: Mapping[Variant, Style], name: 
         return figure
 
     return Plot(
-        name,
         "Free after each model",
         "Share of the parameters that several models use that a later model can still change. "
         f"{SPREAD}",
@@ -83,3 +76,9 @@ def _mark(variant: Variant, models: int, found: Estimate) -> Mark:
     return Mark(
         (variant.strategy,), (variant.label, f"after {several(models, 'model')}", *words), found
     )
+
+
+FIGURE = report.Figure(
+    "free", "capacity", 2, lambda scope: capacity_plot(scope.chosen, scope.styles),
+    "runs of three models or more with a strategy that tells what is free",
+)  # fmt: skip

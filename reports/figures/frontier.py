@@ -10,12 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from palimpsest.benchmark.runs.record import STRENGTH, Dial
-from palimpsest.reports.analysis.frontier import Frontiers, Point
+from palimpsest.reports.analysis.frontier import Frontier, Frontiers, Point
+from palimpsest.reports.figures import figure as report
 from palimpsest.reports.figures.drawing.breakdown_marks import draw_margin, marked
 from palimpsest.reports.figures.drawing.canvas import MARKER, WIDTH, Margins, canvas, titled
-from palimpsest.reports.figures.drawing.captions import SPREAD
 from palimpsest.reports.figures.drawing.labels import Label, lines_of, wrapped, write_labels
-from palimpsest.reports.figures.drawing.plot import Plot
+from palimpsest.reports.figures.drawing.overlap import keep_visible, nested
+from palimpsest.reports.figures.drawing.plot import SPREAD, Plot
 from palimpsest.reports.figures.drawing.points import (
     SEED_SIZE,
     bars_of,
@@ -27,8 +28,9 @@ from palimpsest.reports.figures.drawing.points import (
     seeds_of,
 )
 from palimpsest.reports.figures.drawing.style import Style
-from palimpsest.reports.figures.overlap import keep_visible, nested
 from palimpsest.reports.runs.cells import Variant, dial_of
+from palimpsest.reports.wording.numbers import percent
+from palimpsest.reports.wording.words import several
 
 _NAME = 42  # letters per line of a name in the legend
 
@@ -45,6 +47,13 @@ def _how(dial: Dial) -> str:
         f"({high}). {SPREAD} Hollow points are dominated: another variant is at least as good "
         "in both. Points that coincide are drawn inside one another."
     )
+
+
+_REFERENCES = (
+    "Up and to the right is better. Grey marks the references: fine-tuning and freezing are the "
+    "ends of every frontier and cost nothing to reach; independent training shares nothing, and "
+    "joint training sees all data at once."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +83,6 @@ class Plane:
 def plane_plot(
     planes: Sequence[Plane],
     styles: Mapping[Variant, Style],
-    name: str,
     *,
     axes: tuple[str, str],
     caption: str = "",
@@ -90,7 +98,6 @@ def plane_plot(
     Args:
         planes: One or several scenarios.
         styles: Of each variant.
-        name: Of the figure; unique.
         axes: Names of the x and y axis.
         caption: Begins the caption, before how to read it.
         names: Other names of strategies for the reader.
@@ -160,7 +167,6 @@ def plane_plot(
         else ""
     )
     return Plot(
-        name,
         "Stability and plasticity",
         f"{caption} {_how(dial)}{lost}".strip(),
         f"Stability-plasticity plane of {', '.join(p.title or p.found.scenario for p in planes)}, "
@@ -212,3 +218,35 @@ def _frame(plane: Plane) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=columns).astype(dict.fromkeys((*x, *y), float))
     frame.insert(0, "scenario", found.scenario)
     return frame
+
+
+def _of_report(scope: report.Scope) -> Plot | None:
+    """The plane of a scenario; its legend has the hypervolume of each frontier."""
+    found = scope.frontiers
+    unequal = len({frontier.budget for frontier in found.frontiers}) > 1
+    return plane_plot(
+        [Plane("", found)],
+        scope.styles,
+        axes=(
+            "learning accuracy of the new models, %",
+            "stability: final accuracy of the earlier models, %",
+        ),
+        caption=_REFERENCES,
+        remarks={each.strategy: _filled(each, unequal=unequal) for each in found.frontiers},
+        labelled=True,
+    )
+
+
+def _filled(frontier: Frontier, *, unequal: bool) -> str:
+    area = frontier.hypervolume
+    if area.value is None:
+        return ""
+    dial = dial_of(point.variant for point in frontier.points).name
+    with_what = f" with {several(frontier.budget, dial)}" if unequal else ""
+    return f" (fills {percent(area.value)} %{with_what})"
+
+
+FIGURE = report.Figure(
+    "plane", "answer", 2, _of_report, "runs of two models or more",
+    notebook="frontier", shows="turns",
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Figures of written pages, which the report does not have."""

@@ -1,0 +1,1 @@
+"""What only searches have: visits, rewards, and rankings beside the truth."""
