@@ -55,7 +55,7 @@ def test_every_strategy_has_its_formula_settings_and_limits(site):
         text = found[anchor(name)]
         first_line = entry.__doc__.splitlines()[0]
         assert words(first_line) in words(text), name
-        assert " Limits " in text, name
+        assert " Limits: " in text, name
         for setting, field in entry.Settings.model_fields.items():
             assert setting in text.split(), (name, setting)
             assert words(field.description) in words(text), (name, setting)
