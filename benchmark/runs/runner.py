@@ -19,7 +19,7 @@ from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.runs.first_model.reuse import train_or_take_over
 from palimpsest.benchmark.runs.first_model.storage import place_of
 from palimpsest.benchmark.runs.job_progress import Advance
-from palimpsest.benchmark.runs.preparation import TRAINING, OnProgress, Prepared, prepare
+from palimpsest.benchmark.runs.preparation import TRAINING, OnProgress, PreparedRun, prepare
 from palimpsest.benchmark.runs.provenance import versions
 from palimpsest.benchmark.runs.record import Record, check_record
 from palimpsest.benchmark.suites.jobs import Job
@@ -197,12 +197,12 @@ def _one_by_one(
 
 
 @contextmanager
-def _told_as_divergence(ready: Prepared) -> Iterator[None]:
+def _told_as_divergence(ready: PreparedRun) -> Iterator[None]:
     """Tell an error as divergence where numbers are not finite: few computations stand them."""
     try:
         yield
     except Exception as error:
-        if ready.watch.under_way and Failure.of(error).kind is FailureKind.ERROR:
+        if ready.watch.is_training and Failure.of(error).kind is FailureKind.ERROR:
             try:
                 ready.watch.require_finite(ready.strategy)
             except DivergedError as reason:
@@ -210,7 +210,7 @@ def _told_as_divergence(ready: Prepared) -> Iterator[None]:
         raise
 
 
-def _train(ready: Prepared, number: int, shared: Path | None) -> None:
+def _train(ready: PreparedRun, number: int, shared: Path | None) -> None:
     """Carry out a visit of the schedule."""
     strategy, train = ready.strategy, ready.scenario.train
     visit = ready.schedule.visits[number]

@@ -8,8 +8,8 @@ from typing import Any
 from palimpsest.benchmark.probes.probe import Subject
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.search.batches import SearchOrder
-from palimpsest.benchmark.search.carrying import Carrying
-from palimpsest.benchmark.search.decay import Decay
+from palimpsest.benchmark.search.carrying import CarriedState
+from palimpsest.benchmark.search.decay import EpochDecay
 from palimpsest.benchmark.search.measuring import Measuring
 from palimpsest.benchmark.search.policy import Policy, Reward
 from palimpsest.benchmark.search.samplers import Controlled
@@ -23,7 +23,7 @@ class SearchParts:
 
     Attributes:
         order: Gives each training its batches.
-        plugins: Come before the strategy under test, in this order.
+        plugins: That take part in its training.
         policy: Who draws the architectures; ``None``: chance does.
     """
 
@@ -49,13 +49,13 @@ class SearchParts:
         plugins: list[Any] = [Sampling(search, bank, seed, policy)]
         if search.columns is not None:
             batches = len(scenario.train[0].dataset) // search.columns
-            plugins.append(Carrying(search, bank, batches))
+            plugins.append(CarriedState(search, bank, batches))
         if min(search.decay, search.cut) < 1:
-            plugins.append(Decay(search))
+            plugins.append(EpochDecay(search))
         return cls(SearchOrder(search, seed), plugins, policy)
 
     def measuring(self, subject: Subject) -> Measuring:
-        """Return what measures it, the last of all plugins."""
+        """Return what measures it."""
         return Measuring(subject, self.order.search, self.policy)
 
 

@@ -451,7 +451,7 @@ def test_an_exception_in_a_strategy_is_recorded(make_runs, root, monkeypatch):
     assert record.failure.kind is FailureKind.ERROR
     last = record.failure.traceback.splitlines()
     assert 'File "/' not in record.failure.traceback  # of no machine
-    assert 'File "benchmark/runs/runner.py", line ' in record.failure.traceback
+    assert 'File "palimpsest/benchmark/runs/runner.py", line ' in record.failure.traceback
     assert last[-1] == "ValueError: no importance today"
     assert last[-2].strip() == 'raise ValueError("no importance today")'
 

@@ -342,7 +342,7 @@ def test_a_wrong_setting_is_a_sentence(tmp_path, capsys):
 @pytest.mark.parametrize("method", ["ewc", "wpl", "si"])
 def test_memory_does_not_grow_with_the_models_that_share(method, root):
     ready = prepare(run_of("many_models", method, root), root)
-    plugin = ready.strategy.plugins[0]
+    plugin = ready.plugin
     trunk = [n for n, _ in ready.scenario.model.named_parameters() if "trunk" in n]
 
     def held():

@@ -13,7 +13,7 @@ from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
 from palimpsest.benchmark.runs.checkpoints.state import State as Training
-from palimpsest.benchmark.runs.checkpoints.state import Within
+from palimpsest.benchmark.runs.checkpoints.state import CheckpointTaker
 from palimpsest.benchmark.runs.checkpoints.storage import read, written
 
 _STEP, _EPOCHS = 3, 2
@@ -34,7 +34,7 @@ class _Course:
             self._turned = candidate.values[0] if value is None else value
         self.state = Training(strategy)
         self.built = self.state.reference()
-        self.within = Within(self.state)
+        self.within = CheckpointTaker(self.state)
         strategy.plugins.append(self.within)
 
     def saved(self, reference: Reference) -> bytes:
@@ -109,10 +109,9 @@ def _check(
     course = _Course(candidate)
     when = f"after model {model}" if within is None else f"within model {model + 1}"
 
-    def resume(_: Any, reference: Reference) -> int:
+    def resume(_: Any, reference: Reference) -> None:
         assert within is not None
         course.restore(within, reference)
-        return _STEP
 
     try:
         course.restore(between, course.built)
