@@ -37,7 +37,7 @@ RUNS = {
     "a penalty that is clipped, too": (
         TWO_MODELS | {"clip_gradient": 1.0, "curve": {"every": 0}, "steps": 5},
         "wpl_official",
-        {"strengths": [1.0], "clipped": "together"},
+        {"strengths": [1.0], "clipped": "together", "protect": "all"},
         f"StepClock, {UNDER_TEST}, ClipPenalisedGradient, AccuracyMeter, Watch, {OF_AVALANCHE}, "
         "Costs, Probe",
     ),
