@@ -8,11 +8,11 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
 
-Report = Callable[[Job, Advance], None]
+Report = Callable[[Job, JobProgress], None]
 """Called with a job under way and how far it is."""
 
 

@@ -37,7 +37,7 @@ class _UnderWay:
         return self.seen - self.began + pace
 
 
-class TimeLeft:
+class Eta:
     """An estimate from the suite's own runs: finished ones, and the steps of those under way.
 
     What is left to do is counted in seconds of whole runs, by scenario and strategy, and divided by

@@ -16,7 +16,7 @@ from palimpsest.benchmark.randomness.generators import seed_generators
 from palimpsest.benchmark.randomness.seeding import derive
 from palimpsest.benchmark.runs import avalanche_strategies
 from palimpsest.benchmark.runs.cost import Costs
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.measurement import Measurement
 from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.checking import check_images, flatten_labels
@@ -51,7 +51,7 @@ from palimpsest.strategies.base.hooks import Optimizes
 from palimpsest.strategies.registry import STRATEGIES
 from palimpsest.strategies.settings import StrategySettings
 
-OnProgress = Callable[[Advance], None]
+OnProgress = Callable[[JobProgress], None]
 """Called with how far the training is."""
 
 TRAINING = {"eval_streams": [], "reset_optimizer_state": True, **LOADER}
@@ -114,7 +114,7 @@ def prepare(
         Measurement(each, plugin, scenario, settings.curve, measurements)
     curves = measurements[0].recorder.curves
     meter = AccuracyMeter(scenario.right)
-    watch = Watch(lambda done: progress(Advance(done, curves)))
+    watch = Watch(lambda done: progress(JobProgress(done, curves)))
     search = SearchParts.of(scenario, run.seed)
     plugins = [meter, watch, *_of_settings(settings, scenario, run.seed, plugin)]
     if plugin is not None:

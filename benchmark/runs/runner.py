@@ -18,7 +18,7 @@ from palimpsest.benchmark.runs.cost import peak_memory, reset_peak_memory, share
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.runs.first_model.reuse import train_or_take_over
 from palimpsest.benchmark.runs.first_model.storage import place_of
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.preparation import TRAINING, OnProgress, PreparedRun, prepare
 from palimpsest.benchmark.runs.provenance import versions
 from palimpsest.benchmark.runs.record import Record, check_record
@@ -99,9 +99,9 @@ def _train_and_evaluate(
     checkpoints: Checkpoints | None,
     spent: Spent,
 ) -> list[dict[str, Any]]:
-    latest = Advance(0.0)
+    latest = JobProgress(0.0)
 
-    def follow(advance: Advance) -> None:
+    def follow(advance: JobProgress) -> None:
         nonlocal latest
         latest = advance
         progress(advance)
@@ -184,7 +184,7 @@ def _one_by_one(
     outcomes: list[dict[str, Any]] = []
     for i, run in enumerate(runs):
 
-        def share(advance: Advance, i: int = i) -> None:
+        def share(advance: JobProgress, i: int = i) -> None:
             progress(replace(advance, fraction=(i + advance.fraction) / len(runs)))
 
         own = Spent()

@@ -63,7 +63,7 @@ class SuiteProcess:
         heartbeat: When it was last seen, likewise.
         done: How many runs of its suites have ended, with those that the store had before.
         total: How many they have.
-        seconds_left: What ``TimeLeft`` estimates; ``None`` if there is no estimate yet.
+        seconds_left: What ``Eta`` estimates; ``None`` if there is no estimate yet.
         ended: When it was interrupted; ``None`` while it goes on. One that did all of its runs is
             not in the store any more.
         jobs: What it is carrying out.

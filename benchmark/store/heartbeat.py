@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store.access import require_writable
 from palimpsest.benchmark.store.active_runs import (
     STALE,
@@ -91,7 +91,7 @@ class Heartbeat:
             self._process = replace(self._process, ended=ended)
         self._write(remains=kind is not None)
 
-    def advanced(self, job: Job, advance: Advance, seconds_left: float | None) -> None:
+    def advanced(self, job: Job, advance: JobProgress, seconds_left: float | None) -> None:
         """Note how far a job is.
 
         Args:

@@ -28,7 +28,7 @@ from palimpsest.benchmark.runs.record import (
 from palimpsest.benchmark.store.access import copy_with_log, is_filled
 from palimpsest.benchmark.store.archive import is_archive
 from palimpsest.benchmark.store.database import check_version, has_table, refuse_others
-from palimpsest.benchmark.store.unsaved_runs import Rescued, rescued
+from palimpsest.benchmark.store.unsaved_runs import UnsavedRuns, unsaved_runs
 from palimpsest.benchmark.suites.note import COLUMNS as SUITE_COLUMNS
 from palimpsest.benchmark.suites.note import SuiteNote, note_of
 
@@ -49,14 +49,14 @@ class Examination:
         records: The runs that can be read, in the order in which they were written.
         suites: What it says of suites.
         problems: What is wrong, in sentences.
-        rescued: What lies beside it.
+        unsaved: What lies beside it.
         missing: Whether there is no file, only runs beside where it was.
     """
 
     records: list[Record] = field(default_factory=list)
     suites: list[SuiteNote] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    rescued: Rescued = field(default_factory=lambda: Rescued({}, ()))
+    unsaved: UnsavedRuns = field(default_factory=lambda: UnsavedRuns({}, ()))
     missing: bool = False
 
 
@@ -74,13 +74,13 @@ def examine(path: Path) -> Examination:
         raise UserError(
             f"{path}: this is an archive; 'palimpsest list runs --store {path}' reads it"
         )
-    found = Examination(rescued=rescued(path))
-    found.missing = bool(found.rescued.runs) and not os.path.lexists(path)
+    found = Examination(unsaved=unsaved_runs(path))
+    found.missing = bool(found.unsaved.runs) and not os.path.lexists(path)
     if found.missing:
-        found.problems += ["there is no store here, only runs beside it", *found.rescued.refused]
+        found.problems += ["there is no store here, only runs beside it", *found.unsaved.refused]
         return found
     refuse_others(path, write=False)
-    found.problems += found.rescued.refused
+    found.problems += found.unsaved.refused
     with _copy(path, found) as connection:
         _examine(connection, path, found)
     return found

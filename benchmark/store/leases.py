@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.executor import Jobs
 from palimpsest.benchmark.store.active_runs import End
-from palimpsest.benchmark.store.liveness import Pulses
+from palimpsest.benchmark.store.liveness import Liveness
 from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.store.unsaved_runs import rescued, take_in
+from palimpsest.benchmark.store.unsaved_runs import take_in, unsaved_runs
 from palimpsest.benchmark.suites.jobs import Job
 
 _PAUSE_SECONDS = 1.0
 """Between two looks at what others do."""
 
 
-class Claims:
+class Leases:
     """Hands out the jobs that no other process carries out.
 
     Args:
@@ -50,7 +50,7 @@ class Claims:
         self._idle = idle
         self._sleep = sleep
         self._before = store.ends()
-        self._pulses = Pulses(clock)
+        self._pulses = Liveness(clock)
 
     def rounds(self, jobs: Sequence[Job]) -> Iterator[Jobs]:
         """Yield jobs that claim themselves when they are taken, until all have ended somewhere.
@@ -82,7 +82,7 @@ class Claims:
         """Wait for the others; return what is left as soon as there is something to take over."""
         left = [*refused]
         while left:
-            beside = rescued(self._store.path)
+            beside = unsaved_runs(self._store.path)
             if beside.runs:
                 with contextlib.suppress(UserError), self._store.waiting(_PAUSE_SECONDS):
                     take_in(self._store, beside)

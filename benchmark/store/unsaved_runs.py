@@ -35,7 +35,7 @@ _MOST_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
-class Rescued:
+class UnsavedRuns:
     """What lies beside a store.
 
     Attributes:
@@ -47,7 +47,7 @@ class Rescued:
     refused: tuple[str, ...]
 
 
-def rescue(store: Path, record: Record) -> Path:
+def save_beside(store: Path, record: Record) -> Path:
     """Write a run that a store does not take into a file: whole, or not at all.
 
     Args:
@@ -88,7 +88,7 @@ def write_run(folder: Path, record: Record) -> None:
     write_files([Output(folder / f"{record.key}.json", text.encode(), _KIND)])
 
 
-def rescued(store: Path) -> Rescued:
+def unsaved_runs(store: Path) -> UnsavedRuns:
     """Return the runs that are beside a store, those of the user's own folders included.
 
     Nothing is changed. A file that holds no run, or one that its key does not fit, is refused.
@@ -114,15 +114,15 @@ def rescued(store: Path) -> Rescued:
                 refused.append(f"{path}: this file cannot be read ({error.strerror})")
             except ValueError as error:
                 refused.append(f"{path}: not a rescued run, so it is left there ({error})")
-    return Rescued(runs, tuple(refused))
+    return UnsavedRuns(runs, tuple(refused))
 
 
-def take_in(store: Store, found: Rescued) -> int:
+def take_in(store: Store, found: UnsavedRuns) -> int:
     """Move rescued runs into their store; what the store has already is kept.
 
     Args:
         store: Open for writing.
-        found: What ``rescued`` returned for it.
+        found: What ``unsaved_runs`` returned for it.
 
     Returns:
         How many runs are new in the store.

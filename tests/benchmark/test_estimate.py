@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from palimpsest.benchmark.cli import main
+from palimpsest.benchmark.executors.options import RunOptions
 from palimpsest.benchmark.orchestration.estimate import Durations, Kind, estimate
-from palimpsest.benchmark.orchestration.eta import TimeLeft
+from palimpsest.benchmark.orchestration.eta import Eta
 from palimpsest.benchmark.orchestration.plan import make_plan
 from palimpsest.benchmark.runs.first_model.order import first_models_first
 from palimpsest.benchmark.store.store import Record, Store
@@ -32,7 +33,7 @@ def make(folder, **changes):
     }
     for scenario in suite["scenarios"].values():
         scenario |= changes
-    return make_plan([load_suite(suite)], folder / "x.db", root=folder)
+    return make_plan([load_suite(suite)], RunOptions(store=folder / "x.db", data_root=folder))
 
 
 @pytest.fixture
@@ -132,7 +133,8 @@ def test_dry_run_trains_nothing_to_say_how_long(tmp_path, capsys, monkeypatch):
     expected = "1 of 1 runs to do with 1 worker: not known before the first runs\n"
     assert dry().endswith(expected)
     (run,) = make_plan(
-        [load_suite("quick", seeds="2", strategies=["finetune"])], store, root=tmp_path
+        [load_suite("quick", seeds="2", strategies=["finetune"])],
+        RunOptions(store=store, data_root=tmp_path),
     ).todo[1:]
     with Store(store, create=True) as opened:
         opened.put(done(run, 84.0))
@@ -163,7 +165,7 @@ def going(plan):
 
         def __init__(self):
             self.runs = [run for run in plan.todo if run.scenario == "a"]
-            self.left = TimeLeft(self.runs, (), lambda: Going.now)
+            self.left = Eta(self.runs, (), lambda: Going.now)
 
         def run(self, strategy, seed=0):
             (found,) = (r for r in self.runs if (r.strategy, r.seed) == (strategy, seed))
@@ -245,7 +247,7 @@ def test_the_last_run_is_not_shared(going):
 def test_a_job_that_begins_again_counts_again(plan):
     now = [0.0]
     pair = tuple(run for run in plan.todo if (run.scenario, run.strategy) == ("a", "si"))
-    left = TimeLeft(pair, (), lambda: now[0])
+    left = Eta(pair, (), lambda: now[0])
     left.advanced(pair, 0.0)
     left.advanced(pair, 0.1)
     now[0] = 10.0
@@ -262,7 +264,7 @@ def test_a_job_that_begins_again_counts_again(plan):
 
 def test_a_scenario_of_which_nothing_is_known_has_no_time(plan):
     now = [0.0]
-    left = TimeLeft(plan.todo, finished(plan)[:1], lambda: now[0])
+    left = Eta(plan.todo, finished(plan)[:1], lambda: now[0])
     first = next(run for run in plan.todo if run.scenario == "a")
     left.advanced((first,), 0.0)
     now[0] = 5.0

@@ -22,9 +22,9 @@ from palimpsest.benchmark import plugins
 from palimpsest.benchmark.executors.executor import Lost
 from palimpsest.benchmark.executors.in_process import InProcess
 from palimpsest.benchmark.executors.local.workers import WorkerProcesses
-from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.plugins import load_files
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.suites.jobs import jobs_of
 from palimpsest.benchmark.suites.loading import load_suite
 
@@ -98,7 +98,7 @@ class Elsewhere:
                 yield from (Lost(job, "gone") for job in jobs)
                 return
             for job, records in zip(jobs, pickle.loads(files[1].read_bytes()), strict=True):
-                report(job, Advance(1.0, records[0].curves))
+                report(job, JobProgress(1.0, records[0].curves))
                 yield records
 
 
@@ -151,7 +151,7 @@ def outcome(runs, tmp_path_factory):
         with EXECUTORS[kind](root) as executor:
             chosen = runs[::-1] if backwards else runs
             records = list(
-                carry_out(chosen, executor, lambda job, now: told.append((job, now.copied())))
+                run_jobs(chosen, executor, lambda job, now: told.append((job, now.copied())))
             )
         return records, told
 
@@ -241,7 +241,7 @@ def test_an_interrupt_ends_what_is_under_way(runs, tmp_path, kind):
 def test_nothing_is_left_behind(runs, tmp_path, kind, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with EXECUTORS[kind](tmp_path) as executor:
-        list(carry_out(runs[:1], executor, lambda *_: None))
+        list(run_jobs(runs[:1], executor, lambda *_: None))
     assert list(tmp_path.iterdir()) == []
 
 

@@ -17,12 +17,12 @@ from test_executors import outcome, runs  # noqa: F401  # fixtures
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.in_process import InProcess
-from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.executors.slurm.job_folder import Exchange, exchange_folder
 from palimpsest.benchmark.orchestration.loop import run_suite
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.store.unsaved_runs import rescued, write_run
+from palimpsest.benchmark.store.unsaved_runs import unsaved_runs, write_run
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.spec import Spec
@@ -96,7 +96,7 @@ def test_what_every_executor_promises(executor, promise, request):
 def test_the_run_of_a_killed_task_goes_on_in_another(executor, tmp_path):
     chosen = tuple(load_suite(LONG).runs("cpu", tmp_path))
     with InProcess(tmp_path) as here:
-        expected = contract.numbers(carry_out(chosen, here, lambda *_: None))
+        expected = contract.numbers(run_jobs(chosen, here, lambda *_: None))
     checkpoints = Checkpoints(tmp_path / "runs.db.checkpoints", 50)
     killed, said = [], []
 
@@ -107,7 +107,7 @@ def test_the_run_of_a_killed_task_goes_on_in_another(executor, tmp_path):
 
     made = executor[0](tmp_path, checkpoints=checkpoints)
     with made, contract.once_saved(checkpoints, kill):
-        records = list(carry_out(chosen, made, lambda _, now: said.append(now.message)))
+        records = list(run_jobs(chosen, made, lambda _, now: said.append(now.message)))
     assert killed
     assert len(records) == len(chosen)
     assert contract.numbers(records) == expected
@@ -130,7 +130,7 @@ def tasks_of(store):
 def test_a_run_that_takes_too_long_is_ended_and_not_tried_again(executor, tmp_path):
     (run, *_) = load_suite(LONG).runs("cpu", tmp_path)
     with executor[0](tmp_path, run_timeout=0.3) as made:
-        (record,) = carry_out([run], made, lambda *_: None)
+        (record,) = run_jobs([run], made, lambda *_: None)
     assert record.failure.kind is FailureKind.TIMED_OUT
     assert "longer than 0.3 s" in record.error
 
@@ -155,16 +155,16 @@ def test_the_runs_of_a_killed_suite_are_taken_in_and_not_done_again(tmp_path):
     left = Exchange(exchange_folder(store) / "1")
     left.make(None)
     with InProcess(tmp_path) as here:
-        (record,) = carry_out(chosen[:1], here, lambda *_: None)
+        (record,) = run_jobs(chosen[:1], here, lambda *_: None)
     write_run(left.results, record)
-    assert rescued(store).runs == {}  # this process is there
+    assert unsaved_runs(store).runs == {}  # this process is there
     owner = json.loads((left.folder / "owner").read_text()) | {"pid": dead.pid}
     (left.folder / "owner").write_text(json.dumps(owner))
     told = []
     results = run_suite(tiny, store=store, workers=0, progress=lambda news: told.append(news.job))
     assert sorted(run.key for run in results) == sorted(run.key for run in chosen)
     assert {job[0].key for job in told} == {chosen[1].key}
-    assert rescued(store).runs == {}
+    assert unsaved_runs(store).runs == {}
 
 
 @WITH_SLURM
@@ -190,7 +190,7 @@ def test_what_no_node_has_is_told(slurm, tmp_path):
         pytest.raises(UserError, match=r"never start these runs \(PartitionConfig\)|not take"),
         made,
     ):
-        list(carry_out(chosen, made, lambda *_: None))
+        list(run_jobs(chosen, made, lambda *_: None))
     assert not exchange_folder(made.store).exists()
 
 

@@ -26,7 +26,7 @@ from palimpsest.benchmark.runs.record import JSON_COLUMNS, columns_of
 from palimpsest.benchmark.store.archive import archive, read_runs, read_suites
 from palimpsest.benchmark.store.integrity import examine
 from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.store.unsaved_runs import rescued, write_run
+from palimpsest.benchmark.store.unsaved_runs import unsaved_runs, write_run
 from palimpsest.benchmark.suites.loading import load_suite
 
 SUITE = {
@@ -66,7 +66,7 @@ def read_all(path):
     """Let everything that reads a store read it; anything but ``UserError`` is a fault."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for read in (use_runs, read_suites, use_store, examine, rescued):
+        for read in (use_runs, read_suites, use_store, examine, unsaved_runs):
             try:
                 read(path)
             except UserError as error:
@@ -167,7 +167,7 @@ def test_no_reader_fails_on_rescued_runs_with_other_values(store, tmp_path):
         read_all(tmp_path / "runs.db")
     for text in (deep().encode(), deep("{").encode(), b'{"palimpsest.rescued": "\xff"}'):
         file.write_bytes(text)
-        assert len(rescued(tmp_path / "runs.db").refused) == 1
+        assert len(unsaved_runs(tmp_path / "runs.db").refused) == 1
 
 
 def test_no_reader_fails_on_a_damaged_checkpoint(store, tmp_path, monkeypatch):
@@ -248,9 +248,9 @@ def test_an_owner_who_is_none_is_judged_by_the_time(store, tmp_path, owner):
     else:
         huge = json.dumps({"host": socket.gethostname(), "pid": 10**40})
         (folder / "owner").write_text(huge if owner == "huge" else owner)
-    assert not rescued(Path(path)).runs
+    assert not unsaved_runs(Path(path)).runs
     os.utime(folder / "owner", (0, 0))
-    assert len(rescued(Path(path)).runs) == 1
+    assert len(unsaved_runs(Path(path)).runs) == 1
 
 
 @pytest.mark.parametrize("name", ["runs.db", "runs.db-journal", "runs.db-wal", "runs.db-shm"])
@@ -272,7 +272,7 @@ def test_a_pipe_is_neither_checkpoint_nor_rescued_run(store, tmp_path):
     path = shutil.copy(store, tmp_path / "runs.db")
     (tmp_path / "runs.db.rescued").mkdir()
     os.mkfifo(tmp_path / "runs.db.rescued" / "a.json")
-    (refused,) = rescued(Path(path)).refused
+    (refused,) = unsaved_runs(Path(path)).refused
     assert "not a regular file" in refused
 
 

@@ -18,9 +18,9 @@ import pytest
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.local import in_worker, workers
 from palimpsest.benchmark.executors.process_exit import Death
-from palimpsest.benchmark.executors.run_jobs import carry_out
+from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.spec import Spec
@@ -39,7 +39,7 @@ def pretend(job: Job, root: Path, scratch: Path, progress, checkpoints=None) -> 
     """Stands in for a job of one run: ends well, or ends the process it is in."""
     run = job[0]
     how = run.key.split("-")[0]
-    progress(Advance(0.5, CURVES))
+    progress(JobProgress(0.5, CURVES))
     if how == "slow":
         time.sleep(0.5)
     if how == "deadly" or (how == "once" and not (scratch / run.key).exists()):
@@ -110,7 +110,7 @@ def outcome(*names, size=2, run_timeout=None):
     told = []
     runs = [a_run(name) for name in names]
     with workers.WorkerProcesses(ROOT, size, None, run_timeout) as executor:
-        records = list(carry_out(runs, executor, lambda job, done: told.append(job[0].key)))
+        records = list(run_jobs(runs, executor, lambda job, done: told.append(job[0].key)))
     assert {*told} <= {*names}
     assert sorted(r.key for r in records) == sorted(names)
     return {record.key: record for record in records}
@@ -130,9 +130,9 @@ def test_a_run_that_kills_its_process_fails_and_the_others_are_done():
 def test_a_worker_tells_how_far_it_is_and_what_it_has_measured():
     told = []
     with workers.WorkerProcesses(ROOT, 2) as executor:
-        list(carry_out([a_run("slow")], executor, lambda *news: told.append(news)))
+        list(run_jobs([a_run("slow")], executor, lambda *news: told.append(news)))
     assert {job[0].key for job, _ in told} == {"slow"}
-    assert [advance for _, advance in told[:2]] == [Advance(0.0), Advance(0.5, CURVES)]
+    assert [advance for _, advance in told[:2]] == [JobProgress(0.0), JobProgress(0.5, CURVES)]
     assert all(advance == told[1][1] for _, advance in told[2:])
 
 
@@ -142,7 +142,7 @@ def test_a_worker_tells_now_and_then_and_not_for_every_step(monkeypatch):
     tell = in_worker.seldom(lambda advance: told.append(advance.fraction))
     for seconds in (10.0, 10.1, 10.3, 10.4):
         now[0] = seconds
-        tell(Advance(seconds))
+        tell(JobProgress(seconds))
     assert told == [10.0, 10.3]
 
 
@@ -299,11 +299,11 @@ def test_processes_of_the_user_are_left_alone():
 
 PROGRAM = """\
 import sys
-from test_workers import Path, carry_out, a_run, in_worker, serve, workers
+from test_workers import Path, run_jobs, a_run, in_worker, serve, workers
 print("the program")
 in_worker.serve, in_worker.PREPARATION = serve, "os"
 with workers.WorkerProcesses(Path("/nowhere"), 2) as executor:
-    records = list(carry_out([a_run("a"), a_run("b")], executor, lambda *_: None))
+    records = list(run_jobs([a_run("a"), a_run("b")], executor, lambda *_: None))
 print(*sorted(record.status for record in records))
 """
 
@@ -364,11 +364,11 @@ def test_no_worker_outlives_its_parent(tmp_path, how):
     program = (
         "import signal\n"  # a shell's background, where tests may run, ignores interrupts
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from test_workers import Path, a_run, carry_out, in_worker, serve_long, workers\n"
+        "from test_workers import Path, a_run, run_jobs, in_worker, serve_long, workers\n"
         "in_worker.serve, in_worker.PREPARATION = serve_long, 'os'\n"
         f"runs, root = [a_run('a'), a_run('b')], Path({str(tmp_path)!r})\n"
         "with workers.WorkerProcesses(root, 2) as executor:\n"
-        "    list(carry_out(runs, executor, lambda *_: None))\n"
+        "    list(run_jobs(runs, executor, lambda *_: None))\n"
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", program],

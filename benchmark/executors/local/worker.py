@@ -17,7 +17,7 @@ from palimpsest.benchmark.executors.local.control_groups import ControlGroups
 from palimpsest.benchmark.executors.local.in_worker import Message
 from palimpsest.benchmark.executors.process_exit import Death
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.suites.jobs import Job
 
 _PATIENCE = 5.0
@@ -55,7 +55,7 @@ class Worker:
         checkpoints: Checkpoints | None = None,
     ) -> None:
         self.job: Job | None = None
-        self.advance = Advance(0.0)
+        self.advance = JobProgress(0.0)
         self.since = time.monotonic()
         self.ready = False
         self._news = news
@@ -74,7 +74,7 @@ class Worker:
             self._connection.send(job)
         except OSError:
             return False
-        self.job, self.advance, self.since = job, Advance(0.0), time.monotonic()
+        self.job, self.advance, self.since = job, JobProgress(0.0), time.monotonic()
         return True
 
     def kill(self) -> None:

@@ -20,7 +20,7 @@ from palimpsest.benchmark.executors.local.worker import Worker
 from palimpsest.benchmark.executors.scratch import WithScratch
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
 
@@ -163,7 +163,7 @@ class _Pool:
             return self._ended(worker)
         if message == "ready":
             self._in_vain, worker.ready = 0, True
-        elif isinstance(message, Advance):
+        elif isinstance(message, JobProgress):
             worker.advance = message
             _tell(worker, report)
         elif isinstance(message, UserError):

@@ -30,7 +30,7 @@ from palimpsest.benchmark.executors.scratch import remove_node_scratch
 from palimpsest.benchmark.executors.shipped_data import parts_of
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
@@ -175,7 +175,7 @@ class RayCluster:
     def submit(self, job: Job, number: int, setting: Any) -> Any:
         """Hand a job to Ray; return the reference to its result."""
         needs, device = self.needs(job), job[0].spec.device
-        task = ray.remote(ray_task.carry_out).options(
+        task = ray.remote(ray_task.run_job).options(
             name=f"palimpsest {job[0].key}",
             num_cpus=needs.cpus,
             num_gpus=needs.gpus_on(device),
@@ -231,7 +231,7 @@ class _Task:
     share: float
     beginning: Beginning | None = None
     since: float = math.inf
-    advance: Advance = field(default_factory=lambda: Advance(0.0))
+    advance: JobProgress = field(default_factory=lambda: JobProgress(0.0))
 
 
 class _UnderWay:
@@ -324,7 +324,7 @@ class _UnderWay:
             if beginning != task.beginning:
                 task.beginning, task.since = beginning, time.monotonic()
                 if advance.fraction:
-                    self._report(task.job, Advance(0.0))
+                    self._report(task.job, JobProgress(0.0))
             task.advance = advance
         for task in self._numbers.values():
             if task.beginning is not None:

@@ -20,7 +20,7 @@ from palimpsest.benchmark.executors.local.in_worker import execute, prepare, sel
 from palimpsest.benchmark.executors.scratch import NodeScratch
 from palimpsest.benchmark.executors.shipped_data import has_data, write_parts
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.suites.jobs import Job
@@ -84,7 +84,7 @@ class Beginning:
 
 
 Outcome = list[Record] | Refused | Missing
-News = tuple[Beginning, Advance]
+News = tuple[Beginning, JobProgress]
 
 
 class Board:
@@ -155,7 +155,7 @@ class _Process:
 _process: _Process | None = None
 
 
-def carry_out(job: Job, number: int, setting: Setting, board: Any) -> Outcome:
+def run_job(job: Job, number: int, setting: Setting, board: Any) -> Outcome:
     """Carry out a job in this process.
 
     Args:
@@ -175,13 +175,13 @@ def carry_out(job: Job, number: int, setting: Setting, board: Any) -> Outcome:
 
     message = ""
 
-    def tell(advance: Advance) -> None:
+    def tell(advance: JobProgress) -> None:
         nonlocal message
         message = advance.message or message  # nobody may have read the last one yet
         advance = replace(advance, message=message)
         board.tell.options(num_returns=0).remote(number, (beginning, advance))
 
-    tell(Advance(0.0))
+    tell(JobProgress(0.0))
     if _process is None or _process.suite != setting.suite:
         if _process is not None:
             _process.scratch.leave()

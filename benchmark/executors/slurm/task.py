@@ -22,7 +22,7 @@ from palimpsest.benchmark.executors.shipped_data import has_data
 from palimpsest.benchmark.executors.slurm.job_folder import Exchange
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.runs.job_progress import Advance
+from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
 from palimpsest.benchmark.store.store import Record
 from palimpsest.benchmark.store.unsaved_runs import write_run
@@ -107,7 +107,7 @@ class _Task:
         self._setting = setting
         self._scratch = scratch
         self._numbers: dict[str, int] = {}
-        self._advances: dict[int, Advance] = {}
+        self._advances: dict[int, JobProgress] = {}
         self._told = 0.0
         self._checked: set[tuple[str, str]] = set()
 
@@ -156,7 +156,7 @@ class _Task:
                 )
             self._checked.add((name, expected))
 
-    def _report(self, job: Job, advance: Advance) -> None:
+    def _report(self, job: Job, advance: JobProgress) -> None:
         number = self._numbers[job[0].key]
         before = self._advances.get(number)
         if before is not None and not advance.message:

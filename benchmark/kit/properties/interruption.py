@@ -12,8 +12,8 @@ from palimpsest.benchmark.kit.property import BrokenError, NotApplicableError, P
 from palimpsest.benchmark.runs.checkpoints.decoding import UnfitError
 from palimpsest.benchmark.runs.checkpoints.encoding import UnsavableError
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
-from palimpsest.benchmark.runs.checkpoints.state import State as Training
 from palimpsest.benchmark.runs.checkpoints.state import CheckpointTaker
+from palimpsest.benchmark.runs.checkpoints.state import State as Training
 from palimpsest.benchmark.runs.checkpoints.storage import read, written
 
 _STEP, _EPOCHS = 3, 2

@@ -76,8 +76,8 @@ class State:
 class CheckpointTaker:
     """The part of an Avalanche plugin that saves and resumes in the middle of a training.
 
-    It is idle unless it is told what to do in the training that comes next. The moment that states are saved against is the one before
-    the training's first step.
+    It is idle unless it is told what to do in the training that comes next. The moment that states
+    are saved against is the one before the training's first step.
 
     Args:
         state: Of the training.

@@ -15,9 +15,9 @@ from test_access import a_run
 from palimpsest import load_suite, run_suite
 from palimpsest.benchmark.store.active_runs import STALE
 from palimpsest.benchmark.store.heartbeat import Heartbeat
-from palimpsest.benchmark.store.leases import Claims
+from palimpsest.benchmark.store.leases import Leases
 from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.store.unsaved_runs import rescue
+from palimpsest.benchmark.store.unsaved_runs import save_beside
 from palimpsest.benchmark.suites.suite import Run
 
 SUITE = {
@@ -43,7 +43,7 @@ class Other:
         self.now = 1_000.0
         self.heart = Heartbeat(path, 0, 3, lambda: self.now)
         self.store = Store(path, create=True)
-        self.claims = Claims(self.store, self.heart.process, lambda key: None)
+        self.claims = Leases(self.store, self.heart.process, lambda key: None)
         self.heart._write()
 
     def beat(self, seconds=1.0):
@@ -56,7 +56,7 @@ class Here:
         self.now = 0.0
         self.elsewhere = []
         self.idle = lambda: None
-        self.claims = Claims(
+        self.claims = Leases(
             store,
             "here",
             self.elsewhere.append,
@@ -183,7 +183,7 @@ def test_a_failure_of_another_process_is_not_tried_again_but_one_from_before_is(
 
 def test_what_others_could_only_write_beside_the_store_is_taken_in(store, other, here):
     other.claims.claim(job(1))
-    here.idle = lambda: rescue(store.path, a_run(1))
+    here.idle = lambda: save_beside(store.path, a_run(1))
     assert here.all(job(1)) == [[]]
     assert store.statuses() == {a_run(1).key: "done"}
 
