@@ -49,7 +49,7 @@ class InProcess(WithScratch):
         with as_in_a_worker(job[0].spec.device):
             from palimpsest.benchmark.runs.runner import execute_job
 
-            own = (self._root, self._scratch, lambda advance: report(job, advance))
+            own = (self._root, self._scratch, lambda job_progress: report(job, job_progress))
             return execute_job(job, *own, self._checkpoints)
 
 

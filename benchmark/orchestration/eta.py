@@ -24,7 +24,7 @@ class _UnderWay:
     first: float = 0.0
     fraction: float = 0.0
 
-    def advanced(self, fraction: float, now: float) -> None:
+    def progressed(self, fraction: float, now: float) -> None:
         if fraction and not self.first:
             self.first, self.seen = fraction, now
         self.fraction = fraction
@@ -67,7 +67,7 @@ class Eta:
         self._busy = 0.0
         self._ours: set[str] = set()
 
-    def advanced(self, job: Job, fraction: float) -> None:
+    def progressed(self, job: Job, fraction: float) -> None:
         """Note how far a job is."""
         now = self._clock()
         self._began = now if self._began is None else self._began
@@ -80,7 +80,7 @@ class Eta:
                 self._waits_no_more(run.key)
                 self._ours.add(run.key)
             self._under_way[name] = _UnderWay(job, now)
-        self._under_way[name].advanced(fraction, now)
+        self._under_way[name].progressed(fraction, now)
 
     def ended(self, record: Record) -> None:
         """Note that a run has ended, here or in another process."""

@@ -218,14 +218,14 @@ def _run_missing(plan: Plan, store: Store, executor: Executor, progress: Watcher
         messages.clear()
         progress(Progress(done, total, record, job, fraction, left.seconds, said))
 
-    def report(job: Job, advance: JobProgress) -> None:
-        if advance.message and advance.message not in said:
-            said.add(advance.message)
-            messages.append(advance.message)
-        left.advanced(job, advance.fraction)
-        heartbeat.advanced(job, advance, left.seconds)
+    def report(job: Job, job_progress: JobProgress) -> None:
+        if job_progress.message and job_progress.message not in said:
+            said.add(job_progress.message)
+            messages.append(job_progress.message)
+        left.progressed(job, job_progress.fraction)
+        heartbeat.progressed(job, job_progress, left.seconds)
         writer.try_again()
-        tell(job, advance.fraction)
+        tell(job, job_progress.fraction)
 
     for note in plan.suites:
         store.put_suite(note)

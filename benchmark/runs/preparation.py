@@ -86,7 +86,10 @@ class PreparedRun:
 
 
 def prepare(
-    run: Run, root: Path, progress: OnProgress = lambda advance: None, others: Sequence[Run] = ()
+    run: Run,
+    root: Path,
+    progress: OnProgress = lambda _: None,
+    others: Sequence[Run] = (),
 ) -> PreparedRun:
     """Build the scenario and the strategy of a run.
 

@@ -17,7 +17,7 @@ from palimpsest.benchmark.runs.checkpoints.training import Resumable, Spent
 from palimpsest.benchmark.runs.cost import peak_memory, reset_peak_memory, shared_statistics
 from palimpsest.benchmark.runs.failure import Failure, FailureKind
 from palimpsest.benchmark.runs.first_model.reuse import train_or_take_over
-from palimpsest.benchmark.runs.first_model.storage import place_of
+from palimpsest.benchmark.runs.first_model.storage import first_model_path
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.preparation import TRAINING, OnProgress, PreparedRun, prepare
 from palimpsest.benchmark.runs.provenance import versions
@@ -32,7 +32,7 @@ def execute_job(
     runs: Job,
     root: Path,
     scratch: Path | None = None,
-    progress: OnProgress = lambda advance: None,
+    progress: OnProgress = lambda _: None,
     checkpoints: Checkpoints | None = None,
 ) -> list[Record]:
     """Carry out runs that share one training; an error in a run ends up in its record.
@@ -101,25 +101,25 @@ def _train_and_evaluate(
 ) -> list[dict[str, Any]]:
     latest = JobProgress(0.0)
 
-    def follow(advance: JobProgress) -> None:
+    def follow(job_progress: JobProgress) -> None:
         nonlocal latest
-        latest = advance
-        progress(advance)
+        latest = job_progress
+        progress(job_progress)
 
     def tell(message: str) -> None:
         progress(replace(latest, message=message))
 
     try:
-        return _course(runs, root, scratch, follow, tell, checkpoints, spent)
+        return _run_job(runs, root, scratch, follow, tell, checkpoints, spent)
     except UnfitError as reason:  # and what was built is half changed
         assert checkpoints is not None
         tell(f"{checkpoints.folder}: a checkpoint is not used ({reason})")
         checkpoints.of(runs).remove()
         spent.seconds, spent.memory = 0.0, 0
-        return _course(runs, root, scratch, follow, tell, checkpoints, spent)
+        return _run_job(runs, root, scratch, follow, tell, checkpoints, spent)
 
 
-def _course(
+def _run_job(
     runs: Job,
     root: Path,
     scratch: Path | None,
@@ -139,7 +139,7 @@ def _course(
         # Early stopping depends on evaluations, and probes look inside them: each run's own.
         return _one_by_one(runs, root, progress, checkpoints, spent)
     plain = ready.schedule.visits[0].plain
-    shared = place_of(runs[0], ready.settings, scratch, plain=plain) if alone else None
+    shared = first_model_path(runs[0], ready.settings, scratch, plain=plain) if alone else None
     training = Resumable(ready, runs, checkpoints, spent, tell)
     try:
         begin = training.resume()
@@ -184,8 +184,8 @@ def _one_by_one(
     outcomes: list[dict[str, Any]] = []
     for i, run in enumerate(runs):
 
-        def share(advance: JobProgress, i: int = i) -> None:
-            progress(replace(advance, fraction=(i + advance.fraction) / len(runs)))
+        def share(job_progress: JobProgress, i: int = i) -> None:
+            progress(replace(job_progress, fraction=(i + job_progress.fraction) / len(runs)))
 
         own = Spent()
         try:

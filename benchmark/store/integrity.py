@@ -42,7 +42,7 @@ _MOST_TIMES = 1_000
 
 
 @dataclass
-class Examination:
+class IntegrityReport:
     """What a store holds.
 
     Attributes:
@@ -60,7 +60,7 @@ class Examination:
     missing: bool = False
 
 
-def examine(path: Path) -> Examination:
+def examine(path: Path) -> IntegrityReport:
     """Examine a store, however damaged.
 
     Args:
@@ -74,7 +74,7 @@ def examine(path: Path) -> Examination:
         raise UserError(
             f"{path}: this is an archive; 'palimpsest list runs --store {path}' reads it"
         )
-    found = Examination(unsaved=unsaved_runs(path))
+    found = IntegrityReport(unsaved=unsaved_runs(path))
     found.missing = bool(found.unsaved.runs) and not os.path.lexists(path)
     if found.missing:
         found.problems += ["there is no store here, only runs beside it", *found.unsaved.refused]
@@ -87,7 +87,7 @@ def examine(path: Path) -> Examination:
 
 
 @contextmanager
-def _copy(path: Path, found: Examination) -> Iterator[sqlite3.Connection]:
+def _copy(path: Path, found: IntegrityReport) -> Iterator[sqlite3.Connection]:
     with tempfile.TemporaryDirectory(prefix="palimpsest-") as folder:
         copy = Path(folder) / "copy.db"
         try:
@@ -102,7 +102,7 @@ def _copy(path: Path, found: Examination) -> Iterator[sqlite3.Connection]:
             yield connection
 
 
-def _fill(copy: Path, found: Examination) -> None:
+def _fill(copy: Path, found: IntegrityReport) -> None:
     """Give a file that was cut off its length back."""
     with copy.open("r+b") as file:
         header = file.read(100)
@@ -116,7 +116,7 @@ def _fill(copy: Path, found: Examination) -> None:
             file.truncate(whole)
 
 
-def _examine(connection: sqlite3.Connection, path: Path, found: Examination) -> None:
+def _examine(connection: sqlite3.Connection, path: Path, found: IntegrityReport) -> None:
     try:
         check_version(connection, path)
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master")]
@@ -148,7 +148,7 @@ def _faults(connection: sqlite3.Connection) -> list[str]:
     return faults
 
 
-def _read_runs(connection: sqlite3.Connection, found: Examination) -> None:
+def _read_runs(connection: sqlite3.Connection, found: IntegrityReport) -> None:
     try:
         there = {row[1] for row in connection.execute("PRAGMA table_info(runs)")}
     except _UNREADABLE as error:
@@ -228,7 +228,7 @@ def _last(connection: sqlite3.Connection) -> int:
     return int(pages * size // _SMALLEST_ROW)
 
 
-def _read_suites(connection: sqlite3.Connection, found: Examination) -> None:
+def _read_suites(connection: sqlite3.Connection, found: IntegrityReport) -> None:
     try:
         query = f"SELECT {', '.join(SUITE_COLUMNS)} FROM suites ORDER BY rowid"
         rows = connection.execute(query).fetchall()

@@ -8,8 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 from palimpsest.benchmark.errors import UserError
-from palimpsest.benchmark.store.active_runs import CLAIMS
-from palimpsest.benchmark.store.active_runs import TABLES as UNDER_WAY
+from palimpsest.benchmark.store.active_runs import LEASES
+from palimpsest.benchmark.store.active_runs import TABLES as ACTIVE
 
 SCHEMA_VERSION = 6
 
@@ -48,7 +48,7 @@ CREATE TABLE runs (
     moments           TEXT NOT NULL DEFAULT '[]'
 );
 CREATE INDEX runs_by_cell ON runs (scenario, strategy, strength, seed);
-{_SUITES}{UNDER_WAY}{CLAIMS}"""
+{_SUITES}{ACTIVE}{LEASES}"""
 
 UPGRADES = {
     1: """
@@ -60,8 +60,8 @@ ALTER TABLE runs ADD COLUMN failure TEXT NOT NULL DEFAULT '{}';
 ALTER TABLE runs ADD COLUMN moments TEXT NOT NULL DEFAULT '[]';
 """,
     3: _SUITES,
-    4: UNDER_WAY,
-    5: CLAIMS,
+    4: ACTIVE,
+    5: LEASES,
 }
 """SQL that turns a store of each version into one of the next; what is new starts empty."""
 

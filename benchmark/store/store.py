@@ -29,11 +29,11 @@ from palimpsest.benchmark.store.access import left_open
 from palimpsest.benchmark.store.active_runs import (
     JOB_COLUMNS,
     PROCESS_COLUMNS,
-    Claim,
+    ActiveJob,
     End,
-    JobUnderWay,
+    Lease,
     SuiteProcess,
-    claim_runs,
+    lease_runs,
     processes_of,
 )
 from palimpsest.benchmark.store.connection import PATIENCE
@@ -48,7 +48,7 @@ from palimpsest.benchmark.suites.note import COLUMNS as SUITE_COLUMNS
 from palimpsest.benchmark.suites.note import SuiteNote, note_of
 from palimpsest.benchmark.suites.note import columns_of as columns_of_suite
 
-__all__ = ["JobUnderWay", "Record", "Store", "SuiteNote", "SuiteProcess"]
+__all__ = ["ActiveJob", "Record", "Store", "SuiteNote", "SuiteProcess"]
 
 _Row = TypeVar("_Row")
 
@@ -187,8 +187,8 @@ class Store:
         """
         return self._fresh(self._read_suites)
 
-    def claim(self, keys: Sequence[str], process: str, lives: Callable[[str], bool]) -> Claim:
-        """Claim runs for a process, unless another one carries out some of them.
+    def lease(self, keys: Sequence[str], process: str, lives: Callable[[str], bool]) -> Lease:
+        """Lease runs for a process, unless another one carries out some of them.
 
         Args:
             keys: Of the runs, which are trained together.
@@ -199,7 +199,7 @@ class Store:
             UserError: It cannot be written (a full disk, a lock).
         """
         with self._without_the_disk(), self._writing("a run cannot be claimed"):
-            return claim_runs(self._file.connection, keys, process, lives)
+            return lease_runs(self._file.connection, keys, process, lives)
 
     @contextlib.contextmanager
     def _without_the_disk(self) -> Iterator[None]:
@@ -228,9 +228,9 @@ class Store:
         rows = self._fresh(lambda: self._rows("SELECT key, rowid, status FROM runs"))
         return {key: End(row, status) for key, row, status in rows}
 
-    def claims(self) -> dict[str, str]:
+    def leases(self) -> dict[str, str]:
         """Return the id of the process that has claimed a run, by the run's key."""
-        return dict(self._fresh(lambda: self._rows("SELECT key, process FROM claims")))
+        return dict(self._fresh(lambda: self._rows("SELECT key, process FROM leases")))
 
     def statuses(self) -> dict[str, str]:
         """Return the status of every stored run by its key."""
@@ -243,13 +243,13 @@ class Store:
         )
         return dict(self._fresh(lambda: self._rows(query)))
 
-    def under_way(self) -> list[SuiteProcess]:
+    def active_processes(self) -> list[SuiteProcess]:
         """Return the processes that carry out suites, the oldest first.
 
         Raises:
             UserError: The file is damaged.
         """
-        return self._fresh(self._read_under_way)
+        return self._fresh(self._read_active)
 
     def latest(self) -> tuple[int, object]:
         """Return how many runs there are, and something that changes whenever one has ended.
@@ -299,7 +299,7 @@ class Store:
         self._file.connection.execute(
             f"INSERT OR REPLACE INTO runs ({', '.join(row)}) VALUES ({marks})", [*row.values()]
         )
-        self._file.connection.execute("DELETE FROM claims WHERE key = ?", [record.key])
+        self._file.connection.execute("DELETE FROM leases WHERE key = ?", [record.key])
 
     def _insert_suite(self, note: SuiteNote) -> None:
         row = columns_of_suite(note)
@@ -354,7 +354,7 @@ class Store:
                     f"{self.path}: {what} (suite {values['name']!r}); {advice}"
                 ) from error
 
-    def _read_under_way(self) -> Iterator[SuiteProcess]:
+    def _read_active(self) -> Iterator[SuiteProcess]:
         with user_errors(self.path, *DAMAGED):
             there = has_table(self._file.connection, "processes")
         if not there:
@@ -362,7 +362,7 @@ class Store:
         try:
             yield from processes_of(
                 self._rows(f"SELECT {', '.join(PROCESS_COLUMNS)} FROM processes"),
-                self._rows(f"SELECT process, {', '.join(JOB_COLUMNS)} FROM under_way"),
+                self._rows(f"SELECT process, {', '.join(JOB_COLUMNS)} FROM active_jobs"),
             )
         except ValueError as error:
             what, advice = DAMAGED

@@ -67,7 +67,7 @@ def test_it_is_said_where_a_store_is_that_was_brought_up_to_date(tmp_path):
     path = tmp_path / "old.db"
     Store(path, create=True).close()
     connection = sqlite3.connect(path)
-    connection.executescript("DROP TABLE claims; PRAGMA user_version = 5")
+    connection.executescript("DROP TABLE leases; PRAGMA user_version = 5")
     connection.close()
     told = []
     suite = load_suite(SUITE, strategies=["finetune"], seeds=1)
@@ -228,7 +228,7 @@ def test_what_is_under_way_is_in_the_store_until_it_has_ended(tmp_path):
 
     def look(news):
         with Store(tmp_path / "w.db") as store:
-            seen.append((news, store.under_way()))
+            seen.append((news, store.active_processes()))
         time.sleep(0.05)
 
     suite = load_suite(SUITE, strategies=["finetune"], seeds=2)
@@ -237,7 +237,7 @@ def test_what_is_under_way_is_in_the_store_until_it_has_ended(tmp_path):
     assert (process.pid, process.total, news.done) == (os.getpid(), 2, 2)
     assert news.seconds_left == 0
     with Store(tmp_path / "w.db") as store:
-        assert store.under_way() == []
+        assert store.active_processes() == []
 
 
 def test_a_part_of_a_suite_is_returned_alone(done):

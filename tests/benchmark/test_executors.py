@@ -196,20 +196,20 @@ def test_progress_is_a_fraction_of_a_job(outcome, runs, kind):
     jobs = jobs_of(runs)
     assert told
     assert all(job in jobs for job, _ in told)
-    assert all(0 <= advance.fraction <= 1 for _, advance in told)
+    assert all(0 <= job_progress.fraction <= 1 for _, job_progress in told)
 
 
 @every
 def test_what_is_told_of_curves_is_a_beginning_of_those_recorded(outcome, kind):
     records, told = outcome(kind)
     measured = {record.key: record.curves for record in records}
-    for job, advance in told:
-        for curve, whole in zip(advance.curves, measured[job[0].key], strict=False):
+    for job, job_progress in told:
+        for curve, whole in zip(job_progress.curves, measured[job[0].key], strict=False):
             points = len(curve["steps"])
             assert curve["steps"] == whole["steps"][:points]
             assert [len(line) for line in curve["accuracy"]] == [points] * (curve["model"] + 1)
     if kind == "in process":
-        assert {len(advance.curves) for _, advance in told} >= {1, 2}
+        assert {len(job_progress.curves) for _, job_progress in told} >= {1, 2}
 
 
 @every

@@ -21,13 +21,13 @@ def test_a_copy_has_few_points_the_first_and_the_last_among_them(points):
 
 def test_a_copy_is_of_now_and_can_be_sent():
     curve = {"model": 0, "steps": [0, 1], "accuracy": [[math.nan, 1 / 3]]}
-    advance = JobProgress(0.5, [curve])
-    copied = advance.copied()
+    job_progress = JobProgress(0.5, [curve])
+    copied = job_progress.copied()
     curve["steps"].append(2)
     curve["accuracy"][0].append(0.5)
     assert copied.curves == [{"model": 0, "steps": [0, 1], "accuracy": [[None, 0.3333]]}]
     assert json.loads(json.dumps(copied.curves, allow_nan=False)) == copied.curves
-    assert len(advance.copied().curves[0]["steps"]) == 3
+    assert len(job_progress.copied().curves[0]["steps"]) == 3
 
 
 def test_a_point_that_is_half_measured_is_left_out():

@@ -266,7 +266,7 @@ def test_a_suite_runs_on_a_cluster_as_it_does_here(cluster, tmp_path):
     )
     assert contract.numbers(results) == contract.numbers(here)
     with Store(tmp_path / "a.db") as store:
-        assert store.under_way() == []
+        assert store.active_processes() == []
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from test_executors import outcome, runs  # noqa: F401  # fixtures
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.in_process import InProcess
 from palimpsest.benchmark.executors.run_jobs import run_jobs
-from palimpsest.benchmark.executors.slurm.job_folder import Exchange, exchange_folder
+from palimpsest.benchmark.executors.slurm.job_folder import JobFolder, job_folders
 from palimpsest.benchmark.orchestration.loop import run_suite
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
@@ -112,7 +112,7 @@ def test_the_run_of_a_killed_task_goes_on_in_another(executor, tmp_path):
     assert len(records) == len(chosen)
     assert contract.numbers(records) == expected
     assert any("goes on from" in text for text in said)
-    assert not exchange_folder(made.store).exists()
+    assert not job_folders(made.store).exists()
 
 
 def tasks_of(store):
@@ -121,7 +121,7 @@ def tasks_of(store):
     for place in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             words = (place / "cmdline").read_text().split("\0")
-            if "submitit.core._submit" in words and str(exchange_folder(store)) in " ".join(words):
+            if "submitit.core._submit" in words and str(job_folders(store)) in " ".join(words):
                 found.append((int(place.name), words[0]))
     return [number for number, program in found if Path(program).name.startswith("python")]
 
@@ -152,7 +152,7 @@ def test_the_runs_of_a_killed_suite_are_taken_in_and_not_done_again(tmp_path):
     store = tmp_path / "runs.db"
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    left = Exchange(exchange_folder(store) / "1")
+    left = JobFolder(job_folders(store) / "1")
     left.make(None)
     with InProcess(tmp_path) as here:
         (record,) = run_jobs(chosen[:1], here, lambda *_: None)
@@ -176,7 +176,7 @@ def test_what_slurm_does_not_take_is_told(slurm, tmp_path):
     made = SlurmArrays(tmp_path, store, 1, parameters=nowhere)
     with made, pytest.raises(UserError, match=r"does not take the job array: .*partition"):
         list(made.execute([(run,)], lambda *_: None))
-    assert not exchange_folder(store).exists()
+    assert not job_folders(store).exists()
 
 
 @WITH_SLURM
@@ -191,7 +191,7 @@ def test_what_no_node_has_is_told(slurm, tmp_path):
         made,
     ):
         list(run_jobs(chosen, made, lambda *_: None))
-    assert not exchange_folder(made.store).exists()
+    assert not job_folders(made.store).exists()
 
 
 def test_without_slurm_it_is_refused(monkeypatch, tmp_path):

@@ -510,12 +510,12 @@ def test_a_store_of_version_4_knows_nothing_under_way_and_is_read_as_it_is(tmp_p
     connection.close()
     before = path.read_bytes()
     with Store(path) as opened:
-        assert (opened.under_way(), opened.latest()[0]) == ([], 2)
+        assert (opened.active_processes(), opened.latest()[0]) == ([], 2)
         assert [run.key for run in opened.failed(9)] == ["broken"]
     assert path.read_bytes() == before
     _, rows = raw(path)
     with Store(path, create=True) as opened:
-        assert opened.under_way() == []
+        assert opened.active_processes() == []
     assert raw(path) == (SCHEMA_VERSION, rows)
 
 
@@ -542,7 +542,7 @@ def test_an_updated_store_takes_new_runs_and_is_updated_once(old):
 def test_an_updated_store_has_the_columns_of_a_new_one(old, store):
     with Store(old, create=True):
         pass
-    for table in ("runs", "suites", "processes", "under_way", "claims"):
+    for table in ("runs", "suites", "processes", "active_jobs", "leases"):
         assert columns(old, table) == columns(store.path, table) != []
     with Store(old) as opened:
         assert {run.key for run in opened.records()} == {"old", "broken"}

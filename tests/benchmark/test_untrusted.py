@@ -88,7 +88,7 @@ def use_store(path):
         opened_store.latest()
         opened_store.failed(3)
         opened_store.statuses()
-        opened_store.under_way()
+        opened_store.active_processes()
 
 
 def damaged(content, chance):

@@ -131,7 +131,7 @@ def test_news_are_what_is_under_way_and_what_failed(path):
     maker = Made()
     watched = Watched(path, maker)
     with Store(path, create=True) as store, Heartbeat(path, 2, 5) as heart:
-        heart.advanced((a_run("one", 10.0), a_run("two")), JobProgress(0.25, CURVES), 200.0)
+        heart.progressed((a_run("one", 10.0), a_run("two")), JobProgress(0.25, CURVES), 200.0)
         for _ in range(100):  # its own thread may be writing just now, which it skips then
             heart._write()
             told = json.loads(json.dumps(watched.news(), allow_nan=False))
@@ -161,7 +161,7 @@ def test_news_are_what_is_under_way_and_what_failed(path):
 def test_a_killed_suite_has_stopped_and_an_interrupted_one_says_so(path):
     with Store(path, create=True):
         old = Heartbeat(path, 1, 4, lambda: time.time() - STALE - 60)
-        old.advanced((a_run(),), JobProgress(0.5), 9.0)
+        old.progressed((a_run(),), JobProgress(0.5), 9.0)
         old._write()
         (process,) = Watched(path, Made()).news()["processes"]
         assert (process["state"], process["left"], process["jobs"]) == ("stopped", "", [])

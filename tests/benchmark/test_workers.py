@@ -17,7 +17,7 @@ import pytest
 
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.executors.local import in_worker, workers
-from palimpsest.benchmark.executors.process_exit import Death
+from palimpsest.benchmark.executors.process_exit import ProcessExit
 from palimpsest.benchmark.executors.run_jobs import run_jobs
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
@@ -132,14 +132,14 @@ def test_a_worker_tells_how_far_it_is_and_what_it_has_measured():
     with workers.WorkerProcesses(ROOT, 2) as executor:
         list(run_jobs([a_run("slow")], executor, lambda *news: told.append(news)))
     assert {job[0].key for job, _ in told} == {"slow"}
-    assert [advance for _, advance in told[:2]] == [JobProgress(0.0), JobProgress(0.5, CURVES)]
-    assert all(advance == told[1][1] for _, advance in told[2:])
+    assert [found for _, found in told[:2]] == [JobProgress(0.0), JobProgress(0.5, CURVES)]
+    assert all(job_progress == told[1][1] for _, job_progress in told[2:])
 
 
 def test_a_worker_tells_now_and_then_and_not_for_every_step(monkeypatch):
     now, told = [10.0], []
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    tell = in_worker.seldom(lambda advance: told.append(advance.fraction))
+    tell = in_worker.seldom(lambda job_progress: told.append(job_progress.fraction))
     for seconds in (10.0, 10.1, 10.3, 10.4):
         now[0] = seconds
         tell(JobProgress(seconds))
@@ -202,20 +202,20 @@ def test_what_a_run_prints_is_not_what_the_command_prints(capfd, monkeypatch):
 @pytest.mark.parametrize(
     ("how", "said"),
     [
-        (Death(-9), "killed (SIGKILL), perhaps out of memory"),
-        (Death(-9, out_of_memory=True), "killed (SIGKILL): out of memory"),
-        (Death(-15, out_of_memory=True), "signal 15 (SIGTERM)"),
-        (Death(-7), "signal 7 (SIGBUS)"),
-        (Death(-40), "signal 40 (without a name)"),
-        (Death(0), "exit status 0"),
-        (Death(None), "was lost"),
+        (ProcessExit(-9), "killed (SIGKILL), perhaps out of memory"),
+        (ProcessExit(-9, out_of_memory=True), "killed (SIGKILL): out of memory"),
+        (ProcessExit(-15, out_of_memory=True), "signal 15 (SIGTERM)"),
+        (ProcessExit(-7), "signal 7 (SIGBUS)"),
+        (ProcessExit(-40), "signal 40 (without a name)"),
+        (ProcessExit(0), "exit status 0"),
+        (ProcessExit(None), "was lost"),
     ],
 )
 def test_a_death_in_words(how, said):
     assert said in str(how)
     assert ("memory" in str(how)) is (how.code in (-9, -7))
     assert ("scratch files is full, or they were changed" in str(how)) is (how.code == -7)
-    assert (how.kind is FailureKind.OUT_OF_MEMORY) is (how == Death(-9, out_of_memory=True))
+    assert (how.kind is FailureKind.OUT_OF_MEMORY) is (how == ProcessExit(-9, out_of_memory=True))
 
 
 def test_a_run_whose_neighbour_killed_the_pool_is_tried_again():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from palimpsest.benchmark.cli.models import DoctorCommand
 from palimpsest.benchmark.cli.printing.output import say
-from palimpsest.benchmark.store.integrity import Examination, examine
+from palimpsest.benchmark.store.integrity import IntegrityReport, examine
 from palimpsest.benchmark.store.new_store import check_new, write_new
 from palimpsest.benchmark.store.store import Record
 from palimpsest.reports.wording.words import several
@@ -51,7 +51,7 @@ def doctor(options: DoctorCommand) -> int:
     return 1 if found.problems else 0
 
 
-def _whole(found: Examination) -> list[Record]:
+def _whole(found: IntegrityReport) -> list[Record]:
     """The runs that can be read, with those beside the store where it has none that is done."""
     runs = {run.key: run for run in found.records}
     for run in found.unsaved.runs.values():

@@ -72,7 +72,7 @@ class Watched:
             runs, mark = store.latest()
             if mark != self._failed[0]:
                 self._failed = mark, store.failed(_FAILURES)
-            return runs, mark, store.under_way()
+            return runs, mark, store.active_processes()
 
 
 def watch(options: WatchCommand) -> None:

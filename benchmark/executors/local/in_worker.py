@@ -119,12 +119,12 @@ def seldom(
     """
     due = 0.0
 
-    def tell(advance: JobProgress) -> None:
+    def tell(job_progress: JobProgress) -> None:
         nonlocal due
         now = time.monotonic()
-        if now >= due or advance.message:
+        if now >= due or job_progress.message:
             due = now + seconds
-            send(advance.copied())
+            send(job_progress.copied())
 
     return tell
 

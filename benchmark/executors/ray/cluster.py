@@ -25,7 +25,7 @@ from palimpsest.benchmark.executors.executor import Jobs, Lost, Report
 from palimpsest.benchmark.executors.ray import task as ray_task
 from palimpsest.benchmark.executors.ray.connection import connect, first_line
 from palimpsest.benchmark.executors.ray.nodes import Nodes
-from palimpsest.benchmark.executors.ray.task import Beginning, Missing, Refused, Setting
+from palimpsest.benchmark.executors.ray.task import Beginning, Missing, Refused, WorkerSettings
 from palimpsest.benchmark.executors.scratch import remove_node_scratch
 from palimpsest.benchmark.executors.shipped_data import parts_of
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
@@ -88,7 +88,7 @@ class RayCluster:
         self._retries = retries
         self._resources = resources or {}
         self._suite = uuid.uuid4().hex[:12]
-        self._setting = Setting(
+        self._setting = WorkerSettings(
             self._suite, root, scratch, str(Path.cwd()), plugins.loaded(), palimpsest_version(),
             code_digest(), {}, checkpoints,
         )  # fmt: skip
@@ -105,7 +105,7 @@ class RayCluster:
 
     def __enter__(self) -> Self:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        actor = ray.remote(ray_task.Board).options(
+        actor = ray.remote(ray_task.MessageBoard).options(
             num_cpus=0, max_restarts=-1, scheduling_strategy=here
         )
         self._board = actor.remote()
@@ -223,7 +223,7 @@ class _Task:
         share: How much of the cluster it takes.
         beginning: Where it is carried out; ``None`` as long as it waits.
         since: When that began (``time.monotonic``).
-        advance: How far it is.
+        job_progress: How far it is.
     """
 
     job: Job
@@ -231,7 +231,7 @@ class _Task:
     share: float
     beginning: Beginning | None = None
     since: float = math.inf
-    advance: JobProgress = field(default_factory=lambda: JobProgress(0.0))
+    job_progress: JobProgress = field(default_factory=lambda: JobProgress(0.0))
 
 
 class _UnderWay:
@@ -317,18 +317,18 @@ class _UnderWay:
         with contextlib.suppress(ray_errors.RayError):  # without news, runs go on
             news = ray.get(self._asked)
         self._asked = None
-        for number, (beginning, advance) in news.items():
+        for number, (beginning, job_progress) in news.items():
             task = self._numbers.get(number)
             if task is None:
                 continue
             if beginning != task.beginning:
                 task.beginning, task.since = beginning, time.monotonic()
-                if advance.fraction:
+                if job_progress.fraction:
                     self._report(task.job, JobProgress(0.0))
-            task.advance = advance
+            task.job_progress = job_progress
         for task in self._numbers.values():
             if task.beginning is not None:
-                self._report(task.job, task.advance)
+                self._report(task.job, task.job_progress)
 
     def _ended(self, reference: Any) -> list[Record] | Lost | None:
         """Return the result of a task that has ended; ``None`` if it had to be sent again."""

@@ -30,7 +30,7 @@ _SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Setting:
+class WorkerSettings:
     """What all jobs of a suite need to know on a node.
 
     Attributes:
@@ -87,7 +87,7 @@ Outcome = list[Record] | Refused | Missing
 News = tuple[Beginning, JobProgress]
 
 
-class Board:
+class MessageBoard:
     """The latest news of every job under way: an actor that tasks tell and the suite asks."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Board:
 class _Process:
     """This process, ready for the jobs of a suite."""
 
-    def __init__(self, setting: Setting) -> None:
+    def __init__(self, setting: WorkerSettings) -> None:
         self.suite = setting.suite
         self.scratch = NodeScratch(node_scratch(setting.suite), setting.scratch)
         with contextlib.suppress(OSError):
@@ -114,7 +114,7 @@ class _Process:
         prepare(self.scratch.folder, setting.plugins)
         self._roots: dict[tuple[tuple[str, str], ...], Path] = {}
 
-    def root(self, job: Job, setting: Setting) -> Path | None:
+    def root(self, job: Job, setting: WorkerSettings) -> Path | None:
         """Return the folder that holds a job's data sets, or ``None``.
 
         Raises:
@@ -130,11 +130,11 @@ class _Process:
             self._roots[needed] = found
         return found
 
-    def _places(self, setting: Setting) -> list[Path]:
+    def _places(self, setting: WorkerSettings) -> list[Path]:
         sent = self.scratch.folder and self.scratch.folder / "data"
         return [setting.root, *([sent] if sent else [])]
 
-    def _fetch(self, names: Sequence[str], setting: Setting) -> Path:
+    def _fetch(self, names: Sequence[str], setting: WorkerSettings) -> Path:
         """Write data sets out of the object store, once per node."""
         import ray
 
@@ -155,7 +155,7 @@ class _Process:
 _process: _Process | None = None
 
 
-def run_job(job: Job, number: int, setting: Setting, board: Any) -> Outcome:
+def run_job(job: Job, number: int, setting: WorkerSettings, board: Any) -> Outcome:
     """Carry out a job in this process.
 
     Args:
@@ -175,11 +175,11 @@ def run_job(job: Job, number: int, setting: Setting, board: Any) -> Outcome:
 
     message = ""
 
-    def tell(advance: JobProgress) -> None:
+    def tell(job_progress: JobProgress) -> None:
         nonlocal message
-        message = advance.message or message  # nobody may have read the last one yet
-        advance = replace(advance, message=message)
-        board.tell.options(num_returns=0).remote(number, (beginning, advance))
+        message = job_progress.message or message  # nobody may have read the last one yet
+        job_progress = replace(job_progress, message=message)
+        board.tell.options(num_returns=0).remote(number, (beginning, job_progress))
 
     tell(JobProgress(0.0))
     if _process is None or _process.suite != setting.suite:

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from palimpsest.benchmark.randomness.rng_state import chance, set_chance
+from palimpsest.benchmark.randomness.rng_state import rng_state, set_rng_state
 from palimpsest.benchmark.runs.checkpoints.decoding import decode
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded, encode
 from palimpsest.benchmark.runs.checkpoints.graph import Reference
@@ -42,7 +42,7 @@ class State:
         Raises:
             UnsavableError: Something cannot be saved.
         """
-        changing = {"chance": chance(self._strategy.device), "step": self._step()}
+        changing = {"rng": rng_state(self._strategy.device), "step": self._step()}
         return encode(self._roots() | changing, reference)
 
     def restore(self, encoded: Encoded, reference: Reference) -> None:
@@ -58,7 +58,7 @@ class State:
         found = decode(encoded, reference)
         for name, value in found["step"].items():
             setattr(self._strategy, name, value)
-        set_chance(found["chance"], self._strategy.device)
+        set_rng_state(found["rng"], self._strategy.device)
 
     def _roots(self) -> dict[str, Any]:
         roots: dict[str, Any] = {"model": self._strategy.model}
