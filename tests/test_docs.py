@@ -10,8 +10,8 @@ import pytest
 
 from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.probes import PROBES
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.strategies.registry import STRATEGIES
 
 build = pytest.importorskip("sphinx.cmd.build")

@@ -11,7 +11,7 @@ from palimpsest.benchmark.executors.executor import Jobs, Report
 from palimpsest.benchmark.executors.scratch import WithScratch
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.job_progress import JobProgress
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 

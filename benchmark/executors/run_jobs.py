@@ -11,7 +11,7 @@ from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.runs.first_model.order import first_models_first
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import versions
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job, jobs_of
 from palimpsest.benchmark.suites.suite import Run
 

@@ -7,13 +7,12 @@ needs no torch; ``load`` does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from palimpsest.benchmark.errors import nearest, quoted
-from palimpsest.benchmark.suites.file import Source
+from palimpsest.benchmark.errors import UserError, nearest, quoted
 
 
 @dataclass(frozen=True)
@@ -68,8 +67,14 @@ _ENTRIES = (
 PROBES = {entry.name: entry for entry in _ENTRIES}
 
 
-def in_order(names: Sequence[str], source: Source) -> tuple[str, ...]:
+def in_order(
+    names: Sequence[str], error: Callable[[tuple[str | int, ...], str], UserError]
+) -> tuple[str, ...]:
     """Return the probes that a suite names, each once and in the order of ``PROBES``.
+
+    Args:
+        names: Of probes.
+        error: Makes an error with the line of the suite.
 
     Raises:
         UserError: With the line of an unknown name, and the nearest known one.
@@ -77,5 +82,5 @@ def in_order(names: Sequence[str], source: Source) -> tuple[str, ...]:
     for place, name in enumerate(names):
         if name not in PROBES:
             hint = nearest(name, PROBES)
-            raise source.error(("probes", place), f"unknown probe {quoted(name)}; {hint}")
+            raise error(("probes", place), f"unknown probe {quoted(name)}; {hint}")
     return tuple(name for name in PROBES if name in names)

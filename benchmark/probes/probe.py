@@ -12,11 +12,9 @@ from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline,
 from torch import nn
 
 from palimpsest.benchmark.models.bank import ModelBank
-from palimpsest.benchmark.models.networks import NetworkBank
 from palimpsest.benchmark.probes import PROBES
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.streams.in_memory import InMemoryDataset
-from palimpsest.benchmark.search.supernet_bank import SupernetBank
 from palimpsest.benchmark.training.evaluation import LOADER, evaluate
 from palimpsest.strategies.base.hooks import Samples
 from palimpsest.strategies.penalty.regularizer import Regularizer
@@ -152,7 +150,7 @@ def attach(names: Collection[str], subject: Subject, strategy: Any) -> dict[str,
         subject: The run.
         strategy: The Avalanche strategy, complete except for these plugins.
     """
-    whole = isinstance(subject.scenario.model, NetworkBank | SupernetBank)
+    whole = not subject.scenario.model.of_blocks
     probes: dict[str, Probe] = {
         name: _OfBlocksOnly(subject) if whole and own.of_blocks else own.load()(subject)
         for name, own in PROBES.items()

@@ -11,6 +11,7 @@ import torch
 from avalanche.training.templates import SupervisedTemplate
 
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.probes.probe import Probe, Subject, attach
 from palimpsest.benchmark.randomness.generators import seed_generators
 from palimpsest.benchmark.randomness.seeding import derive
@@ -18,7 +19,6 @@ from palimpsest.benchmark.runs import avalanche_strategies
 from palimpsest.benchmark.runs.cost import Costs
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.measurement import Measurement
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.checking import check_images, flatten_labels
 from palimpsest.benchmark.scenarios.scenario import Scenario
 from palimpsest.benchmark.scenarios.schedule import Schedule, in_turn
@@ -262,8 +262,8 @@ def _make_strategy(
         StepClock.attach(stock, steps)
         return stock
     numbers: Sequence[int] = range(len(steps))
-    if scenario.search is not None:
-        numbers = [scenario.search.seed_number(i) for i in numbers]
+    if search is not None:
+        numbers = [search.order.search.seed_number(i) for i in numbers]
     return InMemoryTraining(
         model=scenario.model,
         optimizer=optimizer,
@@ -278,5 +278,5 @@ def _make_strategy(
         plugins=plugins,
         loss=loss,
         order=None if search is None else search.order,
-        evaluation_batch=None if scenario.search is None else scenario.search.columns,
+        evaluation_batch=None if search is None else search.order.search.columns,
     )

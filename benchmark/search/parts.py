@@ -14,6 +14,7 @@ from palimpsest.benchmark.search.measuring import Measuring
 from palimpsest.benchmark.search.policy import Policy, Reward
 from palimpsest.benchmark.search.samplers import Controlled
 from palimpsest.benchmark.search.sampling import Sampling
+from palimpsest.benchmark.search.settings import Search
 from palimpsest.benchmark.search.supernet_bank import SupernetBank
 
 
@@ -40,12 +41,12 @@ class SearchParts:
             seed: The run's.
         """
         search, bank = scenario.search, scenario.model
-        if search is None:
+        if not isinstance(search, Search):
             return None
         assert isinstance(bank, SupernetBank)
         policy = None
         if isinstance(search.sampler, Controlled):
-            policy = _policy(scenario, bank, search.sampler, seed)
+            policy = _policy(scenario, bank, search.sampler, search.columns, seed)
         plugins: list[Any] = [Sampling(search, bank, seed, policy)]
         if search.columns is not None:
             batches = len(scenario.train[0].dataset) // search.columns
@@ -59,10 +60,10 @@ class SearchParts:
         return Measuring(subject, self.order.search, self.policy)
 
 
-def _policy(scenario: Scenario, bank: SupernetBank, sampler: Controlled, seed: int) -> Policy:
-    search = scenario.search
-    assert search is not None
+def _policy(
+    scenario: Scenario, bank: SupernetBank, sampler: Controlled, columns: int | None, seed: int
+) -> Policy:
     x, y, _ = scenario.validation[0].dataset.samples
-    scale = sampler.scale_for(perplexity=search.perplexity)
-    reward = Reward(x, y, sampler.batch, scale, search.columns)
+    scale = sampler.scale_for(perplexity=columns is not None)
+    reward = Reward(x, y, sampler.batch, scale, columns)
     return Policy(bank.space.options, sampler, reward, seed)

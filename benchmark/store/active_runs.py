@@ -94,7 +94,7 @@ class End(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """What came of claiming runs.
+    """What came of asking for a lease of runs.
 
     Attributes:
         ended: How those ended that the store had then, by key.
@@ -202,13 +202,13 @@ def lease_runs(
         connection: In a transaction that nobody else can write before it ends.
         keys: Of the runs, which are trained together.
         process: The id of the process.
-        lives: Whether another process, of which there is a claim, is still at work.
+        lives: Whether another process that has a lease is still at work.
     """
     marks = ", ".join("?" * len(keys))
     there = f"SELECT key, rowid, status FROM runs WHERE key IN ({marks})"
     ended = {key: End(row, status) for key, row, status in connection.execute(there, keys)}
-    claimed = f"SELECT DISTINCT process FROM leases WHERE key IN ({marks})"
-    holders = {holder for (holder,) in connection.execute(claimed, keys)}
+    leased = f"SELECT DISTINCT process FROM leases WHERE key IN ({marks})"
+    holders = {holder for (holder,) in connection.execute(leased, keys)}
     if any(lives(holder) for holder in holders - {process}):
         return Lease(ended, taken=False)
     connection.executemany(

@@ -73,7 +73,7 @@ class Heartbeat:
         return self._process.id
 
     def __enter__(self) -> Self:
-        self._write()  # before others can meet what it claims
+        self._write()  # before others can meet its leases
         self._thread.start()
         return self
 

@@ -193,12 +193,12 @@ class Store:
         Args:
             keys: Of the runs, which are trained together.
             process: The id of the process.
-            lives: Whether another process, of which there is a claim, is still at work.
+            lives: Whether another process that has a lease is still at work.
 
         Raises:
             UserError: It cannot be written (a full disk, a lock).
         """
-        with self._without_the_disk(), self._writing("a run cannot be claimed"):
+        with self._without_the_disk(), self._writing("a run cannot be leased"):
             return lease_runs(self._file.connection, keys, process, lives)
 
     @contextlib.contextmanager
@@ -229,7 +229,7 @@ class Store:
         return {key: End(row, status) for key, row, status in rows}
 
     def leases(self) -> dict[str, str]:
-        """Return the id of the process that has claimed a run, by the run's key."""
+        """Return the id of the process that has a lease of a run, by the run's key."""
         return dict(self._fresh(lambda: self._rows("SELECT key, process FROM leases")))
 
     def statuses(self) -> dict[str, str]:

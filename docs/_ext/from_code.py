@@ -20,8 +20,8 @@ from sphinx.util.docutils import SphinxDirective
 from palimpsest.benchmark.cli.printing.listings import default_text, facts, type_text
 from palimpsest.benchmark.kit.check import PROPERTIES
 from palimpsest.benchmark.metrics import METRICS
+from palimpsest.benchmark.plugins.families import FAMILIES
 from palimpsest.benchmark.probes import PROBES
-from palimpsest.benchmark.scenarios import FAMILIES
 from palimpsest.benchmark.scenarios.settings.scenario import ScenarioSettings
 from palimpsest.benchmark.suites.file import shipped_suites
 from palimpsest.strategies.registry import STRATEGIES

@@ -11,6 +11,7 @@ import pytest
 from palimpsest import load_suite, open_store, run_suite
 from palimpsest.benchmark.cli import main
 from palimpsest.benchmark.errors import UserError
+from palimpsest.benchmark.runs import record_files
 from palimpsest.benchmark.runs.failure import Failure
 from palimpsest.benchmark.store import unsaved_runs as beside
 from palimpsest.benchmark.store.store import Record, Store
@@ -195,7 +196,7 @@ def test_where_nothing_can_be_written_at_all_runs_stay_in_memory(store, lock, cl
         raise UserError("no space")
 
     told = []
-    monkeypatch.setattr(beside, "write_files", full)
+    monkeypatch.setattr(record_files, "write_files", full)
     lost = pytest.raises(UserError, match=r"1 finished run is lost \(no space")
     with lost, saver(store, told, clock, hold=0.0) as saving:
         lock.execute("BEGIN IMMEDIATE")

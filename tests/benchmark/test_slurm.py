@@ -22,7 +22,8 @@ from palimpsest.benchmark.executors.slurm.job_folder import JobFolder, job_folde
 from palimpsest.benchmark.orchestration.loop import run_suite
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
-from palimpsest.benchmark.store.unsaved_runs import unsaved_runs, write_run
+from palimpsest.benchmark.runs.record_files import write_run
+from palimpsest.benchmark.store.unsaved_runs import unsaved_runs
 from palimpsest.benchmark.suites.loading import load_suite
 from palimpsest.benchmark.suites.resources import Resources
 from palimpsest.benchmark.suites.spec import Spec

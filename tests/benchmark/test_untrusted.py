@@ -23,10 +23,11 @@ from palimpsest.benchmark.orchestration.loop import run_suite
 from palimpsest.benchmark.runs.checkpoints.encoding import Encoded
 from palimpsest.benchmark.runs.checkpoints.storage import RefusedError, load, save
 from palimpsest.benchmark.runs.record import JSON_COLUMNS, columns_of
+from palimpsest.benchmark.runs.record_files import write_run
 from palimpsest.benchmark.store.archive import archive, read_runs, read_suites
 from palimpsest.benchmark.store.integrity import examine
 from palimpsest.benchmark.store.store import Store
-from palimpsest.benchmark.store.unsaved_runs import unsaved_runs, write_run
+from palimpsest.benchmark.store.unsaved_runs import unsaved_runs
 from palimpsest.benchmark.suites.loading import load_suite
 
 SUITE = {

@@ -23,7 +23,7 @@ from palimpsest.benchmark import plugins
 from palimpsest.benchmark.errors import UserError
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.job_progress import JobProgress
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 Message = Literal["ready"] | UserError | JobProgress | list[Record]

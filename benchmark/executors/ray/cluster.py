@@ -32,7 +32,7 @@ from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.resources import Resources
 

@@ -22,7 +22,7 @@ from palimpsest.benchmark.executors.shipped_data import has_data, write_parts
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.job_progress import JobProgress
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.store.store import Record
+from palimpsest.benchmark.runs.record import Record
 from palimpsest.benchmark.suites.jobs import Job
 
 _SECONDS = 1.0

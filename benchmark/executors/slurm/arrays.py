@@ -30,8 +30,8 @@ from palimpsest.benchmark.executors.slurm.task import Loss, TaskSettings
 from palimpsest.benchmark.runs.checkpoints.paths import Checkpoints
 from palimpsest.benchmark.runs.failure import FailureKind
 from palimpsest.benchmark.runs.provenance import code_digest, palimpsest_version
-from palimpsest.benchmark.store.store import Record
-from palimpsest.benchmark.store.unsaved_runs import read_run
+from palimpsest.benchmark.runs.record import Record
+from palimpsest.benchmark.runs.record_files import read_run
 from palimpsest.benchmark.suites.jobs import Job
 from palimpsest.benchmark.suites.resources import Resources
 
